@@ -31,6 +31,12 @@ class Change:
         """Whether bindings are replaced."""
         return not self.refused and not self.found.keys() & {*BREAKING}
 
+    def __add__(self, other: Change) -> Change:
+        """Return both changes as one."""
+        kinds = dict.fromkeys([*self.found, *other.found])
+        found = {kind: [*self.found.get(kind, []), *other.found.get(kind, [])] for kind in kinds}
+        return Change(self.name, self.values | other.values, found)
+
     def document(self) -> dict[str, Any]:
         """Return the changed description."""
         # Through JSON, because YAML anchors share objects.
