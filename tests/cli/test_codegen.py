@@ -33,6 +33,7 @@ from tests.cli.codegen_flows import FLOWS, flow_of
 from tests.cli.command import Stepflow
 from tests.cli.golden import Golden
 from tests.server.flows import unique
+from tests.type_checkers import run_mypy
 
 CALLS = """
 import asyncio
@@ -159,11 +160,12 @@ def test_type_checkers_accept_what_is_written_and_refuse_wrong_calls(stepflow: S
     (stepflow.folder / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict", "pythonVersion": "3.11"}')
     (stepflow.folder / "calls.py").write_text(CALLS)
     (stepflow.folder / "wrong.py").write_text(WRONG)
-    mypy = [sys.executable, "-m", "mypy", "--strict", "--python-version", "3.11", "--cache-dir", ".mypy", "flows.py"]
-    pyright = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, "flows.py", "calls.py"]
-    for command in ([*mypy, "calls.py", "wrong.py"], pyright):
-        done = subprocess.run(command, cwd=stepflow.folder, capture_output=True, text=True, timeout=110)
-        assert done.returncode == 0, done.stdout + done.stderr
+    modules = [stepflow.folder / name for name in ("flows.py", "calls.py", "wrong.py")]
+    mypy = run_mypy(stepflow.folder / "cache", *modules)
+    assert mypy.returncode == 0, mypy.stdout + mypy.stderr
+    command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, "flows.py", "calls.py"]
+    pyright = subprocess.run(command, cwd=stepflow.folder, capture_output=True, text=True, timeout=110)
+    assert pyright.returncode == 0, pyright.stdout + pyright.stderr
 
 
 def test_values_survive_their_types(all_flows: Path) -> None:

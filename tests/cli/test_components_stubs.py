@@ -19,6 +19,7 @@ from stepflow_client.authoring import flow, literal, on_error
 from tests.cli.codegen_components import COMPONENTS, many
 from tests.cli.command import Stepflow
 from tests.cli.golden import Golden
+from tests.type_checkers import run_mypy
 
 BUILTIN = Path(__file__).parents[2] / "packages/stepflow-client/src/stepflow_client/authoring/builtin.py"
 
@@ -119,8 +120,9 @@ def test_type_checkers_find_every_mistake_and_no_other(source: str, tmp_path: Pa
     (tmp_path / "shop.py").write_text(source)
     (tmp_path / "calls.py").write_text(_CALLS)
     (tmp_path / "pyrightconfig.json").write_text(_STRICT)
-    mypy = ["mypy", "--strict", "--warn-unused-ignores", "--python-version", "3.11", "shop.py", "calls.py"]
-    for command in (mypy, ["pyright", "--pythonpath", sys.executable], ["ruff", "check", "--isolated", "shop.py"],
+    mypy = run_mypy(tmp_path / "cache", tmp_path / "shop.py", tmp_path / "calls.py")
+    assert mypy.returncode == 0, mypy.stdout + mypy.stderr
+    for command in (["pyright", "--pythonpath", sys.executable], ["ruff", "check", "--isolated", "shop.py"],
                     ["ruff", "format", "--isolated", "--check", "--line-length", "120", "shop.py"]):  # fmt: skip
         done = subprocess.run([sys.executable, "-m", *command], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.documentation.blocks import PAGES, ROOT, in_language
+from tests.type_checkers import run_mypy
 
 SOURCES = [str(ROOT / f"packages/{name}/src") for name in ("stepflow-api", "stepflow-client", "stepflow-cli")]
 WITH_CODE = [readme for readme in PAGES if readme.endswith("README.md") and in_language(readme, "python")]
@@ -53,26 +54,19 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_mistake_would_be_found(tmp_path: Path) -> None:
     (tmp_path / "wrong.py").write_text(f"{HEAD[0]}\n{HEAD[1]}\n    (await client.run('f.yaml')).nonsense\n")
-    assert "nonsense" in mypy(tmp_path)
+    assert "nonsense" in run_mypy(tmp_path / "cache", tmp_path / "wrong.py").stdout
     assert "nonsense" in pyright(tmp_path)
 
 
 @pytest.mark.timeout(300)
-def test_for_mypy(modules: Path) -> None:
-    assert mypy(modules) == ""
+def test_for_mypy(modules: Path, tmp_path: Path) -> None:
+    done = run_mypy(tmp_path / "cache", modules)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @pytest.mark.timeout(300)
 def test_for_pyright(modules: Path) -> None:
     assert pyright(modules) == ""
-
-
-def mypy(folder: Path) -> str:
-    command = [sys.executable, "-m", "mypy", "--strict", "--python-version", "3.11", "--no-error-summary"]
-    command += ["--config-file", "", "--cache-dir", str(ROOT / ".mypy_cache/readmes")]
-    environment = {"MYPYPATH": ":".join(SOURCES), "PATH": "/usr/bin:/bin"}
-    done = subprocess.run([*command, str(folder)], capture_output=True, text=True, cwd=ROOT, env=environment)
-    return done.stdout + done.stderr
 
 
 def pyright(folder: Path) -> str:
