@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
-from contextlib import ExitStack, redirect_stderr, redirect_stdout
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -55,6 +57,11 @@ def _library_path() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(folders)} if folders else {}
 
 
+@cache
+def _refuse_default_server() -> None:
+    exec(_NO_DEFAULT_SERVER, {})
+
+
 _SESSION = f"stepflow-tests-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
 
 
@@ -85,6 +92,21 @@ def _text(data: bytes) -> str:
     return data.decode().replace("\r\n", "\n").replace("\r", "\n")
 
 
+@contextmanager
+def _same_logging() -> Iterator[None]:
+    """Undo what a command changes in the loggers of the packages."""
+    before = {name: (list(logger.handlers), logger.level, logger.propagate) for name, logger in _loggers()}
+    yield
+    for name, logger in _loggers():
+        logger.handlers[:], level, logger.propagate = before.get(name, ([], logging.NOTSET, True))
+        logger.setLevel(level)
+
+
+def _loggers() -> list[tuple[str, logging.Logger]]:
+    named = [(name, each) for name, each in logging.root.manager.loggerDict.items() if name.startswith("stepflow")]
+    return [(name, each) for name, each in named if isinstance(each, logging.Logger)]
+
+
 class Stepflow:
     """Calls the command in a folder.
 
@@ -94,9 +116,10 @@ class Stepflow:
         fresh: Whether each call starts a new Python process. This is always so if coverage is measured, and if a
             variable differs that Python reads at startup; otherwise the command is a fork of a process that has already
             imported it, also in shell lines.
+        is_here: Whether calls run the command in the process of the tests, where that makes no difference to them.
     """
 
-    def __init__(self, folder: Path, home: Path, *, fresh: bool = False) -> None:
+    def __init__(self, folder: Path, home: Path, *, fresh: bool = False, is_here: bool = False) -> None:
         self.folder = folder
         self.home = home
         self.environment = {
@@ -113,6 +136,8 @@ class Stepflow:
             **{key: value for key, value in os.environ.items() if key.startswith(("COV", "COVERAGE"))},
             **_library_path(),
         }
+        self.is_here = is_here
+        self._is_changed = False
         self._forks = None
         if not fresh and not IS_MEASURED:
             self._forks = forks()
@@ -122,6 +147,7 @@ class Stepflow:
 
     def at_start(self, code: str) -> None:
         """Let each command run Python code when it starts; imports come before or after it."""
+        self._is_changed = bool(code)
         path = self.home / "sitecustomize.py"
         path.write_text(_NO_DEFAULT_SERVER + code)
         self.environment[SITE] = str(path)
@@ -132,31 +158,32 @@ class Stepflow:
         whole = {**self.environment, **environment}
         if self._forks is None or not self._forks.can(args, whole):
             return self._run([str(STEPFLOW), *args], line, stdin, of_new_process(whole))
+        if self.is_here and stdin is None and not self._is_changed:
+            return self._run_here(args, whole)
         code, out, err = self._forks.run(args, whole, self.folder, (stdin or "").encode(), 60)
         return Done(line, code, _text(out), _text(err))
 
-    def here(self, *args: str, **environment: str) -> Done:
-        """Run `stepflow ARGS` in this process, as its prompt runs a line: for tests of dozens of messages.
-
-        A fork takes several times as long. Nobody can interrupt this command, and it must not use the default server.
-        """
+    def _run_here(self, args: tuple[str, ...], environment: Mapping[str, str]) -> Done:
+        """Run the command in this process, as its prompt runs a line. A fork takes several times as long."""
         from stepflow_cli.main import main
 
-        whole = {**self.environment, **environment}
+        _refuse_default_server()
         code = 0
-        with ExitStack() as files:
+        with ExitStack() as files, _same_logging():
             streams = [files.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8")) for _ in range(3)]
             with pytest.MonkeyPatch.context() as patch, redirect_stdout(streams[1]), redirect_stderr(streams[2]):
                 patch.setattr(sys, "stdin", streams[0])
                 patch.chdir(self.folder)
-                for name in os.environ.keys() - whole.keys():
+                for name in os.environ.keys() - environment.keys():
                     patch.delenv(name)
-                for name, value in whole.items():
+                for name, value in environment.items():
                     patch.setenv(name, value)
+                time.tzset()
                 try:
                     main(args)
                 except SystemExit as end:
                     code = int(end.code or 0)
+            time.tzset()
             for each in streams:
                 each.seek(0)
             _, out, err = (each.read() for each in streams)

@@ -19,12 +19,12 @@ from tests.cli.terminal import Terminal
 
 
 @pytest.fixture
-def stepflow(tmp_path: Path) -> Stepflow:
+def stepflow(request: pytest.FixtureRequest, tmp_path: Path) -> Stepflow:
     """The command, in a folder with copies of the flows in `flows/`, and with an empty home folder."""
     folder, home = tmp_path / "work", tmp_path / "home"
     shutil.copytree(Path(__file__).parent / "flows", folder)
     home.mkdir()
-    return Stepflow(folder, home)
+    return Stepflow(folder, home, is_here=request.node.get_closest_marker("in_process") is not None)
 
 
 @pytest.fixture(scope="session")

@@ -179,8 +179,9 @@ def test_a_reader_that_stops_ends_it(command: Stepflow) -> None:
         (("--limit", "1", "--dry-run"), "--dry-run and --limit exclude each other"),
     ],
 )
+@pytest.mark.in_process
 def test_what_contradicts_is_refused(command: Stepflow, options: tuple[str, ...], message: str) -> None:
-    done = command.here("batch", "flow.yaml", "in.jsonl", *options)
+    done = command("batch", "flow.yaml", "in.jsonl", *options)
     assert done.code == 2, done
     assert message in done.stderr
 

@@ -14,6 +14,8 @@ from tests.cli.gateway import Gateway
 from tests.cli.golden import Golden
 from tests.cli.terminal import Terminal
 
+pytestmark = pytest.mark.in_process
+
 
 def test_list(stepflow: Stepflow, golden: Golden) -> None:
     golden(

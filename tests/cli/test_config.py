@@ -13,6 +13,8 @@ from tests.cli.command import Stepflow
 from tests.cli.golden import Golden
 from tests.cli.terminal import Terminal
 
+pytestmark = pytest.mark.in_process
+
 FORMS = ("table", "json", "jsonl", "yaml", "name")
 WRITTEN = """\
 # My servers.
@@ -75,22 +77,22 @@ def test_on_a_terminal(terminal: Callable[..., Terminal], golden: Golden) -> Non
 @pytest.mark.usefixtures("file")
 def test_get(stepflow: Stepflow, golden: Golden) -> None:
     golden(
-        stepflow.here("config", "get", "url"),
-        *(stepflow.here("config", "get", "url", "-o", form) for form in FORMS),
-        stepflow.here("config", "get", "token"),
-        stepflow.here("config", "get", "verify"),
-        stepflow.here("config", "get", "profiles"),
-        stepflow.here("config", "get", "current"),
-        stepflow.here("config", "get", "profiles.prod"),
-        stepflow.here("config", "get", "profiles.dev.local", "-o", "yaml"),
-        stepflow.here("config", "get", "profiles.dev.local.verify"),
-        stepflow.here("config", "get", "url", "--profile", "dev.local"),
-        stepflow.here("config", "get", "proxy"),
-        stepflow.here("config", "get", "profiles.prod.proxy", "-o", "json"),
-        stepflow.here("config", "get", "profiles.pord"),
-        stepflow.here("config", "get", "profiles.prod.ulr"),
-        stepflow.here("config", "get", "ulr"),
-        stepflow.here("config", "get"),
+        stepflow("config", "get", "url"),
+        *(stepflow("config", "get", "url", "-o", form) for form in FORMS),
+        stepflow("config", "get", "token"),
+        stepflow("config", "get", "verify"),
+        stepflow("config", "get", "profiles"),
+        stepflow("config", "get", "current"),
+        stepflow("config", "get", "profiles.prod"),
+        stepflow("config", "get", "profiles.dev.local", "-o", "yaml"),
+        stepflow("config", "get", "profiles.dev.local.verify"),
+        stepflow("config", "get", "url", "--profile", "dev.local"),
+        stepflow("config", "get", "proxy"),
+        stepflow("config", "get", "profiles.prod.proxy", "-o", "json"),
+        stepflow("config", "get", "profiles.pord"),
+        stepflow("config", "get", "profiles.prod.ulr"),
+        stepflow("config", "get", "ulr"),
+        stepflow("config", "get"),
     )
 
 
@@ -110,21 +112,21 @@ def test_set(stepflow: Stepflow, golden: Golden) -> None:
 @pytest.mark.usefixtures("file")
 def test_set_wrong(stepflow: Stepflow, golden: Golden) -> None:
     golden(
-        stepflow.here("config", "set", "token", "hidden"),
-        stepflow.here("config", "set", "profiles.prod.password", "hidden", "-o", "json"),
-        stepflow.here("config", "set", "token_env", "TOKEN"),
-        stepflow.here("config", "set", "profiles.prod.timout", "5"),
-        stepflow.here("config", "set", "timout", "5"),
-        stepflow.here("config", "set", "timeout", "soon"),
-        stepflow.here("config", "set", "verify", "maybe"),
-        stepflow.here("config", "set", "url", "https://user:hidden@prod"),
-        stepflow.here("config", "set", "profiles.pord.timeout", "5"),
-        stepflow.here("config", "set", "profiles.elsewhere.timeout", "5"),
-        stepflow.here("config", "set", "profiles.prod", "5"),
-        stepflow.here("config", "set", "profiles.prod.timeout", "5", "--profile", "prod"),
-        stepflow.here("config", "set", "current", "pord"),
-        stepflow.here("config", "set", "timeout"),
-        stepflow.here("config", "set", "url", "http://x", STEPFLOW_CONFIG_FILE="none.toml"),
+        stepflow("config", "set", "token", "hidden"),
+        stepflow("config", "set", "profiles.prod.password", "hidden", "-o", "json"),
+        stepflow("config", "set", "token_env", "TOKEN"),
+        stepflow("config", "set", "profiles.prod.timout", "5"),
+        stepflow("config", "set", "timout", "5"),
+        stepflow("config", "set", "timeout", "soon"),
+        stepflow("config", "set", "verify", "maybe"),
+        stepflow("config", "set", "url", "https://user:hidden@prod"),
+        stepflow("config", "set", "profiles.pord.timeout", "5"),
+        stepflow("config", "set", "profiles.elsewhere.timeout", "5"),
+        stepflow("config", "set", "profiles.prod", "5"),
+        stepflow("config", "set", "profiles.prod.timeout", "5", "--profile", "prod"),
+        stepflow("config", "set", "current", "pord"),
+        stepflow("config", "set", "timeout"),
+        stepflow("config", "set", "url", "http://x", STEPFLOW_CONFIG_FILE="none.toml"),
     )
 
 
@@ -189,10 +191,10 @@ def test_however_it_is_written(text: str, stepflow: Stepflow, file: Path) -> Non
         ("set", "profiles.a.verify", "false"),
         ("unset", "profiles.new"),
     ):
-        done = stepflow.here("config", *args)
+        done = stepflow("config", *args)
         assert done.code == 0, (done, file.read_text())
-    assert stepflow.here("config", "get", "profiles.a", "-o", "jsonl").stdout == '{"url": "u", "verify": false}\n'
-    assert stepflow.here("config", "get", "current").code == 1
+    assert stepflow("config", "get", "profiles.a", "-o", "jsonl").stdout == '{"url": "u", "verify": false}\n'
+    assert stepflow("config", "get", "current").code == 1
 
 
 def test_what_cannot_be_changed_without_a_loss_is_left(stepflow: Stepflow, file: Path, golden: Golden) -> None:
@@ -231,14 +233,14 @@ ODD_NAMES += [('"a.b"', '"a.b"'), ('"a"."b"', '"a"."b"'), ("ü", "ü"), ("a\nb",
 def test_an_odd_name_of_a_profile(typed: str, name: str, stepflow: Stepflow) -> None:
     path = stepflow.home / ".config" / "stepflow" / "config.toml"
     for words in (["set", f"profiles.{typed}.url", "http://x"], ["set", f"profiles.{typed}.timeout", "5"]):
-        done = stepflow.here("config", *words)
+        done = stepflow("config", *words)
         assert (done.code, done.stderr) == (0, ""), done
     assert tomllib.loads(path.read_text()) == {"profiles": {name: {"url": "http://x", "timeout": 5}}}
-    assert stepflow.here("config", "use", typed).code == 0
+    assert stepflow("config", "use", typed).code == 0
     assert tomllib.loads(path.read_text())["current"] == name
-    assert stepflow.here("config", "get", f"profiles.{typed}.timeout").stdout == "5\n"
-    assert stepflow.here("config", "unset", f"profiles.{typed}.timeout").code == 0
-    assert stepflow.here("config", "unset", f"profiles.{typed}").code == 0
+    assert stepflow("config", "get", f"profiles.{typed}.timeout").stdout == "5\n"
+    assert stepflow("config", "unset", f"profiles.{typed}.timeout").code == 0
+    assert stepflow("config", "unset", f"profiles.{typed}").code == 0
     assert path.read_text() == ""
 
 
@@ -271,7 +273,7 @@ def test_a_file_that_is_nested_too_deeply(text: str, stepflow: Stepflow, file: P
         ["use", "a"],
         ["unset", "profiles.a"],
     ):
-        done = stepflow.here("config", *words)
+        done = stepflow("config", *words)
         assert (done.code, done.stdout, done.stderr) == (2, "", f"stepflow: {file} is nested too deeply\n")
     assert file.read_text() == text
 
@@ -287,7 +289,7 @@ def test_a_file_that_is_nested_too_deeply(text: str, stepflow: Stepflow, file: P
 def test_repeated_keys_are_reported(text: str, said: str, stepflow: Stepflow, file: Path) -> None:
     file.write_text(text)
     for words in (["list"], ["use", "a"], ["set", "profiles.a.timeout", "5"]):
-        done = stepflow.here("config", *words)
+        done = stepflow("config", *words)
         assert (done.code, done.stdout, done.stderr) == (2, "", f"stepflow: {file} is not TOML: {said}\n")
 
 
@@ -327,6 +329,6 @@ def test_a_password_of_a_proxy_is_not_shown(key: str, stepflow: Stepflow) -> Non
 
 @pytest.mark.parametrize("url", ["ftp://foo", "not a url", "http://", "http://a:port"])
 def test_a_url_that_can_never_work_is_not_set(url: str, stepflow: Stepflow) -> None:
-    done = stepflow.here("config", "set", "profiles.x.url", url)
+    done = stepflow("config", "set", "profiles.x.url", url)
     assert done.code == 2
-    assert stepflow.here("config", "get", "profiles.x").code == 1
+    assert stepflow("config", "get", "profiles.x").code == 1

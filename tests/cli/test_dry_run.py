@@ -11,6 +11,8 @@ from tests.cli.command import Stepflow
 from tests.cli.runs import Start
 from tests.cli.terminal import Terminal
 
+pytestmark = pytest.mark.in_process
+
 
 @pytest.mark.parametrize("command", ["run", "submit"])
 def test_nothing_runs_and_secrets_are_masked(stepflow: Stepflow, server: str, command: str) -> None:

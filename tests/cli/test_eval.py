@@ -20,6 +20,8 @@ from tests.cli.command import STEPFLOW, Done, Stepflow, of_new_process
 from tests.cli.golden import Golden
 from tests.cli.terminal import Terminal
 
+pytestmark = pytest.mark.in_process
+
 TOPICS = ("billing", "refund", "login")
 FLOW: dict[str, Any] = {
     "name": "ticket",

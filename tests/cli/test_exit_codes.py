@@ -26,6 +26,8 @@ from tests.cli.command import Done, Stepflow
 from tests.cli.command_tree import commands, formats
 from tests.cli.runs import SLEEPING, UNKNOWN
 
+pytestmark = pytest.mark.in_process
+
 ENDS = ("success", "failed", "cancelled", "timeout")
 AS_THE_RUN = {"success": 0, "failed": 1, "cancelled": 6, "timeout": 5}
 AS_THE_REQUEST = dict.fromkeys(ENDS, 0)
@@ -228,7 +230,7 @@ def test_a_situation_has_one_code_in_every_command(stepflow: Stepflow, situation
         listening.listen()
         port = str(listening.getsockname()[1])
         for line in lines:
-            done = stepflow.here(*_words(line, PORT=port))
+            done = stepflow(*_words(line, PORT=port))
             assert done.code == code, done
             assert (
                 "stepflow.toml is not TOML" in done.stderr
@@ -381,8 +383,6 @@ def test_another_command(stepflow: Stepflow, server: str, runs: Flows, name: str
         if word in wanted:
             values[word] = runs(end)
     for line, code in OTHERS[name].items():
-        # These start a server or import what writes models.
-        is_large = line.startswith(("codegen", "components lock"))
-        done = (stepflow if is_large else stepflow.here)(*_words(line, **values))
+        done = stepflow(*_words(line, **values))
         assert done.code == code, done
         assert "Traceback" not in done.stderr

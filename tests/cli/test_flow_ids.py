@@ -9,6 +9,8 @@ import pytest
 
 from tests.cli.command import Stepflow
 
+pytestmark = pytest.mark.in_process
+
 UNKNOWN = "0" * 64
 
 

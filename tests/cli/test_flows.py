@@ -11,6 +11,8 @@ from tests.cli.command import Stepflow
 from tests.cli.golden import Golden
 from tests.cli.terminal import Terminal
 
+pytestmark = pytest.mark.in_process
+
 FORMS = ("table", "json", "jsonl", "yaml", "name")
 UNKNOWN = "0" * 64
 

@@ -18,18 +18,20 @@ from tests.cli.command import Stepflow
 from tests.cli.command_tree import commands
 from tests.cli.terminal import Terminal
 
+pytestmark = pytest.mark.in_process
+
 
 @pytest.mark.parametrize("words", [["version"], ["-V"], ["--version"], ["version", "-v"]])
 def test_the_version(stepflow: Stepflow, words: list[str]) -> None:
-    done = stepflow.here(*words)
+    done = stepflow(*words)
     assert (done.code, done.stdout, done.stderr) == (0, f"stepflow {VERSION}\n", "")
 
 
 @pytest.mark.parametrize("words", [[], ["run"], ["runs"], ["runs", "list"], ["runs", "ls"], ["components"]])
 def test_help_of_a_command(stepflow: Stepflow, words: list[str]) -> None:
-    done = stepflow.here("help", *words)
+    done = stepflow("help", *words)
     assert (done.code, done.stderr) == (0, "")
-    assert done.stdout == stepflow.here(*words, "--help").stdout
+    assert done.stdout == stepflow(*words, "--help").stdout
 
 
 def test_help_of_no_command(stepflow: Stepflow) -> None:
@@ -54,8 +56,8 @@ def test_help_of_no_command(stepflow: Stepflow) -> None:
     ],
 )
 def test_an_alias_is_the_command(stepflow: Stepflow, typed: str, meant: str) -> None:
-    helped = stepflow.here(*typed.split(), "--help").stdout
-    assert helped == stepflow.here(*meant.split(), "--help").stdout
+    helped = stepflow(*typed.split(), "--help").stdout
+    assert helped == stepflow(*meant.split(), "--help").stdout
     assert helped.startswith(f"Usage: stepflow {meant}")
 
 
@@ -76,7 +78,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("typed", "hint"), WRONG)
 def test_a_wrong_word(stepflow: Stepflow, typed: str, hint: str) -> None:
-    done = stepflow.here(*typed.split())
+    done = stepflow(*typed.split())
     assert (done.code, done.stdout) == (2, "")
     assert done.stderr == f"stepflow: there is no command stepflow {typed}\nhint: {hint}\n"
 
@@ -173,6 +175,6 @@ OPTIONS = [
 
 @pytest.mark.parametrize(("typed", "hint"), OPTIONS)
 def test_an_unknown_option(stepflow: Stepflow, typed: str, hint: str) -> None:
-    done = stepflow.here(*typed.split())
+    done = stepflow(*typed.split())
     assert (done.code, done.stdout) == (2, "")
     assert done.stderr.splitlines()[-1].startswith(f"hint: {hint}"), done.stderr

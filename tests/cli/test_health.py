@@ -10,6 +10,8 @@ from tests.cli.command import Stepflow
 from tests.cli.golden import Golden
 from tests.cli.terminal import Terminal
 
+pytestmark = pytest.mark.in_process
+
 
 @pytest.mark.parametrize("form", ["table", "json", "jsonl", "yaml", "name"])
 def test_health(form: str, stepflow: Stepflow, server: str, golden: Golden) -> None:

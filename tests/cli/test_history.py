@@ -20,6 +20,8 @@ from tests.cli.runs import UNKNOWN
 from tests.cli.terminal import Terminal
 from tests.postgres import Postgres
 
+pytestmark = pytest.mark.in_process
+
 SECRET = "hunter2-wolpertinger"
 SECRETIVE = {
     "name": "secretive",
@@ -93,6 +95,7 @@ def test_it_can_be_turned_off(stepflow: Stepflow, server: str, how: str) -> None
 
 @pytest.mark.parametrize("how", ["variable", "file"])
 def test_runs_are_recorded_in_a_database(stepflow: Stepflow, server: str, postgres: Postgres, how: str) -> None:
+    stepflow.is_here = False
     url = postgres.database()
     shown = f"postgresql://{url.rpartition('@')[2]}"
     environment = {"STEPFLOW_HISTORY": url}
@@ -113,6 +116,7 @@ def test_runs_are_recorded_in_a_database(stepflow: Stepflow, server: str, postgr
 
 
 def test_a_database_that_is_down_is_a_warning_to_runs(stepflow: Stepflow, server: str) -> None:
+    stepflow.is_here = False
     url = {"STEPFLOW_HISTORY": "postgresql://me:hunter2@127.0.0.1:1/runs"}
     done = stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}', **url)
     assert (done.code, "cannot record 1 run in postgresql://127.0.0.1:1/runs" in done.stderr) == (0, True), done
@@ -181,13 +185,13 @@ def test_a_run_is_named_by_its_place(stepflow: Stepflow, server: str) -> None:
     ]
     for words in ("get", "result", "steps", "items", "flow", "watch", "events"):
         for run_id, places in ((ids[1], ["@last", "@1", *([] if words == "watch" else ["-"])]), (ids[0], ["@2"])):
-            whole = stepflow.here("runs", words, run_id, "-o", "json")
+            whole = stepflow("runs", words, run_id, "-o", "json")
             for place in places:
-                named = stepflow.here("runs", words, place, "-o", "json")
+                named = stepflow("runs", words, place, "-o", "json")
                 assert (named.code, named.stdout, named.stderr) == (whole.code, whole.stdout, whole.stderr)
-        absent = stepflow.here("runs", words, "@3")
+        absent = stepflow("runs", words, "@3")
         assert (absent.code, "the history has no run @3\n" in absent.stderr) == (1, True)
-        assert stepflow.here("runs", words, "@0").code == 2
+        assert stepflow("runs", words, "@0").code == 2
 
 
 def test_two_runs_and_a_root_are_named_by_their_places(stepflow: Stepflow, server: str) -> None:
@@ -223,12 +227,12 @@ def test_runs_are_found_by_label_text_and_status(stepflow: Stepflow, server: str
     ):
         assert [entry["run_id"] for entry in recorded(stepflow, *query)] == found
         for every in ((), ("--all",)):
-            listed = stepflow.here("runs", "list", *query, *every, "-o", "name").stdout.split()
+            listed = stepflow("runs", "list", *query, *every, "-o", "name").stdout.split()
             # The server has runs of other tests, too.
             assert listed[: len(found)] == found
             assert listed == found or "status:failed" in query
     for wrong in ("status:nonsense", "since:never", "include:all"):
-        refused = stepflow.here("history", "list", wrong)
+        refused = stepflow("history", "list", wrong)
         assert (refused.code, wrong.partition(":")[2] in refused.stderr) == (2, True)
     listed = ("runs", "list", "--label", "env=dev", "-o", "name")
     assert stepflow(*listed).stdout.split() == [third, first]
@@ -343,6 +347,7 @@ def test_a_damaged_entry_is_in_nobodys_way(stepflow: Stepflow, server: str) -> N
 
 
 def test_completion_offers_places(stepflow: Stepflow, server: str) -> None:
+    stepflow.is_here = False
     assert stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}', "--note", "first").code == 0
 
     def offered(words: str) -> list[str]:

@@ -15,6 +15,8 @@ from tests.cli.golden import Golden
 from tests.cli.terminal import Terminal
 from tests.cli.test_validate import _SHOP
 
+pytestmark = pytest.mark.in_process
+
 _FAULTS = Path(__file__).parents[1] / "flows" / "type_faults"
 _BUYS = """\
 name: buys  # kept

@@ -12,6 +12,8 @@ from stepflow_cli.inputs.values import ValueArgument, Values
 
 from tests.cli.command import Stepflow
 
+pytestmark = pytest.mark.in_process
+
 FLOW = str(Path(__file__).parent / "flows" / "hello.yaml")
 RUN = (
     "run",

@@ -14,6 +14,8 @@ from tests.cli.golden import Golden
 from tests.cli.runs import Start
 from tests.cli.terminal import Terminal
 
+pytestmark = pytest.mark.in_process
+
 
 def taking(name: str, value: Any) -> dict[str, Any]:
     return {"id": name, "component": "/builtin/noop", "input": {"value": value}}

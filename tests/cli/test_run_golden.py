@@ -69,25 +69,26 @@ def test_values(stepflow: Stepflow, golden: Golden) -> None:
 
 
 @pytest.mark.usefixtures("server")
+@pytest.mark.in_process
 def test_wrong_usage(stepflow: Stepflow, golden: Golden) -> None:
     (stepflow.folder / "list.json").write_text("[1]")
     golden(
-        stepflow.here("run"),
-        stepflow.here("run", "helo.yaml"),
-        stepflow.here("run", "helo.yaml", "-o", "json"),
-        stepflow.here("run", "list.json"),
-        stepflow.here("run", "hello.yaml", "--example", "gracie"),
-        stepflow.here("run", "hello.yaml", "--example", "ada", "--input-json", "1"),
+        stepflow("run"),
+        stepflow("run", "helo.yaml"),
+        stepflow("run", "helo.yaml", "-o", "json"),
+        stepflow("run", "list.json"),
+        stepflow("run", "hello.yaml", "--example", "gracie"),
+        stepflow("run", "hello.yaml", "--example", "ada", "--input-json", "1"),
         stepflow("run", "-", "--input", "-", stdin="{}"),
-        stepflow.here("run", "hello.yaml", "--input-json", "{"),
-        stepflow.here("run", "hello.yaml", "--var", "version"),
-        stepflow.here("run", "hello.yaml", "--variables-json", "[]"),
-        stepflow.here("run", "hello.yaml", "--set", "greeting=1"),
-        stepflow.here("run", "hello.yaml", "--set", "greting.input.text=1"),
-        stepflow.here("run", "hello.yaml", "--overrides-json", "[]"),
-        stepflow.here("run", "hello.yaml", "--timeout", "0"),
-        stepflow.here("run", "hello.yaml", "--output", "no/such/folder.json"),
-        stepflow.here("submit", "hello.yaml", "--max-concurrency", "0"),
+        stepflow("run", "hello.yaml", "--input-json", "{"),
+        stepflow("run", "hello.yaml", "--var", "version"),
+        stepflow("run", "hello.yaml", "--variables-json", "[]"),
+        stepflow("run", "hello.yaml", "--set", "greeting=1"),
+        stepflow("run", "hello.yaml", "--set", "greting.input.text=1"),
+        stepflow("run", "hello.yaml", "--overrides-json", "[]"),
+        stepflow("run", "hello.yaml", "--timeout", "0"),
+        stepflow("run", "hello.yaml", "--output", "no/such/folder.json"),
+        stepflow("submit", "hello.yaml", "--max-concurrency", "0"),
     )
 
 

@@ -12,6 +12,8 @@ from tests.cli.command import Stepflow
 from tests.cli.runs import Start
 from tests.cli.terminal import Terminal
 
+pytestmark = pytest.mark.in_process
+
 
 @pytest.mark.parametrize("words", ["get", "result", "steps", "items", "flow", "watch", "events"])
 def test_a_beginning_names_the_run(stepflow: Stepflow, ada: str, words: str) -> None:

@@ -10,6 +10,8 @@ import pytest
 from tests import releases
 from tests.cli.command import Done, Stepflow
 
+pytestmark = pytest.mark.in_process
+
 SAYS = "/builtin/create_messages"
 EMPTY = '{"name": "Ada"}'
 

@@ -16,6 +16,8 @@ from tests.cli.golden import Golden
 from tests.cli.runs import FORMS, SLEEPING, UNKNOWN, Start
 from tests.cli.terminal import Terminal
 
+pytestmark = pytest.mark.in_process
+
 
 def echo(name: str) -> dict[str, Any]:
     """Return a flow of this name: the server is shared, and each test lists its own runs."""

@@ -15,6 +15,8 @@ from tests.cli.runs import FORMS, UNKNOWN, Start
 from tests.cli.terminal import Terminal
 from tests.fault_proxy import FaultProxy, Script
 
+pytestmark = pytest.mark.in_process
+
 
 def test_ends(stepflow: Stepflow, start: Start, ada: str, failed: str, golden: Golden) -> None:
     slow = start("slow.yaml", wait=False)

@@ -14,6 +14,8 @@ from tests.cli.golden import Golden
 from tests.cli.runs import UNKNOWN, Start
 from tests.cli.terminal import Terminal
 
+pytestmark = pytest.mark.in_process
+
 ONE = {"pages": [{"title": "Owls", "words": 120}, {"title": "Herons", "words": 80}], "language": "en"}
 OTHER = {"pages": [{"title": "Owls", "words": 120}, {"title": "Herons", "words": 81}], "language": "en"}
 

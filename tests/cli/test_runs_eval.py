@@ -11,6 +11,8 @@ from tests import releases
 from tests.cli.command import Stepflow
 from tests.cli.golden import Golden
 
+pytestmark = pytest.mark.in_process
+
 _FLOW = """\
 name: evaluated
 schemas:

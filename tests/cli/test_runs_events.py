@@ -12,6 +12,8 @@ from tests.cli.golden import Golden
 from tests.cli.terminal import Terminal
 from tests.cli.test_runs_watch import UNKNOWN, submit
 
+pytestmark = pytest.mark.in_process
+
 
 @pytest.fixture
 def ended(stepflow: Stepflow, server: str) -> str:

@@ -10,6 +10,8 @@ import pytest
 from tests.cli.command import Stepflow
 from tests.cli.runs import FORMS, UNKNOWN, Start
 
+pytestmark = pytest.mark.in_process
+
 FLOW: dict[str, Any] = {
     "name": "again",
     "steps": [

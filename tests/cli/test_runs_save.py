@@ -13,6 +13,8 @@ from tests.cli.command import Done, Stepflow
 from tests.cli.golden import Golden
 from tests.cli.runs import SLEEPING, UNKNOWN, Start
 
+pytestmark = pytest.mark.in_process
+
 FLOW = """\
 # Greets.
 name: greeter

@@ -17,6 +17,8 @@ from tests.cli.command import Done, Stepflow
 from tests.cli.mcp import agents
 from tests.cli.runs import SLEEPING, Start
 
+pytestmark = pytest.mark.in_process
+
 SCHEMAS = json.loads((Path(__file__).parents[2] / "docs/reference/schemas.json").read_text())
 RUN, ITEM, STEP, RESULT = "RunDetails", "RunItem", "StepDetails", "FlowResult"
 MAP: dict[str, Any] = {

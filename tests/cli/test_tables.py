@@ -15,6 +15,8 @@ from tests.cli.command import Stepflow
 from tests.cli.runs import Start
 from tests.cli.terminal import Terminal
 
+pytestmark = pytest.mark.in_process
+
 LONG = " ".join(["word"] * 400) + "\nand a line more"
 
 

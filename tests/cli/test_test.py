@@ -15,6 +15,8 @@ from tests.cli.command import Stepflow
 from tests.cli.golden import Golden
 from tests.cli.terminal import Terminal
 
+pytestmark = pytest.mark.in_process
+
 FLOWS = Path(__file__).with_name("tested_flows")
 
 
@@ -49,18 +51,18 @@ def test_wrong_usage(stepflow: Stepflow, flows: Path, golden: Golden) -> None:
         "test: {cases: [{name: a, input: 1, output: {outcome: success, result: {$type: int}}}]}\nsteps: []\n"
     )
     golden(
-        stepflow.here("test"),
-        stepflow.here("test", "nowhere"),
-        stepflow.here("test", "hello.yaml"),
-        stepflow.here("test", "tests/tested.yaml", "--case", "pases"),
-        stepflow.here("test", "tests/tested.yaml", "--tag", "quik"),
-        stepflow.here("test", "tests/tested.yaml", "--tag", "quick", "--case", "fails"),
-        stepflow.here("test", "tests/broken.yaml"),
-        stepflow.here("test", "tests/matcher.yaml"),
-        stepflow.here("test", "tests/tested.yaml", "--update", "--repeat", "2"),
-        stepflow.here("test", "tests/tested.yaml", "--replay", "hello.yaml"),
-        stepflow.here("test", "tests/tested.yaml", "--config", "nowhere.yml"),
-        stepflow.here("test", "--help"),
+        stepflow("test"),
+        stepflow("test", "nowhere"),
+        stepflow("test", "hello.yaml"),
+        stepflow("test", "tests/tested.yaml", "--case", "pases"),
+        stepflow("test", "tests/tested.yaml", "--tag", "quik"),
+        stepflow("test", "tests/tested.yaml", "--tag", "quick", "--case", "fails"),
+        stepflow("test", "tests/broken.yaml"),
+        stepflow("test", "tests/matcher.yaml"),
+        stepflow("test", "tests/tested.yaml", "--update", "--repeat", "2"),
+        stepflow("test", "tests/tested.yaml", "--replay", "hello.yaml"),
+        stepflow("test", "tests/tested.yaml", "--config", "nowhere.yml"),
+        stepflow("test", "--help"),
     )
 
 

@@ -10,6 +10,8 @@ import pytest
 from tests.cli.command import Done, Stepflow
 from tests.cli.golden import Golden
 
+pytestmark = pytest.mark.in_process
+
 FLOW = """\
 steps:
   - {id: ask, component: /builtin/noop, input: {$input: $.q}}

@@ -12,6 +12,8 @@ from stepflow_cli.params.parsing import Command
 
 from tests.cli.command import Stepflow
 
+pytestmark = pytest.mark.in_process
+
 
 @pytest.mark.parametrize(
     ("text", "ago"),

@@ -8,6 +8,8 @@ import pytest
 
 from tests.cli.command import Stepflow
 
+pytestmark = pytest.mark.in_process
+
 FLOW = """
 schemas: {properties: {input: {properties: {qty: {type: integer}}}}}
 steps:

@@ -13,6 +13,8 @@ from tests.cli.command import Stepflow
 from tests.cli.golden import Golden
 from tests.cli.terminal import Terminal
 
+pytestmark = pytest.mark.in_process
+
 
 @pytest.mark.usefixtures("server")
 def test_valid(stepflow: Stepflow, golden: Golden) -> None:

@@ -12,6 +12,8 @@ from tests.cli.command import Stepflow
 from tests.cli.golden import Golden
 from tests.cli.terminal import Terminal
 
+pytestmark = pytest.mark.in_process
+
 FLOW = """
 name: conditional
 steps:

@@ -22,7 +22,7 @@ def stepflow(tmp_path: Path) -> Stepflow:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode("utf-8", "surrogateescape"))
-    return Stepflow(folder, home)
+    return Stepflow(folder, home, is_here=True)
 
 
 def without(done: Done, place: str, advice: str = "") -> str | None:
@@ -45,7 +45,7 @@ def compare(stepflow: Stepflow, golden: Golden, sections: dict[str, list[tuple[s
     for title, rows in sections.items():
         texts.append(f"# {title}\n")
         for line, *parts in rows:
-            done = stepflow.here(*shlex.split(line))
+            done = stepflow(*shlex.split(line))
             texts.append(told(done))
             if (missing := without(done, *parts)) is not None:
                 lacking.append(f"{line}: without {missing}\n{done}")
