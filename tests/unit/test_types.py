@@ -21,7 +21,7 @@ import pydantic
 import pytest
 from fastapi.testclient import TestClient
 from stepflow_client import Outcome, OutcomeStream, SyncOutcomeStream, types
-from stepflow_client._codec.requests import flow_variables
+from stepflow_client._codec.requests import parse_flow_variables
 from stepflow_client.errors import InvalidArgumentError, RunFailedError
 from stepflow_client.events import RunCompletedEvent, RunEvent, UnknownEvent, read_event
 from stepflow_client.types import (
@@ -46,14 +46,14 @@ from stepflow_client.types import (
     StoredFlow,
     ValidationResult,
 )
-from stepflow_client.types.models import Model, decoded
+from stepflow_client.types.models import Model, decode_model
 from stepflow_client.types.statuses import get_status_number
 
 RUN_ID = "01900000-0000-7000-8000-000000000001"
 
 
 def details(**fields: Any) -> RunDetails:
-    return decoded(RunDetails, {"runId": RUN_ID, "flowId": "f", "status": 1, **fields})
+    return decode_model(RunDetails, {"runId": RUN_ID, "flowId": "f", "status": 1, **fields})
 
 
 def result(status: str, **fields: Any) -> FlowResult:
@@ -82,7 +82,7 @@ def test_a_status_is_a_number_on_the_wire(number: int, status: ExecutionStatus) 
 
 @pytest.mark.parametrize(("number", "code"), list(enumerate(list(ErrorCode)[:10], start=1)))
 def test_an_error_code_is_a_number_on_the_wire(number: int, code: ErrorCode) -> None:
-    assert decoded(FlowError, {"message": "m", "code": number}).code is code
+    assert decode_model(FlowError, {"message": "m", "code": number}).code is code
 
 
 def test_the_error_codes_stand_in_the_order_of_the_wire() -> None:
@@ -102,14 +102,14 @@ def test_the_error_codes_stand_in_the_order_of_the_wire() -> None:
         "lost_before_start",
         "invalid_output",
     ]
-    assert decoded(FlowError, {"message": "m", "code": 11}).code == "unknown_11"
+    assert decode_model(FlowError, {"message": "m", "code": 11}).code == "unknown_11"
 
 
 @pytest.mark.parametrize(
     ("number", "level"), [(1, DiagnosticLevel.FATAL), (2, DiagnosticLevel.ERROR), (3, DiagnosticLevel.WARNING)]
 )
 def test_a_level_is_a_number_on_the_wire(number: int, level: DiagnosticLevel) -> None:
-    assert decoded(Diagnostic, {"level": number, "kind": "k", "code": 1, "formatted": "m"}).level is level
+    assert decode_model(Diagnostic, {"level": number, "kind": "k", "code": 1, "formatted": "m"}).level is level
 
 
 def test_an_unknown_number_becomes_a_member_of_its_own() -> None:
@@ -187,7 +187,7 @@ def test_nanoseconds_are_cut_off(text: str, microsecond: int) -> None:
     assert time == datetime(2026, 11, 24, 23, 42, 11, microsecond, UTC)
     assert time is not None
     assert time.utcoffset() == timedelta(0)
-    assert decoded(HealthResponse, {"status": "healthy", "timestamp": text}).timestamp == time
+    assert decode_model(HealthResponse, {"status": "healthy", "timestamp": text}).timestamp == time
 
 
 def test_fields_are_read_by_the_names_of_the_wire_and_by_their_own() -> None:
@@ -202,7 +202,7 @@ def test_fields_are_read_by_the_names_of_the_wire_and_by_their_own() -> None:
     )
     assert wire == own
     assert not hasattr(wire, "new_field")
-    assert decoded(StoredFlow, {"flowId": "f", "flow": {}, "allExamples": [{"name": "x"}]}).examples[0].name == "x"
+    assert decode_model(StoredFlow, {"flowId": "f", "flow": {}, "allExamples": [{"name": "x"}]}).examples[0].name == "x"
 
 
 @pytest.mark.parametrize(
@@ -437,7 +437,7 @@ def test_secret_values_are_in_no_repr() -> None:
         "steps": [{"id": "a", "component": "/x", "input": {"k": {"$variable": "key", "default": "s3cr3t-spare"}}}],
         "output": {"quoted": "the key is s3cr3t-default", "number": 48151623},
     }
-    read = flow_variables(flow)
+    read = parse_flow_variables(flow)
     stored = StoredFlow(flow_id="f", flow=flow)
     for shown in (repr(stored), str(stored), repr(FlowVariables(flow_id="f", variables=read)), repr(read)):
         assert "s3cr3t" not in shown

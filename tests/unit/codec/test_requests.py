@@ -94,13 +94,13 @@ def test_no_server_has_a_debug_mode() -> None:
     ],
 )
 def test_a_list_is_a_batch(value: Any, inputs: list[Any]) -> None:
-    assert requests.check_run_inputs(value, exact_integers=True) == inputs
+    assert requests.parse_run_inputs(value, exact_integers=True) == inputs
 
 
 @pytest.mark.parametrize("value", [{1: 2}, object(), [object()], float("nan")])
 def test_what_is_no_input(value: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="input"):
-        requests.check_run_inputs(value, exact_integers=True)
+        requests.parse_run_inputs(value, exact_integers=True)
 
 
 @pytest.mark.parametrize("value", [[], [1, 2], (1, 2, 3)])
@@ -112,19 +112,19 @@ def test_one_result_needs_one_input(value: Any) -> None:
 
 
 def test_variables_are_a_mapping_or_a_file(tmp_path: Path) -> None:
-    assert requests.run_variables(None, exact_integers=True) == {}
-    assert requests.run_variables({"a": (1,)}, exact_integers=True) == {"a": [1]}
+    assert requests.parse_run_variables(None, exact_integers=True) == {}
+    assert requests.parse_run_variables({"a": (1,)}, exact_integers=True) == {"a": [1]}
     path = tmp_path / "variables.yaml"
     path.write_text("name: no\n")
-    assert requests.run_variables(path, exact_integers=True) == {"name": "no"}
-    assert requests.run_variables(str(path), exact_integers=True) == {"name": "no"}
+    assert requests.parse_run_variables(path, exact_integers=True) == {"name": "no"}
+    assert requests.parse_run_variables(str(path), exact_integers=True) == {"name": "no"}
     path.write_text("- 1\n")
     with pytest.raises(InvalidArgumentError, match="not list"):
-        requests.run_variables(path, exact_integers=True)
+        requests.parse_run_variables(path, exact_integers=True)
     with pytest.raises(FlowFileError, match="does not exist"):
-        requests.run_variables(tmp_path / "missing.yaml", exact_integers=True)
+        requests.parse_run_variables(tmp_path / "missing.yaml", exact_integers=True)
     with pytest.raises(InvalidArgumentError, match=r"2\*\*53.*\$\.n"):
-        requests.run_variables({"n": 2**60}, exact_integers=False)
+        requests.parse_run_variables({"n": 2**60}, exact_integers=False)
 
 
 def variable(**fields: Any) -> FlowVariable:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from stepflow_client import errors
 from stepflow_client._codec import failed_items, responses
-from stepflow_client._codec.requests import flow_variables
+from stepflow_client._codec.requests import parse_flow_variables
 from stepflow_client._codec.responses import Started
 from stepflow_client.types import ComponentInfo, ComponentList, ErrorCode, ExecutionStatus, FailedPlugin, FlowVariable
 
@@ -107,7 +107,7 @@ SILENT = "the server does not say why"
 def test_the_shapes_of_errors(
     status: int, kind: str, body: bytes, error: type[errors.ApiError], message: str, details: Any
 ) -> None:
-    found = responses.status_error(status, kind, body, ASKED)
+    found = responses.find_status_error(status, kind, body, ASKED)
     assert type(found) is error
     assert found is not None
     assert found.message == message
@@ -140,42 +140,42 @@ def test_the_shapes_of_errors(
     ],
 )
 def test_the_class_of_a_status(status: int, error: type[errors.ApiError]) -> None:
-    found = responses.status_error(status, "", b"", ASKED)
+    found = responses.find_status_error(status, "", b"", ASKED)
     assert type(found) is error
     assert isinstance(found, errors.ApiError)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
 def test_a_usable_answer_is_no_error(status: int) -> None:
-    assert responses.status_error(status, "application/json", b"{}", ASKED) is None
-    assert responses.status_error(status, "", b"", ASKED) is None
+    assert responses.find_status_error(status, "application/json", b"{}", ASKED) is None
+    assert responses.find_status_error(status, "", b"", ASKED) is None
 
 
 @pytest.mark.parametrize("kind", ["application/grpc", "application/grpc; x=1", "Application/GRPC"])
 def test_a_path_that_a_current_server_does_not_know(kind: str) -> None:
-    found = responses.status_error(200, kind, b"", "GET /new")
+    found = responses.find_status_error(200, kind, b"", "GET /new")
     assert type(found) is errors.UnsupportedByServerError
     assert "GET /new" in str(found)
 
 
 def test_a_web_page_and_a_redirect_are_no_answers() -> None:
-    page = responses.status_error(200, "text/html; charset=utf-8", b"<html>", ASKED)
+    page = responses.find_status_error(200, "text/html; charset=utf-8", b"<html>", ASKED)
     assert type(page) is errors.InvalidResponseError
     assert page.status_code == 200
     for status in (301, 302, 307, 308, 304):
-        moved = responses.status_error(status, "", b"", ASKED)
+        moved = responses.find_status_error(status, "", b"", ASKED)
         assert type(moved) is errors.InvalidResponseError
         assert str(status) in str(moved)
 
 
 def test_a_part_of_a_response_is_no_answer() -> None:
-    part = responses.status_error(206, "application/json", b"{}", ASKED)
+    part = responses.find_status_error(206, "application/json", b"{}", ASKED)
     assert type(part) is errors.InvalidResponseError
     assert part.status_code == 206
 
 
 def test_a_message_is_one_line_of_bounded_length() -> None:
-    found = responses.status_error(500, "text/plain", b"line\r\n\tof " + b"x" * 10_000, ASKED)
+    found = responses.find_status_error(500, "text/plain", b"line\r\n\tof " + b"x" * 10_000, ASKED)
     assert found is not None
     assert found.message.startswith(f"{ASKED} returned 500 Internal Server Error: line of xxx")
     assert 500 <= len(found.message) <= 600
@@ -185,7 +185,7 @@ def test_a_message_is_one_line_of_bounded_length() -> None:
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.integers(100, 599), st.sampled_from(["", "application/json", "text/html", "application/grpc"]), st.binary())
 def test_any_answer_is_usable_or_one_of_our_errors(status: int, kind: str, body: bytes) -> None:
-    found = responses.status_error(status, kind, body, ASKED)
+    found = responses.find_status_error(status, kind, body, ASKED)
     assert (found is None) <= (status < 300)
     assert found is None or (isinstance(found, errors.StepflowClientError) and str(found))
 
@@ -267,7 +267,7 @@ def test_any_object_is_read_or_refused(number: int) -> None:
         ):
             with suppress(errors.InvalidResponseError):
                 responses.build(make, answer, ASKED)
-        assert isinstance(flow_variables(answer), dict)
+        assert isinstance(parse_flow_variables(answer), dict)
 
     check()
 
@@ -468,7 +468,7 @@ def test_the_variables_of_a_flow() -> None:
         "wrong": {"env_var": 5, "description": [], "is_secret": "yes"},
     }
     schema = {"type": "object", "required": ["key", "n"], "properties": declared}
-    found = flow_variables({"schemas": {"properties": {"variables": schema}}})
+    found = parse_flow_variables({"schemas": {"properties": {"variables": schema}}})
     assert list(found) == ["key", "n", "free", "wrong"]
     assert found["key"] == FlowVariable(
         is_required=True,
@@ -493,13 +493,13 @@ def test_the_variables_of_a_flow() -> None:
     ],
 )
 def test_a_flow_without_variables(flow: dict[str, Any]) -> None:
-    assert flow_variables(flow) == {}
+    assert parse_flow_variables(flow) == {}
 
 
 @pytest.mark.parametrize("required", [5, None, "a", {"a": 1}, True])
 def test_required_may_be_nonsense(required: Any) -> None:
     schema = {"required": required, "properties": {"a": {}}}
-    assert not flow_variables({"schemas": {"properties": {"variables": schema}}})["a"].is_required
+    assert not parse_flow_variables({"schemas": {"properties": {"variables": schema}}})["a"].is_required
 
 
 def test_components_by_any_of_their_names() -> None:
@@ -540,7 +540,7 @@ def test_paths_of_components(routes: dict[str, Any], paths: list[str | None]) ->
         [ComponentInfo(name="x", plugin="b"), ComponentInfo(name="y", plugin="p"), ComponentInfo(name="z")],
         [FailedPlugin(plugin="q", error="e")],
     )
-    found = responses.add_paths(listed, routes)
+    found = responses.add_component_paths(listed, routes)
     assert [component.path for component in found] == paths
     assert found.failed_plugins == listed.failed_plugins
 

@@ -27,9 +27,9 @@ from stepflow_client import (
 )
 from stepflow_client._rules.lost_creation import (
     RunRegistry,
-    creation_time,
+    get_creation_time,
+    get_process_token,
     may_have_created,
-    process_token,
     was_processed,
 )
 
@@ -112,19 +112,19 @@ def test_a_server_that_has_failed_creates_no_run_later(status: int, details: Any
 @given(st.integers(0, 2**47), st.integers(0, 2**60))
 def test_ids_of_version_7_tell_the_millisecond(milliseconds: int, tail: int) -> None:
     made = str(UUID(int=(milliseconds << 80) | (7 << 76) | (2 << 62) | tail))
-    assert creation_time(made) == milliseconds / 1000
+    assert get_creation_time(made) == milliseconds / 1000
 
 
 @pytest.mark.parametrize("made", [*(str(UUID(int=(v << 76) | (2 << 62))) for v in (1, 3, 4, 5, 6, 8)), "", "no id"])
 def test_other_ids_tell_nothing(made: str) -> None:
-    assert creation_time(made) is None
+    assert get_creation_time(made) is None
 
 
 # Processes
 
 
 def test_a_process_keeps_its_name() -> None:
-    assert process_token() == process_token()
+    assert get_process_token() == get_process_token()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks on this system")
@@ -132,62 +132,62 @@ def test_a_process_keeps_its_name() -> None:
 def test_a_fork_has_a_name_of_its_own() -> None:
     with multiprocessing.get_context("fork").Pool(2) as pool:
         names = set(pool.map(_name, range(8), chunksize=1))
-    assert process_token() not in names
+    assert get_process_token() not in names
 
 
 def _name(number: int) -> str:
-    return process_token()
+    return get_process_token()
 
 
 # Flows
 
 
 def test_no_two_clients_have_the_same_tag() -> None:
-    assert len({RunRegistry().shared_tag(b"d") for _ in range(100)}) == 100
+    assert len({RunRegistry().choose_shared_tag(b"d") for _ in range(100)}) == 100
 
 
 def test_a_flow_is_stored_once_and_again_under_the_same_tag_if_the_server_has_lost_it() -> None:
     registry = RunRegistry()
-    assert registry.shared_flow(b"d") is None
-    tag = registry.shared_tag(b"d")
+    assert registry.find_shared_flow(b"d") is None
+    tag = registry.choose_shared_tag(b"d")
     registry.share_flow(b"d", "f")
-    assert registry.shared_flow(b"d") == "f"
+    assert registry.find_shared_flow(b"d") == "f"
     assert registry.is_ours("f")
     assert not registry.is_ours("g")
     registry.forget_flow("f")
-    assert registry.shared_flow(b"d") is None
-    assert registry.shared_tag(b"d") == tag
+    assert registry.find_shared_flow(b"d") is None
+    assert registry.choose_shared_tag(b"d") == tag
 
 
 def test_a_flow_with_a_run_that_nobody_owns_gets_another_tag() -> None:
     registry = RunRegistry()
-    tag = registry.shared_tag(b"d")
+    tag = registry.choose_shared_tag(b"d")
     registry.share_flow(b"d", "f")
     registry.share_flow(b"e", "g")
     registry.end_call(registry.begin_call("f"), is_settled=False)
     assert not registry.is_ours("f")
     # Neither does it come back because a server has lost it.
     registry.forget_flow("f")
-    assert registry.shared_flow(b"d") is None
-    assert registry.shared_tag(b"d") != tag
+    assert registry.find_shared_flow(b"d") is None
+    assert registry.choose_shared_tag(b"d") != tag
     registry.share_flow(b"d", "f2")
-    assert registry.shared_flow(b"d") == "f2"
-    assert registry.shared_flow(b"e") == "g", "others keep theirs"
+    assert registry.find_shared_flow(b"d") == "f2"
+    assert registry.find_shared_flow(b"e") == "g", "others keep theirs"
 
 
 def test_only_so_many_flows_are_remembered() -> None:
     registry = RunRegistry()
     for number in range(1_050):
         registry.share_flow(str(number).encode(), f"f{number}")
-    assert registry.shared_flow(b"49") is None
-    assert registry.shared_flow(b"50") == "f50"
+    assert registry.find_shared_flow(b"49") is None
+    assert registry.find_shared_flow(b"50") == "f50"
 
 
 def test_the_flow_of_a_single_call_is_ours_and_shared_by_none() -> None:
     registry = RunRegistry()
     registry.reserve_flow("f")
     assert registry.is_ours("f")
-    assert registry.shared_flow(b"d") is None
+    assert registry.find_shared_flow(b"d") is None
 
 
 # Calls and their runs
@@ -196,12 +196,12 @@ def test_the_flow_of_a_single_call_is_ours_and_shared_by_none() -> None:
 def test_rivals_are_the_other_calls_of_the_flow() -> None:
     registry = RunRegistry()
     first, other = registry.begin_call("f"), registry.begin_call("g")
-    assert registry.other_calls(first) == set()
+    assert registry.list_other_calls(first) == set()
     second = registry.begin_call("f")
-    assert registry.other_calls(first) == {second}
-    assert registry.other_calls(other) == set()
+    assert registry.list_other_calls(first) == {second}
+    assert registry.list_other_calls(other) == set()
     registry.end_call(second, is_settled=True)
-    assert registry.other_calls(first) == set()
+    assert registry.list_other_calls(first) == set()
 
 
 def test_a_lone_run_is_picked() -> None:
@@ -274,4 +274,4 @@ def test_threads_share_them() -> None:
     for thread in threads:
         thread.join(20)
     assert sum(won) == 500
-    assert registry.other_calls(registry.begin_call("f")) == set()
+    assert registry.list_other_calls(registry.begin_call("f")) == set()

@@ -44,7 +44,7 @@ def test_a_fork_does_not_count_the_runs_of_its_parent(monkeypatch: pytest.Monkey
     waiting = spread.count_waiting("of the parent")
     waiting.__enter__()
     assert one_after_the_other(spread, 3, (0, 1)) == [1, 1, 1]
-    monkeypatch.setattr("stepflow_client._rules.spread.process_token", lambda: "a fork")
+    monkeypatch.setattr("stepflow_client._rules.spread.get_process_token", lambda: "a fork")
     assert sorted(one_after_the_other(spread, 4, (0, 1))) == [0, 0, 1, 1]
 
 

@@ -11,7 +11,7 @@ from ._base.basic_errors import InvalidArgumentError
 from ._base.text import near
 from ._data.arguments import check_texts
 from ._data.values import PLAIN, OutputDecoder
-from .types.models import Model, decoded, field, record
+from .types.models import Model, decode_model, field, record
 from .types.statuses import ExecutionStatus
 
 __all__ = [
@@ -210,7 +210,9 @@ def read_event(run_id: str, response: Mapping[str, Any], cursor: str, decoder: O
     fields = {"runId": run_id} | fields | {"timestamp": response.get("timestamp")}
     kind = _KINDS.get(name)
     if kind is None:
-        return decoded(UnknownEvent, fields, name=_make_type_name(name), data=decoder.secrets.hide_in(data), **common)
+        return decode_model(
+            UnknownEvent, fields, name=_make_type_name(name), data=decoder.secrets.hide_in(data), **common
+        )
     if "result" in data:
         common["output"] = decoder.step_output(data["result"])
-    return decoded(kind, fields, **common)
+    return decode_model(kind, fields, **common)

@@ -152,7 +152,7 @@ class History:
         on_failure: Callable[[str], object] | None = None,
     ) -> None:
         """Store the settings. No file is opened."""
-        self._store = _store(path, on_failure)
+        self._store = _open_store(path, on_failure)
         self._pending: dict[str, tuple[Any, ...]] = {}
         """The rows whose creation is not confirmed, by their ids."""
         self._max_age = check_seconds(max_age, "max_age", endless=True)
@@ -230,8 +230,8 @@ class History:
                 entry of that flow is then replaced.
         """
         check_flag(has_own_flow, "has_own_flow")
-        entry_id = f"{OWN if has_own_flow else PENDING}{uuid4()}" if run_id is None else _check_run_id(run_id)
-        earlier = None if rerun_of is None else _check_run_id(rerun_of, "rerun_of")
+        entry_id = f"{OWN if has_own_flow else PENDING}{uuid4()}" if run_id is None else _parse_run_id(run_id)
+        earlier = None if rerun_of is None else _parse_run_id(rerun_of, "rerun_of")
         check_flag(has_more_runs, "has_more_runs")
         check_flag(is_embedded, "is_embedded")
         items = check_instances(rerun_items, "rerun_items", int)
@@ -265,7 +265,7 @@ class History:
             run_id: The run; None if none was created, which removes the entry.
         """
         row = self._pending.pop(check_text(entry_id, "entry_id"), None)
-        checked_id = None if run_id is None else _check_run_id(run_id)
+        checked_id = None if run_id is None else _parse_run_id(run_id)
         change = partial(_write_confirmation, entry_id, checked_id, row)
         size = sum(len(column) for column in row or () if isinstance(column, str))
         self._store.change("record a run", change, run_id=checked_id or entry_id, size=size)
@@ -277,7 +277,7 @@ class History:
             run_id: The run.
             status: One of the values of `ExecutionStatus`. Any other is read as None.
         """
-        checked_id, status_text = _check_run_id(run_id), str(check_text(status, "status"))
+        checked_id, status_text = _parse_run_id(run_id), str(check_text(status, "status"))
         update = "UPDATE runs SET status = ? WHERE run_id = ? AND (status IS NULL OR status <> ?)"
         self._store.change(
             "update a run",
@@ -296,7 +296,7 @@ class History:
         Raises:
             InvalidArgumentError: If an argument is invalid.
         """
-        checked_id = _check_run_id(run_id)
+        checked_id = _parse_run_id(run_id)
         new_labels = {} if labels is None else dict(check_mapping(labels, "labels"))
         for name, value in new_labels.items():
             check_text(value, f"labels[{name!r}]")
@@ -318,7 +318,7 @@ class History:
             outputs: For each item, the outputs of the steps that have completed, by step id.
             server: What else the outputs depend on, for example a digest of the server's configuration. Default "".
         """
-        checked_id, origin = _check_run_id(run_id), check_instance(server, "server", str)
+        checked_id, origin = _parse_run_id(run_id), check_instance(server, "server", str)
         what = "keep the outputs of a run"
         with self._store.warning(what):
             content = json.dumps([dict(output) for output in outputs], ensure_ascii=False)
@@ -336,7 +336,7 @@ class History:
         Raises:
             StepflowClientError: If the store cannot be read.
         """
-        query, values = "SELECT content FROM outputs WHERE run_id = ?", [_check_run_id(run_id)]
+        query, values = "SELECT content FROM outputs WHERE run_id = ?", [_parse_run_id(run_id)]
         if server is not None:
             query, values = f"{query} AND server = ?", [*values, server]
         rows = self._read_rows(query, values)
@@ -348,7 +348,7 @@ class History:
         Raises:
             StepflowClientError: If the store cannot be read.
         """
-        checked_id = _check_run_id(run_id)
+        checked_id = _parse_run_id(run_id)
         entries = self._read_entries(f"SELECT {COLUMNS} FROM runs WHERE run_id = ?", [checked_id])  # noqa: S608
         return next((entry for entry in entries if entry.run_id == checked_id), None)
 
@@ -410,13 +410,13 @@ class History:
             values += servers
         if run_id is not None:
             conditions.append("substr(run_id, 1, ?) = ?")
-            prefix = _check_run_id(run_id)
+            prefix = _parse_run_id(run_id)
             values += [len(prefix), prefix]
         if confirmed is not None:
             conditions.append(f"NOT {_IS_PENDING}" if check_flag(confirmed, "confirmed") else _IS_PENDING)
         if rerun_of is not None:
             conditions.append("rerun_of = ?")
-            values.append(_check_run_id(rerun_of, "rerun_of"))
+            values.append(_parse_run_id(rerun_of, "rerun_of"))
         if flow_file is not None:
             conditions.append("flow_file = ?")
             values.append(str(Path(file_path(flow_file, "flow_file")).absolute()))
@@ -452,7 +452,7 @@ class History:
         Raises:
             StepflowClientError: If the store cannot be changed.
         """
-        return bool(self._store.call("change", partial(_delete_runs, "run_id = ?", _check_run_id(run_id)), missing=0))
+        return bool(self._store.call("change", partial(_delete_runs, "run_id = ?", _parse_run_id(run_id)), missing=0))
 
     def _read_rows(self, query: str, values: Sequence[Any]) -> list[Any]:
         return self._store.call("read", lambda connection: connection.execute(query, values).fetchall(), missing=[])
@@ -509,7 +509,7 @@ def _parse_field_value(name: str, value: str) -> Any:
         raise InvalidArgumentError(f"{name}:{value} is not a time in ISO 8601, such as 2026-11-24T14:00") from None
 
 
-def _store(
+def _open_store(
     path: str | os.PathLike[str] | None, on_failure: Callable[[str], object] | None
 ) -> _HistoryFile | SharedDatabase:
     if not isinstance(path, str) or not path.startswith(("postgresql://", "postgres://")):
@@ -564,7 +564,7 @@ def _delete_runs(condition: str, value: float | str, connection: _Connection) ->
     return count
 
 
-def _check_run_id(run_id: RunId, what: str = "run_id") -> str:
+def _parse_run_id(run_id: RunId, what: str = "run_id") -> str:
     """Return the id of a run, or its beginning, as a text."""
     id_or_object = run_id if isinstance(run_id, (str, UUID)) else getattr(run_id, "run_id", run_id)
     return check_text(str(id_or_object) if isinstance(id_or_object, UUID) else id_or_object, what)

@@ -76,9 +76,9 @@ class Progress(Record):
 
     def __str__(self) -> str:
         # Step ids are the flow's own texts.
-        return visible(self._words())
+        return visible(self._format())
 
-    def _words(self) -> str:
+    def _format(self) -> str:
         if self.total != 1:
             numbers = self.total, self.completed, self.failed, self.duration
             counts = counted(*numbers, known=self.known, is_estimated=self.is_estimated)

@@ -140,7 +140,7 @@ class StepflowRuntime(EmbeddedExecutor):
             ServerNotInstalledError: If there is no server that can be started here.
             ServerStartError: If the binary cannot be executed.
         """
-        _check(port, env, max_restarts, startup_timeout)
+        _check_settings(port, env, max_restarts, startup_timeout)
         policy = check_choice(restart_policy, "restart_policy", RestartPolicy)
         if log_config is not None:
             check_instance(log_config, "log_config", LogConfig)
@@ -348,7 +348,7 @@ class StepflowRuntime(EmbeddedExecutor):
         return f"<StepflowRuntime {state}>"
 
 
-def _check(port: int | None, env: Mapping[str, str] | None, max_restarts: int, startup_timeout: float) -> None:
+def _check_settings(port: int | None, env: Mapping[str, str] | None, max_restarts: int, startup_timeout: float) -> None:
     if port is not None:
         check_integer(port, "port", least=1, most=65_535)
     if env is not None:

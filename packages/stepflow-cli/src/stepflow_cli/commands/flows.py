@@ -10,7 +10,7 @@ import click
 from stepflow_client import InvalidFlowError
 from stepflow_client._data.flow_declarations import declared_variables
 from stepflow_client._data.secrets import find_flow_secrets, hidden_flow
-from stepflow_client.types.models import plain_data
+from stepflow_client.types.models import to_plain_data
 
 from ..errors import current_session
 from ..inputs.flow import load_flow_file, load_flow_or_id
@@ -67,7 +67,7 @@ def _list(since: str | None, limit: int | None, server: ServerOptions, watch: bo
                 "name": run.flow_name,
                 "flow_id": run.flow_id,
                 "runs": 0,
-                "last_run": plain_data(run.created_at),
+                "last_run": to_plain_data(run.created_at),
                 "last_status": run.status.value,
                 "last_run_id": run.run_id,
             }

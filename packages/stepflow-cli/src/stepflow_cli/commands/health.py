@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import click
-from stepflow_client.types.models import plain_data
+from stepflow_client.types.models import to_plain_data
 
 from ..errors import Problem
 from ..output.view import Output, View, columns
@@ -53,7 +53,7 @@ def command(components: tuple[str, ...], wait: float | None, server: ServerOptio
             "release": info.release or health.version,
             "commit": info.commit,
             "dialect": info.dialect,
-            "time": plain_data(health.timestamp),
+            "time": to_plain_data(health.timestamp),
             "capabilities": info.capabilities,
         },
         _HEALTH,

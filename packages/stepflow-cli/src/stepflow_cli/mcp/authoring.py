@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepflow_client import InvalidArgumentError
 from stepflow_client._base.text import json_text, near, nearest_hint, visible
-from stepflow_client._codec.flow_tools import tool_spec
+from stepflow_client._codec.flow_tools import make_tool_spec
 from stepflow_client._command import async_run_check
 from stepflow_client.flows.components import BUILTINS
 from stepflow_client.flows.reading import flow_in, parse_yaml
@@ -107,7 +107,7 @@ async def run_flow_text(call: Call) -> ToolResult:
     """Run a flow from its text."""
     flow = await asyncio.to_thread(_parse_flow, call)
     value, limit = call.arguments.get("input", {}), call.runs.bounds.max_wait
-    await async_run_check(partial(tool_spec(flow, "the flow").check_input, value))
+    await async_run_check(partial(make_tool_spec(flow, "the flow").check_input, value))
 
     async def create() -> str:
         client, key = call.runs.client, call.idempotency_key

@@ -17,7 +17,7 @@ from stepflow_client import (
     StepflowClientError,
     TransportError,
 )
-from stepflow_client._codec.flow_tools import tool_result, unfinished_result
+from stepflow_client._codec.flow_tools import make_tool_result, make_unfinished_result
 from stepflow_client._command import async_run_check, check_run_id
 
 from .runs import MAX_ANSWER_LENGTH, AgentRuns, Report
@@ -144,9 +144,9 @@ class Call:
             error.run_id, error.hint = run_id, self.suggest_next(run_id)
             raise
         if result is None:
-            return unfinished_result(run_id, self.suggest_next(run_id))
+            return make_unfinished_result(run_id, self.suggest_next(run_id))
         spec = spec or self.catalog.tools.get(self.runs.find_tool_name(run_id) or "")
-        response = await async_run_check(partial(tool_result, result, spec, self.catalog.secrets))
+        response = await async_run_check(partial(make_tool_result, result, spec, self.catalog.secrets))
         more = self.suggest_tools(diagnose_run=f"with run_id {run_id} for its cause") if result.is_failed else None
         if more is None:
             return response

@@ -64,18 +64,18 @@ class Catalog:
 
     def refresh(self) -> bool:
         """Read the files that have changed, and return whether any flow is new, changed or gone."""
-        from stepflow_client._codec.flow_tools import tool_name, tool_spec, unique_name
+        from stepflow_client._codec.flow_tools import make_tool_name, make_tool_spec, make_unique_name
 
         tools: dict[str, FlowToolSpec] = {}
         files: dict[str, str] = {}
         for path in self._iterate_paths():
             flow = self._read_flow(path)
             if flow is not None and len(tools) < _MAX_FLOWS:
-                name = unique_name(tool_name(flow, path), {*self._reserved, *tools})
+                name = make_unique_name(make_tool_name(flow, path), {*self._reserved, *tools})
                 spec = self.tools.get(name)
                 if spec is None or not (spec.flow is flow or spec.flow == flow):
                     try:
-                        spec = tool_spec(flow, name)
+                        spec = make_tool_spec(flow, name)
                     except InvalidArgumentError as error:
                         self._leave_out(path, error)
                         self._read[path] = (self._read[path][0], None)
@@ -85,7 +85,8 @@ class Catalog:
         if is_changed:
             self.tools, self._files = tools, files
             self.variables = {
-                name: spec.variables_of(self._values.read_variables(spec.flow) or {}) for name, spec in tools.items()
+                name: spec.select_variables(self._values.read_variables(spec.flow) or {})
+                for name, spec in tools.items()
             }
             self.secrets = [secret for name, spec in tools.items() for secret in spec.secrets(self.variables[name])]
         return is_changed

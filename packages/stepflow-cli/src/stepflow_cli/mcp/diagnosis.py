@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepflow_client import InvalidArgumentError, Keep
 from stepflow_client._base.text import cut, short_json, visible, visible_lines
-from stepflow_client._codec.flow_tools import tool_spec
+from stepflow_client._codec.flow_tools import make_tool_spec
 from stepflow_client._command import async_run_check
 from stepflow_client.drawing import RunReport
 from stepflow_client.drawing.report_data import mask_snapshot
@@ -112,7 +112,7 @@ async def rerun(call: Call) -> ToolResult:
         if tool is not None:
             # An overridden step may read other fields.
             is_changed = "overrides" in options
-            spec = tool_spec(flow_with(tool.flow, options["overrides"]), tool.name) if is_changed else tool
+            spec = make_tool_spec(flow_with(tool.flow, options["overrides"]), tool.name) if is_changed else tool
             await async_run_check(partial(spec.check_input, value))
     if tool is not None:
         options["variables"] = call.catalog.variables[tool.name] or None

@@ -15,9 +15,9 @@ from stepflow_client._codec.flow_tools import (
     WAIT_RUN,
     WAIT_RUN_DESCRIPTION,
     WAIT_RUN_FIELDS,
-    fixed_tool,
-    tool_result,
-    unfinished_result,
+    make_fixed_tool,
+    make_tool_result,
+    make_unfinished_result,
 )
 from stepflow_client.tools import ToolResult
 
@@ -64,7 +64,7 @@ class RunTool:
 
     def spec(self) -> FlowToolSpec:
         """Return the schema and the check of the arguments."""
-        return fixed_tool(self.name, self.description, self.properties, self.required)
+        return make_fixed_tool(self.name, self.description, self.properties, self.required)
 
 
 async def _get_run(call: Call) -> ToolResult:
@@ -73,7 +73,7 @@ async def _get_run(call: Call) -> ToolResult:
     if not run.is_finished:
         run = (await call.runs.client.snapshot(run_id, include="counts")).details
         counts = f" {run.items.completed + run.items.failed} of {run.items.total} items have ended."
-        return unfinished_result(
+        return make_unfinished_result(
             run_id, call.suggest_next(run_id) + (counts if run.items.total > 1 else ""), run.status.value
         )
     offset = call.arguments.get("offset", 0)
@@ -101,7 +101,7 @@ async def read_output_text(runs: AgentRuns, catalog: Catalog, run_id: str, item:
     results = await runs.client.get_results(run_id, wait=False)
     if item >= len(results):
         raise InvalidArgumentError(no_item(run_id, item, len(results)))
-    response = tool_result(results[item], None, catalog.secrets)
+    response = make_tool_result(results[item], None, catalog.secrets)
     return json_text((response.structured or {})["output"]) if results[item].is_success else response.text
 
 

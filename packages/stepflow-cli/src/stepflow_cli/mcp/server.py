@@ -17,7 +17,7 @@ from mcp.server.models import InitializationOptions
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
 from stepflow_client import InvalidArgumentError, RateLimitError, ServerConnectionError, StepflowClientError
 from stepflow_client._base.text import cut, visible
-from stepflow_client._codec.flow_tools import refusal, unknown_tool
+from stepflow_client._codec.flow_tools import format_unknown_tool, make_refusal
 from stepflow_client._command import async_run_check
 
 from .._version import VERSION
@@ -152,7 +152,7 @@ class AgentServer:
                 )
             return await _run_until_closed(ctx, self._respond(ctx, params))
         except StepflowClientError as error:
-            return build_response(refusal(error, self._catalog.secrets))
+            return build_response(make_refusal(error, self._catalog.secrets))
 
     async def _respond(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
         connection = _get_connection_name(ctx)
@@ -176,13 +176,13 @@ class AgentServer:
         )
         if params.name in self._tools:
             tool, spec = self._tools[params.name]
-            call.arguments = await async_run_check(partial(spec.input_of, params.arguments))
+            call.arguments = await async_run_check(partial(spec.parse_input, params.arguments))
             return build_response(await tool.handler(call), call.arguments.get("item", 0))
         flow_spec = self._catalog.tools.get(params.name)
         if flow_spec is None:
-            raise InvalidArgumentError(unknown_tool(params.name, [*self._catalog.tools, *self._tools]))
+            raise InvalidArgumentError(format_unknown_tool(params.name, [*self._catalog.tools, *self._tools]))
         until = time.monotonic() + self._runs.bounds.max_wait
-        value = await async_run_check(partial(flow_spec.input_of, params.arguments))
+        value = await async_run_check(partial(flow_spec.parse_input, params.arguments))
 
         async def create() -> str:
             return str(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepflow_client import ExecutionStatus, FlowResult
 from stepflow_client._base.text import without_password
-from stepflow_client._command import complete_arguments, flow_variables, run_arguments
+from stepflow_client._command import complete_arguments, parse_flow_variables, parse_run_arguments
 from stepflow_client._data.secrets import quotes_secret
 from stepflow_client.flows.needs import find_requirements
 
@@ -99,13 +99,13 @@ class JobCache:
     def store(self, job: Job, result: FlowResult) -> None:
         """Cache the result of a successful run, unless its output contains a secret."""
         key, variables = self._key(job)
-        if result.is_success and not quotes_secret(result.output, variables, flow_variables(job.flow), job.flow):
+        if result.is_success and not quotes_secret(result.output, variables, parse_flow_variables(job.flow), job.flow):
             self._cache._file.keep(key, result.run_id, result.output)
 
     def _key(self, job: Job) -> tuple[str, dict[str, Any]]:
         """Return the key of a job and the variables that it runs with."""
-        given = run_arguments([job.input], job.variables, job.overrides, None)
-        needs = find_requirements(job.flow, flow_variables(job.flow))
+        given = parse_run_arguments([job.input], job.variables, job.overrides, None)
+        needs = find_requirements(job.flow, parse_flow_variables(job.flow))
         environment = os.environ if job.options.values.variables_from_env else None
         # The values were checked when they were read.
         arguments = complete_arguments(given, needs, environment, check_values=False)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client._command import add_env_variables, flow_variables, merge_overrides
+from stepflow_client._command import add_env_variables, merge_overrides, parse_flow_variables
 from stepflow_client.flows.graph import cut_flow, flow_of_step
 from stepflow_client.flows.interpreter import flow_with
 from stepflow_client.flows.needs import check_inputs, check_variables
@@ -59,7 +59,7 @@ class Job:
         given = self.variables or {}
         if not self.options.values.variables_from_env:
             return given
-        return add_env_variables(given, flow_variables(self.flow), os.environ)
+        return add_env_variables(given, parse_flow_variables(self.flow), os.environ)
 
     @property
     def arguments(self) -> dict[str, Any]:

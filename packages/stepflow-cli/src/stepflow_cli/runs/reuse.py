@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import Keep, StepflowClientError
-from stepflow_client._command import flow_variables
+from stepflow_client._command import parse_flow_variables
 from stepflow_client._data.secrets import quotes_secret
 
 from ..errors import Problem, usage
@@ -133,7 +133,7 @@ def keep_outputs(target: Target, job: Job, run_id: str) -> None:
     with suppress(StepflowClientError):
         if not target.client.server_info().capabilities["step_outputs"]:
             return
-        declared, variables = flow_variables(job.flow), job.all_variables
+        declared, variables = parse_flow_variables(job.flow), job.all_variables
         for step in target.client.get_run_steps(run_id).steps:
             is_public = not quotes_secret(step.output, variables, declared, job.flow)
             if step.status.value == "completed" and is_public:

@@ -10,7 +10,7 @@ from .._codec import requests, responses
 from .._data.arguments import check_text, wrong
 from .._data.values import check_json
 from .._rules import releases as api
-from ..types.models import decoded
+from ..types.models import decode_model
 from .connection import Connection
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class BlobStore:
             options = {"blobType": blob_type, "filename": name}
             metadata = {key: value for key, value in options.items() if value is not None}
             request = api.store_blob(body={"data": check_json(data, "the blob"), **metadata})
-        return await self._connection.call(request, partial(decoded, types.StoreBlobResponse))
+        return await self._connection.call(request, partial(decode_model, types.StoreBlobResponse))
 
     async def get_blob(self, blob_id: str) -> BlobContent:
         """Return a blob: `data` is the JSON value, or `bytes` for a binary one."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .. import types
 from .._calls.call_options import RunCall
 from .._codec import requests
-from .._codec.requests import flow_variables
+from .._codec.requests import parse_flow_variables
 from .._concurrency import async_run_check, async_wait_until_done
 from .._data.secrets import quotes_secret
 from .._rules.timeouts import current_deadline, has_passed
@@ -67,7 +67,7 @@ class CachedRuns:
         Raises:
             StepflowClientError: As for `StepflowClient.run`.
         """
-        prepared = await self._prepare(cache, call)
+        prepared = await self._prepare_call(cache, call)
         # A fork has no thread that would finish the calls of its parent.
         place = (os.getpid(), cache.path, cache.refresh, prepared.key)
         while True:
@@ -111,7 +111,7 @@ class CachedRuns:
             content: Mapping[str, Any] = {}
             declared: Mapping[str, FlowVariable] | None = None
             if not isinstance(prepared.flow, str):
-                content, declared = prepared.flow, flow_variables(prepared.flow)
+                content, declared = prepared.flow, parse_flow_variables(prepared.flow)
             else:
                 with suppress(StepflowClientError):
                     declared = await self._flows.get_declared_variables(prepared.flow)
@@ -122,7 +122,7 @@ class CachedRuns:
         shared.set_result(copy.deepcopy(result))
         return result
 
-    async def _prepare(self, cache: ResultCache, call: RunCall) -> _CacheableCall:
+    async def _prepare_call(self, cache: ResultCache, call: RunCall) -> _CacheableCall:
         """Read the arguments of a call and determine its key.
 
         Raises:

@@ -215,7 +215,9 @@ class Connection:
         """Return the components that flows may use, with their paths if the configuration of the server is known."""
         request = api.list_components(exclude_schemas=None if include_schemas else True)
         listed = await self.call(request, responses.read_components)
-        return listed if self.config is None else responses.add_paths(listed, self.config().get("routes") or {})
+        if self.config is None:
+            return listed
+        return responses.add_component_paths(listed, self.config().get("routes") or {})
 
     async def call(
         self,
@@ -292,7 +294,7 @@ class Connection:
 
     def _raise_for_error(self, operation: Operation, sent: HttpRequest, response: HttpResponse) -> None:
         """Raise the error that a response represents, if any."""
-        problem = responses.status_error(response.status, response.content_type, response.content, str(sent))
+        problem = responses.find_status_error(response.status, response.content_type, response.content, str(sent))
         if problem is None:
             return
         problem.attempts = response.attempts
@@ -332,7 +334,7 @@ class Connection:
             span.note(run_id=run_id)
             async with aclosing(source):
                 while True:
-                    with span.current():
+                    with span.make_current():
                         try:
                             item = await anext(source)
                         except StopAsyncIteration:
@@ -365,7 +367,11 @@ class Connection:
         return HttpRequest(
             parts["method"],
             parts["url"],
-            urlencode({name: _format_parameter(value) for name, value in params.items()}) if params else "",
+            urlencode(
+                {name: str(value).lower() if isinstance(value, bool) else value for name, value in params.items()}
+            )
+            if params
+            else "",
             self.headers if not headers else self._merge_headers(tuple(headers.items())),
             encode(parts["json"]) if "json" in parts else parts.get("content") or b"",
             limit,
@@ -380,10 +386,6 @@ class Connection:
 
 def _merge_headers(headers: Mapping[str, str], more: HeaderItems) -> dict[str, str]:
     return {**headers, **{name.lower(): value for name, value in more}}
-
-
-def _format_parameter(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def build_sender(root: ServerUrl, settings: ConnectionSettings) -> Transport:

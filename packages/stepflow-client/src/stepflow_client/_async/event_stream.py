@@ -353,5 +353,5 @@ async def _read_error(
         if not chunk or len(content) > _MAX_ERROR_LENGTH or has_passed(until):
             break
     content_type = stream.headers.get("content-type", "")
-    problem = responses.status_error(stream.status, content_type, content, str(sent))
+    problem = responses.find_status_error(stream.status, content_type, content, str(sent))
     return problem or InvalidResponseError(f"{sent} did not return a stream of events")

@@ -18,7 +18,7 @@ from .._calls.call_options import RunCall
 from .._calls.rerun_plan import drop_kept_overrides
 from .._codec import requests, responses
 from .._codec.idempotency_markers import RunNote, check_key, hash_arguments, make_marker, make_scoped_key, make_tag
-from .._codec.requests import RunArguments, flow_variables
+from .._codec.requests import RunArguments, parse_flow_variables
 from .._concurrency import async_run_check
 from .._rules.key_lock import (
     CompareCall,
@@ -149,8 +149,8 @@ class KeyedRuns:
         else:
             keyed = _KeyedFlow(key, scope, {}, "")
         lock = self._make_lock(keyed, "", {})
-        found: KeyRun | None = await self._run_lock(keyed, lock, lock.find_run())
-        return None if found is None else found.run
+        key_run: KeyRun | None = await self._run_lock(keyed, lock, lock.find_run())
+        return None if key_run is None else key_run.run
 
     async def start(self, call: RunCall, wait: int | None) -> responses.Started:
         """Return the run that exists under the key of a call, or create it.
@@ -229,21 +229,21 @@ class KeyedRuns:
         # Whichever call has created it: this client's user has started it, with these arguments.
         if older is None:
             recorded = _make_history_record(
-                keyed, keyed_call.complete_arguments(flow_variables(keyed.flow)), keyed_call
+                keyed, keyed_call.complete_arguments(parse_flow_variables(keyed.flow)), keyed_call
             )
-            self._recorder.record(run.run_id, recorded)
+            self._recorder.record_run(run.run_id, recorded)
             return
         # The run exists, whatever may be read of its flow.
         with suppress(StepflowClientError):
             flow = (await self._flows.get_flow(older)).flow
-            recorded = CreatedRun(older, keyed_call.complete_arguments(flow_variables(flow)), flow=flow)
-            self._recorder.record(run.run_id, recorded)
+            recorded = CreatedRun(older, keyed_call.complete_arguments(parse_flow_variables(flow)), flow=flow)
+            self._recorder.record_run(run.run_id, recorded)
 
     async def _find_or_create_run(self, keyed: _KeyedFlow, keyed_call: _KeyedCall, *, looks: bool) -> responses.Started:
         looks = looks or keyed_call.call.ready is not None
-        found = await self._find_recorded_run(keyed) if looks else None
-        self._was_last_key_new = found is None
-        if found is None:
+        key_run = await self._find_recorded_run(keyed) if looks else None
+        self._was_last_key_new = key_run is None
+        if key_run is None:
             if keyed_call.call.ready is not None:
                 await keyed_call.call.ready()
             sights = self._sights.pop(keyed.subject, {})
@@ -253,14 +253,14 @@ class KeyedRuns:
             except StepflowClientError:
                 self._sights.put(keyed.subject, sights)
                 raise
-            found, self._was_last_key_new = outcome.found, not outcome.was_recorded
+            key_run, self._was_last_key_new = outcome.found, not outcome.was_recorded
             for other in outcome.others:
-                text = "two runs exist under the idempotency key %r: %s, which is returned, and %s"
-                logger.warning(text, keyed.key, found.run.run_id, other.run.run_id)
-        if isinstance(found.run, responses.Started):
-            return found.run
-        run = found.run
-        if run is None or found.digest != await self._compute_digest(keyed, keyed_call, run.flow_id):
+                message = "two runs exist under the idempotency key %r: %s, which is returned, and %s"
+                logger.warning(message, keyed.key, key_run.run.run_id, other.run.run_id)
+        run = key_run.run
+        if isinstance(run, responses.Started):
+            return run
+        if run is None or key_run.digest != await self._compute_digest(keyed, keyed_call, run.flow_id):
             # `run` is None if the other call has created none, or not yet.
             used = f"the idempotency key {keyed.key!r} was used before"
             if run is not None:
@@ -279,7 +279,7 @@ class KeyedRuns:
     async def _compute_digest(self, keyed: _KeyedFlow, keyed_call: _KeyedCall, flow_id: str) -> str:
         """Return the digest of a call's arguments, as a call with another version of the flow makes it."""
         own = flow_id == keyed.flow_id
-        declared = flow_variables(keyed.flow) if own else await self._flows.get_declared_variables(flow_id)
+        declared = parse_flow_variables(keyed.flow) if own else await self._flows.get_declared_variables(flow_id)
         return keyed_call.compute_digest(declared)
 
     async def _run_lock(
@@ -383,7 +383,7 @@ class KeyedRuns:
 
     async def _create_run(self, keyed: _KeyedFlow, keyed_call: _KeyedCall, sends: int) -> KeyRun | None:
         """Send one request that creates the run, and return it; None if it created none and may be sent again."""
-        declared = flow_variables(keyed.flow)
+        declared = parse_flow_variables(keyed.flow)
         self._flows.registries.current.reserve_flow(keyed.flow_id)
         copy = StoredCopy(keyed.flow_id, declared, keyed.flow.get("output"))
         arguments = keyed_call.complete_arguments(declared)

@@ -274,15 +274,15 @@ class SnapshotReader:
     async def read_arguments(self, run_id: RunId) -> RunArguments:
         """Return the arguments of a run, also of one that only the history has."""
         try:
-            found = (await self.read(run_id, ("arguments",))).arguments
-            assert found is not None
+            arguments = (await self.read(run_id, ("arguments",))).arguments
+            assert arguments is not None
         except NotFoundError:
             run_id = requests.check_run_id(run_id)
             entry = self._context.recorder.find_entry(run_id)
             if entry is None:
                 raise
-            found = responses.make_run_arguments(run_id, {}, entry)
-        return found
+            arguments = responses.make_run_arguments(run_id, {}, entry)
+        return arguments
 
     def get_decoder(self, run_id: str) -> OutputDecoder:
         """Return the decoder of responses about a run."""
@@ -360,7 +360,7 @@ class SnapshotReader:
         with suppress(StepflowClientError):
             with call_scope(_COMPONENTS_TIMEOUT):
                 listed = await self._context.connection.list_components()
-            found = find_schemas(component, parse_components(listed) or Components())
-            if found is not None:
-                schemas[component] = found[0]
+            pair = find_schemas(component, parse_components(listed) or Components())
+            if pair is not None:
+                schemas[component] = pair[0]
         return explain_items(snapshot, [items[index]], schemas)[index]

@@ -62,9 +62,9 @@ class Waiter:
         """Wait until a run ends and return it."""
         run_id = requests.check_run_id(run_id)
         with deadline_scope(deadline_of(timeout)):
-            return await self.wait(run_id)
+            return await self.wait_until_ended(run_id)
 
-    async def wait(self, run_id: str, total: int | None = None) -> RunDetails:
+    async def wait_until_ended(self, run_id: str, total: int | None = None) -> RunDetails:
         """Wait until a run ends, or the caller's deadline, and return its state; `total` is the number of its items."""
         with self._connection.count_waiting(run_id):
             if total is None:
@@ -119,7 +119,7 @@ class Waiter:
             return await self.read_result(run.run_id, run.status, run.answers)
         status = run.status
         if not run.has_ended:
-            status = (await self.wait(run.run_id, total=1)).status
+            status = (await self.wait_until_ended(run.run_id, total=1)).status
         return await self._retry_request(partial(self.read_result, run.run_id, status), run.run_id, _NO_RESULT)
 
     async def _retry_request(
@@ -236,7 +236,7 @@ class Waiter:
                         end, run_id, _NO_RESULT
                     )
             if status is ExecutionStatus.RUNNING:
-                run = await self.wait(run_id, total=1)
+                run = await self.wait_until_ended(run_id, total=1)
             else:
                 read_state = partial(self._runs.get_state, run_id)
                 # A caller that does not wait for the run does not wait for its server either.
@@ -246,7 +246,7 @@ class Waiter:
             if not wait and not (await self._runs.determine_ending(run)).is_finished:
                 raise _make_timeout_error(run_id)
             if not run.is_finished or is_given_up(run.status, run.items.running):
-                run = await self.wait(run_id, total=run.items.total)
+                run = await self.wait_until_ended(run_id, total=run.items.total)
                 if single:
                     _check_single(run)
             if wait:

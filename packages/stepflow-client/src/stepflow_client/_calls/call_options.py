@@ -267,11 +267,11 @@ class RunCall(NamedTuple):
         return self.flow if self.source is None else self.source
 
     def check_arguments(self, *, exact_integers: bool = True) -> RunArguments:
-        """Return what the request of the run is made of, checked: see `requests.run_arguments`."""
+        """Return what the request of the run is made of, checked: see `requests.parse_run_arguments`."""
         values = self.input, self.variables, self.overrides, self.max_concurrency
-        return requests.run_arguments(*values, exact_integers=exact_integers)
+        return requests.parse_run_arguments(*values, exact_integers=exact_integers)
 
     def complete_arguments(self, arguments: RunArguments, needs: RunRequirements) -> RunArguments:
-        """Return arguments, checked against the flow and with variables from the environment: `requests.completed`."""
+        """Check arguments against the flow, and add variables from the environment if asked to."""
         environ = os.environ if self.variables_from_env else None
         return requests.complete_arguments(arguments, needs, environ, check_values=self.check_input)

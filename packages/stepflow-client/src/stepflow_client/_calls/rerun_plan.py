@@ -175,7 +175,7 @@ def collect_read_outputs(
     Raises:
         InvalidArgumentError: If the earlier run does not have all of them.
     """
-    outputs = {**pinned, **{each.step_id: each.output for each in steps if each.status.value == "completed"}}
+    outputs = {**pinned, **{other.step_id: other.output for other in steps if other.status.value == "completed"}}
     reads = [name for name in steps_by_id(flow) if name in FlowSteps(flow).reads[step]]
     for name in reads:
         if name not in outputs:
@@ -187,7 +187,9 @@ def collect_read_outputs(
     return {name: outputs[name] for name in reads}
 
 
-def check_kept(old: Mapping[str, Any], new: Mapping[str, Any], overrides: Any, items: Sequence[RerunItem]) -> None:
+def check_kept_steps(
+    old: Mapping[str, Any], new: Mapping[str, Any], overrides: Any, items: Sequence[RerunItem]
+) -> None:
     """Check that no step is kept whose output may have changed.
 
     Args:
@@ -513,12 +515,12 @@ def plan_new_run(request: RerunRequest, earlier: EarlierRun, flow: Mapping[str, 
             require_step(flow, step)
     recorded = earlier.recorded
     changes = request.overrides if isinstance(request.overrides, (list, tuple)) else [request.overrides]
-    overrides: Any = [each for each in (recorded.overrides, *changes) if each] or None
-    given = requests.run_variables(request.variables)
+    overrides: Any = [change for change in (recorded.overrides, *changes) if change] or None
+    given = requests.parse_run_variables(request.variables)
     check_variables(flow, given, [merge_overrides(request.overrides), recorded.overrides])
     if alone is not None:
         flow, overrides = cut_flow(flow, alone, overrides)
-        flow["steps"] = [{key: each[key] for key in each if key != "mustExecute"} for each in flow["steps"]]
+        flow["steps"] = [{key: step[key] for key in step if key != "mustExecute"} for step in flow["steps"]]
     return NewRun(
         request=request,
         earlier=earlier,

@@ -22,7 +22,7 @@ from ..flows.needs import RunRequirements, find_requirements, required_paths, un
 from ..flows.tool_schemas import WRAPPER, add_required, inline_schema, is_plain_object, iter_names, wrap_schema
 from ..types import FlowResult
 from ..types.server import ToolResult
-from .requests import flow_variables
+from .requests import parse_flow_variables
 
 _MAX_NAME_LENGTH = 64
 # Some APIs refuse longer ones.
@@ -59,7 +59,7 @@ class FlowToolSpec:
     flow: Mapping[str, Any]
     needs: RunRequirements
 
-    def input_of(self, arguments: Any) -> Any:
+    def parse_input(self, arguments: Any) -> Any:
         """Return the input of the flow in the arguments of a call.
 
         Args:
@@ -77,7 +77,7 @@ class FlowToolSpec:
         """Check an input of the flow.
 
         Raises:
-            InvalidArgumentError: If it does not match, with a message as of `input_of`.
+            InvalidArgumentError: If it does not match, with a message as of `parse_input`.
         """
         self._check({WRAPPER: value} if self.is_wrapped else value)
 
@@ -106,7 +106,7 @@ class FlowToolSpec:
     def _validator(self) -> Validator:
         return Validator(self.input_schema, get_defs(self.input_schema))
 
-    def variables_of(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+    def select_variables(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Return those of some variables that the flow has: all of them if its schema allows any."""
         names = self.needs.names
         if names is None:
@@ -115,8 +115,8 @@ class FlowToolSpec:
 
     def secrets(self, variables: Mapping[str, Any]) -> tuple[Secrets, ...]:
         """Return the values that must not be shown to a model."""
-        found = (find_secrets(self.variables_of(variables), self.needs.declared), find_flow_secrets(self.flow))
-        return tuple(each for each in found if each)
+        groups = (find_secrets(self.select_variables(variables), self.needs.declared), find_flow_secrets(self.flow))
+        return tuple(secrets for secrets in groups if secrets)
 
     def is_expected(self, output: Any) -> bool:
         """Return whether an output matches the schema that the tool publishes."""
@@ -146,15 +146,15 @@ def _format_fault(fault: Mismatch) -> str:
     return visible(f"- {where}: {fault.message}{got}{f'; {fault.hint}' if fault.hint else ''}")
 
 
-def fixed_tool(
+def make_fixed_tool(
     name: str, description: str, fields: Mapping[str, Any] = MappingProxyType({}), required: Sequence[str] = ()
 ) -> FlowToolSpec:
     """Return a tool that is no flow, with the fields of its arguments."""
     schema = {"type": "object", "properties": fields, "required": [*required], "additionalProperties": False}
-    return tool_spec({"description": description, "schemas": {"properties": {"input": schema}}}, name)
+    return make_tool_spec({"description": description, "schemas": {"properties": {"input": schema}}}, name)
 
 
-def tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
+def make_tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
     """Return the tool of a flow.
 
     Raises:
@@ -164,7 +164,7 @@ def tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
     flow = check_json(flow, "the flow")
     declared = declared_schema(flow, "input")
     if not isinstance(declared, (Mapping, bool)) or declared in ({}, True):
-        declared = _infer_input(flow)
+        declared = _infer_input_schema(flow)
     schema = inline_schema(declared, get_defs(declared, _get_defs(flow)))
     if "type" not in schema and "properties" in schema:
         schema = {"type": "object", **schema}
@@ -174,7 +174,7 @@ def tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
         schema = add_required(schema, required_paths(flow))
     output = declared_schema(flow, "output")
     output = {} if output is None else inline_schema(output, get_defs(output, _get_defs(flow)), decided=True)
-    hidden = next((each for each in iter_names([schema, output]) if visible(each) != each), None)
+    hidden = next((field for field in iter_names([schema, output]) if visible(field) != field), None)
     if hidden is not None:
         raise InvalidArgumentError(
             f"the flow is no tool: the name of its field {visible(hidden)!r} has control or invisible characters",
@@ -182,27 +182,27 @@ def tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
         )
     return FlowToolSpec(
         name=name,
-        description=_describe(flow, name),
+        description=_format_description(flow, name),
         input_schema=wrap_schema(schema) if is_wrapped else schema,
-        output_schema=outcome_schema(output),
+        output_schema=build_outcome_schema(output),
         is_wrapped=is_wrapped,
         flow=flow,
-        needs=find_requirements(flow, flow_variables(flow)),
+        needs=find_requirements(flow, parse_flow_variables(flow)),
     )
 
 
-def _infer_input(flow: Mapping[str, Any]) -> Any:
+def _infer_input_schema(flow: Mapping[str, Any]) -> Any:
     """Return the schema of the input that the steps of a flow require; that of any object if nothing is known."""
     if "$input" not in json.dumps(flow):
         return {"type": "object"}
     from .._checks.inferred_flow import infer
 
     try:
-        found = infer(flow).input
+        schema = infer(flow).input
     except (StepflowClientError, RecursionError):
-        found = {}
+        schema = {}
     # Not declared, so it is not checked either: a field that nothing reads does no harm.
-    return {key: value for key, value in found.items() if key != "additionalProperties"}
+    return {key: value for key, value in schema.items() if key != "additionalProperties"}
 
 
 def _get_defs(flow: Mapping[str, Any]) -> Any:
@@ -210,7 +210,7 @@ def _get_defs(flow: Mapping[str, Any]) -> Any:
     return schemas.get("$defs") if isinstance(schemas, Mapping) else None
 
 
-def _describe(flow: Mapping[str, Any], name: str) -> str:
+def _format_description(flow: Mapping[str, Any], name: str) -> str:
     for key in ("description", "title"):
         text = flow.get(key)
         if isinstance(text, str) and text.strip():
@@ -221,7 +221,7 @@ def _describe(flow: Mapping[str, Any], name: str) -> str:
     return cut(visible(f"Run the flow {name}{what}."), _MAX_DESCRIPTION_LENGTH)
 
 
-def outcome_schema(output: Mapping[str, Any]) -> dict[str, Any]:
+def build_outcome_schema(output: Mapping[str, Any]) -> dict[str, Any]:
     """Return the schema of what a call returns: the output, or the error, or a run that has not ended.
 
     Args:
@@ -249,7 +249,7 @@ def outcome_schema(output: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def tool_name(flow: Mapping[str, Any], source: str | None = None) -> str:
+def make_tool_name(flow: Mapping[str, Any], source: str | None = None) -> str:
     """Return the legal name of a tool that is nearest to the name of its flow.
 
     Names have 1 to 64 letters, digits, `_` and `-`, of ASCII.
@@ -264,20 +264,20 @@ def tool_name(flow: Mapping[str, Any], source: str | None = None) -> str:
     return plain or "flow"
 
 
-def unique_name(name: str, taken: Collection[str]) -> str:
+def make_unique_name(name: str, taken: Collection[str]) -> str:
     """Return a name that is not taken: the name itself, or the name with a number."""
     if name not in taken:
         return name
-    numbered = (f"{name[: _MAX_NAME_LENGTH - 1 - len(str(each))]}_{each}" for each in range(2, len(taken) + 3))
-    return next(each for each in numbered if each not in taken)
+    numbered = (f"{name[: _MAX_NAME_LENGTH - 1 - len(str(number))]}_{number}" for number in range(2, len(taken) + 3))
+    return next(candidate for candidate in numbered if candidate not in taken)
 
 
-def unknown_tool(name: object, names: Collection[str]) -> str:
+def format_unknown_tool(name: object, names: Collection[str]) -> str:
     """Return the message for a call of a tool that does not exist."""
     return f"there is no tool {visible(cut(str(name), _MAX_NAME_LENGTH))!r}; {near(str(name), names, 'tools')}"
 
 
-def result_text(result: FlowResult, output: str) -> str:
+def format_result(result: FlowResult, output: str) -> str:
     """Return what a model reads about a run that has ended.
 
     Args:
@@ -296,7 +296,7 @@ def result_text(result: FlowResult, output: str) -> str:
     return f"{run} failed{visible(step)}: {visible(result.error.message)}{hint}"
 
 
-def tool_result(result: FlowResult, spec: FlowToolSpec | None, secrets: Iterable[Secrets] = ()) -> ToolResult:
+def make_tool_result(result: FlowResult, spec: FlowToolSpec | None, secrets: Iterable[Secrets] = ()) -> ToolResult:
     """Return the result of a run as a tool returns it.
 
     Args:
@@ -310,7 +310,7 @@ def tool_result(result: FlowResult, spec: FlowToolSpec | None, secrets: Iterable
         error = {key: visible(value) for key, value in parts.items() if value is not None}
     for secret in secrets:
         output, error = secret.hide_in(output), secret.hide_in(error)
-    text = result_text(result, json_text(output))
+    text = format_result(result, json_text(output))
     for secret in secrets:
         text = secret.hide(text)
     structured: dict[str, Any] = {"run_id": result.run_id, "status": result.status.value}
@@ -322,7 +322,7 @@ def tool_result(result: FlowResult, spec: FlowToolSpec | None, secrets: Iterable
     return ToolResult(text, structured, result.run_id, not result.is_success)
 
 
-def unfinished_result(run_id: str, next_step: str, status: str = "running") -> ToolResult:
+def make_unfinished_result(run_id: str, next_step: str, status: str = "running") -> ToolResult:
     """Return what a model reads about a run that has not ended.
 
     Args:
@@ -334,7 +334,7 @@ def unfinished_result(run_id: str, next_step: str, status: str = "running") -> T
     return ToolResult(text, {"run_id": run_id, "status": status, "next": next_step}, run_id)
 
 
-def refusal(error: StepflowClientError, secrets: Iterable[Secrets] = ()) -> ToolResult:
+def make_refusal(error: StepflowClientError, secrets: Iterable[Secrets] = ()) -> ToolResult:
     """Return what a model reads about a call that did not start a run, or about a run that cannot be read."""
     text = visible_lines(error.message) + (f"\nHint: {visible(error.hint)}" if error.hint else "")
     if error.run_id is not None and error.run_id not in text.partition("\n")[0]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..types import FlowVariable
 
 
-def flow_variables(flow: Mapping[str, Any]) -> dict[str, FlowVariable]:
+def parse_flow_variables(flow: Mapping[str, Any]) -> dict[str, FlowVariable]:
     """Return the variables a flow declares under `schemas.properties.variables`; empty if it declares none."""
     declared = declared_variables(flow)
     if not declared:
@@ -154,7 +154,7 @@ def check_debug(debug: bool) -> None:
         )
 
 
-def check_run_inputs(value: Any, *, exact_integers: bool = True) -> list[Any]:
+def parse_run_inputs(value: Any, *, exact_integers: bool = True) -> list[Any]:
     """Return the list of inputs of a run: a list is a batch, any other value is the only input.
 
     Raises:
@@ -179,7 +179,7 @@ class RunArguments(NamedTuple):
     """The inputs as JSON text, without the brackets of the list, if they have already been encoded."""
 
 
-def run_arguments(
+def parse_run_arguments(
     input: Any, variables: Variables | None, overrides: Any, max_concurrency: int | None, *, exact_integers: bool = True
 ) -> RunArguments:
     """Check the arguments of a run and return them.
@@ -189,8 +189,8 @@ def run_arguments(
         InvalidArgumentError: If an argument is invalid.
     """
     return RunArguments(
-        inputs=check_run_inputs(input, exact_integers=exact_integers),
-        variables=run_variables(variables, exact_integers=exact_integers),
+        inputs=parse_run_inputs(input, exact_integers=exact_integers),
+        variables=parse_run_variables(variables, exact_integers=exact_integers),
         overrides=merge_overrides(overrides),
         max_concurrency=check_concurrency(max_concurrency),
     )
@@ -215,7 +215,7 @@ def list_items(value: Any) -> list[Any]:
     return plain if isinstance(plain, list) else [plain]
 
 
-def check_fitting_input(value: Any, check: ValueCheck) -> list[Any]:
+def parse_fitting_inputs(value: Any, check: ValueCheck) -> list[Any]:
     """Return the inputs of a run's items after checking them against the flow's input schema.
 
     Raises:
@@ -226,7 +226,7 @@ def check_fitting_input(value: Any, check: ValueCheck) -> list[Any]:
     return items
 
 
-def run_variables(variables: Variables | None, *, exact_integers: bool = True) -> dict[str, Any]:
+def parse_run_variables(variables: Variables | None, *, exact_integers: bool = True) -> dict[str, Any]:
     """Return the values of a flow's variables.
 
     Raises:
@@ -261,7 +261,7 @@ def add_env_variables(
         if name in filled:
             continue
         general = "STEPFLOW_VAR_" + "".join(char if char.isalnum() else "_" for char in name).upper()
-        source = next((each for each in (variable.env_var, general) if each and each in environ), None)
+        source = next((key for key in (variable.env_var, general) if key and key in environ), None)
         if source is None:
             continue
         filled[name] = text = environ[source]
@@ -274,8 +274,8 @@ def add_env_variables(
         except Exception:
             if kinds != {None}:
                 # The value is not shown: it may be a secret.
-                wanted = " or ".join(sorted(str(each) for each in kinds))
-                message = f"the environment variable {source} does not hold JSON of type {wanted}"
+                type_names = " or ".join(sorted(map(str, kinds)))
+                message = f"the environment variable {source} does not hold JSON of type {type_names}"
                 raise InvalidArgumentError(message) from None
     return filled
 
@@ -329,10 +329,10 @@ def get_file_stamp(path: object) -> tuple[Any, ...] | None:
     if not isinstance(path, (str, PathLike)):
         return None
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except (OSError, ValueError):
         return None
-    return (os.fspath(path), found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+    return (os.fspath(path), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def prepare_dry_run(flow: dict[str, Any]) -> dict[str, Any]:

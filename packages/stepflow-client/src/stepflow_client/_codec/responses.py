@@ -19,7 +19,7 @@ from .._base.text import cut
 from .._data.values import PLAIN, OutputDecoder, decode, restore_integers
 from .._rules.transport_errors import ANOTHER_SERVICE, PROXY
 from ..types import ComponentInfo, ComponentList, FailedPlugin
-from ..types.models import decoded
+from ..types.models import decode_model
 from ..types.statuses import FAILED_STATUSES, STATUS_NUMBERS, ExecutionStatus, read_status
 from . import failed_items
 from .requests import RUN_ID
@@ -39,10 +39,8 @@ if TYPE_CHECKING:
     )
     from ..types.runs import HistoryEntry
 else:
-    client_metadata, pins = (
-        lazy_module("stepflow_client._runs.client_metadata"),
-        lazy_module("stepflow_client._runs.pins"),
-    )
+    client_metadata = lazy_module("stepflow_client._runs.client_metadata")
+    pins = lazy_module("stepflow_client._runs.pins")
 
 Answer = TypeVar("Answer")
 
@@ -63,12 +61,12 @@ def parse_object(content: bytes, request: object, decode: Callable[[bytes], Any]
     """
     # Small responses skip `parse_json_value`: this is the hot path.
     try:
-        decoded = decode(content) if len(content) <= _LARGE else parse_json_value(content, request, decode)
+        value = decode(content) if len(content) <= _LARGE else parse_json_value(content, request, decode)
     except (ValueError, RecursionError):
-        decoded = None
-    if not isinstance(decoded, dict):
-        raise _not_json_error(content, request)
-    return decoded
+        value = None
+    if not isinstance(value, dict):
+        raise _make_not_json_error(content, request)
+    return value
 
 
 def parse_json_value(content: bytes, request: object, decode: Callable[[bytes], Any] = decode) -> Any:
@@ -81,15 +79,13 @@ def parse_json_value(content: bytes, request: object, decode: Callable[[bytes], 
         with collector_paused() if len(content) > _LARGE else nullcontext():
             return decode(content)
     except (ValueError, RecursionError):
-        raise _not_json_error(content, request) from None
+        raise _make_not_json_error(content, request) from None
 
 
-def _not_json_error(content: bytes, request: object) -> errors.InvalidResponseError:
-    start = clean_line(content[:400].decode("utf-8", "replace")) or "an empty body"
-    start = cut(start, 80)
+def _make_not_json_error(content: bytes, request: object) -> errors.InvalidResponseError:
+    start = cut(clean_line(content[:400].decode("utf-8", "replace")) or "an empty body", 80)
     return errors.InvalidResponseError(
-        f"{request} returned something other than a JSON object: {start}",
-        hint=ANOTHER_SERVICE,
+        f"{request} returned something other than a JSON object: {start}", hint=ANOTHER_SERVICE
     )
 
 
@@ -114,7 +110,7 @@ def build(make: Callable[[dict[str, Any]], Answer], answer: dict[str, Any], requ
 
 def read_components(answer: dict[str, Any]) -> ComponentList:
     """Read the components of a server."""
-    failed = [decoded(FailedPlugin, each) for each in answer.get("failedPlugins") or []]
+    failed = [decode_model(FailedPlugin, plugin) for plugin in answer.get("failedPlugins") or []]
     listed = [
         ComponentInfo(
             name=str(component.get("path") or component.get("componentId") or component["component"]).strip("/"),
@@ -128,7 +124,7 @@ def read_components(answer: dict[str, Any]) -> ComponentList:
     return ComponentList(listed, failed)
 
 
-def add_paths(listed: ComponentList, routes: Mapping[str, Any]) -> ComponentList:
+def add_component_paths(listed: ComponentList, routes: Mapping[str, Any]) -> ComponentList:
     """Return the components with the path that flows use for each, if the configured routes determine it.
 
     Args:
@@ -136,28 +132,28 @@ def add_paths(listed: ComponentList, routes: Mapping[str, Any]) -> ComponentList
         routes: The `routes` of the configuration: from a prefix such as `/builtin` or a pattern such as
             `/builtin/{*component}` (before) to its rules, each with its plugin.
     """
-    found: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+    rules_by_plugin: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
     for route, rules in routes.items():
         for rule in rules if isinstance(rules, list) else []:
             if isinstance(rule, Mapping) and isinstance(rule.get("plugin"), str):
-                found.setdefault(rule["plugin"], []).append((route.partition("{")[0].rstrip("/"), rule))
-    only = next(iter(found.values())) if len(found) == 1 else []
+                rules_by_plugin.setdefault(rule["plugin"], []).append((route.partition("{")[0].rstrip("/"), rule))
+    only = next(iter(rules_by_plugin.values())) if len(rules_by_plugin) == 1 else []
 
-    def placed(component: ComponentInfo) -> ComponentInfo:
+    def add_path(component: ComponentInfo) -> ComponentInfo:
         # Older servers do not report the plugin; with a single plugin, the prefix is clear anyway.
-        for prefix, rule in only if component.plugin is None else found.get(component.plugin, []):
+        for prefix, rule in only if component.plugin is None else rules_by_plugin.get(component.plugin, []):
             name, path = f"/{component.name}", f"{prefix}/{component.name}"
             allowed, denied = rule.get("componentAllow"), rule.get("componentDeny")
-            if isinstance(allowed, list) and not any(fnmatchcase(name, str(each)) for each in allowed):
+            if isinstance(allowed, list) and not any(fnmatchcase(name, str(pattern)) for pattern in allowed):
                 continue
-            if isinstance(denied, list) and any(fnmatchcase(name, str(each)) for each in denied):
+            if isinstance(denied, list) and any(fnmatchcase(name, str(pattern)) for pattern in denied):
                 continue
             # A route of its own without rules removes a component.
             if routes.get(path) != []:
                 return replace(component, path=path)
         return component
 
-    return ComponentList(map(placed, listed), listed.failed_plugins)
+    return ComponentList(map(add_path, listed), listed.failed_plugins)
 
 
 _ERRORS: dict[int, type[errors.ApiError]] = {
@@ -187,7 +183,9 @@ _BY_CONTENT = re.compile(r"/(flows|blobs)/[^/]+$")
 _MAX_MESSAGE_LENGTH = 500
 
 
-def status_error(status: int, content_type: str, content: bytes, request: str) -> errors.StepflowClientError | None:
+def find_status_error(
+    status: int, content_type: str, content: bytes, request: str
+) -> errors.StepflowClientError | None:
     """Return the error that a response represents, or None if the response is usable.
 
     Args:
@@ -217,7 +215,7 @@ def status_error(status: int, content_type: str, content: bytes, request: str) -
         return errors.RequestTimeoutError(message or f"{request} returned 408", status_code=408)
     from http import HTTPStatus
 
-    phrase = next((each.phrase for each in HTTPStatus if each == status), "")
+    phrase = next((known.phrase for known in HTTPStatus if known == status), "")
     answered = f"{request} returned {status} {phrase}".rstrip()
     kinds = _ERRORS.get(status, errors.ServerFaultError if status >= 500 else errors.InvalidRequestError)
     # Otherwise the response may come from a proxy.
@@ -281,10 +279,10 @@ def read_run(answer: dict[str, Any], run_id: str | None = None) -> RunDetails:
     Raises:
         ValueError: If the summary is about another run.
     """
-    found = _read_summary(answer["summary"])
-    if run_id is not None and found.run_id != run_id:
-        raise ValueError(f"it is about another run, {found.run_id}")
-    return found
+    run = _read_summary(answer["summary"])
+    if run_id is not None and run.run_id != run_id:
+        raise ValueError(f"it is about another run, {run.run_id}")
+    return run
 
 
 def read_runs(answer: dict[str, Any]) -> ListRunsResponse:
@@ -297,7 +295,7 @@ def _read_summary(summary: Any) -> RunDetails:
     if not isinstance(summary, dict):
         raise TypeError(f"the summary of a run is {summary!r}")
     ids = {"run_id": _parse_run_id(summary["runId"]), "flow_id": _check_id(summary["flowId"], "flowId")}
-    return decoded(types.RunDetails, summary, **ids)
+    return decode_model(types.RunDetails, summary, **ids)
 
 
 def _parse_run_id(value: Any) -> str:
@@ -454,7 +452,7 @@ def read_flow(answer: dict[str, Any], flow_id: str | None = None) -> types.Store
     """
     content = answer["flow"]
     written = client_metadata.restore_flow(content) if isinstance(content, dict) else content
-    stored = decoded(types.StoredFlow, {**answer, "flow": written})
+    stored = decode_model(types.StoredFlow, {**answer, "flow": written})
     if flow_id is not None and stored.flow_id != flow_id:
         raise ValueError(f"it is about another flow, {stored.flow_id}")
     return stored
@@ -476,7 +474,7 @@ def read_item(run_id: str, answer: dict[str, Any], decoder: OutputDecoder = PLAI
     output = decoder.flow_output(answer.get("output")) if status.is_finished else None
     error = read_error(answer, decoder) if status in FAILED_STATUSES else None
     known = {"index": answer["itemIndex"], "run_id": run_id, "status": status, "output": output, "error": error}
-    return decoded(types.RunItem, answer, **known)
+    return decode_model(types.RunItem, answer, **known)
 
 
 def read_results(
@@ -496,8 +494,8 @@ def read_results(
     entries = listed.items._entries if isinstance(listed.items, types.RunItems) else listed.items
 
     def read(entry: Any) -> FlowResult:
-        found = entry if isinstance(entry, types.RunItem) else read_item(run_id, entry, decoder)
-        return found.result or types.FlowResult(
+        item = entry if isinstance(entry, types.RunItem) else read_item(run_id, entry, decoder)
+        return item.result or types.FlowResult(
             run_id=run_id, status=status, error=read_error({}) if status in FAILED_STATUSES else None
         )
 
@@ -541,12 +539,12 @@ def get_only_result(listed: ListItemsResponse, status: ExecutionStatus, decoder:
     Raises:
         InvalidResponseError: If the server returned another number of items.
     """
-    found = read_results(listed, status, decoder)
-    if len(found) != 1:
+    results = read_results(listed, status, decoder)
+    if len(results) != 1:
         raise errors.InvalidResponseError(
-            f"run {listed.run_id} has one item, but the server gave {len(found)}", run_id=listed.run_id
+            f"run {listed.run_id} has one item, but the server gave {len(results)}", run_id=listed.run_id
         )
-    return found[0]
+    return results[0]
 
 
 def read_error(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> FlowError:
@@ -571,9 +569,9 @@ def read_error(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> FlowEr
 
 def read_steps(run_id: str, answers: Iterable[dict[str, Any]], decoder: OutputDecoder = PLAIN) -> ListStepsResponse:
     """Read the steps of a run, sorted by item, then in the order of the flow."""
-    read = [read_step(answer, decoder) for answer in answers]
-    read.sort(key=lambda each: (each.item_index, each.step_index if each.step_index is not None else 0))
-    return types.ListStepsResponse(run_id=run_id, steps=read)
+    steps = [read_step(answer, decoder) for answer in answers]
+    steps.sort(key=lambda step: (step.item_index, step.step_index if step.step_index is not None else 0))
+    return types.ListStepsResponse(run_id=run_id, steps=steps)
 
 
 def read_step(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> StepDetails:
@@ -583,7 +581,7 @@ def read_step(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> StepDet
     if answer.get("journalSeqno") == 0:
         # Translated from an older server, which does not send this time.
         known["updated_at"] = None
-    return decoded(types.StepDetails, answer, output=decoder.step_output(answer.get("output")), **known)
+    return decode_model(types.StepDetails, answer, output=decoder.step_output(answer.get("output")), **known)
 
 
 def read_requested_step(
@@ -594,10 +592,10 @@ def read_requested_step(
     Raises:
         ValueError: If the response is about another step.
     """
-    read = read_step(answer, decoder)
-    if (read.step_id, read.item_index) != (step_id, item_index):
-        raise ValueError(f"it is about another step, {read.step_id!r} of item {read.item_index}")
-    return read
+    step = read_step(answer, decoder)
+    if (step.step_id, step.item_index) != (step_id, item_index):
+        raise ValueError(f"it is about another step, {step.step_id!r} of item {step.item_index}")
+    return step
 
 
 # The server, flows and components
@@ -605,11 +603,11 @@ def read_requested_step(
 
 def read_health(answer: dict[str, Any]) -> types.HealthResponse:
     """Read a server's health. A server that reports its release does not report its build; that field was filled in."""
-    return decoded(types.HealthResponse, {**answer, "build": None} if answer.get("version") else answer)
+    return decode_model(types.HealthResponse, {**answer, "build": None} if answer.get("version") else answer)
 
 
 def read_diagnostics(diagnostics: dict[str, Any] | None) -> types.ValidationResult:
     """Read the diagnostics of a flow, the most severe first."""
     grave = {types.DiagnosticLevel.FATAL: 0, types.DiagnosticLevel.ERROR: 1}
-    found = [decoded(types.Diagnostic, each) for each in (diagnostics or {}).get("diagnostics", [])]
-    return types.ValidationResult(diagnostics=sorted(found, key=lambda each: grave.get(each.level, 2)))
+    decoded = [decode_model(types.Diagnostic, entry) for entry in (diagnostics or {}).get("diagnostics", [])]
+    return types.ValidationResult(diagnostics=sorted(decoded, key=lambda diagnostic: grave.get(diagnostic.level, 2)))

@@ -80,7 +80,7 @@ def _convert_value(result: FlowResult[Any], output_type: Any) -> Any:
         return _get_adapter(output_type).validate_python(result.output)
     except ValidationError as error:
         found = [
-            {"path": write_path(each["loc"]), "message": each["msg"]} for each in error.errors(include_input=False)
+            {"path": write_path(fault["loc"]), "message": fault["msg"]} for fault in error.errors(include_input=False)
         ]
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         name = getattr(output_type, "__name__", str(output_type))

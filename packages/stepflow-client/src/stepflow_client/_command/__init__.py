@@ -48,8 +48,8 @@ if TYPE_CHECKING:
         add_env_variables as add_env_variables,
         check_run_id as check_run_id,
         complete_arguments as complete_arguments,
-        flow_variables as flow_variables,
-        run_arguments as run_arguments,
+        parse_flow_variables as parse_flow_variables,
+        parse_run_arguments as parse_run_arguments,
     )
     from .._concurrency import async_run_check as async_run_check, sync_gather as sync_gather
     from .._data.arguments import (
@@ -155,8 +155,8 @@ __getattr__, __dir__ = lazy_names(
             "check_run_id",
             "complete_arguments",
             "add_env_variables",
-            "run_arguments",
-            "flow_variables",
+            "parse_run_arguments",
+            "parse_flow_variables",
         ],
         "._concurrency": ["async_run_check", "sync_gather"],
         "._data.arguments": ["check_instance", "check_mapping", "check_text"],

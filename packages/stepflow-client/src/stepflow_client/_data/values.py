@@ -87,14 +87,14 @@ def restore_integers(value: Any) -> Any:
             if type(part) in _MAY_CHANGE:
                 value[key] = restore_integers(part)
     elif kind is list:
-        for index, each in enumerate(value):
-            if type(each) in _MAY_CHANGE:
-                value[index] = restore_integers(each)
+        for index, entry in enumerate(value):
+            if type(entry) in _MAY_CHANGE:
+                value[index] = restore_integers(entry)
     return value
 
 
 def restore_order(value: Any, like: Any = None) -> Any:
-    """Return a decoded value like `restored`, with its keys in a fixed order.
+    """Return a decoded value as `restore_integers` does, with its keys in a fixed order.
 
     Args:
         value: The value. Current servers return the keys of the same value in a different order each time.
@@ -108,18 +108,18 @@ def restore_order(value: Any, like: Any = None) -> Any:
     if kind is float:
         return _to_integer(value)
     if kind is dict:
-        # `_object` handles None too; this saves a call for most values.
+        # `_get_shape` handles None too; this saves a call for most values.
         shape = {} if like is None else _get_shape(like)
         return _order_object(value, _order_keys(value, shape) if shape else sorted(value), shape)
     if kind is list:
         if isinstance(like, list) and len(like) == len(value):
-            return [restore_order(each, shape) for each, shape in zip(value, like, strict=True)]
-        return [restore_order(each) if type(each) in _MAY_CHANGE else each for each in value]
+            return [restore_order(entry, shape) for entry, shape in zip(value, like, strict=True)]
+        return [restore_order(entry) if type(entry) in _MAY_CHANGE else entry for entry in value]
     return value
 
 
 def iter_in_order(value: Any, like: Any, start: int, end: int) -> Iterator[tuple[str | int, Any, Any]]:
-    """Yield the entries of a decoded object or list from `start` to before `end`, in the order that `ordered` gives it.
+    """Yield the entries of a decoded object or list from `start` to before `end`, in the order of `restore_order`.
 
     Each comes with its key or index and with the expression that defines the order in it, as far as there is one.
     """
@@ -146,17 +146,17 @@ def fixes_order(like: Any) -> bool:
 
 def _order_object(value: dict[str, Any], keys: list[str], shape: Mapping[str, Any]) -> dict[str, Any]:
     """Return a decoded object with its keys in the given order, and what it contains in the order of a shape."""
-    found = {}
+    ordered = {}
     for key in keys:
-        each = value[key]
-        kind = type(each)
+        part = value[key]
+        kind = type(part)
         if kind is float:
             # Most numbers are small whole ones, written as floats by the server.
-            each = int(each) if 0.0 < each < 1e15 and each.is_integer() else _to_integer(each)
+            part = int(part) if 0.0 < part < 1e15 and part.is_integer() else _to_integer(part)
         elif kind is list or kind is dict:
-            each = restore_order(each, shape.get(key))
-        found[key] = each
-    return found
+            part = restore_order(part, shape.get(key))
+        ordered[key] = part
+    return ordered
 
 
 def _order_keys(value: dict[str, Any], shape: Mapping[str, Any]) -> list[str]:
@@ -216,7 +216,7 @@ def decode(content: bytes) -> Any:
 
 
 def decode_raw(content: bytes) -> Any:
-    """Return the value of a server's JSON text without converting numbers, for `restored`; otherwise as `decode`."""
+    """Return the value of a server's JSON text as `decode` does, but leave numbers to `restore_order`."""
     return _RAW_DECODER.decode(content.decode())
 
 
@@ -337,7 +337,7 @@ class _Checker:
                 self.check_text(key, path)
             return {str.__str__(key): self.check(part, (*path, key)) for key, part in value.items()}
         if isinstance(value, (list, tuple)):
-            return [self.check(each, (*path, index)) for index, each in enumerate(value)]
+            return [self.check(entry, (*path, index)) for index, entry in enumerate(value)]
         if is_data_object(value):
             try:
                 fields = encode_fields(value)

@@ -57,7 +57,7 @@ def may_arrive_later(error: StepflowClientError) -> bool:
     return isinstance(error, ServerFaultError) and error.status_code == 504
 
 
-def creation_time(run_id: str) -> float | None:
+def get_creation_time(run_id: str) -> float | None:
     """Return when the server created a run, in seconds since 1970 by the server's clock; None if the id has no time.
 
     All released servers use UUIDs of version 7 as run ids, which contain the time in milliseconds.
@@ -77,7 +77,7 @@ def creation_time(run_id: str) -> float | None:
 _process = os.urandom(16).hex()
 
 
-def process_token() -> str:
+def get_process_token() -> str:
     """Return an id that is unique to this process; a fork has a different one."""
     return _process
 
@@ -117,7 +117,7 @@ class CreationCall:
     @property
     def floor(self) -> float:
         """The creation time of the newest run that belongs to another call. The run of this call cannot be older."""
-        return creation_time(self._newest) or 0.0
+        return get_creation_time(self._newest) or 0.0
 
     def pick_run(self, run_ids: list[str]) -> str | None:
         """Return the run of this call, provided that no other call can have created any of the given runs.
@@ -129,9 +129,11 @@ class CreationCall:
             The newest run; None if there are more runs than requests sent, or if one may be older than this call.
         """
         # Take the newest run, because a request that was sent again may have arrived after all.
-        newest = max(run_ids, key=lambda run_id: creation_time(run_id) or 0.0)
+        newest = max(run_ids, key=lambda run_id: get_creation_time(run_id) or 0.0)
         floor = self.floor
-        is_certain = len(run_ids) <= self.sends and all((creation_time(run_id) or 0.0) >= floor for run_id in run_ids)
+        is_certain = len(run_ids) <= self.sends and all(
+            (get_creation_time(run_id) or 0.0) >= floor for run_id in run_ids
+        )
         return newest if is_certain else None
 
 
@@ -153,7 +155,7 @@ class RunRegistry:
 
     # Flows
 
-    def shared_flow(self, digest: bytes) -> str | None:
+    def find_shared_flow(self, digest: bytes) -> str | None:
         """Return the id under which this client's calls share a flow; None if the flow must be stored (again)."""
         with self._lock:
             flow_id = self._shared.get(digest)
@@ -172,7 +174,7 @@ class RunRegistry:
         with self._lock:
             self._claimed.discard(digest)
 
-    def shared_tag(self, digest: bytes) -> str:
+    def choose_shared_tag(self, digest: bytes) -> str:
         """Return the tag for storing a flow that calls share: a new one if the flow has a run without an owner."""
         with self._lock:
             flow_id = self._shared.pop(digest, None)
@@ -181,7 +183,7 @@ class RunRegistry:
             return self._tag
 
     def share_flow(self, digest: bytes, flow_id: str) -> None:
-        """Record the id of a flow that was stored with its `shared_tag`."""
+        """Record the id of a flow that was stored with its `choose_shared_tag`."""
         with self._lock:
             self._shared.put(digest, flow_id)
             self._ours.put(flow_id, None)
@@ -240,7 +242,7 @@ class RunRegistry:
             if not others:
                 del self._open[call.flow_id]
 
-    def other_calls(self, call: CreationCall) -> set[CreationCall]:
+    def list_other_calls(self, call: CreationCall) -> set[CreationCall]:
         """Return the other calls that are currently creating a run of the same flow."""
         with self._lock:
             return self._open.get(call.flow_id, set()) - {call}

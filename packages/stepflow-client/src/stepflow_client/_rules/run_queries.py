@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._data.arguments import wrong
-from .lost_creation import creation_time
+from .lost_creation import get_creation_time
 
 if TYPE_CHECKING:
     from ..types import RunDetails
@@ -104,7 +104,7 @@ def _parse_timestamp(value: object, what: str) -> float | None:
 
 
 def _creation_time(run: RunDetails) -> float:
-    time = creation_time(run.run_id)
+    time = get_creation_time(run.run_id)
     if time is not None:
         return time
     return run.created_at.timestamp() if run.created_at is not None else 0.0

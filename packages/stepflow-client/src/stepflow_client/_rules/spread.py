@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from .._base.newest import NewestEntries
-from .lost_creation import process_token
+from .lost_creation import get_process_token
 
 _MAX_RUNS = 50_000
 
@@ -23,7 +23,7 @@ class ServerLoads:
         self._lock = threading.Lock()
         self._count = count
         self._turn = 0
-        self._process = process_token()
+        self._process = get_process_token()
         self._loads = [0] * count
         self._homes: NewestEntries[str, int] = NewestEntries(_MAX_RUNS)
 
@@ -72,5 +72,5 @@ class ServerLoads:
 
     def _leave_parent(self) -> None:
         """In a fork, forget the runs that the parent process waits for, because this process never counts them down."""
-        if self._process != process_token():
-            self._process, self._loads = process_token(), [0] * self._count
+        if self._process != get_process_token():
+            self._process, self._loads = get_process_token(), [0] * self._count

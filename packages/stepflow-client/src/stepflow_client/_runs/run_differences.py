@@ -14,7 +14,7 @@ from ..errors import InvalidArgumentError
 from ..flows.expressions import Path, PathError, parse_path, write_path
 from ..flows.graph import FlowSteps, reachable, steps_by_id
 from ..flows.matching import equal
-from ..types.models import plain_data
+from ..types.models import to_plain_data
 from ..types.reruns import RunDifference
 from .client_metadata import read_origin
 
@@ -149,7 +149,7 @@ def _index_steps(flow: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _describe_error(error: FlowError | None) -> dict[str, Any] | None:
-    return None if error is None else {"code": plain_data(error.code), "message": error.message}
+    return None if error is None else {"code": to_plain_data(error.code), "message": error.message}
 
 
 def _get_at(value: Any, path: Path) -> Any:

@@ -18,14 +18,14 @@ from .. import types
 from .._calls.call_options import RunCall
 from .._codec import requests, responses, typed
 from .._codec.idempotency_markers import check_key
-from .._codec.requests import flow_variables
+from .._codec.requests import parse_flow_variables
 from .._concurrency import SyncSource, SyncWorkers, sync_run_check
 from .._data.arguments import check_choice, check_flags, check_function, check_integer
 from .._data.values import INPUT_DEPTH, check_json, encode, encode_plain
 from .._rules import chunks
 from .._rules import releases as api
 from .._rules.chunks import Chunk
-from .._rules.lost_creation import creation_time
+from .._rules.lost_creation import get_creation_time
 from .._rules.retries import Backoff, RetryOn, RetryRule
 from .._rules.timeouts import deadline_override, deadline_scope, has_passed
 from .._runs.client_metadata import add_tag
@@ -185,19 +185,21 @@ class Batch:
         self._number = self._index = self._next = 0
         """The number of the next chunk, the index of the next input, and the number of the next chunk to yield."""
 
-    def outcomes(self, deadline: float | None) -> Generator[list[Outcome], None, None]:
+    def iterate_outcomes(self, deadline: float | None) -> Generator[list[Outcome], None, None]:
         """Run the flow on all inputs and yield one outcome per input, in lists of those that ended together."""
         options, status = self._options, ExecutionStatus.COMPLETED
         try:
             # A scope holds no `yield`: it would limit what the caller does meanwhile.
             with deadline_scope(deadline):
-                self._prepare()
+                self._prepare_flow()
                 if options.journal is not None:
                     self._open_journal(options.journal)
             while True:
                 with deadline_scope(deadline):
                     while self._has_room() and (chunk := self._read_chunk()).count:
-                        self._start(chunk)
+                        if chunk.outcomes is None and self._journal is not None:
+                            self._journal.record_begin(chunk)
+                        self._workers.start(partial(self._run_chunk, chunk, self._free_lanes.pop()))
                 if not len(self._workers):
                     break
                 try:
@@ -248,7 +250,7 @@ class Batch:
             if self._journal is not None:
                 self._journal.close()
 
-    def _prepare(self) -> None:
+    def _prepare_flow(self) -> None:
         options, flow = self._options, self._flow
         self._content, self._digest, _ = self._flows.check_flow(flow, "map()")
         annotate(flow_name=self._content.get("name"))
@@ -259,7 +261,7 @@ class Batch:
         call = RunCall(flow, [], options.overrides, options.variables, from_env, check_input=check)
         needs = self._flows.get_needs(self._content, self._digest)
         self._arguments = sync_run_check(partial(call.complete_arguments, self._creator.check_arguments(call), needs))
-        self._declared = flow_variables(self._content)
+        self._declared = parse_flow_variables(self._content)
         with self._recorder.apply_labels(options.labels):
             self._record = self._recorder.create_batch_recorder(self._content, self._arguments, flow)
         if options.check_input:
@@ -280,7 +282,7 @@ class Batch:
             self._record.record_resumed(first)
         # By the server's clock, every run of the batch is newer than this.
         newest = self._connection.call(api.list_runs(roots_only=True, limit=1), _get_flow_ids)
-        since = journal.get_start_time(max((creation_time(run_id) or 0.0 for run_id in newest), default=0.0))
+        since = journal.get_start_time(max((get_creation_time(run_id) or 0.0 for run_id in newest), default=0.0))
         if not journal.has_lost_run():
             return
         # Find the runs whose creation the journal does not record: each chunk has its own copy of the flow.
@@ -288,7 +290,7 @@ class Batch:
         limit = 1000
         while True:
             runs = self._connection.call(api.list_runs(roots_only=True, limit=limit), _get_flow_ids)
-            oldest = min((creation_time(run_id) or 0.0 for run_id in runs), default=0.0)
+            oldest = min((get_creation_time(run_id) or 0.0 for run_id in runs), default=0.0)
             if len(runs) < limit or oldest < since - self._connection.timings.clock_difference:
                 break
             limit *= 4
@@ -410,11 +412,6 @@ class Batch:
         except InvalidArgumentError as error:
             return value, text, error
         return value, text, None
-
-    def _start(self, chunk: Chunk) -> None:
-        if chunk.outcomes is None and self._journal is not None:
-            self._journal.record_begin(chunk)
-        self._workers.start(partial(self._run_chunk, chunk, self._free_lanes.pop()))
 
     def _run_chunk(self, chunk: Chunk, lane: int) -> Chunk:
         """Run the inputs of a chunk, some of them repeatedly, and return the chunk with its outcomes."""

@@ -264,12 +264,12 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             InvalidArgumentError: If a setting is invalid.
         """
         # Must be first: `locals()` holds only the arguments here.
-        given = dict(locals())
-        del given["cls"]
+        arguments = dict(locals())
+        del arguments["cls"]
         for name, default in (("base_url", None), ("auth", None), ("timeout", NOT_GIVEN)):
-            if given[name] is default:
-                del given[name]
-        return cls(**_settings.environment_settings(os.environ) | given)
+            if arguments[name] is default:
+                del arguments[name]
+        return cls(**_settings.environment_settings(os.environ) | arguments)
 
     @property
     def url(self) -> str:
@@ -356,8 +356,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         """
         check_flag(include_workers, "include_workers")
         with call_scope(timeout):
-            found = self._connection.request_health()
-            health = responses.build(responses.read_health, found, "GET /health")
+            answer = self._connection.request_health()
+            health = responses.build(responses.read_health, answer, "GET /health")
             if not include_workers:
                 return health
             listed = self._connection.list_components(include_schemas=False)
@@ -950,7 +950,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             on_lost=on_lost,
             on_cancel=on_cancel,
         )
-        outcomes = self._services.batch(flow, inputs, options).outcomes(deadline_of(timeout))
+        outcomes = self._services.batch(flow, inputs, options).iterate_outcomes(deadline_of(timeout))
         if progress is not False:
             outcomes = self._services.reporter.report_outcomes(outcomes, inputs, progress, expected)
         return streams.SyncOutcomeStream(self._connection.trace_stream("map", outcomes))
@@ -1731,7 +1731,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         request = RerunRequest.from_arguments(run_id, **arguments)
         with self._recorder.apply_labels(labels):
             run_ids = self._services.rerunner.start(request, timeout=timeout)
-        return [self.handle(each) for each in run_ids]
+        return [self.handle(run_id) for run_id in run_ids]
 
     # Comparing runs
 
@@ -1754,8 +1754,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         Example:
             ```python
             compared = client.compare_runs(before, after, ignore="$.steps.*.output.time")
-            for each in compared.differences:
-                print(each.path, each.a, each.b)
+            for difference in compared.differences:
+                print(difference.path, difference.a, difference.b)
             ```
 
         Args:

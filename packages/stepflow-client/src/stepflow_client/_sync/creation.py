@@ -23,7 +23,7 @@ from .._rules import releases as api
 from .._rules.lost_creation import (
     CreationCall,
     RunRegistry,
-    creation_time,
+    get_creation_time,
     may_arrive_later,
     may_have_created,
     was_processed,
@@ -50,6 +50,14 @@ if TYPE_CHECKING:
     from .context import ClientContext
 
 _SHARED_FLOW_HINT = "run() and submit() find their runs, as they run a copy of the flow that nobody else runs"
+_MAX_SENDS = 5
+# Maximum number of flows that are kept ready for their next run.
+_MAX_TEMPLATES = 1_000
+# A request that creates no run, because it names a flow that does not exist.
+_CHECK_INPUTS, _NO_FLOW = replace(api.create_run, is_idempotent=True), "0" * 64
+
+# The digest of a flow, and the `max_concurrency` and `wait` of its runs.
+_Key = tuple[bytes, int | None, int | None]
 
 
 class LostRunSearch:
@@ -85,7 +93,7 @@ class LostRunSearch:
         """When a run that has not appeared is considered not created, or impossible to identify."""
         self._may_appear_later = bool(processing) or self._give_up_at < end
 
-    def find(self) -> dict[str, Any] | None:
+    def find_run(self) -> dict[str, Any] | None:
         """Return the summary of the run that the request created; None if it created none.
 
         Raises:
@@ -122,7 +130,7 @@ class LostRunSearch:
         limit = timings.searched_runs
         while True:
             runs = self._connection.call(api.list_runs(roots_only=True, limit=limit), _get_summaries)
-            times = [time for time in map(creation_time, runs) if time is not None]
+            times = [time for time in map(get_creation_time, runs) if time is not None]
             # A run that the call created is no older than the call. Ages are relative to the newest run of all.
             oldest = max(times, default=0.0) - (time.monotonic() - call.began) - timings.clock_difference
             if len(runs) < limit or (times and min(times) < oldest):
@@ -131,7 +139,7 @@ class LostRunSearch:
             limit *= 4
         own_runs = {}
         for run_id, summary in runs.items():
-            if summary["flowId"] != call.flow_id or (creation_time(run_id) or oldest) < oldest:
+            if summary["flowId"] != call.flow_id or (get_creation_time(run_id) or oldest) < oldest:
                 continue
             if self.is_processed:
                 run = responses.read_run({"summary": summary})
@@ -149,9 +157,9 @@ class LostRunSearch:
         """
         registry, call = self._registry, self.call
         # Calls that begin later cannot have created any of these runs.
-        other_calls = registry.other_calls(call)
+        other_calls = registry.list_other_calls(call)
         while True:
-            other_calls &= registry.other_calls(call)
+            other_calls &= registry.list_other_calls(call)
             candidates = registry.filter_unowned(runs)
             if not candidates:
                 return None
@@ -182,18 +190,6 @@ def _get_summaries(response: dict[str, Any]) -> dict[str, dict[str, Any]]:
     if not all(isinstance(run_id, str) and isinstance(run["flowId"], str) for run_id, run in summaries.items()):
         raise TypeError("a run has no runId or no flowId")
     return summaries
-
-
-_MAX_SENDS = 5
-# Maximum number of flows that are kept ready for their next run.
-_MAX_TEMPLATES = 1_000
-
-
-# A request that creates no run, because it names a flow that does not exist.
-_CHECK_INPUTS, _NO_FLOW = replace(api.create_run, is_idempotent=True), "0" * 64
-
-# The digest of a flow, and the `max_concurrency` and `wait` of its runs.
-_Key = tuple[bytes, int | None, int | None]
 
 
 class _RunTemplate(NamedTuple):
@@ -255,13 +251,14 @@ class RunCreator:
         if wait and current_deadline() is not None:
             wait = _limit_hold(wait)
         limit = call.max_concurrency
-        has_others = call.private_copy or call.variables_from_env
-        has_others = has_others or call.variables is not None or call.overrides is not None
         if limit is not None:
             requests.check_concurrency(limit)
-        key = None if has_others else (digest, limit, wait)
+        key: _Key | None = (digest, limit, wait)
+        if call.private_copy or call.variables_from_env or call.variables is not None or call.overrides is not None:
+            # The run differs from others of its flow in more than its inputs.
+            key = None
         registry = flows.registries.current
-        shared = registry.shared_flow(digest)
+        shared = registry.find_shared_flow(digest)
         # If runs are spread over several servers, these share a store, which survives the restart of a server.
         for again in (self._connection.spread is None and shared is not None, False):
             prepared = None if key is None else self._templates.get(key)
@@ -277,7 +274,7 @@ class RunCreator:
                     exact = server.capabilities["exact_numbers"] or not self.exact_integers
                     self._templates.put(key, prepared._replace(server=server, has_exact_numbers=exact))
             else:
-                read = partial(requests.check_run_inputs, call.input, exact_integers=prepared.has_exact_numbers)
+                read = partial(requests.parse_run_inputs, call.input, exact_integers=prepared.has_exact_numbers)
                 inputs = sync_run_check(read)
                 arguments = RunArguments(inputs, {}, None, limit)
             recorded = None
@@ -345,17 +342,17 @@ class RunCreator:
         This takes at most 2 n requests for n inputs, and creates no run: the requests name a flow that does not exist.
         A server reads the inputs first, so its response is a 404 if it accepts them.
         """
-        found: dict[int, InvalidRequestError] = {}
+        rejections: dict[int, InvalidRequestError] = {}
         parts = [] if self._find_rejection([None]) else [(0, len(inputs))]
         while parts:
             start, end = parts.pop()
             error = self._find_rejection(inputs[start:end])
             if error is not None and end - start == 1:
-                found[start] = error
+                rejections[start] = error
             elif error is not None:
                 middle = (start + end) // 2
                 parts += [(start, middle), (middle, end)]
-        return found
+        return rejections
 
     def _find_rejection(self, inputs: list[Any]) -> InvalidRequestError | None:
         """Return the error with which the server rejects inputs; None if it accepts them."""
@@ -365,7 +362,8 @@ class RunCreator:
             return error
         return None
 
-    def _make_template(self, copy: StoredCopy, arguments: RunArguments, wait: int | None) -> _RunTemplate:
+    @staticmethod
+    def _make_template(copy: StoredCopy, arguments: RunArguments, wait: int | None) -> _RunTemplate:
         """Return what runs with these arguments, but other inputs, have in common."""
         fields = {
             "flowId": copy.flow_id,
@@ -405,7 +403,7 @@ class RunCreator:
         parts = {**parts, "content": b"%b%b]}" % (parts["content"], text)}
         held, is_retried = prepared.wait or 0, not prepared.is_single
         request = api.Request(prepared.request.operation, parts, held=held, is_retried=is_retried)
-        entry = None if recorded is None else self._recorder.record(None, recorded)
+        entry = None if recorded is None else self._recorder.record_run(None, recorded)
         call = registry.begin_call(prepared.copy.flow_id, has_one_clock=self._connection.spread is None)
         run_id = made_id = None
         try:
@@ -417,10 +415,10 @@ class RunCreator:
                     run_id = created.run_id
                 except StepflowClientError as error:
                     search = LostRunSearch(self._connection, registry, call, error)
-                    found = self._find_lost_run(search, prepared)
-                    if found is None:
+                    lost = self._find_lost_run(search, prepared)
+                    if lost is None:
                         continue
-                    created = found
+                    created = lost
                 call.is_settled, made_id = True, created.run_id
                 if not is_untraced():
                     count_started_run(created.run_id, call.began)
@@ -448,10 +446,10 @@ class RunCreator:
                 raise error
             if prepared.on_lost is not None:
                 prepared.on_lost()
-            found = search.find()
+            summary = search.find_run()
             call.is_settled = True
-            if found is not None:
-                return responses.build(responses.read_started_run, {"summary": found}, "GET /runs")
+            if summary is not None:
+                return responses.build(responses.read_started_run, {"summary": summary}, "GET /runs")
             if prepared.is_single or search.is_processed:
                 raise error
             self.pause_before_resend(call.flow_id, error, call.sends)

@@ -352,5 +352,5 @@ def _read_error(sent: HttpRequest, stream: Stream, chunks: Iterator[bytes], limi
         if not chunk or len(content) > _MAX_ERROR_LENGTH or has_passed(until):
             break
     content_type = stream.headers.get("content-type", "")
-    problem = responses.status_error(stream.status, content_type, content, str(sent))
+    problem = responses.find_status_error(stream.status, content_type, content, str(sent))
     return problem or InvalidResponseError(f"{sent} did not return a stream of events")

@@ -15,7 +15,7 @@ from .. import types
 from .._base.lazy import lazy_module
 from .._base.newest import NewestEntries
 from .._codec import requests, responses
-from .._codec.requests import flow_variables
+from .._codec.requests import parse_flow_variables
 from .._concurrency import sync_run_check
 from .._data.arguments import check_flags
 from .._data.json_encoding import StoredFlowId
@@ -124,11 +124,11 @@ class FlowStore:
 
     def get_needs(self, flow: dict[str, Any], digest: bytes) -> RunRequirements:
         """Return what runs of a flow need. It is determined only once."""
-        known = self._needs.get(digest)
-        if known is None:
-            known = needs.find_requirements(flow, flow_variables(flow))
-            self._needs.put(digest, known)
-        return known
+        requirements = self._needs.get(digest)
+        if requirements is None:
+            requirements = needs.find_requirements(flow, parse_flow_variables(flow))
+            self._needs.put(digest, requirements)
+        return requirements
 
     def get_stored_copy(self, flow_id: str) -> StoredCopy:
         """Return what this client knows about a stored flow."""
@@ -144,10 +144,12 @@ class FlowStore:
         Raises:
             InvalidArgumentError: If it does not match the flow's input schema.
         """
-        known = self.find_needs_by_id(flow) if isinstance(flow, str) else self.get_needs(flow.content, flow.digest)
-        if known is None or known.input_check is None:
+        requirements = (
+            self.find_needs_by_id(flow) if isinstance(flow, str) else self.get_needs(flow.content, flow.digest)
+        )
+        if requirements is None or requirements.input_check is None:
             return value
-        return sync_run_check(partial(requests.check_fitting_input, value, known.input_check))
+        return sync_run_check(partial(requests.parse_fitting_inputs, value, requirements.input_check))
 
     def check_flow(self, flow: FlowSource, what: str) -> CheckedFlow:
         """Return a flow in the form in which it can be sent.
@@ -156,12 +158,12 @@ class FlowStore:
             flow: The flow.
             what: What needs the flow itself, for the error if it is the id of a stored one.
         """
-        found = self.check_flow_or_id(flow)
-        if isinstance(found, str):
+        checked = self.check_flow_or_id(flow)
+        if isinstance(checked, str):
             raise InvalidArgumentError(
                 f"{what} needs the flow itself, not the id of a stored one", hint="get_flow() returns the flow of an id"
             )
-        return found
+        return checked
 
     def check_flow_or_id(self, flow: FlowSource) -> CheckedFlow | StoredFlowId:
         """Return the id of a stored flow, or else a flow in the form in which it can be sent.
@@ -171,26 +173,26 @@ class FlowStore:
         flow = flow_argument(flow)
         if isinstance(flow, StoredFlowId):
             return flow
-        # To write out a flow that was given as it is costs less than to check it.
-        plain = requests.dump_flow(flow) if type(flow) is dict else None
-        stamp = requests.get_file_stamp(flow) if plain is None else plain
-        known = self._checked.get(stamp)
-        if known is not None:
-            return known
-        given = load_flow(flow)
-        if plain is not None and is_plain(given, any_text=True):
+        # Dumping a mapping costs less than checking it.
+        dump = requests.dump_flow(flow) if type(flow) is dict else None
+        stamp = requests.get_file_stamp(flow) if dump is None else dump
+        cached = self._checked.get(stamp)
+        if cached is not None:
+            return cached
+        loaded = load_flow(flow)
+        if dump is not None and is_plain(loaded, any_text=True):
             # What is remembered must not change with the caller's flow.
-            given = requests.load_dumped_flow(plain)
-        elif plain is not None:
+            loaded = requests.load_dumped_flow(dump)
+        elif dump is not None:
             stamp = None
-        content = client_metadata.without_cases(given)
+        content = client_metadata.without_cases(loaded)
         digest = requests.hash_flow(content)
         if digest is None or digest not in self._accepted:
             content = check_json(content, "the flow")
             digest = requests.hash_flow(content)
             if digest is None:
                 raise InvalidArgumentError("the flow cannot be written as JSON")
-        checked = CheckedFlow(content, digest, client_metadata.examples_of(given))
+        checked = CheckedFlow(content, digest, client_metadata.examples_of(loaded))
         if stamp is not None:
             self._checked.put(stamp, checked)
         return checked
@@ -208,11 +210,11 @@ class FlowStore:
                 flow, client_metadata.add_tag(flow.content_with_examples, os.urandom(16).hex())
             )
         registry = self.registries.current
-        while (known := registry.shared_flow(digest)) is None:
+        while (shared_id := registry.find_shared_flow(digest)) is None:
             is_first = registry.try_claim(digest)
             if is_first or has_passed(current_deadline()):
                 try:
-                    copy = client_metadata.add_tag(flow.content_with_examples, registry.shared_tag(digest))
+                    copy = client_metadata.add_tag(flow.content_with_examples, registry.choose_shared_tag(digest))
                     flow_id = self.store_accepted_copy(content, copy, digest)
                     registry.share_flow(digest, flow_id)
                     self._copies.put(flow_id, copy)
@@ -222,7 +224,7 @@ class FlowStore:
                 return self._remember_flow(flow_id, content)._replace(flow=copy)
             # Another call is storing the flow: of several concurrent calls, only the first sends it.
             time.sleep(self._connection.timings.store_poll)
-        return StoredCopy(known, self._declared.get(known), content.get("output"), self._copies.get(known))
+        return StoredCopy(shared_id, self._declared.get(shared_id), content.get("output"), self._copies.get(shared_id))
 
     def store_private_copy(self, flow: CheckedFlow, copy: dict[str, Any]) -> StoredCopy:
         """Store a copy of a flow that only one call runs, and return it."""
@@ -255,7 +257,7 @@ class FlowStore:
 
     def _remember_flow(self, flow_id: str, flow: Mapping[str, Any]) -> StoredCopy:
         """Remember what runs of a flow need, and how they are read."""
-        declared = responses.build(lambda _: flow_variables(flow), {}, f"GET /flows/{flow_id}")
+        declared = responses.build(lambda _: parse_flow_variables(flow), {}, f"GET /flows/{flow_id}")
         self._declared.put(flow_id, declared)
         self._outputs.put(flow_id, flow.get("output"))
         self._needs.put(flow_id, needs.find_requirements(flow, declared))
@@ -302,8 +304,9 @@ class FlowStore:
         """Return the variables a stored flow declares, as its author wrote them."""
         flow_id = requests.check_flow_id(flow_id)
         declared = dict(self.get_declared_variables(flow_id))
-        read = partial(types.FlowVariables, flow_id=flow_id, variables=declared)
-        return responses.build(lambda _: read(), {}, f"GET /flows/{flow_id}")
+        return responses.build(
+            lambda _: types.FlowVariables(flow_id=flow_id, variables=declared), {}, f"GET /flows/{flow_id}"
+        )
 
     def get_declared_variables(self, flow_id: str) -> Mapping[str, FlowVariable]:
         """Return the variables that a stored flow declares. The flow is requested only once."""
@@ -338,12 +341,12 @@ def _filter_diagnostics(response: dict[str, Any], flow: Mapping[str, Any]) -> li
     if not isinstance(diagnostics, list) or not set(map(type, diagnostics)) <= {dict}:
         raise TypeError("the diagnostics are no list of objects")
     steps = flow.get("steps")
-    run = {f"$.steps[{index}]" for index, step in enumerate(steps if isinstance(steps, list) else ())
-           if isinstance(step, Mapping) and step.get("mustExecute") is True}  # fmt: skip
+    executed = {f"$.steps[{index}]" for index, step in enumerate(steps if isinstance(steps, list) else ())
+                if isinstance(step, Mapping) and step.get("mustExecute") is True}  # fmt: skip
     return [
         diagnostic
         for diagnostic in diagnostics
-        if diagnostic.get("kind") != "unreachableStep" or diagnostic.get("path") not in run
+        if diagnostic.get("kind") != "unreachableStep" or diagnostic.get("path") not in executed
     ]
 
 

@@ -15,7 +15,7 @@ from .._calls.call_options import RunCall
 from .._calls.rerun_plan import EarlierRun, NewRun, RerunRequest, find_outdated_steps, plan_new_run, select_kept_outputs
 from .._codec import requests, responses
 from .._codec.idempotency_markers import make_rerun_scope
-from .._codec.requests import flow_variables
+from .._codec.requests import parse_flow_variables
 from .._concurrency import sync_gather, sync_run_check
 from .._rules.releases import require_capability
 from .._rules.timeouts import deadline_of, deadline_scope
@@ -122,7 +122,7 @@ class Rerunner:
         new_run = new_run._replace(changed=rules.find_changed_steps(old, flow))
         items = self._select_items(new_run)
         if not (request.force or request.keep.all_except is not None):
-            rules.check_kept(old, flow, request.overrides, items)
+            rules.check_kept_steps(old, flow, request.overrides, items)
         if not request.variables_from_env:
             rules.check_recorded_variables(flow, items, recorded, new_run.given)
         plan = RerunPlan(
@@ -234,7 +234,7 @@ class Rerunner:
             copy = add_tag(checked.content_with_examples, uuid4().hex, origin)
             sent = original._replace(overrides=rules.drop_kept_overrides(original.overrides, origin.kept) or None)
             # Kept steps do not read their variables, and recorded ones may be those of an earlier version of the flow.
-            needs = find_requirements(copy, flow_variables(copy), any_variable=True)
+            needs = find_requirements(copy, parse_flow_variables(copy), any_variable=True)
             # Given ones were checked before.
             sent = sync_run_check(partial(call.complete_arguments, sent, needs))
             if (key := new_run.request.idempotency_key) is not None:

@@ -19,16 +19,16 @@ from .._codec.flow_tools import (
     WAIT_RUN_DESCRIPTION,
     WAIT_RUN_FIELDS,
     FlowToolSpec,
-    fixed_tool,
-    refusal,
-    tool_name,
-    tool_result,
-    tool_spec,
-    unfinished_result,
-    unique_name,
-    unknown_tool,
+    format_unknown_tool,
+    make_fixed_tool,
+    make_refusal,
+    make_tool_name,
+    make_tool_result,
+    make_tool_spec,
+    make_unfinished_result,
+    make_unique_name,
 )
-from .._codec.requests import Variables, run_variables
+from .._codec.requests import Variables, parse_run_variables
 from .._concurrency import sync_run_check
 from .._data.arguments import check_choice, check_client, check_instance, check_labels, check_mapping, check_seconds
 from .._data.json_encoding import is_data_object
@@ -53,7 +53,7 @@ class SyncFlowTool:
         self._tools = tools
         self._client = tools.client
         self._spec = spec
-        self._variables = spec.variables_of(tools._variables)
+        self._variables = spec.select_variables(tools._variables)
         self._secrets = spec.secrets(tools._variables)
         self._max_wait = tools._max_wait
         self._labels = tools._labels
@@ -111,15 +111,15 @@ class SyncFlowTool:
                 way that a model can act on.
             StepflowClientError: As `SyncStepflowClient.start_run` raises them.
         """
-        given, options = self._prepare_run(arguments, idempotency_key, labels)
-        handle: SyncRunHandle[Any] = self._client.start_run(self._spec.flow, [given], timeout=timeout, **options)
+        input, options = self._prepare_run(arguments, idempotency_key, labels)
+        handle: SyncRunHandle[Any] = self._client.start_run(self._spec.flow, [input], timeout=timeout, **options)
         return handle
 
     def _prepare_run(self, arguments: Any, idempotency_key: str | None, labels: Any) -> tuple[Any, dict[str, Any]]:
         """Return the input of a run and its options."""
         both = {**(self._labels or {}), **({} if labels is None else check_labels(labels))}
         options = {"variables": self._variables or None, "idempotency_key": idempotency_key, "labels": both or None}
-        return sync_run_check(partial(self._spec.input_of, arguments)), options
+        return sync_run_check(partial(self._spec.parse_input, arguments)), options
 
     def call(
         self,
@@ -143,19 +143,19 @@ class SyncFlowTool:
         """
         limit = self._max_wait if max_wait is None else check_seconds(max_wait, "max_wait")
         try:
-            given, options = self._prepare_run(arguments, idempotency_key, labels)
-            result = self._client.run(self._spec.flow, [given], timeout=limit, progress=progress, **options)
+            input, options = self._prepare_run(arguments, idempotency_key, labels)
+            result = self._client.run(self._spec.flow, [input], timeout=limit, progress=progress, **options)
         except StepflowClientError as error:
             return self._make_failure_result(error)
         return self._make_result(result)
 
     def _make_failure_result(self, error: StepflowClientError) -> ToolResult:
         if not isinstance(error, RunTimeoutError) or error.run_id is None:
-            return refusal(error, self._secrets)
-        return unfinished_result(error.run_id, self._tools._remember_unfinished(error.run_id, self))
+            return make_refusal(error, self._secrets)
+        return make_unfinished_result(error.run_id, self._tools._remember_unfinished(error.run_id, self))
 
     def _make_result(self, result: Any) -> ToolResult:
-        return sync_run_check(partial(tool_result, result, self._spec, self._secrets))
+        return sync_run_check(partial(make_tool_result, result, self._spec, self._secrets))
 
 
 class SyncFlowTools(Sequence[SyncFlowTool]):
@@ -199,7 +199,7 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         labels: Mapping[str, str] | None = None,
     ) -> None:
         """Read the flows. No request is sent."""
-        self._variables = run_variables(variables)
+        self._variables = parse_run_variables(variables)
         self._max_wait = None if max_wait is None else check_seconds(max_wait, "max_wait")
         self._labels = None if labels is None else check_labels(labels)
         check_client(client, "client", awaited=False)
@@ -210,14 +210,17 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         """The tools of the runs that took longer than a call, by run id."""
         self._wait_tool = None
         if self._max_wait is not None:
-            self._wait_tool = fixed_tool(WAIT_RUN, WAIT_RUN_DESCRIPTION, WAIT_RUN_FIELDS, ["run_id"])
+            self._wait_tool = make_fixed_tool(WAIT_RUN, WAIT_RUN_DESCRIPTION, WAIT_RUN_FIELDS, ["run_id"])
         self._tools: dict[str, SyncFlowTool] = {}
         for name, flow in _pair_with_names(flows):
             loaded = load_flow(flow)
             path = get_flow_path(flow)
-            wanted = tool_name({"name": name} if name is not None else loaded, None if path is None else fsdecode(path))
+            if name is None:
+                name = make_tool_name(loaded, None if path is None else fsdecode(path))
+            else:
+                name = make_tool_name({"name": name})
             taken = {*self._tools} if self._wait_tool is None else {*self._tools, WAIT_RUN}
-            spec = tool_spec(loaded, unique_name(wanted, taken))
+            spec = make_tool_spec(loaded, make_unique_name(name, taken))
             self._tools[spec.name] = SyncFlowTool(self, spec)
 
     @overload
@@ -261,7 +264,8 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         if tool is None and self._wait_tool is not None and name == WAIT_RUN:
             return self._wait_run(self._wait_tool, arguments, max_wait)
         if tool is None:
-            return refusal(InvalidArgumentError(unknown_tool(name, [each["name"] for each in self._describe_tools()])))
+            names = [description["name"] for description in self._describe_tools()]
+            return make_refusal(InvalidArgumentError(format_unknown_tool(name, names)))
         return tool.call(
             arguments, max_wait=max_wait, idempotency_key=idempotency_key, labels=labels, progress=progress
         )
@@ -269,18 +273,18 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
     def _wait_run(self, spec: FlowToolSpec, arguments: Any, max_wait: float | None) -> ToolResult:
         limit = self._max_wait if max_wait is None else check_seconds(max_wait, "max_wait")
         try:
-            given = sync_run_check(partial(spec.input_of, arguments))
-            tool = self._unfinished.get(given["run_id"])
+            values = sync_run_check(partial(spec.parse_input, arguments))
+            run_id = values["run_id"]
+            tool = self._unfinished.get(run_id)
             if tool is None:
                 raise InvalidArgumentError(
-                    f"no call of these tools has started run {given['run_id']}",
-                    hint=near(given["run_id"], self._unfinished, "runs are"),
+                    f"no call of these tools has started run {run_id}", hint=near(run_id, self._unfinished, "runs are")
                 )
         except InvalidArgumentError as error:
-            return refusal(error)
-        seconds = min(limit or math.inf, given.get("seconds", math.inf))
+            return make_refusal(error)
+        seconds = min(limit or math.inf, values.get("seconds", math.inf))
         try:
-            result = add_hint(self.client, self.client.get_result(given["run_id"], timeout=seconds))
+            result = add_hint(self.client, self.client.get_result(run_id, timeout=seconds))
         except StepflowClientError as error:
             return tool._make_failure_result(error)
         return tool._make_result(result)
@@ -310,8 +314,8 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         """
         check_choice(api, "api", ("chat", "responses"))
         functions = [
-            {"name": each["name"], "description": each["description"], "parameters": each["input_schema"]}
-            for each in self._describe_tools()
+            {"name": tool["name"], "description": tool["description"], "parameters": tool["input_schema"]}
+            for tool in self._describe_tools()
         ]
         if api == "responses":
             return [{"type": "function", **function, "strict": False} for function in functions]
@@ -341,4 +345,4 @@ def _pair_with_names(flows: Any) -> Iterable[tuple[str | None, Any]]:
     if isinstance(flows, Mapping) and flows and explain_no_flow(flows) is not None:
         return check_mapping(flows, "flows").items()
     is_flow = isinstance(flows, (str, Mapping)) or is_data_object(flows) or not isinstance(flows, Iterable)
-    return [(None, each) for each in ([flows] if is_flow else flows)]
+    return [(None, flow) for flow in ([flows] if is_flow else flows)]

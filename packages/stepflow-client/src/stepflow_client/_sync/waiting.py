@@ -63,9 +63,9 @@ class Waiter:
         """Wait until a run ends and return it."""
         run_id = requests.check_run_id(run_id)
         with deadline_scope(deadline_of(timeout)):
-            return self.wait(run_id)
+            return self.wait_until_ended(run_id)
 
-    def wait(self, run_id: str, total: int | None = None) -> RunDetails:
+    def wait_until_ended(self, run_id: str, total: int | None = None) -> RunDetails:
         """Wait until a run ends, or the caller's deadline, and return its state; `total` is the number of its items."""
         with self._connection.count_waiting(run_id):
             if total is None:
@@ -120,7 +120,7 @@ class Waiter:
             return self.read_result(run.run_id, run.status, run.answers)
         status = run.status
         if not run.has_ended:
-            status = (self.wait(run.run_id, total=1)).status
+            status = (self.wait_until_ended(run.run_id, total=1)).status
         return self._retry_request(partial(self.read_result, run.run_id, status), run.run_id, _NO_RESULT)
 
     def _retry_request(self, send: Callable[[], Answer], run_id: str, late: tuple[str, str] = _NOT_ENDED) -> Answer:
@@ -229,7 +229,7 @@ class Waiter:
                     end = partial(read, run_id, status, answers)
                     return responses.Started(run_id, status, answers), self._retry_request(end, run_id, _NO_RESULT)
             if status is ExecutionStatus.RUNNING:
-                run = self.wait(run_id, total=1)
+                run = self.wait_until_ended(run_id, total=1)
             else:
                 read_state = partial(self._runs.get_state, run_id)
                 # A caller that does not wait for the run does not wait for its server either.
@@ -239,7 +239,7 @@ class Waiter:
             if not wait and not (self._runs.determine_ending(run)).is_finished:
                 raise _make_timeout_error(run_id)
             if not run.is_finished or is_given_up(run.status, run.items.running):
-                run = self.wait(run_id, total=run.items.total)
+                run = self.wait_until_ended(run_id, total=run.items.total)
                 if single:
                     _check_single(run)
             if wait:

@@ -140,7 +140,7 @@ class Recorder:
         if self.history is not None and (run_id is not None or is_settled):
             self.history.confirm(entry_id, run_id)
 
-    def record(self, run_id: str | None, run: CreatedRun) -> str | None:
+    def record_run(self, run_id: str | None, run: CreatedRun) -> str | None:
         """Record a run, and return the id of the entry; None without a history.
 
         With None for `run_id`, the run is about to be created, and leaves a trace if the process ends: `complete_entry`

@@ -59,7 +59,7 @@ class Operation:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """End the operation."""
 
-    def current(self) -> AbstractContextManager[object]:
+    def make_current(self) -> AbstractContextManager[object]:
         """Return a context manager in whose block new spans become children of this one's, although it is not current.
 
         Use it for each step of a generator, so that the span is not current in the code that iterates over it.
@@ -100,7 +100,7 @@ def trace_operation(name: str, server: ServerUrl | None, kind: Kind, is_current:
         kind: The kind of the span.
         is_current: Whether spans created in the block become children of this one. Use False if a generator yields
             inside the block: otherwise the span would also be current in the code that iterates over the generator. It
-            can use `Operation.current` between two yields.
+            can use `Operation.make_current` between two yields.
     """
     return _NO_OPERATION if is_untraced() else _Traced(name, server, kind, is_current)
 
@@ -193,12 +193,12 @@ class _Traced(Operation):
         )
         self._context = set_span_in_context(self._span)
         if self._is_current:
-            self._attach()
+            self._activate()
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if self._is_current:
-            self._detach()
+            self._deactivate()
         if self.resends:
             self.note(resends=self.resends)
         # An operation that is cancelled, or closes a stream early, has not failed.
@@ -218,19 +218,19 @@ class _Traced(Operation):
                 instruments.retries.add(self.resends, attributes)
 
     @contextmanager
-    def current(self) -> Iterator[None]:
-        self._attach()
+    def make_current(self) -> Iterator[None]:
+        self._activate()
         try:
             yield
         finally:
-            self._detach()
+            self._deactivate()
 
-    def _attach(self) -> None:
+    def _activate(self) -> None:
         from opentelemetry import context
 
         self._tokens: tuple[Any, Token[_Traced | None]] = context.attach(self._context), _innermost.set(self)
 
-    def _detach(self) -> None:
+    def _deactivate(self) -> None:
         from opentelemetry import context
 
         context.detach(self._tokens[0])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN, NotGiven
 from .._codec import failed_items
-from .._codec.requests import RunId, add_env_variables, flow_variables
+from .._codec.requests import RunId, add_env_variables, parse_flow_variables
 from .._data.arguments import check_instance, check_integer, check_text, wrong
 from .._data.secrets import Secrets, find_secrets, hidden_flow
 from .._rules.timeouts import call_scope
@@ -206,7 +206,7 @@ def _collect_secrets(flow: Mapping[str, Any]) -> Secrets:
 
 def read_flow_environment(flow: Mapping[str, Any]) -> tuple[dict[str, FlowVariable], dict[str, Any]]:
     """Return the variables that a stored flow declares, and the values of those that are set in the environment."""
-    variables = flow_variables(flow)
+    variables = parse_flow_variables(flow)
     values: dict[str, Any] = {}
     for name, variable in variables.items():
         # A value that no run accepts was never sent.

@@ -422,14 +422,14 @@ def plan_variants(flow: Mapping[str, Any], variants: Any, variables: Any, overri
     by_name = check_mapping({"flow": Variant()} if variants is None else variants, "variants")
     if not by_name:
         raise InvalidArgumentError("variants is empty", hint="leave it out to evaluate the flow as it is")
-    common = requests.run_variables(variables)
+    common = requests.parse_run_variables(variables)
     planned = []
     for name, variant in by_name.items():
         check_text(name, "the name of a variant")
         if not isinstance(variant, Variant):
             raise wrong(f"variant {name!r}", "a Variant", variant)
         content = flow if variant.flow is None else load_flow(variant.flow)
-        values = requests.run_variables(variant.variables)
+        values = requests.parse_run_variables(variant.variables)
         changes = merge_overrides([part for part in (overrides, variant.overrides) if part is not None])
         planned.append(PlannedVariant(name, without_cases(content), {**common, **values}, changes))
     return planned

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._base.text import cut, short_json
-from .._codec.requests import Variables, run_variables
+from .._codec.requests import Variables, parse_run_variables
 from .._concurrency import async_run_check
 from .._data.arguments import check_flag, check_text, wrong
 from .._data.values import check_json, encode
@@ -426,7 +426,7 @@ class FlowScore:
             InvalidArgumentError: If it is no flow, or if another argument is invalid.
         """
         self.flow: dict[str, Any] = check_json(without_cases(load_flow(flow)), "flow")
-        self.variables = None if variables is None else run_variables(variables)
+        self.variables = None if variables is None else parse_run_variables(variables)
         self.name = str(self.flow.get("name") or "judge") if name is None else check_text(name, "name")
         self.version = hashlib.sha256(encode([self.flow, self.variables])).hexdigest()[:16]
         """A digest of the flow and the variables."""

@@ -126,8 +126,8 @@ class StoredFlow(Model, Shown):
         """Return a copy that is safe to show: values of secret variables, such as defaults, are replaced by `***`."""
         return replace(self, flow=hidden_flow(self.flow))
 
-    def _shown_fields(self) -> Iterator[tuple[str, Any]]:
-        for name, value in Model._shown_fields(self):
+    def _iter_shown_fields(self) -> Iterator[tuple[str, Any]]:
+        for name, value in Model._iter_shown_fields(self):
             yield name, self.without_secrets().flow if name == "flow" else value
 
 
@@ -145,11 +145,11 @@ class FlowVariable(Model):
     value_schema: dict[str, Any] = field(default_factory=dict)
     """The variable's JSON Schema, as written in the flow."""
 
-    def _shown_fields(self) -> Iterator[tuple[str, Any]]:
+    def _iter_shown_fields(self) -> Iterator[tuple[str, Any]]:
         # It may be secret because of a schema that it refers to.
         schema = self.value_schema | ({"is_secret": True} if self.is_secret and self.value_schema else {})
         hidden = hide_schema(schema)
-        for name, value in Model._shown_fields(self):
+        for name, value in Model._iter_shown_fields(self):
             if name == "default" and value is not None:
                 value = HIDDEN if self.is_secret else hidden.get("default", value)
             elif name == "value_schema":

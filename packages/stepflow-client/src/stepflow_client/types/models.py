@@ -20,8 +20,8 @@ from .._data.json_encoding import encode_fields, encode_scalar, is_data_object, 
 from .statuses import ENUMS, read_enum
 
 __all__ = [
-    "KINDS", "LOCAL", "Listing", "Model", "Record", "Records", "Shown", "decoded", "field", "find_data_frame_type",
-    "plain_data", "record", "show_lists",
+    "KINDS", "LOCAL", "Listing", "Model", "Record", "Records", "Shown", "decode_model", "field",
+    "find_data_frame_type", "record", "show_lists", "to_plain_data",
 ]  # fmt: skip
 
 # HTML is made by the package that makes pictures, which knows the types. It is looked up by name, only here.
@@ -51,16 +51,15 @@ class Record:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a dict of JSON values: statuses and codes are text, times RFC 3339 text in UTC, objects dicts."""
-        return {name: plain_data(getattr(self, name)) for name in self._get_dict_keys()}
+        return {name: to_plain_data(getattr(self, name)) for name in self._get_dict_keys()}
 
     @classmethod
     @cache
     def _get_dict_keys(cls) -> list[str]:
         """Return the names in the result of `to_dict`."""
-        shown = (
-            field for field in fields(cast("Any", cls)) if field.name[0] != "_" and not field.metadata.get("exclude")
-        )
-        return [*(each.name for each in shown), *cls._derived]
+        definitions = fields(cast("Any", cls))
+        public = (field for field in definitions if field.name[0] != "_" and not field.metadata.get("exclude"))
+        return [*(field.name for field in public), *cls._derived]
 
 
 def show_lists() -> None:
@@ -76,7 +75,7 @@ def show_lists() -> None:
 
 
 def _make_list_html(value: list[Any]) -> str | None:
-    is_ours = bool(value) and all(isinstance(each, Shown) for each in value)
+    is_ours = bool(value) and all(isinstance(entry, Shown) for entry in value)
     html: str | None = _notebook.list_html(value) if is_ours else None
     return html
 
@@ -88,7 +87,7 @@ class Records(Shown):
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return the entries as dicts of JSON values; see their `to_dict`."""
-        return [each.to_dict() for each in cast("Iterable[Any]", self)]
+        return [entry.to_dict() for entry in cast("Iterable[Any]", self)]
 
     def to_dataframe(self) -> Any:
         """Return the entries as a data frame of pandas, or of polars if pandas is not installed; times are datetimes.
@@ -96,13 +95,11 @@ class Records(Shown):
         Raises:
             StepflowClientError: If neither is installed.
         """
-        rows = ((each, each.to_dict()) for each in cast("Iterable[Any]", self))
-        return find_data_frame_type()(
-            [
-                row | {name: value for name in row if isinstance(value := getattr(each, name), datetime)}
-                for each, row in rows
-            ]
-        )
+        rows = []
+        for entry in cast("Iterable[Any]", self):
+            row = entry.to_dict()
+            rows.append(row | {name: value for name in row if isinstance(value := getattr(entry, name), datetime)})
+        return find_data_frame_type()(rows)
 
 
 def find_data_frame_type() -> Callable[[Sequence[Mapping[str, Any]]], Any]:
@@ -137,7 +134,7 @@ def _flatten_value(name: str, value: Any) -> Any:
     return value
 
 
-def plain_data(value: Any) -> Any:
+def to_plain_data(value: Any) -> Any:
     """Return a value with enumerations and times as text, and objects as dicts."""
     if value is None or isinstance(value, (str, int, float)):
         return value.value if isinstance(value, Enum) else value
@@ -146,10 +143,10 @@ def plain_data(value: Any) -> Any:
     if is_scalar(value):
         return rfc3339(value) if isinstance(value, datetime) else encode_scalar(value)
     if isinstance(value, Mapping):
-        return {key: plain_data(each) for key, each in value.items()}
+        return {key: to_plain_data(part) for key, part in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
-        return [plain_data(each) for each in value]
-    return plain_data(encode_fields(value)) if is_data_object(value) else value
+        return [to_plain_data(entry) for entry in value]
+    return to_plain_data(encode_fields(value)) if is_data_object(value) else value
 
 
 Kind = TypeVar("Kind", bound="Model")
@@ -263,9 +260,9 @@ class Model(Record):
         return hash(self._compared(self))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._shown_fields())})"
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._iter_shown_fields())})"
 
-    def _shown_fields(self) -> Iterator[tuple[str, Any]]:
+    def _iter_shown_fields(self) -> Iterator[tuple[str, Any]]:
         """Yield the fields that `repr` shows: those that differ from their defaults."""
         for definition in fields(self):  # type: ignore[arg-type]
             value, default = getattr(self, definition.name), _get_default(definition)
@@ -374,7 +371,7 @@ def _convert(name: str, field_type: type[Any], entries: type[Any] | None, value:
     raise wrong(name, _TYPE_WORDS.get(field_type, words), value)
 
 
-def decoded(kind: type[Kind], answer: Any, place: str = "", /, **known: Any) -> Kind:
+def decode_model(kind: type[Kind], answer: Any, place: str = "", /, **known: Any) -> Kind:
     """Return an object of a type that was read from a response.
 
     Args:
@@ -403,9 +400,9 @@ def decoded(kind: type[Kind], answer: Any, place: str = "", /, **known: Any) -> 
         if type(value) is not usual and field_type is not None and not (value is None and is_optional):
             where = f"{place}.{wire}" if place else wire
             if nested is not None and entries is None:
-                value = decoded(nested, value, where)
+                value = decode_model(nested, value, where)
             elif nested is not None and type(value) is list:
-                value = [decoded(nested, entry, f"{where}[{index}]") for index, entry in enumerate(value)]
+                value = [decode_model(nested, entry, f"{where}[{index}]") for index, entry in enumerate(value)]
             else:
                 value = _convert(where, field_type, entries, value)
         known[name] = value

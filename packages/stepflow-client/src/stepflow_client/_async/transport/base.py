@@ -83,7 +83,7 @@ class Middleware(Transport):
         await self.inner.aclose()
 
 
-def health_request(request: HttpRequest, timeout: Timeouts) -> HttpRequest:
+def build_health_request(request: HttpRequest, timeout: Timeouts) -> HttpRequest:
     """Return the health check to send before a request, with its headers and deadline."""
     headers = {name: value for name, value in request.headers.items() if name != "content-type"}
     return HttpRequest(

@@ -75,7 +75,7 @@ class HttpxTransport(Transport):
             return await async_call_within(partial(self._send, request), seconds, leave=self._may_run_in_thread)
 
     async def _send(self, request: HttpRequest) -> HttpResponse:
-        async with self._open_response(request, to_httpx(request, self._api)) as response:
+        async with self._open_response(request, convert_to_httpx(request, self._api)) as response:
             headers = _get_headers(response)
             raw = _iterate_raw_body(response, request, request.check_deadline)
             size, pieces = 0, []
@@ -90,7 +90,7 @@ class HttpxTransport(Transport):
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
         """Send a request and return the response as it arrives; it may be compressed, see `decompress`."""
-        sent = to_httpx(request, self._api)
+        sent = convert_to_httpx(request, self._api)
         async with self._open_response(request, sent) as response:
             read = partial(self._iterate_chunks, response, request, sent.extensions["timeout"])
             yield Stream(response.status_code, _get_headers(response), read, request.timeout.read)
@@ -370,7 +370,7 @@ class _RemainingTimeouts(dict[str, float]):
             return default
 
 
-def to_httpx(request: HttpRequest, api: str) -> httpx.Request:
+def convert_to_httpx(request: HttpRequest, api: str) -> httpx.Request:
     """Return a request as an `httpx.Request`.
 
     Args:
@@ -441,7 +441,7 @@ class Hooks(Middleware):
             yield stream
 
     async def _call_request_hooks(self, request: HttpRequest) -> httpx.Request:
-        sent = to_httpx(request, self._api)
+        sent = convert_to_httpx(request, self._api)
         await async_call_hooks("request", self._hooks["request"], sent, request)
         return sent
 

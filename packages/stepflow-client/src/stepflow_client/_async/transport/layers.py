@@ -22,7 +22,7 @@ from ..._rules.timeouts import has_passed
 from ..._rules.transport_errors import build_not_stepflow_error
 from ..._telemetry.tracing import note_resend
 from ...errors import InvalidArgumentError, InvalidResponseError, RequestTimeoutError, StepflowClientError
-from .base import Middleware, Stream, Transport, health_request
+from .base import Middleware, Stream, Transport, build_health_request
 
 if TYPE_CHECKING:
     import httpx
@@ -144,9 +144,9 @@ class HttpxAuth(Middleware):
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request as often as the `httpx.Auth` requires."""
-        from .httpx_bridge import copy_headers_from, to_httpx
+        from .httpx_bridge import convert_to_httpx, copy_headers_from
 
-        flow = self._auth.async_auth_flow(to_httpx(request, self._api))
+        flow = self._auth.async_auth_flow(convert_to_httpx(request, self._api))
         async with aclosing(flow):
             signed = await _request_credentials(flow.__anext__, request)
             while True:
@@ -162,9 +162,9 @@ class HttpxAuth(Middleware):
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
         """Send a request with the first credentials of the `httpx.Auth`; it does not see the response."""
-        from .httpx_bridge import copy_headers_from, to_httpx
+        from .httpx_bridge import convert_to_httpx, copy_headers_from
 
-        flow = self._auth.async_auth_flow(to_httpx(request, self._api))
+        flow = self._auth.async_auth_flow(convert_to_httpx(request, self._api))
         async with aclosing(flow):
             signed = await _request_credentials(flow.__anext__, request)
         async with self.inner.stream(copy_headers_from(request, signed)) as stream:
@@ -280,7 +280,7 @@ class Dialect(Middleware):
             InvalidResponseError: If the response is not from a Stepflow server.
         """
         try:
-            response, server = await self._request_health(health_request(request, request.timeout))
+            response, server = await self._request_health(build_health_request(request, request.timeout))
         except HttpError as error:
             if request.idempotent:
                 raise

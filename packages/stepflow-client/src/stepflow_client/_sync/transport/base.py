@@ -85,7 +85,7 @@ class Middleware(Transport):
         self.inner.close()
 
 
-def health_request(request: HttpRequest, timeout: Timeouts) -> HttpRequest:
+def build_health_request(request: HttpRequest, timeout: Timeouts) -> HttpRequest:
     """Return the health check to send before a request, with its headers and deadline."""
     headers = {name: value for name, value in request.headers.items() if name != "content-type"}
     return HttpRequest(

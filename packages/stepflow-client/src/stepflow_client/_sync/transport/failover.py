@@ -20,7 +20,7 @@ from ..._http.messages import (
 )
 from ..._rules.spread import ServerLoads
 from ..._rules.timeouts import has_passed
-from .base import Stream, Transport, health_request
+from .base import Stream, Transport, build_health_request
 
 _MIN_REST_SECONDS, _MAX_REST_SECONDS = 0.5, 30.0
 # Seconds in which a server that has failed must respond to a health check before it gets a new run.
@@ -135,7 +135,7 @@ class Failover(Transport):
         """
         self._rest_until[number] = time.monotonic() + self._rest_seconds[number]
         try:
-            response = self._servers[number].send(health_request(request, request.timeout.at_most(_TRIAL)))
+            response = self._servers[number].send(build_health_request(request, request.timeout.at_most(_TRIAL)))
         except HttpError:
             self._note_failure(number)
             return False

@@ -20,7 +20,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from ..._base.logging import logger
-from ..._codec.requests import Variables, check_concurrency, run_variables
+from ..._codec.requests import Variables, check_concurrency, parse_run_variables
 from ..._concurrency import SyncSource, SyncWorkers, sync_gather
 from ..._data.arguments import (
     check_choice,
@@ -342,7 +342,7 @@ def history_cases(
         raise InvalidArgumentError("the client has no history", hint="make it with history=History()")
     check_integer(limit, "limit", least=1)
     entries = client.history.search(query, status="completed", server=client.url, limit=limit)
-    values = run_variables(variables)
+    values = parse_run_variables(variables)
     calls = [partial(_read_run_cases, client, entry.run_id, values) for entry in reversed(entries)]
     cases_by_run = sync_gather(calls, _AT_ONCE)
     left_out = sum(not run_cases for run_cases in cases_by_run)
