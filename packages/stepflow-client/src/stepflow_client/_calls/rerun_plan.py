@@ -128,29 +128,6 @@ def choose_items(items: Iterable[int] | None, total: int, run_id: str) -> list[i
     return chosen
 
 
-def collect_kept_outputs(
-    flow: Mapping[str, Any], steps: Iterable[StepDetails], pinned: Mapping[str, Any], again: Iterable[str]
-) -> dict[str, Any]:
-    """Return the outputs of the steps of an item that are kept, by step id.
-
-    A step is kept if it has completed, is none of the steps to execute again, and reads neither one of them nor a step
-    that has not completed, directly or through other steps.
-
-    Args:
-        flow: The flow to run, with its overrides.
-        steps: The steps of the item in the earlier run.
-        pinned: The outputs that the earlier run itself kept, by step id. A server does not list a kept step if no
-            executed step reads it.
-        again: The steps to execute again.
-    """
-    listed = list(steps)
-    incomplete = {step.step_id for step in listed if step.status.value != "completed"}
-    dependent = steps_behind(flow, incomplete | set(again))
-    defined = steps_by_id(flow)
-    outputs = {**pinned, **{step.step_id: step.output for step in listed}}
-    return {step: output for step, output in outputs.items() if step in defined and step not in dependent}
-
-
 def find_executed_steps(flow: Mapping[str, Any], kept: Collection[str]) -> list[str]:
     """Return the steps that are executed, in the order of the flow.
 
@@ -158,33 +135,6 @@ def find_executed_steps(flow: Mapping[str, Any], kept: Collection[str]) -> list[
     """
     needed = FlowSteps(flow).needed(unread=kept)
     return [step for step in steps_by_id(flow) if step in needed and step not in kept]
-
-
-def collect_read_outputs(
-    flow: Mapping[str, Any], step: str, steps: Iterable[StepDetails], pinned: Mapping[str, Any], run_id: str
-) -> dict[str, Any]:
-    """Return the outputs of the steps that a step reads, by step id.
-
-    Args:
-        flow: The flow to run, with its overrides.
-        step: The step.
-        steps: The steps of the item in the earlier run.
-        pinned: The outputs that the earlier run itself kept, by step id.
-        run_id: The earlier run.
-
-    Raises:
-        InvalidArgumentError: If the earlier run does not have all of them.
-    """
-    outputs = {**pinned, **{other.step_id: other.output for other in steps if other.status.value == "completed"}}
-    reads = [name for name in steps_by_id(flow) if name in FlowSteps(flow).reads[step]]
-    for name in reads:
-        if name not in outputs:
-            raise InvalidArgumentError(
-                f"step {step!r} reads step {name!r}, for which run {run_id} has no output",
-                run_id=run_id,
-                hint=f"use a run that executes {name!r} too, or pass an input for the step",
-            )
-    return {name: outputs[name] for name in reads}
 
 
 def check_kept_steps(
@@ -276,32 +226,24 @@ def find_unknown_arguments(
     return missing + (["overrides"] if overrides is None and recorded.overrides is None else [])
 
 
-def find_steps_reading_changes(
-    flow: Mapping[str, Any],
-    index: int,
-    arguments: Mapping[str, Any],
-    source: Callable[[int, str], tuple[HistoryEntry, int] | None],
-    *,
-    cautious: bool = False,
-) -> set[str]:
+def _find_steps_reading_changes(new_run: NewRun, index: int, *, cautious: bool = False) -> set[str]:
     """Return the steps of an item that read another input, or other variables, than when they were executed.
 
     Args:
-        flow: The flow to run, with its overrides.
+        new_run: The run to create.
         index: The index of the item in the earlier run.
-        arguments: The new `input` of the item and the new `variables`, if they differ from the earlier run's.
-        source: Returns the run that executed a step of an item, and the item's index there; None if it is unknown.
         cautious: Whether to include steps whose earlier input or variables are unknown.
     """
-    after = dict(arguments)
-    if "variables" in after:
-        after["variables"] = _get_variable_defaults(flow) | dict(after["variables"])
+    flow, recorded = new_run.effective, new_run.earlier.recorded
+    after: dict[str, Any] = {} if new_run.inputs is None else {"input": new_run.inputs[index]}
+    if new_run.new_variables or recorded.variables is not None:
+        after["variables"] = {**_get_variable_defaults(flow), **recorded.hidden, **new_run.variables}
     changed = set()
     for name, step in steps_by_id(flow).items():
         reads = {"input": _find_read_fields(step, "input"), "variables": _find_read_fields(step, "variable")}
         if not any(reads[what] for what in after):
             continue
-        executed = source(index, name)
+        executed = new_run.earlier.source(index, name)
         if executed is None and not cautious:
             continue
         before: dict[str, Any] = {}
@@ -486,17 +428,16 @@ class NewRun(NamedTuple):
     request: RerunRequest
     earlier: EarlierRun
     flow: Mapping[str, Any]
-    given: dict[str, Any]
-    """The variables that were given."""
+    new_variables: dict[str, Any]
+    """The variables of the request."""
     variables: dict[str, Any]
-    """The recorded variables and the given ones."""
+    """The recorded variables, updated with those of the request."""
     overrides: Any
-    """The recorded overrides and the given ones, including those of kept steps."""
+    """The recorded overrides and those of the request, including overrides of kept steps."""
     inputs: Mapping[int, Any] | None
     """The input of each item, by index; None if it is unknown."""
     effective: Mapping[str, Any]
     """The flow with the overrides."""
-    max_concurrency: int | None
     source: Any
     """The flow as the caller gave it, or its recorded file; None for one step of a flow."""
     changed: Set[str] = frozenset()
@@ -516,8 +457,8 @@ def plan_new_run(request: RerunRequest, earlier: EarlierRun, flow: Mapping[str, 
     recorded = earlier.recorded
     changes = request.overrides if isinstance(request.overrides, (list, tuple)) else [request.overrides]
     overrides: Any = [change for change in (recorded.overrides, *changes) if change] or None
-    given = requests.parse_run_variables(request.variables)
-    check_variables(flow, given, [merge_overrides(request.overrides), recorded.overrides])
+    new_variables = requests.parse_run_variables(request.variables)
+    check_variables(flow, new_variables, [merge_overrides(request.overrides), recorded.overrides])
     if alone is not None:
         flow, overrides = cut_flow(flow, alone, overrides)
         flow["steps"] = [{key: step[key] for key in step if key != "mustExecute"} for step in flow["steps"]]
@@ -525,12 +466,11 @@ def plan_new_run(request: RerunRequest, earlier: EarlierRun, flow: Mapping[str, 
         request=request,
         earlier=earlier,
         flow=flow,
-        given=given,
-        variables={**(recorded.variables or {}), **given},
+        new_variables=new_variables,
+        variables={**(recorded.variables or {}), **new_variables},
         overrides=overrides,
         inputs=_select_inputs(earlier, request),
         effective=flow_with(flow, overrides),
-        max_concurrency=request.max_concurrency,
         source=None if alone is not None else recorded.flow_file if request.flow is None else request.flow,
     )
 
@@ -541,58 +481,72 @@ def _select_inputs(earlier: EarlierRun, request: RerunRequest) -> dict[int, Any]
     Raises:
         InvalidArgumentError: If the input is not a list of one input per item.
     """
-    total, given, chosen = earlier.total, request.input, request.items
-    if total > 1 and chosen is not None and given is not NOT_GIVEN:
-        inputs = list(given) if isinstance(given, (list, tuple)) else [given]
+    total, input, chosen = earlier.total, request.input, request.items
+    if total > 1 and chosen is not None and input is not NOT_GIVEN:
+        inputs = list(input) if isinstance(input, (list, tuple)) else [input]
         if len(inputs) == len(chosen):
             return dict(zip(chosen, inputs, strict=True))
-    if given is NOT_GIVEN and earlier.recorded.has_input:
-        given = earlier.recorded.input
-    if given is NOT_GIVEN:
+    if input is NOT_GIVEN and earlier.recorded.has_input:
+        input = earlier.recorded.input
+    if input is NOT_GIVEN:
         return None
     if total == 1:
-        requests.require_single_input(given)
-        return {0: given[0] if isinstance(given, (list, tuple)) else given}
-    if not isinstance(given, (list, tuple)) or len(given) != total:
+        requests.require_single_input(input)
+        return {0: input[0] if isinstance(input, (list, tuple)) else input}
+    if not isinstance(input, (list, tuple)) or len(input) != total:
         raise InvalidArgumentError(
             f"run {earlier.run_id} is a batch of {total} items: input is the list of all their inputs, "
             "or with items the list of theirs"
         )
-    return dict(enumerate(given))
+    return dict(enumerate(input))
 
 
 def select_kept_outputs(new_run: NewRun, index: int, steps: Sequence[StepDetails]) -> dict[str, Any]:
     """Return the outputs of the steps of an item that are kept, by step id.
 
+    A step is kept if it has completed, is none of the steps to execute again, and reads neither one of them nor a step
+    that has not completed, directly or through other steps. For a step that runs alone, only those that it reads are
+    kept.
+
+    Args:
+        new_run: The run to create.
+        index: The index of the item in the earlier run.
+        steps: The steps of the item in the earlier run.
+
     Raises:
         InvalidArgumentError: If one step is to run alone, and the output of a step that it reads is unknown.
     """
-    request, earlier = new_run.request, new_run.earlier
+    flow, earlier, keep = new_run.effective, new_run.earlier, new_run.request.keep
+    # A server does not list a step that the earlier run itself kept if no executed step reads it.
     pinned: Mapping[str, Any] = {} if earlier.origin is None else earlier.origin.kept
     if earlier.outputs is not None:
         pinned = earlier.outputs[index]
-    keep = request.keep
+    defined = steps_by_id(flow)
     if keep.all_except is not None:
-        return collect_read_outputs(new_run.effective, keep.all_except, steps, pinned, earlier.run_id)
-    again = set() if keep.before is None else {keep.before}
+        outputs = {**pinned, **{step.step_id: step.output for step in steps if step.status.value == "completed"}}
+        reads = [name for name in defined if name in FlowSteps(flow).reads[keep.all_except]]
+        for name in reads:
+            if name not in outputs:
+                raise InvalidArgumentError(
+                    f"step {keep.all_except!r} reads step {name!r}, for which run {earlier.run_id} has no output",
+                    run_id=earlier.run_id,
+                    hint=f"use a run that executes {name!r} too, or pass an input for the step",
+                )
+        return {name: outputs[name] for name in reads}
+    again = {step.step_id for step in steps if step.status.value != "completed"}
+    if keep.before is not None:
+        again.add(keep.before)
     if keep.steps == "unchanged":
         again |= new_run.changed | _find_steps_reading_changes(new_run, index, cautious=True)
-    return collect_kept_outputs(new_run.effective, steps, pinned, again)
-
-
-def _find_steps_reading_changes(new_run: NewRun, index: int, *, cautious: bool = False) -> set[str]:
-    """Return the steps of an item that read another input, or other variables, than when they were executed."""
-    earlier = new_run.earlier
-    after: dict[str, Any] = {} if new_run.inputs is None else {"input": new_run.inputs[index]}
-    if new_run.given or earlier.recorded.variables is not None:
-        after["variables"] = {**earlier.recorded.hidden, **new_run.variables}
-    return find_steps_reading_changes(new_run.effective, index, after, earlier.source, cautious=cautious)
+    dependent = steps_behind(flow, again)
+    outputs = {**pinned, **{step.step_id: step.output for step in steps}}
+    return {step: output for step, output in outputs.items() if step in defined and step not in dependent}
 
 
 def find_outdated_steps(new_run: NewRun, items: Sequence[RerunItem]) -> list[str]:
     """Return the kept steps whose outputs are not those that an execution of the whole flow would give."""
-    found = set[str]()
+    outdated = set[str]()
     for item in items:
         behind = steps_behind(new_run.effective, new_run.changed | _find_steps_reading_changes(new_run, item.index))
-        found |= behind & item.kept.keys()
-    return [step for step in steps_by_id(new_run.flow) if step in found]
+        outdated |= behind & item.kept.keys()
+    return [step for step in steps_by_id(new_run.flow) if step in outdated]

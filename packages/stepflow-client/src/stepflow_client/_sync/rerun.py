@@ -110,10 +110,10 @@ class Rerunner:
         try:
             earlier = self._read_earlier_run(run_id, new, keeps=request.keeps_outputs)
         except NotFoundError:
-            recorded_one = self._read_recorded_run(run_id, new) if request.covers_all_items else None
-            if recorded_one is None:
+            recorded_run = self._read_recorded_run(run_id, new) if request.covers_all_items else None
+            if recorded_run is None:
                 raise
-            earlier = recorded_one
+            earlier = recorded_run
         old = flow_with(earlier.written, earlier.recorded.overrides)
         recorded = earlier.recorded.select(request.inherit)
         earlier = earlier._replace(recorded=recorded)
@@ -124,7 +124,7 @@ class Rerunner:
         if not (request.force or request.keep.all_except is not None):
             rules.check_kept_steps(old, flow, request.overrides, items)
         if not request.variables_from_env:
-            rules.check_recorded_variables(flow, items, recorded, new_run.given)
+            rules.check_recorded_variables(flow, items, recorded, new_run.new_variables)
         plan = RerunPlan(
             run_id=earlier.run_id,
             flow=new_run.flow,
@@ -132,7 +132,7 @@ class Rerunner:
             total=earlier.total,
             unknown=rules.find_unknown_arguments(flow, items, request.variables, request.overrides, recorded),
             recorded=rules.find_inherited_arguments(
-                recorded, flow, items, new_run.given, has_input=request.input is not NOT_GIVEN
+                recorded, flow, items, new_run.new_variables, has_input=request.input is not NOT_GIVEN
             ),
             outdated=find_outdated_steps(new_run, items),
         )
@@ -228,16 +228,23 @@ class Rerunner:
             checked = self._flows.check_flow(new_run.flow, "a rerun")
             flow = checked.content
             inputs = [None if new_run.inputs is None else new_run.inputs[index] for index in origin.items]
-            from_env = new_run.request.variables_from_env
-            call = RunCall(flow, inputs, new_run.overrides, new_run.variables, from_env, new_run.max_concurrency)
+            request = new_run.request
+            call = RunCall(
+                flow,
+                inputs,
+                new_run.overrides,
+                new_run.variables,
+                request.variables_from_env,
+                request.max_concurrency,
+            )
             original = self._creator.check_arguments(call)
             copy = add_tag(checked.content_with_examples, uuid4().hex, origin)
             sent = original._replace(overrides=rules.drop_kept_overrides(original.overrides, origin.kept) or None)
             # Kept steps do not read their variables, and recorded ones may be those of an earlier version of the flow.
             needs = find_requirements(copy, parse_flow_variables(copy), any_variable=True)
-            # Given ones were checked before.
+            # The variables of the request were checked before.
             sent = sync_run_check(partial(call.complete_arguments, sent, needs))
-            if (key := new_run.request.idempotency_key) is not None:
+            if (key := request.idempotency_key) is not None:
                 scope = make_rerun_scope(origin.run_id, part)
                 call = call._replace(idempotency_key=key, idempotency_scope=scope, origin=origin, source=new_run.source)
                 run = self._keyed().start(call, hold)
