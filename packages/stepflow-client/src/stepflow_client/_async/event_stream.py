@@ -133,8 +133,8 @@ class StreamedRun:
             before = self._position
             try:
                 async with aclosing(self._read_connection()) as stream:
-                    async for seen in stream:
-                        yield seen
+                    async for update in stream:
+                        yield update
                 if self._is_over:
                     return
                 state = self._state or await self._read_state()

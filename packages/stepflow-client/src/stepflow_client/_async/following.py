@@ -87,8 +87,8 @@ class Follower:
         else:
             followed = self._poll_states(request, position)
         async with aclosing(followed) as sequence:
-            async for seen in sequence:
-                yield seen
+            async for update in sequence:
+                yield update
 
     async def _poll_states(self, request: FollowRequest, position: Cursor) -> AsyncGenerator[RunEvent | Idle, None]:
         """Request the state of the run until it has ended; yield it, and the inferred end."""
@@ -128,7 +128,7 @@ class Follower:
                 try:
                     # Requests end at the deadline too, in case the server does not respond.
                     with deadline_scope(until):
-                        seen = await anext(sequence)
+                        update = await anext(sequence)
                 except StopAsyncIteration:
                     return
                 except TransportError as error:
@@ -137,12 +137,12 @@ class Follower:
                     raise late from error
                 if has_passed(until):
                     raise late
-                if not isinstance(seen, Idle) or timer.seconds_left() <= 0:
-                    yield seen
-                    if isinstance(seen, Idle) or request.is_wanted(seen):
+                if not isinstance(update, Idle) or timer.seconds_left() <= 0:
+                    yield update
+                    if isinstance(update, Idle) or request.is_wanted(update):
                         timer.restart()
-                elif seen.run is not None:
-                    yield seen
+                elif update.run is not None:
+                    yield update
 
     async def wait_until_settled(self, run: RunDetails) -> RunDetails | None:
         """Follow a run that its server has given up, and return its state once it has ended or is lost.
@@ -154,10 +154,10 @@ class Follower:
         logger.info("run %s is marked as failed while its items are running; following it", run.run_id)
         with suppress(RunTimeoutError):
             async with aclosing(self.follow_with_timer(FollowRequest(run.run_id), timer)) as sequence:
-                async for seen in sequence:
-                    if not isinstance(seen, Idle) and seen.type == "run_completed":
+                async for update in sequence:
+                    if not isinstance(update, Idle) and update.type == "run_completed":
                         now = await self._runs.get_state(run.run_id)
-                        is_settled = seen.inferred or not is_given_up(now.status, now.items.running)
+                        is_settled = update.inferred or not is_given_up(now.status, now.items.running)
                         return now if now.is_finished and is_settled else None
         return None
 
@@ -177,19 +177,19 @@ class Follower:
 
     async def _iterate_events(self, request: FollowRequest, timer: IdleTimer) -> AsyncGenerator[RunEvent, None]:
         async with aclosing(self.follow_with_timer(request, timer)) as followed:
-            async for seen in followed:
-                if not isinstance(seen, Idle):
-                    if seen.type == "run_completed" and seen.run_id == request.run_id:
-                        annotate(run_status=seen.status.value)
-                        self._recorder.record_end(seen.run_id, seen.status)
-                    if request.is_wanted(seen):
-                        yield seen
+            async for update in followed:
+                if not isinstance(update, Idle):
+                    if update.type == "run_completed" and update.run_id == request.run_id:
+                        annotate(run_status=update.status.value)
+                        self._recorder.record_end(update.run_id, update.status)
+                    if request.is_wanted(update):
+                        yield update
                 elif timer.seconds_left() <= 0:
                     yield events.HeartbeatEvent(
                         run_id=request.run_id,
-                        sequence_number=seen.position.number,
+                        sequence_number=update.position.number,
                         timestamp=datetime.now(UTC),
-                        cursor=str(seen.position),
+                        cursor=str(update.position),
                         inferred=True,
                     )
 
@@ -219,14 +219,14 @@ class Follower:
             limit = math.inf if deadline is None else deadline
             request = FollowRequest(run_id, next_idle=lambda: limit - time.monotonic())
             async with aclosing(self.follow(request)) as sequence:
-                async for seen in sequence:
+                async for update in sequence:
                     if has_passed(deadline):
                         raise RequestTimeoutError(f"the events of run {run_id} did not come in time", run_id=run_id)
-                    if isinstance(seen, Idle):
-                        if seen.run is not None:
+                    if isinstance(update, Idle):
+                        if update.run is not None:
                             break
                         continue
-                    times.note(seen)
-                    if times.is_past(seen):
+                    times.note(update)
+                    if times.is_past(update):
                         break
         return times

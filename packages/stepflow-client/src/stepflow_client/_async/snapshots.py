@@ -337,12 +337,12 @@ class SnapshotReader:
         now = await self._runs.get_server_time()
         progress = progress_of(RunSnapshot(details=state, flow=restore_flow(await run.read_stored_flow())))
         async with aclosing(self._follower().follow(FollowRequest(state.run_id))) as sequence:
-            async for seen in sequence:
-                if isinstance(seen, Idle):
-                    is_past = seen.run is not None
+            async for update in sequence:
+                if isinstance(update, Idle):
+                    is_past = update.run is not None
                 else:
-                    progress.see(seen)
-                    is_past = seen.timestamp is not None and seen.timestamp >= now
+                    progress.see(update)
+                    is_past = update.timestamp is not None and update.timestamp >= now
                 if is_past:
                     break
         return types.ItemCounts(**progress.counts())

@@ -52,13 +52,13 @@ def add_failed_steps(
     explained: dict[int, RunItem] = {}
     for place in places:
         item = items[place]
-        found, error = steps.get(item.index, ()), item.error
-        if error is None or not found:
+        item_steps, error = steps.get(item.index, ()), item.error
+        if error is None or not item_steps:
             continue
-        cause = find_cause(ItemRecord(flow, item.status, error, found, flow_steps=flow_steps))
-        failed = next((step for step in found if step.step_id == cause.step_id), None)
+        cause = find_cause(ItemRecord(flow, item.status, error, item_steps, flow_steps=flow_steps))
+        failed = next((step for step in item_steps if step.step_id == cause.step_id), None)
         if failed is None:
-            if cause.kind == "output" or (flow and error.step_id not in {step.step_id for step in found}):
+            if cause.kind == "output" or (flow and error.step_id not in {step.step_id for step in item_steps}):
                 # The name is of a step in a sub-flow, or of a step that only happened to fail too.
                 explained[place] = replace(item, error=replace(error, step_id=None))
         elif failed.error is not None:

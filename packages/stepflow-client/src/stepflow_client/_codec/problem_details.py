@@ -91,9 +91,9 @@ def problem_details(
     result = error.result if isinstance(error, errors.RunFailedError) else None
     if result is not None and result.is_cancelled:
         standard = HTTPStatus.CONFLICT
-    own = next((statuses[kind] for kind in type(error).__mro__ if kind in statuses), None) if statuses else None
-    status = HTTPStatus(standard if own is None else own)
-    if own is not None and own < HTTPStatus.INTERNAL_SERVER_ERROR:
+    chosen = next((statuses[kind] for kind in type(error).__mro__ if kind in statuses), None) if statuses else None
+    status = HTTPStatus(standard if chosen is None else chosen)
+    if chosen is not None and chosen < HTTPStatus.INTERNAL_SERVER_ERROR:
         sentence = ""
     # The name of the error's class as a word of a URL. A class that an application derives has the kind of ours.
     name = next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
@@ -112,6 +112,6 @@ def problem_details(
     if error.run_id is not None:
         body["run_id"] = error.run_id
     if result is not None and result.error is not None:
-        known = {"step_id": result.error.step_id, "code": result.error.code}
-        body |= {name: str(value) for name, value in known.items() if value is not None}
+        details = {"step_id": result.error.step_id, "code": result.error.code}
+        body |= {name: str(value) for name, value in details.items() if value is not None}
     return Problem(int(status), headers, body)

@@ -111,7 +111,7 @@ def build(make: Callable[[dict[str, Any]], Answer], answer: dict[str, Any], requ
 def read_components(answer: dict[str, Any]) -> ComponentList:
     """Read the components of a server."""
     failed = [decode_model(FailedPlugin, plugin) for plugin in answer.get("failedPlugins") or []]
-    listed = [
+    components = [
         ComponentInfo(
             name=str(component.get("path") or component.get("componentId") or component["component"]).strip("/"),
             plugin=component.get("plugin") or None,
@@ -121,7 +121,7 @@ def read_components(answer: dict[str, Any]) -> ComponentList:
         )
         for component in answer["components"]
     ]
-    return ComponentList(listed, failed)
+    return ComponentList(components, failed)
 
 
 def add_component_paths(listed: ComponentList, routes: Mapping[str, Any]) -> ComponentList:
@@ -348,8 +348,8 @@ def read_started_run(answer: dict[str, Any]) -> Started:
     run_id = run_id if RUN_ID.fullmatch(run_id) else _parse_run_id(run_id)
     status = summary["status"]
     # Known numbers skip `read_status`: this is the hot path. (`true` equals 1.)
-    known = STATUS_NUMBERS.get(status) if type(status) is int else None
-    return Started(run_id, known or read_status(status), items, summary=summary)
+    member = STATUS_NUMBERS.get(status) if type(status) is int else None
+    return Started(run_id, member or read_status(status), items, summary=summary)
 
 
 def check_items(answers: Any) -> list[dict[str, Any]]:
@@ -372,11 +372,11 @@ def check_items(answers: Any) -> list[dict[str, Any]]:
 
 def read_given_arguments(answer: dict[str, Any]) -> dict[str, Any]:
     """Read the inputs and overrides a run was started with, which only older servers return."""
-    given = answer.get("given") or {}
-    inputs = given.get("inputs")
+    arguments = answer.get("given") or {}
+    inputs = arguments.get("inputs")
     if inputs is not None and not isinstance(inputs, list):
         raise TypeError("inputs: not a list")
-    return {"inputs": inputs, "overrides": given.get("overrides")}
+    return {"inputs": inputs, "overrides": arguments.get("overrides")}
 
 
 def read_stored_content(answer: dict[str, Any]) -> dict[str, Any]:
@@ -473,8 +473,9 @@ def read_item(run_id: str, answer: dict[str, Any], decoder: OutputDecoder = PLAI
     status = read_status(answer["status"])
     output = decoder.flow_output(answer.get("output")) if status.is_finished else None
     error = read_error(answer, decoder) if status in FAILED_STATUSES else None
-    known = {"index": answer["itemIndex"], "run_id": run_id, "status": status, "output": output, "error": error}
-    return decode_model(types.RunItem, answer, **known)
+    return decode_model(
+        types.RunItem, answer, index=answer["itemIndex"], run_id=run_id, status=status, output=output, error=error
+    )
 
 
 def read_results(
@@ -576,12 +577,12 @@ def read_steps(run_id: str, answers: Iterable[dict[str, Any]], decoder: OutputDe
 
 def read_step(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> StepDetails:
     """Read one step."""
-    known: dict[str, Any] = {"component": answer.get("component") or None}
-    known["error"] = read_error(answer, decoder) if read_status(answer["status"]) is ExecutionStatus.FAILED else None
+    error = read_error(answer, decoder) if read_status(answer["status"]) is ExecutionStatus.FAILED else None
+    fields: dict[str, Any] = {"component": answer.get("component") or None, "error": error}
     if answer.get("journalSeqno") == 0:
         # Translated from an older server, which does not send this time.
-        known["updated_at"] = None
-    return decode_model(types.StepDetails, answer, output=decoder.step_output(answer.get("output")), **known)
+        fields["updated_at"] = None
+    return decode_model(types.StepDetails, answer, output=decoder.step_output(answer.get("output")), **fields)
 
 
 def read_requested_step(

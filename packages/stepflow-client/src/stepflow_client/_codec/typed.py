@@ -79,15 +79,15 @@ def _convert_value(result: FlowResult[Any], output_type: Any) -> Any:
     try:
         return _get_adapter(output_type).validate_python(result.output)
     except ValidationError as error:
-        found = [
+        faults = [
             {"path": write_path(fault["loc"]), "message": fault["msg"]} for fault in error.errors(include_input=False)
         ]
-        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         name = getattr(output_type, "__name__", str(output_type))
         raise OutputTypeError(
-            f"the output of run {result.run_id} does not fit {name}: {found[0]['path']}: {found[0]['message']}{more}",
+            f"the output of run {result.run_id} does not fit {name}: {faults[0]['path']}: {faults[0]['message']}{more}",
             run_id=result.run_id,
-            details=found,
+            details=faults,
             result=result,
         ) from None
 
@@ -162,10 +162,10 @@ def _convert_attrs(kind: Any) -> Any:
             fields[attribute.alias] = (make_readable(hints.get(attribute.name, Any)), default)
     model = create_model(kind.__name__, **fields)
 
-    def made(value: Any) -> Any:
+    def make_instance(value: Any) -> Any:
         return kind(**{name: getattr(value, name) for name in value.model_fields_set})
 
-    return Annotated[model, AfterValidator(made)]
+    return Annotated[model, AfterValidator(make_instance)]
 
 
 def _convert_struct(kind: Any, value: Any) -> Any:
@@ -190,8 +190,8 @@ def _set_alias_names(kind: Any, *, is_within: bool = False) -> None:
         return
     _KNOWN_NAMES.add(kind)
     if is_named:
-        own = getattr(kind, "__pydantic_config__", {})
-        kind.__pydantic_config__ = {**own, "alias_generator": names.__getitem__}
+        config = getattr(kind, "__pydantic_config__", {})
+        kind.__pydantic_config__ = {**config, "alias_generator": names.__getitem__}
     with suppress(Exception):
         # Hints that are texts are evaluated, which may raise anything.
         for hint in get_type_hints(kind, include_extras=True).values():

@@ -927,7 +927,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         from .batch import BatchOptions
 
         _check_progress(progress)
-        typed.check_output_type(output_type)
+        if output_type is not None:
+            typed.check_output_type(output_type)
         expected = requests.check_limit(total, "total")
         if labels is not None:
             self._recorder.check_labels(labels)
@@ -1825,9 +1826,9 @@ def _add_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any, 
     from ..flows.interpreter import NOT_KNOWN, flow_with
     from ..flows.nodes import describe_place
 
-    given = {} if variables is None else dict(variables) if isinstance(variables, Mapping) else NOT_KNOWN
+    values = {} if variables is None else dict(variables) if isinstance(variables, Mapping) else NOT_KNOWN
     try:
-        hint = FailureHints(flow_with(load_flow(source), overrides), given).of(result.error, input)
+        hint = FailureHints(flow_with(load_flow(source), overrides), values).of(result.error, input)
     except FlowFileError:
         # The file is gone; the failure to report is the run's.
         return result

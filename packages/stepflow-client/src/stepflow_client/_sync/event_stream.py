@@ -134,8 +134,8 @@ class StreamedRun:
             before = self._position
             try:
                 with closing(self._read_connection()) as stream:
-                    for seen in stream:
-                        yield seen
+                    for update in stream:
+                        yield update
                 if self._is_over:
                     return
                 state = self._state or self._read_state()

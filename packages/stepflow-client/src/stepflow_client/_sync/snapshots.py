@@ -339,12 +339,12 @@ class SnapshotReader:
         now = self._runs.get_server_time()
         progress = progress_of(RunSnapshot(details=state, flow=restore_flow(run.read_stored_flow())))
         with closing(self._follower().follow(FollowRequest(state.run_id))) as sequence:
-            for seen in sequence:
-                if isinstance(seen, Idle):
-                    is_past = seen.run is not None
+            for update in sequence:
+                if isinstance(update, Idle):
+                    is_past = update.run is not None
                 else:
-                    progress.see(seen)
-                    is_past = seen.timestamp is not None and seen.timestamp >= now
+                    progress.see(update)
+                    is_past = update.timestamp is not None and update.timestamp >= now
                 if is_past:
                     break
         return types.ItemCounts(**progress.counts())

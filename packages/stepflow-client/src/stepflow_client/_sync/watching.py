@@ -90,13 +90,13 @@ class RunWatcher:
         request = FollowRequest(progress.run_id, after, include_sub_runs=include_sub_runs)
         yield RunUpdate(progress)
         with closing(self._follower.follow_with_timer(request, timer)) as sequence:
-            for seen in sequence:
-                if not isinstance(seen, Idle):
-                    yield RunUpdate(progress, seen, progress.see(seen))
+            for update in sequence:
+                if not isinstance(update, Idle):
+                    yield RunUpdate(progress, update, progress.see(update))
                     continue
-                if seen.run is not None:
-                    progress.reported = seen.run.items
-                yield RunUpdate(progress, run=seen.run)
+                if update.run is not None:
+                    progress.reported = update.run.items
+                yield RunUpdate(progress, run=update.run)
         ended = self._snapshots.read(progress.run_id)
         if not ended.details.is_finished:
             with suppress(RunTimeoutError), deadline_scope(min(until, time.monotonic() + _END_SECONDS)):
@@ -164,16 +164,16 @@ class ProgressReporter:
             count.expected, count.is_estimated = file.expected, file.total is None
         with show_progress(progress) as report:
             report(count.progress())
-            shown = time.monotonic()
+            last_report = time.monotonic()
             with closing(outcomes) as chunks:
                 for chunk in chunks:
                     for outcome in chunk:
                         count.note(outcome)
-                    if time.monotonic() - shown >= _MIN_INTERVAL:
+                    if time.monotonic() - last_report >= _MIN_INTERVAL:
                         if file is not None:
                             count.expected, count.is_estimated = file.expected, file.total is None
                         report(count.progress())
-                        shown = time.monotonic()
+                        last_report = time.monotonic()
                     yield chunk
             report(count.progress(is_over=True))
 
@@ -188,16 +188,16 @@ class ProgressReporter:
             report: Called immediately, then every half second, and after events.
             began: When waiting for the run began, by `time.monotonic()`.
         """
-        shown = -math.inf
+        last_report = -math.inf
         with closing(self._follow_to_end(run_id)) as followed:
-            for seen in followed:
-                if seen.progress.is_over:
+            for update in followed:
+                if update.progress.is_over:
                     return
                 now = time.monotonic()
-                is_idle = seen.event is None and seen.run is None
-                if is_idle or now - shown >= _MIN_INTERVAL:
-                    shown = now
-                    report(seen.progress.progress(now - began))
+                is_idle = update.event is None and update.run is None
+                if is_idle or now - last_report >= _MIN_INTERVAL:
+                    last_report = now
+                    report(update.progress.progress(now - began))
 
     def _follow_to_end(self, run_id: str) -> Generator[RunUpdate, None, None]:
         try:
@@ -207,7 +207,7 @@ class ProgressReporter:
                 return
             until = math.inf if deadline is None else deadline
             with closing(self._watcher.follow(progress_of(run), every=_IDLE_INTERVAL, until=until)) as followed:
-                for seen in followed:
-                    yield seen
+                for update in followed:
+                    yield update
         except StepflowClientError as error:
             logger.info("the progress of run %s is no longer reported: %s", run_id, error.message)

@@ -315,16 +315,16 @@ def _convert_errors() -> Iterator[None]:
         # Assertions come from tests that have their own transport.
         raise
     except Exception as error:
-        shown = _ERRNO.sub("", str(error)) or type(error).__name__
+        message = _ERRNO.sub("", str(error)) or type(error).__name__
         if not isinstance(error, (httpx.HTTPError, OSError)):
-            shown = f"{type(error).__name__}: {error}"
-        raise _choose_error_type(error)(shown) from error
+            message = f"{type(error).__name__}: {error}"
+        raise _choose_error_type(error)(message) from error
 
 
 def _choose_error_type(error: Exception) -> type[HttpError]:
     if isinstance(error, httpx.RemoteProtocolError):
-        broken = "disconnected" in str(error) or "peer closed" in str(error)
-        return ConnectionBroken if broken else NotHttp
+        is_broken = "disconnected" in str(error) or "peer closed" in str(error)
+        return ConnectionBroken if is_broken else NotHttp
     if isinstance(error, httpx.HTTPError):
         return next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), Unreadable)
     if isinstance(error, httpx.InvalidURL):
@@ -425,8 +425,8 @@ class Hooks(Middleware):
         began = time.monotonic()
         sent = await self._call_request_hooks(request)
         response = await self.inner.send(copy_headers_from(request, sent))
-        seen = httpx.Response(response.status, headers=response.headers, content=response.content, request=sent)
-        await self._call_response_hooks(request, seen, began)
+        converted = httpx.Response(response.status, headers=response.headers, content=response.content, request=sent)
+        await self._call_response_hooks(request, converted, began)
         return response
 
     @asynccontextmanager
