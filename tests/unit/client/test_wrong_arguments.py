@@ -239,7 +239,7 @@ def writing_a_flow() -> Iterator[None]:
     value, variable = (Value(Read(scope, source, (), Any)) for source in (None, "tone"))
     given().values |= {"value": value, "variable": variable, "condition": value, "kind": Named}
     given().values |= {"key": "n", "items": [1], "body": lambda element: element}
-    with scope.entered():
+    with scope.activate():
         yield
 
 

@@ -29,12 +29,10 @@ if TYPE_CHECKING:
     from .._data.field_names import Name
     from . import on_error
     from ._building import ItemResult, Iterated, MapOutput
-    from ._choices import coalesce, construct, exists, if_unset, item, literal, when
-    from ._components import Component, component
+    from ._expressions import coalesce, construct, exists, if_unset, item, literal, variable, when
     from ._flow import Flow, FlowValues, flow
     from ._places import Place
-    from ._subflows import Turn, again, done, each, iterate
-    from ._variables import variable
+    from ._steps import Component, Turn, again, component, done, each, iterate
     from .on_error import OnError
 
 __all__ = [
@@ -47,13 +45,11 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "._data.field_names": ["Name"],
-        "_choices": ["coalesce", "construct", "exists", "if_unset", "item", "literal", "when"],
-        "_components": ["Component", "component"],
+        "_expressions": ["coalesce", "construct", "exists", "if_unset", "item", "literal", "when", "variable"],
+        "_steps": ["Component", "component", "Turn", "again", "done", "each", "iterate"],
         "_flow": ["Flow", "FlowValues", "flow"],
         "_building": ["ItemResult", "Iterated", "MapOutput"],
         "_places": ["Place"],
-        "_subflows": ["Turn", "again", "done", "each", "iterate"],
-        "_variables": ["variable"],
         "on_error": ["OnError"],
     },
 )

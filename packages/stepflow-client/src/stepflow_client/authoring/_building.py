@@ -1,22 +1,22 @@
-"""Builds a flow: calls its function once, and returns the content of its file."""
+"""Builds a flow: calls its function once, and renders the steps and values as the content of a flow file."""
 
 from __future__ import annotations
 
 import inspect
+import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
+from .._base.not_given import NOT_GIVEN
 from ..errors import InvalidArgumentError, StepflowClientError
 from ..flows.expressions import Path
 from . import _fields
-from ._components import Component
-from ._definitions import collect_places, name_steps, render, render_steps
-from ._objects import check_data
+from ._expressions import Variable
+from ._lazy import expressions
 from ._places import Place, cache_source, find_error_place, find_return_place, fix_place, get_definition_place
-from ._scopes import Scope
-from ._values import MARK, Read, Value, depth_error, refuse
-from ._variables import Variable
+from ._scopes import Scope, Step, SubFlow, check_data
+from ._values import MARK, Coalesce, Condition, Literal, Read, Value, make_depth_error, refuse
 from ._watching import watch_errors
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ T = TypeVar("T")
 class ItemResult(Generic[T]):
     """The outcome of one element."""
 
-    outcome: Literal["success", "failed"]
+    outcome: typing.Literal["success", "failed"]
     """Whether its sub-flow succeeded."""
     result: T = None  # type: ignore[assignment]
     """Its output. A failed element has none: a flow that reads it fails, and in a result it is None."""
@@ -79,8 +79,8 @@ class BuiltFlow(NamedTuple):
 
     definition: dict[str, Any]
     places: dict[Path, Place]
-    components: dict[str, Component]
-    """The components that it calls, by their paths."""
+    components: dict[str, Any]
+    """The functions of the components that it calls, by their paths."""
 
 
 def parse_signature(function: Callable[..., Any], local_names: Mapping[str, Any]) -> Signature:
@@ -93,19 +93,20 @@ def parse_signature(function: Callable[..., Any], local_names: Mapping[str, Any]
         raise InvalidArgumentError(f"the function {function.__name__} of a flow is neither async nor a generator",
                                    hint="it is called once to build the flow, and not when the flow runs")  # fmt: skip
     hints = _fields.get_hints(function, local_names)
-    given, variables, names = None, dict[str, Variable](), dict[str, str]()
+    input, variables, names = None, dict[str, Variable](), dict[str, str]()
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind is parameter.KEYWORD_ONLY:
-            variables[name] = Variable.of(parameter.default, is_given=parameter.default is not parameter.empty)
+            default = NOT_GIVEN if parameter.default is parameter.empty else parameter.default
+            variables[name] = default if isinstance(default, Variable) else Variable(default)
             names[name] = _fields.get_json_name(hints.get(name), name)
-        elif given is None and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
-            given = name
+        elif input is None and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            input = name
         else:
             raise InvalidArgumentError(
                 f"the function {function.__name__} of a flow has one input, and {name!r} is another",
                 hint="put the fields of the input into one class; variables come after *",
             )
-    return Signature(function, given, variables, names, hints)
+    return Signature(function, input, variables, names, hints)
 
 
 def build_flow(name: str, parts: Signature, call: Call, options: Mapping[str, Any]) -> BuiltFlow:
@@ -123,10 +124,11 @@ def build_flow(name: str, parts: Signature, call: Call, options: Mapping[str, An
     scope, ending = Scope(f"the flow {name}", parts.input or "input"), find_return_place(parts.function)
     # Reading the source takes time if it is profiled, so read it before.
     cache_source(parts.function)
-    with scope.entered(), watch_errors() as errors:
+    with scope.activate(), watch_errors() as errors:
         input = [] if parts.input is None else [Value(Read(scope, None, (), parts.hints.get(parts.input, Any)))]
         variables = {
-            each: Value(Read(scope, parts.names[each], (), parts.hints.get(each, Any))) for each in parts.names
+            argument: Value(Read(scope, name_in_flow, (), parts.hints.get(argument, Any)))
+            for argument, name_in_flow in parts.names.items()
         }
         try:
             result = _call_function(call, input, variables)
@@ -139,14 +141,14 @@ def build_flow(name: str, parts: Signature, call: Call, options: Mapping[str, An
             if result is None and kind not in (None, type(None)):
                 message = f"the function returns nothing, and its output is {_fields.name_type(kind)}"
                 raise refuse(message, "return the output of the flow")
-            output = None if result is None else scope.frozen(result)
-    name_steps(scope)
+            output = None if result is None else scope.freeze(result)
+    _name_steps(scope)
     with fix_place(ending):
         try:
-            steps, output = render_steps(scope), render(output)
+            steps, output = _render_steps(scope), _render(output)
         except RecursionError:
-            raise depth_error(scope.name) from None
-        whole = {
+            raise make_depth_error(scope.name) from None
+        content = {
             "name": name,
             "description": options["description"] or inspect.getdoc(parts.function),
             "version": options["version"],
@@ -157,14 +159,14 @@ def build_flow(name: str, parts: Signature, call: Call, options: Mapping[str, An
             "examples": options["examples"],
             "metadata": options.get("metadata"),
         }
-        kept = {
+        content = {
             key: value
-            for key, value in whole.items()
+            for key, value in content.items()
             if (result is not None if key == "output" else value not in (None, [], {}))
         }
-        definition = check_data(kept, scope.name)
+        definition = check_data(content, scope.name)
     places = {(): get_definition_place(parts.function), ("output",): ending}
-    return BuiltFlow(definition, places | collect_places(scope), scope.components)
+    return BuiltFlow(definition, places | _collect_places(scope), scope.components)
 
 
 def _call_function(call: Call, input: list[Any], variables: Mapping[str, Any]) -> Any:
@@ -186,7 +188,7 @@ def _call_function(call: Call, input: list[Any], variables: Mapping[str, Any]) -
 
 
 def _make_schemas(parts: Signature) -> dict[str, Any]:
-    kinds = {("variables", each): parts.hints.get(each, Any) for each in parts.names}
+    kinds = {("variables", argument): parts.hints.get(argument, Any) for argument in parts.names}
     if parts.input is not None:
         kinds["input", ""] = parts.hints.get(parts.input, Any)
     kinds["output", ""] = parts.hints.get("return", Any)
@@ -203,11 +205,107 @@ def _make_schemas(parts: Signature) -> dict[str, Any]:
     properties = {part: schemas[part, ""] for part in ("input", "output") if (part, "") in schemas}
     if parts.variables:
         variables = {
-            parts.names[name]: variable.schema(schemas.get(("variables", name), {}))
+            parts.names[name]: variable.make_schema(schemas.get(("variables", name), {}))
             for name, variable in parts.variables.items()
         }
         required = [parts.names[name] for name, variable in parts.variables.items() if variable.is_required]
         properties["variables"] = {"type": "object", "properties": variables}
         if required:
             properties["variables"]["required"] = required
-    return {key: each for key, each in (("$defs", shared), ("properties", properties)) if each}
+    return {key: part for key, part in (("$defs", shared), ("properties", properties)) if part}
+
+
+def _name_steps(scope: Scope) -> None:
+    """Set the id of each step: the explicit id, the name that it is assigned to, or the name of its component.
+
+    Ids of an earlier kind do not change if steps with ids of a later kind are added.
+    """
+    # Servers reject ids that differ only in case.
+    taken = {step_id.casefold() for step_id in scope.explicit_ids}
+    waiting: list[Step] = []
+    for step in scope.steps:
+        if step.explicit_id is not None:
+            step.step_id = step.explicit_id
+        elif step.place.name is not None:
+            step.step_id = _make_unique(step.place.name, taken)
+        else:
+            waiting.append(step)
+    for step in waiting:
+        step.step_id = _make_unique(step.name, taken)
+
+
+def _make_unique(name: str, taken: set[str]) -> str:
+    free, number = name, 1
+    while free.casefold() in taken:
+        number += 1
+        free = f"{name}_{number}"
+    taken.add(free.casefold())
+    return free
+
+
+def _render_steps(scope: Scope) -> list[dict[str, Any]]:
+    """Return the steps of a flow as in a flow file; `_name_steps` must have set their ids."""
+    steps = []
+    for step in scope.steps:
+        input = {} if step.input is None else {"input": _render(step.input.expression)}
+        steps.append({"id": step.step_id, "component": step.component, **input, **step.options})
+    return steps
+
+
+def _render(value: Any) -> Any:
+    """Return a result of `Scope.freeze` as in a flow file."""
+    match value:
+        case Read(source=Step() as step, path=path):
+            return {"$step": step.step_id, **({"path": expressions.write_path(path)} if path else {})}
+        case Read(source=None, path=path):
+            return {"$input": expressions.write_path(path)}
+        case Read(source=name, path=path, default=default):
+            variable = {"$variable": expressions.write_path((str(name), *path)) if path else str(name)}
+            return variable if default is None else {**variable, "default": _render(default.expression)}
+        case Condition(condition, then, otherwise):
+            choice = {"$if": _render(condition), "then": _render(then)}
+            return choice if otherwise is None else {**choice, "else": _render(otherwise.expression)}
+        case Coalesce(alternatives):
+            return {"$coalesce": [_render(alternative) for alternative in alternatives]}
+        case Literal(inner):
+            return {"$literal": inner}
+        case SubFlow():
+            return _render_sub_flow(value)
+        case dict():
+            return {key: _render(part) for key, part in value.items()}
+        case list():
+            return [_render(element) for element in value]
+    return value
+
+
+def _render_sub_flow(sub_flow: SubFlow) -> dict[str, Any]:
+    """Return a sub-flow as in the input of its step.
+
+    Values of the outer flow become defaults of variables, outside of `$literal`, so that they are evaluated there.
+    """
+    scope = sub_flow.scope
+    _name_steps(scope)
+    parts = {"steps": _render_steps(scope), "output": _render(sub_flow.output)}
+    parts = {key: part for key, part in parts.items() if key == "output" or part}
+    if not scope.captured:
+        return {"$literal": parts}
+    # Servers evaluate the input of the step, but the content of $literal only in the sub-flow.
+    variables = {name: {"default": _render(value)} for name, value in scope.captured.items()}
+    schemas = {"properties": {"variables": {"type": "object", "properties": variables}}}
+    return {"schemas": schemas, **{key: {"$literal": part} for key, part in parts.items()}}
+
+
+def _collect_places(scope: Scope, path: Path = ()) -> dict[Path, Place]:
+    """Return the positions in Python of the steps of a flow and of its sub-flows, by their paths in the flow."""
+    places: dict[Path, Place] = {}
+    for index, step in enumerate(scope.steps):
+        step_path = (*path, "steps", index)
+        places[step_path] = step.place
+        fields = step.input.expression if step.input is not None else None
+        for name, field in fields.items() if isinstance(fields, dict) else ():
+            if isinstance(field, SubFlow):
+                for (key, *below), place in _collect_places(field.scope).items():
+                    # See `_render_sub_flow`: with captured values, each part is a `$literal` of its own.
+                    start = (key, "$literal") if field.scope.captured else ("$literal", key)
+                    places[(*step_path, "input", name, *start, *below)] = place
+    return places

@@ -1,4 +1,4 @@
-"""The fields and elements of types, and their names in JSON."""
+"""Looks up the fields and elements of Python types, and their names in JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Field(NamedTuple):
     kind: Any = Any
 
 
-class NoPart(Exception):
+class PartNotFound(Exception):
     """A type has no such field or element. The arguments are a message, and a hint or None."""
 
 
@@ -32,7 +32,7 @@ def find_field(kind: Any, name: str) -> Field:
     """Return the field for an attribute of a value.
 
     Raises:
-        NoPart: If the type has no such attribute.
+        PartNotFound: If the type has no such attribute.
     """
     return _find_first_part(kind, name, _find_attribute)
 
@@ -41,14 +41,14 @@ def find_element(kind: Any, key: str | int) -> Field:
     """Return the element for a key or an index of a value.
 
     Raises:
-        NoPart: If the type has no such element.
+        PartNotFound: If the type has no such element.
     """
     return _find_first_part(kind, key, _find_by_index if isinstance(key, int) else _find_by_key)
 
 
-def _find_first_part(kind: Any, key: Any, find: Callable[[Any, Any], Field | NoPart]) -> Field:
+def _find_first_part(kind: Any, key: Any, find: Callable[[Any, Any], Field | PartNotFound]) -> Field:
     """Return the part of the first type of a union that has it."""
-    reasons: list[NoPart] = []
+    reasons: list[PartNotFound] = []
     for alternative in iter_alternatives(kind):
         part = Field(str(key)) if is_open(alternative) else find(alternative, key)
         if isinstance(part, Field):
@@ -57,45 +57,47 @@ def _find_first_part(kind: Any, key: Any, find: Callable[[Any, Any], Field | NoP
     raise reasons[0]
 
 
-def _find_attribute(kind: Any, name: str) -> Field | NoPart:
+def _find_attribute(kind: Any, name: str) -> Field | PartNotFound:
     attributes = get_attrs(kind)
     if attributes is not None:
-        return attributes.get(name) or NoPart(
+        return attributes.get(name) or PartNotFound(
             f"{name_type(kind)} has no field {name!r}", near(name, attributes, "its fields are")
         )
     if is_typeddict(get_origin(kind) or kind) or _is_mapping(kind):
-        return NoPart(f"a field of {name_type(kind)} is not an attribute", f"write [{name!r}]")
+        return PartNotFound(f"a field of {name_type(kind)} is not an attribute", f"write [{name!r}]")
     if _is_list(kind):
-        return NoPart(f"{name_type(kind)} has no fields", "write [0], or item(value, 0), for an element")
-    return NoPart(
+        return PartNotFound(f"{name_type(kind)} has no fields", "write [0], or item(value, 0), for an element")
+    return PartNotFound(
         f"{name_type(kind)} has no field {name!r}", "values of a flow have no methods; a component can compute"
     )
 
 
-def _find_by_index(kind: Any, index: int) -> Field | NoPart:
+def _find_by_index(kind: Any, index: int) -> Field | PartNotFound:
     arguments = get_args(kind)
     if not _is_list(kind):
-        return NoPart(f"{name_type(kind)} cannot be indexed by position", "only lists can")
+        return PartNotFound(f"{name_type(kind)} cannot be indexed by position", "only lists can")
     is_fixed = (get_origin(kind) or kind) is tuple and arguments and arguments[-1] is not Ellipsis
     if not is_fixed:
         return Field("", arguments[0] if arguments else Any)
     if index >= len(arguments):
-        return NoPart(f"{name_type(kind)} has only {len(arguments)} elements", None)
+        return PartNotFound(f"{name_type(kind)} has only {len(arguments)} elements", None)
     return Field("", arguments[index])
 
 
-def _find_by_key(kind: Any, key: str) -> Field | NoPart:
+def _find_by_key(kind: Any, key: str) -> Field | PartNotFound:
     if is_typeddict(get_origin(kind) or kind):
         origin = get_origin(kind) or kind
         keys: Mapping[str, Field] = {name: Field(name, hint) for name, hint in class_hints(origin).items()}
         keys = _substitute_fields(keys, origin, kind) if get_args(kind) else keys
-        return keys.get(key) or NoPart(f"{name_type(kind)} has no field {key!r}", near(key, keys, "its fields are"))
+        return keys.get(key) or PartNotFound(
+            f"{name_type(kind)} has no field {key!r}", near(key, keys, "its fields are")
+        )
     if _is_mapping(kind):
         arguments = get_args(kind)
         return Field(key, arguments[1] if len(arguments) == 2 else Any)
     attributes = get_attrs(kind)
     hint = near(key, attributes, "its fields are") if attributes is not None else None
-    return NoPart(f"{name_type(kind)} has no keys", hint)
+    return PartNotFound(f"{name_type(kind)} has no keys", hint)
 
 
 def get_attrs(kind: Any) -> Mapping[str, Field] | None:
@@ -113,7 +115,7 @@ def _get_class_attributes(kind: type) -> Mapping[str, Field] | None:
     if names is None:
         return None
     hints = class_hints(kind)
-    return {each: Field(name, hints.get(each, Any)) for each, name in names.items()}
+    return {attribute: Field(name, hints.get(attribute, Any)) for attribute, name in names.items()}
 
 
 @lru_cache(maxsize=1024)
@@ -127,14 +129,14 @@ def _substitute_fields(fields: Mapping[str, Field], origin: Any, kind: Any) -> M
     return {name: Field(field.name, substitute(field.kind, arguments)) for name, field in fields.items()}
 
 
-def substitute(kind: Any, given: Mapping[Any, Any]) -> Any:
+def substitute(kind: Any, arguments: Mapping[Any, Any]) -> Any:
     """Return a type with type variables replaced."""
     if isinstance(kind, TypeVar):
-        return given.get(kind, Any)
+        return arguments.get(kind, Any)
     parameters = getattr(kind, "__parameters__", ())
-    return (
-        kind[tuple(given.get(parameter, Any) for parameter in parameters)] if parameters and get_origin(kind) else kind
-    )
+    if not parameters or not get_origin(kind):
+        return kind
+    return kind[tuple(arguments.get(parameter, Any) for parameter in parameters)]
 
 
 def iter_alternatives(kind: Any) -> Iterator[Any]:

@@ -14,9 +14,8 @@ from .._base.not_given import NOT_GIVEN
 from ..errors import InvalidArgumentError
 from ._lazy import arguments, near
 from ._methods import FlowMethods, InputT, OutputT
-from ._objects import check_function, encode_data
 from ._places import Place, find_caller
-from ._scopes import get_current_scope
+from ._scopes import check_function, encode_data, get_current_scope
 from ._values import refuse
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         return f"<flow {self.name}>"
 
     def __reduce__(self) -> str:
-        # It is pickled by its name, as functions are.
+        # Pickle it by its name, as functions are.
         return self.__qualname__
 
     def __call__(self, given: InputT = NOT_GIVEN, /, *arguments: P.args, **variables: P.kwargs) -> OutputT:
@@ -98,12 +97,12 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
                 if not variable.has_default:
                     raise refuse(f"the flow {self.name} needs the variable {name!r}", f"pass {name}=")
                 values[name] = variable.default
-        return self._called([given] if parts.input else [], values)
+        return self._call_function([given] if parts.input else [], values)
 
-    def _called(self, given: list[Any], variables: Mapping[str, Any]) -> OutputT:
+    def _call_function(self, input: list[Any], variables: Mapping[str, Any]) -> OutputT:
         token = _calls.set((*_calls.get(), self))
         try:
-            return self.function(*given, **variables)
+            return self.function(*input, **variables)
         finally:
             _calls.reset(token)
 
@@ -226,7 +225,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
             input: The input.
             description: What it shows.
         """
-        self._add(self._examples, name, description, input)
+        self._add_entry(self._examples, name, description, input)
 
     def case(
         self,
@@ -269,24 +268,29 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         if mocks:
             from .._cases.flow_cases import format_mock
 
-            written = {step: format_mock(value) for step, value in arguments.check_mapping(mocks, "mocks").items()}
-            more["mocks"] = encode_data(written, "the mocks of a test case")
+            outcomes = {step: format_mock(mock) for step, mock in arguments.check_mapping(mocks, "mocks").items()}
+            more["mocks"] = encode_data(outcomes, "the mocks of a test case")
         if tags:
             more["tags"] = arguments.check_texts(tags, "tags")
         if output is not None:
             more["output"] = {"outcome": "success", "result": encode_data(output, "the output of a test case")}
         elif error is not None:
             more["output"] = {"outcome": "failed", "error": encode_data(error, "the error of a test case")}
-        self._add(self._cases, name, description, input, more)
+        self._add_entry(self._cases, name, description, input, more)
 
-    def _add(
-        self, whole: list[dict[str, Any]], name: str, description: str | None, input: Any, more: Mapping[str, Any] = {}
+    def _add_entry(
+        self,
+        entries: list[dict[str, Any]],
+        name: str,
+        description: str | None,
+        input: Any,
+        more: Mapping[str, Any] = {},
     ) -> None:
         arguments.check_text(name, "name")
-        if any(each["name"] == name for each in whole):
+        if any(entry["name"] == name for entry in entries):
             raise InvalidArgumentError(f"the flow {self.name} already has one with the name {name!r}")
         about = {} if description is None else {"description": arguments.check_text(description, "description")}
-        whole.append({"name": name, **about, "input": encode_data(input, "the input"), **more})
+        entries.append({"name": name, **about, "input": encode_data(input, "the input"), **more})
         self.__dict__.pop("_built", None)
 
     @cached_property
@@ -302,7 +306,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         if self._cases:
             test["cases"] = self._cases
         options = {**self._options, "test": test, "examples": self._examples}
-        return building.build_flow(self.name, self._parts, self._called, options)
+        return building.build_flow(self.name, self._parts, self._call_function, options)
 
 
 def _suggest(name: str, names: Mapping[str, str]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from .._base.lazy import lazy_module
 
 if TYPE_CHECKING:
+    import ast
     import inspect
     import linecache
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from ..flows import expressions
     from . import _fields as fields
 else:
+    ast = lazy_module("ast")
     inspect = lazy_module("inspect")
     linecache = lazy_module("linecache")
     arguments = lazy_module("stepflow_client._data.arguments")
@@ -26,6 +28,7 @@ else:
 
 __all__ = [
     "arguments",
+    "ast",
     "expressions",
     "field_names",
     "fields",

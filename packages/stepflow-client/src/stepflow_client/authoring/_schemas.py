@@ -32,12 +32,8 @@ def make_schemas(kinds: Mapping[Key, Any]) -> tuple[dict[str, Any], dict[Key, An
     Raises:
         AuthoringError: If there is no schema for a type.
     """
-    if any(_has_struct(kind, ()) for kind in kinds.values()):
-        return _inline_single_references(*_make_with_msgspec(kinds))
-    try:
-        return _inline_single_references(*_make_with_pydantic(kinds))
-    except (PydanticSchemaGenerationError, PydanticUserError, PydanticInvalidForJsonSchema) as error:
-        raise _no_schema_error(kinds, error) from None
+    make = _make_with_msgspec if any(_has_struct(kind, ()) for kind in kinds.values()) else _make_with_pydantic
+    return _inline_single_references(*make(kinds))
 
 
 def make_schema(kind: Any) -> dict[str, Any]:
@@ -46,8 +42,8 @@ def make_schema(kind: Any) -> dict[str, Any]:
         shared, schemas = make_schemas({("", ""): kind})
     except AuthoringError:
         return {}
-    whole = {**schemas["", ""], **({"$defs": shared} if shared else {})}
-    return dict(json.loads(json.dumps(whole).replace('"#/schemas/$defs/', '"#/$defs/')))
+    schema = {**schemas["", ""], **({"$defs": shared} if shared else {})}
+    return dict(json.loads(json.dumps(schema).replace('"#/schemas/$defs/', '"#/$defs/')))
 
 
 def _has_struct(kind: Any, around: tuple[Any, ...]) -> bool:
@@ -63,7 +59,7 @@ def _has_struct(kind: Any, around: tuple[Any, ...]) -> bool:
     return False
 
 
-def _no_schema_error(kinds: Mapping[Key, Any], error: Exception) -> AuthoringError:
+def _make_schema_error(kinds: Mapping[Key, Any], error: Exception) -> AuthoringError:
     names = ", ".join(map(_fields.name_type, kinds.values()))
     reason = str(error).partition("\n")[0]
     return refuse(f"there is no JSON Schema for one of the types {names}: {reason}",
@@ -71,25 +67,25 @@ def _no_schema_error(kinds: Mapping[Key, Any], error: Exception) -> AuthoringErr
 
 
 def _make_with_pydantic(kinds: Mapping[Key, Any]) -> tuple[dict[Key, Any], dict[str, Any]]:
-    adapters: list[tuple[Key, Literal["validation"], TypeAdapter[Any]]] = [
-        (key, "validation", TypeAdapter(make_readable(kind))) for key, kind in kinds.items()
-    ]
-    generated, whole = TypeAdapter.json_schemas(adapters, ref_template=TEMPLATE, schema_generator=_Untitled)
+    try:
+        adapters: list[tuple[Key, Literal["validation"], TypeAdapter[Any]]] = [
+            (key, "validation", TypeAdapter(make_readable(kind))) for key, kind in kinds.items()
+        ]
+        generated, definitions = TypeAdapter.json_schemas(adapters, ref_template=TEMPLATE, schema_generator=_Untitled)
+    except (PydanticSchemaGenerationError, PydanticUserError, PydanticInvalidForJsonSchema) as error:
+        raise _make_schema_error(kinds, error) from None
     schemas = {key: schema for (key, _), schema in generated.items()}
-    return schemas, _find_used(schemas, whole.get("$defs", {}))
-
-
-def _find_used(schemas: Mapping[Key, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the definitions that schemas refer to: pydantic also defines the types themselves."""
-    used: dict[str, Any] = {}
+    shared = definitions.get("$defs", {})
+    # Keep only the definitions that are referred to: pydantic also defines the types themselves.
+    used = set[str]()
     waiting = [json.dumps(list(schemas.values()))]
     while waiting:
         text = waiting.pop()
         for name, schema in shared.items():
             if name not in used and json.dumps(TEMPLATE.format(model=name)) in text:
-                used[name] = schema
+                used.add(name)
                 waiting.append(json.dumps(schema))
-    return {name: shared[name] for name in shared if name in used}
+    return schemas, {name: schema for name, schema in shared.items() if name in used}
 
 
 def _make_with_msgspec(kinds: Mapping[Key, Any]) -> tuple[dict[Key, Any], dict[str, Any]]:
@@ -100,7 +96,7 @@ def _make_with_msgspec(kinds: Mapping[Key, Any]) -> tuple[dict[Key, Any], dict[s
             list(kinds.values()), ref_template=TEMPLATE.format(model="{name}")
         )
     except (TypeError, msgspec.MsgspecError) as error:
-        raise _no_schema_error(kinds, error) from None
+        raise _make_schema_error(kinds, error) from None
     return dict(zip(kinds, schemas, strict=True)), shared
 
 
@@ -110,8 +106,8 @@ def _remove_null_defaults(schema: Any) -> None:
         if schema.get("default", ...) is None:
             del schema["default"]
         schema = list(schema.values())
-    for each in schema if isinstance(schema, list) else ():
-        _remove_null_defaults(each)
+    for part in schema if isinstance(schema, list) else ():
+        _remove_null_defaults(part)
 
 
 def _inline_single_references(schemas: dict[Key, Any], shared: dict[str, Any]) -> tuple[dict[str, Any], dict[Key, Any]]:

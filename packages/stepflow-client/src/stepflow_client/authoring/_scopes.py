@@ -1,4 +1,4 @@
-"""Collects the steps of a flow, and of its sub-flows, while its function is called."""
+"""The flow that is being written: its steps, and the conversion of their inputs to JSON and expressions."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from ._lazy import arguments, expressions, json_encoding
-from ._objects import encode_object, encode_record
+from ..errors import InvalidArgumentError
+from ._lazy import arguments, expressions, field_names, json_encoding, values
 from ._places import Place, find_call_place
 from ._values import (
     EXPRESSIONS,
@@ -17,12 +17,12 @@ from ._values import (
     Coalesce,
     Condition,
     Expression,
-    Given,
     Literal,
+    Present,
     Read,
     Record,
     Value,
-    depth_error,
+    make_depth_error,
     refuse,
 )
 
@@ -34,11 +34,11 @@ _PLAIN = frozenset((str, int, float, bool, type(None), list, dict, tuple))
 class Step:
     """A step: what is called, with what, and where."""
 
-    __slots__ = ("component", "given_id", "input", "name", "options", "place", "scope", "step_id")
+    __slots__ = ("component", "explicit_id", "input", "name", "options", "place", "scope", "step_id")
 
-    def __init__(self, scope: Scope, component: str, input: Given | None, given_id: str | None, name: str) -> None:
+    def __init__(self, scope: Scope, component: str, input: Present | None, explicit_id: str | None, name: str) -> None:
         """Store the parts; `name` is that of its component."""
-        self.scope, self.component, self.input, self.given_id = scope, component, input, given_id
+        self.scope, self.component, self.input, self.explicit_id = scope, component, input, explicit_id
         self.place: Place = find_call_place()
         self.name = name
         self.options: dict[str, Any] = {}
@@ -48,11 +48,11 @@ class Step:
     @property
     def label(self) -> str:
         """What it is called in messages."""
-        return self.step_id or self.given_id or self.place.name or self.name
+        return self.step_id or self.explicit_id or self.place.name or self.name
 
 
 class Scope:
-    """The steps of one flow, or of one sub-flow.
+    """The flow or sub-flow that is being written, with its steps.
 
     Args:
         name: The name of the flow.
@@ -63,14 +63,14 @@ class Scope:
     def __init__(self, name: str, input_name: str, outer: Scope | None = None) -> None:
         self.name, self.input_name, self.outer = name, input_name, outer
         self.steps: list[Step] = []
-        self.given_ids: set[str] = set()
+        self.explicit_ids: set[str] = set()
         self.captured: dict[str, Read] = {}
         """The values of the outer flow that a sub-flow reads, by the names of its variables for them."""
         self.components: dict[str, Any] = {} if outer is None else outer.components
         """The functions of the components that are called, by their paths."""
 
     @contextmanager
-    def entered(self) -> Iterator[None]:
+    def activate(self) -> Iterator[None]:
         """Add steps to this flow within the block."""
         token = _current.set(self)
         try:
@@ -78,41 +78,41 @@ class Scope:
         finally:
             _current.reset(token)
 
-    def add(self, component: str, input: Given | None, given_id: str | None, name: str) -> Step:
+    def add_step(self, component: str, input: Present | None, explicit_id: str | None, name: str) -> Step:
         """Add a step.
 
         Raises:
             AuthoringError: If its id is taken, or none.
         """
-        if given_id is not None:
-            if not isinstance(given_id, str) or not given_id.strip():
-                raise refuse(f"a step has a text as its id, not {arguments.shown(given_id)}")
-            if given_id in self.given_ids:
-                raise refuse(f"there are two steps with the id {given_id!r}", "step ids are unique within a flow")
-            self.given_ids.add(given_id)
-        step = Step(self, component, input, given_id, name)
+        if explicit_id is not None:
+            if not isinstance(explicit_id, str) or not explicit_id.strip():
+                raise refuse(f"a step has a text as its id, not {arguments.shown(explicit_id)}")
+            if explicit_id in self.explicit_ids:
+                raise refuse(f"there are two steps with the id {explicit_id!r}", "step ids are unique within a flow")
+            self.explicit_ids.add(explicit_id)
+        step = Step(self, component, input, explicit_id, name)
         self.steps.append(step)
         return step
 
-    def frozen(self, value: Any) -> Any:
-        """Return a copy of a value in which only plain data and expressions are left.
+    def freeze(self, value: Any) -> Any:
+        """Return a copy of a value that consists of plain data and expressions only.
 
         Raises:
             AuthoringError: If it has values of another flow, or what JSON cannot represent.
         """
         try:
-            return self._frozen(value)
+            return self._freeze(value)
         except RecursionError:
-            raise depth_error("a value") from None
+            raise make_depth_error("a value") from None
 
-    def _frozen(self, value: Any) -> Any:
+    def _freeze(self, value: Any) -> Any:
         if type(value) is Value:
-            return self._own(value.__stepflow__)
+            return self._rebind(value.__stepflow__)
         if isinstance(value, EXPRESSIONS):
-            return self._own(value)
+            return self._rebind(value)
         if type(value) not in _PLAIN and json_encoding.is_scalar(value):
             # Members of an enum may be texts and numbers, too.
-            return self._frozen(json_encoding.encode_scalar(value))
+            return self._freeze(json_encoding.encode_scalar(value))
         if isinstance(value, str):
             if MARK in value:
                 raise refuse(f"the text {arguments.shown(value)} was made from a value of the flow",
@@ -125,18 +125,18 @@ class Scope:
                 raise refuse(f"{value} is not a number that JSON can hold")
             return value
         if isinstance(value, (list, tuple)):
-            return [self._frozen(each) for each in value]
+            return [self._freeze(element) for element in value]
         if not isinstance(value, Mapping):
             parts = encode_object(value)
-            return parts if isinstance(parts, Literal) else self._frozen(parts)
+            return parts if isinstance(parts, Literal) else self._freeze(parts)
         if (word := expressions.get_keyword(value)) is not None:
             raise refuse(f"an object with the key {word!r} is an expression of flow files", _KEYWORD_HINT)
         for key in value:
             if not isinstance(key, str):
                 raise refuse(f"{arguments.shown(key)} cannot be a key: the keys of JSON are text")
-        return {self._frozen(key): self._frozen(part) for key, part in value.items()}
+        return {self._freeze(key): self._freeze(part) for key, part in value.items()}
 
-    def _own(self, expression: Expression) -> Any:
+    def _rebind(self, expression: Expression) -> Any:
         """Return an expression in which values of outer flows are read from variables.
 
         Raises:
@@ -144,15 +144,15 @@ class Scope:
         """
         match expression:
             case Read():
-                own = expression if expression.scope is self else self._capture(expression)
-                return own._replace(default=Given(self._frozen(own.default.expression))) if own.default else own
+                read = expression if expression.scope is self else self._capture(expression)
+                return read._replace(default=Present(self._freeze(read.default.expression))) if read.default else read
             case Condition(condition, then, otherwise):
-                other = otherwise and Given(self._frozen(otherwise.expression))
-                return Condition(self._frozen(condition), self._frozen(then), other)
+                other = otherwise and Present(self._freeze(otherwise.expression))
+                return Condition(self._freeze(condition), self._freeze(then), other)
             case Coalesce(alternatives):
-                return Coalesce(tuple(map(self._frozen, alternatives)))
+                return Coalesce(tuple(map(self._freeze, alternatives)))
             case Record(kind, fields):
-                return self._frozen(encode_record(kind, fields))
+                return self._freeze(encode_record(kind, fields))
         return expression
 
     def _capture(self, read: Read) -> Read:
@@ -164,16 +164,22 @@ class Scope:
             raise refuse(f"{read.label} is a value of {within}, which is not around this place",
                          "the values of a sub-flow are known there only; return what is needed")  # fmt: skip
         assert self.outer is not None
-        value = self.outer.frozen(Value(read))
+        value = self.outer.freeze(Value(read))
         start = read.scope.input_name if read.source is None else getattr(read.source, "label", read.source)
-        parts = [str(each) for each in (start, *read.path)]
-        base = name = "_".join(filter(str.isidentifier, parts)) or "value"
+        base = name = "_".join(filter(str.isidentifier, map(str, (start, *read.path)))) or "value"
         number = 1
         while self.captured.get(name, value) != value:
             number += 1
             name = f"{base}_{number}"
         self.captured[name] = value
         return Read(self, name, (), read.kind)
+
+
+class SubFlow:
+    """The flow in the input of a step, which runs for each element or turn."""
+
+    def __init__(self, scope: Scope, output: Any) -> None:
+        self.scope, self.output = scope, output
 
 
 _current: ContextVar[Scope | None] = ContextVar("stepflow_flow", default=None)
@@ -183,7 +189,7 @@ def get_current_scope(what: str) -> Scope:
     """Return the flow that is being written.
 
     Args:
-        what: What belongs into it, for the message.
+        what: The call that needs one, for the message.
 
     Raises:
         AuthoringError: If there is none.
@@ -192,3 +198,118 @@ def get_current_scope(what: str) -> Scope:
     if scope is None:
         raise refuse(f"{what} makes a step, and no flow is being written", "call it in a function with @flow")
     return scope
+
+
+def check_function(value: Any, decorator: str) -> None:
+    """Raise an InvalidArgumentError if the decorated object is not a function."""
+    if not callable(value) or not hasattr(value, "__qualname__"):
+        raise arguments.wrong(f"what {decorator} decorates", "a function", value)
+
+
+def encode_object(value: Any) -> Any:
+    """Return an object as data, which may contain values of the flow; a flow is returned as a literal.
+
+    Raises:
+        AuthoringError: If JSON cannot represent it.
+    """
+    if json_encoding.is_scalar(value):
+        return json_encoding.encode_scalar(value)
+    if json_encoding.is_data_object(value):
+        names = _get_json_names(type(value))
+        fields = {field: getattr(value, field) for field in names}
+        # Without values of the flow, use pydantic, which applies serializers and computed fields.
+        if not hasattr(value, "__pydantic_serializer__") or any(map(has_value, fields.values())):
+            config = getattr(value, "__struct_config__", None)
+            tag = {} if config is None or config.tag is None else {config.tag_field: config.tag}
+            return {**tag, **encode_record(type(value), fields)}
+        unset = {names[field] for field, part in fields.items() if _is_unset(type(value), field, part)}
+        return {name: item for name, item in json_encoding.encode_fields(value).items() if name not in unset}
+    if callable(getattr(type(value), "to_dict", None)):
+        return Literal(value.to_dict())
+    hint = "pass text, numbers, lists, dicts, or objects of pydantic, dataclasses, attrs or msgspec"
+    raise refuse(f"{type(value).__name__} cannot be represented in JSON", hint)
+
+
+def encode_record(kind: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of an object by their names in JSON, without optional fields that are None.
+
+    Without a class, return the fields unchanged.
+    """
+    if kind is None:
+        return dict(fields)
+    names = _get_json_names(kind)
+    return {
+        names[field]: value
+        for field, value in fields.items()
+        if type(value) is Value or not _is_unset(kind, field, value)
+    }
+
+
+def _get_json_names(kind: Any) -> dict[str, str]:
+    return field_names.field_names(kind) or {}
+
+
+def encode_data(value: Any, what: str) -> Any:
+    """Return data as JSON, without optional fields of objects that are None.
+
+    Raises:
+        AuthoringError: If it has values of the flow in it, or cannot be represented in JSON.
+    """
+    try:
+        if has_value(value):
+            raise refuse(f"{what} is data that is never evaluated, and this has a value of the flow in it")
+        return check_data(_encode_objects(value), what)
+    except RecursionError:
+        raise make_depth_error(what) from None
+
+
+def check_data(data: Any, what: str) -> Any:
+    """Return data without values of the flow as JSON.
+
+    Raises:
+        AuthoringError: If it cannot be represented in JSON.
+    """
+    try:
+        return values.check_json(data, what)
+    except InvalidArgumentError as error:
+        raise refuse(error.message) from None
+
+
+def _encode_objects(value: Any) -> Any:
+    if json_encoding.is_data_object(value):
+        value = encode_object(value)
+    if isinstance(value, Mapping):
+        return {key: _encode_objects(part) for key, part in value.items()}
+    return [_encode_objects(element) for element in value] if isinstance(value, (list, tuple)) else value
+
+
+def has_value(value: Any) -> bool:
+    """Return whether data contains a value of a flow, or text that was made from one."""
+    if type(value) is Value or (isinstance(value, str) and MARK in value):
+        return True
+    if isinstance(value, Mapping):
+        return any(map(has_value, (*value, *value.values())))
+    if isinstance(value, (list, tuple)):
+        return any(map(has_value, value))
+    if not json_encoding.is_data_object(value):
+        return False
+    return any(has_value(getattr(value, field)) for field in _get_json_names(type(value)))
+
+
+def _is_unset(kind: Any, field: str, value: Any) -> bool:
+    """Return whether a field has its default and the default is None, or msgspec's UNSET."""
+    if type(value).__name__ == "UnsetType":
+        return True
+    return value is None and field in _get_optional_fields(kind)
+
+
+def _get_optional_fields(kind: Any) -> set[str]:
+    """Return the fields of a class that are None by default."""
+    if hasattr(kind, "__struct_fields__"):
+        # The defaults are those of the last fields.
+        defaults = dict(zip(reversed(kind.__struct_fields__), reversed(kind.__struct_defaults__), strict=False))
+        return {name for name, default in defaults.items() if default is None}
+    if hasattr(kind, "__attrs_attrs__"):
+        return {attribute.name for attribute in kind.__attrs_attrs__ if attribute.default is None}
+    declared = kind.__pydantic_fields__ if hasattr(kind, "__pydantic_fields__") else kind.__dataclass_fields__
+    return {name for name, schema in declared.items() if schema.default is None}

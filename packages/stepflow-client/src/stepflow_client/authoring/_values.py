@@ -1,8 +1,7 @@
-"""The values of a flow while it is written: what its input, its variables and its steps will give when it runs.
+"""The values of a flow while it is being written: placeholders for its input, its variables and the outputs of steps.
 
-A `Value` has the type of what it stands for as far as type checkers know. When the function of a flow is called, it
-knows only the way to that value: reading a field gives another `Value`, and whatever else Python could do with the
-real one raises an error that says what to use.
+To type checkers, a `Value` has the type of the value that it stands for. At runtime, it only knows where that value
+comes from: reading a field returns another `Value`, and any other operation raises an error that names an alternative.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ refusals: ContextVar[list[AuthoringError] | None] = ContextVar("stepflow_refusal
 """The errors that were raised in the function of the flow, which may have caught them."""
 
 
-def depth_error(what: str) -> AuthoringError:
+def make_depth_error(what: str) -> AuthoringError:
     """Return the error for cyclic data, or data that is nested too deeply for Python."""
     return refuse(f"{what} is nested too deeply", "servers accept 126 levels")
 
@@ -44,29 +43,29 @@ Call = TypeVar("Call", bound=Callable[..., Any])
 
 
 def unwatched(function: Call) -> Call:
-    """Return a function whose calls are not profiled while a flow is written, so that it runs faster."""
+    """Suspend the profiler of `_watching` during calls of a function, so that it runs faster."""
 
     def call(*arguments: Any, **named: Any) -> Any:
-        watcher = sys.getprofile()
-        if not getattr(watcher, "is_of_flows", False):
+        profiler = sys.getprofile()
+        if not getattr(profiler, "watches_flows", False):
             return function(*arguments, **named)
         sys.setprofile(None)
         try:
             return function(*arguments, **named)
         finally:
-            sys.setprofile(watcher)
+            sys.setprofile(profiler)
 
     return wraps(function)(call)  # type: ignore[return-value]
 
 
-class ScopeOfRead(Protocol):
+class ReadScope(Protocol):
     """The flow that a value belongs to."""
 
     name: str
     input_name: str
 
 
-class StepOfRead(Protocol):
+class ReadStep(Protocol):
     """The step that a value belongs to."""
 
     @property
@@ -76,15 +75,15 @@ class StepOfRead(Protocol):
 
 
 class Read(NamedTuple):
-    """A value that is read from the input, from a variable or from the output of a step."""
+    """A value read from the input, a variable or the output of a step."""
 
-    scope: ScopeOfRead
-    source: StepOfRead | str | None
+    scope: ReadScope
+    source: ReadStep | str | None
     """The step, the name of a variable, or None for the input."""
     path: Path
     kind: Any
     default: Any = None
-    """The expression for a variable without a value, in `Given`; None without a default."""
+    """The expression for a variable without a value, in `Present`; None without a default."""
 
     @property
     def label(self) -> str:
@@ -93,8 +92,8 @@ class Read(NamedTuple):
         return expressions.write_path(self.path, str(start))
 
 
-class Given(NamedTuple):
-    """A part of an expression that is present, even if it is null."""
+class Present(NamedTuple):
+    """An optional part of an expression that is present: its value may be None."""
 
     expression: Any
 
@@ -104,7 +103,7 @@ class Condition(NamedTuple):
 
     condition: Any
     then: Any
-    otherwise: Given | None
+    otherwise: Present | None
 
     @property
     def label(self) -> str:
@@ -135,7 +134,7 @@ class Literal(NamedTuple):
 
 
 class Record(NamedTuple):
-    """An object that is written by its fields because its class would reject values of the flow."""
+    """An object whose class would reject values of the flow, as its fields."""
 
     kind: Any
     fields: dict[str, Any]
@@ -165,7 +164,7 @@ class _NoFieldError(AuthoringError, AttributeError):
 
 
 class Value:
-    """A value of a flow. All of Python's operations but reading a field or an element raise an error."""
+    """A value of a flow. Every operation except reading a field or an element raises an error."""
 
     __slots__ = ("__stepflow__",)
 
@@ -175,7 +174,7 @@ class Value:
         object.__setattr__(self, "__stepflow__", expression)
 
     def __repr__(self) -> str:
-        """Return what it stands for, for debuggers."""
+        """Return its expression, for debuggers."""
         return f"{MARK}{self.__stepflow__.label}>"
 
     @unwatched
@@ -184,7 +183,7 @@ class Value:
         if name.startswith(("__", "_repr_", "_ipython_")):
             # Python and notebooks look these up.
             raise AttributeError(name)
-        return Value(_read_within(self.__stepflow__, name, fields.find_field, is_name=True))
+        return Value(_read_with(self.__stepflow__, name, fields.find_field, is_name=True))
 
     def __getitem__(self, key: Any) -> Any:
         """Return the value of an element, or of a field of an object without a class."""
@@ -221,15 +220,15 @@ def read_part(expression: Expression, key: Any) -> Expression:
         raise refuse(message, "a path has keys (text) and positions from 0")
     if isinstance(key, int) and key < 0:
         raise refuse(f"{expression.label}[{key}] counts from the end", "paths count from the beginning only")
-    return _read_within(expression, key, fields.find_element, is_name=False)
+    return _read_with(expression, key, fields.find_element, is_name=False)
 
 
-def _read_within(expression: Expression, key: Any, find: Callable[..., Field], *, is_name: bool) -> Expression:
+def _read_with(expression: Expression, key: Any, find: Callable[..., Field], *, is_name: bool) -> Expression:
     match expression:
         case Read():
             try:
                 target = find(expression.kind, key)
-            except fields.NoPart as error:
+            except fields.PartNotFound as error:
                 message, hint = error.args
                 raise refuse(
                     f"{expression.label}: {message}", hint, _NoFieldError if is_name else AuthoringError
@@ -242,11 +241,11 @@ def _read_within(expression: Expression, key: Any, find: Callable[..., Field], *
             if not is_writable:
                 raise refuse(f"the name {step!r} cannot be written in a path", "rename the field in the component")
             return expression._replace(path=(*expression.path, step), kind=target.kind)
-        case Condition(condition, then, Given(other)) if isinstance(then, EXPRESSIONS) and isinstance(
+        case Condition(condition, then, Present(other)) if isinstance(then, EXPRESSIONS) and isinstance(
             other, EXPRESSIONS
         ):
-            inner = [_read_within(each, key, find, is_name=is_name) for each in (then, other)]
-            return Condition(condition, inner[0], Given(inner[1]))
+            then_part = _read_with(then, key, find, is_name=is_name)
+            return Condition(condition, then_part, Present(_read_with(other, key, find, is_name=is_name)))
         case Literal(dict() as data) if key in data:
             return Literal(data[key])
         case Literal(list() as data) if isinstance(key, int) and key < len(data):
@@ -291,10 +290,10 @@ _TRAPS = {
 
 
 def _make_trap(message: str, hint: str | None) -> Callable[..., NoReturn]:
-    def refused(self: Value, *_: object, **__: object) -> NoReturn:
+    def trap(self: Value, *_: object, **__: object) -> NoReturn:
         raise refuse(f"{self.__stepflow__.label} is a value of a flow and {message}", hint)
 
-    return refused
+    return trap
 
 
 for (_message, _hint), _names in _TRAPS.items():

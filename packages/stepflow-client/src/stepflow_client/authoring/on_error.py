@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Generic, Never, TypeVar, overload
 
 from ._lazy import arguments
-from ._objects import encode_data
+from ._scopes import encode_data
 from ._values import refuse
 
 __all__ = ["OnError", "fail", "retry", "use_default"]

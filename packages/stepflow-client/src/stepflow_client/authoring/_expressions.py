@@ -1,4 +1,4 @@
-"""The expressions of flows, as functions."""
+"""The expressions of flows as functions, and `variable`, which declares a variable of a flow."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 from .._base.not_given import NOT_GIVEN
 from ._lazy import arguments, fields as field_types, near
-from ._objects import encode_data
-from ._scopes import get_current_scope
-from ._values import Coalesce, Condition, Given, Literal, Read, Record, Value, get_expression, read_part, refuse
+from ._scopes import encode_data, get_current_scope
+from ._values import Coalesce, Condition, Literal, Present, Read, Record, Value, get_expression, read_part, refuse
 
 T = TypeVar("T")
 T1 = TypeVar("T1")
@@ -55,8 +54,8 @@ def when(condition: Any, then: Any, otherwise: Any = NOT_GIVEN) -> Any:
         kind = field_types.name_type(read.kind)
         raise refuse(f"{read.label} is not a bool but {kind}, and servers treat 0, empty text and empty lists as true",
                      "to check that it exists, write when(exists(value), ...)")  # fmt: skip
-    other = None if otherwise is NOT_GIVEN else Given(scope.frozen(otherwise))
-    return Value(Condition(scope.frozen(condition), scope.frozen(then), other))
+    other = None if otherwise is NOT_GIVEN else Present(scope.freeze(otherwise))
+    return Value(Condition(scope.freeze(condition), scope.freeze(then), other))
 
 
 def exists(value: object) -> bool:
@@ -99,7 +98,7 @@ def coalesce(*alternatives: Any) -> Any:
         alternatives: The values, the first one first.
     """
     scope = get_current_scope("coalesce()")
-    return Value(Coalesce(tuple(scope.frozen(alternative) for alternative in alternatives)))
+    return Value(Coalesce(tuple(scope.freeze(alternative) for alternative in alternatives)))
 
 
 @overload
@@ -122,8 +121,8 @@ def item(value: Any, key: int | str, /, *more: int | str) -> Any:
     if type(value) is not Value:
         raise refuse(f"item() reads a value of the flow, not {type(value).__name__}", "use Python's own [0] for others")
     expression = value.__stepflow__
-    for each in (key, *more):
-        expression = read_part(expression, each)
+    for part in (key, *more):
+        expression = read_part(expression, part)
     return Value(expression)
 
 
@@ -139,8 +138,8 @@ def literal(value: T) -> T:
     Raises:
         AuthoringError: If it contains values of the flow, or cannot be represented in JSON.
     """
-    made: Any = Value(Literal(encode_data(value, "the literal")))
-    return made  # type: ignore[no-any-return]
+    value_in_flow: Any = Value(Literal(encode_data(value, "the literal")))
+    return value_in_flow  # type: ignore[no-any-return]
 
 
 def if_unset(variable: T1, otherwise: T2) -> T1 | T2:
@@ -157,8 +156,8 @@ def if_unset(variable: T1, otherwise: T2) -> T1 | T2:
     read = get_expression(variable)
     if not isinstance(read, Read) or not isinstance(read.source, str):
         raise refuse("if_unset() takes a variable of the flow", "use coalesce() for other values")
-    made: Any = Value(read._replace(default=Given(scope.frozen(otherwise))))
-    return made  # type: ignore[no-any-return]
+    value_in_flow: Any = Value(read._replace(default=Present(scope.freeze(otherwise))))
+    return value_in_flow  # type: ignore[no-any-return]
 
 
 def construct(kind: Callable[P, T], /, *arguments: P.args, **fields: P.kwargs) -> T:
@@ -187,5 +186,82 @@ def construct(kind: Callable[P, T], /, *arguments: P.args, **fields: P.kwargs) -
     for name in fields:
         if name not in attribute:
             raise refuse(f"{field_types.name_type(kind)} has no field {name!r}", near(name, declared, "its fields are"))
-    made: Any = Value(Record(kind, {attribute[name]: field for name, field in fields.items()}))
-    return made  # type: ignore[no-any-return]
+    value_in_flow: Any = Value(Record(kind, {attribute[name]: field for name, field in fields.items()}))
+    return value_in_flow  # type: ignore[no-any-return]
+
+
+class Variable:
+    """A variable of a flow, as `variable` declares it."""
+
+    def __init__(
+        self,
+        default: Any = NOT_GIVEN,
+        description: str | None = None,
+        env_var: str | None = None,
+        secret: bool = False,
+        required: bool = True,
+    ) -> None:
+        """Use `variable` instead."""
+        self.default, self.description, self.env_var, self.secret = default, description, env_var, secret
+        self.is_required = required and default is NOT_GIVEN
+        """Whether each run must set it."""
+
+    @property
+    def has_default(self) -> bool:
+        """Whether it has a default."""
+        return self.default is not NOT_GIVEN
+
+    def make_schema(self, type_schema: dict[str, Any]) -> dict[str, Any]:
+        """Return its schema in the flow file: the schema of its type, its default and its other properties."""
+        result = dict(type_schema)
+        if self.description is not None:
+            result["description"] = self.description
+        if self.has_default:
+            result["default"] = encode_data(self.default, "the default of a variable")
+        if self.env_var is not None:
+            result["env_var"] = self.env_var
+        if self.secret:
+            result["is_secret"] = True
+        return result
+
+
+@overload
+def variable(*, default: T, description: str | None = None, env_var: str | None = None, secret: bool = False) -> T: ...
+@overload
+def variable(
+    *, description: str | None = None, env_var: str | None = None, secret: bool = False, required: bool = True
+) -> Any: ...
+def variable(
+    *,
+    default: Any = NOT_GIVEN,
+    description: str | None = None,
+    env_var: str | None = None,
+    secret: bool = False,
+    required: bool = True,
+) -> Any:
+    """Describe a variable of a flow: a keyword-only argument of its function.
+
+    Example:
+        ```python
+        @flow
+        def greet(
+            given: Person, *, tone: str = variable(default="friendly"), key: str = variable(env_var="KEY", secret=True)
+        ) -> str: ...
+        ```
+
+    Args:
+        default: The value in runs that do not set it.
+        description: A description.
+        env_var: The environment variable that `variables_from_env=True` and `--variables-from-env` read it from.
+        secret: Whether to hide its value wherever this package shows or stores it.
+        required: Whether each run must set it if it has no default. With False, an unset `str` is `""`, a number is 0
+            and a `bool` is False. Other types, such as `str | None`, have no value: read them with `if_unset`.
+
+    Raises:
+        InvalidArgumentError: If an argument has the wrong type.
+    """
+    for name, value in (("description", description), ("env_var", env_var)):
+        if value is not None:
+            arguments.check_text(value, name)
+    arguments.check_flags(secret=secret, required=required)
+    return Variable(default, description, env_var, secret, required)
