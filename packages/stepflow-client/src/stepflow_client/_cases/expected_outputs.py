@@ -80,7 +80,7 @@ def replace_volatile(value: Any, given: Iterable[Any] = (), at: datetime | None 
             }
             return kept if kept or not value else {"$type": "object"}
         if isinstance(value, list):
-            return [replaced(each) for each in value]
+            return [replaced(element) for element in value]
         parts = list(filter(is_volatile, _VOLATILE.finditer(value))) if isinstance(value, str) else []
         if not parts:
             return value
@@ -120,7 +120,7 @@ def expectation_of(
     check_instance(result, "result", FlowResult)
     if not isinstance(given, (list, tuple)):
         raise wrong("given", "a list of JSON values", given)
-    given = [check_json(each, "given") for each in given]
+    given = [check_json(value, "given") for value in given]
     if at is not None:
         check_instance(at, "at", datetime)
     from_actual = partial(replace_volatile, given=tuple(given), at=at)
@@ -204,7 +204,7 @@ def _replace_output(text: str, root: Node, index: int, value: Any, source: str) 
     if key is None or node is None or key.start < 0:
         yield make_addition(text, case, {"output": value})
         return
-    inside = {id(each) for each in node.walk()}
+    inside = {id(part) for part in node.walk()}
     for alias in root.walk():
         if alias.original is not None and id(alias.original) in inside and id(alias) not in inside:
             name, line = text[alias.start + 1 : alias.end], text.count("\n", 0, alias.start) + 1

@@ -145,7 +145,7 @@ def run_subflow(component: str, step_id: str, step_input: Any, run: RunAll) -> A
             return rejected
         # Failed elements do not fail the step.
         results = run(flow, step_input["items"])
-        failed = sum(each["outcome"] == "failed" for each in results)
+        failed = sum(result["outcome"] == "failed" for result in results)
         return {"results": results, "successful": len(results) - failed, "failed": failed}
     limit = step_input.get("max_iterations")
     limit = 1000 if limit is None else limit
@@ -293,9 +293,9 @@ def _find_faults(root: Node, name: str) -> dict[int, str]:
     Raises:
         FlowFileError: If the steps, `test` or the list of cases are malformed.
     """
-    found, faults = Findings(), dict[int, str]()
-    check_shape(root, found)
-    for finding in found.all.values():
+    findings, faults = Findings(), dict[int, str]()
+    check_shape(root, findings)
+    for finding in findings.all.values():
         place = parse_path(finding.path)
         case = next(iter(place[2:]), None) if place[:2] == ("test", "cases") else None
         # A case with a key that is ignored does not test what it says.
@@ -358,19 +358,21 @@ def is_lost(result: FlowResult) -> bool:
 
 
 def _compare_error(expected: Mapping[str, Any], error: FlowError | None) -> list[Difference]:
-    found: list[Difference] = []
+    differences: list[Difference] = []
     if "code" in expected and not matches_code(expected["code"], error):
         code = error.code.value.upper() if error and error.code else "none"
-        found.append(Difference("$.error.code", short_json(expected["code"]), code))
+        differences.append(Difference("$.error.code", short_json(expected["code"]), code))
     if "message" in expected:
-        found += compare(expected["message"], error.message if error else "", "$.error.message")
+        differences += compare(expected["message"], error.message if error else "", "$.error.message")
     if expected.get("data") is not None:
         data = get_error_data(error)
         if data is None:
-            found.append(Difference("$.error.data", short_json(expected["data"]), "nothing: the server sends no data"))
+            differences.append(
+                Difference("$.error.data", short_json(expected["data"]), "nothing: the server sends no data")
+            )
         else:
-            found += compare(expected["data"], data, "$.error.data")
-    return found
+            differences += compare(expected["data"], data, "$.error.data")
+    return differences
 
 
 _NUMBERS = dict(enumerate(WORDS.values(), start=1))

@@ -95,24 +95,24 @@ def check_source(
 
             findings.of_types = True
             check_types(flow.root, catalogue, findings, strict=strict)
-        found = list(findings.all.values())
-        if found:
+        results = list(findings.all.values())
+        if results:
             from .._editing.rewrites import add_rewrites
 
-            found = add_rewrites(flow, found)
+            results = add_rewrites(flow, results)
     else:
         from .._editing.corrections import add_syntax_fix
 
-        found = [add_syntax_fix(flow, make_syntax_finding(flow.name, flow.error))]
-    if not found:
+        results = [add_syntax_fix(flow, make_syntax_finding(flow.name, flow.error))]
+    if not results:
         return []
     lines, is_suppressed = flow.lines, find_suppressions(flow)
-    shown = [
-        each._replace(excerpt=make_excerpt(lines, each.line, each.column), file=flow.name, at=None, key=None)
-        for each in found
-        if not is_suppressed(each.line, (each.rule,))
+    results = [
+        finding._replace(excerpt=make_excerpt(lines, finding.line, finding.column), file=flow.name, at=None, key=None)
+        for finding in results
+        if not is_suppressed(finding.line, (finding.rule,))
     ]
-    return sorted(shown, key=lambda each: (_LEVELS.index(each.level), each.line, each.column, each.rule))
+    return sorted(results, key=lambda result: (_LEVELS.index(result.level), result.line, result.column, result.rule))
 
 
 def check_config(config: FlowText) -> list[Finding]:
@@ -183,16 +183,18 @@ def _check_flow(root: Node, catalogue: Catalogue, findings: Findings, depth: int
 def find_suppressions(flow: FlowText) -> Callable[[int, Collection[str]], bool]:
     """Return a function that returns whether comments suppress one of several rules in a line."""
     # The rules by line; line 0 is the whole file, and an empty set means all rules.
-    found: dict[int, list[set[str]]] = {}
+    rules_by_line: dict[int, list[set[str]]] = {}
     for number, line in enumerate(flow.lines if "stepflow:" in flow.text else (), start=1):
         comment = re.search(_IGNORE, line) if "stepflow:" in line else None
         if comment is not None:
-            rules = {each.strip() for each in (comment["rules"] or "").split(",")} - {""}
+            rules = {rule.strip() for rule in (comment["rules"] or "").split(",")} - {""}
             is_alone = not line[: comment.start()].strip()
             for place in (number, *((number + 1,) if is_alone else ()), *((0,) if comment["file"] else ())):
-                found.setdefault(place, []).append(rules)
+                rules_by_line.setdefault(place, []).append(rules)
     return lambda line, rules: any(
-        not suppressed or not suppressed.isdisjoint(rules) for place in (0, line) for suppressed in found.get(place, ())
+        not suppressed or not suppressed.isdisjoint(rules)
+        for place in (0, line)
+        for suppressed in rules_by_line.get(place, ())
     )
 
 

@@ -39,7 +39,7 @@ def check_component(step: Step, catalogue: Catalogue, findings: Findings) -> Non
                      "end with a blank, or contain empty parts", f"write {tidy}")  # fmt: skip
     elif not step.component.startswith("/"):
         dotted = "/" + step.component.replace(".", "/")
-        named = [each for each in known if each.endswith(f"/{node.value}")] or [*known, "/" + node.value]
+        named = [name for name in known if name.endswith(f"/{node.value}")] or [*known, "/" + node.value]
         hint = did_you_mean(dotted) if dotted in known else near(node.value, named)
         findings.add("component-slash", "error", node, f"component {node.value!r} does not begin with /: it has no "
                      "route", hint)  # fmt: skip
@@ -82,16 +82,16 @@ def check_output_paths(model: FlowModel, catalogue: Catalogue, findings: Finding
 def _suggest_component(component: str, known: Components) -> str:
     """Return a hint with the most similar component. A name without a path is suggested with the same prefix."""
     prefix, _, name = component.rpartition("/")
-    same = {each.removeprefix(f"{prefix}/") for each in known if each.startswith(f"{prefix}/")}
+    same = {path.removeprefix(f"{prefix}/") for path in known if path.startswith(f"{prefix}/")}
     # Compare names alone, because any two paths with the same prefix are similar.
     similar = nearest(name, same) if same else nearest(component, known)
     if similar is not None:
         return did_you_mean(f"{prefix}/{similar}" if same else similar)
-    similar = nearest(name, {each for each in known if not each.startswith("/")})
+    similar = nearest(name, {path for path in known if not path.startswith("/")})
     if similar is not None:
         return did_you_mean(f"{prefix}/{similar}")
     plugin = component.strip("/").split("/", 1)[0]
-    paths = sorted(each for each in known if each.startswith("/")) or [*known]
+    paths = sorted(path for path in known if path.startswith("/")) or [*known]
     listed = [path for path in paths if path.startswith(f"/{plugin}/")] or paths
     return f"components are: {', '.join(listed[:12])}{', ...' if len(listed) > 12 else ''}"
 

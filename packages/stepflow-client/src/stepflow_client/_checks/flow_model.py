@@ -94,8 +94,8 @@ class FlowModel:
         self.graph = graph.FlowSteps(root.value if isinstance(root.value, Mapping) else {})
         self.steps: list[Step] = []
         self.by_id: dict[str, Step] = {}
-        for each in self.graph.all:
-            step = Step(each, root.items["steps"].elements[each.index])
+        for graph_step in self.graph.all:
+            step = Step(graph_step, root.items["steps"].elements[graph_step.index])
             self.steps.append(step)
             self.by_id.setdefault(step.id, step)
         self.output_reads = [Read(output_read, root, "output") for output_read in self.graph.output_reads]

@@ -138,14 +138,14 @@ class _Variables:
         objects = [member for member in type.members if isinstance(member, ObjectOf)]
         if not objects:
             return schema.keys().isdisjoint(("$ref", "allOf", "anyOf", "oneOf"))
-        return not any(name in each.fields or (each.is_open and each.fields) for each in objects)
+        return not any(name in member.fields or (member.is_open and member.fields) for member in objects)
 
     def check_unused(self) -> None:
         """Find variables that nothing reads: reads inside a step have findings of their own."""
         reads = [read.reference for flow in self.model.flows for read in flow.reads if read.kind == "variable"]
-        if self.properties is None or any(each.path in ("", "$") for each in reads):
+        if self.properties is None or any(read.path in ("", "$") for read in reads):
             return
-        used = {each.variable for each in reads}
+        used = {read.variable for read in reads}
         for name in self.declared:
             if name not in used:
                 self.findings.add("unused-variable", "warning", self.properties, f"variable {name!r} is never read",
@@ -220,7 +220,7 @@ def _check_stalls(
             continue
         hint = f"refer to {read.step!r} outside of the default too"
         if read.reference.in_default and step is not None:
-            if read.step not in model.graph.upstream(each for each in plain if each):
+            if read.step not in model.graph.upstream(step_id for step_id in plain if step_id):
                 findings.add("default-step", "warning", read.target, f"step {step.id!r} does not wait for step "
                              f"{read.step!r} in the default of a variable: without a value for the variable, it may "
                              "fail with 'not completed'", hint)  # fmt: skip
@@ -237,8 +237,8 @@ def _check_stalls(
                 effect = "fails with 'not completed'"
             elif is_subflow:
                 effect = "never ends"
-            steps = " and ".join(f"step {each!r}" for each in sorted(after))
-            branch = next((each for each in reversed(read.reference.branches) if each.kind in ("then", "else")), None)
+            steps = " and ".join(f"step {step_id!r}" for step_id in sorted(after))
+            branch = next((part for part in reversed(read.reference.branches) if part.kind in ("then", "else")), None)
             if branch is None:
                 condition = f"if {steps} {'returns' if len(after) == 1 else 'return'} null"
             else:

@@ -34,7 +34,7 @@ _HINTS = {
 # Keywords that too many other words resemble.
 _SHORT = frozenset({"const", "not", "if", "then", "else", "id", "xml"})
 # The other keywords by their letters and digits.
-_SIMILAR = {"".join(filter(str.isalnum, each)).lower(): each for each in KEYWORDS if each not in _SHORT}
+_SIMILAR = {"".join(filter(str.isalnum, keyword)).lower(): keyword for keyword in KEYWORDS if keyword not in _SHORT}
 
 
 def check_schemas(model: FlowModel, findings: Findings) -> None:
@@ -77,10 +77,10 @@ def _check_schema(node: Node, defs: Mapping[str, Any], findings: Findings) -> No
     _check_keywords(node, findings)
     defs = get_defs(node.value, defs)
     kind = node.get("type")
-    for each in (kind.elements or [kind]) if kind is not None else []:
-        if each.value not in JSON_TYPES:
-            findings.add("not-a-schema", "error", each, f"there is no type {each.value!r}",
-                         near(str(each.value), JSON_TYPES, "types are"))  # fmt: skip
+    for type_node in (kind.elements or [kind]) if kind is not None else []:
+        if type_node.value not in JSON_TYPES:
+            findings.add("not-a-schema", "error", type_node, f"there is no type {type_node.value!r}",
+                         near(str(type_node.value), JSON_TYPES, "types are"))  # fmt: skip
     reference = node.get("$ref")
     name = parse_ref(reference.value) if reference is not None else None
     if reference is not None and name is not None and not {name, name.split("/")[0]} & defs.keys():
@@ -88,7 +88,7 @@ def _check_schema(node: Node, defs: Mapping[str, Any], findings: Findings) -> No
                      near(name, defs, "schemas.$defs has"))  # fmt: skip
     required, properties = node.get("required"), node.get("properties")
     if required is not None:
-        if not isinstance(required.value, list) or not all(isinstance(each, str) for each in required.value):
+        if not isinstance(required.value, list) or not all(isinstance(name, str) for name in required.value):
             findings.add("not-a-schema", "error", required, "required is a list of names",
                          "write required: [a, b] beside properties")  # fmt: skip
         elif properties is not None and isinstance(properties.value, dict):
@@ -112,8 +112,8 @@ def _check_schema(node: Node, defs: Mapping[str, Any], findings: Findings) -> No
             inner = [*child.elements]
         else:
             inner = [child] if keyword in WITH_SCHEMA else []
-        for each in inner:
-            _check_schema(each, defs, findings)
+        for part in inner:
+            _check_schema(part, defs, findings)
     if "default" in node.items:
         default = node.items["default"]
         for mismatch in mismatches(default.value, node.value, defs):

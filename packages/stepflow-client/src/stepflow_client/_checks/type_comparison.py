@@ -53,7 +53,7 @@ class _Comparison:
             result = conflicts[0] if len(conflicts) == 1 else None
             if len(conflicts) > 1:
                 members = zip(actual.members, reasons, strict=True)
-                result = Conflict(expected, Type(tuple(each for each, reason in members if reason is not None)))
+                result = Conflict(expected, Type(tuple(member for member, reason in members if reason is not None)))
             if result is not None:
                 is_certain = len(conflicts) == len(reasons) and all(conflict.is_certain for conflict in conflicts)
                 result = result._replace(is_certain=is_certain)
@@ -63,22 +63,22 @@ class _Comparison:
     def _closest(self, member: Member, expected: Type, depth: int) -> Conflict | None:
         """Return the conflict with the most similar member of the expected type; None if one matches."""
         conflicts = list[Conflict]()
-        for each in expected.members:
-            if type(each) is type(member):
-                found = self._member_conflicts(member, each, depth)
-                if not found:
+        for candidate in expected.members:
+            if type(candidate) is type(member):
+                conflicts_of_member = self._member_conflicts(member, candidate, depth)
+                if not conflicts_of_member:
                     return None
                 # Certain conflicts come first.
-                conflicts.append(min(found, key=lambda each: not each.is_certain))
+                conflicts.append(min(conflicts_of_member, key=lambda conflict: not conflict.is_certain))
         whole = Conflict(expected, Type((member,)))
         near = [conflict for conflict in conflicts if conflict.path or conflict.missing or not conflict.is_certain]
         if len(near) == 1:
             # No other member of the expected type is more similar.
             return near[0] if len(conflicts) == 1 or not near[0].is_certain else whole
-        return whole._replace(is_certain=all(each.is_certain for each in conflicts))
+        return whole._replace(is_certain=all(conflict.is_certain for conflict in conflicts))
 
     def _member_conflicts(self, actual: Any, expected: Any, depth: int) -> list[Conflict]:
-        found = list[Conflict]()
+        conflicts = list[Conflict]()
         match actual:
             case Plain():
                 conflict = _find_plain_conflict(actual, expected)
@@ -90,11 +90,11 @@ class _Comparison:
                     if reason is not None:
                         # A schema of the second element does not apply to lists with one element.
                         is_certain = reason.is_certain and (not index or actual.elements is not None)
-                        found.append(reason._replace(path=(index, *reason.path), is_certain=is_certain))
+                        conflicts.append(reason._replace(path=(index, *reason.path), is_certain=is_certain))
                 if actual.elements is None and not actual.first:
                     reason = self.conflict(actual.items, expected.items, depth + 1)
                     if reason is not None:
-                        found.append(reason._replace(path=(0, *reason.path)))
+                        conflicts.append(reason._replace(path=(0, *reason.path)))
             case ObjectOf():
                 for name, field in expected.fields.items():
                     given = actual.fields.get(name)
@@ -102,12 +102,14 @@ class _Comparison:
                         reason = self.conflict(given.type, field.type, depth + 1)
                         if reason is not None:
                             is_certain = reason.is_certain and given.is_required
-                            found.append(reason._replace(path=(name, *reason.path), is_certain=is_certain))
+                            conflicts.append(reason._replace(path=(name, *reason.path), is_certain=is_certain))
                     # Most schemas with fields list all of them.
                     elif field.is_required and (actual.extra is None or (actual.fields and is_unknown(actual.extra))):
                         is_certain = actual.extra is None
-                        found.append(Conflict(Type((expected,)), Type((actual,)), missing=name, is_certain=is_certain))
-        return found
+                        conflicts.append(
+                            Conflict(Type((expected,)), Type((actual,)), missing=name, is_certain=is_certain)
+                        )
+        return conflicts
 
 
 def _find_plain_conflict(actual: Plain, expected: Plain) -> Conflict | None:

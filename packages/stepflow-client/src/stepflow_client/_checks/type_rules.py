@@ -60,14 +60,14 @@ class _TypeCheck:
     def __init__(self, findings: Findings, strict: bool) -> None:
         self.findings, self.strict = findings, strict
         reported = [finding for finding in findings.all.values() if finding.rule == "component-input"]
-        self.reported = {(each.line, each.column) if each.line else each.path for each in reported}
+        self.reported = {(finding.line, finding.column) if finding.line else finding.path for finding in reported}
         """The places where another rule has already reported a wrong value."""
-        self.holders = {id(each.at) for each in reported}
+        self.holders = {id(finding.at) for finding in reported}
         """The objects in which another rule has reported a wrong field, and the literals with a wrong value."""
-        for each in reported:
-            while each.at is not None and "$literal" in each.path and each.at.parent is not None:
-                each = each._replace(at=each.at.parent)
-                self.holders.add(id(each.at))
+        for finding in reported:
+            while finding.at is not None and "$literal" in finding.path and finding.at.parent is not None:
+                finding = finding._replace(at=finding.at.parent)
+                self.holders.add(id(finding.at))
 
     def check_flow(self, types: FlowTypes) -> None:
         read_steps = {read.step for read in types.model.reads}
@@ -155,7 +155,7 @@ def check_input_uses(types: FlowTypes, findings: Findings) -> None:
         types_of_both = (first.slot.expected, use.slot.expected)
         conflicts = find_conflict(*types_of_both), find_conflict(*types_of_both[::-1])
         if any(conflict is not None and conflict.is_certain for conflict in conflicts):
-            earlier, later = (type_text(each, 60) for each in types_of_both)
+            earlier, later = (type_text(type, 60) for type in types_of_both)
             message = f"{use.user} expects {later}, but {first.user} expects {earlier} of the same input"
             findings.add("input-conflict", "warning", use.slot.node, f"{message}: no value matches both",
                          "read another field, or convert it in a step before (the other use is in line "

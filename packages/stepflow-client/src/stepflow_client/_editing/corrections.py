@@ -22,7 +22,7 @@ def add_syntax_fix(flow: FlowText, finding: Finding) -> Finding:
 
     Quotes around a text are safe. All else is a suggestion, because the rest of the text may be what is wrong.
     """
-    lines = [0, *(each.end() for each in re.finditer("\r\n|\r|\n", flow.text))]
+    lines = [0, *(match.end() for match in re.finditer("\r\n|\r|\n", flow.text))]
     line = min(finding.line, len(lines)) - 1
     start = lines[line] + finding.column - 1
     quoted = _QUOTED.fullmatch(finding.hint or "")
@@ -38,7 +38,7 @@ def add_syntax_fix(flow: FlowText, finding: Finding) -> Finding:
         reached = math.inf if error is None else error.line or 0
         if reached > finding.line:
             helpful.append((reached, Fix(first, last, flow.text[first:last], new)))
-    return finding._replace(suggestion=max(helpful, key=lambda each: each[0])[1]) if helpful else finding
+    return finding._replace(suggestion=max(helpful, key=lambda candidate: candidate[0])[1]) if helpful else finding
 
 
 def _iter_candidates(text: str, finding: Finding, begin: int, start: int) -> Iterator[Edit]:
@@ -53,12 +53,12 @@ def _iter_candidates(text: str, finding: Finding, begin: int, start: int) -> Ite
         yield len(text.rstrip()), len(text.rstrip()), found[1]
     elif hint.startswith("close it"):
         yield end, end, text[start : start + 1]
-        yield from ((each, each, text[start : start + 1]) for each in range(end - 1, max(start, end - 4), -1))
+        yield from ((index, index, text[start : start + 1]) for index in range(end - 1, max(start, end - 4), -1))
     elif hint.startswith("indent"):
         # Tabs, and a depth that no line above has.
         wanted = re.fullmatch(r"indent it to column (\d+)", hint)
         depths = [int(wanted[1]) - 1] if wanted is not None else [indent, indent + 2, max(indent - 2, 0)]
-        yield from ((begin, begin + depth, " " * each) for each in depths)
+        yield from ((begin, begin + depth, " " * column) for column in depths)
     elif "'- '" in hint and depth >= 2:
         yield begin + depth - 2, begin + depth, "- "
     elif hint.endswith("remove one of them"):
@@ -117,7 +117,7 @@ def _apply_fixes(state: Corrected, fixes: Collection[Fix], find: Find, rounds: i
         edits = [edit for fix in fixes if (edit := make_edit(state.flow.text, fix)) is not None]
         flow = FlowText(apply_edits(state.flow.text, edits), state.flow.name)
         state = Corrected(flow, find(flow), state.number + len(edits))
-        fixes = [each for each in _collect_fixes(state) if (each.old, each.text) not in old]
+        fixes = [fix for fix in _collect_fixes(state) if (fix.old, fix.text) not in old]
         if not fixes:
             break
     return state if state.flow.text != before else None
@@ -126,7 +126,7 @@ def _apply_fixes(state: Corrected, fixes: Collection[Fix], find: Find, rounds: i
 def _collect_fixes(state: Corrected) -> list[Fix]:
     """Return the fixes of a flow's findings in the order of the file, without those that overlap an earlier one."""
     chosen: list[Fix] = []
-    for fix in sorted({each.fix for each in state.found if each.fix is not None}):
+    for fix in sorted({finding.fix for finding in state.found if finding.fix is not None}):
         if make_edit(state.flow.text, fix) is not None and (not chosen or fix.start >= chosen[-1].end):
             chosen.append(fix)
     return chosen
@@ -146,7 +146,7 @@ def _is_worse(new: Corrected, old: Corrected) -> bool:
     if new.flow.error is not None or old.flow.error is not None:
         return new.flow.error is not None
     for levels in ({"fatal"}, {"fatal", "error"}, {"fatal", "error", "warning"}):
-        after, before = (sum(each.level in levels for each in state.found) for state in (new, old))
+        after, before = (sum(finding.level in levels for finding in state.found) for state in (new, old))
         if after > before:
             return True
     return False

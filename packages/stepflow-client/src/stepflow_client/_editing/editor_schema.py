@@ -48,12 +48,12 @@ def schema(kind: Literal["flow", "config"] = "flow", *, components: Any = None) 
     """
     if kind not in ("flow", "config"):
         raise wrong("kind", "'flow' or 'config'", kind)
-    found: dict[str, Any] = json.loads(
+    loaded: dict[str, Any] = json.loads(
         (files("stepflow_client._editing") / "schemas" / f"{kind}.json").read_text("utf-8")
     )
     if kind == "flow":
-        _add_components(found["$defs"], parse_components(components))
-    return found
+        _add_components(loaded["$defs"], parse_components(components))
+    return loaded
 
 
 def _add_components(definitions: Schema, components: Components | None) -> None:
@@ -136,33 +136,33 @@ class _Inputs:
         return {**help, "if": {"$ref": "#/$defs/isExpression"}, "then": _EXPRESSION, "else": plain}
 
     def _plain(self, schema: Mapping[str, Any], depth: int) -> Schema:
-        found: Schema = {key: schema[key] for key in _KEPT if key in schema and is_valid_keyword(key, schema[key])}
+        plain: Schema = {key: schema[key] for key in _KEPT if key in schema and is_valid_keyword(key, schema[key])}
         for key in ("enum", "const"):
             values = schema.get(key) if key == "enum" else [schema.get(key)]
             # Objects and lists may contain expressions.
             if key in schema and isinstance(values, list) and not any(isinstance(v, (dict, list)) for v in values):
-                found[key] = schema[key]
+                plain[key] = schema[key]
         properties = schema.get("properties")
         if isinstance(properties, Mapping):
-            found["properties"] = {str(name): self.convert(value, depth + 1) for name, value in properties.items()}
+            plain["properties"] = {str(name): self.convert(value, depth + 1) for name, value in properties.items()}
         is_open = "patternProperties" in schema or any(key in schema for key in ("anyOf", "oneOf", "allOf", "if"))
         extra = schema.get("additionalProperties")
         if extra is False and not is_open:
-            found["additionalProperties"] = False
+            plain["additionalProperties"] = False
         elif isinstance(extra, Mapping) and not is_open:
-            found["additionalProperties"] = self.convert(extra, depth + 1)
-        elif found.keys() & {"properties", "required"} or "object" in str(schema.get("type")):
-            found["additionalProperties"] = dict(_EXPRESSION)
+            plain["additionalProperties"] = self.convert(extra, depth + 1)
+        elif plain.keys() & {"properties", "required"} or "object" in str(schema.get("type")):
+            plain["additionalProperties"] = dict(_EXPRESSION)
         if isinstance(schema.get("items"), Mapping) and "prefixItems" not in schema:
-            found["items"] = self.convert(schema["items"], depth + 1)
+            plain["items"] = self.convert(schema["items"], depth + 1)
         elif "array" in str(schema.get("type")):
-            found["items"] = dict(_EXPRESSION)
+            plain["items"] = dict(_EXPRESSION)
         # An expression matches every branch, so `oneOf` must become `anyOf`.
-        branches = [each for key in ("anyOf", "oneOf") if isinstance(each := schema.get(key), list) and each]
-        found |= {"anyOf": [self.convert(branch, depth + 1) for branch in branches[0]]} if branches else {}
+        branches = [parts for key in ("anyOf", "oneOf") if isinstance(parts := schema.get(key), list) and parts]
+        plain |= {"anyOf": [self.convert(branch, depth + 1) for branch in branches[0]]} if branches else {}
         if isinstance(schema.get("allOf"), list) and schema["allOf"]:
-            found["allOf"] = [self.convert(part, depth + 1) for part in schema["allOf"]]
-        return found
+            plain["allOf"] = [self.convert(part, depth + 1) for part in schema["allOf"]]
+        return plain
 
 
 def _escape(text: str) -> str:

@@ -54,21 +54,25 @@ _VALUES: Mapping[str, Any] = {
 }  # fmt: skip
 
 
-def add_rewrites(flow: FlowText, found: Sequence[Finding]) -> list[Finding]:
+def add_rewrites(flow: FlowText, findings: Sequence[Finding]) -> list[Finding]:
     """Return the findings of a flow with exact hints and with fixes. Findings that only repeat another are left out."""
     rewriter = _Rewriter(flow)
     better = [
-        rewriter.rewrite(each)
-        for each in found
+        rewriter.rewrite(finding)
+        for finding in findings
         # The rewrite of a `$from` removes the keys beside it.
-        if each.rule != "ignored-key" or each.at is None or get_keyword(each.at.items) != "$from" or
-        _convert_from_expression(each.at) is None
+        if finding.rule != "ignored-key" or finding.at is None or get_keyword(finding.at.items) != "$from" or
+        _convert_from_expression(finding.at) is None
     ]  # fmt: skip
     # Two keys of one mapping cannot both become the same key, and it is not clear which of them is meant.
-    keys = [(id(each.at), each.fix.text) if each.fix and each.key == each.fix.old else None for each in better]
+    keys = [
+        (id(finding.at), finding.fix.text) if finding.fix and finding.key == finding.fix.old else None
+        for finding in better
+    ]
     number = Counter(keys)
     return [
-        each._replace(fix=None) if key and number[key] > 1 else each for each, key in zip(better, keys, strict=True)
+        finding._replace(fix=None) if key and number[key] > 1 else finding
+        for finding, key in zip(better, keys, strict=True)
     ]
 
 
@@ -87,13 +91,13 @@ def _find_steps(node: Node | None) -> Sequence[Node]:
 def _find_step_ids(node: Node | None) -> list[str]:
     """Return the ids of the steps of the innermost flow around a node."""
     ids = (step.get("id") for step in _find_steps(node))
-    return [each.value for each in ids if each is not None and isinstance(each.value, str)]
+    return [node.value for node in ids if node is not None and isinstance(node.value, str)]
 
 
 def _find_read_steps(node: Node) -> list[str]:
     """Return the ids of the steps that are read in the innermost flow around a node."""
     flow = _find_flow(node)
-    return [str(each.value) for each in flow.walk() if each.part == "$step"] if flow is not None else []
+    return [str(node.value) for node in flow.walk() if node.part == "$step"] if flow is not None else []
 
 
 def _suggest_step_id(node: Node) -> str:
@@ -146,30 +150,30 @@ class _Rewriter:
         """Return the edits that a hint states, and whether they are safe without a person who confirms them."""
         text, key, holder = self.text, finding.key or "", at.parent
         match finding.rule:
-            case "unknown-keyword" if found := re.fullmatch(r"write (\$\w+)", hint):
-                return self.replaced(at.keys[key], found[1]), True
-            case "template" if found := re.fullmatch(r"write (\{\$.+\}) in place of the text|remove the quotes", hint):
-                return self.replace_by_expression(at, found[1] or at.value.strip()), True
-            case "type-mismatch" | "possible-mismatch" if found := re.fullmatch(r"write (\{\$.+\})", hint):
-                return self.replace_by_expression(at, found[1]), False
+            case "unknown-keyword" if match := re.fullmatch(r"write (\$\w+)", hint):
+                return self.replaced(at.keys[key], match[1]), True
+            case "template" if match := re.fullmatch(r"write (\{\$.+\}) in place of the text|remove the quotes", hint):
+                return self.replace_by_expression(at, match[1] or at.value.strip()), True
+            case "type-mismatch" | "possible-mismatch" if match := re.fullmatch(r"write (\{\$.+\})", hint):
+                return self.replace_by_expression(at, match[1]), False
             case "wrong-type":
                 return self.correct_scalar(at), True
             case "large-integer":
                 return self.replaced(at, json.dumps(text[at.start : at.end])), False
-            case "ambiguous-path" if found := re.fullmatch(r"write (\$\..+)", hint):
-                return self.replaced(at, write_inline(text, found[1])), True
-            case "component-input" if found := re.fullmatch(r"write (\d+) without quotes", hint):
-                return self.replaced(at, found[1]), True
+            case "ambiguous-path" if match := re.fullmatch(r"write (\$\..+)", hint):
+                return self.replaced(at, write_inline(text, match[1])), True
+            case "component-input" if match := re.fullmatch(r"write (\d+) without quotes", hint):
+                return self.replaced(at, match[1]), True
             case "malformed-path" if isinstance(at.value, str) and re.match(r"\$[A-Za-z_]", at.value):
                 return self.replaced(at, write_inline(text, f"$.{at.value[1:]}")), True
-            case "unknown-key" if found := re.fullmatch(r"write schemas: \{properties: \{(\w+): ...\}\}", hint):
-                value = {"properties": {found[1]: at.items[key].value}}
+            case "unknown-key" if match := re.fullmatch(r"write schemas: \{properties: \{(\w+): ...\}\}", hint):
+                value = {"properties": {match[1]: at.items[key].value}}
                 edits = [*remove_key(text, at, key), *add_key(text, at, "schemas", value)]
                 return edits if "schemas" not in at.items else (), False
-            case "missing-key" | "missing-then" | "component-input" | "case-input" if found := re.fullmatch(
+            case "missing-key" | "missing-then" | "component-input" | "case-input" if match := re.fullmatch(
                 r"add (\S+): (.+)", hint
             ):
-                return self.add_missing(at, found[1], found[2], finding.rule), False
+                return self.add_missing(at, match[1], match[2], finding.rule), False
             case "no-output":
                 steps = _find_step_ids(at)
                 return add_key(text, at, "output", {"$step": steps[-1]}) if steps else (), False
@@ -186,16 +190,16 @@ class _Rewriter:
                 return remove_element(text, holder.parent, int(holder.part)), False
             case "unescaped-subflow":
                 return wrap_value(text, at, "$literal"), False
-            case "component-slash" if found := re.fullmatch(r"write (\S+)", hint):
-                return self.replaced(at, found[1]), True
-            case "later-step" if found := re.fullmatch(r"move '(.+)' before '(.+)'", hint):
-                return self.move_step(at, found[1], found[2]), True
+            case "component-slash" if match := re.fullmatch(r"write (\S+)", hint):
+                return self.replaced(at, match[1]), True
+            case "later-step" if match := re.fullmatch(r"move '(.+)' before '(.+)'", hint):
+                return self.move_step(at, match[1], match[2]), True
             case "not-a-schema" if at.value in JSON_TYPES and at.part != "type":
                 return self.replaced(at, write_inline(text, {"type": at.value})), True
             case "misplaced-schema" if at.items and (not key or "properties" not in at.items):
                 return wrap_value(text, at, "properties"), True
-            case "unused-key" if (found := re.fullmatch(r"use action: (\w+)", hint)) and "action" in at.items:
-                return self.replaced(at.items["action"], found[1]), False
+            case "unused-key" if (match := re.fullmatch(r"use action: (\w+)", hint)) and "action" in at.items:
+                return self.replaced(at.items["action"], match[1]), False
             case "ignored-key" if hint.startswith("nothing beside"):
                 return remove_key(text, at, key), False
             case "ignored-key" if "as the value of $input" in hint and isinstance(at.items[key].value, str):
@@ -208,8 +212,8 @@ class _Rewriter:
                     return add_key(text, at, "outcome", "success" if "result" in at.items else "failed"), False
                 expected = write_inline(text, {"outcome": "success", "result": at.value})
                 return self.replaced(at, expected) if at.is_flow else (), False
-            case "conditional-stall" | "default-step" if found := re.search(r"set mustExecute: true on '(.+?)'", hint):
-                named = [step for step in _find_steps(at) if step.get("id") and step.items["id"].value == found[1]]
+            case "conditional-stall" | "default-step" if match := re.search(r"set mustExecute: true on '(.+?)'", hint):
+                named = [step for step in _find_steps(at) if step.get("id") and step.items["id"].value == match[1]]
                 return add_key(text, named[0], "mustExecute", True) if named else (), False
             case "duplicate-case":
                 return self.replaced(at, write_inline(text, f"{at.value}_{at.line}")), False
@@ -217,9 +221,9 @@ class _Rewriter:
                 return self.replaced(at, write_inline(text, _suggest_step_id(at))), False
             case "coalesce-list" if at.is_flow:
                 return [(at.start, at.start, "["), (at.end, at.end, "]")], False
-            case "misplaced-key" if holder is not None and (found := re.match(r"(\w+) belongs to the step", hint)):
+            case "misplaced-key" if holder is not None and (match := re.match(r"(\w+) belongs to the step", hint)):
                 value = at.items[key].value
-                return [*remove_key(text, at, key), *add_key(text, holder, found[1], value)], False
+                return [*remove_key(text, at, key), *add_key(text, holder, match[1], value)], False
             case "ambiguous-path" if isinstance(at.value, str) and not at.value.strip().startswith("$"):
                 return self.replaced(at, write_inline(text, f"$.{at.value.strip()}")), True
             case "duplicate-key" | "config-twice" if key:
@@ -304,14 +308,14 @@ class _Rewriter:
         if not any(_is_clear_misspelling(old, other) for other in others if other != name):
             if _is_clear_misspelling(old, name):
                 return Fix(at.start, at.end, old, name), True
-            parts = [each for each in re.findall(r"[\w-]+", old) if _is_clear_misspelling(each, name)]
+            parts = [word for word in re.findall(r"[\w-]+", old) if _is_clear_misspelling(word, name)]
             if len(parts) == 1 and old.count(parts[0]) == 1:
                 return Fix(at.start, at.end, old, old.replace(parts[0], name)), True
         return Fix(at.start, at.end, old, name), False
 
     def rewrite_dotted_step(self, finding: Finding, at: Node) -> Finding:
         holder, steps = at.parent, _find_step_ids(at)
-        names = [each for each in steps if re.match(rf"{re.escape(each)}[.\[]", at.value)]
+        names = [step for step in steps if re.match(rf"{re.escape(step)}[.\[]", at.value)]
         if holder is None or "path" in holder.items or not names or at.value in steps:
             return finding
         step = max(names, key=len)
@@ -345,5 +349,5 @@ def _convert_from_expression(node: Node) -> dict[str, str] | None:
 
 def _is_clear_misspelling(word: Any, name: str) -> bool:
     """Return whether a word is a misspelling of a name: not only similar, but hardly anything else."""
-    one, other = (re.sub("[_-]", "", str(each)).lower() for each in (word, name))
+    one, other = (re.sub("[_-]", "", str(term)).lower() for term in (word, name))
     return one == other or nearest(other, [one], _CLEAR) is not None

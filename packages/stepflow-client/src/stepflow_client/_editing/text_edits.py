@@ -192,7 +192,7 @@ def remove_key(text: str, mapping: Node, key: str) -> list[Edit]:
     if where is None or where.start < 0:
         return []
     keys = mapping.written
-    return _remove_entry(text, mapping, [each.start for each in keys], keys.index(where))
+    return _remove_entry(text, mapping, [key.start for key in keys], keys.index(where))
 
 
 def remove_element(text: str, holder: Node, index: int) -> list[Edit]:
@@ -237,7 +237,7 @@ def move_element(text: str, holder: Node, index: int, before: int) -> list[Edit]
     if holder.original is not None or any(part.start < 0 or part.original is not None for part in parts):
         return []
     ends = [part.end if part.is_flow else part.last for part in parts]
-    texts = [text[each.start : end] for each, end in zip(parts, ends, strict=True)]
-    between = [text[end : each.start] for each, end in zip(parts[1:], ends, strict=False)]
+    texts = [text[part.start : end] for part, end in zip(parts, ends, strict=True)]
+    between = [text[end : part.start] for part, end in zip(parts[1:], ends, strict=False)]
     order = [texts[-1], *texts[:-1]]
     return [(parts[0].start, ends[-1], "".join(a + b for a, b in zip(order, [*between, ""], strict=True)))]

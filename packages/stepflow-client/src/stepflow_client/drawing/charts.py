@@ -60,7 +60,7 @@ class Bar:
 
 _MINUTES, _HOURS = (1, 2, 5, 10, 15, 30), (1, 2, 3, 6, 12)
 # Steps of a time axis in seconds; below a second 1, 2 and 5 times a power of ten, and from a day on in days.
-_ROUND = (1, 2, 5, 10, 15, 30, *(60 * each for each in _MINUTES), *(3600 * each for each in _HOURS))
+_ROUND = (1, 2, 5, 10, 15, 30, *(60 * count for count in _MINUTES), *(3600 * count for count in _HOURS))
 
 
 def choose_ticks(end: float, most: int = 8, begin: float = 0.0) -> list[tuple[float, str]]:
@@ -69,9 +69,9 @@ def choose_ticks(end: float, most: int = 8, begin: float = 0.0) -> list[tuple[fl
     if least <= 1 or least > _ROUND[-1]:
         unit = 1.0 if least <= 1 else 86_400.0
         power = unit * 10.0 ** math.floor(math.log10(least / unit) + 1e-9) if least <= 1 or least > unit else unit
-        step = next(power * each for each in (1, 2, 5, 10) if power * each >= least * (1 - 1e-9))
+        step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= least * (1 - 1e-9))
     else:
-        step = next(each for each in _ROUND if each >= least)
+        step = next(interval for interval in _ROUND if interval >= least)
     numbers = range(math.ceil(begin / step - 1e-9), int(end / step + 1e-9) + 1)
     return [(step * number, _tick_text(step * number, step)) for number in numbers]
 

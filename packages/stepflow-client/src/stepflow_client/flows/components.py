@@ -124,8 +124,8 @@ def parse_components(components: Any) -> Components | None:
     """
     if components is None:
         return None
-    found = Components()
-    found.is_whole = not getattr(components, "failed_plugins", None)
+    parsed = Components()
+    parsed.is_whole = not getattr(components, "failed_plugins", None)
     try:
         records = [component if isinstance(component, Mapping) else component.to_dict() for component in components]
     except (TypeError, AttributeError):
@@ -136,19 +136,19 @@ def parse_components(components: Any) -> Components | None:
         name = record.get("path") or str(record.get("name")).strip("/")
         schemas = (record.get("input_schema") or {}, record.get("output_schema") or {})
         if not record.get("path") and record.get("plugin") in routed:
-            found.denied.add(name)
-        elif name in found:
+            parsed.denied.add(name)
+        elif name in parsed:
             # If two plugins have components with the same name, nothing is known about that name.
-            found[name] = ({}, {})
-            found.plugins.pop(name, None)
-            found.descriptions.pop(name, None)
+            parsed[name] = ({}, {})
+            parsed.plugins.pop(name, None)
+            parsed.descriptions.pop(name, None)
         else:
-            found[name] = schemas
+            parsed[name] = schemas
             if isinstance(plugin := record.get("plugin"), str):
-                found.plugins[name] = plugin
+                parsed.plugins[name] = plugin
             if isinstance(description := record.get("description"), str):
-                found.descriptions[name] = description
-    return found
+                parsed.descriptions[name] = description
+    return parsed
 
 
 def with_builtins(components: Components | None, release: tuple[int, int] | None = None) -> Components:
@@ -159,7 +159,7 @@ def with_builtins(components: Components | None, release: tuple[int, int] | None
             {name: schemas for name, schemas in BUILTINS.items() if not (is_old and name in NEW_BUILTINS)}
         )
     listed = {name.rpartition("/")[2] for name in components if not name.startswith("/") or name in BUILTINS}
-    names = [each.rpartition("/")[2] for each in BUILTINS]
+    names = [path.rpartition("/")[2] for path in BUILTINS]
     has_builtins = components.is_whole and "put_blob" in listed
     missing = {f"/builtin/{name}" for name in names if name not in listed} if has_builtins else set()
     # The schemas of builtin components in this package are more detailed than those that servers send.
@@ -219,8 +219,8 @@ class Catalogue:
     def description(self, component: str) -> str | None:
         """Return what a component does; None if that is unknown."""
         name = find_listed_name(component, self.known)
-        found = self.known.descriptions.get(name) if name is not None else None
-        return found or BUILTIN_TEXTS.get(component)
+        description = self.known.descriptions.get(name) if name is not None else None
+        return description or BUILTIN_TEXTS.get(component)
 
     def is_denied(self, component: str) -> bool:
         """Return whether the routes of the server do not lead to a component that it has."""

@@ -103,41 +103,41 @@ class Reference(NamedTuple):
 
 def references(expression: Any) -> list[Reference]:
     """Return all references that an expression may read, in the order of the expression."""
-    found: list[Reference] = []
-    _collect(expression, found, (), (), (), frozenset())
-    return found
+    collected: list[Reference] = []
+    _collect(expression, collected, (), (), (), frozenset())
+    return collected
 
 
 def _collect(
-    value: Any, found: list[Reference], at: Path, field: Path, branches: tuple[Branch, ...], after: frozenset[str]
+    value: Any, collected: list[Reference], at: Path, field: Path, branches: tuple[Branch, ...], after: frozenset[str]
 ) -> frozenset[str]:
     """Add the references of an expression, and return the steps that it reads."""
     if not isinstance(value, (Mapping, list, tuple)):
         return frozenset()
-    begin, keyword = len(found), get_keyword(value)
+    begin, keyword = len(collected), get_keyword(value)
     if not isinstance(value, Mapping):
         for index, part in enumerate(value):
-            _collect(part, found, (*at, index), (*field, index), branches, after)
+            _collect(part, collected, (*at, index), (*field, index), branches, after)
     elif keyword is None:
         for key, part in value.items():
-            _collect(part, found, (*at, str(key)), (*field, str(key)), branches, after)
+            _collect(part, collected, (*at, str(key)), (*field, str(key)), branches, after)
     elif keyword in _KINDS:
         name = value[keyword] if keyword == "$step" and isinstance(value[keyword], str) else None
-        found.append(Reference(_KINDS[keyword], value, at, field, branches, after, name))
+        collected.append(Reference(_KINDS[keyword], value, at, field, branches, after, name))
         if keyword == "$variable":
-            _collect(value.get("default"), found, (*at, "default"), field, (*branches, Branch("default")), after)
+            _collect(value.get("default"), collected, (*at, "default"), field, (*branches, Branch("default")), after)
     elif keyword == "$if":
         condition = value["$if"]
-        after |= _collect(condition, found, (*at, "$if"), field, (*branches, Branch("condition")), after)
+        after |= _collect(condition, collected, (*at, "$if"), field, (*branches, Branch("condition")), after)
         then, otherwise = Branch("then", 0, condition), Branch("else", 0, condition)
-        _collect(value.get("then"), found, (*at, "then"), field, (*branches, then), after)
-        _collect(value.get("else"), found, (*at, "else"), field, (*branches, otherwise), after)
+        _collect(value.get("then"), collected, (*at, "then"), field, (*branches, then), after)
+        _collect(value.get("else"), collected, (*at, "else"), field, (*branches, otherwise), after)
     elif keyword == "$coalesce" and isinstance(value["$coalesce"], (list, tuple)):
         for index, part in enumerate(value["$coalesce"]):
             inner = (*branches, Branch("coalesce", index))
-            after |= _collect(part, found, (*at, "$coalesce", index), field, inner, after)
+            after |= _collect(part, collected, (*at, "$coalesce", index), field, inner, after)
     # Steps in a default are not waited for.
-    return frozenset(each.step for each in found[begin:] if each.step and not each.in_default)
+    return frozenset(reference.step for reference in collected[begin:] if reference.step and not reference.in_default)
 
 
 @lru_cache(maxsize=4096)

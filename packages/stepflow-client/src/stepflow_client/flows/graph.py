@@ -85,13 +85,13 @@ def steps_by_id(flow: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 def reachable(starts: Iterable[str], following: Mapping[str, Collection[str]]) -> set[str]:
     """Return the starts and everything that follows them, directly or through others."""
-    found, waiting = set[str](), list(starts)
+    reached, waiting = set[str](), list(starts)
     while waiting:
         name = waiting.pop()
-        if name not in found:
-            found.add(name)
+        if name not in reached:
+            reached.add(name)
             waiting += following.get(name, ())
-    return found
+    return reached
 
 
 @dataclass
@@ -143,8 +143,8 @@ class FlowSteps:
     @cached_property
     def inner(self) -> list[tuple[InnerFlow, FlowSteps]]:
         """The flows in the inputs of the steps."""
-        found = (inner_flow(step.value) for step in self.all)
-        return [(each, FlowSteps(each.flow)) for each in found if each and isinstance(each.flow, Mapping)]
+        inner_flows = (inner_flow(step.value) for step in self.all)
+        return [(inner, FlowSteps(inner.flow)) for inner in inner_flows if inner and isinstance(inner.flow, Mapping)]
 
     @cached_property
     def inner_ids(self) -> set[str]:
@@ -213,10 +213,10 @@ class FlowSteps:
                     before[dependency] = name
                     waiting.append(dependency)
                 if dependency == goal:
-                    found = [goal, before[goal]]
-                    while found[-1] != start:
-                        found.append(before[found[-1]])
-                    return found[::-1]
+                    path = [goal, before[goal]]
+                    while path[-1] != start:
+                        path.append(before[path[-1]])
+                    return path[::-1]
         return []
 
     def cycle(self) -> list[str]:
@@ -227,11 +227,11 @@ class FlowSteps:
 
 
 def _invert_edges(following: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {name: [] for name in following}
+    preceding: dict[str, list[str]] = {name: [] for name in following}
     for name, successors in following.items():
         for successor in successors:
-            found.setdefault(successor, []).append(name)
-    return found
+            preceding.setdefault(successor, []).append(name)
+    return preceding
 
 
 def _drop_acyclic(following: Mapping[str, Collection[str]]) -> set[str]:
@@ -239,10 +239,10 @@ def _drop_acyclic(following: Mapping[str, Collection[str]]) -> set[str]:
     counts, before = {name: len(successors) for name, successors in following.items()}, _invert_edges(following)
     free = [name for name, count in counts.items() if not count]
     for name in free:
-        for each in before[name]:
-            counts[each] -= 1
-            if not counts[each]:
-                free.append(each)
+        for preceding in before[name]:
+            counts[preceding] -= 1
+            if not counts[preceding]:
+                free.append(preceding)
     return {*following}.difference(free)
 
 
@@ -276,8 +276,8 @@ def cut_flow(flow: Mapping[str, Any], step: str, overrides: Any = None) -> tuple
     reads = dict(FlowSteps(flow).reads)
     for name, change in changes.items():
         patch = change.get("value")
-        given = references(patch.get("input")) if isinstance(patch, Mapping) else []
-        reads[name] = reads.get(name, set()) | {each.step for each in given if each.step}
+        reads_of_patch = references(patch.get("input")) if isinstance(patch, Mapping) else []
+        reads[name] = reads.get(name, set()) | {read.step for read in reads_of_patch if read.step}
     needed = reachable([step], reads)
     cut = {
         **flow,

@@ -95,7 +95,7 @@ class Evaluation:
     def value(self, expression: Any) -> Any:
         """Return the value of an expression."""
         if isinstance(expression, list):
-            return [self.value(each) for each in expression]
+            return [self.value(element) for element in expression]
         if not isinstance(expression, Mapping):
             return expression
         match get_keyword(expression):
@@ -105,7 +105,7 @@ class Evaluation:
                 return self.value(expression["then"] if self._holds(expression["$if"]) else expression.get("else"))
             case "$coalesce":
                 values = map(self.value, expression["$coalesce"])
-                return next((each for each in values if each is not None), None)
+                return next((value for value in values if value is not None), None)
             case "$step":
                 step_id, path = expression["$step"], expression.get("path")
                 done = self._step(step_id)
@@ -233,7 +233,8 @@ class RecordedEvaluation(Evaluation):
                 failures += [failure, *failure.others]
         if failures:
             failures[0].others = tuple(failures[1:])
-            failures[0].is_sure = all(each.is_sure for each in failures) and not (not_known and not_known.may_fail)
+            may_differ = not_known is not None and not_known.may_fail
+            failures[0].is_sure = not may_differ and all(failure.is_sure for failure in failures)
             raise failures[0]
         if not_known is not None:
             raise not_known
@@ -294,9 +295,9 @@ def _get_at_path(value: Any, path: Any, what: str) -> Any:
 
 def get_part(value: Any, parts: Iterable[str | int]) -> Any:
     """Return the part of a value at a path. Raise LookupError if the path does not exist."""
-    found: Any = value
+    part_value: Any = value
     for part in parts:
-        if not isinstance(found, list if isinstance(part, int) else Mapping):
+        if not isinstance(part_value, list if isinstance(part, int) else Mapping):
             raise LookupError(part)
-        found = found[part]  # type: ignore[index]
-    return found
+        part_value = part_value[part]  # type: ignore[index]
+    return part_value

@@ -55,8 +55,8 @@ def json_type(value: Any) -> str:
 
 def parse_ref(reference: Any) -> str | None:
     """Return the name of the shared schema that a `$ref` refers to; None if it refers to something else."""
-    found = re.fullmatch(_REFERENCE, reference) if isinstance(reference, str) else None
-    return unquote(found[1]).replace("~1", "/").replace("~0", "~") if found else None
+    match = re.fullmatch(_REFERENCE, reference) if isinstance(reference, str) else None
+    return unquote(match[1]).replace("~1", "/").replace("~0", "~") if match else None
 
 
 def resolve_ref(schema: Any, defs: Mapping[str, Any]) -> Any:
@@ -124,7 +124,7 @@ def make_key(value: Any, slices: Slices | None = None) -> Hashable:
     if slices is not None:
         slices.spend(1 + len(value) // 4)
     if isinstance(value, (list, tuple)):
-        return tuple(make_key(each, slices) for each in value)
+        return tuple(make_key(element, slices) for element in value)
     return frozenset((name, make_key(part, slices)) for name, part in value.items())
 
 
@@ -199,38 +199,38 @@ class Validator:
     def _read(self, schema: Any) -> _Rules:
         if not isinstance(schema, Mapping):
             return [(_check_nothing, None)] if schema is False else []
-        found: _Rules = []
+        rules: _Rules = []
         names = get_type_names(schema)
         if names and all(isinstance(name, str) and name in _TYPES for name in names):
-            found.append((_check_type, (names, schema)))
+            rules.append((_check_type, (names, schema)))
         if isinstance(schema.get("enum"), list):
-            found.append((_check_enum, (schema["enum"], set(map(make_key, schema["enum"])))))
+            rules.append((_check_enum, (schema["enum"], set(map(make_key, schema["enum"])))))
         if "const" in schema:
-            found.append((_check_const, (schema["const"], make_key(schema["const"]))))
-        found += [(_check_limit, (*_LIMITS[key], schema[key])) for key in _LIMITS if is_number(schema.get(key))]
+            rules.append((_check_const, (schema["const"], make_key(schema["const"]))))
+        rules += [(_check_limit, (*_LIMITS[key], schema[key])) for key in _LIMITS if is_number(schema.get(key))]
         if is_number(schema.get("multipleOf")) and schema["multipleOf"] > 0:
-            found.append((_check_multiple, schema["multipleOf"]))
+            rules.append((_check_multiple, schema["multipleOf"]))
         if isinstance(schema.get("pattern"), str):
-            found.append((_check_pattern, schema["pattern"]))
+            rules.append((_check_pattern, schema["pattern"]))
         patterns, others = schema.get("patternProperties"), schema.get("additionalProperties", True)
         fields = (*fields_of(schema), patterns if isinstance(patterns, Mapping) else {}, others)
         if any(fields[:3]) or others is False or isinstance(others, Mapping):
-            found.append((_check_object, fields))
+            rules.append((_check_object, fields))
         first, rest = get_list_schemas(schema)
         if first or (rest is not True and self.rules_of(rest)):
-            found.append((_check_list, (first, rest)))
+            rules.append((_check_list, (first, rest)))
         if "$ref" in schema:
-            found.append((_check_reference, parse_ref(schema["$ref"])))
+            rules.append((_check_reference, parse_ref(schema["$ref"])))
         parts = {key: schema[key] for key in ("allOf", "anyOf", "oneOf") if isinstance(schema.get(key), list)}
         if parts.get("allOf"):
-            found.append((_check_all, parts.pop("allOf")))
+            rules.append((_check_all, parts.pop("allOf")))
         if not self.is_evaluated:
-            found += [(_check_any, part) for part in parts.values() if part]
+            rules += [(_check_any, part) for part in parts.values() if part]
             if "if" in schema and _is_supported(schema["if"], self.defs):
-                found.append((_check_condition, (schema["if"], schema.get("then", True), schema.get("else", True))))
+                rules.append((_check_condition, (schema["if"], schema.get("then", True), schema.get("else", True))))
         if schema.get("nullable") is True:
             self.nullable.add(id(schema))
-        return found
+        return rules
 
 
 class _Check:
@@ -250,16 +250,16 @@ class _Check:
         rules = self.validator.rules_of(schema)
         if value is None and id(schema) in self.validator.nullable:
             return ()
-        found: Mismatches = ()
+        results: Mismatches = ()
         for keyword, argument in rules:
             wrong = keyword(self, argument, value)
             if wrong:
                 # To write a message takes longer than to compare a value.
                 self.slices.left -= 10
-                found = [*found, *wrong]
-                if keyword is _check_type or len(found) >= self.most:
+                results = [*results, *wrong]
+                if keyword is _check_type or len(results) >= self.most:
                     break
-        return found
+        return results
 
     def is_found(self, pattern: str, text: str) -> bool | None:
         """Return whether a text matches a pattern; None if the pattern cannot be matched in linear time."""
@@ -267,19 +267,19 @@ class _Check:
         if pattern not in known:
             self.slices.spend(SLICE)
             known[pattern] = patterns.compile_linear(pattern)
-        found = known[pattern]
-        if found is None:
+        compiled = known[pattern]
+        if compiled is None:
             return None
-        self.slices.spend(found.length * len(text) // _STEP_OF_PATTERN)
-        return found.is_found_in(text)
+        self.slices.spend(compiled.length * len(text) // _STEP_OF_PATTERN)
+        return compiled.is_found_in(text)
 
 
 _Rules = list[tuple[Callable[[_Check, Any, Any], Mismatches], Any]]
 
 
-def _prefix_paths(part: str | int, found: Mismatches) -> Mismatches:
+def _prefix_paths(part: str | int, part_mismatches: Mismatches) -> Mismatches:
     """Return the mismatches of a part with paths from the whole value."""
-    return [each._replace(parts=(part, *each.parts)) for each in found]
+    return [mismatch._replace(parts=(part, *mismatch.parts)) for mismatch in part_mismatches]
 
 
 def _check_nothing(check: _Check, _: None, value: Any) -> Mismatches:
@@ -403,14 +403,14 @@ def _check_object(
         return ()
     check.slices.spend(len(value) // 8)
     properties, required, patterns, others = fields
-    missing = [each for each in required if each not in value]
-    unlisted = [each for each in value if each not in properties] if missing else []
+    missing = [name for name in required if name not in value]
+    unlisted = [name for name in value if name not in properties] if missing else []
     misspelt: dict[str, str] = {}
     """The missing names that other names in the value are probably meant to be."""
     if 0 < len(missing) * len(unlisted) <= _MAX_NAMES:
         check.slices.spend(_MAX_NAMES)
         misspelt = {name: meant for name in unlisted if (meant := nearest(name, missing)) is not None}
-    found: list[Mismatch] = []
+    results: list[Mismatch] = []
     for name, child in value.items():
         is_known = name in properties
         schemas = (properties[name],) if is_known else ()
@@ -422,31 +422,31 @@ def _check_object(
             check.slices.spend(_MAX_NAMES)
             hint = nearest_hint(name, list(properties)[:_MAX_NAMES])
             hint = hint or check.validator.fields(properties, required)
-            found.append(Mismatch(value, f"there is no field {short_repr(name)}", hint, name))
+            results.append(Mismatch(value, f"there is no field {short_repr(name)}", hint, name))
         elif not is_known and others is not True:
             schemas = (others,)
         for schema in schemas:
             if wrong := check.apply(schema, child):
-                found += _prefix_paths(name, wrong)
-        if len(found) >= check.most:
-            return found
+                results += _prefix_paths(name, wrong)
+        if len(results) >= check.most:
+            return results
     # A misspelt field has a mismatch of its own.
-    absent = [each for each in missing if each not in misspelt.values()]
-    for each in absent[: check.most]:
-        hint = f"add {each}: {check.validator.text(properties.get(each)) or '...'}"
-        found.append(Mismatch(value, f"the required field {each!r} is missing", hint))
-    return found
+    absent = [name for name in missing if name not in misspelt.values()]
+    for name in absent[: check.most]:
+        hint = f"add {name}: {check.validator.text(properties.get(name)) or '...'}"
+        results.append(Mismatch(value, f"the required field {name!r} is missing", hint))
+    return results
 
 
 def _check_list(check: _Check, schemas: tuple[list[Any], Any], value: Any) -> Mismatches:
     first, rest = schemas
-    found: list[Mismatch] = []
+    results: list[Mismatch] = []
     for index, part in enumerate(value if isinstance(value, (list, tuple)) else ()):
         if wrong := check.apply(first[index] if index < len(first) else rest, part):
-            found += _prefix_paths(index, wrong)
-            if len(found) >= check.most:
+            results += _prefix_paths(index, wrong)
+            if len(results) >= check.most:
                 break
-    return found
+    return results
 
 
 def _check_reference(check: _Check, name: str | None, value: Any) -> Mismatches:
@@ -459,31 +459,31 @@ def _check_reference(check: _Check, name: str | None, value: Any) -> Mismatches:
 
 
 def _check_all(check: _Check, parts: list[Any], value: Any) -> Mismatches:
-    found: dict[Any, Mismatch] = {}
+    results: dict[Any, Mismatch] = {}
     for part in parts:
-        found |= {(wrong.parts, wrong.message): wrong for wrong in check.apply(part, value)}
-        if len(found) >= check.most:
+        results |= {(wrong.parts, wrong.message): wrong for wrong in check.apply(part, value)}
+        if len(results) >= check.most:
             break
-    return list(found.values())
+    return list(results.values())
 
 
 def _check_any(check: _Check, parts: list[Any], value: Any) -> Mismatches:
     """Return why a value matches no alternative: the faults of the only one of its type, or one of each."""
-    found: list[Mismatches] = []
-    for each in parts:
-        found.append(check.apply(each, value))
-        if not found[-1]:
+    results: list[Mismatches] = []
+    for part in parts:
+        results.append(check.apply(part, value))
+        if not results[-1]:
             return ()
     near: list[Mismatches] = []
     """The faults of the alternatives that allow the type of the value."""
-    for wrong, part in zip(found, parts, strict=True):
+    for wrong, part in zip(results, parts, strict=True):
         schema = resolve_ref(part, check.validator.defs)
         names = get_type_names(schema) if isinstance(schema, Mapping) else []
         if schema is not False and (not names or any(is_json_type(value, name) for name in names)):
             near.append(wrong)
     if len(near) == 1:
         return near[0]
-    reasons = "; ".join(dict.fromkeys(each[0].message for each in near or found))
+    reasons = "; ".join(dict.fromkeys(alternative[0].message for alternative in near or results))
     texts = dict.fromkeys(filter(None, map(check.validator.text, parts[:_MAX_CHOICES])))
     hint = f"write one of: {cut('; '.join(texts), _MAX_HINT)}" if texts else None
     return [Mismatch(value, cut(f"none of the {len(parts)} allowed forms fits: {reasons}", _MAX_TEXT), hint)]
@@ -498,15 +498,15 @@ def _is_supported(schema: Any, defs: Mapping[str, Any]) -> bool:
     """Return whether a condition has only keywords that are supported."""
     waiting, seen = [schema], set[str]()
     while waiting:
-        each = waiting.pop()
-        if not isinstance(each, Mapping):
-            if not isinstance(each, bool):
+        part = waiting.pop()
+        if not isinstance(part, Mapping):
+            if not isinstance(part, bool):
                 return False
             continue
-        if not each.keys() <= _DECIDED:
+        if not part.keys() <= _DECIDED:
             return False
-        waiting += [*fields_of(each)[0].values(), *(each["anyOf"] if isinstance(each.get("anyOf"), list) else ())]
-        name = parse_ref(each.get("$ref"))
+        waiting += [*fields_of(part)[0].values(), *(part["anyOf"] if isinstance(part.get("anyOf"), list) else ())]
+        name = parse_ref(part.get("$ref"))
         if name is not None and name not in seen:
             seen.add(name)
             waiting.append(defs.get(name, True))

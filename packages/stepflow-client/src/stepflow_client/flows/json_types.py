@@ -143,10 +143,10 @@ def widen(type: Type) -> Type:
 def union(types: Iterable[Type]) -> Type:
     """Return the union of types, which is secret if one of them is. A union that becomes too large is widened."""
     types = list(types)
-    is_secret = any(each.is_secret for each in types)
+    is_secret = any(type.is_secret for type in types)
     plains: dict[str, Plain] = {}
     objects, lists = list[ObjectOf](), list[ListOf]()
-    for member in (each for type in types for each in type.members):
+    for member in (member for type in types for member in type.members):
         match member:
             case Anything():
                 return UNKNOWN._replace(is_secret=is_secret)
@@ -212,8 +212,10 @@ def type_at_path(type: Type, parts: Sequence[str | int], *, keeps_null: bool = F
             if reason is not None:
                 return Lookup(UNKNOWN, reason.problem, reason.hint, is_certain)
             read = f"[{part}] reads an element" if isinstance(part, int) else f"{part!r} reads a field"
-            kinds = {each.kind if isinstance(each, Plain) else "array" if isinstance(each, ListOf) else "object": None
-                     for each in type.members}  # fmt: skip
+            kinds = dict.fromkeys(
+                member.kind if isinstance(member, Plain) else "array" if isinstance(member, ListOf) else "object"
+                for member in type.members
+            )
             return Lookup(UNKNOWN, f"{read} of what is {' or '.join(kinds)}", None, is_certain)
         type = types[0] if len(types) == 1 else union(types) if types else UNKNOWN
         is_secret = is_secret or type.is_secret
@@ -267,12 +269,12 @@ def iter_paths(type: Type) -> Iterator[tuple[str, Type]]:
                         inner.append((f"{path}.{name}", field.type))
             case ListOf(items) if items.members:
                 inner.append((f"{path}[0]", items))
-        for each in inner:
+        for inner_path, inner_type in inner:
             number += 1
             if number > _MAX_PATHS:
                 return
-            yield each
-            waiting.append((*each, depth + 1))
+            yield inner_path, inner_type
+            waiting.append((inner_path, inner_type, depth + 1))
 
 
 WITH_SCHEMA = ("items", "additionalProperties", "contains", "not", "if", "then", "else", "propertyNames",
@@ -324,7 +326,7 @@ def is_of_kind(value: Any, kind: str) -> bool:
             except (re.error, RecursionError, OverflowError):
                 return False
         case "names":
-            is_list = isinstance(value, list) and all(isinstance(each, str) for each in value)
+            is_list = isinstance(value, list) and all(isinstance(name, str) for name in value)
             return is_list and len({*value}) == len(value)
         case "names by name":
             return isinstance(value, Mapping) and all(is_of_kind(part, "names") for part in value.values())
@@ -416,34 +418,34 @@ class _Reader:
         These are objects with the fields of all parts, or the type of the only known part. Other intersections are
         unknown.
         """
-        parts = [self.read(each, depth + 1) for each in schema["allOf"]]
+        parts = [self.read(part, depth + 1) for part in schema["allOf"]]
         rest = self._typed(_keep_type_keywords(schema, "allOf"), depth)
         is_secret = any(part.is_secret for part in parts)
-        known = [each for each in [*parts, rest] if not is_unknown(each)]
-        objects = [member for each in known for member in each.members if isinstance(member, ObjectOf)]
-        if len(known) < 2 or not all(len(each.members) == 1 for each in known) or len(objects) < len(known):
+        known = [part for part in [*parts, rest] if not is_unknown(part)]
+        objects = [member for part in known for member in part.members if isinstance(member, ObjectOf)]
+        if len(known) < 2 or not all(len(part.members) == 1 for part in known) or len(objects) < len(known):
             return _find_common_type(known)._replace(is_secret=is_secret)
         fields: dict[str, Field] = {}
-        for name, field in (pair for each in objects for pair in each.fields.items()):
+        for name, field in (pair for member in objects for pair in member.fields.items()):
             other = fields.get(name, Field(UNKNOWN, False))
-            type = _find_common_type([each for each in (other.type, field.type) if not is_unknown(each)])
+            type = _find_common_type([part for part in (other.type, field.type) if not is_unknown(part)])
             type = type._replace(is_secret=other.type.is_secret or field.type.is_secret)
             fields[name] = Field(type, other.is_required or field.is_required)
-        extra = None if all(each.extra is None for each in objects) else UNKNOWN
-        is_open = any(each.is_open and each.fields for each in objects)
+        extra = None if all(member.extra is None for member in objects) else UNKNOWN
+        is_open = any(member.is_open and member.fields for member in objects)
         return Type((ObjectOf(fields, extra, is_open),), is_secret)
 
     def _typed(self, schema: Mapping[str, Any], depth: int) -> Type:
         kinds = get_type_names(schema)
         if not kinds and self._is_source and isinstance(schema.get("properties"), Mapping):
             kinds = ["object"]
-        if not kinds or not all(isinstance(each, str) and each in JSON_TYPES for each in kinds):
+        if not kinds or not all(isinstance(name, str) and name in JSON_TYPES for name in kinds):
             return UNKNOWN
         members: list[Member] = []
         for kind in kinds:
             if kind == "array":
                 first, rest = get_list_schemas(schema)
-                types = tuple(self.read(each, depth + 1) for each in first)
+                types = tuple(self.read(element, depth + 1) for element in first)
                 members.append(ListOf(union([*types, self.read(rest, depth + 1)]), first=types))
             else:
                 members.append(self._object(schema, depth) if kind == "object" else Plain(kind))
@@ -464,7 +466,7 @@ class _Reader:
 
 def _find_common_type(types: list[Type]) -> Type:
     """Return the type that all of these are; unknown if they differ."""
-    return types[0] if types and all(each.members == types[0].members for each in types) else UNKNOWN
+    return types[0] if types and all(type.members == types[0].members for type in types) else UNKNOWN
 
 
 def _is_restriction(part: Any) -> bool:
@@ -488,7 +490,7 @@ def value_to_type(value: Any, *, is_literal: bool = True, depth: int = 0) -> Typ
     if isinstance(value, (list, tuple)):
         if len(value) > _MAX_ELEMENTS:
             return Type((ListOf(UNKNOWN),))
-        elements = tuple(value_to_type(each, is_literal=is_literal, depth=depth + 1) for each in value)
+        elements = tuple(value_to_type(element, is_literal=is_literal, depth=depth + 1) for element in value)
         return Type((ListOf(union(elements), elements),))
     if value is None:
         return NULL
@@ -523,8 +525,8 @@ class _Writer:
                 schemas.append(schema)
         if len(schemas) == 1:
             return {**schemas[0], **secret}
-        if all(each.keys() == {"type"} for each in schemas):
-            return {"type": [each["type"] for each in schemas], **secret}
+        if all(schema.keys() == {"type"} for schema in schemas):
+            return {"type": [schema["type"] for schema in schemas], **secret}
         return {"anyOf": schemas, **secret}
 
     def _member(self, member: Member, depth: int) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def compare(expected: Any, actual: Any, path: str = "$") -> list[Difference]:
     """
     check_text(path, "path")
     wanted, given = (
-        check_json(each, what, max_depth=LOCAL_DEPTH) for each, what in ((expected, "expected"), (actual, "actual"))
+        check_json(side, what, max_depth=LOCAL_DEPTH) for side, what in ((expected, "expected"), (actual, "actual"))
     )
     return list(_find_differences(wanted, given, path))
 
@@ -143,16 +143,16 @@ def _find_differences(expected: Any, actual: Any, path: str) -> Iterator[Differe
             yield Difference(path, short_json(dict(expected)), short_json(actual))
     elif expected and isinstance(expected, Mapping) and isinstance(actual, Mapping):
         for key, value in expected.items():
-            found = actual.get(key, _MISSING)
-            if found is _MISSING:
+            actual_part = actual.get(key, _MISSING)
+            if actual_part is _MISSING:
                 yield Difference(write_path([key], path), short_json(value), "nothing")
-            elif not (is_run_id(key, value) and is_run_id(key, found)):
-                yield from _find_differences(value, found, write_path([key], path))
+            elif not (is_run_id(key, value) and is_run_id(key, actual_part)):
+                yield from _find_differences(value, actual_part, write_path([key], path))
     elif isinstance(expected, list) and isinstance(actual, list):
         if len(expected) != len(actual):
             yield Difference(path, _count_text(expected), f"{_count_text(actual)}: {short_json(actual)}")
-        for index, (value, found) in enumerate(zip(expected, actual, strict=False)):
-            yield from _find_differences(value, found, write_path([index], path))
+        for index, (value, actual_part) in enumerate(zip(expected, actual, strict=False)):
+            yield from _find_differences(value, actual_part, write_path([index], path))
     elif not equal(expected, actual):
         wanted = _NO_KEYS if isinstance(expected, Mapping) and not expected else short_json(expected)
         yield Difference(path, wanted, short_json(actual))
@@ -173,7 +173,7 @@ def _matches(name: str, argument: Any, actual: Any) -> bool:
             return is_number(actual) and (low is None or low <= actual) and (high is None or actual <= high)
     if isinstance(actual, (str, Mapping)):
         return isinstance(argument, str) and argument in actual
-    return isinstance(actual, list) and any(not compare(argument, each) for each in actual)
+    return isinstance(actual, list) and any(not compare(argument, element) for element in actual)
 
 
 def _check_matcher(name: str, argument: Any, path: str) -> None:

@@ -95,7 +95,7 @@ class RunRequirements(NamedTuple):
         if absent:
             name, listed = absent[0], ", ".join(map(repr, absent))
             known = {*self.required, *self.declared}
-            hint = nearest_hint(name, [each for each in given if each not in known])
+            hint = nearest_hint(name, [candidate for candidate in given if candidate not in known])
             source = self.declared[name].env_var if name in self.declared else None
             if hint is None and from_env and source:
                 hint = f"{source} is not set"
@@ -233,11 +233,12 @@ def certain_reads(
 
     reads = {name: needed(step.reads) for name, step in steps.by_id.items() if name not in overridden}
     output = needed(steps.output_reads)
-    starts = {each.step for each in output if each.step}
+    starts = {read.step for read in output if read.step}
     if with_must_execute:
         starts |= {name for name, step in steps.by_id.items() if step.must_execute}
-    run = reachable(starts, {name: {each.step for each in found if each.step} for name, found in reads.items()})
-    return output + [each for name, found in reads.items() if name in run for each in found]
+    steps_read = {name: {read.step for read in step_reads if read.step} for name, step_reads in reads.items()}
+    run = reachable(starts, steps_read)
+    return output + [read for name, step_reads in reads.items() if name in run for read in step_reads]
 
 
 def required_paths(flow: Mapping[str, Any]) -> list[Sequence[str | int]]:

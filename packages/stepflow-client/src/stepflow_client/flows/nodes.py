@@ -101,7 +101,7 @@ class Node:
     def written(self) -> list[Key]:
         """The keys of a mapping as they are written, with merge keys and without merged ones."""
         keys = [key for key in self.keys.values() if key.start >= 0]
-        return sorted([*keys, *(key for key, _ in self.merges)], key=lambda each: each.start) if self.merges else keys
+        return sorted([*keys, *(key for key, _ in self.merges)], key=lambda key: key.start) if self.merges else keys
 
 
 class NodeCopy(Node):
@@ -133,7 +133,7 @@ def to_node(value: Any) -> Node:
         node.items = {str(key): to_node(part).put(node, str(key)) for key, part in value.items()}
         node.keys = dict.fromkeys(node.items, Key(0, 0))
     elif isinstance(value, (list, tuple)):
-        node.elements = [to_node(each).put(node, index) for index, each in enumerate(value)]
+        node.elements = [to_node(element).put(node, index) for index, element in enumerate(value)]
     return node
 
 
@@ -183,9 +183,9 @@ def set_places(root: Node, flow: object) -> tuple[str, str]:
     for path, place in sorted(places.items(), key=lambda entry: len(entry[0])):
         line, column = (place.line, place.column) if place.file == whole.file else (0, 0)
         node = root.at(*path)
-        for each in node.walk() if node is not None else ():
-            each.line, each.column = line, column
-            each.keys = {name: key._replace(line=line, column=column) for name, key in each.keys.items()}
+        for part in node.walk() if node is not None else ():
+            part.line, part.column = line, column
+            part.keys = {name: key._replace(line=line, column=column) for name, key in part.keys.items()}
     return "".join(linecache.getlines(whole.file)), whole.shown_file
 
 

@@ -46,7 +46,7 @@ def compile_linear(pattern: str) -> LinearPattern | None:
 
     Lookaround and back-references cannot be matched in linear time.
     """
-    if len(pattern) > _MAX_COST or any(_AMBIGUOUS.match(each[0]) for each in _TOKEN.finditer(pattern)):
+    if len(pattern) > _MAX_COST or any(_AMBIGUOUS.match(token[0]) for token in _TOKEN.finditer(pattern)):
         return None
     ignores_case = re.search(r"\(\?[a-zA-Z]*i", pattern) is not None
 
@@ -59,25 +59,25 @@ def compile_linear(pattern: str) -> LinearPattern | None:
     if _measure_length(pattern, cost) > _MAX_COST:
         return None
     try:
-        found = pydantic_core.SchemaValidator({"type": "str", "pattern": pattern})
+        validator = pydantic_core.SchemaValidator({"type": "str", "pattern": pattern})
     except pydantic_core.SchemaError:
         return None
-    return LinearPattern(found.isinstance_python, _measure_length(pattern, lambda _: 1))
+    return LinearPattern(validator.isinstance_python, _measure_length(pattern, lambda _: 1))
 
 
 def _measure_length(pattern: str, length_of: Callable[[str], int]) -> int:
     """Return the sum of the lengths of the characters and classes in a pattern, with repetitions expanded."""
     before, last = [0], 0
-    for each in _TOKEN.finditer(pattern):
-        part = each[0]
+    for token in _TOKEN.finditer(pattern):
+        part = token[0]
         if part == "(":
             before[-1] += last
             before.append(0)
             last = 0
         elif part == ")" and len(before) > 1:
             last += before.pop()
-        elif each["least"]:
-            last *= max(int(each["least"]), int(each["most"] or 0), 1)
+        elif token["least"]:
+            last *= max(int(token["least"]), int(token["most"] or 0), 1)
         elif part in "*+?":
             last += 1
         else:

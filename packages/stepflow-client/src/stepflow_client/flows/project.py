@@ -56,7 +56,7 @@ def is_config_name(name: str) -> bool:
 def is_flow_text(text: str) -> bool:
     """Return whether a text, which need not parse, is a flow by its top-level keys."""
     # Most texts end here, the large ones above all.
-    if not text.lstrip().startswith("{") and any(each[1] == "steps" for each in _BLOCK_KEY.finditer(text)):
+    if not text.lstrip().startswith("{") and any(key[1] == "steps" for key in _BLOCK_KEY.finditer(text)):
         return True
     keys = find_top_level_keys(text)
     return "steps" in keys or ("output" in keys and "plugins" not in keys) or _DECLARED.search(text) is not None
@@ -233,7 +233,7 @@ class _ProjectReader:
 
     def _texts(self, key: str, table: Mapping[str, Any]) -> tuple[str, ...]:
         value = table.get(key, [])
-        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        if not isinstance(value, list) or not all(isinstance(element, str) for element in value):
             raise self._wrong(key, "a list of texts", value)
         return tuple(value)
 
@@ -281,12 +281,12 @@ def find_config(*folders: Path) -> Path | None:
         FlowFileError: If a folder has two.
     """
     for folder in folders:
-        found = [name for name in _CONFIGS if (folder / name).is_file()]
-        if len(found) > 1:
+        configs = [name for name in _CONFIGS if (folder / name).is_file()]
+        if len(configs) > 1:
             where = "the working folder" if folder == Path() else folder
-            error = FlowFileError(f"{where} has both {found[0]} and {found[1]}", path=str(folder / found[0]))
+            error = FlowFileError(f"{where} has both {configs[0]} and {configs[1]}", path=str(folder / configs[0]))
             error.hint = "name one with --config, or remove the other"
             raise error
-        if found:
-            return folder / found[0]
+        if configs:
+            return folder / configs[0]
     return None

@@ -370,8 +370,8 @@ def explain_no_flow(document: Mapping[str, Any]) -> tuple[str, str] | None:
     keys = [key for key in document if key not in _LIKE_OTHERS] or list(document)
     has = ", ".join(cut(repr(key), 40) for key in keys[:4])
     what = next((name for marks, name in _OTHER_FILES.items() if document.keys() >= {*marks.split()}), None)
-    found = f"has {has}, but neither steps nor output" if keys else "is empty"
-    return f"this is {f'{what}, not a flow' if what else 'not a flow'}: it {found}", FLOW_HINT
+    reason = f"has {has}, but neither steps nor output" if keys else "is empty"
+    return f"this is {f'{what}, not a flow' if what else 'not a flow'}: it {reason}", FLOW_HINT
 
 
 def _name_kind(value: Any) -> str:
@@ -389,7 +389,7 @@ def _drop_nulls(flow: dict[str, Any]) -> dict[str, Any]:
     whole: dict[str, Any] = _drop_null_keys(flow)
     for key, inner in (("steps", "onError"), ("examples", None)):
         if isinstance(whole.get(key), list):
-            whole[key] = [_drop_null_keys(each, inner) for each in whole[key]]
+            whole[key] = [_drop_null_keys(element, inner) for element in whole[key]]
     for key, inner in (("schemas", "properties"), ("test", None)):
         if key in whole:
             whole[key] = _drop_null_keys(whole[key], inner)

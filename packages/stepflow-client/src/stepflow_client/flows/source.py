@@ -252,8 +252,8 @@ class _Tree:
         """Add the elements of a list to its node, and return the end of the last one."""
         values = made.value if self.is_json else [_UNREAD] * len(node.value)
         made.elements = elements = [
-            self.node(each, value, None).put(made, index)
-            for index, (each, value) in enumerate(zip(node.value, values, strict=True))
+            self.node(element, value, None).put(made, index)
+            for index, (element, value) in enumerate(zip(node.value, values, strict=True))
         ]
         if not self.is_json:
             made.value = [element.value for element in elements]

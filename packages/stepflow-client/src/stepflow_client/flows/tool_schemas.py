@@ -81,14 +81,14 @@ def iter_names(schema: Any) -> Iterator[str]:
     """Yield the names of the fields in a self-contained schema, and its keywords."""
     waiting = [schema]
     while waiting:
-        each = waiting.pop()
-        if isinstance(each, Mapping):
-            yield from each
-            named = each.get("required"), *dict(each.get("dependentRequired", {})).values()
+        part = waiting.pop()
+        if isinstance(part, Mapping):
+            yield from part
+            named = part.get("required"), *dict(part.get("dependentRequired", {})).values()
             yield from (name for names in named if isinstance(names, list) for name in names if isinstance(name, str))
-            waiting += each.values()
-        elif isinstance(each, list):
-            waiting += each
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
 
 
 # Keywords whose schemas apply to the same value.
@@ -104,14 +104,14 @@ def _iter_references(value: Any, *, in_place: bool = False) -> Iterator[str]:
     """
     waiting = [value]
     while waiting:
-        each = waiting.pop()
-        if isinstance(each, Mapping):
-            name = _parse_ref(each.get("$ref"))
+        part = waiting.pop()
+        if isinstance(part, Mapping):
+            name = _parse_ref(part.get("$ref"))
             if name is not None:
                 yield name
-            waiting += [inner for key, inner in each.items() if not in_place or key in _IN_PLACE]
-        elif isinstance(each, list):
-            waiting += each
+            waiting += [inner for key, inner in part.items() if not in_place or key in _IN_PLACE]
+        elif isinstance(part, list):
+            waiting += part
 
 
 def _find_recursive(schemas: Mapping[str, Any], *, in_place: bool = False) -> frozenset[str]:
@@ -151,10 +151,10 @@ class _Writer:
             target = self._defs[name or ""]
             root = {**target, **rest} if isinstance(target, Mapping) else target
             seen += 1
-        found = self._written(root, 0)
-        written: dict[str, Any] = {} if found is True or self._decided else {"not": {}}
-        if isinstance(found, dict):
-            written = found
+        schema = self._written(root, 0)
+        written: dict[str, Any] = {} if schema is True or self._decided else {"not": {}}
+        if isinstance(schema, dict):
+            written = schema
         shared: dict[str, Any] = {}
         while missing := [name for name in self._names if self._names[name] not in shared]:
             for name in missing:
@@ -199,7 +199,7 @@ class _Writer:
                 written[key] = self._written(value, depth + 1)
             elif key in WITH_LIST and isinstance(value, list) and value:
                 name = "anyOf" if key == "oneOf" and self._decided else key
-                parts = [self._written(each, depth + 1) for each in value]
+                parts = [self._written(element, depth + 1) for element in value]
                 if name in written:
                     written["allOf"] = [*written.get("allOf", ()), {name: parts}]
                 else:

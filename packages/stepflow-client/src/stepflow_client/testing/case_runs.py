@@ -197,8 +197,8 @@ class _CaseRunner:
         except StepflowClientError as error:
             return [self._error(attempt, error, started) for attempt in attempts]
         return [
-            _make_result(each, result, duration, recorded)
-            for each, result, (_, duration), recorded in zip(attempts, results, steps, records, strict=True)
+            _make_result(attempt, result, duration, recorded)
+            for attempt, result, (_, duration), recorded in zip(attempts, results, steps, records, strict=True)
         ]
 
     def _run_separately(self, attempt: _Attempt) -> CaseResult:
@@ -233,7 +233,7 @@ class _CaseRunner:
         used: set[str] = set()
         reached: set[tuple[str, ...]] = set()
         # Outer runs come before the runs of sub-flows.
-        for run in sorted(runs, key=lambda each: len(each.within)):
+        for run in sorted(runs, key=lambda run: len(run.within)):
             # The mock of a step runs its sub-flow even if the outer flow then does not need the step.
             if run.within and run.within not in reached:
                 continue
@@ -250,7 +250,9 @@ class _CaseRunner:
                 flow = inner.flow
             record = ItemRecord(flow, run.result.status, run.result.error, steps, run.input, run.variables or {})
             self.coverage._add(case.name, Execution(run.within, record, run.mocked))
-            executed -= run.mocked | {each.within[-1] for each in runs if each.within[:-1] == run.within != each.within}
+            executed -= run.mocked | {
+                other.within[-1] for other in runs if other.within[:-1] == run.within != other.within
+            }
             for execution in find_sub_executions(self.client, run.result.run_id, run.within, flow, executed):
                 self.coverage._add(case.name, execution)
         return [step_id for step_id in case.mocks if step_id not in used]
@@ -290,8 +292,8 @@ class _CaseRunner:
                 continue
             if self.record is not None and (step.status == "completed" or step.error is not None):
                 outcomes[step.item_index][step.step_id] = flow_result(step.output, step.error)
-            times[step.item_index] += [each for each in (step.started_at, step.completed_at) if each is not None]
-        durations = [(max(each) - min(each)).total_seconds() if each else seconds for each in times]
+            times[step.item_index] += [time for time in (step.started_at, step.completed_at) if time is not None]
+        durations = [(max(item) - min(item)).total_seconds() if item else seconds for item in times]
         return list(zip(outcomes, durations, strict=True))
 
     def _records(self, case: FlowCase, outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, StepRecord]:

@@ -369,7 +369,7 @@ def to_floats(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: to_floats(part) for key, part in value.items()}
     if isinstance(value, list):
-        return [to_floats(each) for each in value]
+        return [to_floats(element) for element in value]
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 

@@ -351,10 +351,10 @@ class MockedFlow:
         This runs the earlier steps that the input needs, except for those in `outcomes`.
         """
         before: list[Any] = []
-        for each in _steps(flow):
-            if each is step:
+        for earlier in _steps(flow):
+            if earlier is step:
                 break
-            before.append({key: value for key, value in each.items() if key != "mustExecute"})
+            before.append({key: value for key, value in earlier.items() if key != "mustExecute"})
         probe = {**flow, "steps": before, "output": step.get("input")}
         immediate = {
             name: outcome.outcome if isinstance(outcome, Delayed) else outcome for name, outcome in outcomes.items()
@@ -398,7 +398,7 @@ class MockedFlow:
             raise InvalidArgumentError(message, hint=f"mock step {name!r}, or use the server's mock plugin")
 
         def run(flow: Data, inputs: Sequence[Any]) -> list[dict[str, Any]]:
-            results = (self.run(flow, each, within=(*within, str(name))) for each in inputs)
+            results = (self.run(flow, input, within=(*within, str(name))) for input in inputs)
             return [flow_result(done.output, done.error) for done in results]
 
         # In the input of the step, the defaults of the sub-flow's variables are evaluated.

@@ -163,9 +163,9 @@ class FlowFile(pytest.File):
     def result_of(self, item: FlowItem) -> CaseResult:
         """Return the result of a case. The first call runs all selected cases of the file as one batch."""
         if item.case.index not in self.done:
-            chosen = [each.case for each in self.session.items if isinstance(each, FlowItem) and each.parent is self]
+            chosen = [item.case for item in self.session.items if isinstance(item, FlowItem) and item.parent is self]
             chosen = [case for case in chosen if case.index not in self.done] or [item.case]
-            self.done |= {each.case.index: each for each in self._run(chosen)}
+            self.done |= {result.case.index: result for result in self._run(chosen)}
         return self.done.pop(item.case.index)
 
     def _run(self, cases: list[FlowCase]) -> list[CaseResult]:

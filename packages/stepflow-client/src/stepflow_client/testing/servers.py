@@ -85,7 +85,7 @@ class Servers:
         with self._lock:
             started, self._started = list(self._started.values()), {}
             files, self._files = self._files, []
-        runtimes = [each.result() for each in started if each.exception() is None]
+        runtimes = [future.result() for future in started if future.exception() is None]
         threads = [threading.Thread(target=runtime.stop) for runtime in runtimes]
         for thread in threads:
             thread.start()
