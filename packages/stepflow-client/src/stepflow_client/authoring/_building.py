@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import inspect
-import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from .._base.not_given import NOT_GIVEN
 from ..errors import InvalidArgumentError, StepflowClientError
 from ..flows.expressions import Path
-from . import _fields
+from . import _fields, _values
 from ._expressions import Variable
 from ._lazy import expressions
 from ._places import Place, cache_source, find_error_place, find_return_place, fix_place, get_definition_place
 from ._scopes import Scope, Step, SubFlow, check_data
-from ._values import MARK, Coalesce, Condition, Literal, Read, Value, make_depth_error, refuse
+from ._values import MARK, Coalesce, Condition, Read, Value, make_depth_error, refuse
 from ._watching import watch_errors
 
 T = TypeVar("T")
@@ -26,7 +25,7 @@ T = TypeVar("T")
 class ItemResult(Generic[T]):
     """The outcome of one element."""
 
-    outcome: typing.Literal["success", "failed"]
+    outcome: Literal["success", "failed"]
     """Whether its sub-flow succeeded."""
     result: T = None  # type: ignore[assignment]
     """Its output. A failed element has none: a flow that reads it fails, and in a result it is None."""
@@ -267,7 +266,7 @@ def _render(value: Any) -> Any:
             return choice if otherwise is None else {**choice, "else": _render(otherwise.expression)}
         case Coalesce(alternatives):
             return {"$coalesce": [_render(alternative) for alternative in alternatives]}
-        case Literal(inner):
+        case _values.Literal(inner):
             return {"$literal": inner}
         case SubFlow():
             return _render_sub_flow(value)
