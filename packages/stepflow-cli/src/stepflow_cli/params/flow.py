@@ -378,7 +378,8 @@ batch_options = (
 
 rounds_option = OUTPUT.option(
     "--watch",
-    "Run again when a file that it reads changes, until Ctrl-C, and show the differences from the previous result.",
+    "Run again each time a file that the command reads changes, and show the differences from the previous result. "
+    "Ctrl-C stops it.",
 )
 """Adds --watch for commands that read flows; the command gets `watch`."""
 

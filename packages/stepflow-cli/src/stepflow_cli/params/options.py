@@ -22,6 +22,7 @@ from ..settings.server_choice import DEFAULT_URL, Default, ServerOptions
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+    from click.types import OptionHelpExtra
 
 FILE = click.Path(readable=False)
 """A file name, which the shell completes. The code that opens the file reports its errors."""
@@ -82,6 +83,15 @@ class Option(click.Option):
         super().__init__(*args, **kwargs)
         self.section = section
         self.is_risky = is_risky
+
+    def get_help_extra(self, ctx: click.Context) -> OptionHelpExtra:
+        """Return what the help adds in brackets: of a range, only one with a maximum, in words."""
+        extra = super().get_help_extra(ctx)
+        if isinstance(self.type, click.IntRange | click.FloatRange):
+            extra.pop("range", None)
+            if self.type.max is not None:
+                extra["range"] = f"{self.type.min} to {self.type.max}"
+        return extra
 
 
 class Section:
@@ -498,7 +508,7 @@ def limit_option(what: str, *, default: int | None = None, section: Section = OP
     return section.option("-n, --limit N", f"Maximum number of {what}.{shown_default}", type=click.IntRange(min=1))
 
 
-watch_option = OUTPUT.option("--watch", "On a terminal: redraw the table every 2 s, until Ctrl-C.")
+watch_option = OUTPUT.option("--watch", "Redraw the table every 2 seconds until Ctrl-C; needs a terminal.")
 """Adds --watch; the command gets `watch`, and calls `output.watching.check_watch` before it sends a request."""
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from ...errors import Problem, suggest, usage
-from ...output.columns import format_json_cell
-from ...output.view import Column, Output, View, columns
+from ...output.columns import Column, View, columns, format_json_cell
+from ...output.view import Output
 from ...params.options import file_output_options, option, running_server_options
 from ...params.parsing import Command
 from ...params.runs import run_argument
@@ -22,7 +22,12 @@ _VALUE = View((*columns("run_id:id", "index:number"), Column("value", show=forma
 @click.command("eval", cls=Command)
 @run_argument
 @click.argument("expression", metavar="EXPRESSION")
-@option("--item N", "The item, counted from 0. [default: 0]", type=click.IntRange(min=0), default=0)
+@option(
+    "--item N",
+    "Use the steps and the input of this item, counted from 0. [default: 0]",
+    type=click.IntRange(min=0),
+    default=0,
+)
 @running_server_options
 @file_output_options
 def command(run_id: str, expression: str, item: int, server: ServerOptions, output: Output) -> None:

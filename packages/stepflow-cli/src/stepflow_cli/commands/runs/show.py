@@ -105,7 +105,7 @@ def items_command(run_id: str, status: tuple[str, ...], failed: bool, server: Se
 @option("--item N", "Only steps of this item, counted from 0.", type=click.IntRange(min=0))
 @option(
     "--step ID",
-    "Only this step; of the first item, unless --item names another.",
+    "Show only this step, of the first item or the one that --item names.",
     shell_complete=complete_with("steps_of_run"),
 )
 @option("--include-times", "Add start, duration and attempts, from the run's events.")
