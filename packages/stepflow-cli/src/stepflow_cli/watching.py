@@ -1,4 +1,4 @@
-"""Runs a command again after each change of its files, and prints the differences from the previous result."""
+"""Runs a command again after each change of its files, all rounds on one server, and prints what differs."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import redirect_stdout, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, redirect_stdout, suppress
 from typing import Any
 
 import click
 from stepflow_client.flows.reading import is_flow_id
 
 from .errors import current_session, to_problem, usage
+from .inputs.config import read_config_content
 from .inputs.files import DATA_SUFFIXES, Signature, get_signature
 from .inputs.flow import find_flow_project, is_python_flow, list_module_files
 from .output.messages import note, print_problem
 from .output.terminal import format_diff_line, has_color
+from .server.connect import Target, connect
 from .settings.server_choice import ServerOptions, choose_server
 
 # Minimum number of seconds between two polls.
@@ -221,3 +223,45 @@ def _show_difference(before: str, after: str) -> None:
         click.echo(text, err=True, color=has_color(sys.stderr, session.color))
     if len(lines) > _MAX_SHOWN:
         note(f"{len(lines) - _MAX_SHOWN} more lines differ")
+
+
+@contextmanager
+def keeping_server(
+    options: ServerOptions, flow: str | None = None
+) -> Iterator[Callable[[], AbstractContextManager[ServerOptions]]]:
+    """Yield a function that opens a round of a watched command; its embedded server keeps running between rounds.
+
+    The function returns a context manager that yields the options with which the round uses the server. The server is
+    started in the first round, restarted if its configuration changes, and stopped at the end of the block.
+
+    Args:
+        options: The server options of the command line.
+        flow: The flow's file, in whose folder a configuration is searched for.
+    """
+    stack, session = ExitStack(), current_session()
+    target: Target | None = None
+    config: tuple[str | None, bytes] | None = None
+
+    @contextmanager
+    def open_round() -> Iterator[ServerOptions]:
+        nonlocal target, config
+        if session.kept is not None or not choose_server(options).is_embedded:
+            yield options
+            return
+        path = choose_server(options, flow).config.value
+        # Read before the server starts: a change while it starts restarts it in the next round.
+        current = (path, read_config_content(path))
+        is_running = target is not None and target.runtime is not None and target.runtime.is_alive
+        if not is_running or config != current:
+            target = None
+            stack.close()
+            target = stack.enter_context(connect(options, flow=flow))
+            config = current
+        session.kept = target
+        try:
+            yield ServerOptions(default=options.default, reads_project=options.reads_project)
+        finally:
+            session.kept = None
+
+    with stack:
+        yield open_round

@@ -69,16 +69,15 @@ def command(options: RunOptions) -> None:
     if not options.watch:
         execute(options)
         return
-    from ..server.session_server import session_server
-    from ..watching import check_no_stdin, list_watched_files, watch_files
+    from ..watching import check_no_stdin, keeping_server, list_watched_files, watch_files
 
     flow, values, server = options.flow, options.values, options.server
     check_no_stdin([flow, *values.files])
     watched = options._replace(values=values._replace(reads_stdin=False))
-    with session_server(server, flow) as each_round:
+    with keeping_server(server, flow) as open_round:
 
         def once() -> None:
-            with each_round() as session_options:
+            with open_round() as session_options:
                 execute(watched._replace(server=session_options))
 
         watch_files(once, lambda: [*list_watched_files(flow, server), *values.files], noise=_RUN_ID)

@@ -100,18 +100,17 @@ def command(
     if not watch:
         _validate(flows, options, output, named_server, fix=fix)
         return
-    from ..server.session_server import session_server
-    from ..watching import check_no_stdin, list_watched_files, watch_files
+    from ..watching import check_no_stdin, keeping_server, list_watched_files, watch_files
 
     check_no_stdin(flows)
     own = [] if options.components is None else [options.components]
-    with session_server(server, flows[0]) as each_round:
+    with keeping_server(server, flows[0]) as open_round:
 
         def once() -> None:
             if offline:
                 _validate(flows, replace(options), output, None)
                 return
-            with each_round() as session_options:
+            with open_round() as session_options:
                 _validate(flows, replace(options), output, session_options)
 
         watch_files(once, lambda: [*own, *(file for flow in flows for file in list_watched_files(flow, named_server))])
@@ -154,16 +153,18 @@ def _validate(
                     check_on_server(flow, target.client)
         except Exception as error:
             failure = to_problem(error)
-    found: dict[str, list[Mapping[str, Any]]] = {}
+    findings: dict[str, list[Mapping[str, Any]]] = {}
     order = {level: place for place, level in enumerate(_LEVELS)}
     for flow in checked:
         records = flow.filter_records([*finding_records(flow.name, flow.findings), *flow.records])
-        found[flow.name] = sorted(records, key=lambda record: order.get(record["level"], len(order)))
-    _print_findings([record for records in found.values() for record in records], output, len(found))
+        findings[flow.name] = sorted(records, key=lambda record: order.get(record["level"], len(order)))
+    _print_findings([record for records in findings.values() for record in records], output, len(findings))
     if unchecked := sum(flow.unchecked for flow in checked):
         note(f"{'1 access is' if unchecked == 1 else f'{unchecked} accesses are'} not checked by the server")
     lowest = {flow.name: flow.rules.fail_on for flow in checked}
-    _report_verdicts(found, lowest, failure, is_shown=output.format in (None, "table") and not current_session().quiet)
+    _report_verdicts(
+        findings, lowest, failure, is_shown=output.format in (None, "table") and not current_session().quiet
+    )
 
 
 def _split_names(values: Sequence[str]) -> list[str]:
@@ -215,7 +216,7 @@ def _print_findings(records: list[Mapping[str, Any]], output: Output, flows: int
 
 
 def _report_verdicts(
-    found: Mapping[str, Sequence[Mapping[str, Any]]],
+    findings: Mapping[str, Sequence[Mapping[str, Any]]],
     lowest: Mapping[str, str],
     failure: Problem | None,
     *,
@@ -225,31 +226,31 @@ def _report_verdicts(
     from ..records.diagnostics import InvalidFlow, display_name, format_counts
 
     levels = {flow: _LEVELS[: _LEVELS.index(level) + 1] for flow, level in lowest.items()}
-    invalid = [flow for flow, records in found.items() if any(record["level"] in levels[flow] for record in records)]
+    invalid = [flow for flow, records in findings.items() if any(record["level"] in levels[flow] for record in records)]
     # If the server could not be queried, nothing is known about the other flows.
-    shown = [flow for flow in found if flow in invalid or failure is None]
-    if is_shown and len(found) > 1:
+    shown = [flow for flow in findings if flow in invalid or failure is None]
+    if is_shown and len(findings) > 1:
         from ..output.columns import Column, View, columns
         from ..output.tables import format_plain_table
 
         rows = [
             {"flow": display_name(flow), "verdict": "invalid" if flow in invalid else "valid"}
-            | {level: sum(record["level"] == level for record in found[flow]) or "" for level in _LEVELS}
+            | {level: sum(record["level"] == level for record in findings[flow]) or "" for level in _LEVELS}
             for flow in shown
         ]
         view = View((*columns("flow", "verdict"), *(Column(level, kind="number") for level in _LEVELS)))
         click.echo(format_plain_table(rows, view) if rows else "", err=True, nl=False)
     elif is_shown and not invalid:
         for flow in shown:
-            counts = format_counts(found[flow])
+            counts = format_counts(findings[flow])
             click.echo(f"{printable(display_name(flow))} is valid{f': {counts}' if counts else ''}", err=True)
     if invalid:
         if failure is not None:
             print_problem(failure, as_json=False)
-        only_warned = all(finding["level"] == "warning" for flow in invalid for finding in found[flow])
+        only_warned = all(finding["level"] == "warning" for flow in invalid for finding in findings[flow])
         hint = "without --fail-on warning, warnings are allowed" if only_warned else None
-        if len(found) > 1:
-            raise InvalidFlow(f"{len(invalid)} of {len(found)} flows are invalid", hint=hint)
-        raise InvalidFlow(f"{display_name(invalid[0])} is invalid: {format_counts(found[invalid[0]])}", hint=hint)
+        if len(findings) > 1:
+            raise InvalidFlow(f"{len(invalid)} of {len(findings)} flows are invalid", hint=hint)
+        raise InvalidFlow(f"{display_name(invalid[0])} is invalid: {format_counts(findings[invalid[0]])}", hint=hint)
     if failure is not None:
         raise failure
