@@ -234,9 +234,9 @@ async def test_a_follower_keeps_a_few_numbers_per_item() -> None:
     assert await follower.catch_up(120)
     kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert len(await follower.times()) == 2_000
+    assert len(await follower.read_times()) == 2_000
     assert follower.get_codes() == bytes([STATES.index("completed")]) * 10_000
-    assert len(follower.item_times()) == 10_000
+    assert len(follower.get_item_times()) == 10_000
     # 60,000 events would be three times that.
     assert kept < 15_000_000, kept
     await follower.close()

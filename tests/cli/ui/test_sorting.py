@@ -25,15 +25,15 @@ PATH = {
 
 def test_rows_without_a_value_come_last_in_both_directions() -> None:
     keys = {"duration": lambda row: row}
-    assert Order.of("duration", keys).sorted([2, None, 1], keys) == [1, 2, None]
-    assert Order.of("-duration", keys).sorted([2, None, 1], keys) == [2, 1, None]
-    assert Order.of("nonsense", keys).sorted([2, None, 1], keys) == [2, None, 1]
+    assert Order.parse("duration", keys).sort([2, None, 1], keys) == [1, 2, None]
+    assert Order.parse("-duration", keys).sort([2, None, 1], keys) == [2, 1, None]
+    assert Order.parse("nonsense", keys).sort([2, None, 1], keys) == [2, None, 1]
 
 
 def test_a_second_click_turns_the_order_around() -> None:
     columns = ("step", "duration")
-    assert [Order().toggled(each) for each in columns] == ["step", "-duration"]
-    assert [Order.of("-duration", columns).toggled(each) for each in columns] == ["step", "duration"]
+    assert [Order().toggle(each) for each in columns] == ["step", "-duration"]
+    assert [Order.parse("-duration", columns).toggle(each) for each in columns] == ["step", "duration"]
 
 
 def rows(page: httpx.Response, part: str) -> list[str]:

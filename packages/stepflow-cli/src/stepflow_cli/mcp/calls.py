@@ -82,7 +82,7 @@ class Call:
     """The ids of the request: a repeated request has one of them in common."""
     report: Report | None = None
 
-    def run_id(self) -> str:
+    def get_run_id(self) -> str:
         """Return the run of the call.
 
         Raises:

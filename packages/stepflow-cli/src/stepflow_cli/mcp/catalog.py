@@ -77,7 +77,7 @@ class Catalog:
                     try:
                         spec = make_tool_spec(flow, name)
                     except InvalidArgumentError as error:
-                        self._leave_out(path, error)
+                        self._skip_file(path, error)
                         self._read[path] = (self._read[path][0], None)
                         continue
                 tools[name], files[name] = spec, path
@@ -110,13 +110,13 @@ class Catalog:
             try:
                 flow = check_json(load_flow_file(path), path)
             except (FlowFileError, InvalidArgumentError, Problem) as error:
-                self._leave_out(path, error)
+                self._skip_file(path, error)
                 # A file that is being written is served as it was.
                 flow = read[1] if read is not None and version is not None else None
             read = self._read[path] = (version, flow)
         return read[1]
 
-    def _leave_out(self, path: str, error: FlowFileError | InvalidArgumentError | Problem) -> None:
+    def _skip_file(self, path: str, error: FlowFileError | InvalidArgumentError | Problem) -> None:
         """Note why a file is not served; raise the error at the start if the file was named."""
         if self._is_starting and path in self._sources:
             raise error

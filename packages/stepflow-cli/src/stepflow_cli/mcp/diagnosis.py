@@ -36,7 +36,7 @@ _MEASUREMENT = "TIMING: "
 
 async def diagnose(call: Call) -> ToolResult:
     """Explain why a run failed."""
-    run_id = call.run_id()
+    run_id = call.get_run_id()
     parts: list[SnapshotPart] = ["counts", "account"]
     run = (await call.runs.client.snapshot(run_id, include="counts")).details
     if run.status.value == "completed" and run.items.total <= MAX_EXPLAINED_ITEMS:
@@ -98,7 +98,7 @@ def _explain_failure(
 
 async def rerun(call: Call) -> ToolResult:
     """Start a run again, and wait for it."""
-    run_id = call.run_id()
+    run_id = call.get_run_id()
     options: dict[str, Any] = {}
     if "overrides" in call.arguments:
         options["overrides"] = call.arguments["overrides"]

@@ -41,7 +41,9 @@ class Offer:
 
     def __init__(self, catalog: Catalog, tools: Sequence[RunTool], read_only: Collection[str] = ()) -> None:
         self.catalog = catalog
-        self.run_tools: Mapping[str, tuple[RunTool, FlowToolSpec]] = {tool.name: (tool, tool.spec()) for tool in tools}
+        self.run_tools: Mapping[str, tuple[RunTool, FlowToolSpec]] = {
+            tool.name: (tool, tool.build_spec()) for tool in tools
+        }
         self._read_only = frozenset(read_only)
 
     @property
@@ -56,7 +58,7 @@ class Offer:
         text += ". A response without a result names the run"
         return f"{text}, and wait_run gets the result." if "wait_run" in self.run_tools else f"{text}."
 
-    def tools(self) -> list[dict[str, Any]]:
+    def list_tools(self) -> list[dict[str, Any]]:
         """Return the tools, as the protocol has them."""
         tools = []
         for spec in self.catalog.tools.values():
@@ -173,7 +175,7 @@ class Opening:
             _write_result(request_id, {**result, "instructions": self._offer.instructions})
             return True
         if method == "tools/list" and self.handshake is not None and not message.get("params"):
-            _write_result(request_id, {"tools": self._offer.tools()})
+            _write_result(request_id, {"tools": self._offer.list_tools()})
             return True
         return False
 

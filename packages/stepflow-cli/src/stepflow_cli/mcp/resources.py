@@ -157,7 +157,7 @@ class Resources:
         if not self._runs.owns(run_id):
             raise MCPError(INVALID_PARAMS, "there is no such run of an agent")
         if part == "report":
-            return await asyncio.to_thread(self._render_report_of, run_id), _HTML, None
+            return await asyncio.to_thread(self._render_report, run_id), _HTML, None
         if part is None:
             details: Any = (await self._runs.client.snapshot(run_id, include="account")).details.to_dict()
             for secret in self._catalog.secrets:
@@ -168,7 +168,7 @@ class Resources:
         end = offset + PAGE_LENGTH
         return text[offset:end], _JSON, output_uri(run_id, item, end) if end < len(text) else None
 
-    def _render_report_of(self, run_id: str) -> str:
+    def _render_report(self, run_id: str) -> str:
         from stepflow_client.drawing import gather
         from stepflow_client.drawing.report_data import mask_snapshot
 

@@ -62,13 +62,13 @@ class RunTool:
     has_outcome: bool = False
     """Whether the result is that of a run."""
 
-    def spec(self) -> FlowToolSpec:
+    def build_spec(self) -> FlowToolSpec:
         """Return the schema and the check of the arguments."""
         return make_fixed_tool(self.name, self.description, self.properties, self.required)
 
 
 async def _get_run(call: Call) -> ToolResult:
-    run_id, item = call.run_id(), call.arguments.get("item", 0)
+    run_id, item = call.get_run_id(), call.arguments.get("item", 0)
     run = await call.runs.client.get_run(run_id)
     if not run.is_finished:
         run = (await call.runs.client.snapshot(run_id, include="counts")).details
@@ -107,7 +107,7 @@ async def read_output_text(runs: AgentRuns, catalog: Catalog, run_id: str, item:
 
 async def _wait_run(call: Call) -> ToolResult:
     seconds = min(float(call.arguments.get("seconds", call.runs.bounds.max_wait)), call.runs.bounds.max_wait)
-    run_id = call.run_id()
+    run_id = call.get_run_id()
     run = await call.runs.client.get_run(run_id)
     if run.items.total == 1:
         return await call.wait_for_outcome(run_id, seconds)
@@ -117,7 +117,7 @@ async def _wait_run(call: Call) -> ToolResult:
 
 
 async def _cancel_run(call: Call) -> ToolResult:
-    run_id = call.run_id()
+    run_id = call.get_run_id()
     run = await call.runs.client.cancel_run(run_id)
     account = await call.runs.client.explain_run(run_id)
     names = ", ".join(account.may_be_executing) or "a running step"

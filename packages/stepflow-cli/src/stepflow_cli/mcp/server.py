@@ -81,7 +81,7 @@ class AgentServer:
             version=VERSION,
             title="Stepflow",
             instructions=offer.instructions,
-            lifespan=_name_connection,
+            lifespan=_create_connection_name,
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,
             on_list_resources=self._resources.list,
@@ -91,7 +91,7 @@ class AgentServer:
             on_get_prompt=self._prompts.get,
             on_subscriptions_listen=ListenHandler(self._bus),
         )
-        self.protocol.middleware.append(self._observe)
+        self.protocol.middleware.append(self._remember_connection)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -129,14 +129,14 @@ class AgentServer:
                     # The connection has ended.
                     self._listening.pop(name, None)
 
-    async def _observe(self, ctx: Context, call_next: CallNext) -> HandlerResult:
+    async def _remember_connection(self, ctx: Context, call_next: CallNext) -> HandlerResult:
         """Remember the connections to notify of changes."""
         if ctx.method == "notifications/initialized":
             self._listening[_get_connection_name(ctx)] = ctx.session
         return await call_next(ctx)
 
     async def _list_tools(self, _: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
-        tools = [types.Tool.model_validate(tool) for tool in self._offer.tools()]
+        tools = [types.Tool.model_validate(tool) for tool in self._offer.list_tools()]
         return types.ListToolsResult(tools=tools)
 
     async def _call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
@@ -150,11 +150,11 @@ class AgentServer:
                     f"the arguments have {size:,} characters of JSON, and {MAX_ARGUMENT_BYTES:,} are allowed",
                     hint="pass a reference to the data, such as a path or a URL, if the flow accepts one",
                 )
-            return await _run_until_closed(ctx, self._respond(ctx, params))
+            return await _run_until_closed(ctx, self._run_tool(ctx, params))
         except StepflowClientError as error:
             return build_response(make_refusal(error, self._catalog.secrets))
 
-    async def _respond(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
+    async def _run_tool(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
         connection = _get_connection_name(ctx)
         meta = (ctx.params or {}).get("_meta") or {}
         key = meta.get(IDEMPOTENCY_META)
@@ -162,7 +162,7 @@ class AgentServer:
         if isinstance(key, str) and key:
             names.append((IDEMPOTENCY_META, params.name, key))
         client = ctx.session.client_params
-        agent = _to_label(client.client_info.name if client is not None else "")
+        agent = _format_label(client.client_info.name if client is not None else "")
         call = Call(
             arguments={},
             runs=self._runs,
@@ -170,7 +170,7 @@ class AgentServer:
             target=self._target,
             offered=self._tools,
             key=key if isinstance(key, str) and key else None,
-            labels={**AGENT_LABEL, "agent": agent, "session": _to_label(connection or "none")},
+            labels={**AGENT_LABEL, "agent": agent, "session": _format_label(connection or "none")},
             names=names,
             report=_ProgressReporter(ctx).report if "progressToken" in meta else None,
         )
@@ -217,7 +217,7 @@ async def _run_until_closed(ctx: Context, calling: Coroutine[Any, Any, types.Cal
 
 
 @asynccontextmanager
-async def _name_connection(_: Server[Any]) -> AsyncIterator[str]:
+async def _create_connection_name(_: Server[Any]) -> AsyncIterator[str]:
     """Yield a name of a connection over streams; those over HTTP have session ids."""
     yield uuid4().hex[:12]
 
@@ -230,7 +230,7 @@ def _get_connection_name(ctx: Context) -> str | None:
     return session
 
 
-def _to_label(text: str) -> str:
+def _format_label(text: str) -> str:
     return visible(cut(text, _MAX_LABEL_LENGTH)) or "unknown"
 
 

@@ -116,7 +116,7 @@ def build_application(
     forms = FormTokens()
 
     async def failed(request: Request, error: Exception) -> Response:
-        return get_site(request).show_failure(request, error)
+        return get_site(request).render_failure(request, error)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -158,7 +158,7 @@ def build_rerun_arguments(subject: ChangeSubject, form: Mapping[str, str]) -> di
     elif start.startswith(FROM):
         arguments["keep"] = Keep(before=start.removeprefix(FROM))
     try:
-        inputs = _inputs(subject, form)
+        inputs = _change_inputs(subject, form)
         if inputs is not None:
             if inputs is not subject.given.inputs:
                 check_inputs(subject.stored.flow, [inputs[index] for index in subject.indexes])
@@ -193,7 +193,7 @@ def build_rerun_arguments(subject: ChangeSubject, form: Mapping[str, str]) -> di
     return {**arguments, "overrides": overrides or None}
 
 
-def _inputs(subject: ChangeSubject, form: Mapping[str, str]) -> list[Any] | None:
+def _change_inputs(subject: ChangeSubject, form: Mapping[str, str]) -> list[Any] | None:
     """Return the inputs of all items, with the change; None if they are not known and none was entered."""
     known, fields = subject.given.inputs, subject.fields[0]
     entered = None

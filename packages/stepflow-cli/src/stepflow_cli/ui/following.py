@@ -183,12 +183,12 @@ class RunFollower:
             await asyncio.wait_for(self._caught_up.wait(), self._began + seconds - time.monotonic())
         return self.is_caught_up
 
-    async def times(self) -> list[StepTime]:
+    async def read_times(self) -> list[StepTime]:
         """Return the times of steps known so far, after waiting a moment for past events."""
         await self.catch_up()
         return self._steps.times
 
-    def item_times(self) -> list[ItemTime]:
+    def get_item_times(self) -> list[ItemTime]:
         """Return the times of items known so far."""
         return self._items.times
 
@@ -213,7 +213,7 @@ class RunFollower:
         is_quiet = self._health.now - self._last > max(timedelta(seconds=_QUIET_SECONDS), 2 * self._longest_pause)
         return self._last if is_quiet else None
 
-    def errors(self) -> dict[int, FlowError]:
+    def get_errors(self) -> dict[int, FlowError]:
         """Return the errors of the items of a running batch that have failed, by index, as far as they are read."""
         failed = self._progress.items().failed if self._progress is not None else set()
         return {index: error for index, error in self._errors.items() if error is not None and index in failed}
@@ -340,7 +340,7 @@ class Followers:
         """Return the follower of a run if it is followed already."""
         return self._runs.get(run_id)
 
-    async def live_path(self, run: RunDetails, seconds: float = CATCH_UP_SECONDS) -> str:
+    async def get_live_path(self, run: RunDetails, seconds: float = CATCH_UP_SECONDS) -> str:
         """Return the path of the stream for a page of a run; empty if the page is complete already.
 
         Waits up to `seconds` for the events of a finished run. Call it before reading the page's content: the stream

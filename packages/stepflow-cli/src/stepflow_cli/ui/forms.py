@@ -36,29 +36,8 @@ _ATTRIBUTES = {
 _ATTRIBUTES |= dict.fromkeys(("long", "email", "uri"), _ATTRIBUTES["text"])
 
 
-def get_text(value: Any) -> str:
-    """Return a text of a schema; empty if it is something else."""
-    return value if isinstance(value, str) else ""
-
-
-def build_attributes(schema: Mapping[str, Any], kind: str) -> dict[str, str]:
-    """Return the HTML attributes for the limits in a schema, so that browsers check them too."""
-    names = _ATTRIBUTES.get(kind, {})
-    return {names[name]: str(schema[name]) for name in names if is_number(schema.get(name))}
-
-
-def choose_input_type(kind: str, text: str) -> str:
-    """Return the type of the HTML input for a text."""
-    if kind == "date":
-        return "date" if not text or _DATE.fullmatch(text) else "text"
-    if kind == "date-time":
-        # An offset has no place in such an input.
-        return "datetime-local" if not text or _LOCAL.fullmatch(text) else "text"
-    return {"email": "email", "uri": "url"}.get(kind, "text")
-
-
-def describe_limits(schema: Mapping[str, Any], kind: str) -> str:
-    """Return what a schema wants of a value, in words, and its first example."""
+def _describe_limits(schema: Mapping[str, Any], kind: str) -> str:
+    """Return the limits of a value in words, with the schema's first example."""
     parts = [
         _format_range(schema, "minLength", "maxLength", " characters"),
         _format_range(schema, "minItems", "maxItems", " elements"),
@@ -84,7 +63,7 @@ def _format_range(schema: Mapping[str, Any], least: str, most: str, unit: str) -
     return "" if high is None else f"at most {high}{unit}"
 
 
-def format_value(kind: str, value: Any) -> str | None:
+def _format_value(kind: str, value: Any) -> str | None:
     """Return the text that shows a value in a field; None if the field cannot show it."""
     if kind in ("text", "long", *FORMATS):
         if not isinstance(value, str):
@@ -95,7 +74,7 @@ def format_value(kind: str, value: Any) -> str | None:
     return write_json(value, "  " if kind in ("json", "list") else None)
 
 
-def parse_field_text(kind: str, text: str) -> Any:
+def _parse_field_text(kind: str, text: str) -> Any:
     """Return the value of the text in a field.
 
     Raises:
@@ -104,8 +83,8 @@ def parse_field_text(kind: str, text: str) -> Any:
     if kind in ("text", "long", "secret"):
         return text
     if kind in FORMATS:
-        return _check_format(kind, text.strip())
-    value = parse_json_text(text)
+        return _parse_formatted_text(kind, text.strip())
+    value = _parse_json_text(text)
     if kind == "integer" and not (is_number(value) and value == int(value)):
         raise ValueError("is not an integer")
     if kind == "number" and not is_number(value):
@@ -117,15 +96,15 @@ def parse_field_text(kind: str, text: str) -> Any:
     return value
 
 
-def _check_format(kind: str, text: str) -> str:
+def _parse_formatted_text(kind: str, text: str) -> str:
     try:
         match kind:
             case "date":
                 return date.fromisoformat(text).isoformat()
             case "date-time":
-                whole = f"{text}{':00' if text.count(':') == 1 else ''}Z" if _LOCAL.fullmatch(text) else text
-                if datetime.fromisoformat(whole).astimezone(UTC) and "T" in whole.upper():
-                    return whole
+                time = f"{text}{':00' if text.count(':') == 1 else ''}Z" if _LOCAL.fullmatch(text) else text
+                if datetime.fromisoformat(time).astimezone(UTC) and "T" in time.upper():
+                    return time
             case "email" if re.fullmatch(r"[^@\s]+@[^@\s]+", text):
                 return text
             case "uri" if urlsplit(text).scheme and not re.search(r"\s", text):
@@ -140,7 +119,7 @@ def format_json(value: Any) -> str:
     return "" if value is None else write_json(value, "  ")
 
 
-def parse_json_text(text: str) -> Any:
+def _parse_json_text(text: str) -> Any:
     """Return the value of a JSON text.
 
     Raises:
@@ -163,7 +142,7 @@ def parse_text(text: str) -> Any:
     failure = None
     if text.lstrip()[0] in '{["':
         try:
-            return parse_json_text(text)
+            return _parse_json_text(text)
         except ValueError as error:
             failure = error
     try:
@@ -192,7 +171,7 @@ class Field:
     title: str = ""
     description: str = ""
     hint: str = ""
-    """What the schema wants, in words."""
+    """The limits of the value, in words."""
     attributes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """HTML attributes for the limits of the value."""
     options: tuple[Any, ...] = ()
@@ -218,7 +197,12 @@ class Field:
     @property
     def input_type(self) -> str:
         """The type of the HTML input; `text` if another one would not show the current text."""
-        return choose_input_type(self.kind, self.value)
+        if self.kind == "date":
+            return "date" if not self.value or _DATE.fullmatch(self.value) else "text"
+        if self.kind == "date-time":
+            # An offset has no place in such an input.
+            return "datetime-local" if not self.value or _LOCAL.fullmatch(self.value) else "text"
+        return {"email": "email", "uri": "url"}.get(self.kind, "text")
 
     @property
     def has_error(self) -> bool:
@@ -290,17 +274,19 @@ class _FormBuilder:
                 is_object = kind == "object"
                 parts = self.build(target, name, depth + 1) if is_object else self._build_row(target, name)
             kind = kind if parts else "json"
-        types = target.get("type")
+        types, limits = target.get("type"), _ATTRIBUTES.get(kind, {})
         is_simple = kind not in ("choice", "json", "object", "list") and not secret
         field = Field(
             name,
             key,
             "secret" if secret else kind,
             required,
-            title=get_text(target.get("title")) or key,
-            description=get_text(target.get("description")),
-            hint="" if secret else describe_limits(target, kind),
-            attributes={} if secret else build_attributes(target, kind),
+            title=_get_string(target, "title") or key,
+            description=_get_string(target, "description"),
+            hint="" if secret else _describe_limits(target, kind),
+            attributes={
+                limits[name]: str(target[name]) for name in limits if is_number(target.get(name)) and not secret
+            },
             options=options,
             parts=parts,
             is_nullable=is_simple and isinstance(types, list) and "null" in types,
@@ -317,6 +303,11 @@ class _FormBuilder:
         else:
             parts = (self._build_field(f"{name}-row", "", element, _MAX_DEPTH, True, False),)
         return parts if all(part.kind != "json" for part in parts) else ()
+
+
+def _get_string(schema: Mapping[str, Any], name: str) -> str:
+    value = schema.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def _digest_text(key: str) -> str:
@@ -359,7 +350,7 @@ def fill_field(field: Field, value: Any) -> Field:
         # True equals 1 in Python, but must not match a numeric choice.
         places = [str(i) for i, option in enumerate(field.options) if option == value and type(option) is type(value)]
         return replace(field, value=places[0]) if places else field
-    shown = format_value(field.kind, value)
+    shown = _format_value(field.kind, value)
     return field if shown is None else replace(field, value=shown)
 
 
@@ -402,7 +393,7 @@ def _read_field(value: dict[str, Any], field: Field, form: Mapping[str, str]) ->
         value[field.key] = inner
         return replace(field, parts=parts)
     text = _get_sent_text(form, field.name)
-    field = replace(field, is_null=field.is_nullable and bool(form.get(build_null_name(field))))
+    field = replace(field, is_null=field.is_nullable and bool(form.get(_build_null_name(field))))
     if field.is_null:
         value[field.key] = None
         return replace(field, value="")
@@ -413,7 +404,7 @@ def _read_field(value: dict[str, Any], field: Field, form: Mapping[str, str]) ->
                 raise ValueError("is not one of the choices")
             value[field.key] = field.options[int(text)]
         elif text or (field.required and field.kind in ("text", "long")):
-            value[field.key] = parse_field_text(field.kind, text)
+            value[field.key] = _parse_field_text(field.kind, text)
         elif field.required:
             raise ValueError("needs a value")
     except ValueError as error:
@@ -424,10 +415,10 @@ def _read_field(value: dict[str, Any], field: Field, form: Mapping[str, str]) ->
 def _is_entered(field: Field, form: Mapping[str, str]) -> bool:
     if field.kind == "object":
         return any(_is_entered(part, form) for part in field.parts)
-    return bool(form.get(field.name) or form.get(build_null_name(field)))
+    return bool(form.get(field.name) or form.get(_build_null_name(field)))
 
 
-def build_null_name(field: Field) -> str:
+def _build_null_name(field: Field) -> str:
     """Return the name of the box that sets a field to null."""
     return f"{field.name}-null"
 
@@ -479,7 +470,7 @@ def refill_fields(fields: Sequence[Field], form: Mapping[str, str]) -> list[Fiel
         replace(
             field,
             value="" if field.kind == "secret" else form.get(field.name, field.value),
-            is_null=field.is_nullable and bool(form.get(build_null_name(field))),
+            is_null=field.is_nullable and bool(form.get(_build_null_name(field))),
             parts=tuple(refill_fields(field.parts, form)) if field.kind == "object" else field.parts,
         )
         for field in fields
@@ -502,5 +493,5 @@ def list_texts(fields: Iterable[Field]) -> dict[str, str]:
     texts: dict[str, str] = {}
     for field in fields:
         texts |= list_texts(field.parts) if field.kind == "object" else {field.name: field.value}
-        texts |= {build_null_name(field): "1" if field.is_null else ""} if field.is_nullable else {}
+        texts |= {_build_null_name(field): "1" if field.is_null else ""} if field.is_nullable else {}
     return texts

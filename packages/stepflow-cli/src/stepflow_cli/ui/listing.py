@@ -33,7 +33,7 @@ class Order:
     is_descending: bool = False
 
     @classmethod
-    def of(cls, text: str, columns: Iterable[str]) -> Order:
+    def parse(cls, text: str, columns: Iterable[str]) -> Order:
         """Return the order that a URL names; the rows' own order if there is no such column."""
         column = text.removeprefix("-")
         return cls(column, text.startswith("-")) if column in columns else cls()
@@ -43,16 +43,16 @@ class Order:
         """The order as a URL names it."""
         return f"-{self.column}" if self.is_descending else self.column
 
-    def toggled(self, column: str) -> str:
+    def toggle(self, column: str) -> str:
         """Return the order after a click on the heading of a column."""
         is_descending = not self.is_descending if column == self.column else column in _NUMBERS
         return Order(column, is_descending).text
 
-    def aria(self, column: str) -> str:
+    def get_aria_sort(self, column: str) -> str:
         """Return the value of `aria-sort` for a column; empty if the rows are in another order."""
         return "" if column != self.column else "descending" if self.is_descending else "ascending"
 
-    def sorted(self, rows: Iterable[_Row], keys: Mapping[str, Callable[[_Row], Any]]) -> list[_Row]:
+    def sort(self, rows: Iterable[_Row], keys: Mapping[str, Callable[[_Row], Any]]) -> list[_Row]:
         """Return the rows in this order; rows whose key is None come last.
 
         Args:
@@ -104,7 +104,7 @@ class RunFinder:
         self._reading: dict[str, asyncio.Task[None]] = {}
         self._limit = asyncio.Semaphore(_CONCURRENT_READS)
 
-    async def runs_with_prefix(self, text: str, limit: int = 2) -> list[str]:
+    async def find_ids_with_prefix(self, text: str, limit: int = 2) -> list[str]:
         """Return up to `limit` ids that begin with a text, newest first."""
         text = text.lower()
         span = parse_creation_range(text) if is_id_prefix(text) else None
@@ -121,7 +121,7 @@ class RunFinder:
         """Return the runs that match all words, among the newest that match the filters."""
         runs = (await self._client.list_runs(limit=_MAX_RUNS, **build_filters(filters))).runs
         listed = {run.run_id for run in runs}
-        ids = await self.runs_with_prefix(words[0], _MAX_OLDER) if len(words) == 1 else []
+        ids = await self.find_ids_with_prefix(words[0], _MAX_OLDER) if len(words) == 1 else []
         runs = runs + [await self._client.get_run(run_id) for run_id in ids if run_id not in listed]
         recorded = {word: await run_in_threadpool(self._search_history, word) for word in words}
         flow_ids = list(dict.fromkeys(run.flow_id for run in runs))[:_MAX_FLOWS]
@@ -174,7 +174,7 @@ class RunFinder:
         self._components[flow_id] = {str(step.get("component") or "") for step in steps_by_id(flow).values()}
         _drop_oldest(self._components)
 
-    async def first_errors(self, runs: Iterable[RunDetails]) -> dict[str, str]:
+    async def read_first_errors(self, runs: Iterable[RunDetails]) -> dict[str, str]:
         """Return the first line of the first error of each failed run that is already known or read soon enough."""
         errors = await self._wait_for_errors(runs, _LIST_SECONDS)
         return {run_id: text.partition("\n")[0].strip() for run_id, text in errors.items()}
@@ -243,18 +243,18 @@ class RunLists:
         self._locks: dict[object, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._newest: dict[object, tuple[float, list[RunDetails]]] = {}
 
-    async def page(self, filters: Mapping[str, str], page: int) -> list[RunDetails]:
+    async def read_page(self, filters: Mapping[str, str], page: int) -> list[RunDetails]:
         """Return a page of runs, plus one more run if there is a next page."""
         listed = await self._client.list_runs(limit=PAGE + 1, offset=(page - 1) * PAGE, **build_filters(filters))
         return listed.runs
 
-    async def newest(self, filters: Mapping[str, str]) -> list[RunDetails]:
+    async def read_newest(self, filters: Mapping[str, str]) -> list[RunDetails]:
         """Return the first page of runs. It is requested at most once per second, regardless of the open pages."""
         key = tuple(sorted(filters.items()))
         async with self._locks[key]:
             at, runs = self._newest.pop(key, (float("-inf"), []))
             if time.monotonic() - at > _FRESH_SECONDS:
-                runs = await self.page(filters, 1)
+                runs = await self.read_page(filters, 1)
                 at = time.monotonic()
             # The most recently used list is last.
             self._newest[key] = at, runs

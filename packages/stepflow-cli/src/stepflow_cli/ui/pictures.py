@@ -137,18 +137,18 @@ def _lay_out(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[FoldedGraph, L
     The layout is None if the graph cannot be drawn. Several threads may request it at the same time.
     """
     key = (repr(flow), is_whole)
-    found = _layouts.pop(key, None)
-    if found is None:
+    drawing = _layouts.pop(key, None)
+    if drawing is None:
         folded = compact(build_graph(flow), is_whole=is_whole)
         try:
-            found = folded, lay_out(folded.graph)
+            drawing = folded, lay_out(folded.graph)
         except StepflowClientError:
             # Also if the packages for drawing are not installed.
             return folded, None
-    _layouts[key] = found
+    _layouts[key] = drawing
     while len(_layouts) > _MAX_LAYOUTS:
         _layouts.popitem(last=False)
-    return found
+    return drawing
 
 
 def _draw(folded: FoldedGraph, layout: Layout | None, look: Look) -> str:

@@ -75,7 +75,7 @@ async def read_item(site: Site, run: RunDetails, index: int) -> ItemReport | Non
     follower = site.followers.find(run.run_id)
     if last is not None and last.report.run == run and last.item.index == index:
         # Labels and notes may have changed since.
-        snapshot = await site.read(run.run_id, ("flow", "arguments"))
+        snapshot = await site.read_snapshot(run.run_id, ("flow", "arguments"))
         assert snapshot.arguments is not None
         given = mask_arguments(snapshot.flow or {}, snapshot.arguments)
         return replace(last, report=replace(last.report, snapshot=replace(last.report.snapshot, arguments=given)))
@@ -83,7 +83,7 @@ async def read_item(site: Site, run: RunDetails, index: int) -> ItemReport | Non
     is_complete = follower is None or follower.has_ended
     with _pause_collection():
         snapshot, sub_runs, lines = await asyncio.gather(
-            site.read(run.run_id, PARTS, index),
+            site.read_snapshot(run.run_id, PARTS, index),
             site.client.list_runs(None, _MAX_SUB_RUNS, parent_run_id=run.run_id),
             run_in_threadpool(read_run_lines, run.run_id),
         )
@@ -91,7 +91,7 @@ async def read_item(site: Site, run: RunDetails, index: int) -> ItemReport | Non
     if index >= len(items):
         return None
     item, follower = items[index], site.followers.find(run.run_id)
-    if not run.is_finished and follower is not None and (error := follower.errors().get(index)) is not None:
+    if not run.is_finished and follower is not None and (error := follower.get_errors().get(index)) is not None:
         # Servers report it when the whole run has ended.
         item = replace(item, status=ExecutionStatus.FAILED, error=error)
     report = await build_report(site, replace(snapshot, items=[item]), is_timed=len(items) <= MAX_DRAWN_ITEMS)
@@ -118,5 +118,5 @@ async def build_report(site: Site, snapshot: RunSnapshot, *, is_timed: bool = Tr
     """Return a run as pages show it, without secret values."""
     times = []
     if is_timed and snapshot.steps and (await site.client.server_info()).capabilities.get("events"):
-        times = await (await site.followers.get(snapshot.run_id)).times()
+        times = await (await site.followers.get(snapshot.run_id)).read_times()
     return RunReport(mask_snapshot(snapshot), times)

@@ -83,7 +83,7 @@ class Site:
     flows: FlowFolder | None = None
     """The folder of flow files, if one was named."""
 
-    def page(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    def render(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """Return a page rendered from a template with these values."""
         session = request.scope.get("stepflow.session", "")
 
@@ -105,20 +105,22 @@ class Site:
         )
         return HTMLResponse(text, status_code=status)
 
-    def show_failure(self, request: Request, error: Exception) -> HTMLResponse:
+    def render_failure(self, request: Request, error: Exception) -> HTMLResponse:
         """Return a page with the reason why a request failed; without one, there is no such page."""
         if not isinstance(error, StepflowClientError):
-            return self.page(request, "failure", 404, error=None, is_away=False)
+            return self.render(request, "failure", 404, error=None, is_away=False)
         is_away = isinstance(error, TransportError)
         status = {NotFoundError: 404, InvalidArgumentError: 400}
         code = next((code for kind, code in status.items() if isinstance(error, kind)), 502)
-        return self.page(request, "failure", code, error=error, is_away=is_away, live="/live" if is_away else "")
+        return self.render(request, "failure", code, error=error, is_away=is_away, live="/live" if is_away else "")
 
-    async def run(self, run_id: str) -> RunDetails:
+    async def read_run(self, run_id: str) -> RunDetails:
         """Return the current state of a run."""
         return (await self.snapshots.read(run_id, is_current=True)).details
 
-    async def read(self, run_id: str, include: str | Iterable[str], item_index: int | None = None) -> RunSnapshot:
+    async def read_snapshot(
+        self, run_id: str, include: str | Iterable[str], item_index: int | None = None
+    ) -> RunSnapshot:
         """Return a run with the requested parts; its inputs may be those recorded when it was started here."""
         snapshot = await self.snapshots.read(run_id, include, item_index)
         arguments = snapshot.arguments
@@ -127,9 +129,9 @@ class Site:
         value = self.inputs[run_id]
         return replace(snapshot, arguments=replace(arguments, inputs=value if isinstance(value, list) else [value]))
 
-    async def arguments(self, run_id: str) -> RunArguments:
+    async def read_arguments(self, run_id: str) -> RunArguments:
         """Return a run's arguments, from the server or the history, or as recorded when it was started here."""
-        arguments = (await self.read(run_id, "arguments")).arguments
+        arguments = (await self.read_snapshot(run_id, "arguments")).arguments
         assert arguments is not None
         return arguments
 

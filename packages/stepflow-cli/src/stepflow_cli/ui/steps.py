@@ -26,7 +26,7 @@ async def find_creator(site: Site, run: RunDetails) -> tuple[str, str] | None:
     if run.parent_run_id is None:
         return None
     try:
-        parent = await site.read(run.parent_run_id, ("flow", "steps"))
+        parent = await site.read_snapshot(run.parent_run_id, ("flow", "steps"))
     except NotFoundError:
         return None
     step_id = infer_creator(run, parent.flow or {}, parent.steps or ())
@@ -104,10 +104,10 @@ def item_path(run_id: str, index: int, total: int) -> str:
 async def _read_attempt(site: Site, run_id: str, index: int) -> Attempt:
     attempt = Attempt(run_id, index, f"/runs/{run_id}", "unknown", is_shown=False)
     try:
-        run = (await site.read(run_id, ())).details
+        run = (await site.read_snapshot(run_id, ())).details
         if run.items.total == 1:
             return replace(attempt, status=run.status.value)
-        items = (await site.read(run_id, "items")).items or ()
+        items = (await site.read_snapshot(run_id, "items")).items or ()
     except StepflowClientError:
         # It may have been deleted.
         return attempt
@@ -175,14 +175,14 @@ def build_step_rows(
     The first 100 steps have a row, and beyond them those that failed or run, and the selected one.
     """
     steps = item_report.account.steps if item_report.account else ()
-    rows = order.sorted((StepRow(step, item_report.times.get(step.step_id)) for step in steps), STEP_KEYS)
+    rows = order.sort((StepRow(step, item_report.times.get(step.step_id)) for step in steps), STEP_KEYS)
     shown = [
         row
         for place, row in enumerate(rows)
         if shows_all or place < MAX_ROWS or row.mark in ("failed", "running") or row.account.step_id == selected
     ]
     timed = [row for row in rows if row.time is not None and row.time.duration is not None]
-    slowest = Order("duration", is_descending=True).sorted(timed, STEP_KEYS)[0] if len(timed) > 1 else None
+    slowest = Order("duration", is_descending=True).sort(timed, STEP_KEYS)[0] if len(timed) > 1 else None
     return shown, len(rows) - len(shown), slowest
 
 

@@ -83,7 +83,7 @@ async def _read_item_and_files(site: Site, run_id: str, place: Mapping[str, str]
     index = parse_index(place, "item") if place.get("item") else 0
     if index is None:
         raise NotFoundError(f"run {run_id} has no item {place['item']}", status_code=404)
-    snapshot = await site.read(run_id, ("items", "flow", "arguments"))
+    snapshot = await site.read_snapshot(run_id, ("items", "flow", "arguments"))
     item = read_item_to_save(snapshot, index)
     entry = site.history.get(snapshot.run_id)
     files = []
@@ -129,7 +129,7 @@ async def _show(
     is_done = file is not None and site.flows is not None and done in names
     draft = await run_in_threadpool(_build_draft, item, files, form)
     kinds = {"+": "added", "-": "removed", "@": "place"}
-    return site.page(
+    return site.render(
         request,
         "keep",
         status,
@@ -193,7 +193,7 @@ async def rerun_page(request: Request) -> Response:
         raise NotFoundError("no run was run again under this address", status_code=404)
     runs = await again.runs(site)
     live = "" if all(run.is_finished for run in runs) else f"/live/reruns/{key}"
-    return site.page(request, "rerun", again=again, runs=runs, live=live)
+    return site.render(request, "rerun", again=again, runs=runs, live=live)
 
 
 async def act_on_selection(request: Request) -> Response:
@@ -214,7 +214,7 @@ async def act_on_selection(request: Request) -> Response:
         raise InvalidArgumentError("the form names no action")
     if not run_ids:
         raise InvalidArgumentError("no run is ticked")
-    runs = [await site.run(run_id) for run_id in run_ids]
+    runs = [await site.read_run(run_id) for run_id in run_ids]
     running = [run.run_id for run in runs if not run.is_finished]
     if action == "cancel":
         if not running:
@@ -240,4 +240,4 @@ async def create_link(request: Request) -> Response:
         raise InvalidArgumentError("the form names no page")
     state = request.app.state
     link = f"{request.base_url}?{urlencode({'token': state.sessions.token, 'to': to})}"
-    return get_site(request).page(request, "link", link=link, to=to, is_exposed=state.addresses.is_exposed)
+    return get_site(request).render(request, "link", link=link, to=to, is_exposed=state.addresses.is_exposed)

@@ -60,7 +60,7 @@ async def apply_change(request: Request) -> Response:
 
 
 async def _read_subject(site: Site, run_id: str, place: Mapping[str, str]) -> ChangeSubject:
-    snapshot = await site.read(run_id, ("items", "flow", "arguments"))
+    snapshot = await site.read_snapshot(run_id, ("items", "flow", "arguments"))
     run, items, given = snapshot.details, snapshot.items or (), snapshot.arguments
     assert given is not None
     stored = StoredFlow(flow_id=run.flow_id, flow=dict(snapshot.flow or {}))
@@ -109,7 +109,7 @@ async def _show(
     parts = [{"kept": kept, "executed": executed, "count": count} for (kept, executed), count in ways.most_common(20)]
     if not subject.run.is_finished:
         problem = problem or f"The run has not ended: it is {subject.run.status.value}."
-    return site.page(
+    return site.render(
         request,
         "change",
         status,

@@ -58,7 +58,7 @@ async def compare_page(request: Request) -> Response:
     if not other:
         return RedirectResponse(f"/runs/{one}", status_code=303)
     mine, theirs = (parse_index(request.query_params, name) for name in ("item", "with_item"))
-    runs = [await site.run(run_id) for run_id in (other, one)]
+    runs = [await site.read_run(run_id) for run_id in (other, one)]
     if mine is None and all(run.items.total == 1 for run in runs):
         mine = 0
     # The run of the path is the newer one: it is on the right.
@@ -67,7 +67,7 @@ async def compare_page(request: Request) -> Response:
     # The secrets of both flows, including those from the environment.
     differences = list(compared.every_difference)
     for run in (compared.a, compared.b):
-        differences = mask_differences((await site.read(run.run_id, "flow")).flow or {}, differences)
+        differences = mask_differences((await site.read_snapshot(run.run_id, "flow")).flow or {}, differences)
     compared = replace(compared, every_difference=differences)
     if pair is None:
         items: dict[int, list[RunDifference]] = {}
@@ -75,7 +75,7 @@ async def compare_page(request: Request) -> Response:
             if difference.item_index is not None:
                 items.setdefault(difference.item_index, []).append(difference)
         rest = [difference for difference in compared.differences if difference.item_index is None]
-        return site.page(request, "compare", compared=compared, batch=list(items.items())[:_MAX_STEPS], rest=rest)
+        return site.render(request, "compare", compared=compared, batch=list(items.items())[:_MAX_STEPS], rest=rest)
     before, after = [await _read_side(site, run, index) for run, index in zip(runs, pair, strict=True)]
     by_step: dict[str, list[RunDifference]] = {}
     rest = []
@@ -92,7 +92,7 @@ async def compare_page(request: Request) -> Response:
         name: _list_differences(getattr(before.given, name) or {}, getattr(after.given, name) or {})
         for name in ("variables", "overrides")
     }
-    return site.page(
+    return site.render(
         request,
         "compare",
         before=before,
@@ -108,7 +108,7 @@ async def compare_page(request: Request) -> Response:
 
 
 async def _read_side(site: Site, run: RunDetails, index: int) -> Side:
-    snapshot = await site.read(run.run_id, PARTS, index)
+    snapshot = await site.read_snapshot(run.run_id, PARTS, index)
     items = snapshot.items or ()
     item = next((item for item in items if item.index == index), None)
     if item is None:

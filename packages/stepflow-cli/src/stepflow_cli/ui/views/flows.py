@@ -40,7 +40,7 @@ async def flows_page(request: Request) -> Response:
     site = get_site(request)
     text = request.query_params.get("q", "").strip()
     listed = await list_flows(site.client, site.history, site.flows, text)
-    return site.page(request, "flows", listed=listed, text=text, has_folder=bool(site.flows), live="/live/runs")
+    return site.render(request, "flows", listed=listed, text=text, has_folder=bool(site.flows), live="/live/runs")
 
 
 async def flow_page(request: Request) -> Response:
@@ -50,7 +50,7 @@ async def flow_page(request: Request) -> Response:
     query, values = request.query_params, dict[str, Any]()
     if query.get("again"):
         # The form is filled with the arguments of an earlier run.
-        given = await site.arguments(query["again"])
+        given = await site.read_arguments(query["again"])
         values = {"again": query["again"], "is_known": given.inputs is not None, "hidden": given.hidden}
         if given.inputs is not None:
             is_batch = len(given.inputs) != 1
@@ -75,7 +75,7 @@ async def _show(request: Request, site: Site, stored: StoredFlow, status: int = 
         # Values that fields cannot show are shown as JSON.
         inputs = show_value(inputs, given)
     shown = stored.without_secrets().flow
-    return site.page(
+    return site.render(
         request,
         "flow",
         status,
@@ -145,7 +145,7 @@ async def start_flow(request: Request) -> Response:
         await run_in_threadpool(check_inputs, stored.flow, given if isinstance(given, list) else [given])
         values = await run_in_threadpool(read_form_value, variables, form)
         earlier = form.get("overrides_of", "")
-        overrides = (await site.arguments(earlier)).overrides if earlier else None
+        overrides = (await site.read_arguments(earlier)).overrides if earlier else None
         run_id = await site.client.submit(stored.flow, given, overrides, variables=values or None)
     except FormError as error:
         return await refused(error, variables=error.fields)
@@ -165,7 +165,7 @@ async def components_page(request: Request) -> Response:
         words = (component.path or component.name, component.plugin or "", component.description or "")
         if text in " ".join(words).lower():
             matches.append(component)
-    return site.page(
+    return site.render(
         request,
         "components",
         components=matches[:_MAX_COMPONENTS],
@@ -181,7 +181,7 @@ async def new_page(request: Request) -> Response:
     if site.flows is not None and "file" in request.query_params:
         file = await run_in_threadpool(site.flows.find, request.query_params["file"])
         text = file.path.read_text("utf-8-sig", "replace") if file is not None else ""
-    return site.page(request, "new", text=text, findings=[], problem="")
+    return site.render(request, "new", text=text, findings=[], problem="")
 
 
 async def store_flow(request: Request) -> Response:
@@ -191,11 +191,11 @@ async def store_flow(request: Request) -> Response:
     try:
         flow = await run_in_threadpool(parse_yaml, text, "the flow")
         if not isinstance(flow, dict):
-            return site.page(request, "new", 400, text=text, findings=[], problem="a flow is a mapping")
+            return site.render(request, "new", 400, text=text, findings=[], problem="a flow is a mapping")
         stored = await site.client.store_flow(flow)
     except StepflowClientError as error:
         findings = await run_in_threadpool(_check_text, text)
-        return site.page(request, "new", 400, text=text, findings=findings, problem=error.message)
+        return site.render(request, "new", 400, text=text, findings=findings, problem=error.message)
     return RedirectResponse(f"/flows/{stored.flow_id}", status_code=303)
 
 

@@ -18,7 +18,7 @@ from stepflow_client import StepflowClientError
 
 from ...params.runs import parse_query
 from ..site import Site, get_site
-from .runs import parse_list_query, parse_number, progress_of
+from .runs import parse_list_query, parse_number, read_progress
 
 # Minimum seconds between two messages, because thousands of events may arrive.
 _BETWEEN = 0.5
@@ -62,8 +62,8 @@ async def live_runs(request: Request) -> Response:
     site, query = get_site(request), parse_list_query(request)
 
     async def shown() -> Any:
-        runs = await site.listings.newest(parse_query(str(query)).fields)
-        return [(run.run_id, run.status.value, run.items) for run in runs], await progress_of(site, runs)
+        runs = await site.listings.read_newest(parse_query(str(query)).fields)
+        return [(run.run_id, run.status.value, run.items) for run in runs], await read_progress(site, runs)
 
     return _stream(request, _poll(shown))
 
@@ -71,7 +71,7 @@ async def live_runs(request: Request) -> Response:
 async def live_run(request: Request) -> Response:
     """Send an event when something happens in a run, or a long time nothing; for `item`, only what concerns it."""
     site = get_site(request)
-    run = await site.run(request.path_params["run_id"])
+    run = await site.read_run(request.path_params["run_id"])
     follower = await site.followers.get(run.run_id)
     is_item, index = "item" in request.query_params, parse_number(request, "item", 0)
     version, seen = -1, None
@@ -82,7 +82,7 @@ async def live_run(request: Request) -> Response:
         state: Any = version
         if is_item:
             # A cancelled run has no event of its end while its steps are executed.
-            state = follower.list_started_steps(index), (await site.run(run.run_id)).status
+            state = follower.list_started_steps(index), (await site.read_run(run.run_id)).status
         # The server may still report a run as running whose last event is known.
         ended = time.monotonic() // _END_EVERY if follower.has_ended else None
         before, seen = seen, (state, ended, follower.quiet_since)

@@ -35,18 +35,18 @@ _CATCH_UP_SECONDS = 0.5
 
 async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
     """Return the page of a run with any number of items but one."""
-    live = await site.followers.live_path(run, _CATCH_UP_SECONDS)
+    live = await site.followers.get_live_path(run, _CATCH_UP_SECONDS)
     follower = await site.followers.get(run.run_id)
     await follower.catch_up(_CATCH_UP_SECONDS)
     is_small, is_finished = run.items.total <= MAX_DRAWN_ITEMS, run.is_finished
     # Servers report items when the whole run has ended: until then, those of a large batch are not worth a request.
     left_out = [*(() if is_small or is_finished else ("items",)), *(() if is_small else ("steps",))]
-    snapshot = await site.read(run.run_id, [part for part in PARTS if part not in left_out])
-    progress, followed, times = follower.get_progress(), follower.get_codes(), follower.item_times()
+    snapshot = await site.read_snapshot(run.run_id, [part for part in PARTS if part not in left_out])
+    progress, followed, times = follower.get_progress(), follower.get_codes(), follower.get_item_times()
     items = list(snapshot.items or ())
     if not is_finished:
         # Errors are read while the run has not ended.
-        total, errors = max(run.items.total, len(followed)), follower.errors()
+        total, errors = max(run.items.total, len(followed)), follower.get_errors()
         items = items or [RunItem(index=index, status=run.status) for index in range(total)]
         items = [replace(item, error=errors.get(item.index, item.error)) for item in items]
     report = await build_report(site, replace(snapshot, items=items))
@@ -62,17 +62,17 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
     # The items in the table: those of a group or a status, in the order of a column.
     keys = _build_sort_keys(items, codes, seconds, inputs or ())
     query, number = request.query_params, parse_number(request, "page")
-    order, group, status = Order.of(query.get("sort", ""), keys), query.get("group", ""), query.get("status", "")
+    order, group, status = Order.parse(query.get("sort", ""), keys), query.get("group", ""), query.get("status", "")
     places: Sequence[int] = range(len(codes))
     if group:
         places, status = next((failed.indexes for failed in groups if failed.key == group), []), ""
     elif status:
         places = [place for place, code in enumerate(codes) if STATES[code] == status]
-    places = order.sorted(places, keys)
+    places = order.sort(places, keys)
     # While they change, states that may come are shown too.
     counts, may_come = Counter(codes), () if is_finished else STATES[:-1]
     durations = summarize_latency(times, lambda item: f"/runs/{run.run_id}/items/{item.index}") if is_finished else ""
-    return site.page(
+    return site.render(
         request,
         "batch",
         run=run,
@@ -139,9 +139,9 @@ _MARKS = {"completed": "✓", "failed": "✗", "recovery_failed": "✗", "runnin
 async def run_page(request: Request) -> Response:
     """Show a run: of one item with its graph, timeline and selected step; of a batch with its items."""
     site = get_site(request)
-    run = await site.run(request.path_params["run_id"])
+    run = await site.read_run(request.path_params["run_id"])
     if run.items.total != 1:
-        items = (await site.read(run.run_id, "items")).items or ()
+        items = (await site.read_snapshot(run.run_id, "items")).items or ()
         if len(items) != 1:
             return await show_batch(request, site, run)
     return await _show(request, site, run, 0)
@@ -150,23 +150,23 @@ async def run_page(request: Request) -> Response:
 async def item_page(request: Request) -> Response:
     """Show one item of a run."""
     site = get_site(request)
-    run = await site.run(request.path_params["run_id"])
+    run = await site.read_run(request.path_params["run_id"])
     return await _show(request, site, run, request.path_params["index"])
 
 
 async def step_page(request: Request) -> Response:
     """Show an item with a step in the panel."""
     site = get_site(request)
-    run = await site.run(request.path_params["run_id"])
+    run = await site.read_run(request.path_params["run_id"])
     return await _show(request, site, run, parse_item_index(request), request.path_params["step"])
 
 
 async def run_flow_page(request: Request) -> Response:
     """Show the flow of a run with line numbers."""
     site = get_site(request)
-    run = await site.run(request.path_params["run_id"])
+    run = await site.read_run(request.path_params["run_id"])
     stored = (await site.client.get_run_flow(run.run_id)).without_secrets()
-    return site.page(request, "run_flow", run=run, lines=format_flow_lines(stored.flow))
+    return site.render(request, "run_flow", run=run, lines=format_flow_lines(stored.flow))
 
 
 def parse_item_index(request: Request) -> int:
@@ -177,7 +177,7 @@ def parse_item_index(request: Request) -> int:
 async def report_file(request: Request) -> Response:
     """Return the report of a run for download: one file that loads no others, without secret values."""
     site = get_site(request)
-    snapshot = await site.read(request.path_params["run_id"], (*PARTS, "counts"))
+    snapshot = await site.read_snapshot(request.path_params["run_id"], (*PARTS, "counts"))
     report = await build_report(site, snapshot)
     # The id is a UUID: nothing in it needs quotes.
     headers = {"content-disposition": f'attachment; filename="report-{snapshot.run_id}.html"'}
@@ -197,10 +197,10 @@ async def require_item(site: Site, run: RunDetails, index: int) -> ItemReport:
 
 
 async def _show(request: Request, site: Site, run: RunDetails, index: int, step_id: str | None = None) -> Response:
-    live = await site.followers.live_path(run)
+    live = await site.followers.get_live_path(run)
     item_report = await require_item(site, run, index)
     query = request.query_params
-    order = Order.of(query.get("sort", ""), STEP_KEYS)
+    order = Order.parse(query.get("sort", ""), STEP_KEYS)
     span = query.get("span", "") if parse_span(query.get("span", "")) else ""
     urls = ItemUrls(run.run_id, index, item_report.total != 1, query.get("show") == "all", order.text, span)
     account = item_report.account
@@ -211,13 +211,13 @@ async def _show(request: Request, site: Site, run: RunDetails, index: int, step_
     step = find_step(item_report, step_id) if step_id is not None else None
     if step_id is not None and step is None:
         raise NotFoundError(f"the run has no step {step_id!r}", status_code=404)
-    panel = await _panel_values(site, item_report, urls, step)
+    panel = await _build_panel(site, item_report, urls, step)
     if query.get("part") == "panel":
         # The browser has the rest of the page already.
-        return site.page(request, "panel", **panel)
+        return site.render(request, "panel", **panel)
     rows, more_rows, slowest = build_step_rows(item_report, step_id, order, shows_all=urls.shows_all)
     shown = [row.account.step_id for row in rows]
-    return site.page(
+    return site.render(
         request,
         "run",
         **panel,
@@ -235,7 +235,7 @@ async def _show(request: Request, site: Site, run: RunDetails, index: int, step_
     )
 
 
-async def _panel_values(
+async def _build_panel(
     site: Site, item_report: ItemReport, urls: ItemUrls, step: SelectedStep | None
 ) -> dict[str, Any]:
     run, item, given = item_report.report.run, item_report.item, item_report.report.given
@@ -249,7 +249,7 @@ async def _panel_values(
         state = STATES[merge_states([item], code, is_cancelled=status == "cancelled")[0]]
         has_ended = state in _MARKS and state != "running"
         status = state if has_ended or not run.is_finished else status
-        time = next((item_time for item_time in follower.item_times() if item_time.index == item.index), None)
+        time = next((item_time for item_time in follower.get_item_times() if item_time.index == item.index), None)
         began, ended = (time.start, time.end if has_ended else None) if time is not None else (None, None)
     return {
         "run": run,

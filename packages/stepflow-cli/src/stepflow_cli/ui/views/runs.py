@@ -42,7 +42,7 @@ def parse_number(request: Request, name: str, least: int = 1) -> int:
     return max(least, parse_index(request.query_params, name) or least)
 
 
-async def progress_of(site: Site, runs: list[RunDetails]) -> dict[str, tuple[Progress, datetime | None]]:
+async def read_progress(site: Site, runs: list[RunDetails]) -> dict[str, tuple[Progress, datetime | None]]:
     """Follow the running batches of a list, and return their progress by run id, as far as it is known."""
     running = [run for run in runs[:PAGE] if not run.is_finished and run.items.total > 1][:_MAX_FOLLOWED]
     progress = {run.run_id: (await site.followers.get(run.run_id)).get_progress() for run in running}
@@ -61,7 +61,7 @@ async def runs_page(request: Request) -> Response:
             result = await site.finder.find(query.words, fields)
             runs = result.runs[(page - 1) * PAGE :]
         else:
-            runs = await site.listings.page(fields, page)
+            runs = await site.listings.read_page(fields, page)
     except (InvalidArgumentError, Problem) as error:
         runs, problem = [], error.message
     opened = request.query_params.get("open", "")
@@ -69,13 +69,13 @@ async def runs_page(request: Request) -> Response:
     entries = {run_id: entry for run_id, entry in recorded.items() if entry is not None}
     # Somebody who looks for runs wants to see each of them.
     rows = build_run_rows(runs[:PAGE], entries, opened, folds=not query.words)
-    return site.page(
+    return site.render(
         request,
         "runs",
         400 if problem else 200,
         rows=rows,
         opened=opened,
-        errors=await site.finder.first_errors(row.run for row in rows),
+        errors=await site.finder.read_first_errors(row.run for row in rows),
         short=shorten_ids([run.run_id for run in runs[:PAGE]]),
         has_more=len(runs) > PAGE,
         number=page,
@@ -84,7 +84,7 @@ async def runs_page(request: Request) -> Response:
         suggestions=_suggest_filters(query, runs),
         problem=problem,
         found=result,
-        progress=await progress_of(site, runs),
+        progress=await read_progress(site, runs),
         now=site.health.now,
         # What was found does not change by itself: searching again for each new run would cost too much.
         live="/live" if query.words or problem else f"/live/runs{format_query({'q': str(query)})}",
@@ -103,7 +103,7 @@ def _suggest_filters(query: RunQuery, runs: list[RunDetails]) -> list[str]:
 async def resolve_run_id(request: Request) -> Response:
     """Redirect from a prefix of a run id to the run, or to the runs that it matches."""
     prefix, rest = request.path_params["prefix"], request.path_params.get("rest")
-    run_ids = await get_site(request).finder.runs_with_prefix(prefix)
+    run_ids = await get_site(request).finder.find_ids_with_prefix(prefix)
     if not run_ids:
         raise NotFoundError(f"no run's id begins with {prefix}", status_code=404)
     if len(run_ids) > 1:

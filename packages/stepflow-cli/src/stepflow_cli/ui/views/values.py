@@ -29,7 +29,7 @@ _ABSENT: Any = object()
 class Value(NamedTuple):
     """The part of an output or an input that a request names."""
 
-    found: ItemReport
+    item_report: ItemReport
     urls: ItemUrls
     step_id: str | None
     of: str
@@ -48,10 +48,10 @@ async def value_page(request: Request) -> Response:
         places = await run_in_threadpool(
             lambda: [(place, decoder.whole(value)) for place, value, decoder in islice(matches, _MAX_FOUND)]
         )
-    return get_site(request).page(
+    return get_site(request).render(
         request,
         "value",
-        run=shown.found.report.run,
+        run=shown.item_report.report.run,
         urls=shown.urls,
         step_id=shown.step_id,
         of=shown.of,
@@ -72,21 +72,21 @@ async def output_json(request: Request) -> Response:
     headers = {}
     if request.query_params.get("download"):
         # The name consists of letters that no header gives a meaning.
-        name = "-".join(filter(None, (shown.found.report.run.run_id, str(shown.urls.index), shown.of)))
+        name = "-".join(filter(None, (shown.item_report.report.run.run_id, str(shown.urls.index), shown.of)))
         headers["content-disposition"] = f'attachment; filename="{name}.json"'
     return StreamingResponse(_encode_chunks(shown.value, shown.decoder), media_type="application/json", headers=headers)
 
 
 async def _read_value(request: Request) -> Value:
     site, query = get_site(request), request.query_params
-    run = await site.run(request.path_params["run_id"])
-    found = await require_item(site, run, parse_item_index(request))
+    run = await site.read_run(request.path_params["run_id"])
+    item_report = await require_item(site, run, parse_item_index(request))
     step_id, of = query.get("step") or None, query.get("of") or "output"
     try:
         path = parse_path(query.get("path", ""))
     except PathError as error:
         raise InvalidArgumentError(f"path: {error}") from None
-    report, index, value = found.report, found.item.index, _ABSENT
+    report, index, value = item_report.report, item_report.item.index, _ABSENT
     if of == "input" and step_id is not None:
         value = report.input_of(index, step_id).value
     elif of == "input":
@@ -95,16 +95,16 @@ async def _read_value(request: Request) -> Value:
     elif of == "output" and step_id is not None:
         step = next((step for step in report.steps if step.step_id == step_id), None)
         value = step.output if step is not None and step.error is None else _ABSENT
-    elif of == "output" and found.item.status.is_finished and found.item.error is None:
-        value = found.item.output
+    elif of == "output" and item_report.item.status.is_finished and item_report.item.error is None:
+        value = item_report.item.output
     if value is _ABSENT:
         raise NotFoundError(f"no {of if of in ('input', 'output') else 'such part'} is known", status_code=404)
     try:
         value = get_part(value, path)
     except LookupError:
         raise NotFoundError(f"there is nothing at {write_path(path)}", status_code=404) from None
-    urls = ItemUrls(run.run_id, index, found.total != 1)
-    return Value(found, urls, step_id, of, path, value, found.get_decoder(step_id, of).at(path))
+    urls = ItemUrls(run.run_id, index, item_report.total != 1)
+    return Value(item_report, urls, step_id, of, path, value, item_report.get_decoder(step_id, of).at(path))
 
 
 def find_places(value: Any, text: str, path: Path, decoder: OutputDecoder) -> Iterator[tuple[Path, Any, OutputDecoder]]:
