@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import yaml
-from stepflow_cli.errors import Problem, printable, wants_json
+from stepflow_cli.errors import Problem, wants_json
 from stepflow_cli.output import tables
-from stepflow_cli.output.columns import select_fields
-from stepflow_cli.output.view import Column, Output, View, format_json
+from stepflow_cli.output.columns import Column, View, select_fields
+from stepflow_cli.output.terminal import printable
+from stepflow_cli.output.view import Output, format_json
 
 VIEW = View(columns=(Column("id", kind="id"), Column("n", kind="number"), Column("at", kind="time")), name="id")
 RECORDS: list[dict[str, Any]] = [

@@ -21,8 +21,8 @@ from click.shell_completion import (
     add_completion_class,
 )
 
-from .errors import printable
 from .inputs.files import DATA_SUFFIXES
+from .output.terminal import printable
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
@@ -162,17 +162,17 @@ def _query_server(ctx: click.Context, question: Callable[[SyncStepflowClient], I
     # Imported before the timeout starts, which is for the server only.
     import stepflow_client.types  # noqa: F401
 
-    found: list[Any] = []
+    answers: list[Any] = []
 
     def ask() -> None:
         with suppress(Exception), nullcontext(kept) if kept else connect(options) as target:
-            found.extend(question(target.client))
+            answers.extend(question(target.client))
 
     # A request's timeout limits each read, not the whole request.
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(_TIMEOUT)
-    return tuple(found)
+    return tuple(answers)
 
 
 # Files

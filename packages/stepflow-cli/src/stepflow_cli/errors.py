@@ -12,12 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from .output.terminal import printable
-
 if TYPE_CHECKING:
     from stepflow_client import StepflowClientError
 
-__all__ = ["printable"]
 
 _LEVELS = ("debug", "info", "warn", "warning", "error", "critical")
 

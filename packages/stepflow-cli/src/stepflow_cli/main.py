@@ -85,11 +85,11 @@ def _suggest_commands() -> None:
     from .output.terminal import printable
 
     try:
-        found = sorted(path for path in islice(Path().iterdir(), _MAX_FILES) if is_flow_file(path))
+        files = sorted(path for path in islice(Path().iterdir(), _MAX_FILES) if is_flow_file(path))
     except OSError:
         return
-    if found:
-        name = shlex.quote(found[0].name)
+    if files:
+        name = shlex.quote(files[0].name)
         lines = [f"run {name}", f"visualize {name}", "validate .", "ui --flows ."]
         click.echo("\nWith the flows in this folder:\n" + "\n".join(f"  stepflow {printable(line)}" for line in lines))
 
@@ -136,9 +136,9 @@ def _help(ctx: click.Context, words: tuple[str, ...]) -> None:
         if not isinstance(group, LazyGroup):
             path = context.command_path
             raise usage(f"{path} has no command {word}", f"'{path} --help' shows its help")
-        name, found, _ = group.resolve_command(context, [word])
-        assert found is not None
-        context = click.Context(found, info_name=name, parent=context, **found.context_settings)
+        name, command, _ = group.resolve_command(context, [word])
+        assert command is not None
+        context = click.Context(command, info_name=name, parent=context, **command.context_settings)
     click.echo(context.get_help())
 
 

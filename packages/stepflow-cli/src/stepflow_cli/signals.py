@@ -22,5 +22,5 @@ def handling_stop_signals(handler: Callable[[int, FrameType | None], object]) ->
     try:
         yield
     finally:
-        for each, previous in before.items():
-            signal.signal(each, previous)
+        for number, previous in before.items():
+            signal.signal(number, previous)

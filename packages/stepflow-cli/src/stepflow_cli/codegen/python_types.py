@@ -225,9 +225,11 @@ def _write_typed_dict(name: str, fields: list[Field], description: str) -> str:
     kinds = [field.kind if field.is_required else f"NotRequired[{field.kind}]" for field in fields]
     if all(field.key == field.name for field in fields):
         body = "".join(
-            f"    {each.key}: {kind}\n{format_docstring(each.description, '    ')}"
-            for each, kind in zip(fields, kinds, strict=True)
+            f"    {field.key}: {kind}\n{format_docstring(field.description, '    ')}"
+            for field, kind in zip(fields, kinds, strict=True)
         )
         return f"class {name}(TypedDict):\n{description}{body or ('' if description else '    pass' + chr(10))}"
-    body = "".join(f"        {literal(each.key)}: {literal(kind)},\n" for each, kind in zip(fields, kinds, strict=True))
+    body = "".join(
+        f"        {literal(field.key)}: {literal(kind)},\n" for field, kind in zip(fields, kinds, strict=True)
+    )
     return f"{name} = TypedDict(\n    {literal(name)},\n    {{\n{body}    }},\n)\n{description.replace('    ', '', 1)}"

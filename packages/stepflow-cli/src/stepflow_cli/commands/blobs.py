@@ -15,7 +15,8 @@ from ..errors import to_problem, usage
 from ..inputs.files import DATA_SUFFIXES, read_bytes
 from ..inputs.flow import load_flow_file
 from ..inputs.values import ValueArgument, read_value
-from ..output.view import Output, View, columns, write_document
+from ..output.columns import View, columns
+from ..output.view import Output, write_document
 from ..params.options import FILE, Choice, file_output_options, option, record_options, running_server_options
 from ..params.parsing import LazyGroup
 from ..params.runs import id_type

@@ -12,9 +12,10 @@ import click
 from ..errors import Problem, usage
 from ..inputs.flow import find_flow_project
 from ..inputs.values import Values
+from ..output.columns import View, columns
 from ..output.messages import note
 from ..output.terminal import escape_json
-from ..output.view import GeneratedFile, Output, View, columns, write_document
+from ..output.view import GeneratedFile, Output, write_document
 from ..params.flow import input_options, one_input
 from ..params.options import (
     FILE,

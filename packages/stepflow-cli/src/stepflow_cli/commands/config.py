@@ -8,9 +8,11 @@ from typing import Any
 import click
 from stepflow_client._base.text import without_password
 
-from ..errors import Problem, printable, suggest, usage
+from ..errors import Problem, suggest, usage
+from ..output.columns import View, columns
 from ..output.messages import note
-from ..output.view import Output, View, columns
+from ..output.terminal import printable
+from ..output.view import Output
 from ..params.options import (
     changed_profile_option,
     complete_with,

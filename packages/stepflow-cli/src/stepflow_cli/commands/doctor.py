@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import ExitCode, Problem, current_session, to_problem
+from ..output.columns import View, columns
 from ..output.messages import waiting
-from ..output.view import Output, View, columns
+from ..output.view import Output
 from ..params.options import option, output_options, server_options
 from ..params.parsing import Command
 from ..server.connect import connect

@@ -14,7 +14,8 @@ from stepflow_client.types.models import to_plain_data
 
 from ..errors import current_session
 from ..inputs.flow import load_flow_file, load_flow_or_id
-from ..output.view import Output, View, columns
+from ..output.columns import View, columns
+from ..output.view import Output
 from ..params.flow import flow_argument, flows_argument
 from ..params.options import (
     TIME,

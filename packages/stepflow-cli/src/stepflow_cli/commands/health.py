@@ -6,7 +6,8 @@ import click
 from stepflow_client.types.models import to_plain_data
 
 from ..errors import Problem
-from ..output.view import Output, View, columns
+from ..output.columns import View, columns
+from ..output.view import Output
 from ..params.options import DURATION, WAITING, record_options, server_options
 from ..params.parsing import Command
 from ..server.connect import connect

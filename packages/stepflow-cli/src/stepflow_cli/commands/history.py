@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from stepflow_client._base.text import duration_text
 
 from ..errors import Problem, usage
-from ..output.view import Output, View, columns
+from ..output.columns import View, columns
+from ..output.view import Output
 from ..params.options import (
     DURATION,
     Confirm,

@@ -6,9 +6,10 @@ import os
 
 import click
 
-from ..errors import current_session, printable, usage
+from ..errors import current_session, usage
 from ..inputs.files import write_bytes
 from ..inputs.flow import find_flow_project, import_flow, is_python_flow, read_flow_content
+from ..output.terminal import printable
 from ..output.view import Output, write_document
 from ..params.flow import flow_argument
 from ..params.options import (

@@ -12,9 +12,10 @@ from typing import Any
 import click
 
 from ..errors import ExitCode, Problem, current_session, usage
+from ..output.columns import View, columns
 from ..output.messages import note, noting_warnings, waiting
 from ..output.terminal import printable_lines
-from ..output.view import Output, View, columns
+from ..output.view import Output
 from ..params.options import FILE, SECONDS, SERVER, port_option, record_options
 from ..params.parsing import Command
 from ..settings.server_choice import DEFAULT_PORT
@@ -80,8 +81,8 @@ def command(
 
     level, policy = current_session().server_log_level, RestartPolicy(restart.replace("-", "_"))
     crashes: queue.SimpleQueue[tuple[int, list[str]]] = queue.SimpleQueue()
-    if config is None and (found := find_config(Path())) is not None:
-        config = str(found)
+    if config is None and (path := find_config(Path())) is not None:
+        config = str(path)
     if allow_load_file and config is not None:
         raise usage(f"--allow-load-file is for a server without a configuration; {config} says what flows can use")
     if config is not None:

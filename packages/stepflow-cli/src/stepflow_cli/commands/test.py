@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import Problem, printable
+from ..errors import Problem
 from ..inputs.flow import find_flow_project, list_project_flows
 from ..output.messages import note
+from ..output.terminal import printable
 from ..output.view import Output
 from ..params.flow import rounds_option
 from ..params.options import (

@@ -38,13 +38,13 @@ _OTHERS = ("httpx", "pydantic", "click")
 
 def check_versions() -> Iterator[Check]:
     """Check the versions of Python and the packages, and which `stepflow` a shell would run."""
-    found: dict[str, str | None] = dict.fromkeys((*_OURS, *_OTHERS))
-    for name in found:
+    versions: dict[str, str | None] = dict.fromkeys((*_OURS, *_OTHERS))
+    for name in versions:
         with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    listed = ", ".join(f"{name} {number or 'missing'}" for name, number in found.items())
+            versions[name] = version(name)
+    listed = ", ".join(f"{name} {number or 'missing'}" for name, number in versions.items())
     message = f"Python {sys.version.split()[0]}, {listed}"
-    if len({found[name] for name in _OURS}) > 1:
+    if len({versions[name] for name in _OURS}) > 1:
         hint = f"upgrade them together: pip install --upgrade {' '.join(_OURS)}"
         yield warning("versions", f"{message}: the stepflow packages have different versions", hint)
     else:
@@ -115,12 +115,12 @@ def check_proxy(choice: ServerChoice) -> tuple[Check, str | None]:
     if choice.profile is not None and choice.profile.proxy:
         named = choice.profile.proxy
         return ok("proxy", f"{without_password(named)}, by profile {choice.profile.name}"), named
-    found = find_environment_proxy(url)
-    if found is None:
+    proxy = find_environment_proxy(url)
+    if proxy is None:
         return ok("proxy", "none"), None
-    if found.url is None:
-        return ok("proxy", f"none: {found.why_not} ({found.variable} is set)"), None
-    return ok("proxy", f"{found.url}, by {found.variable}; NO_PROXY=HOST bypasses it"), os.environ[found.variable]
+    if proxy.url is None:
+        return ok("proxy", f"none: {proxy.why_not} ({proxy.variable} is set)"), None
+    return ok("proxy", f"{proxy.url}, by {proxy.variable}; NO_PROXY=HOST bypasses it"), os.environ[proxy.variable]
 
 
 def check_embedded_server() -> Check:
@@ -178,12 +178,12 @@ def _check_name(host: str, port: int) -> Check:
         ip_address(host.partition("%")[0])
         return ok("name", f"{host} is an IP address")
     try:
-        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+        addresses = {str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
         hint = "correct the name, or connect to the network or VPN that knows it"
         return error("name", f"{host} is not known: {reason[:1].lower()}{reason[1:]}", hint, exit_code=4)
-    return ok("name", f"{host} is {', '.join(sorted(found))}")
+    return ok("name", f"{host} is {', '.join(sorted(addresses))}")
 
 
 def _check_port(host: str, port: int, hint: str | None) -> Check:
@@ -234,7 +234,9 @@ def _check_certificate(host: str, port: int, profile: Profile | None) -> Check:
         ):
             certificate, spoken = secured.getpeercert(), secured.version()
     except ssl.SSLCertVerificationError as problem:
-        return _rejected_certificate(problem, host, port)
+        reason, trust = certificate_problem(problem, host)
+        hint = trust or "if you trust it, name it: ca_file in a profile, or SSL_CERT_FILE in the environment"
+        return error("certificate", f"the certificate of {host}:{port} {reason}", hint, exit_code=4)
     except ssl.SSLError as problem:
         hint = "if it speaks http only, write http:// in its URL"
         return error("certificate", f"{host}:{port} does not speak TLS: {problem.reason}", hint, exit_code=4)
@@ -247,12 +249,6 @@ def _check_certificate(host: str, port: int, profile: Profile | None) -> Check:
     if left < _SOON:
         return warning("certificate", f"it expires in {left / 86_400:.0f} days", "renew it on the server")
     return ok("certificate", f"{spoken}; valid until {certificate['notAfter']}")
-
-
-def _rejected_certificate(problem: ssl.SSLCertVerificationError, host: str, port: int) -> Check:
-    reason, hint = certificate_problem(problem, host)
-    hint = hint or "if you trust it, name it: ca_file in a profile, or SSL_CERT_FILE in the environment"
-    return error("certificate", f"the certificate of {host}:{port} {reason}", hint, exit_code=4)
 
 
 def is_speaking_tls(url: str) -> bool:

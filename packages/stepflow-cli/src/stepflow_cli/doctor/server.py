@@ -63,9 +63,9 @@ def check_server(client: SyncStepflowClient, choice: ServerChoice, *, unmeasured
     credentials = choice.credentials
     yield ok("authorisation", f"accepted, with {credentials}" if credentials else "no credentials are needed")
     yield _check_clock(health, before, after)
-    found = check_workers(client)
-    yield found
-    if found.status == "error" and unmeasured is None:
+    check = check_workers(client)
+    yield check
+    if check.status == "error" and unmeasured is None:
         unmeasured = "as each run waits for the missing worker"
     if choice.is_embedded:
         yield skipped("events", "not applicable to an embedded server")

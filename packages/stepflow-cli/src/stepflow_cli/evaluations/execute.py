@@ -172,10 +172,12 @@ class Plan:
         """Print which scores have no value at all, although items completed."""
         remarks = " ".join(report.summary().remarks)
         failed = [report.compare(variant, variant).failed for variant in report.variants]
-        if all(each is None or each.after == 1 for each in failed):
+        if all(comparison is None or comparison.after == 1 for comparison in failed):
             return
         for name, score in self.scores.items():
-            has_value = any(each == name or each.startswith((f"{name}.", f"{name}=")) for each in report.scores)
+            has_value = any(
+                reported == name or reported.startswith((f"{name}.", f"{name}=")) for reported in report.scores
+            )
             if not has_value and f"{name} failed" not in remarks:
                 why = "no case has an expected output; --expected NAME names its column or key"
                 if getattr(score, "needs_duration", False):
@@ -197,9 +199,11 @@ def read_recorded_cases(query: str, variables: Mapping[str, Any] | None, limit: 
     runs = history.search(search, status="completed", limit=limit or _MAX_RUNS)
     servers = {run.server for run in runs if not run.is_embedded and run.server is not None}
     if len(servers) != 1:
-        found = "no completed runs" if not servers else f"runs on {len(servers)} servers: {', '.join(sorted(servers))}"
+        searched = (
+            "no completed runs" if not servers else f"runs on {len(servers)} servers: {', '.join(sorted(servers))}"
+        )
         ended = "runs on embedded servers end with them; " if runs and not servers else ""
         hint = f"{ended}'stepflow history list' shows the runs of a query; the URL of a server can be a part of it"
-        raise usage(f"--cases history:{query} finds {found}", hint)
+        raise usage(f"--cases history:{query} finds {searched}", hint)
     with SyncStepflowClient(servers.pop(), history=history) as client:
         return sync_history_cases(client, search, variables=variables, limit=limit or _MAX_RUNS)

@@ -142,9 +142,9 @@ def _list_scores(module: ModuleType) -> list[tuple[str, Any]]:
     """Return the scores of a module: those that its list `scores` names, else its public functions and scores."""
     listed = getattr(module, "scores", None)
     if isinstance(listed, Mapping):
-        return [(str(name), each) for name, each in listed.items()]
+        return [(str(name), score) for name, score in listed.items()]
     if isinstance(listed, (list, tuple)):
-        return [("", each) for each in listed]
+        return [("", score) for score in listed]
     return [
         ("", var)
         for name, var in vars(module).items()

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import Problem, printable
+from ..errors import Problem
 from ..inputs.files import write_bytes
 from ..output.columns import Column, View, columns
-from ..output.terminal import is_terminal
+from ..output.terminal import is_terminal, printable
 from ..output.view import Output, format_json
 from ..server.connect import Target
 from .options import list_flow_files
@@ -201,7 +201,7 @@ def _format_summary(summary: EvaluationSummary, output: Output) -> str:
     for cells in list(summary_rows(summary))[1:]:
         # A single variant has no changes.
         row: dict[str, str] = dict.fromkeys(names, "") | dict(zip(names, cells, strict=False))
-        row["counts"] = "/".join(row[each] for each in ("better", "equal", "worse")).strip("/")
+        row["counts"] = "/".join(row[name] for name in ("better", "equal", "worse")).strip("/")
         above, row["score"] = row["score"], "" if row["score"] == above else row["score"]
         rows.append(row)
     table = output.table(rows, _SCORES if summary.comparisons else _SINGLE) if rows else "no scores\n"
@@ -223,17 +223,17 @@ def _format_worst(
         return "\nNo case is worse.\n"
     rows = [
         {
-            "case": each.case,
-            "before": "-" if each.before is None else format_number(each.before),
-            "value": "-" if each.value is None else format_number(each.value),
-            "run_id": each.item.run_id,
-            "item_index": each.item.item_index,
-            "output": report.hidden(each.item.error) or format_json(report.hidden(each.item.output)),
+            "case": case.case,
+            "before": "-" if case.before is None else format_number(case.before),
+            "value": "-" if case.value is None else format_number(case.value),
+            "run_id": case.item.run_id,
+            "item_index": case.item.item_index,
+            "output": report.hidden(case.item.error) or format_json(report.hidden(case.item.output)),
         }
-        for each in worst
+        for case in worst
     ]
     title = f"The worst cases by {worst[0].score} of {worst[0].item.variant}"
-    shown = "".join(f"{printable(commands[each.case])}\n" for each in worst if each.case in commands)
+    shown = "".join(f"{printable(commands[case.case])}\n" for case in worst if case.case in commands)
     return f"\n{printable(title)}\n\n{output.table(rows, _WORST)}" + (f"\n{shown}" if shown else "")
 
 
@@ -242,11 +242,11 @@ def _save_commands(target: Target | None, worst: Sequence[WorstCase], options: E
     if target is None or target.ends_with_command:
         return {}
     flows = list_flow_files(options.variants, options.flow)
-    found = {}
-    for each in worst:
-        value, flow = json.dumps(each.item.input, ensure_ascii=False), flows.get(each.item.variant, options.flow)
-        if each.item.run_id is not None and len(value) <= _MAX_INPUT_LENGTH and flow != "-":
-            item = "" if each.item.item_index is None else f" --item {each.item.item_index}"
-            words = f"{target.return_command('runs save', each.item.run_id)}{item} {shlex.quote(flow)}"
-            found[each.case] = f"{words} --as {shlex.quote(each.case)} --input-json {shlex.quote(value)}"
-    return found
+    commands = {}
+    for case in worst:
+        value, flow = json.dumps(case.item.input, ensure_ascii=False), flows.get(case.item.variant, options.flow)
+        if case.item.run_id is not None and len(value) <= _MAX_INPUT_LENGTH and flow != "-":
+            item = "" if case.item.item_index is None else f" --item {case.item.item_index}"
+            words = f"{target.return_command('runs save', case.item.run_id)}{item} {shlex.quote(flow)}"
+            commands[case.case] = f"{words} --as {shlex.quote(case.case)} --input-json {shlex.quote(value)}"
+    return commands

@@ -13,9 +13,10 @@ from stepflow_client._command import junit_xml
 from stepflow_client.testing import failure_text
 from stepflow_client.testing.case_runs import coverage_lines, get_percent, make_line_finder
 
-from ..errors import Problem, printable
+from ..errors import Problem
 from ..inputs.files import write_bytes
 from ..output.columns import Column, View, columns
+from ..output.terminal import printable
 from ..records.diagnostics import format_github_command
 from .execute import FileResults, build_expectation
 

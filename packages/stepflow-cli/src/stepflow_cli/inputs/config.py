@@ -30,11 +30,11 @@ def note_repeated_keys(path: str) -> None:
             text = file.read(_MAX_BYTES + 1)
     except (OSError, ValueError):
         return
-    found = find_repeated_keys(text) if len(text) <= _MAX_BYTES else []
-    for key, first, again in found[:_MAX_NOTES]:
+    repeated = find_repeated_keys(text) if len(text) <= _MAX_BYTES else []
+    for key, first, again in repeated[:_MAX_NOTES]:
         note(f"{path}:{again}: {key} occurs twice, first in line {first}; the last one counts")
-    if len(found) > _MAX_NOTES:
-        note(f"{path}: {len(found) - _MAX_NOTES} more keys occur twice")
+    if len(repeated) > _MAX_NOTES:
+        note(f"{path}: {len(repeated) - _MAX_NOTES} more keys occur twice")
 
 
 def read_config_content(path: str | Path | None) -> bytes:

@@ -78,7 +78,7 @@ def import_flow(word: str) -> PythonFlow:
     modules = get_project_modules()
     if modules.have_changed:
         modules.forget()
-    flow: PythonFlow = modules.found.get(word) or modules.found.setdefault(word, PythonFlow(word, modules))
+    flow: PythonFlow = modules.flows.get(word) or modules.flows.setdefault(word, PythonFlow(word, modules))
     return flow
 
 

@@ -14,7 +14,8 @@ from typing import Any
 from stepflow_client import StepflowClientError
 from stepflow_client._command import explain_missing_file
 
-from ..errors import printable, suggest, usage
+from ..errors import suggest, usage
+from ..output.terminal import printable
 from .files import Signature, get_signature
 
 
@@ -26,7 +27,7 @@ class ProjectModules:
         """The modules of the project, and their files."""
         self._files: dict[str, Signature] = {}
         """The files of these modules, and those in which an import failed."""
-        self.found: dict[str, Any] = {}
+        self.flows: dict[str, Any] = {}
         """What was found in them, by the words of the command line."""
 
     @property
@@ -47,7 +48,7 @@ class ProjectModules:
             sys.modules.pop(name, None)
         self._imported.clear()
         self._files.clear()
-        self.found.clear()
+        self.flows.clear()
         importlib.invalidate_caches()
         linecache.checkcache()
 

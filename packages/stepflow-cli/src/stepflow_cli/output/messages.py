@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 
-from ..errors import Problem, current_session, printable
+from ..errors import Problem, current_session
+from ..output.terminal import printable
 from .terminal import has_color, is_terminal
 
 

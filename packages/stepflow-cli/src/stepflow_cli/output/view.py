@@ -9,15 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import Problem, current_session, printable, usage
+from ..errors import Problem, current_session, usage
 from ..inputs.files import write_bytes, writing
+from ..output.terminal import printable
 from ..stdio import reporting_lost_output
 from . import terminal as colors
-from .columns import Column, View, columns, select_fields
+from .columns import View, select_fields
 from .messages import note
 from .terminal import escape_json
-
-__all__ = ["Column", "View", "columns"]
 
 FORMATS = ("table", "json", "jsonl", "yaml", "name")
 

@@ -290,9 +290,9 @@ class LazyGroup(click.Group):
             typed = f"{ctx.command_path} {name}"
             hint = command_hint(typed) or _suggest_command(name, ctx)
             raise usage(f"there is no command {typed}", hint or f"'{ctx.command_path} --help' lists the commands")
-        found, command, rest = super().resolve_command(ctx, args)
+        resolved, command, rest = super().resolve_command(ctx, args)
         # Messages about the command use its real name, not the alias.
-        return self.aliases.get(found or "", found), command, rest
+        return self.aliases.get(resolved or "", resolved), command, rest
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples, then the description."""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import ExitCode, Problem, printable
-from ..output.view import View, columns
+from ..errors import ExitCode, Problem
+from ..output.columns import View, columns
+from ..output.terminal import printable
 
 if TYPE_CHECKING:
     from stepflow_client import Diagnostic

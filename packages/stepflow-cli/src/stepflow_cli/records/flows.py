@@ -9,7 +9,8 @@ from stepflow_client._data.flow_declarations import declared_variables
 
 from ..errors import usage
 from ..inputs.flow import list_case_names, list_step_ids, sort_flow_keys
-from ..output.view import Column, Output, View, columns
+from ..output.columns import Column, View, columns
+from ..output.view import Output
 
 if TYPE_CHECKING:
     from stepflow_client.flows import InferredFlow

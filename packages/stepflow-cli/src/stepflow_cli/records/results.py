@@ -10,8 +10,9 @@ from stepflow_client import RunFailedError
 from stepflow_client._base.text import rfc3339
 
 from ..errors import ExitCode, Problem
+from ..output.columns import View, columns
 from ..output.messages import note
-from ..output.view import Output, View, columns
+from ..output.view import Output
 from .runs import OUTPUT
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepflow_client._base.text import duration_text, rfc3339, short_json
 
-from ..output.columns import format_json_cell
-from ..output.view import Column, View, columns
+from ..output.columns import Column, View, columns, format_json_cell
 
 if TYPE_CHECKING:
     from stepflow_client import RunAccount

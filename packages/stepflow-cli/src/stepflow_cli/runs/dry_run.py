@@ -8,8 +8,8 @@ from typing import Any
 from stepflow_client._data.flow_declarations import declared_schema, get_flow_defs, is_secret
 
 from ..errors import current_session
+from ..output.columns import Column, View
 from ..output.messages import note, waiting
-from ..output.view import Column, View
 from ..records.diagnostics import InvalidFlow, diagnostic_records, display_name, format_counts, print_diagnostics
 from ..server.connect import Target
 from .caching import JobCache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import require_extra
-from ..output.view import Column, View
+from ..output.columns import Column, View
 from ..server.connect import connect
 from .job import read_job
 from .run_options import RunOptions

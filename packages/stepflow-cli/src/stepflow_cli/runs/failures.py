@@ -110,11 +110,11 @@ def _find_reason(message: str, flow: Mapping[str, Any], step: Mapping[str, Any],
     components = parse_components(listed)
     if message.startswith(_NO_ROUTE):
         place = f"$.steps[{list(flow['steps']).index(step)}].component"
-        found = next(
+        finding = next(
             (finding for finding in check_source(FlowText.of(flow), components) if finding.path == place), None
         )
-        if found is not None:
-            return f"{found.message}: {found.hint}" if found.hint else found.message
+        if finding is not None:
+            return f"{finding.message}: {finding.hint}" if finding.hint else finding.message
         return describe_missing(listed) or f"there is no component {step['component']!r}; 'components list' lists them"
     given, schemas = step.get("input"), find_schemas(str(step.get("component")), components or Components())
     required = (schemas[0] or {}).get("required") or [] if schemas else []

@@ -79,7 +79,7 @@ class EndedRunError(Problem):
             listed: list[dict[str, Any]] = flow.get("steps") or []
             steps = {str(step["id"]): (place, step) for place, step in enumerate(listed)}
             for kept, given in zip(outputs, inputs if isinstance(inputs, list) else [inputs], strict=True):
-                ran = {each: StepRun(steps[each][1], steps[each][0], 1, output) for each, output in kept.items()}
+                ran = {name: StepRun(steps[name][1], steps[name][0], 1, output) for name, output in kept.items()}
                 output = RecordedEvaluation(flow, given, entry.variables or {}, ran).value(flow.get("output"))
                 results.append(FlowResult(run_id=entry.run_id, status=ExecutionStatus.COMPLETED, output=output))
         except (Failure, NotKnownError, ValueError, *BROKEN):

@@ -14,8 +14,9 @@ from stepflow_client._data.secrets import quotes_secret
 
 from ..errors import Problem, usage
 from ..inputs.values import Values
+from ..output.columns import View, columns
 from ..output.messages import note
-from ..output.view import Output, View, columns
+from ..output.view import Output
 from ..server.connect import Target
 from ..settings.history import open_history
 from .find import is_complete_id, parse_position, resolve_run_id

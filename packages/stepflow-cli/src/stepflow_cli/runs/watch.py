@@ -178,7 +178,9 @@ def build_tree(
         # Reserve lines for the title, the note, and a count.
         height = max(_MIN_ROWS, height - 3 - 2 * min(len(below), _SUB_RUNS))
     _add_steps(tree, run, now, height, shown_errors)
-    for sub_run in _select_sub_runs(below):
+    # The running sub-runs and the newest of the others, in order of creation.
+    places = sorted(range(len(below)), key=lambda place: (below[place].is_over, -place))
+    for sub_run in [below[place] for place in sorted(places[:_SUB_RUNS])]:
         status = sub_run.status, STATUS_STYLES.get(sub_run.status, "")
         title = _format_line(f"sub-run {sub_run.run_id} ", status, _format_time(sub_run.seconds(now)))
         title.append(f"  {_format_name(sub_run)}")
@@ -188,12 +190,6 @@ def build_tree(
     if note:
         tree.add(_format_line(note))
     return tree
-
-
-def _select_sub_runs(below: Sequence[RunProgress]) -> list[RunProgress]:
-    """Return the running sub-runs and the newest of the others, in order of creation."""
-    places = sorted(range(len(below)), key=lambda place: (below[place].is_over, -place))
-    return [below[place] for place in sorted(places[:_SUB_RUNS])]
 
 
 def _add_steps(tree: Tree, run: RunProgress, now: datetime, most: int | None, shown_errors: list[str]) -> None:

@@ -25,13 +25,16 @@ def list_settings(server: ServerOptions) -> list[Setting]:
     """
     profiles = load_profiles()
     choice = choose_server(server, profiles=profiles)
-    found = [_mask_setting(setting, choice.url.value) for setting in choice.settings]
-    found += [_mask_setting(get_history_setting(profiles), None), get_target_setting(profiles, project=find_project())]
+    settings = [_mask_setting(setting, choice.url.value) for setting in choice.settings]
+    settings += [
+        _mask_setting(get_history_setting(profiles), None),
+        get_target_setting(profiles, project=find_project()),
+    ]
     names = sorted(profiles.tables)
-    found.append(Setting("profiles", names, str(profiles.path) if names else "default"))
+    settings.append(Setting("profiles", names, str(profiles.path) if names else "default"))
     named = "environment variable STEPFLOW_CONFIG_FILE" if os.environ.get(CONFIG_VARIABLE) else "default"
-    found.append(Setting("file", str(profiles.path), named if profiles.path.exists() else f"{named}; there is none"))
-    return found
+    settings.append(Setting("file", str(profiles.path), named if profiles.path.exists() else f"{named}; there is none"))
+    return settings
 
 
 def _mask_setting(setting: Setting, url: str | None) -> Setting:

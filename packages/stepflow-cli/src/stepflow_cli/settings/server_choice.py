@@ -17,50 +17,6 @@ if TYPE_CHECKING:
 
     from .profiles import Profile
 
-TARGET_VARIABLE = "STEPFLOW_TARGET"
-
-
-def get_target_setting(
-    profiles: Profiles | None = None, *, flag: str | None = None, project: Project | None = None
-) -> Setting:
-    """Return the release that flows are for, None for all releases, and the origin of the setting.
-
-    Args:
-        profiles: The configuration file's contents; None reads the file if it is needed.
-        flag: The value of --target.
-        project: The project of the flow.
-
-    Raises:
-        Problem: If the release is none, or the file cannot be read.
-    """
-    if flag is not None:
-        found = Setting("target", flag, "flag --target")
-    elif text := os.environ.get(TARGET_VARIABLE, "").strip():
-        found = Setting("target", text, f"environment variable {TARGET_VARIABLE}")
-    elif project is not None and project.target is not None:
-        found = Setting("target", project.target, str(project.file))
-    else:
-        profiles = load_profiles() if profiles is None else profiles
-        is_set = profiles.target is not None
-        found = Setting("target", profiles.target, str(profiles.path) if is_set else "default")
-    if found.value is not None:
-        check_target_release(found.value, found.origin.removeprefix("flag ").removeprefix("environment variable "))
-    return found
-
-
-def check_target_release(value: Any, where: str) -> None:
-    """Raise if a value is not a release; `where` is its origin.
-
-    Raises:
-        Problem: If it is none.
-    """
-    from stepflow_client._rules.releases import TARGETS, parse_target_release
-
-    if parse_target_release(value) is None:
-        hint = "leave it out to check for all of them" if isinstance(value, str) else 'write it as text: "0.13"'
-        raise usage(f"{where}: target is a release from {TARGETS}, not {value!r}", hint)
-
-
 DEFAULT_PORT = 7837
 """The port of `stepflow serve`. It equals the client's default, which would take longer to import."""
 DEFAULT_URL = f"http://localhost:{DEFAULT_PORT}"
@@ -134,9 +90,9 @@ class ServerChoice:
             path = existing_file(project, "config", project.config)
             return Setting("config", str(path), str(project.file))
         folder = None if self.flow in (None, "-") else Path(str(self.flow)).parent
-        found = find_config(*([] if folder is None else [folder]), Path())
-        origin = "the working folder" if found is not None and found.parent == Path() else "the flow's folder"
-        return Setting("config", found and str(found), origin if found else "default")
+        file = find_config(*([] if folder is None else [folder]), Path())
+        origin = "the working folder" if file is not None and file.parent == Path() else "the flow's folder"
+        return Setting("config", file and str(file), origin if file else "default")
 
     @property
     def ignored_config(self) -> str | None:
@@ -302,3 +258,47 @@ def _check_options(options: ServerOptions, environ: Mapping[str, str]) -> None:
 
 def _name_variable(name: str) -> str:
     return f"environment variable {name}"
+
+
+TARGET_VARIABLE = "STEPFLOW_TARGET"
+
+
+def get_target_setting(
+    profiles: Profiles | None = None, *, flag: str | None = None, project: Project | None = None
+) -> Setting:
+    """Return the release that flows are for, None for all releases, and the origin of the setting.
+
+    Args:
+        profiles: The configuration file's contents; None reads the file if it is needed.
+        flag: The value of --target.
+        project: The project of the flow.
+
+    Raises:
+        Problem: If the release is none, or the file cannot be read.
+    """
+    if flag is not None:
+        setting = Setting("target", flag, "flag --target")
+    elif text := os.environ.get(TARGET_VARIABLE, "").strip():
+        setting = Setting("target", text, f"environment variable {TARGET_VARIABLE}")
+    elif project is not None and project.target is not None:
+        setting = Setting("target", project.target, str(project.file))
+    else:
+        profiles = load_profiles() if profiles is None else profiles
+        is_set = profiles.target is not None
+        setting = Setting("target", profiles.target, str(profiles.path) if is_set else "default")
+    if setting.value is not None:
+        check_target_release(setting.value, setting.origin.removeprefix("flag ").removeprefix("environment variable "))
+    return setting
+
+
+def check_target_release(value: Any, where: str) -> None:
+    """Raise if a value is not a release; `where` is its origin.
+
+    Raises:
+        Problem: If it is none.
+    """
+    from stepflow_client._rules.releases import TARGETS, parse_target_release
+
+    if parse_target_release(value) is None:
+        hint = "leave it out to check for all of them" if isinstance(value, str) else 'write it as text: "0.13"'
+        raise usage(f"{where}: target is a release from {TARGETS}, not {value!r}", hint)

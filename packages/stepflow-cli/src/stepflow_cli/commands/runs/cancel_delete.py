@@ -10,8 +10,9 @@ import click
 from stepflow_client import StepflowClientError
 
 from ...errors import Problem
+from ...output.columns import View, columns
 from ...output.messages import note
-from ...output.view import Output, View, columns
+from ...output.view import Output
 from ...params.options import Confirm, confirm_option, output_options, running_server_options
 from ...params.parsing import Command
 from ...params.runs import describe_runs, runs_argument

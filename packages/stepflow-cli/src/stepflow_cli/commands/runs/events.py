@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 from stepflow_client import StepflowClientError, TransportError
 
-from ...errors import ExitCode, Problem, printable, to_problem
+from ...errors import ExitCode, Problem, to_problem
 from ...output.tables import format_line_time
-from ...output.terminal import is_terminal
+from ...output.terminal import is_terminal, printable
 from ...output.view import Output
 from ...params.options import SECONDS, Choice, grouped, option, output_options, running_server_options
 from ...params.parsing import Command

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import click
 
-from ...errors import Problem, printable, usage
+from ...errors import Problem, usage
+from ...output.columns import View, columns
 from ...output.messages import note
 from ...output.tables import format_line_time
-from ...output.view import Output, View, columns
+from ...output.terminal import printable
+from ...output.view import Output
 from ...params.options import Choice, limit_option, option, output_options
 from ...params.parsing import Command
 from ...params.runs import recorded_run_argument

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ...errors import current_session, printable, usage
+from ...errors import current_session, usage
 from ...output.messages import outages_reported_by, waiting
-from ...output.terminal import is_terminal
+from ...output.terminal import is_terminal, printable
 from ...output.view import Output
 from ...params.options import Wait, output_options, running_server_options, wait_options
 from ...params.parsing import Command
