@@ -91,7 +91,7 @@ class _Cursor(Protocol):
 
 
 class _Connection(Protocol):
-    """A connection to either store. Statements are those that SQLite and PostgreSQL share, but for `_DIALECT`."""
+    """A connection to either store. The module `postgres` translates what its database writes differently."""
 
     def execute(self, statement: str, values: Sequence[Any] = ..., /) -> _Cursor: ...
 

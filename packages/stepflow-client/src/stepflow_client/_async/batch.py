@@ -184,7 +184,7 @@ class Batch:
         """The number of the next chunk, the index of the next input, and the number of the next chunk to yield."""
 
     async def iterate_outcomes(self, deadline: float | None) -> AsyncGenerator[list[Outcome], None]:
-        """Run the flow on all inputs and yield one outcome per input, in lists of those that ended together."""
+        """Run the flow on all inputs and yield one outcome per input; inputs that ended together are in one list."""
         options, status = self._options, ExecutionStatus.COMPLETED
         try:
             # A scope holds no `yield`: it would limit what the caller does meanwhile.

@@ -1,7 +1,7 @@
 """Following a run until it has ended: by its events or, on servers without a stream of events, by polling its state.
 
-Nothing else decides whether a run has ended although no event says so: events, progress, waiting for a run that its
-server has given up, `runs watch` and the pages all read what the follower yields.
+Only the follower decides whether a run has ended without an event for it. Streams of events, progress, `runs watch`,
+the pages, and waiting for a run that its server has given up all read what it yields.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ class _RunParts:
         return responses.make_run_arguments(self.state.run_id, await self.read_reported_arguments(), entry, origin)
 
     async def explain_items(self, steps: Sequence[StepDetails] | None) -> Sequence[RunItem]:
-        """Return the items with the errors of their steps; those that the server lost have failed."""
+        """Return the items with the errors of their steps. Items that the server lost have failed."""
         listed = await self.read_items()
         items, run = failed_items.get_run_items(listed), self.state
         failed = items._places(FAILED_STATUSES.__contains__)
@@ -173,7 +173,7 @@ class SnapshotReader:
     Args:
         context: What the services of the client share.
         follower: Returns what follows running runs.
-        runs: Reads the parts of runs; by default that of the client.
+        runs: Reads the parts of runs. Default: the reader of the client.
     """
 
     def __init__(self, context: ClientContext, follower: Callable[[], Follower], runs: RunReader | None = None) -> None:

@@ -505,8 +505,7 @@ def select_kept_outputs(new_run: NewRun, index: int, steps: Sequence[StepDetails
     """Return the outputs of the steps of an item that are kept, by step id.
 
     A step is kept if it has completed, is none of the steps to execute again, and reads neither one of them nor a step
-    that has not completed, directly or through other steps. For a step that runs alone, only those that it reads are
-    kept.
+    that has not completed, directly or through other steps. If a step runs alone, only steps that it reads are kept.
 
     Args:
         new_run: The run to create.
@@ -544,7 +543,7 @@ def select_kept_outputs(new_run: NewRun, index: int, steps: Sequence[StepDetails
 
 
 def find_outdated_steps(new_run: NewRun, items: Sequence[RerunItem]) -> list[str]:
-    """Return the kept steps whose outputs are not those that an execution of the whole flow would give."""
+    """Return the kept steps whose outputs would differ if the whole flow were executed."""
     outdated = set[str]()
     for item in items:
         behind = steps_behind(new_run.effective, new_run.changed | _find_steps_reading_changes(new_run, item.index))

@@ -51,7 +51,7 @@ class FlowToolSpec:
     name: str
     description: str
     input_schema: Mapping[str, Any]
-    """The schema of the arguments: that of an object, self-contained."""
+    """The self-contained schema of the arguments, which are an object."""
     output_schema: Mapping[str, Any]
     """The schema of `ToolResult.structured`, self-contained."""
     is_wrapped: bool
@@ -192,7 +192,7 @@ def make_tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
 
 
 def _infer_input_schema(flow: Mapping[str, Any]) -> Any:
-    """Return the schema of the input that the steps of a flow require; that of any object if nothing is known."""
+    """Return the schema of the input that the steps of a flow require; any object if nothing is known."""
     if "$input" not in json.dumps(flow):
         return {"type": "object"}
     from .._checks.inferred_flow import infer

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import asyncio
     from concurrent.futures import Future
 else:
-    # Programs that only use the blocking version do not pay for the import.
+    # The blocking versions do not need asyncio.
     asyncio = lazy_module("asyncio")
 
 Result = TypeVar("Result")
@@ -250,7 +250,7 @@ def sync_wait_until_done(future: Future[Any], deadline: float | None) -> None:
 class _LongCheck(BaseException):
     """A check takes longer than a slice, or its caller has stopped waiting."""
 
-    # No Exception, because checks report those that the code of a value raises.
+    # Not an Exception: checks catch every exception that the code of a value raises.
 
 
 async def async_run_check(check: Callable[[], Result], *, is_long: bool = False) -> Result:
@@ -264,7 +264,7 @@ async def async_run_check(check: Callable[[], Result], *, is_long: bool = False)
         RequestTimeoutError: If the deadline of the call passes.
     """
     if not is_long:
-        # As `run_in_slices`, without a call: every run comes here.
+        # Like `run_in_slices`, but without a call: this is the hot path.
         before = slices.set(Slices(_raise_long_check))
         try:
             return check()
@@ -291,7 +291,7 @@ def sync_run_check(check: Callable[[], Result], *, is_long: bool = False) -> Res
 
     Args:
         check: Makes the check.
-        is_long: Means nothing here.
+        is_long: Ignored; `async_run_check` has it.
 
     Raises:
         RequestTimeoutError: If the deadline of the call passes.

@@ -558,7 +558,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             None if wait_for_components is False else self._make_readiness_check(flow, overrides, wait_for_components),
         )
         creator = self._services.creator if idempotency_key is None else self._services.keyed
-        # As `get_creation_hold`, without a call.
+        # Like `get_creation_hold`, but without a call: this is the hot path.
         hold = None if on_cancel == "cancel" else self._connection.timings.creation_hold
         run = partial(self._run_to_end, creator.start, hold, began, progress)
         running = partial(run, call) if cache is None else partial(self._services.cached.run, cache, call, run)
@@ -1781,8 +1781,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     ) -> RunAccount:
         """Return why an item of a run failed: the step that failed first, and the steps that did not run because of it.
 
-        Servers list every step that reads a failed one as failed, with the same error. The account tells them apart; it
-        also tells which steps nothing needed, and which items of sub-runs failed although their step completed. A run
+        Servers list every step that reads a failed step as failed, with the same error. The account distinguishes them.
+        It also lists steps that nothing needed, and items of sub-runs that failed although their step completed. A run
         that has not ended is explained in its current state.
 
         What the server does not report is listed in `unknown`, such as errors and outputs of steps before 0.12. The

@@ -74,7 +74,7 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 Item = TypeVar("Item")
 _NO_COUNTING = nullcontext()
-# Maximum number of runs of which a client knows how to read the responses.
+# Maximum number of runs whose decoders a client remembers.
 _MAX_DECODERS = 10_000
 
 

@@ -395,7 +395,7 @@ class KeyedRuns:
             run = self._creator.create(copy, sent, keyed_call.wait, is_single=True, recorded=recorded)
             return KeyRun(run, call.digest)
         except AmbiguousRunError as error:
-            # Regardless of which call created the run: all runs of these flows belong to this key.
+            # All runs of these flows belong to this key, whichever call created them.
             oldest = self._search_runs(keyed, [call]) if error.candidates else []
             if not oldest:
                 error.hint = "the same call with this idempotency key finds the run, if there is one"

@@ -207,7 +207,7 @@ class RunReader:
         return listed
 
     def mark_kept_steps(self, run_id: RunId, steps: list[StepDetails]) -> list[StepDetails]:
-        """Return the steps of a run; those that a rerun keeps are marked, and have the component of the author's flow.
+        """Return the steps of a run. Steps that a rerun keeps are marked, and have the component of the author's flow.
 
         Args:
             run_id: The run.

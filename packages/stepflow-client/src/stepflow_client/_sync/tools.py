@@ -84,7 +84,7 @@ class SyncFlowTool:
 
     @property
     def output_schema(self) -> dict[str, Any]:
-        """The JSON Schema of `ToolResult.structured`, whatever becomes of the run."""
+        """The JSON Schema of `ToolResult.structured`, also for failed and unfinished runs."""
         return dict(self._spec.output_schema)
 
     def __repr__(self) -> str:
@@ -135,7 +135,7 @@ class SyncFlowTool:
         Args:
             arguments: The arguments: an object, or its JSON text. None for none.
             max_wait: Seconds to wait for the run to end; a run that has not ended then continues, and the result says
-                so. None, the default, uses that of the tools.
+                so. Default: the `max_wait` of the tools.
             idempotency_key: A key for the run, as for `SyncStepflowClient.run`: a call that is repeated with it returns the
                 same run.
             labels: Labels of the run, in addition to those of the tools.
@@ -255,7 +255,7 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         Args:
             name: The name of the tool, as the model calls it.
             arguments: The arguments: an object, or its JSON text, as model APIs return it. None for none.
-            max_wait: Seconds to wait for the run to end. None, the default, uses that of the tools.
+            max_wait: Seconds to wait for the run to end. Default: the `max_wait` of the tools.
             idempotency_key: A key for the run, such as the id of the model's call.
             labels: Labels of the run, in addition to those of the tools.
             progress: Whether or how to show the progress. Default False.

@@ -1,4 +1,4 @@
-"""Records the runs of a client in its history, if it has one, and counts those that end."""
+"""Records the runs of a client in its history, if it has one, and counts runs that end."""
 
 from __future__ import annotations
 
@@ -118,11 +118,11 @@ class Recorder:
         from .._stores.history_rows import OWN
 
         pending = [entry for entry in entries if not entry.is_confirmed]
-        own = {entry.flow_id or "": entry for entry in pending if entry.run_id.startswith(OWN)}
+        with_own_flow = {entry.flow_id or "": entry for entry in pending if entry.run_id.startswith(OWN)}
         others = [entry for entry in pending if not entry.run_id.startswith(OWN)]
         if any(entry.created_at.timestamp() < time.time() - _MAX_CREATION for entry in others):
             logger.warning("runs with these labels may exist that are not listed: see History.search(confirmed=False)")
-        return LabelledRuns(frozenset(entry.run_id for entry in entries if entry.is_confirmed), own)
+        return LabelledRuns(frozenset(entry.run_id for entry in entries if entry.is_confirmed), with_own_flow)
 
     def check_labels(self, labels: object) -> Mapping[str, str]:
         """Return labels.

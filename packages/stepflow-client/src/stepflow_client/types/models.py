@@ -263,7 +263,7 @@ class Model(Record):
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._iter_shown_fields())})"
 
     def _iter_shown_fields(self) -> Iterator[tuple[str, Any]]:
-        """Yield the fields that `repr` shows: those that differ from their defaults."""
+        """Yield the fields that `repr` shows: only fields that differ from their defaults."""
         for definition in fields(self):  # type: ignore[arg-type]
             value, default = getattr(self, definition.name), _get_default(definition)
             if definition.repr and (default is MISSING or value != default):

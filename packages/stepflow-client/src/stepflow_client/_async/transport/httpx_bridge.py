@@ -308,7 +308,7 @@ _ERRNO = re.compile(r"^\[Errno -?\d+\] ")
 
 @contextmanager
 def _convert_errors() -> Iterator[None]:
-    """Convert all errors of a transport to ours: httpx's errors, and those that escape from it or from other code."""
+    """Convert all errors of a transport to ours, including errors that are not httpx's."""
     try:
         yield
     except (HttpError, StepflowClientError, AssertionError):
