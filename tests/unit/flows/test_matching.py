@@ -110,3 +110,10 @@ def test_with_another_mark_the_usual_one_is_data() -> None:
     assert not may_be_equal("*** of ://***@h", "x of ://me:word@h", HIDDEN_IN_URL)
     assert not may_be_equal("***", "x", HIDDEN_IN_URL)
     assert not may_be_equal(["://***@h"], ["://h"], HIDDEN_IN_URL)
+
+
+def test_ids_of_runs_are_equal_and_other_values_are_not() -> None:
+    one, other = ({"run_id": f"0192f0c1-0000-7000-8000-00000000000{number}"} for number in (1, 2))
+    assert compare(one, other) == []
+    assert [difference.path for difference in compare(one, {"run_id": "r"})] == ["$.run_id"]
+    assert [difference.path for difference in compare({"run_id": "r"}, one)] == ["$.run_id"]
