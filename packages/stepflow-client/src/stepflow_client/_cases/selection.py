@@ -136,37 +136,37 @@ class _Expression:
         Raises:
             InvalidArgumentError: If the expression is malformed.
         """
-        found = self._any()
+        matches = self._parse_alternatives()
         if self._tokens:
-            raise self._malformed()
-        return found
+            raise self._make_error()
+        return matches
 
-    def _any(self) -> _Matches:
-        parts = [self._every()]
+    def _parse_alternatives(self) -> _Matches:
+        parts = [self._parse_conditions()]
         while self._take("or"):
-            parts.append(self._every())
+            parts.append(self._parse_conditions())
         return lambda case: any(part(case) for part in parts)
 
-    def _every(self) -> _Matches:
-        parts = [self._one()]
+    def _parse_conditions(self) -> _Matches:
+        parts = [self._parse_condition()]
         while self._take("and"):
-            parts.append(self._one())
+            parts.append(self._parse_condition())
         return lambda case: all(part(case) for part in parts)
 
-    def _one(self) -> _Matches:
+    def _parse_condition(self) -> _Matches:
         if self._take("not"):
-            negated = self._one()
+            negated = self._parse_condition()
             return lambda case: not negated(case)
         if self._take("("):
-            inner = self._any()
+            inner = self._parse_alternatives()
             if not self._take(")"):
-                raise self._malformed()
+                raise self._make_error()
             return inner
         words: list[str] = []
         while self._tokens and self._tokens[0].lower() not in ("and", "or", "not", "(", ")"):
             words.append(self._tokens.pop(0).lower())
         if not words:
-            raise self._malformed()
+            raise self._make_error()
         text = " ".join(words)
         return lambda case: any(text in tag.lower() for tag in (case.name, *case.tags))
 
@@ -176,7 +176,7 @@ class _Expression:
             return True
         return False
 
-    def _malformed(self) -> InvalidArgumentError:
+    def _make_error(self) -> InvalidArgumentError:
         at = f"before {self._tokens[0]!r}" if self._tokens else "at its end"
         hint = "write texts with and, or, not and parentheses: tea and not slow"
         return InvalidArgumentError(f"the expression {self._text!r} lacks something {at}", hint=hint)

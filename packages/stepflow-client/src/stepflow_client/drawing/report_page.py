@@ -138,7 +138,7 @@ def report_page(reports: Sequence[RunReport]) -> str:
     runs = " and ".join(report.run.flow_name or report.run.run_id for report in reports)
     parts = [f'<div class="brand">{HIDDEN_MARK}<h1>{to_html(runs)}</h1></div>']
     if len(reports) > 1:
-        parts.append(_comparison(reports))
+        parts.append(_write_comparison(reports))
     parts.append(f'<div class="{"runs two" if len(reports) == 2 else "runs"}">')
     charts = [build_bars(report) for report in reports]
     # One scale, so that durations can be compared by eye.
@@ -151,14 +151,14 @@ def report_page(reports: Sequence[RunReport]) -> str:
 
 def _write_sections(report: RunReport, bars: Sequence[Bar], right_edge: float, number: int) -> Iterator[str]:
     """Yield the sections of a run, with failures before details."""
-    yield section("Run", _summary(report))
+    yield section("Run", _write_summary(report))
     is_batch, arguments = len(report.items) != 1, report.given
-    if is_batch and (errors := _errors(report.items)):
+    if is_batch and (errors := _write_errors(report.items)):
         yield section("Errors", errors)
     if not is_batch:
-        yield section("Result", _result(report))
+        yield section("Result", _write_result(report))
     if arguments is not None:
-        yield section("Started with", _arguments_table(arguments, is_batch=is_batch))
+        yield section("Started with", _write_arguments(arguments, is_batch=is_batch))
     if report.flow:
         graph = build_graph(report.flow)
         drawn = compact(graph)
@@ -179,9 +179,9 @@ def _write_sections(report: RunReport, bars: Sequence[Bar], right_edge: float, n
     if durations:
         yield section("Latency of items", durations)
     if report.steps:
-        yield section("Steps", _steps(report))
+        yield section("Steps", _write_steps(report))
     if is_batch:
-        yield section("Items", _items(report.items, arguments.inputs if arguments is not None else None))
+        yield section("Items", _write_items(report.items, arguments.inputs if arguments is not None else None))
 
 
 def _mark_step_state(report: RunReport, step: StepDetails) -> str:
@@ -189,7 +189,7 @@ def _mark_step_state(report: RunReport, step: StepDetails) -> str:
     return status_mark(step.status.value if report.was_run(step) else "not_run", report._describe_state(step))
 
 
-def _result(report: RunReport) -> str:
+def _write_result(report: RunReport) -> str:
     """Return the output of a run of one item, or why it did not succeed."""
     result = report.items[0].result
     account = next(iter(report.accounts.values()), None)
@@ -207,15 +207,15 @@ def _result(report: RunReport) -> str:
         error = result.error
         step = f"Step <code>{to_html(error.step_id)}</code>: " if error.step_id else ""
         code = f' <span class="soft">({to_html(error.code.value)})</span>' if error.code else ""
-        content = f'<p class="problem">{step}{message(error.message)}{code}</p>{_details(error.details)}'
+        content = f'<p class="problem">{step}{message(error.message)}{code}</p>{_write_details(error.details)}'
     return content + "".join(f'<p class="soft">{message(note)}</p>' for note in notes)
 
 
-def _details(details: object) -> str:
+def _write_details(details: object) -> str:
     return f"<details><summary>Details</summary>{json_tree(details)}</details>" if details else ""
 
 
-def _summary(report: RunReport) -> str:
+def _write_summary(report: RunReport) -> str:
     run = report.run
     facts = [("status", status_mark(run.status.value, report.run.text)), ("flow", to_html(run.flow_name or "-"))]
     if len(report.items) != 1:
@@ -232,7 +232,7 @@ def _summary(report: RunReport) -> str:
     return facts_list(facts)
 
 
-def _arguments_table(arguments: RunArguments, *, is_batch: bool) -> str:
+def _write_arguments(arguments: RunArguments, *, is_batch: bool) -> str:
     rows: list[tuple[str, str]] = []
     if arguments.inputs is None:
         rows.append(("input", "not known: this server does not return it, and the history does not have it"))
@@ -305,12 +305,12 @@ def build_bars(report: RunReport, *, until: datetime | None = None) -> list[Bar]
     ]
 
 
-def _errors(items: Sequence[RunItem]) -> str:
+def _write_errors(items: Sequence[RunItem]) -> str:
     rows = []
     groups = failure_groups(items)
     for group in groups[:MAX_GROUPS_SHOWN]:
         which = ", ".join(map(str, group.indexes[:10])) + (", …" if len(group.indexes) > 10 else "")
-        text = f"<div>{message(group.message[:1000])}</div>{_details(group.error.details)}"
+        text = f"<div>{message(group.message[:1000])}</div>{_write_details(group.error.details)}"
         count, step, code = str(len(group.indexes)), to_html(group.step_id or ""), to_html(group.code)
         rows.append(row(count, step, code, text, f"<span>{which}</span>"))
     if not rows:
@@ -346,7 +346,7 @@ def _count_states(report: RunReport, steps: Sequence[StepDetails]) -> str:
     return ", ".join(f"{state} {count}" for state, count in counts.items())
 
 
-def _steps(report: RunReport) -> str:
+def _write_steps(report: RunReport) -> str:
     times: dict[str, list[StepTime]] = defaultdict(list)
     for time in report.times:
         if report.was_run(time):
@@ -380,7 +380,7 @@ def _format_percentiles(times: Sequence[StepTime]) -> tuple[str, ...]:
     return tuple(duration_text(quantile(seconds, part)) for part in (0.5, 0.95, 1.0)) if seconds else ("-", "-", "-")
 
 
-def _items(items: Sequence[RunItem], inputs: Sequence[Any] | None) -> str:
+def _write_items(items: Sequence[RunItem], inputs: Sequence[Any] | None) -> str:
     known = inputs if inputs is not None and len(inputs) == len(items) else None
     longest = max(100, min(4_000, _ALL_ITEMS_BYTES // max(1, len(items)) // (2 if known else 1)))
     heads = ("Item", "Status", "Step", *(("Input",) if known else ()), "Output or error")
@@ -406,7 +406,7 @@ def _split_table(heads: Sequence[str], rows: Sequence[str], failed: Sequence[boo
     return "".join(pages)
 
 
-def _comparison(reports: Sequence[RunReport]) -> str:
+def _write_comparison(reports: Sequence[RunReport]) -> str:
     names = list(dict.fromkeys(step.step_id for report in reports for step in report.steps))
     rows = []
     for name in names:

@@ -288,7 +288,7 @@ NO_MOCK: Any = object()
 """Stands for the mock of a step without one."""
 
 
-def _steps(flow: Any) -> list[Data]:
+def _get_steps(flow: Any) -> list[Data]:
     steps = flow.get("steps") if isinstance(flow, Mapping) else None
     return [step for step in steps if isinstance(step, Mapping)] if isinstance(steps, list) else []
 
@@ -325,8 +325,8 @@ class MockedFlow:
     ) -> FlowResult:
         """Run a flow, which is inside the steps `within`, and return its result."""
         outcomes: dict[str, Any] = {}
-        for step in _steps(flow):
-            mock = self._mock_of(step, within)
+        for step in _get_steps(flow):
+            mock = self._find_mock(step, within)
             if mock is NO_MOCK:
                 continue
             if needs_input(mock):
@@ -336,7 +336,9 @@ class MockedFlow:
                 mock = settle_outcome(mock, computed.output, step)
             outcomes[step["id"]] = mock
         result = self._pinned(flow, input, outcomes, variables)
-        mocked = frozenset(step["id"] for step in _steps(flow) if step.get("id") in outcomes and self._has_mock(step))
+        mocked = frozenset(
+            step["id"] for step in _get_steps(flow) if step.get("id") in outcomes and self._has_mock(step)
+        )
         self.runs.append(MockedRun(within, input, result, mocked, variables))
         return result
 
@@ -351,7 +353,7 @@ class MockedFlow:
         This runs the earlier steps that the input needs, except for those in `outcomes`.
         """
         before: list[Any] = []
-        for earlier in _steps(flow):
+        for earlier in _get_steps(flow):
             if earlier is step:
                 break
             before.append({key: value for key, value in earlier.items() if key != "mustExecute"})
@@ -363,7 +365,7 @@ class MockedFlow:
 
     def _pinned(self, flow: Data, input: Any, outcomes: Data, variables: Variables | None) -> FlowResult:
         """Run a flow in which some steps have a fixed outcome."""
-        ids = [step.get("id") for step in _steps(flow)]
+        ids = [step.get("id") for step in _get_steps(flow)]
         pins = {step_id: outcome for step_id, outcome in outcomes.items() if step_id in ids}
         is_delayed = any(isinstance(pin, Delayed) for pin in pins.values())
         overrides = None
@@ -384,7 +386,7 @@ class MockedFlow:
         listed = self.client.list_components(include_schemas=False)
         return any(component.name in ("noop", "builtin/noop") for component in listed)
 
-    def _mock_of(self, step: Data, within: tuple[str, ...]) -> Mock:
+    def _find_mock(self, step: Data, within: tuple[str, ...]) -> Mock:
         """Return the mock of a step; if it contains mocked steps, a function that runs its sub-flow."""
         mock = self.find(step)
         inner = inner_flow(step) if mock is NO_MOCK else None
