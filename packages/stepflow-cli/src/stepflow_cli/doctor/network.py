@@ -234,9 +234,7 @@ def _check_certificate(host: str, port: int, profile: Profile | None) -> Check:
         ):
             certificate, spoken = secured.getpeercert(), secured.version()
     except ssl.SSLCertVerificationError as problem:
-        reason, trust = certificate_problem(problem, host)
-        hint = trust or "if you trust it, name it: ca_file in a profile, or SSL_CERT_FILE in the environment"
-        return error("certificate", f"the certificate of {host}:{port} {reason}", hint, exit_code=4)
+        return _rejected_certificate(problem, host, port)
     except ssl.SSLError as problem:
         hint = "if it speaks http only, write http:// in its URL"
         return error("certificate", f"{host}:{port} does not speak TLS: {problem.reason}", hint, exit_code=4)
@@ -249,6 +247,12 @@ def _check_certificate(host: str, port: int, profile: Profile | None) -> Check:
     if left < _SOON:
         return warning("certificate", f"it expires in {left / 86_400:.0f} days", "renew it on the server")
     return ok("certificate", f"{spoken}; valid until {certificate['notAfter']}")
+
+
+def _rejected_certificate(problem: ssl.SSLCertVerificationError, host: str, port: int) -> Check:
+    reason, hint = certificate_problem(problem, host)
+    hint = hint or "if you trust it, name it: ca_file in a profile, or SSL_CERT_FILE in the environment"
+    return error("certificate", f"the certificate of {host}:{port} {reason}", hint, exit_code=4)
 
 
 def is_speaking_tls(url: str) -> bool:
