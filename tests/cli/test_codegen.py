@@ -345,7 +345,7 @@ def test_a_schema_that_is_none(stepflow: Stepflow, schema: Any, said: str) -> No
         ([], "give at least one flow file"),
         (["-"], "a flow from standard input has no path"),
         (["hello.yaml", "--check"], "--check needs --output FILE"),
-        (["hello.yaml", "-O", ".", "--check"], ". is a directory, not a file"),
+        (["hello.yaml", "-O", ".", "--check"], ". is a folder, not a file"),
         (["missing.yaml", "-O", "flows.py"], "missing.yaml does not exist"),
         (["hello.yaml", "-O", "nowhere/flows.py"], "nowhere"),
     ],

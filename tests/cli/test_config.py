@@ -274,7 +274,8 @@ def test_a_file_that_is_nested_too_deeply(text: str, stepflow: Stepflow, file: P
         ["unset", "profiles.a"],
     ):
         done = stepflow("config", *words)
-        assert (done.code, done.stdout, done.stderr) == (2, "", f"stepflow: {file} is nested too deeply\n")
+        message = f"stepflow: {file} is nested too deeply\nhint: fix it in an editor\n"
+        assert (done.code, done.stdout, done.stderr) == (2, "", message)
     assert file.read_text() == text
 
 
@@ -290,7 +291,8 @@ def test_repeated_keys_are_reported(text: str, said: str, stepflow: Stepflow, fi
     file.write_text(text)
     for words in (["list"], ["use", "a"], ["set", "profiles.a.timeout", "5"]):
         done = stepflow("config", *words)
-        assert (done.code, done.stdout, done.stderr) == (2, "", f"stepflow: {file} is not TOML: {said}\n")
+        message = f"stepflow: {file} is not TOML: {said}\nhint: fix it in an editor\n"
+        assert (done.code, done.stdout, done.stderr) == (2, "", message)
 
 
 def test_a_profile_has_a_name(stepflow: Stepflow) -> None:

@@ -207,7 +207,7 @@ def test_failures_are_counted_and_decide_if_nothing_completes(stepflow: Stepflow
     done = evaluate(stepflow, "--output", "eval")
     assert (done.code, done.stderr) == (
         2,
-        "stepflow: tickets.csv, line 2, cannot be read: it has 2 fields, the header 3\n",
+        "stepflow: tickets.csv, line 2, cannot be read: it has 2 fields, but the header has 3\n",
     )
     (stepflow.folder / "tickets.csv").write_text("id,subject,expected\na,b,b\n")
     # No run has started yet, so the folder can be used.

@@ -82,10 +82,10 @@ def test_the_project_of_each_flow_says_what_is_invalid(shop: Stepflow) -> None:
         (shop.folder / folder / "warned.yaml").write_text(warned)
     done = shop("validate", "--offline", "flows/warned.yaml", "inner/warned.yaml")
     assert done.code == 3
-    assert done.stderr.endswith("stepflow: 1 of 2 flows are invalid\nhint: " + _WARNED), done
+    assert done.stderr.endswith("stepflow: 1 of 2 flows is invalid\nhint: " + _WARNED), done
 
 
-_WARNED = "without --fail-on warning, warnings are allowed\n"
+_WARNED = "to allow warnings, use --fail-on error\n"
 
 
 def test_a_server_that_is_named_is_asked(shop: Stepflow) -> None:

@@ -87,7 +87,7 @@ def test_a_run_that_fails(server_url: str) -> None:
     ("args", "code", "said"),
     [
         (["run", "missing.yaml"], 2, "missing.yaml does not exist"),
-        (["run", "."], 2, ". is a directory"),
+        (["run", "."], 2, ". is a folder"),
         (["run", "broken.yaml"], 2, "broken.yaml is not YAML"),
         (["run", "binary.yaml"], 2, "binary.yaml is not UTF-8"),
         (["run", "list.yaml"], 2, "list.yaml is not a flow"),

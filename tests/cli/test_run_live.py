@@ -99,7 +99,7 @@ def test_items_are_counted_by_their_steps() -> None:
     ("component", "hint"),
     [
         ("/builtin/nop", "there is no component /builtin/nop; did you mean /builtin/noop?"),
-        ("/nowhere/xyz", "there is no component '/nowhere/xyz': components are: /builtin/"),
+        ("/nowhere/xyz", "there is no component '/nowhere/xyz'; components are: /builtin/"),
         ("noop", "component 'noop' does not begin with /: it has no route: known: /builtin/noop"),
     ],
 )

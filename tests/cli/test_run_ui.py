@@ -88,7 +88,7 @@ def test_a_run_that_goes_on_ends_with_its_embedded_server(start: Start) -> None:
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
-    assert "ends with the embedded server" in err
+    assert "stops with the embedded server" in err
 
 
 @pytest.mark.parametrize("option", ["--detach", "--dry-run", "--cache"])

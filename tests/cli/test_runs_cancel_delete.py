@@ -57,7 +57,7 @@ def test_the_last_of_several_is_looked_at_however_slow_the_server(
     with FaultProxy(server, lambda number: Script(delay=0.3)) as proxy:
         done = stepflow("runs", "watch", "-q", running, failed, "--timeout", "1", "-o", "name", "--url", proxy.url)
     assert (done.code, done.stdout) == (5, f"{failed}\n")
-    assert "1 of 2 runs have not ended yet" in done.stderr
+    assert "1 of 2 runs has not ended yet" in done.stderr
 
 
 def test_an_interrupted_wait(terminal: Callable[..., Terminal], ada: str, running: str, failed: str) -> None:

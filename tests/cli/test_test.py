@@ -339,8 +339,8 @@ def test_fail_fast_starts_no_further_file(stepflow: Stepflow, flows: Path, serve
 
 
 BROKEN = {
-    "a-list.yaml": ("steps: []\ntest:\n  - name: x\n", 3, "test is an object"),
-    "a-word.yaml": ("name: b\nsteps: not_a_list\n", 2, "steps is a list"),
+    "a-list.yaml": ("steps: []\ntest:\n  - name: x\n", 3, "test must be an object"),
+    "a-word.yaml": ("name: b\nsteps: not_a_list\n", 2, "steps must be a list"),
     "case.yaml": ("output: 1\ntest:\n  case: [{name: a}]\n", 3, "did you mean 'cases'?"),
     "no-cases.yaml": ("name: a\nsteps:\n  - {id: a, component: /builtin/noop\n", 3, "is not closed"),
     "no.json": ('{"steps": [,]}', 1, "is not JSON"),
@@ -405,8 +405,8 @@ def test_a_faulty_case_stops_only_itself(stepflow: Stepflow, flows: Path) -> Non
             "write {$equals: {...}} around it",
         ),
         (7, "error", records[3]["message"]),
-        (8, "error", "test.cases[4].output.error.code: code is a word or a number, not a list"),
-        (9, "error", "test.cases[5]: a test case is a mapping, not text"),
+        (8, "error", "test.cases[4].output.error.code: code must be a word or a number, not a list"),
+        (9, "error", "test.cases[5]: a test case must be a mapping, not text"),
         (10, "passed", ""),
     ]
     assert "$regex takes a regular expression" in records[3]["message"]

@@ -264,7 +264,7 @@ def test_test(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
     assert "the result is the same as before\n" in test.round()
     assert test.servers == servers
     replace(config, _SHOP.replace("eur: 3", "eur: 4"))
-    assert "stepflow: 1 of 1 test cases failed\n" in test.round()
+    assert "stepflow: 1 of 1 test case failed\n" in test.round()
     assert test.servers
     assert not test.servers & servers
     replace(flow, _TESTED.replace("eur: 3", "eur: 4"))

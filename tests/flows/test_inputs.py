@@ -22,7 +22,7 @@ _FLOW = {"schemas": {"$defs": {"T": {"type": "string"}}, "properties": {"input":
         ({}, "'name' is missing"),
         ({"name": 1}, r"expects string, this is integer \(at \$.name\)"),
         ({"name": "x", "n": 1.5}, "expects integer"),
-        ({"name": "x", "k": "c"}, "none of the allowed"),
+        ({"name": "x", "k": "c"}, "not one of the allowed"),
         ({"nam": "x"}, "no field 'nam'"),
         (None, "expects object"),
     ],

@@ -43,7 +43,7 @@ async def test_an_agent_repairs_its_calls_from_the_texts(client: Any) -> None:
         told.append(await tools.call("order_tea", arguments))
     assert [each.text.split("\n- ")[1] for each in told] == [
         "itme: there is no field 'itme'; did you mean 'item'?",
-        "item: 'tee' is none of the allowed values; did you mean 'tea'?",
+        "item: 'tee' is not one of the allowed values; did you mean 'tea'?",
         "count: the schema expects at least 1, this is 0",
     ]
     assert all(each.is_error and each.run_id is None and each.structured is None for each in told)

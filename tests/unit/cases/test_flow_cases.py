@@ -39,7 +39,7 @@ def fault(tmp_path: Path, case: str) -> str:
         ("mocks: {s: {outcome: failed, error: {mesage: x}}}", "did you mean 'message'?"),
         ("mocks: {s: {outcome: failed, error: {code: TIMEOUT, data: 1}}}", "the error of a mock has no 'data'"),
         ("mocks: {s: {outcome: success, result: 1, error: {}}}", "a mock has no 'error'"),
-        ("variables: [a]", "variables is an object, not a list"),
+        ("variables: [a]", "variables must be an object, not a list"),
         ("varaibles: {a: 1}", "did you mean 'variables'?"),
     ],
 )

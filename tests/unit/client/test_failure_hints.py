@@ -12,7 +12,7 @@ FLOW: dict[str, Any] = {
     "output": {"$step": "greet"},
 }
 INPUTS: list[Any] = [{"nam": "Ada"}, {"name": "Ada"}, {}, {"name": 5}]
-LACKS = "the flow reads name of its input, which has nam; write name instead of nam"
+LACKS = "the flow reads 'name' from its input, which has nam; write name instead of nam"
 
 
 def hint_of(failed: Any) -> str | None:
@@ -45,5 +45,5 @@ def test_overrides_count() -> None:
         one_by_one = [hint_of(client.run(FLOW, each, overrides=overrides)) for each in inputs]
         batch = [hint_of(each) for each in client.map(FLOW, inputs, ordered=True, overrides=overrides)]
     assert batch == one_by_one
-    assert batch[0] == "the flow reads title of its input, which has titel; write title instead of titel"
+    assert batch[0] == "the flow reads 'title' from its input, which has titel; write title instead of titel"
     assert "$.user_prompt" in str(batch[1])

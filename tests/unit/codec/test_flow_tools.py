@@ -186,7 +186,7 @@ ORDER = {
             {"count": 1},
             ["the arguments: the required field 'item' is missing; add item: 'tea' or 'coffee'"],
         ),
-        ({"item": "tee", "count": 1}, ["item: 'tee' is none of the allowed values; did you mean 'tea'?"]),
+        ({"item": "tee", "count": 1}, ["item: 'tee' is not one of the allowed values; did you mean 'tea'?"]),
         (
             {"item": "tea", "count": "2", "to": {}},
             [

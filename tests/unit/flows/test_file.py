@@ -341,7 +341,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     assert isinstance(caught.value, FlowFileError)
     assert caught.value.path == missing
     assert missing in str(caught.value)
-    with pytest.raises(FlowFileError, match="is a directory"):
+    with pytest.raises(FlowFileError, match="is a folder"):
         load_flow(tmp_path)
     for name in ("a\0b", "\ud800", "x" * 10_000):
         with pytest.raises(FlowFileError, match="cannot be read"):

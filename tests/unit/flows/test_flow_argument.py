@@ -73,7 +73,7 @@ def test_a_stored_flow_is_its_content(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", " is not a flow: it holds nothing, not a mapping"),
+        ("", " is not a flow: it is empty"),
         ("[]", " is not a flow: it holds a list, not a mapping"),
         ("'x'", " is not a flow: it holds text, not a mapping"),
         ("true", " is not a flow: it holds a boolean, not a mapping"),

@@ -210,7 +210,7 @@ DECLARED = {
     [
         (
             {"mood": "kidn"},
-            "'mood' does not match the flow's schema: 'kidn' is none of the allowed",
+            "'mood' does not match the flow's schema: 'kidn' is not one of the allowed",
             "did you mean 'kind'?",
         ),
         ({"turns": 0}, "'turns' does not match the flow's schema: the schema expects at least 1, this is 0", None),

@@ -99,8 +99,8 @@ def test_a_bad_line_fails_or_stops(tmp_path: Path) -> None:
     assert str(wrong).startswith(
         "line 3 cannot be read: field n is not of type integer: 'x' (correct it, or change the type of n"
     )
-    hint = "a field that holds a comma is in double quotes"
-    assert str(short) == f"line 4 cannot be read: it has 1 fields, the header 2 ({hint})"
+    hint = "put fields that contain a comma in double quotes"
+    assert str(short) == f"line 4 cannot be read: it has 1 fields, but the header has 2 ({hint})"
     with pytest.raises(FlowFileError, match=r"in\.csv, line 3, cannot be read: field n") as caught:
         list(read_inputs(path, flow=FLOW, on_bad_line="stop"))
     assert (caught.value.path, caught.value.line) == (str(path), 3)

@@ -55,7 +55,7 @@ def test_other_things_are_refused(since: Any) -> None:
 
 @pytest.mark.parametrize(("one", "other"), [("e", "s"), ("s", "e")])
 def test_cursors_of_other_events_are_refused(one: str, other: str) -> None:
-    with pytest.raises(InvalidArgumentError, match="another include_sub_runs") as caught:
+    with pytest.raises(InvalidArgumentError, match="different include_sub_runs") as caught:
         Cursor.parse(str(Cursor(one, 3, 1)), other)
     assert "include_sub_runs" in str(caught.value)
 

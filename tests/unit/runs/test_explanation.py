@@ -260,11 +260,11 @@ def test_the_field_that_a_component_refuses() -> None:
 def test_the_field_of_the_input_that_is_missing() -> None:
     content = flow(s("a"), ("a", {"user_prompt": {"$input": "name"}, "else": {"$input": "$.other.deep"}}))
     given = {"nam": "x", "other": {}}
-    hint = "the flow reads name of its input, which has nam, other; write name instead of nam"
+    hint = "the flow reads 'name' from its input, which has nam, other; write name instead of nam"
     assert hint_of(content, "a", given, {}) == hint
     failed = step("a", message="Input path $.name not found")
     assert explained(content, "Input path $.name not found", failed, input=given).hint == hint
-    assert hint_of(content, "a", {}, {}) == "the flow reads name of its input, which is empty; add name: ..."
+    assert hint_of(content, "a", {}, {}) == "the flow reads 'name' from its input, which is empty; add name: ..."
     # Values inside of a field are not looked at.
     assert hint_of(content, "a", {"name": "x", "other": {}}, {}) is None
     assert hint_of(content, "a", [], {}) is None
@@ -293,7 +293,7 @@ def test_a_hint_does_not_show_the_refused_value() -> None:
     given = {"data": 1, "blob_type": {"$variable": "kind"}}
     content = flow(s("a"), ("a", given), a={"component": "/builtin/put_blob"})
     hint = str(hint_of(content, "a", {}, {"kind": "hunter2"}))
-    assert "the value is none of the allowed values (at $.blob_type)" in hint
+    assert "the value is not one of the allowed values (at $.blob_type)" in hint
     assert "hunter2" not in hint
 
 

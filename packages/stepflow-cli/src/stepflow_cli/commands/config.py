@@ -72,7 +72,7 @@ def _list(show_origin: bool, server: ServerOptions, output: Output) -> None:
             del record["origin"]
         output.records(records, _SETTINGS._replace(columns=_SETTINGS.columns[:2]))
     if any(setting.name == "url" and setting.origin == "default" for setting in settings):
-        note("run, validate, components and repl start an embedded server, as none is named")
+        note("no server is named: run, batch, test, eval, validate, infer, components and repl start an embedded one")
 
 
 @command.command("get")
@@ -103,7 +103,9 @@ def _get(key: str, server: ServerOptions, output: Output) -> None:
             if value is not None and path.key is not None:
                 value = value.get(path.key)
         if value is None:
-            raise Problem(f"{path} is not set in {origin}", kind="not_set")
+            is_unknown = path.profile not in (None, *profiles.tables)
+            near = suggest(path.profile or "", profiles.tables) if is_unknown else None
+            raise Problem(f"{path} is not set in {origin}", kind="not_set", hint=near)
     else:
         settings = {setting.name: setting for setting in list_settings(server)}
         if key not in settings:

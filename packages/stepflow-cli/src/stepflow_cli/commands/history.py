@@ -100,7 +100,7 @@ def _recorded(run_id: str) -> HistoryEntry:
     if len(entries) > 1:
         raise usage(f"several recorded run ids begin with {run_id}", "give more digits of it")
     if not entries:
-        hint = "'stepflow history list' shows what is recorded"
+        hint = "to see the recorded runs, run 'stepflow history list'"
         raise Problem(f"the history has no run {run_id}", kind="not_found", hint=hint)
     return entries[0]
 

@@ -112,8 +112,8 @@ def command(
     name (test.configFile, test.config), or else the project (test.config in stepflow.toml), or else
     stepflow-config.test.yml beside the flow; or on the server of --url or --profile.
 
-    Outputs are compared with the expected ones. A failed case makes the exit code 1. A case that expects no output is
-    reported, and does not fail.
+    Outputs are compared with the expected ones. A failed case makes the exit code 1. A case without an expected output
+    is reported, but does not fail.
     """
     from fnmatch import fnmatchcase
 
@@ -164,8 +164,9 @@ def command(
         failed = [each for name, each in cases if each.is_failed and (name, each.case.name) not in updated]
         if failed:
             has_outputs = any(result.verdict != "error" for result in failed)
-            hint = "--diff shows what differs, --update accepts the actual outputs"
-            message = f"{len(failed)} of {len(cases)} test cases failed"
+            see = "" if diff else "to see the differences, use --diff; "
+            hint = f"{see}to accept the actual outputs, use --update"
+            message = f"{len(failed)} of {len(cases)} test case{'s' * (len(cases) != 1)} failed"
             raise Problem(message, kind="test_failed", hint=hint if has_outputs and not updated else None)
         if how["least"] is not None:
             check_coverage(done, how["least"])

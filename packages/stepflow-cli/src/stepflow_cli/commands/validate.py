@@ -160,7 +160,7 @@ def _validate(
         findings[flow.name] = sorted(records, key=lambda record: order.get(record["level"], len(order)))
     _print_findings([record for records in findings.values() for record in records], output, len(findings))
     if unchecked := sum(flow.unchecked for flow in checked):
-        note(f"{'1 access is' if unchecked == 1 else f'{unchecked} accesses are'} not checked by the server")
+        note(f"the server did not check {unchecked} field access{'es' * (unchecked != 1)}")
     lowest = {flow.name: flow.rules.fail_on for flow in checked}
     _report_verdicts(
         findings, lowest, failure, is_shown=output.format in (None, "table") and not current_session().quiet
@@ -243,14 +243,18 @@ def _report_verdicts(
     elif is_shown and not invalid:
         for flow in shown:
             counts = format_counts(findings[flow])
-            click.echo(f"{printable(display_name(flow))} is valid{f': {counts}' if counts else ''}", err=True)
+            # Errors may be allowed, by --fail-on: a flow that has some passes, but is not valid.
+            has_errors = any(record["level"] in ("fatal", "error") for record in findings[flow])
+            verdict = f"{'passes' if has_errors else 'is valid'}{f': {counts}' if counts else ''}"
+            click.echo(f"{printable(display_name(flow))} {verdict}", err=True)
     if invalid:
         if failure is not None:
             print_problem(failure, as_json=False)
         only_warned = all(finding["level"] == "warning" for flow in invalid for finding in findings[flow])
-        hint = "without --fail-on warning, warnings are allowed" if only_warned else None
+        hint = "to allow warnings, use --fail-on error" if only_warned else None
         if len(findings) > 1:
-            raise InvalidFlow(f"{len(invalid)} of {len(findings)} flows are invalid", hint=hint)
+            be = "is" if len(invalid) == 1 else "are"
+            raise InvalidFlow(f"{len(invalid)} of {len(findings)} flows {be} invalid", hint=hint)
         raise InvalidFlow(f"{display_name(invalid[0])} is invalid: {format_counts(findings[invalid[0]])}", hint=hint)
     if failure is not None:
         raise failure

@@ -71,7 +71,7 @@ def format_file(done: FileResults, *, diff: bool) -> list[str]:
         word = "UNCHECKED" if result.verdict == "unchecked" else result.verdict.upper()
         text.append(f"  {word} {result.case.name}{again} at {where}")
         if result.verdict == "unchecked":
-            text.append("    the case expects no output; --update writes one")
+            text.append("    the case has no expected output; to write one, use --update")
             continue
         lines = failure_text(result).splitlines()
         if diff and result.result is not None:
@@ -113,7 +113,7 @@ def format_github_annotations(done: FileResults) -> list[str]:
         if record["verdict"] == "passed":
             continue
         level = "warning" if record["verdict"] == "unchecked" else "error"
-        message = record["message"] or "the case expects no output"
+        message = record["message"] or "the case has no expected output"
         place = {"file": record["file"], "line": record["line"] or 1, "title": record["case"]}
         lines.append(format_github_command(level, message, **place))
     return lines
@@ -148,7 +148,7 @@ def write_junit(path: str, done: Sequence[FileResults], seconds: float) -> None:
                 message = printable(record["message"])
                 ElementTree.SubElement(element, kind, message=message.split("\n")[0]).text = message
             elif record["verdict"] == "unchecked":
-                ElementTree.SubElement(element, "skipped", message="the case expects no output")
+                ElementTree.SubElement(element, "skipped", message="the case has no expected output")
         for case in [] if file.results else file.file.cases:
             element = ElementTree.SubElement(suite, "testcase", name=case.name, classname=file.file.name)
             ElementTree.SubElement(element, "skipped", message="not run after the first failure")

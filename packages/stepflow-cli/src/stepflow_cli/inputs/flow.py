@@ -168,7 +168,7 @@ def check_flow_exists(path: str) -> None:
     if not os.path.lexists(path):
         file, colons, case = path.partition("::")
         hint = f"cases are chosen by an option: {file} --case {case}" if colons else explain_missing_file(path)
-        raise usage(f"{path} does not exist", hint)
+        raise usage(f"{path} {'is a URL, not a file' if '://' in path else 'does not exist'}", hint)
     if path.lower().endswith(".py"):
         raise usage(f"{path} is a Python file, not a flow", f"name the flow in it: {path}:FUNCTION")
 

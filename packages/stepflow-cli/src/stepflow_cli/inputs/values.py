@@ -108,7 +108,9 @@ class Values(NamedTuple):
         read = list(dict.fromkeys(path[0] for path in paths if isinstance(path[0], str)))
         if read:
             listed = f"{', '.join(read[:5])}{', ...' if len(read) > 5 else ''}"
-            raise usage(f"the flow reads {listed} of its input, and none is given", _hint_input_options(flow, read))
+            raise usage(
+                f"the flow reads {listed} from its input, but no input is given", _hint_input_options(flow, read)
+            )
         return None
 
     def read_variables(self, flow: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -272,7 +274,8 @@ def note_unread_fields(flow: Mapping[str, Any], input: Any) -> None:
     from stepflow_client.flows.needs import unread_fields
 
     for field in unread_fields(flow, input):
-        note(f"the flow neither declares nor reads {field.path.removeprefix('$.')} of its input; {field.hint}")
+        name = field.path.removeprefix("$.")
+        note(f"the input has {name!r}, which the flow neither declares nor reads; {field.hint}")
 
 
 def _check_file(given: ValueArgument) -> None:

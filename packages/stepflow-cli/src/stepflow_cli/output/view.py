@@ -51,7 +51,7 @@ class Output(NamedTuple):
         path = str(self.path)
         folder = os.path.dirname(os.path.abspath(path))
         if os.path.isdir(path):
-            raise usage(f"{path} is a directory, not a file", "name a file in it")
+            raise usage(f"{path} is a folder, not a file", "name a file in it")
         if not os.path.isdir(folder):
             hint = "create the folder, or name another file"
             raise usage(f"{path} cannot be written: there is no folder {folder}", hint)
@@ -223,7 +223,7 @@ class GeneratedFile:
         self.path = None if output == "-" else output
         self._is_compared = check
         if check and Path(str(self.path)).is_dir():
-            raise usage(f"{self.path} is a directory, not a file")
+            raise usage(f"{self.path} is a folder, not a file")
         if not check:
             Output(path=output).check()
 

@@ -114,7 +114,7 @@ def _find_reason(message: str, flow: Mapping[str, Any], step: Mapping[str, Any],
             (finding for finding in check_source(FlowText.of(flow), components) if finding.path == place), None
         )
         if finding is not None:
-            return f"{finding.message}: {finding.hint}" if finding.hint else finding.message
+            return f"{finding.message}; {finding.hint}" if finding.hint else finding.message
         return describe_missing(listed) or f"there is no component {step['component']!r}; 'components list' lists them"
     given, schemas = step.get("input"), find_schemas(str(step.get("component")), components or Components())
     required = (schemas[0] or {}).get("required") or [] if schemas else []

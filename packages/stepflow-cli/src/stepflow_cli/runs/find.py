@@ -223,7 +223,7 @@ def find_recorded_run(text: str, url: str | None = None) -> HistoryEntry:
     servers = None if url is None else list_server_urls(url)
     entries = open_history().search(server=servers, limit=1, offset=parse_position(text))
     if not entries:
-        hint = "'stepflow history list' shows all of it"
+        hint = "to see the recorded runs, run 'stepflow history list'"
         if get_history_setting().value == "off":
             hint = "recording is off: stepflow config set history on"
         where = "" if url is None else f" of {url}"

@@ -104,7 +104,7 @@ def add_view_commands(problem: Problem, target: Target, run_id: str) -> None:
     if problem.kind == "run_failed" and not target.ends_with_command and is_terminal(sys.stderr):
         page = target.return_command("ui --open", run_id)
         report = target.return_command("runs report", run_id)
-        views = f"'{page}' shows the run, '{report} -O report.html' writes it down"
+        views = f"'{page}' shows the run, '{report} -O report.html' saves a report"
         problem.hint = f"{problem.hint}; {views}" if problem.hint else views
 
 
@@ -128,7 +128,7 @@ def hinting_return(target: Target, run_id: str, wait: Wait, again: str | None = 
         yield
     except KeyboardInterrupt:
         if target.ends_with_command:
-            outcome = "ends with the embedded server"
+            outcome = "stops with the embedded server"
         elif wait.on_interrupt == "cancel":
             try:
                 target.client.cancel_run(run_id)
@@ -193,7 +193,7 @@ def wait_and_print(target: Target, ids: list[str], wait: Wait, output: Output) -
     runs = for_each_run(ids, wait_for, problems)
     print_done(output, (run.to_dict() for run in runs if run is not None), RUN)
     if late:
-        message = f"{len(late)} of {len(ids)} runs have not ended yet"
+        message = f"{len(late)} of {len(ids)} runs {'has' if len(late) == 1 else 'have'} not ended yet"
         problems.append(
             Problem(
                 f"run {late[0]} has not ended yet" if len(ids) == 1 else message,

@@ -231,7 +231,7 @@ def load_profiles(path: Path | None = None, *, may_miss: bool = False) -> Profil
     try:
         content = parse_toml(text, str(path))
     except FlowFileError as error:
-        raise usage(error.message, error.hint) from None
+        raise usage(error.message, error.hint or "fix it in an editor") from None
     for key in content:
         if key not in _TOP:
             raise usage(f"{path}: unknown key {key}", suggest(key, _TOP))

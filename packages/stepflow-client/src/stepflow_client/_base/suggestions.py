@@ -102,7 +102,7 @@ def explain_missing_file(path: str) -> str:
         path: The path of the file; without an extension, it counts as YAML or JSON.
     """
     if "://" in path:
-        return "only files can be read: download it and pass the path of the file"
+        return "download it and pass the path of the file"
     folder = Path(path).parent
     if not folder.is_dir():
         return f"there is no folder {folder}"

@@ -111,7 +111,7 @@ def near(word: str, known: Iterable[Any], what: str = "known") -> str:
 
 def no_item(run_id: str, index: int, items: int) -> str:
     """Return the message for an item that a run does not have."""
-    known = "no items" if not items else "only item 0" if items == 1 else f"items 0 to {items - 1}"
+    known = "no items" if not items else "1 item, counted from 0" if items == 1 else f"items 0 to {items - 1}"
     return f"run {run_id} has no item {index}; it has {known}"
 
 

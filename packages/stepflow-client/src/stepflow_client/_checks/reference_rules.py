@@ -166,8 +166,8 @@ def check_references(model: FlowModel, findings: Findings, *, is_subflow: bool =
             findings.add("empty-id", "fatal", step.node.items["id"], "a step's id is empty", "give it a name")
         elif (first := model.by_id[step.id]) is not step:
             level, line = "warning" if findings.in_unchecked else "fatal", first.node.items["id"].line
-            findings.add("duplicate-id", level, step.node.items["id"], f"two steps are called {step.id!r}; the first "
-                         f"is in line {line}", "rename one of them")  # fmt: skip
+            findings.add("duplicate-id", level, step.node.items["id"], f"two steps have the id {step.id!r}; the first "
+                         f"is on line {line}", "rename one of them")  # fmt: skip
     ids = [step.id for step in model.steps]
     for user, reads, known in (
         *((step, step.reads, ids[: step.index]) for step in model.steps),
@@ -176,8 +176,10 @@ def check_references(model: FlowModel, findings: Findings, *, is_subflow: bool =
         for read in reads:
             if read.step is not None and read.step not in model.by_id:
                 where = f"step {user.id!r}" if user is not None else "the output"
+                none = "the flow has no steps" if user is None else "no step is defined before this one"
+                hint = near(read.step, known, "steps are") if known else none
                 findings.add("undefined-step", "fatal", read.target, f"{where} refers to step {read.step!r}, which "
-                             "does not exist", near(read.step, known, "steps are"))  # fmt: skip
+                             "does not exist", hint)  # fmt: skip
             elif read.step is not None and user is not None:
                 _check_order(model, user, model.by_id[read.step], read, findings)
     # A step that only a default refers to has a finding of its own.

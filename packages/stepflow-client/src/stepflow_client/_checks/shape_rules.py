@@ -82,7 +82,7 @@ def check_shape(flow: Node, findings: Findings) -> None:
     if not _check_mapping(flow, "a flow", _FLOW, (), findings):
         return
     if "output" not in flow.items:
-        findings.add("no-output", "warning", flow, "the flow has no output: it ends with null and only mustExecute "
+        findings.add("no-output", "warning", flow, "the flow has no output: it returns null and only mustExecute "
                      "steps run", "add output: {$step: id}")  # fmt: skip
     with findings.unchecked(True):
         for example in _get_elements(flow.get("examples")):
@@ -166,7 +166,9 @@ def _check_test(test: Node, findings: Findings) -> None:
                 _check_mock_outcome(outcome, findings)
         for tag in _get_elements(case.get("tags")):
             if not isinstance(tag.value, str):
-                findings.add("wrong-type", "error", tag, f"tags is a list of texts, this is {_name_kind(tag.value)}")
+                findings.add(
+                    "wrong-type", "error", tag, f"tags must be a list of strings; this is {_name_kind(tag.value)}"
+                )
 
 
 def _check_mock_outcome(node: Node, findings: Findings) -> None:
@@ -212,7 +214,9 @@ def _check_expected(expected: Node, findings: Findings) -> None:
                          "write {message: {$any: true}} to expect any failure")  # fmt: skip
         code = value.get("code")
         if code is not None and (isinstance(code.value, bool) or not isinstance(code.value, (str, int, dict))):
-            findings.add("expected-output", "error", code, f"code is a word or a number, not {_name_kind(code.value)}")
+            findings.add(
+                "expected-output", "error", code, f"code must be a word or a number, not {_name_kind(code.value)}"
+            )
     try:
         check_expected(value.value)
     except InvalidArgumentError as error:
@@ -245,12 +249,12 @@ def _check_schemas(schemas: Node, findings: Findings) -> None:
             _report_unknown_key(schemas, key, "schemas", _SCHEMAS, findings)
     shared, properties = _get_non_null(schemas, "$defs"), _get_non_null(schemas, "properties")
     if shared is not None and not isinstance(shared.value, dict):
-        findings.add("wrong-type", "fatal", shared, f"$defs is an object, not {_name_kind(shared.value)}",
+        findings.add("wrong-type", "fatal", shared, f"$defs must be an object, not {_name_kind(shared.value)}",
                      "write $defs: {NAME: ...}")  # fmt: skip
     if properties is not None and isinstance(properties.value, dict):
         _check_mapping(properties, "schemas.properties", _PROPERTIES, (), findings)
     elif properties is not None:
-        findings.add("misplaced-schema", "error", properties, "schemas.properties is a mapping, not "
+        findings.add("misplaced-schema", "error", properties, "schemas.properties must be a mapping, not "
                      f"{_name_kind(properties.value)}: servers ignore it",
                      "write properties: {input: ...}")  # fmt: skip
 
@@ -258,7 +262,7 @@ def _check_schemas(schemas: Node, findings: Findings) -> None:
 def _check_mapping(node: Node, what: str, known: dict[str, str], required: tuple[str, ...], findings: Findings) -> bool:
     """Check the keys of a mapping and the types of their values, and return whether it is a mapping."""
     if not isinstance(node.value, dict):
-        findings.add("wrong-type", "fatal", node, f"{what} is a mapping, not {_name_kind(node.value)}")
+        findings.add("wrong-type", "fatal", node, f"{what} must be a mapping, not {_name_kind(node.value)}")
         return False
     for key, child in node.items.items():
         if key not in known:
@@ -272,7 +276,7 @@ def _check_mapping(node: Node, what: str, known: dict[str, str], required: tuple
             # Examples and tests are not sent to servers.
             level = "fatal" if key not in ("examples", "test") else "warning" if _is_empty(child) else "error"
             hint = "put it in quotes" if kind == "text" and not isinstance(child.value, (dict, list)) else None
-            findings.add("wrong-type", level, child, f"{key} is {kind}, not {_name_kind(child.value)}", hint)
+            findings.add("wrong-type", level, child, f"{key} must be {kind}, not {_name_kind(child.value)}", hint)
     for key in required:
         value = node.items.get(key)
         if value is None or (value.value is None and key != "input"):

@@ -88,7 +88,9 @@ class _TypeCheck:
             if step.id in read_steps and typed.source == "unknown" and not is_builtin:
                 reason = "has no output schema" if typed.is_known else "is not known here"
                 schemas = f"schemas: {{properties: {{steps: {{properties: {{{step.id}: ...}}}}}}}}"
-                hint = f"write {schemas}" if typed.is_known else f"name its server or --components, or write {schemas}"
+                hint = (
+                    f"write {schemas}" if typed.is_known else f"name a server or --components FILE, or write {schemas}"
+                )
                 level, message = "error" if self.strict else "warning", f"the output of step {step.id!r} has no type"
                 at = step.node.items["component"]
                 self.findings.add("untyped-output", level, at, f"{message}: {component} {reason}", hint)
@@ -101,7 +103,7 @@ class _TypeCheck:
             self._check_slots(slots, "the flow's output schema")
         else:
             for case in types.model.cases:
-                check_output(case, to_schema(types.output), {}, self.findings, by="by the types of its steps")
+                check_output(case, to_schema(types.output), {}, self.findings, by="according to the types of its steps")
         if types.declared_input is None and is_unknown(types.given_input):
             check_input_uses(types, self.findings)
 
@@ -156,9 +158,9 @@ def check_input_uses(types: FlowTypes, findings: Findings) -> None:
         conflicts = find_conflict(*types_of_both), find_conflict(*types_of_both[::-1])
         if any(conflict is not None and conflict.is_certain for conflict in conflicts):
             earlier, later = (type_text(type, 60) for type in types_of_both)
-            message = f"{use.user} expects {later}, but {first.user} expects {earlier} of the same input"
+            message = f"{use.user} expects {later}, but {first.user} expects {earlier} for the same input"
             findings.add("input-conflict", "warning", use.slot.node, f"{message}: no value matches both",
-                         "read another field, or convert it in a step before (the other use is in line "
+                         "read another field, or convert it in an earlier step (the other use is on line "
                          f"{first.slot.node.line})")  # fmt: skip
 
 
@@ -168,7 +170,7 @@ def format_message(slot: Slot, mismatch: Conflict, consumer: str) -> str:
     here, keyword, node = f" for {where}" if where else "", get_keyword(slot.node.items), slot.node
     if slot.is_missing:
         expected = _describe(slot.expected)
-        return f"{consumer} expects {expected}{here}, but without 'else' this is null where the condition is false"
+        return f"{consumer} expects {expected}{here}, but without 'else' this is null if the condition is false"
     source = "this"
     if keyword == "$step":
         path = node.get("path")
@@ -215,7 +217,7 @@ def suggest_fix(slot: Slot, mismatch: Conflict) -> str:
             items = [member.items for member in slot.expected.members if isinstance(member, ListOf)]
             if items and fits(slot.actual, items[0]):
                 return f"put it in a list: [{as_written}]"
-        return "no expression converts values: read another one, or correct the schema that is wrong"
+        return "expressions cannot convert values: use another value, or correct the wrong schema"
     values = [
         str(one) for member in mismatch.expected.members if isinstance(member, Plain) for one in member.values or ()
     ]

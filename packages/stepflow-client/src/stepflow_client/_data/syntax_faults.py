@@ -70,14 +70,19 @@ def explain_json_error(error: json.JSONDecodeError) -> Fault:
         return _unclosed(text, opened[-1])
     is_before = rest[:1] in ("]", "}", ",") and before.endswith(",")
     if is_before or error.msg.startswith("Illegal trailing comma"):
-        return fault_at(text, len(before) - 1 if is_before else at, "nothing follows this comma", "remove the comma")
+        return fault_at(text, len(before) - 1 if is_before else at, "trailing comma", "remove the comma")
     if rest.startswith(("//", "/*", "#")):
-        return fault_at(text, at, "JSON has no comments", "remove it, or write YAML, in which # begins one")
+        return fault_at(text, at, "JSON has no comments", "remove the comment, or write YAML, which has comments")
     if rest.startswith("'"):
-        hint = "write \" in place of ', and none around the whole value"
-        return fault_at(text, at, "text is in double quotes, not in single ones", hint)
+        hint = "write \" in place of ', and do not quote the whole value"
+        return fault_at(text, at, "strings need double quotes, not single quotes", hint)
     if rest.startswith("\\"):
-        return fault_at(text, at, "there is a backslash before the quote", 'write " without it; the shell has kept it')
+        return fault_at(
+            text,
+            at,
+            "there is a backslash before the quote",
+            "remove the backslash: in single quotes, the shell keeps it",
+        )
     advice = "write text in double quotes" if error.msg == "Expecting value" and rest else None
     return fault_at(text, error.pos, error.msg[:1].lower() + error.msg[1:].removesuffix(" at"), advice)
 

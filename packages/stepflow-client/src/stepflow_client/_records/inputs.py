@@ -311,8 +311,8 @@ def _iter_csv_rows(file: Iterable[str], schema: Mapping[str, Any]) -> Iterator[t
                 yield lines.line_num, wrong
                 return
         elif len(cells) != len(fields):
-            reason = f"it has {len(cells)} fields, the header {len(fields)}"
-            yield lines.line_num, _BadLine(reason, "a field that holds a comma is in double quotes")
+            reason = f"it has {len(cells)} fields, but the header has {len(fields)}"
+            yield lines.line_num, _BadLine(reason, "put fields that contain a comma in double quotes")
         else:
             try:
                 yield (

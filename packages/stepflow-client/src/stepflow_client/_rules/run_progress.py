@@ -53,7 +53,7 @@ class Cursor(NamedTuple):
             raise wrong("after", "the cursor of an event or a sequence number", after)
         if match["mode"] != mode:
             raise InvalidArgumentError(
-                f"the cursor {after!r} comes from a request with another include_sub_runs",
+                f"the cursor {after!r} comes from a request with a different include_sub_runs",
                 hint="pass the same include_sub_runs as before",
             )
         return cls(mode, int(match["number"]), int(match["handled"]))

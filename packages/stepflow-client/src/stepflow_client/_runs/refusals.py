@@ -170,7 +170,7 @@ def _find_missing_field_hint(step: Mapping[str, Any], input: Any) -> str | None:
             similar = nearest(path[0], input)
             fields = f"has {', '.join(map(str, input))}" if input else "is empty"
             advice = f"write {path[0]} instead of {similar}" if similar else f"add {path[0]}: ..."
-            return f"the flow reads {path[0]} of its input, which {cut(fields, _MAX_LENGTH)}; {advice}"
+            return f"the flow reads {path[0]!r} from its input, which {cut(fields, _MAX_LENGTH)}; {advice}"
     return None
 
 

@@ -310,7 +310,7 @@ def _check_enum(check: _Check, allowed: tuple[list[Any], set[Hashable]], value: 
         return ()
     check.slices.spend(_MAX_NAMES)
     hint = near(value if isinstance(value, str) else short_repr(value), choices[:_MAX_NAMES], "one of")
-    return [Mismatch(value, f"{short_repr(value)} is none of the allowed values", hint)]
+    return [Mismatch(value, f"{short_repr(value)} is not one of the allowed values", hint)]
 
 
 def _check_const(check: _Check, wanted: tuple[Any, Hashable], value: Any) -> Mismatches:

@@ -96,7 +96,7 @@ def read_file_bytes(path: str | PathLike[str]) -> bytes:
     except FileNotFoundError:
         raise missing_file_error(name) from None
     except IsADirectoryError:
-        directory = FlowFileError(f"{name} is a directory, not a file", path=name)
+        directory = FlowFileError(f"{name} is a folder, not a file", path=name)
         directory.hint = explain_missing_file(os.path.join(name, "*.yaml"))
         raise directory from None
     except (OSError, ValueError) as error:
@@ -106,7 +106,8 @@ def read_file_bytes(path: str | PathLike[str]) -> bytes:
 
 def missing_file_error(name: str) -> FlowFileNotFoundError:
     """Return the error for a file that does not exist; its hint suggests the nearest name in its folder."""
-    error = FlowFileNotFoundError(f"{name} does not exist", path=name)
+    fault = "is a URL, not a file" if "://" in name else "does not exist"
+    error = FlowFileNotFoundError(f"{name} {fault}", path=name)
     error.hint = explain_missing_file(name)
     return error
 
@@ -351,9 +352,10 @@ def flow_in(content: Any, name: str) -> dict[str, Any]:
         NotAFlowError: If it is not.
     """
     if not isinstance(content, dict):
-        message, hint = f"{name} is not a flow: it holds {_name_kind(content)}, not a mapping", FLOW_HINT
-    elif (reason := explain_no_flow(content)) is not None:
-        message, hint = f"{name}: {reason[0]}", reason[1]
+        reason = "it is empty" if content is None else f"it holds {_name_kind(content)}, not a mapping"
+        message, hint = f"{name} is not a flow: {reason}", FLOW_HINT
+    elif (explained := explain_no_flow(content)) is not None:
+        message, hint = f"{name}: {explained[0]}", explained[1]
     else:
         return content
     error = NotAFlowError(message, path=name)

@@ -212,7 +212,7 @@ class FlowItem(pytest.Item):
         assert isinstance(self.parent, FlowFile)
         done = self.parent.result_of(self)
         if done.verdict == "unchecked":
-            pytest.skip("the case expects no output; stepflow test --update writes one")
+            pytest.skip("the case has no expected output; to write one, run stepflow test --update")
         if done.is_failed:
             run = f"\nrun {done.result.run_id}" if done.result is not None else ""
             raise CaseFailed(failure_text(done) + run)

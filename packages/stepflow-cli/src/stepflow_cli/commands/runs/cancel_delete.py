@@ -52,7 +52,7 @@ def cancel_command(ids: list[str], confirm: Confirm, server: ServerOptions, outp
     if cancelled:
         note("marked as cancelled; released servers do not stop a run: it continues to its end")
     if executing:
-        note(f"may still be executing: {', '.join(executing)}")
+        note(f"steps that may still be executing: {', '.join(executing)}")
     raise_worst(problems)
 
 

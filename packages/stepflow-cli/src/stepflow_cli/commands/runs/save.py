@@ -100,7 +100,7 @@ def command(
     try:
         after = add_case(before, case, path, replace=replaces)
     except InvalidArgumentError as error:
-        raise usage(error.message, "choose another name with --as, or change that case with --replace") from None
+        raise usage(error.message, "choose another name with --as, or replace this case with --replace") from None
     written = load_flow(path)
     check_same_flow(target, run_id, kept.flow, written, path)
     color = current_session().color
@@ -113,7 +113,7 @@ def command(
     if dry_run:
         return
     write_bytes(path, after, unchanged_from=before)
-    note(f"kept as {case['name']!r}; stepflow test {shlex.quote(path)} runs it")
+    note(f"saved as test case {case['name']!r}; to run it: stepflow test {shlex.quote(path)}")
 
 
 def _steps_to_mock(kept: ItemToSave, mocked: Sequence[str]) -> list[str]:
