@@ -33,8 +33,7 @@ def test_a_field_that_the_flow_neither_declares_nor_reads_is_noted(shop: Stepflo
     assert "the input has 'nme', which the flow neither declares nor reads; did you mean 'name'?" in done.stderr
     assert (
         "the input has 'quantity', which the flow neither declares nor reads; "
-        "fields are: qty (integer), name (required)"
-        in done.stderr
+        "fields are: qty (integer), name (required)" in done.stderr
     )
     assert shop("run", "shop.yaml", "--input-json", GIVEN + "}").stderr == ""
     detached = shop("run", "shop.yaml", "--input-json", GIVEN + ', "nme": 1}', "--detach")
