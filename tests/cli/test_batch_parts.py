@@ -116,9 +116,9 @@ def test_the_progress_has_what_runs_and_the_time_left(monkeypatch: pytest.Monkey
     progress.begun, progress.expected = 60, 1100
     for index in range(40):
         # These come from a journal, at once.
-        progress.note(outcome(index, None))
+        progress.add_outcome(outcome(index, None))
     for index in range(10):
-        progress.note(outcome(40 + index))
+        progress.add_outcome(outcome(40 + index))
     now = 105.0
     assert progress.is_due()
     assert not progress.is_due()
@@ -135,7 +135,7 @@ def test_the_progress_has_what_runs_and_the_time_left(monkeypatch: pytest.Monkey
 def test_the_summary_groups_failures(capsys: pytest.CaptureFixture[str]) -> None:
     progress = BatchProgress()
     for index in range(3):
-        progress.note(Outcome(index, None, "r", ExecutionStatus.FAILED, duration=2.0))
+        progress.add_outcome(Outcome(index, None, "r", ExecutionStatus.FAILED, duration=2.0))
     with pytest.raises(Problem, match="3 of 3 inputs did not succeed"):
         progress.summarise()
     said = capsys.readouterr().err

@@ -36,44 +36,44 @@ def ended(
 
 def test_a_step_is_waiting_then_running_then_completed() -> None:
     run = RunProgress("run", ("flow", {0: "a", 1: "b"}), created_at=START)
-    run.see(StepsNeededEvent(run_id="run", step_ids=["b", "a"], **COMMON))
+    run.apply_event(StepsNeededEvent(run_id="run", step_ids=["b", "a"], **COMMON))
     assert [(step.step_id, step.status(1, run.is_over)) for step in run.steps] == [("a", "waiting"), ("b", "waiting")]
-    run.see(started("a", 0, 1))
+    run.apply_event(started("a", 0, 1))
     assert run.steps[0].status(1, run.is_over) == "running"
     assert run.steps[0].seconds(START + timedelta(seconds=3)) == 2
-    assert run.see(ended("a", 0, 2.5)) == 1.5
+    assert run.apply_event(ended("a", 0, 2.5)) == 1.5
     assert run.steps[0].status(1, run.is_over) == "completed"
     assert run.steps[0].seconds(START + timedelta(seconds=9)) == 1.5
-    assert run.see(RunCompletedEvent(run_id="run", timestamp=START + timedelta(seconds=4), **COMMON)) == 4
+    assert run.apply_event(RunCompletedEvent(run_id="run", timestamp=START + timedelta(seconds=4), **COMMON)) == 4
     assert run.steps[1].status(1, run.is_over) == "not run"
 
 
 def test_a_second_attempt_goes_on_with_the_time_of_the_first() -> None:
     run = RunProgress("run")
-    run.see(started("a", 0, 1))
+    run.apply_event(started("a", 0, 1))
     again = StepStartedEvent(
         run_id="run", step_id="a", step_index=0, attempt=2, timestamp=START + timedelta(seconds=5), **COMMON
     )
-    run.see(again)
+    run.apply_event(again)
     assert describe_event(again, run) == "step a: running, attempt 2"
-    assert run.see(ended("a", 0, 6)) == 5
+    assert run.apply_event(ended("a", 0, 6)) == 5
     assert run.steps[0].count("completed") == 1
 
 
 def test_the_items_of_a_batch_are_counted() -> None:
     run = RunProgress("run", total=3)
     for item in range(3):
-        run.see(started("a", 0, 0, item=item))
-    run.see(ended("a", 0, 1, item=0))
-    run.see(ended("a", 0, 1, item=1, status="failed"))
+        run.apply_event(started("a", 0, 0, item=item))
+    run.apply_event(ended("a", 0, 1, item=0))
+    run.apply_event(ended("a", 0, 1, item=1, status="failed"))
     (step,) = run.steps
     assert (len(step.ended), step.failed, len(step.running), step.status(3, False)) == (2, 1, 1, "running")
-    run.see(ended("a", 0, 1, item=2))
+    run.apply_event(ended("a", 0, 1, item=2))
     assert step.status(3, False) == "failed"
     # A server that was started again runs steps anew.
-    run.see(started("a", 0, 2, item=1))
+    run.apply_event(started("a", 0, 2, item=1))
     assert (step.failed, step.status(3, False)) == (0, "running")
-    run.see(ended("a", 0, 3, item=1))
+    run.apply_event(ended("a", 0, 3, item=1))
     assert (step.count("completed"), step.status(3, False)) == (3, "completed")
 
 
@@ -85,13 +85,13 @@ def test_steps_of_runs_below_are_named_by_their_place() -> None:
         return "child", {0: "inner"}
 
     run = RunProgress("run", ("parent", {0: "each"}), flow_of=flow_of)
-    run.see(SubRunCreatedEvent(run_id="below", parent_run_id="run", item_count=2, timestamp=START, **COMMON))
+    run.apply_event(SubRunCreatedEvent(run_id="below", parent_run_id="run", item_count=2, timestamp=START, **COMMON))
     first = started("each", 0, 0, run="below")
-    run.see(first)
+    run.apply_event(first)
     assert describe_event(first, run) == "sub-run below, item 0, step inner: running"
     # What is not known even then is not asked for again and again.
     for _ in range(3):
-        run.see(started(None, 1, 0, run="below", item=1))
+        run.apply_event(started(None, 1, 0, run="below", item=1))
     assert asked == [("below", 0), ("below", 1)]
     assert [step.step_id for step in run.sub_runs["below"].steps] == ["inner", "#1"]
     assert run.sub_runs["below"].flow_name == "child"
@@ -101,7 +101,7 @@ def test_steps_of_runs_below_are_named_by_their_place() -> None:
 def test_the_beginning_and_the_end_in_words() -> None:
     run = RunProgress("run", created_at=START)
     created = RunCreatedEvent(run_id="run", item_count=2, **COMMON)
-    run.see(created)
+    run.apply_event(created)
     assert describe_event(created, run) == "run run: running, 2 items"
     end = RunCompletedEvent(run_id="run", status="failed", **COMMON)
-    assert describe_event(end, run, run.see(end)) == "run run: failed"
+    assert describe_event(end, run, run.apply_event(end)) == "run run: failed"

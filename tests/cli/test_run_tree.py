@@ -19,11 +19,11 @@ STEPS = [f"step{place:02}" for place in range(30)]
 def progress(done: int, failed: tuple[int, ...] = (), running: tuple[int, ...] = ()) -> RunProgress:
     """A run of many steps, of which the first are done."""
     run = RunProgress("run", ("tall", dict(enumerate(STEPS))), created_at=START)
-    run.see(StepsNeededEvent(run_id="run", step_ids=STEPS, **COMMON))
+    run.apply_event(StepsNeededEvent(run_id="run", step_ids=STEPS, **COMMON))
     for place in (*range(done), *running):
-        run.see(started(STEPS[place], place, place))
+        run.apply_event(started(STEPS[place], place, place))
         if place < done:
-            run.see(ended(STEPS[place], place, place, status="failed" if place in failed else "completed"))
+            run.apply_event(ended(STEPS[place], place, place, status="failed" if place in failed else "completed"))
     return run
 
 

@@ -23,7 +23,7 @@ from typing import Any, Literal
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 from stepflow_client import StepflowRuntime, SyncStepflowClient
-from stepflow_client._rules.failure_groups import failure_groups
+from stepflow_client._rules.failure_groups import group_failures
 from stepflow_client.history import History
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -263,7 +263,7 @@ def make_runs(client: SyncStepflowClient, flow: Path) -> tuple[str, str]:
     client.run(flow, order("Barbara"), labels={"shop": "south"})
     failed = client.submit(flow, order("Alan", None), labels={"shop": "north"})
     client.wait_run(failed, timeout=60)
-    assert len(failure_groups(client.get_run_items(batch))) == 2
+    assert len(group_failures(client.get_run_items(batch))) == 2
     return batch, failed
 
 

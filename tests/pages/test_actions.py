@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 from stepflow_client import StepflowRuntime, SyncStepflowClient
-from stepflow_client._rules.failure_groups import failure_groups
+from stepflow_client._rules.failure_groups import group_failures
 from stepflow_client.history import History
 
 from tests.pages.conftest import WIDTHS, check_pages, shot
@@ -114,7 +114,7 @@ def test_actions_are_accessible_at_every_width(
     runs = [client.submit(FLOW, value), client.submit(failing, value), client.submit(failing, [value, value])]
     for each in runs:
         client.wait_run(each, timeout=60)
-    (group,) = failure_groups(client.get_run_items(runs[2]))
+    (group,) = group_failures(client.get_run_items(runs[2]))
     (again,) = client.start_rerun(runs[1])
     client.wait_run(again.run_id, timeout=60)
     paths = {

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from playwright.sync_api import Browser, Page, expect
 from stepflow_client import StepflowRuntime, SyncStepflowClient
-from stepflow_client._rules.failure_groups import failure_groups
+from stepflow_client._rules.failure_groups import group_failures
 from stepflow_client.history import History
 
 from tests import releases
@@ -186,7 +186,7 @@ def test_from_a_batch_with_two_causes_to_a_tested_fix(tab: Seen, server: Stepflo
     for number in range(1, 25, 3):
         del inputs[number]["page"]
     failed = started(server, file, inputs)
-    groups = failure_groups(server.sync_client.get_run_items(failed))
+    groups = group_failures(server.sync_client.get_run_items(failed))
     assert [len(group.indexes) for group in groups] == [20, 8]
     page = tab.go(f"/runs/{failed}")
     page.locator("#failures").get_by_role("link", name="Try a change on one item").first.click()

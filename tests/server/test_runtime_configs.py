@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 from stepflow_client import ExecutionStatus, StepflowRuntime, SyncStepflowClient
-from stepflow_client._embedded.config import recovery_warnings
+from stepflow_client._embedded.config import find_recovery_warnings
 from stepflow_client.runtime import RestartPolicy
 
 from tests import releases, workers
@@ -276,7 +276,7 @@ def test_settings_that_endanger_the_recovery_of_runs_are_warned_of(
     durable: dict[str, Any],
 ) -> None:
     config = {**(durable if is_lasting else releases.builtin_config(release)), "recovery": recovery}
-    found = [message for message, _ in recovery_warnings(config)]
+    found = [message for message, _ in find_recovery_warnings(config)]
     assert len(found) == len(warnings)
     assert all(warning in message for message, warning in zip(found, warnings, strict=True))
 

@@ -19,9 +19,9 @@ from stepflow_client._http.settings import (
     check_auth,
     check_headers,
     check_timeout,
-    environment_settings,
     find_environment_proxy,
     parse_url,
+    read_environment_settings,
 )
 from stepflow_client.errors import InvalidArgumentError
 
@@ -401,12 +401,12 @@ def test_a_wrong_setting_is_refused_at_once(setting: dict[str, Any]) -> None:
     ],
 )
 def test_the_environment_has_settings(environ: dict[str, str], arguments: dict[str, Any]) -> None:
-    assert environment_settings(environ) == arguments
+    assert read_environment_settings(environ) == arguments
 
 
 def test_a_wrong_setting_of_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidArgumentError, match="STEPFLOW_TIMEOUT is a number of seconds, not 'soon'"):
-        environment_settings({"STEPFLOW_TIMEOUT": "soon"})
+        read_environment_settings({"STEPFLOW_TIMEOUT": "soon"})
     for value in ("nan", "-1", "0", "inf"):
         monkeypatch.setenv("STEPFLOW_TIMEOUT", value)
         with pytest.raises(InvalidArgumentError):

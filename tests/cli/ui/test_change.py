@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import LogConfig, StepflowRuntime, SyncStepflowClient
-from stepflow_client._rules.failure_groups import failure_groups
+from stepflow_client._rules.failure_groups import group_failures
 from stepflow_client.history import History
 
 from tests import releases
@@ -164,7 +164,7 @@ def test_a_group_of_a_batch_is_tried_on_one_item_first(session: httpx.Client, ne
     inputs = [{"mood": "good", "name": "Ada"}, *({"mood": f"m{number}"} for number in range(3)), {"name": "Bo"}]
     run_id = started(session, newest_server, inputs)
     client = newest_server.sync_client
-    groups = {group.error.step_id: group for group in failure_groups(client.get_run_items(run_id))}
+    groups = {group.error.step_id: group for group in group_failures(client.get_run_items(run_id))}
     group = groups["greet"]
     assert group.indexes == [1, 2, 3]
     path = f"/runs/{run_id}/change?group={group.key}&step=greet"
@@ -195,7 +195,7 @@ def test_changes_to_the_input_of_a_group_change_each_item(
     session: httpx.Client, newest_server: StepflowRuntime
 ) -> None:
     run_id = started(session, newest_server, [{"mood": "a"}, {"mood": "b"}])
-    (group,) = failure_groups(newest_server.sync_client.get_run_items(run_id))
+    (group,) = group_failures(newest_server.sync_client.get_run_items(run_id))
     path = f"/runs/{run_id}/change?group={group.key}"
     fields = names(session, path)
     new = location(send(session, path, do="run", start="all", **{fields["name"]: "both"}))
@@ -205,7 +205,7 @@ def test_changes_to_the_input_of_a_group_change_each_item(
 
 def test_a_secret_of_a_trial_is_not_repeated_but_used(session: httpx.Client, newest_server: StepflowRuntime) -> None:
     run_id = started(session, newest_server, [{"mood": "a"}, {"mood": "b"}])
-    (group,) = failure_groups(newest_server.sync_client.get_run_items(run_id))
+    (group,) = group_failures(newest_server.sync_client.get_run_items(run_id))
     path = f"/runs/{run_id}/change?group={group.key}&step=greet"
     fields = names(session, path)
     values = {fields["key"]: "s3cr3t-value", "step_input": '{"name": {"$variable": "key"}}'}

@@ -18,7 +18,7 @@ import pytest
 from stepflow_cli.runs.watch import RunningRuns
 from stepflow_client import Keep, LogConfig, Progress, RunTimeoutError, StepflowRuntime, SyncStepflowClient
 from stepflow_client._base.text import duration_text
-from stepflow_client._rules.failure_groups import failure_groups
+from stepflow_client._rules.failure_groups import group_failures
 from stepflow_client.history import History
 from stepflow_client.types.account import state_text
 
@@ -194,7 +194,7 @@ def from_python(world: World, run_id: str) -> Facts:
     }
     in_list = {key: words for key, words in steps.items() if key in listed}
     failed = next((each for each in accounts if each.error is not None), None)
-    groups = failure_groups(snapshot.items)
+    groups = group_failures(snapshot.items)
     children = sum(len(step.failed_children) for each in accounts for step in each.steps) * (
         run.status.value == "completed"
     )
@@ -491,7 +491,7 @@ async def test_diagnoses(world: World) -> None:
             said = told.structured_content
             if account is not None and said != run.to_dict():
                 wrong.append(f"{name}: {said}, Python {run.to_dict()}")
-            groups = [str(group) for group in failure_groups(world.client.get_run_items(run_id))[:5]]
+            groups = [str(group) for group in group_failures(world.client.get_run_items(run_id))[:5]]
             if groups and run.items.total > 1 and [each["text"] for each in said["failures"]] != groups:
                 wrong.append(f"{name}: {said['failures']}, Python {groups}")
             if account is not None and account.text.replace("\n", " ") not in agents.text_of(told).replace("\n", " "):

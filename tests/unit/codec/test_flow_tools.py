@@ -15,7 +15,7 @@ from stepflow_client import (
     InvalidArgumentError,
     ServerConnectionError,
 )
-from stepflow_client._base.text import json_text
+from stepflow_client._base.text import format_json
 from stepflow_client._codec.flow_tools import (
     make_refusal,
     make_tool_name,
@@ -84,7 +84,7 @@ def check_outputs(written: Written) -> None:
     for output in [*written.good, *written.bad, None, [], {}, "x", 1, {"a": [{"b": None}]}]:
         said = make_tool_result(FlowResult(run_id="r", status=ExecutionStatus.COMPLETED, output=output), spec)
         validator.validate(said.structured)
-        assert said.text.endswith(json_text(output))
+        assert said.text.endswith(format_json(output))
     # A schema that consists of itself decides nothing, so the output is said to be another one than expected.
     for output in [] if "Loop" in written.defs else written.good:
         said = make_tool_result(FlowResult(run_id="r", status=ExecutionStatus.COMPLETED, output=output), spec)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from stepflow_client._base.not_given import NOT_GIVEN
 from stepflow_client._codec.requests import parse_flow_variables
-from stepflow_client._data.flow_declarations import declared_variables, get_unset_value, is_secret
-from stepflow_client._data.secrets import HIDDEN, HIDDEN_IN_URL, find_secrets, get_hidden_mark, hidden_flow
+from stepflow_client._data.flow_declarations import collect_declared_variables, get_unset_value, is_secret
+from stepflow_client._data.secrets import HIDDEN, HIDDEN_IN_URL, find_secrets, get_hidden_mark, hide_flow_secrets
 from stepflow_client._stores.history_rows import hide_secrets
 from stepflow_client.errors import InvalidArgumentError
 from stepflow_client.flows.needs import find_requirements
@@ -67,8 +67,8 @@ def test_a_variable_without_a_value_has_to_be_set_if_it_is_certainly_read(schema
 def test_values_under_a_misspelt_marker_are_hidden(marker: str, value: Any) -> None:
     key = {"type": "string", marker: value, "default": "the default"}
     flow = {"schemas": {"properties": {"variables": {"properties": {"key": key}}}}, "output": {"$variable": "key"}}
-    assert declared_variables(flow)["key"]["is_secret"]
-    assert hidden_flow(flow)["schemas"]["properties"]["variables"]["properties"]["key"]["default"] == HIDDEN
+    assert collect_declared_variables(flow)["key"]["is_secret"]
+    assert hide_flow_secrets(flow)["schemas"]["properties"]["variables"]["properties"]["key"]["default"] == HIDDEN
     kept = hide_secrets({"output": "hunter2"}, flow, {"key": "hunter2"})
     assert "hunter2" not in str(kept)
     assert "the default" not in str(kept)
@@ -100,7 +100,7 @@ def test_values_of_schemas_with_a_secret_inside_are_hidden(schema: dict[str, Any
     shared = {"Key": KEY, "Alias": {"$ref": "#/$defs/Key"}}
     (schemas if holder == "schemas" else variables)["$defs"] = shared
     flow = {"schemas": schemas, "output": {"$variable": "key"}}
-    hidden = str(hidden_flow(flow))
+    hidden = str(hide_flow_secrets(flow))
     assert "the default" not in hidden
     assert "of the key" not in hidden
     assert "the default" not in repr(parse_flow_variables(flow))
@@ -131,6 +131,6 @@ def test_nested_alternatives_are_searched_for_secrets_in_linear_time() -> None:
 def test_secrets_are_hidden_beside_a_variable_without_a_schema(schema: Any) -> None:
     properties = {"key": KEY, "odd": schema}
     flow = {"schemas": {"properties": {"variables": {"properties": properties}}}}
-    hidden = hidden_flow(flow)["schemas"]["properties"]["variables"]["properties"]
+    hidden = hide_flow_secrets(flow)["schemas"]["properties"]["variables"]["properties"]
     assert hidden["key"]["default"] == HIDDEN
     assert "of the key" not in str(hidden)

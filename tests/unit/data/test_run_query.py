@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from stepflow_client._rules.run_queries import RunQuery, quote, read_query
+from stepflow_client._rules.run_queries import RunQuery, quote_word, split_query
 
 
 @pytest.mark.parametrize(
@@ -20,10 +20,10 @@ from stepflow_client._rules.run_queries import RunQuery, quote, read_query
     ],
 )
 def test_words_and_fields(text: str, words: tuple[str, ...], fields: dict[str, str]) -> None:
-    query = read_query(text)
+    query = split_query(text)
     assert query == RunQuery(words, fields)
-    assert read_query(str(query)) == query
+    assert split_query(str(query)) == query
 
 
 def test_a_quoted_text_is_one_word() -> None:
-    assert (quote("plain"), quote("two words"), quote("flow:x")) == ("plain", '"two words"', '"flow:x"')
+    assert (quote_word("plain"), quote_word("two words"), quote_word("flow:x")) == ("plain", '"two words"', '"flow:x"')

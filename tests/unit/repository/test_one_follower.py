@@ -80,7 +80,7 @@ def test_only_the_follower_infers_an_end() -> None:
 
 def test_one_place_turns_events_into_progress() -> None:
     # A snapshot counts a running batch up to now, with the same rule.
-    assert users("see") == {f"{ROOM}/snapshots.py", f"{ROOM}/watching.py"}
+    assert users("apply_event") == {f"{ROOM}/snapshots.py", f"{ROOM}/watching.py"}
 
 
 def constants(module: str) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 from stepflow_client import InvalidArgumentError, RetryPolicy
-from stepflow_client._rules.retries import Backoff, random_delay, resolve_retry_policy
+from stepflow_client._rules.retries import Backoff, compute_random_delay, resolve_retry_policy
 
 
 class Clock:
@@ -64,7 +64,7 @@ def test_pauses_grow_with_the_time_since_the_start(clock: Clock) -> None:
 
 def test_a_random_delay_is_at_most_a_maximum_that_doubles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stepflow_client._rules.retries.random.uniform", lambda low, high: low + high)
-    assert [random_delay(0.1, 0.5, attempt) for attempt in range(1, 5)] == [0.1, 0.2, 0.4, 0.5]
+    assert [compute_random_delay(0.1, 0.5, attempt) for attempt in range(1, 5)] == [0.1, 0.2, 0.4, 0.5]
 
 
 def test_with_jitter_a_pause_is_between_half_of_it_and_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:

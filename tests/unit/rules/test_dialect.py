@@ -7,7 +7,13 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import SyncStepflowClient, UnsupportedByServerError
-from stepflow_client._rules.dialect import Reply, Request, ShapeChangedError, convert_components, translate
+from stepflow_client._rules.dialect import (
+    DecodedRequest,
+    DecodedResponse,
+    ShapeChangedError,
+    convert_components,
+    translate,
+)
 from stepflow_client._rules.releases import describe_pinned_server
 
 RUN = "01900000-0000-7000-8000-000000000001"
@@ -23,11 +29,13 @@ OLD_RUN = {
 }
 
 
-def drive(release: str, request: Request, *replies: Reply) -> tuple[list[Request], Reply]:
+def drive(
+    release: str, request: DecodedRequest, *replies: DecodedResponse
+) -> tuple[list[DecodedRequest], DecodedResponse]:
     """Send a request through the translation; give what the old server is sent and the answer."""
     translation = translate(describe_pinned_server("http://server", release), request)
     waiting = iter(replies)
-    sent: list[Request] = []
+    sent: list[DecodedRequest] = []
     try:
         sent.append(next(translation))
         while True:
@@ -47,7 +55,9 @@ def test_only_servers_before_0_12_need_it() -> None:
 def test_a_run_is_created_on_0_10() -> None:
     body = {"flowId": "f", "input": [1], "wait": True, "timeoutSecs": 1, "overrides": {"steps": {"a": {"value": {}}}}}
     result = {"itemIndex": 0, "status": "completed", "result": {"outcome": "success", "result": None}}
-    sent, reply = drive("0.10", Request("POST", "/runs", body=body), Reply(200, {**OLD_RUN, "results": [result]}))
+    sent, reply = drive(
+        "0.10", DecodedRequest("POST", "/runs", body=body), DecodedResponse(200, {**OLD_RUN, "results": [result]})
+    )
     assert [request.body for request in sent] == [body]
     assert reply.status == 200
     assert reply.body["summary"]["status"] == 2
@@ -57,24 +67,26 @@ def test_a_run_is_created_on_0_10() -> None:
 
 
 def test_a_run_without_waiting_is_answered_202_and_becomes_200() -> None:
-    _, reply = drive("0.11", Request("POST", "/runs", body={"flowId": "f", "input": [1]}), Reply(202, OLD_RUN))
+    _, reply = drive(
+        "0.11", DecodedRequest("POST", "/runs", body={"flowId": "f", "input": [1]}), DecodedResponse(202, OLD_RUN)
+    )
     assert (reply.status, reply.body["results"]) == (200, [])
 
 
 def test_an_empty_batch_is_refused_where_it_would_hang() -> None:
     with pytest.raises(UnsupportedByServerError, match=r"0\.11"):
-        drive("0.10", Request("POST", "/runs", body={"flowId": "f", "input": []}))
+        drive("0.10", DecodedRequest("POST", "/runs", body={"flowId": "f", "input": []}))
 
 
 def test_filters_are_translated() -> None:
-    request = Request("GET", "/runs", {"status": "2", "rootsOnly": "true", "limit": "5"})
-    sent, reply = drive("0.10", request, Reply(200, {"runs": [OLD_RUN, OLD_RUN]}))
+    request = DecodedRequest("GET", "/runs", {"status": "2", "rootsOnly": "true", "limit": "5"})
+    sent, reply = drive("0.10", request, DecodedResponse(200, {"runs": [OLD_RUN, OLD_RUN]}))
     assert [request.params for request in sent] == [{"status": "completed", "rootsOnly": "true", "limit": "5"}]
     assert [run["status"] for run in reply.body["runs"]] == [2, 2]
 
 
 def test_a_status_the_server_does_not_know_fits_no_run() -> None:
-    sent, reply = drive("0.11", Request("GET", "/runs", {"status": "99"}))
+    sent, reply = drive("0.11", DecodedRequest("GET", "/runs", {"status": "99"}))
     assert (sent, reply.body) == ([], {"runs": []})
 
 
@@ -108,7 +120,9 @@ def test_a_failed_item_gets_the_cause_the_code_and_the_step(
     error: dict[str, Any], code: int | None, message: str, step: str | None
 ) -> None:
     item = {"itemIndex": 0, "status": "failed", "result": {"outcome": "failed", "error": error}}
-    _, reply = drive("0.11", Request("GET", f"/runs/{RUN}/items"), Reply(200, {"itemCount": 1, "items": [item]}))
+    _, reply = drive(
+        "0.11", DecodedRequest("GET", f"/runs/{RUN}/items"), DecodedResponse(200, {"itemCount": 1, "items": [item]})
+    )
     (read,) = reply.body["results"]
     assert (read.get("errorCode"), read["errorMessage"], read.get("stepId")) == (code, message, step)
     assert read["errorData"]["code"] == error["code"]
@@ -125,7 +139,12 @@ def test_the_steps_of_a_batch_are_put_together_from_two_answers() -> None:
     ]
     run = {**OLD_RUN, "items": {"total": 2}, "itemDetails": details}
     known = {"a": {"stepId": "a", "component": "/x/a", "status": "failed"}}
-    sent, reply = drive("0.10", Request("GET", f"/runs/{RUN}/steps"), Reply(200, run), Reply(200, {"steps": known}))
+    sent, reply = drive(
+        "0.10",
+        DecodedRequest("GET", f"/runs/{RUN}/steps"),
+        DecodedResponse(200, run),
+        DecodedResponse(200, {"steps": known}),
+    )
     assert [request.path for request in sent] == [f"/runs/{RUN}", f"/runs/{RUN}/steps"]
     assert [(step["itemIndex"], step["stepId"], step["status"], step["component"]) for step in reply.body["steps"]] == [
         (0, "a", 2, "/x/a"),
@@ -135,10 +154,10 @@ def test_the_steps_of_a_batch_are_put_together_from_two_answers() -> None:
 
 def test_one_step_is_picked_or_not_found() -> None:
     steps = {"steps": {"a": {"stepId": "a", "component": "/x", "status": "completed"}}}
-    replies = (Reply(200, OLD_RUN), Reply(200, steps))
-    _, found = drive("0.11", Request("GET", f"/runs/{RUN}/steps/a"), *replies)
+    replies = (DecodedResponse(200, OLD_RUN), DecodedResponse(200, steps))
+    _, found = drive("0.11", DecodedRequest("GET", f"/runs/{RUN}/steps/a"), *replies)
     assert found.body["step"]["stepId"] == "a"
-    _, missing = drive("0.11", Request("GET", f"/runs/{RUN}/steps/z"), *replies)
+    _, missing = drive("0.11", DecodedRequest("GET", f"/runs/{RUN}/steps/z"), *replies)
     assert (missing.status, missing.body["error"]["message"]) == (404, "step 'z' not found")
 
 
@@ -150,27 +169,27 @@ def test_errors_come_in_the_envelope() -> None:
         ("GET", "/flows/x"),
         ("GET", "/nonsense"),
     ):
-        _, reply = drive("0.10", Request(method, path), Reply(404, body))
+        _, reply = drive("0.10", DecodedRequest(method, path), DecodedResponse(404, body))
         assert reply.body == {"error": {"code": 404, "message": "no", "status": "NOT_FOUND", "stack": ["no"]}}
 
 
 @pytest.mark.parametrize(
     ("request_", "current"),
     [
-        (Request("GET", f"/runs/{RUN}"), {"summary": {}, "steps": []}),
-        (Request("GET", f"/runs/{RUN}/items"), {"results": []}),
-        (Request("GET", "/runs"), {"runs": [{"runId": RUN, "status": 2}]}),
-        (Request("POST", f"/runs/{RUN}/cancel"), {"summary": {}}),
+        (DecodedRequest("GET", f"/runs/{RUN}"), {"summary": {}, "steps": []}),
+        (DecodedRequest("GET", f"/runs/{RUN}/items"), {"results": []}),
+        (DecodedRequest("GET", "/runs"), {"runs": [{"runId": RUN, "status": 2}]}),
+        (DecodedRequest("POST", f"/runs/{RUN}/cancel"), {"summary": {}}),
     ],
 )
-def test_an_answer_of_the_current_shape_is_recognised(request_: Request, current: dict[str, Any]) -> None:
+def test_an_answer_of_the_current_shape_is_recognised(request_: DecodedRequest, current: dict[str, Any]) -> None:
     with pytest.raises(ShapeChangedError):
-        drive("0.11", request_, Reply(200, current))
+        drive("0.11", request_, DecodedResponse(200, current))
 
 
 def test_old_servers_have_no_events() -> None:
     with pytest.raises(UnsupportedByServerError, match=r"0\.12"):
-        drive("0.11", Request("GET", f"/runs/{RUN}/events"))
+        drive("0.11", DecodedRequest("GET", f"/runs/{RUN}/events"))
 
 
 def test_variables_are_read_from_the_flow_where_the_server_tells_none() -> None:
@@ -178,15 +197,19 @@ def test_variables_are_read_from_the_flow_where_the_server_tells_none() -> None:
     schema = {"properties": declared, "required": ["k", "s"]}
     flow = {"schemas": {"properties": {"variables": schema}}}
     expected = {"k": {"required": False, "defaultValue": "v", "envVar": "K"}, "s": {"required": True}}
-    request = Request("GET", "/flows/f/variables")
-    _, from_flow = drive("0.10", request, Reply(200, {"flow": flow, "flowId": "f"}))
-    _, from_server = drive("0.11", request, Reply(200, {"flowId": "f", "schema": schema, "envVars": {"k": "K"}}))
+    request = DecodedRequest("GET", "/flows/f/variables")
+    _, from_flow = drive("0.10", request, DecodedResponse(200, {"flow": flow, "flowId": "f"}))
+    _, from_server = drive(
+        "0.11", request, DecodedResponse(200, {"flowId": "f", "schema": schema, "envVars": {"k": "K"}})
+    )
     assert from_flow.body["variables"] == from_server.body["variables"] == expected
 
 
 def test_components_get_the_current_names() -> None:
     old = {"components": [{"component": "/a", "input_schema": {}, "description": "d"}]}
-    sent, reply = drive("0.10", Request("GET", "/components", {"excludeSchemas": "true"}), Reply(200, old))
+    sent, reply = drive(
+        "0.10", DecodedRequest("GET", "/components", {"excludeSchemas": "true"}), DecodedResponse(200, old)
+    )
     assert sent[0].params == {"includeSchemas": "false"}
     assert (reply.body["complete"], reply.body["failedPlugins"]) == (True, [])
     (component,) = convert_components(old)["components"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from stepflow_client._rules.failure_groups import FailureGroups, failure_groups
+from stepflow_client._rules.failure_groups import FailureGroups, group_failures
 from stepflow_client.types import ErrorCode, ExecutionStatus, FlowError, RunItem
 
 
@@ -26,7 +26,7 @@ def test_the_largest_group_is_first_and_numbers_and_quotes_do_not_count() -> Non
         failed(3, "status 503 after 7 ms", "fetch"),
         RunItem(index=4, status=ExecutionStatus.RUNNING),
     ]
-    first, second = failure_groups(items)
+    first, second = group_failures(items)
     assert (first.step_id, first.indexes, first.message) == ("fetch", [2, 3], "status 503 after … ms")
     assert first.error.message == "status 503 after 12 ms"
     assert (second.step_id, second.indexes, second.code) == ("read", [0], "")
@@ -35,20 +35,20 @@ def test_the_largest_group_is_first_and_numbers_and_quotes_do_not_count() -> Non
 def test_step_code_and_message_tell_groups_apart_and_name_them() -> None:
     code = ErrorCode.EXPRESSION_FAILED
     items = [failed(0, "x", "a"), failed(1, "x", "b"), failed(2, "x", "a", code), failed(3, "y", "a")]
-    keys = [group.key for group in failure_groups(items)]
+    keys = [group.key for group in group_failures(items)]
     assert len(set(keys)) == 4
-    assert keys == [group.key for group in failure_groups(items)]
-    assert [group.code for group in failure_groups(items)] == ["", "", code.value, ""]
+    assert keys == [group.key for group in group_failures(items)]
+    assert [group.code for group in group_failures(items)] == ["", "", code.value, ""]
 
 
 def test_items_that_do_not_name_their_step_join_the_only_group_that_does() -> None:
     named, unnamed = failed(5, "took 1 s", "fetch"), failed(0, "took 2 s")
-    (group,) = failure_groups([named, unnamed])
+    (group,) = group_failures([named, unnamed])
     assert (group.step_id, group.indexes) == ("fetch", [0, 5])
     # The key does not depend on how many of them name it.
-    assert group.key == failure_groups([named])[0].key
+    assert group.key == group_failures([named])[0].key
     other = failed(6, "took 3 s", "store")
-    assert [(each.step_id, each.indexes) for each in failure_groups([named, unnamed, other])] == [
+    assert [(each.step_id, each.indexes) for each in group_failures([named, unnamed, other])] == [
         (None, [0]),
         ("fetch", [5]),
         ("store", [6]),
@@ -56,7 +56,7 @@ def test_items_that_do_not_name_their_step_join_the_only_group_that_does() -> No
 
 
 def messages(*texts: str) -> list[tuple[str, list[int]]]:
-    return [(group.message, group.indexes) for group in failure_groups(failed(*each) for each in enumerate(texts))]
+    return [(group.message, group.indexes) for group in group_failures(failed(*each) for each in enumerate(texts))]
 
 
 def test_messages_with_most_words_in_common_are_one_group() -> None:
@@ -101,6 +101,6 @@ def test_lines_name_the_largest_groups_and_count_the_others() -> None:
 def test_many_messages_that_differ_are_counted(number: int) -> None:
     rng = random.Random(5)
     texts = [" ".join("".join(rng.choices("abcdefgh", k=6)) for _ in range(4)) for _ in range(number)]
-    groups = failure_groups(failed(*each) for each in enumerate(texts))
+    groups = group_failures(failed(*each) for each in enumerate(texts))
     assert sorted(index for group in groups for index in group.indexes) == list(range(number))
     assert len(groups) == 200

@@ -276,9 +276,9 @@ def doubles(world: World) -> str:
         return "two runs"
     digests = {call.digest for name in world.marks.values() if (call := PublishedCall.read(name))}
     for caller in ended:
-        if caller.outcome.found.run is None and digests != {caller.digest}:
+        if caller.outcome.run.run is None and digests != {caller.digest}:
             continue  # It is refused: the key stands for other arguments.
-        if caller.outcome.found != world.runs[0]:
+        if caller.outcome.run != world.runs[0]:
             return "callers return different runs"
     if any(caller.took is None and not caller.is_dead for caller in world.callers):
         return "a call does not end"
@@ -380,7 +380,7 @@ def test_a_creation_that_certainly_failed_frees_the_key_for_other_arguments() ->
     assert "gone" in kept(world)
     later = Caller(world, 0.0, steady, digest="other")
     world.go(2_000)
-    assert later.outcome.found == world.runs[0]
+    assert later.outcome.run == world.runs[0]
     assert later.took is not None
     assert later.took < 40
 
@@ -394,7 +394,7 @@ def test_a_creation_that_may_have_arrived_keeps_the_key_for_its_lease(failure: S
     assert same.took is not None
     assert same.took > 250
     # The call with other arguments does not wait for the lease.
-    assert other.outcome.found.run is None
+    assert other.outcome.run.run is None
     assert other.took is not None
     assert other.took < 150
 
@@ -425,6 +425,6 @@ def test_the_run_of_a_call_that_died_is_found() -> None:
     world.go(100)
     other = Caller(world, 0.0, steady, digest="other")
     world.go(2_000)
-    assert other.outcome.found == world.runs[0]
+    assert other.outcome.run == world.runs[0]
     assert other.took is not None
     assert other.took < 150

@@ -39,7 +39,7 @@ def read(steps: list[StepDetails], events: list[RunEvent]) -> tuple[StepTimes, i
     """Read events as the client does, and return how many it took."""
     times = StepTimes("r", steps)
     for count, event in enumerate(events, start=1):
-        times.note(event)
+        times.add_event(event)
         if times.is_past(event):
             return times, count
     return times, len(events)
@@ -85,7 +85,7 @@ def test_an_item_lasts_from_its_first_start_to_its_last_end() -> None:
     other = StepCompletedEvent(step_id="a", **common(9.0, run="other"))
     unended = StepStartedEvent(step_id="a", item_index=7, **common(0.0))
     for event in (started(3.0), started(1.0, "b"), ended(4.0), ended(2.0, "b"), other, unended):
-        times.note(event)
+        times.add_event(event)
     assert [(each.index, each.duration) for each in times.times] == [(0, 3.0)]
 
 

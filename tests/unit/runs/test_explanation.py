@@ -42,7 +42,7 @@ def explained(content: Any, message: str | None, *steps: StepDetails, **more: An
 
 
 def hint_of(content: Any, step_id: str, given: Any, variables: Any) -> str | None:
-    return FailureHints(content, variables).of(FlowError(message="it failed", step_id=step_id), given)
+    return FailureHints(content, variables).find_hint(FlowError(message="it failed", step_id=step_id), given)
 
 
 def s(name: str, path: str | None = None) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from stepflow_client._http.messages import (
     ReadTimeout,
     WriteTimeout,
 )
-from stepflow_client._rules.retries import RetryBudget, delay_before_retry, describe_attempt, was_not_processed
+from stepflow_client._rules.retries import RetryBudget, compute_retry_delay, describe_attempt, was_not_processed
 
 from tests.unit.both_twins import HEALTH, RUN_ID, TWINS, URL, Server
 
@@ -80,7 +80,7 @@ def named(value: Any) -> str | None:
 def delay(outcome: HttpError | HttpResponse, **more: Any) -> float | None:
     policy, now = more.pop("policy", POLICY), more.pop("now", NOW)
     attempt = {"attempt": 1, "idempotent": True, "time_left": 30.0} | more
-    return delay_before_retry(policy, outcome=outcome, now=now, **attempt)
+    return compute_retry_delay(policy, outcome=outcome, now=now, **attempt)
 
 
 @pytest.mark.parametrize(("outcome", "if_idempotent", "otherwise", "untouched"), TABLE, ids=named)

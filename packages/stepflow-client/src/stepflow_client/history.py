@@ -32,7 +32,7 @@ from ._data.arguments import (
     check_texts,
     file_path,
 )
-from ._rules.run_queries import RunQuery, read_query
+from ._rules.run_queries import RunQuery, split_query
 from ._stores.history_rows import (
     COLUMNS,
     FIELDS,
@@ -392,7 +392,7 @@ class History:
             StepflowClientError: If the store cannot be read.
         """
         conditions, values = ["1 = 1"], list[Any]()
-        query = read_query(check_text(text, "text")) if text else RunQuery()
+        query = split_query(check_text(text, "text")) if text else RunQuery()
         for word in query.words:
             condition, word_values = _make_word_condition(word)
             conditions.append(condition)

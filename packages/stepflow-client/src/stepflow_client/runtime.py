@@ -24,7 +24,7 @@ from ._embedded.config import ConfigSource, build_default_config, read_config
 from ._embedded.executor_methods import EmbeddedExecutor
 from ._embedded.process import build_telemetry_environment, find_binary
 from ._embedded.supervisor import CrashCallback, LaunchPlan, RestartPolicy, Supervisor, adapt_crash_callback
-from ._rules.timeouts import deadline_of, deadline_scope
+from ._rules.timeouts import compute_deadline, deadline_scope
 from .errors import InvalidArgumentError
 from .logs import LogConfig, LogEntry
 
@@ -160,7 +160,7 @@ class StepflowRuntime(EmbeddedExecutor):
                     hint="in your own configuration, the routes decide which components can be used",
                 )
             # A configuration that is a pipe must be written within the time.
-            with deadline_scope(deadline_of(startup_timeout)):
+            with deadline_scope(compute_deadline(startup_timeout)):
                 prepared = read_config(config)
             binary = find_binary()
         else:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 from stepflow_client import InvalidRequestError, NotFoundError
-from stepflow_client._command import as_stored
+from stepflow_client._command import convert_to_stored_form
 
 from ..errors import to_problem, usage
 from ..inputs.files import DATA_SUFFIXES, read_bytes
@@ -53,7 +53,7 @@ def _put(file: str, blob_type: str | None, filename: str | None, server: ServerO
     kind = blob_type or ("data" if file.lower().endswith(DATA_SUFFIXES) else "binary")
     data: Any
     if kind == "flow":
-        data = as_stored(load_flow_file(file))
+        data = convert_to_stored_form(load_flow_file(file))
     elif kind == "data":
         data = read_value(ValueArgument("FILE", "file", file))
     else:

@@ -144,7 +144,7 @@ def _check_lock_file(path: str, records: Sequence[Mapping[str, Any]]) -> None:
     Raises:
         Problem: If so.
     """
-    from stepflow_client._command import ABSENT, value_changes
+    from stepflow_client._command import ABSENT, find_value_changes
     from stepflow_client.flows.expressions import write_path
 
     from ..validation.flow_checks import load_saved_components
@@ -158,7 +158,7 @@ def _check_lock_file(path: str, records: Sequence[Mapping[str, Any]]) -> None:
         keys = sorted(
             write_path(change.path).removeprefix("$.")
             + (" is new" if change.a is ABSENT else " is gone" if change.b is ABSENT else "")
-            for change in value_changes(before[name], now[name])
+            for change in find_value_changes(before[name], now[name])
         )
         more = [f"{len(keys) - _MAX_KEYS} more"] if len(keys) > _MAX_KEYS else []
         if keys:

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 from stepflow_client import InvalidFlowError
-from stepflow_client._data.flow_declarations import declared_variables
-from stepflow_client._data.secrets import find_flow_secrets, hidden_flow
+from stepflow_client._data.flow_declarations import collect_declared_variables
+from stepflow_client._data.secrets import find_flow_secrets, hide_flow_secrets
 from stepflow_client.types.models import to_plain_data
 
 from ..errors import current_session
@@ -153,7 +153,7 @@ def _get(flow: str, examples: bool, variables: bool, server: ServerOptions, outp
     With --variables, defaults of secret variables are not shown. With --variables-from-env, 'run' reads a variable that
     has no ENV_VAR from STEPFLOW_VAR_<NAME>.
     """
-    from stepflow_client._command import examples_of
+    from stepflow_client._command import collect_examples
 
     from ..records.flows import print_flow
 
@@ -164,12 +164,14 @@ def _get(flow: str, examples: bool, variables: bool, server: ServerOptions, outp
             content = target.client.get_flow(flow_id).flow
     if examples:
         fields = ("name", "description", "input")
-        records = [{name: example.get(name) for name in fields} for example in examples_of(content)]
+        records = [{name: example.get(name) for name in fields} for example in collect_examples(content)]
         output.records(records, _EXAMPLES, default="yaml")
     elif variables:
         # Also the secret parts of defaults that are objects.
         hide = find_flow_secrets(content).hide_in
-        declared = {name: hide(variable) for name, variable in declared_variables(hidden_flow(content)).items()}
+        declared = {
+            name: hide(variable) for name, variable in collect_declared_variables(hide_flow_secrets(content)).items()
+        }
         records = [
             {
                 "name": name,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from stepflow_client import FlowFileError
 from stepflow_client._base.text import without_password
-from stepflow_client._command import certificate_problem
+from stepflow_client._command import describe_certificate_problem
 
 from ..errors import Problem
 from ..inputs.config import find_recovery_warnings
@@ -152,7 +152,7 @@ _SOON = 14 * 86_400.0
 
 def check_network(choice: ServerChoice, proxy: str | None) -> Iterator[Check]:
     """Check the server's name, port and certificate, or the name and port of its proxy."""
-    from stepflow_client._command import refused
+    from stepflow_client._command import get_refused_hint
 
     url = str(choice.url.value)
     try:
@@ -164,7 +164,7 @@ def check_network(choice: ServerChoice, proxy: str | None) -> Iterator[Check]:
     yield named
     if named.status == "error":
         return
-    hint = "start the proxy, or correct its URL" if proxy else name_origins(refused(url), choice)
+    hint = "start the proxy, or correct its URL" if proxy else name_origins(get_refused_hint(url), choice)
     reached = _check_port(host, port, hint)
     yield reached
     if reached.status == "error" or scheme != "https":
@@ -250,7 +250,7 @@ def _check_certificate(host: str, port: int, profile: Profile | None) -> Check:
 
 
 def _rejected_certificate(problem: ssl.SSLCertVerificationError, host: str, port: int) -> Check:
-    reason, hint = certificate_problem(problem, host)
+    reason, hint = describe_certificate_problem(problem, host)
     hint = hint or "if you trust it, name it: ca_file in a profile, or SSL_CERT_FILE in the environment"
     return error("certificate", f"the certificate of {host}:{port} {reason}", hint, exit_code=4)
 

@@ -94,7 +94,7 @@ def show_report(
     """
     from stepflow_client.evaluation import EvaluationReport
     from stepflow_client.evaluation.gates import evaluate_gates
-    from stepflow_client.evaluation.report_text import slice_cells
+    from stepflow_client.evaluation.report_text import format_slice_cells
 
     if options.baseline is not None:
         report = report.with_baseline(EvaluationReport.load(options.baseline))
@@ -115,7 +115,7 @@ def show_report(
         output.write(_format_summary(report.summary(), output) + format_gates(gates, output))
         if slices:
             names = ("value", "score", "variant", "cases", "mean", "change", "interval", "verdict")
-            rows: list[dict[str, str]] = [dict(zip(names, slice_cells(score), strict=True)) for score in slices]
+            rows: list[dict[str, str]] = [dict(zip(names, format_slice_cells(score), strict=True)) for score in slices]
             output.write(f"\n{output.table(rows, _SLICES)}")
         if worst is not None:
             output.write(_format_worst(report, worst, output, _save_commands(target, worst, options)))
@@ -167,7 +167,7 @@ def print_trend(options: EvalOptions, output: Output) -> None:
     """
     from stepflow_client.evaluation import trend
     from stepflow_client.evaluation.page import trend_page
-    from stepflow_client.evaluation.trends import TREND_HEADS, trend_cells
+    from stepflow_client.evaluation.report import TREND_HEADS, format_trend_cells
 
     if output.format == "junit":
         raise options.single_evaluation_problem("-o junit")
@@ -176,7 +176,9 @@ def print_trend(options: EvalOptions, output: Output) -> None:
         output.write(trend_page(points))
     elif output.format in (None, "table") and not output.fields:
         names = [*TREND_HEADS[:2], "name", *TREND_HEADS[3:-1], "interval"]
-        output.write(output.table([dict(zip(names, trend_cells(point), strict=True)) for point in points], _TREND))
+        output.write(
+            output.table([dict(zip(names, format_trend_cells(point), strict=True)) for point in points], _TREND)
+        )
     else:
         output.records([point.to_dict() for point in points], _TREND, default="json")
     for kind, path in options.files.reports:
@@ -192,13 +194,13 @@ def _write_text(path: str, text: str) -> None:
 
 
 def _format_summary(summary: EvaluationSummary, output: Output) -> str:
-    from stepflow_client.evaluation.report_text import format_title, summary_rows
+    from stepflow_client.evaluation.report_text import format_title, iter_summary_rows
 
     names: list[str] = ["score", "variant", "mean", "interval", "change", "change_interval", "cases"]
     names += ["better", "equal", "worse", "verdict"]
     rows: list[dict[str, str]] = []
     above = ""
-    for cells in list(summary_rows(summary))[1:]:
+    for cells in list(iter_summary_rows(summary))[1:]:
         # A single variant has no changes.
         row: dict[str, str] = dict.fromkeys(names, "") | dict(zip(names, cells, strict=False))
         row["counts"] = "/".join(row[name] for name in ("better", "equal", "worse")).strip("/")

@@ -19,7 +19,7 @@ from stepflow_client._command import (
     expectation_of,
     get_edits,
     is_lost,
-    without_cases,
+    remove_cases,
 )
 from stepflow_client._data.secrets import is_hidden
 from stepflow_client._editing.text_edits import (
@@ -72,7 +72,7 @@ def build_case(
     if is_lost(result):
         raise InvalidArgumentError("a run that the server lost is no test case: it has neither an output nor an error")
     pinned = {name: dict(each) for name, each in (("variables", variables), ("mocks", mocks)) if each}
-    given = (input, pinned, without_cases(flow or {}))
+    given = (input, pinned, remove_cases(flow or {}))
     return {"name": name, "input": input, **pinned, "output": expectation_of(result, given=given, at=at)}
 
 
@@ -287,7 +287,7 @@ def rate_match(written: Mapping[str, Any], flow: Mapping[str, Any]) -> int:
     """Return how well a flow matches a flow in a file, from 0 (different) to 4 (the same)."""
     from stepflow_client.flows.matching import equal
 
-    if equal(_normalize_flow(without_cases(written)), _normalize_flow(without_cases(flow))):
+    if equal(_normalize_flow(remove_cases(written)), _normalize_flow(remove_cases(flow))):
         return 4
     if flow.get("name") and written.get("name") == flow["name"]:
         return 3 if [*steps_by_id(written)] == [*steps_by_id(flow)] else 2

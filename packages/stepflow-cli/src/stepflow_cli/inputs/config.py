@@ -54,10 +54,10 @@ def find_recovery_warnings(path: str) -> list[tuple[str, str]]:
     """Return what is wrong with the recovery of runs by a server with this configuration file, each with a hint."""
     from pathlib import Path
 
-    from stepflow_client._command import ServerConfig, recovery_warnings
+    from stepflow_client._command import ServerConfig, find_recovery_warnings
 
     # What comes from a pipe can be read only once, by the server.
-    return [*recovery_warnings(ServerConfig(path=Path(path)).view())] if Path(path).is_file() else []
+    return [*find_recovery_warnings(ServerConfig(path=Path(path)).view())] if Path(path).is_file() else []
 
 
 def find_repeated_keys(text: str) -> list[tuple[str, int, int]]:

@@ -224,9 +224,9 @@ def load_flow_or_id(name: str) -> dict[str, Any] | str:
 
 def list_case_names(flow: Mapping[str, Any]) -> list[str]:
     """Return the names of a flow's examples and test cases, examples first."""
-    from stepflow_client._command import examples_of
+    from stepflow_client._command import collect_examples
 
-    return [example["name"] for example in examples_of(flow)]
+    return [example["name"] for example in collect_examples(flow)]
 
 
 def list_step_ids(flow: Mapping[str, Any]) -> list[str]:
@@ -241,9 +241,9 @@ def list_step_ids(flow: Mapping[str, Any]) -> list[str]:
 
 def list_required_fields(flow: Mapping[str, Any]) -> list[str]:
     """Return the names of the input's fields that a flow's schema requires without giving a default."""
-    from stepflow_client._data.flow_declarations import declared_schema
+    from stepflow_client._data.flow_declarations import get_declared_schema
 
-    schema = declared_schema(flow, "input")
+    schema = get_declared_schema(flow, "input")
     if not isinstance(schema, Mapping) or not isinstance(schema.get("required"), list):
         return []
     declared = schema.get("properties")
@@ -289,9 +289,9 @@ def get_example_input(flow: Mapping[str, Any], name: str) -> Any:
     Raises:
         Problem: If the flow has none of this name.
     """
-    from stepflow_client._command import examples_of
+    from stepflow_client._command import collect_examples
 
-    inputs = {example["name"]: example["input"] for example in examples_of(flow)}
+    inputs = {example["name"]: example["input"] for example in collect_examples(flow)}
     if name in inputs:
         return inputs[name]
     names = list(inputs)

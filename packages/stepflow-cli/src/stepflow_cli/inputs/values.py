@@ -119,7 +119,7 @@ class Values(NamedTuple):
         Raises:
             Problem, FlowFileError: If they cannot be read or are not a mapping.
         """
-        from stepflow_client._data.flow_declarations import declared_variables
+        from stepflow_client._data.flow_declarations import collect_declared_variables
 
         of_example = get_example_variables(flow, self.example)
         if not self.variables and not self.single_variables:
@@ -129,7 +129,7 @@ class Values(NamedTuple):
             option = self.variables[0].option
             raise usage(f"{option} is not a mapping of names to values", 'write {"name": "value"}, or --var name=value')
         value = of_example | value
-        declared = declared_variables(flow)
+        declared = collect_declared_variables(flow)
         for variable in self.single_variables:
             name, text = _split_pair(variable, "--var", "name=value")
             # For a variable of type string, 1.10 is not a number.

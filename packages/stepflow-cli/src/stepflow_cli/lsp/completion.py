@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from lsprotocol import types
 from stepflow_client._command import FlowTypes, infer_variable_type, type_text
-from stepflow_client._data.flow_declarations import fields_of
+from stepflow_client._data.flow_declarations import get_fields
 from stepflow_client._editing.text_edits import write_one_line
 from stepflow_client.flows.expressions import Path, PathError, format_path_part, parse_path, write_path
 from stepflow_client.flows.json_schema import JSON_TYPES, get_type_names, resolve_ref
@@ -244,7 +244,7 @@ def _iter_keys(place: FlowPlace, present: Iterable[str], typed: TypedWord) -> It
     # Within braces, offer only snippets of one line.
     is_block = not typed.spot.node.is_flow or typed.opens_line
     for schema in place.schemas:
-        properties, required = fields_of(schema)
+        properties, required = get_fields(schema)
         for name, unresolved in properties.items():
             if name in present:
                 continue

@@ -25,7 +25,7 @@ from stepflow_client._command import (
     infer_flow_types,
     make_edit,
 )
-from stepflow_client._data.flow_declarations import fields_of
+from stepflow_client._data.flow_declarations import get_fields
 from stepflow_client.flows import schema
 from stepflow_client.flows.components import Catalogue
 from stepflow_client.flows.findings import RULES, Finding
@@ -53,7 +53,7 @@ from .flow_names import Mention, find_mentions
 MAX_LENGTH = 2**20
 """Maximum number of characters of a document that is analysed; it takes a few seconds."""
 
-_FLOW_KEYS = {*fields_of(schema()["$defs"]["flow"])[0]}
+_FLOW_KEYS = {*get_fields(schema()["$defs"]["flow"])[0]}
 # The start of an unindented line of YAML that is not a key and cannot become one.
 _FOREIGN = re.compile(r"""^(?!["'{}\s#]|---)(?![\w-]*[ \t]*(?:$|:))""", re.MULTILINE)
 

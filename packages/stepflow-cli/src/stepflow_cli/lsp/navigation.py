@@ -9,7 +9,7 @@ from glob import escape
 from lsprotocol import types
 from pygls.exceptions import JsonRpcInvalidParams
 from stepflow_client._command import FlowModel, find_subflow, infer_variable_type, look_up_reference, type_text
-from stepflow_client._data.flow_declarations import fields_of
+from stepflow_client._data.flow_declarations import get_fields
 from stepflow_client.flows.expressions import get_keyword, portable_path
 from stepflow_client.flows.json_schema import get_type_names, resolve_ref
 from stepflow_client.flows.json_types import Type, is_unknown, type_at_path
@@ -87,7 +87,7 @@ def _declared_schema(analysis: Analysis, mentions: list[Mention]) -> Mapping[str
 
 def _describe_key(place: FlowPlace, key: str) -> list[str]:
     defs = place.analysis.schema.get("$defs", {})
-    schemas = [resolve_ref(fields_of(declared)[0].get(key), defs) for declared in place.schemas]
+    schemas = [resolve_ref(get_fields(declared)[0].get(key), defs) for declared in place.schemas]
     schemas = [declared for declared in schemas if isinstance(declared, Mapping) and declared]
     if not schemas:
         return []

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from stepflow_client._command import FlowTypes, StepTypes, get_subflow_node, infer_flow_types, infer_input_from_uses
-from stepflow_client._data.flow_declarations import fields_of
+from stepflow_client._data.flow_declarations import get_fields
 from stepflow_client.flows.expressions import Path, get_keyword
 from stepflow_client.flows.graph import inner_flow
 from stepflow_client.flows.json_schema import get_defs, get_list_schemas, mismatches, resolve_ref
@@ -214,4 +214,4 @@ def _iter_subschemas(schema: Mapping[str, Any], part: str | int) -> Iterator[Any
         first, rest = get_list_schemas(schema)
         yield first[part] if part < len(first) else rest
     else:
-        yield fields_of(schema)[0].get(part, schema.get("additionalProperties"))
+        yield get_fields(schema)[0].get(part, schema.get("additionalProperties"))

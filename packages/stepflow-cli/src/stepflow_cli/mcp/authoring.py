@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import InvalidArgumentError
-from stepflow_client._base.text import json_text, near, nearest_hint, visible
+from stepflow_client._base.text import format_json, near, suggest_nearest, visible
 from stepflow_client._codec.flow_tools import make_tool_spec
 from stepflow_client._command import async_run_check
 from stepflow_client.flows.components import BUILTINS
@@ -74,7 +74,7 @@ async def list_components(call: Call) -> ToolResult:
     # A name without a route is enough to find it.
     path = next((path for path in components if path == name or path.endswith(f"/{name}")), None)
     if path is None:
-        hint = nearest_hint(name.rpartition("/")[2], [path.rpartition("/")[2] for path in components])
+        hint = suggest_nearest(name.rpartition("/")[2], [path.rpartition("/")[2] for path in components])
         raise InvalidArgumentError(f"there is no component {name!r}", hint=hint or near(name, components, "components"))
     component = components[path]
     description = {
@@ -83,7 +83,7 @@ async def list_components(call: Call) -> ToolResult:
         "input_schema": component.input_schema,
         "output_schema": component.output_schema,
     }
-    return ToolResult(json_text(description), description)
+    return ToolResult(format_json(description), description)
 
 
 _UNKNOWN_ROUTE = "/ROUTE"

@@ -29,9 +29,9 @@ from mcp_types import (
     TextResourceContents,
 )
 from stepflow_client import StepflowClientError
-from stepflow_client._base.text import json_text, visible
-from stepflow_client._command import check_run_id, examples_of
-from stepflow_client._data.secrets import hidden_flow
+from stepflow_client._base.text import format_json, visible
+from stepflow_client._command import check_run_id, collect_examples
+from stepflow_client._data.secrets import hide_flow_secrets
 
 from .calls import output_uri
 from .catalog import Catalog
@@ -58,11 +58,11 @@ class Prompts:
         """Return the text of a prompt."""
         for name, description, spec, value in self._iterate_prompts():
             if name == params.name:
-                arguments = json.loads(json_text({"input": value} if spec.is_wrapped else value))
+                arguments = json.loads(format_json({"input": value} if spec.is_wrapped else value))
                 for secret in self._catalog.secrets:
                     arguments = secret.hide_in(arguments)
                 text = (
-                    f"Call the tool {spec.name} with these arguments, and tell me the result:\n{json_text(arguments)}"
+                    f"Call the tool {spec.name} with these arguments, and tell me the result:\n{format_json(arguments)}"
                 )
                 message = PromptMessage(role="user", content=TextContent(text=text))
                 return GetPromptResult(description=description, messages=[message])
@@ -71,7 +71,7 @@ class Prompts:
     def _iterate_prompts(self) -> Iterator[tuple[str, str | None, FlowToolSpec, Any]]:
         """Yield the name and the description of each prompt, with its tool and the input of the flow."""
         for spec in self._catalog.tools.values():
-            for example in examples_of(spec.flow):
+            for example in collect_examples(spec.flow):
                 description = example.get("description")
                 name = visible(f"{spec.name}.{example['name']}")
                 yield name, description and visible(description), spec, example["input"]
@@ -143,7 +143,7 @@ class Resources:
             if kind == "runs":
                 text, media, more = await self._read_run(name, int(item or 0), part, query or "")
             elif name in self._catalog.tools:
-                text, media = json_text(hidden_flow(self._catalog.tools[name].flow)), _JSON
+                text, media = format_json(hide_flow_secrets(self._catalog.tools[name].flow)), _JSON
             else:
                 raise MCPError(INVALID_PARAMS, "there is no such flow")
         except StepflowClientError as error:
@@ -162,7 +162,7 @@ class Resources:
             details: Any = (await self._runs.client.snapshot(run_id, include="account")).details.to_dict()
             for secret in self._catalog.secrets:
                 details = secret.hide_in(details)
-            return json_text(details), _JSON, None
+            return format_json(details), _JSON, None
         text = await read_output_text(self._runs, self._catalog, run_id, item)
         offset = next((int(text) for text in parse_qs(query).get("offset", []) if text.isdecimal()), 0)
         end = offset + PAGE_LENGTH

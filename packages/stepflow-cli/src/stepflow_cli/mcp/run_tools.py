@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import InvalidArgumentError, RunTimeoutError
-from stepflow_client._base.text import json_text, no_item, visible
+from stepflow_client._base.text import describe_missing_item, format_json, visible
 from stepflow_client._codec.flow_tools import (
     RUN_ID,
     WAIT_RUN,
@@ -100,9 +100,9 @@ async def read_output_text(runs: AgentRuns, catalog: Catalog, run_id: str, item:
     """
     results = await runs.client.get_results(run_id, wait=False)
     if item >= len(results):
-        raise InvalidArgumentError(no_item(run_id, item, len(results)))
+        raise InvalidArgumentError(describe_missing_item(run_id, item, len(results)))
     response = make_tool_result(results[item], None, catalog.secrets)
-    return json_text((response.structured or {})["output"]) if results[item].is_success else response.text
+    return format_json((response.structured or {})["output"]) if results[item].is_success else response.text
 
 
 async def _wait_run(call: Call) -> ToolResult:

@@ -137,7 +137,7 @@ def waiting(text: str) -> Iterator[Spinner]:
 @contextmanager
 def reporting_outages() -> Iterator[None]:
     """Print outages within the block, unless JSON or quiet output was requested, or the log contains them."""
-    from stepflow_client._command import listening
+    from stepflow_client._command import passing_warnings
 
     session = current_session()
     if session.json_errors or session.quiet or _has_log_handler():
@@ -152,7 +152,7 @@ def reporting_outages() -> Iterator[None]:
         else:
             click.echo(text, err=True)
 
-    with listening(report):
+    with passing_warnings(report):
         yield
 
 
@@ -180,18 +180,18 @@ def noting_warnings(part: str) -> Iterator[None]:
     """
     import logging
 
-    from stepflow_client._command import logger_of
+    from stepflow_client._command import get_logger
 
     class Notes(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             note(record.getMessage())
 
     handler = Notes(logging.NOTSET if not _has_log_handler() else logging.CRITICAL)
-    logger_of(part).addHandler(handler)
+    get_logger(part).addHandler(handler)
     try:
         yield
     finally:
-        logger_of(part).removeHandler(handler)
+        get_logger(part).removeHandler(handler)
 
 
 def _has_log_handler() -> bool:

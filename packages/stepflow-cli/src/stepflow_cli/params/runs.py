@@ -146,11 +146,11 @@ def parse_query(text: str) -> RunQuery:
     Raises:
         Problem: If a value of a field is invalid.
     """
-    from stepflow_client._command import RunQuery, read_query
+    from stepflow_client._command import RunQuery, split_query
 
     from ..records.runs import STATUSES
 
-    words, given = read_query(text)
+    words, given = split_query(text)
     fields = dict(given)
     for name in ("since", "until"):
         if name in fields:

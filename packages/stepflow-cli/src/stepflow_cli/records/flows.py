@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client._data.flow_declarations import declared_variables
+from stepflow_client._data.flow_declarations import collect_declared_variables
 
 from ..errors import usage
 from ..inputs.flow import list_case_names, list_step_ids, sort_flow_keys
@@ -38,7 +38,7 @@ def print_flow(flow: Mapping[str, Any], output: Output, flow_id: str | None) -> 
             "name": flow.get("name"),
             "description": flow.get("description"),
             "steps": list_step_ids(flow),
-            "variables": list(declared_variables(flow)),
+            "variables": list(collect_declared_variables(flow)),
             "examples": list_case_names(flow),
         }
         output.record(outline, _FLOW)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from stepflow_client import RunFailedError
-from stepflow_client._base.text import rfc3339
+from stepflow_client._base.text import format_rfc3339
 
 from ..errors import ExitCode, Problem
 from ..output.columns import View, columns
@@ -37,7 +37,7 @@ def print_result(result: FlowResult, output: Output) -> None:
     if output.format:
         record = result.to_dict()
         if result.cached_at is not None:
-            record["cached_at"] = rfc3339(result.cached_at)
+            record["cached_at"] = format_rfc3339(result.cached_at)
         output.record(record, RESULT, default="json")
     elif result.is_success:
         output.value(result.output)

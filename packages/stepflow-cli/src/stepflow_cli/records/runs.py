@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client._base.text import duration_text, rfc3339, short_json
+from stepflow_client._base.text import duration_text, format_rfc3339, short_json
 
 from ..output.columns import Column, View, columns, format_json_cell
 
@@ -272,7 +272,7 @@ def build_entry_record(entry: HistoryEntry, *, full: bool = False) -> dict[str, 
         "run_id": entry.run_id,
         "status": entry.status if entry.is_confirmed else "unconfirmed",
         "flow_name": name,
-        "created_at": rfc3339(entry.created_at),
+        "created_at": format_rfc3339(entry.created_at),
         "labels": dict(entry.labels),
         "note": entry.note,
         "server": entry.server,

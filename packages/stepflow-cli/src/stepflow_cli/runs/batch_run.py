@@ -14,7 +14,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import FlowFileError, InvalidArgumentError, RunTimeoutError, TransportError, write_outcomes
-from stepflow_client._command import BatchCount, FailureGroups, Journal, output_format_of, read_outcomes
+from stepflow_client._command import BatchCount, FailureGroups, Journal, read_outcomes, resolve_output_format
 from stepflow_client._stores.user_files import replacing
 
 from ..errors import ExitCode, Problem, to_problem, usage
@@ -70,9 +70,9 @@ class BatchProgress(BatchCount):
         self._latencies = Latencies()
         self._shown = time.monotonic()
 
-    def note(self, outcome: Outcome) -> None:
+    def add_outcome(self, outcome: Outcome) -> None:
         """Count an outcome."""
-        super().note(outcome)
+        super().add_outcome(outcome)
         self._runs.add(outcome.run_id)
         if outcome.duration is not None:
             self._latencies[outcome.duration] += 1
@@ -308,7 +308,7 @@ class BatchRun:
             for numbered in outcomes:
                 outcome = replace(numbered, index=self._positions.pop(numbered.index))
                 yield outcome.to_dict()
-                self.progress.note(outcome)
+                self.progress.add_outcome(outcome)
                 if self.progress.is_due():
                     self._estimate_total()
                     self.progress.show(spinner)
@@ -353,7 +353,7 @@ def _choose_format(output: Output) -> OutcomeFormat | None:
     if form in FORMATS and form not in ("json", "jsonl", "yaml"):
         raise usage(f"-o {form} is printed, not written to a file", "a file is jsonl, csv, json, yaml or parquet")
     try:
-        return output_format_of(path or "", form)
+        return resolve_output_format(path or "", form)
     except (FlowFileError, InvalidArgumentError) as error:
         hint = error.hint if form else "name the format: -o jsonl, csv, json, yaml or parquet"
         raise usage(error.message, hint) from None

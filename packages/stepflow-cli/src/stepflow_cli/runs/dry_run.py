@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stepflow_client._data.flow_declarations import declared_schema, get_flow_defs, is_secret
+from stepflow_client._data.flow_declarations import get_declared_schema, get_flow_defs, is_secret
 
 from ..errors import current_session
 from ..output.columns import Column, View
@@ -54,7 +54,7 @@ def dry_run(target: Target, job: Job, cache: JobCache | None = None) -> None:
 
         declared, environment = read_flow_environment(job.flow)
         input, variables = (
-            _mask_secrets(value, declared_schema(job.flow, part), get_flow_defs(job.flow, part))
+            _mask_secrets(value, get_declared_schema(job.flow, part), get_flow_defs(job.flow, part))
             for part, value in (("input", job.input), ("variables", job.variables))
         )
         # Inputs and overrides may repeat the values of secret variables.

@@ -82,7 +82,7 @@ def find_failure_hint(
     error = result.error
     if error is None:
         return None
-    hint = FailureHints(flow, variables or {}).of(error, input)
+    hint = FailureHints(flow, variables or {}).find_hint(error, input)
     if isinstance(input, list) and error.message.startswith("Input path"):
         return "the input is a list; 'stepflow batch FLOW INPUTS' runs the flow on each of its elements"
     if error.message.startswith(_UNSET):

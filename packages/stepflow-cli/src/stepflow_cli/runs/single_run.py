@@ -12,7 +12,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import InvalidFlowError, NotFoundError, StepflowClientError
-from stepflow_client._base.text import counted
+from stepflow_client._base.text import format_counts
 from stepflow_client.flows.graph import FlowSteps
 
 from ..errors import ExitCode, Problem, current_session, to_problem
@@ -141,7 +141,7 @@ class _ProgressDisplay:
 
     def _format_counts(self, watch: RunWatch) -> str:
         completed, failed = watch.progress.ended_items()
-        return counted(watch.run.items.total, completed, failed, time.monotonic() - self._began)
+        return format_counts(watch.run.items.total, completed, failed, time.monotonic() - self._began)
 
 
 def complete_job(target: Target, job: Job) -> None:

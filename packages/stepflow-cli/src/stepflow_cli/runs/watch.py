@@ -14,7 +14,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 from rich.tree import Tree
 from stepflow_client import StepflowClientError
-from stepflow_client._command import deadline_of, deadline_scope, progress_of
+from stepflow_client._command import build_progress, compute_deadline, deadline_scope
 from stepflow_client._rules.run_progress import FlowOutline, RunProgress, StepProgress
 from stepflow_client.progress import Progress
 from stepflow_client.types.account import state_text
@@ -44,7 +44,7 @@ def describe_event(event: RunEvent, root: RunProgress, seconds: float | None = N
         seconds: How long it took, for the end of a step, item or run.
         error: The error of a failed step.
     """
-    run = root.of(event)
+    run = root.find_run(event)
     below = "" if run is root else f"sub-run {run.run_id}, "
     item = below if run.total == 1 else f"{below}item {getattr(event, 'item_index', 0)}, "
     whole_run = f"run {run.run_id}" if run is root else f"sub-run {run.run_id}"
@@ -58,7 +58,7 @@ def describe_event(event: RunEvent, root: RunProgress, seconds: float | None = N
         case "steps_needed":
             return f"{item}steps needed: {', '.join(getattr(event, 'step_ids', ())) or 'none'}"
         case "step_ready" | "step_started" | "step_completed":
-            step = run.step_of(event)
+            step = run.find_step(event)
             return f"{item}step {step.step_id}: {_describe_step_state(event, step, took, error)}"
     return f"{whole_run}: {getattr(event, 'name', event.type).replace('_', ' ')}"
 
@@ -127,7 +127,7 @@ class RunningRuns:
         if run_id not in self._followed:
             if len(self._followed) >= _MAX_FOLLOWED:
                 return
-            self._progress[run_id] = progress_of(self._client.snapshot(run_id, include="flow"))
+            self._progress[run_id] = build_progress(self._client.snapshot(run_id, include="flow"))
             self._followed[run_id] = self._client._services.watcher.follow(self._progress[run_id], every=_SILENCE)
             next(self._followed[run_id])
         end = time.monotonic() + _READ_SECONDS
@@ -282,7 +282,7 @@ class RunWatch:
     def __init__(self, target: Target, run_id: str, timeout: float | None = None) -> None:
         """Request the run and the server's time; `timeout` limits following the run, from now on."""
         self._target = target
-        self._deadline = deadline_of(timeout)
+        self._deadline = compute_deadline(timeout)
         with deadline_scope(self._deadline):
             health = target.client.health_check().timestamp
             self.snapshot = target.client.snapshot(run_id, include=("flow", "arguments"))
@@ -290,7 +290,7 @@ class RunWatch:
         self._message: str | None = None
         self._accounts: dict[tuple[int, str], StepAccount] = {}
         """The outcome of each step, once the run has ended."""
-        self.progress = progress_of(self.snapshot, flow_of=self._get_flow_outline)
+        self.progress = build_progress(self.snapshot, flow_of=self._get_flow_outline)
         if self.run.is_finished:
             self._deadline = None
             self._read_final_state()
@@ -386,8 +386,8 @@ class RunWatch:
         """Request why a step failed; only once per step, because a batch may have very many items."""
         if event.type != "step_completed" or getattr(event, "status", None) != "failed":
             return None
-        run = self.progress.of(event)
-        step, item = run.step_of(event), getattr(event, "item_index", 0)
+        run = self.progress.find_run(event)
+        step, item = run.find_step(event), getattr(event, "item_index", 0)
         account = None
         if run is self.progress:
             account = self._accounts.get((item, step.step_id))

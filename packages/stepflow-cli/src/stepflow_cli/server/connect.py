@@ -218,7 +218,7 @@ def build_client_arguments(choice: ServerChoice) -> dict[str, Any]:
     Raises:
         Problem: If the token of the profile cannot be read.
     """
-    from stepflow_client._command import check_timeout, environment_settings
+    from stepflow_client._command import check_timeout, read_environment_settings
 
     arguments: dict[str, Any] = {"base_url": choice.url.value}
     profile = choice.profile
@@ -227,7 +227,7 @@ def build_client_arguments(choice: ServerChoice) -> dict[str, Any]:
         token = profile.read_token()
         if token is not None:
             arguments["auth"] = token
-    environment = environment_settings(os.environ)
+    environment = read_environment_settings(os.environ)
     if any(setting.name == "token" and setting.value == "environment" for setting in choice.settings):
         arguments["auth"] = environment["auth"]
     # The environment takes precedence over the file.

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stepflow_client import StepflowClientError
-from stepflow_client._base.text import rfc3339
+from stepflow_client._base.text import format_rfc3339
 from stepflow_client._command import user_folder
 
 from ..errors import Problem
@@ -151,7 +151,7 @@ def _encode_line(line: RawLine) -> bytes:
     if line.is_record:
         return line.data + b"\n"
     # Lines of workers have no time, or the worker's own.
-    entry, time = line.entry(), rfc3339(datetime.fromtimestamp(line.read_at, UTC))
+    entry, time = line.entry(), format_rfc3339(datetime.fromtimestamp(line.read_at, UTC))
     record = {"time": time, "level": entry.level, "target": entry.target, "message": entry.message}
     record |= {key: str(entry.fields[key]) for key in ("run_id", "exception") if key in entry.fields}
     return json.dumps(record).encode() + b"\n"
@@ -200,6 +200,6 @@ def _parse_line(line: bytes) -> KeptLine:
         # A line of a worker, with the time at which it was read.
         level, message, target = (str(record[name]) for name in ("level", "message", "target"))
         entry = LogEntry(datetime.fromisoformat(record["time"]), level, message, target, fields=record)  # type: ignore[arg-type]
-    time, exception = rfc3339(entry.timestamp), entry.fields.get("exception")
+    time, exception = format_rfc3339(entry.timestamp), entry.fields.get("exception")
     exception = exception if isinstance(exception, str) else None
     return KeptLine(time, entry.level, entry.target, entry.message, run_ids=entry.run_ids, exception=exception)

@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 from stepflow_client._base.text import visible
-from stepflow_client._command import RunQuery, quote
+from stepflow_client._command import RunQuery, quote_word
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails
@@ -41,7 +41,7 @@ class Commands:
             return []
         roots = [] if "include" in query.fields else ["--roots-only"]
         parts = [RunQuery((), {name: value}) for name, value in query.fields.items() if name != "include"]
-        return [self.build("List these runs", "runs", "list", *roots, *map(str, parts), *map(quote, query.words))]
+        return [self.build("List these runs", "runs", "list", *roots, *map(str, parts), *map(quote_word, query.words))]
 
     def build_run_commands(self, run: RunDetails, item: int | None, step_id: str | None) -> list[PageCommand]:
         """Return the commands for a run, an item of it, or a step of it."""

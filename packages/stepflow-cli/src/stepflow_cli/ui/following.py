@@ -20,7 +20,7 @@ from stepflow_client._command import (
     SnapshotReader,
     StepTime,
     StepTimes,
-    progress_of,
+    build_progress,
 )  # fmt: skip
 from stepflow_client._rules.run_progress import RunProgress
 from stepflow_client.events import RunEvent
@@ -256,7 +256,7 @@ class RunFollower:
     async def _read_events(self) -> None:
         if self._progress is None:
             snapshot = await self._snapshots.read(self._run_id, "flow")
-            self._progress = progress_of(snapshot)
+            self._progress = build_progress(snapshot)
             self._steps.step_ids = dict(enumerate(steps_by_id(snapshot.flow or {})))
         status: str | None = None
         async with aclosing(self._watcher.follow(self._progress, after=self._cursor)) as followed:
@@ -277,12 +277,12 @@ class RunFollower:
             if self._last is not None:
                 self._longest_pause = max(self._longest_pause, event.timestamp - self._last)
             self._last = event.timestamp
-        self._items.note(event)
+        self._items.add_event(event)
         if event.run_id == self._run_id and self._progress is not None and self._progress.total > 1:
             self._record_failure(event)
         if event.type in ("step_started", "step_completed") and self._noted < _MAX_EVENTS:
             self._noted += 1
-            self._steps.note(event)
+            self._steps.add_event(event)
         self._announce_change()
 
     def _record_failure(self, event: RunEvent) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from stepflow_client import FlowFileError
-from stepflow_client._data.flow_declarations import fields_of as properties_of
+from stepflow_client._data.flow_declarations import get_fields as properties_of
 from stepflow_client._editing.text_edits import write_json
 from stepflow_client.flows.json_schema import is_number, mismatches, resolve_ref
 from stepflow_client.flows.reading import parse_json, parse_yaml

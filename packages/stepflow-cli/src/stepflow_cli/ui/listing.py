@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 from stepflow_client import RunDetails, StepflowClient, StepflowClientError
-from stepflow_client._command import failure_groups, quote
+from stepflow_client._command import group_failures, quote_word
 from stepflow_client.drawing.drawn_graph import worst_state
 from stepflow_client.drawing.report_data import mask_snapshot
 from stepflow_client.flows.graph import steps_by_id
@@ -148,7 +148,7 @@ class RunFinder:
     def _search_history(self, word: str) -> dict[str, str]:
         """Return what of each recorded run matches a word, by run id."""
         reasons, text = {}, word.casefold()
-        for entry in self._client._recorder.search(quote(word)):
+        for entry in self._client._recorder.search(quote_word(word)):
             labels = (f"{name}={value}" for name, value in entry.labels.items())
             label = next((label for label in labels if text in label.casefold()), None)
             note = f"note: {entry.note}" if entry.note and text in entry.note.casefold() else ""
@@ -198,7 +198,7 @@ class RunFinder:
             return
         finally:
             del self._reading[run_id]
-        groups = failure_groups(snapshot.items or ())
+        groups = group_failures(snapshot.items or ())
         self._errors[run_id] = "\n".join(f"{group.step_id or ''} {group.code} {group.message}" for group in groups)
         _drop_oldest(self._errors)
 

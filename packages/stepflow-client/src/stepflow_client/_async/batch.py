@@ -582,7 +582,7 @@ class Batch:
 
             flow = flow_with(self._content, {"steps": self._arguments.overrides or {}})
             self._hints = FailureHints(flow, self._arguments.variables)
-        hint = error.hint or self._hints.of(error, value)
+        hint = error.hint or self._hints.find_hint(error, value)
         return add_place(replace(error, hint=hint) if hint != error.hint else error, self._flow)
 
 

@@ -68,7 +68,7 @@ class BlobStore:
         return None if response.status == 404 else name or "", response.headers.get("date", "")
 
 
-def _build_read_request(blob_id: str) -> api.Request:
+def _build_read_request(blob_id: str) -> api.OperationRequest:
     from stepflow_api.models import GetBlobAccept
 
     return api.get_blob(blob_id, accept=GetBlobAccept.BYTES)

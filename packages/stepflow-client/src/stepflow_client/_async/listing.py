@@ -10,7 +10,7 @@ from .._base.not_given import NOT_GIVEN, NotGiven
 from .._codec import requests, responses
 from .._data.arguments import check_flag, check_integer, check_text, wrong
 from .._rules import releases as api
-from .._rules.run_queries import CreationWindow, creation_second, has_whole_seconds, sort_newest_first
+from .._rules.run_queries import CreationWindow, get_creation_second, has_whole_seconds, sort_newest_first
 from .._rules.timeouts import call_scope
 from ..errors import InvalidResponseError
 from ..types.statuses import ExecutionStatus, get_status_number
@@ -130,7 +130,7 @@ class RunLister:
         held: list[RunDetails] = []
         async with aclosing(self._iterate_pages(request)) as runs:
             async for run in runs:
-                if held and creation_second(run) != creation_second(held[0]):
+                if held and get_creation_second(run) != get_creation_second(held[0]):
                     for held_run in sort_newest_first(held):
                         yield held_run
                     held = []

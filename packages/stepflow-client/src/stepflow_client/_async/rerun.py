@@ -16,7 +16,7 @@ from .._codec.idempotency_markers import make_rerun_scope
 from .._codec.requests import parse_flow_variables
 from .._concurrency import async_gather, async_run_check
 from .._rules.releases import require_capability
-from .._rules.timeouts import deadline_of, deadline_scope
+from .._rules.timeouts import compute_deadline, deadline_scope
 from .._runs.client_metadata import Origin, add_tag, read_origin
 from .._telemetry.recorder import CreatedRun
 from ..errors import ConflictError, InvalidArgumentError, NotFoundError
@@ -68,13 +68,13 @@ class Rerunner:
 
     async def plan(self, request: RerunRequest, *, timeout: float | None) -> RerunPlan:
         """Return what `run` would keep and execute, without starting it."""
-        with deadline_scope(deadline_of(timeout)):
+        with deadline_scope(compute_deadline(timeout)):
             plan, _ = await self._make_plan(request)
             return plan
 
     async def run(self, request: RerunRequest, *, timeout: float | None) -> RerunResult:
         """Run a finished run again, reusing outputs of its steps, and return all results."""
-        with deadline_scope(deadline_of(timeout)):
+        with deadline_scope(compute_deadline(timeout)):
             plan, new_run = await self._make_executable_plan(request)
             calls = [partial(self._run_part, new_run, part, group) for part, group in enumerate(plan.groups)]
             results = dict(enumerate(new_run.earlier.results))
@@ -84,7 +84,7 @@ class Rerunner:
 
     async def start(self, request: RerunRequest, *, timeout: float | None) -> list[str]:
         """Start the runs of a rerun, and return their ids without waiting for them to end."""
-        with deadline_scope(deadline_of(timeout)):
+        with deadline_scope(compute_deadline(timeout)):
             plan, new_run = await self._make_executable_plan(request)
             calls = [partial(self._start_part, new_run, part, group, None) for part, group in enumerate(plan.groups)]
             return [run.run_id for run in await async_gather(calls, _AT_ONCE)]

@@ -13,7 +13,7 @@ from .._codec import requests, responses
 from .._data.arguments import check_flag
 from .._rules import releases as api
 from .._rules.retries import TRANSIENT_ERRORS, Backoff
-from .._rules.timeouts import current_deadline, deadline_of, deadline_scope, limit_to_deadline
+from .._rules.timeouts import compute_deadline, current_deadline, deadline_scope, limit_seconds
 from ..errors import ApiError, InvalidArgumentError, RunTimeoutError, ServerConnectionError, StepflowClientError
 from ..types.statuses import ExecutionStatus, is_given_up, read_status
 
@@ -61,7 +61,7 @@ class Waiter:
     async def wait_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
         """Wait until a run ends and return it."""
         run_id = requests.check_run_id(run_id)
-        with deadline_scope(deadline_of(timeout)):
+        with deadline_scope(compute_deadline(timeout)):
             return await self.wait_until_ended(run_id)
 
     async def wait_until_ended(self, run_id: str, total: int | None = None) -> RunDetails:
@@ -80,7 +80,7 @@ class Waiter:
             pause, last_contact, is_lost = 0.0, time.monotonic(), False
             while True:
                 started = time.monotonic()
-                held = 0 if total > _LARGE else requests.get_wait_seconds(limit_to_deadline(deadline, longest), longest)
+                held = 0 if total > _LARGE else requests.get_wait_seconds(limit_seconds(deadline, longest), longest)
                 try:
                     ended = await self._read_state_if_ended(run_id, held, total)
                 except TRANSIENT_ERRORS as error:
@@ -216,7 +216,7 @@ class Waiter:
         """
         run_id = requests.check_run_id(run_id)
         check_flag(wait, "wait")
-        with deadline_scope(deadline_of(timeout)):
+        with deadline_scope(compute_deadline(timeout)):
             server = (
                 await self._retry_request(self._connection.detect_server, run_id)
                 if wait

@@ -13,8 +13,8 @@ from .._codec import requests, responses
 from .._display.progress_display import show_progress
 from .._records.inputs import InputStream
 from .._rules.run_progress import BatchCount
-from .._rules.timeouts import current_deadline, deadline_of, deadline_scope
-from .._runs.initial_progress import progress_of
+from .._rules.timeouts import compute_deadline, current_deadline, deadline_scope
+from .._runs.initial_progress import build_progress
 from ..errors import RunTimeoutError, StepflowClientError
 from ..progress import Progress, ProgressOption
 from ..types.statuses import FAILED_STATUSES, is_given_up
@@ -90,7 +90,7 @@ class RunWatcher:
         async with aclosing(self._follower.follow_with_timer(request, timer)) as sequence:
             async for update in sequence:
                 if not isinstance(update, Idle):
-                    yield RunUpdate(progress, update, progress.see(update))
+                    yield RunUpdate(progress, update, progress.apply_event(update))
                     continue
                 if update.run is not None:
                     progress.reported = update.run.items
@@ -137,7 +137,7 @@ class ProgressReporter:
         """Wait until a run ends and return it."""
         run_id = requests.check_run_id(run_id)
         began = time.monotonic()
-        with deadline_scope(deadline_of(timeout)), show_progress(progress) as report:
+        with deadline_scope(compute_deadline(timeout)), show_progress(progress) as report:
             await self._follow(run_id, report, began)
             run = await self._waiter.wait_run(run_id)
             total, completed = run.items.total, run.items.completed
@@ -166,7 +166,7 @@ class ProgressReporter:
             async with aclosing(outcomes) as chunks:
                 async for chunk in chunks:
                     for outcome in chunk:
-                        count.note(outcome)
+                        count.add_outcome(outcome)
                     if time.monotonic() - last_report >= _MIN_INTERVAL:
                         if file is not None:
                             count.expected, count.is_estimated = file.expected, file.total is None
@@ -204,7 +204,9 @@ class ProgressReporter:
             if details.is_finished and not is_given_up(details.status, details.items.running):
                 return
             until = math.inf if deadline is None else deadline
-            async with aclosing(self._watcher.follow(progress_of(run), every=_IDLE_INTERVAL, until=until)) as followed:
+            async with aclosing(
+                self._watcher.follow(build_progress(run), every=_IDLE_INTERVAL, until=until)
+            ) as followed:
                 async for update in followed:
                     yield update
         except StepflowClientError as error:

@@ -20,17 +20,17 @@ class _Logger:
 
     def debug(self, message: str, *args: object) -> None:
         if "logging" in sys.modules:
-            logger_of("client").debug(message, *args, stacklevel=2)
+            get_logger("client").debug(message, *args, stacklevel=2)
 
     def info(self, message: str, *args: object) -> None:
         if "logging" in sys.modules:
-            logger_of("client").info(message, *args, stacklevel=2)
+            get_logger("client").info(message, *args, stacklevel=2)
 
     def warning(self, message: str, *args: object) -> None:
         for listener in self.listeners:
             listener(message % args)
         if "logging" in sys.modules:
-            logger_of("client").warning(message, *args, stacklevel=2)
+            get_logger("client").warning(message, *args, stacklevel=2)
 
 
 logger = _Logger()
@@ -38,7 +38,7 @@ logger = _Logger()
 
 
 @contextmanager
-def listening(listener: Callable[[str], None]) -> Iterator[None]:
+def passing_warnings(listener: Callable[[str], None]) -> Iterator[None]:
     """Within the block, pass the warnings of clients to a function as well as to the log.
 
     Args:
@@ -52,7 +52,7 @@ def listening(listener: Callable[[str], None]) -> Iterator[None]:
 
 
 @cache
-def logger_of(part: str) -> logging.Logger:
+def get_logger(part: str) -> logging.Logger:
     """Return the logger of a part of the package.
 
     Args:

@@ -60,7 +60,7 @@ class SuggestsNames:
         def __getattr__(self, name: str) -> Any:
             message = f"{type(self).__name__!r} object has no attribute {name!r}"
             if not name.startswith("_"):
-                message += f" ({near(name, [each for each in dir(type(self)) if not each.startswith('_')])})"
+                message += f" ({near(name, [member for member in dir(type(self)) if not member.startswith('_')])})"
             raise AttributeError(message, name=name)
 
 
@@ -140,4 +140,4 @@ def _list_sibling_files(path: str) -> list[str]:
 
 def _get_similar_endings(path: str) -> tuple[str, ...]:
     ending = Path(path).suffix.lower()
-    return next((each for each in _KINDS if ending in each), (ending,) if ending else _VALUES)
+    return next((endings for endings in _KINDS if ending in endings), (ending,) if ending else _VALUES)

@@ -33,7 +33,7 @@ def quantile(ordered: Sequence[float], part: float) -> float:
     return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
 
 
-def rfc3339(time: datetime) -> str:
+def format_rfc3339(time: datetime) -> str:
     """Return a time in the form used in data: RFC 3339, in UTC, with microseconds."""
     return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
@@ -43,7 +43,7 @@ def short_json(value: Any, max_width: int = 200) -> str:
     return cut(json.dumps(value, ensure_ascii=False, default=str), max_width)
 
 
-def json_text(value: Any) -> str:
+def format_json(value: Any) -> str:
     """Return a value as JSON on one line, without characters that a terminal or a reader interprets."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if visible(text) == text else json.dumps(value, default=str).replace("\x7f", "\\u007f")
@@ -81,12 +81,12 @@ def nearest(word: str, known: Iterable[str], similarity: float = 0.6) -> str | N
     return lowered[matches[0]] if matches else None
 
 
-def did_you_mean(name: str) -> str:
+def suggest_name(name: str) -> str:
     """Return the hint that suggests a name."""
     return f"did you mean {name!r}?"
 
 
-def suggested_name(hint: str | None) -> str | None:
+def parse_suggested_name(hint: str | None) -> str | None:
     """Return the name that a hint suggests; None if it does not suggest a single name."""
     if hint is None or not hint.startswith(("did you mean ", "write ")):
         return None
@@ -94,10 +94,10 @@ def suggested_name(hint: str | None) -> str | None:
     return match[2] if match else None
 
 
-def nearest_hint(word: str, known: Iterable[str]) -> str | None:
+def suggest_nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the hint with the known name that is most similar to a word; None if none is similar."""
     name = nearest(word, known)
-    return None if name is None else did_you_mean(name)
+    return None if name is None else suggest_name(name)
 
 
 def near(word: str, known: Iterable[Any], what: str = "known") -> str:
@@ -106,10 +106,10 @@ def near(word: str, known: Iterable[Any], what: str = "known") -> str:
     if not names:
         return f"{what}: none"
     listed = f"{what}: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"
-    return nearest_hint(word, names) or listed
+    return suggest_nearest(word, names) or listed
 
 
-def no_item(run_id: str, index: int, items: int) -> str:
+def describe_missing_item(run_id: str, index: int, items: int) -> str:
     """Return the message for an item that a run does not have."""
     known = "no items" if not items else "1 item, counted from 0" if items == 1 else f"items 0 to {items - 1}"
     return f"run {run_id} has no item {index}; it has {known}"
@@ -139,7 +139,7 @@ def duration_text(seconds: object) -> str:
     return f"{whole // 60}m{whole % 60:02d}s"
 
 
-def rate_of(done: int, seconds: float) -> float | None:
+def compute_rate(done: int, seconds: float) -> float | None:
     """Return the number of items that end per second; None while that is not yet meaningful."""
     return done / seconds if done and seconds >= _ENOUGH else None
 
@@ -153,11 +153,11 @@ def estimate_seconds_left(total: int | None, done: int, seconds: float, *, known
         seconds: Seconds it took so far.
         known: Number of ended items that were known from the start and do not count towards the rate.
     """
-    rate = rate_of(done - known, seconds)
+    rate = compute_rate(done - known, seconds)
     return (total - done) / rate if total is not None and rate and done < total else None
 
 
-def counted(
+def format_counts(
     total: int | None, completed: int, failed: int, seconds: float, *, known: int = 0, is_estimated: bool = False
 ) -> str:
     """Return the progress of a run as text: `1,203/2,000 done, 3 failed, 12s, 100/s, 8.0s left`.
@@ -177,7 +177,7 @@ def counted(
     if failed:
         parts.append(f"{failed:,} failed")
     parts.append(duration_text(seconds))
-    rate = rate_of(done - known, seconds)
+    rate = compute_rate(done - known, seconds)
     if rate is not None:
         parts.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s")
     left = estimate_seconds_left(total, done, seconds, known=known)

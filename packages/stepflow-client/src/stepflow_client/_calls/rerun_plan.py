@@ -11,7 +11,7 @@ from .._codec import requests
 from .._codec.idempotency_markers import check_key
 from .._codec.requests import Variables
 from .._data.arguments import check_choice, check_flags, check_instances, check_integer, check_texts, wrong
-from .._data.flow_declarations import declared_variables
+from .._data.flow_declarations import collect_declared_variables
 from .._data.secrets import HIDDEN, get_hidden_mark, is_hidden
 from .._data.values import merge_overrides
 from .._runs.client_metadata import Origin
@@ -290,7 +290,7 @@ def _find_read_fields(step: Mapping[str, Any], kind: str) -> set[str | None]:
 
 def _get_variable_defaults(flow: Mapping[str, Any]) -> dict[str, Any]:
     """Return the default values of a flow's variables."""
-    declared = declared_variables(flow)
+    declared = collect_declared_variables(flow)
     return {name: variable["default"] for name, variable in declared.items() if "default" in variable["value_schema"]}
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from .._base.text import short_json
 from .._checks.shape_rules import check_shape
 from .._data.arguments import file_path
-from .._runs.client_metadata import without_cases
+from .._runs.client_metadata import remove_cases
 from .._runs.pins import Delayed, Fails
 from ..errors import FlowFileError, InvalidArgumentError
 from ..flows.expressions import Path as Place, parse_path
@@ -266,7 +266,7 @@ def parse_tests(text: FlowText, name: str) -> FlowTests:
         cases.append(case)
     return FlowTests(
         path=Path(name),
-        flow=without_cases(root.value),
+        flow=remove_cases(root.value),
         cases=tuple(cases),
         config=config,
         config_file=test.get("configFile"),

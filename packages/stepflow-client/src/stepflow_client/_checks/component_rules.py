@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .._base.text import did_you_mean, near, nearest
-from .._data.flow_declarations import fields_of
+from .._base.text import near, nearest, suggest_name
+from .._data.flow_declarations import get_fields
 from ..flows.components import Catalogue, Components
 from ..flows.expressions import get_keyword, portable_path, references
 from ..flows.findings import Findings
@@ -40,7 +40,7 @@ def check_component(step: Step, catalogue: Catalogue, findings: Findings) -> Non
     elif not step.component.startswith("/"):
         dotted = "/" + step.component.replace(".", "/")
         named = [name for name in known if name.endswith(f"/{node.value}")] or [*known, "/" + node.value]
-        hint = did_you_mean(dotted) if dotted in known else near(node.value, named)
+        hint = suggest_name(dotted) if dotted in known else near(node.value, named)
         findings.add("component-slash", "error", node, f"component {node.value!r} does not begin with /: it has no "
                      "route", hint)  # fmt: skip
     elif schemas := catalogue.schemas(step.component):
@@ -86,10 +86,10 @@ def _suggest_component(component: str, known: Components) -> str:
     # Compare names alone, because any two paths with the same prefix are similar.
     similar = nearest(name, same) if same else nearest(component, known)
     if similar is not None:
-        return did_you_mean(f"{prefix}/{similar}" if same else similar)
+        return suggest_name(f"{prefix}/{similar}" if same else similar)
     similar = nearest(name, {path for path in known if not path.startswith("/")})
     if similar is not None:
-        return did_you_mean(f"{prefix}/{similar}")
+        return suggest_name(f"{prefix}/{similar}")
     plugin = component.strip("/").split("/", 1)[0]
     paths = sorted(path for path in known if path.startswith("/")) or [*known]
     listed = [path for path in paths if path.startswith(f"/{plugin}/")] or paths
@@ -117,7 +117,7 @@ def _check_input(step: Step, schema: Any, findings: Findings) -> None:
 
 def _check_misplaced_keys(step: Step, schema: Mapping[str, Any], findings: Findings) -> list[str]:
     """Report keys of the step that are indented into its input, where they are data, and return them."""
-    node, fields = step.node.get("input"), fields_of(schema)[0]
+    node, fields = step.node.get("input"), get_fields(schema)[0]
     if node is None or get_keyword(node.items) is not None:
         return []
     plain = {key: key.replace("_", "").lower() for key in node.items if key not in fields}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container
 
-from .._base.text import did_you_mean, near, nearest
+from .._base.text import near, nearest, suggest_name
 from .._editing.text_edits import write_one_line
 from ..flows.expressions import KEYWORDS, PathError, explain_ambiguity, get_keyword, parse_path, write_path
 from ..flows.findings import Findings
@@ -94,7 +94,7 @@ def _check_data(node: Node, findings: Findings, steps: Container[str]) -> None:
     for key, child in node.items.items():
         if key.startswith("$") and key not in SCHEMA_KEYWORDS:
             similar = _ALIASES.get(key) or nearest(key, KEYWORDS, 0.75)
-            hint = did_you_mean(similar) if similar else None
+            hint = suggest_name(similar) if similar else None
             hint = "in the flow of map, $input is the item" if key in _ITEMS else hint
             findings.add("unknown-keyword", "error" if hint else "warning", node, f"{key!r} is no keyword: the object "
                          "is passed on as data", hint or f"expressions are: {', '.join(KEYWORDS)}",

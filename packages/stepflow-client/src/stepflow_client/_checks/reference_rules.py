@@ -7,7 +7,7 @@ from typing import Any
 
 from .._base.not_given import NOT_GIVEN
 from .._base.text import near, short_json
-from .._data.flow_declarations import fields_of, get_unset_value
+from .._data.flow_declarations import get_fields, get_unset_value
 from ..flows.expressions import portable_path, write_path
 from ..flows.findings import Findings
 from ..flows.json_types import ObjectOf, Type, schema_to_type, type_at_path
@@ -86,7 +86,7 @@ class _Variables:
         """None if the flow does not declare its variables."""
         if node is not None and isinstance(node.value, Mapping):
             self.schema = node.value
-        self.declared, self.required = fields_of(self.schema)
+        self.declared, self.required = get_fields(self.schema)
 
     def check(self, read: Read) -> None:
         """Check a read of a variable."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from .._base.text import did_you_mean, near, nearest
+from .._base.text import near, nearest, suggest_name
 from .._data.flow_declarations import is_secret_marker
 from ..flows.findings import Findings
 from ..flows.json_schema import JSON_TYPES, get_defs, mismatches, parse_ref
@@ -133,11 +133,11 @@ def _check_keywords(node: Node, findings: Findings) -> None:
         elif (name := _find_keyword(key)) is not None and name not in node.items:
             if name == "is_secret":
                 findings.add("unknown-key", "error", node, f"a schema has no keyword {key!r}: this client hides the "
-                             "values anyway, but other programs do not", did_you_mean(name), key=key)  # fmt: skip
+                             "values anyway, but other programs do not", suggest_name(name), key=key)  # fmt: skip
             elif is_of_kind(child.value, _WIDER_KINDS.get(KEYWORDS[name], KEYWORDS[name])):
                 level = "error" if name in _OF_RUNS else "warning"
                 findings.add("unknown-key", level, node, f"a schema has no keyword {key!r}: it has no effect",
-                             did_you_mean(name), key=key)  # fmt: skip
+                             suggest_name(name), key=key)  # fmt: skip
 
 
 @lru_cache(maxsize=1024)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 from .._base.not_given import NOT_GIVEN
-from .._data.flow_declarations import declared_schema, fields_of, get_unset_value
+from .._data.flow_declarations import get_declared_schema, get_fields, get_unset_value
 from ..flows.components import Catalogue
 from ..flows.expressions import Path, get_keyword, is_expression, portable_path
 from ..flows.json_types import (
@@ -288,7 +288,7 @@ def infer_flow_types(root: Node, given: Type, known: Catalogue, depth: int = 0) 
     scope = Scope(
         input=given if declared is None or is_unknown(declared) else declared,
         variables=variables.value if variables is not None and isinstance(variables.value, dict) else {},
-        required=fields_of(declared_schema(model.root.value, "variables"))[1],
+        required=get_fields(get_declared_schema(model.root.value, "variables"))[1],
         defs=model.defs,
     )
     types = FlowTypes(model, scope, declared_input=declared, given_input=given)

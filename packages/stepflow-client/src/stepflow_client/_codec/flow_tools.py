@@ -11,8 +11,8 @@ from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any
 
-from .._base.text import cut, json_text, near, visible, visible_lines
-from .._data.flow_declarations import declared_schema
+from .._base.text import cut, format_json, near, visible, visible_lines
+from .._data.flow_declarations import get_declared_schema
 from .._data.secrets import Secrets, find_flow_secrets, find_secrets
 from .._data.values import check_json
 from ..errors import InvalidArgumentError, StepflowClientError
@@ -110,7 +110,7 @@ class FlowToolSpec:
         """Return those of some variables that the flow has: all of them if its schema allows any."""
         names = self.needs.names
         if names is None:
-            return dict(variables) if declared_schema(self.flow, "variables") is not None else {}
+            return dict(variables) if get_declared_schema(self.flow, "variables") is not None else {}
         return {name: value for name, value in variables.items() if name in names}
 
     def secrets(self, variables: Mapping[str, Any]) -> tuple[Secrets, ...]:
@@ -120,7 +120,7 @@ class FlowToolSpec:
 
     def is_expected(self, output: Any) -> bool:
         """Return whether an output matches the schema that the tool publishes."""
-        schema = declared_schema(self.flow, "output")
+        schema = get_declared_schema(self.flow, "output")
         return not mismatches(output, schema, get_defs(schema, _get_defs(self.flow)))
 
 
@@ -162,7 +162,7 @@ def make_tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
             person reads otherwise: with control characters, or characters that are invisible or reverse text.
     """
     flow = check_json(flow, "the flow")
-    declared = declared_schema(flow, "input")
+    declared = get_declared_schema(flow, "input")
     if not isinstance(declared, (Mapping, bool)) or declared in ({}, True):
         declared = _infer_input_schema(flow)
     schema = inline_schema(declared, get_defs(declared, _get_defs(flow)))
@@ -172,7 +172,7 @@ def make_tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
     if not is_wrapped:
         # Servers do not apply the defaults of an input schema: a missing field fails the run.
         schema = add_required(schema, required_paths(flow))
-    output = declared_schema(flow, "output")
+    output = get_declared_schema(flow, "output")
     output = {} if output is None else inline_schema(output, get_defs(output, _get_defs(flow)), decided=True)
     hidden = next((field for field in iter_names([schema, output]) if visible(field) != field), None)
     if hidden is not None:
@@ -310,7 +310,7 @@ def make_tool_result(result: FlowResult, spec: FlowToolSpec | None, secrets: Ite
         error = {key: visible(value) for key, value in parts.items() if value is not None}
     for secret in secrets:
         output, error = secret.hide_in(output), secret.hide_in(error)
-    text = format_result(result, json_text(output))
+    text = format_result(result, format_json(output))
     for secret in secrets:
         text = secret.hide(text)
     structured: dict[str, Any] = {"run_id": result.run_id, "status": result.status.value}

@@ -11,7 +11,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from .._data.arguments import check_flag, check_integer, check_text, wrong
-from .._data.flow_declarations import declared_variables
+from .._data.flow_declarations import collect_declared_variables
 from .._data.json_encoding import DataObject, is_data_object
 from .._data.values import INPUT_DEPTH, check_json, is_plain, merge_overrides
 from ..errors import InvalidArgumentError, UnsupportedByServerError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def parse_flow_variables(flow: Mapping[str, Any]) -> dict[str, FlowVariable]:
     """Return the variables a flow declares under `schemas.properties.variables`; empty if it declares none."""
-    declared = declared_variables(flow)
+    declared = collect_declared_variables(flow)
     if not declared:
         return {}
     from ..types import FlowVariable

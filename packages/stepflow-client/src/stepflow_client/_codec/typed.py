@@ -26,7 +26,7 @@ import typing_extensions
 from pydantic import AfterValidator, PlainValidator, TypeAdapter, ValidationError, create_model
 
 from .._data.arguments import wrong
-from .._data.field_names import field_names
+from .._data.json_encoding import get_field_names
 from ..flows.expressions import write_path
 from ..types import ErrorCode, ExecutionStatus, FlowError, FlowResult
 from ..types.results import OutputTypeError
@@ -184,7 +184,7 @@ def _set_alias_names(kind: Any, *, is_within: bool = False) -> None:
     """
     if kind in _KNOWN_NAMES and not is_within:
         return
-    names = field_names(kind) or {}
+    names = get_field_names(kind) or {}
     is_named = is_within or any(field != name for field, name in names.items())
     if is_named and "alias_generator" in getattr(kind, "__pydantic_config__", {}):
         return

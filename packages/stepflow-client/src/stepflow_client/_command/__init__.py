@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .._async.snapshots import SnapshotReader as SnapshotReader
     from .._async.tools import add_hint as add_hint
     from .._async.watching import RunWatcher as RunWatcher
-    from .._base.logging import listening as listening, logger_of as logger_of
+    from .._base.logging import get_logger as get_logger, passing_warnings as passing_warnings
     from .._base.long_computations import collector_paused as collector_paused
     from .._base.suggestions import (
         explain_missing_file as explain_missing_file,
@@ -72,28 +72,28 @@ if TYPE_CHECKING:
     from .._editing.corrections import correct_flow as correct_flow, make_edit as make_edit
     from .._embedded.config import (
         ServerConfig as ServerConfig,
+        find_recovery_warnings as find_recovery_warnings,
         is_read_once as is_read_once,
-        recovery_warnings as recovery_warnings,
     )
     from .._embedded.log_pump import passing_lines as passing_lines
-    from .._http.connecting import certificate_problem as certificate_problem
+    from .._http.connecting import describe_certificate_problem as describe_certificate_problem
     from .._http.settings import (
         check_timeout as check_timeout,
-        environment_settings as environment_settings,
         parse_url as parse_url,
+        read_environment_settings as read_environment_settings,
     )
     from .._records.inputs import GOES_ON as GOES_ON
     from .._records.junit_xml import junit_xml as junit_xml
     from .._records.outcome_files import (
         OutcomeFormat as OutcomeFormat,
-        output_format_of as output_format_of,
         read_outcomes as read_outcomes,
+        resolve_output_format as resolve_output_format,
     )
     from .._rules.failure_groups import (
         MAX_GROUPS_SHOWN as MAX_GROUPS_SHOWN,
         FailureGroup as FailureGroup,
         FailureGroups as FailureGroups,
-        failure_groups as failure_groups,
+        group_failures as group_failures,
     )
     from .._rules.run_progress import (
         BatchCount as BatchCount,
@@ -105,20 +105,20 @@ if TYPE_CHECKING:
     from .._rules.run_queries import (
         QUERY_FIELDS as QUERY_FIELDS,
         RunQuery as RunQuery,
-        quote as quote,
-        read_query as read_query,
+        quote_word as quote_word,
+        split_query as split_query,
     )
-    from .._rules.timeouts import deadline_of as deadline_of, deadline_scope as deadline_scope
-    from .._rules.transport_errors import ANOTHER_SERVICE as ANOTHER_SERVICE, refused as refused
+    from .._rules.timeouts import compute_deadline as compute_deadline, deadline_scope as deadline_scope
+    from .._rules.transport_errors import ANOTHER_SERVICE as ANOTHER_SERVICE, get_refused_hint as get_refused_hint
     from .._runs.causes import ItemCauses as ItemCauses
     from .._runs.client_metadata import (
-        as_stored as as_stored,
-        examples_of as examples_of,
-        without_cases as without_cases,
+        collect_examples as collect_examples,
+        convert_to_stored_form as convert_to_stored_form,
+        remove_cases as remove_cases,
     )
-    from .._runs.initial_progress import progress_of as progress_of
+    from .._runs.initial_progress import build_progress as build_progress
     from .._runs.refusals import FailureHints as FailureHints, ResolvedInput as ResolvedInput
-    from .._runs.run_differences import ABSENT as ABSENT, value_changes as value_changes
+    from .._runs.run_differences import ABSENT as ABSENT, find_value_changes as find_value_changes
     from .._stores.journal import Journal as Journal
     from .._stores.user_folders import user_folder as user_folder
     from .._sync.watching import RunUpdate as RunUpdate
@@ -135,7 +135,7 @@ __getattr__, __dir__ = lazy_names(
         "._async.watching": ["RunWatcher"],
         "._base.long_computations": ["collector_paused"],
         "._base.suggestions": ["install_command", "explain_missing_file", "suggest_nearest_file"],
-        "._base.logging": ["listening", "logger_of"],
+        "._base.logging": ["passing_warnings", "get_logger"],
         "._cases.expected_outputs": ["get_edits", "expectation_of"],
         "._cases.flow_cases": ["is_lost", "parse_tests", "flow_result"],
         "._cases.selection": ["list_names"],
@@ -170,27 +170,27 @@ __getattr__, __dir__ = lazy_names(
             "OutputDecoder",
         ],
         "._data.json_encoding": ["is_data_object"],
-        "._rules.run_queries": ["QUERY_FIELDS", "RunQuery", "quote", "read_query"],
+        "._rules.run_queries": ["QUERY_FIELDS", "RunQuery", "quote_word", "split_query"],
         "._data.toml_reader": ["parse_toml"],
         "._data.yaml_format": ["find_open_marks", "write_yaml"],
         "._editing.corrections": ["correct_flow", "make_edit"],
-        "._embedded.config": ["ServerConfig", "is_read_once", "recovery_warnings"],
+        "._embedded.config": ["ServerConfig", "is_read_once", "find_recovery_warnings"],
         "._embedded.log_pump": ["passing_lines"],
-        "._http.settings": ["check_timeout", "environment_settings", "parse_url"],
-        "._http.connecting": ["certificate_problem"],
+        "._http.settings": ["check_timeout", "read_environment_settings", "parse_url"],
+        "._http.connecting": ["describe_certificate_problem"],
         "._records.inputs": ["GOES_ON"],
         "._records.junit_xml": ["junit_xml"],
-        "._records.outcome_files": ["OutcomeFormat", "output_format_of", "read_outcomes"],
+        "._records.outcome_files": ["OutcomeFormat", "resolve_output_format", "read_outcomes"],
         "._rules.run_progress": ["BatchCount", "ItemTime", "ItemTimes", "StepTime", "StepTimes"],
-        "._rules.timeouts": ["deadline_of", "deadline_scope"],
+        "._rules.timeouts": ["compute_deadline", "deadline_scope"],
         ".types.statuses": ["is_given_up"],
-        "._rules.failure_groups": ["FailureGroup", "FailureGroups", "MAX_GROUPS_SHOWN", "failure_groups"],
-        "._rules.transport_errors": ["ANOTHER_SERVICE", "refused"],
-        "._runs.client_metadata": ["as_stored", "examples_of", "without_cases"],
+        "._rules.failure_groups": ["FailureGroup", "FailureGroups", "MAX_GROUPS_SHOWN", "group_failures"],
+        "._rules.transport_errors": ["ANOTHER_SERVICE", "get_refused_hint"],
+        "._runs.client_metadata": ["convert_to_stored_form", "collect_examples", "remove_cases"],
         "._runs.causes": ["ItemCauses"],
-        "._runs.initial_progress": ["progress_of"],
+        "._runs.initial_progress": ["build_progress"],
         "._runs.refusals": ["FailureHints", "ResolvedInput"],
-        "._runs.run_differences": ["ABSENT", "value_changes"],
+        "._runs.run_differences": ["ABSENT", "find_value_changes"],
         "._stores.journal": ["Journal"],
         "._stores.user_folders": ["user_folder"],
         "._sync.watching": ["RunUpdate"],

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from .._base.lazy import lazy_module
 from .._base.long_computations import Slices, collector_paused, run_in_slices, slices
-from .._rules.timeouts import current_deadline, has_passed, seconds_until
+from .._rules.timeouts import current_deadline, get_seconds_left, has_passed
 from ..errors import InvalidArgumentError, RequestTimeoutError
 
 if TYPE_CHECKING:
@@ -58,13 +58,13 @@ class AsyncWorkers(Generic[Result]):
             TimeoutError: If none ends until the deadline, by `time.monotonic()`.
         """
         done: set[asyncio.Task[Result]] = set()
-        left = seconds_until(deadline)
+        left = get_seconds_left(deadline)
         while not done:
             done, _ = await asyncio.wait(self._tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             if not done and left == 0:
                 raise TimeoutError
             # uvloop counts milliseconds, and wakes up before the deadline.
-            left = seconds_until(deadline)
+            left = get_seconds_left(deadline)
         task = done.pop()
         self._tasks.discard(task)
         return task.result()
@@ -112,7 +112,7 @@ class SyncWorkers(Generic[Result]):
             TimeoutError: If none ends until the deadline, by `time.monotonic()`.
         """
         try:
-            result, error = self._ended.get(timeout=seconds_until(deadline))
+            result, error = self._ended.get(timeout=get_seconds_left(deadline))
         except queue.Empty:
             raise TimeoutError from None
         self._running -= 1
@@ -129,7 +129,7 @@ class SyncWorkers(Generic[Result]):
         until = time.monotonic() + grace
         while self._running and time.monotonic() < until:
             with suppress(queue.Empty):
-                self._ended.get(timeout=seconds_until(until))
+                self._ended.get(timeout=get_seconds_left(until))
                 self._running -= 1
 
 
@@ -237,14 +237,14 @@ def sync_gather(calls: Sequence[Callable[[], Result]], at_once: int) -> list[Res
 
 async def async_wait_until_done(future: Future[Any], deadline: float | None) -> None:
     """Wait until another call has settled a future, or until a deadline, by `time.monotonic()`."""
-    await asyncio.wait([asyncio.wrap_future(future)], timeout=seconds_until(deadline))
+    await asyncio.wait([asyncio.wrap_future(future)], timeout=get_seconds_left(deadline))
 
 
 def sync_wait_until_done(future: Future[Any], deadline: float | None) -> None:
     """Wait until another call has settled a future, or until a deadline, by `time.monotonic()`."""
     from concurrent.futures import wait
 
-    wait([future], timeout=seconds_until(deadline))
+    wait([future], timeout=get_seconds_left(deadline))
 
 
 class _LongCheck(BaseException):

@@ -18,16 +18,16 @@ Chosen = TypeVar("Chosen")
 Kind = TypeVar("Kind")
 
 
-def wrong(what: str, wanted: str, given: object, hint: str | None = None) -> InvalidArgumentError:
-    """Return the error for a wrong argument.
+def wrong(what: str, expected: str, value: object, hint: str | None = None) -> InvalidArgumentError:
+    """Return the error for an invalid argument.
 
     Args:
         what: The name of the argument.
-        wanted: What it must be: "a number of seconds".
-        given: What it is.
+        expected: What it must be: "a number of seconds".
+        value: What it is.
         hint: What to do about it.
     """
-    return InvalidArgumentError(f"{what} is {wanted}, not {shown(given)}", hint=hint)
+    return InvalidArgumentError(f"{what} is {expected}, not {shown(value)}", hint=hint)
 
 
 def shown(value: object) -> str:
@@ -77,15 +77,12 @@ def check_texts(values: object, what: str) -> list[str]:
     Raises:
         InvalidArgumentError: If it is neither.
     """
-    listed: Any = [values] if isinstance(values, str) else values
-    found: list[Any]
-    try:
-        found = list(listed)
-    except TypeError:
-        found = [None]
-    if not all(isinstance(each, str) for each in found):
+    if isinstance(values, str):
+        return [values]
+    texts: list[Any] = list(values) if isinstance(values, Iterable) else [None]
+    if not all(isinstance(text, str) for text in texts):
         raise wrong(what, "a text, or a list of texts", values)
-    return found
+    return texts
 
 
 def check_integer(value: object, what: str, *, least: int, most: int = 2**32 - 1) -> int:
@@ -206,10 +203,10 @@ def check_labels(value: object) -> Mapping[str, str]:
     Raises:
         InvalidArgumentError: If it does not.
     """
-    found = check_mapping(value, "labels")
-    for name, label in found.items():
+    labels = check_mapping(value, "labels")
+    for name, label in labels.items():
         check_text(label, f"labels[{name!r}]")
-    return found
+    return labels
 
 
 def file_path(path: str | os.PathLike[str], what: str) -> Path:
@@ -219,12 +216,12 @@ def file_path(path: str | os.PathLike[str], what: str) -> Path:
         InvalidArgumentError: If it cannot be the path of a file.
     """
     try:
-        found = Path(path)
+        file = Path(path)
         # Raises a ValueError for text that no file system can hold.
-        name = os.fsencode(found)
+        name = os.fsencode(file)
     except (TypeError, ValueError):
         raise wrong(what, "the path of a file", path) from None
     # An empty text would be the working folder.
     if b"\0" in name or name == b":memory:" or not os.fspath(path):
         raise wrong(what, "the path of a file", str(path))
-    return found
+    return file

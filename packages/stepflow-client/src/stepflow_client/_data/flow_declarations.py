@@ -16,36 +16,38 @@ ALTERNATIVES = ("anyOf", "oneOf", "allOf")
 """The keys with lists of schemas for the same value."""
 
 
-def declared_schema(flow: Any, *path: str) -> Any:
+def get_declared_schema(flow: Any, *path: str) -> Any:
     """Return what a flow has below `schemas.properties`, for example at `variables`, `properties`; None if nothing."""
-    found = flow
+    value = flow
     for key in ("schemas", "properties", *path):
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return found
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
-def fields_of(schema: Any) -> tuple[Mapping[str, Any], list[str]]:
+def get_fields(schema: Any) -> tuple[Mapping[str, Any], list[str]]:
     """Return the schemas of the fields of an object by name, and the names of the required ones."""
-    found = (schema.get("properties"), schema.get("required")) if isinstance(schema, Mapping) else (None, None)
-    names = [each for each in found[1] if isinstance(each, str)] if isinstance(found[1], list) else []
-    return found[0] if isinstance(found[0], Mapping) else {}, names
+    if not isinstance(schema, Mapping):
+        return {}, []
+    properties, required = schema.get("properties"), schema.get("required")
+    names = [name for name in required if isinstance(name, str)] if isinstance(required, list) else []
+    return properties if isinstance(properties, Mapping) else {}, names
 
 
 def get_defs(schema: Any, defs: Any = None) -> dict[str, Any]:
     """Return the shared schemas that the references in a schema can refer to: its own, and those around it."""
     own = (schema.get("definitions"), schema.get("$defs")) if isinstance(schema, Mapping) else ()
-    return {name: value for found in (defs, *own) if isinstance(found, Mapping) for name, value in found.items()}
+    return {name: value for schemas in (defs, *own) if isinstance(schemas, Mapping) for name, value in schemas.items()}
 
 
 def get_flow_defs(flow: Any, part: str) -> dict[str, Any]:
     """Return the shared schemas that the schema of the flow's `input`, `output` or `variables` can refer to."""
     schemas = flow.get("schemas") if isinstance(flow, Mapping) else None
-    return get_defs(declared_schema(flow, part), get_defs(schemas))
+    return get_defs(get_declared_schema(flow, part), get_defs(schemas))
 
 
-def declared_variables(flow: Any) -> dict[str, dict[str, Any]]:
+def collect_declared_variables(flow: Any) -> dict[str, dict[str, Any]]:
     """Return the variables that a flow declares, by name, each with the fields of a `FlowVariable`."""
-    properties, required = (declared_schema(flow, "variables", key) for key in ("properties", "required"))
+    properties, required = (get_declared_schema(flow, "variables", key) for key in ("properties", "required"))
     defs = get_flow_defs(flow, "variables")
     return {
         name: {
@@ -97,7 +99,7 @@ def holds_secret(schema: Any) -> bool:
     if isinstance(schema, Mapping):
         # Not `is_secret`: it looks into the alternatives too, so nested ones would take exponential time.
         return _is_marked(schema) or any(holds_secret(value) for value in schema.values())
-    return isinstance(schema, list) and any(holds_secret(each) for each in schema)
+    return isinstance(schema, list) and any(holds_secret(part) for part in schema)
 
 
 def _is_marked(schema: Mapping[str, Any]) -> bool:
@@ -106,19 +108,19 @@ def _is_marked(schema: Mapping[str, Any]) -> bool:
 
 def find_referred_schemas(schema: Any, defs: Mapping[str, Any]) -> list[Any]:
     """Return the shared schemas that a schema refers to, directly or through one another."""
-    found: dict[str, Any] = {}
+    referred: dict[str, Any] = {}
     waiting = [schema] if defs else []
     while waiting:
-        each = waiting.pop()
-        if isinstance(each, Mapping):
-            waiting += each.values()
-            name = unquote(str(each.get("$ref")).rpartition("/")[2])
-            if name in defs and name not in found:
-                found[name] = defs[name]
+        part = waiting.pop()
+        if isinstance(part, Mapping):
+            waiting += part.values()
+            name = unquote(str(part.get("$ref")).rpartition("/")[2])
+            if name in defs and name not in referred:
+                referred[name] = defs[name]
                 waiting.append(defs[name])
-        elif isinstance(each, list):
-            waiting += each
-    return [*found.values()]
+        elif isinstance(part, list):
+            waiting += part
+    return [*referred.values()]
 
 
 @lru_cache(maxsize=1024)
@@ -126,7 +128,7 @@ def is_secret_marker(key: Any) -> bool:
     """Return whether a key of a schema is `is_secret`, or looks like a misspelling of it."""
     if key == "is_secret":
         return True
-    plain = "".join(each for each in str(key).lower() if each.isalpha())
+    plain = "".join(char for char in str(key).lower() if char.isalpha())
     return "s" in plain and "t" in plain and nearest(plain, ("issecret", "secret"), 0.8) is not None
 
 

@@ -9,11 +9,10 @@ import sys
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time
 from enum import Enum
+from functools import lru_cache
 from os import PathLike
 from pathlib import PurePath
-from typing import Any, ClassVar, Protocol
-
-from .field_names import field_names
+from typing import Annotated, Any, ClassVar, Protocol, get_args, get_origin, get_type_hints
 
 
 class Builder(Protocol):
@@ -104,6 +103,52 @@ def call_builder(value: Any) -> Any:
     return build(value) if callable(build) else value
 
 
+class Name:
+    """The name in JSON of a field or an argument whose name there is not one in Python.
+
+    Example:
+        ```python
+        @dataclass
+        class Price:
+            vat_rate: Annotated[float, Name("vat-rate")]
+        ```
+    """
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        """Store the name."""
+        self.name = name
+
+
+def get_json_name(annotation: Any, otherwise: str) -> str:
+    """Return the name that a `Name` in an annotation gives, or the other one."""
+    if get_origin(annotation) is not Annotated:
+        return otherwise
+    return next((arg.name for arg in get_args(annotation)[1:] if isinstance(arg, Name)), otherwise)
+
+
+@lru_cache(maxsize=1024)
+def get_field_names(kind: Any) -> dict[str, str] | None:
+    """Return the names in JSON of the fields of such a type, by their Python names; None for any other type."""
+    if hasattr(kind, "__struct_fields__"):
+        return dict(zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True))
+    if hasattr(kind, "__pydantic_fields__"):
+        fields = kind.__pydantic_fields__
+        return {name: value.serialization_alias or value.alias or name for name, value in fields.items()}
+    if hasattr(kind, "__attrs_attrs__"):
+        return {field.name: field.name for field in kind.__attrs_attrs__}
+    if not hasattr(kind, "__dataclass_fields__"):
+        return None
+    import dataclasses
+
+    names = [field.name for field in dataclasses.fields(kind)]
+    if not any("Name" in str(part) for base in kind.__mro__ for part in getattr(base, "__annotations__", {}).values()):
+        return {name: name for name in names}
+    hints = get_type_hints(kind, include_extras=True)
+    return {name: get_json_name(hints[name], name) for name in names}
+
+
 def encode_fields(value: Any) -> Any:
     """Return the fields of an object of one of these kinds, by their external names.
 
@@ -131,4 +176,4 @@ def encode_fields(value: Any) -> Any:
         return value.model_dump(mode="json", by_alias=True)
     if hasattr(kind, "__pydantic_serializer__"):
         return kind.__pydantic_serializer__.to_python(value, mode="json", by_alias=True)
-    return {name: getattr(value, field) for field, name in (field_names(kind) or {}).items()}
+    return {name: getattr(value, field) for field, name in (get_field_names(kind) or {}).items()}

@@ -14,9 +14,9 @@ from urllib.parse import quote
 
 from .flow_declarations import (
     ALTERNATIVES,
-    declared_schema,
-    fields_of,
     find_referred_schemas,
+    get_declared_schema,
+    get_fields,
     get_flow_defs,
     holds_secret,
     is_secret,
@@ -70,7 +70,7 @@ class Secrets:
         self._values = [
             other for other in others if words or (not isinstance(other, bool) and len(str(other)) >= _SHORT)
         ]
-        whole |= {form for each in self._values for form in (json.dumps(each), str(each))}
+        whole |= {form for other in self._values for form in (json.dumps(other), str(other))}
         self._texts = sorted((text for text in texts if len(text) >= _SHORT), key=len, reverse=True)
         patterns = [re.escape(text) for text in self._texts]
         words_first = sorted(whole, key=len, reverse=True)
@@ -105,9 +105,10 @@ class Secrets:
         if isinstance(value, Mapping):
             return {self.hide_in(key): self.hide_in(part) for key, part in value.items()}
         if isinstance(value, (list, tuple)):
-            return [self.hide_in(each) for each in value]
+            return [self.hide_in(part) for part in value]
         # 1 == True, but possibly only one of them is secret.
-        is_secret = any(value == each and isinstance(value, bool) == isinstance(each, bool) for each in self._values)
+        is_bool = isinstance(value, bool)
+        is_secret = any(value == secret and is_bool == isinstance(secret, bool) for secret in self._values)
         return HIDDEN if is_secret else value
 
     def clean(self, error: _Error) -> None:
@@ -128,8 +129,8 @@ def is_hidden(value: Any, mark: str = HIDDEN) -> bool:
     if isinstance(value, str):
         return mark in value
     if isinstance(value, Mapping):
-        return any(is_hidden(each, mark) for pair in value.items() for each in pair)
-    return isinstance(value, (list, tuple)) and any(is_hidden(each, mark) for each in value)
+        return any(is_hidden(part, mark) for pair in value.items() for part in pair)
+    return isinstance(value, (list, tuple)) and any(is_hidden(part, mark) for part in value)
 
 
 def get_hidden_mark(flow: Mapping[str, Any] | None) -> str:
@@ -151,13 +152,13 @@ def find_secrets(variables: Mapping[str, Any], declared: Mapping[str, _Declared]
     """
     if declared is None:
         return Secrets(variables.values(), words=False) if variables else NO_SECRETS
-    found: list[Any] = []
+    parts: list[Any] = []
     for name, variable in declared.items():
         schema = {**variable.value_schema, "is_secret": True} if variable.is_secret else variable.value_schema
         if name in variables:
-            found += _find_secret_parts(variables[name], schema)
-        found += _find_schema_secrets(schema)
-    return Secrets(found) if found else NO_SECRETS
+            parts += _find_secret_parts(variables[name], schema)
+        parts += _find_schema_secrets(schema)
+    return Secrets(parts) if parts else NO_SECRETS
 
 
 def quotes_secret(
@@ -171,10 +172,11 @@ def quotes_secret(
         declared: Their declarations in the flow.
         flow: The flow, as far as it is known.
     """
-    return any(each.hide_in(value) != value for each in (find_secrets(variables, declared), find_flow_secrets(flow)))
+    known = (find_secrets(variables, declared), find_flow_secrets(flow))
+    return any(secrets.hide_in(value) != value for secrets in known)
 
 
-def hidden_flow(flow: Mapping[str, Any]) -> dict[str, Any]:
+def hide_flow_secrets(flow: Mapping[str, Any]) -> dict[str, Any]:
     """Return a flow with the values of secret variables replaced by `***`.
 
     These are their defaults, in schemas and in expressions, and every other place that quotes them.
@@ -199,9 +201,9 @@ def find_flow_secrets(flow: Mapping[str, Any]) -> Secrets:
     """
     declared = get_variable_schemas(flow)
     shared = find_referred_schemas(declared, get_flow_defs(flow, "variables"))
-    found = [part for schema in (*declared.values(), *shared) for part in _find_schema_secrets(schema)]
-    found += _find_expression_defaults(flow, {name for name, value in declared.items() if is_secret(value)})
-    return Secrets(found, words=False) if found else NO_SECRETS
+    parts = [part for schema in (*declared.values(), *shared) for part in _find_schema_secrets(schema)]
+    parts += _find_expression_defaults(flow, {name for name, value in declared.items() if is_secret(value)})
+    return Secrets(parts, words=False) if parts else NO_SECRETS
 
 
 def get_variable_schemas(flow: Any) -> dict[str, Any]:
@@ -209,7 +211,7 @@ def get_variable_schemas(flow: Any) -> dict[str, Any]:
     defs = get_flow_defs(flow, "variables")
     return {
         name: {**value, "is_secret": True} if is_secret(value, defs) else value
-        for name, value in fields_of(declared_schema(flow, "variables"))[0].items()
+        for name, value in get_fields(get_declared_schema(flow, "variables"))[0].items()
     }
 
 
@@ -221,7 +223,7 @@ def _hide_defaults(value: Any, names: set[str]) -> Any:
             key: HIDDEN if is_secret and key == "default" else _hide_defaults(part, names)
             for key, part in value.items()
         }
-    return [_hide_defaults(each, names) for each in value] if isinstance(value, list) else value
+    return [_hide_defaults(part, names) for part in value] if isinstance(value, list) else value
 
 
 def _refers_to_any(path: Any, names: set[str]) -> bool:
@@ -241,7 +243,7 @@ def hide_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
         if key == "properties" and isinstance(value, Mapping):
             shown[key] = {name: inner(item) for name, item in value.items()}
         elif key in ALTERNATIVES and isinstance(value, list):
-            shown[key] = [inner(each) for each in value]
+            shown[key] = [inner(part) for part in value]
         elif key in _VALUE_KEYS:
             shown[key] = HIDDEN if secret else Secrets(_find_secret_parts(value, schema)).hide_in(value)
         else:
@@ -260,8 +262,8 @@ def _find_secret_parts(value: Any, schema: Any) -> Iterator[Any]:
             if name in value:
                 yield from _find_secret_parts(value[name], part)
     elif isinstance(value, list):
-        for each in value:
-            yield from _find_secret_parts(each, schema.get("items"))
+        for element in value:
+            yield from _find_secret_parts(element, schema.get("items"))
 
 
 def _find_schema_secrets(schema: Any) -> Iterator[Any]:
@@ -273,8 +275,8 @@ def _find_schema_secrets(schema: Any) -> Iterator[Any]:
             values = schema[key] if key in ("enum", "examples") and isinstance(schema[key], list) else [schema[key]]
             for value in values:
                 yield from _find_secret_parts(value, schema)
-    alternatives = [each for key in ALTERNATIVES if isinstance(schema.get(key), list) for each in schema[key]]
-    for part in (*fields_of(schema)[0].values(), *alternatives):
+    alternatives = [part for key in ALTERNATIVES if isinstance(schema.get(key), list) for part in schema[key]]
+    for part in (*get_fields(schema)[0].values(), *alternatives):
         yield from _find_schema_secrets(part)
 
 

@@ -40,14 +40,14 @@ class Fault(NamedTuple):
         return error
 
 
-def fault_at(text: str, index: int, reason: str, hint: str | None = None) -> Fault:
+def build_fault(text: str, index: int, reason: str, hint: str | None = None) -> Fault:
     """Return a fault at an offset of a text."""
     return Fault(reason, hint, text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index))
 
 
-def _unclosed(text: str, index: int) -> Fault:
+def _build_unclosed_fault(text: str, index: int) -> Fault:
     sign = text[index]
-    return fault_at(text, index, f"this {sign} is not closed", f"write {_CLOSERS[sign]} after its last part")
+    return build_fault(text, index, f"this {sign} is not closed", f"write {_CLOSERS[sign]} after its last part")
 
 
 def explain_json_error(error: json.JSONDecodeError) -> Fault:
@@ -59,7 +59,7 @@ def explain_json_error(error: json.JSONDecodeError) -> Fault:
     if not text.strip():
         return Fault("it is empty", "write a value; {} is an object without fields", 1, 1)
     if error.msg.startswith("Unterminated string"):
-        return fault_at(text, at, "this quote is not closed", 'write " at the end of the text')
+        return build_fault(text, at, "this quote is not closed", 'write " at the end of the text')
     opened: list[int] = []
     for token in _TOKEN.finditer(text, 0, at):
         if token[0] in _CLOSERS:
@@ -67,24 +67,24 @@ def explain_json_error(error: json.JSONDecodeError) -> Fault:
         elif token[0] in "]}" and opened:
             opened.pop()
     if opened and (not rest or (rest[0] in "]}" and "','" in error.msg)):
-        return _unclosed(text, opened[-1])
+        return _build_unclosed_fault(text, opened[-1])
     is_before = rest[:1] in ("]", "}", ",") and before.endswith(",")
     if is_before or error.msg.startswith("Illegal trailing comma"):
-        return fault_at(text, len(before) - 1 if is_before else at, "trailing comma", "remove the comma")
+        return build_fault(text, len(before) - 1 if is_before else at, "trailing comma", "remove the comma")
     if rest.startswith(("//", "/*", "#")):
-        return fault_at(text, at, "JSON has no comments", "remove the comment, or write YAML, which has comments")
+        return build_fault(text, at, "JSON has no comments", "remove the comment, or write YAML, which has comments")
     if rest.startswith("'"):
         hint = "write \" in place of ', and do not quote the whole value"
-        return fault_at(text, at, "strings need double quotes, not single quotes", hint)
+        return build_fault(text, at, "strings need double quotes, not single quotes", hint)
     if rest.startswith("\\"):
-        return fault_at(
+        return build_fault(
             text,
             at,
             "there is a backslash before the quote",
             "remove the backslash: in single quotes, the shell keeps it",
         )
     advice = "write text in double quotes" if error.msg == "Expecting value" and rest else None
-    return fault_at(text, error.pos, error.msg[:1].lower() + error.msg[1:].removesuffix(" at"), advice)
+    return build_fault(text, error.pos, error.msg[:1].lower() + error.msg[1:].removesuffix(" at"), advice)
 
 
 def explain_yaml_error(text: str, error: yaml.MarkedYAMLError, loader: Any) -> Fault:
@@ -98,7 +98,7 @@ def explain_yaml_error(text: str, error: yaml.MarkedYAMLError, loader: Any) -> F
     reason = f"{context} {problem}" if problem.startswith("but ") else f"{problem} {context}"
     # An unfinished key is reported where the next token begins.
     where = error.context_mark if "simple key" in context and error.context_mark is not None else mark
-    return fault_at(text, where.index, reason.strip())
+    return build_fault(text, where.index, reason.strip())
 
 
 def _explain_common_mistake(text: str, problem: str, context: yaml.Mark, mark: yaml.Mark, loader: Any) -> Fault | None:
@@ -115,34 +115,34 @@ def _explain_common_mistake(text: str, problem: str, context: yaml.Mark, mark: y
     line = text[start:].partition("\n")[0].rstrip("\r")
     sign = text[at : at + 1]
     if "unexpected end of stream" in problem:
-        return _open_quote(text, context)
+        return _build_open_quote_fault(text, context)
     if sign == "\t" and ("tab" in problem or "cannot start any token" in problem):
-        return fault_at(text, at, "a tab cannot be used for indentation", "indent with spaces")
+        return build_fault(text, at, "a tab cannot be used for indentation", "indent with spaces")
     if ("cannot start any token" in problem and sign.strip()) or "alphabetic or numeric" in problem:
         begin = context.index if "alphabetic" in problem else at
         if text.startswith("```", begin):
-            return fault_at(text, begin, "a Markdown fence begins here", "remove the lines that begin with ```")
+            return build_fault(text, begin, "a Markdown fence begins here", "remove the lines that begin with ```")
         quoted = json.dumps(_COMMENT.sub("", text[begin:].partition("\n")[0]).strip(), ensure_ascii=False)
-        return fault_at(text, begin, f"text cannot begin with {text[begin]}", f"put it in quotes: {quoted}")
+        return build_fault(text, begin, f"text cannot begin with {text[begin]}", f"put it in quotes: {quoted}")
     if "',' or" in problem:
         head = _HEAD_OF_PATH.search(line[: at - start])
         if sign in _CLOSERS and head is not None:
             tail = _TAIL_OF_PATH.match(text, at)
             quoted = json.dumps(head[0] + (tail[0] if tail else ""), ensure_ascii=False)
             begin = start + head.start()
-            return fault_at(text, begin, f"text with {sign} inside of braces needs quotes", f"quote it: {quoted}")
+            return build_fault(text, begin, f"text with {sign} inside of braces needs quotes", f"quote it: {quoted}")
         outer = text[text.rfind("\n", 0, context.index) + 1 :].partition("\n")[0]
         if at >= len(text.rstrip()) or (mark.line > context.line and _get_indent(line) <= _get_indent(outer)):
-            return _unclosed(text, context.index)
+            return _build_unclosed_fault(text, context.index)
     if "mapping values are not allowed" in problem:
         pair = _PAIR.fullmatch(_COMMENT.sub("", line).rstrip())
         if pair is not None and start + pair.end("key") < at:
             hint = f"quote text with ': ': {pair['key']}: {json.dumps(pair['value'], ensure_ascii=False)}"
-            return fault_at(text, start + pair.start("value"), "text with ': ' needs quotes", hint)
+            return build_fault(text, start + pair.start("value"), "text with ': ' needs quotes", hint)
         hint = "indent it like the line above, or put text of several lines in quotes"
-        return fault_at(text, start + _get_indent(line), "this line is indented deeper than its mapping", hint)
+        return build_fault(text, start + _get_indent(line), "this line is indented deeper than its mapping", hint)
     if "node content" in problem and sign != "," and (opened := _scan_before(text, mark, loader)[0]):
-        return _unclosed(text, opened[-1])
+        return _build_unclosed_fault(text, opened[-1])
     if any(each in problem for each in ("expected '-' indicator", "did not find expected key", "<block end>")):
         return _explain_misplaced_line(text, context, mark, loader)
     return None
@@ -154,13 +154,13 @@ def _explain_misplaced_line(text: str, context: yaml.Mark, mark: yaml.Mark, load
     if _get_indent(line) == mark.column:
         if mark.column == context.column:
             reason = f"this line and line {context.line + 1} are not both elements of a list, or keys of a mapping"
-            return fault_at(text, mark.index, reason, "begin each element of a list with '- '")
+            return build_fault(text, mark.index, reason, "begin each element of a list with '- '")
         column = context.column + (3 if text[context.index] == "-" else 1)
         reason = "the indentation of this line fits no line above"
-        return fault_at(text, mark.index, reason, f"indent it to column {column}")
+        return build_fault(text, mark.index, reason, f"indent it to column {column}")
     _, last = _scan_before(text, mark, loader)
     if last is not None and not last.plain and last.start_mark.line < mark.line:
-        return _open_quote(text, last.start_mark)
+        return _build_open_quote_fault(text, last.start_mark)
     return None
 
 
@@ -179,8 +179,8 @@ def _scan_before(text: str, mark: yaml.Mark, loader: Any) -> tuple[list[int], ya
     return opened, last
 
 
-def _open_quote(text: str, mark: yaml.Mark) -> Fault:
-    return fault_at(text, mark.index, "this quote is not closed", "close it at the end of the text")
+def _build_open_quote_fault(text: str, mark: yaml.Mark) -> Fault:
+    return build_fault(text, mark.index, "this quote is not closed", "close it at the end of the text")
 
 
 def _get_indent(line: str) -> int:

@@ -31,7 +31,7 @@ def parse_toml(content: bytes, name: str) -> dict[str, Any]:
 
     try:
         # Some Windows editors write a byte order mark.
-        found = tomllib.loads(content.decode("utf-8-sig"))
+        document = tomllib.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise FlowFileError(f"{name} is not UTF-8 text (byte {error.start})", path=name) from None
     except ValueError as error:
@@ -45,9 +45,9 @@ def parse_toml(content: bytes, name: str) -> dict[str, Any]:
         raise FlowFileError(f"{name} is not TOML: {reason}", path=name) from None
     except RecursionError:
         raise FlowFileError(f"{name} is nested too deeply", path=name) from None
-    if _is_deep(found):
+    if _is_deep(document):
         raise FlowFileError(f"{name} is nested too deeply", path=name)
-    return found
+    return document
 
 
 def _is_deep(value: Any, depth: int = 0) -> bool:

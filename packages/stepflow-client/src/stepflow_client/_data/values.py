@@ -110,7 +110,17 @@ def restore_order(value: Any, like: Any = None) -> Any:
     if kind is dict:
         # `_get_shape` handles None too; this saves a call for most values.
         shape = {} if like is None else _get_shape(like)
-        return _order_object(value, _order_keys(value, shape) if shape else sorted(value), shape)
+        ordered = {}
+        for key in _order_keys(value, shape) if shape else sorted(value):
+            part = value[key]
+            kind = type(part)
+            if kind is float:
+                # Most numbers are small whole ones, written as floats by the server.
+                part = int(part) if 0.0 < part < 1e15 and part.is_integer() else _to_integer(part)
+            elif kind is list or kind is dict:
+                part = restore_order(part, shape.get(key))
+            ordered[key] = part
+        return ordered
     if kind is list:
         if isinstance(like, list) and len(like) == len(value):
             return [restore_order(entry, shape) for entry, shape in zip(value, like, strict=True)]
@@ -144,21 +154,6 @@ def fixes_order(like: Any) -> bool:
     return isinstance(like, list) or bool(_get_shape(like))
 
 
-def _order_object(value: dict[str, Any], keys: list[str], shape: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a decoded object with its keys in the given order, and what it contains in the order of a shape."""
-    ordered = {}
-    for key in keys:
-        part = value[key]
-        kind = type(part)
-        if kind is float:
-            # Most numbers are small whole ones, written as floats by the server.
-            part = int(part) if 0.0 < part < 1e15 and part.is_integer() else _to_integer(part)
-        elif kind is list or kind is dict:
-            part = restore_order(part, shape.get(key))
-        ordered[key] = part
-    return ordered
-
-
 def _order_keys(value: dict[str, Any], shape: Mapping[str, Any]) -> list[str]:
     """Return the keys of an object: first the keys of a shape in its order, then all others, sorted."""
     return [key for key in shape if key in value] + sorted(key for key in value if key not in shape)
@@ -188,7 +183,8 @@ def _to_integer(number: float) -> int | float:
 _MAY_CHANGE = frozenset({float, dict, list})
 
 
-def _reject_constant(name: str) -> Any:
+def reject_constant(name: str) -> Any:
+    """Refuse NaN and Infinity, which Python's parser accepts: it calls this function with their names."""
     raise ValueError(f"{name} is not JSON")
 
 
@@ -201,8 +197,8 @@ def encode(value: Any) -> bytes:
     return _ENCODER.encode(value).encode()
 
 
-_DECODER = json.JSONDecoder(parse_float=lambda text: _to_integer(float(text)), parse_constant=_reject_constant)
-_RAW_DECODER = json.JSONDecoder(parse_constant=_reject_constant)
+_DECODER = json.JSONDecoder(parse_float=lambda text: _to_integer(float(text)), parse_constant=reject_constant)
+_RAW_DECODER = json.JSONDecoder(parse_constant=reject_constant)
 
 
 def decode(content: bytes) -> Any:

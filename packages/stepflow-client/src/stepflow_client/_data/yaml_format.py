@@ -107,9 +107,9 @@ def read_yaml(text: str, source: str, convert: Callable[[YamlReader, yaml.Node |
     except yaml.MarkedYAMLError as error:
         raise syntax_faults.explain_yaml_error(text, error, _Loader).error(source, "is not YAML") from None
     except yaml.reader.ReaderError as error:
-        wrong = FlowFileError(f"{source} is not YAML: {error.reason} (position {error.position})", path=source)
-        wrong.hint = "remove the character, or name a text file"
-        raise wrong from None
+        invalid = FlowFileError(f"{source} is not YAML: {error.reason} (position {error.position})", path=source)
+        invalid.hint = "remove the character, or name a text file"
+        raise invalid from None
     except UnicodeEncodeError as error:
         reason = "half of a surrogate pair is not a character"
         raise FlowFileError(f"{source} is not YAML: {reason} (position {error.start})", path=source) from None
@@ -217,15 +217,15 @@ class YamlReader:
 
     def merge(self, node: yaml.Node, merged: _Pairs) -> None:
         """Add the keys of another mapping, or of a list of mappings, that are not merged yet."""
-        for each in node.value if isinstance(node, yaml.SequenceNode) else [node]:
-            if not isinstance(each, yaml.MappingNode):
-                self.fail(each, "only mappings can be merged with <<")
-            self.enter(each)
-            source = self.pairs(each)
-            self.open.discard(id(each))
+        for mapping in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+            if not isinstance(mapping, yaml.MappingNode):
+                self.fail(mapping, "only mappings can be merged with <<")
+            self.enter(mapping)
+            source = self.pairs(mapping)
+            self.open.discard(id(mapping))
             self.merged += len(source)
             if self.merged > _MAX_VALUES:
-                self.fail(each, f"its merges unfold to more than {_MAX_VALUES:,} values")
+                self.fail(mapping, f"its merges unfold to more than {_MAX_VALUES:,} values")
             for key, child in source.items():
                 merged.setdefault(key, child)
 

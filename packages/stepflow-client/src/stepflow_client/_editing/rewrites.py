@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .._base.text import nearest, suggested_name
+from .._base.text import nearest, parse_suggested_name
 from ..errors import FlowFileError
 from ..flows.expressions import get_keyword
 from ..flows.findings import Finding, Fix
@@ -130,7 +130,7 @@ class _Rewriter:
                     finding = finding._replace(hint=f"write {write_inline(text, new)}", fix=fix)
                 case "undefined-step":
                     finding = self.rewrite_dotted_step(finding, at)
-                case "unknown-keyword" if suggested_name(finding.hint) == "$from":
+                case "unknown-keyword" if parse_suggested_name(finding.hint) == "$from":
                     finding = finding._replace(hint="write $step, $input or $variable")
                 case "wrong-type" if finding.hint is None:
                     finding = finding._replace(hint=_SHAPES.get(str(at.part)))
@@ -139,7 +139,7 @@ class _Rewriter:
                     finding = finding._replace(fix=make_fix(text, edits))
         if finding.fix is not None or at is None:
             return finding
-        if (name := suggested_name(finding.hint)) is not None:
+        if (name := parse_suggested_name(finding.hint)) is not None:
             fix, is_safe = self.correction(finding, at, name)
         else:
             edits, is_safe = self.edits(finding, at, finding.hint or "")

@@ -225,7 +225,7 @@ def find_store_path(config: Mapping[str, Any]) -> Path | None:
     return Path(unquote(name)).absolute()
 
 
-def recovery_warnings(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def find_recovery_warnings(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield problems with the recovery of runs in a store on disk, each with a hint.
 
     Servers that look for abandoned runs too often mark runs that they are executing as failed, complete them seconds
@@ -257,7 +257,7 @@ def _find_database_url(store: object) -> str | None:
     url = store.get("databaseUrl")
     if isinstance(url, str):
         return url
-    return next((found for part in store.values() if (found := _find_database_url(part)) is not None), None)
+    return next((nested for part in store.values() if (nested := _find_database_url(part)) is not None), None)
 
 
 def _read_text(path: Path) -> str:

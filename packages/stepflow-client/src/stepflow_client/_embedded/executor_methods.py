@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from .._async.client import StepflowClient
 from .._base.suggestions import SuggestsNames
-from .._rules.timeouts import deadline_of
+from .._rules.timeouts import compute_deadline
 from .._sync.client import SyncStepflowClient
 from ..errors import RequestTimeoutError
 
@@ -38,7 +38,7 @@ def _forward(
     @wraps(method)
     async def call(self: EmbeddedExecutor, *args: P.args, **kwargs: P.kwargs) -> R:
         timeout: Any = kwargs.get("timeout")
-        deadline = deadline_of(timeout)
+        deadline = compute_deadline(timeout)
         try:
             async with asyncio.timeout(None if deadline is None else max(deadline - time.monotonic(), 0)):
                 await self.await_ready()

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO
 
-from .._base.logging import logger_of
+from .._base.logging import get_logger
 from ..logs import LevelFilter, LineSplitter, LogConfig, LogEntry, LogLevel, RawLine, Stream
 
 _LEVELS: dict[LogLevel, int] = {
@@ -150,7 +150,7 @@ class LogStore:
         self._tail: deque[RawLine] = deque(maxlen=_TAIL_LINES)
         target = config.python_logger
         logger = target if isinstance(target, logging.Logger) else logging.getLogger(target) if target else None
-        self._logger = (logger or logger_of("server")) if config.forward else None
+        self._logger = (logger or get_logger("server")) if config.forward else None
         listeners = tuple(_listeners)
         self._forwarder = _Forwarder(self._logger, listeners) if self._logger or listeners else None
 

@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._base.logging import logger_of
+from .._base.logging import get_logger
 from .._data.arguments import check_function
 from ..errors import (
     EmbeddedServerError,
@@ -38,9 +38,9 @@ from .config import (
     ServerConfig,
     Workers,
     explain_config_error,
+    find_recovery_warnings,
     find_store_path,
     find_workers,
-    recovery_warnings,
 )
 from .log_pump import LogStore
 from .process import ServerProcess, build_server_environment, collect_inherited_environment
@@ -409,7 +409,7 @@ def _is_group_alive(pid: int, leader: int) -> bool:
     return False
 
 
-_LOGGER = logger_of("runtime")
+_LOGGER = get_logger("runtime")
 _TAIL_ENTRIES = 20
 _FIRST_BACKOFF_SECONDS = 0.1
 _MAX_BACKOFF_SECONDS = 2.0
@@ -464,7 +464,7 @@ class Supervisor:
             raise
         if not self._name.is_first:
             _log(logging.WARNING, "Another server uses the same store; without leases in etcd, both may execute a run")
-        for hazard in recovery_warnings(view):
+        for hazard in find_recovery_warnings(view):
             _log(logging.WARNING, "%s; %s", *hazard)
         if not self._guard.is_possible:
             _log(
@@ -692,7 +692,7 @@ class Supervisor:
         name = find_worker_name(worker.pid, self.logs, self._workers)
         with suppress(Exception):
             # A separate logger below the runtime's, for programs that show only these messages.
-            logger_of("runtime.workers").warning(_WORKER_ENDED, name, worker.how)
+            get_logger("runtime.workers").warning(_WORKER_ENDED, name, worker.how)
 
     def _build_error(
         self, message: str, exit_code: int | None, worker_entries: list[LogEntry] | None = None

@@ -146,10 +146,7 @@ class AsyncSocket(asyncio.Protocol):
             if self._ended:
                 self._end()
         else:
-            self._timeout = timeout if request.deadline is None else request.remaining(timeout)
-            self._deadline = time.monotonic() + self._timeout
-            if self._timer is None or self._timer_at > self._deadline:
-                self._start_timer(self._timeout)
+            self._expire_in(request.remaining(timeout))
         return waiter
 
     async def receive(self, timeout: float) -> bytes:

@@ -1,6 +1,6 @@
-"""Connects a socket to a host, with TLS if needed.
+"""Opens connections: the TLS settings, and sockets to the addresses of a host.
 
-Its addresses are tried side by side ("happy eyeballs", RFC 8305).
+The addresses are tried side by side ("happy eyeballs", RFC 8305).
 """
 
 from __future__ import annotations
@@ -22,20 +22,17 @@ from ..errors import InvalidArgumentError
 from .messages import NameTimeout
 
 if TYPE_CHECKING:
+    import asyncio
+    import selectors
     import ssl
 
     from .settings import ServerUrl
 else:
-    # Not needed for plain http servers.
-    ssl = lazy_module("ssl")
-
-if TYPE_CHECKING:
-    import asyncio
-    import selectors
-else:
-    # The blocking client does not need asyncio, and selectors are only needed for several addresses.
+    # Plain http servers do not need ssl, the blocking client does not need asyncio, and selectors are only needed for
+    # several addresses.
     asyncio = lazy_module("asyncio")
     selectors = lazy_module("selectors")
+    ssl = lazy_module("ssl")
 
 _TRUST_HINT = "if you trust it, set its CA certificate: SSL_CERT_FILE, verify= in Python or ca_file in a profile"
 _OTHER_NAME = ("is not valid for {host}", "use a host name that it is valid for")
@@ -64,8 +61,8 @@ def check_verify(verify: object) -> None:
         return
     if isinstance(verify, ssl.SSLContext):
         return
-    wanted = "True, False, the path of CA certificates or an ssl.SSLContext"
-    raise wrong("verify", wanted, verify, hint="only False turns verification off")
+    expected = "True, False, the path of CA certificates or an ssl.SSLContext"
+    raise wrong("verify", expected, verify, hint="only False turns verification off")
 
 
 def build_ssl_context(
@@ -138,7 +135,9 @@ def _describe_load_error(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-def certificate_problem(error: ssl.SSLCertVerificationError, host: str = "this host") -> tuple[str, str | None]:
+def describe_certificate_problem(
+    error: ssl.SSLCertVerificationError, host: str = "this host"
+) -> tuple[str, str | None]:
     """Return the problem with a server's certificate, and a hint unless the certificate only has to be trusted."""
     problem, hint = _REJECTIONS.get(error.verify_code, (f"cannot be verified: {error.verify_message}", None))
     return problem.replace("{host}", host), hint
@@ -152,7 +151,7 @@ def explain_certificate_rejection(error: BaseException) -> tuple[str, str] | Non
     """
     for cause in iter_causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
-            problem, hint = certificate_problem(cause)
+            problem, hint = describe_certificate_problem(cause)
             return f"its certificate {problem}", hint or _TRUST_HINT
         reason = (cause.reason or "") if isinstance(cause, ssl.SSLError) else ""
         if "ALERT" in reason and "CERTIFICATE" in reason:
@@ -190,9 +189,9 @@ def sync_open_socket(host: str, port: int, seconds: float) -> socket.socket:
         OSError: If no address accepts; a TimeoutError if none did in time.
     """
     end = time.monotonic() + seconds
-    addresses = _sync_addresses(host, port, seconds)
+    addresses = _sync_look_up(host, port, seconds)
     if len(addresses) > 1:
-        return _sync_race(addresses, end)
+        return _sync_connect_first(addresses, end)
     connected = _create_socket(addresses[0])
     try:
         connected.settimeout(max(end - time.monotonic(), 0.001))
@@ -211,17 +210,17 @@ async def async_open_socket(host: str, port: int, seconds: float) -> socket.sock
         OSError: If no address accepts; a TimeoutError if none did in time.
     """
     end = time.monotonic() + seconds
-    addresses = await _async_addresses(host, port, seconds)
+    addresses = await _async_look_up(host, port, seconds)
     async with asyncio.timeout(end - time.monotonic()):
         if len(addresses) > 1:
-            return await _async_race(addresses, end)
+            return await _async_connect_first(addresses, end)
         return await _async_connect(addresses[0])
 
 
 # Names
 
 
-def _sync_addresses(host: str, port: int, seconds: float) -> list[_Address]:
+def _sync_look_up(host: str, port: int, seconds: float) -> list[_Address]:
     if _is_address(host):
         return _resolve_addresses(host, port)
     outcomes: queue.SimpleQueue[list[_Address] | BaseException] = queue.SimpleQueue()
@@ -229,13 +228,13 @@ def _sync_addresses(host: str, port: int, seconds: float) -> list[_Address]:
     try:
         outcome = outcomes.get(timeout=min(seconds, threading.TIMEOUT_MAX))
     except queue.Empty:
-        raise _name_timeout(seconds) from None
+        raise _build_name_timeout(seconds) from None
     if isinstance(outcome, BaseException):
         raise outcome
     return outcome
 
 
-async def _async_addresses(host: str, port: int, seconds: float) -> list[_Address]:
+async def _async_look_up(host: str, port: int, seconds: float) -> list[_Address]:
     if _is_address(host):
         return _resolve_addresses(host, port)
     loop = asyncio.get_running_loop()
@@ -255,13 +254,13 @@ async def _async_addresses(host: str, port: int, seconds: float) -> list[_Addres
         async with asyncio.timeout(seconds):
             outcome = await future
     except TimeoutError:
-        raise _name_timeout(seconds) from None
+        raise _build_name_timeout(seconds) from None
     if isinstance(outcome, BaseException):
         raise outcome
     return outcome
 
 
-def _name_timeout(seconds: float) -> NameTimeout:
+def _build_name_timeout(seconds: float) -> NameTimeout:
     return NameTimeout(f"its name was not resolved within {seconds:.3g} s")
 
 
@@ -333,12 +332,12 @@ def _create_socket(address: _Address) -> socket.socket:
     return socket.socket(address[0], address[1], address[2])
 
 
-def _head_start(end: float, left: int) -> float:
+def _compute_head_start(end: float, left: int) -> float:
     """Return the seconds until the next address is tried: short enough to try all of them before the end."""
     return min(_HEAD_START, max(end - time.monotonic(), 0) / (left + 1))
 
 
-def _sync_race(addresses: list[_Address], end: float) -> socket.socket:
+def _sync_connect_first(addresses: list[_Address], end: float) -> socket.socket:
     failure = OSError("it has no address")
     left = addresses[::-1]
     with selectors.DefaultSelector() as attempts:
@@ -347,7 +346,7 @@ def _sync_race(addresses: list[_Address], end: float) -> socket.socket:
                 if left and (error := _start_attempt(attempts, left.pop())) is not None:
                     failure = error
                     continue
-                until = time.monotonic() + _head_start(end, len(left)) if left else end
+                until = time.monotonic() + _compute_head_start(end, len(left)) if left else end
                 ready = attempts.select(max(until - time.monotonic(), 0))
                 if not ready and time.monotonic() >= end:
                     raise TimeoutError
@@ -390,7 +389,7 @@ async def _async_connect(address: _Address) -> socket.socket:
     return connected
 
 
-async def _async_race(addresses: list[_Address], end: float) -> socket.socket:
+async def _async_connect_first(addresses: list[_Address], end: float) -> socket.socket:
     left = addresses[::-1]
     running: set[asyncio.Task[socket.socket]] = set()
     winner: asyncio.Task[socket.socket] | None = None
@@ -399,7 +398,7 @@ async def _async_race(addresses: list[_Address], end: float) -> socket.socket:
         while winner is None and (left or running):
             if left:
                 running.add(asyncio.create_task(_async_connect(left.pop())))
-            seconds = _head_start(end, len(left)) if left else None
+            seconds = _compute_head_start(end, len(left)) if left else None
             done, _ = await asyncio.wait(running, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 if (error := task.exception()) is None:

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._base.lazy import lazy_module
 from .._data.arguments import check_choice, check_mapping, shown, wrong
-from .._http.messages import HttpRequest
 from ..errors import InvalidArgumentError, RequestTimeoutError, StepflowClientError
-from .messages import PoolTimeout
+from .messages import HttpRequest, PoolTimeout
 
 if TYPE_CHECKING:
     import asyncio
@@ -53,14 +52,14 @@ async def async_call_hooks(kind: str, hooks: Sequence[Hook], value: object, requ
     """
     for hook in hooks:
         try:
-            await async_call_within(partial(_call, kind, hook, value), request.remaining(request.timeout.read))
+            await async_call_within(partial(_call_hook, kind, hook, value), request.remaining(request.timeout.read))
         except StepflowClientError:
             raise
         except TimeoutError as error:
             raise RequestTimeoutError(f"{request}: the {kind} hook {shown(hook)} did not return in time") from error
 
 
-async def _call(kind: str, hook: Hook, value: object) -> None:
+async def _call_hook(kind: str, hook: Hook, value: object) -> None:
     try:
         if inspect.isawaitable(called := hook(value)):
             await called

@@ -304,7 +304,7 @@ _SHOWN = 40
 
 
 @lru_cache(maxsize=256)
-def _header_name(name: bytes) -> str:
+def _decode_header_name(name: bytes) -> str:
     """Return the name of a header in lower case. Cached, because servers send the same few names."""
     return name.decode("latin-1").lower()
 
@@ -439,7 +439,7 @@ class ResponseReader:
                 NotHttp, f"it has too many or too long headers: {self._fields}, of {self._field_bytes} bytes"
             )
         fields = self.trailers if self.headers_complete else self.headers
-        key, text = _header_name(name), value.decode("latin-1")
+        key, text = _decode_header_name(name), value.decode("latin-1")
         fields[key] = f"{fields[key]}, {text}" if key in fields else text
 
     def on_headers_complete(self) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import httpx
 
 _SCHEMES = ("http", "https", "socks5", "socks5h")
-_HINT = "write http://HOST:PORT; and / ? # @ in a password as %2F %3F %23 %40"
+_PROXY_HINT = "write http://HOST:PORT; and / ? # @ in a password as %2F %3F %23 %40"
 
 
 def check_proxy(
@@ -40,7 +40,7 @@ def check_proxy(
         return proxy
     # An httpx.URL is recognised without importing httpx.
     if not isinstance(proxy, str) and not hasattr(proxy, "raw_path"):
-        raise InvalidArgumentError(f"{source} is the URL of a proxy, not {type(proxy).__name__}", hint=_HINT)
+        raise InvalidArgumentError(f"{source} is the URL of a proxy, not {type(proxy).__name__}", hint=_PROXY_HINT)
     text = str(proxy).strip()
     has_scheme = "://" in text
     if not has_scheme:
@@ -49,14 +49,14 @@ def check_proxy(
         parsed = urlsplit(text)
         host, port = (parsed.hostname or "").encode("idna"), parsed.port
     except (ValueError, UnicodeError):
-        raise InvalidArgumentError(f"{source} is not the URL of a proxy", hint=_HINT) from None
+        raise InvalidArgumentError(f"{source} is not the URL of a proxy", hint=_PROXY_HINT) from None
     if parsed.scheme not in _SCHEMES:
-        raise InvalidArgumentError(f"{source} is not an http, https or socks5 URL", hint=_HINT)
+        raise InvalidArgumentError(f"{source} is not an http, https or socks5 URL", hint=_PROXY_HINT)
     if not host or (port is None and not has_scheme):
-        raise InvalidArgumentError(f"{source} has no host and port", hint=_HINT)
+        raise InvalidArgumentError(f"{source} has no host and port", hint=_PROXY_HINT)
     # A part of an unescaped password may have been parsed as the host, which would be shown.
     if "@" in text.partition(parsed.netloc)[2] or not text.isprintable() or " " in text:
-        raise InvalidArgumentError(f"{source} is not the URL of a proxy", hint=_HINT)
+        raise InvalidArgumentError(f"{source} is not the URL of a proxy", hint=_PROXY_HINT)
     return text
 
 
@@ -76,7 +76,7 @@ def find_environment_proxy(url: ServerUrl) -> str | None:
     proxies = getproxies()
     kind = next((kind for kind in (url.scheme, "all") if (proxies.get(kind) or "").strip()), None)
     excluded = re.split(r"[,\s]+", proxies.get("no", "").lower())
-    if kind is None or any(_is_covered(entry, url) for entry in excluded if entry) or proxy_bypass(url.host):
+    if kind is None or any(_is_excluded(entry, url) for entry in excluded if entry) or proxy_bypass(url.host):
         return None
     proxy = check_proxy(proxies[kind], f"{kind.upper()}_PROXY")
     return proxy if isinstance(proxy, str) else None
@@ -88,7 +88,7 @@ def is_loopback(host: str) -> bool:
     return host == "localhost" if address is None else bool(address.is_loopback)
 
 
-def _is_covered(entry: str, url: ServerUrl) -> bool:
+def _is_excluded(entry: str, url: ServerUrl) -> bool:
     """Return whether an entry of NO_PROXY covers a server."""
     if entry == "*":
         return True
@@ -127,7 +127,7 @@ def format_proxy(proxy: str | httpx.URL | httpx.Proxy | None) -> str | None:
 
 API_PATH = "/api/v1"
 _PORTS = {"http": 80, "https": 443}
-_FOR_A_CONNECTION = 600.0
+_MIN_POOL_TIMEOUT = 600.0
 MAX_TIMEOUT = 2_000_000
 """Maximum timeout in seconds, and that of phases without a limit: sockets do not accept 2**31 milliseconds or more."""
 
@@ -187,7 +187,7 @@ def check_limits(limits: httpx.Limits) -> PoolLimits:
     return PoolLimits(limits.max_connections, limits.max_keepalive_connections, limits.keepalive_expiry)
 
 
-_URL = "write http://HOST:PORT"
+_URL_HINT = "write http://HOST:PORT"
 
 
 def parse_url(url: str | httpx.URL | ServerUrl) -> ServerUrl:
@@ -214,17 +214,17 @@ def parse_url(url: str | httpx.URL | ServerUrl) -> ServerUrl:
     shown = repr(f"...@{after}" if at else text)
     try:
         parsed = urlsplit(text)
-        host, port = _ascii_host(parsed.hostname or ""), parsed.port
+        host, port = _encode_host(parsed.hostname or ""), parsed.port
     except (ValueError, UnicodeError) as error:
         if at:
             # The exception's message may quote the password.
             reason, hint = "it cannot be read", "write / ? # @ in a password as %2F %3F %23 %40"
         else:
             is_port = "port" in str(error).lower()
-            reason, hint = "its port is not a number up to 65535" if is_port else str(error), _URL
+            reason, hint = "its port is not a number up to 65535" if is_port else str(error), _URL_HINT
         raise InvalidArgumentError(f"{shown} is not a URL: {reason}", hint=hint) from None
     if parsed.scheme not in _PORTS:
-        raise InvalidArgumentError(f"{shown} is not an http or https URL", hint=_URL)
+        raise InvalidArgumentError(f"{shown} is not an http or https URL", hint=_URL_HINT)
     if not host or port == 0 or any(char.isspace() or not char.isprintable() for char in text) or len(text) > 65_536:
         raise InvalidArgumentError(f"{shown} is not the URL of a server")
     path = quote(parsed.path, safe="/%:@!$&'()*+,;=~").rstrip("/").removesuffix(API_PATH).rstrip("/")
@@ -247,7 +247,7 @@ def parse_urls(urls: str | httpx.URL | ServerUrl | Sequence[str | httpx.URL | Se
     return [parse_url(urls)]
 
 
-def _ascii_host(host: str) -> str:
+def _encode_host(host: str) -> str:
     """Return the ASCII form of a host name, as used for the lookup.
 
     Raises:
@@ -295,7 +295,7 @@ def check_timeout(
     if of_a_call:
         return Timeouts(seconds, seconds, seconds, seconds, whole=seconds)
     # Waiting for connections used by other calls of this client does not mean that the server is slow.
-    return Timeouts(seconds, seconds, seconds, max(seconds, _FOR_A_CONNECTION))
+    return Timeouts(seconds, seconds, seconds, max(seconds, _MIN_POOL_TIMEOUT))
 
 
 def _check_max(seconds: float, what: str) -> float:
@@ -304,7 +304,7 @@ def _check_max(seconds: float, what: str) -> float:
     return seconds
 
 
-def environment_settings(environ: Mapping[str, str]) -> dict[str, Any]:
+def read_environment_settings(environ: Mapping[str, str]) -> dict[str, Any]:
     """Return the arguments of a client that are set by STEPFLOW_URL, STEPFLOW_TOKEN and STEPFLOW_TIMEOUT.
 
     Raises:

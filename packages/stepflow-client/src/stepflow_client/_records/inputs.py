@@ -12,8 +12,9 @@ from io import TextIOWrapper
 from typing import IO, Any, Literal, Self
 
 from .._data.arguments import check_choice, wrong
-from .._data.flow_declarations import declared_schema, fields_of
+from .._data.flow_declarations import get_declared_schema, get_fields
 from .._data.syntax_faults import explain_json_error
+from .._data.values import reject_constant
 from ..errors import FlowFileError
 from ..flows.reading import (
     MAX_FILE_BYTES,
@@ -205,7 +206,7 @@ def read_inputs(
         name, form = _get_file_name(source), format or "jsonl"
     else:
         raise wrong("source", "a path or an open file", source)
-    schema = None if flow is None else declared_schema(load_flow(flow), "input")
+    schema = None if flow is None else get_declared_schema(load_flow(flow), "input")
     return InputStream(source, name, form, schema if isinstance(schema, Mapping) else {}, on_bad_line == "stop")
 
 
@@ -271,7 +272,7 @@ def _iter_json_lines(file: Iterable[str]) -> Iterator[tuple[int, Any]]:
         if line.strip():
             try:
                 line.encode()
-                yield number, json.loads(line, parse_constant=_reject_constant)
+                yield number, json.loads(line, parse_constant=reject_constant)
             except UnicodeEncodeError:
                 yield number, ValueError("it is not UTF-8 text")
             except json.JSONDecodeError as error:
@@ -283,10 +284,6 @@ def _iter_json_lines(file: Iterable[str]) -> Iterator[tuple[int, Any]]:
                 yield number, error
             except RecursionError:
                 yield number, ValueError("it is nested too deeply")
-
-
-def _reject_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
 
 
 def _iter_csv_rows(file: Iterable[str], schema: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
@@ -336,7 +333,7 @@ def _check_header(cells: list[str]) -> _BadHeader | None:
     twice = next((name for place, name in enumerate(cells) if name in cells[:place]), None)
     if twice is not None:
         return _BadHeader(f"it has two columns named {twice!r}", "rename or remove one of them")
-    sign = next((name for each, name in ((";", "semicolons"), ("\t", "tabs")) if each in cells[0]), None)
+    sign = next((name for separator, name in ((";", "semicolons"), ("\t", "tabs")) if separator in cells[0]), None)
     if sign is None or len(cells) > 1:
         return None
     return _BadHeader(f"its fields are separated by {sign}", "separate them by commas")
@@ -346,7 +343,7 @@ def _find_columns(schema: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[
     """Return the types of the fields, and the fields that a schema neither requires nor allows to be null."""
     from ..flows.json_schema import get_defs, mismatches
 
-    fields, required = fields_of(schema)
+    fields, required = get_fields(schema)
     definitions = get_defs(schema)
     types = {name: field.get("type") for name, field in fields.items() if isinstance(field, Mapping)}
     optional = (name for name, field in fields.items() if name not in required and mismatches(None, field, definitions))
@@ -384,7 +381,7 @@ def _parse_cell(name: str, text: str, kind: Any) -> Any:
     if "string" in kinds or kinds == {None}:
         return text
     try:
-        return json.loads(text, parse_constant=_reject_constant)
+        return json.loads(text, parse_constant=reject_constant)
     except ValueError:
         expected = " or ".join(sorted(map(str, kinds)))
         hint = f"correct it, or change the type of {name} in the flow's input schema"

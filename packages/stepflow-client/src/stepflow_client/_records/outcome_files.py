@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import IO, Any, Literal, Self
 
 from .._data.arguments import check_choice, check_mapping, wrong
-from .._data.flow_declarations import declared_schema, fields_of
+from .._data.flow_declarations import get_declared_schema, get_fields
 from .._data.yaml_format import write_yaml
 from ..errors import FlowFileError, InvalidArgumentError
 from ..flows.reading import FlowSource, load_flow
@@ -113,21 +113,21 @@ def write_outcomes(
     """
     if isinstance(target, (str, os.PathLike)):
         name = os.fsdecode(target)
-        form = output_format_of(name, format)
+        form = resolve_output_format(name, format)
         with _converting_errors(name):
             # Unlike the standard library's default, this keeps the line ends of CSV.
             options: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
             file: Any = open(name, "wb") if form == "parquet" else open(name, "w", **options)  # noqa: SIM115
-        schema = None if flow is None else declared_schema(load_flow(flow), "output")
+        schema = None if flow is None else get_declared_schema(load_flow(flow), "output")
         return OutcomeWriter(file, name, form, True, schema)
     if not hasattr(target, "write"):
         raise wrong("target", "a path or an open file", target)
     return OutcomeWriter(
-        target, str(getattr(target, "name", "the file")), output_format_of("", format or "jsonl"), False
+        target, str(getattr(target, "name", "the file")), resolve_output_format("", format or "jsonl"), False
     )
 
 
-def output_format_of(path: str, given: str | None) -> OutcomeFormat:
+def resolve_output_format(path: str, given: str | None) -> OutcomeFormat:
     """Return the format of a file of records: the given one, otherwise by the file's extension.
 
     Raises:
@@ -172,7 +172,8 @@ class _TextWriter:
     def write(self, record: Record) -> None:
         match self._form:
             case "csv":
-                self._csv.writerow(_encode_cells(record))
+                cells = [*(record[name] for name in _FIELDS[:-1]), _encode_output(record)]
+                self._csv.writerow([*cells, *_encode_error(record).values(), record["attempts"]])
             case "yaml":
                 self._file.write(write_yaml([record]))
             case "json":
@@ -205,7 +206,8 @@ class _ParquetWriter:
         error = arrow.struct([(name, text) for name in _ERROR_FIELDS])
         fields = {"index": arrow.int64(), **dict.fromkeys(_FIELDS[1:], text), "error": error, "attempts": arrow.int64()}
         types = {"string": text, "integer": arrow.int64(), "number": arrow.float64(), "boolean": arrow.bool_()}
-        self._typed = {name: kind for name, each in fields_of(output)[0].items() if (kind := _get_column_type(each))}
+        properties, _ = get_fields(output)
+        self._typed = {name: kind for name, schema in properties.items() if (kind := _get_column_type(schema))}
         fields |= {f"output_{name}": types[kind] for name, kind in self._typed.items()}
         self._schema = arrow.schema(list(fields.items()))
         self._table = arrow.parquet.ParquetWriter(file, self._schema)
@@ -217,7 +219,7 @@ class _ParquetWriter:
         output = _encode_output(record)
         row["output"] = None if output is None else _escape_surrogates(output)
         if record.get("error"):
-            row["error"] = {name: each and _escape_surrogates(each) for name, each in _encode_error(record).items()}
+            row["error"] = {name: text and _escape_surrogates(text) for name, text in _encode_error(record).items()}
         fields = record["output"] if isinstance(record["output"], Mapping) else {}
         row |= {f"output_{name}": _convert_cell(fields.get(name), kind) for name, kind in self._typed.items()}
         self._rows.append({name: row.get(name) for name in self._schema.names})
@@ -239,7 +241,7 @@ class _ParquetWriter:
 def _get_column_type(schema: Any) -> str | None:
     """Return the one type of a field that a column can have; None for lists, objects and fields of several types."""
     kinds = schema.get("type") if isinstance(schema, Mapping) else None
-    named = [each for each in ([kinds] if isinstance(kinds, str) else kinds or []) if each != "null"]
+    named = [kind for kind in ([kinds] if isinstance(kinds, str) else kinds or []) if kind != "null"]
     return named[0] if len(named) == 1 and named[0] in _PLAIN_TYPES else None
 
 
@@ -302,15 +304,6 @@ def _decode_record(cells: dict[str, Any], error: dict[str, Any] | None, attempts
     output = cells["output"] and json.loads(cells["output"])
     error = error and error | {"details": error["details"] and json.loads(error["details"])}
     return cells | {"output": output, "error": error, "attempts": attempts}
-
-
-def _encode_cells(record: Record) -> list[Any]:
-    return [
-        *(record[name] for name in _FIELDS[:-1]),
-        _encode_output(record),
-        *_encode_error(record).values(),
-        record["attempts"],
-    ]
 
 
 def _encode_output(record: Record) -> str | None:

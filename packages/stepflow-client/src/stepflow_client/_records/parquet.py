@@ -60,7 +60,7 @@ def open_rows(source: Any, name: str) -> tuple[int, Iterator[dict[str, Any]]]:
         # Pre-buffering would load all row groups into memory.
         file = arrow.parquet.ParquetFile(source, pre_buffer=False)
     names = file.schema_arrow.names
-    twice = next((each for place, each in enumerate(names) if each in names[:place]), None)
+    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
     if twice is not None:
         raise FlowFileError(f"{name} cannot be read: it has two columns named {twice!r}", path=name)
     return file.metadata.num_rows, _iter_rows(name, file)
@@ -85,9 +85,9 @@ def convert_value(value: Any) -> Any:
         ValueError: If it has bytes that are not text.
     """
     if isinstance(value, dict):
-        return {name: convert_value(each) for name, each in value.items()}
+        return {name: convert_value(part) for name, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [convert_value(each) for each in value]
+        return [convert_value(part) for part in value]
     if is_scalar(value):
         return encode_scalar(value)
     if isinstance(value, timedelta):

@@ -10,6 +10,7 @@ from typing import Any
 from ..types.statuses import NO_ROUTE
 from .releases import Server, find_operation, require_capability
 
+# Status numbers of the current format by the words of older servers, and the levels of diagnostics.
 STATUSES = {"running": 1, "completed": 2, "failed": 3, "cancelled": 4, "paused": 5, "recoveryFailed": 6}
 STATUS_WORDS = {str(number): word for word, number in STATUSES.items()}
 LEVELS = {"fatal": 1, "error": 2, "warning": 3}
@@ -47,7 +48,7 @@ def convert_components(body: dict[str, Any]) -> dict[str, Any]:
     return {**body, "components": components}
 
 
-def check_flat_run(body: Any) -> dict[str, Any]:
+def get_flat_run(body: Any) -> dict[str, Any]:
     """Return the fields of a run, which older servers do not nest."""
     if not isinstance(body, dict) or "runId" not in body:
         if isinstance(body, dict) and "summary" in body:
@@ -138,7 +139,7 @@ def drop_none(**values: Any) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Request:
+class DecodedRequest:
     """A request to the API, with its body decoded."""
 
     method: str
@@ -149,7 +150,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Reply:
+class DecodedResponse:
     """A response, with its body decoded: None if the body is not JSON."""
 
     status: int
@@ -161,12 +162,12 @@ class Reply:
         return self.status >= 400
 
 
-Translation = Generator[Request, Reply, Reply]
+Translation = Generator[DecodedRequest, DecodedResponse, DecodedResponse]
 
 _GRPC_STATUS = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 409: "FAILED_PRECONDITION", 500: "INTERNAL"}
 
 
-def translate(server: Server, request: Request) -> Translation:
+def translate(server: Server, request: DecodedRequest) -> Translation:
     """Return the generator that translates a request in the current format for an older server.
 
     Raises:
@@ -183,8 +184,8 @@ def translate(server: Server, request: Request) -> Translation:
         reply = yield from _TRANSLATORS[name](server, request)
     else:
         reply = yield request
-        if name in _BODIES and not reply.is_error:
-            reply = Reply(200, _BODIES[name](reply.body))
+        if name in _CONVERTERS and not reply.is_error:
+            reply = DecodedResponse(200, _CONVERTERS[name](reply.body))
     body = reply.body
     if not reply.is_error or not isinstance(body, dict) or "message" not in body:
         return reply
@@ -200,13 +201,13 @@ def translate(server: Server, request: Request) -> Translation:
 # Responses to requests that stay unchanged
 
 
-def _translate_created_run(body: Any) -> dict[str, Any]:
-    run = check_flat_run(body)
+def _convert_created_run(body: Any) -> dict[str, Any]:
+    run = get_flat_run(body)
     return {"summary": convert_summary(run), "results": [convert_item(item) for item in run.get("results") or []]}
 
 
-def _translate_run(body: Any) -> dict[str, Any]:
-    run = check_flat_run(body)
+def _convert_run(body: Any) -> dict[str, Any]:
+    run = get_flat_run(body)
     details = run.get("itemDetails") or []
     steps = [
         convert_step(run, step, item["itemIndex"], index)
@@ -223,13 +224,13 @@ def _translate_run(body: Any) -> dict[str, Any]:
     }
 
 
-def _translate_run_items(body: Any) -> dict[str, Any]:
+def _convert_run_items(body: Any) -> dict[str, Any]:
     if "items" not in body:
         raise ShapeChangedError
     return {"results": [convert_item(item) for item in body["items"]]}
 
 
-def _translate_stored_flow(body: Any) -> dict[str, Any]:
+def _convert_stored_flow(body: Any) -> dict[str, Any]:
     report = dict(body.get("diagnostics") or {})
     report["diagnostics"] = [
         {"experimental": False, **diagnostic, "level": LEVELS.get(diagnostic["level"], diagnostic["level"])}
@@ -238,13 +239,13 @@ def _translate_stored_flow(body: Any) -> dict[str, Any]:
     return {**body, "diagnostics": report}
 
 
-_BODIES: dict[str, Callable[[Any], dict[str, Any]]] = {
-    "create_run": _translate_created_run,
-    "get_run": _translate_run,
+_CONVERTERS: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "create_run": _convert_created_run,
+    "get_run": _convert_run,
     "delete_run": lambda body: {},
-    "cancel_run": lambda body: {"summary": convert_summary(check_flat_run(body))},
-    "get_run_items": _translate_run_items,
-    "store_flow": _translate_stored_flow,
+    "cancel_run": lambda body: {"summary": convert_summary(get_flat_run(body))},
+    "get_run_items": _convert_run_items,
+    "store_flow": _convert_stored_flow,
     # Old servers omit the field if there are no examples.
     "get_flow": lambda body: {"allExamples": [], **body},
     "delete_flow": lambda body: {},
@@ -254,13 +255,13 @@ _BODIES: dict[str, Callable[[Any], dict[str, Any]]] = {
 # Requests that change
 
 
-def _list_runs(server: Server, request: Request) -> Translation:
+def _translate_list_runs(server: Server, request: DecodedRequest) -> Translation:
     params = dict(request.params)
     if "status" in params:
         word = STATUS_WORDS.get(params["status"])
         if word is None:
             # No run can have this status on this server.
-            return Reply(200, {"runs": []})
+            return DecodedResponse(200, {"runs": []})
         params["status"] = word
     reply = yield replace(request, params=params)
     if reply.is_error:
@@ -268,17 +269,17 @@ def _list_runs(server: Server, request: Request) -> Translation:
     runs = reply.body["runs"]
     if (runs and "runId" not in runs[0]) or any(isinstance(run.get("status"), int) for run in runs):
         raise ShapeChangedError
-    return Reply(200, {"runs": [convert_summary(run) for run in runs]})
+    return DecodedResponse(200, {"runs": [convert_summary(run) for run in runs]})
 
 
-def _get_run_steps(server: Server, request: Request) -> Translation:
+def _translate_get_run_steps(server: Server, request: DecodedRequest) -> Translation:
     run_id, only_item = request.path.split("/")[2], request.params.get("itemIndex")
-    reply = yield Request("GET", f"/runs/{run_id}")
+    reply = yield DecodedRequest("GET", f"/runs/{run_id}")
     if reply.is_error:
         return reply
-    run = check_flat_run(reply.body)
+    run = get_flat_run(reply.body)
     total = run["items"]["total"]
-    reply = yield Request("GET", f"/runs/{run_id}/steps")
+    reply = yield DecodedRequest("GET", f"/runs/{run_id}/steps")
     if reply.is_error:
         return reply
     by_id = reply.body["steps"]
@@ -296,25 +297,25 @@ def _get_run_steps(server: Server, request: Request) -> Translation:
         if only_item is None or str(item_index) == only_item
         for index, step in enumerate(drop_waiting_steps(item_steps))
     ]
-    return Reply(200, {"steps": steps})
+    return DecodedResponse(200, {"steps": steps})
 
 
-def _get_run_step(server: Server, request: Request) -> Translation:
+def _translate_get_run_step(server: Server, request: DecodedRequest) -> Translation:
     path, _, step_id = request.path.rpartition("/")
     item_index = request.params.get("itemIndex", "0")
-    reply = yield from _get_run_steps(server, Request("GET", path, {"itemIndex": item_index}))
+    reply = yield from _translate_get_run_steps(server, DecodedRequest("GET", path, {"itemIndex": item_index}))
     if reply.is_error:
         return reply
     for step in reply.body["steps"]:
         if step["stepId"] == step_id:
-            return Reply(200, {"step": step})
-    return Reply(404, {"code": 404, "message": f"step '{step_id}' not found"})
+            return DecodedResponse(200, {"step": step})
+    return DecodedResponse(404, {"code": 404, "message": f"step '{step_id}' not found"})
 
 
-def _get_flow_variables(server: Server, request: Request) -> Translation:
+def _translate_get_flow_variables(server: Server, request: DecodedRequest) -> Translation:
     flow_id = request.path.split("/")[2]
     has_variables = server.capabilities["flow_variables"]
-    reply = yield request if has_variables else Request("GET", f"/flows/{flow_id}")
+    reply = yield request if has_variables else DecodedRequest("GET", f"/flows/{flow_id}")
     if reply.is_error:
         return reply
     if has_variables:
@@ -332,32 +333,32 @@ def _get_flow_variables(server: Server, request: Request) -> Translation:
         for name, declared in (schema.get("properties") or {}).items()
         if isinstance(declared, dict)
     }
-    return Reply(200, {"flowId": flow_id, "variables": variables})
+    return DecodedResponse(200, {"flowId": flow_id, "variables": variables})
 
 
-def _list_components(server: Server, request: Request) -> Translation:
+def _translate_list_components(server: Server, request: DecodedRequest) -> Translation:
     params = dict(request.params)
     if params.pop("excludeSchemas", None) == "true":
         params["includeSchemas"] = "false"
     reply = yield replace(request, params=params)
     if reply.is_error:
         return reply
-    return Reply(200, {"complete": True, "failedPlugins": [], **convert_components(reply.body)})
+    return DecodedResponse(200, {"complete": True, "failedPlugins": [], **convert_components(reply.body)})
 
 
-def _get_blob(server: Server, request: Request) -> Translation:
+def _translate_get_blob(server: Server, request: DecodedRequest) -> Translation:
     reply = yield request
     if reply.status == 500 and "deserialize blob" in str(reply.body):
         # 0.10 and 0.11 cannot return a binary blob as JSON; current servers return null as its data.
-        return Reply(200, {"blobId": request.path.rpartition("/")[2], "blobType": "binary", "data": None})
+        return DecodedResponse(200, {"blobId": request.path.rpartition("/")[2], "blobType": "binary", "data": None})
     return reply
 
 
-_TRANSLATORS: dict[str, Callable[[Server, Request], Translation]] = {
-    "list_runs": _list_runs,
-    "get_run_steps": _get_run_steps,
-    "get_run_step": _get_run_step,
-    "get_flow_variables": _get_flow_variables,
-    "list_components": _list_components,
-    "get_blob": _get_blob,
+_TRANSLATORS: dict[str, Callable[[Server, DecodedRequest], Translation]] = {
+    "list_runs": _translate_list_runs,
+    "get_run_steps": _translate_get_run_steps,
+    "get_run_step": _translate_get_run_step,
+    "get_flow_variables": _translate_get_flow_variables,
+    "list_components": _translate_list_components,
+    "get_blob": _translate_get_blob,
 }

@@ -113,10 +113,8 @@ class FailureGroups:
         message = _VARYING.sub("#", error.message)
         shape = self._known.get((code, message))
         if shape is None:
-            words, shapes = (
-                [_VARYING.sub("#", word) for word in _split_words(error.message)],
-                self._shapes.setdefault(code, []),
-            )
+            words = [_VARYING.sub("#", word) for word in _split_words(error.message)]
+            shapes = self._shapes.setdefault(code, [])
             shape = next((shape for shape in shapes if shape.fits(words)), None)
             if shape is None and len(shapes) < _MAX_SHAPES:
                 shapes.append(_Shape(words))
@@ -169,7 +167,7 @@ class FailureGroups:
         return lines + [f"{count:,} x {status}" for status, count in self._without_error.items()]
 
 
-def failure_groups(items: Iterable[RunItem]) -> list[FailureGroup]:
+def group_failures(items: Iterable[RunItem]) -> list[FailureGroup]:
     """Return the failed items of a run grouped by cause, the largest group first.
 
     Args:

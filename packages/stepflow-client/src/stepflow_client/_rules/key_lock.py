@@ -29,7 +29,7 @@ from uuid import uuid4
 
 from ..errors import AmbiguousRunError, StepflowClientError
 from .lost_creation import may_have_created
-from .retries import Backoff, random_delay
+from .retries import Backoff, compute_random_delay
 
 # Minimum length of a lease in round trips; slow ones count in full.
 _LEASE = 30.0
@@ -93,7 +93,7 @@ class CreateRun(NamedTuple):
 class RecordRun(NamedTuple):
     """Record the run of the key."""
 
-    found: KeyRun
+    run: KeyRun
 
 
 Step: TypeAlias = ReadMark | StoreMark | Pause | FindRecord | SearchRuns | CompareCall | CreateRun | RecordRun
@@ -141,7 +141,7 @@ class KeyRun(NamedTuple):
 class KeyOutcome(NamedTuple):
     """The run of a caller."""
 
-    found: KeyRun
+    run: KeyRun
     others: Sequence[KeyRun] = ()
     """Younger runs under the same key: they were created although the key had a run."""
     was_recorded: bool = False
@@ -156,7 +156,7 @@ class KeyLock:
         sights: The marks that this process has seen, also in calls that ran out of time; leases count from then on.
         floor: The shortest lease in seconds.
         clock: Returns the time of a monotonic clock in seconds.
-        server_time: Returns a recent time by the server's clock, as in `Call.since`.
+        server_time: Returns a recent time by the server's clock, as in `PublishedCall.since`.
     """
 
     def __init__(
@@ -199,8 +199,8 @@ class KeyLock:
 
     def find_run(self) -> Steps[KeyRun | None]:
         """Return the run of the key; None if there is none."""
-        found: KeyRun | None = yield FindRecord()
-        return found or next(iter((yield from self._search_all(0))), None)
+        run: KeyRun | None = yield FindRecord()
+        return run or next(iter((yield from self._search_all(0))), None)
 
     def obtain_run(self, *, has_looked: bool) -> Steps[KeyOutcome]:
         """Return the run of the key, or create it.
@@ -215,12 +215,12 @@ class KeyLock:
                 if outcome is not None:
                     return outcome
                 turn += 1
-            elif not has_looked and (found := (yield FindRecord())) is not None:
-                return KeyOutcome(found, was_recorded=True)
+            elif not has_looked and (run := (yield FindRecord())) is not None:
+                return KeyOutcome(run, was_recorded=True)
             has_looked = True
-            found = yield from self._wait(turn)
-            if found is not None:
-                return KeyOutcome(found)
+            run = yield from self._wait(turn)
+            if run is not None:
+                return KeyOutcome(run)
             turn += 1
             self._losses += 1
 
@@ -244,9 +244,9 @@ class KeyLock:
         if self._rival is not None:
             yield from self._wait_until(self._lease_end(), *self._rival)
         if self._published:
-            found: KeyRun | None = yield FindRecord()
-            if found is not None:
-                return KeyOutcome(found)
+            run: KeyRun | None = yield FindRecord()
+            if run is not None:
+                return KeyOutcome(run)
             if runs := (yield from self._search()):
                 return (yield from self._record(runs))
             if self._rival is not None and not (yield CompareCall(self._rival[1])):
@@ -286,7 +286,7 @@ class KeyLock:
             with suppress(StepflowClientError):
                 recorded: KeyRun | None = yield FindRecord()
                 runs = [*(yield from self._search_all(turn + 1)), *([recorded] if recorded else []), created]
-                by_id = {found.run.run_id: found for found in runs}
+                by_id = {run.run.run_id: run for run in runs}
                 runs = [by_id[run_id] for run_id in sorted(by_id)]
         return (yield from self._record(runs))
 
@@ -317,9 +317,9 @@ class KeyLock:
         """Wait for the run of a turn that this caller does not own; None if it may compete for the next turn."""
         self.obstacle = "other calls compete for it"
         yield Pause(_OWNER_TIME * self.round_trip)
-        found: KeyRun | None = yield FindRecord()
-        if found is not None:
-            return found
+        run: KeyRun | None = yield FindRecord()
+        if run is not None:
+            return run
         # The only caller that has claimed the turn may have stopped.
         if turn not in self._taken and not (yield from self._is_taken(turn)):
             yield from self._take(turn)
@@ -327,8 +327,8 @@ class KeyLock:
         while (call := PublishedCall.read(name := (yield from self._read(mark)) or "")) is None:
             # An owner may be waiting for the end of the lease of an earlier one.
             if (end := self._lease_end()) > self._clock():
-                if (found := (yield from self._wait_until(end))) is not None:
-                    return found
+                if (run := (yield from self._wait_until(end))) is not None:
+                    return run
             elif has_paused:
                 return None
             yield Pause(self._pause())
@@ -338,9 +338,9 @@ class KeyLock:
         if (yield from self._is_gone(turn, call)):
             return None
         self.obstacle = "another call is creating its run"
-        found = yield from self._wait_until(self._sight(mark, name) + call.lease * _PATIENCE)
-        if found is not None or (yield from self._is_gone(turn, call)) or (yield CompareCall(call)):
-            return found
+        run = yield from self._wait_until(self._sight(mark, name) + call.lease * _PATIENCE)
+        if run is not None or (yield from self._is_gone(turn, call)) or (yield CompareCall(call)):
+            return run
         return next(iter((yield from self._search())), KeyRun(None, call.digest))
 
     def _wait_until(self, end: float, turn: int = 0, call: PublishedCall | None = None) -> Steps[KeyRun | None]:
@@ -349,9 +349,9 @@ class KeyLock:
         backoff = Backoff(step, max(_MAX_POLL * step, _MAX_SHORT_POLL), 1.5, jitter=True)
         while (left := end - self._clock()) > 0:
             yield Pause(min(backoff.next_delay(), left))
-            found: KeyRun | None = yield FindRecord()
-            if found is not None:
-                return found
+            run: KeyRun | None = yield FindRecord()
+            if run is not None:
+                return run
             if call is not None and (yield from self._is_gone(turn, call)):
                 break
         return None
@@ -382,7 +382,7 @@ class KeyLock:
 
     def _pause(self) -> float:
         """Return the seconds before this caller competes for the next turn: random, so that callers diverge."""
-        return random_delay(_SPREAD, _MAX_SPREAD, self._losses + 1) * self.round_trip
+        return compute_random_delay(_SPREAD, _MAX_SPREAD, self._losses + 1) * self.round_trip
 
     def _is_lost(self, turn: int) -> Steps[bool]:
         """Return whether the owner of a turn must not create a run any more."""

@@ -146,7 +146,7 @@ def require_capability(server: Server | ServerInfo, capability: str, what: str) 
         )
 
 
-class Request(NamedTuple):
+class OperationRequest(NamedTuple):
     """The request of an operation, without what depends on the client that sends it."""
 
     operation: Operation
@@ -179,16 +179,16 @@ class Operation:
     keeps_numbers: bool = False
     """Whether numbers in the response are left as sent, because its reader restores those that it reads."""
 
-    def __call__(self, *arguments: Any, **named: Any) -> Request:
+    def __call__(self, *arguments: Any, **named: Any) -> OperationRequest:
         """Return a request. Arguments by name that are None are left out.
 
         Args:
             *arguments: The parameters of the path.
             **named: The other parameters of the generated function; a JSON body is a dict.
         """
-        given = {name: value for name, value in named.items() if value is not None}
+        parameters = {name: value for name, value in named.items() if value is not None}
         run_id = arguments[0] if arguments and self.module.startswith("run.") else None
-        return Request(self, self._generated.build_request(*arguments, **given), run_id)
+        return OperationRequest(self, self._generated.build_request(*arguments, **parameters), run_id)
 
     def __repr__(self) -> str:
         return self.name
@@ -238,7 +238,7 @@ get_run_events = Operation("run.get_run_events", capability="events", needs="a s
 store_blob = Operation("blob.store_blob")
 get_blob = Operation("blob.get_blob", not_found=_BLOB)
 
-OPERATIONS = {each.name: each for each in tuple(globals().values()) if isinstance(each, Operation)}
+OPERATIONS = {value.name: value for value in tuple(globals().values()) if isinstance(value, Operation)}
 """All operations by name."""
 
 
@@ -249,9 +249,12 @@ def find_operation(method: str, path: str) -> Operation | None:
         method: The HTTP method.
         path: The path below `/api/v1`, without the query.
     """
-    return next((each for each, pattern in _patterns() if each.method == method and pattern.fullmatch(path)), None)
+    for operation, pattern in _get_path_patterns():
+        if operation.method == method and pattern.fullmatch(path):
+            return operation
+    return None
 
 
 @cache
-def _patterns() -> list[tuple[Operation, re.Pattern[str]]]:
-    return [(each, re.compile(re.sub(r"\{\w+\}", "[^/]+", each.path))) for each in OPERATIONS.values()]
+def _get_path_patterns() -> list[tuple[Operation, re.Pattern[str]]]:
+    return [(operation, re.compile(re.sub(r"\{\w+\}", "[^/]+", operation.path))) for operation in OPERATIONS.values()]

@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._base.lazy import lazy_module
-from .._base.text import nearest_hint
+from .._base.text import suggest_nearest
 from .._data.arguments import check_function, check_integer, check_texts, wrong
 from .._http.messages import CannotSend, ConnectFailed, ConnectionBroken, HttpError, HttpResponse, NotHttp, PoolTimeout
 from ..errors import InvalidArgumentError, RateLimitError, ServerFaultError, TransportError
 from ..types.results import ErrorCode
-from .timeouts import has_passed, limit_to_deadline
+from .timeouts import has_passed, limit_seconds
 
 if TYPE_CHECKING:
     import random
@@ -29,7 +29,7 @@ else:
     random = lazy_module("random")
 
 
-def random_delay(first: float, max_delay: float, attempt: int) -> float:
+def compute_random_delay(first: float, max_delay: float, attempt: int) -> float:
     """Return a random delay after an attempt, numbered from 1; the maximum doubles each time ("full jitter")."""
     return random.uniform(0, min(max_delay, first * 2 ** (attempt - 1)))
 
@@ -68,7 +68,7 @@ class Backoff:
         pause, shortest = self._next, self._share * self.elapsed
         self._next = min(max(pause * self._factor, shortest), self._longest)
         pause = max(random.uniform(pause / 2, pause) if self._jitter else pause, least)
-        left = limit_to_deadline(self.deadline, pause)
+        left = limit_seconds(self.deadline, pause)
         self.is_last = left < pause
         return left
 
@@ -166,7 +166,7 @@ class RetryBudget:
         return True
 
 
-def delay_before_retry(
+def compute_retry_delay(
     policy: RetryPolicy,
     attempt: int,
     outcome: HttpError | HttpResponse,
@@ -193,7 +193,7 @@ def delay_before_retry(
         is_transient = is_transient and not isinstance(outcome, (PoolTimeout, NotHttp))
     if attempt >= policy.max_attempts or not is_transient or not (idempotent or was_not_processed(outcome)):
         return None
-    delay = random_delay(policy.first_delay, policy.max_delay, attempt)
+    delay = compute_random_delay(policy.first_delay, policy.max_delay, attempt)
     if isinstance(outcome, HttpResponse):
         delay = max(delay, parse_retry_after(outcome, now) or 0.0)
     return delay if delay < time_left else None
@@ -279,7 +279,7 @@ class RetryRule:
             texts: Any = retry_on
             for text in check_texts(texts, "retry_on"):
                 if text not in known and not _NEWER_CODE.fullmatch(text):
-                    hint = nearest_hint(text, known) or f"the codes are {', '.join(known)}"
+                    hint = suggest_nearest(text, known) or f"the codes are {', '.join(known)}"
                     raise InvalidArgumentError(f"retry_on has {text!r}, which is not an error code", hint=hint)
                 self._codes.add(ErrorCode(text))
         self.is_enabled = self._max_attempts > 1

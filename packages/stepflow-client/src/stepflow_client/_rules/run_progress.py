@@ -86,14 +86,14 @@ class BatchCount:
         """Seconds since counting started."""
         return max(time.monotonic() - self._began, 1e-6)
 
-    def note(self, outcome: Outcome) -> None:
+    def add_outcome(self, outcome: Outcome) -> None:
         """Count an outcome."""
         self.done += 1
         self.failed += not outcome.is_success
         # An outcome from the journal is available immediately, so it must not count towards the rate.
         self.known += outcome.duration is None and outcome.run_id is not None
 
-    def skip(self, known: int) -> None:
+    def add_known(self, known: int) -> None:
         """Count items that ended before counting started."""
         self.done += known
         self.known += known
@@ -163,7 +163,7 @@ class ItemTimes:
         indexes = sorted(self._ends.keys() & self._starts.keys())
         return [ItemTime(index, self._starts[index], self._ends[index]) for index in indexes]
 
-    def note(self, event: RunEvent) -> None:
+    def add_event(self, event: RunEvent) -> None:
         """Process an event."""
         if event.run_id != self._run_id or event.timestamp is None:
             return
@@ -204,7 +204,7 @@ class StepTimes:
         """The times of the steps, in the order of their first events."""
         return list(self._times.values())
 
-    def note(self, event: RunEvent) -> None:
+    def add_event(self, event: RunEvent) -> None:
         """Process an event."""
         if event.run_id != self._run_id or event.timestamp is None:
             return
@@ -233,7 +233,7 @@ class StepTimes:
         A step that fails repeatedly has several end events; the list shows the last end.
 
         Args:
-            event: An event that was passed to `note` before.
+            event: An event that was passed to `add_event` before.
         """
         if self._uncovered or self._changed_at is None or event.timestamp is None:
             return False
@@ -254,7 +254,7 @@ def collect_step_times(events: Iterable[RunEvent], run_id: str) -> list[StepTime
     """Return the times of the steps of a run, in the order in which they started. Events of other runs are ignored."""
     times = StepTimes(run_id)
     for event in events:
-        times.note(event)
+        times.add_event(event)
     return times.times
 
 
@@ -464,41 +464,41 @@ class RunProgress:
         """Return the seconds that the run took, or has taken so far."""
         return _seconds_between(self.created_at, self.completed_at if self.is_over else now)
 
-    def of(self, event: RunEvent) -> RunProgress:
+    def find_run(self, event: RunEvent) -> RunProgress:
         """Return the run that an event belongs to: this one or a sub-run."""
         if event.run_id == self.run_id:
             return self
         if event.run_id not in self.sub_runs:
-            total = _of(event, "item_count", 1)
+            total = _get_field(event, "item_count", 1)
             sub_run = RunProgress(event.run_id, total=total, created_at=event.timestamp, flow_of=self._flow_of)
             sub_run._is_sub_run = True
             self.sub_runs[event.run_id] = sub_run
         return self.sub_runs[event.run_id]
 
-    def see(self, event: RunEvent) -> float | None:
+    def apply_event(self, event: RunEvent) -> float | None:
         """Process an event.
 
         Returns:
             The duration in seconds of the step or run that has ended with this event; None if none has ended, or if the
             server does not send times.
         """
-        run = self.of(event)
+        run = self.find_run(event)
         match event.type:
             case "run_created":
-                run.total = _of(event, "item_count", run.total)
+                run.total = _get_field(event, "item_count", run.total)
             case "steps_needed" if run is self:
                 # Servers send wrong step ids here for sub-runs.
-                for step_id in _of(event, "step_ids", ()):
+                for step_id in _get_field(event, "step_ids", ()):
                     self._needed.add(step_id)
                     run._step(step_id)
             case "step_started":
-                step = run.step_of(event)
-                step.start(_of(event, "item_index", 0), event.timestamp, _of(event, "attempt", 1))
+                step = run.find_step(event)
+                step.start(_get_field(event, "item_index", 0), event.timestamp, _get_field(event, "attempt", 1))
             case "step_completed":
-                status = str(_of(event, "status", "completed"))
-                return run.step_of(event).end(_of(event, "item_index", 0), event.timestamp, status)
+                status = str(_get_field(event, "status", "completed"))
+                return run.find_step(event).end(_get_field(event, "item_index", 0), event.timestamp, status)
             case "run_completed":
-                run.end(str(_of(event, "status", "completed")), event.timestamp)
+                run.end(str(_get_field(event, "status", "completed")), event.timestamp)
                 return _seconds_between(run.created_at, event.timestamp)
         return None
 
@@ -516,14 +516,14 @@ class RunProgress:
                 sub_run.end("failed", None)
                 sub_run.lose_running()
 
-    def step_of(self, event: RunEvent) -> StepProgress:
+    def find_step(self, event: RunEvent) -> StepProgress:
         """Return the step of this run that an event belongs to."""
-        index, step_id = _of(event, "step_index", None), _of(event, "step_id", None)
+        index, step_id = _get_field(event, "step_index", None), _get_field(event, "step_id", None)
         if step_id and not self._is_sub_run:
             return self._step(step_id)
         # For sub-runs, servers send the id of another step or none, but the correct position in the flow.
         if index is not None and index not in self._step_ids:
-            self.flow_name, step_ids = self._flow_of(self.run_id, _of(event, "item_index", 0))
+            self.flow_name, step_ids = self._flow_of(self.run_id, _get_field(event, "item_index", 0))
             # An unknown id is not requested again.
             self._step_ids = {index: f"#{index}", **self._step_ids, **step_ids}
         known_id = None if index is None else self._step_ids.get(index)
@@ -533,7 +533,7 @@ class RunProgress:
         return self._steps.setdefault(step_id, StepProgress(step_id, kept=step_id in self._kept))
 
 
-def _of(event: RunEvent, name: str, default: Any) -> Any:
+def _get_field(event: RunEvent, name: str, default: Any) -> Any:
     return getattr(event, name, default)
 
 

@@ -29,15 +29,17 @@ class RunQuery(NamedTuple):
     """The values of `flow:`, `status:`, `since:`, `until:` and `include:`."""
 
     def __str__(self) -> str:
-        return " ".join([*(f"{name}:{quote(value)}" for name, value in self.fields.items()), *map(quote, self.words)])
+        return " ".join(
+            [*(f"{name}:{quote_word(value)}" for name, value in self.fields.items()), *map(quote_word, self.words)]
+        )
 
 
-def quote(text: str) -> str:
+def quote_word(text: str) -> str:
     """Return a text as one word of a query."""
-    return f'"{text}"' if read_query(text) != RunQuery((text,)) else text
+    return f'"{text}"' if split_query(text) != RunQuery((text,)) else text
 
 
-def read_query(text: str) -> RunQuery:
+def split_query(text: str) -> RunQuery:
     """Return the query that a person has written. Anything but a field is a word, and quotes keep words together."""
     words: list[str] = []
     fields: dict[str, str] = {}
@@ -81,13 +83,13 @@ class CreationWindow:
 
     def __contains__(self, run: RunDetails) -> bool:
         """Return whether a run was created in the period."""
-        created = _creation_time(run)
+        created = _get_creation_time(run)
         is_early = self._since is not None and created < self._since
         return not is_early and (self._until is None or created < self._until)
 
     def is_over(self, run: RunDetails) -> bool:
         """Return whether no run listed after this one can have been created in the period."""
-        return self._since is not None and _creation_time(run) < self._since - _MAX_DISORDER
+        return self._since is not None and _get_creation_time(run) < self._since - _MAX_DISORDER
 
 
 def _parse_timestamp(value: object, what: str) -> float | None:
@@ -103,16 +105,16 @@ def _parse_timestamp(value: object, what: str) -> float | None:
     raise wrong(what, "a datetime or a text such as 2026-11-25T14:00:00Z", value)
 
 
-def _creation_time(run: RunDetails) -> float:
+def _get_creation_time(run: RunDetails) -> float:
     time = get_creation_time(run.run_id)
     if time is not None:
         return time
     return run.created_at.timestamp() if run.created_at is not None else 0.0
 
 
-def creation_second(run: RunDetails) -> int:
+def get_creation_second(run: RunDetails) -> int:
     """Return the creation time of a run in whole seconds since 1970."""
-    return int(run.created_at.timestamp() if run.created_at is not None else _creation_time(run))
+    return int(run.created_at.timestamp() if run.created_at is not None else _get_creation_time(run))
 
 
 def has_whole_seconds(runs: Iterable[RunDetails]) -> bool:
@@ -126,4 +128,4 @@ def has_whole_seconds(runs: Iterable[RunDetails]) -> bool:
 
 def sort_newest_first(runs: Iterable[RunDetails]) -> list[RunDetails]:
     """Return runs sorted by creation time, newest first. Within a second, their ids determine the order."""
-    return sorted(runs, key=lambda run: (creation_second(run), run.run_id), reverse=True)
+    return sorted(runs, key=lambda run: (get_creation_second(run), run.run_id), reverse=True)

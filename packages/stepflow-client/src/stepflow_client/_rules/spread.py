@@ -32,7 +32,7 @@ class ServerLoads:
         """Choose one of the given servers for a new run, and count the run there until the end of the context."""
         with self._lock:
             self._leave_parent()
-            number = min(servers, key=lambda each: (self._loads[each], (each - self._turn) % self._count))
+            number = min(servers, key=lambda server: (self._loads[server], (server - self._turn) % self._count))
             self._turn = number + 1
             self._loads[number] += 1
         try:

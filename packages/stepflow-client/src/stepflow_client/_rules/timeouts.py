@@ -110,13 +110,15 @@ DEFAULT = Timings()
 
 
 _deadline: ContextVar[float | None] = ContextVar("stepflow_deadline", default=None)
-
+_timeouts: ContextVar[Timeouts | None] = ContextVar("stepflow_timeouts", default=None)
 
 current_deadline = _deadline.get
 """Returns the caller's deadline, by `time.monotonic()`; None if there is none."""
+current_timeouts = _timeouts.get
+"""Returns the timeouts that requests have instead of those of their client; None if the caller has set none."""
 
 
-def deadline_of(timeout: float | NotGiven | None) -> float | None:
+def compute_deadline(timeout: float | NotGiven | None) -> float | None:
     """Return the deadline for a timeout in seconds from now, by `time.monotonic()`; None for no limit.
 
     Raises:
@@ -127,7 +129,7 @@ def deadline_of(timeout: float | NotGiven | None) -> float | None:
     return time.monotonic() + check_seconds(timeout, "timeout")
 
 
-def limit_deadline(deadline: float | None, seconds: float) -> float:
+def get_earlier_deadline(deadline: float | None, seconds: float) -> float:
     """Return a deadline, or the end of a number of seconds from now if that is earlier."""
     end = time.monotonic() + seconds
     return end if deadline is None or end < deadline else deadline
@@ -175,7 +177,7 @@ def deadline_override(deadline: float) -> Iterator[None]:
         _deadline.reset(token)
 
 
-def seconds_until(deadline: float | None) -> float | None:
+def get_seconds_left(deadline: float | None) -> float | None:
     """Return the seconds left until a deadline, 0 if it has passed; None for None."""
     return None if deadline is None else max(0.0, deadline - time.monotonic())
 
@@ -185,16 +187,9 @@ def has_passed(deadline: float | None) -> bool:
     return deadline is not None and time.monotonic() >= deadline
 
 
-def limit_to_deadline(deadline: float | None, seconds: float) -> float:
+def limit_seconds(deadline: float | None, seconds: float) -> float:
     """Return a number of seconds, or the seconds left until a deadline if they are fewer."""
     return seconds if deadline is None else max(0.0, min(seconds, deadline - time.monotonic()))
-
-
-_timeouts: ContextVar[Timeouts | None] = ContextVar("stepflow_timeouts", default=None)
-
-
-current_timeouts = _timeouts.get
-"""Returns the timeouts that requests have instead of those of their client; None if the caller has set none."""
 
 
 class call_scope(deadline_scope):
@@ -217,7 +212,7 @@ class call_scope(deadline_scope):
             self._timeouts = check_timeout(timeout, of_a_call=True)
         self._outer: Token[Timeouts | None] | None = None
         has_phases = limits_requests and hasattr(timeout, "as_dict")
-        super().__init__(None if has_phases else deadline_of(timeout))
+        super().__init__(None if has_phases else compute_deadline(timeout))
 
     def __enter__(self) -> None:
         """Set the deadline, unless an outer one is earlier, and the timeouts of requests."""

@@ -69,10 +69,10 @@ def get_unreachable_hint(error: BaseException, url: str, proxy: str | None) -> s
         return f"the host {host} is not known here: correct the URL, or connect to the network or VPN that knows it"
     if codes & _NO_ROUTE:
         return f"there is no route to {host}: check the network or VPN of this machine, or correct the URL"
-    return refused(url) if ECONNREFUSED in codes else NO_RESPONSE
+    return get_refused_hint(url) if ECONNREFUSED in codes else NO_RESPONSE
 
 
-def refused(url: str) -> str:
+def get_refused_hint(url: str) -> str:
     """Return the hint for a refused connection: how to start a server there, if it is this machine."""
     root = parse_url(url)
     if root.scheme == "http" and not root.path and is_loopback(root.host):
@@ -158,7 +158,7 @@ def convert_error(
         proxy: The URL of the proxy in use, without its password; None if there is no proxy.
         run_id: The id of the run concerned, if any.
     """
-    converted = _converted(error, request, url, proxy)
+    converted = _build_error(error, request, url, proxy)
     converted.run_id = run_id
     if isinstance(error, HttpError):
         converted.attempts = error.attempts
@@ -167,7 +167,7 @@ def convert_error(
     return converted
 
 
-def _converted(
+def _build_error(
     error: Exception, request: HttpRequest, url: str, proxy: str | None
 ) -> TransportError | InvalidArgumentError:
     reason = str(error) or type(error).__name__

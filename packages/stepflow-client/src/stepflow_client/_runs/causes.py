@@ -130,7 +130,7 @@ class ItemCauses:
 
     def _key(self, step_id: str) -> tuple[str, ErrorCode | None] | None:
         """Return the error of a step for comparisons; None if the server does not report it."""
-        return _comparison_key(self.listed[step_id].error)
+        return _get_comparison_key(self.listed[step_id].error)
 
     def find_source(self, step_id: str) -> _Source:
         """Return the origin of a step's failure."""
@@ -148,7 +148,7 @@ class ItemCauses:
             other = named["id"]
             is_read = other != step_id and other in self.listed and self._has_failed(other)
             return _Source("read", other) if is_read else _Source("own")
-        key = _comparison_key(error)
+        key = _get_comparison_key(error)
         evaluated = self.evaluate(self.definitions[step_id].get("input"))
         if evaluated is True:
             return _Source("own")
@@ -230,7 +230,7 @@ class ItemCauses:
         assert error is not None
         key = self._key(step_id)
         if key is not None:
-            return key == _comparison_key(error)
+            return key == _get_comparison_key(error)
         if self._named_by_server is not None:
             return self._named_by_server == step_id
         failures = self.evaluate(self.definitions.get(step_id, {}).get("input"))
@@ -256,7 +256,7 @@ class ItemCauses:
     def _cause_by_errors(self) -> Cause:
         """Return the cause if the flow is not known: the first step that has the item's error."""
         error = self.record.error
-        key = _comparison_key(error)
+        key = _get_comparison_key(error)
         failed = [name for name in self.listed if self._has_failed(name)]
         named = FAILED_STEP.match(error.message) if error is not None else None
         if named is not None and named["id"] in failed:
@@ -267,5 +267,5 @@ class ItemCauses:
         return Cause("unknown")
 
 
-def _comparison_key(error: FlowError | None) -> tuple[str, ErrorCode | None] | None:
+def _get_comparison_key(error: FlowError | None) -> tuple[str, ErrorCode | None] | None:
     return None if error is None or error.message == SILENT else (error.message, error.code)

@@ -63,7 +63,7 @@ def restore_flow(flow: dict[str, Any]) -> dict[str, Any]:
     metadata = flow.get("metadata")
     if not isinstance(metadata, dict) or _KEY not in metadata:
         return flow
-    definitions = _definitions(metadata[_KEY])
+    definitions = _get_definitions(metadata[_KEY])
     own = {key: value for key, value in metadata.items() if key != _KEY}
     written = {key: own if key == "metadata" else value for key, value in flow.items() if key != "metadata" or own}
     if definitions:
@@ -81,7 +81,7 @@ def read_origin(flow: Mapping[str, Any]) -> Origin | None:
     added = metadata.get(_KEY) if isinstance(metadata, Mapping) else None
     if not isinstance(added, Mapping) or not isinstance(added.get("rerun_of"), str):
         return None
-    definitions, steps = _definitions(added), steps_by_id(flow)
+    definitions, steps = _get_definitions(added), steps_by_id(flow)
     return Origin(
         added["rerun_of"], {name: pins.get_pinned_output(steps[name]) for name in definitions if name in steps}
     )
@@ -99,23 +99,23 @@ def mark_kept_steps(steps: Sequence[StepDetails], stored: Mapping[str, Any]) -> 
     ]
 
 
-def _definitions(added: Any) -> Mapping[str, Any]:
+def _get_definitions(added: Any) -> Mapping[str, Any]:
     steps = added.get("steps") if isinstance(added, Mapping) else None
     return steps if isinstance(steps, Mapping) else {}
 
 
-def without_cases(flow: Mapping[str, Any]) -> dict[str, Any]:
+def remove_cases(flow: Mapping[str, Any]) -> dict[str, Any]:
     """Return a flow without its test cases and examples."""
     return {key: value for key, value in flow.items() if key not in ("test", "examples")}
 
 
-def as_stored(flow: Mapping[str, Any]) -> dict[str, Any]:
+def convert_to_stored_form(flow: Mapping[str, Any]) -> dict[str, Any]:
     """Return a flow in the form in which it is stored: its test cases become examples, without expected outputs."""
-    examples = examples_of(flow)
-    return without_cases(flow) | ({"examples": examples} if examples else {})
+    examples = collect_examples(flow)
+    return remove_cases(flow) | ({"examples": examples} if examples else {})
 
 
-def examples_of(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
+def collect_examples(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the named inputs of a flow, as examples: those of its examples, then those of its test cases.
 
     Each has a name and an input, and a description if there is one. If several have the same name, only the first one

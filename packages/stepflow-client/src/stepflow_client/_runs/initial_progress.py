@@ -11,19 +11,19 @@ if TYPE_CHECKING:
     from ..types.runs import RunSnapshot
 
 
-def progress_of(snapshot: RunSnapshot, **more: Any) -> RunProgress:
+def build_progress(snapshot: RunSnapshot, **more: Any) -> RunProgress:
     """Return the progress of a run that is about to be followed.
 
     Args:
         snapshot: The run with its flow, and with its arguments if kept steps are marked.
         **more: Other arguments of `RunProgress`.
     """
-    run, given = snapshot.details, snapshot.arguments
+    run, arguments = snapshot.details, snapshot.arguments
     return RunProgress(
         run.run_id,
         (run.flow_name, dict(enumerate(steps_by_id(snapshot.flow or {})))),
         total=run.items.total,
         created_at=run.created_at,
-        kept=() if given is None else given.kept,
+        kept=() if arguments is None else arguments.kept,
         **more,
     )

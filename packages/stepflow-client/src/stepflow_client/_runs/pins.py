@@ -147,8 +147,8 @@ def _build_failing_input(fails: Fails, seconds: float) -> dict[str, Any]:
     """Return the input with which `/builtin/iterate` fails, after some seconds, with this code and message."""
     flow: dict[str, Any] = {"output": {"$input": f"mocked {fails.error_code.value.upper()}: {fails.message}"}}
     if seconds:
-        given = {"duration_ms": max(1, round(seconds * 1000))}
-        flow["steps"] = [{"id": "delay", "component": "/builtin/sleep", "input": given, "mustExecute": True}]
+        delay = {"duration_ms": max(1, round(seconds * 1000))}
+        flow["steps"] = [{"id": "delay", "component": "/builtin/sleep", "input": delay, "mustExecute": True}]
     return {"flow": {"$literal": flow}, "initial_input": {}}
 
 

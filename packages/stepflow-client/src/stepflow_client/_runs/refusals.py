@@ -94,7 +94,7 @@ class FailureHints:
         self._flow = flow
         self._variables = variables
 
-    def of(self, error: FlowError, input: Any) -> str | None:
+    def find_hint(self, error: FlowError, input: Any) -> str | None:
         """Return the hint for the error of a run with an input; None if there is none."""
         evaluation = RecordedEvaluation(self._flow, input, self._variables, {}, is_over=False)
         step = None if error.step_id is None else self._steps.get(error.step_id)

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from .._data.arguments import check_texts
-from .._data.secrets import HIDDEN, find_flow_secrets, hidden_flow
+from .._data.secrets import HIDDEN, find_flow_secrets, hide_flow_secrets
 from ..errors import InvalidArgumentError
 from ..flows.expressions import Path, PathError, parse_path, write_path
 from ..flows.graph import FlowSteps, reachable, steps_by_id
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..types.runs import RunSnapshot
 
 
-def _items_by_index(snapshot: RunSnapshot) -> dict[int, dict[str, Any]]:
+def _index_items(snapshot: RunSnapshot) -> dict[int, dict[str, Any]]:
     """Return the compared parts of each item: its steps by id, status, output and error.
 
     A step that was not run because of a failed one has the status `not_run` and no error of its own. Servers list only
@@ -56,7 +56,7 @@ def select_item(snapshot: RunSnapshot, index: int) -> RunSnapshot:
     Raises:
         InvalidArgumentError: If the run has no such item.
     """
-    item = next((each for each in snapshot.items or () if each.index == index), None)
+    item = next((item for item in snapshot.items or () if item.index == index), None)
     if item is None:
         raise InvalidArgumentError(f"run {snapshot.run_id} has no item {index}")
     return replace(
@@ -69,16 +69,16 @@ def select_item(snapshot: RunSnapshot, index: int) -> RunSnapshot:
 
 def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path] = ()) -> list[RunDifference]:
     """Return the differences between two runs, except in ignored places: in status and flow, then item by item."""
-    flows = [each.flow or {} for each in (a, b)]
+    flows = [snapshot.flow or {} for snapshot in (a, b)]
     shown = _DifferenceMasker(*flows)
     before, after = (
-        {"status": each.details.status.value, "flow": _index_steps(flow)}
-        for each, flow in zip((a, b), flows, strict=True)
+        {"status": snapshot.details.status.value, "flow": _index_steps(flow)}
+        for snapshot, flow in zip((a, b), flows, strict=True)
     )
-    found = [
-        shown.difference(change) for change in value_changes(before, after) if not is_ignored(change.path, ignored)
+    differences = [
+        shown.difference(change) for change in find_value_changes(before, after) if not is_ignored(change.path, ignored)
     ]
-    items = [_items_by_index(each) for each in (a, b)]
+    items = [_index_items(snapshot) for snapshot in (a, b)]
     is_batch = any(len(item) > 1 for item in items)
     # The steps that each step reads, directly or through others. None is the item, which reads all steps.
     direct: dict[str, set[str]] = {}
@@ -93,20 +93,20 @@ def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path]
         if not is_batch:
             # The status of the only item is the status of the run.
             one, other = (
-                {key: value for key, value in each.items() if key != "status"} if isinstance(each, dict) else each
-                for each in (one, other)
+                {key: value for key, value in item.items() if key != "status"} if isinstance(item, dict) else item
+                for item in (one, other)
             )
-        differing = [change for change in value_changes(one, other, path) if not is_ignored(change.path, ignored)]
-        found += _iter_item_differences(differing, len(path), index, reads, shown)
-    return found
+        differing = [change for change in find_value_changes(one, other, path) if not is_ignored(change.path, ignored)]
+        differences += _iter_item_differences(differing, len(path), index, reads, shown)
+    return differences
 
 
 class _DifferenceMasker:
     """Converts changes to differences, without the secrets of the two flows."""
 
     def __init__(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
-        self._flows = [{"flow": _index_steps(hidden_flow(each))} for each in (a, b)]
-        self._secrets = [find_flow_secrets(each) for each in (a, b)]
+        self._flows = [{"flow": _index_steps(hide_flow_secrets(flow))} for flow in (a, b)]
+        self._secrets = [find_flow_secrets(flow) for flow in (a, b)]
 
     def difference(self, change: Change) -> RunDifference:
         kind = "added" if change.a is ABSENT else "removed" if change.b is ABSENT else "changed"
@@ -175,17 +175,17 @@ class Change:
     b: Any
 
 
-def value_changes(a: Any, b: Any, path: Path = ()) -> Iterator[Change]:
+def find_value_changes(a: Any, b: Any, path: Path = ()) -> Iterator[Change]:
     """Yield the innermost places where two JSON values differ.
 
     Objects are compared key by key, regardless of the order of keys, and lists element by element. `3` equals `3.0`.
     """
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         for key in dict.fromkeys([*a, *b]):
-            yield from value_changes(a.get(key, ABSENT), b.get(key, ABSENT), (*path, key))
+            yield from find_value_changes(a.get(key, ABSENT), b.get(key, ABSENT), (*path, key))
     elif isinstance(a, list) and isinstance(b, list):
         for index, (one, other) in enumerate(zip_longest(a, b, fillvalue=ABSENT)):
-            yield from value_changes(one, other, (*path, index))
+            yield from find_value_changes(one, other, (*path, index))
     elif a is ABSENT or b is ABSENT or not equal(a, b):
         yield Change(path, a, b)
 
@@ -214,6 +214,6 @@ def parse_patterns(patterns: str | Iterable[str]) -> list[Path]:
 def is_ignored(path: Path, patterns: Sequence[Path]) -> bool:
     """Return whether a path, or a path around it, matches a pattern."""
     return any(
-        len(pattern) <= len(path) and all(part in ("*", found) for part, found in zip(pattern, path, strict=False))
+        len(pattern) <= len(path) and all(part in ("*", actual) for part, actual in zip(pattern, path, strict=False))
         for pattern in patterns
     )

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .._data.flow_declarations import holds_secret
-from .._data.secrets import HIDDEN, HIDDEN_IN_URL, Secrets, find_flow_secrets, get_variable_schemas, hidden_flow
+from .._data.secrets import HIDDEN, HIDDEN_IN_URL, Secrets, find_flow_secrets, get_variable_schemas, hide_flow_secrets
 from ..types.statuses import ExecutionStatus
 
 # Maximum size of a flow, an input, variables or overrides, in characters of JSON; larger ones are left out.
@@ -57,7 +57,7 @@ def hide_secrets(
     schemas = get_variable_schemas(flow)
     names = {name for name in variables or {} if flow is None or holds_secret(schemas.get(name))}
     secrets = Secrets([value for name, value in (variables or {}).items() if name in names], words=False)
-    hidden: dict[str, Any] = secrets.hide_in(entry | {"flow": None if flow is None else hidden_flow(flow)})
+    hidden: dict[str, Any] = secrets.hide_in(entry | {"flow": None if flow is None else hide_flow_secrets(flow)})
     if variables is not None:
         hidden["variables"] = {
             name: HIDDEN if name in names else secrets.hide_in(value) for name, value in variables.items()

@@ -149,17 +149,17 @@ def _resolve_target(path: str | os.PathLike[str]) -> _Target:
     else:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
     try:
-        found = os.stat(name)
+        status = os.stat(name)
     except FileNotFoundError:
-        found = None
+        status = None
         # Raises if there is no such folder.
         os.stat(folder)
-    if found is not None and not _has_access(name, os.W_OK):
+    if status is not None and not _has_access(name, os.W_OK):
         raise _build_access_error(folder, "")
-    is_replaceable = not is_open and (found is None or stat.S_ISREG(found.st_mode))
+    is_replaceable = not is_open and (status is None or stat.S_ISREG(status.st_mode))
     if is_replaceable and not _has_access(folder, os.W_OK | os.X_OK):
         raise _build_access_error(folder, f"no file can be created in {folder}: ")
-    return _Target(name, found, is_replaceable)
+    return _Target(name, status, is_replaceable)
 
 
 def _has_access(path: str, mode: int) -> bool:
@@ -172,14 +172,14 @@ def _build_access_error(folder: str, what: str) -> OSError:
     return OSError(code, what + os.strerror(code))
 
 
-def _copy_permissions(source: str, found: os.stat_result, target: str) -> None:
+def _copy_permissions(source: str, status: os.stat_result, target: str) -> None:
     """Give a new file the owner, the permissions and the extended attributes of a file, as far as this user may."""
     import shutil
 
     has_group = not hasattr(os, "chown")
-    for owner in () if has_group else (found.st_uid, -1):
+    for owner in () if has_group else (status.st_uid, -1):
         with suppress(OSError):
-            os.chown(target, owner, found.st_gid)
+            os.chown(target, owner, status.st_gid)
             has_group = True
             break
     with suppress(PermissionError):
@@ -187,7 +187,7 @@ def _copy_permissions(source: str, found: os.stat_result, target: str) -> None:
     os.utime(target)
     if not has_group:
         # The group of the new file is another one.
-        os.chmod(target, stat.S_IMODE(found.st_mode) & ~stat.S_IRWXG)
+        os.chmod(target, stat.S_IMODE(status.st_mode) & ~stat.S_IRWXG)
 
 
 def _rename_to_new(beside: str, target: str) -> None:

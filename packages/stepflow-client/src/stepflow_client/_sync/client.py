@@ -26,7 +26,7 @@ from .._http import settings as _settings
 from .._http.settings import Token
 from .._http.sockets import SyncCancelled
 from .._rules.retries import RetryPolicy, resolve_retry_policy
-from .._rules.timeouts import call_scope, deadline_of, deadline_override, deadline_scope
+from .._rules.timeouts import call_scope, compute_deadline, deadline_override, deadline_scope
 from .._telemetry.recorder import Recorder
 from .._telemetry.tracing import is_untraced
 from ..errors import FlowFileError, StepflowClientError
@@ -269,7 +269,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         for name, default in (("base_url", None), ("auth", None), ("timeout", NOT_GIVEN)):
             if arguments[name] is default:
                 del arguments[name]
-        return cls(**_settings.environment_settings(os.environ) | arguments)
+        return cls(**_settings.read_environment_settings(os.environ) | arguments)
 
     @property
     def url(self) -> str:
@@ -532,7 +532,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             TransportError: If the server cannot be reached or the connection breaks. A RequestTimeoutError if `timeout`
                 expires before the run has been created.
         """
-        began, deadline = time.monotonic(), None if timeout is None else deadline_of(timeout)
+        began, deadline = time.monotonic(), None if timeout is None else compute_deadline(timeout)
         if isinstance(input, (list, tuple)):
             requests.require_single_input(input)
         if output_type is not None:
@@ -951,7 +951,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             on_lost=on_lost,
             on_cancel=on_cancel,
         )
-        outcomes = self._services.batch(flow, inputs, options).iterate_outcomes(deadline_of(timeout))
+        outcomes = self._services.batch(flow, inputs, options).iterate_outcomes(compute_deadline(timeout))
         if progress is not False:
             outcomes = self._services.reporter.report_outcomes(outcomes, inputs, progress, expected)
         return streams.SyncOutcomeStream(self._connection.trace_stream("map", outcomes))
@@ -1828,7 +1828,7 @@ def _add_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any, 
 
     values = {} if variables is None else dict(variables) if isinstance(variables, Mapping) else NOT_KNOWN
     try:
-        hint = FailureHints(flow_with(load_flow(source), overrides), values).of(result.error, input)
+        hint = FailureHints(flow_with(load_flow(source), overrides), values).find_hint(result.error, input)
     except FlowFileError:
         # The file is gone; the failure to report is the run's.
         return result

@@ -40,10 +40,10 @@ from .._http.settings import (
 )
 from .._rules import releases as api
 from .._rules import timeouts
-from .._rules.releases import Operation, Request, Server, describe_pinned_server, identify_server
+from .._rules.releases import Operation, OperationRequest, Server, describe_pinned_server, identify_server
 from .._rules.retries import parse_retry_after
 from .._rules.spread import ServerLoads
-from .._rules.timeouts import current_deadline, current_timeouts, limit_deadline
+from .._rules.timeouts import current_deadline, current_timeouts, get_earlier_deadline
 from .._rules.transport_errors import convert_error
 from .._telemetry.tracing import Kind, is_untraced, trace_operation
 from .._telemetry.tracing import Operation as Span
@@ -225,7 +225,7 @@ class Connection:
 
     def call(
         self,
-        request: Request,
+        request: OperationRequest,
         make: Callable[[dict[str, Any]], Answer] | None,
         *,
         may_be_missing: bool = False,
@@ -283,7 +283,7 @@ class Connection:
             self.decoders.get(run_id, PLAIN).secrets.clean(error)
             raise
 
-    def send(self, request: Request, *, may_be_missing: bool = False) -> HttpResponse:
+    def send(self, request: OperationRequest, *, may_be_missing: bool = False) -> HttpResponse:
         """Send a request and return the response; raise on error responses.
 
         Args:
@@ -349,7 +349,7 @@ class Connection:
         """Return a context manager that counts a run towards its server's load while the run is waited for."""
         return _NO_COUNTING if self.spread is None else self.spread.count_waiting(run_id)
 
-    def build_request(self, request: Request, limit: Timeouts) -> HttpRequest:
+    def build_request(self, request: OperationRequest, limit: Timeouts) -> HttpRequest:
         """Return the request to send, with its headers, timeouts, size limit and deadline.
 
         Args:
@@ -363,7 +363,7 @@ class Connection:
             raise ClientClosedError("the client is closed", hint="make a new one")
         deadline = current_deadline()
         if limit.whole != math.inf:
-            deadline = limit_deadline(deadline, limit.whole)
+            deadline = get_earlier_deadline(deadline, limit.whole)
         if deadline is not None:
             limit = limit.at_most(max(deadline - time.monotonic(), MIN_TIMEOUT))
         operation, parts = request.operation, request.parts

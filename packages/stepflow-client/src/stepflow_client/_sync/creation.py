@@ -29,8 +29,8 @@ from .._rules.lost_creation import (
     was_processed,
 )
 from .._rules.releases import Server
-from .._rules.retries import Backoff, random_delay
-from .._rules.timeouts import current_deadline, deadline_override, has_passed, limit_to_deadline
+from .._rules.retries import Backoff, compute_random_delay
+from .._rules.timeouts import current_deadline, deadline_override, has_passed, limit_seconds
 from .._telemetry.recorder import CreatedRun
 from .._telemetry.tracing import annotate, count_started_run, is_untraced
 from ..errors import (
@@ -196,7 +196,7 @@ class _RunTemplate(NamedTuple):
     """What creating several runs of one flow has in common: they differ only in their inputs."""
 
     copy: StoredCopy
-    request: api.Request
+    request: api.OperationRequest
     """The request without its inputs, with the body up to them as `content`."""
     wait: int | None
     decoder: OutputDecoder
@@ -402,7 +402,7 @@ class RunCreator:
         text = encode(arguments.inputs)[1:-1] if arguments.text is None else arguments.text
         parts = {**parts, "content": b"%b%b]}" % (parts["content"], text)}
         held, is_retried = prepared.wait or 0, not prepared.is_single
-        request = api.Request(prepared.request.operation, parts, held=held, is_retried=is_retried)
+        request = api.OperationRequest(prepared.request.operation, parts, held=held, is_retried=is_retried)
         entry = None if recorded is None else self._recorder.record_run(None, recorded)
         call = registry.begin_call(prepared.copy.flow_id, has_one_clock=self._connection.spread is None)
         run_id = made_id = None
@@ -462,10 +462,10 @@ class RunCreator:
     def pause_before_resend(self, flow_id: str, error: StepflowClientError, sends: int) -> None:
         """Wait until a request whose run does not exist may be sent again; raise its error if it must not be."""
         timings = self._connection.timings
-        pause = random_delay(timings.resend_first_pause, timings.resend_longest_pause, sends)
+        pause = compute_random_delay(timings.resend_first_pause, timings.resend_longest_pause, sends)
         if isinstance(error, ApiError) and error.retry_after is not None:
             pause = max(pause, error.retry_after)
-        if sends >= _MAX_SENDS or pause >= limit_to_deadline(current_deadline(), timings.resend_longest_pause):
+        if sends >= _MAX_SENDS or pause >= limit_seconds(current_deadline(), timings.resend_longest_pause):
             raise error
         logger.info("a run of flow %s was not created (%s); sent again", flow_id, type(error).__name__)
         time.sleep(pause)

@@ -17,7 +17,7 @@ from .._base.logging import logger
 from .._codec import responses
 from .._http.messages import MIN_TIMEOUT, EventDecoder, HttpError, HttpRequest
 from .._rules import releases as api
-from .._rules.releases import Request
+from .._rules.releases import OperationRequest
 from .._rules.retries import TRANSIENT_ERRORS, Backoff
 from .._rules.run_progress import Cursor
 from .._rules.timeouts import has_passed
@@ -281,7 +281,7 @@ def infer_run_end(run: RunDetails, position: Cursor) -> RunCompletedEvent:
 
 
 def read_event_stream(
-    connection: Connection, request: Request, silence: float, next_look: Callable[[], float] = lambda: math.inf
+    connection: Connection, request: OperationRequest, silence: float, next_look: Callable[[], float] = lambda: math.inf
 ) -> Generator[dict[str, Any] | None, None, None]:
     """Iterate over the JSON objects of a stream of server-sent events, until it ends or is silent for too long.
 

@@ -185,14 +185,14 @@ class FlowStore:
             loaded = requests.load_dumped_flow(dump)
         elif dump is not None:
             stamp = None
-        content = client_metadata.without_cases(loaded)
+        content = client_metadata.remove_cases(loaded)
         digest = requests.hash_flow(content)
         if digest is None or digest not in self._accepted:
             content = check_json(content, "the flow")
             digest = requests.hash_flow(content)
             if digest is None:
                 raise InvalidArgumentError("the flow cannot be written as JSON")
-        checked = CheckedFlow(content, digest, client_metadata.examples_of(loaded))
+        checked = CheckedFlow(content, digest, client_metadata.collect_examples(loaded))
         if stamp is not None:
             self._checked.put(stamp, checked)
         return checked
@@ -330,7 +330,7 @@ class FlowStore:
 
     def validate(self, flow: FlowSource) -> ValidationResult:
         """Have the server check a flow without storing it."""
-        sent = check_json(client_metadata.without_cases(self.read_content(flow)), "the flow")
+        sent = check_json(client_metadata.remove_cases(self.read_content(flow)), "the flow")
         return _build_validation(self._fetch_diagnostics(sent))
 
 

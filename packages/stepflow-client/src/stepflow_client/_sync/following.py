@@ -23,7 +23,7 @@ from .._data.arguments import check_flag, check_seconds
 from .._rules.releases import require_capability
 from .._rules.retries import TRANSIENT_ERRORS, Backoff
 from .._rules.run_progress import Cursor
-from .._rules.timeouts import current_deadline, deadline_of, deadline_scope, has_passed
+from .._rules.timeouts import compute_deadline, current_deadline, deadline_scope, has_passed
 from .._telemetry.tracing import annotate
 from ..errors import RequestTimeoutError, RunTimeoutError, TransportError
 from ..types.statuses import is_given_up
@@ -170,7 +170,7 @@ class Follower:
         flags = include_results, check_flag(include_sub_runs, "include_sub_runs")
         types = options.get("event_types")
         event_types = None if types is None else events.check_event_types(types)
-        heartbeat, until = options.get("heartbeat"), deadline_of(options.get("timeout")) or math.inf
+        heartbeat, until = options.get("heartbeat"), compute_deadline(options.get("timeout")) or math.inf
         seconds = math.inf if heartbeat is None else check_seconds(heartbeat, "heartbeat")
         request = FollowRequest(run_id, after, *flags, needs_stream=True, event_types=event_types)
         return self._iterate_events(request, IdleTimer(seconds, until))
@@ -212,7 +212,7 @@ class Follower:
         from .._rules.run_progress import StepTimes
 
         times = StepTimes(run_id, steps)
-        deadline = deadline_of(timeout)
+        deadline = compute_deadline(timeout)
         with deadline_scope(deadline):
             if not steps or not (self._connection.detect_server()).capabilities["events"]:
                 return times
@@ -226,7 +226,7 @@ class Follower:
                         if update.run is not None:
                             break
                         continue
-                    times.note(update)
+                    times.add_event(update)
                     if times.is_past(update):
                         break
         return times

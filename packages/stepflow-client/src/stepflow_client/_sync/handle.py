@@ -16,7 +16,7 @@ from .._codec import typed
 from .._codec.requests import check_run_id
 from .._data.arguments import check_integer
 from .._rules.retries import Backoff
-from .._rules.timeouts import deadline_of, deadline_scope
+from .._rules.timeouts import compute_deadline, deadline_scope
 from ..errors import UnsupportedByServerError
 from ..flows.nodes import add_place
 from ..types.models import Shown
@@ -99,7 +99,7 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
         Raises:
             OutputTypeError: If the run succeeded but its output does not match the type of the handle.
         """
-        deadline = deadline_of(timeout)
+        deadline = compute_deadline(timeout)
         with deadline_scope(deadline):
             if wait and progress is not False:
                 self.client.wait_run(self.run_id, timeout=timeout, progress=progress)

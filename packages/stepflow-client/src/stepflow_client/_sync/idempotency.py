@@ -39,7 +39,7 @@ from .._rules.key_lock import (
     StoreMark,
 )
 from .._rules.retries import TRANSIENT_ERRORS, parse_date
-from .._rules.timeouts import current_deadline, has_passed, limit_to_deadline
+from .._rules.timeouts import current_deadline, has_passed, limit_seconds
 from .._runs.client_metadata import Origin, add_tag
 from .._telemetry.recorder import CreatedRun
 from .._telemetry.tracing import annotate
@@ -254,7 +254,7 @@ class KeyedRuns:
             except StepflowClientError:
                 self._sights.put(keyed.subject, sights)
                 raise
-            key_run, self._was_last_key_new = outcome.found, not outcome.was_recorded
+            key_run, self._was_last_key_new = outcome.run, not outcome.was_recorded
             for other in outcome.others:
                 message = "two runs exist under the idempotency key %r: %s, which is returned, and %s"
                 logger.warning(message, keyed.key, key_run.run.run_id, other.run.run_id)
@@ -321,11 +321,11 @@ class KeyedRuns:
             case SearchRuns():
                 return self._search_runs(keyed, step.calls)
             case RecordRun():
-                note = RunNote(step.found.run.run_id, step.found.digest)
+                note = RunNote(step.run.run.run_id, step.run.digest)
                 return self._store_mark(keyed, ("run",), note.name)
             case Pause():
                 deadline = current_deadline()
-                time.sleep(limit_to_deadline(deadline, step.seconds))
+                time.sleep(limit_seconds(deadline, step.seconds))
                 if has_passed(deadline):
                     raise RequestTimeoutError("the time is over")
 

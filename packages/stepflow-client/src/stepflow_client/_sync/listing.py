@@ -12,7 +12,7 @@ from .._base.not_given import NOT_GIVEN, NotGiven
 from .._codec import requests, responses
 from .._data.arguments import check_flag, check_integer, check_text, wrong
 from .._rules import releases as api
-from .._rules.run_queries import CreationWindow, creation_second, has_whole_seconds, sort_newest_first
+from .._rules.run_queries import CreationWindow, get_creation_second, has_whole_seconds, sort_newest_first
 from .._rules.timeouts import call_scope
 from ..errors import InvalidResponseError
 from ..types.statuses import ExecutionStatus, get_status_number
@@ -132,7 +132,7 @@ class RunLister:
         held: list[RunDetails] = []
         with closing(self._iterate_pages(request)) as runs:
             for run in runs:
-                if held and creation_second(run) != creation_second(held[0]):
+                if held and get_creation_second(run) != get_creation_second(held[0]):
                     for held_run in sort_newest_first(held):
                         yield held_run
                     held = []

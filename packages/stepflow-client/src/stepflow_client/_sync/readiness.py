@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._data.arguments import wrong
 from .._rules.retries import TRANSIENT_ERRORS, Backoff
-from .._rules.timeouts import call_scope, current_deadline, deadline_of, deadline_scope
+from .._rules.timeouts import call_scope, compute_deadline, current_deadline, deadline_scope
 from ..errors import RequestTimeoutError, ServerConnectionError, TransportError
 from ..flows.components import find_schemas, parse_components, with_builtins
 from ..flows.graph import FlowSteps
@@ -77,7 +77,7 @@ def wait_ready(connection: Connection, components: str | Iterable[str], timeout:
     paths: list[str] = list(listed_paths) if isinstance(listed_paths, Iterable) else [""]
     if not all(isinstance(path, str) and path.startswith("/") for path in paths):
         raise wrong("components", "a path such as /python/summarize, or a list of paths", components)
-    deadline, outer = deadline_of(timeout), current_deadline()
+    deadline, outer = compute_deadline(timeout), current_deadline()
     if outer is not None and (deadline is None or outer < deadline):
         # The deadline of the call that this is a part of.
         deadline, timeout = outer, round(outer - time.monotonic(), 3)

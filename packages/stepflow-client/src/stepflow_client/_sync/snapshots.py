@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from .. import types
 from .._base.newest import NewestEntries
-from .._base.text import no_item
+from .._base.text import describe_missing_item
 from .._codec import failed_items, requests, responses
 from .._concurrency import sync_gather
 from .._data.arguments import check_choice, check_instances, check_texts, wrong
 from .._rules import releases as api
-from .._rules.failure_groups import MAX_GROUPS_SHOWN, failure_groups
+from .._rules.failure_groups import MAX_GROUPS_SHOWN, group_failures
 from .._rules.timeouts import call_scope
 from .._runs.client_metadata import mark_kept_steps, read_origin, restore_flow
 from .._runs.explanation import add_explanations, explain_items, find_needed_schema
-from .._runs.initial_progress import progress_of
+from .._runs.initial_progress import build_progress
 from .._runs.pins import PIN_COMPONENT
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
 from ..flows.components import Components, find_schemas, parse_components
@@ -221,7 +221,7 @@ class SnapshotReader:
             items = run.explain_items(None)
             known = items if isinstance(items, types.RunItems) else types.RunItems(items)
             failed = [known[place] for place in known._places(FAILED_STATUSES.__contains__)]
-            failures = [group.to_failed_items() for group in failure_groups(failed)[:MAX_GROUPS_SHOWN]]
+            failures = [group.to_failed_items() for group in group_failures(failed)[:MAX_GROUPS_SHOWN]]
             item = failed[0].index if failed else 0
         has_steps = has_account or "steps" in parts
         steps = run.read_steps(index if "steps" in parts else item) if has_steps else None
@@ -337,13 +337,13 @@ class SnapshotReader:
         if not is_unsettled or not can["events"] or not 1 < state.items.total <= _MAX_COUNTED:
             return state.items
         now = self._runs.get_server_time()
-        progress = progress_of(RunSnapshot(details=state, flow=restore_flow(run.read_stored_flow())))
+        progress = build_progress(RunSnapshot(details=state, flow=restore_flow(run.read_stored_flow())))
         with closing(self._follower().follow(FollowRequest(state.run_id))) as sequence:
             for update in sequence:
                 if isinstance(update, Idle):
                     is_past = update.run is not None
                 else:
-                    progress.see(update)
+                    progress.apply_event(update)
                     is_past = update.timestamp is not None and update.timestamp >= now
                 if is_past:
                     break
@@ -352,7 +352,7 @@ class SnapshotReader:
     def _explain_item(self, snapshot: RunSnapshot, index: int) -> RunAccount:
         items = snapshot.items or ()
         if index >= len(items):
-            raise InvalidArgumentError(no_item(snapshot.run_id, index, len(items)))
+            raise InvalidArgumentError(describe_missing_item(snapshot.run_id, index, len(items)))
         account = explain_items(snapshot, [items[index]])[index]
         component = find_needed_schema(account)
         if component is None:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from .._base.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .._data.field_names import Name
+    from .._data.json_encoding import Name
     from . import on_error
     from ._building import ItemResult, Iterated, MapOutput
     from ._expressions import coalesce, construct, exists, if_unset, item, literal, variable, when
@@ -44,7 +44,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "._data.field_names": ["Name"],
+        "._data.json_encoding": ["Name"],
         "_expressions": ["coalesce", "construct", "exists", "if_unset", "item", "literal", "when", "variable"],
         "_steps": ["Component", "component", "Turn", "again", "done", "each", "iterate"],
         "_flow": ["Flow", "FlowValues", "flow"],

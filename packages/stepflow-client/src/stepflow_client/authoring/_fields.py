@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar, get_args, get_origin, is_typeddict
 
 from .._base.text import near
-from .._data.field_names import field_names, get_json_name as get_json_name
+from .._data.json_encoding import get_field_names, get_json_name as get_json_name
 
 _TEXTS = (str, bytes)
 
@@ -111,7 +111,7 @@ def get_attrs(kind: Any) -> Mapping[str, Field] | None:
 
 @lru_cache(maxsize=1024)
 def _get_class_attributes(kind: type) -> Mapping[str, Field] | None:
-    names = field_names(kind)
+    names = get_field_names(kind)
     if names is None:
         return None
     hints = class_hints(kind)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import inspect
     import linecache
 
-    from .._data import arguments, field_names, json_encoding, values
+    from .._data import arguments, json_encoding, values
     from ..flows import expressions
     from . import _fields as fields
 else:
@@ -21,7 +21,6 @@ else:
     linecache = lazy_module("linecache")
     arguments = lazy_module("stepflow_client._data.arguments")
     expressions = lazy_module("stepflow_client.flows.expressions")
-    field_names = lazy_module("stepflow_client._data.field_names")
     json_encoding = lazy_module("stepflow_client._data.json_encoding")
     values = lazy_module("stepflow_client._data.values")
     fields = lazy_module("stepflow_client.authoring._fields")
@@ -30,7 +29,6 @@ __all__ = [
     "arguments",
     "ast",
     "expressions",
-    "field_names",
     "fields",
     "inspect",
     "json_encoding",

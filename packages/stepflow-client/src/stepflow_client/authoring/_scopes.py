@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from ..errors import InvalidArgumentError
-from ._lazy import arguments, expressions, field_names, json_encoding, values
+from ._lazy import arguments, expressions, json_encoding, values
 from ._places import Place, find_call_place
 from ._values import (
     EXPRESSIONS,
@@ -246,7 +246,7 @@ def encode_record(kind: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _get_json_names(kind: Any) -> dict[str, str]:
-    return field_names.field_names(kind) or {}
+    return json_encoding.get_field_names(kind) or {}
 
 
 def encode_data(value: Any, what: str) -> Any:

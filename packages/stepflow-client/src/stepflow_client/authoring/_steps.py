@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Never, ParamSpec, TypeVar
 
 from .._base.lazy import lazy_module
-from ._lazy import arguments, field_names, fields, inspect
+from ._lazy import arguments, fields, inspect, json_encoding
 from ._scopes import Scope, SubFlow, check_function, encode_data, get_current_scope
 from ._values import Present, Read, Record, Value, refuse, unwatched
 from .on_error import OnError
@@ -117,7 +117,7 @@ class Component:
         for name, parameter in signature.parameters.items():
             if name in OPTIONS and typing.get_origin(hints.get(name)) is not typing.Annotated:
                 continue
-            names[name] = field_names.get_json_name(hints.get(name), name)
+            names[name] = json_encoding.get_json_name(hints.get(name), name)
             if parameter.kind is parameter.POSITIONAL_ONLY:
                 input_name = name
         return _Parameters(signature, names, input_name, hints.get("return", Any))

@@ -15,7 +15,7 @@ from html import escape
 
 from .._base.text import visible
 from .._data.arguments import check_flag, check_flags, check_integer, check_mapping
-from .._data.secrets import hidden_flow
+from .._data.secrets import hide_flow_secrets
 from .._data.values import check_json
 from .._runs.refusals import ResolvedInput
 from ..flows.reading import FlowSource, load_flow
@@ -151,4 +151,4 @@ def to_text(flow: FlowSource, *, include_details: bool = True) -> str:
 
 
 def _graph(flow: FlowSource) -> FlowGraph:
-    return build_graph(hidden_flow(check_json(load_flow(flow), "the flow")))
+    return build_graph(hide_flow_secrets(check_json(load_flow(flow), "the flow")))

@@ -11,7 +11,7 @@ from typing import Any
 
 from .._async.handle import RunHandle
 from .._base.text import cut, duration_text, short_json
-from .._rules.failure_groups import MAX_GROUPS_SHOWN, failure_groups
+from .._rules.failure_groups import MAX_GROUPS_SHOWN, group_failures
 from .._sync.handle import SyncRunHandle
 from ..types.account import RunAccount
 from ..types.flows import StoredFlow, ValidationResult
@@ -201,7 +201,7 @@ def _(report: RunReport) -> str:
     if len(report.items) == 1:
         causes = [account.text for account in report.accounts.values() if account.kind is not None]
     else:
-        causes = [str(group) for group in failure_groups(report.items)[:MAX_GROUPS_SHOWN]]
+        causes = [str(group) for group in group_failures(report.items)[:MAX_GROUPS_SHOWN]]
     rows: list[tuple[str, object]] = [("run", run.run_id), ("flow", run.flow_name or run.flow_id)]
     rows.append(("status", _describe_status(run.status, report.run.text)))
     rows += [("items", len(report.items)), ("duration", run.duration)]

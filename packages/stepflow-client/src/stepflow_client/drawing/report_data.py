@@ -15,7 +15,7 @@ from .._base.not_given import NOT_GIVEN, NotGiven
 from .._codec import failed_items
 from .._codec.requests import RunId, add_env_variables, parse_flow_variables
 from .._data.arguments import check_instance, check_integer, check_text, wrong
-from .._data.secrets import Secrets, find_secrets, hidden_flow
+from .._data.secrets import Secrets, find_secrets, hide_flow_secrets
 from .._rules.timeouts import call_scope
 from .._runs.causes import ItemCauses
 from .._runs.explanation import collect_item_records, explain_items
@@ -192,7 +192,7 @@ def mask_snapshot(snapshot: RunSnapshot, secrets: Secrets | None = None) -> RunS
     secrets = _collect_secrets(flow) if secrets is None else secrets
     return replace(
         snapshot,
-        flow=None if snapshot.flow is None else hidden_flow(dict(flow)),
+        flow=None if snapshot.flow is None else hide_flow_secrets(dict(flow)),
         items=None if items is None else [_mask_part(item, secrets) for item in items],
         steps=None if steps is None else [_mask_part(step, secrets) for step in steps],
         arguments=None if arguments is None else _mask_arguments(arguments, secrets),

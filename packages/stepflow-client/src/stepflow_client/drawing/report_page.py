@@ -11,7 +11,7 @@ from typing import Any
 
 from .._base.text import cut, duration_text, quantile, short_json, visible, visible_lines
 from .._data.arguments import check_instances
-from .._rules.failure_groups import MAX_GROUPS_SHOWN, failure_groups
+from .._rules.failure_groups import MAX_GROUPS_SHOWN, group_failures
 from ..types import RunArguments, RunItem, StepDetails
 from .charts import CHART_STYLE, Bar, ItemTime, StepTime, collect_item_times, draw_histogram, draw_timeline
 from .drawn_graph import build_graph, compact, worst_state
@@ -307,7 +307,7 @@ def build_bars(report: RunReport, *, until: datetime | None = None) -> list[Bar]
 
 def _write_errors(items: Sequence[RunItem]) -> str:
     rows = []
-    groups = failure_groups(items)
+    groups = group_failures(items)
     for group in groups[:MAX_GROUPS_SHOWN]:
         which = ", ".join(map(str, group.indexes[:10])) + (", …" if len(group.indexes) > 10 else "")
         text = f"<div>{message(group.message[:1000])}</div>{_write_details(group.error.details)}"

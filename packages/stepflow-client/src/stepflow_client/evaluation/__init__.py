@@ -17,7 +17,7 @@ from ._async.evaluate import evaluate, history_cases
 from ._sync.evaluate import evaluate as sync_evaluate, history_cases as sync_history_cases
 from .gates import Gate
 from .records import EvaluationCase, EvaluationItem, ScoreValue, Variant, WorstCase
-from .report import EvaluationReport
+from .report import EvaluationReport, TrendPoint, trend
 from .scores import (
     FlowScore,
     Score,
@@ -32,7 +32,6 @@ from .scores import (
     schema_valid,
     usage,
 )
-from .trends import TrendPoint, trend
 from .variant_comparison import (
     Comparison,
     DurationChange,

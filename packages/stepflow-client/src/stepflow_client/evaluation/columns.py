@@ -44,7 +44,7 @@ class DurationBudget:
         self._open += self._decided[first]
         return self._decided[first]
 
-    def note(self, seconds: float) -> None:
+    def add_duration(self, seconds: float) -> None:
         """Record how long the reading took."""
         self._open -= 1
         self._spent += seconds
@@ -159,7 +159,7 @@ class VariantColumns:
         return sum(self.statuses.values())
 
 
-def block_sizes(cases: Sequence[int], variants: Iterable[VariantColumns]) -> list[int]:
+def compute_block_sizes(cases: Sequence[int], variants: Iterable[VariantColumns]) -> list[int]:
     """Return the sizes of about 10 blocks of consecutive cases that share no run."""
     starts, end = [], -1
     for first, last in sorted(span for variant in variants for span in variant.runs.values()):

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from .._base.text import duration_text, short_json
-from .._runs.run_differences import ABSENT, value_changes
+from .._runs.run_differences import ABSENT, find_value_changes
 from ..drawing.charts import CHART_STYLE, SCORE_STYLE, Estimate, change_chart, histograms, share_chart
 from ..drawing.html import (
     DARK,
@@ -41,18 +41,18 @@ from ..drawing.report_page import (
 )
 from ..flows.expressions import write_path
 from .columns import Column
+from .report import TREND_HEADS, TrendPoint, format_trend_cells
 from .report_text import (
     SLICE_HEADS,
-    comparison_rows,
     format_change,
     format_interval,
     format_number,
+    format_slice_cells,
     format_title,
-    slice_cells,
-    summary_rows,
+    iter_comparison_rows,
+    iter_summary_rows,
 )
-from .trends import TREND_HEADS, TrendPoint, trend_cells
-from .variant_comparison import Comparison, EvaluationSummary, is_named
+from .variant_comparison import Comparison, EvaluationSummary, is_score_named
 
 if TYPE_CHECKING:
     from .gates import Gate
@@ -185,7 +185,7 @@ class CasesSection:
         return badness
 
     def _badness_sign(self, score: str) -> float:
-        return 1.0 if is_named(score, self._report._rules.lower) else -1.0
+        return 1.0 if is_score_named(score, self._report._rules.lower) else -1.0
 
     def _measure_worsening(self, score: str, case: int) -> list[float]:
         """Return by how much a score becomes worse in a case, for the pairs of variants that both have it."""
@@ -301,13 +301,13 @@ def _describe_spread(items: Sequence[EvaluationItem]) -> Iterator[str]:
         elif all(isinstance(value, bool) for value in values):
             yield f"{name} {sum(map(bool, values))} of {len(values)}"
         else:
-            yield f"{name} {_format_range([float(value) for value in values], format_number)}"
+            yield f"{name} {_format_value_range([float(value) for value in values], format_number)}"
     times = [item.duration for item in items if item.duration is not None]
     if times:
-        yield _format_range(times, duration_text)
+        yield _format_value_range(times, duration_text)
 
 
-def _format_range(values: Sequence[float], text: Callable[[float], str]) -> str:
+def _format_value_range(values: Sequence[float], text: Callable[[float], str]) -> str:
     low, high = text(min(values)), text(max(values))
     return low if low == high else f"{low} to {high}"
 
@@ -320,7 +320,7 @@ def _format_score(value: object) -> str:
 
 def _differences_html(before: Any, after: Any) -> Iterator[str]:
     """Yield the places where two outputs differ."""
-    changes = list(value_changes(before, after))
+    changes = list(find_value_changes(before, after))
     for change in changes[:_MAX_CHANGES]:
         path = f"<code>{to_html(write_path(change.path))}</code> "
         if isinstance(change.a, str) and isinstance(change.b, str):
@@ -390,13 +390,13 @@ def report_page(
         ]
         parts.append(section("Gates", table(("gate", "outcome", "numbers"), rows, stacks=True)))
     if summary.means or summary.durations:
-        parts.append(section("Scores", _scores_table(list(summary_rows(summary)))))
+        parts.append(section("Scores", _scores_table(list(iter_summary_rows(summary)))))
     if slices:
-        parts.append(section("Slices", _scores_table([SLICE_HEADS, *map(slice_cells, slices)])))
-    changes = list(change_charts(summary))
+        parts.append(section("Slices", _scores_table([SLICE_HEADS, *map(format_slice_cells, slices)])))
+    changes = list(iter_change_charts(summary))
     if changes:
         parts.append(section(f"Changes from {to_html(summary.compared_with)}", _charts_html(changes)))
-    distributions = list(distribution_charts(report, summary))
+    distributions = list(iter_distribution_charts(report, summary))
     if distributions:
         parts.append(section("Distributions", _charts_html(distributions)))
     parts.append(section("Cases", CasesSection(report, ui_url).html()))
@@ -406,14 +406,14 @@ def report_page(
 def notebook_html(value: EvaluationReport | EvaluationSummary | Comparison) -> str:
     """Return what notebooks show of a report, a summary or a comparison."""
     if isinstance(value, Comparison):
-        heads, *rows = comparison_rows(value)
+        heads, *rows = iter_comparison_rows(value)
         return _plain_table(heads, rows)
     summary = value if isinstance(value, EvaluationSummary) else value.summary()
-    heads, *rows = summary_rows(summary)
+    heads, *rows = iter_summary_rows(summary)
     text = f"<div>{to_html(format_title(summary))}</div>{_plain_table(heads, rows)}{_remarks_html(summary)}"
-    charts = list(change_charts(summary))
+    charts = list(iter_change_charts(summary))
     if not isinstance(value, EvaluationSummary):
-        charts += distribution_charts(value, summary)
+        charts += iter_distribution_charts(value, summary)
     drawn = "".join(f"<div><div>{to_html(name)}</div>{chart}</div>" for name, chart in charts[:_MAX_NOTEBOOK_CHARTS])
     style = f"<style>{_NOTEBOOK_STYLE}{CHART_STYLE}{SCORE_STYLE}</style>"
     return f'{text}{style}<div class="sfe">{drawn}</div>' if drawn else text
@@ -422,7 +422,7 @@ def notebook_html(value: EvaluationReport | EvaluationSummary | Comparison) -> s
 def trend_page(points: Sequence[TrendPoint]) -> str:
     """Return the page of several evaluations."""
     title = "Evaluations"
-    content = f"<h1>{title}</h1>{section('Trend', _scores_table([TREND_HEADS, *map(trend_cells, points)]))}"
+    content = f"<h1>{title}</h1>{section('Trend', _scores_table([TREND_HEADS, *map(format_trend_cells, points)]))}"
     return page(title, content, _PAGE_STYLE)
 
 
@@ -459,7 +459,7 @@ def _charts_html(charts: list[tuple[str, str]]) -> str:
     return f'<div class="charts">{shown}</div>'
 
 
-def change_charts(summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
+def iter_change_charts(summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
     """Yield a chart of each score, with the changes of all variants."""
     for score in dict.fromkeys(change.score for compared in summary.comparisons for change in compared.scores):
         estimates = [
@@ -492,7 +492,7 @@ def change_charts(summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
         yield "time, as a ratio", change_chart("time", times)
 
 
-def distribution_charts(report: EvaluationReport, summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
+def iter_distribution_charts(report: EvaluationReport, summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
     """Yield a chart of each score: shares as bars, numbers as histograms; and the times."""
     variants = report._columns.variants
     for score, kind in report._columns.kinds.items():

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from .._cases.flow_cases import parse_tests
 from .._codec import requests
 from .._data.arguments import check_mapping, check_text, check_texts, wrong
-from .._data.flow_declarations import declared_schema
+from .._data.flow_declarations import get_declared_schema
 from .._data.values import LOCAL_DEPTH, check_json, encode, encode_plain, merge_overrides
 from .._records.inputs import read_inputs
 from .._rules.chunks import get_input_key
-from .._runs.client_metadata import without_cases
+from .._runs.client_metadata import remove_cases
 from ..errors import FlowFileError, InvalidArgumentError
 from ..flows.reading import FlowSource, load_flow
 from ..flows.source import FlowText
@@ -44,7 +44,7 @@ def read_cases(cases: Any, flow: FlowSource, content: Mapping[str, Any], expecte
     if cases is None:
         rows = _read_test_cases(flow)
     elif isinstance(cases, (str, os.PathLike)):
-        rows = _rows_of_file(cases, content, expected)
+        rows = _read_file_rows(cases, content, expected)
     else:
         # A `Dataset` of pydantic-evals has its cases in a list.
         listed = getattr(cases, "cases", cases)
@@ -114,13 +114,13 @@ def _read_test_cases(flow: FlowSource) -> Iterator[_Row]:
         yield _Row(case.name, case.input, (case.expected or {}).get("result"), None, case.tags)
 
 
-def _rows_of_file(path: str | os.PathLike[str], content: Mapping[str, Any], expected: str) -> Iterator[_Row]:
+def _read_file_rows(path: str | os.PathLike[str], content: Mapping[str, Any], expected: str) -> Iterator[_Row]:
     with read_inputs(path, flow=content, on_bad_line="stop") as rows:
         yield from _parse_rows(rows, content, expected)
 
 
 def _parse_rows(rows: Iterable[Any], content: Mapping[str, Any], expected: str) -> Iterator[_Row]:
-    schema = declared_schema(content, "input")
+    schema = get_declared_schema(content, "input")
     fields = schema.get("properties") if isinstance(schema, Mapping) else None
     # `{input, expected}` is a case, unless the flow's own input has a field `input`.
     is_flat = isinstance(fields, Mapping) and "input" in fields
@@ -279,7 +279,7 @@ class Block:
                 runs.setdefault(run_id, []).append(place)
         return runs
 
-    def item(self, place: int, variant: str, repeat: int, **more: Any) -> EvaluationItem:
+    def build_item(self, place: int, variant: str, repeat: int, **more: Any) -> EvaluationItem:
         """Return an item.
 
         Args:
@@ -431,11 +431,11 @@ def plan_variants(flow: Mapping[str, Any], variants: Any, variables: Any, overri
         content = flow if variant.flow is None else load_flow(variant.flow)
         values = requests.parse_run_variables(variant.variables)
         changes = merge_overrides([part for part in (overrides, variant.overrides) if part is not None])
-        planned.append(PlannedVariant(name, without_cases(content), {**common, **values}, changes))
+        planned.append(PlannedVariant(name, remove_cases(content), {**common, **values}, changes))
     return planned
 
 
-def limit(most: int | None, variants: int) -> int | None:
+def limit_concurrency(most: int | None, variants: int) -> int | None:
     """Return the `max_concurrency` of each of several variants: the same for all, so that none is faster."""
     return None if most is None else max(1, most // variants)
 
@@ -467,7 +467,7 @@ class RunLabels:
         """The first block of each variant. `map` records its first run again when it creates the next."""
         self.common = None if self._history is None and more is None else {"eval": name, **(more or {})}
 
-    def of(self, variant: PlannedVariant) -> dict[str, str] | None:
+    def get_labels(self, variant: PlannedVariant) -> dict[str, str] | None:
         """Return the labels of the batch of a variant."""
         return None if self.common is None else {**self.common, "variant": variant.name}
 
@@ -490,13 +490,13 @@ class RunLabels:
             self._record_runs(*held)
 
     def _record_runs(self, variant: PlannedVariant, block: Block) -> None:
-        labels = self.of(variant)
+        labels = self.get_labels(variant)
         if self._history is None or labels is None:
             return
         for run_id, places in block.runs.items():
             repeats = [(block.first + place) % self._repeat for place in places]
-            labels["case"] = _format_range(block.cases[places[0]].name, block.cases[places[-1]].name)
-            labels["repeat"] = _format_range(min(repeats), max(repeats))
+            labels["case"] = _format_first_and_last(block.cases[places[0]].name, block.cases[places[-1]].name)
+            labels["repeat"] = _format_first_and_last(min(repeats), max(repeats))
             self._history.record(
                 run_id, server=self._server, omitted=("input",), labels=dict(labels), **variant.arguments
             )
@@ -504,5 +504,5 @@ class RunLabels:
             self._history.update(run_id, status="failed" if has_failed else "completed")
 
 
-def _format_range(first: object, last: object) -> str:
+def _format_first_and_last(first: object, last: object) -> str:
     return str(first) if first == last else f"{first}..{last}"

@@ -1,4 +1,4 @@
-"""The report of an evaluation."""
+"""The report of an evaluation, and the trend of several evaluations."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import hashlib
 import math
 import os
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property, partial
 from heapq import nlargest
 from itertools import chain
@@ -23,6 +24,7 @@ from .._data.arguments import (
     check_mapping,
     check_text,
     check_texts,
+    file_path,
     wrong,
 )
 from .._data.secrets import NO_SECRETS, Secrets
@@ -30,13 +32,13 @@ from .._data.values import encode
 from .._stores.user_files import write_text
 from ..errors import InvalidArgumentError
 from ..flows.json_schema import is_number
-from ..types.models import find_data_frame_type
+from ..types.models import Record, find_data_frame_type
 from .columns import Column, Columns
 from .gates import Gate, GateRules, Limit, describe_needed_cases, evaluate_gates, is_decided, tolerated_change
 from .records import EvaluationItem, ItemResults, LazyItems, WorstCase
-from .report_text import format_change, format_number
+from .report_text import format_change, format_interval, format_number
 from .scores import read_usage
-from .store import StoredItems
+from .store import EvaluationStore, StoredItems
 from .variant_comparison import (
     FAILED,
     Comparison,
@@ -50,7 +52,7 @@ from .variant_comparison import (
     compare_variants,
     compute_score_mean,
     group_cases_by,
-    is_named,
+    is_score_named,
     slice_scores,
     summarize_durations,
 )
@@ -393,7 +395,7 @@ class EvaluationReport(ShownAsTable):
         name = self.scores[0] if score is None else self._check_score(score)
         after = self.variants[-1] if variant is None else self._check_variant(variant, "variant")
         before = self.baselines.get(after, after) if baseline is None else self._check_variant(baseline, "baseline")
-        sign = 1.0 if is_named(name, self._rules.lower) else -1.0
+        sign = 1.0 if is_score_named(name, self._rules.lower) else -1.0
         variant_columns = self._columns.variants[after]
         values = variant_columns.scores.get(name, Column())
         earlier = Column() if before == after else self._columns.variants[before].scores.get(name, Column())
@@ -593,3 +595,63 @@ def _flatten_item(item: EvaluationItem, secrets: Secrets, *, include_outputs: bo
         flat["tags"] = [*item.tags]
     more = {f"metadata.{name}": value for name, value in item.metadata.items()} | read_usage(item.output)
     return flat | {name: value for name, value in secrets.hide_in(more).items() if name not in flat}
+
+
+TREND_HEADS = ("score", "variant", "evaluation", "began", "cases", "mean", "95% interval")
+
+
+@dataclass(frozen=True, slots=True)
+class TrendPoint(Record):
+    """The mean of a score of a variant in one of several evaluations."""
+
+    name: str
+    """The name of the evaluation's folder."""
+    began: datetime
+    """When the evaluation began."""
+    score: str
+    variant: str
+    cases: int
+    """Number of cases with a score."""
+    mean: float
+    low: float | None
+    """The lower end of the 95% interval of the mean; None for fewer than five cases."""
+    high: float | None
+
+
+def trend(folder: str | os.PathLike[str], *, limit: int = 10) -> list[TrendPoint]:
+    """Return the means of all scores in the newest evaluations below a folder, by score and variant, the oldest first.
+
+    Args:
+        folder: The folder whose subfolders have the evaluations.
+        limit: Maximum number of evaluations. Default 10.
+
+    Raises:
+        InvalidArgumentError: If no entry has an evaluation.
+        JournalError: If an evaluation cannot be read.
+    """
+    path = file_path(folder, "folder")
+    check_integer(limit, "limit", least=1)
+    began = {}
+    for entry in sorted(path.iterdir() if path.is_dir() else ()):
+        if EvaluationStore.exists(entry):
+            with EvaluationStore(entry) as store:
+                # An evaluation whose cases are invalid leaves a folder, and has not begun.
+                if moment := store.value("began"):
+                    began[entry] = datetime.fromisoformat(moment)
+    if not began:
+        raise InvalidArgumentError(f"no folder in {path} has an evaluation")
+    newest = sorted(began, key=began.__getitem__)[-limit:]
+    points = [
+        TrendPoint(entry.name, began[entry], mean.score, mean.variant, mean.cases, mean.mean, mean.low, mean.high)
+        for entry in newest
+        for mean in EvaluationReport.load(entry).summary().means
+    ]
+    order = {key: place for place, key in enumerate(dict.fromkeys((point.score, point.variant) for point in points))}
+    return sorted(points, key=lambda point: order[point.score, point.variant])
+
+
+def format_trend_cells(point: TrendPoint) -> tuple[str, ...]:
+    """Return the cells of a score in one of several evaluations, under `TREND_HEADS`."""
+    began = f"{point.began.astimezone():%Y-%m-%d %H:%M}"
+    interval = format_interval(point.low, point.high, scale=point.mean)
+    return point.score, point.variant, point.name, began, f"{point.cases:,}", format_number(point.mean), interval

@@ -53,13 +53,13 @@ def format_change(change: ScoreChange | SliceScore) -> tuple[str, str]:
     return format_number(difference, signed=True, scale=scale), interval
 
 
-def change_cells(change: ScoreChange) -> tuple[str, ...]:
+def format_change_cells(change: ScoreChange) -> tuple[str, ...]:
     """Return the cells of a change: itself, its interval, the cases, wins, ties and losses, and the verdict."""
     counts = (change.cases, change.wins, change.ties, change.losses)
     return (*format_change(change), *map("{:,}".format, counts), change.verdict or "")
 
 
-def time_cells(change: DurationChange) -> tuple[str, ...]:
+def format_time_cells(change: DurationChange) -> tuple[str, ...]:
     """Return the cells of a change of times."""
     interval = "-" if change.low is None or change.high is None else f"x{change.low:.3f} to x{change.high:.3f}"
     return (f"x{change.ratio:.3f}", interval, f"{change.cases:,}", "", "", "", change.verdict or "")
@@ -73,7 +73,7 @@ def format_title(summary: EvaluationSummary) -> str:
     return f"{summary.name or 'evaluation'}: {counted}, {variants} variant{'s' * (variants != 1)}"
 
 
-def summary_rows(summary: EvaluationSummary) -> Iterator[tuple[str, ...]]:
+def iter_summary_rows(summary: EvaluationSummary) -> Iterator[tuple[str, ...]]:
     """Yield the heads, and a row for each score and variant, with the change from the first variant."""
     yield ("score", "variant", "mean", "95% interval", *(_CHANGE_HEADS if summary.comparisons else ()))
     no_change = ("",) * len(_CHANGE_HEADS)
@@ -81,7 +81,7 @@ def summary_rows(summary: EvaluationSummary) -> Iterator[tuple[str, ...]]:
     for mean in summary.means:
         change = changes.get((mean.score, mean.variant))
         interval = format_interval(mean.low, mean.high, scale=mean.mean)
-        more = no_change if change is None else change_cells(change)
+        more = no_change if change is None else format_change_cells(change)
         yield (mean.score, mean.variant, format_number(mean.mean), interval, *more)
     before = set[str]()
     for comparison in summary.comparisons:
@@ -91,16 +91,16 @@ def summary_rows(summary: EvaluationSummary) -> Iterator[tuple[str, ...]]:
         if comparison.before not in before:
             before.add(comparison.before)
             yield (failed.score, comparison.before, format_number(failed.before), "", *no_change)
-        yield (failed.score, comparison.after, format_number(failed.after), "", *change_cells(failed))
+        yield (failed.score, comparison.after, format_number(failed.after), "", *format_change_cells(failed))
     ratios = {comparison.after: comparison.duration for comparison in summary.comparisons}
     for times in summary.durations:
         ratio = ratios.get(times.variant)
-        change_of_time = no_change if ratio is None else time_cells(ratio)
+        change_of_time = no_change if ratio is None else format_time_cells(ratio)
         cells = "time p50", times.variant, duration_text(times.p50), f"p95 {duration_text(times.p95)}"
         yield (*cells, *change_of_time)
 
 
-def slice_cells(score: SliceScore) -> tuple[str, ...]:
+def format_slice_cells(score: SliceScore) -> tuple[str, ...]:
     """Return the cells of a score of a slice, under `SLICE_HEADS`."""
     change = ("", "") if score.change is None else format_change(score)
     numbers = f"{score.cases:,}", format_number(score.mean)
@@ -109,22 +109,22 @@ def slice_cells(score: SliceScore) -> tuple[str, ...]:
 
 def format_summary(summary: EvaluationSummary) -> str:
     """Return a summary as a title, a table and remarks."""
-    lines = [format_title(summary), "", *format_table(list(summary_rows(summary)), left=2)]
+    lines = [format_title(summary), "", *format_table(list(iter_summary_rows(summary)), left=2)]
     return "\n".join([*lines, *([""] if summary.notes else []), *summary.notes, *summary.remarks])
 
 
 def format_comparison(comparison: Comparison) -> str:
     """Return a comparison as a table."""
-    return "\n".join(format_table(list(comparison_rows(comparison)), left=1))
+    return "\n".join(format_table(list(iter_comparison_rows(comparison)), left=1))
 
 
-def comparison_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
+def iter_comparison_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
     """Yield the heads, and a row for each score."""
     yield ("score", comparison.before, comparison.after, *_CHANGE_HEADS)
     for change in comparison._changes():
-        yield (change.score, format_number(change.before), format_number(change.after), *change_cells(change))
+        yield (change.score, format_number(change.before), format_number(change.after), *format_change_cells(change))
     if comparison.duration is not None:
-        yield ("time", "", "", *time_cells(comparison.duration))
+        yield ("time", "", "", *format_time_cells(comparison.duration))
 
 
 def format_table(rows: Sequence[Sequence[str]], *, left: int) -> list[str]:

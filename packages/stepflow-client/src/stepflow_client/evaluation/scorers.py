@@ -248,7 +248,7 @@ def _build_scorer(score: Any, name: str) -> Scorer:
     is_async = any(map(inspect.iscoroutinefunction, (_unwrap_partials(function), getattr(function, "__call__", None))))  # noqa: B004
     is_lower = getattr(score, "lower_is_better", False) is True
     arguments = {field.name: getattr(score, field.name, None) for field in fields(score)} if is_dataclass(score) else {}
-    parts = [type(score).__qualname__, _version(score), arguments]
+    parts = [type(score).__qualname__, _get_version(score), arguments]
     # Of a client or a model, only its type: the rest differs in each process.
     text = json.dumps(parts, default=lambda value: type(value).__qualname__, skipkeys=True)
     source = ""
@@ -260,11 +260,11 @@ def _build_scorer(score: Any, name: str) -> Scorer:
     return Scorer(name, f"{name} {_digest(text)}", score, call, source, is_async=is_async, lower_is_better=is_lower)
 
 
-def _version(score: Any) -> str:
-    found = getattr(score, "version", None) or getattr(_unwrap_partials(score), "version", None)
-    if found is None and is_evaluator(score) and hasattr(score, "get_evaluator_version"):
-        found = score.get_evaluator_version()
-    return "" if callable(found) else str(found)
+def _get_version(score: Any) -> str:
+    version = getattr(score, "version", None) or getattr(_unwrap_partials(score), "version", None)
+    if version is None and is_evaluator(score) and hasattr(score, "get_evaluator_version"):
+        version = score.get_evaluator_version()
+    return "" if callable(version) else str(version)
 
 
 def _digest(text: str) -> str:
@@ -289,7 +289,9 @@ def _bind_parameters(score: Callable[..., Any]) -> Callable[[EvaluationItem], An
         parameter for parameter in parameters if parameter.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)
     ]
     names = [parameter.name for parameter in named if parameter.name in (*_CASE_PARAMETERS, "item")]
-    others = [each.name for each in named if each.default is each.empty and each.name not in names]
+    others = [
+        parameter.name for parameter in named if parameter.default is parameter.empty and parameter.name not in names
+    ]
     others += [parameter.name for parameter in parameters if parameter.kind is kinds.POSITIONAL_ONLY]
     if names and not others:
         return lambda item: score(**{name: item if name == "item" else getattr(item, name) for name in names})

@@ -18,7 +18,7 @@ from .._codec.requests import Variables, parse_run_variables
 from .._concurrency import async_run_check
 from .._data.arguments import check_flag, check_text, wrong
 from .._data.values import check_json, encode
-from .._runs.client_metadata import without_cases
+from .._runs.client_metadata import remove_cases
 from ..errors import InvalidArgumentError
 from ..flows.expressions import Path, PathError, parse_path, write_path
 from ..flows.json_schema import get_defs, is_number, mismatches
@@ -71,7 +71,7 @@ class Score:
             raise LookupError(f"the output has no {write_path(self.path)}: {short_json(output, 100)}")
         return part
 
-    def wanted(self, expected: Any) -> Any:
+    def get_expected_part(self, expected: Any) -> Any:
         """Return what is expected of the scored part; None if the case expects nothing of it.
 
         An expected object has the part at the same path. Any other expected value is that of the part itself.
@@ -88,13 +88,13 @@ def exact(path: str = "") -> Score:
     Args:
         path: The part of the output. Default: the whole output.
     """
-    return _Exact(**_path_and_name("exact", path))
+    return _Exact(**_build_path_and_name("exact", path))
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Exact(Score):
     def __call__(self, input: Any, output: Any, expected: Any) -> bool | None:
-        expected = self.wanted(expected)
+        expected = self.get_expected_part(expected)
         # An output that lacks what is expected is a wrong one.
         return None if expected is None else equal(expected, find_part(output, self.path))
 
@@ -108,7 +108,9 @@ def contains(path: str = "", text: str | None = None, *, ignore_case: bool = Fal
         ignore_case: Whether upper and lower case are the same. Default False.
     """
     text = None if text is None else check_text(text, "text")
-    return _Contains(**_path_and_name("contains", path), text=text, ignore_case=check_flag(ignore_case, "ignore_case"))
+    return _Contains(
+        **_build_path_and_name("contains", path), text=text, ignore_case=check_flag(ignore_case, "ignore_case")
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +119,7 @@ class _Contains(Score):
     ignore_case: bool
 
     def __call__(self, input: Any, output: Any, expected: Any) -> bool | None:
-        text = self.wanted(expected) if self.text is None else self.text
+        text = self.get_expected_part(expected) if self.text is None else self.text
         if text is None:
             return None
         part, text = find_part(output, self.path), self._fold_case(text)
@@ -140,7 +142,7 @@ def regex(pattern: str, path: str = "") -> Score:
         re.compile(check_text(pattern, "pattern"))
     except re.error as error:
         raise InvalidArgumentError(f"pattern is not a regular expression: {error}") from None
-    return _Regex(**_path_and_name("regex", path), pattern=pattern)
+    return _Regex(**_build_path_and_name("regex", path), pattern=pattern)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,13 +163,13 @@ def json_distance(path: str = "") -> Score:
     Args:
         path: The part of the output. Default: the whole output.
     """
-    return _JsonDistance(**_path_and_name("json_distance", path), lower_is_better=True)
+    return _JsonDistance(**_build_path_and_name("json_distance", path), lower_is_better=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _JsonDistance(Score):
     def __call__(self, input: Any, output: Any, expected: Any) -> float | None:
-        expected = self.wanted(expected)
+        expected = self.get_expected_part(expected)
         if expected is None:
             return None
         distances = list(_measure_distances(expected, find_part(output, self.path)))
@@ -224,7 +226,7 @@ def close(path: str = "", *, absolute: float = 0.0, relative: float = 0.0) -> Sc
             raise wrong(what, "a number of at least zero", value)
     if not absolute and not relative:
         raise InvalidArgumentError("close needs a tolerance", hint="close('price', absolute=0.01), or relative=0.05")
-    return _Close(**_path_and_name("close", path), absolute=absolute, relative=relative)
+    return _Close(**_build_path_and_name("close", path), absolute=absolute, relative=relative)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,7 +235,7 @@ class _Close(Score):
     relative: float
 
     def __call__(self, input: Any, output: Any, expected: Any) -> bool | None:
-        expected = self.wanted(expected)
+        expected = self.get_expected_part(expected)
         if expected is None:
             return None
         try:
@@ -258,7 +260,7 @@ def schema_valid(schema: Any, path: str = "") -> Score:
     definition = from_model() if from_model is not None else schema
     if not isinstance(definition, Mapping):
         raise wrong("schema", "a JSON Schema: a mapping, or a pydantic model", schema)
-    return _SchemaValid(**_path_and_name("schema_valid", path), schema=definition)
+    return _SchemaValid(**_build_path_and_name("schema_valid", path), schema=definition)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,7 +280,7 @@ def latency() -> Score:
     There is none if the server does not report it (before 0.12). Lower is better. (Reports compare the times of items
     without this score; with it, `assert_no_regression` and thresholds can name it.)
     """
-    return _Latency(**_path_and_name("latency", ""), lower_is_better=True)
+    return _Latency(**_build_path_and_name("latency", ""), lower_is_better=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -322,7 +324,7 @@ def usage(path: str = "") -> Score:
     Args:
         path: The part of the output that has them. Default: the output.
     """
-    return _Usage(**_path_and_name("usage", path), lower_is_better=True)
+    return _Usage(**_build_path_and_name("usage", path), lower_is_better=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -355,7 +357,7 @@ def read_usage(output: Any) -> dict[str, float]:
     return amounts
 
 
-def _path_and_name(kind: str, path: str) -> dict[str, Any]:
+def _build_path_and_name(kind: str, path: str) -> dict[str, Any]:
     """Return the path and the name of a score.
 
     Raises:
@@ -425,7 +427,7 @@ class FlowScore:
             FlowFileError: If its file cannot be read.
             InvalidArgumentError: If it is no flow, or if another argument is invalid.
         """
-        self.flow: dict[str, Any] = check_json(without_cases(load_flow(flow)), "flow")
+        self.flow: dict[str, Any] = check_json(remove_cases(load_flow(flow)), "flow")
         self.variables = None if variables is None else parse_run_variables(variables)
         self.name = str(self.flow.get("name") or "judge") if name is None else check_text(name, "name")
         self.version = hashlib.sha256(encode([self.flow, self.variables])).hexdigest()[:16]

@@ -328,7 +328,7 @@ class EvaluationStore:
                         {score: values[place] for score, values in column.items() if values[place] is not None}
                         for column in columns
                     )
-                    yield block.item(place, name, repeat, scores=scores, score_errors=failed)
+                    yield block.build_item(place, name, repeat, scores=scores, score_errors=failed)
 
     def results(self) -> Iterator[ItemResults]:
         """Yield what reports keep of the items of the variants of the last call."""

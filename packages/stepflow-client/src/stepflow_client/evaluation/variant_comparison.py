@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from .._base.lazy import lazy_module
 from .._base.text import quantile, short_json
 from ..types.models import Record
-from .columns import Column, Columns, VariantColumns, block_sizes, pair_columns
+from .columns import Column, Columns, VariantColumns, compute_block_sizes, pair_columns
 from .records import EvaluationItem
 from .scores import MISSING, find_part, parse_output_path
 from .statistics import CHANGE, MIN_BLOCKS, SHARE, Change, ResampledMean, apply_holm, mean, paired_change, resample
@@ -276,14 +276,14 @@ def compute_score_mean(score: str, variant: str, columns: Columns, rules: Compar
     values = column.means()
     if not values:
         return None
-    if is_named(score, rules.timed):
-        resampled = resample(values, blocks=block_sizes(list(column.cases), [variant_columns]))
+    if is_score_named(score, rules.timed):
+        resampled = resample(values, blocks=compute_block_sizes(list(column.cases), [variant_columns]))
     else:
         resampled = resample(values, () if columns.kinds[score] == "number" else SHARE)
-    return ScoreMean(score, variant, len(values), mean(values), *_interval_ends(resampled))
+    return ScoreMean(score, variant, len(values), mean(values), *_get_interval_ends(resampled))
 
 
-def _interval_ends(resampled: ResampledMean | Change | None) -> tuple[float | None, float | None]:
+def _get_interval_ends(resampled: ResampledMean | Change | None) -> tuple[float | None, float | None]:
     interval = None if resampled is None else resampled.interval()
     return (None, None) if interval is None else (interval.low, interval.high)
 
@@ -296,16 +296,18 @@ def compare_variants(columns: Columns, before: str, after: str, rules: Compariso
         pairs = pair_columns(first.scores.get(name, Column()), second.scores.get(name, Column()))
         if not pairs.cases:
             continue
-        if is_named(name, rules.timed):
-            changes[name] = paired_change(pairs.before, pairs.after, blocks=block_sizes(pairs.cases, (first, second)))
+        if is_score_named(name, rules.timed):
+            changes[name] = paired_change(
+                pairs.before, pairs.after, blocks=compute_block_sizes(pairs.cases, (first, second))
+            )
         else:
             changes[name] = paired_change(pairs.before, pairs.after, () if kind == "number" else CHANGE)
     is_same_time = rules.moments.get(before) == rules.moments.get(after)
-    shown = {name: is_same_time or not is_named(name, rules.timed) for name in changes}
+    shown = {name: is_same_time or not is_score_named(name, rules.timed) for name in changes}
     directions = apply_holm({name: change.direction for name, change in changes.items() if shown[name]})
     scores = []
     for name, change in changes.items():
-        is_lower_better = None if columns.kinds[name] == "label" else is_named(name, rules.lower)
+        is_lower_better = None if columns.kinds[name] == "label" else is_score_named(name, rules.lower)
         scores.append(_build_score_change(name, change, is_lower_better, directions.get(name)))
     pairs = pair_columns(first.failures, second.failures)
     failed = None
@@ -315,16 +317,16 @@ def compare_variants(columns: Columns, before: str, after: str, rules: Compariso
     pairs = pair_columns(first.log_times, second.log_times)
     duration = None
     if pairs.cases:
-        change = paired_change(pairs.before, pairs.after, blocks=block_sizes(pairs.cases, (first, second)))
+        change = paired_change(pairs.before, pairs.after, blocks=compute_block_sizes(pairs.cases, (first, second)))
         low, high, verdict = None, None, None
         if is_same_time:
-            low, high = (None if end is None else math.exp(end) for end in _interval_ends(change))
-            verdict = _verdict(change, -change.direction(), ("better", "worse"))
+            low, high = (None if end is None else math.exp(end) for end in _get_interval_ends(change))
+            verdict = _decide_verdict(change, -change.direction(), ("better", "worse"))
         duration = DurationChange(math.exp(change.difference), low, high, change.cases, verdict)
     return VariantPair(Comparison(before, after, scores, failed, duration), changes)
 
 
-def is_named(score: str, names: Collection[str]) -> bool:
+def is_score_named(score: str, names: Collection[str]) -> bool:
     """Return whether a score is one of these names, or one of several scores that one of them returns."""
     return score in names or any(score.startswith(f"{name}.") for name in names)
 
@@ -333,7 +335,7 @@ def _build_score_change(score: str, change: Change, lower_is_better: bool | None
     """Return the change of a score; without a direction, it has no interval and no verdict."""
     wins, losses = (change.downs, change.ups) if lower_is_better else (change.ups, change.downs)
     words: tuple[Verdict, Verdict] = ("higher", "lower") if lower_is_better is None else ("better", "worse")
-    low, high = (None, None) if direction is None else _interval_ends(change)
+    low, high = (None, None) if direction is None else _get_interval_ends(change)
     return ScoreChange(
         score=score,
         before=change.before,
@@ -345,12 +347,14 @@ def _build_score_change(score: str, change: Change, lower_is_better: bool | None
         wins=wins,
         ties=change.ties,
         losses=losses,
-        verdict=None if direction is None else _verdict(change, -direction if lower_is_better else direction, words),
+        verdict=None
+        if direction is None
+        else _decide_verdict(change, -direction if lower_is_better else direction, words),
         lower_is_better=lower_is_better,
     )
 
 
-def _verdict(change: Change, good: int, words: tuple[Verdict, Verdict]) -> Verdict:
+def _decide_verdict(change: Change, good: int, words: tuple[Verdict, Verdict]) -> Verdict:
     if not change.ups and not change.downs:
         return "equal"
     return "unclear" if not good else words[0] if good > 0 else words[1]

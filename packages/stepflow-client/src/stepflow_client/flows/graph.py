@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from .._base.text import nearest_hint
+from .._base.text import suggest_nearest
 from .._data.arguments import check_text
-from .._data.flow_declarations import declared_schema
+from .._data.flow_declarations import get_declared_schema
 from .._data.values import merge_overrides
 from ..errors import InvalidArgumentError
 from .expressions import Path, Reference, is_expression, references
@@ -259,7 +259,7 @@ def require_step(flow: Mapping[str, Any], step: str) -> None:
     """
     steps = steps_by_id(flow)
     if check_text(step, "step") not in steps:
-        hint = nearest_hint(step, steps) or f"it has {', '.join(steps) or 'no steps'}"
+        hint = suggest_nearest(step, steps) or f"it has {', '.join(steps) or 'no steps'}"
         raise InvalidArgumentError(f"the flow has no step {step!r}", hint=hint)
 
 
@@ -284,7 +284,7 @@ def cut_flow(flow: Mapping[str, Any], step: str, overrides: Any = None) -> tuple
         "steps": [definition for name, definition in steps.items() if name in needed],
         "output": {"$step": step},
     }
-    if isinstance(properties := declared_schema(flow), Mapping):
+    if isinstance(properties := get_declared_schema(flow), Mapping):
         # The output schema only applies to the whole flow.
         kept = {name: schema for name, schema in properties.items() if name != "output"}
         cut["schemas"] = {**flow["schemas"], "properties": kept}

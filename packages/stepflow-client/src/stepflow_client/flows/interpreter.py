@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._data.flow_declarations import declared_schema
+from .._data.flow_declarations import get_declared_schema
 from .._data.values import apply_patch
 from .expressions import PathError, get_keyword, parse_path, references
 
@@ -130,7 +130,7 @@ class Evaluation:
     def _variable(self, expression: Mapping[str, Any]) -> Any:
         name, *path = parse_path(expression["$variable"]) or ("",)
         if isinstance(name, str):
-            declared = declared_schema(self.flow, "variables", "properties") or {}
+            declared = get_declared_schema(self.flow, "variables", "properties") or {}
             try:
                 if name in self.variables:
                     return get_part(self.variables[name], path)

@@ -12,8 +12,8 @@ from urllib.parse import unquote
 
 from .._base.lazy import lazy_module
 from .._base.long_computations import SLICE, Slices, slices
-from .._base.text import cut, near, nearest, nearest_hint
-from .._data.flow_declarations import fields_of, get_defs as get_defs
+from .._base.text import cut, near, nearest, suggest_nearest
+from .._data.flow_declarations import get_defs as get_defs, get_fields
 from .expressions import is_expression, write_path
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ class Validator:
         if isinstance(schema.get("pattern"), str):
             rules.append((_check_pattern, schema["pattern"]))
         patterns, others = schema.get("patternProperties"), schema.get("additionalProperties", True)
-        fields = (*fields_of(schema), patterns if isinstance(patterns, Mapping) else {}, others)
+        fields = (*get_fields(schema), patterns if isinstance(patterns, Mapping) else {}, others)
         if any(fields[:3]) or others is False or isinstance(others, Mapping):
             rules.append((_check_object, fields))
         first, rest = get_list_schemas(schema)
@@ -291,7 +291,7 @@ def _check_type(check: _Check, wanted: tuple[list[str], Mapping[str, Any]], valu
     for name in names:
         if _TYPES[name](value):
             return ()
-    properties, required = fields_of(schema)
+    properties, required = get_fields(schema)
     hint = check.validator.fields(properties, required) if "object" in names and properties else None
     if "array" in names and (items := check.validator.text(get_list_schemas(schema)[1])):
         hint = f"write [...], with elements that are: {items}"
@@ -345,7 +345,7 @@ def describe_schema(schema: Any, defs: Mapping[str, Any], depth: int = 0) -> str
     parts = [" or ".join(map(str, get_type_names(schema)))]
     if parts == ["array"] and (items := describe_schema(get_list_schemas(schema)[1], defs, depth + 1)):
         parts = [f"array of {items}" if " " not in items else f"array of ({items})"]
-    elif parts == ["object"] and (fields := _list_fields(*fields_of(schema), defs, depth + 1)):
+    elif parts == ["object"] and (fields := _list_fields(*get_fields(schema), defs, depth + 1)):
         parts = [f"object with {fields}"]
     for key, (_, _, _, words, unit) in _LIMITS.items():
         parts += [f"{words} {schema[key]}{unit}"] if is_number(schema.get(key)) else []
@@ -420,7 +420,7 @@ def _check_object(
             schemas += (patterns[pattern],) if is_match else ()
         if not is_known and (others is False or name in misspelt):
             check.slices.spend(_MAX_NAMES)
-            hint = nearest_hint(name, list(properties)[:_MAX_NAMES])
+            hint = suggest_nearest(name, list(properties)[:_MAX_NAMES])
             hint = hint or check.validator.fields(properties, required)
             results.append(Mismatch(value, f"there is no field {short_repr(name)}", hint, name))
         elif not is_known and others is not True:
@@ -505,7 +505,7 @@ def _is_supported(schema: Any, defs: Mapping[str, Any]) -> bool:
             continue
         if not part.keys() <= _DECIDED:
             return False
-        waiting += [*fields_of(part)[0].values(), *(part["anyOf"] if isinstance(part.get("anyOf"), list) else ())]
+        waiting += [*get_fields(part)[0].values(), *(part["anyOf"] if isinstance(part.get("anyOf"), list) else ())]
         name = parse_ref(part.get("$ref"))
         if name is not None and name not in seen:
             seen.add(name)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.text import near
-from .._data.flow_declarations import fields_of, is_secret
+from .._data.flow_declarations import get_fields, is_secret
 from .json_schema import JSON_TYPES, get_defs, get_list_schemas, get_type_names, is_number, parse_ref
 
 if TYPE_CHECKING:
@@ -452,7 +452,7 @@ class _Reader:
         return union(Type((member,)) for member in members)
 
     def _object(self, schema: Mapping[str, Any], depth: int) -> Member:
-        properties, names = fields_of(schema)
+        properties, names = get_fields(schema)
         fields = {
             str(name): Field(self.read(value, depth + 1), str(name) in names) for name, value in properties.items()
         }

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN
-from .._base.text import nearest_hint
-from .._data.flow_declarations import declared_schema, fields_of, get_unset_value, is_secret
+from .._base.text import suggest_nearest
+from .._data.flow_declarations import get_declared_schema, get_fields, get_unset_value, is_secret
 from ..errors import InvalidArgumentError
 from .expressions import Reference, portable_path, references
 from .graph import FlowSteps, reachable
@@ -95,7 +95,7 @@ class RunRequirements(NamedTuple):
         if absent:
             name, listed = absent[0], ", ".join(map(repr, absent))
             known = {*self.required, *self.declared}
-            hint = nearest_hint(name, [candidate for candidate in given if candidate not in known])
+            hint = suggest_nearest(name, [candidate for candidate in given if candidate not in known])
             source = self.declared[name].env_var if name in self.declared else None
             if hint is None and from_env and source:
                 hint = f"{source} is not set"
@@ -115,7 +115,7 @@ def find_requirements(
 
     With `any_variable`, variables that the flow does not have may be given.
     """
-    schemas, required = fields_of(declared_schema(flow, "variables"))
+    schemas, required = get_fields(get_declared_schema(flow, "variables"))
     steps = FlowSteps(flow)
     return RunRequirements(
         declared=declared,
@@ -162,9 +162,9 @@ def check_variables(
 
 
 def _make_variable_checks(flow: Mapping[str, Any]) -> dict[str, ValueCheck]:
-    declared = declared_schema(flow, "variables")
+    declared = get_declared_schema(flow, "variables")
     shared = json_schema.get_defs(declared, flow["schemas"].get("$defs")) if isinstance(declared, Mapping) else {}
-    checks = {name: ValueCheck.of_schema(value, shared) for name, value in fields_of(declared)[0].items()}
+    checks = {name: ValueCheck.of_schema(value, shared) for name, value in get_fields(declared)[0].items()}
     return {name: check for name, check in checks.items() if check is not None}
 
 
@@ -195,7 +195,7 @@ def _check_names(names: frozenset[str] | None, given: Iterable[str], overrides: 
 def _suggest_name(name: str, known: Collection[str], start: str, noun: str) -> str:
     """Return a hint with the most similar known name; if there is none, with the first ten names."""
     listed = f"{', '.join([*known][:10])}{', ...' if len(known) > 10 else ''}"
-    return nearest_hint(name, known) or f"{start} {listed or f'no {noun}'}"
+    return suggest_nearest(name, known) or f"{start} {listed or f'no {noun}'}"
 
 
 def find_variable_names(steps: FlowSteps, *, keeps_none: bool = False) -> frozenset[str] | None:
@@ -205,10 +205,10 @@ def find_variable_names(steps: FlowSteps, *, keeps_none: bool = False) -> frozen
 
     Servers pass undeclared variables on, and flows without a schema may read any.
     """
-    schema = declared_schema(steps.flow, "variables")
+    schema = get_declared_schema(steps.flow, "variables")
     if isinstance(schema, Mapping) and any(schema.get(key) not in (None, False) for key in _OPEN_SCHEMA):
         return None
-    names = frozenset(_find_read_names(steps).union(fields_of(schema)[0]))
+    names = frozenset(_find_read_names(steps).union(get_fields(schema)[0]))
     return names if names or keeps_none else None
 
 
@@ -255,7 +255,7 @@ def unread_fields(flow: Mapping[str, Any], input: Any) -> list[json_schema.Misma
     steps = FlowSteps(flow)
     reads = (*steps.output_reads, *(read for step in steps.all for read in step.reads))
     paths = [portable_path(read.path) for read in reads if read.kind == "input"]
-    schema = declared_schema(flow, "input")
+    schema = get_declared_schema(flow, "input")
     shared = flow["schemas"].get("$defs") if schema is not None else None
     return list(_find_unread(input, schema, json_schema.get_defs(schema, shared), paths, required_paths(flow), ()))
 
@@ -271,7 +271,7 @@ def _find_unread(
     is_open = isinstance(schema, Mapping) and any(schema.get(key) not in (None, False) for key in _OPEN_SCHEMA)
     if not isinstance(value, Mapping) or is_open or not all(paths):
         return
-    declared, required = fields_of(schema)
+    declared, required = get_fields(schema)
     fields = {**declared, **{str(path[0]): None for path in paths if path[0] not in declared}}
     for name, inner in value.items():
         if not fields or name in fields:
@@ -279,7 +279,7 @@ def _find_unread(
             yield from _find_unread(inner, declared.get(name), defs, read, [*filter(None, certain)], (*parts, name))
         else:
             names = {*required, *(str(path[0]) for path in needed)}
-            hint = nearest_hint(str(name), fields) or json_schema.describe_fields(fields, names, defs)
+            hint = suggest_nearest(str(name), fields) or json_schema.describe_fields(fields, names, defs)
             yield json_schema.Mismatch(value, f"there is no field {name!r}", hint, str(name), parts)
 
 
@@ -315,7 +315,7 @@ class ValueCheck(NamedTuple):
     @classmethod
     def of(cls, flow: Mapping[str, Any]) -> ValueCheck | None:
         """Return the check for the inputs of a flow; None if the flow accepts any input."""
-        schema = declared_schema(flow, "input")
+        schema = get_declared_schema(flow, "input")
         return None if schema is None else cls.of_schema(schema, flow["schemas"].get("$defs"))
 
     @classmethod

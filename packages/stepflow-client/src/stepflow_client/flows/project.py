@@ -11,7 +11,7 @@ from os import PathLike
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NamedTuple
 
-from .._base.text import cut, nearest_hint
+from .._base.text import cut, suggest_nearest
 from .._data.toml_reader import parse_toml
 from .._rules.releases import TARGETS, parse_target_release
 from ..errors import FlowFileError
@@ -220,7 +220,7 @@ class _ProjectReader:
         for key in value:
             if key in _KEYS[name]:
                 continue
-            hint = nearest_hint(key, _KEYS[name]) or f"the keys are {', '.join(_KEYS[name])}"
+            hint = suggest_nearest(key, _KEYS[name]) or f"the keys are {', '.join(_KEYS[name])}"
             if not name and key in _OF_USERS:
                 hint = "a project file cannot name servers or credentials; use a profile of your own: stepflow config "
                 hint += "set profiles.NAME.url URL"

@@ -21,7 +21,7 @@ from .._base.suggestions import explain_missing_file
 from .._base.text import cut
 from .._data.json_encoding import Builder, FlowLike, HasSteps, StoredFlowId, call_builder, is_data_object
 from .._data.values import check_json
-from .._rules.timeouts import current_deadline, limit_to_deadline
+from .._rules.timeouts import current_deadline, limit_seconds
 from ..errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError, NotAFlowError
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _read_open_file(file: FileIO, name: str) -> bytes:
     if stat.S_ISFIFO(status.st_mode):
 
         def read_pipe(size: int) -> bytes | None:
-            seconds = limit_to_deadline(current_deadline(), _PIPE_SECONDS)
+            seconds = limit_seconds(current_deadline(), _PIPE_SECONDS)
             poll = select.poll()
             poll.register(file.fileno(), select.POLLIN)
             if not poll.poll(seconds * 1000):
@@ -195,7 +195,7 @@ def parse_json(text: str, source: str = "the JSON text") -> Any:
     # json does not report the position. Constants can be searched for; the YAML parser finds the rest, as JSON is YAML.
     for token in _STRING_OR_CONSTANT.finditer(text):
         if token[1]:
-            fault = syntax_faults.fault_at(text, token.start(), reason, "write null, or a text in double quotes")
+            fault = syntax_faults.build_fault(text, token.start(), reason, "write null, or a text in double quotes")
             raise fault.error(source, "is not JSON")
     from .._data.yaml_format import read_yaml
 

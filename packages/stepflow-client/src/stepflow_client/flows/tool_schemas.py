@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .._base.text import visible_lines
-from .._data.flow_declarations import fields_of, is_secret
+from .._data.flow_declarations import get_fields, is_secret
 from .graph import reachable
 from .json_schema import get_list_schemas, get_type_names, parse_ref
 from .json_types import COUNTS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, is_valid_keyword
@@ -58,7 +58,7 @@ def is_plain_object(schema: Mapping[str, Any]) -> bool:
 
 def add_required(schema: Mapping[str, Any], paths: Sequence[Sequence[str | int]]) -> dict[str, Any]:
     """Return the schema of an object that also requires the fields at some paths, as far as it lists fields."""
-    declared, required = fields_of(schema)
+    declared, required = get_fields(schema)
     properties, names = dict(declared), dict.fromkeys(required)
     for name in dict.fromkeys(path[0] for path in paths if path and isinstance(path[0], str)):
         if name not in properties and schema.get("additionalProperties") is False:

@@ -22,7 +22,7 @@ import httpx
 from .._base.text import near
 from .._cases.flow_cases import get_error_number, get_outcome, run_subflow
 from .._data.arguments import check_mapping, check_seconds
-from .._runs.client_metadata import examples_of
+from .._runs.client_metadata import collect_examples
 from .._runs.pins import Delayed, Fails
 from ..errors import InvalidArgumentError
 from ..flows.expressions import references
@@ -582,7 +582,9 @@ class FakeServer:
 
     def _get_flow(self, request: httpx.Request, flow_id: str) -> httpx.Response:
         flow = self._flow(flow_id)
-        return httpx.Response(200, json={"flowId": flow_id, "flow": to_floats(flow), "allExamples": examples_of(flow)})
+        return httpx.Response(
+            200, json={"flowId": flow_id, "flow": to_floats(flow), "allExamples": collect_examples(flow)}
+        )
 
     def _flow(self, flow_id: str) -> dict[str, Any]:
         if flow_id not in self._world.flows:

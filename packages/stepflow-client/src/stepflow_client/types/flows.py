@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from .._base.basic_errors import ApiError, InvalidArgumentError
 from .._data.json_encoding import StoredFlowId
-from .._data.secrets import HIDDEN, hidden_flow, hide_schema
+from .._data.secrets import HIDDEN, hide_flow_secrets, hide_schema
 from .._data.values import restore_order
 from .models import LOCAL, Model, Shown, field, record
 from .statuses import DiagnosticLevel
@@ -124,7 +124,7 @@ class StoredFlow(Model, Shown):
 
     def without_secrets(self) -> Self:
         """Return a copy that is safe to show: values of secret variables, such as defaults, are replaced by `***`."""
-        return replace(self, flow=hidden_flow(self.flow))
+        return replace(self, flow=hide_flow_secrets(self.flow))
 
     def _iter_shown_fields(self) -> Iterator[tuple[str, Any]]:
         for name, value in Model._iter_shown_fields(self):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, c
 
 from .._base.basic_errors import InvalidArgumentError
 from .._base.lazy import lazy_module
-from .._base.text import near, rfc3339
+from .._base.text import format_rfc3339, near
 from .._data.arguments import wrong
 from .._data.json_encoding import encode_fields, encode_scalar, is_data_object, is_scalar
 from .statuses import ENUMS, read_enum
@@ -141,7 +141,7 @@ def to_plain_data(value: Any) -> Any:
     if isinstance(value, Record):
         return value.to_dict()
     if is_scalar(value):
-        return rfc3339(value) if isinstance(value, datetime) else encode_scalar(value)
+        return format_rfc3339(value) if isinstance(value, datetime) else encode_scalar(value)
     if isinstance(value, Mapping):
         return {key: to_plain_data(part) for key, part in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):

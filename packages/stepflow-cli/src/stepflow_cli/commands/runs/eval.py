@@ -37,7 +37,7 @@ def command(run_id: str, expression: str, item: int, server: ServerOptions, outp
 
     The value is printed as JSON; with -o a record that contains it.
     """
-    from stepflow_client._base.text import no_item
+    from stepflow_client._base.text import describe_missing_item
     from stepflow_client._command import ItemCauses
     from stepflow_client._rules.releases import require_capability
     from stepflow_client._runs.explanation import collect_item_records
@@ -54,7 +54,7 @@ def command(run_id: str, expression: str, item: int, server: ServerOptions, outp
         run = target.client.snapshot(run_id, include=("items", "steps", "flow", "arguments"), item_index=item)
         items = run.items or ()
         if item >= len(items):
-            raise usage(no_item(run_id, item, len(items)))
+            raise usage(describe_missing_item(run_id, item, len(items)))
         causes = ItemCauses(collect_item_records(run, [items[item]], is_masked=True)[item])
         for reference in references(parsed):
             if reference.step is not None and reference.step not in causes.definitions:

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
-from stepflow_client._command import quote, sync_gather
+from stepflow_client._command import quote_word, sync_gather
 
 from ...output.messages import note
 from ...output.terminal import is_terminal
@@ -153,7 +153,7 @@ def _iter_matching_runs(
     client: SyncStepflowClient, words: Sequence[str], status: tuple[str, ...], filters: dict[str, Any]
 ) -> Iterator[RunDetails]:
     """Yield the runs that match all words, newest first. Servers filter by one status, so listings are merged."""
-    recorded = {word: {entry.run_id for entry in client._recorder.search(quote(word))} for word in words}
+    recorded = {word: {entry.run_id for entry in client._recorder.search(quote_word(word))} for word in words}
     listings = [client.iter_runs(status=state, **filters) for state in status or (None,)]
     for run in merge(*listings, key=lambda run: run.run_id, reverse=True) if len(listings) > 1 else listings[0]:
         if all(is_matching(run, word) or run.run_id in ids for word, ids in recorded.items()):

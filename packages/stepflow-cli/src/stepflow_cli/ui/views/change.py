@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from stepflow_client import NotFoundError, RerunPlan, StepflowClientError, StoredFlow
-from stepflow_client._command import failure_groups
+from stepflow_client._command import group_failures
 from stepflow_client.drawing.report_data import mask_arguments
 
 from ..changes import ChangeError, ChangeForm, ChangeSubject, build_rerun_arguments, prefill_form, restore_form
@@ -68,7 +68,7 @@ async def _read_subject(site: Site, run_id: str, place: Mapping[str, str]) -> Ch
         given = replace(given, inputs=None)
     key, text, group = place.get("group", ""), place.get("item") or "0", None
     if key:
-        group = next((failure_group for failure_group in failure_groups(items) if failure_group.key == key), None)
+        group = next((failure_group for failure_group in group_failures(items) if failure_group.key == key), None)
         if group is None:
             raise NotFoundError(f"run {run.run_id} has no such group of failed items", status_code=404)
     index = int(text) if text.isdecimal() and len(text) < 8 else -1

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from stepflow_client import InvalidArgumentError, RunArguments, RunDetails, RunDifference, StepAccount
-from stepflow_client._command import ABSENT, value_changes
+from stepflow_client._command import ABSENT, find_value_changes
 from stepflow_client.drawing import RunReport
 from stepflow_client.drawing.report_data import mask_differences
 from stepflow_client.flows.expressions import write_path
@@ -129,5 +129,5 @@ def _list_differences(before: Any, after: Any) -> list[RunDifference]:
             a=None if change.a is ABSENT else change.a,
             b=None if change.b is ABSENT else change.b,
         )
-        for change in value_changes(before, after)
+        for change in find_value_changes(before, after)
     ]

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from stepflow_client import NotFoundError, RunDetails, RunItem
 from stepflow_client._base.text import short_json
-from stepflow_client._command import MAX_GROUPS_SHOWN, failure_groups
+from stepflow_client._command import MAX_GROUPS_SHOWN, group_failures
 from stepflow_client.drawing.report_page import summarize_latency
 from stepflow_client.types.account import count_failed_in_sub_runs
 from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
@@ -52,7 +52,7 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
     report = await build_report(site, replace(snapshot, items=items))
     items, given, steps = list(report.items), report.given, report.steps
     codes = merge_states(items, followed, is_cancelled=run.status.value == "cancelled")
-    groups = failure_groups(items)
+    groups = group_failures(items)
     recorded = site.history.get(run.run_id)
     numbers_of = recorded.rerun_items if recorded is not None else ()
     # Without steps, no item says which of them are coloured.

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from stepflow_client import InvalidArgumentError, NotFoundError, RunDetails
-from stepflow_client._command import QUERY_FIELDS, RunQuery, read_query
+from stepflow_client._command import QUERY_FIELDS, RunQuery, split_query
 from stepflow_client.progress import Progress
 
 from ...errors import Problem
@@ -32,7 +32,7 @@ async def redirect_home(request: Request) -> Response:
 
 def parse_list_query(request: Request) -> RunQuery:
     """Return the query of the list of runs from the URL: that of `q`, and parameters for its fields."""
-    words, fields = read_query(request.query_params.get("q", ""))
+    words, fields = split_query(request.query_params.get("q", ""))
     parameters = {name: request.query_params.get(name, "").strip() for name in QUERY_FIELDS}
     return RunQuery(words, {**fields, **{name: value for name, value in parameters.items() if value}})
 

@@ -17,7 +17,7 @@ from ..._http.limits import async_call_within
 from ..._http.messages import ConnectFailed, ConnectionBroken, HttpError, HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, ServerUrl, TokenAuth
 from ..._rules import dialect, releases
-from ..._rules.retries import RetryBudget, RetryPolicy, delay_before_retry, describe_attempt, is_transient_status
+from ..._rules.retries import RetryBudget, RetryPolicy, compute_retry_delay, describe_attempt, is_transient_status
 from ..._rules.timeouts import has_passed
 from ..._rules.transport_errors import build_not_stepflow_error
 from ..._telemetry.tracing import note_resend
@@ -62,7 +62,7 @@ class Retry(Middleware):
                 outcome = error
             attempts.append(describe_attempt(outcome))
             left = request.remaining(request.timeout.read - (time.monotonic() - started))
-            delay = delay_before_retry(
+            delay = compute_retry_delay(
                 self._policy, len(attempts), outcome, idempotent=request.idempotent, time_left=left
             )
             if delay is None or not request.is_retried or not self._budget.spend():
@@ -302,18 +302,18 @@ class Dialect(Middleware):
             if request.headers.get("content-type", "").startswith("application/json")
             else None
         )
-        current = dialect.Request(request.method, unquote(request.path), dict(parse_qsl(request.query)), body)
+        current = dialect.DecodedRequest(request.method, unquote(request.path), dict(parse_qsl(request.query)), body)
         translation = dialect.translate(server, current)
         response: HttpResponse | None = None
-        reply: dialect.Reply | None = None
+        reply: dialect.DecodedResponse | None = None
         try:
             translated = next(translation)
             while True:
                 response = await self.inner.send(_build_request(request, current, translated))
-                reply = dialect.Reply(response.status, _parse_json(response.content))
+                reply = dialect.DecodedResponse(response.status, _parse_json(response.content))
                 translated = translation.send(reply)
         except StopIteration as done:
-            final: dialect.Reply = done.value
+            final: dialect.DecodedResponse = done.value
         except HttpError as error:
             if request.idempotent or response is None:
                 raise
@@ -342,7 +342,9 @@ class Dialect(Middleware):
         return HttpResponse(final.status, headers, content, response.attempts, response.server)
 
 
-def _build_request(request: HttpRequest, current: dialect.Request, translated: dialect.Request) -> HttpRequest:
+def _build_request(
+    request: HttpRequest, current: dialect.DecodedRequest, translated: dialect.DecodedRequest
+) -> HttpRequest:
     """Return the translated request to send, with the headers and limits of the original one."""
     if translated.body is current.body and translated.method == current.method:
         content, headers = request.content, request.headers

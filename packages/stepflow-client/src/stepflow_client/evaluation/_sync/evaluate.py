@@ -51,7 +51,7 @@ from ..records import (
     Variant,
     build_block,
     choose_chunk_size,
-    limit,
+    limit_concurrency,
     plan_variants,
     read_cases,
 )
@@ -139,7 +139,7 @@ class Evaluator:
         for place, (number, variant) in enumerate(self._by_number.items()):
             if sum(ended[number].values()) == total:
                 self._turns.read[place] = math.inf
-                self._count.skip(total)
+                self._count.add_known(total)
                 continue
             journal = self._journal(number)
             if ended[number] and journal is not None and not journal.exists():
@@ -177,7 +177,7 @@ class Evaluator:
         self._room = _MAX_WAITING - sum(map(len, self._timed)) - max(left, default=0)
 
     def _build_item(self, block: Block, place: int) -> EvaluationItem:
-        return block.item(place, self._by_number[block.variant].name, self.repeat)
+        return block.build_item(place, self._by_number[block.variant].name, self.repeat)
 
     def _read_durations(self, block: Block) -> int:
         """Read the times of the items of a block, and return the number of score functions that have ended: none."""
@@ -188,12 +188,12 @@ class Evaluator:
             with suppress(StepflowClientError):
                 with self.client.run_events(run_id) as events:
                     for event in events:
-                        times.note(event)
+                        times.add_event(event)
             durations: dict[int | None, float] = {item.index: item.duration for item in times.times}
             for place in places:
                 block.durations[place] = durations.get(block.indexes[place])
         self._timed.append(block)
-        self._times.note(time.monotonic() - began)
+        self._times.add_duration(time.monotonic() - began)
         return 0
 
     def _run_variant(self, variant: PlannedVariant, number: int, inputs: _Inputs, stored: Mapping[int, int]) -> int:
@@ -201,14 +201,14 @@ class Evaluator:
         stream = self.client.map(
             inputs=inputs,
             journal=self._journal(number),
-            labels=self.labels.of(variant),
+            labels=self.labels.get_labels(variant),
             **variant.arguments,
             **self.map_options,
         )
         with stream as outcomes:
             for chunk in outcomes.chunks():
                 for outcome in chunk:
-                    self._count.note(outcome)
+                    self._count.add_outcome(outcome)
                 cases = inputs.take_cases(chunk)
                 # The journal has the same chunks.
                 if chunk[0].index not in stored:
@@ -554,7 +554,7 @@ def evaluate(
                 "variables_from_env": variables_from_env,
                 "check_input": check_input,
                 "chunk_size": chunk_size or choose_chunk_size(count * repeat, len(planned)),
-                "max_concurrency": limit(max_concurrency, len(planned)),
+                "max_concurrency": limit_concurrency(max_concurrency, len(planned)),
                 "max_attempts": max_attempts,
                 "retry_on": retry_on,
                 "on_lost": on_lost,
