@@ -155,7 +155,7 @@ def _get(flow: str, examples: bool, variables: bool, server: ServerOptions, outp
     """
     from stepflow_client._command import collect_examples
 
-    from ..records.flows import print_flow
+    from ..records.diagnostics import print_flow
 
     content, flow_id = load_flow_or_id(flow), None
     if isinstance(content, str):

@@ -66,8 +66,16 @@ def command(
     from stepflow_client.flows.reading import decode_text
     from stepflow_client.flows.source import FlowText
 
-    from ..records.diagnostics import InvalidFlow, display_name, finding_records, format_counts, format_source_text
-    from ..records.flows import build_types_object, get_type_view, list_type_records
+    from ..records.diagnostics import (
+        InvalidFlow,
+        build_types_object,
+        display_name,
+        finding_records,
+        format_counts,
+        format_source_text,
+        get_type_view,
+        list_type_records,
+    )
     from ..validation.flow_checks import CheckOptions, fetch_known_components
 
     path = written

@@ -22,9 +22,8 @@ from stepflow_client._command import describe_certificate_problem
 from ..errors import Problem
 from ..inputs.config import find_recovery_warnings
 from ..server.connect import name_origins
-from ..settings.profiles import Profiles, load_profiles
+from ..settings.profiles import Profiles, find_environment_proxy, load_profiles, split_url
 from ..settings.server_choice import DEFAULT_URL, ServerChoice, ServerOptions, choose_server, describe_origin
-from ..settings.urls import find_environment_proxy, split_url
 from . import Check, error, ok, warning
 
 if TYPE_CHECKING:

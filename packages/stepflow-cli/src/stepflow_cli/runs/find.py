@@ -172,7 +172,7 @@ def _has_stopped(target: Target, entry: HistoryEntry) -> bool:
     """Return whether the embedded server of a run has stopped. Another program may have its port now."""
     from stepflow_client import NotFoundError, TransportError
 
-    from ..settings.urls import split_url
+    from ..settings.profiles import split_url
 
     if target.runtime is not None and target.runtime.url == entry.server:
         return False

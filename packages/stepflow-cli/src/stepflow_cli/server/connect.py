@@ -80,7 +80,7 @@ def name_origins(hint: str | None, choice: ServerChoice) -> str | None:
         return None
     origin = choice.url.origin
     if "the proxy's URL" in hint:
-        from ..settings.urls import find_environment_proxy
+        from ..settings.profiles import find_environment_proxy
 
         if choice.profile is not None and choice.profile.proxy:
             hint = hint.replace("the proxy's URL", f"the proxy of {origin}")

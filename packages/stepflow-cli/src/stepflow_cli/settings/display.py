@@ -9,9 +9,8 @@ from stepflow_client._base.text import without_password
 from stepflow_client.flows.project import find_project
 
 from .history import get_history_setting
-from .profiles import CONFIG_VARIABLE, load_profiles
+from .profiles import CONFIG_VARIABLE, find_environment_proxy, load_profiles
 from .server_choice import ServerOptions, Setting, choose_server, get_target_setting
-from .urls import find_environment_proxy
 
 
 def list_settings(server: ServerOptions) -> list[Setting]:

@@ -27,7 +27,7 @@ from ..settings.history import CommandHistory
 from .flow_list import FlowFolder
 from .following import Followers, Health
 from .listing import RunFinder, RunLists
-from .pictures import draw_flow_graph
+from .reports import draw_flow_graph
 from .security import CHECK, FormTokens, Guard, Sessions
 from .site import Site, build_environment, get_site
 from .views import actions, change, compare, flows, live, run, runs, values

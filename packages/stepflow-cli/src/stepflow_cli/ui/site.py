@@ -32,10 +32,10 @@ from stepflow_client.types.runs import RunSnapshot
 
 from ..output.tables import shorten_ids
 from ..settings.history import CommandHistory
-from .commands import Commands
 from .flow_list import FlowFolder
 from .following import Followers, Health
 from .forms import digest_texts, is_raw_edited
+from .links import Commands
 from .listing import RunFinder, RunLists
 from .security import FormTokens
 

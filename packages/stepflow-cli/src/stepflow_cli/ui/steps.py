@@ -13,7 +13,7 @@ from stepflow_client.drawing.charts import StepTime
 from stepflow_client.flows.graph import FlowSteps, inner_flow, steps_by_id
 
 from ..server.logs import KeptLine
-from .item_urls import ItemUrls
+from .links import ItemUrls
 from .listing import Order
 from .reports import ItemReport
 from .site import Site

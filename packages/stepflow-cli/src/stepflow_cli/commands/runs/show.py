@@ -75,7 +75,7 @@ def flow_command(run_id: str, server: ServerOptions, output: Output) -> None:
     """It is the flow as the server stores it: without comments, and without keys that the server does not know. Values
     of secret variables in it are printed as ***; 'stepflow flows get' prints the flow as it is.
     """
-    from ...records.flows import print_flow
+    from ...records.diagnostics import print_flow
 
     with connect_to_run(server, run_id) as (target, run_id):
         stored = target.client.get_run_flow(run_id).without_secrets()

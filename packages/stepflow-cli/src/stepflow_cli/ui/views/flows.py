@@ -27,7 +27,7 @@ from ..forms import (
     refill_fields,
     show_value,
 )
-from ..pictures import draw_flow_graph, format_flow_lines
+from ..reports import draw_flow_graph, format_flow_lines
 from ..security import get_form_fields
 from ..site import Site, get_site
 

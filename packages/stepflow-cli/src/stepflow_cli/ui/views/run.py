@@ -19,10 +19,20 @@ from stepflow_client.types.account import count_failed_in_sub_runs
 from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
 from ..following import STATES, list_state_ranges, merge_states
-from ..item_urls import ItemUrls
+from ..links import ItemUrls
 from ..listing import PAGE, Order
-from ..pictures import draw_item_graph, draw_run_graph, draw_run_timeline, format_flow_lines, parse_span
-from ..reports import MAX_DRAWN_ITEMS, PARTS, ItemReport, build_report, read_item
+from ..reports import (
+    MAX_DRAWN_ITEMS,
+    PARTS,
+    ItemReport,
+    build_report,
+    draw_item_graph,
+    draw_run_graph,
+    draw_run_timeline,
+    format_flow_lines,
+    parse_span,
+    read_item,
+)
 from ..site import Site, get_site, parse_index
 from ..steps import STEP_KEYS, SelectedStep, build_step_rows, find_creator, find_step, list_attempts
 from .runs import parse_number

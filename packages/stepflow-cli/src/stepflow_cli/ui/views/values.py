@@ -15,7 +15,7 @@ from stepflow_client._command import OutputDecoder, encode
 from stepflow_client.flows.expressions import Path, PathError, parse_path, write_path
 from stepflow_client.flows.interpreter import get_part
 
-from ..item_urls import ItemUrls
+from ..links import ItemUrls
 from ..reports import ItemReport
 from ..site import get_site, parse_index
 from .run import parse_item_index, require_item
