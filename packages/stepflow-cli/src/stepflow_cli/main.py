@@ -98,7 +98,7 @@ cli = LazyGroup(
     "stepflow",
     summaries=_COMMANDS,
     package=f"{__package__}.commands",
-    shared={"list-components": "components", "submit": "run"},
+    shared={"list-components": "components", "submit": "run", "batch": "run"},
     groups=("components", "flows", "blobs", "config", "runs", "history", "mcp"),
     sections=SECTIONS,
     more_help=_suggest_commands,

@@ -28,8 +28,10 @@ command = LazyGroup(
     summaries=_COMMANDS,
     package=__name__,
     shared={
-        **dict.fromkeys(("get", "flow", "items", "steps", "result"), "show"),
+        **dict.fromkeys(("get", "flow", "items", "steps", "result", "eval"), "show"),
+        **dict.fromkeys(("events", "logs"), "watch"),
         **dict.fromkeys(("cancel", "delete"), "cancel_delete"),
+        "report": "save",
     },
 )
 """The group. Its commands are in modules of this package."""
