@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import httpx
 import pytest
-from stepflow_cli.commands.runs.cancel_delete import delete_run
+from stepflow_cli.commands.runs.rerun import delete_run
 from stepflow_client import SyncStepflowClient
 
 from tests.cli.command import Stepflow

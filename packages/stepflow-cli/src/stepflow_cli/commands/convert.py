@@ -1,4 +1,4 @@
-"""`stepflow convert`."""
+"""`stepflow convert`, `codegen` and `schema`: files that are written from flows, or for them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,26 @@ from pathlib import PurePath
 
 import click
 
-from ..errors import usage
-from ..inputs.flow import import_flow, is_python_flow, load_flow_file
+from ..errors import current_session, usage
+from ..inputs.flow import find_flow_project, import_flow, is_python_flow, load_flow_file
+from ..output.messages import note
 from ..output.terminal import escape_json
-from ..output.view import GeneratedFile
-from ..params.flow import flow_argument
-from ..params.options import OUTPUT, Choice, check_needs_file, check_option, file_option
+from ..output.view import GeneratedFile, write_document
+from ..params.flow import flow_argument, flows_argument
+from ..params.options import (
+    OUTPUT,
+    SERVER_NAMES,
+    Choice,
+    check_needs_file,
+    check_option,
+    components_option,
+    excludes,
+    file_option,
+    server_options,
+)
 from ..params.parsing import Command
+from ..server.connect import connect, describe_missing, fetch_components
+from ..settings.server_choice import ServerOptions
 
 _FORMATS = ("yaml", "json")
 _ENDINGS = {".yaml": "yaml", ".yml": "yaml", ".json": "json"}
@@ -48,3 +61,66 @@ def command(flow: str, form: str | None, output: str | None, check: bool) -> Non
     else:
         text = str(commented()) if callable(commented) else write_yaml(content)
     file.write_or_compare(text, shlex.join(["stepflow", "convert", flow, "--to", form, "-O", str(file.path)]))
+
+
+@click.command("codegen", cls=Command, conflicts=[check_needs_file])
+@flows_argument(of_project=True)
+@file_option("Write the module to this file, - for standard output; it finds the flows from there.")
+@check_option
+def codegen_command(flows: list[str], output: str | None, check: bool) -> None:
+    """FLOW is a YAML or JSON file, or a folder of such files. Without any, the flows of the project are taken.
+
+    The module has an object for each flow, with the methods run, submit, start_run, map and result. If the flow has
+    schemas, it also has pydantic models for input, output and variables. mypy and pyright check the calls.
+
+    The module needs only stepflow-client. The same flows give the same module, byte for byte, with the same release of
+    datamodel-code-generator, which comes with the extra stepflow-cli[codegen].
+    """
+    from ..validation.flow_checks import list_flow_files
+
+    file = GeneratedFile(output, check=check)
+    flows = list_flow_files(flows)
+    if "-" in flows:
+        raise usage("a flow from standard input has no path that the module could name", "write it to a file first")
+    from ..codegen.models import import_generator
+    from ..codegen.module import write_module
+
+    import_generator()
+    again = shlex.join(["stepflow", "codegen", *flows, "-O", str(file.path)])
+    file.write_or_compare(write_module(flows, file.path), again)
+
+
+@click.command("schema", cls=Command, conflicts=[excludes("--components", SERVER_NAMES)])
+@click.argument("kind", type=Choice(["flow", "config"]), default="flow", metavar="[flow|config]")
+@components_option
+@server_options(default="embedded", is_needed=False)
+@file_option("Write the schema to this file, - for standard output.")
+def schema_command(kind: str, components: str | None, server: ServerOptions, output: str | None) -> None:
+    """If an option names a server (--url, --profile, --local or --config), the schema has the names and inputs of its
+    components. Otherwise it has those of the builtin components, and of the file that the project names as
+    `components`.
+    """
+    from stepflow_client.flows import schema
+    from stepflow_client.flows.project import existing_file
+
+    from ..validation.flow_checks import load_saved_components
+
+    names_server = server.is_named
+    if kind == "config" and (names_server or components is not None):
+        raise usage("the schema of a configuration has no components", "leave out the server and --components")
+    if kind == "config":
+        document = schema("config")
+    # All commands of a repl use its server.
+    elif names_server or (components is None and current_session().kept is not None):
+        with connect(server) as target:
+            listed = fetch_components(target)
+        if (missing := describe_missing(listed)) is not None:
+            note(missing)
+        document = schema("flow", components=listed)
+    else:
+        project = find_flow_project(None)
+        if components is None and project.components is not None:
+            components = str(existing_file(project, "components", project.components))
+            note(f"the schema has the components of {components}, as {project.file} says")
+        document = schema("flow", components=None if components is None else load_saved_components(components))
+    write_document((json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode(), output)

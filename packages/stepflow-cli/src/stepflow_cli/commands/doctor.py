@@ -1,4 +1,4 @@
-"""`stepflow doctor`."""
+"""`stepflow health` and `stepflow doctor`."""
 
 from __future__ import annotations
 
@@ -6,18 +6,69 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
+from stepflow_client.types.models import to_plain_data
 
 from ..errors import ExitCode, Problem, current_session, to_problem
 from ..output.columns import View, columns
 from ..output.messages import waiting
 from ..output.view import Output
-from ..params.options import option, output_options, server_options
+from ..params.options import DURATION, WAITING, option, output_options, record_options, server_options
 from ..params.parsing import Command
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions, choose_server
 
 if TYPE_CHECKING:
     from ..doctor import Check
+
+# Timeout in seconds for the check of components without --wait. Each unreachable worker adds 5 s.
+_CHECK_TIMEOUT = 10.0
+
+_HEALTH = View(
+    columns=columns("url", "status:status", "release", "commit", "time:time", "capabilities"),
+    name="url",
+)
+
+
+@click.command("health", cls=Command)
+@WAITING.option(
+    "--component PATH",
+    "Require this component, such as /python/summarize; repeatable.",
+    to="components",
+    multiple=True,
+)
+@WAITING.option(
+    "--wait TIME",
+    "How long to wait for the server, and its components: 90s or 5m. [default: not at all]",
+    type=DURATION,
+)
+@server_options(default="server")
+@record_options
+def health_command(components: tuple[str, ...], wait: float | None, server: ServerOptions, output: Output) -> None:
+    """The exit code is 1 if it is not healthy.
+
+    With --wait, the command waits until the server responds and has the components, or the workers of all its plugins
+    if none is named.
+    """
+    with connect(server) as target:
+        if components or wait is not None:
+            target.client.wait_ready(components, timeout=_CHECK_TIMEOUT if wait is None else wait)
+        health = target.client.health_check()
+        info = target.client.server_info()
+    output.record(
+        {
+            "url": info.url,
+            "status": health.status,
+            "release": info.release or health.version,
+            "commit": info.commit,
+            "dialect": info.dialect,
+            "time": to_plain_data(health.timestamp),
+            "capabilities": info.capabilities,
+        },
+        _HEALTH,
+    )
+    if health.status != "healthy":
+        raise Problem(f"the server is {health.status}", kind="unhealthy")
+
 
 _CHECKS = View(columns=columns("check", "status:status", "message"), name="check", fields=("hint",))
 # The table for people; `found` combines the message and the hint.

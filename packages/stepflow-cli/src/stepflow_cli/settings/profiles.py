@@ -9,12 +9,12 @@ import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from stepflow_client import StepflowClientError, SyncStepflowClient
 from stepflow_client._base.text import without_password
+from stepflow_client._command import is_loopback
 
 from ..errors import ExitCode, Problem, suggest, usage
 
@@ -68,15 +68,8 @@ def find_environment_proxy(url: str) -> EnvironmentProxy | None:
         return EnvironmentProxy(without_password(os.environ[variable]), variable)
     if proxy is not None:
         return EnvironmentProxy(proxy, variable)
-    why_not = "a server on this machine is asked directly" if _is_loopback(host) else f"NO_PROXY has {host}"
+    why_not = "a server on this machine is asked directly" if is_loopback(host) else f"NO_PROXY has {host}"
     return EnvironmentProxy(None, variable, why_not)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 CONFIG_VARIABLE = "STEPFLOW_CONFIG_FILE"

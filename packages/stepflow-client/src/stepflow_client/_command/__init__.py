@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from .._http.connecting import describe_certificate_problem as describe_certificate_problem
     from .._http.settings import (
         check_timeout as check_timeout,
+        is_loopback as is_loopback,
         parse_url as parse_url,
         read_environment_settings as read_environment_settings,
     )
@@ -176,7 +177,7 @@ __getattr__, __dir__ = lazy_names(
         "._editing.corrections": ["correct_flow", "make_edit"],
         "._embedded.config": ["ServerConfig", "is_read_once", "find_recovery_warnings"],
         "._embedded.log_pump": ["passing_lines"],
-        "._http.settings": ["check_timeout", "read_environment_settings", "parse_url"],
+        "._http.settings": ["check_timeout", "is_loopback", "read_environment_settings", "parse_url"],
         "._http.connecting": ["describe_certificate_problem"],
         "._records.inputs": ["GOES_ON"],
         "._records.junit_xml": ["junit_xml"],

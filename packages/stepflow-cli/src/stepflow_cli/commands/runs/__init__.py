@@ -30,7 +30,7 @@ command = LazyGroup(
     shared={
         **dict.fromkeys(("get", "flow", "items", "steps", "result", "eval"), "show"),
         **dict.fromkeys(("events", "logs"), "watch"),
-        **dict.fromkeys(("cancel", "delete"), "cancel_delete"),
+        **dict.fromkeys(("cancel", "delete"), "rerun"),
         "report": "save",
     },
 )
