@@ -100,7 +100,7 @@ def test_items_are_counted_by_their_steps() -> None:
     [
         ("/builtin/nop", "there is no component /builtin/nop; did you mean /builtin/noop?"),
         ("/nowhere/xyz", "there is no component '/nowhere/xyz'; components are: /builtin/"),
-        ("noop", "component 'noop' does not begin with /: it has no route: known: /builtin/noop"),
+        ("noop", "component 'noop' does not begin with /: it has no route; known: /builtin/noop"),
     ],
 )
 def test_a_reason_that_the_server_leaves_out_is_told(
@@ -117,7 +117,7 @@ def test_a_component_that_the_server_denies_is_told_in_the_words_of_validate(ste
     (stepflow.folder / "denied.json").write_text(json.dumps({"steps": [step], "output": {"$step": "a"}}))
     done, checked = stepflow("run", "denied.json", "--local"), stepflow("validate", "denied.json", "--local")
     message = "the server has no route to '/builtin/load_file'"
-    assert done.stderr.endswith(f"hint: {message}: its configuration denies it, or does not allow it\n"), done
+    assert done.stderr.endswith(f"hint: {message}; its configuration denies it, or does not allow it\n"), done
     assert (done.code, message in checked.stdout) == (1, True), checked
 
 

@@ -30,7 +30,7 @@ FAULTS = [
     ('{"a": "x}', "this quote is not closed", 'write " at the end of the text', 1, 7),
     ('{"a": 1, // one\n "b": 2}', "JSON has no comments", "write YAML", 1, 10),
     ("# c\n1", "JSON has no comments", "write YAML", 1, 1),
-    (r"{\"a\": 1}", "there is a backslash before the quote", 'write " without it', 1, 2),
+    (r"{\"a\": 1}", "there is a backslash before the quote", "remove the backslash", 1, 2),
     # The parser's own messages.
     ("{name: 1}", "expecting property name enclosed in double quotes", "", 1, 2),
     ('{"a":  on}', "expecting value", "write text in double quotes", 1, 8),
