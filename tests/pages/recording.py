@@ -36,7 +36,7 @@ _ON_SERVER = (
     "stepflow test receipt.yaml",
 )
 COMMANDS = (*_WITHOUT_SERVER, *_ON_SERVER)
-_COLUMNS, _ROWS = 98, 22
+_COLUMNS, _ROWS = 102, 22
 _WIDTH, _HEIGHT, _MARGIN = 8.4, 20, 16
 """Pixels of a character, of a line, and around the text."""
 _TYPING, _PAUSE, _END = 0.035, 1.4, 5.0

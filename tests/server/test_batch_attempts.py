@@ -350,6 +350,7 @@ def test_a_killed_batch_goes_on_with_its_attempts(worker_runtime: Any, tmp_path:
                     assert process.stdout.readline(), "the batch has ended too early"
             else:
                 while not journal.exists():
+                    assert process.poll() is None, "the batch has failed"
                     time.sleep(0.01)
             time.sleep(0.013 * (turn % 12))
             os.kill(process.pid, signal.SIGKILL)

@@ -234,12 +234,14 @@ class SharedDatabase(Reports):
                     break
                 self._abandon_if_hung()
                 self._changed.wait(0.1)
+            # Without changes, the thread waits for some and does not use the connection.
+            is_unused = self._thread is None or not self._jobs
             self._is_closing = False
             self._lost += [job.run_id for job in self._jobs if job.run_id is not None]
             self._jobs.clear()
             self._size = 0
             self._changed.notify_all()
-            if self._thread is None:
+            if is_unused:
                 self._disconnect()
         self._report_lost()
 
