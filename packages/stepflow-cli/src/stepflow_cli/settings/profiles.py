@@ -12,10 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from stepflow_client import StepflowClientError, SyncStepflowClient
-from stepflow_client._base.text import without_password
-from stepflow_client._command import is_loopback
-
 from ..errors import ExitCode, Problem, suggest, usage
 
 if TYPE_CHECKING:
@@ -60,6 +56,10 @@ def find_environment_proxy(url: str) -> EnvironmentProxy | None:
     variable = next((name for name in names if os.environ.get(name)), None)
     if variable is None:
         return None
+    from stepflow_client import StepflowClientError, SyncStepflowClient
+    from stepflow_client._base.text import without_password
+    from stepflow_client._command import is_loopback
+
     try:
         with SyncStepflowClient(url) as client:
             proxy = client.proxy
