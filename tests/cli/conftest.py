@@ -24,7 +24,8 @@ def stepflow(request: pytest.FixtureRequest, tmp_path: Path) -> Stepflow:
     folder, home = tmp_path / "work", tmp_path / "home"
     shutil.copytree(Path(__file__).parent / "flows", folder)
     home.mkdir()
-    return Stepflow(folder, home, is_here=request.node.get_closest_marker("in_process") is not None)
+    marker = request.node.get_closest_marker("in_process")
+    return Stepflow(folder, home, is_here=marker is not None and marker.args != (False,))
 
 
 @pytest.fixture(scope="session")

@@ -240,6 +240,8 @@ def test_worst_cases_become_tests_and_the_next_cases(stepflow: Stepflow, server:
     assert "No case is worse." in stepflow("eval", "eval", "--worst", "exact.category=1", "--baseline", "eval").stdout
 
 
+# A process imports the scores once.
+@pytest.mark.in_process(False)
 @pytest.mark.exhaustive
 @pytest.mark.usefixtures("server")
 def test_scores_with_a_new_version_are_computed_again(stepflow: Stepflow) -> None:
