@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,14 @@ from tests.postgres import Postgres
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "history.db"
+
+
+@pytest.fixture(autouse=True)
+def closed_connections() -> Iterator[None]:
+    """Close the connections of a test, which would warn in whatever test they are collected in."""
+    yield
+    if module := sys.modules.get("stepflow_client._stores.postgres"):
+        module._close_all()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
