@@ -186,12 +186,7 @@ def from_python(world: World, run_id: str) -> Facts:
     run = snapshot.details
     accounts = [world.client.explain_run(run_id, item_index=each.index) for each in snapshot.items]
     listed = {(step.item_index, step.step_id) for step in snapshot.steps or ()}
-    # Without its flow, which servers do not have for some sub-runs, only the status of a step may be known.
-    steps = {
-        (each.item_index, step.step_id): step.text if step.state != "unknown" or not step.status else step.status.value
-        for each in accounts
-        for step in each.steps
-    }
+    steps = {(each.item_index, step.step_id): step.text for each in accounts for step in each.steps}
     in_list = {key: words for key, words in steps.items() if key in listed}
     failed = next((each for each in accounts if each.error is not None), None)
     groups = group_failures(snapshot.items)
@@ -261,8 +256,8 @@ def from_steps(world: World, run_id: str) -> Facts:
         return {}
     listed = {}
     for step in json.loads(done.stdout):
-        state = step["status"] if step["state"] == "unknown" else step["state"]
-        words = state_text(state, step["because_of"], len(step["failed_children"]), is_kept=step["is_kept"])
+        marks = {name: step[name] for name in ("is_kept", "is_default", "status")}
+        words = state_text(step["state"], step["because_of"], len(step["failed_children"]), **marks)
         listed[step["item_index"], step["step_id"]] = words
     return {"listed": listed}
 

@@ -16,7 +16,7 @@ from stepflow_client._runs.explanation import (
 from stepflow_client._runs.refusals import FailureHints, may_return
 from stepflow_client.flows.interpreter import flow_with
 from stepflow_client.types import RunItem
-from stepflow_client.types.account import StepAccount, state_text
+from stepflow_client.types.account import StepAccount, shown_state, state_text
 from stepflow_client.types.runs import RunSnapshot
 
 RUN = "00000000-0000-4000-8000-000000000001"
@@ -345,3 +345,20 @@ def test_accounts_are_json_and_html() -> None:
     assert account.step("x") is None
     assert state_text("recovery_failed") == "recovery failed"
     assert StepAccount("a", "unknown").text == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("account", "words", "look"),
+    [
+        (StepAccount("a", "unknown", status=ExecutionStatus.FAILED), "failed or not run", "failed"),
+        (StepAccount("a", "unknown", status=ExecutionStatus.PAUSED), "paused", "paused"),
+        (StepAccount("a", "unknown", status=ExecutionStatus.RECOVERY_FAILED), "recovery failed", "recovery_failed"),
+        (StepAccount("a", "not_run", status=ExecutionStatus.FAILED, because_of="b"), "not run (b failed)", "not_run"),
+        (StepAccount("a", "completed", is_kept=True), "kept", "completed"),
+        (StepAccount("a", "completed", is_default=True), "completed with its default", "completed"),
+    ],
+)
+def test_all_views_take_the_words_and_the_look_of_a_step_from_one_place(
+    account: StepAccount, words: str, look: str
+) -> None:
+    assert (account.text, shown_state(account)) == (words, look)

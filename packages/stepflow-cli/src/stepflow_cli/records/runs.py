@@ -153,8 +153,8 @@ def _format_step_status(record: Mapping[str, Any]) -> str:
     """Return what became of a step: `not run (a failed)` if the server lists it as failed like a; `kept` in a rerun."""
     from stepflow_client.types.account import state_text
 
-    state = record["status"] if record["state"] == "unknown" else record["state"]
-    return state_text(state, record["because_of"], len(record["failed_children"]), is_kept=record["is_kept"])
+    marks = {name: record[name] for name in ("is_kept", "is_default", "status")}
+    return state_text(record["state"], record["because_of"], len(record["failed_children"]), **marks)
 
 
 def _format_step_error(record: Mapping[str, Any]) -> str:

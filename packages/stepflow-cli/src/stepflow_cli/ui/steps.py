@@ -11,6 +11,7 @@ from stepflow_client import NotFoundError, RunDetails, StepAccount, StepDetails,
 from stepflow_client._command import ResolvedInput
 from stepflow_client.drawing.charts import StepTime
 from stepflow_client.flows.graph import FlowSteps, inner_flow, steps_by_id
+from stepflow_client.types.account import shown_state
 
 from ..server.logs import KeptLine
 from .links import ItemUrls
@@ -130,16 +131,7 @@ class StepRow:
     @property
     def mark(self) -> str:
         """The state whose look the step has."""
-        state, status = self.account.state, self.account.status
-        if self.account.is_kept:
-            return "completed"
-        return status.value if state == "unknown" and status is not None else state
-
-    @property
-    def words(self) -> str:
-        """Its state, in words."""
-        is_unknown = self.account.state == "unknown" and not self.account.is_kept
-        return self.mark.replace("_", " ") if is_unknown else self.account.text
+        return shown_state(self.account)
 
 
 @dataclass(frozen=True)
@@ -159,7 +151,7 @@ class SelectedStep(StepRow):
 
 STEP_KEYS: Mapping[str, Callable[[StepRow], Any]] = {
     "step": lambda row: row.account.step_id,
-    "status": lambda row: row.words,
+    "status": lambda row: row.account.text,
     "component": lambda row: row.account.component,
     "duration": lambda row: row.time.duration if row.time else None,
     "attempts": lambda row: len(row.time.attempts) if row.time else None,

@@ -212,7 +212,7 @@ def _(report: RunReport) -> str:
     steps = []
     for step in report.steps:
         shown = {"step_id": step.step_id, "item_index": step.item_index}
-        shown["status"] = _describe_status(step.status, report._describe_state(step))
+        shown["status"] = _describe_status(step.status, step.text)
         if report.was_run(step):
             shown |= {"duration": took.get((step.item_index, step.step_id)), "output": step.output, "error": step.error}
         steps.append(SimpleNamespace(**shown))

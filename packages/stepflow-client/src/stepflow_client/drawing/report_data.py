@@ -111,10 +111,6 @@ class RunReport(Shown):
         account = self.step_accounts.get((step.item_index, step.step_id))
         return self.was_run(step) and not (account is not None and account.is_kept)
 
-    def _describe_state(self, step: StepDetails) -> str:
-        """Return the state of a step in words; the server's status if the state is not known."""
-        return step.status.value if step.state == "unknown" else step.text
-
     def html(self) -> str:
         """Return the report as a page: a single file without scripts that loads no other files."""
         page: str = _page.report_page([self])

@@ -13,6 +13,7 @@ from .._base.text import cut, duration_text, quantile, short_json, visible, visi
 from .._data.arguments import check_instances
 from .._rules.failure_groups import MAX_GROUPS_SHOWN, group_failures
 from ..types import RunArguments, RunItem, StepDetails
+from ..types.account import shown_state
 from .charts import CHART_STYLE, Bar, ItemTime, StepTime, collect_item_times, draw_histogram, draw_timeline
 from .drawn_graph import build_graph, compact, worst_state
 from .graph_text import write_mermaid
@@ -186,7 +187,7 @@ def _write_sections(report: RunReport, bars: Sequence[Bar], right_edge: float, n
 
 def _mark_step_state(report: RunReport, step: StepDetails) -> str:
     """Return the state of a step as a mark."""
-    return status_mark(step.status.value if report.was_run(step) else "not_run", report._describe_state(step))
+    return status_mark(step.status.value if report.was_run(step) else "not_run", step.text)
 
 
 def _write_result(report: RunReport) -> str:
@@ -256,9 +257,7 @@ def collect_statuses(report: RunReport) -> dict[str, str]:
     """Return the state of each step by id, for pictures: the worst state over all items."""
     states: dict[str, set[str]] = defaultdict(set)
     for step in report.step_accounts.values():
-        # A state that is not known is shown as the server's status.
-        state = step.state if step.state != "unknown" or step.status is None else step.status.value
-        states[step.step_id].add("completed" if step.is_kept else state)
+        states[step.step_id].add(shown_state(step))
     worst = {}
     for name, step_states in states.items():
         # A step that has run for some of the items is not shown as one that did not run.

@@ -9,7 +9,9 @@ from .models import Model, Shown, field, record
 from .results import FlowErrorOrNone
 from .statuses import ErrorCode, ExecutionStatus
 
-__all__ = ["FailedChild", "FailedItems", "FailureKind", "RunAccount", "StepAccount", "StepState", "state_text"]
+__all__ = [
+    "FailedChild", "FailedItems", "FailureKind", "RunAccount", "StepAccount", "StepState", "shown_state", "state_text",
+]  # fmt: skip
 
 StepState = Literal["completed", "failed", "not_run", "not_needed", "running", "not_started", "cancelled", "unknown"]
 """What became of a step:
@@ -39,19 +41,40 @@ FailureKind = Literal["step", "output", "stall", "cancelled", "lost", "unknown"]
 """
 
 
-def state_text(state: str, because_of: str | None = None, failed_children: int = 0, *, is_kept: bool = False) -> str:
-    """Return the state of a step in words.
+def state_text(
+    state: str,
+    because_of: str | None = None,
+    failed_children: int = 0,
+    *,
+    is_kept: bool = False,
+    is_default: bool | None = False,
+    status: str | None = None,
+) -> str:
+    """Return the state of a step or run in words.
 
     Args:
-        state: The state, or the server's status.
+        state: The step's state, or the run's status.
         because_of: The failed step that is the reason why the step was not run.
         failed_children: Number of items of its sub-runs that failed although it completed.
         is_kept: Whether a rerun keeps its output.
+        is_default: Whether its output is the default for a failure.
+        status: The server's status, which is shown if the state is unknown.
     """
     if state == "not_run":
         return f"not run ({f'{because_of} failed' if because_of else 'the server did not start it'})"
+    if state == "unknown" and status is not None:
+        # Servers list steps that read a failed one as failed, too.
+        state = "failed or not run" if status == "failed" else status
     words = "kept" if is_kept else state.replace("_", " ")
+    words += " with its default" if is_default else ""
     return f"{words}, {failed_children} failed in sub-runs" if failed_children else words
+
+
+def shown_state(step: StepAccount) -> str:
+    """Return the state that colours and pictures show: the server's status if the state is unknown."""
+    if step.is_kept:
+        return "completed"
+    return step.status.value if step.state == "unknown" and step.status is not None else step.state
 
 
 def count_failed_in_sub_runs(accounts: Iterable[StepAccount]) -> int:
@@ -112,8 +135,10 @@ class StepAccount(Model):
     @property
     def text(self) -> str:
         """The state in words: `failed`, `not run (charge_card failed)`, `completed, 1 failed in sub-runs`, `kept`."""
-        words = state_text(self.state, self.because_of, len(self.failed_children), is_kept=self.is_kept)
-        return f"{words} with its default" if self.is_default else words
+        status, failed = self.status and self.status.value, len(self.failed_children)
+        return state_text(
+            self.state, self.because_of, failed, is_kept=self.is_kept, is_default=self.is_default, status=status
+        )
 
 
 @record(kw_only=False)
