@@ -1,4 +1,4 @@
-"""The nodes of a tree: values with their positions in a text, or in the Python code of the flow."""
+"""Tree nodes: values with their positions in the source text, or in the Python code that defines the flow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NO_ITEMS: Mapping[str, Any] = {}
 
 
 class Key(NamedTuple):
-    """The position of a key of a mapping. Line and column count from 1; the offsets count characters from 0."""
+    """The position of a mapping key. Line and column are 1-based; offsets count characters from 0."""
 
     line: int
     column: int
@@ -25,9 +25,9 @@ class Key(NamedTuple):
 
 
 class Node:
-    """A value and its position. Line and column count from 1, and are 0 if they are unknown.
+    """A value and its position. Line and column are 1-based, or 0 if unknown.
 
-    An alias has the line and column of the node that it refers to, and its own offsets.
+    An alias has its own offsets, but the line and column of the node it refers to.
     """
 
     __slots__ = (
@@ -42,32 +42,32 @@ class Node:
         self.start = start
         self.end = end
         self.items: Mapping[str, Node] = _NO_ITEMS
-        """The values of a mapping, by key."""
+        """A mapping's values, by key."""
         self.keys: Mapping[str, Key] = _NO_ITEMS
-        """The positions of the keys of a mapping. The key of a merged value has no offsets."""
+        """The positions of a mapping's keys. Keys of merged values have no offsets."""
         self.merges: Sequence[tuple[Key, Node]] = ()
-        """The merge keys (`<<`) of a mapping, and their values."""
+        """A mapping's merge keys (`<<`) and their values."""
         self.last = end
-        """The end of the last part of a collection."""
+        """The end of a collection's last part."""
         self.elements: Sequence[Node] = ()
-        """The elements of a list."""
+        """A list's elements."""
         self.is_flow = True
-        """Whether it is written in brackets, or is a scalar or an alias."""
+        """Whether the node is in flow style (brackets), a scalar or an alias."""
         self.original: Node | None = None
-        """The node that an alias refers to."""
+        """The node an alias refers to."""
         self.parent: Node | None = None
-        """The mapping or list that holds it; None for the whole text."""
+        """The enclosing mapping or list, or None for the root."""
         self.part: str | int = ""
-        """Its key or index there."""
+        """The node's key or index in its parent."""
 
     def put(self, parent: Node, part: str | int) -> Node:
-        """Make it a part of a mapping or list, and return it."""
+        """Attach the node to a mapping or list, and return it."""
         self.parent, self.part = parent, part
         return self
 
     @property
     def path(self) -> str:
-        """Its path in the whole text, such as `$.steps[0].input`."""
+        """The path from the root, e.g. `$.steps[0].input`."""
         text, node = "", self
         while node.parent is not None:
             text = format_path_part(node.part) + text
@@ -75,11 +75,11 @@ class Node:
         return "$" + text
 
     def get(self, key: str) -> Node | None:
-        """Return the value of a key; None if the key does not exist."""
+        """Return the value for a key, or None if there isn't one."""
         return self.items.get(key)
 
     def at(self, *path: str | int) -> Node | None:
-        """Return the value at a path of keys and indexes; None if it does not exist."""
+        """Return the value at a path of keys and indexes, or None if it doesn't exist."""
         node: Node | None = self
         for part in path:
             if node is None:
@@ -91,7 +91,7 @@ class Node:
         return node
 
     def walk(self, *, below_aliases: bool = False) -> Iterator[Node]:
-        """Yield the node and all nodes below it, those below aliases only with `below_aliases`."""
+        """Yield this node and its descendants. Aliases are only followed with `below_aliases`."""
         yield self
         children = (*self.items.values(), *self.elements, *(value for _, value in self.merges))
         for child in children if self.original is None or below_aliases else ():
@@ -99,13 +99,13 @@ class Node:
 
     @property
     def written(self) -> list[Key]:
-        """The keys of a mapping as they are written, with merge keys and without merged ones."""
+        """A mapping's keys as written: merge keys are included, merged keys are not."""
         keys = [key for key in self.keys.values() if key.start >= 0]
         return sorted([*keys, *(key for key, _ in self.merges)], key=lambda key: key.start) if self.merges else keys
 
 
 class NodeCopy(Node):
-    """A node at another place of a tree. Its parts are copied when they are first read."""
+    """A node repeated elsewhere in the tree. Its children are copied on first access."""
 
     __slots__ = ("source",)
 
@@ -127,7 +127,7 @@ class NodeCopy(Node):
 
 
 def to_node(value: Any) -> Node:
-    """Return the tree of a value that is not from a file. Its lines and columns are 0."""
+    """Build the tree for a value that wasn't read from a file. Lines and columns are 0."""
     node = Node(value)
     if isinstance(value, Mapping):
         node.items = {str(key): to_node(part).put(node, str(key)) for key, part in value.items()}
@@ -142,39 +142,40 @@ class Place(Protocol):
 
     @property
     def file(self) -> str:
-        """The path of the file."""
+        """The file's path."""
         ...
 
     @property
     def line(self) -> int:
-        """The line, from 1."""
+        """The 1-based line."""
         ...
 
     @property
     def column(self) -> int:
-        """The column, from 1."""
+        """The 1-based column."""
         ...
 
     @property
     def shown_file(self) -> str:
-        """The path as it is shown."""
+        """The path shown to users."""
         ...
 
 
 def get_places(flow: object) -> Mapping[Path, Place]:
-    """Return the positions of the parts of a flow by their paths in it; empty if it is not written in Python."""
+    """Return the positions of a flow's parts, keyed by path, or an empty mapping if the flow isn't written in
+    Python."""
     return flow.places if hasattr(type(flow), "places") else {}  # type: ignore[attr-defined]
 
 
 def get_component_schemas(flow: object) -> Mapping[str, tuple[Any, Any]]:
-    """Return the input and output schemas of components by the types of the Python functions that a flow calls."""
+    """Return the input and output schemas of a flow's components, derived from the Python functions it calls."""
     return flow.component_schemas if hasattr(type(flow), "component_schemas") else {}  # type: ignore[attr-defined]
 
 
 def set_places(root: Node, flow: object) -> tuple[str, str]:
-    """Set the positions of the nodes of a flow in its Python file, and return the text of the file and its name.
+    """Set the positions of a flow's nodes in its Python file, and return that file's text and name.
 
-    Nodes that are written in other files have none. Both texts are empty for flows that are not written in Python.
+    Nodes defined in other files get no position. Both strings are empty if the flow isn't written in Python.
     """
     places = get_places(flow)
     if not places:
@@ -190,7 +191,7 @@ def set_places(root: Node, flow: object) -> tuple[str, str]:
 
 
 def add_place(error: FlowError | None, flow: object) -> FlowError | None:
-    """Return an error whose hint also says where the failed step is written, if the flow is written in Python."""
+    """Add the failed step's location to an error's hint, if the flow is written in Python."""
     place = describe_place(flow, error.step_id) if error is not None else None
     if error is None or place is None or place in (error.hint or ""):
         return error
@@ -198,7 +199,7 @@ def add_place(error: FlowError | None, flow: object) -> FlowError | None:
 
 
 def describe_place(flow: object, step_id: str | None) -> str | None:
-    """Return a sentence that says where a step, or the output, of a flow is written; None if that is not known."""
+    """Return a phrase saying where a flow's step (or its output) is written, or None if unknown."""
     path: Path = ("output",)
     what = "the output"
     if step_id is not None and get_places(flow):

@@ -1,4 +1,4 @@
-"""Regular expressions of schemas, matched in linear time by the engine of pydantic-core. Pure."""
+"""Linear-time matching of the regular expressions in schemas, using pydantic-core's engine. Pure."""
 
 from __future__ import annotations
 
@@ -13,28 +13,29 @@ pydantic_core: Any = lazy_module("pydantic_core")
 
 # Maximum cost of compiling a pattern, in units of 10 microseconds.
 _MAX_COST = 2_500
-# Maximum of pattern length (with repetitions) times text length. Such a match takes up to about 40 ms.
+# Maximum pattern length (with repetitions expanded) times text length. A match this size takes up to about 40 ms.
 _MAX_WORK = 1_000_000
 _TOKEN = re.compile(
     r"\\[pP]\{[^}]*\}|\\[bB]\{|\\.|\[\^?\]?(?:\\.|[^\\\]])*\]|\{(?P<least>\d{1,9})(?:,(?P<most>\d{0,9}))?\}|.",
     re.DOTALL,
 )
-# Tokens with another meaning in other engines, such as operations on sets of characters.
+# Tokens that mean something else in other engines, e.g. set operations in character classes.
 _AMBIGUOUS = re.compile(r"\\[bB]\{|\\[<>]|\[(?:\\.|[^\\])*?(?:\[|&&|--|~~)", re.DOTALL)
 _CLASS_COSTS = {"d": 8, "D": 8, "w": 38, "W": 38, "p": 38, "P": 38}
-# Classes that may be large, which cost more if case is ignored.
+# Potentially large classes, which cost more when case is ignored.
 _FOLDED = re.compile(r"\[.*(?:\\[DPSWpuUx]|[^\x00-\x7f])|\\[pP]", re.DOTALL)
 _FOLDED_COST = 1_200
 
 
 class LinearPattern(NamedTuple):
-    """A regular expression that is matched in time proportional to the length of the text."""
+    """A regular expression whose matching time is proportional to the text's length."""
 
     matches: Callable[[str], bool]
     length: int
 
     def is_found_in(self, text: str) -> bool:
-        """Return whether it matches anywhere in a text; true if the text is too long or not valid Unicode."""
+        """Return whether the pattern matches anywhere in a text, or True if the text is too long or isn't valid
+        Unicode."""
         if self.length * len(text) > _MAX_WORK or self.matches(text):
             return True
         return any("\ud800" <= char <= "\udfff" for char in text)
@@ -42,16 +43,16 @@ class LinearPattern(NamedTuple):
 
 @lru_cache(maxsize=256)
 def compile_linear(pattern: str) -> LinearPattern | None:
-    """Return a pattern of a schema; None if it cannot be matched in linear time, is too large, or is not valid.
+    """Compile a schema's pattern, or return None if it can't be matched in linear time, is too large or is invalid.
 
-    Lookaround and back-references cannot be matched in linear time.
+    Lookaround and back-references can't be matched in linear time.
     """
     if len(pattern) > _MAX_COST or any(_AMBIGUOUS.match(token[0]) for token in _TOKEN.finditer(pattern)):
         return None
     ignores_case = re.search(r"\(\?[a-zA-Z]*i", pattern) is not None
 
     def cost(part: str) -> int:
-        """Return the cost of compiling a character or a class."""
+        """Return the cost of compiling a single character or class."""
         if ignores_case and _FOLDED.match(part):
             return _FOLDED_COST
         return max((_CLASS_COSTS.get(kind, 1) for kind in re.findall(r"\\(.)", part)), default=1)
@@ -66,7 +67,7 @@ def compile_linear(pattern: str) -> LinearPattern | None:
 
 
 def _measure_length(pattern: str, length_of: Callable[[str], int]) -> int:
-    """Return the sum of the lengths of the characters and classes in a pattern, with repetitions expanded."""
+    """Return the total length of a pattern's characters and classes, with repetitions expanded."""
     before, last = [0], 0
     for token in _TOKEN.finditer(pattern):
         part = token[0]

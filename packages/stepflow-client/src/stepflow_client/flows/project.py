@@ -1,4 +1,4 @@
-"""A project: its flow files, and the facts in `stepflow.toml` or in `[tool.stepflow]` of `pyproject.toml`."""
+"""A project's flow files, and its settings in `stepflow.toml` or `[tool.stepflow]` in `pyproject.toml`."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from .._rules.releases import TARGETS, parse_target_release
 from ..errors import FlowFileError
 
 FLOW_SUFFIXES = (".yaml", ".yml", ".json")
-"""The suffixes of flow files."""
+"""File name suffixes of flow files."""
 
-# A flow contains at least one of these.
+# Every flow contains at least one of these.
 _MARKS = (b"steps", b"output", b"stepflow.org")
 _BLOCK_KEY = re.compile(r"""^["']?([\w-]+)["']?[ \t]*:""", re.MULTILINE)
 _FLOW_KEY = re.compile(r"""["'{,\s]([\w-]+)["']?\s*:""")
@@ -27,16 +27,16 @@ _DECLARED = re.compile(r"""^["']?schema["']?\s*:\s*["']?https?://stepflow\.org/s
 
 
 def find_flow_files(folder: str | PathLike[str]) -> Iterator[Path]:
-    """Yield the flow files in a folder and below it, in order; hidden folders and `node_modules` are skipped."""
+    """Yield a folder's flow files in order, recursing into subfolders but skipping hidden ones and `node_modules`."""
     for inside, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "node_modules")
         yield from (path for name in sorted(names) if is_flow_file(path := Path(inside, name)))
 
 
 def is_flow_file(path: Path) -> bool:
-    """Return whether a file is a flow, by its name and its top-level keys: `steps`, `output`, or the flow schema.
+    """Return whether a file is a flow, judging by its name and top-level keys (`steps`, `output` or the flow schema).
 
-    Hidden files, server configurations and files that cannot be read are not.
+    Hidden files, server configurations and unreadable files are never flows.
     """
     if path.name.startswith(".") or path.suffix.lower() not in FLOW_SUFFIXES or is_config_name(path.name):
         return False
@@ -48,14 +48,14 @@ def is_flow_file(path: Path) -> bool:
 
 
 def is_config_name(name: str) -> bool:
-    """Return whether a file is a server configuration, by its name, such as `stepflow-config.yml`."""
+    """Return whether a file name is that of a server configuration, e.g. `stepflow-config.yml`."""
     path = Path(name)
     return path.stem.replace("_", "-").startswith("stepflow-config") and path.suffix.lower() in FLOW_SUFFIXES
 
 
 def is_flow_text(text: str) -> bool:
-    """Return whether a text, which need not parse, is a flow by its top-level keys."""
-    # Most texts end here, the large ones above all.
+    """Return whether a text has a flow's top-level keys. It doesn't have to parse."""
+    # Fast path: most texts, and nearly all large ones, are decided here.
     if not text.lstrip().startswith("{") and any(key[1] == "steps" for key in _BLOCK_KEY.finditer(text)):
         return True
     keys = find_top_level_keys(text)
@@ -63,7 +63,7 @@ def is_flow_text(text: str) -> bool:
 
 
 def find_top_level_keys(text: str) -> set[str]:
-    """Return the top-level keys; of a text in braces that is not JSON, all keys."""
+    """Return a text's top-level keys, or all of its keys if it starts with a brace but isn't JSON."""
     if not text.lstrip().startswith("{"):
         return set(_BLOCK_KEY.findall(text))
     try:
@@ -76,7 +76,7 @@ _FILES = (("stepflow.toml", ()), ("pyproject.toml", ("tool", "stepflow")))
 _CONFIGS = ("stepflow-config.yml", "stepflow-config.yaml", "stepflow_config.yml", "stepflow_config.yaml")
 _MAX_BYTES = 1024 * 1024
 _MAX_COMPONENT_BYTES = 16 * 1024 * 1024
-# The keys by table.
+# Allowed keys, by table.
 _KEYS = {
     "": ("flows", "components", "target", "config", "test", "validate"),
     "test": ("config",),
@@ -87,56 +87,56 @@ _OF_USERS = {"url", "server", "servers", "profile", "profiles", "token", "auth",
 
 
 class CheckRules(NamedTuple):
-    """How the flows of a project are checked."""
+    """How to check a project's flows."""
 
     select: tuple[str, ...] = ()
-    """The rules to apply; all if empty."""
+    """Rules to apply. If empty, all of them."""
     ignore: tuple[str, ...] = ()
-    """The rules to leave out."""
+    """Rules to skip."""
     fail_on: str | None = None
-    """The lowest level that makes a flow invalid; None if it is not set."""
+    """The lowest level that makes a flow invalid, or None if not set."""
     type_check: bool = False
-    """Whether to check types throughout the flow too."""
+    """Whether to also check types throughout the flow."""
 
 
 class Project(NamedTuple):
-    """The settings of a project; all defaults without a project file.
+    """A project's settings. Without a project file, everything has its default.
 
-    Paths are relative to the working folder if the project's folder is in it, and absolute otherwise.
+    Paths are relative if the project folder is inside the working directory, and absolute otherwise.
     """
 
     file: Path | None = None
-    """Path of the project file."""
+    """Path to the project file."""
     flows: tuple[Path, ...] = ()
-    """Flow files, or folders that contain them."""
+    """Flow files, or folders containing them."""
     components: Path | None = None
-    """The components that flows may use, as `stepflow components lock` writes them."""
+    """The components flows may use, in a file written by `stepflow components lock`."""
     target: str | None = None
-    """The release of the servers that flows are for."""
+    """The server release that flows target."""
     config: Path | None = None
-    """The embedded server's configuration."""
+    """Configuration for the embedded server."""
     test_config: Path | None = None
-    """The embedded server's configuration in tests."""
+    """Configuration for the embedded server in tests."""
     rules: CheckRules = CheckRules()
 
 
 def find_project(start: str | os.PathLike[str] | None = None) -> Project:
-    """Return the facts of the project that a flow belongs to.
+    """Return the settings of the project a flow belongs to.
 
-    Its file is searched for in the flow's folder and the folders above. The search ends with the first file that
-    states facts, at the root of a repository, in the user's home folder, and below a folder in which everybody may
-    create files (such as `/tmp`), where others could place one.
+    The search for a project file starts in the flow's folder and moves up. It stops at the first file with Stepflow
+    settings, at a repository root, at the user's home folder, and before entering a world-writable folder such as
+    `/tmp`, where anybody could have placed one.
 
     Args:
-        start: The flow's file, or a folder; None for the working folder.
+        start: The flow's file, or a folder. Defaults to the working directory.
 
     Raises:
-        FlowFileError: If the file cannot be read, a key is unknown, or a value is invalid.
+        FlowFileError: If the file can't be read, a key is unknown, or a value is invalid.
     """
     try:
         folder = Path(os.path.abspath(start or ""))
     except FileNotFoundError:
-        # The working folder was deleted.
+        # The working directory has been deleted.
         return Project()
     if start is not None and not folder.is_dir():
         folder = folder.parent
@@ -182,16 +182,16 @@ def _read_project(folder: Path) -> Project | None:
 
 
 class _ProjectReader:
-    """Checks what a file states."""
+    """Validates the settings in a project file."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
 
     def project(self, facts: Any) -> Project:
-        """Return the facts.
+        """Return the validated settings.
 
         Raises:
-            FlowFileError: If a key is unknown, or a value is invalid.
+            FlowFileError: If a key is unknown or a value is invalid.
         """
         facts = self._table("", facts)
         test, validate = (self._table(name, facts.get(name, {})) for name in ("test", "validate"))
@@ -238,7 +238,7 @@ class _ProjectReader:
         return tuple(value)
 
     def _path(self, key: str, value: Any) -> Path:
-        """Return the path of a file or folder in the project."""
+        """Return the path to a file or folder inside the project."""
         if not isinstance(value, str) or not value.strip() or "\0" in value:
             raise self._wrong(key, "a path", value)
         is_outside = ".." in PurePosixPath(value).parts + PureWindowsPath(value).parts
@@ -259,10 +259,10 @@ class _ProjectReader:
 
 
 def existing_file(project: Project, key: str, path: Path) -> Path:
-    """Return the path of a file that a project names.
+    """Return the path to a file named in the project settings, after checking that it exists.
 
     Raises:
-        FlowFileError: If there is no such file, or the list of components is larger than 16 MiB.
+        FlowFileError: If the file doesn't exist, or the component list is larger than 16 MiB.
     """
     if not path.is_file():
         what = "is not a file" if path.exists() else "does not exist"
@@ -275,10 +275,10 @@ def existing_file(project: Project, key: str, path: Path) -> Path:
 
 
 def find_config(*folders: Path) -> Path | None:
-    """Return the embedded server's configuration in the first of the folders that has one.
+    """Return the embedded server's configuration from the first folder that contains one.
 
     Raises:
-        FlowFileError: If a folder has two.
+        FlowFileError: If a folder contains two.
     """
     for folder in folders:
         configs = [name for name in _CONFIGS if (folder / name).is_file()]

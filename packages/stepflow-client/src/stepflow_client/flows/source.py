@@ -1,4 +1,4 @@
-"""A YAML or JSON text as one tree, in which each value has its position: line, column and offsets. Pure."""
+"""YAML or JSON text as a single tree whose values know their line, column and offsets. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from .._data import yaml_format
 else:
-    # Flows in JSON are checked without PyYAML, unless there is something to report.
+    # Avoid importing PyYAML for JSON flows unless there is something to report.
     yaml = lazy_module("yaml")
     yaml_format = lazy_module("stepflow_client._data.yaml_format")
 
@@ -39,11 +39,11 @@ _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 
 class FlowText:
-    """The text of a flow file, JSON if its name ends with `.json`. It is parsed once, when its tree is first needed.
+    """A flow file's text, parsed on first access: as JSON if the name ends with `.json`, otherwise as YAML.
 
     Args:
-        text: The text.
-        name: The name of the file.
+        text: The file's content.
+        name: The file's name.
     """
 
     def __init__(self, text: str, name: str) -> None:
@@ -51,10 +51,10 @@ class FlowText:
 
     @classmethod
     def of(cls, flow: FlowSource) -> FlowText:
-        """Return the text of a flow's file, of its Python file, or a text without lines for any other flow.
+        """Return the text of a flow's file or Python module. Any other flow gets an empty text.
 
         Raises:
-            FlowFileError: If the file cannot be read.
+            FlowFileError: If the file can't be read.
             InvalidArgumentError: If `flow` is neither a path nor a flow.
         """
         path = get_flow_path(flow)
@@ -70,12 +70,12 @@ class FlowText:
 
     @property
     def stubs(self) -> Mapping[str, tuple[Any, Any]]:
-        """The schemas of components by the types of their functions, if the flow is written in Python."""
+        """Component schemas derived from function signatures, if the flow is written in Python."""
         return get_component_schemas(self._flow)
 
     @classmethod
     def read(cls, content: bytes, name: str) -> FlowText:
-        """Return the text of a file's content. If it is not UTF-8, that is its error."""
+        """Decode a file's content. If it isn't UTF-8, the failure is kept in `error`."""
         try:
             return cls(decode_text(content, name), name)
         except FlowFileError as error:
@@ -85,7 +85,7 @@ class FlowText:
 
     @cached_property
     def lines(self) -> list[str]:
-        """The lines of the text."""
+        """The text, split into lines."""
         return self.text.splitlines()
 
     @cached_property
@@ -97,15 +97,15 @@ class FlowText:
 
     @property
     def error(self) -> FlowFileError | None:
-        """Why the text cannot be parsed; None if it can."""
+        """The parse error, or None if the text is valid."""
         return self._parsed if isinstance(self._parsed, FlowFileError) else None
 
     @property
     def root(self) -> Node:
-        """The tree of the text.
+        """The parsed tree.
 
         Raises:
-            FlowFileError: If the text is neither YAML nor JSON. The error has the line and the column.
+            FlowFileError: If the text is neither YAML nor JSON. The error includes the line and column.
         """
         if isinstance(self._parsed, FlowFileError):
             raise self._parsed
@@ -113,10 +113,10 @@ class FlowText:
 
     @cached_property
     def unplaced(self) -> FlowText:
-        """The same flow without positions, which in JSON take far longer to read than the values.
+        """The same flow without positions, which for JSON take far longer to compute than the values.
 
         Raises:
-            FlowFileError: If it is a JSON file, and not JSON.
+            FlowFileError: If a JSON file is not valid JSON.
         """
         value = _UNREAD if "_parsed" in self.__dict__ else _parse_json_text(self.text, self.name)
         if value is _UNREAD:
@@ -127,16 +127,16 @@ class FlowText:
 
 
 def parse_tree(text: str, source: str) -> Node:
-    """Return the tree of a YAML or JSON text. If `source` ends with `.json`, the text is parsed as JSON.
+    """Parse YAML or JSON text into a tree. If `source` ends with `.json`, only JSON is accepted.
 
     Raises:
-        FlowFileError: If the text is invalid. The error has the line and the column.
+        FlowFileError: If the text is invalid. The error includes the line and column.
     """
     value = _parse_json_text(text, source)
     if value is _UNREAD and len(text) > MAX_YAML_LENGTH:
         return to_node(parse_yaml(text, source))
     if value is not _UNREAD:
-        # JSON is YAML, except for tabs between its tokens and for escaped surrogates. Only positions are read from it.
+        # JSON is YAML, except for tabs between tokens and escaped surrogates. The YAML pass only supplies positions.
         text = _HALF_PAIR.sub(r"\\u0020", text.replace("\t", " "))
     try:
         root: Node = yaml_format.read_yaml(
@@ -150,11 +150,11 @@ def parse_tree(text: str, source: str) -> Node:
 
 
 def _parse_json_text(text: str, source: str) -> Any:
-    """Return the value of a JSON text, `_UNREAD` if the text has to be read as YAML."""
+    """Return a JSON text's value, or `_UNREAD` if the text must be parsed as YAML."""
     if source.lower().endswith(".json"):
         return parse_json(text, source)
     if text.lstrip()[:1] in ("{", "[", '"'):
-        # As in `parse_yaml`: JSON that YAML does not support is read too.
+        # As in `parse_yaml`, accept JSON that YAML doesn't support.
         with suppress(FlowFileError):
             return parse_json(text, source)
     return _UNREAD
@@ -166,7 +166,7 @@ _MERGE = "tag:yaml.org,2002:merge"
 
 
 class _Tree:
-    """Converts PyYAML's nodes to a tree. The values of JSON are known already; YAML values are read on the way."""
+    """Converts PyYAML nodes to a tree. JSON values are already parsed; YAML values are parsed along the way."""
 
     def __init__(self, text: str, reader: yaml_format.YamlReader, value: Any) -> None:
         self.text = text
@@ -176,7 +176,7 @@ class _Tree:
         self.is_shared = not self.is_json and ("*" in text or "<<" in text)
         self.aliases = yaml_format.find_aliases(text) if self.is_shared else iter(())
         self.known: dict[int, Node] = {}
-        """The nodes so far, if an alias or a merge may repeat them, by the id of PyYAML's node."""
+        """Nodes created so far, by the id of the PyYAML node. Only kept if an alias or merge may repeat them."""
 
     def node(self, node: yaml.Node, value: Any, key: Key | None) -> Node:
         if self.is_shared and id(node) in self.known:
@@ -192,7 +192,7 @@ class _Tree:
             made.is_flow = bool(node.flow_style)
             made.last = self.mapping(made, node) if isinstance(node, yaml.MappingNode) else self.sequence(made, node)
             if not made.is_flow:
-                # PyYAML's end of a block collection includes the comments after it.
+                # PyYAML includes trailing comments in a block collection's end.
                 made.end = made.last
         if self.is_shared:
             self.known[id(node)] = made
@@ -201,11 +201,11 @@ class _Tree:
     def scalar(self, made: Node, node: yaml.ScalarNode, key: Key | None) -> None:
         if not self.is_json:
             made.value = self.reader.value(node)
-        # PyYAML's end of a block scalar includes the empty lines after it.
+        # PyYAML includes trailing blank lines in a block scalar's end.
         if node.style in ("|", ">"):
             made.end = made.start + len(self.text[made.start : made.end].rstrip())
         if made.value is None and not node.value and key is not None:
-            # PyYAML puts an empty value at the next token; the position of its key is more useful.
+            # PyYAML places an empty value at the next token. The key's position is more useful.
             made.line, made.column = key.line, key.column
 
     def alias(self, original: Node) -> Node:
@@ -215,7 +215,7 @@ class _Tree:
         return made
 
     def mapping(self, made: Node, node: yaml.MappingNode) -> int:
-        """Add the parts of a mapping to its node, and return the end of the last one."""
+        """Add a mapping's parts to its node, and return where the last one ends."""
         last, own, keys = made.start, dict[str, Node](), dict[str, Key]()
         pairs = {} if self.is_json else self.reader.pairs(node)
         given = iter(made.value.items() if self.is_json else ())
@@ -249,7 +249,7 @@ class _Tree:
         return Key(mark.line + 1, mark.column + 1, mark.index, node.end_mark.index)
 
     def sequence(self, made: Node, node: yaml.CollectionNode) -> int:
-        """Add the elements of a list to its node, and return the end of the last one."""
+        """Add a list's elements to its node, and return where the last one ends."""
         values = made.value if self.is_json else [_UNREAD] * len(node.value)
         made.elements = elements = [
             self.node(element, value, None).put(made, index)
