@@ -1,6 +1,6 @@
-"""The components that a flow may use, with the schemas of their inputs and outputs. Pure.
+"""The components available to a flow, with their input and output schemas. Pure.
 
-The schemas of builtin components apply to all supported servers.
+The schemas for builtin components apply to all supported server releases.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ BUILTINS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "/builtin/noop": (_ANY, _ANY),
     "/builtin/sleep": (_object("duration_ms", duration_ms=_COUNT, passthrough=_ANY), _ANY),
 }
-"""The input and output schemas by the path of the component. Some exist in newer releases only."""
+"""Input and output schemas by component path. Some components require a recent release."""
 
 BUILTIN_TEXTS = {
     "/builtin/create_messages": "Make a list of chat messages of a prompt and instructions.",
@@ -91,36 +91,36 @@ BUILTIN_TEXTS = {
     "/builtin/noop": "Return the input (from 0.13 on).",
     "/builtin/sleep": "Wait (from 0.13 on).",
 }
-"""What the builtin components do."""
+"""One-line descriptions of the builtin components."""
 
 NEW_BUILTINS = frozenset({"/builtin/noop", "/builtin/sleep"})
-"""Those that exist from 0.13 on."""
+"""Builtin components added in 0.13."""
 
 
 class Components(dict[str, tuple[Any, Any]]):
-    """The input and output schemas by the path of the component; `{}` or None if a schema is unknown.
+    """Input and output schemas by component path. An unknown schema is `{}` or None.
 
-    If the server does not report route prefixes, the key is the name after the prefix instead of the path.
+    If the server doesn't report route prefixes, components are keyed by the part of the path after the prefix.
     """
 
     is_whole = True
-    """Whether the list is complete: plugins that could not be queried may have more components."""
+    """Whether the list is complete. Plugins that couldn't be queried may have more components."""
 
     def __init__(self, components: Mapping[str, tuple[Any, Any]] | None = None) -> None:
         super().__init__(components or {})
         self.plugins: dict[str, str] = {}
-        """The plugin by the name of a component without a path, if the server reports it."""
+        """Plugins by component name, for components without a path. Only set if the server reports them."""
         self.descriptions: dict[str, str] = {}
-        """What the components do, as far as the server reports it."""
+        """Component descriptions, where the server reports them."""
         self.denied: set[str] = set()
-        """The names of components that the server has, but to which its known routes do not lead."""
+        """Names of components the server has but doesn't expose through any known route."""
 
 
 def parse_components(components: Any) -> Components | None:
-    """Return components (`ComponentInfo`, or their JSON) in the form that the checks use; None stays None.
+    """Convert components (`ComponentInfo` or the equivalent JSON) to the form used by the checks. None stays None.
 
-    Servers do not report route prefixes: a component without `path` is listed by its name, without a leading slash. If
-    some plugins could not be listed, components that are missing from the list may still exist.
+    Servers don't report route prefixes, so a component without a `path` is listed by name, without a leading slash. If
+    some plugins couldn't be listed, components missing here may still exist.
     """
     if components is None:
         return None
@@ -130,7 +130,7 @@ def parse_components(components: Any) -> Components | None:
         records = [component if isinstance(component, Mapping) else component.to_dict() for component in components]
     except (TypeError, AttributeError):
         raise wrong("components", "a list of components, as list_components returns it", components) from None
-    # With known routes, the components of a plugin that they lead to have paths, except for those that they deny.
+    # If routes are known, a routed plugin's components all have paths, except for denied ones.
     routed = {record.get("plugin") for record in records if record.get("path")}
     for record in records:
         name = record.get("path") or str(record.get("name")).strip("/")
@@ -138,7 +138,7 @@ def parse_components(components: Any) -> Components | None:
         if not record.get("path") and record.get("plugin") in routed:
             parsed.denied.add(name)
         elif name in parsed:
-            # If two plugins have components with the same name, nothing is known about that name.
+            # Two plugins use this name, so neither's schemas can be relied on.
             parsed[name] = ({}, {})
             parsed.plugins.pop(name, None)
             parsed.descriptions.pop(name, None)
@@ -152,7 +152,7 @@ def parse_components(components: Any) -> Components | None:
 
 
 def with_builtins(components: Components | None, release: tuple[int, int] | None = None) -> Components:
-    """Return the components that a flow may use, including the builtin ones that the server's release has."""
+    """Add the builtin components available in the server's release."""
     if components is None:
         is_old = release is not None and release < (0, 13)
         return Components(
@@ -162,16 +162,16 @@ def with_builtins(components: Components | None, release: tuple[int, int] | None
     names = [path.rpartition("/")[2] for path in BUILTINS]
     has_builtins = components.is_whole and "put_blob" in listed
     missing = {f"/builtin/{name}" for name in names if name not in listed} if has_builtins else set()
-    # The schemas of builtin components in this package are more detailed than those that servers send.
+    # Ours are more detailed than the schemas sent by servers.
     known = Components(components | {name: schemas for name, schemas in BUILTINS.items() if name not in missing})
     known.plugins, known.denied, known.descriptions = components.plugins, components.denied, components.descriptions
     return known
 
 
 def find_listed_name(component: str, known: Components) -> str | None:
-    """Return the name by which a component is listed, by its path; None if there is no such component.
+    """Return the name under which a component is listed, or None if it doesn't exist.
 
-    Where servers do not report routes, this is the name of a component after some prefix, which may be another one.
+    If servers don't report routes, this is the name after some prefix, which may belong to a different component.
     """
     if component in known or component.startswith("/builtin/"):
         return component if component in known else None
@@ -180,10 +180,10 @@ def find_listed_name(component: str, known: Components) -> str | None:
 
 
 def find_schemas(component: str, known: Components) -> tuple[Any, Any] | None:
-    """Return the schemas of a component by its path; None if there is no such component.
+    """Return a component's schemas by its path, or None if it doesn't exist.
 
-    Where servers do not report routes, a component of the same name may be another one: nothing is known about it,
-    unless its plugin is called as the path begins.
+    If servers don't report routes, a component with the right name may still be a different one. Its schemas are then
+    only used if its plugin's name matches the start of the path; otherwise they are unknown.
     """
     name = find_listed_name(component, known)
     if name is None or name == component:
@@ -192,9 +192,9 @@ def find_schemas(component: str, known: Components) -> tuple[Any, Any] | None:
 
 
 class Catalogue:
-    """The components that a flow may use, with their types. Each schema is read once.
+    """The components available to a flow, with their types. Each schema is parsed just once.
 
-    Without a server's components, only the builtin components are known; without its release, those of any release.
+    Without a component list from a server, only builtin components are known; without a release, those of any release.
     """
 
     def __init__(
@@ -203,34 +203,34 @@ class Catalogue:
         release: tuple[int, int] | None = None,
         stubs: Mapping[str, tuple[Any, Any]] | None = None,
     ) -> None:
-        """`stubs` has schemas for components that are not known otherwise."""
+        """`stubs` has schemas to fall back on for components otherwise unknown."""
         self._stubs = stubs or {}
         self.given = components
         self.known = with_builtins(components, release)
         self.listed: Components = components or Components()
         self.is_whole = components is not None and components.is_whole
-        """Whether there are certainly no others."""
+        """Whether no other components can exist."""
         self._types: dict[str, tuple[Type, Type] | None] = {}
 
     def schemas(self, component: str) -> tuple[Any, Any] | None:
-        """Return the input and output schemas of a component; None if it is unknown."""
+        """Return a component's input and output schemas, or None if it is unknown."""
         return find_schemas(component, self.known)
 
     def description(self, component: str) -> str | None:
-        """Return what a component does; None if that is unknown."""
+        """Return a component's description, or None if it has none."""
         name = find_listed_name(component, self.known)
         description = self.known.descriptions.get(name) if name is not None else None
         return description or BUILTIN_TEXTS.get(component)
 
     def is_denied(self, component: str) -> bool:
-        """Return whether the routes of the server do not lead to a component that it has."""
+        """Return whether the server has a component that its routes don't expose."""
         parts = component.strip("/").split("/")
         return component not in self.listed and any(
             "/".join(parts[i:]) in self.known.denied for i in range(1, len(parts))
         )
 
     def types(self, component: str) -> tuple[Type, Type] | None:
-        """Return the input and output types of a component; None if it is unknown."""
+        """Return a component's input and output types, or None if it is unknown."""
         if component not in self._types:
             from .json_types import schema_to_type
 

@@ -1,6 +1,6 @@
-"""Expressions: their keywords, their references, and paths. Pure.
+"""Expression keywords, references and paths. Pure.
 
-Findings and differences use the same paths: `$.steps[0].input["a b"]`.
+Findings and differences use the same path syntax: `$.steps[0].input["a b"]`.
 """
 
 from __future__ import annotations
@@ -12,69 +12,69 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 KEYWORDS = ("$literal", "$if", "$coalesce", "$from", "$step", "$input", "$variable")
-"""The keywords of expressions, by precedence: the first one that an object has counts, its other keys are ignored."""
+"""Expression keywords in order of precedence. An object's first keyword wins; its other keys are ignored."""
 _KEYWORDS = frozenset(KEYWORDS)
 _KINDS: dict[str, Literal["step", "input", "variable"]] = {
     "$step": "step", "$input": "input", "$variable": "variable",
 }  # fmt: skip
 
 Path = tuple[str | int, ...]
-"""The keys and indexes that lead to a value."""
+"""Keys and indexes leading to a value."""
 _DIGITS = re.compile(r"\+?[0-9]+")
 _PLAIN = re.compile(r"""[^\s.\[\]"'*]+""")
 
 
 class PathError(ValueError):
-    """Servers reject the path."""
+    """The path is one that servers reject."""
 
 
 def get_keyword(value: Any) -> str | None:
-    """Return the keyword that makes an object, or the items of a node, an expression; None for plain data."""
+    """Return the keyword that makes an object (or a node's items) an expression, or None for plain data."""
     if not isinstance(value, Mapping) or _KEYWORDS.isdisjoint(value):
         return None
     return next(keyword for keyword in KEYWORDS if keyword in value)
 
 
 def is_expression(value: Any) -> bool:
-    """Return whether a value is an object with a keyword."""
+    """Return whether a value is an object with an expression keyword."""
     return isinstance(value, Mapping) and not _KEYWORDS.isdisjoint(value)
 
 
 class Branch(NamedTuple):
-    """A part of an `$if`, of a `$coalesce`, or of a `$variable`, that is evaluated under a condition."""
+    """A conditionally evaluated part of an `$if`, `$coalesce` or `$variable`."""
 
     kind: Literal["condition", "then", "else", "coalesce", "default"]
     number: int = 0
-    """The position of an alternative of a `$coalesce`, from 0."""
+    """For a `$coalesce`, the alternative's index."""
     condition: Any = None
-    """The condition of a `then` or `else`."""
+    """For a `then` or `else`, the condition it depends on."""
 
 
 class Reference(NamedTuple):
-    """A `$step`, `$input` or `$variable` in an expression."""
+    """A `$step`, `$input` or `$variable` within an expression."""
 
     kind: Literal["step", "input", "variable"]
     expression: Mapping[str, Any]
-    """The object with the keyword."""
+    """The object containing the keyword."""
     at: Path
-    """Where it is in the whole expression."""
+    """Its location in the whole expression."""
     field: Path
-    """Which part of the whole value it gives: as `at`, without keywords and branches."""
+    """Which part of the result it supplies, i.e. `at` without keywords and branches."""
     branches: tuple[Branch, ...] = ()
-    """The branches around it, the outermost first."""
+    """Enclosing branches, outermost first."""
     after: frozenset[str] = frozenset()
-    """The steps that are read before it is known whether this is evaluated: by conditions and earlier alternatives."""
+    """Steps read (by conditions and earlier alternatives) before it's clear whether this reference is evaluated."""
     step: str | None = None
-    """The id of the step that is read; None for another kind, and if the id is not a string."""
+    """The id of the step being read. None for other kinds of references, or if the id isn't a string."""
 
     @property
     def path(self) -> Any:
-        """The path as it is written; the path of a `$variable` begins with the name of the variable."""
+        """The path as written. For a `$variable`, it starts with the variable's name."""
         return self.expression.get("path") if self.kind == "step" else self.expression[f"${self.kind}"]
 
     @property
     def variable(self) -> str | None:
-        """The name of the variable that is read; None for another kind, and if the path has none."""
+        """The name of the variable being read. None for other kinds of references, or if the path doesn't name one."""
         if self.kind != "variable" or not isinstance(self.path, str):
             return None
         try:
@@ -85,24 +85,24 @@ class Reference(NamedTuple):
 
     @property
     def is_certain(self) -> bool:
-        """Whether it is evaluated whenever the expression is."""
+        """Whether evaluating the expression always evaluates this reference."""
         return all(
             branch.kind == "condition" or (branch.kind == "coalesce" and not branch.number) for branch in self.branches
         )
 
     @property
     def in_condition(self) -> bool:
-        """Whether it is in a condition. If a condition fails, it counts as false."""
+        """Whether the reference is part of a condition. A failing condition counts as false."""
         return any(branch.kind == "condition" for branch in self.branches)
 
     @property
     def in_default(self) -> bool:
-        """Whether it is in the default of a variable, which does not make a step run."""
+        """Whether the reference is part of a variable's default. Such references don't cause steps to run."""
         return bool(self.branches) and any(branch.kind == "default" for branch in self.branches)
 
 
 def references(expression: Any) -> list[Reference]:
-    """Return all references that an expression may read, in the order of the expression."""
+    """Return all references an expression may read, in document order."""
     collected: list[Reference] = []
     _collect(expression, collected, (), (), (), frozenset())
     return collected
@@ -111,7 +111,7 @@ def references(expression: Any) -> list[Reference]:
 def _collect(
     value: Any, collected: list[Reference], at: Path, field: Path, branches: tuple[Branch, ...], after: frozenset[str]
 ) -> frozenset[str]:
-    """Add the references of an expression, and return the steps that it reads."""
+    """Collect an expression's references, and return the steps it reads."""
     if not isinstance(value, (Mapping, list, tuple)):
         return frozenset()
     begin, keyword = len(collected), get_keyword(value)
@@ -136,15 +136,15 @@ def _collect(
         for index, part in enumerate(value["$coalesce"]):
             inner = (*branches, Branch("coalesce", index))
             after |= _collect(part, collected, (*at, "$coalesce", index), field, inner, after)
-    # Steps in a default are not waited for.
+    # Nothing waits for steps that are only used in a default.
     return frozenset(reference.step for reference in collected[begin:] if reference.step and not reference.in_default)
 
 
 @lru_cache(maxsize=4096)
 def parse_path(text: str | None) -> Path:
-    """Return the fields and indexes of a path, as servers read it in a flow that is stored unchanged.
+    """Split a path into fields and indexes, like servers do for a flow stored unchanged.
 
-    The empty path means the whole value. A text that does not begin with `$` is the name of one field.
+    The empty path means the whole value. A path that doesn't start with `$` is a single field name.
 
     Raises:
         PathError: If servers reject the path.
@@ -180,9 +180,9 @@ def parse_path(text: str | None) -> Path:
 
 
 def _survives_rewriting(name: str) -> bool:
-    """Return whether a server that writes a flow out and parses it again still reads this name.
+    """Return whether a name stays the same when a server serializes the flow and parses it again.
 
-    It writes names without quotes: `["a.b"]` becomes `.a.b`, and empty names vanish.
+    Servers write names without quotes, so `["a.b"]` becomes `.a.b` and empty names vanish.
     """
     try:
         return parse_path(f"$.{name}.") == (name,)
@@ -191,7 +191,7 @@ def _survives_rewriting(name: str) -> bool:
 
 
 def explain_ambiguity(text: str) -> str | None:
-    """Return why a path may not mean what its author intends; None if there is no such reason."""
+    """Explain why a path may not mean what its author intended, or return None if it's unambiguous."""
     is_bare = not text.strip().startswith("$")
     if re.search(r"\.\*|\.\.|\[\*\]", text) and not is_bare:
         return f"{text!r} has no wildcards or descent: * is the name of a field and empty names vanish"
@@ -204,7 +204,7 @@ def explain_ambiguity(text: str) -> str | None:
 
 
 def portable_path(text: Any) -> Path | None:
-    """Return the parts of a path; None if servers reject it, or if it is ambiguous."""
+    """Split a path into its parts, or return None if it's ambiguous or servers reject it."""
     if text is not None and not isinstance(text, str):
         return None
     try:
@@ -215,12 +215,12 @@ def portable_path(text: Any) -> Path | None:
 
 
 def write_path(parts: Iterable[str | int], start: str = "$") -> str:
-    """Return a path as text: `$.steps[0].input["a b"]`; `start` is the path that it continues."""
+    """Format a path as text, e.g. `$.steps[0].input["a b"]`. `start` is the path to append to."""
     return start + "".join(map(format_path_part, parts))
 
 
 def format_path_part(part: str | int) -> str:
-    """Return a part of a path as text: `.steps`, `[0]` or `["a b"]`."""
+    """Format one part of a path: `.steps`, `[0]` or `["a b"]`."""
     return f"[{part}]" if isinstance(part, int) else _format_name(part)
 
 

@@ -1,4 +1,4 @@
-"""Findings: a position in a file, the name of the rule, and how to fix the fault. Pure."""
+"""Check findings, each with its rule, position in the file and suggested fix. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .json_schema import Mismatch
 from .nodes import Key, Node
 
 TYPE_RULES = frozenset({"input-conflict", "possible-mismatch", "type-mismatch", "untyped-output"})
-"""The names of the rules that apply only if types are checked."""
+"""Rules that only apply when types are checked."""
 
 RULES = TYPE_RULES | {
     "ambiguous-path", "case-input", "case-output", "coalesce-list", "component-input", "component-slash",
@@ -27,27 +27,27 @@ RULES = TYPE_RULES | {
     "unknown-output-path", "unset-variable", "unused-key", "unused-step", "unused-variable", "variable-name",
     "variable-path", "wrong-type",
 }  # fmt: skip
-"""The names of all rules."""
+"""All rule names."""
 
 _REFERENCES = ("$step", "$input", "$variable")
 
 
 class Fix(NamedTuple):
-    """A safe change: the characters of the file from `start` up to `end` become `text`."""
+    """A safe edit that replaces the file's characters from `start` up to `end` with `text`."""
 
     start: int
     end: int
     old: str
-    """The text between them, or the text inside of the quotes there, which are kept."""
+    """The text being replaced. If it is quoted, the quotes stay and are left out here."""
     text: str
 
 
 class Finding(NamedTuple):
-    """One fault in a flow file."""
+    """A problem found in a flow file."""
 
     rule: str
     level: str
-    """`fatal`: servers refuse the flow. `error`: it will likely fail. `warning`: it may behave unexpectedly."""
+    """`fatal`: servers reject the flow. `error`: it will likely fail. `warning`: it may behave unexpectedly."""
     message: str
     path: str
     line: int
@@ -55,45 +55,45 @@ class Finding(NamedTuple):
     hint: str | None = None
     fix: Fix | None = None
     suggestion: Fix | None = None
-    """The change that the hint suggests, if it is less clear than a fix: for a person to confirm."""
+    """The edit suggested by the hint, if it's not certain enough for a fix and needs confirmation."""
     start: int = -1
     end: int = -1
-    """The range of characters in the file, without the key of a value; -1 if it is unknown."""
+    """Character range in the file, excluding the value's key, or -1 if unknown."""
     excerpt: str = ""
     file: str = ""
     at: Node | None = None
-    """The value in the tree, or the mapping with the key; None once all rules are done."""
+    """The value's node, or the mapping that contains the key. Reset to None once all rules have run."""
     key: str | None = None
-    """The key of the mapping, if the fault is there."""
+    """The mapping key, if that is what the finding is about."""
     of_types: bool = False
-    """Whether only the check of types finds it."""
+    """Whether only type checking reports this."""
 
 
 def make_syntax_finding(name: str, error: FlowFileError) -> Finding:
-    """Return the error of a text that cannot be parsed as a finding; `name` is its name in the message."""
+    """Convert a parse error to a finding, dropping `name` from the start of its message."""
     rule = "duplicate-key" if "appears twice" in error.message else "syntax"
     message = re.sub(r" \(line \d+, column \d+\)$", "", error.message.removeprefix(f"{name} "))
     return Finding(rule, "fatal", message, "$", error.line or 1, error.column or 1, error.hint)
 
 
 Release = tuple[int, int]
-"""The first two numbers of a release."""
+"""The first two numbers of a release, e.g. `(0, 13)`."""
 
 
 class Findings:
-    """Collects the findings of the rules, each fault once; `target` is the release that the flow is for, or None."""
+    """Collects findings from all rules without duplicates. `target` is the release the flow targets, if known."""
 
     def __init__(self, target: Release | None = None) -> None:
         self.target = target
         self.all: dict[tuple[str, int, int, str], Finding] = {}
         self.in_unchecked = False
-        """Whether servers read the flow only when it runs, so that none of its faults makes them reject it."""
+        """Whether servers only read this part of the flow at run time, so that nothing in it gets the flow rejected."""
         self.of_types = False
-        """Whether types are being checked."""
+        """Whether types are currently being checked."""
 
     @contextmanager
     def unchecked(self, is_unchecked: bool) -> Iterator[None]:
-        """If `is_unchecked`, treat what is checked meanwhile as a flow that servers read only when it runs."""
+        """If `is_unchecked`, treat everything in this block as a flow that servers only read at run time."""
         before, self.in_unchecked = self.in_unchecked, self.in_unchecked or is_unchecked
         yield
         self.in_unchecked = before
@@ -109,16 +109,16 @@ class Findings:
         key: str | None = None,
         before: Release | None = None,
     ) -> None:
-        """Add a fault of a value, or of a key of it.
+        """Add a finding about a value or one of its keys.
 
         Args:
-            rule: The name of the rule.
+            rule: The rule's name.
             level: `fatal`, `error` or `warning`.
-            at: The value, or the mapping with the key.
-            message: One sentence that describes the fault.
+            at: The value, or the mapping that contains the key.
+            message: One sentence describing the problem.
             hint: How to fix it.
-            key: The key, if the fault is there.
-            before: The release from which on this is no fault. It is at most a warning if no target is known.
+            key: The key, if the problem is there.
+            before: The first release without the problem. If the target is unknown, the finding is just a warning.
         """
         if before is not None and self.target is None:
             level = "warning"
@@ -126,10 +126,10 @@ class Findings:
             return
         level = "error" if level == "fatal" and self.in_unchecked else level
         where = at if key is None else at.keys.get(key) or at.merges[0][0]
-        # As servers do, name the expression and not its keyword.
+        # Like servers, name the expression rather than its keyword.
         holder = at.parent if key is None and at.parent is not None and at.part in _REFERENCES else at
         path = holder.path if key is None or key in KEYWORDS else write_path([key], at.path)
-        # An alias has the position of what it refers to.
+        # Report an alias at its target.
         span = where if isinstance(where, Key) or where.original is None else where.original
         finding = Finding(
             rule, level, message, path, where.line, where.column, hint,
@@ -138,5 +138,5 @@ class Findings:
         self.all.setdefault((rule, where.line, where.column, path), finding)
 
     def add_mismatch(self, rule: str, level: str, root: Node, wrong: Mismatch, prefix: str = "") -> None:
-        """Add the place where the value of a node does not match a schema."""
+        """Add a finding for a value that doesn't match its schema."""
         self.add(rule, level, root.at(*wrong.parts) or root, prefix + wrong.message, wrong.hint, key=wrong.key)

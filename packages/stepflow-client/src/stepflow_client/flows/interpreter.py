@@ -1,7 +1,7 @@
-"""Evaluates a flow like a server: expressions, lazy steps, error handling. Pure; components are functions.
+"""Evaluates a flow as a server would: expressions, lazy steps, error handling. Pure; components are functions.
 
-`Evaluation` executes a flow. `RecordedEvaluation` evaluates the expressions of a flow that a server has executed, with
-the recorded outcomes of its steps.
+`Evaluation` executes a flow. `RecordedEvaluation` re-evaluates the expressions of a flow that has already run on a
+server, using the recorded step outcomes.
 """
 
 from __future__ import annotations
@@ -16,40 +16,40 @@ from .expressions import PathError, get_keyword, parse_path, references
 
 _CAUGHT = (2, 3, 4, 5, 6, 7, 8, 10)
 RETRIED = (3, 7)
-"""The numbers of the codes (COMPONENT_FAILED, RESOURCE_UNAVAILABLE) after which a step with `retry` is tried again."""
+"""Numeric error codes (COMPONENT_FAILED, RESOURCE_UNAVAILABLE) after which a step with `retry` is retried."""
 
 
 class Failure(Exception):
-    """A step or an item fails, with an error code as on the wire and a message."""
+    """A step or item failed, with a message and the wire protocol's error code."""
 
     def __init__(self, code: int, message: str, *, is_own: bool = False, step: str | None = None) -> None:
-        """Store what failed: a component (`is_own`), to which error handling applies, a step, or the expression."""
+        """Record what failed: a component (`is_own`, subject to error handling), a step, or the expression itself."""
         super().__init__(message)
         self.code, self.message, self.is_own, self.step = code, message, is_own, step
         self.others: tuple[Failure, ...] = ()
-        """Failures of other parts of the same expression. Servers report one of them."""
+        """Failures elsewhere in the same expression. Servers report only one of them."""
         self.is_sure = True
-        """False if other parts are not known, and may have failed instead."""
+        """False if an unknown part may have failed instead."""
 
 
 class NotKnownError(Exception):
-    """The value of an expression depends on something that is not known."""
+    """An expression depends on something unknown."""
 
     def __init__(self, what: str, *, may_fail: bool = True) -> None:
-        """Store what is not known, and whether it may fail. To read the whole output of a completed step does not."""
+        """Record what is unknown, and whether it may fail. Reading a completed step's whole output can't."""
         super().__init__(what)
         self.may_fail = may_fail
 
 
 BROKEN = (LookupError, TypeError, AttributeError, RecursionError, PathError)
-"""Exceptions that evaluating an expression that servers reject may raise."""
+"""Exceptions that may be raised while evaluating an expression that servers reject."""
 NOT_KNOWN: Any = object()
-"""Stands for an input, variables or an output that is not known."""
+"""Marks an unknown input, output or set of variables."""
 
 
 @dataclass
 class StepRun:
-    """The outcome of a step."""
+    """A step's outcome."""
 
     step: Mapping[str, Any]
     index: int
@@ -60,18 +60,18 @@ class StepRun:
 
 @dataclass
 class Evaluation:
-    """The evaluation of one item of a run."""
+    """Evaluates a single item of a run."""
 
     flow: Mapping[str, Any]
     input: Any
     variables: Mapping[str, Any]
     call: Callable[[str, Any], Any]
-    """A function that calls a component by its path with an input, and raises Failure if the component fails."""
+    """Calls the component at a path with an input, raising Failure if the component fails."""
     steps: dict[str, StepRun] = field(default_factory=dict)
-    """The steps that ran, in the order in which they ended."""
+    """The steps that ran, in order of completion."""
 
     def run(self) -> Any:
-        """Return the flow's output. Steps with mustExecute also run.
+        """Run the steps that `mustExecute` or the output require, and return the flow's output.
 
         Raises:
             Failure: If the item fails.
@@ -79,7 +79,7 @@ class Evaluation:
         for step in self.flow.get("steps") or ():
             if step.get("mustExecute"):
                 self._step(step["id"])
-        # Servers run every step that the output needs, including those after a failed one.
+        # Like servers, run every step the output needs, even after one of them fails.
         certain = {
             reference.step
             for reference in references(self.flow.get("output"))
@@ -93,7 +93,7 @@ class Evaluation:
         return next((index for index, step in enumerate(self.flow["steps"]) if step["id"] == step_id), -1)
 
     def value(self, expression: Any) -> Any:
-        """Return the value of an expression."""
+        """Evaluate an expression."""
         if isinstance(expression, list):
             return [self.value(element) for element in expression]
         if not isinstance(expression, Mapping):
@@ -171,14 +171,15 @@ class Evaluation:
 
 
 class RecordedEvaluation(Evaluation):
-    """Evaluates the expressions of a flow with the recorded outcomes of its steps. No component is called.
+    """Evaluates a flow's expressions using recorded step outcomes, without calling any components.
 
     Args:
-        flow: The flow, with the overrides of its run.
-        input: The input of the item; `NOT_KNOWN` if it is not known.
-        variables: The given variables; `NOT_KNOWN` if they are not known.
-        steps: The outcomes of the steps that have ended, by step id.
-        is_over: Whether all steps that the item needs have ended. If not, other steps may still end.
+        flow: The flow, with the run's overrides applied.
+        input: The item's input, or `NOT_KNOWN`.
+        variables: The variables passed to the run, or `NOT_KNOWN`.
+        steps: The outcomes of completed steps, by step id.
+        is_over: Whether every step the item needs has completed. If False, a step without an outcome may still be
+            running.
     """
 
     def __init__(
@@ -190,16 +191,16 @@ class RecordedEvaluation(Evaluation):
         *,
         is_over: bool = True,
     ) -> None:
-        # No component is called: `_step` only returns recorded outcomes.
+        # The callback is never used: `_step` only returns recorded outcomes.
         super().__init__(flow, input, variables, lambda path, step_input: NOT_KNOWN, dict(steps))
         self._is_over = is_over
 
     def value(self, expression: Any) -> Any:
-        """Return the value of an expression.
+        """Evaluate an expression.
 
         Raises:
-            Failure: If it fails. A part that is not known does not hide another part that fails.
-            NotKnownError: If its value depends on something that is not known.
+            Failure: If it fails. A failing part takes precedence over an unknown one.
+            NotKnownError: If the value depends on something unknown.
         """
         if isinstance(expression, list):
             return list(self._parts(dict(enumerate(expression))).values())
@@ -220,7 +221,7 @@ class RecordedEvaluation(Evaluation):
         return holds
 
     def _parts(self, parts: Mapping[Any, Any]) -> dict[Any, Any]:
-        """Return the values of all parts of an object or list; their failures are collected."""
+        """Evaluate every part of an object or list, collecting failures along the way."""
         values: dict[Any, Any] = {}
         failures: list[Failure] = []
         not_known: NotKnownError | None = None
@@ -249,7 +250,7 @@ class RecordedEvaluation(Evaluation):
 
 
 def _evaluate_or_may_fail(evaluate: Callable[[Any], Any], expression: Any) -> Any:
-    """Return a value; if it is not known, the alternative or branch that is evaluated next may fail."""
+    """Evaluate an expression. If its value is unknown, whatever would be evaluated next may fail."""
     try:
         return evaluate(expression)
     except NotKnownError as error:
@@ -257,13 +258,13 @@ def _evaluate_or_may_fail(evaluate: Callable[[Any], Any], expression: Any) -> An
 
 
 def get_max_attempts(step: Mapping[str, Any]) -> int:
-    """Return how often a server tries a step that fails with one of the codes `RETRIED`."""
+    """Return how many times a server attempts a step that keeps failing with a code in `RETRIED`."""
     handling = step.get("onError") or {}
     return 1 + int(handling.get("maxRetries", 3)) if handling.get("action") == "retry" else 1
 
 
 def with_overrides(flow: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a flow with overrides applied. Raise LookupError for an unknown step."""
+    """Apply overrides to a flow. Raises LookupError for an unknown step."""
     changes = overrides.get("steps", {})
     known = {step["id"] for step in flow.get("steps") or ()}
     unknown = next((step_id for step_id in changes if step_id not in known), None)
@@ -274,7 +275,7 @@ def with_overrides(flow: Mapping[str, Any], overrides: Mapping[str, Any]) -> dic
 
 
 def flow_with(flow: Mapping[str, Any], overrides: Any) -> Mapping[str, Any]:
-    """Return a flow with the overrides of a run, in any form; the flow itself if they do not fit."""
+    """Apply a run's overrides, in any form, or return the flow unchanged if they don't fit."""
     from .._data.values import merge_overrides
     from ..errors import InvalidArgumentError
 
@@ -294,7 +295,7 @@ def _get_at_path(value: Any, path: Any, what: str) -> Any:
 
 
 def get_part(value: Any, parts: Iterable[str | int]) -> Any:
-    """Return the part of a value at a path. Raise LookupError if the path does not exist."""
+    """Return the part of a value at a path. Raises LookupError if the path doesn't exist."""
     part_value: Any = value
     for part in parts:
         if not isinstance(part_value, list if isinstance(part, int) else Mapping):

@@ -1,4 +1,4 @@
-"""JSON Schema: the names of types, references to shared schemas, and the places where a value does not match. Pure."""
+"""JSON Schema validation that reports where a value doesn't match, with type names and `$ref` lookups. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _REFERENCE = r"#/(?:schemas/)?(?:\$defs|definitions)/(.*)"
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a value is a number; booleans do not count."""
+    """Return whether a value is a number. Booleans don't count."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
@@ -43,24 +43,24 @@ JSON_TYPES = tuple(_TYPES)
 
 
 def is_json_type(value: Any, name: Any) -> bool:
-    """Return whether a value has a type; true if there is no such type. `3.0` is an integer too."""
+    """Return whether a value has the named type, or True for an unknown name. `3.0` is also an integer."""
     check = _TYPES.get(name) if isinstance(name, str) else None
     return check is None or check(value)
 
 
 def json_type(value: Any) -> str:
-    """Return the name of the type of a value."""
+    """Return the name of a value's type."""
     return next(name for name in JSON_TYPES if is_json_type(value, name))
 
 
 def parse_ref(reference: Any) -> str | None:
-    """Return the name of the shared schema that a `$ref` refers to; None if it refers to something else."""
+    """Return the name of the shared schema a `$ref` points to, or None if it points elsewhere."""
     match = re.fullmatch(_REFERENCE, reference) if isinstance(reference, str) else None
     return unquote(match[1]).replace("~1", "/").replace("~0", "~") if match else None
 
 
 def resolve_ref(schema: Any, defs: Mapping[str, Any]) -> Any:
-    """Return a schema with its `$ref` replaced by the shared schema; unknown references allow any value."""
+    """Replace a schema's `$ref` with the shared schema. Unresolvable references allow any value."""
     for _ in range(_MAX_DEPTH):
         if not isinstance(schema, Mapping) or "$ref" not in schema:
             return schema
@@ -71,15 +71,15 @@ def resolve_ref(schema: Any, defs: Mapping[str, Any]) -> Any:
 
 
 def get_type_names(schema: Mapping[str, Any]) -> list[Any]:
-    """Return the types that a schema allows; empty if it allows all."""
+    """Return the types a schema allows, or an empty list if it allows all of them."""
     given = schema.get("type")
     return [given] if isinstance(given, str) else given if isinstance(given, list) else []
 
 
 def get_list_schemas(schema: Mapping[str, Any]) -> tuple[list[Any], Any]:
-    """Return the schemas of the first elements of a list, and the schema of all further elements.
+    """Return the schemas of a list's leading elements, and the schema of all remaining ones.
 
-    The first ones are in `prefixItems`, or, in the drafts up to 2019-09, in a list in `items`.
+    The leading ones come from `prefixItems` or, in drafts up to 2019-09, from a list in `items`.
     """
     first, items = schema.get("prefixItems"), schema.get("items", True)
     if isinstance(first, list):
@@ -88,20 +88,20 @@ def get_list_schemas(schema: Mapping[str, Any]) -> tuple[list[Any], Any]:
 
 
 class Mismatch(NamedTuple):
-    """A place where a value does not match a schema."""
+    """One place where a value doesn't match its schema."""
 
     value: Any
-    """The value there."""
+    """The offending value."""
     message: str
     hint: str | None = None
     key: str | None = None
-    """The key of the value, if the schema has no such field."""
+    """A key of the value, if the schema has no such field."""
     parts: tuple[str | int, ...] = ()
-    """The keys and indexes that lead to the value."""
+    """Keys and indexes leading to the value."""
 
     @property
     def path(self) -> str:
-        """The path of the place in the whole value."""
+        """The path to the problem, starting at the root value."""
         return write_path(self.parts if self.key is None else (*self.parts, self.key))
 
 
@@ -111,11 +111,11 @@ _short = reprlib.Repr()
 _short.maxstring = _short.maxother = _short.maxlong = 200
 _short.maxdict = _short.maxlist = 20
 short_repr = _short.repr
-"""Returns a value as Python writes it, shortened for a message."""
+"""A shortened `repr` for messages."""
 
 
 def make_key(value: Any, slices: Slices | None = None) -> Hashable:
-    """Return what only equal JSON values have. (Python counts true as 1.)"""
+    """Return a key that is equal only for equal JSON values (unlike in Python, true isn't 1)."""
     if isinstance(value, bool):
         return bool, value
     if not isinstance(value, (dict, list, tuple, Mapping)):
@@ -128,70 +128,71 @@ def make_key(value: Any, slices: Slices | None = None) -> Hashable:
     return frozenset((name, make_key(part, slices)) for name, part in value.items())
 
 
-# Characters of a text, times the length of a pattern, that are matched in the time of a step.
+# How much pattern matching (text length times pattern length) costs the same as one step.
 _STEP_OF_PATTERN = 64
-# Maximum number of mismatches that are searched for.
+# Maximum number of mismatches to look for.
 _MAX_MISMATCHES = 100
-# Maximum number of allowed values that a hint lists.
+# Maximum number of allowed values listed in a hint.
 _MAX_CHOICES = 12
-# Maximum length of a message.
+# Maximum message length.
 _MAX_TEXT = 500
-# Maximum length of the description of a schema.
+# Maximum length of a schema description.
 _MAX_HINT = 1_000
-# Depth to which a description includes the parts of a value.
+# How deep schema descriptions go into nested values.
 _MAX_HINT_DEPTH = 2
-# Maximum number of names, or pairs of names, that are compared to find a misspelt one.
+# Maximum number of names (or pairs of names) to compare when looking for a typo.
 _MAX_NAMES = 200
 
 
 def mismatches(value: Any, schema: Any, defs: Mapping[str, Any], *, evaluated: bool = False) -> Mismatches:
-    """Return the first places where a value does not match a schema; see `Validator`."""
+    """Check a value against a schema and return the first mismatches. See `Validator`."""
     return Validator(schema, defs, evaluated=evaluated).mismatches(value)
 
 
 class Validator:
-    """Checks values against a schema. Unsupported keywords are ignored.
+    """Checks values against a schema, ignoring unsupported keywords.
 
-    The time is at most proportional to the size of the schema times that of the value: each shared schema is applied
-    once to a value, and patterns are matched in linear time.
+    The running time is at most proportional to schema size times value size, because each shared schema is applied only
+    once per value and patterns are matched in linear time.
 
     Args:
-        schema: The schema, which must not change.
-        defs: The shared schemas that it may refer to.
-        evaluated: Whether expressions in the value are evaluated: their results are unknown, and match any schema.
+        schema: The schema, which must not be modified afterwards.
+        defs: Shared schemas it may refer to.
+        evaluated: Whether expressions in the value are evaluated. Since their results are unknown, they match any
+            schema.
     """
 
     def __init__(self, schema: Any, defs: Mapping[str, Any], *, evaluated: bool = False) -> None:
         self.schema, self.defs, self.is_evaluated = schema, defs, evaluated
         self.patterns: dict[str, patterns.LinearPattern | None] = {}
         self.nullable = set[int]()
-        """The ids of the schemas that also allow null."""
+        """Ids of the schemas that also allow null."""
         self._rules: dict[int, _Rules] = {}
-        """The supported keywords by the id of the schema."""
+        """Supported keywords, by schema id."""
         self._texts: dict[int, str] = {}
-        """Descriptions by the ids of what they describe: values that match another schema of `anyOf` need them too."""
+        """Cached descriptions, by object id. Even values that match another `anyOf` alternative need them."""
 
     def mismatches(self, value: Any, most: int = _MAX_MISMATCHES) -> Mismatches:
-        """Return the first places where a value does not match; none if it is nested too deeply to decide."""
+        """Return the first mismatches, or none if the value is nested too deeply to check."""
         try:
             return _Check(self, most).apply(self.schema, value)[:most]
         except RecursionError:
             return ()
 
     def text(self, schema: Any) -> str:
-        """Return a schema in words; see `describe_schema`."""
+        """Describe a schema in words. See `describe_schema`."""
         if id(schema) not in self._texts:
             self._texts[id(schema)] = cut(describe_schema(schema, self.defs), _MAX_HINT)
         return self._texts[id(schema)]
 
     def fields(self, properties: Mapping[str, Any], required: Collection[str]) -> str:
-        """Return the hint that lists the fields of an object; see `describe_fields`."""
+        """Return the hint listing an object's fields. See `describe_fields`."""
         if id(properties) not in self._texts:
             self._texts[id(properties)] = describe_fields(properties, required, self.defs)
         return self._texts[id(properties)]
 
     def rules_of(self, schema: Any) -> _Rules:
-        """Return the supported keywords of a schema, with their arguments; none if it allows any value."""
+        """Return a schema's supported keywords with their arguments. Empty if the schema allows any value."""
         if id(schema) not in self._rules:
             self._rules[id(schema)] = self._read(schema)
         return self._rules[id(schema)]
@@ -234,15 +235,15 @@ class Validator:
 
 
 class _Check:
-    """The check of one value."""
+    """A check of a single value."""
 
     def __init__(self, validator: Validator, most: int) -> None:
         self.validator, self.most, self.slices = validator, most, slices.get() or Slices()
         self.results: dict[tuple[str | None, int], tuple[Any, Mismatches]] = {}
-        """The results of shared schemas, with the values: no other value can have the id of one of them."""
+        """Results by shared schema and value id. Keeping the value ensures that its id isn't reused."""
 
     def apply(self, schema: Any, value: Any) -> Mismatches:
-        """Return where a value does not match a schema."""
+        """Return the mismatches between a value and a schema."""
         if self.validator.is_evaluated and is_expression(value):
             literal = mismatches(value["$literal"], schema, self.validator.defs) if "$literal" in value else ()
             return _prefix_paths("$literal", literal)
@@ -254,7 +255,7 @@ class _Check:
         for keyword, argument in rules:
             wrong = keyword(self, argument, value)
             if wrong:
-                # To write a message takes longer than to compare a value.
+                # Building a message takes longer than comparing a value.
                 self.slices.left -= 10
                 results = [*results, *wrong]
                 if keyword is _check_type or len(results) >= self.most:
@@ -262,7 +263,7 @@ class _Check:
         return results
 
     def is_found(self, pattern: str, text: str) -> bool | None:
-        """Return whether a text matches a pattern; None if the pattern cannot be matched in linear time."""
+        """Return whether a text matches a pattern, or None if the pattern can't be matched in linear time."""
         known = self.validator.patterns
         if pattern not in known:
             self.slices.spend(SLICE)
@@ -278,7 +279,7 @@ _Rules = list[tuple[Callable[[_Check, Any, Any], Mismatches], Any]]
 
 
 def _prefix_paths(part: str | int, part_mismatches: Mismatches) -> Mismatches:
-    """Return the mismatches of a part with paths from the whole value."""
+    """Prefix a part's mismatches with its key or index."""
     return [mismatch._replace(parts=(part, *mismatch.parts)) for mismatch in part_mismatches]
 
 
@@ -299,7 +300,7 @@ def _check_type(check: _Check, wanted: tuple[list[str], Mapping[str, Any]], valu
 
 
 def _has_expressions(check: _Check, value: Any) -> bool:
-    """Return whether parts of a value are unknown."""
+    """Return whether any part of a value is unknown until evaluated."""
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
     return check.validator.is_evaluated and any(map(is_expression, parts))
 
@@ -332,7 +333,7 @@ _LIMITS: dict[str, tuple[Any, ...]] = {
 
 
 def describe_schema(schema: Any, defs: Mapping[str, Any], depth: int = 0) -> str:
-    """Return the values that a schema allows in a few words, as in `integer, at least 1`; empty if they are unknown."""
+    """Describe the values a schema allows, e.g. `integer, at least 1`, or return an empty string if unknown."""
     schema = resolve_ref(schema, defs)
     if not isinstance(schema, Mapping) or depth > _MAX_HINT_DEPTH:
         return ""
@@ -360,7 +361,7 @@ def _describe_forms(forms: Sequence[Any], defs: Mapping[str, Any], depth: int) -
 
 
 def describe_fields(properties: Mapping[str, Any], required: Collection[str], defs: Mapping[str, Any]) -> str:
-    """Return the hint that lists the fields of an object: `fields are: id (string, required), note`."""
+    """Return the hint listing an object's fields: `fields are: id (string, required), note`."""
     return f"fields are: {cut(_list_fields(properties, required, defs, 0), _MAX_HINT) or 'none'}"
 
 
@@ -383,7 +384,7 @@ def _check_multiple(check: _Check, step: float, value: Any) -> Mismatches:
     if not is_number(value):
         return ()
     try:
-        # Otherwise 0.3 would be no multiple of 0.1.
+        # Allow for rounding errors: 0.3 is a multiple of 0.1.
         is_multiple = abs(round(value / step) * step - value) <= 1e-9 * max(1.0, abs(value))
     except (OverflowError, ValueError):
         is_multiple = True
@@ -406,7 +407,7 @@ def _check_object(
     missing = [name for name in required if name not in value]
     unlisted = [name for name in value if name not in properties] if missing else []
     misspelt: dict[str, str] = {}
-    """The missing names that other names in the value are probably meant to be."""
+    """Missing names by the (probably misspelled) name used instead."""
     if 0 < len(missing) * len(unlisted) <= _MAX_NAMES:
         check.slices.spend(_MAX_NAMES)
         misspelt = {name: meant for name in unlisted if (meant := nearest(name, missing)) is not None}
@@ -430,7 +431,7 @@ def _check_object(
                 results += _prefix_paths(name, wrong)
         if len(results) >= check.most:
             return results
-    # A misspelt field has a mismatch of its own.
+    # Misspelled fields already have a mismatch of their own.
     absent = [name for name in missing if name not in misspelt.values()]
     for name in absent[: check.most]:
         hint = f"add {name}: {check.validator.text(properties.get(name)) or '...'}"
@@ -452,7 +453,7 @@ def _check_list(check: _Check, schemas: tuple[list[Any], Any], value: Any) -> Mi
 def _check_reference(check: _Check, name: str | None, value: Any) -> Mismatches:
     key = name, id(value)
     if key not in check.results:
-        # Until it is known: a schema that refers to itself allows what the rest of it allows.
+        # Assume a match for now, so that recursive references end here.
         check.results[key] = value, ()
         check.results[key] = value, check.apply(check.validator.defs.get(name or "", True), value)
     return check.results[key][1]
@@ -468,14 +469,14 @@ def _check_all(check: _Check, parts: list[Any], value: Any) -> Mismatches:
 
 
 def _check_any(check: _Check, parts: list[Any], value: Any) -> Mismatches:
-    """Return why a value matches no alternative: the faults of the only one of its type, or one of each."""
+    """Explain why a value matches no alternative, in detail if only one of them allows its type."""
     results: list[Mismatches] = []
     for part in parts:
         results.append(check.apply(part, value))
         if not results[-1]:
             return ()
     near: list[Mismatches] = []
-    """The faults of the alternatives that allow the type of the value."""
+    """Mismatches of the alternatives that allow the value's type."""
     for wrong, part in zip(results, parts, strict=True):
         schema = resolve_ref(part, check.validator.defs)
         names = get_type_names(schema) if isinstance(schema, Mapping) else []
@@ -495,7 +496,7 @@ def _check_condition(check: _Check, parts: tuple[Any, Any, Any], value: Any) -> 
 
 
 def _is_supported(schema: Any, defs: Mapping[str, Any]) -> bool:
-    """Return whether a condition has only keywords that are supported."""
+    """Return whether a condition uses supported keywords only."""
     waiting, seen = [schema], set[str]()
     while waiting:
         part = waiting.pop()

@@ -1,4 +1,4 @@
-"""Types of JSON values, and their conversion from and to JSON Schemas. Pure."""
+"""Types of JSON values, and conversion to and from JSON Schema. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAX_PATH_DEPTH = 3
 _MAX_PATHS = 200
 _MISMATCH = "mismatch"
 _MAX_VALUES = 20
-# Maximum number of different objects, and of different lists, in a union.
+# Maximum number of distinct object types (and of list types) in a union.
 _MAX_MEMBERS = 8
 
 
@@ -28,11 +28,11 @@ class Anything:
 
 
 class Blob(NamedTuple):
-    """The known type of the blob with a certain id."""
+    """What is known about a blob's content."""
 
     content: Type
     flow: Node | None = None
-    """The flow, if the blob is one."""
+    """The flow, if the blob contains one."""
 
 
 class Plain(NamedTuple):
@@ -40,26 +40,26 @@ class Plain(NamedTuple):
 
     kind: str
     values: tuple[Any, ...] | None = None
-    """The possible values; None for all values of the kind."""
+    """Possible values, or None if any value of this kind is allowed."""
     is_literal: bool = False
-    """Whether the values are literals in the flow. An inferred schema then contains only their kind."""
+    """Whether the values are literals in the flow. An inferred schema only includes their kind."""
     blob: Blob | None = None
-    """The blob, if the string is the id of a blob."""
+    """The blob, if the string is a blob id."""
 
 
 class ListOf(NamedTuple):
     """A list."""
 
     items: Type
-    """The type of all elements."""
+    """The element type."""
     elements: tuple[Type, ...] | None = None
-    """The type of each element, if their number is known."""
+    """The type of each element, if the length is known."""
     first: tuple[Type, ...] = ()
-    """The types of the first elements, if they have types of their own."""
+    """Types of the leading elements, if they differ from the rest."""
 
 
 class Field(NamedTuple):
-    """A field of an object."""
+    """An object field."""
 
     type: Type
     is_required: bool = True
@@ -70,20 +70,20 @@ class ObjectOf(NamedTuple):
 
     fields: Mapping[str, Field]
     extra: Type | None
-    """The type of additional fields; None if there are none."""
+    """The type of additional fields, or None if they aren't allowed."""
     is_open: bool = False
-    """Whether other fields are likely, because the schema mentions them or names no properties."""
+    """Whether additional fields are likely, because the schema allows them explicitly or names no properties."""
 
 
 Member = Anything | Plain | ListOf | ObjectOf
 
 
 class Type(NamedTuple):
-    """A union type: a value matches any of the members. Without members, there is no such value."""
+    """A union type, matching values that match any member. Without members, it matches nothing."""
 
     members: tuple[Member, ...] = ()
     is_secret: bool = False
-    """Whether its values are secret (`is_secret` in a schema), with all their parts."""
+    """Whether the values, including all their parts, are secret (`is_secret` in a schema)."""
 
 
 UNKNOWN = Type((Anything(),))
@@ -95,31 +95,31 @@ TEXT = Type((Plain("string"),))
 
 
 def list_of(items: Type) -> Type:
-    """Return the type of lists with elements of a type."""
+    """Return a list type with elements of the given type."""
     return Type((ListOf(items),))
 
 
 def make_object(fields: Mapping[str, Type], optional: Mapping[str, Type] | None = None) -> Type:
-    """Return the type of objects with these fields and no others."""
+    """Return an object type with exactly these fields."""
     known = {name: Field(field) for name, field in fields.items()}
     known |= {name: Field(value, is_required=False) for name, value in (optional or {}).items()}
     return Type((ObjectOf(known, None),))
 
 
 def is_unknown(type: Type) -> bool:
-    """Return whether a value of the type may be any value."""
+    """Return whether the type allows any value."""
     return any(isinstance(member, Anything) for member in type.members)
 
 
 def may_be_null(type: Type) -> bool:
-    """Return whether a value of the type may be null."""
+    """Return whether the type allows null."""
     return any(
         isinstance(member, Anything) or (isinstance(member, Plain) and member.kind == "null") for member in type.members
     )
 
 
 def may_be_false(type: Type) -> bool:
-    """Return whether a condition of the type may be false. Null and false count as false, all other values as true."""
+    """Return whether a condition of this type may be false. Null and false are falsy, everything else is true."""
     return may_be_null(type) or any(
         isinstance(member, Plain) and member.kind == "boolean" and (member.values is None or False in member.values)
         for member in type.members
@@ -127,13 +127,13 @@ def may_be_false(type: Type) -> bool:
 
 
 def without_null(type: Type) -> Type:
-    """Return a type without null."""
+    """Remove null from a type."""
     kept = tuple(member for member in type.members if not (isinstance(member, Plain) and member.kind == "null"))
     return type._replace(members=kept)
 
 
 def widen(type: Type) -> Type:
-    """Return a type with literals of the flow, and values of secrets, replaced by their kinds."""
+    """Replace the flow's literals and any secret values with their kinds."""
     return type._replace(members=tuple(
         Plain(member.kind) if isinstance(member, Plain) and (member.is_literal or type.is_secret) else member
         for member in type.members
@@ -141,7 +141,7 @@ def widen(type: Type) -> Type:
 
 
 def union(types: Iterable[Type]) -> Type:
-    """Return the union of types, which is secret if one of them is. A union that becomes too large is widened."""
+    """Return the union of types. It is secret if any of them is, and is widened if it gets too large."""
     types = list(types)
     is_secret = any(type.is_secret for type in types)
     plains: dict[str, Plain] = {}
@@ -160,7 +160,7 @@ def union(types: Iterable[Type]) -> Type:
                 lists.append(member) if member not in lists else None
     if "number" in plains and plains["number"].values is None:
         plains.pop("integer", None)
-    # Null comes last.
+    # Put null last.
     null = [plains.pop("null")] if "null" in plains else []
     few_objects = objects if len(objects) <= _MAX_MEMBERS else [ObjectOf({}, UNKNOWN)]
     few_lists = lists if len(lists) <= _MAX_MEMBERS else [ListOf(UNKNOWN)]
@@ -176,28 +176,28 @@ def _merge_plain(first: Plain, second: Plain) -> Plain:
 
 
 class Lookup(NamedTuple):
-    """The type of the value at a path, or the reason why there is none."""
+    """The result of looking up a path: the type found there, or the reason there is none."""
 
     type: Type
     problem: str | None = None
-    """Why there is no value at the path; None if there is one."""
+    """Why the path has no value, or None if it does."""
     hint: str | None = None
     is_certain: bool = False
-    """Whether it is certain that no value of the type has this path."""
+    """Whether the path is certain to be missing from every value of the type."""
     may_be_missing: bool = False
-    """Whether a member of the union has no such path. Optional fields count as there."""
+    """Whether some union member lacks the path. Optional fields count as present."""
 
     @property
     def level(self) -> str:
-        """The level of a finding of the problem."""
+        """The level of a finding about this problem."""
         return "error" if self.is_certain else "warning"
 
 
 def type_at_path(type: Type, parts: Sequence[str | int], *, keeps_null: bool = False) -> Lookup:
     """Return the type of the value at a path.
 
-    In a union, members without the path are ignored: for these, the path fails at run time, and flows may rely on that.
-    With `keeps_null`, any path into null results in null, as for the whole output of a step.
+    Union members without the path are ignored: reading it from one of them fails at run time, and flows may rely on
+    that. With `keeps_null`, reading any path of null results in null, as it does for a step's whole output.
     """
     is_secret = type.is_secret
     null = [NULL] if keeps_null and parts and may_be_null(type) and not is_unknown(type) else []
@@ -220,7 +220,7 @@ def type_at_path(type: Type, parts: Sequence[str | int], *, keeps_null: bool = F
         type = types[0] if len(types) == 1 else union(types) if types else UNKNOWN
         is_secret = is_secret or type.is_secret
     type = union([type, *null]) if null else type
-    # Each part of a secret is secret.
+    # Parts of a secret are secret as well.
     return Lookup(type._replace(is_secret=True) if is_secret else type, may_be_missing=is_missing)
 
 
@@ -247,7 +247,7 @@ def _look_up_part(member: Member, part: str | int) -> Lookup:
 
 
 def iter_parts(type: Type) -> Iterator[tuple[str | int, Type]]:
-    """Yield the key and type of each field, and of the first element, across all members of a union."""
+    """Yield each field, and the first element of each list, with its type, for all union members."""
     for member in type.members:
         match member:
             case ObjectOf(fields):
@@ -257,7 +257,7 @@ def iter_parts(type: Type) -> Iterator[tuple[str | int, Type]]:
 
 
 def iter_paths(type: Type) -> Iterator[tuple[str, Type]]:
-    """Yield paths into a type with the types at these paths, shortest first. Only null can make such a path fail."""
+    """Yield the paths into a type along with their types, shortest first. They can fail only because of null."""
     waiting, number = [("$", type, 0)], 0
     for path, outer, depth in waiting:
         members = without_null(outer).members
@@ -279,11 +279,11 @@ def iter_paths(type: Type) -> Iterator[tuple[str, Type]]:
 
 WITH_SCHEMA = ("items", "additionalProperties", "contains", "not", "if", "then", "else", "propertyNames",
                "unevaluatedProperties", "unevaluatedItems")  # fmt: skip
-"""Keywords that hold a schema."""
+"""Keywords whose value is a schema."""
 WITH_LIST = ("allOf", "anyOf", "oneOf", "prefixItems")
-"""Keywords that hold a list of schemas."""
+"""Keywords whose value is a list of schemas."""
 WITH_MAPPING = ("properties", "patternProperties", "dependentSchemas")
-"""Keywords that hold schemas by name."""
+"""Keywords whose value maps names to schemas."""
 COUNTS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties", "minContains",
           "maxContains")  # fmt: skip
 
@@ -305,11 +305,11 @@ KEYWORDS = {
     "type": "a type", "multipleOf": "a positive number", "pattern": "a pattern", "required": "names",
     "dependentRequired": "names by name", "examples": "examples",
 }  # fmt: skip
-"""The kind of value by keyword; empty for any value."""
+"""The kind of value each keyword expects, or an empty string if anything goes."""
 
 
 def is_of_kind(value: Any, kind: str) -> bool:
-    """Return whether the value of a keyword is of a kind."""
+    """Return whether a keyword's value is of the expected kind."""
     match kind:
         case "a type":
             names = value if isinstance(value, list) else [value]
@@ -334,35 +334,35 @@ def is_of_kind(value: Any, kind: str) -> bool:
 
 
 def is_valid_keyword(keyword: str, value: Any) -> bool:
-    """Return whether a keyword exists and its value is of the right kind."""
+    """Return whether a keyword is known and has a valid value."""
     return keyword in KEYWORDS and is_of_kind(value, KEYWORDS[keyword]) and (keyword != "enum" or bool(value))
 
 
 _OF_OBJECTS = ("properties", "required", "additionalProperties")
-# Keywords by which a part of `anyOf` defines a type.
+# An `anyOf` alternative with one of these keywords defines a type of its own.
 _TELLING = frozenset({"type", "properties", "$ref", "enum", "const", "anyOf", "oneOf", "allOf", "items"})
 _MAX_DEPTH = 30
-# Maximum number of parts of a schema that are read. Further parts are unknown.
+# Maximum number of subschemas to read. The rest are treated as unknown.
 _MAX_PARTS = 5_000
-# Maximum number of parts of a schema that is written.
+# Maximum number of subschemas to write.
 _MAX_WRITTEN = 2_000
 _MAX_ELEMENTS = 200
 
 
 def schema_to_type(schema: Any, defs: Mapping[str, Any] | None = None, *, is_source: bool = False) -> Type:
-    """Return the type of the values that match a schema; unknown for an invalid schema.
+    """Return the type of values that match a schema. An invalid schema gives an unknown type.
 
     Args:
         schema: Any JSON value.
-        defs: Shared schemas in addition to its own.
-        is_source: Whether the schema describes values that are produced somewhere. If so, `properties` without a `type`
-            means an object, although strictly speaking any other value matches as well.
+        defs: Shared schemas to use in addition to its own.
+        is_source: Whether the schema describes values produced by something, e.g. a component's output. If so,
+            `properties` without a `type` means an object, although strictly speaking other values would also match.
     """
     return _Reader(get_defs(schema, defs), is_source).read(schema, 0)
 
 
 class _Reader:
-    """Reads a schema. Each shared schema is read once; recursive references are unknown."""
+    """Converts a schema to a type. Shared schemas are read just once, and recursive references become unknown."""
 
     def __init__(self, defs: Mapping[str, Any], is_source: bool) -> None:
         self._defs = defs
@@ -372,7 +372,7 @@ class _Reader:
         self._parts = 0
 
     def read(self, schema: Any, depth: int) -> Type:
-        """Return the type of a schema."""
+        """Convert a single schema."""
         type = self._read(schema, depth)
         return type._replace(is_secret=True) if is_secret(schema) else type
 
@@ -386,7 +386,7 @@ class _Reader:
             return union([self.read({**schema, "nullable": False}, depth), NULL])
         if "$ref" in schema:
             name = parse_ref(schema["$ref"])
-            # Servers report builtin components without their shared schemas.
+            # Shared schemas can be missing: servers report builtin components without them.
             if name is None or name not in self._defs or name in self._open:
                 return UNKNOWN
             if name not in self._known:
@@ -399,11 +399,11 @@ class _Reader:
             return union(value_to_type(value, is_literal=False) for value in values)
         for key in ("anyOf", "oneOf"):
             parts = schema.get(key)
-            # A part without one of these keywords only restricts the type.
+            # An alternative without any of these keywords merely restricts the type.
             if isinstance(parts, list) and any(
                 part is False or (isinstance(part, Mapping) and not part.keys().isdisjoint(_TELLING)) for part in parts
             ):
-                # The keywords next to `anyOf` apply to each part.
+                # Keywords next to `anyOf` apply to every alternative.
                 rest = _keep_type_keywords(schema, key)
                 return union(
                     self.read({**rest, **part} if _is_restriction(part) else part, depth + 1) for part in parts
@@ -415,8 +415,8 @@ class _Reader:
     def _intersection(self, schema: Mapping[str, Any], depth: int) -> Type:
         """Return the type of values that match all parts of `allOf`.
 
-        These are objects with the fields of all parts, or the type of the only known part. Other intersections are
-        unknown.
+        Object types are merged field by field. Otherwise, if only one part is known, its type is used, and any other
+        intersection is unknown.
         """
         parts = [self.read(part, depth + 1) for part in schema["allOf"]]
         rest = self._typed(_keep_type_keywords(schema, "allOf"), depth)
@@ -465,22 +465,22 @@ class _Reader:
 
 
 def _find_common_type(types: list[Type]) -> Type:
-    """Return the type that all of these are; unknown if they differ."""
+    """Return the type shared by all of these, or unknown if they differ."""
     return types[0] if types and all(type.members == types[0].members for type in types) else UNKNOWN
 
 
 def _is_restriction(part: Any) -> bool:
-    """Return whether a part of `anyOf` needs the keywords next to `anyOf` to define a type."""
+    """Return whether an `anyOf` alternative depends on the keywords next to `anyOf` to define a type."""
     return isinstance(part, Mapping) and part.keys().isdisjoint(_TELLING - {"type"})
 
 
 def _keep_type_keywords(schema: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """Return the keywords of a schema that define its type, without one of them."""
+    """Keep only the keywords that define a schema's type, except for `key`."""
     return {name: schema[name] for name in ("type", *_OF_OBJECTS, "items") if name in schema and name != key}
 
 
 def value_to_type(value: Any, *, is_literal: bool = True, depth: int = 0) -> Type:
-    """Return the type of a JSON value. Of a literal in the flow, an inferred schema contains only the kind."""
+    """Return a JSON value's type. For a literal in the flow, an inferred schema only includes the kind."""
     if depth > _MAX_DEPTH:
         return UNKNOWN
     if isinstance(value, Mapping):
@@ -499,25 +499,25 @@ def value_to_type(value: Any, *, is_literal: bool = True, depth: int = 0) -> Typ
 
 
 def to_schema(type: Type) -> Any:
-    """Return the JSON Schema of a type; `{}` for unknown types, and for parts of a very large type."""
+    """Convert a type to a JSON Schema. Unknown types, and excess parts of a very large type, become `{}`."""
     return _Writer().schema(type, 0)
 
 
 class _Writer:
-    """Writes a schema in which shared parts are repeated at each use."""
+    """Writes a schema, repeating shared parts wherever they are used."""
 
     def __init__(self) -> None:
         self._parts = 0
 
     def schema(self, type: Type, depth: int) -> Any:
-        """Return the schema of a type."""
+        """Convert a single type."""
         self._parts += 1
         secret = {"is_secret": True} if type.is_secret else {}
         if is_unknown(type) or depth > _MAX_DEPTH or self._parts > _MAX_WRITTEN:
             return secret
         if not type.members:
             return {"not": {}, **secret}
-        # Different members may have the same schema: the schema of a list does not say that it is empty.
+        # Members can end up with the same schema, e.g. an empty list and any other list of unknown elements.
         schemas: list[dict[str, Any]] = []
         for member in union([widen(type)]).members:
             schema = self._member(member, depth)

@@ -1,4 +1,4 @@
-"""Compares values and error codes, as Stepflow's tests do, with matchers for values that vary between runs."""
+"""Compares values and error codes for Stepflow's tests, with matchers for values that vary between runs."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ WORDS = {
     "ORCHESTRATOR_ERROR": ErrorCode.ORCHESTRATOR,
     "WORKER_ERROR": ErrorCode.WORKER,
 }
-"""The codes by their words, in the order of their numbers on the wire, which begin with 1."""
+"""Error codes by their name in flow files, ordered by wire number (starting at 1)."""
 
 
 def parse_error_code(code: ErrorCode | str) -> ErrorCode:
-    """Return the code of a word: of flow files (`COMPONENT_FAILED`) or of this package, in upper or lower case.
+    """Parse an error code name from a flow file (`COMPONENT_FAILED`) or this package, ignoring case.
 
     Raises:
-        InvalidArgumentError: If there is no such code.
+        InvalidArgumentError: If the code doesn't exist.
     """
     known = {**WORDS, **{known_code.value.upper(): known_code for known_code in WORDS.values()}}
     word = check_text(code.value if isinstance(code, ErrorCode) else code, "the error code")
@@ -46,7 +46,7 @@ def parse_error_code(code: ErrorCode | str) -> ErrorCode:
 
 
 def get_code_word(error: FlowError) -> str:
-    """Return the word for an error's code in flow files; `UNSPECIFIED` without a code."""
+    """Return an error code's name in flow files, or `UNSPECIFIED` if the error has no code."""
     return next((word for word, code in WORDS.items() if code == error.code), "UNSPECIFIED")
 
 
@@ -58,7 +58,7 @@ MATCHERS = {
     "$type": "null, boolean, integer, number, string, array or object",
     "$equals": "exactly this value: no matchers, and no further keys",
 }
-"""The keys that make an object with a single key a matcher, with their meaning."""
+"""What each matcher key means. A matcher is an object with one of these as its only key."""
 
 _ESCAPE = "to expect this object itself, write {$equals: {...}} around it"
 _NO_KEYS = "an object without keys ({$type: object} expects any)"
@@ -68,26 +68,26 @@ _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Difference(Record):
-    """One place where a value differs from the expected one."""
+    """A single difference between a value and the expected one."""
 
     path: str
-    """The path of the place: `$.items[2].name`."""
+    """Where the values differ, e.g. `$.items[2].name`."""
     expected: str
-    """The expected value, as a short text."""
+    """The expected value, abbreviated."""
     actual: str
-    """The actual value, as a short text; `nothing` if the key is missing."""
+    """The actual value, abbreviated, or `nothing` if the key is missing."""
 
     def __str__(self) -> str:
         return f"{self.path}: expected {self.expected}, got {self.actual}"
 
 
 def is_matcher(expected: object) -> bool:
-    """Return whether an expected value is a matcher: an object whose only key is one of `MATCHERS`."""
+    """Return whether an expected value is a matcher, i.e. an object whose only key is in `MATCHERS`."""
     return isinstance(expected, Mapping) and len(expected) == 1 and next(iter(expected)) in MATCHERS
 
 
 def compare(expected: Any, actual: Any, path: str = "$") -> list[Difference]:
-    """Return the differences between a value and the expected one, which may contain matchers.
+    """Compare a value with the expected one, which may contain matchers.
 
     Raises:
         InvalidArgumentError: If a matcher is malformed.
@@ -100,12 +100,12 @@ def compare(expected: Any, actual: Any, path: str = "$") -> list[Difference]:
 
 
 def is_like_matcher(value: object) -> bool:
-    """Return whether an object would be read as a matcher, or as a misspelt one: to expect it needs `$equals`."""
+    """Return whether an object looks like a matcher (even a misspelled one), so must be wrapped in `$equals`."""
     return is_matcher(value) or (isinstance(value, Mapping) and _find_similar(value) is not None)
 
 
 def check_expected(expected: Any, path: str = "$") -> None:
-    """Raise InvalidArgumentError if a matcher in an expected value is malformed; `path` is the value's path."""
+    """Raise InvalidArgumentError if the expected value at `path` contains a malformed matcher."""
     if is_matcher(expected):
         name, argument = next(iter(expected.items()))
         _check_matcher(name, argument, path)
@@ -124,14 +124,14 @@ def check_expected(expected: Any, path: str = "$") -> None:
 
 
 def _find_similar(expected: Mapping[str, Any]) -> str | None:
-    """Return the matcher that an object misspells, or None."""
+    """Return the matcher that was probably meant by a misspelled key, or None."""
     name = next(iter(expected)) if len(expected) == 1 else ""
-    # A flow may return objects such as {"$ref": ...}: only a word that is very similar is a mistake.
+    # Flows may return objects such as {"$ref": ...}, so only a near match counts as a typo.
     return nearest(name, MATCHERS, 0.8) if name.startswith("$") else None
 
 
 def is_run_id(key: str, value: Any) -> bool:
-    """Return whether a value is the id of a run: a UUID under the key `run_id`, which differs from run to run."""
+    """Return whether a value is a run id (a UUID under the key `run_id`), which differs on every run."""
     return key == "run_id" and isinstance(value, str) and _UUID.fullmatch(value) is not None
 
 
@@ -201,16 +201,16 @@ def _check_matcher(name: str, argument: Any, path: str) -> None:
         raise InvalidArgumentError(f"{path}: {problem}, not {short_json(argument)}", hint=_ESCAPE)
 
 
-# Texts that have nothing in common: a pattern found in all of them is found in every line of text.
+# Strings with nothing in common. A pattern that matches all of them would match any line of text.
 _SAMPLES = ("", "x", "Zebra 7", "-", "\t\u00e9", "0.5", "?!" * 500)
 
 
-# Types that are compared directly, as most values are.
+# Fast path: most values have one of these types and can be compared directly.
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
 def equal(expected: Any, actual: Any) -> bool:
-    """Return whether two JSON values are equal: `3` equals `3.0`, and `true` does not equal `1`."""
+    """Return whether two JSON values are equal. `3` equals `3.0`, but `true` doesn't equal `1`."""
     if type(expected) is type(actual) and type(expected) in _PLAIN:
         return bool(expected == actual)
     if isinstance(expected, Mapping) and isinstance(actual, Mapping):
@@ -224,19 +224,19 @@ def equal(expected: Any, actual: Any) -> bool:
 
 
 def may_be_equal(hidden: Any, value: Any, mark: str = HIDDEN) -> bool:
-    """Return whether a JSON value may be equal to one in which secrets have been replaced by `***`.
+    """Return whether a JSON value may equal one whose secrets have been masked with `***`.
 
     Args:
-        hidden: The value with hidden secrets.
-        value: The other value.
-        mark: The text by which secrets are known: `***`, or more, with what is around it.
+        hidden: The value with masked secrets.
+        value: The value to compare it with.
+        mark: The text that marks a masked secret: `***`, optionally with its surrounding text.
     """
     if not is_hidden(hidden, mark):
         return equal(hidden, value)
     if isinstance(hidden, str):
         return hidden == mark == HIDDEN or (isinstance(value, str) and _may_be_equal_text(hidden, value, mark))
     if isinstance(hidden, Mapping) and isinstance(value, Mapping):
-        # An object that contains secrets as keys may have lost some of them: equal keys are one.
+        # Masking keys can make them collide, so the masked object may have fewer.
         has_keys = all(key in value or is_hidden(key, mark) for key in hidden) and len(hidden) <= len(value)
         return has_keys and all(may_be_equal(part, value[key], mark) for key, part in hidden.items() if key in value)
     if not (isinstance(hidden, list) and isinstance(value, list) and len(hidden) == len(value)):

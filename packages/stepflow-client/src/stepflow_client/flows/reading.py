@@ -1,4 +1,4 @@
-"""Reading flows: which values count as one, and the files of flows, inputs and variables."""
+"""Reading flows, inputs and variables from files, and recognizing which objects are flows."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ else:
     syntax_faults = lazy_module("stepflow_client._data.syntax_faults")
 
 MAX_FILE_BYTES = 256 * 2**20
-"""Maximum size of a file in bytes. Servers accept requests of up to 250 MiB, older ones of up to 2 MiB."""
+"""Maximum file size in bytes. Servers accept requests of up to 250 MiB (2 MiB on older ones)."""
 MAX_YAML_LENGTH = 32 * 2**20
-"""Maximum length of a YAML text in characters: parsing takes up to 150 times its size in memory, and minutes."""
+"""Maximum YAML length in characters. Parsing takes minutes and up to 150 times the text's size in memory."""
 _PIPE_SECONDS = 30.0
 _CHUNK = 2**20
 
@@ -40,30 +40,30 @@ _STRING_OR_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|(NaN|-?Infinity)')
 
 
 def load_file(path: str | PathLike[str]) -> Any:
-    """Return the value in a YAML or JSON file. Files with the extension `.json` are parsed as JSON, others as YAML.
+    """Load a YAML or JSON file. Files ending in `.json` are parsed as JSON, all others as YAML.
 
     Raises:
-        FlowFileError: If the file cannot be read; the message contains the path and, if known, line and column.
+        FlowFileError: If the file can't be read. The message includes the path and, if known, the line and column.
     """
     name = fsdecode(path)
     return parse_content(read_file_bytes(name), name)
 
 
 def parse_content(content: bytes, name: str) -> Any:
-    """Return the value in the content of a file of this name, as `load_file` does.
+    """Parse a file's content, choosing the format by its name like `load_file` does.
 
     Raises:
-        FlowFileError: If it cannot be parsed.
+        FlowFileError: If the content is invalid.
     """
     parse = parse_json if name.lower().endswith(".json") else parse_yaml
     return parse(decode_text(content, name), name)
 
 
 def decode_text(content: bytes, name: str) -> str:
-    """Return the content of a file as text.
+    """Decode a file's content.
 
     Raises:
-        FlowFileError: If it is not UTF-8.
+        FlowFileError: If it isn't UTF-8.
     """
     try:
         return content.decode("utf-8-sig")
@@ -78,18 +78,18 @@ def decode_text(content: bytes, name: str) -> str:
 
 
 def read_file_bytes(path: str | PathLike[str]) -> bytes:
-    """Return the bytes of a file of up to 256 MiB (`MAX_FILE_BYTES`), which is more than any server accepts.
+    """Read a file of up to 256 MiB (`MAX_FILE_BYTES`), which is more than any server accepts.
 
-    Devices and pipes can be read too, up to the same size. If nothing is written to a pipe for 30 seconds, or until the
-    deadline of the call, this is an error.
+    Devices and pipes also work, up to the same size. Reading from a pipe fails if no data arrives for 30 seconds, or by
+    the call's deadline.
 
     Raises:
-        FlowFileNotFoundError: If the file does not exist.
-        FlowFileError: If the file is larger, or cannot be read.
+        FlowFileNotFoundError: If the file doesn't exist.
+        FlowFileError: If the file is too large or can't be read.
     """
     name = fsdecode(path)
     try:
-        # Without O_NONBLOCK, opening a pipe without a writer would block forever.
+        # Without O_NONBLOCK, opening a pipe that has no writer would block forever.
         descriptor = os.open(name, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
         with os.fdopen(descriptor, "rb", buffering=0) as file:
             return _read_open_file(file, name)
@@ -105,7 +105,7 @@ def read_file_bytes(path: str | PathLike[str]) -> bytes:
 
 
 def missing_file_error(name: str) -> FlowFileNotFoundError:
-    """Return the error for a file that does not exist; its hint suggests the nearest name in its folder."""
+    """Return the error for a missing file, with a hint suggesting the closest name in its folder."""
     fault = "is a URL, not a file" if "://" in name else "does not exist"
     error = FlowFileNotFoundError(f"{name} {fault}", path=name)
     error.hint = explain_missing_file(name)
@@ -133,12 +133,12 @@ def _read_open_file(file: FileIO, name: str) -> bytes:
 
 
 def read_stream(read: Callable[[int], bytes | None], name: str) -> bytes:
-    """Return the content of a stream, up to 256 MiB (`MAX_FILE_BYTES`).
+    """Read a stream to its end, up to 256 MiB (`MAX_FILE_BYTES`).
 
-    `read` returns up to the given number of bytes, and none at the end of the stream.
+    `read` returns at most the requested number of bytes, or nothing at the end of the stream.
 
     Raises:
-        FlowFileError: If the content is larger.
+        FlowFileError: If there is more data than that.
     """
     chunks: list[bytes] = []
     left = MAX_FILE_BYTES
@@ -151,23 +151,22 @@ def read_stream(read: Callable[[int], bytes | None], name: str) -> bytes:
 
 
 def format_too_long(name: str) -> str:
-    """Return the message about a file that is too large."""
+    """Return the error message for a file that is too large."""
     return f"{name} holds more than {MAX_FILE_BYTES >> 20} MiB, the most that is read"
 
 
 def parse_yaml(text: str, source: str = "the YAML text") -> Any:
-    """Return the value of a YAML text (JSON is YAML too).
+    """Parse YAML text (or JSON, which is also YAML).
 
     Args:
-        text: One YAML document.
-        source: The name of the text in errors.
+        text: A single YAML document.
+        source: What to call the text in errors.
 
     Raises:
-        FlowFileError: If the text is not YAML, contains values that JSON cannot represent, or has more than 32 MiB and
-            is not JSON either.
+        FlowFileError: If the text is not YAML, contains values JSON can't represent, or is over 32 MiB and not JSON.
     """
     if text.lstrip()[:1] in ("{", "[", '"'):
-        # Parse JSON as JSON: YAML supports neither escaped surrogate pairs nor keys of more than 1,024 characters.
+        # Try JSON first: YAML doesn't support escaped surrogate pairs or keys longer than 1,024 characters.
         with suppress(ValueError, RecursionError):
             return _parse_strict_json(text)
     if len(text) > MAX_YAML_LENGTH:
@@ -179,10 +178,10 @@ def parse_yaml(text: str, source: str = "the YAML text") -> Any:
 
 
 def parse_json(text: str, source: str = "the JSON text") -> Any:
-    """Return the value of a JSON text.
+    """Parse JSON text.
 
     Raises:
-        FlowFileError: If the text is not JSON, or has a duplicate key in an object.
+        FlowFileError: If the text is not JSON, or an object contains a duplicate key.
     """
     try:
         return _parse_strict_json(text)
@@ -192,7 +191,7 @@ def parse_json(text: str, source: str = "the JSON text") -> Any:
         raise FlowFileError(f"{source} is nested too deeply", path=source) from None
     except ValueError as error:
         reason = str(error)
-    # json does not report the position. Constants can be searched for; the YAML parser finds the rest, as JSON is YAML.
+    # These errors have no position. Search for constants, and leave the rest to the YAML parser, since JSON is YAML.
     for token in _STRING_OR_CONSTANT.finditer(text):
         if token[1]:
             fault = syntax_faults.build_fault(text, token.start(), reason, "write null, or a text in double quotes")
@@ -229,24 +228,24 @@ def _parse_finite(text: str) -> float:
 
 
 FlowSource: TypeAlias = str | PathLike[str] | Mapping[str, Any] | FlowLike | HasSteps | Builder
-"""A flow: the path of a YAML or JSON file, the flow itself, or a stored flow.
+"""A flow, the path to its YAML or JSON file, or a stored flow.
 
-The flow itself is a mapping with `steps` or `output`; an object with `steps`: a pydantic model, a dataclass, an attrs
-object or a msgspec struct; a flow of `stepflow_client.authoring` or `stepflow codegen`; or a builder, whose method
-`build` returns one of these. A stored flow is what `get_flow` or `get_run_flow` returned, or, if the method accepts a
-flow that is only on the server, what `store_flow` returned, or the text of its id.
+A flow is a mapping with `steps` or `output`; an object with `steps` (a pydantic model, dataclass, attrs object or
+msgspec struct); a flow written with `stepflow_client.authoring` or generated by `stepflow codegen`; or a builder whose
+`build` method returns one of these. A stored flow is the result of `get_flow` or `get_run_flow`. Methods that accept
+flows stored only on the server also take the result of `store_flow`, or the flow's id as a string.
 
-An object with a method `__flow__` stands for the flow that the method returns.
+An object with a `__flow__` method stands for the flow that method returns.
 """
 
 FLOW_HINT = "a flow has steps: [...] and output: ..."
-"""The hint of errors about something that is not a flow."""
+"""Hint for errors about values that aren't flows."""
 
 _FLOW_ID = re.compile("[0-9a-f]{64}")
 _OWN = ("stepflow_client", "stepflow_api")
-# Keys of a flow that other documents have as well.
+# Keys that flows share with many other kinds of documents.
 _LIKE_OTHERS = frozenset({"name", "description", "version", "metadata", "schema", "$schema"})
-# Files of other tools, by keys that they have.
+# Other tools' files, recognized by their keys.
 _OTHER_FILES = {
     "on jobs": "a GitHub Actions workflow",
     "apiVersion kind": "a Kubernetes manifest",
@@ -259,22 +258,22 @@ _OTHER_FILES = {
 
 
 def is_flow_id(flow: object) -> bool:
-    """Return whether this is the id of a stored flow: a str of 64 lowercase hexadecimal digits that is not a file name.
+    """Return whether this is a stored flow's id: a str of 64 lowercase hexadecimal digits that doesn't name a file.
 
-    All releases use such ids. If a file has such a name, the name means the file; a path that is not a
-    str always means a file. (A name that begins with `./` is always a path.)
+    All releases use such ids. An existing file takes precedence over an id, and a path that isn't a str is always a
+    file. (A name starting with `./` is always a path.)
     """
     return isinstance(flow, str) and _FLOW_ID.fullmatch(flow) is not None and not os.path.lexists(flow)
 
 
 def flow_argument(flow: FlowSource) -> FlowSource:
-    """Return the flow that an argument means: a `StoredFlowId`, the path of a file, a mapping, or a data object.
+    """Resolve a flow argument to a `StoredFlowId`, a file path, a mapping or a data object.
 
     Raises:
-        FlowFileError: If the function of a flow in Python is invalid.
+        FlowFileError: If the function behind a Python flow is invalid.
         InvalidArgumentError: If the argument is not a flow.
     """
-    # The usual arguments need no further checks: this is the hot path.
+    # Skip all checks for plain dicts: this is the hot path.
     if type(flow) is dict:
         return flow
     stands_for = getattr(type(flow), "__flow__", None)
@@ -284,7 +283,7 @@ def flow_argument(flow: FlowSource) -> FlowSource:
         else:
             source = flow if isinstance(flow, str) else call_builder(flow)
     except (FlowFileError, InvalidArgumentError):
-        # For example, an error that says where the function of a flow in Python is wrong.
+        # Keep these as they are: they may point at the mistake in a Python flow's function.
         raise
     except Exception as error:
         raise InvalidArgumentError(f"{type(flow).__name__} built no flow: {error}", hint=FLOW_HINT) from error
@@ -294,7 +293,7 @@ def flow_argument(flow: FlowSource) -> FlowSource:
         return StoredFlowId(source) if _FLOW_ID.fullmatch(source) and is_flow_id(source) else source
     if isinstance(source, (PathLike, Mapping)):
         return source
-    # Results, for example, have an output, and lists of a run's steps have steps.
+    # Check for flow objects only now: results also have an output, and lists of a run's steps also have steps.
     if is_data_object(source) and type(source).__module__.partition(".")[0] not in _OWN:
         return source
     raise InvalidArgumentError(
@@ -303,7 +302,7 @@ def flow_argument(flow: FlowSource) -> FlowSource:
 
 
 def get_flow_path(flow: FlowSource) -> str | PathLike[str] | None:
-    """Return the path of a flow; None if the flow is not in a file of its own.
+    """Return the path to a flow's file, or None if it wasn't passed as a path.
 
     Raises:
         FlowFileError, InvalidArgumentError: As for `flow_argument`.
@@ -313,11 +312,11 @@ def get_flow_path(flow: FlowSource) -> str | PathLike[str] | None:
 
 
 def load_flow(flow: FlowSource) -> dict[str, Any]:
-    """Return a flow as a dict. Optional fields of objects that have no value are left out.
+    """Load a flow as a dict, dropping unset optional fields from objects.
 
     Raises:
-        FlowFileError: If the file cannot be read, or contains no flow (a NotAFlowError).
-        InvalidArgumentError: If the argument is not a flow, or is the id of a stored one.
+        FlowFileError: If the file can't be read, or doesn't contain a flow (NotAFlowError).
+        InvalidArgumentError: If the argument is not a flow, or is a stored flow's id.
     """
     source = flow_argument(flow)
     if isinstance(source, StoredFlowId):
@@ -342,14 +341,14 @@ def load_flow(flow: FlowSource) -> dict[str, Any]:
 
 
 def flow_in(content: Any, name: str) -> dict[str, Any]:
-    """Return the content of a file, which must be a flow.
+    """Return a file's content after checking that it is a flow.
 
     Args:
         content: The parsed content.
-        name: The path of the file, or another name for it in the error.
+        name: The file's path, or what else to call it in the error.
 
     Raises:
-        NotAFlowError: If it is not.
+        NotAFlowError: If it isn't a flow.
     """
     if not isinstance(content, dict):
         reason = "it is empty" if content is None else f"it holds {_name_kind(content)}, not a mapping"
@@ -364,7 +363,7 @@ def flow_in(content: Any, name: str) -> dict[str, Any]:
 
 
 def explain_no_flow(document: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return why a mapping is not a flow, although servers run it as an empty flow, and a hint; None if it is one."""
+    """Explain why a mapping isn't a flow (servers would run it as an empty one), with a hint. None if it is one."""
     if "steps" in document or "output" in document:
         return None
     if isinstance(document.get("flow"), Mapping):
@@ -383,10 +382,10 @@ def _name_kind(value: Any) -> str:
 
 
 def _drop_nulls(flow: dict[str, Any]) -> dict[str, Any]:
-    """Return a flow without optional keys that are null.
+    """Remove optional keys that are null.
 
-    Servers treat null like a missing key, but those before 0.11 reject some nulls. Values inside inputs and outputs are
-    not changed.
+    Servers treat null like a missing key, but releases before 0.11 reject some nulls. Nulls inside inputs and outputs
+    are kept.
     """
     whole: dict[str, Any] = _drop_null_keys(flow)
     for key, inner in (("steps", "onError"), ("examples", None)):
@@ -404,7 +403,7 @@ def _drop_nulls(flow: dict[str, Any]) -> dict[str, Any]:
 def _drop_null_keys(value: Any, inner: str | None = None) -> Any:
     if not isinstance(value, dict):
         return value
-    # Servers reject an example without an input, but not one whose input is null.
+    # Keep a null input: servers reject examples without one.
     kept = {key: part for key, part in value.items() if part is not None or key == "input"}
     if inner in kept:
         kept[inner] = _drop_null_keys(kept[inner])

@@ -1,7 +1,7 @@
-"""JSON Schemas for models that call flows: self-contained, valid, and describing objects. Pure.
+"""JSON Schemas for models that call flows: self-contained, valid, and always describing objects. Pure.
 
-Wrong and unsupported parts of a schema are left out, which makes it wider, never narrower. Only fields that every run
-reads are required in addition.
+Invalid and unsupported keywords are dropped, which widens a schema but never narrows it. The only addition is to
+require the fields that every run reads.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from .json_schema import get_list_schemas, get_type_names, parse_ref
 from .json_types import COUNTS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, is_valid_keyword
 
 WRAPPER = "input"
-"""The field of a wrapped schema that holds the value itself."""
+"""The field that holds the value in a wrapped schema."""
 _MAX_DEPTH = 60
-# Number of parts of a schema after which shared schemas are no longer repeated where they are used.
+# Past this many parts, stop inlining shared schemas.
 _MAX_INLINED = 500
 _COMBINING = ("$ref", "anyOf", "oneOf", "allOf", "not", "enum", "const", "if")
 _TEXTS = ("title", "description", "format")
-# The keywords that hold no schema and keep their value.
+# Keywords copied unchanged because their values aren't schemas.
 _KEPT = frozenset({
     "type", "enum", "const", "default", "examples", "pattern", "required", "dependentRequired", "multipleOf",
     "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "uniqueItems", "deprecated", "readOnly", "writeOnly",
     *COUNTS,
 })  # fmt: skip
 
-# Keywords that `mismatches` does not decide exactly as validators do.
+# Keywords for which `mismatches` isn't as exact as a full validator.
 _UNDECIDED = frozenset({"not", "if", "then", "else", "contains", "propertyNames", "unevaluatedProperties",
                         "unevaluatedItems", "patternProperties", "dependentSchemas", "dependentRequired",
                         "uniqueItems", "minProperties", "maxProperties", "minContains", "maxContains",
@@ -38,26 +38,26 @@ _UNDECIDED = frozenset({"not", "if", "then", "else", "contains", "propertyNames"
 
 
 def inline_schema(schema: Any, defs: Mapping[str, Any], *, decided: bool = False) -> dict[str, Any]:
-    """Return a schema, in the dialect 2020-12, that refers to nothing outside of itself.
+    """Return an equivalent self-contained schema in the 2020-12 dialect.
 
-    Shared schemas are inlined; recursive schemas, and all shared schemas of a large schema, stay in `$defs`.
+    Shared schemas are inlined. Recursive ones stay in `$defs`, as do all shared schemas once the result gets large.
 
     Args:
         schema: Any JSON value.
-        defs: The shared schemas that it may refer to.
-        decided: Whether to leave out what `mismatches` does not decide: then each value in which that finds nothing
-            matches for every validator.
+        defs: Shared schemas it may refer to.
+        decided: Whether to drop keywords that `mismatches` doesn't fully check. A value that passes `mismatches` then
+            satisfies any validator.
     """
     return _Writer(schema, defs, decided).whole()
 
 
 def is_plain_object(schema: Mapping[str, Any]) -> bool:
-    """Return whether a self-contained schema is of objects, without alternatives at its top, which APIs refuse."""
+    """Return whether a schema describes an object without top-level alternatives, which APIs reject."""
     return schema.get("type") == "object" and not any(key in schema for key in _COMBINING)
 
 
 def add_required(schema: Mapping[str, Any], paths: Sequence[Sequence[str | int]]) -> dict[str, Any]:
-    """Return the schema of an object that also requires the fields at some paths, as far as it lists fields."""
+    """Require the fields at some paths in an object schema, unless it rules them out."""
     declared, required = get_fields(schema)
     properties, names = dict(declared), dict.fromkeys(required)
     for name in dict.fromkeys(path[0] for path in paths if path and isinstance(path[0], str)):
@@ -71,14 +71,14 @@ def add_required(schema: Mapping[str, Any], paths: Sequence[Sequence[str | int]]
 
 
 def wrap_schema(schema: Mapping[str, Any], name: str = WRAPPER) -> dict[str, Any]:
-    """Return the schema of an object with one field, which has a self-contained schema."""
+    """Wrap a self-contained schema in an object with a single field."""
     inner = {key: value for key, value in schema.items() if key != "$defs"}
     shared = {"$defs": schema["$defs"]} if "$defs" in schema else {}
     return {"type": "object", "properties": {name: inner}, "required": [name], "additionalProperties": False, **shared}
 
 
 def iter_names(schema: Any) -> Iterator[str]:
-    """Yield the names of the fields in a self-contained schema, and its keywords."""
+    """Yield every field name and keyword in a self-contained schema."""
     waiting = [schema]
     while waiting:
         part = waiting.pop()
@@ -91,16 +91,16 @@ def iter_names(schema: Any) -> Iterator[str]:
             waiting += part
 
 
-# Keywords whose schemas apply to the same value.
+# Keywords whose subschemas apply to the same value.
 _IN_PLACE = frozenset({"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas"})
 
 
 def _iter_references(value: Any, *, in_place: bool = False) -> Iterator[str]:
-    """Yield the names of the shared schemas that a schema refers to, at any depth.
+    """Yield the names of the shared schemas a schema refers to, at any depth.
 
     Args:
         value: The schema.
-        in_place: Whether to yield only those that apply to the value itself, not to parts of it.
+        in_place: Whether to only follow references that apply to the value itself, not to parts of it.
     """
     waiting = [value]
     while waiting:
@@ -115,7 +115,7 @@ def _iter_references(value: Any, *, in_place: bool = False) -> Iterator[str]:
 
 
 def _find_recursive(schemas: Mapping[str, Any], *, in_place: bool = False) -> frozenset[str]:
-    """Return the names of the shared schemas that refer to themselves, directly or through others."""
+    """Return the names of shared schemas that refer to themselves, directly or indirectly."""
     reads = {name: {reference for reference in _iter_references(schema, in_place=in_place) if reference in schemas}
              for name, schema in schemas.items()}  # fmt: skip
     return frozenset(name for name, direct in reads.items() if name in reachable(direct, reads))
@@ -126,26 +126,26 @@ def _parse_ref(reference: Any) -> str | None:
 
 
 class _Writer:
-    """Writes a schema, and the shared schemas that it still refers to."""
+    """Writes a schema along with any shared schemas it still refers to."""
 
     def __init__(self, schema: Any, defs: Mapping[str, Any], decided: bool) -> None:
         self._schema = schema
         shared = {**defs, "#": schema}
-        # A schema that consists of itself says nothing, and no validator survives it.
+        # Drop schemas that consist only of themselves: they mean nothing and send validators into endless recursion.
         endless = _find_recursive(shared, in_place=True)
         self._defs = {name: value for name, value in shared.items() if name not in endless}
         self._left_out = _UNDECIDED if decided else frozenset()
         self._decided = decided
         self._parts = 0
         self._names: dict[str, str] = {}
-        """The names in the written `$defs` of the shared schemas that are referred to."""
+        """Names in the generated `$defs`, by shared schema."""
         self._recursive = _find_recursive(self._defs)
 
     def whole(self) -> dict[str, Any]:
-        """Return the schema with its `$defs`."""
+        """Return the finished schema, including `$defs`."""
         root = self._schema
         seen = 0
-        # At the top, APIs accept no reference.
+        # APIs don't accept a top-level reference.
         while isinstance(root, Mapping) and (name := _parse_ref(root.get("$ref"))) in self._defs and seen < _MAX_DEPTH:
             rest = {key: value for key, value in root.items() if key != "$ref"}
             target = self._defs[name or ""]
@@ -189,7 +189,7 @@ class _Writer:
 
     def _add_schemas(self, written: dict[str, Any], schema: Mapping[str, Any], depth: int) -> None:
         if isinstance(schema.get("items"), list):
-            # Up to 2019-09, `items` held the schemas of the first elements.
+            # Before 2020-12, `items` could be a list of schemas for the leading elements.
             first, rest = get_list_schemas(schema)
             schema = {**schema, "prefixItems": first, "items": rest}
         for key, value in schema.items():
@@ -211,7 +211,7 @@ class _Writer:
             written.pop("additionalProperties", None)
 
     def _with_target(self, written: dict[str, Any], name: str, depth: int) -> Any:
-        """Return a schema together with the shared one that it refers to."""
+        """Combine a schema with the shared schema it refers to."""
         if name in self._recursive or self._parts > _MAX_INLINED:
             target: Any = {"$ref": f"#/$defs/{self._definition_name(name)}"}
         else:
@@ -220,7 +220,7 @@ class _Writer:
             return target
         if target.keys().isdisjoint(written):
             return {**target, **written}
-        # Texts at the reference are more specific than texts in the shared schema.
+        # A title or description next to the reference is more specific than the shared schema's own.
         if written.keys() <= {"title", "description"}:
             return {**target, **written}
         return {**written, "allOf": [*written.get("allOf", ()), target]}
