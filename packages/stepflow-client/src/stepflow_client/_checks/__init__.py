@@ -1,1 +1,1 @@
-"""The offline checks of flows: rules by subject, and the types of steps, from the schemas of components and flows."""
+"""Offline checks of flows: the rules, grouped by topic, and type inference based on component and flow schemas."""

@@ -1,4 +1,4 @@
-"""Offline checks of a flow: all rules, suppressing comments and excerpts."""
+"""Offline flow checks: runs all rules, honors suppression comments and adds excerpts."""
 
 from __future__ import annotations
 
@@ -45,24 +45,24 @@ def check(
             print(finding.file, finding.line, finding.rule, finding.message)
 
     Args:
-        flow: The path of a YAML or JSON file, or the flow itself, whose diagnostics then have no line.
-        components: The components that the flow may use, as `list_components` returns them or as JSON objects; None if
-            only the builtin ones are known.
-        select: Rules to apply; all if empty.
-        ignore: Rules to leave out. To leave out a rule in one place, put the comment `# stepflow: ignore[rule]` on the
-            line, or alone on the line above.
-        type_check: Whether to check types throughout the flow too, from the schemas of components to the expressions
-            that read their outputs: the rules `type-mismatch`, `possible-mismatch`, `input-conflict` and
-            `untyped-output`. Default False.
-        target: The server release that the flow is for, such as `0.13`; findings that only apply to other releases are
-            left out. None for all supported releases.
+        flow: The path to a YAML or JSON file, or the flow itself (in which case diagnostics have no line).
+        components: The components available to the flow, as returned by `list_components` or as JSON objects. Defaults
+            to just the builtin ones.
+        select: Rules to apply. Defaults to all of them.
+        ignore: Rules to skip. To skip a rule in one place only, add the comment `# stepflow: ignore[rule]` to the line,
+            or put it on a line of its own above.
+        type_check: Whether to also check types throughout the flow, comparing component schemas with the expressions
+            that read their outputs. Enables the rules `type-mismatch`, `possible-mismatch`, `input-conflict` and
+            `untyped-output`. Defaults to False.
+        target: The server release the flow targets, e.g. `0.13`. Findings that only apply to other releases are
+            skipped. Defaults to all supported releases.
 
     Returns:
-        The diagnostics, the most severe first. If the file is not valid YAML, or not UTF-8, this is one of them.
+        The diagnostics, most severe first. These include files that are not valid YAML or not UTF-8.
 
     Raises:
-        FlowFileError: If the file cannot be read.
-        InvalidArgumentError: If `flow` is neither a path nor a flow, or `target` is no release.
+        FlowFileError: If the file can't be read.
+        InvalidArgumentError: If `flow` is neither a path nor a flow, or `target` is not a release.
     """
     check_flag(type_check, "type_check")
     findings = check_source(FlowText.of(flow), parse_components(components), type_check=type_check, target=target)
@@ -80,10 +80,10 @@ def check_source(
     strict: bool = False,
     target: str | None = None,
 ) -> list[Finding]:
-    """Return the findings of `check` in the text of a flow. With `strict`, outputs of unknown type are errors.
+    """Run `check` on a flow's text and return the findings. With `strict`, outputs of unknown type are errors.
 
     Raises:
-        InvalidArgumentError: If `target` is no release.
+        InvalidArgumentError: If `target` is not a release.
     """
     release = parse_target(target)
     if flow.error is None:
@@ -116,28 +116,28 @@ def check_source(
 
 
 def check_config(config: FlowText) -> list[Finding]:
-    """Return the places where a server configuration does not match its schema, for editors."""
+    """Check a server configuration against its schema, for editors."""
     from .._editing.editor_schema import schema
     from .._editing.rewrites import add_rewrites
     from ..flows.json_schema import mismatches
 
     error = config.error
     if error is not None:
-        # Unlike the parser, servers accept duplicate keys, and keys that are objects (the inputs of mocks).
+        # Servers are more lenient: they accept duplicate keys, and objects as keys (the inputs of mocks).
         is_accepted = "a key must be a string" in error.message or "appears twice" in error.message
         return [] if is_accepted else [make_syntax_finding(config.name, error)]
     config_schema, findings = schema("config"), Findings()
     for mismatch in mismatches(config.root.value, config_schema, config_schema["$defs"]):
-        # Servers ignore unknown keys.
+        # Just a warning for unknown keys, which servers ignore.
         findings.add_mismatch("configuration", "warning" if mismatch.key else "error", config.root, mismatch)
     return add_rewrites(config, list(findings.all.values()))
 
 
 def parse_target(target: str | None) -> Release | None:
-    """Return the first two numbers of the release that a flow is for; None for all releases.
+    """Parse a target release into its first two numbers. None means all releases.
 
     Raises:
-        InvalidArgumentError: If it is not a supported release.
+        InvalidArgumentError: If the release isn't supported.
     """
     release = parse_target_release(target)
     if target is not None and release is None:
@@ -181,8 +181,8 @@ def _check_flow(root: Node, catalogue: Catalogue, findings: Findings, depth: int
 
 
 def find_suppressions(flow: FlowText) -> Callable[[int, Collection[str]], bool]:
-    """Return a function that returns whether comments suppress one of several rules in a line."""
-    # The rules by line; line 0 is the whole file, and an empty set means all rules.
+    """Return a function that tells if comments suppress any of several rules on a line."""
+    # Rules by line, using line 0 for the whole file. An empty set means all rules.
     rules_by_line: dict[int, list[set[str]]] = {}
     for number, line in enumerate(flow.lines if "stepflow:" in flow.text else (), start=1):
         comment = re.search(_IGNORE, line) if "stepflow:" in line else None
@@ -199,19 +199,19 @@ def find_suppressions(flow: FlowText) -> Callable[[int, Collection[str]], bool]:
 
 
 def make_excerpt(lines: Sequence[str], line: int, column: int) -> str:
-    """Return a line of a file with a mark below the column; empty if there is no such line."""
+    """Return a line with a caret below the column, or an empty string if the line doesn't exist."""
     if not 1 <= line <= len(lines):
         return ""
     start = max(0, column - 60)
     shown = lines[line - 1][start : start + 100]
-    # A tab has the same width in both lines.
+    # Keep tabs so that the caret lines up.
     width = column - 1 - start
     before = re.sub(r"[^\t]", " ", shown[:width]) if "\t" in shown else " " * width
     return f"{shown}\n{before}^"
 
 
 def make_result(findings: Sequence[Finding]) -> ValidationResult:
-    """Return findings as a `ValidationResult`."""
+    """Convert findings to a `ValidationResult`."""
     from ..types import Diagnostic, DiagnosticLevel, ValidationResult
 
     diagnostics = [

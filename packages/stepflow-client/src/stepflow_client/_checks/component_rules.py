@@ -1,4 +1,4 @@
-"""Components: their names, their inputs, the paths into their outputs, and the flows inside their inputs."""
+"""Component rules: names, inputs, paths into outputs, and inner flows."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ..flows.source import Node
 from .flow_model import FlowModel, Step, get_subflow_node
 from .reference_rules import soften_level
 
-# Keys of a step that are rarely fields of a component's input.
+# Step keys that are rarely input fields of a component.
 _STEP_KEYS = {"onerror": "onError", "mustexecute": "mustExecute"}
 
 
 def check_component(step: Step, catalogue: Catalogue, findings: Findings) -> None:
-    """Find an unknown component, and an input that the component rejects."""
+    """Report an unknown component, or an input that the component rejects."""
     if step.component is None:
         return
     known, node = catalogue.known, step.node.items["component"]
@@ -48,7 +48,7 @@ def check_component(step: Step, catalogue: Catalogue, findings: Findings) -> Non
     else:
         plugin, hint = parts[1], _suggest_component(node.value, known)
         if plugin == "builtin" or catalogue.is_whole:
-            # Routes may rename a component: without them, it may exist.
+            # Without routes it may exist after all, because routes can rename components.
             is_certain = plugin == "builtin" or all(name.startswith("/") for name in known)
             level = "error" if is_certain else "warning"
             findings.add("unknown-component", level, node, f"there is no component {node.value!r}", hint)
@@ -58,13 +58,13 @@ def check_component(step: Step, catalogue: Catalogue, findings: Findings) -> Non
 
 
 def check_output_paths(model: FlowModel, catalogue: Catalogue, findings: Findings) -> None:
-    """Find paths that do not exist in the outputs of steps."""
+    """Report paths that don't exist in the outputs of steps."""
     declared = model.schema("steps", "properties") or Node(None)
     for read in model.reads:
-        # Not `or ""`: the id of a step may be empty.
+        # Don't use `or ""`: a step id may be empty.
         step = None if read.step is None else model.by_id.get(read.step)
         path = read.reference.path
-        # The default of a failed step may have any structure.
+        # Skip steps with a default, which can have any structure.
         if step is None or not isinstance(path, str) or step.uses_default:
             continue
         if (own := declared.get(step.id)) is not None:
@@ -80,10 +80,10 @@ def check_output_paths(model: FlowModel, catalogue: Catalogue, findings: Finding
 
 
 def _suggest_component(component: str, known: Components) -> str:
-    """Return a hint with the most similar component. A name without a path is suggested with the same prefix."""
+    """Return a hint with the closest component. A name without a path is suggested with the same prefix."""
     prefix, _, name = component.rpartition("/")
     same = {path.removeprefix(f"{prefix}/") for path in known if path.startswith(f"{prefix}/")}
-    # Compare names alone, because any two paths with the same prefix are similar.
+    # Compare just the names, since any two paths with the same prefix are similar.
     similar = nearest(name, same) if same else nearest(component, known)
     if similar is not None:
         return suggest_name(f"{prefix}/{similar}" if same else similar)
@@ -105,7 +105,7 @@ def _check_input(step: Step, schema: Any, findings: Findings) -> None:
         if not mismatch.parts and mismatch.key in misplaced:
             continue
         if mismatch.key is not None:
-            # Components ignore unknown fields, so this is only an error if it is a misspelt name.
+            # Components ignore unknown fields, so it's only an error if the name looks misspelled.
             level, effect = "error" if (mismatch.hint or "").startswith("did") else "warning", "ignores this"
         else:
             level, effect = "warning" if step.uses_default else "error", "refuses this input"
@@ -116,7 +116,7 @@ def _check_input(step: Step, schema: Any, findings: Findings) -> None:
 
 
 def _check_misplaced_keys(step: Step, schema: Mapping[str, Any], findings: Findings) -> list[str]:
-    """Report keys of the step that are indented into its input, where they are data, and return them."""
+    """Report and return step keys that were indented into the input, where they are just data."""
     node, fields = step.node.get("input"), get_fields(schema)[0]
     if node is None or get_keyword(node.items) is not None:
         return []
@@ -129,9 +129,9 @@ def _check_misplaced_keys(step: Step, schema: Mapping[str, Any], findings: Findi
 
 
 def check_subflow(step: Step, findings: Findings) -> tuple[Node, bool] | None:
-    """Return the flow in the input of map, iterate or put_blob, and whether servers check it; None without one.
+    """Return the inner flow of a map, iterate or put_blob step and whether servers check it. None if there isn't one.
 
-    Report a flow without `$literal` around it if its expressions would be evaluated in the outer flow.
+    Also reports inner flows without `$literal` if their expressions would be evaluated in the outer flow.
     """
     inner = inner_flow(step.value)
     node = get_subflow_node(step.node, inner) if inner is not None else None
@@ -148,7 +148,7 @@ def check_subflow(step: Step, findings: Findings) -> tuple[Node, bool] | None:
                          near(next(iter(value.items), ""), ("result", "next"), "write one of"))  # fmt: skip
     if inner.is_as_written:
         return node, step.component == "/builtin/put_blob"
-    # Only a flow outside of $literal can be given variables, because its own runs have none.
+    # Allow variables: an inner flow's own runs have none, so they can only be read outside of $literal.
     if any(reference.kind != "variable" for reference in references(inner.flow)):
         findings.add("unescaped-subflow", "warning", node, "the expressions of this flow are read in the outer flow, "
                      "not in its own runs", "write it below $literal:")  # fmt: skip
@@ -156,7 +156,7 @@ def check_subflow(step: Step, findings: Findings) -> tuple[Node, bool] | None:
 
 
 def _find_outputs(output: Node) -> Iterator[tuple[Node, bool]]:
-    """Yield the parts that an expression may evaluate to, and whether each may have `result` or `next`."""
+    """Yield what an expression may evaluate to, and whether each value may have `result` or `next`."""
     match get_keyword(output.items):
         case "$if":
             for key in ("then", "else"):

@@ -1,4 +1,4 @@
-"""Expressions: parts that servers reject, keys without the meaning they seem to have, and texts that look like one."""
+"""Expression rules: parts that servers reject, keys that don't do what they seem to, and text mistaken for code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..flows.source import Node
 SCHEMA_KEYWORDS = (
     "$schema", "$id", "$ref", "$defs", "$anchor", "$dynamicRef", "$dynamicAnchor", "$comment", "$vocabulary",
 )  # fmt: skip
-"""JSON Schema keywords, which flows pass to components as data."""
+"""JSON Schema keywords. Flows may pass schemas to components as data."""
 _BESIDE = {"$if": ("then", "else"), "$step": ("path",), "$variable": ("default",), "$from": ("path",)}
 
 _NAME = r"(?:workflow\.)?(?:inputs?|steps?|variables?|vars?)"
@@ -28,7 +28,7 @@ _READ = rf"""
 _QUOTED = r"""\s*\{\s*["']?\$(?:step|input|variable)["']?\s*:[^{}]*\}\s*"""
 _OTHER = r"\{\{[^{}]*\$[^{}]*\}\}"
 _ENVIRONMENT = r"\s*\$\{(\w+)\}\s*"
-# What to write in place of an object with this key as a condition.
+# What to suggest when a condition is an object with one of these keys.
 _CONDITION_HINTS = {
     "not": "write the condition without 'not', and swap 'then' and 'else'",
     **dict.fromkeys(("condition", "if", "test", "when"), "write the condition itself as the value of $if"),
@@ -36,12 +36,12 @@ _CONDITION_HINTS = {
 _NO_OPERATORS = "there are no operators: compare values in a component, and use its output as the condition"
 _ALIASES = {"$var": "$variable", "$vars": "$variable"}
 _ITEMS = ("$item", "$items", "$each")
-# Names for the output of a step in other workflow formats.
+# What other workflow formats call a step's output.
 _OUTPUTS = ("output", "outputs", "result")
 
 
 def check_expression(node: Node, findings: Findings, steps: Container[str] = ()) -> None:
-    """Find faults in an expression and in the expressions inside it; `steps` are the ids of the steps of the flow."""
+    """Report problems in an expression, at any depth. `steps` contains the flow's step ids."""
     keyword = get_keyword(node.items)
     if keyword is None:
         _check_data(node, findings, steps)
@@ -60,7 +60,7 @@ def check_expression(node: Node, findings: Findings, steps: Container[str] = ())
             if value.value is not None and not isinstance(value.value, bool) and get_keyword(value.items) is None:
                 level, hint = "warning", "0, empty text and empty lists are true"
                 if value.items:
-                    # The author expects the server to evaluate an object.
+                    # An object here suggests that the author expects it to be evaluated.
                     key = next(iter(value.items)).removeprefix("$").lower()
                     level, hint = "error", _CONDITION_HINTS.get(key, _NO_OPERATORS)
                 findings.add("constant-condition", level, value, "this condition is always true: only null, false and "
@@ -107,7 +107,7 @@ def _check_data(node: Node, findings: Findings, steps: Container[str]) -> None:
 
 
 def _find_forgotten_keyword(node: Node, steps: Container[str]) -> str | None:
-    """Return the keyword of an expression without its `$`; None if the object may be data."""
+    """Return the keyword that seems to lack its `$`, or None if the object could be data."""
     keys = node.items.keys()
     name = next(iter(keys), "")
     is_expression = False
@@ -163,7 +163,7 @@ def _check_path(node: Node, keyword: str, findings: Findings) -> None:
 
 
 def _is_certain(node: Node) -> bool:
-    """Return whether a part of an expression is evaluated in each run, so that its failure fails the run."""
+    """Return whether part of an expression is always evaluated, so that its failure always fails the run."""
     while (holder := node.parent) is not None:
         is_branch = node.part in ("$if", "then", "else", "default") and get_keyword(holder.items) is not None
         if is_branch or (holder.part == "$coalesce" and node.part != 0):
@@ -173,7 +173,7 @@ def _is_certain(node: Node) -> bool:
 
 
 def _check_text(node: Node, findings: Findings) -> None:
-    """Find references written as text, as other workflow formats write them: text is never evaluated."""
+    """Report references written as text, like in other workflow formats. Stepflow never evaluates text."""
     text, level, hint = node.value, "warning", ""
     shown = repr(text.strip())
     reference = re.search(_READ, text, re.VERBOSE)
@@ -181,7 +181,7 @@ def _check_text(node: Node, findings: Findings) -> None:
         is_whole, shown = reference[0].strip() == text.strip(), repr(reference[0].strip())
         hint = f"write {_translate_reference(reference[reference.lastgroup or 0])} in place of the text"
         hint += "" if is_whole else ": a component can put texts together"
-        # A component may evaluate templates itself, and a single word may be data.
+        # Only a warning otherwise: the component may evaluate templates itself, and a single word may be data.
         level = "error" if is_whole and reference.lastgroup != "whole" else "warning"
     elif re.fullmatch(_QUOTED, text):
         level, hint = "error", "remove the quotes"
@@ -194,7 +194,7 @@ def _check_text(node: Node, findings: Findings) -> None:
 
 
 def _translate_reference(reference: str) -> str:
-    """Return the expression for a reference such as `input.x` or `steps.a.output.x`."""
+    """Translate a reference such as `input.x` or `steps.a.output.x` to an expression."""
     name = re.match(_NAME, reference)
     assert name is not None
     kind, parts = name[0].rpartition(".")[2], re.findall(_PATH, reference[name.end() :])

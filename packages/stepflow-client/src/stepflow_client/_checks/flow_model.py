@@ -1,4 +1,4 @@
-"""A flow as the checks see it: its steps and references, each with its position in the file. Pure."""
+"""The view of a flow used by the checks: steps and references, with their positions in the file. Pure."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ..flows.source import Node
 
 
 class Read(NamedTuple):
-    """A `$step`, `$input` or `$variable` reference and its position."""
+    """A `$step`, `$input` or `$variable` reference and where it occurs."""
 
     reference: Reference
     holder: Node
-    """The step, or the flow, with the expression."""
+    """The step or flow containing the expression."""
     key: str
-    """The key of the expression there."""
+    """The expression's key in the step or flow."""
 
     @property
     def node(self) -> Node:
-        """The reference in the expression: a mapping with the keyword."""
+        """The mapping that contains the keyword."""
         node = self.holder.at(self.key, *self.reference.at)
         assert node is not None
         return node
@@ -34,19 +34,19 @@ class Read(NamedTuple):
 
     @property
     def step(self) -> str | None:
-        """The id of the step; None if it is no string, or for another kind."""
+        """The id of the step being read. None for other kinds, or if the id isn't a string."""
         return self.reference.step
 
     @property
     def target(self) -> Node:
-        """The value of the keyword."""
+        """The keyword's value."""
         return self.node.items["$" + self.reference.kind]
 
 
 def find_subflow(step: Node) -> Node | None:
-    """Return the flow in the input of a step; None if there is none, or if its expressions belong to the outer flow.
+    """Return the flow in a step's input, or None if it has none or its expressions belong to the outer flow.
 
-    Without $literal around it, expressions in it are evaluated in the outer flow.
+    Expressions in an inner flow are evaluated in the outer one unless they are below $literal.
     """
     inner = graph.inner_flow(step.value)
     if inner is None or not isinstance(inner.flow, Mapping) or not inner.is_as_written:
@@ -55,7 +55,7 @@ def find_subflow(step: Node) -> Node | None:
 
 
 def get_subflow_node(step: Node, inner: graph.InnerFlow) -> Node | None:
-    """Return the node of a flow in the input of a step, without the `$literal` around its steps and its output."""
+    """Return the node of a flow in a step's input, leaving out any `$literal` around its steps and output."""
     node = step.at(*inner.at)
     if node is None or not inner.escaped:
         return node
@@ -66,7 +66,7 @@ def get_subflow_node(step: Node, inner: graph.InnerFlow) -> Node | None:
 
 
 class Step:
-    """A step and the references in its input."""
+    """A step, along with the references in its input."""
 
     def __init__(self, step: graph.Step, node: Node) -> None:
         self.index, self.id, self.value, self.node = step.index, step.id, step.value, node
@@ -74,22 +74,22 @@ class Step:
 
     @property
     def component(self) -> str | None:
-        """The path of its component; None if it is no string."""
+        """The component's path, or None if it isn't a string."""
         component = self.value.get("component")
         return component if isinstance(component, str) else None
 
     @property
     def uses_default(self) -> bool:
-        """Whether a default takes the place of its output if it fails."""
+        """Whether the step falls back to a default output when it fails."""
         handler = self.value.get("onError")
         return isinstance(handler, Mapping) and handler.get("action") == "useDefault"
 
 
 class FlowModel:
-    """The steps and the output of a flow, or of a sub-flow, with their references."""
+    """The steps, output and references of a flow or inner flow."""
 
     def __init__(self, root: Node) -> None:
-        """Collect the steps. Invalid steps are skipped."""
+        """Collect the steps, skipping invalid ones."""
         self.root = root
         self.graph = graph.FlowSteps(root.value if isinstance(root.value, Mapping) else {})
         self.steps: list[Step] = []
@@ -102,14 +102,14 @@ class FlowModel:
 
     @property
     def reads(self) -> Iterator[Read]:
-        """All references of the flow."""
+        """All references in the flow."""
         for step in self.steps:
             yield from step.reads
         yield from self.output_reads
 
     @property
     def flows(self) -> Iterator[FlowModel]:
-        """The flow and the flows inside its steps, at any depth."""
+        """The flow itself and all flows inside its steps, at any depth."""
         yield self
         for step in self.steps:
             inner = find_subflow(step.node)
@@ -118,16 +118,16 @@ class FlowModel:
 
     @property
     def defs(self) -> Mapping[str, Any]:
-        """The shared schemas of the flow."""
+        """The flow's shared schemas."""
         node = self.root.at("schemas", "$defs")
         return node.value if node is not None and isinstance(node.value, Mapping) else {}
 
     @property
     def cases(self) -> Iterable[Node]:
-        """The test cases."""
+        """The flow's test cases."""
         node = self.root.at("test", "cases")
         return node.elements if node is not None else ()
 
     def schema(self, *path: str) -> Node | None:
-        """Return the schema of `input`, `output`, `variables` or `steps`, or a part of it; None if there is none."""
+        """Return the schema of `input`, `output`, `variables` or `steps` (or part of it), or None if not declared."""
         return self.root.at("schemas", "properties", *path)

@@ -1,4 +1,4 @@
-"""References: undeclared inputs and variables, missing steps, steps that are never needed, and runs that stall."""
+"""Reference rules: undeclared inputs and variables, missing or unused steps, and runs that stall."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .flow_model import FlowModel, Read, Step
 
 
 def check_declared(model: FlowModel, findings: Findings, *, is_subflow: bool) -> None:
-    """Find reads of inputs and variables that fail, or may fail, according to the flow's own schemas."""
+    """Report reads of inputs and variables that fail, or may fail, according to the flow's own schemas."""
     schema = model.schema("input")
     if schema is not None:
         type = schema_to_type(schema.value, model.defs, is_source=True)
@@ -32,12 +32,12 @@ def check_declared(model: FlowModel, findings: Findings, *, is_subflow: bool) ->
 
 
 def soften_level(read: Read, level: str) -> str:
-    """Return the level of a wrong path, which in a condition only makes the condition false."""
+    """Lower the level of an invalid path inside a condition, where it merely makes the condition false."""
     return "warning" if read.reference.in_condition else level
 
 
 def _may_be_missing(read: Read) -> bool:
-    """Return whether a missing value does no harm: in a condition, or in a branch that has the same condition."""
+    """Return whether a missing value is harmless, because it's read in a condition or guarded by the same condition."""
     guards = [branch.condition for branch in read.reference.branches if branch.kind == "then"]
     return read.reference.in_condition or read.reference.expression in guards
 
@@ -65,7 +65,7 @@ def _check_input(read: Read, type: Type, findings: Findings) -> None:
 
 
 def _find_ineffective_defaults(schema: Node, findings: Findings) -> None:
-    """Find defaults of input fields, which have no effect."""
+    """Report defaults of input fields, which have no effect."""
     properties = schema.get("properties")
     for name, node in properties.items.items() if properties is not None else ():
         if "default" in node.items:
@@ -76,20 +76,20 @@ def _find_ineffective_defaults(schema: Node, findings: Findings) -> None:
 
 
 class _Variables:
-    """The variables of a flow. A flow inside a step has only its own: its runs get none of the outer variables."""
+    """A flow's variables. A flow inside a step only has its own, because its runs don't receive the outer ones."""
 
     def __init__(self, model: FlowModel, findings: Findings, *, is_subflow: bool) -> None:
         self.model, self.findings, self.is_subflow = model, findings, is_subflow
         node = model.schema("variables")
         self.properties = node.get("properties") if node is not None else None
         self.schema: Mapping[str, Any] | None = None
-        """None if the flow does not declare its variables."""
+        """None if the flow doesn't declare variables."""
         if node is not None and isinstance(node.value, Mapping):
             self.schema = node.value
         self.declared, self.required = get_fields(self.schema)
 
     def check(self, read: Read) -> None:
-        """Check a read of a variable."""
+        """Check one reference to a variable."""
         parts = portable_path(read.reference.path)
         if not parts:
             return
@@ -101,7 +101,7 @@ class _Variables:
                 level = soften_level(read, lookup.level)
                 self.findings.add("variable-path", level, read.target, lookup.problem, lookup.hint)
         elif self.schema is not None and not self.is_subflow and self._is_undeclared(name):
-            # Servers pass undeclared variables on, but this client refuses them.
+            # Servers pass undeclared variables on, but this client rejects them.
             level = "warning" if has_default else "error"
             self.findings.add("undeclared-variable", level, read.target, f"variable {name!r} is not declared",
                               near(name, self.declared, "declared are"))  # fmt: skip
@@ -130,7 +130,7 @@ class _Variables:
                               "its schema or beside $variable, or add it to 'required'")  # fmt: skip
 
     def _is_undeclared(self, name: str) -> bool:
-        """Return whether neither the schema nor the schemas that it refers to allow a name."""
+        """Return whether a name is allowed neither by the schema nor by the schemas it refers to."""
         schema = self.schema or {}
         if schema.get("patternProperties") or isinstance(schema.get("additionalProperties"), Mapping):
             return False
@@ -141,7 +141,7 @@ class _Variables:
         return not any(name in member.fields or (member.is_open and member.fields) for member in objects)
 
     def check_unused(self) -> None:
-        """Find variables that nothing reads: reads inside a step have findings of their own."""
+        """Report variables that are never read. Flows inside steps are checked separately."""
         reads = [read.reference for flow in self.model.flows for read in flow.reads if read.kind == "variable"]
         if self.properties is None or any(read.path in ("", "$") for read in reads):
             return
@@ -152,16 +152,16 @@ class _Variables:
                                   "remove it", key=name)  # fmt: skip
 
 
-# Maximum number of steps of a cycle that a message names.
+# Maximum number of steps to list in a message about a cycle.
 _MAX_SHOWN = 12
-# Rules whose findings may be references to a step that seems to be unused.
+# A finding of one of these rules may be the missing reference to a seemingly unused step.
 _HIDING = ("undefined-step", "unknown-keyword", "from-expression", "template")
 
 
 def check_references(model: FlowModel, findings: Findings, *, is_subflow: bool = False) -> None:
-    """Find faults in the graph of a flow, or of a flow inside a step."""
+    """Report problems in the dependency graph of a flow, or of a flow inside a step."""
     for step in model.steps:
-        # Steps of a flow that servers do not check may have any id.
+        # Servers don't check inner flows up front, so any step id is fine there.
         if not step.id.strip() and not findings.in_unchecked:
             findings.add("empty-id", "fatal", step.node.items["id"], "a step's id is empty", "give it a name")
         elif (first := model.by_id[step.id]) is not step:
@@ -182,7 +182,7 @@ def check_references(model: FlowModel, findings: Findings, *, is_subflow: bool =
                              "does not exist", hint)  # fmt: skip
             elif read.step is not None and user is not None:
                 _check_order(model, user, model.by_id[read.step], read, findings)
-    # A step that only a default refers to has a finding of its own.
+    # Steps that are only read in a default get their own finding.
     defaults = {read.step for read in model.reads if read.step and read.reference.in_default}
     needed, root = model.graph.needed() | model.graph.upstream(defaults), model.root.path
     if not any(rule in _HIDING and path.startswith(root) for rule, _, _, path in findings.all):

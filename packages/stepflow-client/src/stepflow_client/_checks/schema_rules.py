@@ -1,4 +1,4 @@
-"""The flow's own schemas: whether they are valid, and whether cases and defaults match them."""
+"""Schema rules: whether a flow's own schemas are valid, and whether its test cases and defaults match them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ..flows.patterns import compile_linear
 from ..flows.source import Node
 from .flow_model import FlowModel
 
-# The keywords whose loss changes what runs accept, show or use.
+# Keywords that, if lost, change what runs accept, show or use.
 _OF_RUNS = frozenset({
     "type", "$ref", "properties", "required", "items", "default", "enum", "anyOf", "oneOf", "allOf",
     "additionalProperties", "patternProperties", "$defs", "is_secret", "env_var",
 })  # fmt: skip
-# The kinds that findings name, where other tools accept more values than the standard.
+# Kinds to check instead, where other tools accept more than the standard.
 _WIDER_KINDS = {
     "a pattern": "text", "a count": "a number", "a positive number": "a number", "a limit": "", "names": "a list",
     "names by name": "a mapping", "examples": "",
@@ -31,14 +31,14 @@ _HINTS = {
     "a mapping": "write NAME: {type: ...}",
     "text": "write a string",
 }
-# Keywords that too many other words resemble.
+# Keywords too short or common to look for misspellings of.
 _SHORT = frozenset({"const", "not", "if", "then", "else", "id", "xml"})
-# The other keywords by their letters and digits.
+# All other keywords, by their letters and digits.
 _SIMILAR = {"".join(filter(str.isalnum, keyword)).lower(): keyword for keyword in KEYWORDS if keyword not in _SHORT}
 
 
 def check_schemas(model: FlowModel, findings: Findings) -> None:
-    """Find faults in the schemas, and in the parts of the flow that they describe."""
+    """Report problems in the flow's schemas, and in the parts of the flow they describe."""
     defs = model.defs
     shared = model.root.at("schemas", "$defs")
     for node in shared.items.values() if shared else ():
@@ -121,13 +121,13 @@ def _check_schema(node: Node, defs: Mapping[str, Any], findings: Findings) -> No
 
 
 def _check_keywords(node: Node, findings: Findings) -> None:
-    """Find misspelt keywords, and keywords with values of the wrong kind. Other unknown keys are annotations."""
+    """Report misspelled keywords and invalid keyword values. Other unknown keys are treated as annotations."""
     for key, child in node.items.items():
         if key in _SHORT:
             continue
         if key in KEYWORDS:
             kind = _WIDER_KINDS.get(KEYWORDS[key], KEYWORDS[key])
-            # These have findings of their own.
+            # Skip keywords that have their own checks.
             if key not in ("required", "type") and not is_of_kind(child.value, kind):
                 findings.add("not-a-schema", "error", child, f"{key} is {kind}", _HINTS.get(kind))
         elif (name := _find_keyword(key)) is not None and name not in node.items:
@@ -142,7 +142,7 @@ def _check_keywords(node: Node, findings: Findings) -> None:
 
 @lru_cache(maxsize=1024)
 def _find_keyword(key: str) -> str | None:
-    """Return the keyword that a key is a misspelling of; None if the key is an annotation."""
+    """Return the keyword that a key seems to misspell, or None if it's an annotation."""
     if is_secret_marker(key):
         return "is_secret"
     plain = "".join(filter(str.isalnum, key)).lower()
@@ -171,17 +171,17 @@ def _check_cases(kind: str, cases: Iterable[Node], model: FlowModel, findings: F
 def check_output(
     case: Node, schema: Any, defs: Mapping[str, Any], findings: Findings, by: str = "by the flow's schema"
 ) -> None:
-    """Find places where the expected output of a test case does not match a schema; `by` says whose schema it is."""
+    """Report where a test case's expected output doesn't match a schema. `by` describes the schema."""
     result = case.at("output", "result")
     if result is None:
         return
     from ..flows.matching import MATCHERS, is_matcher
 
     for mismatch in mismatches(result.value, schema, defs):
-        # Expected objects may be incomplete, and a matcher can match many values.
+        # Expected objects may be partial, and a matcher can match many values.
         part = mismatch.key or next(reversed(mismatch.parts), None)
         node = result.at(*mismatch.parts) or result
         is_matched = not mismatch.key and any(is_matcher(part.value) for part in node.walk(below_aliases=True))
         if "is missing" not in mismatch.message and part not in MATCHERS and not is_matched:
-            # Servers do not check outputs, so the schema may be what is wrong.
+            # Just a warning, since it may be the schema that's wrong: servers don't check outputs.
             findings.add_mismatch("case-output", "warning", result, mismatch, f"this output cannot occur, {by}: ")

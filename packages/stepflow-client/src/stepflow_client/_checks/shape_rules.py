@@ -1,4 +1,4 @@
-"""Keys and types: unknown keys, which servers ignore, and missing keys and wrong types, which servers reject."""
+"""Shape rules: unknown keys, which servers ignore, and missing keys and wrong types, which they reject."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _STEP = {
     "metadata": "an object",
 }  # fmt: skip
 _NOT_NULL = ("steps", "metadata")
-# Keys of other documents that look like misspelt keys of flows.
+# Keys from other kinds of documents that resemble flow keys.
 _COMMON = ("apiVersion",)
 _ON_ERROR = {"action": "text", "defaultValue": "", "maxRetries": ""}
 _TEST = {"configFile": "text", "config": "", "stepflow_config": "", "cases": "a list"}
@@ -71,11 +71,11 @@ _EARLIER_IN_CASES = {
 
 
 def check_shape(flow: Node, findings: Findings) -> None:
-    """Find wrong keys and types at every level of a flow, except inside its steps and expressions."""
+    """Report invalid keys and types at every level of a flow, except inside steps and expressions."""
     reason = explain_no_flow(flow.value) if isinstance(flow.value, dict) else None
     if reason is not None:
         unknown = [key for key, node in flow.items.items() if key not in {*_FLOW, *_COMMON} and not _is_empty(node)]
-        # A misspelt key is a finding of its own.
+        # If it's just a typo, report that instead.
         if not any(_find_key(key, _FLOW) or nearest(key, _FLOW) or _fold_key(key) in _EARLIER for key in unknown):
             findings.add("no-flow", "error", flow, *reason, key="flow" if "flow" in flow.items else None)
             return
@@ -96,7 +96,7 @@ def check_shape(flow: Node, findings: Findings) -> None:
 
 
 def check_step_shape(step: Node, findings: Findings) -> None:
-    """Find wrong keys and types in a step."""
+    """Report invalid keys and types in a step."""
     if not _check_mapping(step, "a step", _STEP, ("id", "component"), findings):
         return
     handler = _get_non_null(step, "onError")
@@ -123,7 +123,7 @@ def check_step_shape(step: Node, findings: Findings) -> None:
 
 
 def _get_non_null(node: Node, key: str) -> Node | None:
-    """Return the value of a key; None if it is missing or null."""
+    """Return the value for a key, or None if it's missing or null."""
     value = node.get(key)
     return value if value is not None and value.value is not None else None
 
@@ -141,7 +141,7 @@ def _fold_key(key: str) -> str:
 
 
 def _find_key(key: str, known: Collection[str]) -> str | None:
-    """Return the known key that differs from a key only in underscores, hyphens and case, or None."""
+    """Return the known key that matches when underscores, hyphens and case are ignored, or None."""
     return next((name for name in known if _fold_key(name) == _fold_key(key)), None)
 
 
@@ -224,7 +224,7 @@ def _check_expected(expected: Node, findings: Findings) -> None:
 
 
 def _check_keys(node: Node, what: str, known: tuple[str, ...], findings: Findings) -> None:
-    """Find unknown keys of an outcome, which have no effect."""
+    """Report unknown keys in an outcome, which have no effect."""
     for key in node.items:
         if key not in known:
             hint = near(key, known, f"{what} has")
@@ -260,7 +260,7 @@ def _check_schemas(schemas: Node, findings: Findings) -> None:
 
 
 def _check_mapping(node: Node, what: str, known: dict[str, str], required: tuple[str, ...], findings: Findings) -> bool:
-    """Check the keys of a mapping and the types of their values, and return whether it is a mapping."""
+    """Check a mapping's keys and value types. Returns False if it isn't a mapping."""
     if not isinstance(node.value, dict):
         findings.add("wrong-type", "fatal", node, f"{what} must be a mapping, not {_name_kind(node.value)}")
         return False
@@ -273,7 +273,7 @@ def _check_mapping(node: Node, what: str, known: dict[str, str], required: tuple
             findings.add("wrong-type", "fatal", child, f"servers before 0.11 reject null for {key}",
                          f"write a value, or remove {key}", before=(0, 11))  # fmt: skip
         if kind and child.value is not None and not isinstance(child.value, _TYPES[kind]):
-            # Examples and tests are not sent to servers.
+            # Not fatal in examples and tests: they are never sent to servers.
             level = "fatal" if key not in ("examples", "test") else "warning" if _is_empty(child) else "error"
             hint = "put it in quotes" if kind == "text" and not isinstance(child.value, (dict, list)) else None
             findings.add("wrong-type", level, child, f"{key} must be {kind}, not {_name_kind(child.value)}", hint)

@@ -1,4 +1,4 @@
-"""Types side by side: whether the values of one match another, and types as readable text. Pure."""
+"""Compares types: whether one type's values match another, and types as readable text. Pure."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ _MAX_COMPARED_DEPTH = 20
 
 
 class Conflict(NamedTuple):
-    """The reason why values of one type do not match another type."""
+    """Why a type's values don't match an expected type."""
 
     expected: Type
     actual: Type
     path: tuple[str | int, ...] = ()
-    """The place in the value."""
+    """Where in the value the conflict is."""
     missing: str | None = None
-    """The name of the missing field, if that is the reason."""
+    """The missing field, if that is the conflict."""
     is_certain: bool = True
-    """Whether no value matches; if False, some values may match."""
+    """Whether no value can match. If False, some may."""
 
 
 def fits(actual: Type, expected: Type) -> bool:
-    """Return whether there is no known conflict between a type and the expected type."""
+    """Return whether a type has no known conflict with the expected type."""
     return find_conflict(actual, expected) is None
 
 
 def find_conflict(actual: Type, expected: Type) -> Conflict | None:
-    """Return why values of a type do not match the expected type; None if they match or if that is unknown."""
+    """Return the conflict between a type and the expected type, or None if they match or can't be compared."""
     return _Comparison().conflict(actual, expected, 0)
 
 
 class _Comparison:
-    """Compares two types. Parts that occur more than once are compared once."""
+    """Compares two types, visiting repeated parts only once."""
 
     def __init__(self) -> None:
         self._results: dict[tuple[int, int], Conflict | None] = {}
@@ -61,19 +61,19 @@ class _Comparison:
         return self._results[key]
 
     def _closest(self, member: Member, expected: Type, depth: int) -> Conflict | None:
-        """Return the conflict with the most similar member of the expected type; None if one matches."""
+        """Return the conflict with the closest expected member, or None if any of them matches."""
         conflicts = list[Conflict]()
         for candidate in expected.members:
             if type(candidate) is type(member):
                 conflicts_of_member = self._member_conflicts(member, candidate, depth)
                 if not conflicts_of_member:
                     return None
-                # Certain conflicts come first.
+                # Prefer conflicts that are certain.
                 conflicts.append(min(conflicts_of_member, key=lambda conflict: not conflict.is_certain))
         whole = Conflict(expected, Type((member,)))
         near = [conflict for conflict in conflicts if conflict.path or conflict.missing or not conflict.is_certain]
         if len(near) == 1:
-            # No other member of the expected type is more similar.
+            # Report the details only if this is clearly the closest member.
             return near[0] if len(conflicts) == 1 or not near[0].is_certain else whole
         return whole._replace(is_certain=all(conflict.is_certain for conflict in conflicts))
 
@@ -88,7 +88,7 @@ class _Comparison:
                     element = expected.first[index] if index < len(expected.first) else expected.items
                     reason = self.conflict(part, element, depth + 1)
                     if reason is not None:
-                        # A schema of the second element does not apply to lists with one element.
+                        # Lists may be too short to have this element.
                         is_certain = reason.is_certain and (not index or actual.elements is not None)
                         conflicts.append(reason._replace(path=(index, *reason.path), is_certain=is_certain))
                 if actual.elements is None and not actual.first:
@@ -103,7 +103,7 @@ class _Comparison:
                         if reason is not None:
                             is_certain = reason.is_certain and given.is_required
                             conflicts.append(reason._replace(path=(name, *reason.path), is_certain=is_certain))
-                    # Most schemas with fields list all of them.
+                    # Schemas that name fields usually name all of them.
                     elif field.is_required and (actual.extra is None or (actual.fields and is_unknown(actual.extra))):
                         is_certain = actual.extra is None
                         conflicts.append(
@@ -133,17 +133,17 @@ def _find_plain_conflict(actual: Plain, expected: Plain) -> Conflict | None:
 _MAX_DEPTH = 8
 _SHOWN_FIELDS = 12
 _SHOWN_VALUES = 5
-# Maximum number of characters of a part.
+# Maximum text length of a single part.
 _MAX_LENGTH = 1_000
 
 
 def type_text(type: Type, longest: int = 200) -> str:
-    """Return a type as one line of text, cut to a length; unknown parts are `unknown`."""
+    """Format a type as one line of text, cut to `longest` characters. Unknown parts become `unknown`."""
     return cut(_Writer().text(type, 0), longest)
 
 
 def type_noun(type: Type) -> str:
-    """Return a type as a noun for a sentence: `a string or null`; as in `type_text` if there is no such noun."""
+    """Format a type as a noun phrase, e.g. `a string or null`, falling back to `type_text`."""
     nouns = []
     for member in type.members:
         match member:
@@ -161,13 +161,13 @@ def type_noun(type: Type) -> str:
 
 
 class _Writer:
-    """Writes a type as text. The text of parts that occur more than once is computed once."""
+    """Formats types as text, caching repeated parts."""
 
     def __init__(self) -> None:
         self._texts: dict[tuple[int, int], str] = {}
 
     def text(self, type: Type, depth: int) -> str:
-        """Return a type as one line of text."""
+        """Format a type as one line of text."""
         mark = " [secret]" if type.is_secret else ""
         if is_unknown(type):
             return f"unknown{mark}"

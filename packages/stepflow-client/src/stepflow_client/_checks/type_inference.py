@@ -1,4 +1,4 @@
-"""Infers the types of a flow: of its input, its expressions, the inputs and outputs of its steps. Pure."""
+"""Infers a flow's types: its input and output, expressions, and step inputs and outputs. Pure."""
 
 from __future__ import annotations
 
@@ -44,37 +44,37 @@ _MAX_ELEMENTS = 200
 
 @dataclass
 class Scope:
-    """The types that the expressions of a flow can read."""
+    """The types visible to a flow's expressions."""
 
     input: Type = UNKNOWN
     steps: dict[str, Type] = field(default_factory=dict)
-    """The output types of the steps, as far as they are known."""
+    """Step output types known so far, by step id."""
     variables: Mapping[str, Any] = field(default_factory=dict)
-    """The schemas of the variables that the flow declares."""
+    """Schemas of the declared variables, by name."""
     required: Collection[str] = ()
-    """The variables that each run must set."""
+    """Variables that every run must set."""
     defs: Mapping[str, Any] = field(default_factory=dict)
     true_conditions: tuple[Any, ...] = ()
-    """The conditions of the branches around, which are neither null nor false in these branches."""
+    """Conditions of enclosing `then` branches, which can be neither null nor false there."""
 
     def assuming(self, condition: Node) -> Scope:
-        """Return the scope of a branch that is evaluated only if a condition is true."""
+        """Return the scope for a branch that is only evaluated if a condition is true."""
         return replace(self, true_conditions=(*self.true_conditions, condition.value))
 
 
 class Slot(NamedTuple):
-    """A part of an expression."""
+    """One part of an expression."""
 
     node: Node
     actual: Type
     """The type of its value."""
     expected: Type
     is_certain: bool
-    """Whether it is evaluated in each run; False if it is in a branch."""
+    """Whether every run evaluates it. False if it's in a branch."""
     where: str = ""
-    """The field in the whole value: `to.zip`, `skus[1]`; empty for the whole value."""
+    """The field within the whole value, e.g. `to.zip` or `skus[1]`. Empty for the value itself."""
     is_missing: bool = False
-    """Whether it is a missing `else`."""
+    """Whether it stands for a missing `else`."""
 
 
 def infer_type(
@@ -86,9 +86,9 @@ def infer_type(
     is_certain: bool = True,
     depth: int = 0,
 ) -> Type:
-    """Return the type of an expression, or null if there is no expression.
+    """Infer the type of an expression, or null if there isn't one.
 
-    Its parts, down to references and plain values, are added to `slots` with the types expected there.
+    Its parts, down to references and plain values, are appended to `slots` along with their expected types.
     """
     if node is None:
         return NULL
@@ -125,7 +125,7 @@ def infer_type(
             objects = [member for member in expected.members if isinstance(member, ObjectOf)]
             known = objects[0] if len(objects) == 1 else ObjectOf({}, UNKNOWN)
             if len(objects) < 2 and not is_unknown(expected):
-                # The fields have slots of their own.
+                # Leave the fields' types to their own slots.
                 shallow = Type((ObjectOf({name: Field(UNKNOWN) for name in node.items}, None),))
                 slots.append(Slot(node, shallow, expected, is_certain, where))
             fields = {}
@@ -160,16 +160,16 @@ def infer_type(
 
 
 def collect_slots(node: Node | None, expected: Type, scope: Scope) -> list[Slot]:
-    """Return the parts of an expression with the types expected there, given the expected type of the whole."""
+    """Split an expression into parts with their expected types, given the type expected of the whole."""
     slots = list[Slot]()
     infer_type(node, scope, expected, slots)
     return slots
 
 
 def _find_possible_branches(node: Node, condition: Type, scope: Scope) -> list[tuple[str, Node | None]]:
-    """Return the branches of an `$if` that may be taken; None for a missing `else`.
+    """Return the branches an `$if` may take, using None for a missing `else`.
 
-    A condition whose path may not exist can be false, but one whose step may fail cannot.
+    A condition can be false if its path may not exist, but not just because its step may fail.
     """
     keyword = get_keyword(node.items["$if"].items)
     is_reference = keyword in ("$step", "$input", "$variable")
@@ -186,16 +186,16 @@ def _find_possible_branches(node: Node, condition: Type, scope: Scope) -> list[t
 
 
 def _remove_false(type: Type) -> Type:
-    """Return the type of a value that is neither null nor false."""
+    """Narrow a type, knowing that the value is neither null nor false."""
     members = [Plain("boolean", (True,)) if isinstance(member, Plain) and member.kind == "boolean" else member
                for member in without_null(type).members]  # fmt: skip
     return type._replace(members=tuple(members)) if members else type
 
 
 def look_up_reference(node: Node, keyword: str, scope: Scope, default: Type | None = None) -> Lookup:
-    """Return the type of a `$step`, `$input` or `$variable` reference, and the problem with its path, if any.
+    """Look up the type of a `$step`, `$input` or `$variable` reference, or the problem with its path.
 
-    `default` is the type of the default of a `$variable`; None if it has not been inferred yet.
+    `default` is the type of a `$variable` default, or None if it hasn't been inferred yet.
     """
     target = node.items[keyword].value
     if keyword == "$step":
@@ -215,66 +215,66 @@ def look_up_reference(node: Node, keyword: str, scope: Scope, default: Type | No
     has_value = get_unset_value(schema, is_required=is_required) is not NOT_GIVEN
     if "default" not in node.items:
         return lookup if has_value or is_required else lookup._replace(may_be_missing=True)
-    # Servers use the default only if a part is missing, or if the variable has no value.
+    # Servers only use the default if part of the path is missing or the variable has no value.
     if has_value and len(parts) == 1:
         return lookup
     return Lookup(union([lookup.type, infer_type(node.items["default"], scope) if default is None else default]))
 
 
 def infer_variable_type(schema: Any, defs: Mapping[str, Any], *, is_required: bool = True) -> Type:
-    """Return the type of a variable from its schema, including the type of its value in runs that do not set it."""
+    """Return a variable's type based on its schema, including the value it has in runs that don't set it."""
     type, value = schema_to_type(schema, defs, is_source=True), get_unset_value(schema, is_required=is_required)
-    # The value of an expression belongs to the outer flow.
+    # Ignore expressions: they are evaluated in the outer flow.
     return type if value is NOT_GIVEN or is_expression(value) else union([type, value_to_type(value, is_literal=False)])
 
 
 _MAX_DEPTH = 20
-# How often the flow of an iterate step is typed before its input counts as unknown.
+# Maximum number of inference passes over an iterate step's flow before its input is treated as unknown.
 _MAX_ITERATIONS = 3
-# Depth of nested flows from which the input of an iterate step counts as unknown.
+# Nesting depth at which an iterate step's input is treated as unknown.
 _MAX_ITERATION_DEPTH = 3
 
 
 @dataclass
 class StepTypes:
-    """The types of a step."""
+    """A step's types."""
 
     step: Step
     input: Type
-    """The type of its input expression."""
+    """Type of the input expression."""
     expected_input: Type
-    """The input type of the component."""
+    """Input type required by the component."""
     returned: Type
-    """The output type of the component."""
+    """Output type returned by the component."""
     output: Type
-    """The type that other steps read: from the flow's own schema of the step if it has one, otherwise the output type
-    of the component, or of the default."""
+    """Output type seen by other steps: from the flow's own schema for the step, if any, otherwise the component's,
+    combined with the error default."""
     source: Literal["flow", "component", "unknown"]
-    """The source of the output type."""
+    """Where the output type comes from."""
     is_known: bool = True
-    """Whether anything is known about the component."""
+    """Whether the component is known."""
     inner: FlowTypes | None = None
-    """The types of the flow that the step runs for each element or iteration, or stores."""
+    """Types of the inner flow that the step runs or stores."""
 
 
 @dataclass
 class FlowTypes:
-    """The types of a flow."""
+    """A flow's types."""
 
     model: FlowModel
     scope: Scope
     steps: dict[str, StepTypes] = field(default_factory=dict)
-    """The types of the steps by step id, in the order of the file."""
+    """Step types by step id, in file order."""
     output: Type = UNKNOWN
-    """The type of the output expression."""
+    """Type of the output expression."""
     declared_input: Type | None = None
     declared_output: Type | None = None
     given_input: Type = UNKNOWN
-    """The type of the input that the enclosing flow passes to it."""
+    """Type of the input passed in by the enclosing flow."""
 
 
 def infer_flow_types(root: Node, given: Type, known: Catalogue, depth: int = 0) -> FlowTypes:
-    """Return the types of a flow to which an input of the given type is passed; `depth` is its nesting depth."""
+    """Infer the types of a flow when passed an input of the given type. `depth` is its nesting depth."""
     model = FlowModel(root)
 
     def declared_type(name: str, *, is_source: bool) -> Type | None:
@@ -324,9 +324,9 @@ def _infer_step_types(step: Step, model: FlowModel, scope: Scope, known: Catalog
 def _infer_builtin_output(
     step: Step, scope: Scope, known: Catalogue, depth: int
 ) -> tuple[Type, FlowTypes | None] | None:
-    """Return the output type of a builtin component, and the types of the flow inside the step.
+    """Infer a builtin component's output type, along with the types of the flow inside the step.
 
-    None if only the schema of the component is known.
+    Returns None if the component's schema is all there is to go by.
     """
 
     def type_at(*path: str) -> Type:
@@ -346,7 +346,7 @@ def _infer_builtin_output(
             if flow is not None:
                 inner = _infer_iteration_types(flow, widen(type_at("initial_input")), known, depth)
                 result, following = _split_iteration_output(inner.output)
-                # Without a result, only the limit of iterations ends it.
+                # Without a result, iteration only ends at the limit.
                 result = result if result.members else following if following.members else UNKNOWN
             return make_object({"result": result, "iterations": INTEGER, "terminated": BOOLEAN}), inner
         case "/builtin/eval":
@@ -371,7 +371,7 @@ def _infer_builtin_output(
 
 
 def get_element_type(type: Type) -> Type:
-    """Return the type of the elements of a list."""
+    """Return a list type's element type."""
     if is_unknown(type):
         return UNKNOWN
     return union(member.items for member in type.members if isinstance(member, ListOf))
@@ -386,7 +386,7 @@ def _build_result_type(inner: FlowTypes | None) -> Type:
 
 
 def _infer_iteration_types(flow: Node, given: Type, known: Catalogue, depth: int) -> FlowTypes:
-    """Return the types of a flow whose input is the initial input or the `next` of an earlier iteration."""
+    """Infer the types of a flow whose input is either the initial input or `next` from an earlier iteration."""
     for _ in range(_MAX_ITERATIONS if depth < _MAX_ITERATION_DEPTH else 0):
         types = infer_flow_types(flow, given, known, depth + 1)
         wider = widen(union([given, _split_iteration_output(types.output)[1]]))
@@ -397,7 +397,7 @@ def _infer_iteration_types(flow: Node, given: Type, known: Catalogue, depth: int
 
 
 def _split_iteration_output(output: Type) -> tuple[Type, Type]:
-    """Return the types of `result` and of `next` that an iteration may return."""
+    """Return the types that an iteration's `result` and `next` may have."""
     if is_unknown(output):
         return UNKNOWN, UNKNOWN
     results, following = [NEVER], [NEVER]
@@ -420,7 +420,7 @@ def _find_blob(type: Type) -> Blob | None:
 
 
 class InputUse(NamedTuple):
-    """A place where the flow's input or a part of it is used."""
+    """A use of the flow's input, or of part of it."""
 
     slot: Slot
     user: str
@@ -429,7 +429,7 @@ class InputUse(NamedTuple):
 
 @dataclass
 class _Part:
-    """A part of the flow's input."""
+    """Part of the flow's input."""
 
     expected: Type = UNKNOWN
     is_required: bool = False
@@ -438,7 +438,7 @@ class _Part:
 
 
 def find_input_uses(types: FlowTypes) -> Iterator[InputUse]:
-    """Yield the places where the flow's own input is used."""
+    """Yield every use of the flow's own input."""
     steps = [step for step in types.steps.values() if any(read.kind == "input" for read in step.step.reads)]
     users = [(f"step {step.step.id!r}", step.step.node.get("input"), step.expected_input) for step in steps]
     users.append(("the output", types.model.root.get("output"), types.declared_output or UNKNOWN))
@@ -451,7 +451,7 @@ def find_input_uses(types: FlowTypes) -> Iterator[InputUse]:
 
 
 def infer_input_from_uses(types: FlowTypes) -> Type:
-    """Return the type of a flow's input, inferred from its uses."""
+    """Infer the type of a flow's input from how it's used."""
     root = _Part()
     for use in find_input_uses(types):
         part = root

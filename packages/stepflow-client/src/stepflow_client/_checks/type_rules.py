@@ -1,4 +1,4 @@
-"""The rules about types: values of the wrong type, paths that do not exist, and outputs of unknown type."""
+"""Type rules: values of the wrong type, paths that don't exist, and outputs of unknown type."""
 
 from __future__ import annotations
 
@@ -41,29 +41,30 @@ from .type_inference import (
 )
 
 _PATH_RULES = {"step": "unknown-output-path", "input": "unknown-input", "variable": "variable-path"}
-# The field of a step's input that becomes the input of the flow inside the step, by component.
+# The step input field that is passed to the inner flow, by component.
 _SUBFLOW_INPUTS = {"/builtin/map": "items", "/builtin/iterate": "initial_input", "/builtin/eval": "input"}
 _READS = ("$step", "$input", "$variable")
 
 
 def check_types(root: Node, catalogue: Catalogue, findings: Findings, *, strict: bool = False) -> None:
-    """Find type mismatches in a flow and in the flows inside it; with `strict`, outputs of unknown type are errors.
+    """Report type mismatches in a flow and its inner flows. With `strict`, outputs of unknown type are errors.
 
-    Faults that other rules have reported at the same place are not repeated.
+    Problems already reported by other rules are not repeated.
     """
     _TypeCheck(findings, strict).check_flow(infer_flow_types(root, UNKNOWN, catalogue))
 
 
 class _TypeCheck:
-    """Adds type mismatches to the existing findings."""
+    """Adds type mismatches to existing findings."""
 
     def __init__(self, findings: Findings, strict: bool) -> None:
         self.findings, self.strict = findings, strict
         reported = [finding for finding in findings.all.values() if finding.rule == "component-input"]
         self.reported = {(finding.line, finding.column) if finding.line else finding.path for finding in reported}
-        """The places where another rule has already reported a wrong value."""
+        """Positions where another rule has already reported an invalid value."""
         self.holders = {id(finding.at) for finding in reported}
-        """The objects in which another rule has reported a wrong field, and the literals with a wrong value."""
+        """Ids of nodes that another rule has reported: objects with an invalid field, and literals with an invalid
+        value."""
         for finding in reported:
             while finding.at is not None and "$literal" in finding.path and finding.at.parent is not None:
                 finding = finding._replace(at=finding.at.parent)
@@ -83,7 +84,7 @@ class _TypeCheck:
                 self.findings.add("type-mismatch", "error", declared, f"the schema of step {step.id!r} declares "
                                   f"{schema}, but {component} returns {returned}", "correct the schema, or remove "
                                   "it")  # fmt: skip
-            # The output of a builtin component depends on its input.
+            # Skip builtin components: their output depends on their input.
             is_builtin = component is None or component.startswith("/builtin/")
             if step.id in read_steps and typed.source == "unknown" and not is_builtin:
                 reason = "has no output schema" if typed.is_known else "is not known here"
@@ -112,7 +113,7 @@ class _TypeCheck:
             node, mismatch = slot.node, find_conflict(slot.actual, slot.expected)
             if mismatch is None or ((node.line, node.column) if node.line else node.path) in self.reported:
                 continue
-            # Another rule may have reported the misspelt name of a missing field.
+            # The missing field may already have been reported as a misspelled name.
             if id(node) in self.holders and (mismatch.missing is not None or "$literal" in node.items):
                 continue
             is_certain = mismatch.is_certain and not slot.is_missing
@@ -131,7 +132,7 @@ class _TypeCheck:
             self.findings.add(_PATH_RULES[read.kind], level, at, f"{lookup.problem}{source}", lookup.hint)
 
     def _check_subflow_input(self, types: FlowTypes, step: StepTypes, inner: FlowTypes) -> None:
-        """Find elements, or an initial input, that do not match the input schema of the inner flow."""
+        """Report elements (or an initial input) that don't match the inner flow's input schema."""
         key = _SUBFLOW_INPUTS.get(step.step.component or "", "")
         node, expected = step.step.node.at("input", key), inner.declared_input
         if node is None or expected is None:
@@ -148,7 +149,7 @@ class _TypeCheck:
 
 
 def check_input_uses(types: FlowTypes, findings: Findings) -> None:
-    """Find parts of the input for which no value is valid, because two steps require different types."""
+    """Report parts of the input that can never be valid because two steps require different types."""
     first_uses: dict[Path, InputUse] = {}
     for use in find_input_uses(types):
         if is_unknown(use.slot.expected):
@@ -165,7 +166,7 @@ def check_input_uses(types: FlowTypes, findings: Findings) -> None:
 
 
 def format_message(slot: Slot, mismatch: Conflict, consumer: str) -> str:
-    """Return one sentence that describes a mismatch with the type that a component or schema (`consumer`) requires."""
+    """Describe a mismatch with the type required by `consumer` (a component or schema) in one sentence."""
     where = write_path(mismatch.path, slot.where).removeprefix(".")
     here, keyword, node = f" for {where}" if where else "", get_keyword(slot.node.items), slot.node
     if slot.is_missing:
@@ -194,12 +195,12 @@ def format_message(slot: Slot, mismatch: Conflict, consumer: str) -> str:
 
 
 def _describe(expected: Type) -> str:
-    """Return an expected type as a noun. Null is not mentioned next to other types."""
+    """Describe an expected type as a noun, only mentioning null if it's the only type."""
     return type_noun(without_null(expected) if len(expected.members) > 1 else expected)
 
 
 def suggest_fix(slot: Slot, mismatch: Conflict) -> str:
-    """Return a hint on how to fix a mismatch: a value to add, another part to read, or another place to look."""
+    """Suggest how to fix a mismatch, e.g. by adding a value or reading a different part."""
     keyword = get_keyword(slot.node.items)
     if slot.is_missing:
         return f"add else: with {_describe(slot.expected)}"
@@ -240,7 +241,7 @@ def _suggest_field(slot: Slot, name: str, keyword: str | None) -> str:
 
 
 def _extend_path(slot: Slot, keyword: str, path: str) -> str:
-    """Return the reference of a slot as written in the file, with a path appended."""
+    """Return a slot's reference as written in the file, with `path` appended."""
     target = slot.node.items[keyword].value
     node = slot.node.get("path") if keyword == "$step" else slot.node.items[keyword]
     start = str(node.value) if node is not None and node.value else "$"

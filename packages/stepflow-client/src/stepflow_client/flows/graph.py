@@ -1,4 +1,4 @@
-"""The graph of a flow: what its steps read, which of them run, and flows made of a part of it. Pure."""
+"""A flow's dependency graph: what steps read, which of them run, and how to cut out part of a flow. Pure."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from .expressions import Path, Reference, is_expression, references
 from .reading import FlowSource, load_flow
 
 SUBFLOW_INPUTS = {"/builtin/map": "workflow", "/builtin/iterate": "flow", "/builtin/put_blob": "data"}
-"""The field of the input that contains a flow, by component; for `put_blob`, only with `blob_type: flow`."""
+"""The input field that holds a flow, by component. For `put_blob`, only with `blob_type: flow`."""
 
 
 class InnerFlow(NamedTuple):
-    """A flow in the input of a step."""
+    """A flow inside a step's input."""
 
     flow: Any
     at: Path
-    """Where it is in the step."""
+    """Its location in the step."""
     is_escaped: bool
-    """Whether its steps and its output are below `$literal`. Otherwise they are evaluated in the outer flow."""
+    """Whether its steps and output are below `$literal`. If not, they are evaluated as part of the outer flow."""
     escaped: tuple[str, ...] = ()
-    """The keys whose values are each below a `$literal`, instead of one around the whole flow."""
+    """Keys wrapped in a `$literal` of their own, if there isn't one around the whole flow."""
 
     @property
     def is_as_written(self) -> bool:
-        """Whether its runs get it as it is written: below `$literal`, or without any expression."""
+        """Whether the flow runs exactly as written, either because it's below `$literal` or has no expressions."""
         return self.is_escaped or not _has_expression(self.flow)
 
 
@@ -43,10 +43,11 @@ def _has_expression(value: Any) -> bool:
 
 
 def inner_flow(step: Mapping[str, Any]) -> InnerFlow | None:
-    """Return the flow in a step's input, which it runs for each element or iteration, or stores; None without one.
+    """Return the flow that a step stores or runs (e.g. once per element), taken from its input. None if there isn't
+    one.
 
-    If only its steps and its output are below `$literal`, the rest is evaluated in the outer flow: the defaults of its
-    variables can be values of that.
+    If only its steps and output are below `$literal`, everything else is evaluated in the outer flow, so variable
+    defaults can use the outer flow's values.
     """
     component, given = step.get("component"), step.get("input")
     key = SUBFLOW_INPUTS.get(component) if isinstance(component, str) else None
@@ -65,7 +66,7 @@ def inner_flow(step: Mapping[str, Any]) -> InnerFlow | None:
 
 
 def iter_steps(flow: Any, *, needed: bool = False) -> Iterator[Mapping[str, Any]]:
-    """Yield the steps of a flow and of the flows in their inputs; with `needed`, only steps that may run."""
+    """Yield the steps of a flow and its inner flows. With `needed`, skip steps that can't run."""
     if not isinstance(flow, Mapping):
         return
     steps = FlowSteps(flow)
@@ -79,12 +80,12 @@ def iter_steps(flow: Any, *, needed: bool = False) -> Iterator[Mapping[str, Any]
 
 
 def steps_by_id(flow: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return the steps of a flow by their ids, in the order of the flow."""
+    """Return a flow's steps by id, in order."""
     return {name: step.value for name, step in FlowSteps(flow).by_id.items()}
 
 
 def reachable(starts: Iterable[str], following: Mapping[str, Collection[str]]) -> set[str]:
-    """Return the starts and everything that follows them, directly or through others."""
+    """Return the starting points and everything reachable from them."""
     reached, waiting = set[str](), list(starts)
     while waiting:
         name = waiting.pop()
@@ -96,26 +97,26 @@ def reachable(starts: Iterable[str], following: Mapping[str, Collection[str]]) -
 
 @dataclass
 class Step:
-    """A step of a flow."""
+    """A step in a flow."""
 
     index: int
-    """Its position in the list of steps."""
+    """Its index in the list of steps."""
     id: str
     value: Mapping[str, Any]
 
     @cached_property
     def reads(self) -> list[Reference]:
-        """What its input reads."""
+        """The references in its input."""
         return references(self.value.get("input"))
 
     @property
     def must_execute(self) -> bool:
-        """Whether it runs even if nothing needs it."""
+        """Whether it runs even if nothing depends on it."""
         return self.value.get("mustExecute") is True
 
 
 class FlowSteps:
-    """The steps of a flow, and what they and the output read. Steps without an id are left out."""
+    """A flow's steps, with the references in their inputs and in the output. Steps without an id are skipped."""
 
     def __init__(self, flow: Mapping[str, Any]) -> None:
         self.flow = flow
@@ -127,28 +128,28 @@ class FlowSteps:
         ]
         self.by_id: dict[str, Step] = {}
         for step in self.all:
-            # Servers refuse a second step with the same id.
+            # Servers reject duplicate ids, so keep the first.
             self.by_id.setdefault(step.id, step)
 
     @cached_property
     def output_reads(self) -> list[Reference]:
-        """What the output reads."""
+        """The references in the output."""
         return references(self.flow.get("output"))
 
     @cached_property
     def reads(self) -> dict[str, set[str]]:
-        """The steps that each step may read, in defaults too."""
+        """The steps each step may read, including in defaults."""
         return {name: {read.step for read in step.reads if read.step} for name, step in self.by_id.items()}
 
     @cached_property
     def inner(self) -> list[tuple[InnerFlow, FlowSteps]]:
-        """The flows in the inputs of the steps."""
+        """The flows inside step inputs."""
         inner_flows = (inner_flow(step.value) for step in self.all)
         return [(inner, FlowSteps(inner.flow)) for inner in inner_flows if inner and isinstance(inner.flow, Mapping)]
 
     @cached_property
     def inner_ids(self) -> set[str]:
-        """The ids of the steps of the flows in the steps, at any depth."""
+        """Step ids of all inner flows, at any depth."""
         return {name for _, within in self.inner for name in (*within.by_id, *within.inner_ids)}
 
     def needed(
@@ -158,12 +159,12 @@ class FlowSteps:
         may_read: Callable[[Reference], bool] | None = None,
         unread: Collection[str] = (),
     ) -> set[str]:
-        """Return the steps that run because the output, a `mustExecute` step, or a step that runs needs them.
+        """Return the steps that run: `mustExecute` steps and, transitively, whatever they and the output need.
 
         Args:
-            certainly: Whether to return only those that run whatever the conditions give. Default False.
-            may_read: A function that returns whether a reference may be evaluated. None, the default: each may.
-            unread: The steps whose inputs are not evaluated. Default: none.
+            certainly: Whether to only return steps that run regardless of how conditions turn out. Defaults to False.
+            may_read: Returns whether a reference may be evaluated. By default, any of them may.
+            unread: Steps whose inputs aren't evaluated. Defaults to none.
         """
 
         def needed_by(reads: Iterable[Reference]) -> set[str]:
@@ -177,21 +178,21 @@ class FlowSteps:
         return reachable(starts | needed_by(self.output_reads), needs) & self.by_id.keys()
 
     def components(self) -> set[str]:
-        """Return the components of the steps that run, and of those in the flows in their inputs."""
+        """Return the components used by the steps that run, including steps of inner flows."""
         components = (step.get("component") for step in iter_steps(self.flow, needed=True))
         return {component for component in components if isinstance(component, str)}
 
     def upstream(self, names: Iterable[str]) -> set[str]:
-        """Return these steps and all that they may read, directly or through other steps."""
+        """Return these steps and all their direct or indirect dependencies."""
         return reachable(names, self.reads)
 
     def downstream(self, names: Iterable[str]) -> set[str]:
-        """Return these steps and all that may read them, directly or through other steps."""
+        """Return these steps and all that may read them, directly or indirectly."""
         return reachable(names, _invert_edges(self.reads))
 
     @cached_property
     def _waits(self) -> dict[str, list[str]]:
-        """The steps that each step waits for, in the order of its input. Defaults are not waited for."""
+        """The steps each step waits for, in input order. Steps don't wait for defaults."""
         return {
             name: [read.step for read in step.reads if read.step in self.by_id and not read.in_default]
             for name, step in self.by_id.items()
@@ -199,12 +200,12 @@ class FlowSteps:
 
     @cached_property
     def cyclic(self) -> set[str]:
-        """The steps that wait for a cycle and that a cycle waits for: at least all steps of cycles."""
+        """Steps that lie on a cycle, or on a path from one cycle to another."""
         left = _drop_acyclic(self._waits)
         return left and left & _drop_acyclic(_invert_edges(self._waits))
 
     def shortest_path(self, start: str, goal: str) -> list[str]:
-        """Return the shortest chain of steps from one step to another, each waiting for the next; empty without one."""
+        """Return the shortest chain of waiting steps from one step to another, or an empty list if there is none."""
         before: dict[str, str] = {}
         waiting = [start]
         for name in waiting:
@@ -220,7 +221,7 @@ class FlowSteps:
         return []
 
     def cycle(self) -> list[str]:
-        """Return the steps of a cycle, with the first repeated at the end; empty without a cycle."""
+        """Return the steps of a cycle, repeating the first at the end, or an empty list if there isn't one."""
         return next(
             (path for name in self.by_id if name in self.cyclic and (path := self.shortest_path(name, name))), []
         )
@@ -235,7 +236,7 @@ def _invert_edges(following: Mapping[str, Iterable[str]]) -> dict[str, list[str]
 
 
 def _drop_acyclic(following: Mapping[str, Collection[str]]) -> set[str]:
-    """Return the names that remain after repeatedly removing names that no remaining name follows."""
+    """Repeatedly remove names that have no successors left, and return the remaining ones."""
     counts, before = {name: len(successors) for name, successors in following.items()}, _invert_edges(following)
     free = [name for name, count in counts.items() if not count]
     for name in free:
@@ -247,7 +248,7 @@ def _drop_acyclic(following: Mapping[str, Collection[str]]) -> set[str]:
 
 
 def steps_behind(flow: Mapping[str, Any], chosen: Iterable[str]) -> set[str]:
-    """Return the chosen steps and all steps that read them, directly or through other steps."""
+    """Return the chosen steps and all that read them, directly or indirectly."""
     return FlowSteps(flow).downstream(chosen)
 
 
@@ -255,7 +256,7 @@ def require_step(flow: Mapping[str, Any], step: str) -> None:
     """Check that the flow has a step.
 
     Raises:
-        InvalidArgumentError: If it does not. The hint names the most similar step, or all of them.
+        InvalidArgumentError: If it doesn't. The hint suggests the closest step id, or lists them all.
     """
     steps = steps_by_id(flow)
     if check_text(step, "step") not in steps:
@@ -264,9 +265,9 @@ def require_step(flow: Mapping[str, Any], step: str) -> None:
 
 
 def cut_flow(flow: Mapping[str, Any], step: str, overrides: Any = None) -> tuple[dict[str, Any], Any]:
-    """Return a flow with a step and the steps that it reads, and the overrides of these steps.
+    """Cut a flow down to a step and its dependencies, along with the overrides that apply to them.
 
-    The output of the returned flow is the output of the step. A step that is overridden may read other steps.
+    The step's output becomes the flow's output. Overrides may add dependencies.
 
     Raises:
         InvalidArgumentError: If the flow has no such step, or the overrides are malformed.
@@ -285,19 +286,19 @@ def cut_flow(flow: Mapping[str, Any], step: str, overrides: Any = None) -> tuple
         "output": {"$step": step},
     }
     if isinstance(properties := get_declared_schema(flow), Mapping):
-        # The output schema only applies to the whole flow.
+        # The output schema describes the whole flow's output, so drop it.
         kept = {name: schema for name, schema in properties.items() if name != "output"}
         cut["schemas"] = {**flow["schemas"], "properties": kept}
-    # Overrides of unknown steps are kept, so that they are rejected later.
+    # Keep overrides for unknown steps so that they get rejected later.
     left = {name: change for name, change in changes.items() if name in needed or name not in steps}
     return cut, left or None
 
 
 def flow_of_step(flow: FlowSource, step_id: str) -> dict[str, Any]:
-    """Return a flow that executes one step alone, with the flow's input as the input of the step.
+    """Return a flow that runs a single step in isolation, passing it the flow's input.
 
-    Its output is the output of the step. The step's own input expression is not evaluated. The name differs from that
-    of the given flow, so that their runs can be told apart.
+    The flow's output is the step's output, and the step's own input expression is ignored. The flow gets a different
+    name so that its runs can be told apart.
 
     Example:
         ```python
@@ -305,17 +306,17 @@ def flow_of_step(flow: FlowSource, step_id: str) -> dict[str, Any]:
         ```
 
     Args:
-        flow: A flow, or the path of its file.
-        step_id: The id of the step.
+        flow: A flow, or the path to its file.
+        step_id: The step's id.
 
     Raises:
-        FlowFileError: If the file cannot be read.
+        FlowFileError: If the file can't be read.
         InvalidArgumentError: If the flow has no such step.
     """
     content = load_flow(flow)
     require_step(content, step_id)
     alone = {**steps_by_id(content)[step_id], "input": {"$input": "$"}}
-    # The flow's schemas describe other inputs and outputs.
+    # Leave out the schemas: they describe the whole flow's input and output.
     kept: dict[str, Any] = {key: content[key] for key in ("description", "version", "metadata") if key in content}
     named = {"name": f"{content['name']}/{step_id}"} if isinstance(content.get("name"), str) else {}
     return {**named, **kept, "steps": [alone], "output": {"$step": step_id}}

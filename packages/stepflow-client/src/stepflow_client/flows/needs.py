@@ -1,7 +1,7 @@
-"""The requirements of a flow for its runs: checks of overrides and variables before any request. Pure.
+"""A flow's requirements for its runs, and checks of overrides and variables before any request. Pure.
 
-Servers check little of this. They ignore unknown keys of a step, and a missing variable makes the step that reads it
-fail. Runs that would succeed on a server are not rejected here.
+Servers check little of this: they ignore unknown step keys, and a missing variable only shows up when a step that reads
+it fails. Runs that would succeed on a server are never rejected here.
 """
 
 from __future__ import annotations
@@ -24,33 +24,33 @@ else:
     json_schema = lazy_module("stepflow_client.flows.json_schema")
 
 STEP_KEYS = ("id", "component", "input", "onError", "mustExecute", "metadata")
-"""The keys of a step. Servers silently ignore other keys."""
-# The keys by which a schema may allow names that it does not list.
+"""The keys of a step. Servers silently ignore any others."""
+# Keys by which a schema may allow names it doesn't list.
 _OPEN_SCHEMA = ("$ref", "allOf", "anyOf", "oneOf", "patternProperties", "additionalProperties")
 
 
 class RunRequirements(NamedTuple):
-    """The requirements of a flow for its runs."""
+    """What a flow requires of its runs."""
 
     declared: Mapping[str, FlowVariable]
-    """The variables that the flow declares."""
+    """The variables declared by the flow."""
     required: tuple[str, ...]
-    """Variables that have no value in runs that do not set them: reading one of them then fails."""
+    """Variables with no fallback: reading one fails unless the run sets it."""
     steps: FlowSteps
     names: frozenset[str] | None
-    """The variables that the flow declares or reads; None if others may be given too."""
+    """The variables the flow declares or reads, or None if others are allowed."""
     components: frozenset[str]
-    """The components of the steps that run, and of the flows in their inputs."""
+    """Components used by the steps that run, including steps of inner flows."""
     input_check: ValueCheck | None
-    """Checks the inputs of runs; None if the flow accepts any input."""
+    """Checks a run's inputs, or None if the flow accepts any input."""
     variable_checks: Mapping[str, ValueCheck]
-    """Checks the values of variables, by name; without those that may have any value."""
+    """Checks variable values, by name. Variables that accept any value are left out."""
 
     def check_overrides(self, overrides: Mapping[str, Any] | None) -> None:
-        """Reject overrides that servers reject (an unknown step) or ignore (a key that steps do not have).
+        """Reject overrides with an unknown step (which servers also reject) or an unknown key (which they ignore).
 
         Raises:
-            InvalidArgumentError: If there is such an override. The hint suggests the most similar name.
+            InvalidArgumentError: If there is such an override. The hint suggests the closest name.
         """
         for step, change in (overrides or {}).items():
             if step not in self.steps.by_id:
@@ -72,24 +72,24 @@ class RunRequirements(NamedTuple):
         from_env: bool = False,
         check_values: bool = True,
     ) -> None:
-        """Check that the flow has the given variables, and that those it requires and certainly reads are given.
+        """Check that the flow knows the variables passed, and that none of those it needs is missing.
 
-        Null is a value.
+        A variable is needed if the flow requires it and is certain to read it. Null counts as a value.
 
         Args:
-            given: The values of the run's variables.
-            overrides: The changes by step id. An overridden step may read other variables than in the flow.
-            from_env: Whether missing variables were already looked up in the environment.
-            check_values: Whether to check the values against the schemas of the variables. Servers do not check them.
+            given: The run's variables.
+            overrides: The changes by step id. An overridden step may read different variables.
+            from_env: Whether missing variables have already been looked up in the environment.
+            check_values: Whether to check values against the variables' schemas, which servers don't do.
 
         Raises:
-            InvalidArgumentError: If a required variable is missing, a given one is neither declared nor read by the
-                flow, or a value does not match. The hint suggests the most similar name.
+            InvalidArgumentError: If a required variable is missing, a variable is neither declared nor read by the
+                flow, or a value doesn't match its schema. The hint suggests the closest name.
         """
         absent = [name for name in self.required if name not in given]
         if absent:
             reads = certain_reads(self.steps, overridden=overrides or {}, with_must_execute=True)
-            # A default makes up for a missing variable.
+            # A missing variable is fine if the expression has a default.
             names = {read.variable.strip() for read in reads if read.variable and "default" not in read.expression}
             absent = [name for name in absent if name in names]
         if absent:
@@ -111,9 +111,9 @@ class RunRequirements(NamedTuple):
 def find_requirements(
     flow: Mapping[str, Any], declared: Mapping[str, FlowVariable], *, any_variable: bool = False
 ) -> RunRequirements:
-    """Return the requirements of a flow for its runs. Parts that servers would reject are ignored.
+    """Find what a flow requires of its runs, ignoring any parts that servers would reject.
 
-    With `any_variable`, variables that the flow does not have may be given.
+    With `any_variable`, variables the flow doesn't have are allowed.
     """
     schemas, required = get_fields(get_declared_schema(flow, "variables"))
     steps = FlowSteps(flow)
@@ -141,19 +141,19 @@ def check_variables(
     is_strict: bool = False,
     advice: str | None = None,
 ) -> None:
-    """Check that a flow has the given variables, and their values. Overrides may make its steps read others.
+    """Check that a flow has the variables passed, and that their values are valid.
 
     Args:
         flow: The flow.
-        given: The values by name.
-        overrides: The overrides of the run.
-        check_values: Whether to check the values against the schemas of the variables.
-        is_strict: Whether to refuse variables that a flow without any would get.
-        advice: What else to do about a value that does not match; it is added to the hint.
+        given: The values, by variable name.
+        overrides: The run's overrides, which may make steps read more variables.
+        check_values: Whether to check the values against the variables' schemas.
+        is_strict: Whether to reject all variables if the flow has none.
+        advice: An alternative to fixing an invalid value, added to the hint.
 
     Raises:
-        InvalidArgumentError: If the flow has or reads variables, and one of the given names is not among them; or if a
-            value does not match. The hint suggests the most similar name, or says how to fix the value.
+        InvalidArgumentError: If the flow has variables but not all of those passed, or a value is invalid. The hint
+            suggests the closest name, or how to fix the value.
     """
     names = find_variable_names(FlowSteps(flow), keeps_none=is_strict)
     _check_names(names, given, overrides)
@@ -171,7 +171,7 @@ def _make_variable_checks(flow: Mapping[str, Any]) -> dict[str, ValueCheck]:
 def _check_values(checks: Mapping[str, ValueCheck], given: Mapping[str, Any], advice: str | None) -> None:
     for name in checks.keys() & given.keys():
         validator, value = checks[name].validator, given[name]
-        # Any variable may be null, as if it had no value.
+        # Null is always allowed: it stands for a variable without a value.
         for mismatch in () if value is None else validator.mismatches(value, 1):
             message = f"variable {name!r} does not match the flow's schema"
             hint: str | None = "its value is not shown because it is secret"
@@ -193,17 +193,17 @@ def _check_names(names: frozenset[str] | None, given: Iterable[str], overrides: 
 
 
 def _suggest_name(name: str, known: Collection[str], start: str, noun: str) -> str:
-    """Return a hint with the most similar known name; if there is none, with the first ten names."""
+    """Suggest the closest known name, or list the first ten if nothing is close."""
     listed = f"{', '.join([*known][:10])}{', ...' if len(known) > 10 else ''}"
     return suggest_nearest(name, known) or f"{start} {listed or f'no {noun}'}"
 
 
 def find_variable_names(steps: FlowSteps, *, keeps_none: bool = False) -> frozenset[str] | None:
-    """Return the variables that a flow declares or reads; None if it has none, or if its schema allows others.
+    """Return the variables a flow declares or reads, or None if it has none or its schema allows others.
 
-    With `keeps_none`, the variables of a flow that has none are an empty set.
+    With `keeps_none`, return an empty set for a flow without variables.
 
-    Servers pass undeclared variables on, and flows without a schema may read any.
+    Servers pass undeclared variables on, and a flow without a schema may read anything.
     """
     schema = get_declared_schema(steps.flow, "variables")
     if isinstance(schema, Mapping) and any(schema.get(key) not in (None, False) for key in _OPEN_SCHEMA):
@@ -213,7 +213,7 @@ def find_variable_names(steps: FlowSteps, *, keeps_none: bool = False) -> frozen
 
 
 def _find_read_names(steps: FlowSteps) -> set[str]:
-    """Return the variables that a flow reads, and those that the flows in its steps read."""
+    """Return the variables read by a flow and by the flows inside its steps."""
     reads = (*steps.output_reads, *(read for step in steps.all for read in step.reads))
     names = {read.variable.strip() for read in reads if read.variable}
     return names.union(*(_find_read_names(within) for inner, within in steps.inner if inner.is_escaped))
@@ -222,13 +222,14 @@ def _find_read_names(steps: FlowSteps) -> set[str]:
 def certain_reads(
     steps: FlowSteps, *, overridden: Collection[str] = (), with_must_execute: bool = False
 ) -> list[Reference]:
-    """Return the references without whose values the output fails: its own, and those of the steps that it needs.
+    """Return the references that must succeed for the output to succeed, both its own and those of the steps it needs.
 
-    With `with_must_execute`, the steps with `mustExecute` count as well. Steps that are overridden may read anything.
+    With `with_must_execute`, `mustExecute` steps are included. Overridden steps are skipped because they may read
+    anything.
     """
 
     def needed(references: Iterable[Reference]) -> list[Reference]:
-        # A condition that fails is false.
+        # Failing conditions count as false, so they can't fail the output.
         return [reference for reference in references if reference.is_certain and not reference.in_condition]
 
     reads = {name: needed(step.reads) for name, step in steps.by_id.items() if name not in overridden}
@@ -242,15 +243,15 @@ def certain_reads(
 
 
 def required_paths(flow: Mapping[str, Any]) -> list[Sequence[str | int]]:
-    """Return the paths of the input without which the output fails."""
+    """Return the input paths without which the output fails."""
     paths = (portable_path(read.path) for read in certain_reads(FlowSteps(flow)) if read.kind == "input")
     return [path for path in paths if path]
 
 
 def unread_fields(flow: Mapping[str, Any], input: Any) -> list[json_schema.Mismatch]:
-    """Return the fields of an input, at any depth, that a flow neither declares nor reads.
+    """Return an input's fields, at any depth, that a flow neither declares nor reads.
 
-    An object that the flow reads as a whole may have any fields, and so may one whose schema allows further fields.
+    Objects may have any fields if the flow reads them as a whole or their schema allows additional ones.
     """
     steps = FlowSteps(flow)
     reads = (*steps.output_reads, *(read for step in steps.all for read in step.reads))
@@ -286,21 +287,20 @@ def _find_unread(
 def check_inputs(
     flow: Mapping[str, Any], inputs: Sequence[Any], *, advice: str | None = None, file: str | None = None
 ) -> None:
-    """Check inputs against the input schema of a flow; without one, it accepts any input.
+    """Check inputs against a flow's input schema. A flow without one accepts any input.
 
-    The keywords `type`, `properties`, `patternProperties`, `required`, `additionalProperties`, `items`, `enum`,
-    `const`, `allOf`, `anyOf`, `oneOf`, `if` and `$ref` are supported, the limits of numbers and lengths, `multipleOf`
-    and `pattern`. Other keywords are ignored.
+    Supported are the keywords `type`, `properties`, `patternProperties`, `required`, `additionalProperties`, `items`,
+    `enum`, `const`, `allOf`, `anyOf`, `oneOf`, `if`, `$ref`, `multipleOf` and `pattern`, as well as limits on numbers
+    and lengths. All others are ignored.
 
     Args:
         flow: The flow.
-        inputs: The inputs of one run.
-        advice: What else to do about an input that does not match; it is added to the hint.
-        file: The name of the file that has the inputs.
+        inputs: The inputs of a single run.
+        advice: An alternative to fixing an invalid input, added to the hint.
+        file: Name of the file the inputs came from.
 
     Raises:
-        InvalidArgumentError: If an input does not match. The message names the place in the input, and the hint says
-            how to fix it.
+        InvalidArgumentError: If an input doesn't match. The message says where, and the hint how to fix it.
     """
     check = ValueCheck.of(flow)
     if check is not None:
@@ -308,33 +308,33 @@ def check_inputs(
 
 
 class ValueCheck(NamedTuple):
-    """Checks values against a schema of a flow, as `check_inputs` does."""
+    """Checks values against one of a flow's schemas, like `check_inputs` does."""
 
     validator: json_schema.Validator
 
     @classmethod
     def of(cls, flow: Mapping[str, Any]) -> ValueCheck | None:
-        """Return the check for the inputs of a flow; None if the flow accepts any input."""
+        """Return the check for a flow's inputs, or None if it accepts any input."""
         schema = get_declared_schema(flow, "input")
         return None if schema is None else cls.of_schema(schema, flow["schemas"].get("$defs"))
 
     @classmethod
     def of_schema(cls, schema: Any, shared: Any) -> ValueCheck | None:
-        """Return the check for a schema, which may refer to shared ones; None if it allows any value."""
+        """Return the check for a schema, which may refer to shared ones, or None if it accepts any value."""
         if not isinstance(schema, Mapping):
             return None
         validator = json_schema.Validator(schema, json_schema.get_defs(schema, shared))
         return cls(validator) if validator.rules_of(schema) else None
 
     def fits_all(self, values: Sequence[Any]) -> bool:
-        """Return whether all of several inputs match."""
+        """Return whether all inputs match."""
         return not any(self.validator.mismatches(value, 1) for value in values)
 
     def one(self, value: Any, which: str = "the input") -> None:
-        """Check an input, which `which` names in the message.
+        """Check a single input, called `which` in the message.
 
         Raises:
-            InvalidArgumentError: If it does not match.
+            InvalidArgumentError: If it doesn't match.
         """
         for mismatch in self.validator.mismatches(value, 1):
             raise InvalidArgumentError(
@@ -342,10 +342,10 @@ class ValueCheck(NamedTuple):
             )
 
     def all(self, inputs: Sequence[Any], advice: str | None = None, file: str | None = None) -> None:
-        """Check all inputs of a run.
+        """Check all of a run's inputs.
 
         Raises:
-            InvalidArgumentError: If one does not match. Its hint contains the advice.
+            InvalidArgumentError: If one doesn't match. The hint includes the advice.
         """
         where = "" if file is None else f" in {file}"
         for index, value in enumerate(inputs):
