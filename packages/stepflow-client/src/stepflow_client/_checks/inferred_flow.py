@@ -1,4 +1,4 @@
-"""The types of a flow as JSON Schemas: the input, the component's input and the output of each step."""
+"""A flow's types as JSON Schemas: the flow's input and output, and every step's input and output."""
 
 from __future__ import annotations
 
@@ -26,60 +26,60 @@ _RULES = TYPE_RULES | {"unknown-input", "unknown-output-path", "variable-path"}
 
 @dataclass(frozen=True)
 class InferredStep(Record):
-    """The types of one step, as JSON Schemas; `{}` if a type is unknown."""
+    """A step's types as JSON Schemas, using `{}` for unknown types."""
 
     id: str
     component: str | None
     input: dict[str, Any]
-    """The type of the step's input expression."""
+    """Type of the step's input expression."""
     takes: dict[str, Any]
-    """The input type that the step's component requires."""
+    """Input type required by the step's component."""
     output: dict[str, Any]
-    """The type of the step's output."""
+    """Type of the step's output."""
     source: str
-    """The source of the output type: `flow` for the flow's own schema of the step, `component`, or `unknown`."""
+    """Where the output type comes from: `flow` (the flow's own schema for the step), `component` or `unknown`."""
     line: int = 0
-    """The line of the step's id; 0 if the flow is not from a file."""
+    """Line of the step's id, or 0 if the flow wasn't read from a file."""
     summary: dict[str, str] = field(default_factory=dict)
-    """`input`, `takes` and `output` as one readable line each: `{name: string}`."""
+    """`input`, `takes` and `output` in a readable one-line form, e.g. `{name: string}`."""
 
 
 @dataclass(frozen=True)
 class InferredFlow(Record):
-    """The types of a flow, as JSON Schemas; `{}` if a type is unknown."""
+    """A flow's types as JSON Schemas, using `{}` for unknown types."""
 
     input: dict[str, Any]
-    """The flow's own input schema; without one, the type that its steps require where they read the input."""
+    """The flow's own input schema or, without one, the type its steps require of the input."""
     output: dict[str, Any]
-    """The type of the output expression."""
+    """Type of the output expression."""
     steps: list[InferredStep]
     missing: dict[str, Any] = field(default_factory=dict)
-    """The known schemas that the flow does not declare: `input`, `output`, `steps`."""
+    """Inferred schemas that the flow doesn't declare: `input`, `output`, `steps`."""
     summary: dict[str, str] = field(default_factory=dict)
-    """`input` and `output` as one readable line each."""
+    """`input` and `output` in a readable one-line form."""
     _findings: Sequence[Finding] = field(default=(), repr=False)
 
     @property
     def result(self) -> ValidationResult:
-        """The findings in the form that `check` returns."""
+        """The findings, in the form returned by `check`."""
         return make_result(self._findings)
 
     def annotated(self, content: bytes, source: str) -> bytes:
-        """Return the content of the flow's file with the missing schemas added; the rest is unchanged.
+        """Add the missing schemas to the flow's file, leaving the rest unchanged.
 
         Args:
-            content: The content of the file.
-            source: The name of the file.
+            content: The file's content.
+            source: The file's name.
 
         Raises:
-            FlowFileError: If the schemas cannot be added without other changes.
+            FlowFileError: If the schemas can't be added without making other changes.
             InvalidArgumentError: If an argument has the wrong type.
         """
         return add_schemas(check_instance(content, "content", bytes), self.missing, check_text(source, "source"))
 
 
 def infer(flow: FlowSource, *, components: Any = None, strict: bool = False) -> InferredFlow:
-    """Infer the types of a flow, and find type errors, without a server.
+    """Infer a flow's types and find type errors, without a server.
 
     Example:
         ```python
@@ -90,13 +90,13 @@ def infer(flow: FlowSource, *, components: Any = None, strict: bool = False) -> 
         ```
 
     Args:
-        flow: The path of a YAML or JSON file, or the flow itself, whose findings then have no line.
-        components: The components that the flow may use, as `list_components` returns them or as JSON objects; None if
-            only the builtin ones are known.
-        strict: Whether outputs of unknown type are errors instead of warnings. Default False.
+        flow: The path to a YAML or JSON file, or the flow itself (in which case findings have no line).
+        components: The components available to the flow, as returned by `list_components` or as JSON objects. Defaults
+            to just the builtin ones.
+        strict: Whether outputs of unknown type are errors instead of warnings. Defaults to False.
 
     Raises:
-        FlowFileError: If the file cannot be read, or is neither YAML nor JSON.
+        FlowFileError: If the file can't be read, or is neither YAML nor JSON.
         InvalidArgumentError: If `flow` is neither a path nor a flow.
     """
     check_flag(strict, "strict")
@@ -104,10 +104,10 @@ def infer(flow: FlowSource, *, components: Any = None, strict: bool = False) -> 
 
 
 def infer_from_text(flow: FlowText, components: Components | None = None, *, strict: bool = False) -> InferredFlow:
-    """Infer the types of the flow in a text; see `infer`.
+    """Infer types for a flow's text. See `infer`.
 
     Raises:
-        FlowFileError: If the text is neither YAML nor JSON, or not a flow.
+        FlowFileError: If the text is neither YAML nor JSON, or isn't a flow.
     """
     flow_in(flow.root.value, flow.name)
     findings = check_source(flow, components, type_check=True, strict=strict)
