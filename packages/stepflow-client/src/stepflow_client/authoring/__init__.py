@@ -1,4 +1,4 @@
-"""Flows written in Python: functions whose calls of components become steps.
+"""Write flows in Python, as functions whose component calls become steps.
 
 Example:
     ```python

@@ -1,4 +1,4 @@
-"""Builds a flow: calls its function once, and renders the steps and values as the content of a flow file."""
+"""Builds a flow by calling its function once and rendering the resulting steps and values as a flow file."""
 
 from __future__ import annotations
 
@@ -23,70 +23,70 @@ T = TypeVar("T")
 
 @dataclass
 class ItemResult(Generic[T]):
-    """The outcome of one element."""
+    """The outcome for a single element."""
 
     outcome: Literal["success", "failed"]
-    """Whether its sub-flow succeeded."""
+    """Whether the sub-flow succeeded for this element."""
     result: T = None  # type: ignore[assignment]
-    """Its output. A failed element has none: a flow that reads it fails, and in a result it is None."""
+    """The sub-flow's output. A failed element has none: reading it in a flow fails, and in a run's result it's None."""
     error: Any = None
-    """The error of a failed element: `code`, `message`, and further data."""
+    """A failed element's error: `code`, `message` and possibly more data."""
 
 
 @dataclass
 class MapOutput(Generic[T]):
-    """The output of `each`."""
+    """Output of `each`."""
 
     results: list[ItemResult[T]]
-    """The outcomes of the elements, in their order."""
+    """One outcome per element, in order."""
     successful: int
-    """The number of elements that succeeded."""
+    """How many elements succeeded."""
     failed: int
-    """The number of elements that failed."""
+    """How many elements failed."""
 
 
 @dataclass
 class Iterated(Generic[T]):
-    """The output of `iterate`."""
+    """Output of `iterate`."""
 
     result: T
-    """The result of the last turn; the last input if the maximum was reached."""
+    """The last turn's result, or the last input if the maximum number of turns was reached."""
     iterations: int
-    """The number of turns."""
+    """How many turns were run."""
     terminated: bool
     """Whether the maximum number of turns was reached."""
 
 
 class Signature(NamedTuple):
-    """The parts of the signature of a flow's function."""
+    """The parsed signature of a flow's function."""
 
     function: Callable[..., Any]
     input: str | None
-    """The name of the argument for the input; None without input."""
+    """Name of the input argument, or None if the flow has no input."""
     variables: dict[str, Variable]
     names: dict[str, str]
-    """The names of the variables in the flow, by the names of the arguments."""
+    """Variable names in the flow, by argument name."""
     hints: dict[str, Any]
 
 
 Call = Callable[[list[Any], Mapping[str, Any]], Any]
-"""Calls the function of a flow with its input and its variables."""
+"""Calls a flow's function with its input and variables."""
 
 
 class BuiltFlow(NamedTuple):
-    """The content of a flow file, and the positions of its parts in Python."""
+    """A flow file's content, along with where each part was written in Python."""
 
     definition: dict[str, Any]
     places: dict[Path, Place]
     components: dict[str, Any]
-    """The functions of the components that it calls, by their paths."""
+    """The component functions it calls, by path."""
 
 
 def parse_signature(function: Callable[..., Any], local_names: Mapping[str, Any]) -> Signature:
-    """Return the parts of the signature of a flow's function.
+    """Parse the signature of a flow's function.
 
     Raises:
-        InvalidArgumentError: If it has more than one input, or is asynchronous or a generator.
+        InvalidArgumentError: If the function has more than one input, or is async or a generator.
     """
     if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
         raise InvalidArgumentError(f"the function {function.__name__} of a flow is neither async nor a generator",
@@ -112,16 +112,16 @@ def build_flow(name: str, parts: Signature, call: Call, options: Mapping[str, An
     """Build a flow.
 
     Args:
-        name: Its name.
-        parts: The parts of its signature.
-        call: Calls the function with its input and its variables.
-        options: The other parts of the flow, by the names of the arguments of `flow`.
+        name: The flow's name.
+        parts: The function's parsed signature.
+        call: Calls the function with its input and variables.
+        options: Everything else in the flow, by argument name of `flow`.
 
     Raises:
-        AuthoringError: If the function does something that a flow cannot do.
+        AuthoringError: If the function does something a flow can't do.
     """
     scope, ending = Scope(f"the flow {name}", parts.input or "input"), find_return_place(parts.function)
-    # Reading the source takes time if it is profiled, so read it before.
+    # Read the source now, because it is slow while profiling.
     cache_source(parts.function)
     with scope.activate(), watch_errors() as errors:
         input = [] if parts.input is None else [Value(Read(scope, None, (), parts.hints.get(parts.input, Any)))]
@@ -133,7 +133,7 @@ def build_flow(name: str, parts: Signature, call: Call, options: Mapping[str, An
             result = _call_function(call, input, variables)
         finally:
             if errors:
-                # If the function caught errors, the first one explains the others.
+                # Raise the first error caught by the function, since it explains any later ones.
                 raise errors[0]
         with fix_place(ending):
             kind = parts.hints.get("return")
@@ -178,7 +178,7 @@ def _call_function(call: Call, input: list[Any], variables: Mapping[str, Any]) -
         if place is None:
             raise
         with fix_place(place):
-            # Classes of pydantic and msgspec name the value that they reject.
+            # pydantic and msgspec include the rejected value in the message.
             if MARK in str(error):
                 kind = getattr(error, "title", "the class")
                 raise refuse(f"{kind} validates its fields, and rejects a value of the flow",
@@ -197,7 +197,7 @@ def _make_schemas(parts: Signature) -> dict[str, Any]:
     shared: dict[str, Any] = {}
     schemas: dict[tuple[str, str], Any] = {}
     if declared:
-        # Import pydantic only for flows with types.
+        # Avoid importing pydantic for flows without types.
         from ._schemas import make_schemas
 
         shared, schemas = make_schemas(declared)
@@ -215,11 +215,11 @@ def _make_schemas(parts: Signature) -> dict[str, Any]:
 
 
 def _name_steps(scope: Scope) -> None:
-    """Set the id of each step: the explicit id, the name that it is assigned to, or the name of its component.
+    """Assign each step an id: the explicit one, else the name it is assigned to, else its component's name.
 
-    Ids of an earlier kind do not change if steps with ids of a later kind are added.
+    Ids are assigned in this order, so adding a step never changes ids of a preceding kind.
     """
-    # Servers reject ids that differ only in case.
+    # Compare ids case-insensitively: servers reject ids that differ only in case.
     taken = {step_id.casefold() for step_id in scope.explicit_ids}
     waiting: list[Step] = []
     for step in scope.steps:
@@ -243,7 +243,7 @@ def _make_unique(name: str, taken: set[str]) -> str:
 
 
 def _render_steps(scope: Scope) -> list[dict[str, Any]]:
-    """Return the steps of a flow as in a flow file; `_name_steps` must have set their ids."""
+    """Render a flow's steps as in a flow file. Ids must have been assigned with `_name_steps`."""
     steps = []
     for step in scope.steps:
         input = {} if step.input is None else {"input": _render(step.input.expression)}
@@ -252,7 +252,7 @@ def _render_steps(scope: Scope) -> list[dict[str, Any]]:
 
 
 def _render(value: Any) -> Any:
-    """Return a result of `Scope.freeze` as in a flow file."""
+    """Render a result of `Scope.freeze` as in a flow file."""
     match value:
         case Read(source=Step() as step, path=path):
             return {"$step": step.step_id, **({"path": expressions.write_path(path)} if path else {})}
@@ -278,9 +278,10 @@ def _render(value: Any) -> Any:
 
 
 def _render_sub_flow(sub_flow: SubFlow) -> dict[str, Any]:
-    """Return a sub-flow as in the input of its step.
+    """Render a sub-flow as part of its step's input.
 
-    Values of the outer flow become defaults of variables, outside of `$literal`, so that they are evaluated there.
+    Values captured from the outer flow become variable defaults, which are kept outside `$literal` so that the outer
+    flow evaluates them.
     """
     scope = sub_flow.scope
     _name_steps(scope)
@@ -288,14 +289,14 @@ def _render_sub_flow(sub_flow: SubFlow) -> dict[str, Any]:
     parts = {key: part for key, part in parts.items() if key == "output" or part}
     if not scope.captured:
         return {"$literal": parts}
-    # Servers evaluate the input of the step, but the content of $literal only in the sub-flow.
+    # Servers evaluate the step's input in the outer flow, except for what's inside $literal.
     variables = {name: {"default": _render(value)} for name, value in scope.captured.items()}
     schemas = {"properties": {"variables": {"type": "object", "properties": variables}}}
     return {"schemas": schemas, **{key: {"$literal": part} for key, part in parts.items()}}
 
 
 def _collect_places(scope: Scope, path: Path = ()) -> dict[Path, Place]:
-    """Return the positions in Python of the steps of a flow and of its sub-flows, by their paths in the flow."""
+    """Return where a flow's steps, including those of sub-flows, were written in Python, keyed by path in the flow."""
     places: dict[Path, Place] = {}
     for index, step in enumerate(scope.steps):
         step_path = (*path, "steps", index)
@@ -304,7 +305,7 @@ def _collect_places(scope: Scope, path: Path = ()) -> dict[Path, Place]:
         for name, field in fields.items() if isinstance(fields, dict) else ():
             if isinstance(field, SubFlow):
                 for (key, *below), place in _collect_places(field.scope).items():
-                    # See `_render_sub_flow`: with captured values, each part is a `$literal` of its own.
+                    # With captured values, each part is wrapped in its own `$literal`. See `_render_sub_flow`.
                     start = (key, "$literal") if field.scope.captured else ("$literal", key)
                     places[(*step_path, "input", name, *start, *below)] = place
     return places

@@ -1,4 +1,4 @@
-"""The expressions of flows as functions, and `variable`, which declares a variable of a flow."""
+"""Flow expressions as functions, and `variable` for declaring a flow's variables."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def when(condition: bool | None, then: T1) -> T1 | None: ...
 @overload
 def when(condition: bool | None, then: T1, otherwise: T2) -> T1 | T2: ...
 def when(condition: Any, then: Any, otherwise: Any = NOT_GIVEN) -> Any:
-    """Choose between two values, as `then if condition else otherwise` does in Python: the `$if` of flows.
+    """Choose between two values, like Python's `then if condition else otherwise`. This is the `$if` expression.
 
-    The steps of a branch run only if the branch is taken.
+    A branch's steps only run if the branch is taken.
 
     Example:
         ```python
@@ -33,10 +33,10 @@ def when(condition: Any, then: Any, otherwise: Any = NOT_GIVEN) -> Any:
         ```
 
     Args:
-        condition: A value that is true or false. For other values use `exists`, because servers treat 0, empty text and
-            empty lists as true.
+        condition: A boolean value. Wrap anything else in `exists`, because servers treat 0, empty text and empty lists
+            as true.
         then: The value if the condition is true.
-        otherwise: The value if the condition is false, null, or fails. Default: null.
+        otherwise: The value if the condition is false, null or fails. Defaults to null.
 
     Raises:
         AuthoringError: If the condition is not a bool.
@@ -59,15 +59,15 @@ def when(condition: Any, then: Any, otherwise: Any = NOT_GIVEN) -> Any:
 
 
 def exists(value: object) -> bool:
-    """Return whether a value exists, as a condition for `when`.
+    """Return whether a value exists, for use as a condition in `when`.
 
-    It does not exist if it is null or false, if a path to it leads nowhere, or if its step failed.
+    A value doesn't exist if it is null or false, its path leads nowhere, or its step failed.
 
     Args:
         value: A value of the flow.
 
     Raises:
-        AuthoringError: If it is not a value of the flow.
+        AuthoringError: If it isn't a value of the flow.
     """
     if type(value) is not Value:
         raise refuse(f"exists() takes a value of the flow, not {arguments.shown(value)}")
@@ -85,9 +85,9 @@ def coalesce(first: T1 | None, second: T2 | None, third: T3 | None, fourth: T4, 
 @overload
 def coalesce(first: T | None, /, *others: T | None) -> T | None: ...
 def coalesce(*alternatives: Any) -> Any:
-    """Return the first value that is not null: the `$coalesce` of flows.
+    """Return the first value that isn't null. This is the `$coalesce` expression.
 
-    A path that leads nowhere and a failed step are errors, not null: see `exists`.
+    Note that a failed step or a path that leads nowhere is an error, not null. For those, use `exists`.
 
     Example:
         ```python
@@ -95,7 +95,7 @@ def coalesce(*alternatives: Any) -> Any:
         ```
 
     Args:
-        alternatives: The values, the first one first.
+        alternatives: The values to try, in order.
     """
     scope = get_current_scope("coalesce()")
     return Value(Coalesce(tuple(scope.freeze(alternative) for alternative in alternatives)))
@@ -108,12 +108,12 @@ def item(value: Mapping[str, T], key: str, /) -> T: ...
 @overload
 def item(value: Any, key: int | str, /, *more: int | str) -> Any: ...
 def item(value: Any, key: int | str, /, *more: int | str) -> Any:
-    """Return an element of a list or an object: `item(price.tags, 0)` is `price.tags[0]`.
+    """Return an element of a list or object. `item(price.tags, 0)` is the same as `price.tags[0]`.
 
     Args:
         value: A value of the flow.
-        key: A position from 0, or the name of a field.
-        more: Further keys and positions.
+        key: A 0-based index, or a field name.
+        more: Further keys and indexes.
 
     Raises:
         AuthoringError: If there is no such element, or `value` is not a value of the flow.
@@ -127,27 +127,27 @@ def item(value: Any, key: int | str, /, *more: int | str) -> Any:
 
 
 def literal(value: T) -> T:
-    """Return data that servers do not evaluate: the `$literal` of flows.
+    """Mark data that servers should not evaluate. This is the `$literal` expression.
 
-    This is needed only for data with keys such as `$step`, which would be expressions, and to pass None for an argument
-    that is otherwise left out.
+    You only need it for data with keys such as `$step`, which would otherwise be treated as expressions, and to pass
+    None for an argument that would otherwise be left out.
 
     Args:
-        value: The data, without values of the flow.
+        value: The data. It must not contain values of the flow.
 
     Raises:
-        AuthoringError: If it contains values of the flow, or cannot be represented in JSON.
+        AuthoringError: If it contains values of the flow, or can't be represented in JSON.
     """
     value_in_flow: Any = Value(Literal(encode_data(value, "the literal")))
     return value_in_flow  # type: ignore[no-any-return]
 
 
 def if_unset(variable: T1, otherwise: T2) -> T1 | T2:
-    """Return a variable, or another value if the run does not set it and it has no default.
+    """Return a variable, or a fallback if the run doesn't set the variable and it has no default.
 
     Args:
-        variable: A variable of the flow, or a part of one.
-        otherwise: The value if it is not set.
+        variable: A variable of the flow, or part of one.
+        otherwise: The fallback.
 
     Raises:
         AuthoringError: If the first argument is not a variable.
@@ -161,9 +161,9 @@ def if_unset(variable: T1, otherwise: T2) -> T1 | T2:
 
 
 def construct(kind: Callable[P, T], /, *arguments: P.args, **fields: P.kwargs) -> T:
-    """Return an object of a class that validates its fields and would reject values of the flow.
+    """Create an object whose class validates its fields and would reject values of the flow.
 
-    Pydantic models need this. Dataclasses and msgspec structs can be called directly.
+    Use this for pydantic models. Dataclasses and msgspec structs can be called directly.
 
     Example:
         ```python
@@ -172,8 +172,8 @@ def construct(kind: Callable[P, T], /, *arguments: P.args, **fields: P.kwargs) -
 
     Args:
         kind: The class.
-        arguments: Not allowed: pass fields by name.
-        fields: Its fields, by the argument names of the class.
+        arguments: Not allowed. Pass fields by name.
+        fields: The fields, named like the class's own arguments.
 
     Raises:
         AuthoringError: If a field is missing or unknown.
@@ -181,7 +181,7 @@ def construct(kind: Callable[P, T], /, *arguments: P.args, **fields: P.kwargs) -
     declared = field_types.get_attrs(kind)
     if declared is None or arguments:
         raise refuse("construct() takes a class and its fields by name: construct(Receipt, total=price.eur)")
-    # Models of pydantic are created by aliases.
+    # Also accept aliases, which is how pydantic models are created.
     attribute = {declaration.name: name for name, declaration in declared.items()} | {name: name for name in declared}
     for name in fields:
         if name not in attribute:
@@ -191,7 +191,7 @@ def construct(kind: Callable[P, T], /, *arguments: P.args, **fields: P.kwargs) -
 
 
 class Variable:
-    """A variable of a flow, as `variable` declares it."""
+    """A flow variable declared with `variable`."""
 
     def __init__(
         self,
@@ -204,15 +204,15 @@ class Variable:
         """Use `variable` instead."""
         self.default, self.description, self.env_var, self.secret = default, description, env_var, secret
         self.is_required = required and default is NOT_GIVEN
-        """Whether each run must set it."""
+        """Whether every run must set the variable."""
 
     @property
     def has_default(self) -> bool:
-        """Whether it has a default."""
+        """Whether the variable has a default."""
         return self.default is not NOT_GIVEN
 
     def make_schema(self, type_schema: dict[str, Any]) -> dict[str, Any]:
-        """Return its schema in the flow file: the schema of its type, its default and its other properties."""
+        """Return the variable's schema in the flow file, based on the schema of its type."""
         result = dict(type_schema)
         if self.description is not None:
             result["description"] = self.description
@@ -239,7 +239,7 @@ def variable(
     secret: bool = False,
     required: bool = True,
 ) -> Any:
-    """Describe a variable of a flow: a keyword-only argument of its function.
+    """Declare a flow variable, as the default of a keyword-only argument of the flow's function.
 
     Example:
         ```python
@@ -250,12 +250,13 @@ def variable(
         ```
 
     Args:
-        default: The value in runs that do not set it.
+        default: The value to use if the run doesn't set the variable.
         description: A description.
-        env_var: The environment variable that `variables_from_env=True` and `--variables-from-env` read it from.
-        secret: Whether to hide its value wherever this package shows or stores it.
-        required: Whether each run must set it if it has no default. With False, an unset `str` is `""`, a number is 0
-            and a `bool` is False. Other types, such as `str | None`, have no value: read them with `if_unset`.
+        env_var: Environment variable to read the value from with `variables_from_env=True` or `--variables-from-env`.
+        secret: Whether to hide the value wherever this package shows or stores it.
+        required: Whether every run must set the variable, if it has no default. If False, an unset `str` is `""`, a
+            number is 0 and a `bool` is False. Other types, such as `str | None`, have no value when unset, so read them
+            with `if_unset`.
 
     Raises:
         InvalidArgumentError: If an argument has the wrong type.

@@ -1,4 +1,4 @@
-"""Looks up the fields and elements of Python types, and their names in JSON."""
+"""Looks up fields and elements of Python types, along with their JSON names."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _TEXTS = (str, bytes)
 
 
 class Field(NamedTuple):
-    """A field of a type."""
+    """A field of a Python type."""
 
     name: str
-    """Its name in JSON."""
+    """The field's JSON name."""
     kind: Any = Any
 
 
 class PartNotFound(Exception):
-    """A type has no such field or element. The arguments are a message, and a hint or None."""
+    """The type has no such field or element. The arguments are a message and an optional hint."""
 
 
 def find_field(kind: Any, name: str) -> Field:
-    """Return the field for an attribute of a value.
+    """Return the field that an attribute refers to.
 
     Raises:
         PartNotFound: If the type has no such attribute.
@@ -38,7 +38,7 @@ def find_field(kind: Any, name: str) -> Field:
 
 
 def find_element(kind: Any, key: str | int) -> Field:
-    """Return the element for a key or an index of a value.
+    """Return the element at a key or index.
 
     Raises:
         PartNotFound: If the type has no such element.
@@ -47,7 +47,7 @@ def find_element(kind: Any, key: str | int) -> Field:
 
 
 def _find_first_part(kind: Any, key: Any, find: Callable[[Any, Any], Field | PartNotFound]) -> Field:
-    """Return the part of the first type of a union that has it."""
+    """Look up a part in each member of a union, returning the first match."""
     reasons: list[PartNotFound] = []
     for alternative in iter_alternatives(kind):
         part = Field(str(key)) if is_open(alternative) else find(alternative, key)
@@ -101,7 +101,7 @@ def _find_by_key(kind: Any, key: str) -> Field | PartNotFound:
 
 
 def get_attrs(kind: Any) -> Mapping[str, Field] | None:
-    """Return the fields of a type by attribute name; None if it has none, or if they are unknown."""
+    """Return a type's fields by attribute name, or None if it has none or they are unknown."""
     origin = get_origin(kind) or kind
     if not isinstance(origin, type) or is_typeddict(origin) or origin in _TEXTS:
         return None
@@ -120,7 +120,7 @@ def _get_class_attributes(kind: type) -> Mapping[str, Field] | None:
 
 @lru_cache(maxsize=1024)
 def class_hints(kind: Any) -> Mapping[str, Any]:
-    """Return the annotations of a class; Any for names that cannot be resolved, such as a class in a function."""
+    """Return a class's annotations, using Any for names that can't be resolved (e.g. a class local to a function)."""
     return get_hints(kind)
 
 
@@ -130,7 +130,7 @@ def _substitute_fields(fields: Mapping[str, Field], origin: Any, kind: Any) -> M
 
 
 def substitute(kind: Any, arguments: Mapping[Any, Any]) -> Any:
-    """Return a type with type variables replaced."""
+    """Replace the type variables in a type."""
     if isinstance(kind, TypeVar):
         return arguments.get(kind, Any)
     parameters = getattr(kind, "__parameters__", ())
@@ -140,7 +140,7 @@ def substitute(kind: Any, arguments: Mapping[Any, Any]) -> Any:
 
 
 def iter_alternatives(kind: Any) -> Iterator[Any]:
-    """Yield the members of a union except for None; None itself if it is the only one."""
+    """Yield a union's members, skipping None unless it's the only one."""
     members = [part for part in _iter_members(kind) if part is not type(None)]
     yield from members or [type(None)]
 
@@ -171,7 +171,7 @@ def may_be_none(kind: Any) -> bool:
 
 
 def is_open(kind: Any) -> bool:
-    """Return whether a type allows any value, or cannot be resolved."""
+    """Return whether a type allows any value or can't be resolved."""
     return kind in (Any, object) or isinstance(kind, (TypeVar, str, typing.ForwardRef))
 
 
@@ -186,23 +186,23 @@ def _is_mapping(kind: Any) -> bool:
 
 
 def name_type(kind: Any) -> str:
-    """Return the name of a type for messages."""
+    """Return a type's name for use in messages."""
     if kind in (None, type(None)):
         return "None"
     return kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind).replace("typing.", "")
 
 
 def get_hints(function: Any, names: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the annotations of a function or a class; Any for names that cannot be resolved.
+    """Return the annotations of a function or class, using Any for names that can't be resolved.
 
     Args:
         function: The function or class.
-        names: Names that annotations may use besides those of its module.
+        names: Additional names available to annotations, besides those of the module.
     """
     try:
         return typing.get_type_hints(function, localns=dict(names) if names else None, include_extras=True)
     except Exception:
-        # Evaluating annotations may raise anything.
+        # Evaluating annotations can raise anything, so fall back to resolving them one by one.
         hints: dict[str, Any] = {}
         for holder in reversed(getattr(function, "__mro__", (function,))):
             module = getattr(holder, "__globals__", None) or vars(sys.modules[holder.__module__])

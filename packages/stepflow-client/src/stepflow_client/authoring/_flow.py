@@ -1,4 +1,4 @@
-"""Flows written as functions, and the decorator that makes them."""
+"""Flows written as functions, and the decorator for them."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ Out = TypeVar("Out")
 
 
 class FlowValues(dict[str, Any], Generic[P]):
-    """Values of a flow's variables, as `Flow.variables` returns them."""
+    """Values for a flow's variables, as returned by `Flow.variables`."""
 
 
-# The flows whose functions are being called.
+# Flows whose functions are currently being called.
 _calls: ContextVar[tuple[Any, ...]] = ContextVar("stepflow_calls", default=())
 
 
 class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT, P]):
-    """A flow written as a function. `flow` makes it; the client takes it wherever it takes a flow.
+    """A flow written as a function with the `flow` decorator. The client accepts it anywhere it accepts a flow.
 
-    The function is called once, when the flow is first needed, and each component that it calls becomes a step.
+    The function is called just once, when the flow is first needed. Each component it calls becomes a step.
 
     Example:
         ```python
@@ -55,8 +55,8 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
 
         Args:
             function: The function.
-            options: The arguments of `flow`.
-            names: Names that its annotations may use besides those of its module.
+            options: The arguments passed to `flow`.
+            names: Additional names available to its annotations, besides those of the module.
         """
         self.function = function
         self._options, self._local_names = options, names
@@ -67,20 +67,20 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         self.__doc__, self.__module__, self.__wrapped__ = function.__doc__, function.__module__, function
 
     def __repr__(self) -> str:
-        """Return its name."""
+        """Return a representation with the flow's name."""
         return f"<flow {self.name}>"
 
     def __reduce__(self) -> str:
-        # Pickle it by its name, as functions are.
+        # Pickle flows by name, like functions.
         return self.__qualname__
 
     def __call__(self, given: InputT = NOT_GIVEN, /, *arguments: P.args, **variables: P.kwargs) -> OutputT:
-        """Add the steps of this flow to the flow that is being written, and return the result of its function.
+        """Add this flow's steps to the flow being written, and return the function's result.
 
-        The steps become part of the other flow, with unique ids. The arguments set the variables.
+        The steps get unique ids in the other flow. Keyword arguments set this flow's variables.
 
         Raises:
-            AuthoringError: If no flow is being written, or a variable without a default is not given.
+            AuthoringError: If no flow is being written, or a variable without a default isn't passed.
         """
         get_current_scope(f"{self.__name__}()")
         if self in _calls.get():
@@ -113,25 +113,25 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
 
     @cached_property
     def output_type(self) -> Any:
-        """The type of the output; None if its function does not declare one."""
+        """The output type, or None if the function doesn't declare one."""
         kind = self._parts.hints.get("return", Any)
         return None if kind in (Any, type(None), object) else kind
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the content of the flow file. It is the same for each call.
+        """Return the content of the flow file. Every call returns the same dict.
 
         Raises:
-            AuthoringError: If its function does what a flow cannot do.
+            AuthoringError: If the function does something a flow can't do.
         """
         return self._built.definition
 
     __flow__ = to_dict
 
     def to_yaml(self) -> str:
-        """Return the flow as a YAML file, with a comment before each step that gives its line in Python.
+        """Return the flow as YAML, with a comment before each step pointing to its line in Python.
 
         Raises:
-            AuthoringError: If its function does what a flow cannot do.
+            AuthoringError: If the function does something a flow can't do.
         """
         from .._data.yaml_format import write_yaml
 
@@ -143,29 +143,29 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
             parts.append("steps:\n")
             for index, step in enumerate(content):
                 place = self.places["steps", index]
-                # Write only the name of the file, so that the result does not depend on the folder.
+                # Leave out the folder so that the result doesn't depend on it.
                 parts.append(f"# {os.path.basename(place.file)}:{place.line}\n{write_yaml([step])}")
         return "".join(parts)
 
     def to_json(self) -> str:
-        """Return the flow as a JSON file.
+        """Return the flow as JSON.
 
         Raises:
-            AuthoringError: If its function does what a flow cannot do.
+            AuthoringError: If the function does something a flow can't do.
         """
         import json
 
         return json.dumps(self.to_dict(), ensure_ascii=False, indent=2) + "\n"
 
     def write(self, path: str | PathLike[str]) -> None:
-        """Write the flow to a file: JSON if its name ends with `.json`, and otherwise YAML.
+        """Write the flow to a file, as JSON if the name ends with `.json` and as YAML otherwise.
 
         Args:
-            path: The file. An existing file is replaced.
+            path: Path to the file. An existing file is replaced.
 
         Raises:
-            AuthoringError: If its function does what a flow cannot do.
-            FlowFileError: If the file cannot be written.
+            AuthoringError: If the function does something a flow can't do.
+            FlowFileError: If the file can't be written.
             InvalidArgumentError: If the path is invalid.
         """
         from .._data.arguments import file_path
@@ -176,7 +176,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
 
     @property
     def sources(self) -> dict[str, Place]:
-        """The position in Python of each step, by its id. If ids of sub-flows are the same, outer steps win."""
+        """Where each step was written in Python, by step id. If a sub-flow reuses an id, the outer step wins."""
         positions: dict[str, Place] = {}
         for path, place in sorted(self.places.items(), key=lambda entry: len(entry[0])):
             if path and isinstance(path[-1], int):
@@ -188,16 +188,16 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
 
     @property
     def places(self) -> Mapping[Path, Place]:
-        """The positions in Python of its parts, by their paths in `to_dict()`."""
+        """Where each part was written in Python, by its path in `to_dict()`."""
         return self._built.places
 
     @property
     def component_schemas(self) -> dict[str, tuple[Any, Any]]:
-        """The input and output schemas of the components that it calls, by their paths."""
+        """Input and output schemas of the components it calls, by path."""
         return {path: component.schemas for path, component in self._built.components.items()}
 
     def variables(self, *arguments: P.args, **variables: P.kwargs) -> FlowValues[P]:
-        """Return values for `variables=` of the methods that run the flow, so that type checkers check them.
+        """Return values to pass as `variables=` when running the flow, checked by type checkers.
 
         Example:
             ```python
@@ -205,11 +205,11 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
             ```
 
         Args:
-            arguments: Not allowed: pass variables by name.
+            arguments: Not allowed. Pass variables by name.
             variables: The values.
 
         Raises:
-            InvalidArgumentError: If there is no such variable.
+            InvalidArgumentError: If the flow has no such variable.
         """
         names = self._parts.names
         for name in variables:
@@ -218,12 +218,12 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         return FlowValues({names[name]: value for name, value in variables.items()})
 
     def example(self, name: str, input: InputT, *, description: str | None = None) -> None:
-        """Add an example of an input to the flow.
+        """Add an example input to the flow.
 
         Args:
-            name: Its name.
+            name: The example's name.
             input: The input.
-            description: What it shows.
+            description: What the example shows.
         """
         self._add_entry(self._examples, name, description, input)
 
@@ -239,7 +239,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         mocks: Mapping[str, Any] | None = None,
         tags: Sequence[str] = (),
     ) -> None:
-        """Add a test case to the flow, which `stepflow test` runs.
+        """Add a test case to the flow. Run test cases with `stepflow test`.
 
         Example:
             ```python
@@ -247,15 +247,15 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
             ```
 
         Args:
-            name: Its name.
+            name: The test case's name.
             input: The input.
-            output: The expected output. None, the default, accepts any output.
-            error: The expected failure: `code` and `message`.
-            description: What it tests.
-            variables: Values of the variables: `order.variables(tone="formal")`. Default: none.
-            mocks: Outcomes of steps by id, instead of executing them: an output, or `Fails` or `InTurn` of
-                `stepflow_client.testing`. None, the default, executes all steps.
-            tags: Tags by which it can be selected. Default: none.
+            output: The expected output. By default, any output is accepted.
+            error: The expected failure, with `code` and `message`.
+            description: What is being tested.
+            variables: Values for the flow's variables, e.g. `order.variables(tone="formal")`. Defaults to none.
+            mocks: Outcomes to use instead of executing steps, by step id: an output, or `Fails` or `InTurn` from
+                `stepflow_client.testing`. By default, all steps are executed.
+            tags: Tags for selecting the test case. Defaults to none.
 
         Raises:
             InvalidArgumentError: If both an output and an error are expected.
@@ -314,9 +314,9 @@ def _suggest(name: str, names: Mapping[str, str]) -> str:
 
 
 class FlowDecorator(Protocol):
-    """The decorator that `flow(...)` returns."""
+    """The decorator returned by `flow(...)`."""
 
-    # The first overload is for functions with an input, which also match the second.
+    # The first overload is for functions with an input. These also match the second.
     @overload
     def __call__(  # pyright: ignore[reportOverlappingOverload]
         self, function: Callable[Concatenate[In, P], Out], /
@@ -350,11 +350,11 @@ def flow(
     metadata: Mapping[str, Any] | None = None,
     test_config: Mapping[str, Any] | str | None = None,
 ) -> Any:
-    """Make a function a flow.
+    """Turn a function into a flow.
 
-    Its first argument is the input of the flow, its keyword-only arguments are the variables, and its return value is
-    the output. The annotations become the schemas of the flow; they can be dataclasses, TypedDicts, and classes of
-    pydantic, attrs and msgspec.
+    Its first argument is the flow's input, keyword-only arguments are variables, and the return value is the output.
+    The flow's schemas are derived from annotations, which may be dataclasses, TypedDicts, or pydantic, attrs or msgspec
+    classes.
 
     Example:
         ```python
@@ -367,11 +367,11 @@ def flow(
 
     Args:
         function: The function.
-        name: The name of the flow. None, the default, uses the name of the function.
-        description: A description of the flow. None, the default, uses the docstring of the function.
-        version: The version of the flow.
-        metadata: Data about the flow.
-        test_config: The configuration of the server for the test cases, or the path of its file.
+        name: The flow's name. Defaults to the function's name.
+        description: The flow's description. Defaults to the function's docstring.
+        version: The flow's version.
+        metadata: Arbitrary metadata about the flow.
+        test_config: Server configuration for test cases, or the path to its file.
 
     Raises:
         InvalidArgumentError: If an argument is invalid.
@@ -387,7 +387,7 @@ def flow(
         config = test_config if is_path else arguments.check_mapping(test_config, "test_config")
         options["test_config"] = encode_data(config, "test_config")
     frame = find_caller()
-    # Annotations may refer to classes that are local variables of the caller.
+    # Annotations may refer to classes that are local to the caller.
     names = {} if frame.f_locals is frame.f_globals else dict(frame.f_locals)
 
     def decorate(function: Callable[..., Any]) -> Flow[Any, Any, Any]:

@@ -1,4 +1,4 @@
-"""Modules that are imported only when a flow is built."""
+"""Lazily imported modules that are only needed to build a flow."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ __all__ = [
 
 
 def near(word: str, known: Iterable[str], what: str) -> str:
-    """Return a hint with the nearest name, or with all of them."""
+    """Return a hint with the closest name, or listing all of them."""
     from .._base import text
 
     return text.near(word, known, what)

@@ -1,4 +1,4 @@
-"""The methods of typed flows, which call the methods of a client with the flow."""
+"""Methods of typed flows that run the flow with a client."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
         **options: Unpack[RunOptions[VariablesT]],
     ) -> FlowResult[OutputT]: ...
     def run(self, client: Any, input: Any, overrides: Any = None, **options: Any) -> Any:
-        """Run the flow on one input and return its result. See `StepflowClient.run`."""
+        """Run the flow on a single input and return its result. See `StepflowClient.run`."""
         return _get_method(client, "run")(self.flow, [input], overrides, output_type=self.output_type, **options)
 
     @overload
@@ -66,7 +66,7 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
         **options: Unpack[SubmitOptions[VariablesT]],
     ) -> str: ...
     def submit(self, client: Any, input: Any, overrides: Any = None, **options: Any) -> Any:
-        """Start the flow on one input and return the id of its run. See `StepflowClient.submit`."""
+        """Start the flow on a single input and return the run's id. See `StepflowClient.submit`."""
         return _get_method(client, "submit")(self.flow, [input], overrides, **options)
 
     @overload
@@ -86,7 +86,7 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
         **options: Unpack[SubmitOptions[VariablesT]],
     ) -> SyncRunHandle[OutputT]: ...
     def start_run(self, client: Any, input: Any, overrides: Any = None, **options: Any) -> Any:
-        """Start the flow on one input and return a handle of its run. See `StepflowClient.start_run`."""
+        """Start the flow on a single input and return a handle to the run. See `StepflowClient.start_run`."""
         return _get_method(client, "start_run")(self.flow, [input], overrides, output_type=self.output_type, **options)
 
     @overload
@@ -101,7 +101,7 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
         self, client: SyncStepflowClient, inputs: Iterable[InputT], **options: Unpack[MapOptions[VariablesT]]
     ) -> SyncOutcomeStream[OutputT]: ...
     def map(self, client: Any, inputs: Any, **options: Any) -> Any:
-        """Run the flow on any number of inputs and yield one outcome for each. See `StepflowClient.map`."""
+        """Run the flow on any number of inputs, yielding an outcome for each. See `StepflowClient.map`."""
         return _get_method(client, "map")(self.flow, inputs, output_type=self.output_type, **options)
 
     @overload
@@ -125,7 +125,7 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
         progress: ProgressOption = False,
     ) -> FlowResult[OutputT]: ...
     def result(self, client: Any, run_id: Any, **options: Any) -> Any:
-        """Wait until a run of the flow ends and return its result. See `StepflowClient.get_result`."""
+        """Wait for a run of this flow to finish and return its result. See `StepflowClient.get_result`."""
         return _get_method(client, "handle")(run_id, self.output_type).result(**options)
 
 

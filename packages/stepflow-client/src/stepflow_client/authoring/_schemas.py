@@ -1,4 +1,4 @@
-"""The JSON Schemas of the types in a flow's function."""
+"""JSON Schemas for the types used by a flow's function."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ Key = tuple[str, str]
 
 
 class _Untitled(GenerateJsonSchema):
-    """Pydantic's generator, without the titles that only repeat names."""
+    """Pydantic's schema generator, minus titles that just repeat the field name."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
 
 def make_schemas(kinds: Mapping[Key, Any]) -> tuple[dict[str, Any], dict[Key, Any]]:
-    """Return the schemas of types, after the definitions that they share.
+    """Return the definitions shared by several types, followed by each type's schema.
 
     Raises:
-        AuthoringError: If there is no schema for a type.
+        AuthoringError: If a type can't be described by a schema.
     """
     make = _make_with_msgspec if any(_has_struct(kind, ()) for kind in kinds.values()) else _make_with_pydantic
     return _inline_single_references(*make(kinds))
 
 
 def make_schema(kind: Any) -> dict[str, Any]:
-    """Return the schema of one type, with the definitions that it refers to; empty if there is none."""
+    """Return a type's schema including any definitions it refers to, or an empty schema if there is none."""
     try:
         shared, schemas = make_schemas({("", ""): kind})
     except AuthoringError:
@@ -47,7 +47,7 @@ def make_schema(kind: Any) -> dict[str, Any]:
 
 
 def _has_struct(kind: Any, around: tuple[Any, ...]) -> bool:
-    """Return whether there is a msgspec struct in a type, which only msgspec knows."""
+    """Return whether a type contains a msgspec struct, which only msgspec can handle."""
     for alternative in _fields.iter_alternatives(kind):
         if hasattr(alternative, "__struct_fields__"):
             return True
@@ -76,7 +76,7 @@ def _make_with_pydantic(kinds: Mapping[Key, Any]) -> tuple[dict[Key, Any], dict[
         raise _make_schema_error(kinds, error) from None
     schemas = {key: schema for (key, _), schema in generated.items()}
     shared = definitions.get("$defs", {})
-    # Keep only the definitions that are referred to: pydantic also defines the types themselves.
+    # Keep only definitions that are referenced, because pydantic also defines the types themselves.
     used = set[str]()
     waiting = [json.dumps(list(schemas.values()))]
     while waiting:
@@ -101,7 +101,7 @@ def _make_with_msgspec(kinds: Mapping[Key, Any]) -> tuple[dict[Key, Any], dict[s
 
 
 def _remove_null_defaults(schema: Any) -> None:
-    """Remove defaults that are null, because missing values are null anyway."""
+    """Remove null defaults, since missing values are null anyway."""
     if isinstance(schema, dict):
         if schema.get("default", ...) is None:
             del schema["default"]
@@ -111,7 +111,7 @@ def _remove_null_defaults(schema: Any) -> None:
 
 
 def _inline_single_references(schemas: dict[Key, Any], shared: dict[str, Any]) -> tuple[dict[str, Any], dict[Key, Any]]:
-    """Replace a reference with its definition if it is the only reference to it."""
+    """Inline each definition that is only referenced once."""
     _remove_null_defaults([schemas, shared])
     for name, schema in shared.items():
         if name.startswith(schema.get("title", " ")):

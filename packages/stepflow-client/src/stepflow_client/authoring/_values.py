@@ -1,7 +1,7 @@
-"""The values of a flow while it is being written: placeholders for its input, its variables and the outputs of steps.
+"""Placeholders that stand for a flow's input, variables and step outputs while the flow is being written.
 
-To type checkers, a `Value` has the type of the value that it stands for. At runtime, it only knows where that value
-comes from: reading a field returns another `Value`, and any other operation raises an error that names an alternative.
+To type checkers, a `Value` has the type of the value it stands for. At runtime, all it knows is where that value comes
+from: reading a field returns another `Value`, and any other operation raises an error that suggests an alternative.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def refuse(message: str, hint: str | None = None, kind: type[AuthoringError] = AuthoringError) -> AuthoringError:
-    """Return an error at the position of the call in the code of the flow."""
+    """Return an error located at the current call in the flow's code."""
     place = find_call_place()
     error = kind(f"{place}: {message}", hint=hint, path=place.file, line=place.line, column=place.column)
     if (raised := refusals.get()) is not None and is_called_by_flow():
@@ -31,11 +31,11 @@ def refuse(message: str, hint: str | None = None, kind: type[AuthoringError] = A
 
 
 refusals: ContextVar[list[AuthoringError] | None] = ContextVar("stepflow_refusals", default=None)
-"""The errors that were raised in the function of the flow, which may have caught them."""
+"""Errors raised so far in the flow's function, which may have caught them."""
 
 
 def make_depth_error(what: str) -> AuthoringError:
-    """Return the error for cyclic data, or data that is nested too deeply for Python."""
+    """Return the error for data that is cyclic or too deeply nested for Python."""
     return refuse(f"{what} is nested too deeply", "servers accept 126 levels")
 
 
@@ -43,7 +43,7 @@ Call = TypeVar("Call", bound=Callable[..., Any])
 
 
 def unwatched(function: Call) -> Call:
-    """Suspend the profiler of `_watching` during calls of a function, so that it runs faster."""
+    """Suspend the profiler from `_watching` while a function runs, to speed it up."""
 
     def call(*arguments: Any, **named: Any) -> Any:
         profiler = sys.getprofile()
@@ -59,47 +59,47 @@ def unwatched(function: Call) -> Call:
 
 
 class ReadScope(Protocol):
-    """The flow that a value belongs to."""
+    """The flow a value belongs to."""
 
     name: str
     input_name: str
 
 
 class ReadStep(Protocol):
-    """The step that a value belongs to."""
+    """The step a value belongs to."""
 
     @property
     def label(self) -> str:
-        """Its name in messages."""
+        """The step's name in messages."""
         ...
 
 
 class Read(NamedTuple):
-    """A value read from the input, a variable or the output of a step."""
+    """A value read from the input, a variable or a step's output."""
 
     scope: ReadScope
     source: ReadStep | str | None
-    """The step, the name of a variable, or None for the input."""
+    """The step, the variable's name, or None for the input."""
     path: Path
     kind: Any
     default: Any = None
-    """The expression for a variable without a value, in `Present`; None without a default."""
+    """For a variable, the expression to use if it isn't set, wrapped in `Present`. None if there isn't one."""
 
     @property
     def label(self) -> str:
-        """The value as it is written: `price.eur`."""
+        """How the value is written in Python, e.g. `price.eur`."""
         start = self.scope.input_name if self.source is None else getattr(self.source, "label", self.source)
         return expressions.write_path(self.path, str(start))
 
 
 class Present(NamedTuple):
-    """An optional part of an expression that is present: its value may be None."""
+    """Wraps an optional part of an expression, to tell a value of None from a missing part."""
 
     expression: Any
 
 
 class Condition(NamedTuple):
-    """The `$if` expression."""
+    """An `$if` expression."""
 
     condition: Any
     then: Any
@@ -107,42 +107,42 @@ class Condition(NamedTuple):
 
     @property
     def label(self) -> str:
-        """The value as it is written."""
+        """How the value is written in Python."""
         return "when(...)"
 
 
 class Coalesce(NamedTuple):
-    """The `$coalesce` expression."""
+    """A `$coalesce` expression."""
 
     alternatives: tuple[Any, ...]
 
     @property
     def label(self) -> str:
-        """The value as it is written."""
+        """How the value is written in Python."""
         return "coalesce(...)"
 
 
 class Literal(NamedTuple):
-    """The `$literal` expression."""
+    """A `$literal` expression."""
 
     value: Any
 
     @property
     def label(self) -> str:
-        """The value as it is written."""
+        """How the value is written in Python."""
         return "literal(...)"
 
 
 class Record(NamedTuple):
-    """An object whose class would reject values of the flow, as its fields."""
+    """The fields of an object whose class would reject a flow's values."""
 
     kind: Any
     fields: dict[str, Any]
-    """The values, by the Python names of the fields."""
+    """Field values, by Python field name."""
 
     @property
     def label(self) -> str:
-        """The value as it is written."""
+        """How the value is written in Python."""
         return f"construct({fields.name_type(self.kind)}, ...)"
 
 
@@ -151,20 +151,20 @@ EXPRESSIONS = (Read, Condition, Coalesce, Literal, Record)
 
 
 def get_expression(value: object) -> Expression | None:
-    """Return the expression of a value of a flow; None for anything else."""
+    """Return the expression behind a flow's value, or None for anything else."""
     return value.__stepflow__ if type(value) is Value else None
 
 
 MARK = "<value of a flow: "
-"""The prefix of the representation of values. It reveals text that was built from a value."""
+"""How the repr of every value starts. Used to detect strings built from a value."""
 
 
 class _NoFieldError(AuthoringError, AttributeError):
-    """There is no such field."""
+    """The field doesn't exist."""
 
 
 class Value:
-    """A value of a flow. Every operation except reading a field or an element raises an error."""
+    """A value in a flow. All operations other than reading a field or element raise an error."""
 
     __slots__ = ("__stepflow__",)
 
@@ -174,41 +174,41 @@ class Value:
         object.__setattr__(self, "__stepflow__", expression)
 
     def __repr__(self) -> str:
-        """Return its expression, for debuggers."""
+        """Return the expression, for debuggers."""
         return f"{MARK}{self.__stepflow__.label}>"
 
     @unwatched
     def __getattr__(self, name: str) -> Any:
         """Return the value of a field."""
         if name.startswith(("__", "_repr_", "_ipython_")):
-            # Python and notebooks look these up.
+            # Python and notebooks look these up on any object.
             raise AttributeError(name)
         return Value(_read_with(self.__stepflow__, name, fields.find_field, is_name=True))
 
     def __getitem__(self, key: Any) -> Any:
-        """Return the value of an element, or of a field of an object without a class."""
+        """Return the value of an element, or of a field in an object without a class."""
         return Value(read_part(self.__stepflow__, key))
 
     @property  # type: ignore[misc]
     def __class__(self) -> NoReturn:  # type: ignore[override]
-        """Refuse `isinstance()`: the value has no class yet."""
+        """Reject `isinstance()`, because the value has no class yet."""
         message = "has no class yet: isinstance(), match and json.dumps() cannot use it"
         raise refuse(f"{self.__stepflow__.label} is a value of a flow and {message}", _CHOICE)
 
     def __copy__(self) -> Value:
-        """Return the same value: it never changes."""
+        """Return the value itself, since it is immutable."""
         return self
 
     def __deepcopy__(self, memo: object) -> Value:
-        """Return the same value: it never changes."""
+        """Return the value itself, since it is immutable."""
         return self
 
 
 def read_part(expression: Expression, key: Any) -> Expression:
-    """Return the element of a value.
+    """Return the expression for an element of a value.
 
     Raises:
-        AuthoringError: If it has no such element.
+        AuthoringError: If there is no such element.
     """
     if type(key) is Value:
         raise refuse(f"{expression.label}[...] needs a key or a position that is known when the flow is written",
@@ -261,7 +261,7 @@ _EACH = "use each(values, function) to run a sub-flow for each element, and [0] 
 _COMPARE = "flows do not compare; call a component that does, and use when() on its output"
 _NUMBER = "it can be passed on as it is, and read with when() and coalesce()"
 
-# The operations that would otherwise silently do something else or fail with an obscure message, and alternatives.
+# Operations that would otherwise fail obscurely or silently do the wrong thing, with suggested alternatives.
 _TRAPS = {
     ("has no truth yet: if, and, or, not and assert cannot use it", _CHOICE): ["bool"],
     ("has no text yet: str(), print() and f-strings cannot use it", _TEXT): ["str", "format", "bytes", "fspath"],

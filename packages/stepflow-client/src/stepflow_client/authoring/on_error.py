@@ -1,4 +1,4 @@
-"""The reaction of a flow to a failed step: `on_error=on_error.retry(3)`."""
+"""Error handling for steps, e.g. `on_error=on_error.retry(3)`."""
 
 from __future__ import annotations
 
@@ -15,33 +15,32 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class OnError(Generic[T_co]):
-    """The reaction to a failed step; `T_co` is the type of the value that replaces its output."""
+    """What to do when a step fails. `T_co` is the type of the value that replaces the step's output."""
 
     __slots__ = ("action", "fields")
 
     def __init__(self, action: str, **fields: Any) -> None:
-        """Use the functions of this module."""
+        """Use this module's functions instead."""
         self.action, self.fields = action, fields
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as in a flow file."""
+        """Return the handling as written in a flow file."""
         return {"action": self.action, **self.fields}
 
 
 def fail() -> OnError[Never]:
-    """Let the steps that read its output fail too. This is the default."""
+    """Fail the step, and with it any steps that read its output. This is the default."""
     return OnError("fail")
 
 
 def retry(max_retries: int | None = None) -> OnError[Never]:
-    """Execute the step again.
+    """Retry the step.
 
     Args:
-        max_retries: The maximum number of retries. None, the default, uses the default of the server, which is 3.
-            Servers before 0.11 ignore it.
+        max_retries: Maximum number of retries. Defaults to the server's default of 3. Ignored by servers before 0.11.
 
     Raises:
-        AuthoringError: If it is not an integer from 0 to 2**32 - 1.
+        AuthoringError: If it isn't an integer from 0 to 2**32 - 1.
     """
     if max_retries is None:
         return OnError("retry")
@@ -55,10 +54,10 @@ def use_default(value: None = None) -> OnError[Any]: ...
 @overload
 def use_default(value: T) -> OnError[T]: ...
 def use_default(value: Any = None) -> OnError[Any]:
-    """Use a value instead of the output of the step.
+    """Use a default value in place of the step's output.
 
     Args:
-        value: The value, which is not evaluated. With None, the output and all its fields are null.
+        value: The value, which isn't evaluated. With None, the output and all its fields are null.
 
     Raises:
         AuthoringError: If it contains values of the flow.
