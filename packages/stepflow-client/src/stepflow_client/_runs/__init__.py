@@ -1,1 +1,1 @@
-"""What is known about a run: why it failed, what a rerun keeps, how two differ; and what was added to its flow."""
+"""Analysis of runs: why they failed, what reruns keep, how two runs differ, and what the client adds to their flow."""

@@ -1,14 +1,14 @@
-"""Changes a flow before it is stored, and restores the flow as its author wrote it. Pure.
+"""Changes a flow before it is stored, and restores the author's version afterwards. Pure.
 
-Servers interpret `test` and `examples` too, each release in its own way, and reject flows because of expected outputs.
-Runs do not need them, so flows are sent without them. A stored flow keeps its example inputs, in the form that every
-release accepts.
+Servers also interpret `test` and `examples`, each release in its own way, and reject some flows because of their
+expected outputs. Runs don't need either, so flows are sent without them. A stored flow keeps its example inputs in a
+form that every release accepts.
 
-The client adds one key to the flow's metadata, from which any client on any machine can restore the author's flow:
+The client adds one key to the flow's metadata, from which any client on any machine can restore the original:
 
-- every flow that is run has a tag, which identifies the client that runs it and gives the flow its own id;
-- the flow of a rerun also has the id of the earlier run. Its kept steps are pinned, and the metadata has their
-  definitions.
+- Every flow that is run gets a tag. It identifies the client running the flow, and gives the flow an id of its own.
+- A rerun's flow also records the id of the earlier run. Kept steps are pinned, with their original definitions saved in
+the metadata.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ if TYPE_CHECKING:
 else:
     pins = lazy_module("stepflow_client._runs.pins")
 
-# The key in a flow's metadata: its value is the tag, or for a rerun an object that contains the tag.
+# Metadata key. The value is the tag or, for a rerun, an object containing the tag.
 _KEY = "stepflow-client"
 
 
 class Origin(NamedTuple):
-    """The earlier run of a rerun, and the steps that are kept."""
+    """Where a rerun came from, and which steps it keeps."""
 
     run_id: str
-    """The id of the earlier run."""
+    """The earlier run's id."""
     kept: Mapping[str, Any]
-    """The outputs of the steps that are not executed again, by step id."""
+    """Outputs of the steps that aren't executed again, by step id."""
     items: Sequence[int] = (0,)
-    """The indexes, in the earlier run, of the items that are run again. They are not part of the flow."""
+    """Indexes (in the earlier run) of the items to run again. These aren't stored in the flow."""
 
 
 def add_tag(flow: dict[str, Any], tag: str, origin: Origin | None = None) -> dict[str, Any]:
     """Return a copy of a flow with a tag in its metadata, which gives the copy its own flow id.
 
-    In the flow of a rerun, the kept steps of its origin are pinned.
+    For a rerun, the steps kept from `origin` are pinned.
     """
     metadata = flow.get("metadata")
     if metadata is not None and not isinstance(metadata, dict):
-        # The server rejects this flow.
+        # Leave invalid metadata alone: the server will reject the flow.
         return flow
     added: Any = tag
     if origin is not None:
@@ -59,7 +59,7 @@ def add_tag(flow: dict[str, Any], tag: str, origin: Origin | None = None) -> dic
 
 
 def restore_flow(flow: dict[str, Any]) -> dict[str, Any]:
-    """Return a stored flow as its author wrote it: without the client's tag, and with the definitions of all steps."""
+    """Restore a stored flow to its author's version, without the tag and with all original step definitions."""
     metadata = flow.get("metadata")
     if not isinstance(metadata, dict) or _KEY not in metadata:
         return flow
@@ -76,7 +76,7 @@ def restore_flow(flow: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_origin(flow: Mapping[str, Any]) -> Origin | None:
-    """Return the origin of a rerun from its stored flow; None for any other flow."""
+    """Read a rerun's origin from its stored flow, or return None for any other flow."""
     metadata = flow.get("metadata")
     added = metadata.get(_KEY) if isinstance(metadata, Mapping) else None
     if not isinstance(added, Mapping) or not isinstance(added.get("rerun_of"), str):
@@ -88,7 +88,7 @@ def read_origin(flow: Mapping[str, Any]) -> Origin | None:
 
 
 def mark_kept_steps(steps: Sequence[StepDetails], stored: Mapping[str, Any]) -> list[StepDetails]:
-    """Return the steps of a run. Steps that a rerun keeps are marked and have the component of the author's flow."""
+    """Mark the steps kept by a rerun, and restore their original component."""
     origin = read_origin(stored)
     if origin is None:
         return list(steps)
@@ -110,16 +110,16 @@ def remove_cases(flow: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def convert_to_stored_form(flow: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a flow in the form in which it is stored: its test cases become examples, without expected outputs."""
+    """Return a flow in its stored form, where test cases become examples without expected outputs."""
     examples = collect_examples(flow)
     return remove_cases(flow) | ({"examples": examples} if examples else {})
 
 
 def collect_examples(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the named inputs of a flow, as examples: those of its examples, then those of its test cases.
+    """Collect a flow's named inputs from its examples and test cases (in that order), as examples.
 
-    Each has a name and an input, and a description if there is one. If several have the same name, only the first one
-    is returned. Malformed examples are left out.
+    Each has a name, an input and possibly a description. Only the first of several with the same name is returned, and
+    malformed ones are skipped.
     """
     test = flow.get("test")
     groups = (flow.get("examples"), test.get("cases") if isinstance(test, Mapping) else None)

@@ -1,4 +1,4 @@
-"""Explains an item of a run: why it failed, and the state of each of its steps. Pure."""
+"""Explains why an item of a run failed, and the state of each of its steps. Pure."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 def explain_item(
     run_id: str, item_index: int, record: ItemRecord, schemas: Mapping[str, Any] | None = None
 ) -> RunAccount:
-    """Return the account of one item of a run.
+    """Explain a single item of a run.
 
     Args:
-        run_id: The run.
-        item_index: The index of the item.
-        record: The recorded facts about the item.
-        schemas: Input schemas of components by path, in addition to those of builtin components.
+        run_id: The run's id.
+        item_index: The item's index.
+        record: What is recorded about the item.
+        schemas: Component input schemas by path, in addition to those of builtin components.
     """
     item = _ExplainedItem(record)
     cause = item.cause
@@ -59,7 +59,7 @@ def explain_item(
 def explain_items(
     snapshot: RunSnapshot, items: Iterable[RunItem] | None = None, schemas: Mapping[str, Any] | None = None
 ) -> dict[int, RunAccount]:
-    """Return the accounts of items of a run, by index; by default of all items."""
+    """Explain items of a run (by default, all of them) and return the accounts by index."""
     return {
         index: explain_item(snapshot.run_id, index, record, schemas)
         for index, record in collect_item_records(snapshot, items).items()
@@ -67,23 +67,23 @@ def explain_items(
 
 
 def explain_steps(snapshot: RunSnapshot, items: Iterable[RunItem] | None = None) -> dict[tuple[int, str], StepAccount]:
-    """Return the account of each step of the items, by item index and step id."""
+    """Explain every step of the items and return the accounts by item index and step id."""
     accounts = explain_items(snapshot, items)
     return {(index, step.step_id): step for index, account in accounts.items() for step in account.steps}
 
 
 def add_explanations(snapshot: RunSnapshot) -> RunSnapshot:
-    """Return a snapshot whose steps have their states, and whose run counts the failed items of its sub-runs."""
+    """Add states to a snapshot's steps, and a count of the failed items in its sub-runs."""
     steps, flow, details = snapshot.steps, snapshot.flow, snapshot.details
     is_given_up = details.status in FAILED_STATUSES and details.items.running > 0
     if is_given_up and snapshot.items is not None and all(item.status.is_finished for item in snapshot.items):
-        # The server still counts the items that it has lost as running.
+        # The server still counts the items it lost as running.
         counts = details.items
         details = replace(details, items=replace(counts, running=0, failed=counts.failed + counts.running))
     snapshot = replace(snapshot, details=details)
     if snapshot.items is None or steps is None or flow is None:
         return snapshot
-    # In all other items, the state of a step is its status.
+    # Only explain items that need it. In all others, a step's state equals its status.
     special = {
         step.id for step in FlowSteps(flow).all if "onError" in step.value or step.value.get("component") in RUNS_FLOWS
     }
@@ -95,12 +95,12 @@ def add_explanations(snapshot: RunSnapshot) -> RunSnapshot:
 
 
 def add_step_states(steps: Iterable[StepDetails], accounts: Mapping[tuple[int, str], StepAccount]) -> list[StepDetails]:
-    """Return steps with the states of their accounts, by item index and step id."""
+    """Copy states from accounts, keyed by item index and step id, to steps."""
     explained = []
     for step in steps:
         account = accounts.get((step.item_index, step.step_id))
         if account is None:
-            # Only steps with an account can have used their default.
+            # Without an account, the step can't have used a default.
             explained.append(replace(step, is_default=False))
         else:
             names = ("state", "because_of", "is_default", "failed_children")
@@ -111,9 +111,10 @@ def add_step_states(steps: Iterable[StepDetails], accounts: Mapping[tuple[int, s
 def collect_item_records(
     snapshot: RunSnapshot, items: Iterable[RunItem] | None = None, *, is_masked: bool = False
 ) -> dict[int, ItemRecord]:
-    """Return the records of items of a run, by index; see `explain_items`.
+    """Collect the records of a run's items, by index. See `explain_items`.
 
-    With `is_masked`, recorded arguments are used even if secrets in them are masked, for values that are only shown.
+    With `is_masked`, recorded arguments are used even if their secrets are masked. Use this only for values that are
+    shown.
     """
     from .._data.secrets import is_hidden
 
@@ -134,7 +135,7 @@ def collect_item_records(
     return {
         item.index: replace(
             base,
-            # A cancelled run never ends its items.
+            # Use the run's status if it was cancelled, because its items then never finish.
             status=item.status if item.status.is_finished else run.status,
             error=item.error,
             steps=by_item.get(item.index, []),
@@ -145,7 +146,7 @@ def collect_item_records(
 
 
 def find_needed_schema(account: RunAccount) -> str | None:
-    """Return the component whose schema may explain a failure if the error does not; None if there is none."""
+    """Return the component whose schema may explain a failure that its error doesn't, or None."""
     from .refusals import has_known_schema
 
     cause = account.step(account.cause or "")
@@ -156,10 +157,10 @@ def find_needed_schema(account: RunAccount) -> str | None:
 
 
 class _ExplainedItem(ItemCauses):
-    """An item with the accounts of its steps."""
+    """An item along with the accounts of its steps."""
 
     def iter_accounts(self) -> Iterator[StepAccount]:
-        """Yield the account of each step, in the order of the flow."""
+        """Explain each step, in flow order."""
         for name in dict.fromkeys([*self.definitions, *self.listed]):
             yield self._account(name, self.definitions.get(name, {}), self.listed.get(name))
 
@@ -213,7 +214,7 @@ class _ExplainedItem(ItemCauses):
         return None if may_return(str(definition.get("component")), listed.output) else True
 
     def hint(self, schemas: Mapping[str, Any]) -> str | None:
-        """Return what to change after the step of the cause has failed."""
+        """Suggest what to change, based on the step that caused the failure."""
         from .refusals import find_failure_hint
 
         record, step_id = self.record, self.cause.step_id or ""
@@ -225,7 +226,7 @@ class _ExplainedItem(ItemCauses):
         )
 
     def iter_unknown_facts(self, steps: Sequence[StepAccount]) -> Iterator[str]:
-        """Yield the facts that could not be determined."""
+        """Describe everything that couldn't be determined."""
         record = self.record
         if not record.has_steps:
             yield "this server does not report the steps of this item"
@@ -244,11 +245,11 @@ class _ExplainedItem(ItemCauses):
 
 
 RUNS_FLOWS = ("/builtin/map", "/builtin/eval")
-"""The components whose outputs contain failures of sub-runs."""
+"""Components whose outputs can contain sub-run failures."""
 
 
 def iter_failed_children(component: str | None, output: Any) -> Iterator[FailedChild]:
-    """Yield the failed items of the sub-runs in the output of `/builtin/map` or `/builtin/eval`."""
+    """Yield the failed sub-run items found in the output of `/builtin/map` or `/builtin/eval`."""
     if not isinstance(output, Mapping):
         return
     results = output.get("results") if component == "/builtin/map" else None

@@ -1,4 +1,4 @@
-"""The progress of a run before its first event, for everything that follows runs. Pure."""
+"""Initial progress of a run, before its first event. Pure."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def build_progress(snapshot: RunSnapshot, **more: Any) -> RunProgress:
     """Return the progress of a run that is about to be followed.
 
     Args:
-        snapshot: The run with its flow, and with its arguments if kept steps are marked.
-        **more: Other arguments of `RunProgress`.
+        snapshot: The run with its flow. Include its arguments to mark kept steps.
+        **more: Further arguments for `RunProgress`.
     """
     run, arguments = snapshot.details, snapshot.arguments
     return RunProgress(

@@ -1,4 +1,4 @@
-"""Explains why a component rejected its input, whose references are resolved as the server did. Pure."""
+"""Explains why a component rejected its input, resolving references the way the server did. Pure."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedInput(Record):
-    """The input of a step, as far as it is known."""
+    """A step's input, as far as it is known."""
 
     value: Any
-    """The input. References with unknown values are unchanged."""
+    """The input. References to unknown values are left in place."""
     not_known: tuple[str, ...] = ()
-    """The unknown values, for example `the input`, `the output of step a`."""
+    """What is unknown, e.g. `the input` or `the output of step a`."""
     failures: tuple[str, ...] = ()
-    """Reasons why parts of it have no value, for example `Path $.card not found`, `charge_card failed`."""
+    """Why parts of the input have no value, e.g. `Path $.card not found` or `charge_card failed`."""
 
 
 def resolve_input(item: ItemCauses, step_id: str) -> ResolvedInput:
-    """Return the input of a step of an item, with its references resolved by the recorded outcomes of other steps."""
+    """Resolve the references in a step's input, using the recorded outcomes of other steps."""
     definition = item.definitions.get(step_id)
     if definition is None:
         return ResolvedInput(None, ("the flow",))
@@ -44,7 +44,7 @@ def resolve_input(item: ItemCauses, step_id: str) -> ResolvedInput:
 
 
 class _Resolver:
-    """Resolves an expression part by part, so that an unknown part does not hide the others."""
+    """Resolves an expression part by part, so that one unknown part doesn't hide the rest."""
 
     def __init__(self, evaluation: RecordedEvaluation) -> None:
         self._evaluation = evaluation
@@ -72,22 +72,22 @@ _MAX_LENGTH = 80
 
 
 def has_known_schema(component: str) -> bool:
-    """Return whether the input schema of a component is known without a server."""
+    """Return whether a component's input schema is known without asking a server."""
     return component in BUILTINS
 
 
 def may_return(component: str, value: Any) -> bool:
-    """Return whether a component can have returned a value, as far as its schema is known."""
+    """Return whether a component could have returned a value, as far as its schema is known."""
     schema = BUILTINS[component][1] if component in BUILTINS else {}
     return _find_mismatch(value, schema) is None
 
 
 class FailureHints:
-    """Explains failures of a flow's runs by the flow, their input and their error.
+    """Explains failures of a flow's runs, based on the flow, the input and the error.
 
     Args:
-        flow: The flow, with the overrides of the runs.
-        variables: The variables of the runs; `NOT_KNOWN` if they are not known.
+        flow: The flow, with the runs' overrides applied.
+        variables: The runs' variables, or `NOT_KNOWN`.
     """
 
     def __init__(self, flow: Mapping[str, Any], variables: Any) -> None:
@@ -95,7 +95,7 @@ class FailureHints:
         self._variables = variables
 
     def find_hint(self, error: FlowError, input: Any) -> str | None:
-        """Return the hint for the error of a run with an input; None if there is none."""
+        """Return a hint for the error of a run with this input, or None."""
         evaluation = RecordedEvaluation(self._flow, input, self._variables, {}, is_over=False)
         step = None if error.step_id is None else self._steps.get(error.step_id)
         return find_failure_hint(self._flow, step, error.message, input, evaluation)
@@ -113,18 +113,18 @@ def find_failure_hint(
     evaluation: RecordedEvaluation,
     schemas: Mapping[str, Any] | None = None,
 ) -> str | None:
-    """Return what to change after a step has failed; None if that is not known.
+    """Suggest what to change after a step has failed, or return None if unknown.
 
     Args:
-        flow: The flow, with the overrides of the run.
-        step: The step that failed; None if it is not known.
-        message: The message of the error.
-        input: The input of the run.
-        evaluation: Evaluates the input of the step.
-        schemas: The input schemas of components by their path, in addition to those of builtin components.
+        flow: The flow, with the run's overrides applied.
+        step: The failed step, or None if unknown.
+        message: The error message.
+        input: The run's input.
+        evaluation: Used to evaluate the step's input.
+        schemas: Component input schemas by path, in addition to those of builtin components.
     """
     if "no heartbeat received" in message:
-        # The server rejects the report of such a worker, and waits until the heartbeats time out.
+        # The server rejects such a worker's report, then waits for the heartbeat to time out.
         return (
             "the worker has crashed, or its output is larger than 4 MB: store large outputs as blobs, return their ids"
         )
@@ -143,14 +143,14 @@ def find_failure_hint(
     mismatch = _find_mismatch(value, schema)
     if mismatch is None:
         return None
-    # The value may be a secret.
+    # Don't show the value: it may be a secret.
     text = short_repr(mismatch.value)
     reason = (
         f"the value{mismatch.message.removeprefix(text)}" if mismatch.message.startswith(text) else mismatch.message
     )
     rejected = f"component {component} rejects its input: {reason} (at {mismatch.path})"
     try:
-        # If nothing but the flow is known, the rejected value is in the flow itself.
+        # If it's rejected when only the flow is known, the value must come from the flow itself.
         literal = RecordedEvaluation(flow, NOT_KNOWN, NOT_KNOWN, {}, is_over=False).value(step.get("input"))
         is_literal = _find_mismatch(literal, schema) is not None
     except (Failure, NotKnownError, *BROKEN):
@@ -161,7 +161,7 @@ def find_failure_hint(
 
 
 def _find_missing_field_hint(step: Mapping[str, Any], input: Any) -> str | None:
-    """Return the hint about a field that a step reads and that is missing in the input of the run."""
+    """Return a hint about a field that a step reads but the run's input lacks."""
     if not isinstance(input, Mapping):
         return None
     for read in references(step.get("input")):
