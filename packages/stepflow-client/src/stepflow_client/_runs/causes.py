@@ -1,9 +1,9 @@
-"""Finds the step at which the failure of an item began. Pure.
+"""Finds the step where an item's failure began. Pure.
 
-Servers propagate failures: each step that reads a failed step is listed as failed too, with the same error, although
-its component was not called. To distinguish the step that failed from those that did not run because of it, this
-module evaluates the flow with the recorded outcomes. If these are not enough, it compares the errors of the steps. If
-the server reports no errors either, the cause is unknown.
+Servers propagate failures: a step that reads a failed step is also listed as failed, with the same error, even though
+its component was never called. To tell the step that actually failed from those that didn't run because of it, this
+module re-evaluates the flow with the recorded outcomes. If that isn't enough, it compares the steps' errors. If the
+server reports no errors either, the cause is unknown.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["NOT_KNOWN"]
 
 SILENT = "the server does not say why"
-"""The message for a failure without an error message."""
+"""Message for failures without an error message."""
 FAILED_STEP = re.compile(r'^step "(?P<id>.+)" failed$')
 _STALLED = re.compile(r"^Step (?P<id>.+) not completed$")
 _EXPRESSION = re.compile(r"^(Input path|Path) .* not found$|^Undefined variable: ", re.DOTALL)
@@ -35,54 +35,54 @@ _LOST = (ErrorCode.LOST, ErrorCode.LOST_BEFORE_START)
 
 
 class Cause(NamedTuple):
-    """Why an item did not succeed."""
+    """Why an item didn't succeed."""
 
     kind: FailureKind | None
     step_id: str | None = None
 
 
 class _Source(NamedTuple):
-    """The origin of a step's failure."""
+    """Where a step's failure came from."""
 
     kind: Literal["own", "read", "unknown"]
     step_id: str | None = None
-    """For `read`, the failed step that it reads."""
+    """For `read`, the failed step that was read."""
 
 
 @dataclass(frozen=True)
 class ItemRecord:
-    """The recorded facts about one item of a run."""
+    """What is recorded about a single item of a run."""
 
     flow: Mapping[str, Any]
-    """The flow, with the overrides of the run; empty if it is not known."""
+    """The flow with the run's overrides applied, or an empty mapping if unknown."""
     status: ExecutionStatus
-    """The status of the item; that of the run if the item never ended."""
+    """The item's status, or the run's status if the item never finished."""
     error: FlowError | None
-    """The error that the server reports for the item."""
+    """The error reported by the server for this item."""
     steps: Sequence[StepDetails]
-    """The steps that the server lists for the item."""
+    """The steps listed by the server for this item."""
     input: Any = NOT_KNOWN
     variables: Any = NOT_KNOWN
     has_steps: bool = True
-    """Whether the server lists the steps of this item. If so, steps that are not listed were not started."""
+    """Whether the server lists this item's steps. If so, unlisted steps were never started."""
     flow_steps: FlowSteps | None = None
-    """The steps of the flow, if they have been collected already."""
+    """The flow's steps, if already collected."""
     kept: Collection[str] = ()
-    """The steps whose outputs a rerun keeps. The server lists only those that other steps or the output need."""
+    """Steps whose outputs are kept by a rerun. The server only lists those that other steps or the output need."""
 
 
 def find_cause(record: ItemRecord) -> Cause:
-    """Return why an item did not succeed, and the step that failed first."""
+    """Return why an item didn't succeed, and which step failed first."""
     return ItemCauses(record).cause
 
 
 def names_only_step(error: FlowError) -> bool:
-    """Return whether a message only says that a step failed."""
+    """Return whether an error merely says that a step failed."""
     return error.message == SILENT or FAILED_STEP.match(error.message) is not None
 
 
 class ItemCauses:
-    """An item whose failures are traced."""
+    """Traces the failures of an item."""
 
     def __init__(self, record: ItemRecord) -> None:
         self.record = record
@@ -103,13 +103,13 @@ class ItemCauses:
 
     @property
     def is_over(self) -> bool:
-        """Whether the item ended regularly, so that no step is left to be started."""
+        """Whether the item ended normally, so that no more steps will start."""
         record = self.record
         is_lost = record.error is not None and record.error.code in _LOST
         return record.status is ExecutionStatus.COMPLETED or (record.status in FAILED_STATUSES and not is_lost)
 
     def evaluate(self, expression: Any) -> list[Failure] | bool:
-        """Return the failures of an expression; True if it has a value, False if that is not known."""
+        """Return an expression's failures, True if it has a value, or False if that is unknown."""
         try:
             self.evaluation.value(expression)
         except Failure as failure:
@@ -119,7 +119,7 @@ class ItemCauses:
         return True
 
     def _failed_reads(self, reader: str | None) -> list[str]:
-        """Return the failed steps whose failure a step, or the output (None), may inherit. Conditions do not."""
+        """Return the failed steps that may have failed a step, or the output (None). Conditions don't count."""
         steps = self._flow_steps
         reads = steps.output_reads if reader is None else steps.by_id[reader].reads if reader in steps.by_id else ()
         names = [read.step for read in reads if read.step and not read.in_condition and not read.in_default]
@@ -129,11 +129,11 @@ class ItemCauses:
         return self.listed[step_id].status in FAILED_STATUSES
 
     def _key(self, step_id: str) -> tuple[str, ErrorCode | None] | None:
-        """Return the error of a step for comparisons; None if the server does not report it."""
+        """Return a step's error in comparable form, or None if the server doesn't report it."""
         return _get_comparison_key(self.listed[step_id].error)
 
     def find_source(self, step_id: str) -> _Source:
-        """Return the origin of a step's failure."""
+        """Return where a step's failure came from."""
         if step_id not in self._sources:
             self._sources[step_id] = self._trace_source(step_id)
         return self._sources[step_id]
@@ -141,7 +141,7 @@ class ItemCauses:
     def _trace_source(self, step_id: str) -> _Source:
         error = self.listed[step_id].error
         if step_id not in self.definitions:
-            # If the flow is not known, only the message may name another step.
+            # Without the flow, the message is the only clue to the step it may have read.
             named = FAILED_STEP.match(error.message) if error is not None else None
             if named is None:
                 return _Source("unknown")
@@ -158,7 +158,7 @@ class ItemCauses:
                 first = failures[0].step
                 return _Source("own") if first is None else _Source("read", first)
             return _Source("unknown" if self._failed_reads(step_id) else "own")
-        # A step whose input fails in the same way as a step that it reads would not have run either way.
+        # If the input fails in the same way as a step it reads, the step couldn't have run in either case.
         for failure in sorted(failures, key=lambda failure: failure.step is None):
             if failure.step is None and failure.message == key[0]:
                 return _Source("own")
@@ -168,7 +168,7 @@ class ItemCauses:
         return _Source("read", same[0]) if same else _Source("own")
 
     def find_root_step(self, step_id: str) -> str:
-        """Return the step at which the failure of a step began, as far as it can be traced."""
+        """Trace a step's failure to the step where it began, as far as possible."""
         seen = [step_id]
         while (source := self.find_source(seen[-1])).step_id is not None and source.step_id not in seen:
             seen.append(source.step_id)
@@ -176,7 +176,7 @@ class ItemCauses:
 
     @cached_property
     def cause(self) -> Cause:
-        """Why the item did not succeed."""
+        """Why the item didn't succeed."""
         record = self.record
         if record.status is ExecutionStatus.CANCELLED:
             return Cause("cancelled")
@@ -196,9 +196,9 @@ class ItemCauses:
             if root is None and failure.message == record.error.message:
                 return Cause("stall" if self.stalled_step else "output")
             if root is not None and self._has_error_of(root) and (self._key(root) is not None or self._is_expression):
-                # The item has the error of this step: the reported one, or that of its input.
+                # The item's error is this step's own error, or comes from evaluating this step's input.
                 return self._named(root)
-        # If there is only one possible step, it failed, even if the server does not report its error.
+        # If there's just one candidate, it must have failed, even if the server doesn't report its error.
         only = roots[0] if len(set(roots)) == 1 and failures[0].is_sure else None
         fits = {
             name: self._has_error_of(name) for name in dict.fromkeys(map(self.find_root_step, self._failed_reads(None)))
@@ -219,13 +219,13 @@ class ItemCauses:
 
     @property
     def _named_by_server(self) -> str | None:
-        """The step that the item's error names, unless a step of a sub-flow has the same id."""
+        """The step named by the item's error, unless a sub-flow uses the same step id."""
         error = self.record.error
         named = None if error is None else error.step_id
         return named if named in self.definitions and named not in self._flow_steps.inner_ids else None
 
     def _has_error_of(self, step_id: str) -> bool | None:
-        """Return whether the item's error is the error of a step; None if that is not known."""
+        """Return whether the item's error came from a step, or None if unknown."""
         error = self.record.error
         assert error is not None
         key = self._key(step_id)
@@ -236,25 +236,25 @@ class ItemCauses:
         failures = self.evaluate(self.definitions.get(step_id, {}).get("input"))
         if isinstance(failures, list) and failures[0].is_sure and all(failure.step is None for failure in failures):
             return any(failure.message == error.message for failure in failures)
-        # A component may fail with any message.
+        # Any other message could come from the step's component.
         return None if self._is_expression else True
 
     @property
     def _is_expression(self) -> bool:
-        """Whether the item's message is about an expression that could not be evaluated."""
+        """Whether the item's message is about an expression that couldn't be evaluated."""
         error = self.record.error
         return error is not None and _EXPRESSION.match(error.message) is not None
 
     @property
     def stalled_step(self) -> str | None:
-        """The step that the output needs and the server did not start, if this is why the item failed."""
+        """A step the output needs but the server never started, if that is why the item failed."""
         error = self.record.error
         match = None if error is None else _STALLED.match(error.message)
         name = None if match is None else match["id"]
         return name if name in self.definitions and name not in self.listed else None
 
     def _cause_by_errors(self) -> Cause:
-        """Return the cause if the flow is not known: the first step that has the item's error."""
+        """Find the cause without the flow: the first step with the item's error."""
         error = self.record.error
         key = _get_comparison_key(error)
         failed = [name for name in self.listed if self._has_failed(name)]

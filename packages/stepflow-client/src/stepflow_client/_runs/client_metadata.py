@@ -8,7 +8,7 @@ The client adds one key to the flow's metadata, from which any client on any mac
 
 - Every flow that is run gets a tag. It identifies the client running the flow, and gives the flow an id of its own.
 - A rerun's flow also records the id of the earlier run. Kept steps are pinned, with their original definitions saved in
-the metadata.
+  the metadata.
 """
 
 from __future__ import annotations

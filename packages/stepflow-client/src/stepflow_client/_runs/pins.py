@@ -1,18 +1,19 @@
-"""Pins steps: they return a known output, or fail in a known way, without being executed. Pure.
+"""Pins steps, so that they return a known output (or fail in a known way) without being executed. Pure.
 
-Steps are pinned for tests without slow or paid steps, and for reruns. There are two ways:
+Pinning is used by reruns, and by tests to skip slow or paid steps. There are two ways to do it:
 
-- by overrides, with a component that returns its input (`/builtin/noop`, if the server has it). This leaves the flow
-  unchanged;
-- by a derived flow, on every release: the step fails at once, and its error handling returns the output. Reruns use
-  this, because the pins are stored with the flow, survive a crash of the server, and are visible to every client.
+- With overrides, using a component that returns its input (`/builtin/noop`, if the server has it). The flow itself
+  stays unchanged.
+- With a derived flow, which works on every release: the step fails immediately, and its error handling returns the
+  output. Reruns use this because the pins are stored with the flow, survive server crashes and are visible to all
+  clients.
 
-A step that is pinned to a failure keeps its error handling, and the steps that read it fail with it, as on the server.
-Its component is `/builtin/iterate`, whose only turn fails at once: its output is a field of the input that does not
-exist. Servers of every release quote the field's name in the message, so the name contains the wanted code and message,
-and every reader of the run gets them (`parse_mocked_failure`).
+A step pinned to a failure keeps its error handling, and steps that read it fail as they normally would. It uses
+`/builtin/iterate` with a single turn that fails immediately, because its output is an input field that doesn't exist.
+Servers of every release quote the field's name in the error message, so the name carries the desired code and message
+to everyone who reads the run (see `parse_mocked_failure`).
 
-Only steps of the flow itself can be pinned, not the steps of sub-flows that `map` and `iterate` run.
+Only steps of the flow itself can be pinned, not those of sub-flows run by `map` and `iterate`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from ..types import ErrorCode
 
 PIN_COMPONENT = "/builtin/create_messages"
-"""The component of steps that `pinned_flow` pins. It is on every release, and fails immediately without input."""
+"""Component used by steps pinned with `pinned_flow`. It exists on every release and fails immediately without input."""
 _FAILING = "/builtin/iterate"
 _MOCKED = re.compile(r"Input path \$\.mocked ([A-Z_]+): (.*) not found", re.DOTALL)
 _NOT_CAUGHT = "orchestrator"
@@ -37,28 +38,28 @@ _NOT_CAUGHT = "orchestrator"
 
 @dataclass(frozen=True)
 class Fails:
-    """A failure, in place of the output of a step.
+    """A failure to use in place of a step's output.
 
-    The step's `onError` applies: `useDefault` returns the default. Nothing is retried: a step with `retry` fails at
-    once.
+    The step's `onError` still applies, so `useDefault` returns the default. Nothing is retried, though: a step with
+    `retry` fails right away.
     """
 
     code: ErrorCode | str = "COMPONENT_FAILED"
-    """A word of flow files (`COMPONENT_FAILED`) or an `ErrorCode`."""
+    """An `ErrorCode`, or an error code's name in flow files, e.g. `COMPONENT_FAILED`."""
     message: str = "the mock of the step fails"
-    """The error's message."""
+    """The error message."""
 
     def __post_init__(self) -> None:
-        """Check the code.
+        """Validate the code.
 
         Raises:
-            InvalidArgumentError: If there is no such code.
+            InvalidArgumentError: If the code doesn't exist.
         """
         _ = self.error_code
 
     @property
     def error_code(self) -> ErrorCode:
-        """The code in the form of errors."""
+        """The code as an `ErrorCode`."""
         from ..flows.matching import parse_error_code
 
         return parse_error_code(self.code)
@@ -66,29 +67,29 @@ class Fails:
 
 @dataclass(frozen=True)
 class Delayed:
-    """The outcome of a step that takes some time: an output, or `Fails`."""
+    """An outcome (an output or `Fails`) that takes some time."""
 
     outcome: Any
     delay: float
-    """Seconds that the step takes."""
+    """How long the step takes, in seconds."""
 
 
 def parse_mocked_failure(message: str) -> tuple[str, str] | None:
-    """Return the code and the message of a step that was pinned to a failure; None for any other error message."""
+    """Return the code and message of a step pinned to a failure, or None for any other error message."""
     match = _MOCKED.fullmatch(message)
     return None if match is None else (match[1].lower(), match[2])
 
 
 def pin_overrides(outputs: Mapping[str, Any], *, component: str = "/builtin/noop") -> dict[str, Any]:
-    """Return overrides with which each of these steps returns the given output without being executed.
+    """Return overrides that make steps return the given outputs without being executed.
 
-    An override is a JSON merge patch: nulls in objects delete keys, and objects are merged into those of the old input.
-    A list is replaced as a whole, so the output is put in a list, and two nulls remove keywords of the old input that
-    would take precedence.
+    An override is a JSON merge patch, where nulls delete keys and objects are merged into the original input. Lists are
+    replaced as a whole, so the output is put in a list. Two nulls remove keywords from the original input that would
+    take precedence.
 
     Args:
-        outputs: Outputs by step id: any JSON values, or `Fails`, but not `Delayed`.
-        component: A component that returns its input. Default `/builtin/noop` (0.13 and newer).
+        outputs: Outputs by step id: any JSON values or `Fails`, but not `Delayed`.
+        component: A component that returns its input. Defaults to `/builtin/noop` (since 0.13).
     """
     check_text(component, "component")
     overrides: dict[str, Any] = {}
@@ -105,13 +106,14 @@ def pin_overrides(outputs: Mapping[str, Any], *, component: str = "/builtin/noop
 
 
 def pinned_flow(flow: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a flow in which each of these steps returns the given output; works on every server.
+    """Return a flow in which steps return the given outputs. This works on every server.
 
-    Store it with the client's own methods, which preserve its integers. The configuration must route `/builtin`.
+    Be sure to store it with the client's own methods, which preserve integers. The server configuration must route
+    `/builtin`.
 
     Args:
-        flow: The flow; it is not changed.
-        outputs: Outputs by step id: any JSON values, `Fails`, or `Delayed`, which needs `/builtin/sleep`.
+        flow: The flow, which isn't modified.
+        outputs: Outputs by step id: any JSON values, `Fails`, or `Delayed` (which requires `/builtin/sleep`).
 
     Raises:
         InvalidArgumentError: If the flow has no step with one of these ids.
@@ -130,7 +132,7 @@ def pinned_flow(flow: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str
 
 
 def _pin_step(step: Mapping[str, Any], output: Any) -> dict[str, Any]:
-    """Return a step that fails at once, and returns the output as its default unless it is pinned to a failure."""
+    """Return a step that fails immediately, with the output as its default unless it's pinned to a failure."""
     kept = {key: step[key] for key in ("id", "mustExecute", "metadata") if key in step}
     outcome, seconds = (output.outcome, output.delay) if isinstance(output, Delayed) else (output, 0.0)
     if isinstance(outcome, Fails):
@@ -139,12 +141,12 @@ def _pin_step(step: Mapping[str, Any], output: Any) -> dict[str, Any]:
     on_error = {"action": "useDefault", "defaultValue": outcome}
     if seconds:
         return {**kept, "component": _FAILING, "input": _build_failing_input(Fails(), seconds), "onError": on_error}
-    # It lacks the required input.
+    # The step fails because its required input is missing.
     return {**kept, "component": PIN_COMPONENT, "onError": on_error}
 
 
 def _build_failing_input(fails: Fails, seconds: float) -> dict[str, Any]:
-    """Return the input with which `/builtin/iterate` fails, after some seconds, with this code and message."""
+    """Return an input that makes `/builtin/iterate` fail with this code and message after some seconds."""
     flow: dict[str, Any] = {"output": {"$input": f"mocked {fails.error_code.value.upper()}: {fails.message}"}}
     if seconds:
         delay = {"duration_ms": max(1, round(seconds * 1000))}
@@ -153,6 +155,6 @@ def _build_failing_input(fails: Fails, seconds: float) -> dict[str, Any]:
 
 
 def get_pinned_output(step: Mapping[str, Any]) -> Any:
-    """Return the output of a step that `pinned_flow` has pinned."""
+    """Return the output of a step pinned with `pinned_flow`."""
     on_error = step.get("onError")
     return on_error.get("defaultValue") if isinstance(on_error, Mapping) else None

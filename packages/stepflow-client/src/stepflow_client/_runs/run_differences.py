@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 def _index_items(snapshot: RunSnapshot) -> dict[int, dict[str, Any]]:
-    """Return the compared parts of each item: its steps by id, status, output and error.
+    """Return what to compare for each item: its status, output and error, and its steps by id.
 
-    A step that was not run because of a failed one has the status `not_run` and no error of its own. Servers list only
-    those kept steps of a rerun that other steps read.
+    A step that didn't run because of a failed one gets the status `not_run` and no error. Steps kept by a rerun are
+    added, because servers only list those that other steps read.
     """
     origin = read_origin(snapshot._stored or {})
     pinned: Mapping[str, Any] = {} if origin is None else origin.kept
@@ -51,7 +51,7 @@ def _index_items(snapshot: RunSnapshot) -> dict[int, dict[str, Any]]:
 
 
 def select_item(snapshot: RunSnapshot, index: int) -> RunSnapshot:
-    """Return a run with one of its items, as if it were the only one.
+    """Reduce a run to one of its items, as if it were the only one.
 
     Raises:
         InvalidArgumentError: If the run has no such item.
@@ -68,7 +68,7 @@ def select_item(snapshot: RunSnapshot, index: int) -> RunSnapshot:
 
 
 def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path] = ()) -> list[RunDifference]:
-    """Return the differences between two runs, except in ignored places: in status and flow, then item by item."""
+    """Compare two runs, first their status and flow, then each item, skipping ignored paths."""
     flows = [snapshot.flow or {} for snapshot in (a, b)]
     shown = _DifferenceMasker(*flows)
     before, after = (
@@ -80,7 +80,7 @@ def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path]
     ]
     items = [_index_items(snapshot) for snapshot in (a, b)]
     is_batch = any(len(item) > 1 for item in items)
-    # The steps that each step reads, directly or through others. None is the item, which reads all steps.
+    # Direct and indirect dependencies of each step. None stands for the item, which depends on all steps.
     direct: dict[str, set[str]] = {}
     for flow in flows:
         for name, names in FlowSteps(flow).reads.items():
@@ -91,7 +91,7 @@ def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path]
         one, other = (item.get(index, ABSENT) for item in items)
         path: Path = ("items", index) if is_batch else ()
         if not is_batch:
-            # The status of the only item is the status of the run.
+            # Skip the only item's status, because it equals the run's.
             one, other = (
                 {key: value for key, value in item.items() if key != "status"} if isinstance(item, dict) else item
                 for item in (one, other)
@@ -102,7 +102,7 @@ def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path]
 
 
 class _DifferenceMasker:
-    """Converts changes to differences, without the secrets of the two flows."""
+    """Converts changes to differences, masking secrets from both flows."""
 
     def __init__(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
         self._flows = [{"flow": _index_steps(hide_flow_secrets(flow))} for flow in (a, b)]
@@ -112,7 +112,7 @@ class _DifferenceMasker:
         kind = "added" if change.a is ABSENT else "removed" if change.b is ABSENT else "changed"
         values: list[Any] = []
         for flow, value in zip(self._flows, (change.a, change.b), strict=True):
-            # In the flow itself, short secrets can be distinguished from other values.
+            # Within the flow itself, even short secrets can be told apart from other values.
             shown = None if value is ABSENT else _get_at(flow, change.path) if change.path[0] == "flow" else value
             for secrets in self._secrets:
                 shown = secrets.hide_in(shown)
@@ -123,7 +123,7 @@ class _DifferenceMasker:
 def _iter_item_differences(
     differing: Sequence[Change], depth: int, index: int, reads: Mapping[str | None, set[str]], shown: _DifferenceMasker
 ) -> Iterator[RunDifference]:
-    """Yield the differences of an item, each with the earlier difference that it repeats, if any."""
+    """Yield an item's differences, each linked to the earlier difference it repeats, if any."""
     seen: dict[str, dict[str, str]] = {}
     for change in differing:
         inside = change.path[depth:]
@@ -141,7 +141,7 @@ def _iter_item_differences(
 
 
 def _index_steps(flow: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a flow with its steps by id, so that their order does not count as a difference."""
+    """Key a flow's steps by id, so that their order isn't reported as a difference."""
     steps, listed = steps_by_id(flow), flow.get("steps")
     if not isinstance(listed, (list, tuple)) or len(steps) != len(listed):
         return dict(flow)
@@ -153,7 +153,7 @@ def _describe_error(error: FlowError | None) -> dict[str, Any] | None:
 
 
 def _get_at(value: Any, path: Path) -> Any:
-    """Return the value at a path; a path inside a hidden value is hidden."""
+    """Return the value at a path, or a mask if the path leads into a masked value."""
     for part in path:
         try:
             value = value[part] if not isinstance(value, str) else HIDDEN
@@ -163,12 +163,12 @@ def _get_at(value: Any, path: Path) -> Any:
 
 
 ABSENT: Any = object()
-"""A placeholder for a value that exists only on the other side."""
+"""Marks a value that only exists on the other side."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """A path where two values differ."""
+    """A path at which two values differ."""
 
     path: Path
     a: Any
@@ -176,9 +176,9 @@ class Change:
 
 
 def find_value_changes(a: Any, b: Any, path: Path = ()) -> Iterator[Change]:
-    """Yield the innermost places where two JSON values differ.
+    """Yield the innermost paths at which two JSON values differ.
 
-    Objects are compared key by key, regardless of the order of keys, and lists element by element. `3` equals `3.0`.
+    Objects are compared key by key in any order, and lists element by element. `3` equals `3.0`.
     """
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         for key in dict.fromkeys([*a, *b]):
@@ -191,10 +191,10 @@ def find_value_changes(a: Any, b: Any, path: Path = ()) -> Iterator[Change]:
 
 
 def parse_patterns(patterns: str | Iterable[str]) -> list[Path]:
-    """Return the paths to ignore as places. `*` in a path matches any key or index.
+    """Parse paths to ignore. `*` matches any key or index.
 
     Raises:
-        InvalidArgumentError: If one of them is not a path, or would ignore the whole comparison.
+        InvalidArgumentError: If a pattern is not a path, or would ignore the whole comparison.
     """
     paths = []
     for pattern in check_texts(patterns, "ignore"):
@@ -212,7 +212,7 @@ def parse_patterns(patterns: str | Iterable[str]) -> list[Path]:
 
 
 def is_ignored(path: Path, patterns: Sequence[Path]) -> bool:
-    """Return whether a path, or a path around it, matches a pattern."""
+    """Return whether a path or one of its parents matches a pattern."""
     return any(
         len(pattern) <= len(path) and all(part in ("*", actual) for part, actual in zip(pattern, path, strict=False))
         for pattern in patterns

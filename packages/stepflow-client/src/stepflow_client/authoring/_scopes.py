@@ -1,4 +1,4 @@
-"""The flow that is being written: its steps, and the conversion of their inputs to JSON and expressions."""
+"""The flow being written and its steps, including conversion of step inputs to JSON and expressions."""
 
 from __future__ import annotations
 
@@ -32,32 +32,32 @@ _PLAIN = frozenset((str, int, float, bool, type(None), list, dict, tuple))
 
 
 class Step:
-    """A step: what is called, with what, and where."""
+    """A step in the flow being written."""
 
     __slots__ = ("component", "explicit_id", "input", "name", "options", "place", "scope", "step_id")
 
     def __init__(self, scope: Scope, component: str, input: Present | None, explicit_id: str | None, name: str) -> None:
-        """Store the parts; `name` is that of its component."""
+        """Create a step. `name` is its component's name."""
         self.scope, self.component, self.input, self.explicit_id = scope, component, input, explicit_id
         self.place: Place = find_call_place()
         self.name = name
         self.options: dict[str, Any] = {}
         self.step_id = ""
-        """The id in the flow; set once all steps are known."""
+        """The final step id, set once all steps are known."""
 
     @property
     def label(self) -> str:
-        """What it is called in messages."""
+        """What to call the step in messages."""
         return self.step_id or self.explicit_id or self.place.name or self.name
 
 
 class Scope:
-    """The flow or sub-flow that is being written, with its steps.
+    """The flow or sub-flow being written, with its steps.
 
     Args:
-        name: The name of the flow.
-        input_name: The name of its input in messages.
-        outer: The flow that it is a sub-flow of.
+        name: The flow's name.
+        input_name: What to call its input in messages.
+        outer: The enclosing flow, for a sub-flow.
     """
 
     def __init__(self, name: str, input_name: str, outer: Scope | None = None) -> None:
@@ -65,9 +65,9 @@ class Scope:
         self.steps: list[Step] = []
         self.explicit_ids: set[str] = set()
         self.captured: dict[str, Read] = {}
-        """The values of the outer flow that a sub-flow reads, by the names of its variables for them."""
+        """Values a sub-flow reads from outer flows, by the name of the variable created for each."""
         self.components: dict[str, Any] = {} if outer is None else outer.components
-        """The functions of the components that are called, by their paths."""
+        """Functions of the components being called, by path."""
 
     @contextmanager
     def activate(self) -> Iterator[None]:
@@ -82,7 +82,7 @@ class Scope:
         """Add a step.
 
         Raises:
-            AuthoringError: If its id is taken, or none.
+            AuthoringError: If the explicit id is invalid or already taken.
         """
         if explicit_id is not None:
             if not isinstance(explicit_id, str) or not explicit_id.strip():
@@ -95,10 +95,10 @@ class Scope:
         return step
 
     def freeze(self, value: Any) -> Any:
-        """Return a copy of a value that consists of plain data and expressions only.
+        """Return a copy of a value, reduced to plain data and expressions.
 
         Raises:
-            AuthoringError: If it has values of another flow, or what JSON cannot represent.
+            AuthoringError: If it contains values of another flow, or something JSON can't represent.
         """
         try:
             return self._freeze(value)
@@ -111,7 +111,7 @@ class Scope:
         if isinstance(value, EXPRESSIONS):
             return self._rebind(value)
         if type(value) not in _PLAIN and json_encoding.is_scalar(value):
-            # Members of an enum may be texts and numbers, too.
+            # Enum members end up here even if they are also strings or numbers.
             return self._freeze(json_encoding.encode_scalar(value))
         if isinstance(value, str):
             if MARK in value:
@@ -137,10 +137,10 @@ class Scope:
         return {self._freeze(key): self._freeze(part) for key, part in value.items()}
 
     def _rebind(self, expression: Expression) -> Any:
-        """Return an expression in which values of outer flows are read from variables.
+        """Rewrite an expression so that values of outer flows are read from variables.
 
         Raises:
-            AuthoringError: If it belongs to a flow that does not contain this one.
+            AuthoringError: If it belongs to a flow that doesn't enclose this one.
         """
         match expression:
             case Read():
@@ -176,7 +176,7 @@ class Scope:
 
 
 class SubFlow:
-    """The flow in the input of a step, which runs for each element or turn."""
+    """A flow inside a step's input, which runs for each element or turn."""
 
     def __init__(self, scope: Scope, output: Any) -> None:
         self.scope, self.output = scope, output
@@ -186,13 +186,13 @@ _current: ContextVar[Scope | None] = ContextVar("stepflow_flow", default=None)
 
 
 def get_current_scope(what: str) -> Scope:
-    """Return the flow that is being written.
+    """Return the flow being written.
 
     Args:
-        what: The call that needs one, for the message.
+        what: The call that requires a flow, for the error message.
 
     Raises:
-        AuthoringError: If there is none.
+        AuthoringError: If no flow is being written.
     """
     scope = _current.get()
     if scope is None:
@@ -201,23 +201,23 @@ def get_current_scope(what: str) -> Scope:
 
 
 def check_function(value: Any, decorator: str) -> None:
-    """Raise an InvalidArgumentError if the decorated object is not a function."""
+    """Raise InvalidArgumentError if the decorated object is not a function."""
     if not callable(value) or not hasattr(value, "__qualname__"):
         raise arguments.wrong(f"what {decorator} decorates", "a function", value)
 
 
 def encode_object(value: Any) -> Any:
-    """Return an object as data, which may contain values of the flow; a flow is returned as a literal.
+    """Convert an object to data, which may still contain values of the flow. A flow becomes a literal.
 
     Raises:
-        AuthoringError: If JSON cannot represent it.
+        AuthoringError: If the object can't be represented in JSON.
     """
     if json_encoding.is_scalar(value):
         return json_encoding.encode_scalar(value)
     if json_encoding.is_data_object(value):
         names = _get_json_names(type(value))
         fields = {field: getattr(value, field) for field in names}
-        # Without values of the flow, use pydantic, which applies serializers and computed fields.
+        # Let pydantic encode objects without values of the flow, to apply serializers and computed fields.
         if not hasattr(value, "__pydantic_serializer__") or any(map(has_value, fields.values())):
             config = getattr(value, "__struct_config__", None)
             tag = {} if config is None or config.tag is None else {config.tag_field: config.tag}
@@ -231,9 +231,9 @@ def encode_object(value: Any) -> Any:
 
 
 def encode_record(kind: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of an object by their names in JSON, without optional fields that are None.
+    """Return an object's fields by JSON name, leaving out optional fields that are None.
 
-    Without a class, return the fields unchanged.
+    Without a class, the fields are returned unchanged.
     """
     if kind is None:
         return dict(fields)
@@ -250,10 +250,10 @@ def _get_json_names(kind: Any) -> dict[str, str]:
 
 
 def encode_data(value: Any, what: str) -> Any:
-    """Return data as JSON, without optional fields of objects that are None.
+    """Convert data to JSON, leaving out objects' optional fields that are None.
 
     Raises:
-        AuthoringError: If it has values of the flow in it, or cannot be represented in JSON.
+        AuthoringError: If the data contains values of the flow, or can't be represented in JSON.
     """
     try:
         if has_value(value):
@@ -264,10 +264,10 @@ def encode_data(value: Any, what: str) -> Any:
 
 
 def check_data(data: Any, what: str) -> Any:
-    """Return data without values of the flow as JSON.
+    """Convert data without values of the flow to JSON.
 
     Raises:
-        AuthoringError: If it cannot be represented in JSON.
+        AuthoringError: If the data can't be represented in JSON.
     """
     try:
         return values.check_json(data, what)
@@ -284,7 +284,7 @@ def _encode_objects(value: Any) -> Any:
 
 
 def has_value(value: Any) -> bool:
-    """Return whether data contains a value of a flow, or text that was made from one."""
+    """Return whether data contains a flow's value, or a string built from one."""
     if type(value) is Value or (isinstance(value, str) and MARK in value):
         return True
     if isinstance(value, Mapping):
@@ -297,16 +297,16 @@ def has_value(value: Any) -> bool:
 
 
 def _is_unset(kind: Any, field: str, value: Any) -> bool:
-    """Return whether a field has its default and the default is None, or msgspec's UNSET."""
+    """Return whether a field was left at a default of None, or is msgspec's UNSET."""
     if type(value).__name__ == "UnsetType":
         return True
     return value is None and field in _get_optional_fields(kind)
 
 
 def _get_optional_fields(kind: Any) -> set[str]:
-    """Return the fields of a class that are None by default."""
+    """Return the names of a class's fields that default to None."""
     if hasattr(kind, "__struct_fields__"):
-        # The defaults are those of the last fields.
+        # msgspec's defaults belong to the trailing fields, so match them up from the end.
         defaults = dict(zip(reversed(kind.__struct_fields__), reversed(kind.__struct_defaults__), strict=False))
         return {name for name, default in defaults.items() if default is None}
     if hasattr(kind, "__attrs_attrs__"):

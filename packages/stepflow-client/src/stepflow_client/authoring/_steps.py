@@ -1,4 +1,4 @@
-"""The functions that add steps to a flow: components, and `each` and `iterate` with their sub-flows."""
+"""Functions that add steps to a flow: components, plus `each` and `iterate` for sub-flows."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ T_co = TypeVar("T_co", covariant=True)
 R_co = TypeVar("R_co", covariant=True)
 
 OPTIONS = ("step", "on_error", "must_execute", "metadata")
-"""The arguments that configure the step and are not part of its input."""
+"""Arguments that configure the step rather than being part of its input."""
 
 
 class _Parameters(NamedTuple):
-    """The parts of the signature of a component's function."""
+    """The parsed signature of a component's function."""
 
     signature: Any
     names: dict[str, str]
-    """The names in JSON of the fields of the input."""
+    """JSON names of the input fields, by argument name."""
     input: str | None
-    """The argument that is the whole input; None if the input is an object of all of them."""
+    """The argument that holds the whole input, or None if the input is an object made of all arguments."""
     output: Any
-    """The type of the output."""
+    """The output type."""
 
 
 class Component:
-    """A component of a server, as a function that adds a step."""
+    """A server component, as a function that adds a step when called."""
 
     def __init__(self, path: str, function: Callable[..., Any]) -> None:
         """Use `component` instead."""
@@ -52,19 +52,19 @@ class Component:
         self.__doc__, self.__module__ = function.__doc__, function.__module__
 
     def __repr__(self) -> str:
-        """Return its path."""
+        """Return a representation with the component's path."""
         return f"<component {self.path}>"
 
     def __reduce__(self) -> str:
-        # Pickle it by its name, as functions are.
+        # Pickle components by name, like functions.
         return self.__qualname__
 
     @unwatched
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Add a step to the flow that is being written, and return the value of its output.
+        """Add a step to the flow being written, and return its output as a value.
 
         Raises:
-            AuthoringError: If no flow is being written, or if an argument is invalid.
+            AuthoringError: If no flow is being written, or an argument is invalid.
         """
         scope = get_current_scope(f"{self.__name__}()")
         signature, names, input_name, output = self._parameters
@@ -91,7 +91,7 @@ class Component:
 
     @cached_property
     def schemas(self) -> tuple[Any, Any]:
-        """The schemas of its input and its output; `{}` for a type without a schema."""
+        """Input and output schemas, using `{}` for types without a schema."""
         signature, names, input_name, output = self._parameters
         hints = fields.get_hints(self.function)
         if input_name is not None:
@@ -110,7 +110,7 @@ class Component:
 
     @cached_property
     def _parameters(self) -> _Parameters:
-        # Inspect functions lazily: modules of stubs have many.
+        # Inspect the function on first use: stub modules can have lots of them.
         signature = inspect.signature(self.function)
         hints = fields.get_hints(self.function)
         names, input_name = {}, None
@@ -124,16 +124,16 @@ class Component:
 
 
 def _make_schema(kind: Any) -> dict[str, Any]:
-    """Return the schema of a type, without references into a flow; empty if there is none."""
+    """Return a self-contained schema for a type, or an empty one if it has none."""
     from ._schemas import make_schema
 
     return {} if fields.is_open(kind) else make_schema(kind)
 
 
 def component(path: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Declare a component by a function with its input and output. The body of the function is never executed.
+    """Declare a component with a function that describes its input and output. The function's body is never executed.
 
-    `stepflow components stubs` writes such functions for all components of a server.
+    To generate such functions for all components on a server, run `stepflow components stubs`.
 
     Example:
         ```python
@@ -143,15 +143,15 @@ def component(path: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
         ```
 
     Args:
-        path: The path of the component in flows: `/shop/price`.
+        path: The component's path in flows, e.g. `/shop/price`.
 
-    The arguments of the function are the fields of the input. A field whose default is None is left out if it is None.
-    `Annotated[..., Name("vat-rate")]` sets the name of a field that is not a Python name. If the only argument is
-    positional-only, it is the whole input. The arguments `step`, `on_error`, `must_execute` and `metadata` configure
-    the step.
+    The function's arguments are the input fields. Fields that default to None are left out when they are None. If a
+    field's name isn't a valid Python name, set it with `Annotated[..., Name("vat-rate")]`. A single positional-only
+    argument stands for the whole input. The arguments `step`, `on_error`, `must_execute` and `metadata` configure the
+    step.
 
     Raises:
-        InvalidArgumentError: If the path does not start with `/`, or the decorated object is not a function.
+        InvalidArgumentError: If the path doesn't start with `/`, or the decorated object is not a function.
     """
     if not isinstance(path, str) or not path.startswith("/"):
         raise arguments.wrong("the path of a component", "a text that begins with /", path)
@@ -175,18 +175,18 @@ def add_step(
     must_execute: bool = False,
     metadata: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Add a step to a flow and return the value of its output.
+    """Add a step to a flow and return its output as a value.
 
     Args:
         scope: The flow.
-        path: The component.
-        input: The input.
-        name: The default id of the step, if its output is not assigned to a name.
-        output: The type of the output.
-        step: The id of the step.
-        on_error: The reaction to a failure.
-        must_execute: Whether it runs even if nothing reads its output.
-        metadata: Data about the step.
+        path: The component's path.
+        input: The step's input.
+        name: The step id to use if the output isn't assigned to a name.
+        output: The output type.
+        step: An explicit step id.
+        on_error: What to do if the step fails.
+        must_execute: Whether to run the step even if nothing reads its output.
+        metadata: Arbitrary metadata about the step.
 
     Raises:
         AuthoringError: If an option is invalid.
@@ -217,7 +217,7 @@ def each(
     must_execute: bool = False,
     metadata: Mapping[str, Any] | None = None,
 ) -> MapOutput[R]:
-    """Run a sub-flow for each element of a list: a step of `/builtin/map`.
+    """Run a sub-flow for each element of a list, using `/builtin/map`.
 
     Example:
         ```python
@@ -226,20 +226,20 @@ def each(
         ```
 
     Args:
-        items: A list: a value of the flow, or a Python list.
-        body: A function of an element, or a flow. Its calls become the steps of the sub-flow, and its return value the
-            output. It may read values of the outer flow.
-        step: The id of the step. None, the default, uses the name that the output is assigned to.
-        max_concurrency: The number of elements at a time. Servers check it and ignore it.
-        on_error: The reaction to a failure of the step. Failed elements do not make the step fail.
-        must_execute: Whether it runs even if nothing reads its output.
-        metadata: Data about the step.
+        items: A list, either a value of the flow or a Python list.
+        body: A function that accepts one element, or a flow. Its calls become the sub-flow's steps, and its return
+            value the sub-flow's output. It may read values of the outer flow.
+        step: The step id. Defaults to the name that the output is assigned to.
+        max_concurrency: Maximum number of elements to process at once. Servers validate this but currently ignore it.
+        on_error: What to do if the step fails. Note that failed elements don't fail the step.
+        must_execute: Whether to run the step even if nothing reads its output.
+        metadata: Arbitrary metadata about the step.
 
     Returns:
-        The output of the step: `results` has one outcome for each element, in their order.
+        The step's output, with one outcome per element (in order) in `results`.
 
     Raises:
-        AuthoringError: If the body does something that a flow cannot do.
+        AuthoringError: If the body does something a flow can't do.
     """
     scope = get_current_scope("each()")
     flow, output = _make_sub_flow(scope, "each", body, _get_element_kind(items))
@@ -254,17 +254,17 @@ def each(
 
 
 class Turn(Generic[R_co, T_co]):
-    """The return type of the function of `iterate`: `done(...)` or `again(...)`. It exists only for type checkers."""
+    """Return type of the function passed to `iterate`: `done(...)` or `again(...)`. Only exists for type checkers."""
 
 
 def done(value: R) -> Turn[R, Never]:
-    """Return the result of `iterate`, which ends it."""
+    """End `iterate` with a result."""
     turn: Turn[R, Never] = _make_turn("result", value)
     return turn
 
 
 def again(value: T) -> Turn[Never, T]:
-    """Return the input of the next turn of `iterate`."""
+    """Continue `iterate` with the input for the next turn."""
     turn: Turn[Never, T] = _make_turn("next", value)
     return turn
 
@@ -283,7 +283,7 @@ def iterate(
     must_execute: bool = False,
     metadata: Mapping[str, Any] | None = None,
 ) -> Iterated[R]:
-    """Run a sub-flow repeatedly until it is done: a step of `/builtin/iterate`.
+    """Run a sub-flow repeatedly until it is done, using `/builtin/iterate`.
 
     Example:
         ```python
@@ -295,18 +295,18 @@ def iterate(
         ```
 
     Args:
-        initial: The input of the first turn.
-        body: A function of the input of a turn, which returns `done(result)`, `again(input of the next turn)`, or a
-            choice between them. It may read values of the outer flow.
-        step: The id of the step. None, the default, uses the name that the output is assigned to.
-        max_iterations: Maximum number of turns; the default of servers is 1,000. After that, `result` is the last input
-            and `terminated` is true.
-        on_error: The reaction if a turn fails.
-        must_execute: Whether it runs even if nothing reads its output.
-        metadata: Data about the step.
+        initial: The input for the first turn.
+        body: A function that accepts a turn's input and returns `done(result)`, `again(next_input)`, or a choice
+            between the two. It may read values of the outer flow.
+        step: The step id. Defaults to the name that the output is assigned to.
+        max_iterations: Maximum number of turns (1,000 by default on servers). Once it is reached, `result` is the last
+            input and `terminated` is true.
+        on_error: What to do if a turn fails.
+        must_execute: Whether to run the step even if nothing reads its output.
+        metadata: Arbitrary metadata about the step.
 
     Raises:
-        AuthoringError: If the body does something that a flow cannot do.
+        AuthoringError: If the body does something a flow can't do.
     """
     scope = get_current_scope("iterate()")
     flow, output = _make_sub_flow(scope, "iterate", body, _get_kind(initial))
@@ -321,7 +321,7 @@ def iterate(
 
 
 def _make_sub_flow(scope: Scope, name: str, body: Callable[[Any], Any], kind: Any) -> tuple[SubFlow, Any]:
-    """Return the sub-flow of a function, and the type of its output."""
+    """Build a function's sub-flow, and return it along with its output type."""
     if not callable(body):
         raise refuse(f"{name}() expects a function with one argument, not {arguments.shown(body)}")
     try:
@@ -347,17 +347,17 @@ def _make_sub_flow(scope: Scope, name: str, body: Callable[[Any], Any], kind: An
 
 
 def _get_kind(value: Any) -> Any:
-    """Return the type of a value; Any if it is unknown."""
+    """Return a value's type, or Any if unknown."""
     if type(value) is not Value:
         return Any if isinstance(value, (list, dict, tuple)) else type(value)
     return getattr(value.__stepflow__, "kind", Any)
 
 
 def _get_element_kind(items: Any) -> Any:
-    """Return the type of the elements of a list; Any if it is unknown.
+    """Return the element type of a list, or Any if unknown.
 
     Raises:
-        AuthoringError: If it is not a list.
+        AuthoringError: If it isn't a list.
     """
     if type(items) is not Value:
         if not isinstance(items, (list, tuple)):

@@ -1,4 +1,4 @@
-"""Detects operations that values of a flow cannot trap, with a profiler, while a flow is written."""
+"""Uses a profiler to detect operations that values can't intercept while a flow is being written."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from ._values import Value, refusals, refuse
 
 class _WatchedCode(NamedTuple):
     code: CodeType
-    """Keeps the code object alive, so that its id stays unique."""
+    """Keeps the code object alive so that its id stays unique."""
     probes: list[Probe]
-    """The probes with operands, which are evaluated when the function returns."""
+    """Probes with operands, to be evaluated when the function returns."""
     calls: dict[tuple[int, int], Probe]
-    """The probes of the results of calls, by the ends of the calls."""
+    """Probes of call results, by the end position of the call."""
 
 
 @contextmanager
 def watch_errors() -> Iterator[list[AuthoringError]]:
-    """Collect the errors that the function of a flow catches, and operations that Python does not let values trap.
+    """Collect errors caught by a flow's function, and uses of values that they have no way to intercept.
 
-    If another profiler is active, only caught errors are collected.
+    If another profiler is already active, only caught errors are collected.
     """
     errors: list[AuthoringError] = []
     token = refusals.set(errors)
@@ -48,7 +48,7 @@ class _Watcher:
         self._codes: dict[int, _WatchedCode] = {}
 
     def check_return(self, frame: FrameType, event: str, result: Any) -> None:
-        """Check a returning function, with the final values of its variables."""
+        """Check a function when it returns, using the final values of its variables."""
         if event != "return":
             return
         for probe in self._get_watched_code(frame).probes:
@@ -78,7 +78,7 @@ class _Watcher:
         for flow_value in _iter_values(value):
             kind = getattr(flow_value.__stepflow__, "kind", Any)
             if probe.is_none_check and not fields.is_open(kind) and not fields.may_be_none(kind):
-                # By its type, it is never None.
+                # The type rules out None, so comparing with it is fine.
                 continue
             with fix_place(Place(frame.f_code.co_filename, probe.line, probe.column)):
                 error = refuse(f"{probe.text} is a value of a flow and {probe.result}",
@@ -98,7 +98,7 @@ def _evaluate(operand: CodeType, frame: FrameType, names: Mapping[str, Any]) -> 
 
 
 def _iter_values(value: Any) -> Iterator[Value]:
-    """Yield a value of a flow, or those in a collection."""
+    """Yield a flow's value, or all of those in a collection."""
     if type(value) is Value:
         yield value
     elif isinstance(value, (list, tuple, ValuesView, ItemsView)):
