@@ -31,7 +31,7 @@ _HINTS = {
     "a mapping": "write NAME: {type: ...}",
     "text": "write a string",
 }
-# Keywords too short or common to look for misspellings of.
+# Keywords that resemble too many other words.
 _SHORT = frozenset({"const", "not", "if", "then", "else", "id", "xml"})
 # All other keywords, by their letters and digits.
 _SIMILAR = {"".join(filter(str.isalnum, keyword)).lower(): keyword for keyword in KEYWORDS if keyword not in _SHORT}

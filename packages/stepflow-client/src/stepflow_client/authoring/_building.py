@@ -217,7 +217,7 @@ def _make_schemas(parts: Signature) -> dict[str, Any]:
 def _name_steps(scope: Scope) -> None:
     """Assign each step an id: the explicit one, else the name it is assigned to, else its component's name.
 
-    Ids are assigned in this order, so adding a step never changes ids of a preceding kind.
+    Ids are assigned in this order, so adding a step of one kind never changes ids of an earlier kind.
     """
     # Compare ids case-insensitively: servers reject ids that differ only in case.
     taken = {step_id.casefold() for step_id in scope.explicit_ids}

@@ -118,7 +118,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         return None if kind in (Any, type(None), object) else kind
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the content of the flow file. Every call returns the same dict.
+        """Return the content of the flow file. Repeated calls return the same content.
 
         Raises:
             AuthoringError: If the function does something a flow can't do.

@@ -415,8 +415,7 @@ class _Reader:
     def _intersection(self, schema: Mapping[str, Any], depth: int) -> Type:
         """Return the type of values that match all parts of `allOf`.
 
-        Object types are merged field by field. Otherwise, if only one part is known, its type is used, and any other
-        intersection is unknown.
+        Object types are merged field by field. Other intersections are unknown unless all known parts agree.
         """
         parts = [self.read(part, depth + 1) for part in schema["allOf"]]
         rest = self._typed(_keep_type_keywords(schema, "allOf"), depth)

@@ -100,7 +100,7 @@ def compare(expected: Any, actual: Any, path: str = "$") -> list[Difference]:
 
 
 def is_like_matcher(value: object) -> bool:
-    """Return whether an object looks like a matcher (even a misspelled one), so must be wrapped in `$equals`."""
+    """Return whether an object could be mistaken for a matcher, even a misspelled one, and so needs `$equals`."""
     return is_matcher(value) or (isinstance(value, Mapping) and _find_similar(value) is not None)
 
 

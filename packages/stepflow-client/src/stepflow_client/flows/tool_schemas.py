@@ -38,7 +38,7 @@ _UNDECIDED = frozenset({"not", "if", "then", "else", "contains", "propertyNames"
 
 
 def inline_schema(schema: Any, defs: Mapping[str, Any], *, decided: bool = False) -> dict[str, Any]:
-    """Return an equivalent self-contained schema in the 2020-12 dialect.
+    """Return a self-contained version of a schema in the 2020-12 dialect.
 
     Shared schemas are inlined. Recursive ones stay in `$defs`, as do all shared schemas once the result gets large.
 
