@@ -113,7 +113,7 @@ def find_failure_hint(
     evaluation: RecordedEvaluation,
     schemas: Mapping[str, Any] | None = None,
 ) -> str | None:
-    """Suggest what to change after a step has failed, or return None if unknown.
+    """Suggest what to change after a step has failed, or return None if there is no known fix.
 
     Args:
         flow: The flow, with the run's overrides applied.

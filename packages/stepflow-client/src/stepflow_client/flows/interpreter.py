@@ -71,7 +71,7 @@ class Evaluation:
     """The steps that ran, in order of completion."""
 
     def run(self) -> Any:
-        """Run the steps that `mustExecute` or the output require, and return the flow's output.
+        """Run all `mustExecute` steps and those the output needs, and return the output.
 
         Raises:
             Failure: If the item fails.
