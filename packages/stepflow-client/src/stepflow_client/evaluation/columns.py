@@ -1,4 +1,4 @@
-"""The scores and times of an evaluation as columns of numbers: all that a report keeps in memory of its items."""
+"""An evaluation's scores and times as columns of numbers, which is all a report keeps of its items in memory."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 if TYPE_CHECKING:
     from .records import ItemResults
 
-# Share of the time of an evaluation that reading times may take. Fast flows have many events for each second.
+# Share of the evaluation's time that may be spent reading durations. Fast flows emit many events per second.
 _SHARE = 0.05
 
 
 class DurationBudget:
-    """Decides whose times are read: the same cases for all variants.
+    """Decides which durations to read, choosing the same cases for every variant.
 
     Args:
-        include: Whether to read all times, or none; None reads as many as do not delay the evaluation.
+        include: Whether to read all durations or none. None reads as many as possible without delaying the evaluation.
     """
 
     def __init__(self, include: bool | None) -> None:
@@ -32,10 +32,11 @@ class DurationBudget:
         self._spent = 0.0
         self._open = 0
         self._decided: dict[int, bool] = {}
-        """Whether the times are read, by the number of the first item."""
+        """Whether to read durations, by the number of the first item."""
 
     def should_read(self, first: int) -> bool:
-        """Return whether to read the times of the items of a run, whose first one has this number in its variant."""
+        """Return whether to read the durations of the items in a run, which start at number `first` in their
+        variant."""
         if self._include is not None:
             return self._include
         if first not in self._decided:
@@ -45,39 +46,39 @@ class DurationBudget:
         return self._decided[first]
 
     def add_duration(self, seconds: float) -> None:
-        """Record how long the reading took."""
+        """Record how long reading took."""
         self._open -= 1
         self._spent += seconds
 
 
 Kind: TypeAlias = Literal["number", "share", "label"]
-"""The values of a column of scores: numbers; true and false, whose mean is a share; or whether an item has a label."""
+"""The kind of values in a score column: numbers, booleans (whose mean is a share), or whether an item has a label."""
 
-# Number of blocks of cases whose times are compared, if there are as many.
+# Target number of blocks when comparing times.
 _BLOCKS = 10
-# Maximum number of labels of a score that are counted one by one.
+# Maximum number of a score's labels to count individually.
 _MAX_LABELS = 20
 _OTHER_LABELS = "(other labels)"
 
 
 class Column:
-    """A number of each case of one variant: the mean over the repeats that have one."""
+    """One number per case for a single variant: the mean over the repeats that have a value."""
 
     __slots__ = ("_counts", "_sums")
 
     def __init__(self) -> None:
-        """Start without numbers."""
+        """Start empty."""
         self._sums = array("d")
         self._counts = array("L")
 
     def add(self, case: int, value: float, count: int = 1) -> None:
-        """Add a number, or the sum of several."""
+        """Add a value, or the sum of several."""
         self._grow_to(case)
         self._sums[case] += value
         self._counts[case] += count
 
     def extend(self, cases: Sequence[int], values: Iterable[float]) -> None:
-        """Add a number for each of some cases."""
+        """Add one value for each of these cases."""
         self._grow_to(max(cases))
         for case, value in zip(cases, values, strict=True):
             self._sums[case] += value
@@ -90,33 +91,33 @@ class Column:
             self._counts.extend([0] * more)
 
     def has_number(self, case: int) -> bool:
-        """Return whether a case has a number."""
+        """Return whether a case has a value."""
         return case < len(self._counts) and self._counts[case] > 0
 
     def count(self, case: int) -> int:
-        """Return how many numbers a case has."""
+        """Return how many values a case has."""
         return self._counts[case] if case < len(self._counts) else 0
 
     def total(self, case: int) -> float:
-        """Return the sum of the numbers of a case."""
+        """Return the sum of a case's values."""
         return self._sums[case] if case < len(self._sums) else 0.0
 
     def mean(self, case: int) -> float | None:
-        """Return the number of a case; None if it has none."""
+        """Return a case's mean, or None if it has no values."""
         return self._sums[case] / self._counts[case] if self.has_number(case) else None
 
     def means(self) -> list[float]:
-        """Return the numbers of the cases that have one."""
+        """Return the means of all cases with values."""
         return [total / count for total, count in zip(self._sums, self._counts, strict=True) if count]
 
     @property
     def cases(self) -> Iterator[int]:
-        """The cases that have a number."""
+        """The cases with values."""
         return (case for case, count in enumerate(self._counts) if count)
 
 
 class Pairs(NamedTuple):
-    """The numbers of the cases that two columns have in common."""
+    """The values of the cases that two columns share."""
 
     cases: Sequence[int]
     before: Sequence[float]
@@ -124,13 +125,13 @@ class Pairs(NamedTuple):
 
 
 def pair_columns(before: Column, after: Column) -> Pairs:
-    """Return the numbers of the cases that both columns have."""
+    """Return the values of the cases found in both columns."""
     cases = [case for case in before.cases if after.has_number(case)]
     return Pairs(cases, *([column.total(case) / column.count(case) for case in cases] for column in (before, after)))
 
 
 class VariantColumns:
-    """The columns of one variant."""
+    """One variant's columns."""
 
     def __init__(self) -> None:
         """Start without items."""
@@ -141,16 +142,16 @@ class VariantColumns:
         self.labelled: dict[str, Column] = {}
         """Number of items with any label, by score."""
         self.failures = Column()
-        """1 for each item that did not complete, 0 for others."""
+        """1 for each item that failed to complete, otherwise 0."""
         self.first_failure = ""
-        """The message of the first item that did not complete."""
+        """The error message of the first item that failed to complete."""
         self.times = array("d")
-        """Seconds of the completed items."""
+        """Durations of the completed items, in seconds."""
         self.log_times = Column()
         self.runs: dict[str | int, tuple[int, int]] = {}
-        """The first and the last case of each run, by its id; without an id, each case is a run of its own."""
+        """The first and last case of each run, by run id. Without an id, each case counts as a separate run."""
         self.errors: Counter[str] = Counter()
-        """Number of items for which a score failed, by its name."""
+        """Number of items for which each score failed."""
         self.first_errors: dict[str, str] = {}
 
     @property
@@ -160,7 +161,7 @@ class VariantColumns:
 
 
 def compute_block_sizes(cases: Sequence[int], variants: Iterable[VariantColumns]) -> list[int]:
-    """Return the sizes of about 10 blocks of consecutive cases that share no run."""
+    """Return the sizes of about 10 blocks of consecutive cases such that no run spans two blocks."""
     starts, end = [], -1
     for first, last in sorted(span for variant in variants for span in variant.runs.values()):
         if first > end:
@@ -177,26 +178,26 @@ def compute_block_sizes(cases: Sequence[int], variants: Iterable[VariantColumns]
 
 
 class Columns:
-    """The columns of all variants.
+    """All variants' columns.
 
     Args:
         items: The items, in any order.
-        variants: The names of the variants, in their order. Others are added at the end.
+        variants: The variants' names in order. Any others are added at the end.
     """
 
     def __init__(self, items: Iterable[ItemResults], variants: Iterable[str] = ()) -> None:
         """Read the items."""
         self.variants = {name: VariantColumns() for name in variants}
         self.cases: dict[str, int] = {}
-        """The numbers of the cases, from 0, by name."""
+        """Case numbers, starting at 0, by name."""
         self.repeats = 0
         self.kinds: dict[str, Kind] = {}
-        """What each column of scores has, by its name."""
+        """The kind of each score column, by name."""
         self._labels: dict[str, dict[str, str]] = {}
-        """What each label of a score is counted as, by the name of the score."""
+        """The label to count each label as, by score name."""
         for results in items:
             self._add_results(results)
-        # A column of each label: the share of the labelled items of a case that have it.
+        # Add a column for each label with its share of a case's labelled items.
         for name, labels in self._labels.items():
             for label in dict.fromkeys(labels.values()):
                 shown = f"{name}={label}"
@@ -223,7 +224,7 @@ class Columns:
             variant.runs[run or case] = min(first, case), max(last, case)
             if not has_failed and seconds is not None and seconds >= 0:
                 variant.times.append(seconds)
-                # A step of the fastest component takes some microseconds.
+                # Avoid log(0): even with the fastest components, a step takes a few microseconds.
                 variant.log_times.add(case, math.log(max(seconds, 1e-6)))
         for name, values in results.scores.items():
             numbers: list[float] = []
@@ -247,9 +248,9 @@ class Columns:
             variant.first_errors.setdefault(name, errors[0])
 
     def _count_failures(self) -> None:
-        """Count items that failed as false in scores that are true or false: a right output is none of theirs.
+        """Count failed items as false in boolean scores, since none of them produced a correct output.
 
-        A case in which no variant has the score is left out, if other cases are: it expects nothing.
+        Skip a case if no variant has a score for it but other cases do, because it then expects nothing.
         """
         variants = self.variants.values()
         if all(variant.statuses.keys() <= {"completed"} for variant in variants):

@@ -1,4 +1,4 @@
-"""What scores must be: the gates of an evaluation, and whether it passes them. Pure."""
+"""Gates that an evaluation's scores must pass. Everything here is pure."""
 
 from __future__ import annotations
 
@@ -21,40 +21,40 @@ _MAX_CASES = 1_000_000
 
 
 class Limit(NamedTuple):
-    """A number of a score, for a limit or a tolerance."""
+    """A limit or tolerance for a score."""
 
     score: str | None
-    """The name of the score; None for all of them, or the first one."""
+    """The score's name. None means all scores for a tolerance, or the first one for a limit."""
     number: float
     variant: str | None = None
-    """The only variant that it is about."""
+    """The variant it applies to, or None for all of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gate(Record):
-    """A demand on a variant, and whether the variant meets it."""
+    """A requirement for a variant, and whether the variant meets it."""
 
     variant: str
     condition: str
-    """What is demanded: `exact of v2 is at least 0.9`."""
+    """The requirement, e.g. `exact of v2 is at least 0.9`."""
     outcome: Outcome
-    """`inconclusive`: the cases are too few to tell whether the variant is worse than its baseline."""
+    """`inconclusive` means there are too few cases to tell whether the variant is worse than its baseline."""
     message: str
-    """Why it has this outcome, with the numbers."""
+    """The reason for the outcome, with the numbers."""
 
 
 class GateRules(NamedTuple):
-    """What an evaluation must meet, besides that items completed."""
+    """An evaluation's requirements, besides at least one item completing."""
 
     below: Sequence[Limit] = ()
-    """The numbers that scores must not be below; above, if low values are good."""
+    """The minimum values of scores, or their maximums if low values are good."""
     tolerances: Sequence[Limit] = ()
-    """How much worse scores may be than those of the baseline."""
+    """How much worse than the baseline scores may be."""
     strict: bool = False
-    """Whether inconclusive gates fail."""
+    """Whether inconclusive gates count as failed."""
 
     def tolerance(self, score: str, variant: str) -> float:
-        """Return how much worse a score of a variant may be."""
+        """Return how much worse a variant's score may be."""
         matching = [
             limit for limit in self.tolerances if limit.score in (None, score) and limit.variant in (None, variant)
         ]
@@ -62,7 +62,7 @@ class GateRules(NamedTuple):
 
 
 def evaluate_gates(report: Any, gate_rules: GateRules) -> Iterator[Gate]:
-    """Yield the gates of the variants of a report, except its baselines."""
+    """Yield the gates for a report's variants, except its baselines."""
     earlier = report._baselines or {}
     for variant in report.variants:
         if variant in earlier.values():
@@ -97,7 +97,7 @@ def evaluate_gates(report: Any, gate_rules: GateRules) -> Iterator[Gate]:
 
 
 def _compare_with_baseline(report: Any, before: str, variant: str, gate_rules: GateRules) -> Iterator[Gate]:
-    """Yield a gate for each score that can become worse, corrected for their number by the method of Holm."""
+    """Yield a gate for each score that can get worse, using Holm's method to correct for their number."""
     comparison, changes = report._compare(before, variant)
     if comparison.failed is None:
         text = f"no case has ended in both {before} and {variant}"
@@ -110,7 +110,7 @@ def _compare_with_baseline(report: Any, before: str, variant: str, gate_rules: G
         for score in scores
     }
     is_failed = tests.pop(FAILED)
-    # The table corrects for labels too.
+    # Include labels here, because the table corrects for them as well.
     directions = {**apply_holm(tests), FAILED: is_failed()}
     for score in scores:
         if score.lower_is_better is None:
@@ -132,17 +132,17 @@ def _compare_with_baseline(report: Any, before: str, variant: str, gate_rules: G
 
 
 def is_decided(change: ScoreChange, direction: int) -> bool:
-    """Return whether the cases decide a gate: also if all of them change by the same amount."""
+    """Return whether the cases decide a gate. They also do if all of them change by the same amount."""
     return bool(direction) or (change.low is not None and change.low == change.high)
 
 
 def tolerated_change(change: ScoreChange, tolerance: float) -> float:
-    """Return the change that is worse by a tolerance."""
+    """Return the largest tolerated change for the worse."""
     return tolerance if change.lower_is_better else -tolerance
 
 
 def describe_needed_cases(change: ScoreChange, paired: Change, tolerance: float) -> str:
-    """Return how many cases would decide whether a change is a regression, if they differed as these do."""
+    """Estimate how many cases it would take to decide whether a change is a regression, if they varied like these."""
     interval, gap = paired.interval(), abs(paired.difference - tolerated_change(change, tolerance))
     if interval is None:
         return "there are too few cases for an interval"

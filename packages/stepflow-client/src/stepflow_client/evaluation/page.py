@@ -1,4 +1,4 @@
-"""Evaluations as HTML: pages, the outputs of all variants side by side, and what notebooks show."""
+"""HTML views of evaluations: pages, side-by-side outputs, and notebook output."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ if TYPE_CHECKING:
     from .variant_comparison import SliceScore
 
 _MAX_CASES = 500
-# Maximum size of all cases on the page.
+# Maximum total size of the cases on the page.
 _MAX_BYTES = 4_000_000
-# Number of cases that are shown before somebody asks for more.
+# Number of cases shown initially, before clicking "more".
 _FIRST = 50
 _MAX_CHANGES = 20
-# Subtracted from the badness of cases of a single variant, which has no regressions.
+# Subtracted from the badness of a lone variant's cases, so that none counts as a regression.
 _NO_REGRESSION = 1e9
-# Maximum number of characters of a text.
+# Maximum length of a text, in characters.
 _MAX_TEXT_LENGTH = 2_000
 
 CASES_STYLE = """
@@ -120,7 +120,7 @@ show();
 
 
 class CasesSection:
-    """The cases of a report, the worst first, up to a total size."""
+    """A report's cases, worst first, up to a total size limit."""
 
     def __init__(self, report: EvaluationReport, ui_url: str | None) -> None:
         self._report = report
@@ -131,7 +131,7 @@ class CasesSection:
         self._pairs = [(self._variants[before], self._variants[after]) for after, before in report.baselines.items()]
 
     def html(self) -> str:
-        """Return the cases, and the fields that filter them."""
+        """Render the cases and the filter controls."""
         report = self._report
         badness = self._rate_cases()
         order = nlargest(_MAX_CASES, badness, key=badness.__getitem__)
@@ -157,9 +157,10 @@ class CasesSection:
         return f'<div class="filter" hidden>{search}{only}{count}</div>{"".join(cases)}{rest}'
 
     def _rate_cases(self) -> dict[str, float]:
-        """Return how much worse each case has become, as a part of the range of a score; of one variant, how bad it is.
+        """Rate how much worse each case got, relative to the score's range. For a single variant, rate how bad it is.
 
-        A failure is worse than any score. A failure of the baseline is no regression, but comes before other cases.
+        A failure is worse than any score. If the baseline failed, it's not a regression, but the case sorts before
+        others.
         """
         ranges: dict[str, float] = {}
         for score, kind in self._kinds.items():
@@ -179,7 +180,7 @@ class CasesSection:
                 marks += [change / width for change in self._measure_worsening(score, number)]
                 value = pairs[0][1].scores.get(score, Column()).mean(number)
                 if not self._pairs and value is not None:
-                    # The cases of a single variant are no regressions.
+                    # A single variant can't have regressions.
                     marks.append(self._badness_sign(score) * value / width - _NO_REGRESSION)
             badness[name] = max(marks)
         return badness
@@ -188,7 +189,7 @@ class CasesSection:
         return 1.0 if is_score_named(score, self._report._rules.lower) else -1.0
 
     def _measure_worsening(self, score: str, case: int) -> list[float]:
-        """Return by how much a score becomes worse in a case, for the pairs of variants that both have it."""
+        """Return how much worse a score gets in a case, for each pair of variants that both have it."""
         changes = []
         for pair in self._pairs:
             before, after = (variant.scores.get(score, Column()).mean(case) for variant in pair)
@@ -214,12 +215,12 @@ class CasesSection:
         return f'<details class="case"{worse}>{title}<div class="sides">{body}</div></details>'
 
     def _score_changes_html(self, score: str, case: int) -> str:
-        """Return the values of a score in one case: of a single variant, or of all if they differ."""
+        """Render a score's values in one case. Leave them out if there are several variants that all agree."""
         means = {name: variant.scores.get(score, Column()).mean(case) for name, variant in self._variants.items()}
         if len(means) > 1 and (len(set(means.values())) == 1 or self._kinds[score] == "label"):
             return ""
         texts = {name: "none" if value is None else format_number(value) for name, value in means.items()}
-        # Variants with the same baseline are shown in a row.
+        # Show variants with the same baseline in one row.
         rows: dict[str, list[str]] = {}
         for after, before in self._report.baselines.items():
             rows.setdefault(before, [texts[before]]).append(texts[after])
@@ -232,11 +233,11 @@ class CasesSection:
         return json_tree(self._secrets.hide_in(value), limit=60, longest=_MAX_TEXT_LENGTH)
 
     def _variant_html(self, items: Sequence[EvaluationItem], before: EvaluationItem | None) -> str:
-        """Return the repeats of a case with one variant: those with the same output and scores together.
+        """Render a case's repeats for one variant, grouping those with the same output and scores.
 
         Args:
             items: The repeats.
-            before: The first repeat with the variant that this one is compared with.
+            before: The first repeat from the variant that this one is compared with.
         """
         groups: dict[str, list[EvaluationItem]] = {}
         for item in items:
@@ -256,7 +257,7 @@ class CasesSection:
         return "".join(parts)
 
     def _repeats_html(self, items: Sequence[EvaluationItem], before: EvaluationItem | None) -> str:
-        """Return what repeats with the same output and scores have in common, and their runs."""
+        """Render repeats that share the same output and scores, with links to their runs."""
         hide, item = self._secrets.hide, items[0]
         parts = []
         for repeat in items:
@@ -288,7 +289,7 @@ class CasesSection:
 
 
 def _describe_spread(items: Sequence[EvaluationItem]) -> Iterator[str]:
-    """Yield how the repeats of a case differ."""
+    """Yield descriptions of how a case's repeats differ."""
     yield f"{len(items)} repeats"
     failed = sum(not item.is_success for item in items)
     if failed:
@@ -319,7 +320,7 @@ def _format_score(value: object) -> str:
 
 
 def _differences_html(before: Any, after: Any) -> Iterator[str]:
-    """Yield the places where two outputs differ."""
+    """Yield the differences between two outputs."""
     changes = list(find_value_changes(before, after))
     for change in changes[:_MAX_CHANGES]:
         path = f"<code>{to_html(write_path(change.path))}</code> "
@@ -334,7 +335,7 @@ def _differences_html(before: Any, after: Any) -> Iterator[str]:
 
 
 def _mark_changed_words(before: str, after: str) -> str:
-    """Return two texts as one, with the words that are only in one of them marked."""
+    """Merge two texts into one, marking words found in only one of them."""
     old, new = (re.findall(r"\s+|[^\s]+", text) for text in (before, after))
     parts = []
     for kind, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
@@ -368,13 +369,13 @@ _MAX_NOTEBOOK_CHARTS = 24
 def report_page(
     report: EvaluationReport, ui_url: str | None, gates: Sequence[Gate], slices: Sequence[SliceScore]
 ) -> str:
-    """Return the page of a report.
+    """Render a report as a page.
 
     Args:
         report: The report.
-        ui_url: The address of `stepflow ui`, for links to the runs; None for no links.
-        gates: The gates of the variants.
-        slices: The scores of parts of the cases.
+        ui_url: The address of `stepflow ui`, for links to the runs, or None for no links.
+        gates: The variants' gates.
+        slices: Scores for subsets of the cases.
     """
     summary = report.summary()
     title = f"Evaluation of {summary.name}" if summary.name else "Evaluation"
@@ -384,7 +385,7 @@ def report_page(
     parts = [f'<div class="brand">{HIDDEN_MARK}<h1>{to_html(title)}</h1></div>', section("Summary", about)]
     if gates:
         rows = [
-            # The element keeps a sentence that begins with a number at the left.
+            # The div keeps messages that start with a number left-aligned.
             row(to_html(gate.condition), _outcome_mark(gate.outcome), f"<div>{message(gate.message)}</div>")
             for gate in gates
         ]
@@ -404,7 +405,7 @@ def report_page(
 
 
 def notebook_html(value: EvaluationReport | EvaluationSummary | Comparison) -> str:
-    """Return what notebooks show of a report, a summary or a comparison."""
+    """Render a report, summary or comparison for notebooks."""
     if isinstance(value, Comparison):
         heads, *rows = iter_comparison_rows(value)
         return _plain_table(heads, rows)
@@ -420,7 +421,7 @@ def notebook_html(value: EvaluationReport | EvaluationSummary | Comparison) -> s
 
 
 def trend_page(points: Sequence[TrendPoint]) -> str:
-    """Return the page of several evaluations."""
+    """Render a page with the trend across several evaluations."""
     title = "Evaluations"
     content = f"<h1>{title}</h1>{section('Trend', _scores_table([TREND_HEADS, *map(format_trend_cells, points)]))}"
     return page(title, content, _PAGE_STYLE)
@@ -440,7 +441,7 @@ def _plain_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _scores_table(rows: Sequence[Sequence[str]]) -> str:
-    """Return a table with a line above each new name in the first column, and verdicts as marks."""
+    """Render a table with a line above each new name in the first column and verdicts shown as marks."""
     heads, *content = rows
     numbers = {place for cells in content for place, cell in enumerate(cells) if NUMBER.match(cell)}
     body, above = [], ""
@@ -460,7 +461,7 @@ def _charts_html(charts: list[tuple[str, str]]) -> str:
 
 
 def iter_change_charts(summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
-    """Yield a chart of each score, with the changes of all variants."""
+    """Yield a chart per score showing every variant's change."""
     for score in dict.fromkeys(change.score for compared in summary.comparisons for change in compared.scores):
         estimates = [
             Estimate(
@@ -493,7 +494,7 @@ def iter_change_charts(summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
 
 
 def iter_distribution_charts(report: EvaluationReport, summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
-    """Yield a chart of each score: shares as bars, numbers as histograms; and the times."""
+    """Yield a chart per score (bars for shares, histograms for numbers), then one for durations."""
     variants = report._columns.variants
     for score, kind in report._columns.kinds.items():
         if kind == "number":

@@ -1,4 +1,4 @@
-"""What an evaluation runs and knows: its cases, its variants with their flows and arguments, and each repeat."""
+"""An evaluation's data: cases, variants with their flows and arguments, and the results of each repeat."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ _KEYS = {"name", "input", "expected", "metadata", "tags"}
 
 
 def read_cases(cases: Any, flow: FlowSource, content: Mapping[str, Any], expected: str) -> Iterator[EvaluationCase]:
-    """Yield the cases of an evaluation, each with a name of its own.
+    """Yield an evaluation's cases, each with a unique name.
 
     Args:
-        cases: The cases, as `evaluate` accepts them.
-        flow: The flow, as the caller passed it: None for `cases` means its test cases.
-        content: The content of the flow, whose input schema gives the types of CSV fields.
-        expected: The key or column with the expected output.
+        cases: The cases, in any form that `evaluate` accepts.
+        flow: The flow as passed by the caller. Its test cases are used if `cases` is None.
+        content: The flow's content. Its input schema determines the types of CSV fields.
+        expected: The key or column that contains the expected output.
 
     Raises:
         FlowFileError: If a file cannot be read.
-        InvalidArgumentError: If the cases are none of these.
+        InvalidArgumentError: If `cases` is none of these.
     """
     if cases is None:
         rows = _read_test_cases(flow)
     elif isinstance(cases, (str, os.PathLike)):
         rows = _read_file_rows(cases, content, expected)
     else:
-        # A `Dataset` of pydantic-evals has its cases in a list.
+        # A pydantic-evals `Dataset` keeps its cases in a list.
         listed = getattr(cases, "cases", cases)
         if not isinstance(listed, Iterable) or isinstance(listed, (bytes, Mapping)):
             raise wrong("cases", "a path, a collection of cases, or None for those of the flow", cases)
@@ -54,7 +54,7 @@ def read_cases(cases: Any, flow: FlowSource, content: Mapping[str, Any], expecte
     seen = set[str]()
     for number, row in enumerate(rows):
         name = str(number) if row.name is None or row.name == "" else str(row.name)
-        # Rows of different cases may have the same id.
+        # Rows for different cases may share an id.
         while name in seen:
             name = f"{name} ({number})"
         seen.add(name)
@@ -64,10 +64,10 @@ def read_cases(cases: Any, flow: FlowSource, content: Mapping[str, Any], expecte
 
 
 def encode_cases(cases: Sequence[EvaluationCase]) -> tuple[bytes, bytes]:
-    """Return the names of cases, and their other fields, as JSON.
+    """Encode the cases' names, and separately their other fields, as JSON.
 
     Raises:
-        InvalidArgumentError: If one of them has no JSON value.
+        InvalidArgumentError: If a case contains a value that isn't JSON.
     """
     names = [case.name for case in cases]
     content = [
@@ -86,17 +86,17 @@ def encode_cases(cases: Sequence[EvaluationCase]) -> tuple[bytes, bytes]:
 
 
 def decode_case(name: str, content: Sequence[Any]) -> EvaluationCase:
-    """Return a case from its name and its other fields, as `encode_cases` returns them."""
+    """Rebuild a case from its name and other fields, as encoded by `encode_cases`."""
     value, expected, *more = content
     metadata, tags = more or ({}, ())
     return EvaluationCase(name, value, expected, metadata, tuple(tags))
 
 
 class _Row(NamedTuple):
-    """A case before it has a unique name."""
+    """A case that hasn't been given a unique name yet."""
 
     name: Any
-    """None if it has none."""
+    """None if unnamed."""
     input: Any
     expected: Any
     metadata: Any = None
@@ -122,7 +122,7 @@ def _read_file_rows(path: str | os.PathLike[str], content: Mapping[str, Any], ex
 def _parse_rows(rows: Iterable[Any], content: Mapping[str, Any], expected: str) -> Iterator[_Row]:
     schema = get_declared_schema(content, "input")
     fields = schema.get("properties") if isinstance(schema, Mapping) else None
-    # `{input, expected}` is a case, unless the flow's own input has a field `input`.
+    # Treat `{input, expected}` as a case, unless the flow's own input has an `input` field.
     is_flat = isinstance(fields, Mapping) and "input" in fields
     case_keys = _KEYS | {expected}
     for row in rows:
@@ -145,12 +145,12 @@ def _parse_rows(rows: Iterable[Any], content: Mapping[str, Any], expected: str) 
 
 
 ScoreValue: TypeAlias = float | bool | str
-"""A score: a number, true or false, or a label."""
+"""A score: a number, a boolean or a label."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """What one of the compared variants changes. `Variant()` is the flow as it is.
+    """What one variant changes about the flow. `Variant()` changes nothing.
 
     Example:
         ```python
@@ -159,58 +159,58 @@ class Variant:
     """
 
     flow: FlowSource | None = None
-    """Another flow: a path or its content. None, the default: the flow of the evaluation."""
+    """A different flow, as a path or its content. Defaults to the evaluation's flow."""
     variables: Variables | None = None
-    """Values of variables, which replace those of the evaluation by name."""
+    """Variable values. These take precedence over the evaluation's."""
     overrides: Any = None
     """Changes to steps, as for `run`."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationCase(Record):
-    """One case of an evaluation."""
+    """A single evaluation case."""
 
     name: str
-    """The name of the case, or its number from 0."""
+    """The case's name, or its number, starting at 0."""
     input: Any
     expected: Any = None
-    """The expected output; None if the case has none."""
+    """The expected output, or None if there is none."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    """What else is known of the case, such as its language."""
+    """Anything else known about the case, such as its language."""
     tags: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationItem(Record):
-    """What is known of one case, variant and repeat."""
+    """The result of running one case with one variant, for one repeat."""
 
     case: str
-    """The name of the case, or its number from 0."""
+    """The case's name, or its number, starting at 0."""
     variant: str
     repeat: int = 0
-    """The number of the repeat, from 0."""
+    """The repeat's number, starting at 0."""
     input: Any = None
     expected: Any = None
-    """The expected output; None if the case has none."""
+    """The expected output, or None if the case has none."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    """The metadata of the case."""
+    """The case's metadata."""
     tags: Sequence[str] = ()
-    """The tags of the case."""
+    """The case's tags."""
     status: str = "completed"
-    """The status, as outcomes have it: `completed`, `failed` or `cancelled`, for example."""
+    """The outcome's status, e.g. `completed`, `failed` or `cancelled`."""
     output: Any = None
     error: str | None = None
-    """The message of a failure."""
+    """The error message, if the item failed."""
     run_id: str | None = None
-    """The id of the run; None for an input that could not be sent."""
+    """The run id, or None if the input couldn't be sent."""
     item_index: int | None = None
-    """The index of the item within the run, if the run has several items."""
+    """The item's index within its run, if the run has several."""
     duration: float | None = None
-    """Seconds from the start of the item's first step to the end of its last step. None if they are not reported."""
+    """Seconds from the start of the item's first step to the end of its last. None if not reported."""
     scores: Mapping[str, ScoreValue] = field(default_factory=dict)
-    """The scores by name, such as `exact.category`."""
+    """Scores by name, e.g. `exact.category`."""
     score_errors: Mapping[str, str] = field(default_factory=dict)
-    """The messages of scores that failed, by the name of the score."""
+    """Error messages from failed scores, by score name."""
 
     @property
     def is_success(self) -> bool:
@@ -220,46 +220,46 @@ class EvaluationItem(Record):
 
 @dataclass(frozen=True, slots=True)
 class WorstCase(Record):
-    """A case in which a variant is worse than another one, or bad."""
+    """A case where a variant scores badly, or worse than the variant it's compared with."""
 
     case: str
     score: str
     value: float | None
-    """The score of the variant, as the mean over the repeats; None if it has none, because its items failed."""
+    """The variant's score, averaged over repeats. None if it has none because its items failed."""
     before: float | None
-    """The score of the variant that it is compared with; None without one."""
+    """The other variant's score, or None if there is nothing to compare with."""
     item: EvaluationItem
-    """The worst repeat of the variant, with its run id."""
+    """The variant's worst repeat, including its run id."""
     compared: EvaluationItem | None = None
-    """The first repeat of the variant that it is compared with."""
+    """The other variant's first repeat."""
 
     @property
     def run_id(self) -> str | None:
-        """The run of the variant."""
+        """The id of the variant's run."""
         return self.item.run_id
 
 
 ScoreColumns = Mapping[str, Sequence[ScoreValue | None]]
-"""Scores by name: a value for each item, None for an item without it."""
+"""Scores by name. Each column has one value per item, or None for items without that score."""
 ErrorColumns = Mapping[str, Sequence[str | None]]
-"""Messages of scores that failed, by the name of the score."""
+"""Error messages from failed scores, by score name."""
 
 
 @dataclass(slots=True)
 class Block:
-    """Items of a variant that ended together, with consecutive numbers. Most never become `EvaluationItem` objects."""
+    """Consecutive items of a variant that finished together. Most never become `EvaluationItem` objects."""
 
     variant: int
     first: int
     """The number of the first item."""
     cases: Sequence[EvaluationCase]
-    """The case of each item."""
+    """Each item's case."""
     statuses: list[str]
     outputs: list[Any]
     errors: list[str | None]
     run_ids: list[str | None]
     indexes: list[int | None]
-    """The index of each item within its run."""
+    """Each item's index within its run."""
     durations: list[float | None]
 
     def __len__(self) -> int:
@@ -267,12 +267,12 @@ class Block:
 
     @property
     def successes(self) -> list[int]:
-        """The places of the items that completed."""
+        """The positions of the completed items."""
         return [place for place, status in enumerate(self.statuses) if status == "completed"]
 
     @property
     def runs(self) -> dict[str, list[int]]:
-        """The places of the items of each run. If items were run again, there are several."""
+        """The positions of each run's items. There can be several runs if items were retried."""
         runs: dict[str, list[int]] = {}
         for place, run_id in enumerate(self.run_ids):
             if run_id is not None:
@@ -280,13 +280,13 @@ class Block:
         return runs
 
     def build_item(self, place: int, variant: str, repeat: int, **more: Any) -> EvaluationItem:
-        """Return an item.
+        """Build one of the items.
 
         Args:
-            place: Its place.
-            variant: The name of the variant.
-            repeat: The number of repeats of each case.
-            more: More fields of the item.
+            place: Its position in the block.
+            variant: The variant's name.
+            repeat: The number of repeats per case.
+            more: Additional fields.
         """
         case = self.cases[place]
         return EvaluationItem(
@@ -308,7 +308,7 @@ class Block:
 
 
 def build_block(variant: int, cases: Sequence[EvaluationCase], outcomes: Sequence[Outcome]) -> Block:
-    """Return the block of outcomes with consecutive indexes."""
+    """Build a block from outcomes with consecutive indexes."""
     errors = [outcome.error.message if outcome.error is not None else None for outcome in outcomes]
     for place, outcome in enumerate(outcomes):
         if not outcome.is_success and errors[place] is None:
@@ -327,10 +327,10 @@ def build_block(variant: int, cases: Sequence[EvaluationCase], outcomes: Sequenc
 
 
 class LazyItems:
-    """Items that are read again each time, because they may not fit into memory.
+    """Items that are read again on each iteration, because they might not fit in memory.
 
     Args:
-        read: Returns the items.
+        read: Returns an iterator over the items.
     """
 
     def __init__(self, read: Callable[[], Iterator[EvaluationItem]]) -> None:
@@ -342,13 +342,13 @@ class LazyItems:
 
 
 class ItemResults(NamedTuple):
-    """What a report keeps of some items of a variant: neither inputs nor outputs."""
+    """The parts of some items that a report keeps in memory, i.e. neither inputs nor outputs."""
 
     variant: str
     cases: Sequence[str]
-    """The name of the case of each item."""
+    """The name of each item's case."""
     repeats: int
-    """Largest number of repeats of a case."""
+    """The largest number of repeats of any case."""
     statuses: Sequence[str]
     errors: Sequence[str | None]
     run_ids: Sequence[str | None]
@@ -358,7 +358,7 @@ class ItemResults(NamedTuple):
 
     @classmethod
     def from_item(cls, item: EvaluationItem) -> ItemResults:
-        """Return the results of one item."""
+        """Build the results of a single item."""
         scores = {name: [value] for name, value in item.scores.items()}
         failed = {name: [message] for name, message in item.score_errors.items()}
         columns = [item.status], [item.error], [item.run_id], [item.duration]
@@ -366,7 +366,7 @@ class ItemResults(NamedTuple):
 
 
 class BlockScores(NamedTuple):
-    """The scores of consecutive items by one function."""
+    """One function's scores for consecutive items."""
 
     variant: int
     number: int
@@ -378,46 +378,46 @@ class BlockScores(NamedTuple):
     errors: ErrorColumns
 
 
-# Number of items of a variant for which `map` makes enough runs by itself.
+# Number of items per variant from which `map` creates enough runs on its own.
 _MANY = 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedVariant:
-    """A variant with its flow and its arguments."""
+    """A variant with its flow and arguments resolved."""
 
     name: str
     flow: dict[str, Any]
-    """The content of the flow, without its test cases."""
+    """The flow's content, without test cases."""
     variables: dict[str, Any]
     overrides: dict[str, Any] | None
-    """The changes by step id."""
+    """The changes, by step id."""
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The flow, the variables and the overrides, as `map` takes them."""
+        """The flow, variables and overrides as arguments for `map`."""
         overrides = None if self.overrides is None else {"steps": self.overrides}
         return {"flow": self.flow, "variables": self.variables or None, "overrides": overrides}
 
     @property
     def settings_digest(self) -> str:
-        """A digest of the flow and the arguments. Secrets cannot be read from it."""
+        """A digest of the flow and arguments, from which secrets can't be recovered."""
         settings = [self.flow, self.variables, self.overrides]
         return hashlib.sha256(encode(check_json(settings, "the variant", max_depth=LOCAL_DEPTH))).hexdigest()
 
 
 def plan_variants(flow: Mapping[str, Any], variants: Any, variables: Any, overrides: Any) -> list[PlannedVariant]:
-    """Return the variants of an evaluation.
+    """Resolve an evaluation's variants.
 
     Args:
-        flow: The content of the flow.
-        variants: The variants by name, as the caller gave them; None for the flow as it is.
-        variables: The variables of all variants.
-        overrides: The overrides of all variants.
+        flow: The flow's content.
+        variants: The variants by name, as passed by the caller, or None for just the flow as it is.
+        variables: Variables for all variants.
+        overrides: Overrides for all variants.
 
     Raises:
-        FlowFileError: If the flow of a variant cannot be read.
-        InvalidArgumentError: If there is no variant, or if one of them is no `Variant`.
+        FlowFileError: If a variant's flow cannot be read.
+        InvalidArgumentError: If there are no variants, or if one isn't a `Variant`.
     """
     by_name = check_mapping({"flow": Variant()} if variants is None else variants, "variants")
     if not by_name:
@@ -436,43 +436,44 @@ def plan_variants(flow: Mapping[str, Any], variants: Any, variables: Any, overri
 
 
 def limit_concurrency(most: int | None, variants: int) -> int | None:
-    """Return the `max_concurrency` of each of several variants: the same for all, so that none is faster."""
+    """Divide the concurrency limit among variants, equally so that none has an advantage."""
     return None if most is None else max(1, most // variants)
 
 
 def choose_chunk_size(items: int, variants: int) -> int | None:
-    """Return the number of items of one run; None leaves it to `map`.
+    """Return the number of items per run, or None to leave it to `map`.
 
-    Times are compared by run. The runs of `map` are too few for that, unless there are thousands of items.
+    Times are compared by run, so unless there are thousands of items, `map` alone would create too few runs.
     """
     return None if variants == 1 or items >= _MANY else max(2, min(items // 24, 32))
 
 
 class RunLabels:
-    """Labels the runs of an evaluation: all by `eval` and `variant`, and those that have ended by their items too.
+    """Labels an evaluation's runs: all of them with `eval` and `variant`, and finished ones also with their cases and
+    repeats.
 
     Args:
-        client: The client; without a history, it has no labels.
-        name: The name of the evaluation.
-        repeat: The number of repeats of each case.
-        more: Labels that the caller adds.
+        client: The client. Without a history, it can't have labels.
+        name: The evaluation's name.
+        repeat: The number of repeats per case.
+        more: Additional labels.
     """
 
     def __init__(self, client: Any, name: str, repeat: int, more: Mapping[str, str] | None) -> None:
         self._history = getattr(client, "history", None)
         self._server = getattr(client, "url", None)
         self._repeat = repeat
-        # Without a history, `map` refuses labels, and says why.
         self._held: dict[str, tuple[PlannedVariant, Block] | None] = {}
-        """The first block of each variant. `map` records its first run again when it creates the next."""
+        """Each variant's first block, held back because `map` records its first run again when it creates the next."""
+        # Pass explicit labels on even without a history: `map` then raises an error that explains the problem.
         self.common = None if self._history is None and more is None else {"eval": name, **(more or {})}
 
     def get_labels(self, variant: PlannedVariant) -> dict[str, str] | None:
-        """Return the labels of the batch of a variant."""
+        """Return the labels for a variant's batch."""
         return None if self.common is None else {**self.common, "variant": variant.name}
 
     def record(self, variant: PlannedVariant, block: Block) -> None:
-        """Record the run of a block that has ended, with the cases and repeats of its items."""
+        """Record a finished block's run with the cases and repeats of its items."""
         if variant.name not in self._held:
             self._held[variant.name] = variant, block
             return
@@ -480,7 +481,7 @@ class RunLabels:
         self._record_runs(variant, block)
 
     def end(self) -> None:
-        """Record the runs that are left; all have ended."""
+        """Record the remaining runs, all of which have finished."""
         for name in self._held:
             self._record_held(name)
 

@@ -1,4 +1,4 @@
-"""The report of an evaluation, and the trend of several evaluations."""
+"""Evaluation reports, and trends across several evaluations."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ from .variant_comparison import (
     summarize_durations,
 )
 
-# Imported only to write a page, because it imports this module too.
+# Import the page module lazily: it imports this one.
 _page = lazy_module("stepflow_client.evaluation.page")
 
 
 class EvaluationReport(ShownAsTable):
-    """What an evaluation found. It keeps scores and times in memory, and reads inputs and outputs when they are needed.
+    """The results of an evaluation. Scores and times stay in memory; inputs and outputs are read on demand.
 
     Example:
         ```python
@@ -73,14 +73,14 @@ class EvaluationReport(ShownAsTable):
         ```
 
     Args:
-        items: The items; they are read several times.
-        name: The name of the evaluation.
-        variants: The names of the variants, the one to compare with first. Default: in the order of the items.
-        baselines: The variants that others are compared with, by the names of those. Default: the first variant.
-        lower_is_better: The names of the scores whose low values are good.
-        timed: The names of the scores that measure time. Items of one run share a queue, so their times are compared
+        items: The items. They are read several times.
+        name: The evaluation's name.
+        variants: The variants' names, starting with the one to compare with. Defaults to the order of the items.
+        baselines: A mapping from each variant to the variant it's compared with. Defaults to the first variant for all.
+        lower_is_better: The names of scores where low values are good.
+        timed: The names of scores that measure time. Items in the same run share a queue, so their times are compared
             by run.
-        remarks: What the evaluation has to say, such as cases that were left out.
+        remarks: Notes about the evaluation, e.g. on cases that were left out.
     """
 
     def __init__(
@@ -94,9 +94,9 @@ class EvaluationReport(ShownAsTable):
         timed: Iterable[str] = (),
         remarks: Iterable[str] = (),
     ) -> None:
-        """Read the scores and times of the items."""
+        """Read the items' scores and times."""
         self.name: str = check_instance(name, "name", str)
-        """The name of the evaluation; empty if it has none."""
+        """The evaluation's name, or an empty string."""
         lower = frozenset(check_texts(lower_is_better, "lower_is_better"))
         self._rules = ComparisonRules(lower, frozenset(check_texts(timed, "timed")), {})
         self._remarks = tuple(check_texts(remarks, "remarks"))
@@ -116,22 +116,22 @@ class EvaluationReport(ShownAsTable):
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> EvaluationReport:
-        """Return the report of the evaluation in a folder, the `journal` of `evaluate`.
+        """Load the report from an evaluation's folder, i.e. the `journal` passed to `evaluate`.
 
-        Errors and outputs have `***` in place of the values of secret variables that they contained. Pages of it hide
-        the defaults of secret variables, and the values that the environment has for them, in inputs too.
+        Values of secret variables are replaced by `***` in errors and outputs. Pages also hide the secret variables'
+        defaults and their values in the environment, including in inputs.
 
         Args:
             folder: The folder.
 
         Raises:
-            JournalError: If the folder has no evaluation, or cannot be read.
+            JournalError: If the folder contains no evaluation or cannot be read.
         """
         return cls._from_folder(StoredItems(folder, hidden=True))
 
     @classmethod
     def _from_folder(cls, items: StoredItems, variables: Sequence[Mapping[str, Any]] = ()) -> EvaluationReport:
-        """Return the report of the items in a folder. Pages and files of it do not show its secrets."""
+        """Build a report on a folder's items. Its pages and files hide the folder's secrets."""
         arguments, moments, secrets = items.describe(variables)
         return cls(items, **arguments)._with_secrets(secrets, moments)
 
@@ -141,7 +141,7 @@ class EvaluationReport(ShownAsTable):
         return self
 
     def _derive_report(self, moments: Mapping[str, Hashable], **arguments: Any) -> EvaluationReport:
-        """Return a report of other items with the rules and the secrets of this one."""
+        """Build a report on different items with the same rules and secrets."""
         report = EvaluationReport(lower_is_better=self._rules.lower, timed=self._rules.timed, **arguments)
         return report._with_secrets(self._secrets, moments)
 
@@ -154,17 +154,19 @@ class EvaluationReport(ShownAsTable):
         return iter(self._items)
 
     def with_baseline(self, baseline: EvaluationReport, *, name: str = "baseline") -> EvaluationReport:
-        """Return a report of this evaluation and of an earlier one, whose variants are compared with the earlier ones.
+        """Combine this evaluation with an earlier one, so that its variants are compared with the earlier ones.
 
-        A variant is compared with the one of the same name, else with the first one of the earlier evaluation. Cases
-        are the same if they have the same name and input. `baselines` of the report has the pairs.
+        Each variant is compared with the earlier variant of the same name, or else with the first one. Cases match if
+        they have the same name and input. See the resulting report's `baselines` for the pairs.
 
         Args:
-            baseline: The report of the earlier evaluation.
-            name: The name of the earlier variant in the report. If there are several, it comes before their names.
+            baseline: The report on the earlier evaluation.
+            name: The name for the earlier variant in the report. If there are several, it becomes a prefix of their
+                names.
 
         Raises:
-            InvalidArgumentError: If the evaluations have no case in common, or if a variant has this name.
+            InvalidArgumentError: If the evaluations have no case in common, or if the name is already taken by a
+                variant.
         """
         check_instance(baseline, "baseline", EvaluationReport)
         check_text(name, "name")
@@ -177,7 +179,7 @@ class EvaluationReport(ShownAsTable):
         taken = next((new_name for new_name in new_names.values() if new_name in self.variants), None)
         if taken is not None:
             raise InvalidArgumentError(f"a variant is already called {taken!r}", hint="give the baseline another name")
-        # Digests instead of inputs: there may be many.
+        # Keep digests instead of inputs, since there may be many.
         inputs = {item.case: _digest_input(item) for item in self}
 
         def earlier_items() -> Iterator[EvaluationItem]:
@@ -196,7 +198,7 @@ class EvaluationReport(ShownAsTable):
                 f"The baseline lacks {missing:,} of {len(inputs):,} cases, or has another input for them: they are "
                 "left out."
             )
-        # Times of another evaluation were measured at another time.
+        # Don't compare times across evaluations: they were measured under different conditions.
         moments: dict[str, Hashable] = dict.fromkeys(new_names.values(), "baseline")
         moments |= {variant: self._rules.moments.get(variant) for variant in self.variants}
         return self._derive_report(
@@ -210,28 +212,28 @@ class EvaluationReport(ShownAsTable):
 
     @property
     def baselines(self) -> dict[str, str]:
-        """The variants that others are compared with, by the names of those: the first one, without a baseline."""
+        """A mapping from each variant to the one it's compared with: the first variant, unless there is a baseline."""
         if self._baselines is not None:
             return dict(self._baselines)
         return dict.fromkeys(self.variants[1:], next(iter(self.variants), ""))
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """The names of the variants; the others are compared with the first, unless there is a baseline."""
+        """The variants' names. Unless there is a baseline, all are compared with the first."""
         return tuple(self._columns.variants)
 
     @property
     def scores(self) -> tuple[str, ...]:
-        """The names of the scores. A label has one for each of its values: `tone=friendly`."""
+        """The score names. Each value of a label counts as a separate score, e.g. `tone=friendly`."""
         return tuple(self._columns.kinds)
 
     @property
     def cases(self) -> tuple[str, ...]:
-        """The names of the cases."""
+        """The case names."""
         return tuple(self._columns.cases)
 
     def summary(self) -> EvaluationSummary:
-        """Return the means of all scores, and the changes from the first variant or the baseline. `print` it."""
+        """Summarize the mean scores and the changes from the first variant or baseline. You can `print` the result."""
         return self._summary
 
     @cached_property
@@ -253,14 +255,14 @@ class EvaluationReport(ShownAsTable):
         )
 
     def compare(self, baseline: str, variant: str) -> Comparison:
-        """Return what changes from one variant to another, in pairs of the same case. `print` it.
+        """Compare two variants case by case. You can `print` the result.
 
         Args:
             baseline: The variant to compare with.
             variant: The variant to compare.
 
         Raises:
-            InvalidArgumentError: If there is no such variant.
+            InvalidArgumentError: If either variant doesn't exist.
         """
         self._check_variant(baseline, "baseline")
         return self._compare(baseline, self._check_variant(variant, "variant")).comparison
@@ -284,21 +286,21 @@ class EvaluationReport(ShownAsTable):
     def assert_no_regression(
         self, baseline: str, variant: str, score: str, *, tolerance: float = 0.0, strict: bool = False
     ) -> ScoreChange:
-        """Return the change of a score between two variants, after checking that it is no regression.
+        """Assert that a score hasn't regressed between two variants, and return its change.
 
         Args:
             baseline: The variant to compare with.
             variant: The variant to compare.
-            score: The name of the score, or `failed` for the share of items that did not complete.
-            tolerance: How much worse the score may become. Default 0.
-            strict: What to do if the interval of the change contains the tolerance. False, the default, passes: it
-                fails only for a regression beyond doubt. True fails: it passes only if a regression beyond the
-                tolerance can be ruled out, which may need many cases.
+            score: The score's name, or `failed` for the share of items that didn't complete.
+            tolerance: How much worse the score may get. Defaults to 0.
+            strict: Whether to fail if the tolerance lies within the change's confidence interval. By default, only an
+                unmistakable regression fails. In strict mode, the check passes only if a regression beyond the
+                tolerance can be ruled out, which may take many cases.
 
         Raises:
             AssertionError: If there is a regression.
-            InvalidArgumentError: If there is no such variant or score, if no case has it in both variants, or if it
-                measures time and the variants ran at different times.
+            InvalidArgumentError: If the variant or score doesn't exist, if no case has the score in both variants, or
+                if it measures time and the variants ran at different times.
         """
         check_flag(strict, "strict")
         if not is_number(tolerance) or not tolerance >= 0:
@@ -344,17 +346,16 @@ class EvaluationReport(ShownAsTable):
         tolerance: float | Mapping[str, float] = 0.0,
         strict: bool = False,
     ) -> list[Gate]:
-        """Return what each variant must meet, and whether it does: items completed, no mean is below a limit, and with
-        a baseline no score is worse.
+        """Check each variant: items completed, no mean is below its limit, and no score is worse than the baseline's.
 
         Args:
-            fail_below: The lowest allowed means by the name of the score; the highest ones if low values are good.
-            tolerance: How much worse scores may be than those of the baseline; or a mapping by the name of the score.
-                Default 0.
-            strict: Whether gates fail that the cases cannot decide. Default False.
+            fail_below: Minimum means by score name, or maximums if low values are good.
+            tolerance: How much worse than the baseline scores may be, or a mapping from score names to tolerances.
+                Defaults to 0.
+            strict: Whether to fail gates that can't be decided from the cases. Defaults to False.
 
         Raises:
-            InvalidArgumentError: If there is no such score, or if a limit is no number.
+            InvalidArgumentError: If a score doesn't exist or a limit isn't a number.
         """
         if isinstance(tolerance, Mapping):
             tolerances = self._parse_limits(tolerance, "tolerance")
@@ -376,18 +377,18 @@ class EvaluationReport(ShownAsTable):
     def worst(
         self, limit: int = 10, *, score: str | None = None, variant: str | None = None, baseline: str | None = None
     ) -> list[WorstCase]:
-        """Return the cases in which a variant is worst, the worst first.
+        """Return the cases where a variant does worst, worst first.
 
         Args:
-            limit: Maximum number of cases. Default 10.
-            score: The score. None, the default: the first one.
-            variant: The variant. None, the default: the last one.
-            baseline: The variant to compare with: the cases are those in which the score becomes worse. None, the
-                default: its baseline. The variant itself, as for the first one by default: the cases with the worst
-                scores.
+            limit: Maximum number of cases. Defaults to 10.
+            score: The score. Defaults to the first one.
+            variant: The variant. Defaults to the last one.
+            baseline: The variant to compare with; only cases where the score gets worse are returned. Defaults to the
+                variant's own baseline. If it is the variant itself (the default for the first variant), the cases with
+                the worst scores are returned.
 
         Raises:
-            InvalidArgumentError: If there is no such score or variant.
+            InvalidArgumentError: If the score or a variant doesn't exist.
         """
         check_integer(limit, "limit", least=1)
         if not self.scores or not self.variants:
@@ -405,7 +406,7 @@ class EvaluationReport(ShownAsTable):
             if before != after and then is None:
                 continue
             if now is None:
-                # No output is worse than any score.
+                # Having no output is worse than any score.
                 if variant_columns.failures.mean(number):
                     badness[case] = math.inf
             elif then is None or sign * (now - then) > 0:
@@ -438,12 +439,12 @@ class EvaluationReport(ShownAsTable):
         ]
 
     def slices(self, field: str) -> dict[str, EvaluationReport]:
-        """Return a report of the cases with each tag, or with each value of a field of the cases.
+        """Split the report by tag, or by the values of a field.
 
-        `slice_scores` has their scores in one list, with verdicts that are corrected for their number.
+        To get all slices' scores in one list, with verdicts corrected for their number, use `slice_scores`.
 
         Args:
-            field: `tags`, a key of the metadata of the cases, or a field of their inputs, such as `user.language`.
+            field: `tags`, a metadata key, or an input field such as `user.language`.
 
         Raises:
             InvalidArgumentError: If no case has the field or a tag.
@@ -463,12 +464,12 @@ class EvaluationReport(ShownAsTable):
         }
 
     def slice_scores(self, field: str) -> list[SliceScore]:
-        """Return the scores of all variants for each tag, or for each value of a field of the cases.
+        """Return all variants' scores for each tag, or for each value of a field.
 
-        The verdicts are corrected for the number of slices and scores.
+        Verdicts are corrected for the number of slices and scores.
 
         Args:
-            field: `tags`, a key of the metadata of the cases, or a field of their inputs, such as `user.language`.
+            field: `tags`, a metadata key, or an input field such as `user.language`.
 
         Raises:
             InvalidArgumentError: If no case has the field or a tag.
@@ -476,22 +477,23 @@ class EvaluationReport(ShownAsTable):
         return slice_scores(self.slices(field))
 
     def hidden(self, value: Any) -> Any:
-        """Return JSON data with `***` in place of the values of secret variables, as pages and files have them."""
+        """Replace values of secret variables in JSON data with `***`, as pages and files do."""
         return self._secrets.hide_in(value)
 
     def to_dicts(self, *, include_outputs: bool = False) -> list[dict[str, Any]]:
-        """Return the items as flat dicts: case, variant, repeat, status, times, run, and a key for each score.
+        """Return the items as flat dicts with their case, variant, repeat, status, times and run, plus a key for each
+        score.
 
-        Items have `tags` and `metadata.KEY` if their cases have them, and `tokens` and `cost` if their outputs do.
+        `tags` and `metadata.KEY` are included if the case has them, `tokens` and `cost` if the output does.
 
         Args:
-            include_outputs: Whether to include inputs, expected values and outputs. Default False.
+            include_outputs: Whether to include inputs, expected values and outputs. Defaults to False.
         """
         check_flag(include_outputs, "include_outputs")
         return [_flatten_item(item, self._secrets, include_outputs=include_outputs) for item in self._items]
 
     def to_dataframe(self, *, include_outputs: bool = False) -> Any:
-        """Return the items as a data frame of pandas, or of polars if pandas is not installed; see `to_dicts`.
+        """Return the items as a pandas data frame, or a polars one if pandas isn't installed. See `to_dicts`.
 
         Raises:
             StepflowClientError: If neither is installed.
@@ -511,13 +513,13 @@ class EvaluationReport(ShownAsTable):
         gates: Sequence[Gate] | None = None,
         slices: Sequence[SliceScore] = (),
     ) -> str:
-        """Return the report as a page, a single file that loads no other files, and write it to a path if one is given.
+        """Return the report as a self-contained HTML page, and optionally write it to a file.
 
         Args:
-            path: The file.
-            ui_url: The address of `stepflow ui`, for links to the runs. None, the default: no links.
-            gates: The gates on the page. None, the default: those of `gates()`.
-            slices: The scores of parts of the cases on the page, as from `slice_scores`. Default: none.
+            path: The file to write, if any.
+            ui_url: The address of `stepflow ui`, for links to the runs. Defaults to no links.
+            gates: The gates to show. Defaults to those from `gates()`.
+            slices: Scores for subsets of the cases, as returned by `slice_scores`. Defaults to none.
 
         Raises:
             FlowFileError: If the file cannot be written.
@@ -532,14 +534,14 @@ class EvaluationReport(ShownAsTable):
         return text
 
     def to_junit(self, path: str | os.PathLike[str] | None = None, *, gates: Sequence[Gate] | None = None) -> str:
-        """Return the report as JUnit XML, and write it to a path if one is given.
+        """Return the report as JUnit XML, and optionally write it to a file.
 
-        Each variant is a suite, and each gate a test case; gates that the cases cannot decide are skipped. The scores
-        of the items are properties of the suite.
+        Variants become test suites and gates become test cases. Gates that can't be decided from the cases are marked
+        as skipped. Item scores are stored as properties of the suite.
 
         Args:
-            path: The file.
-            gates: The gates. None, the default: those of `gates()`.
+            path: The file to write, if any.
+            gates: The gates. Defaults to those from `gates()`.
 
         Raises:
             FlowFileError: If the file cannot be written.
@@ -602,31 +604,31 @@ TREND_HEADS = ("score", "variant", "evaluation", "began", "cases", "mean", "95% 
 
 @dataclass(frozen=True, slots=True)
 class TrendPoint(Record):
-    """The mean of a score of a variant in one of several evaluations."""
+    """A score's mean for one variant in one of several evaluations."""
 
     name: str
     """The name of the evaluation's folder."""
     began: datetime
-    """When the evaluation began."""
+    """When the evaluation started."""
     score: str
     variant: str
     cases: int
     """Number of cases with a score."""
     mean: float
     low: float | None
-    """The lower end of the 95% interval of the mean; None for fewer than five cases."""
+    """The lower bound of the mean's 95% interval, or None for fewer than five cases."""
     high: float | None
 
 
 def trend(folder: str | os.PathLike[str], *, limit: int = 10) -> list[TrendPoint]:
-    """Return the means of all scores in the newest evaluations below a folder, by score and variant, the oldest first.
+    """Return the mean scores from the most recent evaluations in a folder, by score and variant, oldest first.
 
     Args:
-        folder: The folder whose subfolders have the evaluations.
-        limit: Maximum number of evaluations. Default 10.
+        folder: The folder whose subfolders contain the evaluations.
+        limit: Maximum number of evaluations. Defaults to 10.
 
     Raises:
-        InvalidArgumentError: If no entry has an evaluation.
+        InvalidArgumentError: If no subfolder contains an evaluation.
         JournalError: If an evaluation cannot be read.
     """
     path = file_path(folder, "folder")
@@ -635,7 +637,7 @@ def trend(folder: str | os.PathLike[str], *, limit: int = 10) -> list[TrendPoint
     for entry in sorted(path.iterdir() if path.is_dir() else ()):
         if EvaluationStore.exists(entry):
             with EvaluationStore(entry) as store:
-                # An evaluation whose cases are invalid leaves a folder, and has not begun.
+                # Invalid cases leave behind a folder whose evaluation never started.
                 if moment := store.value("began"):
                     began[entry] = datetime.fromisoformat(moment)
     if not began:
@@ -651,7 +653,7 @@ def trend(folder: str | os.PathLike[str], *, limit: int = 10) -> list[TrendPoint
 
 
 def format_trend_cells(point: TrendPoint) -> tuple[str, ...]:
-    """Return the cells of a score in one of several evaluations, under `TREND_HEADS`."""
+    """Return the cells for one point of a trend, in the order of `TREND_HEADS`."""
     began = f"{point.began.astimezone():%Y-%m-%d %H:%M}"
     interval = format_interval(point.low, point.high, scale=point.mean)
     return point.score, point.variant, point.name, began, f"{point.cases:,}", format_number(point.mean), interval

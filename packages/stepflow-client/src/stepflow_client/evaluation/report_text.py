@@ -1,4 +1,4 @@
-"""Evaluations as text: numbers, intervals and tables, for terminals."""
+"""Formats evaluations for terminals: numbers, intervals and tables."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SLICE_HEADS = ("slice", "score", "variant", "cases", "mean", "change", "95% inte
 
 
 def format_number(number: float, *, signed: bool = False, scale: float | None = None) -> str:
-    """Return a score as text with about three digits: 0.850, 0.0102, 12.30, 1,240.
+    """Format a score with about three significant digits, e.g. 0.850, 0.0102, 12.30 or 1,240.
 
     Args:
         number: The score.
-        signed: Whether a positive number has a sign. Default False.
-        scale: The size of the numbers that it is compared with, which decides the number of digits. Default: its own.
+        signed: Whether to prefix positive numbers with a plus sign. Defaults to False.
+        scale: A number whose size determines how many digits to show. Defaults to the score itself.
     """
     size = abs(number if scale is None else scale)
     if 0 < size < 0.1:
@@ -37,7 +37,7 @@ def format_number(number: float, *, signed: bool = False, scale: float | None = 
 
 
 def format_interval(low: float | None, high: float | None, *, signed: bool = False, scale: float | None = None) -> str:
-    """Return an interval as text; `-` for none."""
+    """Format an interval, or return `-` if there is none."""
     if low is None or high is None:
         return "-"
     scale = max(abs(low), abs(high)) if scale is None else scale
@@ -45,7 +45,7 @@ def format_interval(low: float | None, high: float | None, *, signed: bool = Fal
 
 
 def format_change(change: ScoreChange | SliceScore) -> tuple[str, str]:
-    """Return a change and its interval, with as many digits as the scores have."""
+    """Format a change and its interval with as many digits as the scores."""
     difference = change.change or 0.0
     after = change.after if isinstance(change, ScoreChange) else change.mean
     scale = max(abs(after), abs(after - difference))
@@ -54,19 +54,19 @@ def format_change(change: ScoreChange | SliceScore) -> tuple[str, str]:
 
 
 def format_change_cells(change: ScoreChange) -> tuple[str, ...]:
-    """Return the cells of a change: itself, its interval, the cases, wins, ties and losses, and the verdict."""
+    """Return a change's table cells: difference, interval, cases, wins, ties and losses, and verdict."""
     counts = (change.cases, change.wins, change.ties, change.losses)
     return (*format_change(change), *map("{:,}".format, counts), change.verdict or "")
 
 
 def format_time_cells(change: DurationChange) -> tuple[str, ...]:
-    """Return the cells of a change of times."""
+    """Return the table cells for a change in duration."""
     interval = "-" if change.low is None or change.high is None else f"x{change.low:.3f} to x{change.high:.3f}"
     return (f"x{change.ratio:.3f}", interval, f"{change.cases:,}", "", "", "", change.verdict or "")
 
 
 def format_title(summary: EvaluationSummary) -> str:
-    """Return what was evaluated, on one line."""
+    """Return a one-line title for an evaluation."""
     repeats = f", {summary.repeats} times each" if summary.repeats > 1 else ""
     variants = len(summary.variants)
     counted = f"{summary.cases:,} case{'s' * (summary.cases != 1)}{repeats}"
@@ -74,7 +74,7 @@ def format_title(summary: EvaluationSummary) -> str:
 
 
 def iter_summary_rows(summary: EvaluationSummary) -> Iterator[tuple[str, ...]]:
-    """Yield the heads, and a row for each score and variant, with the change from the first variant."""
+    """Yield the headings, then a row for each score and variant with its change from the first variant."""
     yield ("score", "variant", "mean", "95% interval", *(_CHANGE_HEADS if summary.comparisons else ()))
     no_change = ("",) * len(_CHANGE_HEADS)
     changes = {(score.score, compared.after): score for compared in summary.comparisons for score in compared.scores}
@@ -101,25 +101,25 @@ def iter_summary_rows(summary: EvaluationSummary) -> Iterator[tuple[str, ...]]:
 
 
 def format_slice_cells(score: SliceScore) -> tuple[str, ...]:
-    """Return the cells of a score of a slice, under `SLICE_HEADS`."""
+    """Return the cells of a slice's score, in the order of `SLICE_HEADS`."""
     change = ("", "") if score.change is None else format_change(score)
     numbers = f"{score.cases:,}", format_number(score.mean)
     return score.value, score.score, score.variant, *numbers, *change, score.verdict or ""
 
 
 def format_summary(summary: EvaluationSummary) -> str:
-    """Return a summary as a title, a table and remarks."""
+    """Format a summary as a title, a table and remarks."""
     lines = [format_title(summary), "", *format_table(list(iter_summary_rows(summary)), left=2)]
     return "\n".join([*lines, *([""] if summary.notes else []), *summary.notes, *summary.remarks])
 
 
 def format_comparison(comparison: Comparison) -> str:
-    """Return a comparison as a table."""
+    """Format a comparison as a table."""
     return "\n".join(format_table(list(iter_comparison_rows(comparison)), left=1))
 
 
 def iter_comparison_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
-    """Yield the heads, and a row for each score."""
+    """Yield the headings, then a row for each score."""
     yield ("score", comparison.before, comparison.after, *_CHANGE_HEADS)
     for change in comparison._changes():
         yield (change.score, format_number(change.before), format_number(change.after), *format_change_cells(change))
@@ -128,8 +128,8 @@ def iter_comparison_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
 
 
 def format_table(rows: Sequence[Sequence[str]], *, left: int) -> list[str]:
-    """Return the lines of a table, whose first row has the heads; the first columns and the last one are aligned at the
-    left. Repeated names of the first column are left out."""
+    """Return a table's lines. The first row holds the headings. The last column and the first `left` columns are
+    left-aligned; if there are several of the latter, repeated names in the first column are blank."""
     count = len(rows[0])
     shown = [[visible(cell) for cell in row[:count]] for row in rows]
     for above, row in zip([row[0] for row in shown], shown[1:], strict=False):

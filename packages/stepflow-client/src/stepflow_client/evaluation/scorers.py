@@ -1,4 +1,4 @@
-"""How scores are called: in an event loop and in threads, under which keys of a journal, and what they return."""
+"""Calling of scores: in the event loop or threads, under which journal keys, and how results are interpreted."""
 
 from __future__ import annotations
 
@@ -30,31 +30,31 @@ if TYPE_CHECKING:
 
     from .records import EvaluationCase, ScoreValue
 else:
-    # Programs that only use the blocking version do not pay for the import.
+    # Import lazily to spare programs that only use the blocking version.
     asyncio = lazy_module("asyncio")
 
-# Target duration of the calls that are made in one go. Slow functions are called one by one.
+# Target time for a batch of calls, in seconds. Slow functions are called one at a time.
 _SECONDS = 0.02
 _MAX_CHUNK = 400
 
 
 class ScoreFunction:
-    """A score function, and how it is called.
+    """A score function and how to call it.
 
     Args:
-        scorer: The function and its name.
-        client: The client of the evaluation.
+        scorer: The function with its name.
+        client: The evaluation's client.
     """
 
     def __init__(self, scorer: Scorer, client: Any) -> None:
         self.scorer = scorer
         self.key = scorer.key
         self.chunk_size = 1
-        """Number of calls that are made in one go: switching threads takes longer than a fast call."""
+        """Number of calls to make per batch. Switching threads takes longer than a fast call."""
         self.is_fast = isinstance(scorer.score, Score)
-        """Whether it computes only: it is called where it is, and its scores are stored together."""
+        """Whether it only computes. If so, it is called inline and its scores are stored together."""
         self.is_timed = bool(getattr(scorer.score, "needs_duration", False))
-        """Whether it depends on the time of the item."""
+        """Whether it depends on the item's duration."""
         self.is_flow = isinstance(scorer.score, FlowScore)
         self.is_async = inspect.iscoroutinefunction(client.run) if self.is_flow else scorer.is_async
 
@@ -67,9 +67,10 @@ class ScoreFunction:
         store: EvaluationStore,
         may_continue: Callable[[], bool],
     ) -> None:
-        """Compute and store the scores of some items of a block, one after the other.
+        """Compute and store the scores of some of a block's items, one at a time.
 
-        Each score is stored once it is known, so that a crash repeats no other. Built-in ones are stored together.
+        Each score is stored as soon as it's known, so a crash never repeats the others. Built-in scores are stored
+        together.
         """
         began = time.monotonic()
         if self.is_fast:
@@ -78,7 +79,7 @@ class ScoreFunction:
             if not may_continue():
                 return
             number = block.first + place
-            # Without a journal, the key would be the same in the next evaluation.
+            # Without a journal, the next evaluation would reuse the same keys, so don't use any.
             key = f"{store.id} {block.variant} {number} {self.key}" if self.is_flow and store.id else None
             scores, errors = await apply_score(self.scorer, item_of(block, place), client, key)
             values = {name: [value] for name, value in scores.items()}
@@ -88,7 +89,7 @@ class ScoreFunction:
         self.chunk_size = int(max(1, min(fitting, self.chunk_size * 4, _MAX_CHUNK)))
 
     def _score_together(self, block: Block, places: Sequence[int]) -> BlockScores:
-        """Return the scores of a built-in function."""
+        """Compute a built-in function's scores."""
         first, count = places[0], places[-1] - places[0] + 1
         columns: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
         for place in places:
@@ -102,7 +103,7 @@ class ScoreFunction:
 
 
 def _run_without_waiting(call: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine that waits for nothing."""
+    """Run a coroutine that never actually waits."""
     with suppress(StopIteration):
         call.send(None)
         while True:
@@ -110,18 +111,18 @@ def _run_without_waiting(call: Coroutine[Any, Any, None]) -> None:
 
 
 class AsyncScoring:
-    """Calls coroutine functions in the event loop, and others in threads, so that they do not block it.
+    """Calls coroutine functions in the event loop and everything else in threads, so the loop isn't blocked.
 
     Args:
-        at_once: Maximum number of calls at once.
+        at_once: Maximum number of concurrent calls.
     """
 
     def __init__(self, at_once: int) -> None:
-        """Start no thread yet."""
+        """Prepare the thread pool. No thread is started yet."""
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="stepflow-client-score")
 
     async def run(self, function: ScoreFunction, apply: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run a coroutine function, which waits for something only if the score function is async."""
+        """Run a coroutine function that only waits if the score function is async."""
         if function.is_async or function.is_fast:
             await apply()
             return
@@ -129,22 +130,22 @@ class AsyncScoring:
         await loop.run_in_executor(self._threads, lambda: run(lambda: _run_without_waiting(apply())))
 
     def close(self) -> None:
-        """Start no more calls."""
+        """Stop starting calls."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class SyncScoring:
-    """Calls functions in the current thread; each coroutine function in an event loop of its own.
+    """Calls functions in the current thread, and each coroutine function in a new event loop.
 
     Args:
-        at_once: Maximum number of calls at once.
+        at_once: Maximum number of concurrent calls.
     """
 
     def __init__(self, at_once: int) -> None:
-        """Do nothing: the caller has the threads."""
+        """Do nothing, since the caller manages the threads."""
 
     def run(self, function: ScoreFunction, apply: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run a coroutine function, which waits for something only if the score function is async."""
+        """Run a coroutine function that only waits if the score function is async."""
         if function.is_async:
             asyncio.run(apply())
         else:
@@ -161,27 +162,27 @@ _MAX_MESSAGE_LENGTH = 1_000
 
 @dataclass(frozen=True)
 class Scorer:
-    """A score with its name, and how it is called."""
+    """A score with its name and how to call it."""
 
     name: str
     key: str
-    """Changes with the name and the version of the score: its values are then computed again."""
+    """Changes with the score's name and version, so that its values are then recomputed."""
     score: Any
-    """The score, as the caller passed it."""
+    """The score as passed by the caller."""
     call: Callable[[EvaluationItem], Any]
-    """Returns the result for an item, or an awaitable of it."""
+    """Returns the result for an item, or an awaitable for it."""
     source: str = ""
-    """The digest of its source text; empty for the scores of this package, and for objects without a source."""
+    """A digest of the source code. Empty for this package's own scores and for objects without source code."""
     is_async: bool = False
     """Whether `call` returns an awaitable."""
     lower_is_better: bool = False
 
     def values(self, result: Any) -> dict[str, ScoreValue]:
-        """Return the scores in what the score returned, by name.
+        """Extract scores by name from the returned value.
 
         Raises:
-            TypeError: If it is not a score.
-            ValueError: If it is a number that is not finite, or a text that is too long for a label.
+            TypeError: If the value isn't a score.
+            ValueError: If it is a non-finite number, or a string too long for a label.
         """
         if type(result) is bool:
             return {self.name: result}
@@ -197,13 +198,13 @@ class Scorer:
 
 
 def build_scorers(scores: Any) -> list[Scorer]:
-    """Return scores, as `evaluate` takes them, with their names.
+    """Build named scorers from the scores passed to `evaluate`.
 
     Args:
-        scores: A score, a list of scores, or a mapping of scores by name.
+        scores: A score, a list of scores, or a mapping from names to scores.
 
     Raises:
-        InvalidArgumentError: If one is not a score, or two have the same name.
+        InvalidArgumentError: If one isn't a score, or if two have the same name.
     """
     if isinstance(scores, Mapping):
         named = list(scores.items())
@@ -244,12 +245,12 @@ def _build_scorer(score: Any, name: str) -> Scorer:
         raise wrong("a score", expected, score)
     else:
         call = _bind_parameters(score)
-    # An object may have a coroutine function as its __call__.
+    # An object's `__call__` may also be a coroutine function.
     is_async = any(map(inspect.iscoroutinefunction, (_unwrap_partials(function), getattr(function, "__call__", None))))  # noqa: B004
     is_lower = getattr(score, "lower_is_better", False) is True
     arguments = {field.name: getattr(score, field.name, None) for field in fields(score)} if is_dataclass(score) else {}
     parts = [type(score).__qualname__, _get_version(score), arguments]
-    # Of a client or a model, only its type: the rest differs in each process.
+    # Include only the type of a client or model: the rest differs between processes.
     text = json.dumps(parts, default=lambda value: type(value).__qualname__, skipkeys=True)
     source = ""
     plain = _unwrap_partials(score)
@@ -278,11 +279,11 @@ def _unwrap_partials(function: Any) -> Any:
 
 
 def _bind_parameters(score: Callable[..., Any]) -> Callable[[EvaluationItem], Any]:
-    """Return the function that calls a score with the parameters that it has."""
+    """Return a function that calls a score with whichever parameters it declares."""
     try:
         parameters = inspect.signature(score).parameters.values()
     except (TypeError, ValueError):
-        # Functions of C without a signature, such as some of numpy.
+        # C functions without a signature, e.g. some from numpy.
         return lambda item: score(item.output)
     kinds = inspect.Parameter
     named = [
@@ -307,11 +308,11 @@ def _bind_parameters(score: Callable[..., Any]) -> Callable[[EvaluationItem], An
 
 
 def _to_score_value(value: Any) -> ScoreValue:
-    """Return a score as plain data."""
+    """Convert a score to plain data."""
     if hasattr(value, "value") and (hasattr(value, "reason") or isinstance(value, Enum)):
         value = value.value
     if not isinstance(value, (bool, int, float, str)) and callable(getattr(value, "item", None)):
-        # A number of numpy, or a tensor with one element.
+        # A numpy number or a single-element tensor.
         value = value.item()
     if isinstance(value, bool):
         return value
@@ -334,18 +335,18 @@ def _to_score_value(value: Any) -> ScoreValue:
 async def apply_score(
     scorer: Scorer, item: EvaluationItem, client: Any = None, key: str | None = None
 ) -> tuple[dict[str, ScoreValue], dict[str, str]]:
-    """Return the scores of a completed item by name, and the message by the name of the score if it failed.
+    """Return a completed item's scores by name, plus the error messages of failed scores by name.
 
-    It waits for nothing if the score is not asynchronous.
+    Never waits unless the score is asynchronous.
 
     Args:
         scorer: The score.
         item: The item.
-        client: Runs the flow of a `FlowScore`.
-        key: The idempotency key of this run.
+        client: The client to run a `FlowScore`'s flow.
+        key: The idempotency key for that run.
 
     Raises:
-        StepflowClientError: If the flow of a `FlowScore` cannot be run.
+        StepflowClientError: If a `FlowScore`'s flow cannot be run.
     """
     try:
         if isinstance(scorer.score, FlowScore):
@@ -363,7 +364,7 @@ async def apply_score(
 def call_score(
     scorer: Scorer, case: EvaluationCase, output: Any, duration: float | None
 ) -> tuple[dict[str, ScoreValue], dict[str, str]]:
-    """Return what `apply_score` returns, for a built-in score, without making an `EvaluationItem`."""
+    """Like `apply_score`, but for built-in scores and without building an `EvaluationItem`."""
     try:
         return scorer.values(scorer.score._score_case(case, output, duration)), {}
     except Exception as error:
@@ -371,7 +372,7 @@ def call_score(
 
 
 def _describe_failure(scorer: Scorer, error: Exception) -> tuple[dict[str, ScoreValue], dict[str, str]]:
-    """Return the message of a score that failed, which is data."""
+    """Return the error message of a failed score as data."""
     kind = "" if isinstance(error, ScoreFailedError) else f"{type(error).__name__}: "
     text = cut(f"{kind}{error}".rstrip(": "), _MAX_MESSAGE_LENGTH)
     return {}, {scorer.name: text.encode(errors="backslashreplace").decode()}
@@ -381,14 +382,14 @@ _NOT_MEASURED = "the spans of a flow are those of its server: they are not recor
 
 
 def is_evaluator(value: object) -> bool:
-    """Return whether a value is an `Evaluator`."""
+    """Return whether a value is a pydantic-evals `Evaluator`."""
     return not isinstance(value, type) and all(
         callable(getattr(value, name, None)) for name in ("evaluate", "evaluate_async", "get_default_evaluation_name")
     )
 
 
 class EvaluatorContext:
-    """What an evaluator reads: the attributes of the context that pydantic-evals passes."""
+    """Context for evaluators, with the attributes pydantic-evals would pass."""
 
     def __init__(self, item: EvaluationItem) -> None:
         self.name = item.case
@@ -400,10 +401,10 @@ class EvaluatorContext:
 
     @property
     def duration(self) -> float:
-        """The time of the item in seconds.
+        """The item's duration in seconds.
 
         Raises:
-            ValueError: If the server does not report it.
+            ValueError: If the server doesn't report it.
         """
         if self._duration is None:
             raise ValueError("this server does not report the times of steps")

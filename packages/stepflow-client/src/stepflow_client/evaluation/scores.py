@@ -1,4 +1,4 @@
-"""Scores for the outputs of an evaluation: functions of the output and the expected one, or flows."""
+"""Scores for an evaluation's outputs: functions that compare an output with the expected one, or flows."""
 
 from __future__ import annotations
 
@@ -31,37 +31,37 @@ if TYPE_CHECKING:
     from .records import EvaluationCase, ScoreValue
 
 MISSING = object()
-# Maximum number of characters of a text that are compared one by one.
+# Maximum length, in characters, for comparing text character by character.
 _MAX_COMPARED_LENGTH = 2_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """Base of the built-in scores."""
+    """Base class for built-in scores."""
 
     needs_duration: ClassVar[bool] = False
-    """Whether the time of each item must be read first."""
+    """Whether item durations must be read first."""
     path: Path = ()
-    """The part of the output that is scored."""
+    """The part of the output to score."""
     name: str = ""
     version: str = "1"
-    """Changes when the score returns other values for the same output; they are then computed again."""
+    """Bump this when the score starts returning different values for the same output, so that they are recomputed."""
     lower_is_better: bool = False
 
     def __post_init__(self) -> None:
-        """Check the flag, which everything else asks."""
+        """Check the flag here, since every score has it."""
         check_flag(self.lower_is_better, "lower_is_better")
 
     def __call__(self, input: Any, output: Any, expected: Any) -> ScoreValue | None:
-        """Return the score of an output; None if there is nothing to compare it with."""
+        """Score an output. Return None if there is nothing to compare it with."""
         raise NotImplementedError
 
     def _score_case(self, case: EvaluationCase, output: Any, duration: float | None) -> ScoreValue | None:
-        """Return the score of an output for a case."""
+        """Score an output for a case."""
         return self(case.input, output, case.expected)
 
     def part(self, output: Any) -> Any:
-        """Return the scored part of an output.
+        """Return the part of an output to score.
 
         Raises:
             LookupError: If the output has no such part.
@@ -72,9 +72,10 @@ class Score:
         return part
 
     def get_expected_part(self, expected: Any) -> Any:
-        """Return what is expected of the scored part; None if the case expects nothing of it.
+        """Return the expected value of the scored part, or None if the case doesn't expect one.
 
-        An expected object has the part at the same path. Any other expected value is that of the part itself.
+        If an object is expected, the part is looked up at the same path. Anything else is itself the part's expected
+        value.
         """
         if not self.path or not isinstance(expected, (dict, Mapping)):
             return expected
@@ -83,10 +84,10 @@ class Score:
 
 
 def exact(path: str = "") -> Score:
-    """Return the score that is true if a part of the output equals the expected one. `3` equals `3.0`.
+    """Score whether part of the output equals the expected value. `3` equals `3.0`.
 
     Args:
-        path: The part of the output. Default: the whole output.
+        path: The part of the output. Defaults to all of it.
     """
     return _Exact(**_build_path_and_name("exact", path))
 
@@ -95,17 +96,18 @@ def exact(path: str = "") -> Score:
 class _Exact(Score):
     def __call__(self, input: Any, output: Any, expected: Any) -> bool | None:
         expected = self.get_expected_part(expected)
-        # An output that lacks what is expected is a wrong one.
+        # An output missing the expected part is incorrect, not unscored.
         return None if expected is None else equal(expected, find_part(output, self.path))
 
 
 def contains(path: str = "", text: str | None = None, *, ignore_case: bool = False) -> Score:
-    """Return the score that is true if a part of the output contains a text.
+    """Score whether part of the output contains a string.
 
     Args:
-        path: The part of the output: a str, or a list that has such an element. Default: the whole output.
-        text: The text. None, the default: what the case expects.
-        ignore_case: Whether upper and lower case are the same. Default False.
+        path: The part of the output: a string, or a list that must have the string as an element. Defaults to all of
+            it.
+        text: The string to search for. Defaults to the case's expected value.
+        ignore_case: Whether to ignore case. Defaults to False.
     """
     text = None if text is None else check_text(text, "text")
     return _Contains(
@@ -132,11 +134,11 @@ class _Contains(Score):
 
 
 def regex(pattern: str, path: str = "") -> Score:
-    """Return the score that is true if a pattern is found in a part of the output, as by Python's `re.search`.
+    """Score whether part of the output matches a regular expression anywhere, using Python's `re.search`.
 
     Args:
         pattern: The regular expression.
-        path: The part of the output, a str. Default: the whole output.
+        path: The part of the output, a string. Defaults to all of it.
     """
     try:
         re.compile(check_text(pattern, "pattern"))
@@ -155,13 +157,13 @@ class _Regex(Score):
 
 
 def json_distance(path: str = "") -> Score:
-    """Return the score that tells how far a part of the output is from the expected one: 0 for equal, 1 for all other.
+    """Score how far part of the output is from the expected value, from 0 (equal) to 1 (entirely different).
 
-    It is the mean over the plain values of both: a key that one side lacks counts 1, and a text as the part of it that
-    differs, a number as its relative difference. Lower is better.
+    The score is the mean over all leaf values. A key missing on either side counts as 1, strings count by how much of
+    them differs, and numbers by their relative difference. Lower is better.
 
     Args:
-        path: The part of the output. Default: the whole output.
+        path: The part of the output. Defaults to all of it.
     """
     return _JsonDistance(**_build_path_and_name("json_distance", path), lower_is_better=True)
 
@@ -177,7 +179,7 @@ class _JsonDistance(Score):
 
 
 def _measure_distances(expected: Any, actual: Any) -> Iterator[float]:
-    """Yield the distance of each plain value of two values."""
+    """Yield the distance between each pair of leaf values."""
     if is_number(expected) and is_number(actual):
         largest = max(abs(expected), abs(actual))
         yield min(1.0, abs(expected - actual) / largest) if largest else 0.0
@@ -207,19 +209,19 @@ def _iterate_leaves(value: Any) -> Iterator[Any]:
 def _measure_text_distance(expected: str, actual: str) -> float:
     if expected == actual:
         return 0.0
-    # Long texts are compared word by word: the time grows with the square of the length.
+    # Compare long texts word by word, because the time grows with the square of the length.
     if max(len(expected), len(actual)) > _MAX_COMPARED_LENGTH:
         return 1.0 - SequenceMatcher(None, expected.split(), actual.split()).ratio()
     return 1.0 - SequenceMatcher(None, expected, actual, autojunk=False).ratio()
 
 
 def close(path: str = "", *, absolute: float = 0.0, relative: float = 0.0) -> Score:
-    """Return the score that is true if a number of the output is close to the expected one.
+    """Score whether a number in the output is close to the expected one.
 
     Args:
-        path: The part of the output, a number. Default: the whole output.
-        absolute: Largest difference. Default 0.
-        relative: Largest difference as a part of the expected number, such as 0.05. Default 0.
+        path: The part of the output, a number. Defaults to all of it.
+        absolute: Maximum difference. Defaults to 0.
+        relative: Maximum difference as a fraction of the expected number, e.g. 0.05. Defaults to 0.
     """
     for what, value in (("absolute", absolute), ("relative", relative)):
         if not is_number(value) or not 0 <= value < math.inf:
@@ -239,7 +241,7 @@ class _Close(Score):
         if expected is None:
             return None
         try:
-            # Cells of a CSV file without a schema are texts.
+            # CSV cells are strings unless there is a schema.
             number = float(expected) if is_number(expected) or isinstance(expected, str) else None
         except ValueError:
             number = None
@@ -250,11 +252,11 @@ class _Close(Score):
 
 
 def schema_valid(schema: Any, path: str = "") -> Score:
-    """Return the score that is true if a part of the output matches a JSON Schema.
+    """Score whether part of the output matches a JSON Schema.
 
     Args:
-        schema: The schema: a mapping, or a pydantic model.
-        path: The part of the output. Default: the whole output.
+        schema: The schema, as a mapping or a pydantic model.
+        path: The part of the output. Defaults to all of it.
     """
     from_model = getattr(schema, "model_json_schema", None)
     definition = from_model() if from_model is not None else schema
@@ -275,10 +277,10 @@ class _SchemaValid(Score):
 
 
 def latency() -> Score:
-    """Return the score that is the time of an item in seconds: from the start of its first step to the end of its last.
+    """Score how long an item takes, in seconds, from the start of its first step to the end of its last.
 
-    There is none if the server does not report it (before 0.12). Lower is better. (Reports compare the times of items
-    without this score; with it, `assert_no_regression` and thresholds can name it.)
+    Servers before 0.12 don't report this, so there is no score. Lower is better. (Reports always compare durations; add
+    this score to refer to them in `assert_no_regression` and thresholds.)
     """
     return _Latency(**_build_path_and_name("latency", ""), lower_is_better=True)
 
@@ -295,14 +297,14 @@ class _Latency(Score):
 
 
 def output_field(path: str, *, name: str | None = None, lower_is_better: bool = False) -> Score:
-    """Return the score that is a field of the output: the cost, the number of tokens, the label of a classifier.
+    """Use an output field as the score, e.g. a cost, a token count or a classifier's label.
 
-    An output without the field has no score, and an error in its place.
+    If the field is missing from an output, an error is recorded instead.
 
     Args:
-        path: The field: a number, true or false, or a str.
-        name: The name of the score. Default: the path.
-        lower_is_better: Whether low values are good, as of costs. Default False.
+        path: The field: a number, boolean or string.
+        name: The score's name. Defaults to the path.
+        lower_is_better: Whether low values are good, e.g. for costs. Defaults to False.
     """
     parts = parse_output_path(check_text(path, "path"))
     name = path if name is None else check_text(name, "name")
@@ -316,13 +318,13 @@ class _OutputField(Score):
 
 
 def usage(path: str = "") -> Score:
-    """Return the scores `usage.tokens` and `usage.cost`: what models used, of outputs that say so. Lower is better.
+    """Score model usage as reported by the output: `usage.tokens` and `usage.cost`. Lower is better.
 
-    They are read from `usage`, as chat models return it (`total_tokens`, or the sum of the input and output tokens), or
-    from `tokens` and `cost` beside it. Data frames have them as columns without this score.
+    Values are read from `usage`, as returned by chat models (`total_tokens`, or the sum of input and output tokens), or
+    else from `tokens` and `cost` next to it. Data frames include them as columns even without this score.
 
     Args:
-        path: The part of the output that has them. Default: the output.
+        path: The part of the output that contains them. Defaults to all of it.
     """
     return _Usage(**_build_path_and_name("usage", path), lower_is_better=True)
 
@@ -333,7 +335,7 @@ class _Usage(Score):
         return read_usage(self.part(output))
 
 
-# The keys whose sum is the number of tokens, or the cost; the first that an output has count.
+# Alternative sets of keys to sum for the tokens or the cost. The first set present in an output is used.
 _USAGE_KEYS = {
     "tokens": (
         ("total_tokens",),
@@ -346,7 +348,7 @@ _USAGE_KEYS = {
 
 
 def read_usage(output: Any) -> dict[str, float]:
-    """Return the tokens and the cost that an output names."""
+    """Return the tokens and cost reported by an output."""
     places = [output.get("usage"), output] if isinstance(output, Mapping) else []
     amounts: dict[str, float] = {}
     for place in places:
@@ -358,7 +360,7 @@ def read_usage(output: Any) -> dict[str, float]:
 
 
 def _build_path_and_name(kind: str, path: str) -> dict[str, Any]:
-    """Return the path and the name of a score.
+    """Parse a score's path and derive its name.
 
     Raises:
         InvalidArgumentError: If the path is malformed.
@@ -368,10 +370,10 @@ def _build_path_and_name(kind: str, path: str) -> dict[str, Any]:
 
 
 def parse_output_path(text: str) -> Path:
-    """Return the path that a text means: `answer.items[0]`, or the same with `$.` before it.
+    """Parse a path such as `answer.items[0]`, optionally prefixed with `$.`.
 
     Raises:
-        InvalidArgumentError: If it is malformed.
+        InvalidArgumentError: If the path is malformed.
     """
     if not isinstance(text, str):
         raise wrong("path", "the path of a part of the output", text)
@@ -386,7 +388,7 @@ def find_part(value: Any, path: Path) -> Any:
     """Return the part of a value at a path, or `MISSING`."""
     for part in path:
         try:
-            # A letter is no part of a text.
+            # Don't index into strings: a single character is never a part.
             value = MISSING if isinstance(value, str) else value[part]
         except (KeyError, IndexError, TypeError):
             return MISSING
@@ -404,10 +406,10 @@ _MAX_LENGTH = 20_000
 
 
 class FlowScore:
-    """A score that a flow on the client's server computes from `{input, output, expected}`.
+    """A score computed from `{input, output, expected}` by a flow on the client's server.
 
-    The flow returns a number, a bool or a label, or an object of several. Each item is a run of its own, under an
-    idempotency key, so that a crash executes none twice.
+    The flow must return a number, a boolean, a label, or an object containing several of these. Each item gets its own
+    run with an idempotency key, so that none is executed twice after a crash.
 
     Example:
         ```python
@@ -415,38 +417,38 @@ class FlowScore:
         ```
 
     Args:
-        flow: The flow, as for `run`. If it changes, its scores are computed again.
-        name: The name of the score. None, the default: the name of the flow, else `judge`.
-        variables: Values of the flow's variables, as for `run`.
+        flow: The flow, as for `run`. If you change it, its scores are recomputed.
+        name: The score's name. Defaults to the flow's name, or `judge`.
+        variables: Values for the flow's variables, as for `run`.
     """
 
     def __init__(self, flow: FlowSource, *, name: str | None = None, variables: Variables | None = None) -> None:
         """Read the flow.
 
         Raises:
-            FlowFileError: If its file cannot be read.
-            InvalidArgumentError: If it is no flow, or if another argument is invalid.
+            FlowFileError: If the flow file cannot be read.
+            InvalidArgumentError: If it isn't a flow, or if another argument is invalid.
         """
         self.flow: dict[str, Any] = check_json(remove_cases(load_flow(flow)), "flow")
         self.variables = None if variables is None else parse_run_variables(variables)
         self.name = str(self.flow.get("name") or "judge") if name is None else check_text(name, "name")
         self.version = hashlib.sha256(encode([self.flow, self.variables])).hexdigest()[:16]
-        """A digest of the flow and the variables."""
+        """A digest of the flow and variables."""
 
     def __repr__(self) -> str:
         return f"FlowScore({self.name!r})"
 
     async def _run_for(self, item: EvaluationItem, client: Any, key: str | None) -> Any:
-        """Run the flow for an item, and return its output.
+        """Run the flow for an item and return its score.
 
         Args:
             item: The item.
-            client: A client of either kind.
-            key: What identifies the score, for the idempotency key; None without one.
+            client: An async or sync client.
+            key: The idempotency key, or None to run without one.
 
         Raises:
             InvalidArgumentError: If a variable is missing or invalid.
-            ScoreFailedError: If the run failed, or if the item does not fit the input schema of the flow.
+            ScoreFailedError: If the run failed, or if the item doesn't match the flow's input schema.
             TransportError: If the server cannot be reached.
         """
         value = self._build_input(item)
@@ -464,23 +466,23 @@ class FlowScore:
         return self._read_score(result.output)
 
     def _build_input(self, item: EvaluationItem) -> Any:
-        """Return the input of the flow for an item."""
+        """Return the flow's input for an item."""
         return {"input": item.input, "output": item.output, "expected": item.expected}
 
     def _read_score(self, output: Any) -> Any:
-        """Return the score that an output of the flow means."""
+        """Extract the score from the flow's output."""
         return output
 
 
 class ScoreFailedError(Exception):
-    """The flow of a score failed, or cannot be run for an item."""
+    """A score's flow failed, or can't be run for an item."""
 
 
 def rubric(text: str, *, component: str = "/builtin/openai", name: str = "rubric") -> FlowScore:
-    """Return the score that is true if a language model finds that an output meets a rubric.
+    """Score whether an output meets a rubric, as judged by a language model.
 
-    The judge is a flow of one step on the server. A reply that ends with neither PASS nor FAIL counts as a score
-    that raises.
+    The judge is a single-step flow on the server. If a reply ends with neither PASS nor FAIL, the score fails with an
+    error.
 
     Example:
         ```python
@@ -488,10 +490,10 @@ def rubric(text: str, *, component: str = "/builtin/openai", name: str = "rubric
         ```
 
     Args:
-        text: What an output must meet. It may refer to the input and the expected output.
-        component: The component that takes `{messages}` and returns `{response}`. Default: `/builtin/openai`, which the
-            server must have.
-        name: The name of the score. Default `rubric`.
+        text: What an output must satisfy. It may refer to the input and the expected output.
+        component: A component that accepts `{messages}` and returns `{response}`. Defaults to `/builtin/openai`, which
+            the server must provide.
+        name: The score's name. Defaults to `rubric`.
 
     Raises:
         InvalidArgumentError: If an argument is invalid.

@@ -1,12 +1,12 @@
-"""Means, paired differences and their intervals. Pure, and the same on every machine: the resampling is seeded.
+"""Means, paired differences and their intervals. Pure and reproducible: the resampling is seeded.
 
-An interval joins two bootstrap intervals of the same resamples. The percentile interval, widened as Student's t is for
-few values, is right for scores of which few cases differ; the studentized one for skewed scores. Where one of them is
-too narrow, the other is not. Scores that are true or false get a few made-up values besides, as in the intervals of
-Agresti and Coull, and of Bonett and Price: without them, ten right cases of ten would leave no doubt at all.
+An interval is the union of two bootstrap intervals computed from the same resamples. The percentile interval, widened
+like Student's t for small samples, works for scores where few cases differ; the studentized one for skewed scores.
+Wherever one is too narrow, the other isn't. Boolean scores also get a few made-up values, as in the Agresti-Coull and
+Bonett-Price intervals. Without them, ten correct cases out of ten would leave no doubt at all.
 
-Times of items that share a queue are not independent of each other: they are resampled in blocks of consecutive cases
-(a cluster bootstrap). The resampling needs numpy: the extra `stepflow-client[eval]`.
+Items that share a queue don't have independent times, so those are resampled in blocks of consecutive cases (a cluster
+bootstrap). Resampling needs numpy, which the `stepflow-client[eval]` extra installs.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ from .._base.suggestions import install_command
 from ..errors import InvalidArgumentError
 
 CONFIDENCE = 0.95
-"""How often an interval contains the true value."""
+"""The confidence level of intervals."""
 RESAMPLES = 2_000
 MIN_VALUES = 5
 """Minimum number of values for an interval."""
 MIN_BLOCKS = 6
 """Minimum number of blocks for an interval of times."""
-# What the error of intervals of blocks is multiplied with: successive blocks are a little alike, because the load of a
-# machine changes slowly, so that an interval of 95% would contain the true value in 92% of the evaluations.
+# Factor for the error rate of block intervals. Successive blocks are slightly correlated because a machine's load
+# changes slowly, so without it a 95% interval would contain the true value in only 92% of evaluations.
 _BLOCK_DOUBT = 0.4
-# Maximum number of values in a resample. The interval of more values has the shape of one of these, and its own width:
-# the time that it takes is limited, and its accuracy does not suffer.
+# Maximum number of values in a resample. Larger samples get an interval with the shape of such a resample, scaled to
+# their own width, which bounds the time without hurting accuracy.
 _MAX_DRAWN = 1_000
 SHARE = (0.0, 0.0, 1.0, 1.0)
-"""The made-up values for the share of the cases in which something is true."""
+"""The made-up values for a proportion of cases."""
 CHANGE = (-1.0, 1.0)
-"""The made-up values for the change of such a share, in pairs."""
+"""The made-up values for a paired change in a proportion."""
 
 _Key = TypeVar("_Key", bound=Hashable)
 
 
 def import_numpy() -> Any:
-    """Return numpy.
+    """Import numpy.
 
     Raises:
-        InvalidArgumentError: If it is not installed.
+        InvalidArgumentError: If numpy isn't installed.
     """
     try:
         return import_module("numpy")
@@ -57,7 +57,7 @@ def import_numpy() -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """The range that contains the true value of a mean with some confidence."""
+    """A confidence interval for a mean."""
 
     low: float
     high: float
@@ -67,12 +67,12 @@ class Interval:
 
 
 class ResampledMean:
-    """The mean of values, and the means of their resamples.
+    """A sample mean and the means of its resamples.
 
     Args:
         values: At least two values.
-        made_up: `SHARE` or `CHANGE` for values that come from true and false. Default: none.
-        doubt: What the error of an interval is multiplied with. Default 1.
+        made_up: `SHARE` or `CHANGE` for values derived from booleans. Defaults to none.
+        doubt: Factor for the tail probability. Defaults to 1.
     """
 
     def __init__(self, values: Sequence[float], made_up: Sequence[float] = (), doubt: float = 1.0) -> None:
@@ -81,7 +81,7 @@ class ResampledMean:
         self._at = mean(values)
         self._bounds = (min(made_up), max(made_up)) if made_up else (-math.inf, math.inf)
         numbers = import_numpy()
-        # Sums of squares are accurate around zero only.
+        # Shift to zero, the only place where sums of squares are accurate.
         sample = numbers.asarray((*values, *made_up)) - self._at
         self._varies = bool(numbers.abs(sample).max() > 1e-12 * abs(self._at))
         if not self._varies:
@@ -92,12 +92,12 @@ class ResampledMean:
         picked = numbers.random.default_rng(0).choice(sample, (RESAMPLES, self._drawn))
         shifts, spreads = picked.mean(axis=1) - self._centre, picked.std(axis=1, ddof=1)
         self._means = numbers.sort(shifts * math.sqrt(self._drawn / size))
-        # A deviation that is only the rounding of floats is zero.
+        # Ignore deviations caused only by floating-point rounding.
         differ = spreads > 1e-7 * spread
         self._studentized = numbers.sort(shifts[differ] / spreads[differ] * math.sqrt(self._drawn))
 
     def interval(self, confidence: float = CONFIDENCE) -> Interval:
-        """Return the interval of the mean."""
+        """Return the confidence interval of the mean."""
         if not self._varies:
             return Interval(self._at, self._at)
         tail, quantile = (1 - confidence) * self._doubt / 2, import_numpy().quantile
@@ -113,7 +113,7 @@ class ResampledMean:
 
 
 def _student_quantile(part: float, freedom: int) -> float:
-    """Return a quantile of Student's t, by its expansion around the normal distribution. (3% off at 4, less above.)"""
+    """Approximate a quantile of Student's t by expanding around the normal distribution (3% off at 4, less above)."""
     z = NormalDist().inv_cdf(part)
     terms = (
         (z**3 + z) / 4,
@@ -124,25 +124,25 @@ def _student_quantile(part: float, freedom: int) -> float:
 
 
 def mean(values: Sequence[float]) -> float:
-    """Return the mean of values; there is at least one."""
+    """Return the mean of one or more values."""
     return math.fsum(values) / len(values)
 
 
 def resample(
     values: Sequence[float], made_up: Sequence[float] = (), blocks: Sequence[int] | None = None
 ) -> ResampledMean | None:
-    """Return the mean of values with its resamples; None for fewer than five values, or too few blocks.
+    """Resample the mean of values, or return None for fewer than five values or too few blocks.
 
     Args:
-        values: The values, one for each case.
-        made_up: `SHARE` or `CHANGE` for values that come from true and false. Default: none.
-        blocks: The sizes of the blocks of consecutive values. None, the default, for independent values.
+        values: The values, one per case.
+        made_up: `SHARE` or `CHANGE` for values derived from booleans. Defaults to none.
+        blocks: The sizes of blocks of consecutive values. Defaults to treating values as independent.
     """
     if len(values) < MIN_VALUES or (blocks is not None and len(blocks) < MIN_BLOCKS):
         return None
     if blocks is None:
         return ResampledMean(values, made_up)
-    # A value for each block, whose mean is the mean of all values, although blocks have different sizes.
+    # Use one value per block, weighted so that their mean is the mean of all values even if block sizes differ.
     at, first, of_blocks = mean(values), 0, []
     for size in blocks:
         excess = math.fsum(values[first : first + size]) - size * at
@@ -153,21 +153,21 @@ def resample(
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The change of a value from one variant to another, in pairs of the same case."""
+    """The paired change in a value between two variants."""
 
     cases: int
     """Number of cases with a value in both variants."""
     before: float
-    """The mean of the first variant over these cases."""
+    """The first variant's mean over these cases."""
     after: float
-    """The mean of the second."""
+    """The second variant's mean."""
     difference: float
     resampled: ResampledMean | None
-    """The resamples of the difference; None for too few cases."""
+    """The resampled difference, or None if there are too few cases."""
     ups: int
-    """Number of cases in which the second variant's value is higher."""
+    """Number of cases where the second variant's value is higher."""
     downs: int
-    """Number of cases in which it is lower."""
+    """Number of cases where it is lower."""
 
     @property
     def ties(self) -> int:
@@ -175,11 +175,11 @@ class Change:
         return self.cases - self.ups - self.downs
 
     def interval(self, confidence: float = CONFIDENCE) -> Interval | None:
-        """Return the interval of the difference; None for too few cases."""
+        """Return the interval of the difference, or None if there are too few cases."""
         return None if self.resampled is None else self.resampled.interval(confidence)
 
     def direction(self, confidence: float = CONFIDENCE, than: float = 0.0) -> int:
-        """Return 1 or -1 if the interval leaves no doubt that the difference is above or below a number, else 0."""
+        """Return 1 or -1 if the interval lies entirely above or below a number, otherwise 0."""
         interval = self.interval(confidence)
         if interval is None or than in interval:
             return 0
@@ -192,16 +192,16 @@ def paired_change(
     made_up: Sequence[float] = (),
     blocks: Sequence[int] | None = None,
 ) -> Change:
-    """Return the change between two variants, whose values are in the same order of cases; there is at least one.
+    """Compute the change between two variants from one or more values in the same case order.
 
     Args:
-        before: The values of the first variant.
-        after: The values of the second one.
-        made_up: `CHANGE` for values that come from true and false. Default: none.
-        blocks: The sizes of the blocks of consecutive cases. None, the default, for independent values.
+        before: The first variant's values.
+        after: The second variant's values.
+        made_up: `CHANGE` for values derived from booleans. Defaults to none.
+        blocks: The sizes of blocks of consecutive cases. Defaults to treating cases as independent.
     """
     differences = [
-        # Means over repeats may differ by their rounding.
+        # Means over repeats may differ just by rounding.
         0.0 if math.isclose(old, new, rel_tol=1e-9, abs_tol=1e-12) else new - old
         for old, new in zip(before, after, strict=True)
     ]
@@ -217,12 +217,12 @@ def paired_change(
 
 
 def apply_holm(directions: Mapping[_Key, Callable[[float], int]]) -> dict[_Key, int]:
-    """Return the direction of each of several changes, corrected for their number by the method of Holm.
+    """Return the direction of each change, using Holm's method to correct for how many there are.
 
-    All of them together have a false direction in at most 5% of the evaluations.
+    The chance that any of them is wrong is at most 5%.
 
     Args:
-        directions: Functions that return the direction of a change with a confidence.
+        directions: Functions that return a change's direction at a given confidence.
     """
     corrected = dict.fromkeys(directions, 0)
     while left := [key for key, direction in corrected.items() if not direction]:

@@ -1,21 +1,21 @@
-"""The folder of an evaluation: its cases, the results of its items, and its scores.
+"""An evaluation's folder, which holds its cases, item results and scores.
 
-The folder has one SQLite file `evaluation.db` (WAL, mode 0600), which only one evaluation can have open, and the
-journals of the batches in `runs/`, a file for each variant.
+The folder contains an SQLite file `evaluation.db` (WAL, mode 0600), which only one evaluation can have open, and the
+batches' journals in `runs/`, one file per variant.
 
 The tables of version 1:
 
-| table | a row |
+| table | row |
 |---|---|
-| `about` | a name and a JSON value: `version`, `id`, `name`, `flow`, `repeat`, `count` (of cases), `scores` (the keys of the score functions of the last call, in their order), `sources` (by the key of a score function, the digest of its source text when its first value was stored), `lower_is_better` (the names of those whose low values are good), `timed` (the names of those that measure time), `moments` (by variant, the number of the call in which it ran first), `flows` (of the variants), `began` (the time of the first call) |
-| `cases` | some cases: `number` of the first one, from 0, and as JSON a list of `names` and `content`: of lists of the input and the expected output, and of the metadata and the tags of a case that has them |
-| `variants` | `number` from 0, `name`, `settings` (a digest of flow, variables and overrides), `is_used` (by the last call) |
-| `items` | items that ended together: `variant`, `number` of the first one (case x repeats + repeat), `count`, and as JSON a list of the `outputs`, `hidden` (the same with `***` in place of secrets; NULL if they have none), and `details`: an object of the columns `status`, `error`, `run_id`, `item`, `duration` |
-| `scores` | `variant`, `score` (the key of the score function), `number` of the first item, `count`, and as JSON `found` (columns of values by name) and `failed` (columns of messages by name) |
+| `about` | a name and a JSON value: `version`, `id`, `name`, `flow`, `repeat`, `count` (number of cases), `scores` (score function keys from the last call, in order), `sources` (source digests by score function key, as of the first stored value), `lower_is_better` (names of scores where low values are good), `timed` (names of scores that measure time), `moments` (by variant, the number of the call in which it first ran), `flows` (the variants' flows), `began` (the time of the first call) |
+| `cases` | a page of cases: the first one's `number` (starting at 0), plus JSON lists of their `names` and `content`, the latter with a list per case: input, expected output, and any metadata and tags |
+| `variants` | `number` (starting at 0), `name`, `settings` (a digest of flow, variables and overrides), `is_used` (by the last call) |
+| `items` | items that finished together: `variant`, the first one's `number` (case x repeats + repeat), `count`, plus, in JSON, a list of `outputs`, `hidden` (the outputs with secrets replaced by `***`, or NULL if there are none), and `details`, an object with the columns `status`, `error`, `run_id`, `item` and `duration` |
+| `scores` | `variant`, `score` (the score function's key), the first item's `number`, `count`, plus, in JSON, `found` (value columns by name) and `failed` (error message columns by name) |
 
-A column is a list with a value for each item, or with one value if all are the same. In `found` and `failed`, null means
-that the item has none. Rows of items and scores are never changed. Scores of a function that has another version
-now have another key, so they stay in the file and are not read.
+A column is a list with one value per item, or a single value if all are the same. In `found` and `failed`, null means
+the item has none. Rows in `items` and `scores` are never modified. When a function's version changes, so does its key,
+so the old scores stay in the file but aren't read.
 """  # noqa: E501 - a table
 
 from __future__ import annotations
@@ -61,36 +61,36 @@ CREATE TABLE IF NOT EXISTS scores (
 ) WITHOUT ROWID;
 """
 
-# The names of the columns that are stored of items beside their outputs.
+# Names of the columns stored for items besides their outputs.
 _DETAILS = ("status", "error", "run_id", "item", "duration")
 _FILE = "evaluation.db"
-# Maximum size of the cases that are stored together, unless they become larger all at once.
+# Maximum size of the cases stored together, unless they suddenly become larger.
 _MAX_BYTES = 8 << 20
 
 _Columns: TypeAlias = dict[str, list[Any]]
 
 
 class EvaluationStore:
-    """The folder of one evaluation.
+    """One evaluation's folder.
 
     Args:
-        folder: The folder; it is created if it does not exist.
-        is_new: Whether to write: the file is locked, and created if it does not exist. Default False.
+        folder: The folder. It is created if it doesn't exist.
+        is_new: Whether to open it for writing, which locks the file and creates it if missing. Defaults to False.
 
     Raises:
-        InvalidArgumentError: If the path cannot be the path of a folder.
-        JournalError: If the folder has no evaluation, if another one is using it, or if its file cannot be opened, read
-            or written.
+        InvalidArgumentError: If the path is not a valid folder path.
+        JournalError: If the folder contains no evaluation, is in use by another one, or if its file cannot be opened,
+            read or written.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, is_new: bool = False) -> None:
         """Open the file."""
         self.folder = file_path(folder, "journal")
         self.secrets = NO_SECRETS
-        """Values that are hidden in what reports read later, when nobody knows them any more."""
+        """Values to hide from reports loaded later, when they are no longer known."""
         self._lock = threading.Lock()
         self._cases: list[tuple[int, list[EvaluationCase]]] = []
-        """The cases that were read last, together with the number of the first one."""
+        """The most recently read pages of cases, each with the number of its first case."""
         if not is_new and not self.exists(self.folder):
             raise JournalError(f"{self.folder} has no evaluation")
         try:
@@ -101,10 +101,11 @@ class EvaluationStore:
         try:
             with self._locked_file() as file:
                 if is_new:
-                    # Whoever has opened the file keeps everybody else out until the evaluation ends.
+                    # Keep other processes out until the evaluation ends.
                     file.execute("PRAGMA locking_mode=EXCLUSIVE")
                     file.execute("PRAGMA journal_mode=WAL")
-                    # A killed process loses nothing; after a power failure, the last items are read from the journals.
+                    # Killing the process loses nothing. After a power failure, the last items are restored from the
+                    # journals.
                     file.execute("PRAGMA synchronous=NORMAL")
                     file.execute("BEGIN EXCLUSIVE")
                     file.execute("COMMIT")
@@ -118,7 +119,7 @@ class EvaluationStore:
 
     @classmethod
     def exists(cls, folder: str | os.PathLike[str]) -> bool:
-        """Return whether a folder has an evaluation."""
+        """Return whether a folder contains an evaluation."""
         return (Path(folder) / _FILE).exists()
 
     def __enter__(self) -> Self:
@@ -128,7 +129,7 @@ class EvaluationStore:
         self.close()
 
     def close(self) -> None:
-        """Close the file; others can then open it."""
+        """Close the file so that others can open it."""
         with self._lock:
             self._file.close()
 
@@ -147,26 +148,26 @@ class EvaluationStore:
             return file.execute(query, values).fetchall()
 
     def value(self, name: str, missing: Any = None) -> Any:
-        """Return a value of the evaluation; `missing` if it was never set."""
+        """Return one of the evaluation's values, or `missing` if it was never set."""
         rows = self._query("SELECT value FROM about WHERE name = ?", [name])
         return _parse_json(rows[0][0]) if rows else missing
 
     def begin(self, cases: Iterable[EvaluationCase], repeat: int, variants: Mapping[str, str], **about: Any) -> int:
-        """Store what is evaluated, or check that it is what the folder has, and return the number of cases.
+        """Store the evaluation's settings, or check that they match the folder's, and return the number of cases.
 
         Args:
-            cases: The cases. New ones are added to those that the folder has.
-            repeat: How often each case is run.
-            variants: The digest of the settings of each variant, by its name. Variants may be added later.
-            about: More values of the evaluation.
+            cases: The cases. New ones are added to those already in the folder.
+            repeat: How often to run each case.
+            variants: Each variant's settings digest, by name. Variants can be added later.
+            about: Additional values for the evaluation.
 
         Raises:
-            JournalError: If a case of the folder is missing, or if it has another number of repeats, or a variant with
-                other settings.
+            JournalError: If one of the folder's cases is missing, or if the number of repeats or a variant's settings
+                differ.
         """
         before, changed = self.value("count"), []
         if before is not None:
-            # Digests instead of cases: there may be many.
+            # Keep digests instead of cases, since there may be many.
             missing, new = set(map(_digest_case, self.cases())), []
             for case in cases:
                 digest = _digest_case(case)
@@ -202,7 +203,7 @@ class EvaluationStore:
         return count
 
     def _store_cases(self, cases: Iterable[EvaluationCase], first: int) -> int:
-        """Store the cases after the first ones, and return the number of all. They are read some at a time."""
+        """Store cases in batches, numbered from `first`, and return the new total."""
         count = first
 
         def rows() -> Iterator[tuple[int, str, str]]:
@@ -215,28 +216,28 @@ class EvaluationStore:
                 size.add_inputs(len(some), len(content))
 
         with self._locked_file() as file, _transaction(file):
-            # A call that was killed may have stored some of its cases.
+            # Remove cases left behind by a call that was killed.
             file.execute("DELETE FROM cases WHERE number >= ?", [first])
             file.executemany("INSERT INTO cases VALUES (?, ?, ?)", rows())
         return count
 
     @property
     def id(self) -> str | None:
-        """What identifies the evaluation on a server; None for one that is not continued after a crash."""
+        """The evaluation's id on the server, or None if it can't be continued after a crash."""
         evaluation_id: str | None = self.value("id")
         return evaluation_id
 
     @property
     def variants(self) -> dict[str, int]:
-        """The numbers of the variants of the last call, by name."""
+        """The numbers of the variants used by the last call, by name."""
         return dict(self._query("SELECT name, number FROM variants WHERE is_used ORDER BY number"))
 
     def journal(self, variant: int) -> Path:
-        """Return the path of the journal of a variant's runs."""
+        """Return the path to the journal of a variant's runs."""
         return self.folder / "runs" / f"{variant}.journal"
 
     def cases(self) -> Iterator[EvaluationCase]:
-        """Yield the cases. They are read some at a time, and several readers at about the same place share them."""
+        """Yield the cases. They are read in pages, which readers at nearby positions share."""
         number, count = 0, self.value("count")
         while number < count:
             first, page = self._read_page(number)
@@ -244,7 +245,7 @@ class EvaluationStore:
             number = first + len(page)
 
     def _read_page(self, number: int) -> tuple[int, list[EvaluationCase]]:
-        """Return the cases that are stored together with one, and the number of the first of them."""
+        """Return the page containing a case, along with the number of its first case."""
         for first, cases in self._cases:
             if first <= number < first + len(cases):
                 return first, cases
@@ -256,11 +257,11 @@ class EvaluationStore:
         return page
 
     def read_ended(self, variant: int) -> dict[int, int]:
-        """Return which items of a variant have ended: how many from each first number on."""
+        """Return a variant's finished items, as a mapping from the first number of each block to its length."""
         return dict(self._query("SELECT number, count FROM items WHERE variant = ? ORDER BY number", [variant]))
 
     def store_blocks(self, blocks: Collection[Block]) -> None:
-        """Store items that have ended."""
+        """Store finished items."""
         rows = []
         for block in blocks:
             errors = self.secrets.hide_in(block.errors) if any(block.errors) else block.errors
@@ -281,11 +282,11 @@ class EvaluationStore:
             file.execute(query, (scored.variant, scored.key, scored.number, scored.length, *texts))
 
     def iterate_unscored(self, key: str, known: Mapping[int, Mapping[int, int]]) -> Iterator[tuple[Block, list[int]]]:
-        """Yield blocks that have successful items without a score of a function, with the places of these.
+        """Yield blocks containing successful items not yet scored by a function, with the positions of those items.
 
         Args:
-            key: The key of the function.
-            known: The blocks to look at, by variant: the number of the first item and how many there are.
+            key: The function's key.
+            known: The blocks to check, by variant, as mappings from the first item's number to the number of items.
         """
         query = "SELECT number, count FROM scores WHERE variant = ? AND score = ?"
         for variant in self.variants.values():
@@ -313,10 +314,10 @@ class EvaluationStore:
         return Block(variant, first, cases, statuses, _parse_json(values), errors, run_ids, indexes, durations)
 
     def items(self, *, hidden: bool = False) -> Iterator[EvaluationItem]:
-        """Yield the items of the variants of the last call, by case and repeat, with their scores.
+        """Yield all items, with scores, for the variants used by the last call, by case and repeat.
 
         Args:
-            hidden: Whether outputs have `***` in place of the secrets of the evaluation. Default False.
+            hidden: Whether to replace the evaluation's secrets in outputs with `***`. Defaults to False.
         """
         keys, repeat = self.value("scores", []), int(self.value("repeat"))
         for name, variant in self.variants.items():
@@ -331,7 +332,7 @@ class EvaluationStore:
                     yield block.build_item(place, name, repeat, scores=scores, score_errors=failed)
 
     def results(self) -> Iterator[ItemResults]:
-        """Yield what reports keep of the items of the variants of the last call."""
+        """Yield the data that reports keep for each item of the variants used by the last call."""
         keys, repeat = self.value("scores", []), int(self.value("repeat"))
         pages = self._query("SELECT names FROM cases ORDER BY number")
         cases = [name for (names,) in pages for name in _parse_json(names)]
@@ -346,7 +347,7 @@ class EvaluationStore:
                 yield ItemResults(name, names, repeats, statuses, errors, run_ids, durations, scores, failed)
 
     def _read_scores(self, variant: int, first: int, count: int, keys: Sequence[str]) -> tuple[_Columns, _Columns]:
-        """Return the scores of the items of a block, and the messages of those that failed."""
+        """Return the scores of a block's items and the error messages of failed scores."""
         query = (
             "SELECT number, count, found, failed FROM scores WHERE variant = ? AND score = ? AND number BETWEEN ? AND ?"
         )
@@ -373,19 +374,19 @@ def _parse_json(text: str) -> Any:
 
 
 def _pack_column(values: Sequence[Any]) -> Sequence[Any]:
-    """Return a column, with one value if all are the same."""
+    """Shorten a column to a single value if all values are the same."""
     return values[:1] if values.count(values[0]) == len(values) else values
 
 
 @lru_cache(maxsize=64)
 def _unpack_columns(text: str, count: int) -> _Columns:
-    """Return columns with a value for each item. They are cached for equal texts: do not mutate them."""
+    """Expand columns to one value per item. Results are cached by text, so don't mutate them."""
     columns: _Columns = _parse_json(text)
     return {name: values * count if len(values) == 1 else values for name, values in columns.items()}
 
 
 def _digest_case(case: EvaluationCase) -> bytes:
-    """Return a digest of a case that survives storing and loading it."""
+    """Return a case's digest, which stays the same after storing and loading it."""
     texts = [_parse_json(text.decode()) for text in encode_cases([case])]
     return hashlib.sha256(json.dumps(texts).encode()).digest()
 
@@ -398,26 +399,26 @@ def _transaction(file: sqlite3.Connection) -> Iterator[None]:
 
 
 class TemporaryFolder:
-    """A folder that is removed with this object."""
+    """A folder that is deleted along with this object."""
 
     def __init__(self) -> None:
         """Create the folder."""
         self.path = tempfile.mkdtemp(prefix="stepflow-eval-")
-        # A `TemporaryDirectory` warns unless it is closed, and nobody closes a report.
+        # Don't use `TemporaryDirectory`: it warns unless closed, and nobody closes a report.
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
 class StoredItems:
-    """The items in the folder of an evaluation, which are read again each time.
+    """The items in an evaluation's folder, read again on each iteration.
 
     Args:
         folder: The folder.
-        keep: An object that is kept as long: a temporary folder, which is removed with it.
-        hidden: Whether outputs have `***` in place of the secrets of the evaluation. Default False.
+        keep: An object to keep alive, such as a temporary folder that would otherwise be deleted.
+        hidden: Whether to replace the evaluation's secrets in outputs with `***`. Defaults to False.
     """
 
     def __init__(self, folder: str | os.PathLike[str], keep: object = None, *, hidden: bool = False) -> None:
-        """Read nothing yet."""
+        """Store the arguments. Nothing is read yet."""
         self._folder = folder
         self._keep = keep
         self._is_hidden = hidden
@@ -428,18 +429,19 @@ class StoredItems:
             yield from store.items(hidden=self._is_hidden)
 
     def results(self) -> Iterator[ItemResults]:
-        """Yield what a report keeps of the items, without reading their inputs and outputs."""
+        """Yield the data that reports keep for each item, without reading inputs and outputs."""
         with EvaluationStore(self._folder) as store:
             yield from store.results()
 
     def describe(self, variables: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], Mapping[str, int], Secrets]:
-        """Return the arguments of the report, when each variant ran first, and the values that pages must not show.
+        """Return the report's arguments, the number of the call in which each variant first ran, and the secrets to
+        hide.
 
         Args:
-            variables: The values of variables that were passed to each variant; empty if they are not known.
+            variables: The variable values passed to each variant, or an empty sequence if unknown.
 
         Raises:
-            JournalError: If the folder has no evaluation, or cannot be read.
+            JournalError: If the folder contains no evaluation or cannot be read.
         """
         with EvaluationStore(self._folder) as store:
             if store.value("count") is None:
@@ -450,16 +452,16 @@ class StoredItems:
 
 
 def collect_secrets(flows: Iterable[Mapping[str, Any]], variables: Sequence[Mapping[str, Any]] = ()) -> Secrets:
-    """Return the secrets of the flows of all variants: defaults, values of the environment, and passed values.
+    """Collect the secrets of all variants' flows from defaults, the environment and passed values.
 
     Args:
         flows: The flows.
-        variables: The values of variables that were passed to each flow. Default: they are not known.
+        variables: The variable values passed to each flow. Defaults to unknown.
     """
     declared: dict[str, Any] = {}
     values: dict[str, Any] = {}
     for number, flow in enumerate(flows):
-        # A variable may be secret in one of the flows only.
+        # A variable may be secret in just one of the flows.
         declarations, defaults = read_flow_environment(flow)
         passed = variables[number] if number < len(variables) else {}
         declared |= {f"{number}.{name}": declaration for name, declaration in declarations.items()}

@@ -1,4 +1,4 @@
-"""What an evaluation says: the scores of each variant, and what changes between two, also in parts of the cases."""
+"""Each variant's scores and the changes between two variants, overall or for slices of the cases."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ _TAGS = ("tags", "tag")
 
 @dataclass(frozen=True, slots=True)
 class SliceScore(Record):
-    """A score of a variant, in the cases that have a tag or a value in common."""
+    """A variant's score across cases that share a tag or field value."""
 
     value: str
-    """The tag, or the value of the field."""
+    """The tag or field value."""
     score: str
     variant: str
     cases: int
-    """Number of cases with the score; of a change, those that have it in both variants."""
+    """Number of cases with the score. For a change, only cases where both variants have it count."""
     mean: float
     change: float | None
-    """The change from the first variant, or from the baseline; None for this one."""
+    """The change from the first variant or baseline, or None for that variant itself."""
     low: float | None
-    """The lower end of the 95% interval of the change; None for fewer than five cases."""
+    """The lower bound of the change's 95% interval, or None for fewer than five cases."""
     high: float | None
     verdict: Verdict | None
-    """What the change is, corrected for the number of scores and slices by the method of Holm."""
+    """The verdict on the change, using Holm's method to correct for the number of scores and slices."""
 
 
 def group_cases_by(items: Iterable[EvaluationItem], field: str) -> dict[str, frozenset[str]]:
-    """Return the names of the cases with each tag, or with each value of a field."""
+    """Group case names by tag, or by the value of a field."""
     path = None if field in _TAGS else parse_output_path(field)
     groups: dict[str, set[str]] = {}
     seen = set[str]()
@@ -57,7 +57,7 @@ def group_cases_by(items: Iterable[EvaluationItem], field: str) -> dict[str, fro
 
 
 def slice_scores(slices: Mapping[str, Any]) -> list[SliceScore]:
-    """Return the scores of all variants in all slices."""
+    """Return all variants' scores in every slice."""
     changes: dict[tuple[str, str, str], ScoreChange] = {}
     tests: dict[tuple[str, str, str], Callable[[float], int]] = {}
     for value, report in slices.items():
@@ -86,21 +86,21 @@ def slice_scores(slices: Mapping[str, Any]) -> list[SliceScore]:
     return rows
 
 
-# They know the classes of this module.
+# Lazy, because these modules import classes from this one.
 _text = lazy_module("stepflow_client.evaluation.report_text")
 _page = lazy_module("stepflow_client.evaluation.page")
 
 Verdict: TypeAlias = Literal["better", "worse", "higher", "lower", "unclear", "equal"]
-"""What a change is. `higher` and `lower` are for labels, which are not ranked. `unclear`: it may be chance. `equal`:
-no case differs."""
+"""The verdict on a change. `higher` and `lower` are for labels, which aren't ranked. `unclear` changes may be due to
+chance. `equal` means that no case differs."""
 FAILED = "failed"
-"""The name of the share of items that did not complete."""
-# Number of cases below which intervals are called wide.
+"""The name used for the share of items that didn't complete."""
+# With fewer cases than this, warn that intervals are wide.
 _FEW = 50
 
 
 class ShownAsTable:
-    """Base of objects that notebooks show as a table with charts."""
+    """Base class for objects that notebooks show as a table with charts."""
 
     __slots__ = ()
 
@@ -114,7 +114,7 @@ class ShownAsTable:
 
 @dataclass(frozen=True, slots=True)
 class ScoreMean(Record):
-    """The mean of a score of one variant."""
+    """A score's mean for one variant."""
 
     score: str
     variant: str
@@ -122,85 +122,85 @@ class ScoreMean(Record):
     """Number of cases with a score."""
     mean: float
     low: float | None
-    """The lower end of the 95% interval of the mean; None for fewer than five cases."""
+    """The lower bound of the mean's 95% interval, or None for fewer than five cases."""
     high: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreChange(Record):
-    """The change of a score between two variants, in pairs of the same case."""
+    """The paired change in a score between two variants."""
 
     score: str
     before: float
-    """The mean of the first variant over the cases that both have."""
+    """The first variant's mean over the cases both have in common."""
     after: float
-    """The mean of the second variant."""
+    """The second variant's mean."""
     change: float
     low: float | None
-    """The lower end of the 95% interval of the change; None for fewer than five cases, and for times of fewer than six
-    groups of runs or of different moments."""
+    """The lower bound of the change's 95% interval. None for fewer than five cases, and for times if there are fewer
+    than six groups of runs or the variants ran at different times."""
     high: float | None
     cases: int
-    """Number of cases that have the score in both variants."""
+    """Number of cases where both variants have the score."""
     wins: int
-    """Number of cases in which the second variant is better (for a label: has it more often)."""
+    """Number of cases where the second variant is better (or, for a label, has it more often)."""
     ties: int
-    """Number of cases in which both are equal."""
+    """Number of cases where both are equal."""
     losses: int
-    """Number of cases in which the second variant is worse."""
+    """Number of cases where the second variant is worse."""
     verdict: Verdict | None
-    """What the change is, corrected for the number of scores by the method of Holm: if there are several, a change
-    whose interval excludes 0 may be unclear. None for times that were measured at different times."""
+    """The verdict on the change, using Holm's method to correct for the number of scores. With several scores, a change
+    may therefore be unclear even if its interval excludes 0. None for times measured at different times."""
     lower_is_better: bool | None
-    """Whether low values are good; None for a label."""
+    """Whether low values are good, or None for a label."""
 
 
 @dataclass(frozen=True, slots=True)
 class VariantDurations(Record):
-    """The times of the completed items of a variant, in seconds."""
+    """Durations of a variant's completed items, in seconds."""
 
     variant: str
     items: int
-    """Number of items whose times are known."""
+    """Number of items with a known duration."""
     p50: float
     """The median."""
     p95: float
-    """The time that 95% of the items do not exceed."""
+    """The 95th percentile."""
 
 
 @dataclass(frozen=True, slots=True)
 class DurationChange(Record):
-    """How many times as long the items of the second variant take, in pairs of the same case."""
+    """The paired change in duration from the first variant to the second, as a ratio."""
 
     ratio: float
-    """The geometric mean of the ratios of all cases."""
+    """The geometric mean of the ratios over all cases."""
     low: float | None
-    """The lower end of the 95% interval of the ratio; None for times of fewer than six groups of runs, or that were
-    measured at different times."""
+    """The lower bound of the ratio's 95% interval. None if there are fewer than six groups of runs, or if the variants
+    ran at different times."""
     high: float | None
     cases: int
-    """Number of cases with times in both variants."""
+    """Number of cases with durations in both variants."""
     verdict: Verdict | None
-    """What the change is; None for times that were measured at different times."""
+    """The verdict on the change, or None if the variants ran at different times."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison(ShownAsTable, Record):
-    """Two variants of an evaluation. `print` it; notebooks show it as a table."""
+    """A comparison of two variants. You can `print` it; notebooks show it as a table."""
 
     before: str
-    """The variant that is compared to."""
+    """The variant being compared against."""
     after: str
-    """The variant that is compared."""
+    """The variant being compared."""
     scores: Sequence[ScoreChange]
-    """The change of each score."""
+    """The change in each score."""
     failed: ScoreChange | None
-    """The change of the share of items that did not complete; None if no case has ended in both variants."""
+    """The change in the share of items that didn't complete, or None if no case has ended in both variants."""
     duration: DurationChange | None
-    """The change of the times; None if the server does not report them."""
+    """The change in duration, or None if the server doesn't report it."""
 
     def __getitem__(self, score: str) -> ScoreChange:
-        """Return the change of a score."""
+        """Return the change in a score."""
         for change in self._changes():
             if change.score == score:
                 return change
@@ -216,7 +216,7 @@ class Comparison(ShownAsTable, Record):
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSummary(ShownAsTable, Record):
-    """The scores of all variants, and what changes from one to another. `print` it."""
+    """All variants' scores and the changes between them. You can `print` it."""
 
     name: str
     cases: int
@@ -225,19 +225,19 @@ class EvaluationSummary(ShownAsTable, Record):
     means: Sequence[ScoreMean]
     durations: Sequence[VariantDurations]
     comparisons: Sequence[Comparison]
-    """The comparison of each further variant with the first one, or with its baseline."""
+    """Comparisons of each other variant with the first one or its baseline."""
     remarks: Sequence[str] = field(default=())
-    """What to know of these numbers: few cases, scores that failed, cases that were left out."""
+    """Caveats about these numbers, e.g. few cases, failed scores or cases left out."""
 
     @property
     def compared_with(self) -> str:
-        """What the changes are from, as text."""
+        """What the variants are compared with, as text."""
         names = list(dict.fromkeys(comparison.before for comparison in self.comparisons))
         return names[0] if len(names) == 1 else "the baseline of each variant"
 
     @property
     def notes(self) -> list[str]:
-        """How the changes are to be read; none for a single variant."""
+        """How to read the changes. Empty for a single variant."""
         if not self.comparisons:
             return []
         notes = [f"Changes are from {self.compared_with}, in pairs of the same case."]
@@ -252,25 +252,25 @@ class EvaluationSummary(ShownAsTable, Record):
 
 
 class ComparisonRules(NamedTuple):
-    """How scores are compared."""
+    """Rules for comparing scores."""
 
     lower: frozenset[str]
-    """The names of the scores whose low values are good."""
+    """The names of scores where low values are good."""
     timed: frozenset[str]
-    """The names of the scores that measure time."""
+    """The names of scores that measure time."""
     moments: Mapping[str, Hashable]
-    """When each variant ran: times are compared between variants that ran at the same time."""
+    """When each variant ran. Times are only comparable between variants that ran at the same time."""
 
 
 class VariantPair(NamedTuple):
-    """A comparison of two variants, and the changes in it by score."""
+    """A comparison of two variants and the underlying changes by score."""
 
     comparison: Comparison
     changes: Mapping[str, Change]
 
 
 def compute_score_mean(score: str, variant: str, columns: Columns, rules: ComparisonRules) -> ScoreMean | None:
-    """Return the mean of a score of a variant; None without any value."""
+    """Compute a score's mean for a variant, or return None if it has no values."""
     variant_columns = columns.variants[variant]
     column = variant_columns.scores.get(score, Column())
     values = column.means()
@@ -289,7 +289,7 @@ def _get_interval_ends(resampled: ResampledMean | Change | None) -> tuple[float 
 
 
 def compare_variants(columns: Columns, before: str, after: str, rules: ComparisonRules) -> VariantPair:
-    """Return the comparison of two variants."""
+    """Compare two variants."""
     first, second = columns.variants[before], columns.variants[after]
     changes = {}
     for name, kind in columns.kinds.items():
@@ -327,12 +327,12 @@ def compare_variants(columns: Columns, before: str, after: str, rules: Compariso
 
 
 def is_score_named(score: str, names: Collection[str]) -> bool:
-    """Return whether a score is one of these names, or one of several scores that one of them returns."""
+    """Return whether a score has one of these names, or is one of several scores that one of them returned."""
     return score in names or any(score.startswith(f"{name}.") for name in names)
 
 
 def _build_score_change(score: str, change: Change, lower_is_better: bool | None, direction: int | None) -> ScoreChange:
-    """Return the change of a score; without a direction, it has no interval and no verdict."""
+    """Build a score's change. Without a direction, it has no interval or verdict."""
     wins, losses = (change.downs, change.ups) if lower_is_better else (change.ups, change.downs)
     words: tuple[Verdict, Verdict] = ("higher", "lower") if lower_is_better is None else ("better", "worse")
     low, high = (None, None) if direction is None else _get_interval_ends(change)
@@ -361,7 +361,7 @@ def _decide_verdict(change: Change, good: int, words: tuple[Verdict, Verdict]) -
 
 
 def summarize_durations(name: str, variant: VariantColumns) -> VariantDurations | None:
-    """Return the times of a variant; None if they are not known."""
+    """Summarize a variant's durations, or return None if they aren't known."""
     if not variant.times:
         return None
     seconds = sorted(variant.times)
@@ -369,7 +369,7 @@ def summarize_durations(name: str, variant: VariantColumns) -> VariantDurations 
 
 
 def collect_remarks(columns: Columns, comparisons: Sequence[Comparison]) -> Iterator[str]:
-    """Yield what to know of the numbers of an evaluation."""
+    """Yield caveats about an evaluation's numbers."""
     count = len(columns.cases)
     if not count:
         yield "No items yet: no case has ended."
