@@ -1,9 +1,9 @@
-"""Tests of flows: the test cases in flow files, mocked steps, and an in-memory server.
+"""Tools for testing flows: test cases in flow files, mocked steps, and an in-memory server.
 
     from stepflow_client.testing import fake_server, run_mocked
 
-pytest finds the fixtures `stepflow_runtime`, `stepflow_client`, `stepflow_mock` and `stepflow_fake_server` by itself.
-With `--stepflow` it also collects the test cases of flow files.
+The fixtures `stepflow_runtime`, `stepflow_client`, `stepflow_mock` and `stepflow_fake_server` are available in pytest
+automatically. Run it with `--stepflow` to also collect the test cases in flow files.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
     "read_tests", "run_cases", "run_mocked", "select_cases", "touching", "update_expected",
 ]  # fmt: skip
 
-# pytest imports this package in every project in which it is installed, so this must not import anything else.
+# pytest imports this package in every project that has it installed, so don't import anything else here.
 __getattr__, __dir__ = lazy_names(
     __name__,
     {

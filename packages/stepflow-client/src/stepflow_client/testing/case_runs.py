@@ -1,4 +1,4 @@
-"""Runs the test cases of a flow on a server: all as one batch, but each case with mocked steps as a run of its own."""
+"""Runs a flow's test cases on a server, all in one batch except for cases with mocked steps, which run separately."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class StepRecord(NamedTuple):
-    """The execution of a step."""
+    """A recorded step execution."""
 
     input: Any
     outcome: Mapping[str, Any]
@@ -43,19 +43,19 @@ class CaseResult(Record):
 
     case: FlowCase
     verdict: Literal["passed", "failed", "unchecked", "error"]
-    """`unchecked`: the case ran and has no expected output. `error`: it could not be run."""
+    """`unchecked` means the case ran but has no expected output, `error` that it could not be run."""
     differences: Sequence[Difference] = ()
     result: FlowResult | None = None
-    """The result of the run; None if the case could not be run."""
+    """The run's result, or None if the case could not be run."""
     message: str = ""
-    """The reason why the case could not be run."""
+    """The reason the case could not be run."""
     attempt: int = 1
-    """The number of this run of the case, from 1."""
+    """The attempt's number, starting at 1."""
     duration: float = 0.0
-    """Duration of the case in seconds: from the start of its first step to the end of its last one if the times of
-    steps were requested and the server has them, otherwise of its run or of the whole batch."""
+    """How long the case took, in seconds. This covers its steps from start to end if step times were requested and are
+    available on the server, otherwise its run or the whole batch."""
     steps: Mapping[str, StepRecord] = field(default_factory=dict, repr=False)
-    """The inputs and outcomes of its steps, if they were requested."""
+    """The inputs and outcomes of the case's steps, if requested."""
 
     @property
     def is_failed(self) -> bool:
@@ -77,28 +77,28 @@ def run_cases(
     on_progress: Callable[[int], object] | None = None,
     timeout: float | None = None,
 ) -> list[CaseResult]:
-    """Run cases of a flow and return their results, in their order, attempt by attempt.
+    """Run a flow's test cases and return their results in the same order, attempt by attempt.
 
-    A case with a fault is not run; its result is an `error`.
+    A case with a fault isn't run. Its result is an `error`.
 
     Args:
-        client: A client of the server.
-        tests: The flow and its tests, from `read_tests`.
+        client: A client for the server.
+        tests: The flow and its tests, as returned by `read_tests`.
         cases: The cases to run.
-        repeat: Number of times to run each case. Default 1.
-        replay: Recorded outcomes of steps, which are then not executed. A case with a step that is recorded, but not
-            with the input that it now has, is an `error`.
-        replay_only: Whether a case is an `error` if it has no recorded outcomes, and may execute a step without a
-            mock. Default False: its steps are executed.
-        record: A function that returns, for the id of a step, whether to put its input and outcome in
+        repeat: How often to run each case. Defaults to 1.
+        replay: Recorded step outcomes to use instead of executing the steps. If a step is recorded, but not for its
+            current input, the case is an `error`.
+        replay_only: Whether to report an `error` for cases without recorded outcomes that could execute an unmocked
+            step. By default, such steps are executed.
+        record: A function that receives a step id and returns whether to include the step's input and outcome in
             `CaseResult.steps`.
-        include_times: Whether to read the times of steps, so that each case of a batch has a duration of its own. This
-            takes two more requests. Default False.
-        coverage: Collects which steps of the flow the cases reach. Each case is then a run of its own. None, the
-            default, collects nothing.
-        on_progress: Is called with the number of runs of cases that have ended, whenever it changes. None, the default:
-            progress is not followed, which saves a request for each batch.
-        timeout: Seconds that the cases may take, all together in a batch. None, the default, sets no limit.
+        include_times: Whether to read step times, so that each case in a batch has its own duration. This takes two
+            extra requests. Defaults to False.
+        coverage: Collects which of the flow's steps are reached. Each case then needs a separate run. By default,
+            nothing is collected.
+        on_progress: Called with the number of finished case runs whenever it changes. If None (the default), progress
+            isn't tracked, which saves a request per batch.
+        timeout: Timeout in seconds, shared by all cases in a batch. Defaults to none.
     """
     from .._sync.client import SyncStepflowClient
 
@@ -130,13 +130,13 @@ def run_cases(
 
 
 def may_execute(tests: FlowTests, case: FlowCase, replay: Recording) -> bool:
-    """Return whether a case without recorded outcomes may execute a step that has no mock."""
+    """Return whether a case without recorded outcomes could execute an unmocked step."""
     steps = () if replay.steps(tests.path, case.name) else find_case_steps(tests, case)
     return any(step.get("id") not in case.mocks for step in steps)
 
 
 class _Attempt(NamedTuple):
-    """A run of a case."""
+    """One run of a case."""
 
     case: FlowCase
     number: int
@@ -144,7 +144,7 @@ class _Attempt(NamedTuple):
 
 @dataclass(frozen=True)
 class _CaseRunner:
-    """Runs cases of a flow, and reads the inputs, outcomes and times of their steps if they are needed."""
+    """Runs a flow's cases and reads the inputs, outcomes and times of their steps as needed."""
 
     client: SyncStepflowClient
     tests: FlowTests
@@ -156,7 +156,7 @@ class _CaseRunner:
     timeout: float | None
 
     def run(self, attempts: Sequence[_Attempt]) -> list[CaseResult]:
-        """Run cases: those without mocked steps as one batch for each set of variables."""
+        """Run cases, batching those without mocked steps by their variables."""
         results: dict[int, CaseResult] = {}
         batches: dict[str, list[int]] = {}
         separate: list[int] = []
@@ -177,12 +177,12 @@ class _CaseRunner:
         return [results[index] for index in range(len(attempts))]
 
     def _run_batch(self, attempts: Sequence[_Attempt], finished: int) -> list[CaseResult]:
-        """Run cases with the same variables, after `finished` others."""
+        """Run a batch of cases with the same variables. `finished` is the number of cases already done."""
         report, started = self.on_progress, time.monotonic()
         try:
             inputs = [case.input for case, _ in attempts]
             variables = get_case_variables(self.tests, attempts[0].case)
-            # A case may test how a flow reacts to a wrong input.
+            # Don't check inputs: a case may test how the flow handles an invalid one.
             run_id = self.client.submit(
                 self.tests.flow, inputs, variables=variables, timeout=self.timeout, check_input=False
             )
@@ -202,7 +202,7 @@ class _CaseRunner:
         ]
 
     def _run_separately(self, attempt: _Attempt) -> CaseResult:
-        """Run a case with mocked steps. Its time includes the runs that compute the inputs of these steps."""
+        """Run a case with mocked steps. Its duration includes the runs that compute the steps' inputs."""
         case, started = attempt.case, time.monotonic()
         try:
             mocks: dict[str, Any] = {}
@@ -227,14 +227,14 @@ class _CaseRunner:
         return replace(done, verdict="error", message=message)
 
     def _unused_mocks(self, case: FlowCase, runs: Sequence[MockedRun]) -> list[str]:
-        """Return the steps whose mocks were not needed, and add the steps that the runs reached to the coverage."""
+        """Return the steps whose mocks weren't needed. Also add the steps reached by the runs to the coverage."""
         if not case.mocks and self.coverage is None:
             return []
         used: set[str] = set()
         reached: set[tuple[str, ...]] = set()
-        # Outer runs come before the runs of sub-flows.
+        # Process outer runs before those of their sub-flows.
         for run in sorted(runs, key=lambda run: len(run.within)):
-            # The mock of a step runs its sub-flow even if the outer flow then does not need the step.
+            # A mocked sub-flow runs even if the outer flow turns out not to need its step.
             if run.within and run.within not in reached:
                 continue
             steps = list(self.client.get_run_steps(run.result.run_id))
@@ -267,10 +267,10 @@ class _CaseRunner:
     def _read_steps(
         self, run_id: str, count: int, seconds: float, *, include_times: bool
     ) -> list[tuple[dict[str, Mapping[str, Any]], float]]:
-        """Return the outcomes of the steps (if they are recorded) and the duration of each item.
+        """Return each item's duration, along with its step outcomes if they are being recorded.
 
-        An item whose steps have no times gets the duration of the batch, `seconds`. Times are optional: if only times
-        are needed and cannot be read, all items get this duration.
+        Items without step times get the batch's duration, `seconds`. Times are optional: if nothing else is needed and
+        they can't be read, that goes for all items.
         """
         without_steps: list[tuple[dict[str, Mapping[str, Any]], float]] = [({}, seconds)] * count
         if self.record is None and not include_times:
@@ -299,8 +299,8 @@ class _CaseRunner:
     def _records(self, case: FlowCase, outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, StepRecord]:
         """Return the inputs and outcomes of the steps to record.
 
-        Servers do not report the inputs of steps. Further runs compute them, in which all executed steps have their
-        outcomes as mocks, so nothing is executed again. A step whose input cannot be computed was not executed.
+        Servers don't report step inputs, so they are computed in additional runs where every executed step is mocked
+        with its outcome. Nothing is executed twice. If a step's input can't be computed, the step wasn't executed.
         """
         records: dict[str, StepRecord] = {}
         if self.record is None:
@@ -325,11 +325,11 @@ def _make_result(attempt: _Attempt, result: FlowResult, seconds: float, steps: M
 
 
 def failure_text(done: CaseResult, *, limit: int = 20) -> str:
-    """Return the reason why a case failed, with one line for each difference.
+    """Explain why a case failed, with one line per difference.
 
     Args:
-        done: The result of the case.
-        limit: Maximum number of differences to list. Default 20.
+        done: The case's result.
+        limit: Maximum number of differences to list. Defaults to 20.
     """
     check_integer(limit, "limit", least=0)
     if check_instance(done, "done", CaseResult).verdict == "error":
@@ -349,15 +349,16 @@ def find_sub_executions(
     flow: Mapping[str, Any],
     executed: Collection[str],
 ) -> Iterator[Execution]:
-    """Yield the executions of sub-flows that the server executed as runs of their own.
+    """Yield executions of sub-flows that the server ran as separate runs.
 
-    Servers do not report which step created a run: count it for each step whose flow has the same name and steps.
+    Servers don't report which step created a run, so it is attributed to every step whose flow has a matching name and
+    steps.
 
     Args:
-        client: A client of the server.
+        client: A client for the server.
         run_id: The run.
-        within: The ids of the steps that contain its flow.
-        flow: The flow of the run.
+        within: Ids of the steps containing its flow.
+        flow: The run's flow.
         executed: The steps that may have created runs.
     """
     inner = {
@@ -369,7 +370,7 @@ def find_sub_executions(
         read = client.snapshot(child.run_id, include=("items", "steps"))
         steps = read.steps
         if steps is None:
-            # Older servers do not list the steps of sub-runs.
+            # Older servers don't list the steps of sub-runs.
             continue
         for step_id, below in inner.items():
             declared = {(name, definition.get("component")) for name, definition in steps_by_id(below).items()}
@@ -384,7 +385,7 @@ def find_sub_executions(
 
 
 def coverage_lines(path: Path, steps: Sequence[StepCoverage]) -> Iterator[str]:
-    """Yield the number of reached steps of a flow, then each step that is not reached or only mocked."""
+    """Yield the number of steps reached, followed by each step that was only mocked or not reached at all."""
     if not steps:
         return
     reached, noun = sum(step.is_reached for step in steps), "step" if len(steps) == 1 else "steps"
@@ -397,18 +398,18 @@ def coverage_lines(path: Path, steps: Sequence[StepCoverage]) -> Iterator[str]:
 
 
 def get_percent(steps: Sequence[StepCoverage]) -> float:
-    """Return how many of the steps are reached, from 0 to 100."""
+    """Return the percentage of steps reached, from 0 to 100."""
     return 100 * sum(step.is_reached for step in steps) / len(steps) if steps else 100.0
 
 
 def make_line_finder(path: Path) -> Callable[[StepCoverage], int | None]:
-    """Return a function that returns the line of a step in the file; None if it is unknown."""
+    """Return a function that looks up a step's line in the file, or None if unknown."""
     from ..flows.source import FlowText
 
     try:
         root = FlowText.of(str(path)).root
     except FlowFileError:
-        # The file has changed.
+        # The file has changed since.
         return lambda step: None
 
     def line(step: StepCoverage) -> int | None:

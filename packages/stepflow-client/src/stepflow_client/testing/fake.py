@@ -1,4 +1,5 @@
-"""An in-memory Stepflow server: an httpx transport that executes runs and responds as a server of 0.13 does."""
+"""An in-memory Stepflow server, implemented as an httpx transport that executes runs and responds like a 0.13
+server."""
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ class Held(Exception):
 
 
 class World:
-    """What an in-memory server has stored, its components, and its clock."""
+    """An in-memory server's stored data, components and clock."""
 
     def __init__(self, components: Mapping[str, Any]) -> None:
         self.components = dict(components)
@@ -54,16 +55,16 @@ class World:
         self.clock = 0.0
 
     def now(self) -> str:
-        """Return the time, as servers write it."""
+        """Return the current time in the format used by servers."""
         return (datetime.now(UTC) + timedelta(seconds=self.clock)).isoformat().replace("+00:00", "Z")
 
     def advance(self) -> None:
-        """Execute all runs as far as they can be executed."""
+        """Execute all runs as far as possible."""
         for run in list(self.runs.values()):
             run.advance()
 
     def put_blob(self, data: Any, blob_type: str = "data", filename: str | None = None) -> str:
-        """Store a JSON value or bytes, with the name that replaces an earlier one, and return the id."""
+        """Store a JSON value or bytes and return the id. The filename replaces any earlier one."""
         blob_id = make_id(data)
         if blob_type == "flow":
             self.flows[blob_id] = data
@@ -71,7 +72,7 @@ class World:
         return blob_id
 
     def call(self, path: str, given: Any) -> Any:
-        """Return the outcome of one call of a component: an output, `Delayed`, or a failure."""
+        """Call a component once and return its outcome: an output, `Delayed` or a failure."""
         if path not in self.components:
             return Failure(9, "error routing component")
         self.calls.append((path, given))
@@ -87,7 +88,7 @@ class World:
 
 
 class FakeRun:
-    """A run, and the events of it and of its sub-runs."""
+    """A run, along with its events and those of its sub-runs."""
 
     def __init__(
         self,
@@ -98,7 +99,7 @@ class FakeRun:
         variables: Mapping[str, Any],
         parent: FakeRun | None = None,
     ) -> None:
-        """Create the run; `advance` executes it."""
+        """Create the run. Call `advance` to execute it."""
         self.world, self.flow_id, self.flow, self.parent = world, flow_id, flow, parent
         self.run_id = str(uuid.uuid4())
         self.root: FakeRun = self if parent is None else parent.root
@@ -122,7 +123,7 @@ class FakeRun:
 
     @property
     def status(self) -> int:
-        """The status, as its number on the wire."""
+        """The status as a number, as sent on the wire."""
         if self.is_cancelled:
             return _CANCELLED
         if not self.is_over:
@@ -130,7 +131,7 @@ class FakeRun:
         return _FAILED if any(item.status == _FAILED for item in self.items) else _COMPLETED
 
     def advance(self) -> None:
-        """Execute the run as far as it can be executed."""
+        """Execute the run as far as possible."""
         for item in self.items if not self.is_over else ():
             item.advance()
         if not self.is_over and all(item.status != _RUNNING for item in self.items):
@@ -138,7 +139,7 @@ class FakeRun:
             self.note("RunCompleted", status=self.status)
 
     def cancel(self) -> None:
-        """End the run, and its sub-runs, as cancelled."""
+        """Cancel the run and its sub-runs."""
         self.is_cancelled = True
         self.completed_at = self.world.now()
         for run in self.world.runs.values():
@@ -154,11 +155,11 @@ class FakeRun:
         self.journal.append((self, about))
 
     def is_within(self, other: FakeRun) -> bool:
-        """Whether this is another run, or a sub-run of it."""
+        """Whether this is the other run, or one of its sub-runs."""
         return self is other or (self.parent is not None and self.parent.is_within(other))
 
     def summary(self) -> dict[str, Any]:
-        """Return the summary, as servers write it."""
+        """Return the run summary in the format used by servers."""
         counts = {word: sum(item.status == number for item in self.items) for word, number in _COUNTS.items()}
         name = {"flowName": self.flow["name"]} if self.flow.get("name") else {}
         parent = {"parentRunId": self.parent.run_id} if self.parent is not None else {}
@@ -177,7 +178,7 @@ class FakeRun:
         }
 
     def steps(self) -> list[dict[str, Any]]:
-        """Return the steps of all items, as servers write them."""
+        """Return all items' steps in the format used by servers."""
         return [step for item in self.items for step in item.records.values()]
 
 
@@ -185,7 +186,7 @@ _COUNTS = {"completed": _COMPLETED, "running": _RUNNING, "failed": _FAILED, "can
 
 
 class _Item(Evaluation):
-    """The execution of one item."""
+    """The execution of a single item."""
 
     def __init__(self, of: FakeRun, index: int, given: Any) -> None:
         super().__init__(of.flow, given, of.variables, self._called)
@@ -195,15 +196,15 @@ class _Item(Evaluation):
         self.records: dict[str, dict[str, Any]] = {}
         self._step_run = StepRun({}, 0)
         self._outcomes: dict[tuple[str, int], tuple[Any, float]] = {}
-        """The outcome of each attempt of a step, and the time on the clock from which it has it."""
+        """The outcome of each attempt of a step, with the clock time when it becomes available."""
         self._children: dict[tuple[str, int], list[FakeRun]] = {}
 
     def answer(self) -> dict[str, Any]:
-        """Return the item, as servers write it."""
+        """Return the item in the format used by servers."""
         return {"itemIndex": self.index, "status": self.status, **self.end}
 
     def advance(self) -> None:
-        """Execute the item as far as it can be executed."""
+        """Execute the item as far as possible."""
         if self.status != _RUNNING:
             return
         steps = FlowSteps(self.flow)
@@ -213,7 +214,7 @@ class _Item(Evaluation):
         is_held = False
         certain = steps.needed(certainly=True)
         for name in steps.by_id:
-            # A waiting step does not stop the others.
+            # Keep going with the other steps if one is waiting.
             try:
                 if name in certain:
                     self._step(name)
@@ -239,7 +240,7 @@ class _Item(Evaluation):
         done = super()._step(step_id)
         if is_new:
             if not done.attempts:
-                # Servers start a step even if its input cannot be computed.
+                # Servers start a step even if its input can't be computed.
                 self._start(done, 1)
             result = {"output": to_floats(done.output)} if done.failure is None else _format_error(done.failure)
             self._record(done, _COMPLETED if done.failure is None else _FAILED, **result)
@@ -270,7 +271,7 @@ class _Item(Evaluation):
         return super()._attempts(done, step_input)
 
     def _called(self, path: str, given: Any) -> Any:
-        """Return the output of the current attempt of the current step, which may have been made before."""
+        """Return the output of the current step's current attempt, calling the component only the first time."""
         done, world = self._step_run, self.of.world
         attempt = (done.step["id"], done.attempts)
         if attempt not in self._outcomes:
@@ -294,7 +295,7 @@ class _Item(Evaluation):
         """Return the outcome of a component that runs a flow.
 
         Raises:
-            Held: If a sub-run has not ended.
+            Held: If a sub-run hasn't ended yet.
         """
         world, children, places, step_id = self.of.world, self._children[attempt], count(), attempt[0]
 
@@ -325,7 +326,7 @@ class _Item(Evaluation):
 
 
 def _to_failure(outcome: Any) -> Any:
-    """Return `Fails` as the failure that an evaluation raises, and an output unchanged."""
+    """Convert `Fails` to the failure raised by an evaluation. Outputs are returned unchanged."""
     if isinstance(outcome, Fails):
         return Failure(get_error_number(outcome.error_code), outcome.message, is_own=True)
     return outcome
@@ -336,7 +337,7 @@ def _format_error(failure: Failure) -> dict[str, Any]:
 
 
 def find_faults(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the fatal findings about steps, in the format of servers."""
+    """Return fatal diagnostics about steps in the format used by servers."""
     diagnostics: list[dict[str, Any]] = []
     seen: set[str] = set()
 
@@ -365,7 +366,7 @@ def _find_read_steps(expression: Any) -> set[str]:
 
 
 def to_floats(value: Any) -> Any:
-    """Return a value with every number as a float, as current servers send results."""
+    """Convert every number in a value to a float, as current servers do in results."""
     if isinstance(value, Mapping):
         return {key: to_floats(part) for key, part in value.items()}
     if isinstance(value, list):
@@ -374,7 +375,7 @@ def to_floats(value: Any) -> Any:
 
 
 def make_id(value: Any) -> str:
-    """Return the id of a stored value: SHA-256 of bytes, or of compact JSON."""
+    """Return the id of a stored value, i.e. the SHA-256 of the bytes or compact JSON."""
     content = (
         value if isinstance(value, bytes) else json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
     )
@@ -398,7 +399,7 @@ BUILTINS: dict[str, Any] = {
 
 
 def blob_components(put: Callable[[Any, str], str], blobs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the builtin components that store and read blobs."""
+    """Return the builtin components for storing and reading blobs."""
 
     def get_blob(given: Any) -> Any:
         if given["blob_id"] not in blobs:
@@ -416,22 +417,22 @@ SUB_FLOWS = ("/builtin/map", "/builtin/iterate", "/builtin/eval")
 
 
 _API = "/api/v1"
-# Seconds between checks of an open stream for new events.
+# Seconds between checks for new events in an open stream.
 _POLL_SECONDS = 0.005
-# Seconds between the comments in an open stream without new events.
+# Seconds between keep-alive comments in an open stream without new events.
 _KEEP_ALIVE_SECONDS = 0.1
 
 
 def fake_server(components: Mapping[str, Any] | None = None) -> FakeServer:
-    """Return an in-memory server, for unit tests of programs that use a client.
+    """Create an in-memory server for unit-testing programs that use a client.
 
     Example:
         server = fake_server({"/shop/price": lambda given: {"eur": 3}})
         with server.sync_client() as client:
             assert client.run("order.yaml", {"sku": "tea"}).output == {"total": 3}
 
-    It stores flows and blobs, runs flows, and returns runs, items, steps, errors and events as 0.13 does. A run ends
-    with the request that creates it, unless the test holds a component, or a component takes time:
+    It stores flows and blobs, runs flows, and returns runs, items, steps, errors and events like a 0.13 server. A run
+    ends within the request that creates it, unless the test holds a component or a component takes time:
 
         server = fake_server({"/model/draft": {"text": "Dear"}})
         with server.sync_client() as client, server.hold("/model/draft"):
@@ -439,14 +440,14 @@ def fake_server(components: Mapping[str, Any] | None = None) -> FakeServer:
             assert client.get_run(run_id).status == "running"
         assert client.get_result(run_id).is_success
 
-    It has the builtin components of 0.13 except for `openai` and `load_file`. Of the faults in flows, it detects only
-    duplicate, empty and undefined steps. It does not model the server's own retries, the limit of concurrent tasks, and
-    the conditional stall; use a real server (`stepflow_runtime`) to test these.
+    The builtin components of 0.13 are available, except for `openai` and `load_file`. The only flow errors detected are
+    duplicate, empty and undefined steps. Server-side retries, the concurrent task limit and the conditional stall
+    aren't modeled; to test those, use a real server (`stepflow_runtime`).
 
     Args:
-        components: What components return, by the path that flows use: outputs, `Fails`, `Delayed`, `InTurn`, or
-            functions of the input that return one of these. If a function raises an exception, the step fails with
-            `COMPONENT_FAILED` and the exception's text.
+        components: What components return, by their path in flows: outputs, `Fails`, `Delayed`, `InTurn`, or functions
+            of the input that return one of these. If a function raises an exception, the step fails with
+            `COMPONENT_FAILED` and the exception's message.
     """
     return FakeServer(components)
 
@@ -458,7 +459,7 @@ class _Refusal(Exception):
 
 
 class FakeServer:
-    """An in-memory server; create it with `fake_server`. It can be used from several threads."""
+    """A thread-safe in-memory server. Create one with `fake_server`."""
 
     url = "http://fake-stepflow"
 
@@ -471,38 +472,38 @@ class FakeServer:
         }
         self.components: dict[str, Any] = self._world.components
         self.requests: list[tuple[str, str]] = []
-        """The method and the path of each request, in order."""
+        """The method and path of each request, in order."""
         self.calls: list[tuple[str, Any]] = self._world.calls
-        """The path and the input of each call of a component, in order."""
+        """The path and input of each component call, in order."""
         self.transport = httpx.MockTransport(self._respond)
-        """The transport to pass to a client: `StepflowClient(server.url, transport=server.transport)`, or the sync
-        client."""
+        """The transport to pass to a client, e.g. `StepflowClient(server.url, transport=server.transport)`. It works
+        with the sync client as well."""
         self._lock = RLock()
 
     def client(self) -> StepflowClient:
-        """Return an asynchronous client of this server."""
+        """Return an asynchronous client for this server."""
         from .._async.client import StepflowClient
 
         return StepflowClient(self.url, transport=self.transport)
 
     def sync_client(self) -> SyncStepflowClient:
-        """Return a synchronous client of this server."""
+        """Return a synchronous client for this server."""
         from .._sync.client import SyncStepflowClient
 
         return SyncStepflowClient(self.url, transport=self.transport)
 
-    # The test's control of time
+    # Controlling time
 
     def hold(self, *components: str) -> ExitStack:
-        """Hold the calls of components: their steps and runs stay `running` until `release`.
+        """Hold component calls, so that their steps and runs stay `running` until you call `release`.
 
-        As a context manager, it releases them at the end of the block.
+        If used as a context manager, the calls are released at the end of the block.
 
         Args:
-            components: The paths of the components in flows. Default: all components.
+            components: The components' paths in flows. Defaults to all components.
 
         Raises:
-            InvalidArgumentError: If the server has no such component.
+            InvalidArgumentError: If a component doesn't exist.
         """
         for path in components:
             if path not in (*self.components, *SUB_FLOWS):
@@ -515,20 +516,20 @@ class FakeServer:
         return block
 
     def release(self, *components: str) -> None:
-        """Continue the held calls of components. Their runs end at once, unless they wait for something else.
+        """Resume held component calls. Their runs end immediately unless they are waiting for something else.
 
         Args:
-            components: The paths of the components in flows. Default: all components.
+            components: The components' paths in flows. Defaults to all components.
         """
         with self._lock:
             self._world.held -= {*components} or {*self._world.held}
             self._world.advance()
 
     def advance(self, duration: float) -> None:
-        """Move the server's clock forward. Runs continue if their `Delayed` components are due.
+        """Move the server's clock forward and resume runs whose `Delayed` components are due.
 
         Args:
-            duration: Seconds from 0 on.
+            duration: Seconds to advance, at least 0.
         """
         passed = check_seconds(duration, "duration", zero=True)
         with self._lock:
@@ -695,14 +696,14 @@ class FakeServer:
 
 @dataclass
 class _Events(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """The events of a run, as a stream that ends with the run."""
+    """A run's events, as a stream that ends when the run does."""
 
     lock: RLock
     run: FakeRun
     since: int
-    """The number of the next event."""
+    """The next event's sequence number."""
     includes_results: bool
-    """Whether completed steps have their outputs."""
+    """Whether to include the outputs of completed steps."""
     includes_sub_runs: bool
 
     def __iter__(self) -> Iterator[bytes]:
@@ -720,7 +721,7 @@ class _Events(httpx.SyncByteStream, httpx.AsyncByteStream):
                 yield chunk
 
     def _chunks(self) -> Iterator[bytes | None]:
-        """Yield the events, and None to wait for more."""
+        """Yield events, or None to wait for more."""
         silent_since = time.monotonic()
         while True:
             frames = []

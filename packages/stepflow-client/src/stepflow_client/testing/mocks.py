@@ -1,4 +1,4 @@
-"""Runs of flows in which a test provides the outcomes of some steps, itself or from a recording."""
+"""Runs flows with the outcomes of some steps supplied by a test or a recording."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ _VERSION = 2
 
 
 class Recording:
-    """Outcomes by flow, case, step and the input of the step.
+    """Step outcomes by flow, case, step and step input.
 
-    Flows are identified by their path relative to the folder of the recording, inputs by a digest.
+    Flows are identified by path, relative to the recording's folder, and inputs by a digest.
     """
 
     def __init__(self, path: str | os.PathLike[str], flows: Mapping[str, Any] | None = None) -> None:
-        """Start an empty recording that can be saved to a file."""
+        """Create a recording that can be saved to a file. Starts empty by default."""
         self.path = file_path(path, "path")
         self._content: bytes = NOT_GIVEN
-        """The content of the file, if it was loaded."""
+        """The file's content, if it was loaded."""
         recorded = {} if flows is None else check_mapping(flows, "flows")
         if not _is_nested(recorded, depth=4):
             raise wrong("flows", "the recorded steps by flow, case, step and input", flows)
@@ -51,11 +51,10 @@ class Recording:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Recording:
-        """Return the recording in a file.
+        """Load a recording from a file.
 
         Raises:
-            FlowFileError: If the file cannot be read, is not a recording, or is one of an earlier version, which does
-                not contain the inputs of steps.
+            FlowFileError: If the file cannot be read, isn't a recording, or has an older version without step inputs.
         """
         content = read_file_bytes(path)
         value = parse_content(content, os.fsdecode(path))
@@ -72,14 +71,14 @@ class Recording:
         return loaded
 
     def steps(self, flow: str | os.PathLike[str], case: str) -> set[str]:
-        """Return the ids of the steps of a case that have recorded outcomes."""
+        """Return the ids of a case's steps with recorded outcomes."""
         return {*self._case(flow, case)}
 
     def outcome(self, flow: str | os.PathLike[str], case: str, step_id: str, given: Any) -> Any:
-        """Return the outcome of a step for an input: its output, or `Fails`.
+        """Return a step's outcome for an input: its output, or `Fails`.
 
         Raises:
-            InvalidArgumentError: If none is recorded.
+            InvalidArgumentError: If no outcome is recorded.
         """
         recorded = self._case(flow, case).get(check_text(step_id, "step_id"), {}).get(_hash_input(given))
         if recorded is None:
@@ -90,17 +89,17 @@ class Recording:
     def add(
         self, flow: str | os.PathLike[str], case: str, step_id: str, given: Any, outcome: Mapping[str, Any]
     ) -> None:
-        """Store the outcome of a step for an input, as a flow result, replacing an earlier one for the same input."""
+        """Record a step's outcome for an input, as a flow result. Replaces any earlier outcome for the same input."""
         steps = self._flows.setdefault(self._name(flow), {}).setdefault(check_text(case, "case"), {})
         recorded = dict(check_mapping(outcome, "outcome"))
         steps.setdefault(check_text(step_id, "step_id"), {})[_hash_input(given)] = recorded
 
     def forget(self, flow: str | os.PathLike[str], case: str, step_id: str) -> None:
-        """Remove the outcomes of a step."""
+        """Remove a step's outcomes."""
         self._case(flow, case).pop(check_text(step_id, "step_id"), None)
 
     def save(self) -> None:
-        """Write the file: sorted JSON, so that a later recording differs only where inputs or outcomes do.
+        """Write the recording as sorted JSON, so that diffs only show changed inputs and outcomes.
 
         Raises:
             FlowFileError: If the file cannot be written, or has changed since it was loaded.
@@ -111,7 +110,7 @@ class Recording:
         self._content = text.encode()
 
     def _case(self, flow: str | os.PathLike[str], case: str) -> dict[str, dict[str, Any]]:
-        """Return the recorded outcomes of a case, by step and input."""
+        """Return a case's recorded outcomes by step and input."""
         return self._flows.get(self._name(flow), {}).get(check_text(case, "case"), {})
 
     def _name(self, flow: str | os.PathLike[str]) -> str:
@@ -119,7 +118,7 @@ class Recording:
 
 
 def _hash_input(given: Any) -> str:
-    """Return a digest of an input that does not depend on the order of keys."""
+    """Return an input's digest, which doesn't depend on key order."""
     given = check_json(given, "given", max_depth=LOCAL_DEPTH)
     return hashlib.sha256(json.dumps(given, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
@@ -138,36 +137,38 @@ def run_mocked(
     check_input: bool = True,
     timeout: float | None = None,
 ) -> FlowResult:
-    """Run a flow with some of its steps mocked, and return its result.
+    """Run a flow with some steps mocked and return its result.
 
     Example:
         result = run_mocked(client, "answer.yaml", {"q": "?"}, mocks={"model": {"text": "42"}})
         result = run_mocked(client, "price.yaml", {"sku": "tea"}, mocks={"shop": lambda given: {"eur": len(given)}})
         result = run_mocked(client, "price.yaml", {"sku": "tea"}, mocks={"shop": Fails("COMPONENT_FAILED", "closed")})
 
-    A mocked step is never executed; its component need not exist. A step that fails has the code and the message of its
-    mock, in all that the client returns about the run; its `onError` applies, and steps that read it fail with it.
+    Mocked steps are never executed, so their components don't even have to exist. A failing mock's code and message
+    show up everywhere the client reports on the run. The step's `onError` still applies, and steps that read it fail as
+    well.
 
-    A function is called with the step's input, once for each attempt if the step has `onError: retry`. To compute the
-    input, earlier steps run one more time, mocked if they have mocks. The same applies to `InTurn`. The function is
-    called even if no branch requires the step, but not if an earlier step fails and there is no input. An exception in
-    the function is raised from this call.
+    A function is called with the step's input, once per attempt if the step has `onError: retry`. To compute that
+    input, earlier steps are run one more time (or mocked, if they have mocks). The same goes for `InTurn`. The function
+    is called even if no branch requires the step, but not if an earlier step fails, since there is then no input.
+    Exceptions raised by the function propagate from this call.
 
-    Mocks also apply to the sub-flows of `map` and `iterate`, at any depth: each element or turn is then a run of its
-    own, and the step that contains the sub-flow is pinned to their results.
+    Mocks also apply to the sub-flows of `map` and `iterate`, at any depth. In that case, each element or iteration
+    becomes a separate run, and the step containing the sub-flow is pinned to their results.
 
     Args:
-        client: A client of a server that routes `/builtin`.
-        flow: The flow: a path, a mapping or an object.
+        client: A client for a server that routes `/builtin`.
+        flow: The flow, as a path, mapping or object.
         input: The input.
-        mocks: Mocks by step id, or by the path of a component for all steps with it; also for steps of sub-flows.
-        variables: Values of the flow's variables.
-        check_input: Whether to refuse input that does not match the flow's input schema. Default True.
-        timeout: Seconds for each run. None, the default, sets no limit.
+        mocks: Mocks by step id, or by component path to mock all steps using it. Steps in sub-flows can be mocked as
+            well.
+        variables: Values for the flow's variables.
+        check_input: Whether to reject input that doesn't match the flow's input schema. Defaults to True.
+        timeout: Timeout for each run in seconds. Defaults to none.
 
     Raises:
-        InvalidArgumentError: If the flow has no step with one of the names, a mocked step is in a sub-flow whose steps
-            cannot be mocked, or a mock has a delay and the server no `/builtin/sleep`.
+        InvalidArgumentError: If one of the names doesn't match any step, if a mocked step is in a sub-flow whose steps
+            can't be mocked, or if a mock has a delay but the server lacks `/builtin/sleep`.
     """
     from .._sync.client import SyncStepflowClient
 
@@ -178,10 +179,10 @@ def run_mocked(
 
 
 def make_mock_finder(flow: Mapping[str, Any], mocks: Mapping[str, Mock]) -> Callable[[Mapping[str, Any]], Mock]:
-    """Return a function that returns the mock of a step, by its id or else by its component.
+    """Return a function that looks up a step's mock by id, falling back to its component.
 
     Raises:
-        InvalidArgumentError: If the flow has no step with one of the names.
+        InvalidArgumentError: If one of the names doesn't match any step.
     """
     steps = [*iter_steps(flow)]
     for name in check_mapping(mocks, "mocks"):
@@ -195,7 +196,7 @@ def make_mock_finder(flow: Mapping[str, Any], mocks: Mapping[str, Mock]) -> Call
 
 
 class StepflowMock:
-    """Mocks for the runs of a test, of a step or of all steps with a component.
+    """Mocks for a test's runs, either for single steps or for all steps using a component.
 
     Example:
         def test_price(stepflow_mock):
@@ -208,11 +209,11 @@ class StepflowMock:
     """
 
     def __init__(self, client: SyncStepflowClient) -> None:
-        """Start without mocks, for runs of this client."""
+        """Start without mocks. Flows are run with this client."""
         self._client = client
         self._mocks: dict[str, Mock] = {}
         self.calls: list[tuple[str, Any]] = []
-        """The step id and the input of each call of a function, and of each use of an `InTurn`."""
+        """The step id and input for each function call and each use of an `InTurn`."""
 
     def mock(
         self,
@@ -223,19 +224,18 @@ class StepflowMock:
         message: str = "",
         delay: float = 0.0,
     ) -> None:
-        """Mock the step with an id, or all steps with a component, also in sub-flows.
+        """Mock a step by id, or all steps using a component, including those in sub-flows.
 
         Args:
-            name: The id of a step, or the path of a component, such as `/shop/price`. The mock of a step takes
-                precedence.
-            outcome: An output, a function of a step's input, or `InTurn`.
-            fails: The code with which the step fails instead: a word of flow files (`COMPONENT_FAILED`) or an
+            name: A step id, or a component path such as `/shop/price`. A step's own mock takes precedence.
+            outcome: An output, a function of the step's input, or an `InTurn`.
+            fails: Make the step fail with this code instead: a name as used in flow files (`COMPONENT_FAILED`) or an
                 `ErrorCode`.
-            message: The message of the failure.
-            delay: Duration of the step in seconds; 0.13 and newer. Default 0.
+            message: The error message.
+            delay: How long the step takes, in seconds (since 0.13). Defaults to 0.
 
         Raises:
-            InvalidArgumentError: If there is no such code, or not exactly one of `outcome` and `fails` is given.
+            InvalidArgumentError: If the code doesn't exist, or unless exactly one of `outcome` and `fails` is passed.
         """
         check_text(name, "name")
         if (outcome is ...) == (fails is None) or (message and fails is None):
@@ -261,16 +261,16 @@ class StepflowMock:
         variables: Variables | None = None,
         timeout: float | None = None,
     ) -> FlowResult:
-        """Run a flow with the mocks for its steps, and return its result. See `run_mocked`.
+        """Run a flow with its steps mocked and return the result. See `run_mocked`.
 
         Raises:
-            InvalidArgumentError: If no step of the flow has one of the mocked ids or components.
+            InvalidArgumentError: If a mocked id or component doesn't match any step.
         """
         content = load_flow(flow)
         find = make_mock_finder(content, self._mocks)
 
         def find_recorded(step: Mapping[str, Any]) -> Mock:
-            """Return the mock of a step, which adds its calls to `calls`."""
+            """Return a step's mock, wrapped to record its calls in `calls`."""
             mock = find(step)
 
             def call(input: Any) -> Any:
@@ -285,7 +285,7 @@ class StepflowMock:
 Data = Mapping[str, Any]
 """A flow, a step, or values by name."""
 NO_MOCK: Any = object()
-"""Stands for the mock of a step without one."""
+"""Sentinel for a step without a mock."""
 
 
 def _get_steps(flow: Any) -> list[Data]:
@@ -294,36 +294,36 @@ def _get_steps(flow: Any) -> list[Data]:
 
 
 class MockedRun(NamedTuple):
-    """A run of a flow with mocked steps, or of a flow in one of its steps."""
+    """A run of a flow with mocked steps, or of a sub-flow in one of its steps."""
 
     within: tuple[str, ...]
-    """The ids of the steps that contain the flow; empty for the outer flow."""
+    """Ids of the steps containing the flow, outermost first. Empty for the outer flow."""
     input: Any
     result: FlowResult
     mocked: frozenset[str]
-    """The steps with a mock."""
+    """Ids of mocked steps."""
     variables: Any
-    """The variables of the run; None without any."""
+    """The run's variables, or None."""
 
 
 @dataclass
 class MockedFlow:
-    """Runs flows with mocked steps, including steps of sub-flows."""
+    """Runs flows with mocked steps, including steps in sub-flows."""
 
     client: SyncStepflowClient
     find: Callable[[Data], Mock]
-    """Returns the mock of a step, or `NO_MOCK`."""
+    """Returns a step's mock, or `NO_MOCK`."""
     timeout: float | None
-    """Seconds for each run; None for no limit."""
+    """Timeout for each run in seconds, or None."""
     check_input: bool = True
-    """Whether to refuse input that does not match a flow's input schema."""
+    """Whether to reject input that doesn't match a flow's input schema."""
     runs: list[MockedRun] = field(default_factory=list)
-    """The runs of flows in the order in which they ended, without runs that only compute the input of a step."""
+    """Finished runs in order of completion, excluding runs that only compute a step's input."""
 
     def run(
         self, flow: Data, input: Any, variables: Variables | None = None, within: tuple[str, ...] = ()
     ) -> FlowResult:
-        """Run a flow, which is inside the steps `within`, and return its result."""
+        """Run a flow nested in the steps `within` and return its result."""
         outcomes: dict[str, Any] = {}
         for step in _get_steps(flow):
             mock = self._find_mock(step, within)
@@ -348,9 +348,9 @@ class MockedFlow:
     def input_of(
         self, flow: Data, step: Data, input: Any, outcomes: Data, variables: Variables | None = None
     ) -> FlowResult:
-        """Return a result whose output is the input of a step; it is failed if the input cannot be computed.
+        """Return a result with a step's input as its output. The result is failed if the input can't be computed.
 
-        This runs the earlier steps that the input needs, except for those in `outcomes`.
+        This runs any earlier steps the input depends on, except those in `outcomes`.
         """
         before: list[Any] = []
         for earlier in _get_steps(flow):
@@ -364,7 +364,7 @@ class MockedFlow:
         return self._pinned(probe, input, immediate, variables)
 
     def _pinned(self, flow: Data, input: Any, outcomes: Data, variables: Variables | None) -> FlowResult:
-        """Run a flow in which some steps have a fixed outcome."""
+        """Run a flow with the outcomes of some steps fixed."""
         ids = [step.get("id") for step in _get_steps(flow)]
         pins = {step_id: outcome for step_id, outcome in outcomes.items() if step_id in ids}
         is_delayed = any(isinstance(pin, Delayed) for pin in pins.values())
@@ -372,12 +372,12 @@ class MockedFlow:
         if is_delayed and not self._has_noop:
             raise InvalidArgumentError("a mock with a delay needs /builtin/sleep, which this server does not have")
         if pins and self._has_noop and not is_delayed:
-            # With overrides, the flow, its id and its diagrams stay the same.
+            # Prefer overrides: they leave the flow, its id and its diagrams unchanged.
             overrides = pin_overrides(pins)
         elif pins:
             flow = pinned_flow(flow, pins)
         options: dict[str, Any] = {"variables": variables, "check_input": self.check_input, "timeout": self.timeout}
-        # Pass a list of one item, because the input itself may be a list.
+        # Wrap the input in a list, because it may itself be a list.
         return self.client.run(flow, [input], overrides, **options)
 
     @cached_property
@@ -387,7 +387,7 @@ class MockedFlow:
         return any(component.name in ("noop", "builtin/noop") for component in listed)
 
     def _find_mock(self, step: Data, within: tuple[str, ...]) -> Mock:
-        """Return the mock of a step; if it contains mocked steps, a function that runs its sub-flow."""
+        """Return a step's mock, or a function that runs its sub-flow if that contains mocked steps."""
         mock = self.find(step)
         inner = inner_flow(step) if mock is NO_MOCK else None
         if inner is None or not any(map(self._has_mock, iter_steps(inner.flow))):
@@ -403,5 +403,5 @@ class MockedFlow:
             results = (self.run(flow, input, within=(*within, str(name))) for input in inputs)
             return [flow_result(done.output, done.error) for done in results]
 
-        # In the input of the step, the defaults of the sub-flow's variables are evaluated.
+        # By the time the function gets the step's input, the defaults of the sub-flow's variables have been evaluated.
         return lambda given: run_subflow(str(component), str(name), given, run)

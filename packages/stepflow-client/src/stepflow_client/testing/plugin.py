@@ -1,6 +1,6 @@
-"""The pytest plugin: fixtures for tests of flows, and the test cases of flow files as tests.
+"""The pytest plugin: fixtures for testing flows, and test cases in flow files collected as tests.
 
-pytest loads this module in every project that has the package installed, so it imports nothing but pytest.
+pytest loads this module in every project that has the package installed, so only pytest is imported at the top level.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class CaseFailed(Exception):
-    """A test case of a flow file failed; the text lists the differences."""
+    """A test case in a flow file failed. The message lists the differences."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,9 +49,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _get_setting(config: pytest.Config, name: str) -> Path | None:
-    """Return the file set by an option, relative to the folder in which pytest was started, or by a setting.
+    """Return the file set by an option or setting.
 
-    The file of a setting is relative to pytest's root folder.
+    An option is relative to the folder where pytest was started, a setting to pytest's root folder.
     """
     option = config.getoption(f"--stepflow-{name}")
     if option:
@@ -66,13 +66,13 @@ _COVERAGE: pytest.StashKey[dict[Path, FlowCoverage]] = pytest.StashKey()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Stop the servers that were started for flow files."""
+    """Stop the servers started for flow files."""
     if _SERVERS in config.stash:
         config.stash[_SERVERS].close()
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Print the configurations that projects chose, and the coverage of the flows."""
+    """Print the configurations chosen by projects, and flow coverage."""
     for text in config.stash.get(_NOTES, {}):
         terminalreporter.write_line(f"stepflow: {text}")
     covered = config.stash.get(_COVERAGE, {})
@@ -90,7 +90,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 def stepflow_runtime(request: pytest.FixtureRequest) -> Iterator[StepflowRuntime]:
     """An embedded server for the whole session.
 
-    Its configuration is `--stepflow-config`, the setting `stepflow_config`, or the builtin components.
+    It is configured by `--stepflow-config` or the `stepflow_config` setting, and defaults to the builtin components.
     """
     from ..runtime import StepflowRuntime
 
@@ -100,13 +100,13 @@ def stepflow_runtime(request: pytest.FixtureRequest) -> Iterator[StepflowRuntime
 
 @pytest.fixture
 def stepflow_client(stepflow_runtime: StepflowRuntime) -> SyncStepflowClient:
-    """A synchronous client of `stepflow_runtime`; `stepflow_runtime.client` is the asynchronous one."""
+    """A synchronous client for `stepflow_runtime`. For an asynchronous one, use `stepflow_runtime.client`."""
     return stepflow_runtime.sync_client
 
 
 @pytest.fixture
 def stepflow_mock(stepflow_client: SyncStepflowClient) -> StepflowMock:
-    """Mocks for the steps of the flows that this test runs."""
+    """Mocks for steps in the flows run by this test."""
     from .mocks import StepflowMock
 
     return StepflowMock(stepflow_client)
@@ -114,7 +114,7 @@ def stepflow_mock(stepflow_client: SyncStepflowClient) -> StepflowMock:
 
 @pytest.fixture
 def stepflow_eval(stepflow_client: SyncStepflowClient) -> Callable[..., EvaluationReport]:
-    """Evaluates flows on `stepflow_runtime`: call it like `evaluate`, without the client."""
+    """Evaluates flows on `stepflow_runtime`. Call it like `evaluate`, but without the client."""
     from functools import partial
 
     from ..evaluation import sync_evaluate
@@ -124,14 +124,14 @@ def stepflow_eval(stepflow_client: SyncStepflowClient) -> Callable[..., Evaluati
 
 @pytest.fixture
 def stepflow_fake_server() -> FakeServer:
-    """An in-memory server for this test. Set its `components`; `sync_client()` and `client()` return clients of it."""
+    """An in-memory server for this test. Set its `components`, then get a client from `sync_client()` or `client()`."""
     from .fake import fake_server
 
     return fake_server()
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> FlowFile | None:
-    """Collect flow files, if `--stepflow` is given."""
+    """Collect flow files if `--stepflow` is set."""
     if not parent.config.getoption("--stepflow"):
         return None
     from ..flows.project import is_flow_file
@@ -143,12 +143,12 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> FlowFile |
 
 
 class FlowFile(pytest.File):
-    """A flow file whose test cases are tests."""
+    """A flow file whose test cases are collected as tests."""
 
     tests: FlowTests
 
     def collect(self) -> Iterator[FlowItem]:
-        """Return a test for each case. For a file that cannot be read this is one test, which fails."""
+        """Yield a test for each case, or a single failing test if the file cannot be read."""
         from .._cases.flow_cases import collect_tests
 
         self.tests = collect_tests(self.path)
@@ -161,7 +161,7 @@ class FlowFile(pytest.File):
             yield item
 
     def result_of(self, item: FlowItem) -> CaseResult:
-        """Return the result of a case. The first call runs all selected cases of the file as one batch."""
+        """Return a case's result. The first call runs all of the file's selected cases in one batch."""
         if item.case.index not in self.done:
             chosen = [item.case for item in self.session.items if isinstance(item, FlowItem) and item.parent is self]
             chosen = [case for case in chosen if case.index not in self.done] or [item.case]
@@ -196,13 +196,13 @@ class FlowFile(pytest.File):
 
 
 class FlowItem(pytest.Item):
-    """One test case of a flow file."""
+    """A single test case in a flow file."""
 
     case: FlowCase
     line: int = 1
 
     def runtest(self) -> None:
-        """Run the case, together with the other cases of its file.
+        """Run the case, together with the file's other cases.
 
         Raises:
             CaseFailed: If the case fails or cannot be run.
@@ -218,7 +218,7 @@ class FlowItem(pytest.Item):
             raise CaseFailed(failure_text(done) + run)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """Return the differences without a traceback, because no Python code of the user is involved."""
+        """Return the differences without a traceback, since no user Python code is involved."""
         from ..errors import StepflowClientError
 
         if isinstance(excinfo.value, CaseFailed):
@@ -228,5 +228,5 @@ class FlowItem(pytest.Item):
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        """Return the file, line and name of the case."""
+        """Return the case's file, line and name."""
         return self.path, self.line - 1, f"case: {self.name}"

@@ -1,4 +1,4 @@
-"""Embedded servers for tests, one for each configuration."""
+"""Embedded servers for tests, one per configuration."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 
 class Servers:
-    """Embedded servers by configuration, as a context manager that stops them all. It can be used from several threads.
+    """A thread-safe pool of embedded servers by configuration. Use it as a context manager to stop them all on exit.
 
     Args:
-        log_config: How much the servers log. Default `LogConfig(level="warn")`.
-        env: Environment variables for servers and workers; they override those of this process.
+        log_config: How verbosely the servers log. Defaults to `LogConfig(level="warn")`.
+        env: Environment variables for servers and workers. These take precedence over the current process's.
     """
 
     def __init__(self, log_config: LogConfig | None = None, env: dict[str, str] | None = None) -> None:
-        """Store the settings. No server is started."""
+        """Store the settings. Servers are started on demand."""
         self._log_config = log_config
         self._env = env
         self._lock = threading.Lock()
@@ -39,7 +39,7 @@ class Servers:
         self._files: list[Path] = []
 
     def get(self, config: TestConfig) -> StepflowRuntime:
-        """Return the server of a configuration, ready to use; later calls wait for the same server.
+        """Start the server for a configuration and wait until it's ready. Later calls return the same server.
 
         Raises:
             FlowFileError: If the configuration cannot be read.
@@ -65,7 +65,7 @@ class Servers:
 
         path = config.path
         if config.inline is not None:
-            # Commands of workers are relative to the folder of the configuration, so write it next to the flow.
+            # Write the file next to the flow, since worker commands are relative to the configuration's folder.
             descriptor, name = tempfile.mkstemp(prefix=".stepflow-test-", suffix=".json", dir=config.folder)
             path = Path(name)
             with self._lock:
@@ -111,20 +111,20 @@ _TEST_NAMES = (
 
 @dataclass(frozen=True)
 class TestConfig:
-    """A server configuration: a file, inline in a flow, or none for the builtin components."""
+    """A server configuration: a file, inline in a flow, or none to use just the builtin components."""
 
     __test__ = False
 
     path: Path | None = None
     inline: Mapping[str, Any] | None = None
     folder: Path | None = None
-    """The folder of the flow that contains an inline configuration."""
+    """The folder of the flow containing an inline configuration."""
     project: Path | None = None
-    """The file of the project that names the configuration, if there is one."""
+    """The project file that specifies the configuration, if any."""
 
     @property
     def key(self) -> str:
-        """A key: configurations with the same key share a server."""
+        """The cache key. Configurations with the same key share a server."""
         if self.path is not None:
             return str(self.path.resolve())
         if self.inline is None:
@@ -133,27 +133,27 @@ class TestConfig:
 
     @property
     def label(self) -> str:
-        """The name of the configuration in messages."""
+        """The configuration's name for messages."""
         if self.path is not None:
             return str(self.path)
         return "the builtin components" if self.inline is None else f"test.config in {self.folder}"
 
 
 def config_of(tests: FlowTests, given: str | os.PathLike[str] | None = None) -> TestConfig:
-    """Return the configuration for the tests of a flow. The first one that exists is used:
+    """Return the configuration for testing a flow. The first match is used:
 
-    1. `given`, for example from `--config`;
-    2. `test.configFile`, relative to the flow's folder;
-    3. `test.config`, in the flow itself;
-    4. `test.config` of the flow's project, in `stepflow.toml` or in `[tool.stepflow]` of `pyproject.toml`;
-    5. in the flow's folder `stepflow-config.test.yml` (or `.yaml`, or with `_` for `-`);
-    6. `config` of the flow's project;
-    7. in the flow's folder, then in the current one, `stepflow-config.yml` (or `.yaml`, or with `_` for `-`);
-    8. the builtin components alone.
+    1. `given`, e.g. from `--config`
+    2. `test.configFile`, relative to the flow's folder
+    3. `test.config` in the flow itself
+    4. `test.config` in the flow's project, i.e. in `stepflow.toml` or in `[tool.stepflow]` in `pyproject.toml`
+    5. `stepflow-config.test.yml` (or `.yaml`, or with `_` instead of `-`) in the flow's folder
+    6. `config` in the flow's project
+    7. `stepflow-config.yml` (or `.yaml`, or with `_` instead of `-`) in the flow's folder or else the current folder
+    8. just the builtin components
 
     Raises:
-        FlowFileError: If a file that the flow or its project names does not exist, if a folder has two configurations
-            of rank 7, or if the project file is invalid.
+        FlowFileError: If a file specified by the flow or its project doesn't exist, if a folder contains two candidates
+            for rule 7, or if the project file is invalid.
     """
     folder = check_instance(tests, "tests", FlowTests).path.parent
     if given is not None:
