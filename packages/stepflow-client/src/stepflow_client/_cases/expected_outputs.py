@@ -1,6 +1,6 @@
-"""Writes actual outputs into a flow file as expected ones.
+"""Updates the expected outputs in a flow file to the actual ones.
 
-Texts that vary become matchers; every other byte is unchanged.
+Volatile strings are replaced by matchers. All other bytes stay the same.
 """
 
 from __future__ import annotations
@@ -33,27 +33,27 @@ from ..types import FlowResult
 from .flow_cases import get_error_data, matches_code
 
 _NO_RUN = "00000000-0000-0000-0000-000000000000"
-# The patterns that are written.
+# The patterns to write.
 _UUID, _TIME = "[0-9a-fA-F-]{36}", r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)"
 _VOLATILE = re.compile(
     r"(?<![\w-])(?P<uuid>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![\w-])"
     r"|(?<![\w-])(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d))(?![\w-])",
     re.IGNORECASE,
 )
-# Times within this distance of the run vary from run to run, even if the server's clock is wrong.
+# Times this close to the run are considered volatile, even if the server's clock is off.
 _MAX_DISTANCE = timedelta(days=1)
 
 
 def replace_volatile(value: Any, given: Iterable[Any] = (), at: datetime | None = None) -> Any:
-    """Return an expected value that matches an actual one, and the values of later runs.
+    """Return an expected value that matches both an actual value and those of later runs.
 
-    A text with a UUID or a time of the run becomes a `$regex`. A UUID under the key `run_id`, which matches any other,
-    becomes zeros. Keys of objects that are such texts are left out.
+    Strings containing a UUID or a time close to the run become a `$regex`. A UUID under the key `run_id`, which matches
+    any other, becomes all zeros. Volatile object keys are dropped.
 
     Args:
         value: The actual value.
-        given: What the run was given: texts in these values are the same in each run.
-        at: When the run was executed. None, the default, is now.
+        given: Values that were passed to the run. Any text they contain is considered stable.
+        at: When the run was executed. Defaults to now.
     """
     known = json.dumps(list(given), ensure_ascii=False).lower()
     now = datetime.now(UTC) if at is None else at
@@ -64,7 +64,7 @@ def replace_volatile(value: Any, given: Iterable[Any] = (), at: datetime | None 
         if found["time"] is None:
             return True
         try:
-            # Servers write nanoseconds, which Python does not read.
+            # Drop fractional seconds: servers report nanoseconds, which Python can't parse.
             return abs(datetime.fromisoformat(re.sub(r"\.\d+", "", found[0].upper())) - now) < _MAX_DISTANCE
         except ValueError:
             return False
@@ -104,17 +104,17 @@ def expectation_of(
     given: Sequence[Any] = (),
     at: datetime | None = None,
 ) -> dict[str, Any]:
-    """Return an expected output that matches a result, as close as possible to the previous one.
+    """Return an expected output that matches a result while staying as close as possible to the previous one.
 
-    Parts that still match are kept: matchers, and objects that name only some of the keys. All others are replaced by
-    the actual values; in these, UUIDs and times of the run become matchers, because they differ in each run.
+    Parts that still match are kept, including matchers and objects that list only some of the keys. Everything else is
+    replaced by the actual values, where UUIDs and times from the run become matchers because they change on every run.
 
     Args:
         result: The result.
-        expected: The previous expected output, or None (the default).
-        given: What the run was given, such as its input and its flow: texts in these values are the same in each run,
-            and are not replaced by matchers. Default: nothing.
-        at: When the run was executed. None, the default, is now.
+        expected: The previous expected output, if any.
+        given: Values that were passed to the run, e.g. its input and flow. Any text they contain is stable across runs,
+            so it isn't replaced by matchers. Defaults to nothing.
+        at: When the run was executed. Defaults to now.
     """
     before = {} if expected is None else check_mapping(expected, "expected")
     check_instance(result, "result", FlowResult)
@@ -144,9 +144,9 @@ def expectation_of(
 
 
 def _adapt(expected: Any, actual: Any, from_actual: Callable[[Any], Any]) -> Any:
-    """Return an expected value that matches an actual one, and keeps the parts that match already.
+    """Return an expected value that matches an actual one, keeping any parts that already match.
 
-    `from_actual` returns an expected value that matches an actual one, and the values of later runs.
+    `from_actual` converts an actual value to an expected value that also matches later runs.
     """
     if not compare(expected, actual):
         return expected
@@ -155,7 +155,7 @@ def _adapt(expected: Any, actual: Any, from_actual: Callable[[Any], Any]) -> Any
     if expected and isinstance(expected, Mapping) and isinstance(actual, Mapping):
         adapted: dict[str, Any] = {}
         for key in [key for key in expected if key in actual]:
-            # Whether a text is the id of a run depends on its key.
+            # Whether a string is a run id depends on its key.
             if not is_run_id(key, actual[key]):
                 adapted[key] = _adapt(expected[key], actual[key], from_actual)
             elif is_run_id(key, expected[key]) or not compare(expected[key], actual[key]):
@@ -169,14 +169,14 @@ def _adapt(expected: Any, actual: Any, from_actual: Callable[[Any], Any]) -> Any
 
 
 def update_expected(content: bytes, expected: Mapping[int, Any], source: str) -> bytes:
-    """Return the content of a flow file with new expected outputs, by the position of the case in `test.cases`.
+    """Replace the expected outputs in a flow file, by position in `test.cases`.
 
-    Only the values of `output` of these cases change; in a case without `output` it is added after the last key.
-    Comments inside a replaced value are removed with it.
+    Only the `output` values of these cases change. If a case has no `output`, it is added after the last key. Comments
+    inside a replaced value are lost.
 
     Raises:
-        FlowFileError: If a value cannot be replaced on its own, because it, or a part of it, is an anchor that is used
-            elsewhere, or because the cases themselves are aliases.
+        FlowFileError: If a value cannot be replaced on its own because all or part of it is an anchor used elsewhere,
+            or because the cases themselves are aliases.
     """
 
     check_instance(content, "content", bytes)
@@ -195,7 +195,7 @@ def update_expected(content: bytes, expected: Mapping[int, Any], source: str) ->
 
 
 def _replace_output(text: str, root: Node, index: int, value: Any, source: str) -> Iterator[Edit]:
-    """Yield the edits that replace the expected output of a case."""
+    """Yield the edits that replace a case's expected output."""
     case = root.at("test", "cases", index)
     holders = [root.at("test"), root.at("test", "cases"), case]
     if case is None or any(holder is None or holder.original is not None for holder in holders):
@@ -214,7 +214,7 @@ def _replace_output(text: str, root: Node, index: int, value: Any, source: str) 
 
 
 def get_edits(text: str, parent: Node, key: Key | None, node: Node, new: Any) -> Iterator[Edit]:
-    """Yield minimal edits: unchanged values keep their layout and their comments. Elements of a list have no key."""
+    """Yield minimal edits, keeping the layout and comments of unchanged values. For list elements, `key` is None."""
     old, is_own = node.value, node.original is None and not node.merges
     if old == new and json.dumps(old) == json.dumps(new):
         return
@@ -236,7 +236,7 @@ def _replace_value(text: str, parent: Node, key: Key, node: Node, value: Any) ->
     is_simple = not isinstance(value, (dict, list)) or not value
     is_collection = isinstance(node.value, (dict, list)) and node.original is None
     if node.start == node.end:
-        # Nothing is written here, and the position of such an empty value is somewhere after the colon.
+        # An empty value has no text, and its position is somewhere after the colon.
         if parent.is_flow or is_simple:
             return colon, colon, f" {write_json(value)}"
         return colon, colon, newline + write_block(value, key.column + 1, newline)
@@ -246,19 +246,19 @@ def _replace_value(text: str, parent: Node, key: Key, node: Node, value: Any) ->
         return node.start, node.end, write_flow_value(text, key, value, newline, one_line=keeps_line)
     if is_simple and not is_collection:
         if isinstance(value, str) and "\n" in value and text[node.end : find_line_end(text, node.end)].strip():
-            # A comment after it would become part of a literal block.
+            # Don't use a literal block, because a comment after the value would become part of it.
             return node.start, node.end, write_json(value)
         block = value if isinstance(value, str) and "\n" in value else ""
         lines = block.removesuffix("\n").split("\n")
         if block and all(map(str.isprintable, lines)) and lines[0][:1].strip() and lines[-1]:
-            # A text of several lines becomes a literal block.
+            # Write multi-line strings as literal blocks.
             margin, style = " " * (key.column + 1), "|" if block.endswith("\n") else "|-"
             return node.start, node.end, newline.join([style, *(margin + line if line else line for line in lines)])
         is_plain = not block and (not isinstance(value, str) or value.isprintable())
         return node.start, node.end, write_plain(value) if is_plain else write_json(value)
     if "\n" not in text[key.end : node.start]:
         return colon, node.end, newline + write_block(value, key.column + 1, newline)
-    # The value is on separate lines: comments between the key and the value are kept.
-    # Only a list may have the same indent as its key.
+    # The value is on separate lines, so keep any comments between it and the key. Only lists may be indented no deeper
+    # than their key.
     indent = (node.column if node.column > key.column else key.column + 2) - 1
     return node.start, node.end, " " * (indent - node.column + 1) + write_block(value, indent, newline).lstrip(" ")

@@ -1,4 +1,4 @@
-"""The test cases in a flow file: inputs, mocked outcomes, expected outputs and the configuration to use."""
+"""Test cases in flow files: inputs, mocked outcomes, expected outputs, and the configuration to use."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from ..types import ErrorCode, FlowError, FlowResult
 from ..types.models import Record
 
 Mock = Any | Callable[[Any], Any]
-"""The outcome of a step: an output (any JSON value), `Fails`, `Delayed` or `InTurn`; or a function that is called with
-the step's input and returns one of these."""
+"""A step's outcome: an output (any JSON value), `Fails`, `Delayed` or `InTurn`, or a function that takes the step's
+input and returns one of these."""
 
 
 class InTurn:
-    """The outcomes of a mock, one after the other: one for each attempt of a step, item and run. The last one repeats.
+    """A mock with a sequence of outcomes, one for each attempt of a step, item and run. The last one repeats.
 
     Example:
         stepflow_mock.mock("draft", InTurn(Fails("RESOURCE_UNAVAILABLE"), {"text": "Dear ..."}))
@@ -55,19 +55,19 @@ class InTurn:
 
 
 def needs_input(mock: Mock) -> bool:
-    """Return whether the outcome of a mock is only known when its step is called."""
+    """Return whether a mock's outcome isn't known until its step is called."""
     return callable(mock) or isinstance(mock, InTurn)
 
 
 def get_outcome(mock: Mock, given: Any) -> Any:
-    """Return the outcome of one attempt of a step: an output, `Fails` or `Delayed`."""
+    """Return the outcome of a single attempt: an output, `Fails` or `Delayed`."""
     if isinstance(mock, InTurn):
         return get_outcome(mock.next(), given)
     return get_outcome(mock(given), given) if callable(mock) else mock
 
 
 def settle_outcome(mock: Mock, given: Any, step: Mapping[str, Any]) -> Any:
-    """Return the outcome of a step after as many attempts as its `onError` allows, with the delays of all of them."""
+    """Return a step's final outcome after the attempts allowed by its `onError`, with their delays added up."""
     outcome, seconds = None, 0.0
     for _ in range(get_max_attempts(step)):
         outcome = get_outcome(mock, given)
@@ -79,12 +79,12 @@ def settle_outcome(mock: Mock, given: Any, step: Mapping[str, Any]) -> Any:
 
 
 def get_error_number(code: ErrorCode) -> int:
-    """Return the number of a code on the wire."""
+    """Return an error code's number on the wire."""
     return list(ErrorCode).index(code) + 1
 
 
 def flow_result(output: Any, error: FlowError | None) -> dict[str, Any]:
-    """Return an output, or an error, as a flow result."""
+    """Wrap an output or error as a flow result."""
     from ..flows.matching import get_code_word
 
     if error is None:
@@ -93,10 +93,10 @@ def flow_result(output: Any, error: FlowError | None) -> dict[str, Any]:
 
 
 def format_mock(mock: Mock) -> Any:
-    """Return a mock as the test cases of flow files write it: as a flow result, or as a list of these.
+    """Convert a mock to its form in flow files: a flow result, or a list of these.
 
     Raises:
-        InvalidArgumentError: If it is a function or has a delay, which flow files have not.
+        InvalidArgumentError: If it is a function or has a delay, which flow files don't support.
     """
     if isinstance(mock, InTurn):
         return [format_mock(outcome) for outcome in mock._outcomes]
@@ -108,7 +108,7 @@ def format_mock(mock: Mock) -> Any:
 
 
 def parse_mock(value: Any) -> Any:
-    """Return the outcome that the `mocks` of a test case and recordings write as a flow result; of a list, `InTurn`.
+    """Parse a mock from a test case or recording. A list becomes an `InTurn`.
 
     Args:
         value: `{outcome: success, result}` or `{outcome: failed, error: {code, message}}`, or a list of these.
@@ -122,7 +122,7 @@ def parse_mock(value: Any) -> Any:
         return value["result"]
     error = value.get("error") if isinstance(value, Mapping) and value.get("outcome") == "failed" else None
     if isinstance(error, Mapping):
-        # Older servers have failures without a code.
+        # Older servers report failures without a code.
         given = {key: str(error[key]) for key in ("code", "message") if error.get(key) not in (None, "UNSPECIFIED")}
         return Fails(**given)
     raise InvalidArgumentError(
@@ -131,11 +131,11 @@ def parse_mock(value: Any) -> Any:
 
 
 RunAll = Callable[[Any, Sequence[Any]], list[dict[str, Any]]]
-"""Runs a flow with each of several inputs, and returns the flow results."""
+"""Runs a flow with several inputs and returns the flow results."""
 
 
 def run_subflow(component: str, step_id: str, step_input: Any, run: RunAll) -> Any:
-    """Return the outcome of a step with one of these components: its output, or `Fails`."""
+    """Return the outcome of a step that runs a sub-flow: its output, or `Fails`."""
     rejected = Fails("UNREACHABLE", f'step "{step_id}" failed')
     flow = step_input.get(SUBFLOW_INPUTS[component]) if isinstance(step_input, Mapping) else None
     if not isinstance(flow, Mapping):
@@ -143,7 +143,7 @@ def run_subflow(component: str, step_id: str, step_input: Any, run: RunAll) -> A
     if component == "/builtin/map":
         if not isinstance(step_input.get("items"), list):
             return rejected
-        # Failed elements do not fail the step.
+        # Failed elements don't fail the step.
         results = run(flow, step_input["items"])
         failed = sum(result["outcome"] == "failed" for result in results)
         return {"results": results, "successful": len(results) - failed, "failed": failed}
@@ -151,7 +151,7 @@ def run_subflow(component: str, step_id: str, step_input: Any, run: RunAll) -> A
     limit = 1000 if limit is None else limit
     if "initial_input" not in step_input or not isinstance(limit, int):
         return rejected
-    # A failed iteration ends the step.
+    # A failed iteration does fail the step.
     value, turns = step_input["initial_input"], 0
     while turns < limit:
         (result,) = run(flow, [value])
@@ -169,26 +169,26 @@ def run_subflow(component: str, step_id: str, step_input: Any, run: RunAll) -> A
 
 @dataclass(frozen=True)
 class FlowCase(Record):
-    """One test case of a flow."""
+    """A flow's test case."""
 
     name: str
     index: int
-    """The position of the case in `test.cases`, from 0."""
+    """The case's position in `test.cases`, starting at 0."""
     input: Any
     expected: Mapping[str, Any] | None
-    """`{outcome: success, result}` or `{outcome: failed, error: {code, message, data}}`, with matchers; None if the
-    case has no expected output."""
+    """`{outcome: success, result}` or `{outcome: failed, error: {code, message, data}}`, possibly with matchers. None
+    if the case has no expected output."""
     tags: tuple[str, ...] = ()
     description: str = ""
     line: int | None = None
-    """The line in the file, from 1; None if it is unknown."""
+    """The line in the file, starting at 1, or None if unknown."""
     fault: str = ""
-    """The reason why the case cannot be run; empty if it can."""
+    """The reason the case can't be run, or an empty string."""
     variables: Mapping[str, Any] = field(default_factory=dict)
     """Values of the flow's variables, by name."""
     mocks: Mapping[str, Any] = field(default_factory=dict)
-    """Outcomes of steps, which are then not executed, by step id: `{outcome: success, result}`, `{outcome: failed,
-    error: {code, message}}`, or a list of these, one for each call."""
+    """Outcomes by step id for steps that shouldn't be executed: `{outcome: success, result}`, `{outcome: failed, error:
+    {code, message}}`, or a list of these with one per call."""
 
 
 @dataclass(frozen=True)
@@ -197,33 +197,33 @@ class FlowTests:
 
     path: Path
     flow: dict[str, Any]
-    """The flow without its tests and examples, as it is sent to servers. Servers read expected outputs too,
-    differently in each release, and refuse some flows because of them."""
+    """The flow as sent to servers, i.e. without tests and examples. Servers also read expected outputs, differently in
+    each release, and reject some flows because of them."""
     cases: tuple[FlowCase, ...]
     config: Mapping[str, Any] | None = None
-    """The configuration in the flow (`test.config`)."""
+    """The configuration inside the flow (`test.config`)."""
     config_file: str | None = None
-    """The path of the configuration that the flow names (`test.configFile`), relative to the flow's folder."""
+    """The path to a configuration file (`test.configFile`), relative to the flow's folder."""
     step_ids: tuple[str, ...] = field(default=())
     is_broken: bool = False
-    """Whether the file cannot be read; its only case then says why."""
+    """Whether the file could not be read. In that case, its only case explains why."""
     variables: Mapping[str, Any] = field(default_factory=dict)
-    """Values of variables for the cases that do not set them."""
+    """Variable values for cases that don't set them."""
 
 
 def get_case_variables(tests: FlowTests, case: FlowCase) -> dict[str, Any]:
-    """Return the variables that a case runs with."""
+    """Return the variables a case runs with."""
     return {**tests.variables, **case.variables}
 
 
 def read_tests(path: str | PathLike[str]) -> FlowTests:
-    """Return the flow in a file and its test cases, if it has any.
+    """Read a flow file and its test cases, if any.
 
-    A malformed case is returned too, with a `fault`.
+    Malformed cases are included, but have a `fault`.
 
     Raises:
-        FlowFileError: If the file cannot be read, or if its steps, its `test` or the list of cases are malformed; the
-            error has the line.
+        FlowFileError: If the file cannot be read, or if its steps, `test` or the list of cases are malformed. The error
+            includes the line.
     """
     name = str(file_path(path, "path"))
     text = FlowText.of(name)
@@ -232,11 +232,11 @@ def read_tests(path: str | PathLike[str]) -> FlowTests:
 
 
 def parse_tests(text: FlowText, name: str) -> FlowTests:
-    """Return the flow in a text, and its test cases; see `read_tests`.
+    """Parse a flow and its test cases. See `read_tests`.
 
     Args:
-        text: The text of the flow.
-        name: The name of the flow, relative to which it names files.
+        text: The flow's text.
+        name: The flow's file name. Paths in the flow are relative to it.
     """
     root = text.root
     faults = _find_faults(root, name)
@@ -275,9 +275,9 @@ def parse_tests(text: FlowText, name: str) -> FlowTests:
 
 
 def collect_tests(path: str | PathLike[str]) -> FlowTests:
-    """Return the flow in a file and its test cases; if it cannot be read, a single case with the reason as its fault.
+    """Read a flow file and its test cases. If that fails, return a single case with the reason as its fault.
 
-    The case has the name of the file. Thus one broken file does not stop the tests of others.
+    The case is named after the file. This way, a broken file doesn't prevent the others from being tested.
     """
     try:
         return read_tests(path)
@@ -288,7 +288,7 @@ def collect_tests(path: str | PathLike[str]) -> FlowTests:
 
 
 def _find_faults(root: Node, name: str) -> dict[int, str]:
-    """Return the first fault of each malformed case, by its position.
+    """Return the first fault of each malformed case, by position.
 
     Raises:
         FlowFileError: If the steps, `test` or the list of cases are malformed.
@@ -298,7 +298,7 @@ def _find_faults(root: Node, name: str) -> dict[int, str]:
     for finding in findings.all.values():
         place = parse_path(finding.path)
         case = next(iter(place[2:]), None) if place[:2] == ("test", "cases") else None
-        # A case with a key that is ignored does not test what it says.
+        # Keep warnings about unknown keys: a case with an ignored key doesn't test what it claims to.
         if finding.level == "warning" and finding.rule != "unknown-key":
             continue
         message = f"{finding.path.removeprefix('$.')}: {finding.message}" + (
@@ -317,7 +317,7 @@ _OTHER_NAMES = ("tests", "cases", "testcases")
 
 
 def _holds_cases(place: Place, root: Node) -> bool:
-    """Return whether test cases are probably written under an unknown key, where they are not found."""
+    """Return whether a place probably contains test cases under an unknown key, where they would go unnoticed."""
     node = root.at(*place)
     values = node.value if node is not None else None
     if place[:-1] == ("test",):
@@ -329,9 +329,9 @@ Verdict = Literal["passed", "failed", "unchecked"]
 
 
 def judge(case: FlowCase, result: FlowResult) -> tuple[Verdict, list[Difference]]:
-    """Return the verdict on the result of a case, and its differences from the expected output.
+    """Judge a case's result and return the verdict with any differences from the expected output.
 
-    A case without an expected output is `unchecked` if its run succeeded, and `failed` otherwise.
+    Without an expected output, a case is `unchecked` if its run succeeded, otherwise `failed`.
     """
     error = result.error
     ending = f'"{result.status.value}"'
@@ -340,7 +340,7 @@ def judge(case: FlowCase, result: FlowResult) -> tuple[Verdict, list[Difference]
     if case.expected is None:
         return ("unchecked", []) if result.is_success else ("failed", [Difference("$.outcome", '"success"', ending)])
     expected = case.expected["outcome"]
-    # A run that was cancelled or lost has not failed.
+    # Cancelled and lost runs don't count as failed.
     has_failed = error is not None and not result.is_cancelled and not is_lost(result)
     if result.is_success != (expected == "success") or not (result.is_success or has_failed):
         actual = f'"success" with {short_json(result.output)}' if result.is_success else ending
@@ -353,7 +353,7 @@ def judge(case: FlowCase, result: FlowResult) -> tuple[Verdict, list[Difference]
 
 
 def is_lost(result: FlowResult) -> bool:
-    """Return whether the server lost a run, so that it has no result."""
+    """Return whether the server lost the run, leaving it without a result."""
     return result.error is not None and result.error.code in (ErrorCode.LOST, ErrorCode.LOST_BEFORE_START)
 
 
@@ -379,11 +379,11 @@ _NUMBERS = dict(enumerate(WORDS.values(), start=1))
 
 
 def matches_code(expected: Any, error: FlowError | None) -> bool:
-    """Return whether a failure has the code that a flow file expects.
+    """Return whether a failure has the error code a flow file expects.
 
-    A word of the file format (`COMPONENT_FAILED`) or of this package (`component_failed`), in upper or lower case,
-    works with every release. A number is the server's own code, as on older servers, or the number of a word. Matchers
-    are compared with the word of the file format.
+    Names from the file format (`COMPONENT_FAILED`) or this package (`component_failed`) work with every release and
+    ignore case. A number can be the server's own code, as on older servers, or the number of one of these names.
+    Matchers are compared with the file format's name.
     """
     if error is None or error.code is None:
         return False
@@ -397,6 +397,6 @@ def matches_code(expected: Any, error: FlowError | None) -> bool:
 
 
 def get_error_data(error: FlowError | None) -> Any:
-    """Return the data that a worker added to a failure, or None."""
+    """Return the data a worker attached to a failure, or None."""
     details = error.details if error and isinstance(error.details, Mapping) else {}
     return details.get("data", details.get("errorData"))

@@ -1,4 +1,4 @@
-"""Which test cases are selected, and which steps of a flow they reach. Pure."""
+"""Selects test cases and determines which of a flow's steps they reach. Pure."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ from .flow_cases import FlowCase, FlowTests, get_case_variables
 
 @dataclass(frozen=True)
 class StepCoverage(Record):
-    """A step, and the cases that reach it."""
+    """A step and the cases that reach it."""
 
     path: tuple[str, ...]
-    """The id of the step, after the ids of the steps that contain its flow."""
+    """The step's id, preceded by the ids of the steps containing its flow."""
     at: Path
-    """Where it is in the flow."""
+    """The step's location in the flow."""
     state: Literal["reached", "mocked", "not_reached"] = "not_reached"
-    """`mocked`: the step was never executed, but a mock stood for it."""
+    """`mocked` means the step was never executed, only replaced by a mock."""
     cases: tuple[str, ...] = ()
-    """The cases that reach it."""
+    """The cases that reach the step."""
 
     @property
     def is_reached(self) -> bool:
-        """Whether a case reaches it, be it with a mock."""
+        """Whether any case reaches the step, even if only with a mock."""
         return self.state != "not_reached"
 
 
 class Execution(NamedTuple):
-    """A flow that was executed once, or a flow in one of its steps."""
+    """A single execution of a flow, or of a sub-flow in one of its steps."""
 
     within: tuple[str, ...]
-    """The ids of the steps whose flow it is; empty for the flow itself."""
+    """Ids of the steps containing the flow. Empty for the flow itself."""
     record: ItemRecord
     mocked: Collection[str] = ()
-    """The steps with a mock."""
+    """Ids of mocked steps."""
 
 
 class FlowCoverage:
-    """Collects which steps of a flow are reached.
+    """Collects which of a flow's steps are reached.
 
     Args:
-        flow: The flow: a path, a mapping or an object.
+        flow: The flow, as a path, mapping or object.
     """
 
     def __init__(self, flow: FlowSource) -> None:
@@ -61,7 +61,7 @@ class FlowCoverage:
 
         Raises:
             FlowFileError: If the file cannot be read.
-            InvalidArgumentError: If it is no flow.
+            InvalidArgumentError: If it isn't a flow.
         """
         self._steps: dict[tuple[str, ...], StepCoverage] = {}
         try:
@@ -71,7 +71,7 @@ class FlowCoverage:
 
     @property
     def steps(self) -> list[StepCoverage]:
-        """The steps, in the order of the flow."""
+        """The steps, in flow order."""
         return list(self._steps.values())
 
     def _add_flow(self, flow: Mapping[str, Any], within: tuple[str, ...], at: Path) -> None:
@@ -83,7 +83,7 @@ class FlowCoverage:
                 self._add_flow(inner.flow, path, (*place, *inner.at))
 
     def _add(self, case: str, execution: Execution) -> None:
-        """Add the steps that a case has executed."""
+        """Add the steps executed by a case."""
         for account in explain_item("", 0, execution.record).steps:
             step = self._steps.get((*execution.within, account.step_id))
             if step is None or account.state not in ("completed", "failed"):
@@ -100,14 +100,15 @@ _Matches = Callable[[FlowCase], bool]
 def select_cases(
     cases: Iterable[FlowCase], patterns: Sequence[str] = (), tags: Sequence[str] = (), *, expression: str | None = None
 ) -> list[FlowCase]:
-    """Return the cases that match all of these conditions.
+    """Return the cases that match all conditions.
 
     Args:
         cases: The cases.
-        patterns: Globs; the name must match one of them. An empty list, the default, matches all.
-        tags: Tags; the case must have one of them. An empty list, the default, matches all.
-        expression: Texts that the name or a tag contains, in upper or lower case, with `and`, `or`, `not` and
-            parentheses: `tea and not slow`. None, the default, matches all.
+        patterns: Glob patterns, at least one of which must match the name. Defaults to an empty list, which matches
+            all.
+        tags: Tags, at least one of which the case must have. Defaults to an empty list, which matches all.
+        expression: Text to find in the name or a tag, ignoring case. Can be combined using `and`, `or`, `not` and
+            parentheses, e.g. `tea and not slow`. Defaults to None, which matches all.
 
     Raises:
         InvalidArgumentError: If the expression is malformed.
@@ -124,14 +125,14 @@ def select_cases(
 
 
 class _Expression:
-    """Parses an expression of texts, `and`, `or`, `not` and parentheses. Several words in a row are one text."""
+    """Parser for expressions made of text, `and`, `or`, `not` and parentheses. Consecutive words form a single text."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._tokens = _TOKENS.findall(text)
 
     def parse(self) -> _Matches:
-        """Return whether a case matches, as a function.
+        """Return a function that checks whether a case matches.
 
         Raises:
             InvalidArgumentError: If the expression is malformed.
@@ -183,11 +184,11 @@ class _Expression:
 
 
 def touching(tests: FlowTests, names: Sequence[str]) -> list[FlowCase]:
-    """Return the cases whose run may execute one of the named steps or components, or that mock one of them.
+    """Return the cases that mock or could execute any of the named steps or components.
 
     Args:
         tests: The flow and its cases.
-        names: Ids of steps and paths of components, of the flow and of the flows in its steps.
+        names: Step ids and component paths, from the flow itself or the sub-flows in its steps.
     """
     check_instance(tests, "tests", FlowTests)
     wanted = {*check_texts(names, "names")}
@@ -195,23 +196,23 @@ def touching(tests: FlowTests, names: Sequence[str]) -> list[FlowCase]:
 
 
 def find_case_steps(tests: FlowTests, case: FlowCase) -> Iterator[Mapping[str, Any]]:
-    """Yield the steps that the run of a case may execute, and its mocked ones; see `find_reachable_steps`."""
+    """Yield the steps that a case could execute or that it mocks. See `find_reachable_steps`."""
     return find_reachable_steps(tests.flow, case.input, get_case_variables(tests, case), case.mocks)
 
 
 def find_reachable_steps(
     flow: Mapping[str, Any], input: Any, variables: Mapping[str, Any], mocked: Collection[str] = ()
 ) -> Iterator[Mapping[str, Any]]:
-    """Yield the steps that a run may execute, with the steps of the flows in their inputs.
+    """Yield the steps that a run could execute, including those in sub-flows.
 
-    A step is left out if nothing needs it, or only a branch that is not taken: one whose condition depends on the input
-    and on variables alone. Where a condition reads a step, both branches are followed.
+    Steps are left out if nothing needs them, or only a branch that isn't taken because its condition depends solely on
+    the input and variables. If a condition reads a step, both branches are followed.
 
     Args:
         flow: The flow.
-        input: The input of the run.
-        variables: The variables of the run.
-        mocked: The ids of steps with a mock. They are yielded, and steps that only they read are not.
+        input: The run's input.
+        variables: The run's variables.
+        mocked: Ids of mocked steps. They are yielded, but steps read only by them aren't.
     """
     steps = FlowSteps(flow)
     evaluation = RecordedEvaluation(flow, input, variables, {}, is_over=False)
@@ -237,10 +238,10 @@ def find_reachable_steps(
 
 
 def _collect_names(steps: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Return the ids and the components of steps."""
+    """Return the steps' ids and components."""
     return {str(step[key]) for step in steps for key in ("id", "component") if key in step}
 
 
 def list_names(tests: FlowTests) -> set[str]:
-    """Return the ids and the components of all steps of a flow, and of the flows in its steps."""
+    """Return the ids and components of all of a flow's steps, including those in sub-flows."""
     return _collect_names(iter_steps(tests.flow))

@@ -1,1 +1,1 @@
-"""Edits of flow files, with every other byte unchanged, and JSON Schemas for editors."""
+"""Edits flow files without touching any other byte, and provides JSON Schemas for editors."""

@@ -1,4 +1,4 @@
-"""Corrected flows: the fixes of findings that make a flow better, and those of texts that cannot be parsed. Pure."""
+"""Corrects flows by applying fixes that improve them, and suggests fixes for text that can't be parsed. Pure."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ..flows.findings import Finding, Fix
 from ..flows.source import FlowText
 from .text_edits import Edit, apply_edits, find_line_end
 
-# Maximum number of characters of a text that is parsed once more for each possible edit.
+# Maximum length of text, in characters, that may be reparsed for each possible edit.
 _MAX_LENGTH = 100_000
 _QUOTED = re.compile(r'(?:quote it|put it in quotes|quote text with \': \': .+?): (".*")')
 
 
 def add_syntax_fix(flow: FlowText, finding: Finding) -> Finding:
-    """Return the finding of a text that cannot be parsed, with the edit that its hint states.
+    """Add the edit implied by the hint to a syntax error's finding.
 
-    Quotes around a text are safe. All else is a suggestion, because the rest of the text may be what is wrong.
+    Quoting text is safe. Anything else is only a suggestion, because the actual mistake may be elsewhere.
     """
     lines = [0, *(match.end() for match in re.finditer("\r\n|\r|\n", flow.text))]
     line = min(finding.line, len(lines)) - 1
@@ -34,7 +34,7 @@ def add_syntax_fix(flow: FlowText, finding: Finding) -> Finding:
     helpful: list[tuple[float, Fix]] = []
     for first, last, new in _iter_candidates(flow.text, finding, lines[line], start):
         error = FlowText(apply_edits(flow.text, [(first, last, new)]), flow.name).error
-        # The later the next fault, the better.
+        # Prefer the candidate that gets furthest before the next error.
         reached = math.inf if error is None else error.line or 0
         if reached > finding.line:
             helpful.append((reached, Fix(first, last, flow.text[first:last], new)))
@@ -42,7 +42,7 @@ def add_syntax_fix(flow: FlowText, finding: Finding) -> Finding:
 
 
 def _iter_candidates(text: str, finding: Finding, begin: int, start: int) -> Iterator[Edit]:
-    """Yield what the hint may mean; `begin` is where the line begins, and `start` where the fault is."""
+    """Yield edits the hint may refer to. `begin` is the start of the line, `start` that of the error."""
     hint, end = finding.hint or "", find_line_end(text, start)
     content = re.match(r"[ \t]*", text[begin:end])
     depth = content.end() if content is not None else 0
@@ -55,7 +55,7 @@ def _iter_candidates(text: str, finding: Finding, begin: int, start: int) -> Ite
         yield end, end, text[start : start + 1]
         yield from ((index, index, text[start : start + 1]) for index in range(end - 1, max(start, end - 4), -1))
     elif hint.startswith("indent"):
-        # Tabs, and a depth that no line above has.
+        # Handle tabs, and indentation that matches none of the lines above.
         wanted = re.fullmatch(r"indent it to column (\d+)", hint)
         depths = [int(wanted[1]) - 1] if wanted is not None else [indent, indent + 2, max(indent - 2, 0)]
         yield from ((begin, begin + depth, " " * column) for column in depths)
@@ -72,7 +72,7 @@ def _iter_candidates(text: str, finding: Finding, begin: int, start: int) -> Ite
 _MAX_ROUNDS = 100
 
 Find = Callable[[FlowText], Sequence[Finding]]
-"""A function that returns the findings of a flow."""
+"""A function that returns a flow's findings."""
 
 
 class Corrected(NamedTuple):
@@ -80,26 +80,26 @@ class Corrected(NamedTuple):
 
     flow: FlowText
     found: Sequence[Finding]
-    """The findings that are left."""
+    """The remaining findings."""
     number: int = 0
-    """The number of corrections."""
+    """Number of corrections made."""
 
 
 def correct_flow(flow: FlowText, find: Find) -> Corrected:
-    """Correct a flow until nothing is left that can be corrected; the rest of its text is unchanged.
+    """Apply corrections to a flow until there are none left, leaving the rest of its text unchanged.
 
-    A correction is only made if the flow then has no more findings, and none that are more severe. A second call with
-    the result changes nothing.
+    A correction is only kept if it doesn't cause more findings or more severe ones. Correcting the result again has no
+    effect.
     """
     state = Corrected(flow, find(flow))
     for _ in range(_MAX_ROUNDS):
         fixes = _collect_fixes(state)
-        # Try all fixes, then halves, quarters and so on, down to each alone: few of them are harmful.
+        # Try all fixes at once, then halves, quarters and so on down to single fixes, since few are harmful.
         parts = [fixes] if fixes else []
         for part in parts:
             middle = len(part) // 2
             parts += [part[:middle], part[middle:]] if middle else []
-        # Fixes are tried with those that they make possible; each alone without them, too.
+        # Try fixes together with any follow-up fixes they enable, then each one alone without them.
         choices = [(part, _MAX_ROUNDS) for part in parts] + [([fix], 1) for fix in fixes]
         attempts = (_apply_fixes(state, chosen, find, rounds) for chosen, rounds in choices)
         better = next((attempt for attempt in attempts if attempt is not None and not _is_worse(attempt, state)), None)
@@ -110,7 +110,7 @@ def correct_flow(flow: FlowText, find: Find) -> Corrected:
 
 
 def _apply_fixes(state: Corrected, fixes: Collection[Fix], find: Find, rounds: int) -> Corrected | None:
-    """Return the flow with these fixes and the fixes of findings that they reveal; None if nothing changes."""
+    """Apply fixes, as well as the fixes for any findings they reveal. Return None if nothing changes."""
     before = state.flow.text
     old = {(known.old, known.text) for known in _collect_fixes(state)}
     for _ in range(rounds):
@@ -124,7 +124,7 @@ def _apply_fixes(state: Corrected, fixes: Collection[Fix], find: Find, rounds: i
 
 
 def _collect_fixes(state: Corrected) -> list[Fix]:
-    """Return the fixes of a flow's findings in the order of the file, without those that overlap an earlier one."""
+    """Return the fixes for a flow's findings in file order, dropping any that overlap an earlier one."""
     chosen: list[Fix] = []
     for fix in sorted({finding.fix for finding in state.found if finding.fix is not None}):
         if make_edit(state.flow.text, fix) is not None and (not chosen or fix.start >= chosen[-1].end):
@@ -133,7 +133,7 @@ def _collect_fixes(state: Corrected) -> list[Fix]:
 
 
 def make_edit(text: str, fix: Fix) -> Edit | None:
-    """Return the edit of a fix; None if the text is written in another way, with escapes for example."""
+    """Return a fix's edit, or None if the text is written differently, e.g. with escapes."""
     written = text[fix.start : fix.end]
     if written == fix.old:
         return fix.start, fix.end, fix.text

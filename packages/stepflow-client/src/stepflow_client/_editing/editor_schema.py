@@ -1,7 +1,7 @@
-"""JSON Schemas (draft 2020-12) of flow files and of server configurations, for editors.
+"""JSON Schemas (draft 2020-12) for flow files and server configurations, for use in editors.
 
-They are the files in `schemas`; the known components are added to the schema of flows. Except for `$defs`, their
-keywords are also understood by editors that support draft 7.
+They are based on the files in `schemas`, with known components added to the flow schema. Apart from `$defs`, all
+keywords used are also understood by editors that only support draft 7.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..flows.json_types import is_valid_keyword
 Schema = dict[str, Any]
 _EXPRESSION: Schema = {"$ref": "#/$defs/expression"}
 _SUBFLOW: Schema = {"$ref": "#/$defs/subflow"}
-# Keywords that apply to a value regardless of whether parts of it are expressions.
+# Keywords that apply to a value whether or not parts of it are expressions.
 _KEPT = (
     "title", "description", "default", "type", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
     "multipleOf", "minLength", "maxLength", "pattern", "format", "required", "minItems", "maxItems", "minProperties",
@@ -31,20 +31,21 @@ _MAX_DEPTH = 40
 
 
 def schema(kind: Literal["flow", "config"] = "flow", *, components: Any = None) -> dict[str, Any]:
-    """Return a JSON Schema (draft 2020-12) of flow files, or of server configurations, for editors and CI.
+    """Return a JSON Schema (draft 2020-12) for flow files or server configurations, for use in editors and CI.
 
-    It refuses keys that servers ignore silently, so that editors mark them.
+    It rejects keys that servers silently ignore, so that editors can highlight them.
 
     Example:
         json.dump(schema(components=client.list_components()), open("flow.schema.json", "w"))
 
     Args:
-        kind: `flow`, or `config` (plugins of all supported releases are allowed). Default `flow`.
-        components: The components that flows may use, as `list_components` returns them or as JSON objects. Editors can
-            then complete their names and check their inputs. None if only the builtin ones are known.
+        kind: `flow`, or `config` (which allows the plugins of all supported releases). Defaults to `flow`.
+        components: The components available to flows, either as returned by `list_components` or as JSON objects. They
+            let editors complete names and check inputs. Defaults to None, which means only the builtin components are
+            known.
 
     Raises:
-        InvalidArgumentError: If there is no such kind.
+        InvalidArgumentError: If `kind` is neither of these.
     """
     if kind not in ("flow", "config"):
         raise wrong("kind", "'flow' or 'config'", kind)
@@ -57,16 +58,16 @@ def schema(kind: Literal["flow", "config"] = "flow", *, components: Any = None) 
 
 
 def _add_components(definitions: Schema, components: Components | None) -> None:
-    """Add the schemas of the known components; without a server, these are the builtin ones."""
+    """Add schemas for the known components. Without a server, these are just the builtin ones."""
     known = with_builtins(components)
     paths = sorted(name for name in known if name.startswith("/"))
     names = sorted(_escape(name) for name in known if not name.startswith("/"))
     allowed: list[Schema] = [{"enum": paths}]
     if components is None or not components.is_whole:
-        # Any other component may exist, except builtin ones.
+        # Allow any other component, except builtin ones.
         allowed.append({"pattern": "^/(?!builtin/)"})
     elif names:
-        # Servers do not report which prefix leads to a plugin.
+        # Servers don't report which prefix a plugin is mounted under.
         allowed.append({"pattern": f"^/(?!builtin/)([^/]+/)+({'|'.join(names)})$"})
     definitions["component"] = {
         "description": "The component's path. stepflow components list lists them.",
@@ -75,7 +76,7 @@ def _add_components(definitions: Schema, components: Components | None) -> None:
         "anyOf": allowed,
     }
     rules: list[Schema] = []
-    """For each component, the schema of a step that uses it."""
+    """Per component, the schema of a step that uses it."""
     for name in sorted(known):
         given = known[name][0]
         if not isinstance(given, Mapping) or not given:
@@ -84,7 +85,7 @@ def _add_components(definitions: Schema, components: Components | None) -> None:
         content = _Inputs(label, given.get("$defs"), definitions).convert(given)
         field = SUBFLOW_INPUTS.get(name)
         if field == "data":
-            # The data of put_blob is a flow only with `blob_type: flow`.
+            # put_blob only treats its data as a flow if `blob_type` is `flow`.
             content["else"]["if"] = {"properties": {"blob_type": {"const": "flow"}}, "required": ["blob_type"]}
             content["else"]["then"] = {"properties": {field: _SUBFLOW}}
         elif field is not None:
@@ -100,10 +101,9 @@ def _add_components(definitions: Schema, components: Components | None) -> None:
 
 
 class _Inputs:
-    """Converts the schema of an input to one that also accepts expressions in place of any value.
+    """Converts an input schema so that expressions are accepted in place of any value.
 
-    The shared schemas of the component are converted too, and added to `definitions` under names that begin with
-    `label`.
+    The component's shared schemas are converted as well, and added to `definitions` with names prefixed by `label`.
     """
 
     def __init__(self, label: str, defs: Any, definitions: Schema) -> None:
@@ -113,7 +113,7 @@ class _Inputs:
         self.names: dict[str, str] = {}
 
     def convert(self, schema: Any, depth: int = 0) -> Schema:
-        """Return a schema that accepts matching values, expressions, and values that contain expressions."""
+        """Return a schema that accepts expressions, matching values, and values containing expressions."""
         if not isinstance(schema, Mapping) or depth > _MAX_DEPTH:
             return dict(_EXPRESSION)
         if "$ref" in schema:
@@ -131,7 +131,7 @@ class _Inputs:
         help: Schema = {key: plain[key] for key in ("title", "description") if key in plain}
         kinds = str(plain.get("type", ""))
         if ("enum" in plain or kinds) and "object" not in kinds and "array" not in kinds:
-            # Editors suggest the values in `anyOf`, but not the values in an `if`.
+            # Use `anyOf` because editors suggest its values, unlike those in an `if`.
             return {**help, "anyOf": [plain, {"allOf": [{"$ref": "#/$defs/isExpression"}, _EXPRESSION]}]}
         return {**help, "if": {"$ref": "#/$defs/isExpression"}, "then": _EXPRESSION, "else": plain}
 
@@ -157,7 +157,7 @@ class _Inputs:
             plain["items"] = self.convert(schema["items"], depth + 1)
         elif "array" in str(schema.get("type")):
             plain["items"] = dict(_EXPRESSION)
-        # An expression matches every branch, so `oneOf` must become `anyOf`.
+        # Turn `oneOf` into `anyOf`, because an expression matches every branch.
         branches = [parts for key in ("anyOf", "oneOf") if isinstance(parts := schema.get(key), list) and parts]
         plain |= {"anyOf": [self.convert(branch, depth + 1) for branch in branches[0]]} if branches else {}
         if isinstance(schema.get("allOf"), list) and schema["allOf"]:
@@ -166,5 +166,5 @@ class _Inputs:
 
 
 def _escape(text: str) -> str:
-    # Escaped for ECMAScript: `re.escape` escapes more characters than ECMAScript allows.
+    # Don't use `re.escape`: it escapes more characters than ECMAScript allows.
     return re.sub(r"[.*+?^${}()|\[\]\\/]", r"\\\g<0>", text)

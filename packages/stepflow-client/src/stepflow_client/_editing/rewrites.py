@@ -1,4 +1,5 @@
-"""The text to write in place of a fault: as an exact hint, and as an edit where the hint states one. Pure."""
+"""Turns findings into concrete fixes: a hint with the exact text to write, and an edit if the hint implies one.
+Pure."""
 
 from __future__ import annotations
 
@@ -28,9 +29,9 @@ from .text_edits import (
     write_one_line,
 )
 
-# Minimum similarity of a word and the name that it is a misspelling of, for a fix.
+# Minimum similarity between a misspelled word and the suggested name for an automatic fix.
 _CLEAR = 0.75
-# How to write the values of keys, by key.
+# How to write a key's value, by key.
 _SHAPES = {
     "steps": "write each step as '- id: NAME', with its component and its input below",
     "onError": "write onError: {action: fail}, or retry, or useDefault",
@@ -45,9 +46,9 @@ _SHAPES = {
 }
 _IN_QUOTES = "put it in quotes"
 _BOOLEANS = {"yes": True, "true": True, "on": True, "y": True, "no": False, "false": False, "off": False, "n": False}
-# A value of each type.
+# A sample value of each type.
 _EMPTY: Mapping[str, Any] = {"string": "", "integer": 0, "number": 0, "boolean": False, "array": [], "object": {}}
-# Values to begin with for keys that are missing.
+# Initial values for missing keys.
 _VALUES: Mapping[str, Any] = {
     "component": "/builtin/noop", "action": "fail", "blob_type": "data", "outcome": "success", "input": {},
     "then": None, "result": None, "name": "unnamed",
@@ -55,16 +56,16 @@ _VALUES: Mapping[str, Any] = {
 
 
 def add_rewrites(flow: FlowText, findings: Sequence[Finding]) -> list[Finding]:
-    """Return the findings of a flow with exact hints and with fixes. Findings that only repeat another are left out."""
+    """Add exact hints and fixes to a flow's findings, dropping findings that merely repeat another."""
     rewriter = _Rewriter(flow)
     better = [
         rewriter.rewrite(finding)
         for finding in findings
-        # The rewrite of a `$from` removes the keys beside it.
+        # Drop ignored keys next to a `$from`: rewriting it removes them anyway.
         if finding.rule != "ignored-key" or finding.at is None or get_keyword(finding.at.items) != "$from" or
         _convert_from_expression(finding.at) is None
     ]  # fmt: skip
-    # Two keys of one mapping cannot both become the same key, and it is not clear which of them is meant.
+    # If two keys in a mapping would be renamed to the same key, fix neither: it isn't clear which one is meant.
     keys = [
         (id(finding.at), finding.fix.text) if finding.fix and finding.key == finding.fix.old else None
         for finding in better
@@ -77,7 +78,7 @@ def add_rewrites(flow: FlowText, findings: Sequence[Finding]) -> list[Finding]:
 
 
 def _find_flow(node: Node | None) -> Node | None:
-    """Return the innermost flow around a node."""
+    """Return the innermost flow containing a node."""
     while node is not None and not node.get("steps"):
         node = node.parent
     return node
@@ -89,19 +90,19 @@ def _find_steps(node: Node | None) -> Sequence[Node]:
 
 
 def _find_step_ids(node: Node | None) -> list[str]:
-    """Return the ids of the steps of the innermost flow around a node."""
+    """Return the step ids in the innermost flow containing a node."""
     ids = (step.get("id") for step in _find_steps(node))
     return [node.value for node in ids if node is not None and isinstance(node.value, str)]
 
 
 def _find_read_steps(node: Node) -> list[str]:
-    """Return the ids of the steps that are read in the innermost flow around a node."""
+    """Return the ids of steps read anywhere in the innermost flow containing a node."""
     flow = _find_flow(node)
     return [str(node.value) for node in flow.walk() if node.part == "$step"] if flow is not None else []
 
 
 def _suggest_step_id(node: Node) -> str:
-    """Return an id for a step: one that is read and does not exist, if there is one."""
+    """Suggest a step id, preferring one that is read but doesn't exist."""
     known = _find_step_ids(node)
     return next((step for step in _find_read_steps(node) if step not in known), f"step_{node.line}")
 
@@ -112,12 +113,12 @@ def _find_input_schema(node: Node, *path: str) -> Node | None:
 
 
 class _Rewriter:
-    """Rewrites the findings of one flow."""
+    """Rewrites a flow's findings."""
 
     def __init__(self, flow: FlowText) -> None:
         self.text = flow.text
         self._positions: dict[int, dict[str, int]] = {}
-        """The positions of the steps of each list of steps, by its identity."""
+        """Step positions by id for each list of steps, keyed by the list's identity."""
 
     def rewrite(self, finding: Finding) -> Finding:
         at, text = finding.at, self.text
@@ -125,7 +126,7 @@ class _Rewriter:
             match finding.rule:
                 case "from-expression" if new := _convert_from_expression(at):
                     old = text[at.start : at.end] if at.start >= 0 else "#"
-                    # A comment inside of it would be lost.
+                    # Don't lose comments inside the expression.
                     fix = None if "#" in old else Fix(at.start, at.end, old, write_inline(text, new))
                     finding = finding._replace(hint=f"write {write_inline(text, new)}", fix=fix)
                 case "undefined-step":
@@ -147,7 +148,7 @@ class _Rewriter:
         return finding._replace(fix=fix) if is_safe else finding._replace(suggestion=fix)
 
     def edits(self, finding: Finding, at: Node, hint: str) -> tuple[Sequence[Edit], bool]:
-        """Return the edits that a hint states, and whether they are safe without a person who confirms them."""
+        """Return the edits a hint implies, and whether they can be applied without confirmation."""
         text, key, holder = self.text, finding.key or "", at.parent
         match finding.rule:
             case "unknown-keyword" if match := re.fullmatch(r"write (\$\w+)", hint):
@@ -231,7 +232,7 @@ class _Rewriter:
         return (), False
 
     def replaced(self, where: Node | Key, new: str) -> Sequence[Edit]:
-        """Return the edit that replaces a key, or a value in one line."""
+        """Return the edit that replaces a key or a single-line value."""
         old = self.text[where.start : where.end]
         is_plain = where.start >= 0 and "\n" not in old and old[:1] not in ("&", "!", "*", "|", ">")
         if old[:1] == '"' and isinstance(where, Key):
@@ -259,7 +260,8 @@ class _Rewriter:
         return ()
 
     def add_missing(self, at: Node, key: str, wanted: str, rule: str) -> Sequence[Edit]:
-        """Return the edit that adds a key with an initial value; for a component, a field of the flow's input."""
+        """Return the edit that adds a missing key with an initial value. For a component, this is a field from the
+        flow's input."""
         is_field = _find_input_schema(at) is None or _find_input_schema(at, key) is not None
         value = _VALUES.get(key, {"$input": f"$.{key}" if is_field else "$"})
         if choice := re.match(r"'([^']*)'", wanted):
@@ -282,7 +284,7 @@ class _Rewriter:
             return ()
         positions = self._positions.get(id(holder))
         if positions is None:
-            # Look up all positions at once, because a flow may have thousands of such findings.
+            # Look up all positions at once, since a flow may have thousands of these findings.
             positions = {}
             for index, part in enumerate(steps):
                 if (name := part.get("id")) is not None and isinstance(name.value, str):
@@ -293,7 +295,7 @@ class _Rewriter:
         return move_element(self.text, holder, positions[later], positions[step])
 
     def correction(self, finding: Finding, at: Node, name: str) -> tuple[Fix | None, bool]:
-        """Return the change of a misspelt key or name to the one that a hint suggests, and whether it is certain."""
+        """Return the fix that renames a misspelled key or name as the hint suggests, and whether it is certain."""
         if write_one_line(name) != name:
             return None, False
         if finding.key is not None:
@@ -333,7 +335,8 @@ class _Rewriter:
 
 
 def _convert_from_expression(node: Node) -> dict[str, str] | None:
-    """Return what a `$from` is now: `{$from: {step: a}, path: x}` is `{$step: a, path: $.x}`; None if it is unclear."""
+    """Convert a `$from` to the current syntax, e.g. `{$from: {step: a}, path: x}` to `{$step: a, path: $.x}`. Return
+    None if its meaning is unclear."""
     source, path = node.items["$from"].value, node.value.get("path", "")
     if not isinstance(path, str) or not isinstance(source, Mapping) or len(source) != 1:
         return None
@@ -348,6 +351,7 @@ def _convert_from_expression(node: Node) -> dict[str, str] | None:
 
 
 def _is_clear_misspelling(word: Any, name: str) -> bool:
-    """Return whether a word is a misspelling of a name: not only similar, but hardly anything else."""
+    """Return whether a word is clearly a misspelling of a name, i.e. similar to it and unlikely to mean anything
+    else."""
     one, other = (re.sub("[_-]", "", str(term)).lower() for term in (word, name))
     return one == other or nearest(other, [one], _CLEAR) is not None

@@ -1,4 +1,4 @@
-"""Writes schemas into a flow file without changing any other byte."""
+"""Adds schemas to a flow file without changing any other byte."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from .text_edits import (
     write_one_line,
 )
 
-# Maximum length of a line.
+# Maximum line length.
 _LINE = 110
 
 Schemas = Mapping[str, Any]
 
 
 class _Frame(dict[str, Any]):
-    """A mapping that contains schemas but is not a schema itself. Each of its keys is written on a separate line."""
+    """A mapping that contains schemas but isn't one itself. Each key is written on its own line."""
 
 
 def add_schemas(content: bytes, schemas: Schemas, source: str) -> bytes:
-    """Return the content of a flow file with `input`, `output` and `steps` added to its `schemas.properties`.
+    """Add `input`, `output` and `steps` to the `schemas.properties` in a flow file.
 
-    Existing schemas in the file are not changed.
+    Existing schemas are left unchanged.
 
     Raises:
-        FlowFileError: If the schemas cannot be added without changing more, for example because they are an alias.
+        FlowFileError: If the schemas can't be added without further changes, e.g. because they are an alias.
     """
     if not schemas:
         return content
@@ -53,7 +53,7 @@ def add_schemas(content: bytes, schemas: Schemas, source: str) -> bytes:
 
 
 def _merge_missing(value: Any, added: Any) -> Any:
-    """Return a value with missing parts added."""
+    """Return a value with any missing parts added."""
     if value is None or not isinstance(value, Mapping) or not isinstance(added, Mapping):
         return copy.deepcopy(added) if value is None else value
     whole = dict(value)
@@ -95,7 +95,7 @@ def _fill_empty(text: str, parent: Node, key: Key, node: Node, value: Any) -> It
 
 
 def _add_before_steps(text: str, root: Node, values: Schemas) -> Edit:
-    """Return the edit that adds keys before `steps` and the comments above it, or at the end if that is impossible."""
+    """Return the edit that adds keys before `steps` and any comments above it, or else at the end."""
     steps = root.keys.get("steps")
     start = text.rfind("\n", 0, steps.start) + 1 if steps is not None else 0
     if steps is None or root.is_flow or steps == root.written[0] or text[start : steps.start].strip():
@@ -107,7 +107,7 @@ def _add_before_steps(text: str, root: Node, values: Schemas) -> Edit:
 
 
 def _write_keys(values: Schemas, indent: int, newline: str) -> str:
-    """Return keys in block style. A schema that fits on one line is written on one line."""
+    """Format keys in block style, keeping schemas on one line if they fit."""
     lines = list[str]()
     for key, value in values.items():
         start = f"{' ' * indent}{write_block_key(key)}:"

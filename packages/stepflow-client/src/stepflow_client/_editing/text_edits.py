@@ -1,6 +1,6 @@
-"""Minimal edits of a YAML or JSON text: keys and elements that are added, removed, moved or wrapped. Pure.
+"""Minimal edits to YAML or JSON text: adding, removing, moving and wrapping keys or elements. Pure.
 
-New keys and values are written in the style of the surrounding text.
+New keys and values match the style of the surrounding text.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from ..flows.findings import Fix
 from ..flows.reading import decode_text
 from ..flows.source import Key, Node, parse_tree
 
-# Texts that need no quotes: no numbers or dates.
+# Strings that don't need quotes, i.e. can't be mistaken for numbers or dates.
 _PLAIN = re.compile(r"(?!0[xob][\da-f_]*$|[\d._-]+(?:e[+-]?\d+)?$)[$/\w][\w$/.-]*", re.IGNORECASE)
 _RESERVED = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
 
 Edit = tuple[int, int, str]
-"""A replacement in a text: start offset, end offset, new text."""
+"""A replacement: start offset, end offset, and new text."""
 Write = Callable[[Mapping[str, Any], int, str], str]
-"""A function that returns keys and their values in block style, for an indent and a line ending."""
+"""A function that formats keys and values in block style, using an indent and a line ending."""
 
 
 def apply_edits(text: str, edits: list[Edit]) -> str:
-    """Return a text with the edits applied."""
+    """Apply edits to a text."""
     for start, end, new in sorted(edits, reverse=True):
         text = text[:start] + new + text[end:]
     return text
 
 
 class NotEditableError(Exception):
-    """A change cannot be made in the text."""
+    """A change can't be made in the text."""
 
 
 def edit_file(
@@ -48,7 +48,7 @@ def edit_file(
         change: Returns the edits of a text, from its tree, and the value that it then has.
         problem: What is wrong if the edits change anything else, or it is invalid: the message of a FlowFileError.
     """
-    # Refuses what is not UTF-8; the byte order mark stays here.
+    # Only checks that it's valid UTF-8: the byte order mark must be kept here.
     decode_text(content, source)
     text = content.decode("utf-8")
     mark = "\ufeff" if text.startswith("\ufeff") else ""
@@ -62,14 +62,14 @@ def edit_file(
 
 
 def detect_newline(text: str) -> str:
-    """Return the line ending of a text."""
+    """Return a text's line ending."""
     return "\r\n" if "\r\n" in text else "\n"
 
 
 def make_addition(text: str, mapping: Node, values: Mapping[str, Any], write: Write | None = None) -> Edit:
-    """Return the edit that adds keys after the last key of a mapping, which must not be empty.
+    """Return the edit that adds keys to the end of a non-empty mapping.
 
-    Each value is an object or a list. `write` writes them in block style, by default `write_block_keys`.
+    Each value is an object or list. `write` formats them in block style and defaults to `write_block_keys`.
     """
     newline = detect_newline(text)
     first, last = mapping.written[0], mapping.written[-1]
@@ -89,7 +89,7 @@ def make_addition(text: str, mapping: Node, values: Mapping[str, Any], write: Wr
 
 
 def write_block_keys(values: Mapping[str, Any], indent: int, newline: str) -> str:
-    """Return keys and their values in block style. Each value is an object or a list."""
+    """Format keys and values in block style. Each value is an object or list."""
     return newline.join(
         f"{' ' * indent}{write_block_key(key)}:{newline}{write_block(value, indent + 2, newline)}"
         for key, value in values.items()
@@ -97,12 +97,13 @@ def write_block_keys(values: Mapping[str, Any], indent: int, newline: str) -> st
 
 
 def write_block_key(key: str) -> str:
-    """Return a key in block style."""
+    """Format a key in block style."""
     return write_plain(key) if key.isprintable() and "\\" not in key else write_json(key)
 
 
 def write_json(value: Any, indent: str | None = None) -> str:
-    """Return a value as JSON that is also valid YAML: no surrogate pairs, and unprintable characters are escaped."""
+    """Format a value as JSON that is also valid YAML, i.e. without surrogate pairs and with unprintable characters
+    escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     return "".join(
         char if char.isprintable() or char in "\n\t" or char > "\uffff" else f"\\u{ord(char):04x}" for char in text
@@ -110,7 +111,7 @@ def write_json(value: Any, indent: str | None = None) -> str:
 
 
 def write_one_line(value: Any) -> str:
-    """Return a value as YAML in one line: `{$step: a, path: "$.x[0]"}`."""
+    """Format a value as single-line YAML, e.g. `{$step: a, path: "$.x[0]"}`."""
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{write_one_line(key)}: {write_one_line(part)}' for key, part in value.items())}}}"
     if isinstance(value, list):
@@ -120,14 +121,14 @@ def write_one_line(value: Any) -> str:
 
 
 def write_plain(value: Any) -> str:
-    """Return a value as YAML, without the line ending."""
+    """Format a value as YAML without a trailing line ending."""
     from .._data.yaml_format import write_yaml
 
     return write_yaml(value).rstrip("\n")
 
 
 def find_line_end(text: str, position: int) -> int:
-    """Return the offset of the end of the line that contains a position."""
+    """Return the offset of the end of the line containing a position."""
     end = text.find("\n", position)
     if end == -1:
         return len(text)
@@ -135,7 +136,7 @@ def find_line_end(text: str, position: int) -> int:
 
 
 def write_flow_value(text: str, key: Key, value: Any, newline: str, *, one_line: bool = False) -> str:
-    """Return a value as JSON. If the key starts its line, the value is indented over several lines, as in the file."""
+    """Format a value as JSON. If the key starts its line, the value spans several lines, indented like the file."""
     before = text[text.rfind("\n", 0, key.start) + 1 : key.start]
     if one_line or before.strip():
         return write_json(value)
@@ -143,23 +144,24 @@ def write_flow_value(text: str, key: Key, value: Any, newline: str, *, one_line:
 
 
 def detect_json_indent(text: str) -> str:
-    """Return the indentation of a JSON text, or of a YAML text with values in brackets."""
+    """Return the indentation used in JSON text, or in YAML text with bracketed values."""
     step = re.search(r"\n( +|\t+)\S", text)
     return step[1] if step else "  "
 
 
 def write_block(value: Any, indent: int, newline: str) -> str:
-    """Return a value in block style with an indent."""
+    """Format a value in block style with an indent."""
     text = write_plain(value)
     lines = text.split("\n")
     if "\\" in text or not all(map(str.isprintable, lines)):
-        # Block style would split text with unprintable characters over several lines.
+        # Block style would split strings with unprintable characters across lines.
         lines = [write_json(value)]
     return newline.join(" " * indent + line if line else line for line in lines)
 
 
 def make_fix(text: str, edits: Sequence[Edit]) -> Fix | None:
-    """Return edits as one fix, which replaces everything between the first and the last of them; None without edits."""
+    """Combine edits into a single fix that replaces everything from the first to the last. None if there are no
+    edits."""
     if not edits or any(start < 0 for start, _, _ in edits):
         return None
     start, end = min(edit[0] for edit in edits), max(edit[1] for edit in edits)
@@ -168,12 +170,12 @@ def make_fix(text: str, edits: Sequence[Edit]) -> Fix | None:
 
 
 def write_inline(text: str, value: Any) -> str:
-    """Return a value in one line, in the language of a text."""
+    """Format a value on one line, in the text's language."""
     return write_json(value) if text.lstrip()[:1] == "{" else write_one_line(value)
 
 
 def add_key(text: str, mapping: Node, key: str, value: Any) -> list[Edit]:
-    """Return the edits that add a key at the end of a mapping; none if that is not possible."""
+    """Return the edits that add a key to the end of a mapping, or none if that isn't possible."""
     entry = f"{write_inline(text, key)}: {write_inline(text, value)}"
     if mapping.original is not None or mapping.start < 0 or not isinstance(mapping.value, dict):
         return []
@@ -196,7 +198,7 @@ def remove_key(text: str, mapping: Node, key: str) -> list[Edit]:
 
 
 def remove_element(text: str, holder: Node, index: int) -> list[Edit]:
-    """Return the edits that remove an element of a list."""
+    """Return the edits that remove a list element."""
     starts = [element.start if holder.is_flow else text.rfind("-", 0, element.start) for element in holder.elements]
     return _remove_entry(text, holder, starts, index)
 
@@ -209,7 +211,7 @@ def _remove_entry(text: str, holder: Node, starts: Sequence[int], index: int) ->
         end = holder.end if holder.is_flow else holder.last
         if holder.is_flow or "\n" not in text[: starts[0]] or holder.parent is None:
             return [(holder.start, end, empty)]
-        # A block collection begins below its key.
+        # Block collections start on the line below their key.
         begin = len(text[: starts[0]].rstrip())
         return [(begin, end, f" {empty}")] if text[begin - 1] == ":" else [(starts[0], end, empty)]
     if index + 1 < len(starts):
@@ -221,7 +223,7 @@ def _remove_entry(text: str, holder: Node, starts: Sequence[int], index: int) ->
 
 
 def wrap_value(text: str, node: Node, key: str) -> list[Edit]:
-    """Return the edits that put a value below a key, in its own place."""
+    """Return the edits that nest a value under a new key, in place."""
     if node.original is not None or node.start < 0:
         return []
     if node.is_flow:
@@ -232,7 +234,7 @@ def wrap_value(text: str, node: Node, key: str) -> list[Edit]:
 
 
 def move_element(text: str, holder: Node, index: int, before: int) -> list[Edit]:
-    """Return the edits that move an element of a list before an earlier one; the separators stay where they are."""
+    """Return the edits that move a list element before an earlier one, leaving the separators in place."""
     parts = holder.elements[before : index + 1]
     if holder.original is not None or any(part.start < 0 or part.original is not None for part in parts):
         return []

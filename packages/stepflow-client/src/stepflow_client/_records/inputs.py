@@ -1,4 +1,4 @@
-"""Reads the inputs of a batch one at a time: JSON lines, CSV, Parquet, or a list in a file."""
+"""Reads a batch's inputs incrementally from JSON Lines, CSV, Parquet, or a list in a file."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from ..flows.reading import (
 InputFormat = Literal["jsonl", "csv", "json", "yaml", "parquet"]
 
 _ENDINGS: dict[str, InputFormat] = {"jsonl": "jsonl", "ndjson": "jsonl", "csv": "csv", "parquet": "parquet"}
-# The extensions of files that hold one value.
+# Extensions of files containing a single value.
 _LISTS = (".yaml", ".yml", ".json")
 GOES_ON = "to skip such lines, set on_bad_line='fail'"
-"""The hint for a line at which a batch stops."""
+"""The hint for a line that stops the batch."""
 
 
 class _BadLine(ValueError):
-    """A line that cannot be read, with a hint."""
+    """A line that can't be read, with a hint."""
 
     def __init__(self, reason: str, hint: str | None) -> None:
         super().__init__(reason)
@@ -48,19 +48,19 @@ class _BadLine(ValueError):
 
 
 class _BadHeader(_BadLine):
-    """The first line of a CSV file, without which no line can be read."""
+    """An invalid CSV header, without which no line can be read."""
 
 
 class InputStream(Iterator[Any]):
-    """The inputs in a file, one at a time. Use it in a `with` block: leaving the block closes the file.
+    """A file's inputs, read one at a time. Use it in a `with` block, which closes the file on exit.
 
     Attributes:
-        total: The number of inputs; None if the format does not contain it.
+        total: The number of inputs, or None if the format doesn't specify it.
         read: The number of inputs read so far.
     """
 
     def __init__(self, source: Any, name: str, form: InputFormat, schema: Mapping[str, Any], stops: bool) -> None:
-        """Open the file; `read_inputs` describes the arguments."""
+        """Open the file. See `read_inputs` for the arguments."""
         self.total: int | None = None
         self.read = 0
         self._file: IO[str] | None = None
@@ -72,7 +72,7 @@ class InputStream(Iterator[Any]):
 
     @property
     def expected(self) -> int | None:
-        """The known number of inputs, or an estimate by the part of the file that was read; None if unknown."""
+        """The number of inputs if known, otherwise an estimate based on how much of the file has been read, or None."""
         if self.total is not None or self._file is None or self._size is None or not self.read:
             return self.total
         try:
@@ -82,7 +82,7 @@ class InputStream(Iterator[Any]):
         return round(self.read * self._size / position) if position else None
 
     def __next__(self) -> Any:
-        """Return the next input, or a ValueError for an input that cannot be read."""
+        """Return the next input, or a ValueError for an input that can't be read."""
         try:
             number, value = next(self._values)
         except StopIteration:
@@ -118,7 +118,7 @@ class InputStream(Iterator[Any]):
         self.close()
 
     def _open(self, source: Any, form: InputFormat, schema: Mapping[str, Any]) -> Any:
-        """Open the file and return a generator of (line or row number, value)."""
+        """Open the file and return a generator of (line or row number, value) pairs."""
         if form in ("json", "yaml"):
             values = _read_list(source, self._name, form)
             self.total = len(values)
@@ -133,7 +133,7 @@ class InputStream(Iterator[Any]):
         return _iter_json_lines(lines) if form == "jsonl" else _iter_csv_rows(lines, schema)
 
     def _iter_bounded_lines(self, file: IO[str]) -> Iterator[str]:
-        """Yield the lines of a file, each of them at most as long as a whole file may be."""
+        """Yield a file's lines, limiting each to the maximum size of a whole file."""
         while line := file.readline(MAX_FILE_BYTES):
             if len(line) == MAX_FILE_BYTES and not line.endswith("\n"):
                 raise _build_error(format_too_long(self._name), self._name)
@@ -165,10 +165,10 @@ def read_inputs(
     format: InputFormat | None = None,
     on_bad_line: Literal["fail", "stop"] = "fail",
 ) -> InputStream:
-    """Return the inputs of a batch in a file, as `stepflow batch FLOW INPUTS` reads them.
+    """Read a batch's inputs from a file, as done by `stepflow batch FLOW INPUTS`.
 
-    JSON lines, CSV and Parquet are read one input at a time, when it is requested: a file of any size needs little
-    memory. CSV and Parquet rows are objects by the names of the columns.
+    JSON Lines, CSV and Parquet are read lazily, one input at a time, so files of any size need little memory. CSV and
+    Parquet rows become objects with the column names as keys.
 
     Example:
         ```python
@@ -179,21 +179,22 @@ def read_inputs(
         ```
 
     Args:
-        source: The path, or a file open for reading; a given file stays open. Parquet needs bytes and the extra
-            `stepflow-client[parquet]`.
-        flow: The flow, whose input schema gives the types of CSV fields: a field of a type other than string is parsed
-            as JSON, and an empty field that may be null is null. A field without a type is text. An empty CSV field, or
-            a null in Parquet, is left out if the schema neither requires the field nor allows null for it. None, the
-            default: all fields are text.
-        format: `jsonl`, `csv`, `json`, `yaml` or `parquet`. None, the default: by the extension (`.ndjson` is `jsonl`).
-            `json` and `yaml` files hold a list, which is read whole; so does a file with another extension that begins
-            with `[` or `-`, else it holds JSON lines, like an open file.
-        on_bad_line: Whether a line that cannot be read fails as an input (`map` yields a failed outcome for the
-            ValueError in its place) or stops the batch with a FlowFileError. Default `fail`. A wrong header of a CSV
-            file always raises a FlowFileError.
+        source: The path, or a file open for reading, which isn't closed. Parquet requires bytes and the
+            `stepflow-client[parquet]` extra.
+        flow: The flow whose input schema determines the types of CSV fields. Fields with a type other than string are
+            parsed as JSON, and empty nullable fields become null. Fields without a type are strings. Empty CSV fields
+            and Parquet nulls are left out if the schema neither requires them nor allows null. Without a flow, all
+            CSV fields are strings.
+        format: `jsonl`, `csv`, `json`, `yaml` or `parquet`. Defaults to the format implied by the extension (`.ndjson`
+            means `jsonl`). `json` and `yaml` files contain a list, which is read all at once. The same goes for files
+            with any other extension if they start with `[` or `-`; otherwise, they are read as JSON Lines, as are open
+            files.
+        on_bad_line: How to handle a line that can't be read: either `fail` it as an input (`map` yields a failed
+            outcome in its place) or `stop` the batch with a FlowFileError. Defaults to `fail`. An invalid CSV header
+            always raises a FlowFileError.
 
     Raises:
-        FlowFileError: If the file cannot be read; while iterating too.
+        FlowFileError: If the file cannot be read. This can also happen while iterating.
         InvalidArgumentError: If an argument is invalid.
     """
     check_choice(on_bad_line, "on_bad_line", ("fail", "stop"))
@@ -226,9 +227,9 @@ def _build_error(message: str, name: str, *, line: int | None = None, hint: str 
 
 
 def _read_list(source: Any, name: str, form: InputFormat) -> list[Any]:
-    """Return the elements of the list in a YAML or JSON file, otherwise the JSON lines.
+    """Return the elements of a list in a YAML or JSON file, or else the values from JSON Lines.
 
-    Lines that are empty or contain only whitespace are skipped and not counted.
+    Empty and whitespace-only lines are skipped and not counted.
     """
     if not isinstance(source, str):
         text = source.read() if hasattr(source, "encoding") else decode_text(read_stream(source.read, name), name)
@@ -245,7 +246,7 @@ def _read_list(source: Any, name: str, form: InputFormat) -> list[Any]:
             if value is None:
                 raise
     else:
-        # With other extensions, most files are JSON lines.
+        # Files with any other extension are usually JSON Lines.
         text = decode_text(read_file_bytes(source), name)
         value = parse_yaml(text, name) if text.lstrip()[:1] in ("[", "-") else _parse_lines(text, name)
     if not isinstance(value, list):
@@ -255,7 +256,7 @@ def _read_list(source: Any, name: str, form: InputFormat) -> list[Any]:
 
 def _parse_lines(text: str, name: str) -> list[Any]:
     values = []
-    # Only a line feed ends a line: JSON text may contain other line separators.
+    # Split only on line feeds, because JSON text may contain other line separators.
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
@@ -325,7 +326,7 @@ def _iter_csv_rows(file: Iterable[str], schema: Mapping[str, Any]) -> Iterator[t
 
 
 def _check_header(cells: list[str]) -> _BadHeader | None:
-    """Return why a line is not the header of a CSV file; None if it may be one."""
+    """Return the reason a line can't be a CSV header, or None if it can."""
     try:
         cells[0].encode()
     except UnicodeEncodeError:
@@ -340,7 +341,7 @@ def _check_header(cells: list[str]) -> _BadHeader | None:
 
 
 def _find_columns(schema: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]:
-    """Return the types of the fields, and the fields that a schema neither requires nor allows to be null."""
+    """Return the fields' types, and the names of fields that are neither required nor nullable."""
     from ..flows.json_schema import get_defs, mismatches
 
     fields, required = get_fields(schema)
@@ -351,7 +352,8 @@ def _find_columns(schema: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[
 
 
 def _iter_parquet_rows(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
-    """Yield rows as JSON values. Text is parsed as JSON if the schema has another type; nulls may be left out."""
+    """Yield rows as JSON values. Strings are parsed as JSON if the schema has a different type, and nulls may be left
+    out."""
     from .parquet import convert_value
 
     types, optional = _find_columns(schema)
@@ -361,7 +363,7 @@ def _iter_parquet_rows(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, A
                 {name: cell for name, cell in row.items() if cell is not None or name not in optional}
             )
             for name in types.keys() & value.keys():
-                # Parquet has its own types: text without a type in the schema stays text.
+                # Parquet is already typed, so leave strings alone unless the schema has a type.
                 if isinstance(value[name], str) and types[name] is not None:
                     value[name] = _parse_cell(name, value[name], types[name])
             yield number, value
@@ -370,7 +372,7 @@ def _iter_parquet_rows(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, A
 
 
 def _parse_cell(name: str, text: str, kind: Any) -> Any:
-    """Return a cell as text or parsed as JSON, by the type in the schema; an empty cell that may be null is null."""
+    """Return a cell as text or parsed as JSON, based on its schema type. Empty nullable cells become null."""
     kinds = set(kind) if isinstance(kind, list) else {kind}
     if not text and "null" in kinds:
         return None

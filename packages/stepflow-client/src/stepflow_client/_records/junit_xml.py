@@ -1,16 +1,16 @@
-"""JUnit XML, which CI servers show."""
+"""JUnit XML, as displayed by CI servers."""
 
 from __future__ import annotations
 
 import re
 from xml.etree import ElementTree
 
-# Characters that XML cannot contain.
+# Characters not allowed in XML.
 _FORBIDDEN = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit_xml(root: ElementTree.Element) -> str:
-    """Return a document of test suites, with the number of cases, failures, errors and skipped cases of each."""
+    """Serialize test suites, adding the number of tests, failures, errors and skipped tests to each."""
     for suite in root:
         suite.set("tests", str(len(suite.findall("testcase"))))
         for name, kind in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):

@@ -1,4 +1,4 @@
-"""Writes the outcomes of a batch to a file one at a time, and reads them again."""
+"""Writes a batch's outcomes to a file incrementally, and reads them back."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ ENDINGS: dict[str, OutcomeFormat] = {
     "yml": "yaml",
 }
 _FIELDS = ("index", "key", "run_id", "status", "output")
-# In CSV and Parquet, details are JSON text.
+# CSV and Parquet store `details` as JSON text.
 _ERROR_FIELDS = ("code", "message", "step_id", "details")
-# The types of fields that have their own columns in Parquet, by their names in schemas.
+# Python types of the fields that get their own Parquet columns, by JSON Schema type.
 _PLAIN_TYPES: dict[str, Any] = {"string": str, "integer": int, "number": (int, float), "boolean": bool}
-# Number of records in a row group of Parquet.
+# Number of records per Parquet row group.
 _GROUP = 2000
 
 
 class OutcomeWriter:
-    """Writes the outcomes of a batch into a file. Use it in a `with` block, whose end completes the file."""
+    """Writes a batch's outcomes to a file. Use it in a `with` block, which completes the file on exit."""
 
     def __init__(self, file: Any, name: str, form: OutcomeFormat, is_own: bool, schema: Any = None) -> None:
-        """Start the file; `write_outcomes` describes the arguments."""
+        """Start the file. See `write_outcomes` for the arguments."""
         self._name, self._file, self._is_own = name, file, is_own
         with _converting_errors(name):
             self._lines = _ParquetWriter(file, schema) if form == "parquet" else _TextWriter(file, form)
 
     def write(self, outcome: Outcome[Any] | Record) -> None:
-        """Write an outcome, or a record as `Outcome.to_dict` returns it.
+        """Write an outcome, or a record as returned by `Outcome.to_dict`.
 
         Raises:
             FlowFileError: If the file cannot be written.
@@ -62,7 +62,7 @@ class OutcomeWriter:
                 raise wrong("outcome", "an Outcome, or a record of one", outcome) from None
 
     def close(self) -> None:
-        """Complete the file, and close it unless it was given open.
+        """Complete the file, then close it unless the caller opened it.
 
         Raises:
             FlowFileError: If the file cannot be written.
@@ -86,7 +86,7 @@ class OutcomeWriter:
         if error is None:
             self.close()
         else:
-            # Complete the records that were written; the first error counts.
+            # Complete the records written so far, but don't mask the original error.
             with suppress(FlowFileError, OSError):
                 self.close()
 
@@ -94,28 +94,30 @@ class OutcomeWriter:
 def write_outcomes(
     target: str | os.PathLike[str] | IO[str], *, flow: FlowSource | None = None, format: OutcomeFormat | None = None
 ) -> OutcomeWriter:
-    """Create a file for the outcomes of a batch, as `stepflow batch FLOW INPUTS --output FILE` writes it.
+    """Create a file for a batch's outcomes, as written by `stepflow batch FLOW INPUTS --output FILE`.
 
-    Each record is what `Outcome.to_dict` returns; in CSV and Parquet, the output and the details of the error are JSON
-    text. In Parquet, each text, number and boolean of the flow's output schema also has a column of its type:
-    `output_total` for the field `total`, null where an output has another type. `read_inputs` shows an example.
+    Records have the form returned by `Outcome.to_dict`, except that outputs and error details are JSON-encoded in CSV
+    and Parquet. Parquet files also have a typed column for each string, number and boolean in the flow's output schema,
+    e.g. `output_total` for the field `total`. It is null wherever an output has a different type. For an example, see
+    `read_inputs`.
 
     Args:
-        target: The path, whose file is emptied and then gets each record as it is written, or a file open for writing
-            text, which stays open.
-        flow: The flow, whose output schema determines the typed columns of Parquet. None, the default: none.
-        format: `jsonl`, `csv`, `json`, `yaml` or `parquet` (to a path only; the extra `stepflow-client[parquet]`).
-            None, the default: by the extension; `jsonl` for an open file.
+        target: The path, or a file open for writing text, which isn't closed. An existing file at the path is
+            truncated. Records are written as they come in.
+        flow: The flow whose output schema determines the typed Parquet columns. Defaults to no such columns.
+        format: `jsonl`, `csv`, `json`, `yaml` or `parquet` (only for a path, and requires the
+            `stepflow-client[parquet]` extra). Defaults to the format implied by the extension, or to `jsonl` for an
+            open file.
 
     Raises:
-        FlowFileError: If the file cannot be written, or pyarrow is missing.
+        FlowFileError: If the file cannot be written, or if pyarrow is missing.
         InvalidArgumentError: If an argument is invalid.
     """
     if isinstance(target, (str, os.PathLike)):
         name = os.fsdecode(target)
         form = resolve_output_format(name, format)
         with _converting_errors(name):
-            # Unlike the standard library's default, this keeps the line ends of CSV.
+            # Disable newline translation to preserve CSV line endings.
             options: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
             file: Any = open(name, "wb") if form == "parquet" else open(name, "w", **options)  # noqa: SIM115
         schema = None if flow is None else get_declared_schema(load_flow(flow), "output")
@@ -128,10 +130,10 @@ def write_outcomes(
 
 
 def resolve_output_format(path: str, given: str | None) -> OutcomeFormat:
-    """Return the format of a file of records: the given one, otherwise by the file's extension.
+    """Return the format for a file of records: the explicit one, or else the one implied by its extension.
 
     Raises:
-        InvalidArgumentError: If it is unknown.
+        InvalidArgumentError: If the format is unknown.
         FlowFileError: If pyarrow is missing.
     """
     form = ENDINGS.get(path.lower().rpartition(".")[2]) if given is None else given
@@ -153,14 +155,14 @@ def _converting_errors(name: str) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        # The reader of a pipe has gone, which is not an error of the file.
+        # The reader of the pipe is gone, which isn't a file error.
         raise
     except OSError as error:
         raise FlowFileError(f"{name} cannot be written: {error.strerror or error}", path=name) from None
 
 
 class _TextWriter:
-    """Writes records into a text file."""
+    """Writes records to a text file."""
 
     def __init__(self, file: IO[str], form: OutcomeFormat) -> None:
         self._file, self._form = file, form
@@ -191,11 +193,12 @@ class _TextWriter:
 
 
 class _ParquetWriter:
-    """Writes records into a Parquet file, one row group at a time; outputs, whose shape may vary, as JSON.
+    """Writes records to a Parquet file, one row group at a time. Outputs are stored as JSON, since their shape may
+    vary.
 
     Args:
         file: The file.
-        output: The schema of the outputs; its plain fields get columns of their types.
+        output: The schema of the outputs. Its plain fields get typed columns.
     """
 
     def __init__(self, file: Any, output: Any) -> None:
@@ -239,14 +242,15 @@ class _ParquetWriter:
 
 
 def _get_column_type(schema: Any) -> str | None:
-    """Return the one type of a field that a column can have; None for lists, objects and fields of several types."""
+    """Return the single type of a field that can have a column. None for lists, objects and fields with several
+    types."""
     kinds = schema.get("type") if isinstance(schema, Mapping) else None
     named = [kind for kind in ([kinds] if isinstance(kinds, str) else kinds or []) if kind != "null"]
     return named[0] if len(named) == 1 and named[0] in _PLAIN_TYPES else None
 
 
 def _convert_cell(value: Any, kind: str) -> Any:
-    """Return a value if it has a type, as its column requires; else None."""
+    """Return a value if it has its column's type, otherwise None."""
     if isinstance(value, bool) is not (kind == "boolean") or not isinstance(value, _PLAIN_TYPES[kind]):
         return None
     if isinstance(value, str):
@@ -255,15 +259,15 @@ def _convert_cell(value: Any, kind: str) -> Any:
 
 
 def read_outcomes(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
-    """Yield the records that were written to a file.
+    """Yield the records from a file.
 
     Raises:
-        FlowFileError: If it cannot be read or contains something else.
+        FlowFileError: If the file cannot be read or contains anything else.
     """
     number = 0
     try:
         for record in _iter_records(path, form):
-            # A file that does not hold the records of a batch must not be overwritten.
+            # Don't let the caller overwrite a file that doesn't contain a batch's records.
             if not {"index", "status", "run_id"} <= record.keys():
                 raise ValueError("it is not a record of a batch")
             yield record
@@ -319,7 +323,7 @@ def _encode_error(record: Record) -> dict[str, Any]:
 
 
 def _escape_surrogates(text: str) -> str:
-    """Return a text with lone surrogates escaped, as in text files."""
+    """Escape lone surrogates, as in text files."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 

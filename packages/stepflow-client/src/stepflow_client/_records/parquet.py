@@ -1,4 +1,4 @@
-"""Parquet files, read with pyarrow: the extra `stepflow-client[parquet]`."""
+"""Reads Parquet files using pyarrow, which the `stepflow-client[parquet]` extra installs."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from .._base.suggestions import install_command
 from .._data.json_encoding import encode_scalar, is_scalar
 from ..errors import FlowFileError
 
-# Maximum number of rows decoded at a time; only the needed part of a row group is held in memory.
+# Maximum number of rows to decode at once, so that only part of a row group is held in memory.
 _ROWS = 1000
 
 
 def import_pyarrow() -> Any:
-    """Return `pyarrow` with `pyarrow.parquet`.
+    """Import `pyarrow` along with `pyarrow.parquet`.
 
     Raises:
-        FlowFileError: If it is not installed.
+        FlowFileError: If it isn't installed.
     """
     try:
         import pyarrow
@@ -44,20 +44,20 @@ def _converting_errors(name: str) -> Iterator[None]:
 
 
 def open_rows(source: Any, name: str) -> tuple[int, Iterator[dict[str, Any]]]:
-    """Return the number of rows in a file, and an iterator that reads the rows as they are needed.
+    """Return a file's row count and an iterator that reads its rows lazily.
 
     Args:
-        source: The path, or a file open for reading bytes, which is first read whole if it is not seekable.
-        name: The name of the file in errors.
+        source: The path, or a file open for reading bytes. If the file isn't seekable, all of it is read first.
+        name: The file's name for error messages.
 
     Raises:
-        FlowFileError: If it cannot be read, or pyarrow is missing.
+        FlowFileError: If the file cannot be read, or if pyarrow is missing.
     """
     arrow = import_pyarrow()
     with _converting_errors(name):
         if not isinstance(source, str) and not source.seekable():
             source = arrow.BufferReader(source.read())
-        # Pre-buffering would load all row groups into memory.
+        # Don't pre-buffer: it would load all row groups into memory.
         file = arrow.parquet.ParquetFile(source, pre_buffer=False)
     names = file.schema_arrow.names
     twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
@@ -79,10 +79,11 @@ def _iter_rows(name: str, file: Any) -> Iterator[dict[str, Any]]:
 
 
 def convert_value(value: Any) -> Any:
-    """Return a row's value in JSON form: times as ISO 8601 text, decimals and binary text as text.
+    """Convert a value from a row to JSON. Times become ISO 8601 strings; decimals and UTF-8 bytes become strings as
+    well.
 
     Raises:
-        ValueError: If it has bytes that are not text.
+        ValueError: If it contains bytes that aren't UTF-8 text.
     """
     if isinstance(value, dict):
         return {name: convert_value(part) for name, part in value.items()}
