@@ -1,1 +1,1 @@
-"""Test cases for flows: selection, coverage, and the expected outputs in files."""
+"""Test cases for flows: selection, coverage, and updating expected outputs in files."""

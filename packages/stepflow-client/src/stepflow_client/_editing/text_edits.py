@@ -40,13 +40,13 @@ class NotEditableError(Exception):
 def edit_file(
     content: bytes, source: str, change: Callable[[str, Node], tuple[Iterable[Edit], Any]], problem: str
 ) -> bytes:
-    """Return the content of a file with some edits.
+    """Return a file's content with edits applied.
 
     Args:
-        content: The content of the file, YAML or JSON in UTF-8.
-        source: The name of the file.
-        change: Returns the edits of a text, from its tree, and the value that it then has.
-        problem: What is wrong if the edits change anything else, or it is invalid: the message of a FlowFileError.
+        content: The file's content, as UTF-8 encoded YAML or JSON.
+        source: The file's name.
+        change: Takes the text and its tree, and returns the edits and the value they should result in.
+        problem: Message for the FlowFileError raised if the result is invalid or has a different value.
     """
     # Only checks that it's valid UTF-8: the byte order mark must be kept here.
     decode_text(content, source)

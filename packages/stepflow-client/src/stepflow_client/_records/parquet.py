@@ -79,8 +79,7 @@ def _iter_rows(name: str, file: Any) -> Iterator[dict[str, Any]]:
 
 
 def convert_value(value: Any) -> Any:
-    """Convert a value from a row to JSON. Times become ISO 8601 strings; decimals and UTF-8 bytes become strings as
-    well.
+    """Convert a row's value to JSON. Times (as ISO 8601), decimals and UTF-8 bytes become strings.
 
     Raises:
         ValueError: If it contains bytes that aren't UTF-8 text.

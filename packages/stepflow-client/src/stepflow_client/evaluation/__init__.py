@@ -1,4 +1,4 @@
-"""Evaluation: which variant of a flow is better, and by how much.
+"""Finds out which variant of a flow is better, and by how much.
 
 Example:
     ```python

@@ -35,8 +35,7 @@ class DurationBudget:
         """Whether to read durations, by the number of the first item."""
 
     def should_read(self, first: int) -> bool:
-        """Return whether to read the durations of the items in a run, which start at number `first` in their
-        variant."""
+        """Return whether to read durations for the run whose first item has this number in its variant."""
         if self._include is not None:
             return self._include
         if first not in self._decided:

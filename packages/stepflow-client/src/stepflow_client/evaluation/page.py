@@ -215,7 +215,7 @@ class CasesSection:
         return f'<details class="case"{worse}>{title}<div class="sides">{body}</div></details>'
 
     def _score_changes_html(self, score: str, case: int) -> str:
-        """Render a score's values in one case. Leave them out if there are several variants that all agree."""
+        """Render a score's values in one case, or nothing if several variants all agree."""
         means = {name: variant.scores.get(score, Column()).mean(case) for name, variant in self._variants.items()}
         if len(means) > 1 and (len(set(means.values())) == 1 or self._kinds[score] == "label"):
             return ""

@@ -378,7 +378,7 @@ class BlockScores(NamedTuple):
     errors: ErrorColumns
 
 
-# Number of items per variant from which `map` creates enough runs on its own.
+# With this many items per variant, `map` creates enough runs on its own.
 _MANY = 5_000
 
 
@@ -436,7 +436,7 @@ def plan_variants(flow: Mapping[str, Any], variants: Any, variables: Any, overri
 
 
 def limit_concurrency(most: int | None, variants: int) -> int | None:
-    """Divide the concurrency limit among variants, equally so that none has an advantage."""
+    """Divide the concurrency limit equally among variants, so that none has an advantage."""
     return None if most is None else max(1, most // variants)
 
 
@@ -453,7 +453,7 @@ class RunLabels:
     repeats.
 
     Args:
-        client: The client. Without a history, it can't have labels.
+        client: The client. Without a history, its runs aren't labeled.
         name: The evaluation's name.
         repeat: The number of repeats per case.
         more: Additional labels.

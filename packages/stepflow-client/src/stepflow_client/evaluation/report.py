@@ -198,7 +198,7 @@ class EvaluationReport(ShownAsTable):
                 f"The baseline lacks {missing:,} of {len(inputs):,} cases, or has another input for them: they are "
                 "left out."
             )
-        # Don't compare times across evaluations: they were measured under different conditions.
+        # Don't compare times across evaluations: they were measured at different times.
         moments: dict[str, Hashable] = dict.fromkeys(new_names.values(), "baseline")
         moments |= {variant: self._rules.moments.get(variant) for variant in self.variants}
         return self._derive_report(
@@ -346,7 +346,7 @@ class EvaluationReport(ShownAsTable):
         tolerance: float | Mapping[str, float] = 0.0,
         strict: bool = False,
     ) -> list[Gate]:
-        """Check each variant: items completed, no mean is below its limit, and no score is worse than the baseline's.
+        """Check that each variant completed items, has no mean below its limit, and isn't worse than its baseline.
 
         Args:
             fail_below: Minimum means by score name, or maximums if low values are good.
@@ -481,8 +481,7 @@ class EvaluationReport(ShownAsTable):
         return self._secrets.hide_in(value)
 
     def to_dicts(self, *, include_outputs: bool = False) -> list[dict[str, Any]]:
-        """Return the items as flat dicts with their case, variant, repeat, status, times and run, plus a key for each
-        score.
+        """Return the items as flat dicts with case, variant, repeat, status, times, run, and a key for each score.
 
         `tags` and `metadata.KEY` are included if the case has them, `tokens` and `cost` if the output does.
 

@@ -1,4 +1,4 @@
-"""Calling of scores: in the event loop or threads, under which journal keys, and how results are interpreted."""
+"""Calls scores in the event loop or in threads, and turns their results into stored values."""
 
 from __future__ import annotations
 

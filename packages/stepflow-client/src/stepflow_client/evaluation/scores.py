@@ -481,8 +481,7 @@ class ScoreFailedError(Exception):
 def rubric(text: str, *, component: str = "/builtin/openai", name: str = "rubric") -> FlowScore:
     """Score whether an output meets a rubric, as judged by a language model.
 
-    The judge is a single-step flow on the server. If a reply ends with neither PASS nor FAIL, the score fails with an
-    error.
+    The judge is a single-step flow on the server. If a reply ends with neither PASS nor FAIL, the score fails.
 
     Example:
         ```python

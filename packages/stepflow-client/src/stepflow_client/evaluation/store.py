@@ -434,8 +434,7 @@ class StoredItems:
             yield from store.results()
 
     def describe(self, variables: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], Mapping[str, int], Secrets]:
-        """Return the report's arguments, the number of the call in which each variant first ran, and the secrets to
-        hide.
+        """Return the report's arguments, the number of each variant's first call, and the secrets to hide.
 
         Args:
             variables: The variable values passed to each variant, or an empty sequence if unknown.

@@ -269,8 +269,8 @@ class _CaseRunner:
     ) -> list[tuple[dict[str, Mapping[str, Any]], float]]:
         """Return each item's duration, along with its step outcomes if they are being recorded.
 
-        Items without step times get the batch's duration, `seconds`. Times are optional: if nothing else is needed and
-        they can't be read, that goes for all items.
+        Items without step times get the batch's duration, `seconds`. So does every item if only times are needed and
+        they can't be read, because times are optional.
         """
         without_steps: list[tuple[dict[str, Mapping[str, Any]], float]] = [({}, seconds)] * count
         if self.record is None and not include_times:

@@ -403,5 +403,5 @@ class MockedFlow:
             results = (self.run(flow, input, within=(*within, str(name))) for input in inputs)
             return [flow_result(done.output, done.error) for done in results]
 
-        # By the time the function gets the step's input, the defaults of the sub-flow's variables have been evaluated.
+        # Take the flow from the step's computed input, where its variable defaults are already evaluated.
         return lambda given: run_subflow(str(component), str(name), given, run)

@@ -1,6 +1,7 @@
 """The pytest plugin: fixtures for testing flows, and test cases in flow files collected as tests.
 
-pytest loads this module in every project that has the package installed, so only pytest is imported at the top level.
+pytest loads this module in every project that has the package installed, so pytest is the only dependency imported at
+the top level.
 """
 
 from __future__ import annotations

@@ -246,8 +246,7 @@ class Evaluator:
 
 
 class _Turns:
-    """Tracks how many inputs each variant has read. The variant with the fewest goes next, with ties broken
-    randomly."""
+    """Tracks how many inputs each variant has read. The one with the fewest goes next; ties are broken randomly."""
 
     def __init__(self, count: int) -> None:
         self._order = list(range(count))
@@ -426,16 +425,15 @@ async def evaluate(
     Args:
         client: The client.
         flow: The flow, as for `run`, but not a stored flow's id.
-        cases: A file path, as for `read_inputs`, or a collection. Its elements can be `EvaluationCase` objects,
-            `{input, expected, name, metadata, tags}` objects, rows whose `expected` field is the expected output and
-            whose remaining fields are the input, any other inputs, or pydantic-evals cases (a `Dataset` works as well).
-            Defaults to the flow's test cases. A case without a name is named after its input's `id` or `key`, or else
-            its number.
+        cases: A file path, as for `read_inputs`, or a collection of `EvaluationCase` objects, `{input, expected, name,
+            metadata, tags}` objects, pydantic-evals cases (a `Dataset` works as well), rows, or plain inputs. A row's
+            `expected` field is the expected output, and the remaining fields are the input. Defaults to the flow's test
+            cases. A case without a name is named after its input's `id` or `key`, or else its number.
         variants: The variants by name. Defaults to just `flow`, the flow as it is.
-        scores: A list of scores, or a mapping from names to scores. Each can be a built-in score, a function (or
-            coroutine function) that accepts any of `input`, `output`, `expected` and `item` and returns a number, bool,
-            label or a mapping of these, a `FlowScore`, or a pydantic-evals evaluator. Only completed items are scored.
-            If a score raises, the error is stored in its place.
+        scores: A list of scores, or a mapping from names to scores. A score can be a built-in one, a `FlowScore`, a
+            pydantic-evals evaluator, or a function (or coroutine function). Functions accept any of `input`, `output`,
+            `expected` and `item`, and return a number, a bool, a label, or a mapping of these. Only completed items are
+            scored. If a score raises, the error is stored in its place.
         repeat: How many times to run each variant on each case. Defaults to 1.
         journal: A folder in which to record the evaluation, so that you can continue it after a crash by repeating the
             call with the same cases. No run is executed twice, and stored scores aren't recomputed unless their
@@ -472,7 +470,7 @@ async def evaluate(
         InvalidArgumentError: If an argument is invalid.
         JournalError: If the folder has cases missing from this call or a variant with a different flow, variables or
             overrides, if it is damaged or in use, or if it cannot be read or written.
-        InvalidFlowError: If the server refuses a flow.
+        InvalidFlowError: If the server rejects a flow.
         AmbiguousRunError: If the client cannot tell whether a run was created. With a journal, repeat the call later to
             find out.
         TransportError: If the server cannot be reached.
