@@ -1,4 +1,4 @@
-"""Selects test cases and determines which of a flow's steps they reach. Pure."""
+"""Selects test cases and determines which of a flow's steps they reach."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Corrects flows by applying fixes that improve them, and suggests fixes for text that can't be parsed. Pure."""
+"""Corrects flows by applying fixes that improve them, and suggests fixes for text that can't be parsed. No I/O."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Turns findings into concrete fixes: a hint with the exact text to write, and an edit if the hint implies one.
-Pure."""
+"""Turns findings into concrete fixes: hints with the exact text to write, and edits where hints imply one. No I/O."""
 
 from __future__ import annotations
 

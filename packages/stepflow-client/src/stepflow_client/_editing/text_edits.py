@@ -1,4 +1,4 @@
-"""Minimal edits to YAML or JSON text: adding, removing, moving and wrapping keys or elements. Pure.
+"""Minimal edits to YAML or JSON text: adding, removing, moving and wrapping keys or elements. No I/O.
 
 New keys and values match the style of the surrounding text.
 """

@@ -1,4 +1,4 @@
-"""Gates that an evaluation's scores must pass. Everything here is pure."""
+"""Gates that an evaluation's scores must pass. No I/O."""
 
 from __future__ import annotations
 

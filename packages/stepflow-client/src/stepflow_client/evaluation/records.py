@@ -453,7 +453,7 @@ class RunLabels:
     repeats.
 
     Args:
-        client: The client. Without a history, its runs aren't labeled.
+        client: The client. Without a history, its runs get no labels.
         name: The evaluation's name.
         repeat: The number of repeats per case.
         more: Additional labels.

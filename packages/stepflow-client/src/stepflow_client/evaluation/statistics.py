@@ -1,4 +1,4 @@
-"""Means, paired differences and their intervals. Pure and reproducible: the resampling is seeded.
+"""Means, paired differences and their intervals. Results are reproducible because resampling is seeded.
 
 An interval is the union of two bootstrap intervals computed from the same resamples. The percentile interval, widened
 like Student's t for small samples, works for scores where few cases differ; the studentized one for skewed scores.
