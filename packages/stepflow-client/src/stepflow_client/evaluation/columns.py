@@ -249,7 +249,7 @@ class Columns:
     def _count_failures(self) -> None:
         """Count failed items as false in boolean scores, since none of them produced a correct output.
 
-        Skip a case if no variant has a score for it but other cases do, because it then expects nothing.
+        If no variant has a score for a case, skip it if completed cases lack the score as well: it may expect nothing.
         """
         variants = self.variants.values()
         if all(variant.statuses.keys() <= {"completed"} for variant in variants):
