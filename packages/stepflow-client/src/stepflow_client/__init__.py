@@ -5,8 +5,8 @@ Example:
         result = await client.run("workflow.yaml", {"name": "World"})
 
 `SyncStepflowClient` has the same methods without `await`; `StepflowRuntime` starts its own server. The package logs to
-`stepflow.client`, `stepflow.runtime` and `stepflow.server`; with the environment variable STEPFLOW_LOG=debug these
-loggers also write to standard error.
+`stepflow.client`, `stepflow.runtime` and `stepflow.server`. To send these logs to standard error as well, set the
+environment variable STEPFLOW_LOG=debug.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ __all__ = [
     "Variables", "read_inputs", "write_outcomes",
 ]  # fmt: skip
 
-# Each name is imported when it is first used: a program that needs the client does not pay for the runtime.
+# Import each name on first use, so a program that only needs the client doesn't pay for the runtime.
 _find, _names = lazy_names(
     __name__,
     {

@@ -1,38 +1,38 @@
-"""All errors that this package raises.
+"""Every error this package raises.
 
     StepflowClientError
-    ├── TransportError               no usable response arrived
-    │   ├── ServerConnectionError    the server could not be reached, or the connection broke (also a ConnectionError)
+    ├── TransportError               no usable response
+    │   ├── ServerConnectionError    could not connect, or the connection dropped (also a ConnectionError)
     │   ├── RequestTimeoutError      no response in time (also a TimeoutError)
-    │   └── InvalidResponseError     the response is not one that a Stepflow server sends
+    │   └── InvalidResponseError     the response doesn't look like a Stepflow server's
     ├── ApiError                     the server responded with an error
-    │   ├── InvalidRequestError      400, 405, 413, 415, 422: the request itself is wrong
+    │   ├── InvalidRequestError      400, 405, 413, 415, 422: the request itself is invalid
     │   ├── AuthenticationError      401, 403, 407
     │   ├── NotFoundError            404, 410: no such flow, run, step or blob
-    │   ├── ConflictError            409, 412: not in the state that the request requires
+    │   ├── ConflictError            409, 412: not in the state the request requires
     │   ├── RateLimitError           429
     │   ├── ServerFaultError         5xx
-    │   └── InvalidFlowError         the server refuses the flow; see `diagnostics`
-    ├── ClientClosedError            the client was closed before the call (also a RuntimeError)
-    ├── UnsupportedByServerError     this release of the server does not support it
+    │   └── InvalidFlowError         the server rejected the flow; see `diagnostics`
+    ├── ClientClosedError            the client is already closed (also a RuntimeError)
+    ├── UnsupportedByServerError     not supported by this server release
     ├── InvalidArgumentError         an argument is invalid (also a ValueError)
-    ├── IdempotencyConflictError     the idempotency key stands for a call with other arguments; see `run_id`
-    ├── JournalError                 the journal given to `map` cannot be used, or no longer be written
-    ├── FlowFileError                a flow, input or configuration file cannot be read
-    │   ├── FlowFileNotFoundError    there is no such file (also a FileNotFoundError)
-    │   ├── NotAFlowError            the file contains something else than a flow (also an InvalidArgumentError)
-    │   └── AuthoringError           the function of a flow in Python is wrong (also a TypeError)
+    ├── IdempotencyConflictError     idempotency key reused with different arguments; see `run_id`
+    ├── JournalError                 the journal passed to `map` is unusable or can't be written any more
+    ├── FlowFileError                a flow, input or configuration file can't be read
+    │   ├── FlowFileNotFoundError    no such file (also a FileNotFoundError)
+    │   ├── NotAFlowError            the file isn't a flow (also an InvalidArgumentError)
+    │   └── AuthoringError           the function that defines a Python flow is invalid (also a TypeError)
     ├── RunFailedError               the run ended without success
-    ├── OutputTypeError              the run succeeded, but its output does not match the `output_type`
-    ├── RunTimeoutError              the wait ended before the run did; the run continues (also a TimeoutError)
+    ├── OutputTypeError              the run succeeded, but its output doesn't match `output_type`
+    ├── RunTimeoutError              gave up waiting; the run continues (also a TimeoutError)
     ├── AmbiguousRunError            a run may or may not have been created; see `candidates`
-    └── EmbeddedServerError          an error of the embedded server
-        ├── ServerNotInstalledError  its binary is not installed (also a FileNotFoundError)
-        └── ServerStartError         it did not start, or it ended; see `exit_code` and `log_tail`
-            └── ServerStartTimeoutError  it was not ready in time (also a TimeoutError)
+    └── EmbeddedServerError          the embedded server failed
+        ├── ServerNotInstalledError  its binary isn't installed (also a FileNotFoundError)
+        └── ServerStartError         it didn't start, or it exited; see `exit_code` and `log_tail`
+            └── ServerStartTimeoutError  it wasn't ready in time (also a TimeoutError)
 
-Every error is picklable. Its `str()` is one sentence, followed by a hint on what to do if there is one. Notebooks and
-IPython show the line of the user's code, the message and the hint; `%tb` shows the whole traceback.
+Every error can be pickled. `str()` returns one sentence, plus a hint on what to do if there is one. Notebooks and
+IPython show only your line of code, the message and the hint; use `%tb` for the full traceback.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The events of a run, as `run_events` yields them."""
+"""Run events, as yielded by `run_events`."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ __all__ = [
 
 @record
 class _Event(Model):
-    """The fields that all events have."""
+    """Fields common to all events."""
 
     wire_name: ClassVar[str] = ""
-    """The server's name for the event."""
+    """The event name the server uses."""
     if not TYPE_CHECKING:
-        # Each event declares its own; here it only gets its place, the first.
+        # Each event declares its own type. This declaration only makes it the first field.
         type: str
     run_id: str
-    """The id of the run the event belongs to; with `include_sub_runs` this can be a run below the requested one."""
+    """The id of the event's run. With `include_sub_runs`, this may be a sub-run of the requested run."""
     sequence_number: int
-    """The server's sequence number; several events can have the same one."""
+    """The server's sequence number. Not unique: several events can share one."""
     timestamp: datetime | None = None
     cursor: str
-    """The event's position; pass it to `run_events(after=...)`, in any process, to continue after this event."""
+    """The event's position. Pass it to `run_events(after=...)`, from any process, to resume after this event."""
     inferred: bool = False
-    """True if the client inferred the event from the state of the run, because the server did not send it."""
+    """True if the server didn't send the event and the client inferred it from the run's state."""
 
 
 @record
@@ -52,7 +52,7 @@ class RunCreatedEvent(_Event):
 
 @record
 class StepsNeededEvent(_Event):
-    """The steps that an item's output requires were determined."""
+    """The server determined which steps an item's output requires."""
 
     wire_name = "StepsNeeded"
     type: Literal["steps_needed"] = "steps_needed"
@@ -68,13 +68,13 @@ class StepReadyEvent(_Event):
     type: Literal["step_ready"] = "step_ready"
     item_index: int = 0
     step_index: int | None = None
-    """The step's position in the flow, from 0."""
+    """The step's zero-based position in the flow."""
     step_id: str | None = None
 
 
 @record
 class StepStartedEvent(_Event):
-    """A step was passed to its component."""
+    """A step was handed to its component."""
 
     wire_name = "StepStarted"
     type: Literal["step_started"] = "step_started"
@@ -82,14 +82,14 @@ class StepStartedEvent(_Event):
     step_index: int | None = None
     step_id: str | None = None
     attempt: int = 1
-    """The number of the attempt, from 1; higher after a retry or a restart of the server."""
+    """The attempt number, starting at 1. Retries and server restarts increase it."""
 
 
 @record
 class StepCompletedEvent(_Event):
-    """A step ended, with success or failure.
+    """A step succeeded or failed.
 
-    The event does not contain the reason for a failure; `get_run_items` and `get_run_steps` return it.
+    The event doesn't say why a step failed; use `get_run_items` or `get_run_steps` to find out.
     """
 
     wire_name = "StepCompleted"
@@ -99,12 +99,12 @@ class StepCompletedEvent(_Event):
     step_id: str | None = None
     status: ExecutionStatus = ExecutionStatus.COMPLETED
     output: Any = None
-    """The step's output, if the step succeeded and `include_results` is True."""
+    """The step's output, if it succeeded and `include_results` is True."""
 
 
 @record
 class RunCompletedEvent(_Event):
-    """The run ended. This is the last event."""
+    """The run ended. No more events follow."""
 
     wire_name = "RunCompleted"
     type: Literal["run_completed"] = "run_completed"
@@ -113,7 +113,7 @@ class RunCompletedEvent(_Event):
 
 @record
 class SubRunCreatedEvent(_Event):
-    """A step created a run; `run_id` is the id of the new run."""
+    """A step created a sub-run, whose id is `run_id`."""
 
     wire_name = "SubRunCreated"
     type: Literal["sub_run_created"] = "sub_run_created"
@@ -124,9 +124,9 @@ class SubRunCreatedEvent(_Event):
 
 @record
 class HeartbeatEvent(_Event):
-    """No event occurred for the time given as `run_events(heartbeat=...)`; the client is still listening.
+    """Nothing happened for `run_events(heartbeat=...)` seconds, but the client is still listening.
 
-    `cursor` and `sequence_number` are those of the previous event; `timestamp` is the client's time.
+    `cursor` and `sequence_number` repeat the previous event's; `timestamp` is the client's clock.
     """
 
     type: Literal["heartbeat"] = "heartbeat"
@@ -134,13 +134,13 @@ class HeartbeatEvent(_Event):
 
 @record
 class UnknownEvent(_Event):
-    """An event that this client does not know, from a newer server."""
+    """An event type this client doesn't know, sent by a newer server."""
 
     type: Literal["unknown"] = "unknown"
     name: str
-    """The name of the event, written like the other types: `item_completed` for the server's `ItemCompleted`."""
+    """The event's name in the style of the other types, e.g. `item_completed` for the server's `ItemCompleted`."""
     data: dict[str, Any] = field(default_factory=dict)
-    """The data that the server sent with the event."""
+    """The event's data, as sent by the server."""
 
 
 _Known: TypeAlias = (
@@ -154,21 +154,21 @@ _Known: TypeAlias = (
 )
 
 RunEvent: TypeAlias = _Known | HeartbeatEvent | UnknownEvent
-"""Any event. `match event.type` and `isinstance` narrow it; `isinstance(event, RunEvent)` works too."""
+"""Any event. Narrow it with `match event.type` or `isinstance`; `isinstance(event, RunEvent)` also works."""
 
 
 _KINDS: dict[str, type[_Known]] = {kind.wire_name: kind for kind in get_args(_Known)}
-# The first number that is too large for a cursor.
+# The smallest sequence number that doesn't fit in a cursor.
 _LARGEST_NUMBER = 10**18
-# Fields that are not read from an event's data.
+# Fields not read from the event's data.
 _SEPARATE_FIELDS = frozenset({"cursor", "inferred", "sequenceNumber", "type"})
 
 
 def check_event_types(types: object) -> frozenset[str]:
-    """Return the types of events in a collection.
+    """Return a collection of event types as a set.
 
     Raises:
-        InvalidArgumentError: If one of them is not the type of an event.
+        InvalidArgumentError: If one of them is not an event type.
     """
     names = check_texts(types, "event_types")
     types = [*map(_make_type_name, _KINDS), "unknown"]
@@ -179,15 +179,15 @@ def check_event_types(types: object) -> frozenset[str]:
 
 
 def _make_type_name(name: str) -> str:
-    """Return the type of an event with a name of the server: `step_started` for `StepStarted`."""
+    """Return the event type for a server event name, e.g. `step_started` for `StepStarted`."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
 def parse_sequence_number(response: Mapping[str, Any]) -> int:
-    """Return the sequence number of an event.
+    """Return an event's sequence number.
 
     Raises:
-        ValueError: If it is not a valid sequence number.
+        ValueError: If the sequence number is invalid.
     """
     number = response["sequenceNumber"]
     if type(number) is not int or not 0 <= number < _LARGEST_NUMBER:
@@ -196,13 +196,13 @@ def parse_sequence_number(response: Mapping[str, Any]) -> int:
 
 
 def read_event(run_id: str, response: Mapping[str, Any], cursor: str, decoder: OutputDecoder = PLAIN) -> RunEvent:
-    """Read one event of the server's stream.
+    """Decode one event from the server's stream.
 
     Args:
-        run_id: The requested run, for an event that has no run id.
+        run_id: The requested run, for events without a run id.
         response: The decoded frame.
         cursor: The event's cursor.
-        decoder: Decodes responses about the run. Outputs are data; the other parts of an event contain no secrets.
+        decoder: Decodes outputs, and hides secrets in unknown events. Other events contain no secrets.
     """
     ((name, data),) = response["event"].items()
     common = {"cursor": cursor, "sequence_number": parse_sequence_number(response)}

@@ -1,4 +1,4 @@
-"""The protocol of objects that run flows, on a remote server or on an embedded one."""
+"""A protocol for objects that run flows on a remote or embedded server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["StepflowExecutor"]
 
 
 class _LooksOnly(type(Protocol)):  # type: ignore[misc]
-    """Recognises executors by attribute names, as Python 3.12 does; 3.11 would ask a stopped runtime for its URL."""
+    """Check instances by attribute name only, as Python 3.12 does: 3.11 would read a stopped runtime's URL."""
 
     def __instancecheck__(cls, instance: object) -> bool:
         if cls.__name__ != "StepflowExecutor":
@@ -31,15 +31,15 @@ class _LooksOnly(type(Protocol)):  # type: ignore[misc]
 class StepflowExecutor(Protocol, metaclass=_LooksOnly):
     """An object that runs flows.
 
-    `StepflowClient` and `StepflowRuntime` are executors: code written for this protocol accepts both.
+    `StepflowClient` and `StepflowRuntime` both implement this protocol, so code written for it accepts either.
     """
 
     @property
     def url(self) -> str:
-        """The root URL of the server."""
+        """The server's root URL."""
         ...
 
-    # Written out: to type checkers, a method without `**options` does not match one that has them.
+    # Spell out the options: type checkers don't match a method that has options against a `**options` protocol method.
     async def run(
         self,
         flow: FlowSource,
@@ -60,7 +60,7 @@ class StepflowExecutor(Protocol, metaclass=_LooksOnly):
         cache: ResultCache | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> FlowResult:
-        """Run a flow on one input and return its result. The options are those of `StepflowClient.run`."""
+        """Run a flow on one input and return its result. See `StepflowClient.run` for the options."""
         ...
 
     async def submit(
@@ -80,17 +80,17 @@ class StepflowExecutor(Protocol, metaclass=_LooksOnly):
         check_input: bool = True,
         labels: Mapping[str, str] | None = None,
     ) -> str:
-        """Start a flow and return the id of its run. The options are those of `StepflowClient.submit`."""
+        """Start a flow and return its run's id. See `StepflowClient.submit` for the options."""
         ...
 
     async def get_result(self, run_id: RunId, *, wait: bool = True, timeout: float | None = None) -> FlowResult:
-        """Wait until a run of one item ends and return its result."""
+        """Wait until a single-item run ends and return its result."""
         ...
 
     async def validate(self, flow: FlowSource) -> ValidationResult:
-        """Return the server's diagnostics of a flow, without storing it."""
+        """Return the server's diagnostics for a flow without storing it."""
         ...
 
     async def list_components(self) -> list[ComponentInfo]:
-        """Return the components that flows may use."""
+        """Return the components available to flows."""
         ...

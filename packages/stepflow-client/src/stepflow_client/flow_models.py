@@ -1,4 +1,4 @@
-"""What modules written by `stepflow codegen` consist of: typed flows, and models of their inputs and outputs."""
+"""Typed flows and data models, as used by the modules `stepflow codegen` generates."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["FlowModel", "TypedFlow"]
 class FlowModel(BaseModel):
     """A part of a flow's input, output or variables.
 
-    Fields are set by their Python names; a field with a different name in JSON has that name as its alias. Fields that
-    are not in the schema are kept, unless the schema forbids them.
+    Set fields by their Python names. A field whose JSON name is different has that name as its alias. Extra fields are
+    kept unless the schema forbids them.
 
-    A field that is None by default is omitted from what is sent while it is None, unless it was set to None and its
-    schema allows null.
+    A field that defaults to None is left out of requests while it is None. The exception: it was explicitly set to None
+    and its schema allows null.
     """
 
     model_config = ConfigDict(
@@ -44,16 +44,16 @@ class FlowModel(BaseModel):
 
 
 NULLABLE = {"x-nullable": True}
-"""Marks optional fields whose schemas allow null."""
+"""Marks an optional field whose schema allows null."""
 
 
 @dataclass(frozen=True)
 class TypedFlow(FlowMethods[InputT, OutputT, VariablesT], Generic[InputT, OutputT, VariablesT]):
-    """A flow whose input, output and variables have types.
+    """A flow with typed input, output and variables.
 
-    `stepflow codegen` writes one for each flow. Each method takes a client first: a `StepflowClient` or a
-    `StepflowRuntime`, and the result is awaited; or a `SyncStepflowClient`, and it is not. The options are those of the
-    client's method.
+    `stepflow codegen` generates one for each flow. Every method's first argument is a client. With a `StepflowClient`
+    or `StepflowRuntime`, await the result; with a `SyncStepflowClient`, don't. The options are the same as for the
+    client's own method.
 
     Example:
         ```python
@@ -63,14 +63,14 @@ class TypedFlow(FlowMethods[InputT, OutputT, VariablesT], Generic[InputT, Output
         ```
 
     Args:
-        flow: The flow, as for `StepflowClient.run`. `dataclasses.replace(order, flow=...)` is the same for another one.
-        output_type: The type of the output, as for `StepflowClient.run`; None for plain JSON.
+        flow: The flow, as for `StepflowClient.run`. To switch flows, use `dataclasses.replace(order, flow=...)`.
+        output_type: The output type, as for `StepflowClient.run`, or None for plain JSON.
     """
 
     flow: FlowSource
     """The flow."""
     output_type: Any = None
-    """The type of the output; None for plain JSON."""
+    """The output type, or None for plain JSON."""
 
     def __flow__(self) -> FlowSource:
         return self.flow

@@ -1,4 +1,4 @@
-"""The progress of a run or a batch, as `progress=` of `run`, `map` and `wait_run` shows it or passes it to a function.
+"""Progress reports for a run or batch, shown or passed to a callback by the `progress` option.
 
 Example:
     ```python
@@ -20,45 +20,45 @@ __all__ = ["Progress", "ProgressOption"]
 
 @dataclass(frozen=True, slots=True)
 class Progress(Record):
-    """The progress of a run, or of a batch of `map`. `str()` of it is one line."""
+    """The progress of a run or a `map` batch. `str()` formats it on one line."""
 
     run_id: str | None = None
-    """The id of the run; None for a batch of `map`, which consists of many runs."""
+    """The run's id, or None for a `map` batch, which consists of many runs."""
     status: str = "running"
-    """The status of the run. For a batch: `running`, `completed`, or `failed` if an input did not succeed."""
+    """The run's status. For a batch, `running`, `completed`, or `failed` if any input did not succeed."""
     total: int | None = 1
-    """Number of items of the run, or of inputs of the batch; None if it is unknown. For inputs in a file, it may be an
-    estimate: see `is_estimated`."""
+    """Number of items in the run or inputs in the batch, or None if unknown. May be an estimate if the inputs come from
+    a file: see `is_estimated`."""
     completed: int = 0
-    """Number of items that succeeded, according to the events: servers count items only when the run ends."""
+    """Number of items that succeeded. Counted from events, as servers only count items once the run ends."""
     failed: int = 0
     """Number of items that ended without success."""
     known: int = 0
-    """Number of ended items that are from the journal of an earlier call of `map`."""
+    """Number of finished items restored from the journal of an earlier `map` call."""
     steps: int | None = None
-    """Number of steps, for a run of one item; None if it is not known."""
+    """Number of steps in a single-item run, or None if unknown."""
     finished_steps: int = 0
-    """Number of steps that have ended, for a run of one item."""
+    """Number of steps finished in a single-item run."""
     running_steps: tuple[str, ...] = ()
-    """The ids of the steps that are running, of any item."""
+    """The ids of the steps now running, across all items."""
     duration: float = 0.0
-    """Seconds since the call began."""
+    """Seconds since the call started."""
     is_estimated: bool = False
-    """Whether `total` is estimated from the part of the file that was read. `str()` marks it: `511/~4,700 done`."""
+    """Whether `total` is estimated from the part of the file read so far. `str()` shows this as `511/~4,700 done`."""
 
     @property
     def done(self) -> int:
-        """Number of items that have ended."""
+        """Number of items that have finished."""
         return self.completed + self.failed
 
     @property
     def is_finished(self) -> bool:
-        """True if this is the last report."""
+        """Whether this is the last report."""
         return self.status != "running"
 
     @property
     def fraction(self) -> float | None:
-        """The completed fraction, from 0 to 1: of the steps for a single item, else of the items. None if unknown."""
+        """The fraction completed, from 0 to 1 (steps for a single item, otherwise items), or None if unknown."""
         if self.is_finished:
             return 1.0
         done, total = (self.finished_steps, self.steps) if self.total == 1 else (self.done, self.total)
@@ -66,16 +66,16 @@ class Progress(Record):
 
     @property
     def rate(self) -> float | None:
-        """Items that end per second; None for the first three seconds."""
+        """Items finished per second, or None during the first three seconds."""
         return compute_rate(self.done - self.known, self.duration)
 
     @property
     def remaining(self) -> float | None:
-        """Seconds until all items have ended, at the rate so far; None if it cannot be estimated."""
+        """Estimated seconds until all items are done at the current rate, or None if there is no estimate yet."""
         return estimate_seconds_left(self.total, self.done, self.duration, known=self.known)
 
     def __str__(self) -> str:
-        # Step ids are the flow's own texts.
+        # Step ids come from the flow, so they may contain control characters.
         return visible(self._format())
 
     def _format(self) -> str:
@@ -91,4 +91,4 @@ class Progress(Record):
 
 
 ProgressOption: TypeAlias = bool | Callable[[Progress], object]
-"""Whether to show progress, or a function to call with it."""
+"""Whether to show progress, or a callback that receives it."""

@@ -1,7 +1,7 @@
-"""A cache of the results of successful runs, for later calls with the same flow, input and settings.
+"""A cache of successful results, reused by later calls with the same flow, input and settings.
 
-A client returns the cached result if there is one, and runs the flow if there is none. The cache never makes a run
-fail: errors are logged once, as a warning, and the flow is run.
+On a cache miss, the client runs the flow as usual. The cache never makes a run fail: an error is logged once, as a
+warning, and the flow still runs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _DAY = 86_400.0
 
 
 class ResultCache:
-    """The results of successful runs, in an SQLite file. Several processes and threads can use it at the same time.
+    """A cache of successful results in an SQLite file. Threads and processes can share it.
 
     Example:
         ```python
@@ -29,26 +29,25 @@ class ResultCache:
         assert again.run_id == first.run_id and again.cached_at is not None
         ```
 
-    The key of a result is the SHA-256 digest of the flow's content, the input, the variables and the overrides
-    together; none of them is in the file. The server is not part of the key: if servers return different results for
-    the same flow, use a different `namespace` for each. An output that contains the value of a secret variable is not
-    cached.
+    The key is a single SHA-256 digest of the flow's content, input, variables and overrides; none of these are stored
+    in the file. The server isn't part of the key, so if servers return different results for the same flow, use a
+    different `namespace` for each. Outputs that contain a secret variable's value are not cached.
 
-    A cache can be pickled, with its path and its settings. The file is created by the first call that writes to it.
+    Pickling a cache keeps its path and settings. The file is created on first write.
 
     Args:
-        path: The path of the file; by default `default_path()`. The file is created with mode 0600, its folder with
-            mode 0700.
-        max_age: Seconds for which a result is kept. Default 7 days. `math.inf` keeps it until there is no room.
-        max_bytes: Maximum size in bytes of all outputs together, as JSON. Default 256 MiB; the oldest are removed
-            first. An output that takes more than a quarter of it is not cached.
-        refresh: Whether to run flows even if there is a cached result, and replace it with the new one. Default False.
-        namespace: A text for what else the results depend on, such as the server or the release of its workers.
-        on_failure: A function that is called once, with a sentence, if something cannot be read or cached; by default
-            the sentence is logged. It must be picklable if the cache is pickled.
+        path: The file's path. Defaults to `default_path()`. The file is created with mode 0600, its folder with mode
+            0700.
+        max_age: Seconds to keep a result. Defaults to 7 days. With `math.inf`, results stay until space runs out.
+        max_bytes: Maximum total size of all outputs, in bytes of JSON. Defaults to 256 MiB. The oldest results are
+            removed first. An output larger than a quarter of the limit is not cached.
+        refresh: Whether to run flows despite a cached result and replace it with the new one. Defaults to False.
+        namespace: A string for anything else results depend on, such as the server or its workers' release.
+        on_failure: A callback, called once with a sentence if something can't be read or cached. By default, the
+            sentence is logged. It must be picklable if the cache is pickled.
 
     Raises:
-        InvalidArgumentError: If a limit is not positive, or if the namespace is not a str.
+        InvalidArgumentError: If a limit is not positive, or the namespace is not a str.
     """
 
     def __init__(
@@ -61,34 +60,34 @@ class ResultCache:
         namespace: str = "",
         on_failure: Callable[[str], object] | None = None,
     ) -> None:
-        """Store the settings. No file is opened."""
+        """Store the settings without opening the file."""
         self._file = ResultFile(path, max_age=max_age, max_bytes=max_bytes, namespace=namespace, on_failure=on_failure)
         self._refresh = check_flag(refresh, "refresh")
 
     @property
     def path(self) -> Path:
-        """The path of the file."""
+        """The file's path."""
         return self._file.path
 
     @property
     def refresh(self) -> bool:
-        """Whether flows are run even if there is a cached result."""
+        """Whether flows run even if there is a cached result."""
         return self._refresh
 
     def __repr__(self) -> str:
         return f"ResultCache({str(self.path)!r})"
 
     def clear(self, *, max_age: float = 0.0) -> int:
-        """Remove results and return how many were removed. Their content is overwritten in the file.
+        """Remove results and return how many were removed. Their content is overwritten on disk.
 
         Args:
-            max_age: Remove only results cached more than this many seconds ago. Default 0: all results.
+            max_age: Remove only results cached more than this many seconds ago. Defaults to 0, i.e. all results.
 
         Raises:
-            StepflowClientError: If the file cannot be changed.
+            StepflowClientError: If the file can't be changed.
         """
         return self._file.clear(max_age=max_age)
 
     def close(self) -> None:
-        """Close the file; the next call opens it again."""
+        """Close the file. The next call reopens it."""
         self._file.close()

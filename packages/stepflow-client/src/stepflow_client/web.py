@@ -1,4 +1,4 @@
-"""Runs in web applications, with any framework: errors as responses, events as server-sent events.
+"""Web application support for any framework: errors as responses, run events as server-sent events.
 
 @app.exception_handler(StepflowClientError)
 async def on_error(request: Request, error: StepflowClientError) -> JSONResponse:
