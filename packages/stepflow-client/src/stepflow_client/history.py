@@ -1,8 +1,8 @@
-"""A record of the runs that a user or an application has started.
+"""A record of the runs started by a user or an application.
 
-Current servers return none of a run's arguments, and no server stores labels or notes. The history stores them in an
-SQLite file that only its owner can read, or in a PostgreSQL database that several hosts share. Secrets are replaced by
-`***` before anything is written. Recording never makes a run fail: errors are logged, as a warning.
+Current servers don't return a run's arguments, and no server stores labels or notes. The history keeps them in an
+SQLite file that only its owner can read, or in a PostgreSQL database shared by several hosts. Secrets are replaced by
+`***` before anything is written. Recording never makes a run fail: errors are logged as warnings instead.
 """
 
 from __future__ import annotations
@@ -60,16 +60,16 @@ if TYPE_CHECKING:
 
 __all__ = ["History", "HistoryEntry", "default_path"]
 
-# Recording needs no entries, and making their class takes time.
+# Load the entry class lazily: recording doesn't need it, and it is slow to create.
 __getattr__, _ = lazy_names(__name__, {".types.runs": ["HistoryEntry"]})
 
 _DAY = 86_400.0
 _PRUNE_EVERY = 50
-# Maximum number of attempts to annotate a run that other processes annotate at the same time.
+# Maximum attempts to annotate a run while other processes annotate it.
 _MAX_OVERLAPS = 100
-# Number of runs whose step outputs are kept: they may be large, and serve for trying the next version of a flow.
+# Keep step outputs for this many runs only. They can be large, and are meant for trying the next version of a flow.
 _MAX_OUTPUTS = 20
-# Maximum size of the outputs of a run, in characters of JSON.
+# Maximum size of a run's outputs, in characters of JSON.
 _LARGEST_OUTPUTS = 5_000_000
 _UPDATES = ", ".join(f"{column} = excluded.{column}" for column in ("number", *COLUMNS.split(", ")))
 _INSERT = f"INSERT INTO runs ({COLUMNS}) VALUES ({', '.join('?' * len(COLUMNS.split(', ')))})"  # noqa: S608
@@ -91,7 +91,7 @@ class _Cursor(Protocol):
 
 
 class _Connection(Protocol):
-    """A connection to either store. The module `postgres` translates what its database writes differently."""
+    """A connection to either store. The `postgres` module translates statements to its own SQL dialect."""
 
     def execute(self, statement: str, values: Sequence[Any] = ..., /) -> _Cursor: ...
 
@@ -106,16 +106,16 @@ class _HistoryFile(SharedFile):
 
 
 def default_path() -> Path:
-    """Return the default path of the history, in the platform's folder for state.
+    """Return the default path of the history file, in the platform's state folder.
 
-    It is `$XDG_STATE_HOME/stepflow/history.db` (default `~/.local/state`) on Linux; the folder is in
-    `~/Library/Application Support` on macOS and in `%LOCALAPPDATA%` on Windows.
+    On Linux, this is `$XDG_STATE_HOME/stepflow/history.db` (`~/.local/state` if unset). The folder is under
+    `~/Library/Application Support` on macOS and `%LOCALAPPDATA%` on Windows.
     """
     return user_folder("state") / "history.db"
 
 
 class History:
-    """A record of runs in an SQLite file or a PostgreSQL database, which processes and threads use at the same time.
+    """A record of runs in an SQLite file or a PostgreSQL database. Threads and processes can share it.
 
     Example:
         ```python
@@ -125,18 +125,17 @@ class History:
             print(entry.run_id, entry.status)
         ```
 
-    A history can be pickled, with its path or URL and its limits. The file or the tables are created by the first call
-    that writes to it.
+    Pickling a history keeps its path or URL and its limits. The file or tables are created on first write.
 
     Args:
-        path: The path of the file; by default `default_path()`. The file is created with mode 0600, its folder with
-            mode 0700. Or the URL of a PostgreSQL database, `postgresql://...`, which several hosts share: it needs the
-            extra `stepflow-client[postgres]`. Its tables are in the schema `stepflow_history`.
-        max_age: Seconds for which a run is kept. Default 90 days.
-        max_runs: Maximum number of runs. Default 10,000; the oldest are removed first. Both limits are applied after
-            every 50 runs, or more often if `max_runs` is small.
-        on_failure: A function that is called once, with a sentence, if something cannot be recorded; by default the
-            sentence is logged. For a database, it is called each time that it goes down, by another thread. It must be
+        path: The file's path. Defaults to `default_path()`. The file is created with mode 0600, its folder with mode
+            0700. To share a history between hosts, pass a PostgreSQL URL (`postgresql://...`) instead; this requires
+            the extra `stepflow-client[postgres]`. The tables go in the schema `stepflow_history`.
+        max_age: Seconds to keep a run. Defaults to 90 days.
+        max_runs: Maximum number of runs. Defaults to 10,000. The oldest are removed first. Both limits are enforced
+            about every 50 runs, or more often if `max_runs` is small.
+        on_failure: A callback, called once with a sentence if something can't be recorded. By default, the sentence is
+            logged. For a database, it is called from another thread each time the database goes down. It must be
             picklable if the history is pickled.
 
     Raises:
@@ -151,31 +150,31 @@ class History:
         max_runs: int = 10_000,
         on_failure: Callable[[str], object] | None = None,
     ) -> None:
-        """Store the settings. No file is opened."""
+        """Store the settings without opening the file."""
         self._store = _open_store(path, on_failure)
         self._pending: dict[str, tuple[Any, ...]] = {}
-        """The rows whose creation is not confirmed, by their ids."""
+        """Rows of runs not yet confirmed, by entry id."""
         self._max_age = check_seconds(max_age, "max_age", endless=True)
         self._max_runs = check_integer(max_runs, "max_runs", least=1, most=sys.maxsize)
 
     @property
     def location(self) -> str:
-        """The path of the file, or the URL of the database without users, passwords and parameters."""
+        """The file's path, or the database URL without user, password and parameters."""
         return self._store.location
 
     @property
     def path(self) -> Path | None:
-        """The path of the file; None for a database."""
+        """The file's path, or None for a database."""
         return self._store.path
 
     def __repr__(self) -> str:
         return f"History({self.location!r})"
 
     def close(self) -> None:
-        """Close the file or the connection; the next call opens it again.
+        """Close the file or connection. The next call reopens it.
 
-        Changes that wait for a database are written first, for up to a minute. If the database takes none of them for
-        10 seconds, they are lost.
+        Changes still queued for a database are written first, for up to a minute. They are lost if the database accepts
+        nothing for 10 seconds.
         """
         self._store.close()
 
@@ -200,34 +199,35 @@ class History:
         omitted: Collection[str] = (),
         has_own_flow: bool = False,
     ) -> str:
-        """Record that a run was started, or will be, and return the id of its entry.
+        """Record a run that was or will be started, and return the entry's id.
 
-        Errors are logged once, as a warning.
-        Changes for a database that is down wait in memory until it is reachable: up to 10,000 of them.
+        Errors are logged once, as a warning. While a database is down, up to 10,000 changes wait in memory until it is
+        reachable again.
 
-        The values of variables that the flow declares with `is_secret: true` are not stored, nor are users and
-        passwords in URLs: `***` takes their place. If the flow is not given, all variables count as secret.
+        `***` replaces the values of variables declared with `is_secret: true`, and users and passwords in URLs. Without
+        the flow, every variable is treated as secret.
 
         Args:
-            run_id: The run; an existing record of it is replaced. None if it is about to be created: `confirm` then
-                completes the entry. If the process ends before that, the entry stays, with `is_confirmed` False.
-            server: The URL of the server.
-            flow: The content of the flow.
-            flow_id: The id of the flow.
+            run_id: The run. Replaces any existing record of it. Pass None if the run is about to be created, then call
+                `confirm` to complete the entry. If the process exits in between, the entry remains with `is_confirmed`
+                False.
+            server: The server's URL.
+            flow: The flow's content.
+            flow_id: The flow's id.
             flow_file: The path of the flow's file.
-            input: The input; for a batch, the list of inputs.
+            input: The input, or the list of inputs for a batch.
             variables: The values of the flow's variables.
-            overrides: Changes to steps.
-            labels: Labels to find the run by: values by name.
+            overrides: Step overrides.
+            labels: Labels to find the run by, as a mapping of names to values.
             note: A note to find the run by.
-            rerun_of: The earlier run, if this run is a rerun.
-            kept: The ids of the steps whose outputs a rerun keeps.
-            rerun_items: The indexes of the items of the earlier run that are run again.
-            has_more_runs: Whether the run is the first of several runs of a batch.
-            is_embedded: Whether the server is an embedded one, which stops with the program that started it.
-            omitted: Names of the fields that are unknown: `flow`, `input`, `variables`, `overrides`.
-            has_own_flow: Whether this run is the only one of its flow id, as with an idempotency key: an unconfirmed
-                entry of that flow is then replaced.
+            rerun_of: The original run, if this is a rerun.
+            kept: The ids of the steps whose outputs the rerun keeps.
+            rerun_items: The indexes of the original run's items to run again.
+            has_more_runs: Whether this is the first of several runs in a batch.
+            is_embedded: Whether the server is embedded, i.e. stops with the program that started it.
+            omitted: The names of unknown fields: `flow`, `input`, `variables`, `overrides`.
+            has_own_flow: Whether no other run shares this flow id, as with an idempotency key. If so, the flow's
+                unconfirmed entry is replaced.
         """
         check_flag(has_own_flow, "has_own_flow")
         entry_id = f"{OWN if has_own_flow else PENDING}{uuid4()}" if run_id is None else _parse_run_id(run_id)
@@ -258,11 +258,11 @@ class History:
         return entry_id
 
     def confirm(self, entry_id: str, run_id: RunId | None) -> None:
-        """Complete the entry of a run that was about to be created. Errors are logged once, as a warning.
+        """Complete the entry of a run about to be created. Errors are logged once, as a warning.
 
         Args:
-            entry_id: The id that `record` has returned.
-            run_id: The run; None if none was created, which removes the entry.
+            entry_id: The id returned by `record`.
+            run_id: The run, or None if none was created, in which case the entry is removed.
         """
         row = self._pending.pop(check_text(entry_id, "entry_id"), None)
         checked_id = None if run_id is None else _parse_run_id(run_id)
@@ -271,11 +271,11 @@ class History:
         self._store.change("record a run", change, run_id=checked_id or entry_id, size=size)
 
     def update(self, run_id: RunId, *, status: ExecutionStatus | str) -> None:
-        """Set the last known status of a run, if the run is recorded. Errors are logged once, as a warning.
+        """Set the last known status of a recorded run. Errors are logged once, as a warning.
 
         Args:
             run_id: The run.
-            status: One of the values of `ExecutionStatus`. Any other is read as None.
+            status: An `ExecutionStatus` value. Anything else reads back as None.
         """
         checked_id, status_text = _parse_run_id(run_id), str(check_text(status, "status"))
         update = "UPDATE runs SET status = ? WHERE run_id = ? AND (status IS NULL OR status <> ?)"
@@ -286,12 +286,12 @@ class History:
         )
 
     def annotate(self, run_id: RunId, note: str | None = None, *, labels: Mapping[str, str] | None = None) -> None:
-        """Set the note of a recorded run, or add labels to it. Errors of the store are logged once, as a warning.
+        """Set a recorded run's note, or add labels to it. Storage errors are logged once, as a warning.
 
         Args:
-            run_id: The run. A run that is not recorded stays so.
-            note: The note; it replaces an earlier one. None, the default: the note stays.
-            labels: Labels, which replace those of the same names. None, the default: the labels stay.
+            run_id: The run. Ignored if it isn't recorded.
+            note: The new note, which replaces any earlier one. Defaults to None, which leaves the note unchanged.
+            labels: Labels to set. Labels with other names are kept. Defaults to None, which changes no labels.
 
         Raises:
             InvalidArgumentError: If an argument is invalid.
@@ -308,15 +308,15 @@ class History:
         self._store.change("annotate a run", change, run_id=checked_id, size=len(note or ""))
 
     def keep_outputs(self, run_id: RunId, outputs: Sequence[Mapping[str, Any]], *, server: str = "") -> None:
-        """Keep the outputs of a run's steps, for reruns when its server is gone, as an embedded one is.
+        """Keep the outputs of a run's steps so it can be rerun when its server is gone, e.g. an embedded one.
 
-        The caller leaves out what must not be written: outputs that contain secrets. The outputs of the newest 20 runs
-        are kept, of each at most 5 million characters of JSON. Errors of the store are logged once, as a warning.
+        The caller must leave out outputs that contain secrets. Outputs are kept for the newest 20 runs, up to 5 million
+        characters of JSON each. Storage errors are logged once, as a warning.
 
         Args:
             run_id: The run.
-            outputs: For each item, the outputs of the steps that have completed, by step id.
-            server: What else the outputs depend on, for example a digest of the server's configuration. Default "".
+            outputs: For each item, its completed steps' outputs by step id.
+            server: Anything else the outputs depend on, e.g. a digest of the server's configuration. Defaults to "".
         """
         checked_id, origin = _parse_run_id(run_id), check_instance(server, "server", str)
         what = "keep the outputs of a run"
@@ -327,14 +327,15 @@ class History:
                 self._store.change(what, change, run_id=checked_id, size=len(content))
 
     def kept_outputs(self, run_id: RunId, *, server: str | None = None) -> list[dict[str, Any]] | None:
-        """Return what `keep_outputs` has kept of a run; None if there is nothing that can be read.
+        """Return the outputs stored by `keep_outputs`, or None if there are none that can be read.
 
         Args:
             run_id: The run.
-            server: What `keep_outputs` was given; for anything else, the outputs are not returned. Default None: any.
+            server: The value passed to `keep_outputs`; a different value returns None. Defaults to None, which matches
+                any.
 
         Raises:
-            StepflowClientError: If the store cannot be read.
+            StepflowClientError: If the store can't be read.
         """
         query, values = "SELECT content FROM outputs WHERE run_id = ?", [_parse_run_id(run_id)]
         if server is not None:
@@ -343,10 +344,10 @@ class History:
         return decode_outputs(rows[0][0]) if rows else None
 
     def get(self, run_id: RunId) -> HistoryEntry | None:
-        """Return the record of a run, or None if the run is not recorded. A damaged record is reported once.
+        """Return a run's record, or None if the run isn't recorded. A damaged record is reported once.
 
         Raises:
-            StepflowClientError: If the store cannot be read.
+            StepflowClientError: If the store can't be read.
         """
         checked_id = _parse_run_id(run_id)
         entries = self._read_entries(f"SELECT {COLUMNS} FROM runs WHERE run_id = ?", [checked_id])  # noqa: S608
@@ -366,30 +367,30 @@ class History:
         limit: int = 20,
         offset: int = 0,
     ) -> list[HistoryEntry]:
-        """Return the runs that match all given conditions, newest first.
+        """Return the runs that match every condition, newest first.
 
-        A damaged record is left out and reported once. It counts for `limit` and `offset`, so that the position of
-        a run never refers to another one.
+        Damaged records are skipped and reported once. They still count towards `limit` and `offset`, so page boundaries
+        don't shift.
 
         Args:
-            text: A query such as `flow:order customer=42 since:2026-11-24 "not found"`: a run matches all of its words.
-                A word is a text in the run's id, the id of the run that it is a rerun of, its server, flow, input,
-                variables, overrides, labels or note, or a label; the case of ASCII letters is ignored. `flow:` is the
-                name of a flow, `status:` the last known status, `since:` and `until:` are times in ISO 8601.
-            labels: Labels that the run has, with these values.
+            text: A query such as `flow:order customer=42 since:2026-11-24 "not found"`. A run must match every word. A
+                word matches a label, or text in the run's id, the id of the run it reruns, its server, flow, input,
+                variables, overrides, labels or note. ASCII letters match regardless of case. `flow:` matches a flow's
+                name, `status:` the last known status, and `since:` and `until:` take ISO 8601 times.
+            labels: Labels the run must have, with these values.
             status: The last known status.
-            server: The URL of the run's server, or several URLs that include it.
-            run_id: The run, or the beginning of its id.
-            rerun_of: The run that the runs are reruns of.
-            flow_file: The file of the run's flow.
-            confirmed: True for runs that exist, False for those whose creation is not confirmed, None for both. Default
-                True.
-            limit: Maximum number of runs. Default 20.
-            offset: Number of matching runs to skip, from the newest on. Default 0.
+            server: The URL of the run's server, or several URLs to choose from.
+            run_id: The run's id, or a prefix of it.
+            rerun_of: Only return reruns of this run.
+            flow_file: The path of the flow's file.
+            confirmed: True for runs that exist, False for runs whose creation was never confirmed, None for both.
+                Defaults to True.
+            limit: Maximum number of runs. Defaults to 20.
+            offset: Number of matching runs to skip, starting with the newest. Defaults to 0.
 
         Raises:
-            InvalidArgumentError: If a time in `text` is not one.
-            StepflowClientError: If the store cannot be read.
+            InvalidArgumentError: If `text` contains an invalid time.
+            StepflowClientError: If the store can't be read.
         """
         conditions, values = ["1 = 1"], list[Any]()
         query = split_query(check_text(text, "text")) if text else RunQuery()
@@ -431,26 +432,26 @@ class History:
         )
 
     def clear(self, *, max_age: float = 0.0) -> int:
-        """Remove runs and return how many were removed. Their content is overwritten in the file or the tables.
+        """Remove runs and return how many were removed. Their content is overwritten in the file or tables.
 
         Args:
-            max_age: Remove only runs recorded more than this many seconds ago. Default 0: all runs.
+            max_age: Remove only runs recorded more than this many seconds ago. Defaults to 0, i.e. all runs.
 
         Raises:
-            StepflowClientError: If the store cannot be changed.
+            StepflowClientError: If the store can't be changed.
         """
         check_seconds(max_age, "max_age", zero=True)
-        # All of them includes those recorded before the clock was set back.
+        # Without a limit, include runs dated in the future, recorded before the clock was set back.
         last = time.time() - max_age if max_age > 0 else math.inf
         return self._store.call("change", partial(_delete_runs, "created <= ?", last), missing=0)
 
     def delete(self, run_id: RunId) -> bool:
-        """Remove one run, and return whether it was recorded. Its content is overwritten in the file or the tables.
+        """Remove a run and return whether it was recorded. Its content is overwritten in the file or tables.
 
-        Reruns of the run keep its id, and batches of several runs are one entry.
+        Its reruns still refer to it by id. A batch of several runs is a single entry.
 
         Raises:
-            StepflowClientError: If the store cannot be changed.
+            StepflowClientError: If the store can't be changed.
         """
         return bool(self._store.call("change", partial(_delete_runs, "run_id = ?", _parse_run_id(run_id)), missing=0))
 
@@ -480,8 +481,8 @@ class History:
 
 
 def _make_word_condition(word: str) -> tuple[str, list[str]]:
-    """Return the condition for a word of a query, and its values."""
-    # As it stands in JSON, where quotes and backslashes are escaped.
+    """Return the SQL condition for one word of a query, and its values."""
+    # JSON columns escape quotes and backslashes, so escape the word the same way.
     text, in_json = word, json.dumps(word, ensure_ascii=False)[1:-1]
     for mark, escape in (("\\", "\\\\"), ("%", "\\%"), ("_", "\\_")):
         text, in_json = text.replace(mark, escape), in_json.replace(mark, escape)
@@ -495,7 +496,7 @@ def _make_word_condition(word: str) -> tuple[str, list[str]]:
 
 
 def _make_label_patterns(name: str, value: str) -> list[str]:
-    # The text of the object has quotes around names and values only, so that nothing else has this form.
+    # Only names and values are quoted in the stored JSON, so nothing else can match this pattern.
     text = encode_json({name: value})[1:-1]
     return ["{" + text, ", " + text]
 
@@ -521,7 +522,7 @@ def _open_store(
 
 def _write_annotation(run_id: str, note: str | None, labels: Mapping[str, str], connection: _Connection) -> None:
     query = f"SELECT {COLUMNS} FROM runs WHERE run_id = ?"  # noqa: S608
-    # If the checksum has changed, another process has annotated the run in the meantime.
+    # A changed checksum means another process has annotated the run in the meantime.
     update = f"UPDATE runs SET ({COLUMNS}) = ({', '.join('?' * len(COLUMNS.split(', ')))}) WHERE run_id = ?"  # noqa: S608
     update += " AND checksum = ?"
     for _ in range(_MAX_OVERLAPS):
@@ -540,7 +541,7 @@ def _write_confirmation(
         row = connection.execute(f"SELECT {COLUMNS} FROM runs WHERE run_id = ?", [entry_id]).fetchone()  # noqa: S608
     if run_id is not None and row is not None:
         values = confirm_row(row, run_id)
-        # Another process that uses the same key may have recorded the run.
+        # Another process using the same key may already have recorded the run.
         update = "UPDATE runs SET run_id = ?, checksum = ? WHERE run_id = ?"
         update += " AND NOT EXISTS (SELECT 1 FROM runs AS other WHERE other.run_id = ?)"
         if connection.execute(update, [run_id, values[-1], entry_id, run_id]).rowcount:
@@ -565,6 +566,6 @@ def _delete_runs(condition: str, value: float | str, connection: _Connection) ->
 
 
 def _parse_run_id(run_id: RunId, what: str = "run_id") -> str:
-    """Return the id of a run, or its beginning, as a text."""
+    """Return a run's id, or a prefix of it, as a string."""
     id_or_object = run_id if isinstance(run_id, (str, UUID)) else getattr(run_id, "run_id", run_id)
     return check_text(str(id_or_object) if isinstance(id_or_object, UUID) else id_or_object, what)

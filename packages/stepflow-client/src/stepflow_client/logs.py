@@ -1,4 +1,4 @@
-"""The log of an embedded server: settings, entries, and the parser of its lines."""
+"""An embedded server's log: settings, entries, and a parser for log lines."""
 
 from __future__ import annotations
 
@@ -22,64 +22,64 @@ LevelFilter = Literal["trace", "debug", "info", "warn", "error", "off"]
 Stream = Literal["stdout", "stderr"]
 
 _RUN_ID = re.compile(r"run_id=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
-# The part of the server whose records belong to the run in their diagnostics. Records of other parts keep the run for
-# which the part was started.
+# Log records from this part of the server carry the current run in their diagnostics. Other parts keep the run they
+# were started for.
 _EXECUTOR = "stepflow_execution"
-# Lines from workers come through a different pipe than the server's; they may be read later by up to this time.
+# Worker output arrives through a separate pipe, so it may be read up to this many seconds after the server's.
 _MAX_WORKER_DELAY = 1.0
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_BACKTRACE_RULE = "━━━"  # the server draws it between an error report and its backtraces
+_BACKTRACE_RULE = "━━━"  # the line the server prints between an error report and its backtraces
 _WORKER_LINE = "Component stderr: "
 _BRANCHES = "│├╰─▶╴ "
-# How every release begins a line of its own.
+# The start of a server log line, the same in every release.
 _RECORD = re.compile(rb'\{"timestamp":"[^"]*","level":"(TRACE|DEBUG|INFO|WARN|ERROR)"')
 _OWN_KEYS = frozenset({"timestamp", "level", "target", "file", "line", "message"})
 
 
 @dataclass(frozen=True, slots=True)
 class LogConfig:
-    """How much an embedded server logs, and where its lines go.
+    """Controls how much an embedded server logs and where the lines go.
 
-    The runtime always reads the server's output, whatever the settings: otherwise the server would block once the pipe
-    is full.
+    Whatever the settings, the runtime always reads the server's output, because the server would otherwise block on a
+    full pipe.
 
     Raises:
-        InvalidArgumentError: If a level is unknown, or if a number is not positive.
+        InvalidArgumentError: If a level is unknown, or a number is not positive.
     """
 
     level: LevelFilter | None = None
-    """The level of the server's own log lines. `"off"` also hides the reason for a failed start.
+    """The level of the server's own log lines. `"off"` also hides why a start failed.
 
-    None, the default, is `"info"` if somebody reads these lines: if the logger that receives them is enabled for INFO
-    when the server is started, or if the server starts workers, whose output they put into context. Otherwise it is
-    `"warn"`: at level info a server needs a third more CPU for a small run.
+    Defaults to None, which means `"info"` if the lines are likely to be read: the logger that receives them is enabled
+    for INFO when the server starts, or the server starts workers, whose output they put into context. Otherwise it
+    means `"warn"`, because at level info a server needs a third more CPU for a small run.
     """
 
     other_level: LevelFilter | None = None
-    """The level of log lines from the libraries inside the server; None, the default, uses `level`."""
+    """The level for libraries inside the server. Defaults to None, which uses `level`."""
 
     capture: bool = True
-    """Whether to keep lines for `StepflowRuntime.get_recent_logs`. Default True."""
+    """Whether to keep lines for `StepflowRuntime.get_recent_logs`. Defaults to True."""
 
     buffer_lines: int = 1000
-    """Maximum number of lines to keep; the oldest are dropped first. Default 1000."""
+    """Maximum number of lines to keep. The oldest are dropped first. Defaults to 1000."""
 
     forward: bool = True
-    """Whether to pass lines to the Python logger `stepflow.server`, or to `python_logger`. Default True.
+    """Whether to pass lines to the Python logger `stepflow.server`, or to `python_logger`. Defaults to True.
 
-    Each record has the level of the line and the attributes `target` (the part of the server), `stream`, `server_pid`,
-    `run_id` and `trace_id` (of the run that the line is about, or None). A handler that raises an exception or is slow
-    never blocks the server: lines that it cannot process in time are dropped and counted.
+    Each record has the line's level and the attributes `target` (the part of the server), `stream`, `server_pid`,
+    `run_id` and `trace_id` (those of the line's run, or None). A slow or failing handler never blocks the server: lines
+    it can't process in time are dropped and counted.
     """
 
     max_line_length: int = 65_536
-    """Maximum length of a line in bytes; longer lines are cut. Default 65,536."""
+    """Maximum line length in bytes. Longer lines are cut. Defaults to 65,536."""
 
     python_logger: logging.Logger | str | None = None
-    """A logger, or its name, to pass lines to instead of `stepflow.server`."""
+    """A logger or logger name to use instead of `stepflow.server`."""
 
     def __post_init__(self) -> None:
-        """Refuse invalid settings before a server is started."""
+        """Reject invalid settings before a server starts."""
         levels = get_args(LevelFilter)
         for name in ("level", "other_level"):
             value = getattr(self, name)
@@ -98,7 +98,7 @@ class LogConfig:
         """Return the server's command-line arguments for these settings.
 
         Args:
-            default: The level if `level` is None.
+            default: The level to use if `level` is None.
         """
         arguments = ["--log-destination", "stdout", "--log-format", "json", "--log-level", self.level or default]
         if self.other_level is not None:
@@ -108,35 +108,35 @@ class LogConfig:
 
 @dataclass(frozen=True, slots=True)
 class LogEntry(Record):
-    """One line in the log of an embedded server or of one of its workers."""
+    """One log line from an embedded server or one of its workers."""
 
     timestamp: datetime
-    """When the line was written, with a timezone. If the line has no time, when it was read."""
+    """When the line was logged, with a timezone. Lines without a time get the time they were read."""
 
     level: LogLevel
-    """The severity; guessed if the line has none."""
+    """The severity, guessed if the line doesn't state one."""
 
     message: str
     """The text, without terminal colours."""
 
     target: str = ""
-    """The part of the server that wrote the line, such as `stepflow_server::startup`; empty if unknown."""
+    """The part of the server that logged the line, e.g. `stepflow_server::startup`. Empty if unknown."""
 
     stream: Stream = "stdout"
-    """The stream that the line was written to. Workers write to stderr."""
+    """The stream the line was written to. Workers write to stderr."""
 
     file: str | None = None
-    """The server's source file, if the line has it."""
+    """The server source file, if the line names it."""
 
     line: int | None = None
-    """The line in that file, if the log line has it."""
+    """The line number in that file, if present."""
 
     fields: Mapping[str, Any] = field(default_factory=dict)
-    """Other fields of the line."""
+    """The line's remaining fields."""
 
     @property
     def run_ids(self) -> frozenset[str]:
-        """The ids of the runs that the line names."""
+        """The ids of the runs the line mentions."""
         named = frozenset(_RUN_ID.findall(self.message))
         beside = self.fields.get("run_id")
         if not named and beside is None and self.target.startswith(_EXECUTOR):
@@ -145,20 +145,20 @@ class LogEntry(Record):
 
     @property
     def run_id(self) -> str | None:
-        """The id of the run that the line is about; None if it names none, or several."""
+        """The id of the line's run, or None if it mentions no run or several."""
         run_ids = self.run_ids
         return next(iter(run_ids)) if len(run_ids) == 1 else None
 
     @property
     def trace_id(self) -> str | None:
-        """The id of the server's trace in which the line was written, as 32 hexadecimal digits; None without one.
+        """The server trace the line was logged in, as 32 hexadecimal digits, or None.
 
-        A server starts a trace for each run.
+        The server starts a new trace for each run.
         """
         trace_id = self._diagnostics.get("trace_id")
         if not isinstance(trace_id, str) or not trace_id.isalnum():
             return None
-        # Older servers write it as a decimal number.
+        # Older servers log it as a decimal number.
         return f"{int(trace_id):032x}" if len(trace_id) != 32 and trace_id.isdecimal() else trace_id
 
     @property
@@ -173,7 +173,7 @@ class LogEntry(Record):
 
 
 class RunLine(Protocol):
-    """What `find_run_lines` needs of a log line."""
+    """The parts of a log line that `find_run_lines` needs."""
 
     @property
     def message(self) -> str:
@@ -182,12 +182,12 @@ class RunLine(Protocol):
 
     @property
     def target(self) -> str:
-        """The part of the server that wrote it; empty for a worker's line."""
+        """The part of the server that logged it. Empty for worker lines."""
         ...
 
     @property
     def run_ids(self) -> frozenset[str]:
-        """The ids of the runs that the line names."""
+        """The ids of the runs the line mentions."""
         ...
 
 
@@ -197,13 +197,13 @@ Line = TypeVar("Line", bound=RunLine)
 def find_run_lines(
     lines: Sequence[Line], run_id: str, seconds: Callable[[Line], float], *, others: bool = False
 ) -> list[Line]:
-    """Return the lines from the first one that names a run to the last, in their order.
+    """Return all lines from the first to the last that mention a run, in order.
 
     Args:
-        lines: The lines of a server and its workers, oldest first.
-        run_id: The complete id.
-        seconds: Returns the time of a line, in seconds.
-        others: Whether to include lines that name only other runs. Default False.
+        lines: Lines of a server and its workers, oldest first.
+        run_id: The full run id.
+        seconds: Returns a line's time in seconds.
+        others: Whether to include lines that mention only other runs. Defaults to False.
     """
     places = [place for place, line in enumerate(lines) if run_id in line.run_ids or run_id in line.message]
     if not places:
@@ -216,22 +216,22 @@ def find_run_lines(
 
 
 class RawLine(NamedTuple):
-    """A line as it was written. It is parsed only when it is read, because parsing costs more than many small runs."""
+    """An unparsed line. Parsing waits until the line is read, because it costs more than many small runs."""
 
     data: bytes
-    """The line without its end."""
+    """The line without its line ending."""
 
     stream: Stream
     read_at: float
-    """When it was read, in seconds since the epoch."""
+    """When the line was read, in seconds since the epoch."""
 
     level: LogLevel
     is_record: bool
-    """Whether it is a record of the server's own log, in JSON."""
+    """Whether the line is a JSON record from the server's own log."""
 
     @classmethod
     def of(cls, data: bytes, stream: Stream, read_at: float) -> Self:
-        """Return a line with its level, which is found without parsing in the server's own records."""
+        """Create a raw line with its level. Server log records don't need to be parsed for that."""
         if stream == "stdout" and (match := _RECORD.match(data)) and data.endswith(b"}"):
             return cls(data, stream, read_at, _WORDS[match[1]], True)
         return cls(data, stream, read_at, parse_line(data, stream).level, False)
@@ -245,14 +245,14 @@ _WORDS: dict[bytes, LogLevel] = {level.upper().encode(): level for level in get_
 
 
 class LineSplitter:
-    """Splits a stream of bytes into lines, keeping at most `max_length` bytes of an unfinished one."""
+    """Splits a byte stream into lines, cutting each at `max_length` bytes."""
 
     def __init__(self, max_length: int) -> None:
         self._max_length = max_length
         self._held = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Return the lines that `data` completes, without their line ends."""
+        """Return the lines completed by `data`, without line endings."""
         first, *others = data.split(b"\n")
         self._hold(first)
         if not others:
@@ -263,7 +263,7 @@ class LineSplitter:
         return lines
 
     def flush(self) -> bytes:
-        """Return the buffered bytes as a line, finished or not, and clear the buffer."""
+        """Clear the buffer and return its contents as a line, even if unfinished."""
         line = bytes(self._held)
         self._held.clear()
         return line.removesuffix(b"\r")
@@ -273,7 +273,7 @@ class LineSplitter:
 
 
 def parse_port(line: bytes) -> int | None:
-    """Return the port if this is the line with which the server reports it, else None."""
+    """Return the port if this is the line where the server reports it, else None."""
     if not line.startswith(b'{"port"'):
         return None
     try:
@@ -285,12 +285,12 @@ def parse_port(line: bytes) -> int | None:
 
 
 def parse_line(line: bytes, stream: Stream, read_at: float | None = None) -> LogEntry:
-    """Parse one line; a line that is not a JSON log line becomes an entry with its raw text.
+    """Parse one line. A line that isn't a JSON log record becomes an entry with the raw text as its message.
 
     Args:
-        line: The line without its end.
-        stream: The stream that it was written to.
-        read_at: When it was read, in seconds since the epoch, for lines without a time; None for now.
+        line: The line without its line ending.
+        stream: The stream it was written to.
+        read_at: When it was read, in seconds since the epoch, for lines without a time. Defaults to now.
     """
     read = datetime.fromtimestamp(time.time() if read_at is None else read_at, UTC)
     text = line.decode("utf-8", "replace")
@@ -332,9 +332,9 @@ def _guess_level(text: str) -> LogLevel:
 
 
 def find_failure_reason(entries: Iterable[LogEntry]) -> str | None:
-    """Return the reason why the server ended, in one line; None if its last lines do not contain one.
+    """Return why the server exited, on one line, or None if its last lines don't say.
 
-    The server's own error report takes precedence over errors of workers and of the command line.
+    The server's own error report takes precedence over errors from workers and the command line.
     """
     errors = [entry for entry in entries if entry.level == "error"]
     reports = [entry for entry in errors if entry.target] or errors
@@ -349,12 +349,12 @@ def find_failure_reason(entries: Iterable[LogEntry]) -> str | None:
 
 
 def find_worker_message(entries: Sequence[LogEntry]) -> str | None:
-    """Return the last line that a worker wrote, which is the exception if it wrote a traceback."""
+    """Return the last line a worker wrote. After a traceback, that is the exception."""
     for entry in reversed(entries):
         if entry.fields and entry.level not in ("warn", "error"):
-            # A log record of a working worker does not explain why one ended, and may be from another worker.
+            # A log record from a worker that still runs doesn't explain why one exited, and may be another worker's.
             continue
-        # Older servers pass the lines of their workers on.
+        # Older servers relay their workers' output.
         if entry.stream == "stderr" or entry.message.startswith(_WORKER_LINE):
             return entry.message.removeprefix(_WORKER_LINE).strip()[:1000] or None
     return None

@@ -1,4 +1,4 @@
-"""The embedded server: a Stepflow server that starts and ends with the Python process."""
+"""The embedded server: a Stepflow server tied to the lifetime of the Python process."""
 
 from __future__ import annotations
 
@@ -37,42 +37,43 @@ __all__ = ["RestartPolicy", "StepflowRuntime"]
 class StepflowRuntime(EmbeddedExecutor):
     """A Stepflow server that runs as long as this object exists.
 
-    Create it with `start` and use it as a context manager, asynchronous or not. Entering waits until the server and its
+    Create it with `start` and use it as a sync or async context manager. Entering waits until the server and its
     workers are ready; leaving stops them:
 
         async with StepflowRuntime.start("stepflow-config.yml") as runtime:
             result = await runtime.run("workflow.yaml", {"name": "World"})
 
-        with StepflowRuntime.start() as runtime:  # the builtin components only
+        with StepflowRuntime.start() as runtime:  # builtin components only
             result = runtime.sync_client.run("workflow.yaml", {"name": "World"})
 
-    A runtime has the methods of `StepflowClient`; `client` and `sync_client` are clients of its server.
+    A runtime has the same methods as `StepflowClient`. Its `client` and `sync_client` are already connected to the
+    server.
 
-    No server or worker outlives the Python process, however it ends: normally, by a signal, or by kill -9 (then within
-    5 s). In a fork of the process the runtime can be used but not stopped.
+    The server and its workers never outlive the Python process, whether it exits normally, on a signal, or by
+    SIGKILL (then within 5 s). A forked process can use the runtime but not stop it.
 
-    The server is the one in the package `stepflow-orchestrator` (`pip install "stepflow-client[runtime]"`), or the
-    binary that the environment variable `STEPFLOW_SERVER_BINARY` names. All methods can be called from any thread.
+    The server comes from the package `stepflow-orchestrator` (`pip install "stepflow-client[runtime]"`). Set the
+    environment variable `STEPFLOW_SERVER_BINARY` to use a different binary. All methods are thread-safe.
 
-    The server has no authentication: anyone who can reach the port can run flows with every component of the
-    configuration, and read runs and blobs. Every release listens on all interfaces. On Linux (5.7 and newer) the
-    runtime closes the port to other machines unless `all_interfaces` is set; some sandboxes forbid this, and it is not
-    possible on macOS. `is_exposed` tells whether the port is open to other machines. The default configuration does not
-    include `/builtin/load_file`, which reads any file that the server can read. Of the environment variables
-    `STEPFLOW_*`, the server receives only those that servers and workers read. Others, such as a client's token, are
-    passed only if `env` has them or the configuration refers to them as `${NAME}`.
+    The server has no authentication: anyone who can reach the port can run flows with every configured component, and
+    read runs and blobs. Every release listens on all interfaces. On Linux 5.7 and later, the runtime closes the port to
+    other machines unless `all_interfaces` is set. Some sandboxes forbid this, and macOS doesn't support it; check
+    `is_exposed` to find out. The default configuration omits `/builtin/load_file`, which reads any file the server can
+    read. `STEPFLOW_*` environment variables are passed to the server only if it or its workers read them. Anything
+    else, such as a client's token, must be listed in `env` or referenced as `${NAME}` in the configuration.
 
-    With an SQLite store, a restarted server resumes unfinished runs after a few seconds, in this
-    runtime or in a later one with the same store. For this it takes over the name of the previous server, which is kept
-    in a file next to the store (`NAME.db.orchestrator-0`) and locked while a server uses it. The environment variable
-    `STEPFLOW_ORCHESTRATOR_ID` sets another name; two servers must not use the same name at the same time.
+    With an SQLite store, a restarted server resumes unfinished runs after a few seconds, even in a later runtime with
+    the same store. To do so, it takes over the previous server's name, which is kept in a file next to the store
+    (`NAME.db.orchestrator-0`) and locked while in use. To choose a name yourself, set the environment variable
+    `STEPFLOW_ORCHESTRATOR_ID`. Two servers must never use the same name at once.
     """
 
     def __init__(self, supervisor: Supervisor) -> None:
         """Use `StepflowRuntime.start` instead."""
         super().__init__()
         self._supervisor = supervisor
-        # At exit a hook of the supervisors' own stops them, which can wait; this one cannot.
+        # At exit, leave this to the supervisors' own exit hook: it can wait for the server to stop, and this finalizer
+        # can't.
         weakref.finalize(self, supervisor.stop_in_background).atexit = False
 
     @classmethod
@@ -95,50 +96,51 @@ class StepflowRuntime(EmbeddedExecutor):
         otlp_endpoint: str | None = None,
         history: History | None = None,
     ) -> Self:
-        """Start a server and return without waiting for it; enter the runtime, or call `wait_ready`, before using it.
+        """Start a server without waiting for it. Before using it, enter the runtime or call `wait_ready`.
 
-        The call takes up to 5 s if the server of a killed process still uses the same SQLite store.
+        If a killed process's server still holds the same SQLite store, this takes up to 5 s.
 
         Args:
-            config: The server's configuration: the path of a YAML or JSON file, to whose folder the commands of workers
-                are relative; or a mapping, an object such as a `StepflowConfig` of `stepflow_py`, or a builder of one,
-                with commands relative to the current directory. A pipe or a device is read once, within
-                `startup_timeout`, and passed on as JSON. Without it, the builtin components are available under
+            config: The server's configuration. Either the path of a YAML or JSON file, in which case worker commands
+                are relative to its folder, or a mapping, an object such as a `stepflow_py` `StepflowConfig`, or a
+                builder for one, with commands relative to the current directory. Pipes and devices are read once,
+                within `startup_timeout`, and passed on as JSON. Defaults to the builtin components under
                 `/builtin/...`.
-            port: The port; None, the default, uses a free one.
-            env: Environment variables for the server and its workers; they override those of this process.
-            inherit_env: Whether the server and its workers inherit the variables of this process, except those of a
-                client. Default True.
-            log_config: How much the server logs and where its lines go. Default `LogConfig()`.
-            restart_policy: Whether to restart a server that ended by itself: a `RestartPolicy` or its value, such as
-                `on_failure`. Default `never`.
-            max_restarts: Maximum number of restarts during the life of the runtime. Default 3.
-            startup_timeout: Seconds within which the server and the workers it starts must be ready, at each start.
-                Default 30. A worker that ends before it is ready makes the start fail at once.
-            worker_timeout: Seconds to wait, once the server is ready, for a worker of each plugin that has a queue and
-                no `command`; such workers connect by themselves. None, the default, does not wait for them; their tasks
-                wait in the queue. The server is ready after 5 s if such a worker is missing.
-            on_crash: A function to call whenever the server ended by itself after it was ready, or a restart failed. It
-                is called with the exit code (negative for a signal, -9 for a restart that was not ready in time) and,
-                if it accepts two arguments, the last lines of the log. It is called in a thread of the runtime, before
-                the server is restarted. Exceptions it raises are logged.
-            allow_load_file: Whether the default configuration includes `/builtin/load_file`, with which anyone who can
-                reach the port can read every file that the server can read. Default False.
-            all_interfaces: Whether other machines can reach the port, for workers or clients there. Default False.
-            otlp_endpoint: The URL of an OpenTelemetry collector, such as `http://localhost:4317`, to which the server
-                and its workers send their traces as OTLP over gRPC; it sets `STEPFLOW_OTLP_ENDPOINT` and
-                `STEPFLOW_TRACE_ENABLED`. Workers send their logs and metrics there too. Default None.
-            history: The history in which the runtime and its clients record the runs they create. Default None: runs
-                are not recorded.
+            port: The port. Defaults to None, which picks a free one.
+            env: Environment variables for the server and its workers. They take precedence over this process's.
+            inherit_env: Whether the server and its workers inherit this process's environment, except client settings.
+                Defaults to True.
+            log_config: How much the server logs and where its lines go. Defaults to `LogConfig()`.
+            restart_policy: Whether to restart the server if it exits on its own: a `RestartPolicy` or its value, e.g.
+                `on_failure`. Defaults to `never`.
+            max_restarts: Maximum number of restarts over the runtime's lifetime. Defaults to 3.
+            startup_timeout: Seconds the server and the workers it launches have to become ready, at each start.
+                Defaults to 30. If a worker exits before it is ready, the start fails immediately.
+            worker_timeout: Seconds to wait, once the server is ready, for workers that connect by themselves: one for
+                each plugin that has a queue but no `command`. Defaults to None, which doesn't wait; their tasks stay
+                queued until they connect. While such a worker is missing, the server takes 5 s to become ready.
+            on_crash: A callback for when the server exits on its own after being ready, or a restart fails. It receives
+                the exit code (negative for a signal, -9 for a restart that wasn't ready in time) and, if it accepts two
+                arguments, the last log lines. It runs in one of the runtime's threads, before the restart. Exceptions
+                are logged.
+            allow_load_file: Whether the default configuration includes `/builtin/load_file`, which lets anyone who can
+                reach the port read every file the server can read. Defaults to False.
+            all_interfaces: Whether to let other machines reach the port, e.g. for remote workers or clients. Defaults
+                to False.
+            otlp_endpoint: The URL of an OpenTelemetry collector, e.g. `http://localhost:4317`. The server and its
+                workers send it traces as OTLP over gRPC, and workers also send logs and metrics. Sets
+                `STEPFLOW_OTLP_ENDPOINT` and `STEPFLOW_TRACE_ENABLED`. Defaults to None.
+            history: The history that records runs created by the runtime and its clients. Defaults to None, which
+                records nothing.
 
         Returns:
             The runtime.
 
         Raises:
             InvalidArgumentError: If an argument is invalid. Nothing was started.
-            FlowFileError: If the configuration file cannot be read. Nothing was started.
-            ServerNotInstalledError: If there is no server that can be started here.
-            ServerStartError: If the binary cannot be executed.
+            FlowFileError: If the configuration file can't be read. Nothing was started.
+            ServerNotInstalledError: If no server is installed that can run here.
+            ServerStartError: If the binary can't be executed.
         """
         _check_settings(port, env, max_restarts, startup_timeout)
         policy = check_choice(restart_policy, "restart_policy", RestartPolicy)
@@ -159,7 +161,7 @@ class StepflowRuntime(EmbeddedExecutor):
                     "allow_load_file only applies to the default configuration",
                     hint="in your own configuration, the routes decide which components can be used",
                 )
-            # A configuration that is a pipe must be written within the time.
+            # If the configuration is a pipe, don't wait longer than the startup timeout for its writer.
             with deadline_scope(compute_deadline(startup_timeout)):
                 prepared = read_config(config)
             binary = find_binary()
@@ -186,20 +188,20 @@ class StepflowRuntime(EmbeddedExecutor):
 
     @property
     def url(self) -> str:
-        """The server's URL, `http://127.0.0.1:PORT`. Waits until the port is known.
+        """The server's URL, `http://127.0.0.1:PORT`. Blocks until the port is known.
 
         Raises:
-            ServerStartError: If the server did not start, or ended by itself.
+            ServerStartError: If the server didn't start, or exited on its own.
             EmbeddedServerError: If the server has been stopped.
         """
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def port(self) -> int:
-        """The port. Waits until it is known; a port given to `start` is known from the beginning.
+        """The server's port. Blocks until it is known, unless it was passed to `start`.
 
         Raises:
-            ServerStartError: If the server did not start, or ended by itself.
+            ServerStartError: If the server didn't start, or exited on its own.
             EmbeddedServerError: If the server has been stopped.
         """
         supervisor = self._supervisor
@@ -212,22 +214,22 @@ class StepflowRuntime(EmbeddedExecutor):
 
     @property
     def pid(self) -> int | None:
-        """The id of the server's process; None while it is not running. It changes with a restart."""
+        """The server's process id, or None while it isn't running. A restart changes it."""
         return self._supervisor.pid
 
     @property
     def is_alive(self) -> bool:
-        """Whether the server's process is running; also False between a crash and the restart."""
+        """Whether the server process is running. Also False between a crash and the restart."""
         return self.pid is not None
 
     @property
     def is_exposed(self) -> bool:
-        """Whether other machines can reach the port. The value is final once the runtime is ready."""
+        """Whether other machines can reach the port. Only final once the runtime is ready."""
         return self._supervisor.is_exposed
 
     @property
     def is_crashed(self) -> bool:
-        """Whether the server has ended by itself and is not running again; False after a successful restart."""
+        """Whether the server exited on its own and isn't running again. A successful restart resets this to False."""
         return self._supervisor.crashed
 
     @property
@@ -237,10 +239,10 @@ class StepflowRuntime(EmbeddedExecutor):
 
     @property
     def config(self) -> dict[str, Any]:
-        """The server's configuration, as a new dict. It is final once the runtime is ready.
+        """The server's configuration, as a new dict. Only final once the runtime is ready.
 
         Raises:
-            FlowFileError: If the file cannot be read, or is neither YAML nor JSON.
+            FlowFileError: If the file can't be read, or is neither YAML nor JSON.
         """
         return self._supervisor.config.load()
 
@@ -249,35 +251,35 @@ class StepflowRuntime(EmbeddedExecutor):
         return self._supervisor.config.view
 
     def get_recent_logs(self, limit: int = 100) -> list[LogEntry]:
-        """Return the last log lines of the server and its workers, oldest first. Also works after `stop`.
+        """Return the latest log lines from the server and its workers, oldest first. Also works after `stop`.
 
         Args:
-            limit: Maximum number of lines. Default 100. `LogConfig.buffer_lines` lines are kept.
+            limit: Maximum number of lines. Defaults to 100. At most `LogConfig.buffer_lines` are available.
         """
         return self._supervisor.logs.recent(check_integer(limit, "limit", least=0))
 
     def wait_ready(self) -> None:
-        """Wait until the server and its workers are ready, for at most `startup_timeout`.
+        """Wait up to `startup_timeout` until the server and its workers are ready.
 
         Raises:
-            ServerStartError: If the server did not start, or ended by itself; `log_tail` contains its last lines.
+            ServerStartError: If the server didn't start, or exited on its own. `log_tail` has its last lines.
             EmbeddedServerError: If the server has been stopped.
         """
         self._supervisor.wait_ready()
 
     async def await_ready(self) -> None:
-        """Wait as `wait_ready` does, without blocking the event loop."""
+        """Like `wait_ready`, without blocking the event loop."""
         await asyncio.shield(asyncio.wrap_future(self._supervisor.ready))
         self._supervisor.check_not_stopped()
 
     def stop(self, timeout: float = 3.0) -> None:
-        """Stop the server and its workers. Does nothing if they have already ended.
+        """Stop the server and its workers. Does nothing if they have already exited.
 
-        The server receives SIGTERM first. Workers, and a server with requests that do not end, are killed within the
-        timeout. In a fork of the process that created the runtime this does nothing.
+        The server gets a SIGTERM first. Workers, and a server whose requests don't finish, are killed before the
+        timeout. In a fork of the process that created the runtime, this does nothing.
 
         Args:
-            timeout: Seconds after which all processes have ended. Default 3.
+            timeout: Maximum seconds until every process has exited. Defaults to 3.
 
         Raises:
             InvalidArgumentError: If the timeout is not positive.
@@ -287,7 +289,7 @@ class StepflowRuntime(EmbeddedExecutor):
         self._supervisor.stop(timeout)
 
     async def aclose(self) -> None:
-        """Stop the server and its workers as `stop` does, without blocking the event loop."""
+        """Like `stop`, without blocking the event loop."""
         await self._close_client()
         self._close_sync_client()
         done: Future[None] = Future()
@@ -301,12 +303,12 @@ class StepflowRuntime(EmbeddedExecutor):
             else:
                 done.set_result(None)
 
-        # Not in the loop's default executor: the caller's own work may be filling it.
+        # Don't use the loop's default executor: the caller's own work may have filled it.
         threading.Thread(target=stop, name="stepflow-runtime-stop", daemon=True).start()
         await asyncio.shield(asyncio.wrap_future(done))
 
     def __enter__(self) -> Self:
-        """Wait until the runtime is ready; stop it if waiting fails."""
+        """Wait until the runtime is ready, and stop it if that fails."""
         try:
             self.wait_ready()
         except BaseException:
@@ -319,7 +321,7 @@ class StepflowRuntime(EmbeddedExecutor):
         self.stop()
 
     async def __aenter__(self) -> Self:
-        """Wait until the runtime is ready; stop it if waiting fails."""
+        """Wait until the runtime is ready, and stop it if that fails."""
         try:
             await self.await_ready()
         except BaseException:
@@ -332,7 +334,7 @@ class StepflowRuntime(EmbeddedExecutor):
         await self.aclose()
 
     def __reduce__(self) -> NoReturn:
-        """Refuse to be pickled or copied.
+        """Prevent pickling and copying.
 
         Raises:
             TypeError: Always.
@@ -343,7 +345,7 @@ class StepflowRuntime(EmbeddedExecutor):
         )
 
     def __repr__(self) -> str:
-        """Return a description with the process id and the port, without waiting."""
+        """Return a description with the process id and port, without waiting for them."""
         state = f"pid={self.pid}, port={self._supervisor.port}" if self.is_alive else "not running"
         return f"<StepflowRuntime {state}>"
 
