@@ -1,4 +1,4 @@
-"""The errors that need no types of this package. `stepflow_client.errors` exports all errors."""
+"""Errors that don't depend on this package's other types. `stepflow_client.errors` exports all errors."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 
-# Looked up by name, because this is a lower layer.
+# Import by name, as this module belongs to a lower layer.
 _short_traceback = lazy_module("stepflow_client._display.short_traceback")
 
 
 class StepflowClientError(Exception):
-    """The base class of all errors that this package raises.
+    """Base class for all errors raised by this package.
 
     Args:
-        message: One sentence that says what went wrong.
+        message: A one-sentence description of the problem.
         status_code: The HTTP status, if the server responded.
-        details: The content of the server's response: decoded JSON, or text. None if there is none.
-        run_id: The id of the run concerned, if there is one. A run whose id is known continues without the client.
-        hint: What to do about the error; shown after the message.
+        details: The server's response as decoded JSON or text, or None without one.
+        run_id: The id of the affected run, if any. If it is set, the run continues without the client.
+        hint: What to do about the error. Shown after the message.
 
     Attributes:
-        attempts: A description of each attempt, if a request was sent more than once.
-        is_retryable: Whether the same call may soon succeed. If `run_id` is set, the run exists: wait for it, or read
-            it, instead of starting it again.
-        retry_after: Seconds to wait before the next request, if the server, or a proxy in front of it, says so.
+        attempts: A description of each attempt, if the request was retried.
+        is_retryable: Whether retrying the call may soon succeed. If `run_id` is set, the run already exists, so wait
+            for it or read it instead of starting it again.
+        retry_after: Seconds to wait before the next request, if the server or a proxy asked for a delay.
     """
 
     attempts: Sequence[str] = ()
@@ -47,7 +47,7 @@ class StepflowClientError(Exception):
         run_id: UUID | str | None = None,
         hint: str | None = None,
     ) -> None:
-        """Store the parts of the error; only the message is required."""
+        """Store the error's parts. Only the message is required."""
         super().__init__(message)
         self.message = message
         self.status_code = status_code
@@ -60,12 +60,12 @@ class StepflowClientError(Exception):
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
     def _render_traceback_(self) -> list[str]:
-        # Called by IPython.
+        # IPython's hook for custom tracebacks.
         lines: list[str] = _short_traceback.render_error(self)
         return lines
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The default would call the class with `args` alone and lose keyword-only arguments.
+        # By default, the class would be called with just `args`, without its keyword-only arguments.
         return (_rebuild, (type(self), self.args, self.__dict__.copy()))
 
 
@@ -82,45 +82,45 @@ class TransportError(StepflowClientError):
     is_retryable = True
 
     was_sent: bool = True
-    """False if the server certainly did not receive the request."""
+    """False if the server definitely didn't receive the request."""
 
 
 class ServerConnectionError(TransportError, ConnectionError):
-    """The server could not be reached, or the connection broke before a response arrived. Also a ConnectionError."""
+    """Could not connect, or the connection dropped before a response arrived. Also a ConnectionError."""
 
 
 class RequestTimeoutError(TransportError, TimeoutError):
-    """No response arrived in time. Also a TimeoutError. If a run had been created, `run_id` is its id."""
+    """No response arrived in time. Also a TimeoutError. If a run was created anyway, `run_id` is its id."""
 
 
 class InvalidResponseError(TransportError):
-    """A response arrived, but not one that a Stepflow server sends."""
+    """A response arrived, but not one a Stepflow server would send."""
 
     is_retryable = False
 
 
 class ApiError(StepflowClientError):
-    """The server understood the request and refused it. `status_code` is always set."""
+    """The server understood the request but refused it. `status_code` is always set."""
 
 
 class InvalidRequestError(ApiError):
-    """The request itself is wrong (400, 405, 413, 415, 422)."""
+    """The request itself is invalid (400, 405, 413, 415, 422)."""
 
 
 class AuthenticationError(ApiError):
-    """The server, or a proxy in front of it, requires credentials or refuses the given ones (401, 403, 407)."""
+    """The server, or a proxy in front of it, requires credentials or rejected them (401, 403, 407)."""
 
 
 class NotFoundError(ApiError):
-    """There is no such flow, run, step or blob (404, 410)."""
+    """No such flow, run, step or blob (404, 410)."""
 
 
 class ConflictError(ApiError):
-    """The object of the request is not in the state that the request requires (409, 412)."""
+    """The target is not in the state the request requires (409, 412)."""
 
 
 class RateLimitError(ApiError):
-    """Too many requests were sent (429)."""
+    """Too many requests (429)."""
 
     is_retryable = True
 
@@ -132,46 +132,46 @@ class ServerFaultError(ApiError):
 
 
 class ClientClosedError(StepflowClientError, RuntimeError):
-    """The client was closed before the call. Also a RuntimeError."""
+    """The client is already closed. Also a RuntimeError."""
 
 
 class UnsupportedByServerError(StepflowClientError):
-    """This release of the server does not support the operation; the hint names one that does, if there is one."""
+    """This server release doesn't support the operation. If another release does, the hint names it."""
 
 
 class InvalidArgumentError(StepflowClientError, ValueError):
-    """An argument is invalid. Nothing was sent, unless it had to be compared with what the server has."""
+    """An argument is invalid. Nothing was sent, unless the argument had to be checked against the server's data."""
 
 
 class IdempotencyConflictError(StepflowClientError):
-    """The idempotency key stands for a call with another input, other variables or other overrides.
+    """The idempotency key was already used with a different input, different variables or different overrides.
 
-    `run_id` is the id of its run, if that is known.
+    `run_id` is the id of that earlier run, if known.
     """
 
 
 class JournalError(StepflowClientError):
-    """The journal of a batch cannot be used.
+    """A batch's journal can't be used.
 
-    It is damaged, of another batch, in use by another batch, or it cannot be read or written.
+    It is damaged, belongs to a different batch, is in use by one, or can't be read or written.
 
-    If it can no longer be written while the batch runs, the hint says so; the same call then continues the batch.
+    If writing fails while the batch runs, the hint says so; repeat the call to resume the batch.
     """
 
 
 class FlowFileError(StepflowClientError):
-    """A flow, input or configuration file cannot be read.
+    """A flow, input or configuration file can't be read.
 
     Attributes:
-        path: The path of the file; None for text that is not from a file.
-        line: The line, from 1; None if unknown.
-        column: The column, from 1; None if unknown.
+        path: The file's path, or None if the text is not from a file.
+        line: The line, starting at 1, or None if unknown.
+        column: The column, starting at 1, or None if unknown.
     """
 
     def __init__(
         self, message: str, *, path: str | None = None, line: int | None = None, column: int | None = None
     ) -> None:
-        """Store the message and the position of the fault."""
+        """Store the message and the position."""
         super().__init__(message)
         self.path = path
         self.line = line
@@ -179,42 +179,42 @@ class FlowFileError(StepflowClientError):
 
 
 class FlowFileNotFoundError(FlowFileError, FileNotFoundError):
-    """There is no such flow, input or configuration file. Also a FileNotFoundError, with its `filename`."""
+    """No such flow, input or configuration file. Also a FileNotFoundError, including its `filename`."""
 
     errno = ENOENT
     strerror = os.strerror(ENOENT)
 
     @property
     def filename(self) -> str | None:
-        """The same as `path`."""
+        """Same as `path`."""
         return self.path
 
 
 class NotAFlowError(FlowFileError, InvalidArgumentError):
-    """The file contains something else than a flow. Also an InvalidArgumentError, as for such a flow without a file."""
+    """The file isn't a flow. Also an InvalidArgumentError, as raised for an invalid flow that isn't from a file."""
 
 
 class AuthoringError(FlowFileError, TypeError):
-    """The function of a flow in Python does what a flow cannot do. Also a TypeError.
+    """A function that defines a Python flow does something a flow can't express. Also a TypeError.
 
-    It is raised where this is written; `path`, `line` and `column` are that position.
+    `path`, `line` and `column` point to the offending code.
     """
 
     def __init__(self, message: str, *, hint: str | None = None, **place: Any) -> None:
-        """Store the message, what to use instead, and the position."""
+        """Store the message, a hint on what to use instead, and the position."""
         super().__init__(message, **place)
         self.hint = hint
 
 
 class RunTimeoutError(StepflowClientError, TimeoutError):
-    """The wait ended before the run did. Also a TimeoutError. The run continues; `run_id` is its id."""
+    """Waiting ended before the run did. Also a TimeoutError. The run continues; its id is `run_id`."""
 
 
 class AmbiguousRunError(StepflowClientError):
-    """A run may or may not have been created, and the client cannot tell which run is its own.
+    """A run may or may not have been created, and the client can't tell which run is its own.
 
     Attributes:
-        candidates: Ids of the runs that might be the one just created; empty if there are none.
+        candidates: The ids of runs that could be the new one. May be empty.
     """
 
     def __init__(self, message: str, *, candidates: Sequence[UUID | str] = (), **more: Any) -> None:
@@ -224,35 +224,35 @@ class AmbiguousRunError(StepflowClientError):
 
 
 class EmbeddedServerError(StepflowClientError):
-    """An error of the embedded server."""
+    """Base class for errors of the embedded server."""
 
 
 class ServerNotInstalledError(EmbeddedServerError, FileNotFoundError):
-    """The server's binary, or something it requires, is not installed; the hint says what to install."""
+    """The server's binary, or something it depends on, isn't installed. The hint says what to install."""
 
     errno = ENOENT
     strerror = os.strerror(ENOENT)
 
 
 class ServerStartError(EmbeddedServerError):
-    """The embedded server did not start, or it ended.
+    """The embedded server didn't start, or it exited.
 
     Attributes:
-        exit_code: The exit code of the process; negative for a signal, None if the process did not end.
-        log_tail: The last lines of the server's log.
+        exit_code: The process's exit code, negative for a signal. None if the process is still running.
+        log_tail: The server's last log lines.
     """
 
     def __init__(
         self, message: str, *, exit_code: int | None = None, log_tail: Sequence[str] = (), **more: Any
     ) -> None:
-        """Store the message, the exit code and the last lines of the log."""
+        """Store the message, the exit code and the last log lines."""
         super().__init__(message, **more)
         self.exit_code = exit_code
         self.log_tail = list(log_tail)
 
 
 class ServerStartTimeoutError(ServerStartError, TimeoutError):
-    """The embedded server was not ready within its startup timeout; `exit_code` is None if it was still running."""
+    """The embedded server wasn't ready within the startup timeout. `exit_code` is None if it was still running."""
 
 
 for _each in list(globals().values()):

@@ -1,6 +1,6 @@
-"""Modules that are imported when they are first used.
+"""Modules imported on first use.
 
-Creating a client does not import pydantic, attrs, httpx and yaml. They are imported later, when they are first needed.
+Just creating a client doesn't import pydantic, attrs, httpx or yaml; they are imported later, when needed.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from typing import Any
 class _Lazy:
     """A placeholder for a module.
 
-    (importlib's LazyLoader can expose a partially executed module to a second thread.)
+    (importlib's LazyLoader can expose a partially executed module to another thread.)
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
 
     def __getattr__(self, name: str) -> Any:
-        # If another thread is importing the module at the same time, the import waits for it.
+        # If another thread is already importing the module, this waits for it.
         value = getattr(import_module(self._name), name)
-        # Store it as an attribute, because the modules of this package never rebind their names.
+        # Cache the value as an attribute. This is safe because modules in this package never rebind their names.
         setattr(self, name, value)
         return value
 
 
 def lazy_module(name: str) -> Any:
-    """Return a module that is imported when one of its names is first used.
+    """Return a module that is only imported when an attribute is first accessed.
 
     Args:
-        name: The full name of the module, which must exist.
+        name: The module's full name. The module must exist.
     """
     return sys.modules.get(name) or _Lazy(name)
 
@@ -40,18 +40,19 @@ def lazy_module(name: str) -> Any:
 def lazy_names(
     package: str, homes: Mapping[str, Sequence[str]]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return `__getattr__` and `__dir__` of a package that imports each of its public names when it is first used.
+    """Return `__getattr__` and `__dir__` functions for a package that imports its public names on first use.
 
     Args:
-        package: The full name of the package.
-        homes: The public names of each module, by its name within the package; with a dot, within the parent package.
+        package: The package's full name.
+        homes: Each module's public names, by the module's name within the package, or with a leading dot, within the
+            parent package.
     """
     home_of = {name: home for home, names in homes.items() for name in names}
 
     def find(name: str) -> Any:
         home = home_of.get(name)
         if home is None:
-            # With the module, Python suggests the nearest of its names.
+            # Pass the module as well, so that Python can suggest a similar name.
             module = sys.modules[package]
             raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name, obj=module)
         value = getattr(import_module(f".{home}", package), name)

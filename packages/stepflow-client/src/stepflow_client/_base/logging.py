@@ -1,4 +1,4 @@
-"""The package's own log, and STEPFLOW_LOG=debug, which writes it to standard error without any code."""
+"""The package's loggers, and `STEPFLOW_LOG=debug`, which logs to standard error without any code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class _Logger:
-    """The logger `stepflow.client`. It does not import `logging`: a program that reads the log has imported it."""
+    """The logger `stepflow.client`. Doesn't import `logging`, since any program that reads the log already has."""
 
     def __init__(self) -> None:
         self.listeners: list[Callable[[str], None]] = []
@@ -34,15 +34,15 @@ class _Logger:
 
 
 logger = _Logger()
-"""The logger of the clients."""
+"""The clients' logger."""
 
 
 @contextmanager
 def passing_warnings(listener: Callable[[str], None]) -> Iterator[None]:
-    """Within the block, pass the warnings of clients to a function as well as to the log.
+    """Within the block, also pass client warnings to a function.
 
     Args:
-        listener: Called with the text of each warning, from any thread.
+        listener: Called with each warning's text, from any thread.
     """
     logger.listeners.append(listener)
     try:
@@ -53,7 +53,7 @@ def passing_warnings(listener: Callable[[str], None]) -> Iterator[None]:
 
 @cache
 def get_logger(part: str) -> logging.Logger:
-    """Return the logger of a part of the package.
+    """Return the logger for one part of the package.
 
     Args:
         part: `client`, `runtime`, or `server` for the output of an embedded server.
@@ -62,16 +62,16 @@ def get_logger(part: str) -> logging.Logger:
 
     parent = logging.getLogger("stepflow")
     if not any(isinstance(handler, logging.NullHandler) for handler in parent.handlers):
-        # Without any handler, Python would print warnings to stderr.
+        # Without a handler, Python would print warnings to stderr.
         parent.addHandler(logging.NullHandler())
     return logging.getLogger(f"stepflow.{part}")
 
 
 def log_to_stderr(level: str) -> None:
-    """Configure the logger `stepflow` and the loggers below it to write to standard error.
+    """Configure `stepflow` and its child loggers to write to standard error.
 
     Args:
-        level: `debug`, `info`, `warning` or `error`; `off` or `0` to write nothing. Any other word means `debug`.
+        level: `debug`, `info`, `warning` or `error`, or `off` or `0` to disable. Any other word means `debug`.
     """
     if level.strip().lower() in ("off", "0", "false", "no"):
         return

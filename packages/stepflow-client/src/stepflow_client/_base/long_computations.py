@@ -1,4 +1,4 @@
-"""Long computations: with the garbage collector paused, and in slices that a deadline can stop."""
+"""Support for long computations: pausing the garbage collector, and slices that let a deadline interrupt them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _was_enabled = False
 
 
 def _reset_in_fork() -> None:
-    """Reset the lock and the pauses, because a fork does not have the threads that hold them."""
+    """Reset the lock and the pauses, as the threads that hold them don't exist in the fork."""
     global _lock, _pauses
     _lock = threading.Lock()
     if _pauses and _was_enabled:
@@ -33,8 +33,8 @@ if hasattr(os, "register_at_fork"):
 def collector_paused() -> Iterator[None]:
     """Pause Python's cyclic garbage collector.
 
-    While 100,000 items are created, the collector would repeatedly traverse the existing ones, which takes nearly half
-    of the time.
+    While creating 100,000 items, the collector would traverse the existing ones over and over, taking nearly half the
+    time.
     """
     global _pauses, _was_enabled
     with _lock:
@@ -55,19 +55,19 @@ Result = TypeVar("Result")
 
 
 SLICE = 4_000
-"""Number of steps in a slice of a computation, which takes about 10 ms."""
+"""Number of steps in one slice of a computation, i.e. about 10 ms."""
 
 
 @dataclass(slots=True)
 class Slices:
-    """Counts the steps of computations."""
+    """A step counter for computations."""
 
     on_end: Callable[[], object] | None = None
-    """Called at the end of each slice; an exception stops the computation."""
+    """Called after each slice. Raise an exception to stop the computation."""
     left: int = SLICE
 
     def spend(self, steps: int) -> None:
-        """Count the steps of the part that follows."""
+        """Count the steps that are about to run."""
         self.left -= steps
         if self.left <= 0:
             self.left = SLICE
@@ -76,11 +76,11 @@ class Slices:
 
 
 slices: ContextVar[Slices | None] = ContextVar("stepflow_slices", default=None)
-"""The slices that the computations of a context share; None if nothing stops them."""
+"""The slices shared by all computations in a context, or None if they can't be interrupted."""
 
 
 def run_in_slices(compute: Callable[[], Result], on_end: Callable[[], object]) -> Result:
-    """Return the result of a computation, during which a function is called at the end of each slice."""
+    """Return a computation's result, calling `on_end` after each slice."""
     before = slices.set(Slices(on_end))
     try:
         return compute()

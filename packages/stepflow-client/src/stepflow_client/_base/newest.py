@@ -1,4 +1,4 @@
-"""A dict that keeps only its newest entries. Pure."""
+"""A dict limited to its newest entries. Pure."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ Value = TypeVar("Value")
 
 
 class NewestEntries(OrderedDict[Key, Value]):
-    """A dict that keeps only its newest entries.
+    """A dict that drops its oldest entries.
 
-    (Not a plain dict: finding its first entry takes longer after each deletion of the previous first entry.)
+    (In a plain dict, finding the first entry gets slower with each deletion of the one before it.)
 
     Args:
         max_size: Maximum number of entries.
@@ -23,8 +23,8 @@ class NewestEntries(OrderedDict[Key, Value]):
         self._max_size = max_size
 
     def put(self, key: Key, value: Value) -> None:
-        """Store an entry as the newest one, and drop the oldest if there are too many."""
-        # In this order, it is safe without a lock.
+        """Store an entry as the newest one, and drop the oldest entry if there are too many."""
+        # This order is safe without a lock.
         self.pop(key, None)
         self[key] = value
         if len(self) > self._max_size:

@@ -1,4 +1,4 @@
-"""Pickles clients as the arguments that they were created with, without their connections."""
+"""Pickles clients as their constructor arguments, without connections."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from typing import Any, Self
 
 
 class Picklable:
-    """An object that is pickled and copied as its constructor arguments, and created again from them.
+    """An object that is pickled and copied by recreating it from its constructor arguments.
 
-    Attributes that a subclass adds are included.
+    Attributes added by a subclass are included.
     """
 
     _made_by: type[Picklable]
     _made_with: dict[str, Any]
 
     def _keep_arguments(self, made_by: type[Picklable], arguments: Mapping[str, Any]) -> None:
-        """Store the arguments to create the object again.
+        """Store the arguments for recreating the object.
 
         Args:
-            made_by: The class whose `__init__` takes the arguments.
-            arguments: The local variables of `__init__`, by name. `self` and `__class__` are ignored.
+            made_by: The class whose `__init__` accepts the arguments.
+            arguments: The local variables in `__init__`, by name. `self` and `__class__` are ignored.
         """
         self._made_by = made_by
         self._made_with = {}
         for name, value in arguments.items():
             if name not in ("self", "__class__"):
-                # Copy headers and lists of servers, so that later changes by the caller have no effect.
+                # Copy headers and server lists, so that the caller can safely change them later.
                 if isinstance(value, MutableMapping):
                     value = dict(value)
                 self._made_with[name] = value.copy() if isinstance(value, list) else value
 
     def __getstate__(self) -> tuple[type[Picklable], dict[str, Any], dict[str, Any]]:
-        """Return the arguments and the attributes that a subclass has added."""
+        """Return the arguments and any attributes added by a subclass."""
         return self._made_by, self._made_with, self._additions()
 
     def __setstate__(self, state: tuple[type[Picklable], dict[str, Any], dict[str, Any]]) -> None:
@@ -46,7 +46,8 @@ class Picklable:
         return self._recreate(self._additions())
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        # The arguments are settings that never change; SSL contexts and transports cannot be deep-copied.
+        # Share the arguments: they are settings that never change, and SSL contexts and transports can't be
+        # deep-copied.
         return self._recreate(copy.deepcopy(self._additions(), memo))
 
     def _recreate(self, additions: dict[str, Any]) -> Self:
@@ -57,7 +58,7 @@ class Picklable:
     def _additions(self) -> dict[str, Any]:
         own = vars(self._made_by(**self._made_with)).keys()
         members = {name: value for kind in reversed(type(self).__mro__) for name, value in vars(kind).items()}
-        # A copy computes its own cached properties.
+        # Leave out cached properties: each copy computes its own.
         return {
             name: value
             for name, value in vars(self).items()

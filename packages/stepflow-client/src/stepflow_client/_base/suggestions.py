@@ -1,4 +1,4 @@
-"""Hints for unknown attributes, arguments, files and packages: a similar name, or what to install."""
+"""Hints for unknown attributes, arguments, files and packages, such as a similar name or an install command."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from .text import near, nearest
 
 
 def install_command(package: str, extra: str) -> str:
-    """Return the command that installs an extra of a package.
+    """Return the command that installs an extra.
 
-    A package that was installed from a folder, such as a checkout, is installed from there: an index may not have it.
+    If the package was installed from a folder, e.g. a checkout, the command does too, as an index may not have it.
     """
     from importlib.metadata import PackageNotFoundError, distribution
 
@@ -30,7 +30,7 @@ def install_command(package: str, extra: str) -> str:
         if "dir_info" in origin:
             editable = "-e " if origin["dir_info"].get("editable") else ""
             what = editable + shlex.quote(f"{unquote(urlsplit(origin['url']).path)}[{extra}]")
-    # Environments of uv have no pip, and the pip of another one would install into that.
+    # Environments created by uv lack pip, and another environment's pip would install there instead.
     tool = "pip install" if find_spec("pip") else f"uv pip install --python {shlex.quote(sys.executable)}"
     return f"{tool} {what}"
 
@@ -39,11 +39,12 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class _WrongWithError(AttributeError, TypeError):
-    """The error of a `with` statement. As an AttributeError, it does not affect `hasattr` and `mock`."""
+    """The error for an unsupported `with` statement. It is an AttributeError so that `hasattr` and `mock` still
+    work."""
 
 
 class _NeedsAsyncWith:
-    """The `__enter__` of a class that only supports `async with`."""
+    """The `__enter__` attribute of a class that only supports `async with`."""
 
     def __get__(self, instance: object, owner: type) -> Any:
         hint = "; use `async with`" if hasattr(owner, "__aenter__") else ""
@@ -52,7 +53,7 @@ class _NeedsAsyncWith:
 
 
 class SuggestsNames:
-    """An object whose error for an unknown attribute suggests the nearest one."""
+    """Base class whose unknown-attribute errors suggest the closest name."""
 
     if not TYPE_CHECKING:
         __enter__ = _NeedsAsyncWith()
@@ -65,7 +66,7 @@ class SuggestsNames:
 
 
 def suggests_names(function: Function) -> Function:
-    """Return a function whose error for an unknown argument suggests the nearest one."""
+    """Decorate a function so that its unknown-argument errors suggest the closest name."""
     code = function.__code__
     known = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
 
@@ -78,10 +79,10 @@ def suggests_names(function: Function) -> Function:
 
 
 def refuse_unknown(names: Iterable[str], known: Collection[str]) -> None:
-    """Check that a function has arguments of these names.
+    """Check that a function has arguments with these names.
 
     Raises:
-        TypeError: If it lacks one; the message suggests the nearest name.
+        TypeError: If one is unknown. The message suggests the closest name.
     """
     for name in names:
         if name not in known:
@@ -89,17 +90,17 @@ def refuse_unknown(names: Iterable[str], known: Collection[str]) -> None:
 
 
 _VALUES = (".yaml", ".yml", ".json")
-# The extensions of files that are read for the same purpose.
+# Groups of file extensions that can stand in for each other.
 _KINDS = (_VALUES, (".py",), (".jsonl", ".ndjson", ".csv", ".parquet", *_VALUES))
 _MAX_ENTRIES = 1000
 _MAX_SHOWN = 5
 
 
 def explain_missing_file(path: str) -> str:
-    """Return the hint for a missing file: the nearest name in its folder, or the files of its kind there.
+    """Return a hint for a missing file: the closest name in its folder, or else the similar files there.
 
     Args:
-        path: The path of the file; without an extension, it counts as YAML or JSON.
+        path: The file's path. Without an extension, it is treated as YAML or JSON.
     """
     if "://" in path:
         return "download it and pass the path of the file"
@@ -117,8 +118,8 @@ def explain_missing_file(path: str) -> str:
 
 
 def suggest_nearest_file(path: str) -> str | None:
-    """Return the hint with the nearest name in the folder of a missing file; None if none is near."""
-    # Compare names without extensions, which would make every short name similar.
+    """Return a hint with the closest name in a missing file's folder, or None if nothing is close."""
+    # Compare names without their extensions, which would make all short names look similar.
     folder, names = Path(path).parent, _list_sibling_files(path)
     stem = nearest(Path(path).stem, (Path(name).stem for name in names))
     if stem is None:
@@ -129,7 +130,7 @@ def suggest_nearest_file(path: str) -> str | None:
 
 
 def _list_sibling_files(path: str) -> list[str]:
-    """Return the names of the files of the same kind in the folder of a file."""
+    """Return the names of files with a similar extension in the same folder."""
     endings = _get_similar_endings(path)
     try:
         entries = list(islice(Path(path).parent.iterdir(), _MAX_ENTRIES))

@@ -1,4 +1,4 @@
-"""Formats texts and numbers for people, for the client and the command. Pure."""
+"""Formats text and numbers for people, both in the client and the CLI. Pure."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 from typing import Any
 from unicodedata import category
 
-# Maximum length of a word that is compared with names: the time grows with the square of the length, and more.
+# Longest word to compare with names. Comparison time grows at least quadratically with length.
 _MAX_NAME_LENGTH = 200
-# Seconds after which a rate is meaningful.
+# Seconds before a rate becomes meaningful.
 _ENOUGH = 3.0
 
 
 def cut(text: str, max_width: int, width: Callable[[str], int] = len) -> str:
-    """Return a text with a maximum width, in characters by default; a longer text is cut and ends with `…`."""
+    """Return the text, shortened to end with `…` if it exceeds a maximum width (by default, in characters)."""
     if width(text) <= max_width:
         return text
     from bisect import bisect_right
@@ -26,7 +26,7 @@ def cut(text: str, max_width: int, width: Callable[[str], int] = len) -> str:
 
 
 def quantile(ordered: Sequence[float], part: float) -> float:
-    """Return a quantile of sorted values, interpolated between neighbours."""
+    """Return a quantile of sorted values, interpolating between neighbours."""
     place = part * (len(ordered) - 1)
     below = int(place)
     above = min(below + 1, len(ordered) - 1)
@@ -34,60 +34,60 @@ def quantile(ordered: Sequence[float], part: float) -> float:
 
 
 def format_rfc3339(time: datetime) -> str:
-    """Return a time in the form used in data: RFC 3339, in UTC, with microseconds."""
+    """Format a time for use in data: RFC 3339 in UTC, with microseconds."""
     return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def short_json(value: Any, max_width: int = 200) -> str:
-    """Return a value as JSON on one line of at most `max_width` characters."""
+    """Format a value as one line of JSON, at most `max_width` characters long."""
     return cut(json.dumps(value, ensure_ascii=False, default=str), max_width)
 
 
 def format_json(value: Any) -> str:
-    """Return a value as JSON on one line, without characters that a terminal or a reader interprets."""
+    """Format a value as one line of JSON, escaping characters that terminals or readers would interpret."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if visible(text) == text else json.dumps(value, default=str).replace("\x7f", "\\u007f")
 
 
 def visible(text: str) -> str:
-    """Return a text with line breaks, control characters and invisible characters replaced by `·`."""
+    """Replace line breaks, control characters and invisible characters with `·`."""
     hidden = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
     return re.sub("[^ -~]", lambda match: "·" if category(match[0]) in hidden else match[0], text)
 
 
 def visible_lines(text: str) -> str:
-    """Return a text with `visible` applied to each line."""
+    """Apply `visible` to each line."""
     return "\n".join(map(visible, text.split("\n")))
 
 
 def without_password(url: str) -> str:
-    """Return a URL for display: without its user and password."""
+    """Return a URL for display, without its user and password."""
     start = re.match(r"(?:[a-z][a-z0-9+.-]*://)?", url, re.IGNORECASE)
     scheme = start[0] if start else ""
-    # A password may contain any separator that precedes the host.
+    # Split at the last @, as passwords may contain any separator.
     return scheme + url.removeprefix(scheme).rpartition("@")[2]
 
 
 def nearest(word: str, known: Iterable[str], similarity: float = 0.6) -> str | None:
-    """Return the known name that is most similar to a word, ignoring case; None if none is similar enough."""
+    """Return the known name closest to a word, ignoring case, or None if nothing is similar enough."""
     from difflib import get_close_matches
 
     if len(word) > _MAX_NAME_LENGTH:
         return None
     lowered = {name.lower(): name for name in known}
     matches = get_close_matches(word.lower(), lowered, n=3, cutoff=similarity)
-    # Prefer names with the same first letter: `set` rather than `use` for `ste`.
+    # Prefer names with the same first letter, e.g. `set` over `use` for `ste`.
     matches.sort(key=lambda name: name[:1] != word[:1].lower())
     return lowered[matches[0]] if matches else None
 
 
 def suggest_name(name: str) -> str:
-    """Return the hint that suggests a name."""
+    """Return a hint that suggests a name."""
     return f"did you mean {name!r}?"
 
 
 def parse_suggested_name(hint: str | None) -> str | None:
-    """Return the name that a hint suggests; None if it does not suggest a single name."""
+    """Return the name a hint suggests, or None unless it suggests exactly one."""
     if hint is None or not hint.startswith(("did you mean ", "write ")):
         return None
     match = re.fullmatch(r"""(?:did you mean|write) (['"])(.+)\1\??""", hint)
@@ -95,13 +95,13 @@ def parse_suggested_name(hint: str | None) -> str | None:
 
 
 def suggest_nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the hint with the known name that is most similar to a word; None if none is similar."""
+    """Return a hint with the closest known name, or None if nothing is similar."""
     name = nearest(word, known)
     return None if name is None else suggest_name(name)
 
 
 def near(word: str, known: Iterable[Any], what: str = "known") -> str:
-    """Return a hint with the nearest known name, or with all of them."""
+    """Return a hint with the closest known name, or else a list of all of them."""
     names = list(map(str, known))
     if not names:
         return f"{what}: none"
@@ -110,15 +110,15 @@ def near(word: str, known: Iterable[Any], what: str = "known") -> str:
 
 
 def describe_missing_item(run_id: str, index: int, items: int) -> str:
-    """Return the message for an item that a run does not have."""
+    """Return the error message for an item index that a run doesn't have."""
     known = "no items" if not items else "1 item, counted from 0" if items == 1 else f"items 0 to {items - 1}"
     return f"run {run_id} has no item {index}; it has {known}"
 
 
 def duration_text(seconds: object) -> str:
-    """Return a duration in readable form: 300µs, 12ms, 1.2s, 42s, 3m05s, 2h04m, 3d02h; `-` if it is no number.
+    """Format a duration: 300µs, 12ms, 1.2s, 42s, 3m05s, 2h04m or 3d02h. Returns `-` if it isn't a number.
 
-    A whole number of seconds below ten is the difference of times without fractions: <1s, 2s.
+    A whole number of seconds below ten comes from times without fractions: <1s, 2s.
     """
     if not isinstance(seconds, (int, float)):
         return "-"
@@ -140,18 +140,18 @@ def duration_text(seconds: object) -> str:
 
 
 def compute_rate(done: int, seconds: float) -> float | None:
-    """Return the number of items that end per second; None while that is not yet meaningful."""
+    """Return the number of items finished per second, or None while that isn't meaningful yet."""
     return done / seconds if done and seconds >= _ENOUGH else None
 
 
 def estimate_seconds_left(total: int | None, done: int, seconds: float, *, known: int = 0) -> float | None:
-    """Return the estimated seconds until all items are done, at the current rate; None if there is no estimate.
+    """Estimate the seconds until all items are done at the current rate, or return None if that's impossible.
 
     Args:
-        total: Number of items; None if it is unknown.
-        done: Number of items that have ended.
-        seconds: Seconds it took so far.
-        known: Number of ended items that were known from the start and do not count towards the rate.
+        total: Number of items, or None if unknown.
+        done: Number of finished items.
+        seconds: Seconds elapsed so far.
+        known: Number of items already finished at the start, which don't count towards the rate.
     """
     rate = compute_rate(done - known, seconds)
     return (total - done) / rate if total is not None and rate and done < total else None
@@ -160,15 +160,15 @@ def estimate_seconds_left(total: int | None, done: int, seconds: float, *, known
 def format_counts(
     total: int | None, completed: int, failed: int, seconds: float, *, known: int = 0, is_estimated: bool = False
 ) -> str:
-    """Return the progress of a run as text: `1,203/2,000 done, 3 failed, 12s, 100/s, 8.0s left`.
+    """Format a run's progress, e.g. `1,203/2,000 done, 3 failed, 12s, 100/s, 8.0s left`.
 
     Args:
-        total: Number of items; None if it is unknown. For a single item, the text contains only the time.
-        completed: Number of items that have succeeded.
-        failed: Number of items that have ended without success.
-        seconds: How long the caller has been waiting.
-        known: Number of ended items that were known from the start.
-        is_estimated: Whether the number of items is an estimate, which is marked: `~2,000`.
+        total: Number of items, or None if unknown. A single item shows only the time.
+        completed: Number of items that succeeded.
+        failed: Number of items that ended without success.
+        seconds: Seconds the caller has been waiting.
+        known: Number of items already finished at the start.
+        is_estimated: Whether the number of items is an estimate, shown as `~2,000`.
     """
     if total == 1:
         return f"running for {duration_text(seconds)}"

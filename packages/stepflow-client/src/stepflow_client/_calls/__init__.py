@@ -1,1 +1,1 @@
-"""What the calls of both clients take: options, arguments, the plan of a rerun."""
+"""Call options and arguments, and rerun plans, shared by both clients."""

@@ -1,4 +1,4 @@
-"""What the command uses of this package beyond its public names: the only private module that it imports from."""
+"""The package's non-public names used by the CLI, which imports from no other private module."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Concurrent calls, background calls, lazy inputs and long checks, asynchronous and blocking.
+"""Concurrent calls, background calls, lazy inputs and long checks, in async and blocking versions.
 
-Both versions are written by hand, like those of the sockets.
+Like the sockets, both versions are written by hand.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     import asyncio
     from concurrent.futures import Future
 else:
-    # The blocking versions do not need asyncio.
+    # The blocking versions don't need asyncio.
     asyncio = lazy_module("asyncio")
 
 Result = TypeVar("Result")
 
-# Number of turns of the event loop in which a call sends its next request after a response has arrived.
+# Event loop turns it takes a call to send its next request after a response arrives.
 _TURNS = 3
 
 
 class AsyncWorkers(Generic[Result]):
-    """Calls that run in the background, as tasks."""
+    """Runs calls in the background as tasks."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Result]] = set()
@@ -42,7 +42,7 @@ class AsyncWorkers(Generic[Result]):
         return len(self._tasks)
 
     async def start(self, call: Callable[[], Awaitable[Result]]) -> None:
-        """Start a call, and let all calls send their next request if they can."""
+        """Start a call, and give every call a chance to send its next request."""
 
         async def run() -> Result:
             return await call()
@@ -52,10 +52,10 @@ class AsyncWorkers(Generic[Result]):
             await asyncio.sleep(0)
 
     async def wait_for_result(self, deadline: float | None = None) -> Result:
-        """Wait until one of the calls ends and return its result, or raise its error.
+        """Wait for one of the calls to finish and return its result, or raise its error.
 
         Raises:
-            TimeoutError: If none ends until the deadline, by `time.monotonic()`.
+            TimeoutError: If none finishes by the deadline (in `time.monotonic()` time).
         """
         done: set[asyncio.Task[Result]] = set()
         left = get_seconds_left(deadline)
@@ -63,17 +63,17 @@ class AsyncWorkers(Generic[Result]):
             done, _ = await asyncio.wait(self._tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             if not done and left == 0:
                 raise TimeoutError
-            # uvloop counts milliseconds, and wakes up before the deadline.
+            # uvloop counts in milliseconds, so it can wake up slightly before the deadline.
             left = get_seconds_left(deadline)
         task = done.pop()
         self._tasks.discard(task)
         return task.result()
 
     async def aclose(self, grace: float = 0.0) -> None:
-        """Cancel the calls that are still running, and wait until they have ended.
+        """Cancel the calls still running and wait for them to finish.
 
         Args:
-            grace: Seconds that threads are given to end; tasks need none.
+            grace: Seconds for threads to finish. Ignored here: tasks don't need it.
         """
         tasks, self._tasks = self._tasks, set()
         for task in tasks:
@@ -83,7 +83,7 @@ class AsyncWorkers(Generic[Result]):
 
 
 class SyncWorkers(Generic[Result]):
-    """Calls that run in the background, as daemon threads, so that they do not keep the process from exiting."""
+    """Runs calls in the background on daemon threads, so that they don't keep the process from exiting."""
 
     def __init__(self) -> None:
         self._ended: queue.SimpleQueue[tuple[Result | None, BaseException | None]] = queue.SimpleQueue()
@@ -106,10 +106,10 @@ class SyncWorkers(Generic[Result]):
         threading.Thread(target=run, name="stepflow-client-map", daemon=True).start()
 
     def wait_for_result(self, deadline: float | None = None) -> Result:
-        """Wait until one of the calls ends and return its result, or raise its error.
+        """Wait for one of the calls to finish and return its result, or raise its error.
 
         Raises:
-            TimeoutError: If none ends until the deadline, by `time.monotonic()`.
+            TimeoutError: If none finishes by the deadline (in `time.monotonic()` time).
         """
         try:
             result, error = self._ended.get(timeout=get_seconds_left(deadline))
@@ -121,10 +121,10 @@ class SyncWorkers(Generic[Result]):
         return result  # type: ignore[return-value]
 
     def close(self, grace: float = 0.0) -> None:
-        """Wait until the calls that are still running have ended. Threads cannot be cancelled.
+        """Wait for the calls still running to finish. Threads can't be cancelled.
 
         Args:
-            grace: Maximum number of seconds to wait. Default 0: they continue.
+            grace: Maximum seconds to wait. Defaults to 0, which leaves them running.
         """
         until = time.monotonic() + grace
         while self._running and time.monotonic() < until:
@@ -137,14 +137,14 @@ _END = object()
 
 
 class AsyncSource:
-    """Inputs that are read one by one when they are needed.
+    """Inputs read one by one, as needed.
 
     Raises:
         InvalidArgumentError: If they are not iterable.
     """
 
     def __init__(self, inputs: Any) -> None:
-        """Store the inputs. None is read yet."""
+        """Store the inputs without reading any."""
         self._async: AsyncIterator[Any] | None = None
         self._sync: Iterator[Any] = iter(())
         if isinstance(inputs, AsyncIterable):
@@ -154,9 +154,9 @@ class AsyncSource:
         self.ended = False
 
     async def take_inputs(self, max_count: int) -> tuple[list[Any], Exception | None]:
-        """Return the next inputs, with a maximum of `max_count`, and the exception raised after them, if any.
+        """Return up to `max_count` more inputs, and the exception raised after them, if any.
 
-        Fewer than `max_count` inputs mean that there are no more.
+        Fewer than `max_count` inputs means there are no more.
         """
         if self._async is None:
             values, failure = _take_inputs(self._sync, max_count)
@@ -172,21 +172,21 @@ class AsyncSource:
 
 
 class SyncSource:
-    """Inputs that are read one by one when they are needed.
+    """Inputs read one by one, as needed.
 
     Raises:
         InvalidArgumentError: If they are not iterable.
     """
 
     def __init__(self, inputs: Any) -> None:
-        """Store the inputs. None is read yet."""
+        """Store the inputs without reading any."""
         self._sync = _make_iterator(inputs)
         self.ended = False
 
     def take_inputs(self, max_count: int) -> tuple[list[Any], Exception | None]:
-        """Return the next inputs, with a maximum of `max_count`, and the exception raised after them, if any.
+        """Return up to `max_count` more inputs, and the exception raised after them, if any.
 
-        Fewer than `max_count` inputs mean that there are no more.
+        Fewer than `max_count` inputs means there are no more.
         """
         values, failure = _take_inputs(self._sync, max_count)
         self.ended = len(values) < max_count
@@ -196,7 +196,7 @@ class SyncSource:
 def _take_inputs(inputs: Iterator[Any], max_count: int) -> tuple[list[Any], Exception | None]:
     values: list[Any] = []
     try:
-        # One by one, so that the inputs before a failure are kept.
+        # Append one by one, to keep the inputs read before a failure.
         for value in islice(inputs, max_count):
             values.append(value)
     except Exception as error:
@@ -211,7 +211,7 @@ def _make_iterator(inputs: Any) -> Iterator[Any]:
 
 
 async def async_gather(calls: Sequence[Callable[[], Awaitable[Result]]], at_once: int) -> list[Result]:
-    """Make calls concurrently, with a maximum of `at_once`, and return their results in the order of the calls."""
+    """Make calls concurrently, at most `at_once` at a time, and return their results in call order."""
     free = asyncio.Semaphore(at_once)
 
     async def limited(call: Callable[[], Awaitable[Result]]) -> Result:
@@ -222,10 +222,10 @@ async def async_gather(calls: Sequence[Callable[[], Awaitable[Result]]], at_once
 
 
 def sync_gather(calls: Sequence[Callable[[], Result]], at_once: int) -> list[Result]:
-    """Make calls concurrently, with a maximum of `at_once`, and return their results in the order of the calls."""
+    """Make calls concurrently, at most `at_once` at a time, and return their results in call order."""
     from concurrent.futures import ThreadPoolExecutor
 
-    # The context contains the caller's deadline.
+    # Copy the context, which carries the caller's deadline.
     contexts = [copy_context() for _ in calls]
     with ThreadPoolExecutor(at_once, thread_name_prefix="stepflow-client") as threads:
         try:
@@ -236,35 +236,35 @@ def sync_gather(calls: Sequence[Callable[[], Result]], at_once: int) -> list[Res
 
 
 async def async_wait_until_done(future: Future[Any], deadline: float | None) -> None:
-    """Wait until another call has settled a future, or until a deadline, by `time.monotonic()`."""
+    """Wait until a different call settles a future, or until a deadline (in `time.monotonic()` time)."""
     await asyncio.wait([asyncio.wrap_future(future)], timeout=get_seconds_left(deadline))
 
 
 def sync_wait_until_done(future: Future[Any], deadline: float | None) -> None:
-    """Wait until another call has settled a future, or until a deadline, by `time.monotonic()`."""
+    """Wait until a different call settles a future, or until a deadline (in `time.monotonic()` time)."""
     from concurrent.futures import wait
 
     wait([future], timeout=get_seconds_left(deadline))
 
 
 class _LongCheck(BaseException):
-    """A check takes longer than a slice, or its caller has stopped waiting."""
+    """Raised when a check takes longer than a slice, or its caller has stopped waiting."""
 
-    # Not an Exception: checks catch every exception that the code of a value raises.
+    # Not an Exception, because checks catch every exception raised by a value's own code.
 
 
 async def async_run_check(check: Callable[[], Result], *, is_long: bool = False) -> Result:
-    """Return the result of a check. A long one is made in a thread, so that it does not block the event loop.
+    """Return a check's result, moving a long check to a thread so that it doesn't block the event loop.
 
     Args:
-        check: Makes the check; it is called again in the thread if it turns out to be long.
-        is_long: Whether the check is known to be long.
+        check: The check. Called again in the thread if it turns out to be long.
+        is_long: Whether the check is already known to be long.
 
     Raises:
-        RequestTimeoutError: If the deadline of the call passes.
+        RequestTimeoutError: If the call's deadline passes.
     """
     if not is_long:
-        # Like `run_in_slices`, but without a call: this is the hot path.
+        # Inlined `run_in_slices`, to save a call on the hot path.
         before = slices.set(Slices(_raise_long_check))
         try:
             return check()
@@ -275,7 +275,7 @@ async def async_run_check(check: Callable[[], Result], *, is_long: bool = False)
     stopped, deadline = threading.Event(), current_deadline()
     try:
         left = None if deadline is None else deadline - time.monotonic()
-        # The collector would stop all threads to look at a large input again and again.
+        # Pause the collector: it would stop all threads to traverse a large input again and again.
         paused = collector_paused()(run_in_slices)
         return await asyncio.wait_for(
             asyncio.to_thread(paused, check, lambda: stopped.is_set() and _raise_long_check()), left
@@ -287,14 +287,14 @@ async def async_run_check(check: Callable[[], Result], *, is_long: bool = False)
 
 
 def sync_run_check(check: Callable[[], Result], *, is_long: bool = False) -> Result:
-    """Return the result of a check.
+    """Return a check's result.
 
     Args:
-        check: Makes the check.
-        is_long: Ignored; `async_run_check` has it.
+        check: The check.
+        is_long: Ignored; for compatibility with `async_run_check`.
 
     Raises:
-        RequestTimeoutError: If the deadline of the call passes.
+        RequestTimeoutError: If the call's deadline passes.
     """
     deadline = current_deadline()
 

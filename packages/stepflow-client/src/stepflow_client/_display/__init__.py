@@ -1,1 +1,1 @@
-"""Display of the client's values in notebooks, on terminals and as data frames."""
+"""Shows the client's values in notebooks, terminals and data frames."""

@@ -1,4 +1,4 @@
-"""Displays progress in notebooks, on terminals and in logs, unless the caller passes a function for it."""
+"""Shows progress in notebooks, terminals and logs, unless the caller passes a callback for it."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from typing import Any
 from .._data.arguments import wrong
 from ..progress import Progress, ProgressOption
 
-# Seconds between two lines if there is no terminal.
+# Seconds between lines when not on a terminal.
 _INTERVAL = 10.0
 _WIDTH = 30
-# Number of units of a full bar, because some libraries only count in integers.
+# Units in a full bar. Some libraries only count in integers.
 _PARTS = 1_000
 
 
 class Display:
-    """Displays the progress of a run or batch."""
+    """Shows a run's or batch's progress."""
 
     def show(self, progress: Progress) -> None:
-        """Display the current progress."""
+        """Show the current progress."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """End the display. The progress shown last stays visible."""
+        """Close the display, leaving the last progress visible."""
 
 
 def check_progress(progress: object) -> None:
-    """Check the `progress` argument of a call.
+    """Check a call's `progress` argument.
 
     Raises:
         InvalidArgumentError: If it is neither a bool nor a plain function.
@@ -46,10 +46,10 @@ def check_progress(progress: object) -> None:
 
 @contextmanager
 def show_progress(progress: ProgressOption) -> Iterator[Callable[[Progress], object]]:
-    """Yield the function that receives the progress of the block: the caller's function, or that of a display.
+    """Yield the function that receives the block's progress, either the caller's callback or a display's.
 
     Args:
-        progress: The caller's function; True for a display, which appears with the first progress; False for nothing.
+        progress: A callback, True for a display that appears on first use, or False for nothing.
     """
     if progress is False:
         yield lambda now: None
@@ -67,7 +67,7 @@ def show_progress(progress: ProgressOption) -> Iterator[Callable[[Progress], obj
                 display = display or _create_display()
                 display.show(now)
             except (OSError, ValueError):
-                # The reader is gone or the stream is closed; the run continues.
+                # The reader is gone or the stream is closed. Let the run continue.
                 is_broken = True
 
     try:
@@ -89,7 +89,7 @@ def _create_display() -> Display:
 
 
 def _get_kernel_display() -> Callable[..., Any] | None:
-    """Return IPython's display function if this process is the kernel of a notebook; None otherwise."""
+    """Return IPython's display function if this process is a notebook kernel, or None otherwise."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     if shell is None or not hasattr(shell, "kernel"):
@@ -102,7 +102,7 @@ def _format_title(progress: Progress) -> str:
 
 
 class _NotebookView:
-    """Progress in a notebook: a bar and a line, or only the line without HTML."""
+    """Progress in a notebook: a bar and a line, or just the line where HTML isn't supported."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -120,7 +120,7 @@ class _NotebookView:
 
 
 class _Notebook(Display):
-    """An output of a cell that is updated in place. All kernels and frontends support this without ipywidgets."""
+    """A cell output updated in place. Every kernel and frontend supports this without ipywidgets."""
 
     def __init__(self) -> None:
         self._handle: Any = None
@@ -135,13 +135,13 @@ class _Notebook(Display):
 
 
 class _Lines(Display):
-    """A line every few seconds, for logs."""
+    """Prints a line every few seconds, for logs."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
 
     def show(self, progress: Progress) -> None:
-        # A program without a console has no stderr.
+        # stderr is None in programs without a console.
         is_due = progress.is_finished or time.monotonic() - self._last >= _INTERVAL
         if sys.stderr is not None and is_due:
             self._last = time.monotonic()
@@ -149,7 +149,7 @@ class _Lines(Display):
 
 
 class _Line(Display):
-    """A single line of a terminal that is rewritten with each update."""
+    """A terminal line rewritten on each update."""
 
     def __init__(self) -> None:
         self._length = 0
@@ -157,7 +157,7 @@ class _Line(Display):
     def show(self, progress: Progress) -> None:
         part = progress.fraction or 0.0
         bar = ("#" * round(part * _WIDTH)).ljust(_WIDTH, "-")
-        # A line wider than the terminal would wrap and could not be overwritten.
+        # Fit the terminal: a wrapped line can't be overwritten.
         text = f"{_format_title(progress)} [{bar}] {progress}"[: get_terminal_size().columns - 1]
         sys.stderr.write(f"\r{text}{' ' * max(0, self._length - len(text))}")
         sys.stderr.flush()
@@ -169,7 +169,7 @@ class _Line(Display):
 
 
 class _Rich(Display):
-    """A progress bar of rich."""
+    """A rich progress bar."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -195,7 +195,7 @@ class _Rich(Display):
 
 
 class _Tqdm(Display):
-    """A progress bar of tqdm."""
+    """A tqdm progress bar."""
 
     def __init__(self) -> None:
         self._bar = import_module("tqdm").tqdm(total=_PARTS, bar_format="{desc} |{bar}| {postfix}", leave=True)

@@ -1,7 +1,7 @@
-"""Short tracebacks for notebooks and IPython: the line of the user's code, the message and the hint.
+"""Short tracebacks for notebooks and IPython: the user's line of code, the message and the hint.
 
-The traceback of a client error contains about 20 frames of this package, which do not help the user. Python itself
-still prints the whole traceback.
+A client error's traceback contains about 20 frames from this package, which don't help the user. Plain Python still
+prints the full traceback.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from ..errors import StepflowClientError
 
 _OWN = str(Path(__file__).parents[1])
-# The default traceback mode of IPython. In another mode, the user gets the traceback of that mode.
+# IPython's default traceback mode. Users who choose a different mode get that mode's full traceback.
 _DEFAULT_MODE = "Context"
 _shown: WeakSet[BaseException] = WeakSet()
 
 
 def render_error(error: StepflowClientError) -> list[str]:
-    """Return the lines that IPython shows for an error.
+    """Return the lines IPython shows for an error.
 
-    They are short the first time. The whole traceback is shown by `%tb`, which shows the last error again, and after
-    another mode was chosen with `%xmode`.
+    They are short the first time. For the full traceback, use `%tb`, which shows the last error again, or pick a
+    different mode with `%xmode`.
     """
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     is_short = (
@@ -63,12 +63,12 @@ def _iter_lines(error: StepflowClientError, shell: Any) -> Iterator[str]:
 
 
 def _find_user_frames(trace: TracebackType | None, shell: Any) -> Iterator[TracebackType]:
-    """Yield the frame of the cell, and the frame that called this package if it is a different one."""
+    """Yield the cell's frame, and the frame that called this package if they differ."""
     outside = Path(getattr(sys.modules.get("IPython"), "__file__", None) or "no/such/file").parent
     frames: list[TracebackType] = []
     while trace is not None and not trace.tb_frame.f_code.co_filename.startswith(_OWN):
         if not frames and trace.tb_frame.f_code.co_filename.startswith(str(outside)):
-            # The shell that runs the cell.
+            # Skip the shell that runs the cell.
             trace = trace.tb_next
             continue
         frames.append(trace)

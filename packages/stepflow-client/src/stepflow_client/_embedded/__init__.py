@@ -1,1 +1,1 @@
-"""The embedded server: its process, its supervision, its configuration."""
+"""The embedded server's process, supervision and configuration."""

@@ -1,4 +1,4 @@
-"""The executor methods of the embedded server, which call a client connected to it."""
+"""The embedded server's executor methods, which call a client connected to it."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ R = TypeVar("R")
 def _forward(
     method: Callable[Concatenate[StepflowClient, P], Coroutine[Any, Any, R]],
 ) -> Callable[Concatenate[EmbeddedExecutor, P], CoroutineType[Any, Any, R]]:
-    """Return a method that waits until the server is ready and calls a method of the client.
+    """Return a method that waits for the server to become ready, then calls a client method.
 
-    The timeout includes waiting for the server.
+    The call's timeout includes the wait.
     """
 
     @wraps(method)
@@ -45,11 +45,11 @@ def _forward(
         except TimeoutError as error:
             raise RequestTimeoutError("the embedded server was not ready in time") from error
         if deadline is not None:
-            # Never zero: if the deadline has already passed, the client raises the timeout error.
+            # Never zero. If the deadline has passed, let the client raise the timeout error.
             kwargs["timeout"] = max(deadline - time.monotonic(), 0.001)
         return await method(self.client, *args, **kwargs)
 
-    # Type checkers differ in what a coroutine function returns.
+    # Type checkers disagree on the return type of coroutine functions.
     forwarded: Any = call
     return forwarded  # type: ignore[no-any-return]
 
@@ -57,9 +57,9 @@ def _forward(
 def _forward_stream(
     method: Callable[Concatenate[StepflowClient, P], R],
 ) -> Callable[Concatenate[EmbeddedExecutor, P], R]:
-    """Return a method that calls a method of the client that sends its requests later, such as a stream.
+    """Return a method that calls a client method which sends its requests later, e.g. a stream.
 
-    Like `client`, the first use waits until the server is ready.
+    As with `client`, the first use waits for the server to become ready.
     """
 
     def call(self: EmbeddedExecutor, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -70,7 +70,7 @@ def _forward_stream(
 
 
 class EmbeddedExecutor(SuggestsNames):
-    """Runs flows on the embedded server; base class of the runtime."""
+    """Runs flows on the embedded server. Base class of the runtime."""
 
     def __init__(self) -> None:
         self._history: History | None = None
@@ -80,7 +80,7 @@ class EmbeddedExecutor(SuggestsNames):
 
     @property
     def url(self) -> str:
-        """The root URL of the server."""
+        """The server's root URL."""
         raise NotImplementedError  # pragma: no cover - the runtime has it
 
     @property
@@ -90,20 +90,20 @@ class EmbeddedExecutor(SuggestsNames):
 
     @property
     def client(self) -> StepflowClient:
-        """The asynchronous client of the server, one for each event loop. It is closed with the runtime.
+        """The server's async client, one per event loop. Closed along with the runtime.
 
-        The first use waits until the server is ready and blocks the event loop during that time. To avoid this, enter
-        the runtime or await `await_ready` first.
+        The first use waits until the server is ready, blocking the event loop. To avoid this, enter the runtime or
+        await `await_ready` first.
 
         Raises:
-            RuntimeError: If no event loop is running. Use `sync_client` in that case.
-            ServerStartError: If the server did not start, or ended by itself.
+            RuntimeError: If no event loop is running. Use `sync_client` instead.
+            ServerStartError: If the server didn't start, or exited on its own.
             EmbeddedServerError: If the server has been stopped.
         """
         loop = asyncio.get_running_loop()
         client = self._clients.get(loop)
         if client is None:
-            # A client references its event loop through its connections, so neither is garbage-collected by itself.
+            # A client references its event loop through its connections, so drop those of closed loops explicitly.
             for closed in [loop for loop in list(self._clients) if loop.is_closed()]:
                 self._clients.pop(closed, None)
             self.wait_ready()
@@ -113,16 +113,16 @@ class EmbeddedExecutor(SuggestsNames):
 
     @property
     def sync_client(self) -> SyncStepflowClient:
-        """The synchronous client of the server. It is closed with the runtime.
+        """The server's sync client. Closed along with the runtime.
 
         The first use waits until the server is ready.
 
         Raises:
-            ServerStartError: If the server did not start, or ended by itself.
+            ServerStartError: If the server didn't start, or exited on its own.
             EmbeddedServerError: If the server has been stopped.
         """
         if self._sync_client is None:
-            # Not while holding the lock, because `stop` needs it.
+            # Wait before taking the lock, because `stop` needs it.
             self.wait_ready()
         with self._clients_lock:
             if self._sync_client is None:
@@ -136,7 +136,7 @@ class EmbeddedExecutor(SuggestsNames):
         client._recorder.is_embedded = True
 
     def get_recent_logs(self, limit: int = 100) -> list[LogEntry]:
-        """Return the last log lines of the server and its workers."""
+        """Return the latest log lines from the server and its workers."""
         raise NotImplementedError  # pragma: no cover - the runtime has it
 
     def wait_ready(self) -> None:
@@ -161,37 +161,37 @@ class EmbeddedExecutor(SuggestsNames):
     run = _forward(StepflowClient.run)
     """Run a flow on one input and return its result. See `StepflowClient.run`."""
     submit = _forward(StepflowClient.submit)
-    """Start a flow and return the id of its run. See `StepflowClient.submit`."""
+    """Start a flow and return its run's id. See `StepflowClient.submit`."""
     start_run = _forward(StepflowClient.start_run)
-    """Start a flow and return a handle of its run. See `StepflowClient.start_run`."""
+    """Start a flow and return a handle for its run. See `StepflowClient.start_run`."""
     find_run = _forward(StepflowClient.find_run)
-    """Return the run that exists under an idempotency key. See `StepflowClient.find_run`.
+    """Return the run that already exists for an idempotency key. See `StepflowClient.find_run`.
 
-    Keys are remembered as long as the store exists: with an in-memory store, as long as the runtime runs.
+    Keys live as long as the store. An in-memory store only lasts as long as the runtime.
     """
     rerun = _forward(StepflowClient.rerun)
     """Run a finished run again. See `StepflowClient.rerun`."""
     start_rerun = _forward(StepflowClient.start_rerun)
-    """Start a rerun and return handles of its runs. See `StepflowClient.start_rerun`."""
+    """Start a rerun and return handles for its runs. See `StepflowClient.start_rerun`."""
     plan_rerun = _forward(StepflowClient.plan_rerun)
     """Return what `rerun` would keep and execute. See `StepflowClient.plan_rerun`."""
     map = _forward_stream(StepflowClient.map)
-    """Run a flow on any number of inputs and yield one outcome for each. See `StepflowClient.map`."""
+    """Run a flow on any number of inputs and yield an outcome for each. See `StepflowClient.map`."""
     handle = _forward_stream(StepflowClient.handle)
-    """Return a handle of a run. See `StepflowClient.handle`."""
+    """Return a handle for a run. See `StepflowClient.handle`."""
 
     get_result = _forward(StepflowClient.get_result)
-    """Wait until a run of one item ends and return its result. See `StepflowClient.get_result`."""
+    """Wait until a single-item run ends and return its result. See `StepflowClient.get_result`."""
     get_results = _forward(StepflowClient.get_results)
-    """Wait until a run ends and return the results of all its items. See `StepflowClient.get_results`."""
+    """Wait until a run ends and return all its items' results. See `StepflowClient.get_results`."""
     wait_run = _forward(StepflowClient.wait_run)
     """Wait until a run ends and return it. See `StepflowClient.wait_run`."""
     run_events = _forward_stream(StepflowClient.run_events)
-    """Return the events of a run. See `StepflowClient.run_events`."""
+    """Return a run's events. See `StepflowClient.run_events`."""
     snapshot = _forward(StepflowClient.snapshot)
-    """Return what is known about a run at one moment. See `StepflowClient.snapshot`."""
+    """Return everything known about a run at one moment. See `StepflowClient.snapshot`."""
     explain_run = _forward(StepflowClient.explain_run)
-    """Return why an item of a run failed, and what became of its steps. See `StepflowClient.explain_run`."""
+    """Explain why a run's item failed and what happened to its steps. See `StepflowClient.explain_run`."""
     compare_runs = _forward(StepflowClient.compare_runs)
     """Return the differences between two runs. See `StepflowClient.compare_runs`."""
 
@@ -202,26 +202,26 @@ class EmbeddedExecutor(SuggestsNames):
     delete_flow = _forward(StepflowClient.delete_flow)
     """Ask the server to delete a flow. See `StepflowClient.delete_flow`."""
     get_flow_variables = _forward(StepflowClient.get_flow_variables)
-    """Return the variables that a stored flow declares. See `StepflowClient.get_flow_variables`."""
+    """Return the variables declared by a stored flow. See `StepflowClient.get_flow_variables`."""
     check = _forward(StepflowClient.check)
     """Check a flow with the offline rules. See `StepflowClient.check`."""
     validate = _forward(StepflowClient.validate)
-    """Return the server's diagnostics of a flow. See `StepflowClient.validate`."""
+    """Return the server's diagnostics for a flow. See `StepflowClient.validate`."""
 
     create_run = _forward(StepflowClient.create_run)
     """Start a run of a stored flow. See `StepflowClient.create_run`."""
     get_run = _forward(StepflowClient.get_run)
-    """Return the current state of a run. See `StepflowClient.get_run`."""
+    """Return a run's current state. See `StepflowClient.get_run`."""
     get_run_items = _forward(StepflowClient.get_run_items)
-    """Return the items of a run. See `StepflowClient.get_run_items`."""
+    """Return a run's items. See `StepflowClient.get_run_items`."""
     get_run_steps = _forward(StepflowClient.get_run_steps)
-    """Return the steps of a run. See `StepflowClient.get_run_steps`."""
+    """Return a run's steps. See `StepflowClient.get_run_steps`."""
     get_run_step = _forward(StepflowClient.get_run_step)
-    """Return one step of one item. See `StepflowClient.get_run_step`."""
+    """Return one step of an item. See `StepflowClient.get_run_step`."""
     get_run_arguments = _forward(StepflowClient.get_run_arguments)
-    """Return what a run was started with. See `StepflowClient.get_run_arguments`."""
+    """Return the arguments a run was started with. See `StepflowClient.get_run_arguments`."""
     get_run_flow = _forward(StepflowClient.get_run_flow)
-    """Return the flow of a run. See `StepflowClient.get_run_flow`."""
+    """Return a run's flow. See `StepflowClient.get_run_flow`."""
     cancel_run = _forward(StepflowClient.cancel_run)
     """Mark a run as cancelled. See `StepflowClient.cancel_run`."""
     delete_run = _forward(StepflowClient.delete_run)
@@ -229,19 +229,19 @@ class EmbeddedExecutor(SuggestsNames):
     list_runs = _forward(StepflowClient.list_runs)
     """Return runs, newest first. See `StepflowClient.list_runs`."""
     iter_runs = _forward_stream(StepflowClient.iter_runs)
-    """Return runs, read page by page. See `StepflowClient.iter_runs`."""
+    """Iterate over runs page by page. See `StepflowClient.iter_runs`."""
 
     store_blob = _forward(StepflowClient.store_blob)
     """Store a blob and return its id. See `StepflowClient.store_blob`."""
     get_blob = _forward(StepflowClient.get_blob)
     """Return a blob. See `StepflowClient.get_blob`."""
     list_components = _forward(StepflowClient.list_components)
-    """Return the components that flows may use. See `StepflowClient.list_components`."""
+    """Return the components available to flows. See `StepflowClient.list_components`."""
     health_check = _forward(StepflowClient.health_check)
     """Return the server's health. See `StepflowClient.health_check`."""
     server_info = _forward(StepflowClient.server_info)
     """Return the server's release and capabilities. See `StepflowClient.server_info`."""
 
     def with_options(self, **options: Unpack[ClientOptions]) -> StepflowClient:
-        """Return a client of the server with other defaults. See `StepflowClient.with_options`."""
+        """Return a client for the server with different defaults. See `StepflowClient.with_options`."""
         return self.client.with_options(**options)

@@ -1,1 +1,1 @@
-"""Local storage of runs on the user's machine: SQLite files, their locks and their contents. No requests."""
+"""Local storage for runs on the user's machine: SQLite files, their locks and contents. Sends no requests."""

@@ -1,1 +1,1 @@
-"""OpenTelemetry, and the record of runs in the history."""
+"""OpenTelemetry support, and recording runs in the history."""

@@ -1,4 +1,4 @@
-"""Flows as tools of agents and models.
+"""Exposes flows as tools for agents and models.
 
 Example:
     tools = FlowTools(client, ["workflow.yaml"])
