@@ -39,8 +39,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class _WrongWithError(AttributeError, TypeError):
-    """The error for an unsupported `with` statement. It is an AttributeError so that `hasattr` and `mock` still
-    work."""
+    """The error for an unsupported `with` statement. An AttributeError, so that `hasattr` and `mock` still work."""
 
 
 class _NeedsAsyncWith:

@@ -1,4 +1,4 @@
-"""The options of calls that start runs, and clients with options of their own."""
+"""Options for calls that start runs, and clients with preset options."""
 
 from __future__ import annotations
 
@@ -52,16 +52,16 @@ class _StartOptions(_VariableOptions[VariablesT], Generic[VariablesT], total=Fal
 
 
 class SubmitOptions(_StartOptions[VariablesT], Generic[VariablesT], total=False):
-    """The options of `StepflowClient.submit` and `start_run`; see there for their meaning and defaults.
+    """Options for `StepflowClient.submit` and `start_run`. See those methods for meanings and defaults.
 
-    `SubmitOptions[Model]` is for a flow whose variables are a `Model`.
+    If a flow's variables are a `Model`, use `SubmitOptions[Model]`.
     """
 
 
 class RunOptions(_StartOptions[VariablesT], Generic[VariablesT], total=False):
-    """The options of `StepflowClient.run`, except `output_type`; see there for their meaning and defaults.
+    """Options for `StepflowClient.run`, except `output_type`. See that method for meanings and defaults.
 
-    `RunOptions[Model]` is for a flow whose variables are a `Model`.
+    If a flow's variables are a `Model`, use `RunOptions[Model]`.
     """
 
     on_cancel: Literal["detach", "cancel"]
@@ -70,9 +70,9 @@ class RunOptions(_StartOptions[VariablesT], Generic[VariablesT], total=False):
 
 
 class MapOptions(_VariableOptions[VariablesT], Generic[VariablesT], total=False):
-    """The options of `StepflowClient.map`, except `output_type`; see there for their meaning and defaults.
+    """Options for `StepflowClient.map`, except `output_type`. See that method for meanings and defaults.
 
-    `MapOptions[Model]` is for a flow whose variables are a `Model`.
+    If a flow's variables are a `Model`, use `MapOptions[Model]`.
     """
 
     max_concurrency: int | None
@@ -95,7 +95,7 @@ class MapOptions(_VariableOptions[VariablesT], Generic[VariablesT], total=False)
 
 
 class ClientOptions(RunOptions, SubmitOptions, total=False):
-    """The options of `StepflowClient.with_options`."""
+    """Options for `StepflowClient.with_options`."""
 
     max_attempts: int | None
     retry_on: RetryOn | None
@@ -103,7 +103,7 @@ class ClientOptions(RunOptions, SubmitOptions, total=False):
 
 
 class EventOptions(TypedDict, total=False):
-    """The options of `StepflowClient.run_events`; see there for their meaning and defaults."""
+    """Options for `StepflowClient.run_events`. See that method for meanings and defaults."""
 
     after: str | int | None
     include_results: bool
@@ -114,7 +114,7 @@ class EventOptions(TypedDict, total=False):
 
 
 class PlanOptions(TypedDict, total=False):
-    """The options of `StepflowClient.plan_rerun`; see `rerun` for their meaning and defaults."""
+    """Options for `StepflowClient.plan_rerun`. See `rerun` for meanings and defaults."""
 
     keep: KeepOption
     input: Any
@@ -129,7 +129,7 @@ class PlanOptions(TypedDict, total=False):
 
 
 class RerunOptions(PlanOptions, total=False):
-    """The options of `StepflowClient.rerun`; see there for their meaning and defaults."""
+    """Options for `StepflowClient.rerun`. See that method for meanings and defaults."""
 
     variables_from_env: bool
     idempotency_key: str | None
@@ -137,7 +137,7 @@ class RerunOptions(PlanOptions, total=False):
 
 
 class RunFilters(TypedDict, total=False):
-    """The filters of `StepflowClient.list_runs` and `iter_runs`, and their timeout; see there for their meaning."""
+    """Filters and timeout for `StepflowClient.list_runs` and `iter_runs`. See those methods for meanings."""
 
     flow_name: str | None
     root_run_id: RunId | None
@@ -154,7 +154,7 @@ OPTIONS_OF = {
     "submit": frozenset(SubmitOptions.__annotations__),
     "start_run": frozenset(SubmitOptions.__annotations__),
     "find_run": frozenset({"idempotency_scope"}),
-    # The others describe one batch, or mean something else in other methods.
+    # Leave out map options that describe a single batch or mean something else in other methods.
     "map": frozenset((MapOptions.__annotations__.keys() & ClientOptions.__annotations__.keys()) - {"idempotency_key"}),
     "get_result": frozenset({"timeout"}),
     "get_results": frozenset({"timeout"}),
@@ -163,17 +163,17 @@ OPTIONS_OF = {
     "run_events": frozenset({"timeout"}),
     "wait_run": frozenset({"timeout", "progress"}),
 }
-"""The methods that `with_options` affects, and the options that each of them has."""
+"""The methods affected by `with_options`, each with the options it accepts."""
 
 
 Client = TypeVar("Client")
 
 
 def make_view(client: Client, options: ClientOptions) -> Client:
-    """Return a client that passes options to the methods that have them, unless the caller gives others.
+    """Return a client that passes the options to every method that accepts them, unless the caller overrides them.
 
     Args:
-        client: The client, whose connections, caches and history the view shares. It may be a view itself.
+        client: The client, which may itself be a view. The new view shares its connections, caches and history.
         options: The options. Mappings such as `variables` are merged with the caller's.
 
     Raises:
@@ -196,7 +196,7 @@ def make_view(client: Client, options: ClientOptions) -> Client:
 
 
 def merge_options(options: Mapping[str, Any], overriding: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options with the given ones added: mappings are merged, other values replace the earlier ones."""
+    """Return the options updated with overriding ones. Mappings are merged; other values are replaced."""
     result = dict(options)
     for name, value in overriding.items():
         if isinstance(value, NotGiven):
@@ -212,9 +212,9 @@ class _View:
 
 @cache
 def _make_view_type(base: Any) -> Any:
-    """Return the subclass of a client whose methods add options."""
+    """Return a client subclass whose methods add the view's options."""
     methods: dict[str, Any] = {name: _add_options_to_method(base, name, names) for name, names in OPTIONS_OF.items()}
-    # Pickles and copies name the class of the client; the options are among the attributes that were added to it.
+    # Pickles and copies refer to the client's own class. The view's options are among its added attributes.
     methods["__reduce_ex__"] = lambda self, protocol: (_restore_view, (base, self.__getstate__(), dict(self._options)))
     return type(base.__name__, (_View, base), {**methods, "__module__": base.__module__, "__doc__": base.__doc__})
 
@@ -229,7 +229,7 @@ def _add_options_to_method(base: Any, name: str, option_names: frozenset[str]) -
     async def await_method(self: Any, *arguments: Any, **keywords: Any) -> Any:
         return await call_method(self, *arguments, **keywords)
 
-    # What distinguishes clients by their coroutine functions takes views, too.
+    # Views need real coroutine functions, because that's how clients are told apart.
     return await_method if inspect.iscoroutinefunction(method) else call_method
 
 
@@ -240,7 +240,7 @@ def _restore_view(base: Any, state: Any, options: ClientOptions) -> Any:
 
 
 class RunCall(NamedTuple):
-    """The arguments of a call that starts a run, with the meaning that they have in `StepflowClient.run`."""
+    """The arguments of a call that starts a run, with the same meaning as in `StepflowClient.run`."""
 
     flow: FlowSource
     input: Any = None
@@ -250,28 +250,28 @@ class RunCall(NamedTuple):
     max_concurrency: int | None = None
     check_input: bool = False
     private_copy: bool = False
-    """Whether to store a copy of the flow for this run only."""
+    """Whether to store a separate copy of the flow just for this run."""
     idempotency_key: str | None = None
     idempotency_scope: str | None = None
-    """What the key belongs to; None for the scope of the client, or else the content of the flow."""
+    """What the key is scoped to. None means the client's scope, or else the flow's content."""
     ready: Callable[[], Any] | None = None
-    """Waits until a run can be created; None to create it at once."""
+    """Waits until a run can be created, or None to create it right away."""
     origin: Origin | None = None
-    """For a rerun, the earlier run and the outputs that are kept; the key then belongs to that run."""
+    """For a rerun, the earlier run and the outputs to keep. The key is then scoped to that run."""
     source: FlowSource | None = None
-    """The flow as the caller gave it, if `flow` was already read from a file; None if it is `flow`."""
+    """The flow as passed by the caller, if `flow` was already read from a file. None if it is `flow` itself."""
 
     @property
     def original_flow(self) -> FlowSource:
-        """The flow as the caller gave it."""
+        """The flow as passed by the caller."""
         return self.flow if self.source is None else self.source
 
     def check_arguments(self, *, exact_integers: bool = True) -> RunArguments:
-        """Return what the request of the run is made of, checked: see `requests.parse_run_arguments`."""
+        """Check the arguments and return the parts of the run request. See `requests.parse_run_arguments`."""
         values = self.input, self.variables, self.overrides, self.max_concurrency
         return requests.parse_run_arguments(*values, exact_integers=exact_integers)
 
     def complete_arguments(self, arguments: RunArguments, needs: RunRequirements) -> RunArguments:
-        """Check arguments against the flow, and add variables from the environment if asked to."""
+        """Check arguments against the flow, adding variables from the environment if requested."""
         environ = os.environ if self.variables_from_env else None
         return requests.complete_arguments(arguments, needs, environ, check_values=self.check_input)

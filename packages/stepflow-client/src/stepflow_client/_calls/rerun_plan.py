@@ -1,4 +1,4 @@
-"""Decides what a rerun executes, and which steps of the earlier run it keeps."""
+"""Decides which steps a rerun executes and which it keeps from the earlier run."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ _FORCE = "to keep it anyway, set force; to execute it, start from an earlier ste
 
 @dataclass(frozen=True, slots=True)
 class RecordedArguments:
-    """The recorded arguments of the earlier run, from the history."""
+    """The earlier run's arguments, as recorded in the history."""
 
     has_input: bool = False
     input: Any = None
     variables: Mapping[str, Any] | None = None
-    """The variables; None if they are unknown."""
+    """The variables, or None if unknown."""
     hidden: Mapping[str, Any] = field(default_factory=dict)
-    """The variables whose values are hidden because they contain secrets. The values are not stored anywhere."""
+    """The variables whose values are hidden because they contain secrets. The real values aren't stored anywhere."""
     overrides: Mapping[str, Any] | None = None
-    """The overrides; None if they are unknown."""
+    """The overrides, or None if unknown."""
     flow_file: str | None = None
-    """The file of the flow."""
+    """The path of the flow's file."""
 
     def select(self, inherit: Collection[str]) -> RecordedArguments:
-        """Return the arguments that a rerun takes over. All others are known to be empty, except for the input."""
+        """Return the arguments a rerun inherits. Apart from the input, anything not inherited is known to be empty."""
         return RecordedArguments(
             has_input=self.has_input and "input" in inherit,
             input=self.input,
@@ -61,9 +61,9 @@ class RecordedArguments:
 
 
 def read_recorded_arguments(entry: HistoryEntry | None, flow: Mapping[str, Any]) -> RecordedArguments:
-    """Return the arguments of a recorded run that can be reused, without overrides of steps that the flow lacks.
+    """Return a recorded run's reusable arguments, without overrides for steps missing from the flow.
 
-    Values that contain secrets cannot be reused, because the history hides them.
+    Values that contain secrets can't be reused, because the history hides them.
     """
     if entry is None:
         return RecordedArguments()
@@ -91,10 +91,10 @@ def has_hidden_secrets(flow: Mapping[str, Any]) -> bool:
 def check_recorded_variables(
     flow: Mapping[str, Any], items: Sequence[RerunItem], recorded: RecordedArguments, variables: Iterable[str]
 ) -> None:
-    """Check that the new variables include the earlier run's secret ones that executed steps or the output read.
+    """Check that the new variables include every secret one from the earlier run read by executed steps or the output.
 
     Raises:
-        InvalidArgumentError: If one of them is missing.
+        InvalidArgumentError: If one is missing.
     """
     read = {reference.variable for reference in _find_references(flow, items, "variable")}
     missing = sorted((recorded.hidden.keys() & read) - set(variables))
@@ -107,17 +107,17 @@ def check_recorded_variables(
 
 
 def check_items(items: Any) -> None:
-    """Check the indexes of the items to run again.
+    """Check the indexes of the items to rerun.
 
     Raises:
-        InvalidArgumentError: If they are not indexes.
+        InvalidArgumentError: If they are not valid indexes.
     """
     for index in () if items is None else check_instances(items, "items", int):
         check_integer(index, "items", least=0)
 
 
 def choose_items(items: Iterable[int] | None, total: int, run_id: str) -> list[int]:
-    """Return the indexes of the chosen items in order, or of all items if none are chosen (None).
+    """Return the chosen item indexes in order, or all of them if `items` is None.
 
     Raises:
         InvalidArgumentError: If the run has no such item.
@@ -129,9 +129,9 @@ def choose_items(items: Iterable[int] | None, total: int, run_id: str) -> list[i
 
 
 def find_executed_steps(flow: Mapping[str, Any], kept: Collection[str]) -> list[str]:
-    """Return the steps that are executed, in the order of the flow.
+    """Return the executed steps, in flow order.
 
-    The inputs of kept steps are not evaluated, so a step that only kept steps read is not executed.
+    Kept steps don't evaluate their inputs, so a step only they read is not executed.
     """
     needed = FlowSteps(flow).needed(unread=kept)
     return [step for step in steps_by_id(flow) if step in needed and step not in kept]
@@ -140,16 +140,16 @@ def find_executed_steps(flow: Mapping[str, Any], kept: Collection[str]) -> list[
 def check_kept_steps(
     old: Mapping[str, Any], new: Mapping[str, Any], overrides: Any, items: Sequence[RerunItem]
 ) -> None:
-    """Check that no step is kept whose output may have changed.
+    """Check that no kept step's output may have changed.
 
     Args:
-        old: The flow of the earlier run, with its overrides.
+        old: The earlier run's flow, with its overrides.
         new: The flow to run, with its overrides.
-        overrides: The overrides that were given.
-        items: The items to run again.
+        overrides: The overrides in the request.
+        items: The items to rerun.
 
     Raises:
-        InvalidArgumentError: If a kept step, or a step that it reads, has changed in the flow or is overridden.
+        InvalidArgumentError: If a kept step, or a step it reads, has changed in the flow or is overridden.
     """
     kept = {step for item in items for step in item.kept}
     changed, overridden = find_changed_steps(old, new), merge_overrides(overrides) or {}
@@ -165,7 +165,7 @@ def check_kept_steps(
 
 
 def find_changed_steps(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
-    """Return the steps of a flow that are new or defined differently compared to an older version of the flow."""
+    """Return the flow's steps that are new or whose definitions have changed since an older version."""
     before = steps_by_id(old)
     return {
         name
@@ -181,7 +181,7 @@ def _get_definition(step: Mapping[str, Any]) -> list[Any]:
 
 
 def drop_kept_overrides(overrides: Any, kept: Mapping[str, Any]) -> dict[str, Any]:
-    """Return overrides without those of kept steps."""
+    """Return the overrides except those for kept steps."""
     return {step: change for step, change in (merge_overrides(overrides) or {}).items() if step not in kept}
 
 
@@ -205,7 +205,7 @@ def find_inherited_arguments(
     *,
     has_input: bool,
 ) -> list[str]:
-    """Return which recorded arguments (`input`, `variables`, `overrides`) are used besides the new variables."""
+    """Return which recorded arguments (`input`, `variables`, `overrides`) are used in addition to the new variables."""
     if not items:
         return []
     overridden = [step for item in items for step in recorded.overrides or () if step not in item.kept]
@@ -220,18 +220,18 @@ def find_inherited_arguments(
 def find_unknown_arguments(
     flow: Mapping[str, Any], items: Sequence[RerunItem], variables: Any, overrides: Any, recorded: RecordedArguments
 ) -> list[str]:
-    """Return which arguments of the earlier run (`variables`, `overrides`) are unknown and may affect the rerun."""
+    """Return which of the earlier run's arguments (`variables`, `overrides`) are unknown but may affect the rerun."""
     is_unknown = variables is None and recorded.variables is None
     missing = ["variables"] if is_unknown and _find_references(flow, items, "variable") else []
     return missing + (["overrides"] if overrides is None and recorded.overrides is None else [])
 
 
 def _find_steps_reading_changes(new_run: NewRun, index: int, *, cautious: bool = False) -> set[str]:
-    """Return the steps of an item that read another input, or other variables, than when they were executed.
+    """Return an item's steps that now read a different input, or different variables, than when they ran.
 
     Args:
         new_run: The run to create.
-        index: The index of the item in the earlier run.
+        index: The item's index in the earlier run.
         cautious: Whether to include steps whose earlier input or variables are unknown.
     """
     flow, recorded = new_run.effective, new_run.earlier.recorded
@@ -264,9 +264,9 @@ def _find_steps_reading_changes(new_run: NewRun, index: int, *, cautious: bool =
 def find_executing_run(
     recorded: Callable[[str], HistoryEntry | None], run_id: str, index: int, step: str
 ) -> tuple[HistoryEntry, int] | None:
-    """Return the recorded run that executed a step of an item, and the index of the item in that run; None if unknown.
+    """Return the recorded run that executed an item's step, and the item's index there, or None if unknown.
 
-    A rerun may have kept the output of the step from an earlier run, which may have kept it too.
+    A rerun may have kept the step's output from an earlier run, which may itself have kept it.
     """
     seen: set[str] = set()
     while run_id not in seen:
@@ -283,7 +283,7 @@ def find_executing_run(
 
 
 def _find_read_fields(step: Mapping[str, Any], kind: str) -> set[str | None]:
-    """Return the fields of the input, or the variables, that a step reads; None means all of them."""
+    """Return the input fields or variables a step reads. None stands for all of them."""
     paths = (portable_path(read.path) for read in references(step.get("input")) if read.kind == kind)
     return {path[0] if path and isinstance(path[0], str) else None for path in paths}
 
@@ -302,20 +302,20 @@ def _has_changed_read(
     *,
     cautious: bool,
 ) -> bool:
-    """Return whether a part that is read differs. Secrets that the history has replaced by a mark are not compared.
+    """Return whether a part being read differs. Secrets replaced by a mark in the history are not compared.
 
-    With `cautious`, an input in which secrets are hidden counts as different.
+    With `cautious`, an input with hidden secrets counts as different.
     """
     for what in after:
         if what not in before and reads[what] and cautious:
             return True
         for root in reads[what] if what in before else ():
-            # Compare the whole value if the path does not begin with the name of a field.
+            # Compare whole values if the path doesn't start with a field name.
             old, new = (
                 value.get(root) if isinstance(value, Mapping) and root is not None else value
                 for value in (before[what], after[what])
             )
-            # The caller may have changed a secret in the new input.
+            # The new input's secret may differ from the hidden one.
             is_unknown = cautious and what == "input" and is_hidden(old, mark)
             if is_unknown or not may_be_equal(old, new, mark):
                 return True
@@ -323,21 +323,21 @@ def _has_changed_read(
 
 
 INHERITED = ("input", "variables", "overrides")
-"""The arguments that a rerun takes from the history by default."""
+"""The arguments a rerun inherits from the history by default."""
 KEEPS: Mapping[str, Keep] = {
     "nothing": Keep("nothing"),
     "succeeded": Keep("completed", succeeded_items=True),
     "completed": Keep("completed"),
     "unchanged": Keep("unchanged"),
 }
-"""What `keep` means if it is a word."""
+"""The meaning of `keep` when it is a word."""
 
 
 def parse_keep(option: KeepOption) -> Keep:
-    """Return what a rerun keeps.
+    """Convert the `keep` option.
 
     Raises:
-        InvalidArgumentError: If it is neither one of the words nor a `Keep`.
+        InvalidArgumentError: If it is neither a known word nor a `Keep`.
     """
     if isinstance(option, Keep):
         return option
@@ -351,7 +351,7 @@ def parse_keep(option: KeepOption) -> Keep:
 
 @dataclass(frozen=True, slots=True)
 class RerunRequest:
-    """The arguments of `rerun`: which run to run again, and how."""
+    """The arguments of `rerun`: the run to rerun, and how."""
 
     run_id: RunId
     keep: Keep = KEEPS["nothing"]
@@ -368,11 +368,11 @@ class RerunRequest:
 
     @classmethod
     def from_arguments(cls, run_id: RunId, keep: KeepOption = "nothing", **arguments: Any) -> Self:
-        """Return a request with the arguments of `rerun`."""
+        """Create a request from the arguments of `rerun`."""
         return cls(run_id, parse_keep(keep), **arguments)
 
     def __post_init__(self) -> None:
-        """Check the flags, and that they do not exclude each other."""
+        """Check the flags, and reject contradictory combinations."""
         for text in check_texts(self.inherit, "inherit"):
             check_choice(text, "inherit", INHERITED)
         if self.idempotency_key is not None:
@@ -385,17 +385,17 @@ class RerunRequest:
 
     @property
     def covers_all_items(self) -> bool:
-        """Whether all items are run again, so that no result of the earlier run is one of the rerun."""
+        """Whether all items are rerun, so that none of the earlier run's results carry over."""
         return not self.keep.succeeded_items and self.items is None
 
     @property
     def keeps_outputs(self) -> bool:
-        """Whether outputs of steps are to be kept."""
+        """Whether any step outputs are to be kept."""
         return self.keep.steps != "nothing"
 
     @property
     def needs_outputs(self) -> bool:
-        """Whether the rerun is impossible without the outputs of the earlier steps."""
+        """Whether the rerun is impossible without the earlier steps' outputs."""
         return self.keeps_outputs and self.keep != KEEPS["succeeded"]
 
 
@@ -404,22 +404,22 @@ class EarlierRun(NamedTuple):
 
     run_id: str
     flow: Mapping[str, Any]
-    """Its flow, as the server has it, without what the client added."""
+    """The server's copy of the flow, without the client's additions."""
     written: Mapping[str, Any]
-    """Its flow, as its author wrote it, if the history has it."""
+    """The flow as its author wrote it, if the history has it."""
     origin: Origin | None
-    """What it kept of a run before it, if it is a rerun."""
+    """What it kept from a run before it, if it is itself a rerun."""
     total: int
-    """Number of its items."""
+    """The number of items."""
     results: Sequence[FlowResult]
-    """Their results; none if the server does not have the run."""
+    """The items' results. Empty if the server doesn't have the run."""
     recorded: RecordedArguments
     source: Callable[[int, str], tuple[HistoryEntry, int] | None]
-    """Returns the recorded run that executed a step of an item, and the index of the item in that run."""
+    """Returns the recorded run that executed an item's step, and the item's index in that run."""
     steps: Sequence[StepDetails] = ()
-    """Its steps; empty if they were not read."""
+    """The run's steps. Empty if not loaded."""
     outputs: Sequence[Mapping[str, Any]] | None = None
-    """The outputs of the steps of each item, if they are known from the history."""
+    """Each item's step outputs, if the history has them."""
 
 
 class NewRun(NamedTuple):
@@ -429,26 +429,26 @@ class NewRun(NamedTuple):
     earlier: EarlierRun
     flow: Mapping[str, Any]
     new_variables: dict[str, Any]
-    """The variables of the request."""
+    """The variables passed in the request."""
     variables: dict[str, Any]
-    """The recorded variables, updated with those of the request."""
+    """The recorded variables, updated with those from the request."""
     overrides: Any
-    """The recorded overrides and those of the request, including overrides of kept steps."""
+    """The recorded overrides plus those from the request, including overrides for kept steps."""
     inputs: Mapping[int, Any] | None
-    """The input of each item, by index; None if it is unknown."""
+    """Each item's input, by index, or None if unknown."""
     effective: Mapping[str, Any]
-    """The flow with the overrides."""
+    """The flow with overrides applied."""
     source: Any
-    """The flow as the caller gave it, or its recorded file; None for one step of a flow."""
+    """The flow as passed by the caller, or its recorded file. None when running a single step."""
     changed: Set[str] = frozenset()
-    """The steps that have changed since the earlier run."""
+    """The steps changed since the earlier run."""
 
 
 def plan_new_run(request: RerunRequest, earlier: EarlierRun, flow: Mapping[str, Any]) -> NewRun:
-    """Return the run to create.
+    """Plan the run to create.
 
     Raises:
-        InvalidArgumentError: If the flow has no such step or variable, or the input is not that of the run.
+        InvalidArgumentError: If the flow lacks a requested step or variable, or the input doesn't fit the run.
     """
     before, alone = request.keep.before, request.keep.all_except
     for step in (before, alone):
@@ -476,10 +476,10 @@ def plan_new_run(request: RerunRequest, earlier: EarlierRun, flow: Mapping[str, 
 
 
 def _select_inputs(earlier: EarlierRun, request: RerunRequest) -> dict[int, Any] | None:
-    """Return the input of each item that is run again, by index; None if it is unknown.
+    """Return the input for each item to rerun, by index, or None if unknown.
 
     Raises:
-        InvalidArgumentError: If the input is not a list of one input per item.
+        InvalidArgumentError: If the input isn't a list with one input per item.
     """
     total, input, chosen = earlier.total, request.input, request.items
     if total > 1 and chosen is not None and input is not NOT_GIVEN:
@@ -502,21 +502,21 @@ def _select_inputs(earlier: EarlierRun, request: RerunRequest) -> dict[int, Any]
 
 
 def select_kept_outputs(new_run: NewRun, index: int, steps: Sequence[StepDetails]) -> dict[str, Any]:
-    """Return the outputs of the steps of an item that are kept, by step id.
+    """Return the outputs to keep for an item, by step id.
 
-    A step is kept if it has completed, is none of the steps to execute again, and reads neither one of them nor a step
-    that has not completed, directly or through other steps. If a step runs alone, only steps that it reads are kept.
+    A step is kept if it has completed, isn't to be executed again, and doesn't depend, directly or indirectly, on a
+    step that is to be executed again or hasn't completed. If a step runs alone, only the steps it reads are kept.
 
     Args:
         new_run: The run to create.
-        index: The index of the item in the earlier run.
-        steps: The steps of the item in the earlier run.
+        index: The item's index in the earlier run.
+        steps: The item's steps in the earlier run.
 
     Raises:
-        InvalidArgumentError: If one step is to run alone, and the output of a step that it reads is unknown.
+        InvalidArgumentError: If a step is to run alone but reads a step whose output is unknown.
     """
     flow, earlier, keep = new_run.effective, new_run.earlier, new_run.request.keep
-    # A server does not list a step that the earlier run itself kept if no executed step reads it.
+    # Add the outputs the earlier run itself kept: servers don't list a kept step unless an executed step reads it.
     pinned: Mapping[str, Any] = {} if earlier.origin is None else earlier.origin.kept
     if earlier.outputs is not None:
         pinned = earlier.outputs[index]
@@ -543,7 +543,7 @@ def select_kept_outputs(new_run: NewRun, index: int, steps: Sequence[StepDetails
 
 
 def find_outdated_steps(new_run: NewRun, items: Sequence[RerunItem]) -> list[str]:
-    """Return the kept steps whose outputs would differ if the whole flow were executed."""
+    """Return the kept steps whose outputs would differ if the whole flow ran again."""
     outdated = set[str]()
     for item in items:
         behind = steps_behind(new_run.effective, new_run.changed | _find_steps_reading_changes(new_run, item.index))

@@ -1,4 +1,4 @@
-"""Checks of arguments: one for each kind of value, with one form of message. Pure."""
+"""Argument checks, one for each kind of value, with consistent error messages. Pure."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def wrong(what: str, expected: str, value: object, hint: str | None = None) -> I
     """Return the error for an invalid argument.
 
     Args:
-        what: The name of the argument.
-        expected: What it must be: "a number of seconds".
-        value: What it is.
-        hint: What to do about it.
+        what: The argument's name.
+        expected: What it must be, e.g. "a number of seconds".
+        value: The actual value.
+        hint: How to fix it.
     """
     return InvalidArgumentError(f"{what} is {expected}, not {shown(value)}", hint=hint)
 
 
 def shown(value: object) -> str:
-    """Return a value as short text, also if it is endless, very deep, or has a `__repr__` that fails."""
+    """Return a value as short text, even if it is infinite, deeply nested, or its `__repr__` fails."""
     try:
         return cut(repr(value), 200)
     except Exception:
@@ -39,7 +39,7 @@ def shown(value: object) -> str:
 
 
 def check_flag(value: object, what: str) -> bool:
-    """Check that a value is True or False and return it.
+    """Check that a value is True or False, and return it.
 
     Raises:
         InvalidArgumentError: If it is neither.
@@ -50,7 +50,7 @@ def check_flag(value: object, what: str) -> bool:
 
 
 def check_flags(**flags: object) -> None:
-    """Check that values are True or False, each under the name of its argument. (`"no"` would count as True.)
+    """Check that all values are True or False, with argument names as keywords. (`"no"` would otherwise be truthy.)
 
     Raises:
         InvalidArgumentError: If one is neither.
@@ -60,10 +60,10 @@ def check_flags(**flags: object) -> None:
 
 
 def check_text(value: object, what: str) -> str:
-    """Check a non-empty text and return it.
+    """Check that a value is a non-empty string, and return it.
 
     Raises:
-        InvalidArgumentError: If it is not a text, or empty.
+        InvalidArgumentError: If it is not a string, or empty.
     """
     if not isinstance(value, str) or not value:
         raise wrong(what, "a text that is not empty", value)
@@ -72,7 +72,7 @@ def check_text(value: object, what: str) -> str:
 
 
 def check_texts(values: object, what: str) -> list[str]:
-    """Return a text, or all texts of a collection, as a list.
+    """Return a string, or a collection of strings, as a list.
 
     Raises:
         InvalidArgumentError: If it is neither.
@@ -86,10 +86,10 @@ def check_texts(values: object, what: str) -> list[str]:
 
 
 def check_integer(value: object, what: str, *, least: int, most: int = 2**32 - 1) -> int:
-    """Check an integer and return it.
+    """Check that a value is an integer within limits, and return it.
 
     Raises:
-        InvalidArgumentError: If it is not an integer within the limits.
+        InvalidArgumentError: If it is not.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise wrong(what, f"an integer of at least {least}", value)
@@ -101,12 +101,12 @@ def check_seconds(value: object, what: str, *, endless: bool = False, zero: bool
 
     Args:
         value: The number.
-        what: The name of the argument.
-        endless: Whether it may be infinite. Default False.
-        zero: Whether it may be zero. Default False.
+        what: The argument's name.
+        endless: Whether to allow infinity. Defaults to False.
+        zero: Whether to allow zero. Defaults to False.
 
     Raises:
-        InvalidArgumentError: If it is not a number above zero.
+        InvalidArgumentError: If it is not an allowed number.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise wrong(what, "a number of seconds", value)
@@ -120,10 +120,10 @@ def check_seconds(value: object, what: str, *, endless: bool = False, zero: bool
 
 
 def check_choice(value: object, what: str, choices: type[Enum] | Sequence[Any]) -> Any:
-    """Return the member of an enumeration, or the one of several values, that a value names.
+    """Return the enum member or listed value that matches a value.
 
     Raises:
-        InvalidArgumentError: If it names none.
+        InvalidArgumentError: If nothing matches.
     """
     for choice in choices:
         if type(value) is type(choice) and value == choice:
@@ -135,7 +135,7 @@ def check_choice(value: object, what: str, choices: type[Enum] | Sequence[Any]) 
 
 
 def check_function(value: object, what: str) -> Callable[..., Any] | None:
-    """Check that a value is a plain function or None, and return it. Nobody would await a coroutine function.
+    """Check that a value is a plain function or None, and return it. A coroutine function would never be awaited.
 
     Raises:
         InvalidArgumentError: If it is neither.
@@ -146,7 +146,7 @@ def check_function(value: object, what: str) -> Callable[..., Any] | None:
 
 
 def check_instance(value: object, what: str, kind: type[Kind]) -> Kind:
-    """Check that a value is of a class and return it.
+    """Check that a value is an instance of a class, and return it.
 
     Raises:
         InvalidArgumentError: If it is not.
@@ -157,17 +157,17 @@ def check_instance(value: object, what: str, kind: type[Kind]) -> Kind:
 
 
 def check_client(value: Any, what: str, *, awaited: bool) -> Any:
-    """Check that a value runs flows, as clients, runtimes and objects around them do, and return it.
+    """Check that a value can run flows like a client, a runtime or a wrapper around one, and return it.
 
     Args:
         value: The value.
-        what: The name of the argument.
-        awaited: Whether its methods must be coroutine functions, or must not.
+        what: The argument's name.
+        awaited: Whether its methods must be coroutine functions or plain functions.
 
     Raises:
-        InvalidArgumentError: If it has no such methods.
+        InvalidArgumentError: If it lacks such methods.
     """
-    # A mock with the specification of a client has its class, but methods that are neither.
+    # Don't use isinstance: a mock of a client passes it, although its methods are neither kind.
     methods = [getattr(value.__class__, name, None) for name in ("run", "start_run")]
     if not all(callable(method) and inspect.iscoroutinefunction(method) is awaited for method in methods):
         raise wrong(what, "a StepflowClient or a StepflowRuntime" if awaited else "a SyncStepflowClient", value)
@@ -175,10 +175,10 @@ def check_client(value: Any, what: str, *, awaited: bool) -> Any:
 
 
 def check_instances(values: object, what: str, kind: type[Kind]) -> list[Kind]:
-    """Return the elements of a collection after checking that they are of a class.
+    """Return a collection as a list, after checking that all its elements are instances of a class.
 
     Raises:
-        InvalidArgumentError: If it is no collection of these.
+        InvalidArgumentError: If it is not such a collection.
     """
     listed: list[Any] = list(values) if isinstance(values, Iterable) else [None]
     if not all(isinstance(element, kind) for element in listed):
@@ -187,7 +187,7 @@ def check_instances(values: object, what: str, kind: type[Kind]) -> list[Kind]:
 
 
 def check_mapping(value: object, what: str) -> Mapping[str, Any]:
-    """Check that a value is a mapping whose keys are texts, and return it.
+    """Check that a value is a mapping with string keys, and return it.
 
     Raises:
         InvalidArgumentError: If it is not.
@@ -198,7 +198,7 @@ def check_mapping(value: object, what: str) -> Mapping[str, Any]:
 
 
 def check_labels(value: object) -> Mapping[str, str]:
-    """Check that a value maps names to texts that are not empty, and return it.
+    """Check that a value maps names to non-empty strings, and return it.
 
     Raises:
         InvalidArgumentError: If it does not.
@@ -210,18 +210,18 @@ def check_labels(value: object) -> Mapping[str, str]:
 
 
 def file_path(path: str | os.PathLike[str], what: str) -> Path:
-    """Return the path of a file as a Path.
+    """Return a file's path as a Path.
 
     Raises:
-        InvalidArgumentError: If it cannot be the path of a file.
+        InvalidArgumentError: If it can't be a file's path.
     """
     try:
         file = Path(path)
-        # Raises a ValueError for text that no file system can hold.
+        # Raises a ValueError for text that no file system can represent.
         name = os.fsencode(file)
     except (TypeError, ValueError):
         raise wrong(what, "the path of a file", path) from None
-    # An empty text would be the working folder.
+    # Reject an empty string, which would mean the working folder.
     if b"\0" in name or name == b":memory:" or not os.fspath(path):
         raise wrong(what, "the path of a file", str(path))
     return file

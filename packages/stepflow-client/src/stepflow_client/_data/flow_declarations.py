@@ -1,4 +1,4 @@
-"""The schemas that a flow declares. Pure."""
+"""The schemas declared by a flow. Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from urllib.parse import unquote
 from .._base.not_given import NOT_GIVEN
 from .._base.text import nearest
 
-# The values of unset variables, by the type in their schemas.
+# The values of unset variables, by schema type.
 _EMPTY = {"string": "", "number": 0, "integer": 0, "boolean": False}
 ALTERNATIVES = ("anyOf", "oneOf", "allOf")
-"""The keys with lists of schemas for the same value."""
+"""Keys that hold a list of schemas for the same value."""
 
 
 def get_declared_schema(flow: Any, *path: str) -> Any:
-    """Return what a flow has below `schemas.properties`, for example at `variables`, `properties`; None if nothing."""
+    """Return the value under a flow's `schemas.properties`, e.g. at `variables`, `properties`, or None if missing."""
     value = flow
     for key in ("schemas", "properties", *path):
         value = value.get(key) if isinstance(value, Mapping) else None
@@ -25,7 +25,7 @@ def get_declared_schema(flow: Any, *path: str) -> Any:
 
 
 def get_fields(schema: Any) -> tuple[Mapping[str, Any], list[str]]:
-    """Return the schemas of the fields of an object by name, and the names of the required ones."""
+    """Return an object schema's field schemas by name, and the names of its required fields."""
     if not isinstance(schema, Mapping):
         return {}, []
     properties, required = schema.get("properties"), schema.get("required")
@@ -34,24 +34,24 @@ def get_fields(schema: Any) -> tuple[Mapping[str, Any], list[str]]:
 
 
 def get_defs(schema: Any, defs: Any = None) -> dict[str, Any]:
-    """Return the shared schemas that the references in a schema can refer to: its own, and those around it."""
+    """Return the shared schemas that references in a schema can resolve to: its own and the surrounding ones."""
     own = (schema.get("definitions"), schema.get("$defs")) if isinstance(schema, Mapping) else ()
     return {name: value for schemas in (defs, *own) if isinstance(schemas, Mapping) for name, value in schemas.items()}
 
 
 def get_flow_defs(flow: Any, part: str) -> dict[str, Any]:
-    """Return the shared schemas that the schema of the flow's `input`, `output` or `variables` can refer to."""
+    """Return the shared schemas that a flow's `input`, `output` or `variables` schema can refer to."""
     schemas = flow.get("schemas") if isinstance(flow, Mapping) else None
     return get_defs(get_declared_schema(flow, part), get_defs(schemas))
 
 
 def collect_declared_variables(flow: Any) -> dict[str, dict[str, Any]]:
-    """Return the variables that a flow declares, by name, each with the fields of a `FlowVariable`."""
+    """Return a flow's declared variables by name, each with the fields of a `FlowVariable`."""
     properties, required = (get_declared_schema(flow, "variables", key) for key in ("properties", "required"))
     defs = get_flow_defs(flow, "variables")
     return {
         name: {
-            # A variable with a default can be omitted, even if the list contains it.
+            # A variable with a default is optional, even if it is listed as required.
             "is_required": isinstance(required, list) and name in required and "default" not in declared,
             "default": declared.get("default"),
             "env_var": _get_string(declared.get("env_var")),
@@ -65,9 +65,9 @@ def collect_declared_variables(flow: Any) -> dict[str, dict[str, Any]]:
 
 
 def get_unset_value(schema: Any, *, is_required: bool = False) -> Any:
-    """Return the value of a variable in runs that do not set it; `NOT_GIVEN` if reading the variable then fails.
+    """Return a variable's value in runs that don't set it, or `NOT_GIVEN` if reading it would fail.
 
-    Servers read only `default` and `type` of the schema itself: not `$ref`, `anyOf`, `enum` or the like.
+    Servers only consider the schema's own `default` and `type`, not `$ref`, `anyOf`, `enum` and the like.
     """
     if not isinstance(schema, Mapping) or "default" in schema:
         return schema["default"] if isinstance(schema, Mapping) else NOT_GIVEN
@@ -80,11 +80,11 @@ def get_unset_value(schema: Any, *, is_required: bool = False) -> Any:
 def is_secret(schema: Any, defs: Mapping[str, Any] | None = None) -> bool:
     """Return whether a schema marks its values as secret.
 
-    If an alternative in it (`anyOf` and the like), or a schema that it refers to, has a secret anywhere, the whole
-    value is secret.
-
-    A misspelt `is_secret` counts too, whatever its value, except for false: better hide a value too many than show a
+    If one of its alternatives (`anyOf` etc.), or a schema it refers to, contains a secret anywhere, the whole value is
     secret.
+
+    A misspelt `is_secret` also counts, whatever its value except false: hiding one value too many is better than
+    leaking a secret.
     """
     if not isinstance(schema, Mapping):
         return False
@@ -95,9 +95,9 @@ def is_secret(schema: Any, defs: Mapping[str, Any] | None = None) -> bool:
 
 
 def holds_secret(schema: Any) -> bool:
-    """Return whether a schema, or a part of it, is marked as secret."""
+    """Return whether a schema, or any part of it, is marked as secret."""
     if isinstance(schema, Mapping):
-        # Not `is_secret`: it looks into the alternatives too, so nested ones would take exponential time.
+        # Don't call `is_secret`: it also searches the alternatives, so nested ones would take exponential time.
         return _is_marked(schema) or any(holds_secret(value) for value in schema.values())
     return isinstance(schema, list) and any(holds_secret(part) for part in schema)
 
@@ -107,7 +107,7 @@ def _is_marked(schema: Mapping[str, Any]) -> bool:
 
 
 def find_referred_schemas(schema: Any, defs: Mapping[str, Any]) -> list[Any]:
-    """Return the shared schemas that a schema refers to, directly or through one another."""
+    """Return the shared schemas a schema refers to, directly or indirectly."""
     referred: dict[str, Any] = {}
     waiting = [schema] if defs else []
     while waiting:
@@ -125,7 +125,7 @@ def find_referred_schemas(schema: Any, defs: Mapping[str, Any]) -> list[Any]:
 
 @lru_cache(maxsize=1024)
 def is_secret_marker(key: Any) -> bool:
-    """Return whether a key of a schema is `is_secret`, or looks like a misspelling of it."""
+    """Return whether a schema key is `is_secret` or looks like a misspelling of it."""
     if key == "is_secret":
         return True
     plain = "".join(char for char in str(key).lower() if char.isalpha())

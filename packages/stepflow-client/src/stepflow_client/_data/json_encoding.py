@@ -1,6 +1,6 @@
 """Converts objects to JSON: pydantic, msgspec, attrs and dataclass objects, dates, UUIDs and the like.
 
-The module imports none of these libraries unless an object of the library is converted.
+Each library is only imported when one of its objects is converted.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from typing import Annotated, Any, ClassVar, Protocol, get_args, get_origin, get
 
 
 class Builder(Protocol):
-    """An object whose method `build` returns a mapping or an object, such as a `FlowBuilder` of `stepflow_py`."""
+    """An object with a `build` method that returns a mapping or object, such as a `FlowBuilder` from `stepflow_py`."""
 
     def build(self) -> Any:
-        """Return what was built."""
+        """Return the finished object."""
 
 
 class FlowLike(Protocol):
-    """An object that represents a flow, such as a stored flow or one of `stepflow_client.authoring`."""
+    """An object that represents a flow, such as a stored flow or one from `stepflow_client.authoring`."""
 
     def __flow__(self) -> Any:
         """Return the flow."""
 
 
 class HasSteps(Protocol):
-    """An object with the fields of a flow."""
+    """An object with a flow's fields."""
 
     @property
     def steps(self) -> Iterable[Any] | None:
@@ -38,7 +38,7 @@ class HasSteps(Protocol):
 
 
 class StoredFlowId(str):
-    """The id of a flow on a server: never the path of a file."""
+    """The id of a flow on a server, never a file path."""
 
     __slots__ = ()
 
@@ -60,7 +60,7 @@ class _MsgspecStruct(Protocol):
 
 
 DataObject = _PydanticModel | _Dataclass | _AttrsInstance | _MsgspecStruct
-"""A pydantic model or dataclass, a dataclass, an instance of an attrs class, or a msgspec struct."""
+"""A pydantic model or dataclass, a plain dataclass, an attrs object, or a msgspec struct."""
 
 _MARKS = ("__dataclass_fields__", "model_dump", "__pydantic_serializer__", "__struct_fields__", "__attrs_attrs__")
 
@@ -69,33 +69,33 @@ _SCALARS = (datetime, date, time, PurePath, Enum)
 
 
 def is_scalar(value: object) -> bool:
-    """Return whether a value is no JSON value but has one form in JSON: a date, a UUID, a decimal, a path, an enum."""
+    """Return whether a value isn't JSON itself but has one JSON form: a date, UUID, decimal, path or enum member."""
     if isinstance(value, _SCALARS):
         return True
-    # A program without these modules has no decimals and no UUIDs.
+    # If these modules aren't loaded, the value can't be a decimal or UUID.
     decimal, uuid = sys.modules.get("decimal"), sys.modules.get("uuid")
     is_decimal = decimal is not None and isinstance(value, decimal.Decimal)
     return is_decimal or (uuid is not None and isinstance(value, uuid.UUID))
 
 
 def encode_scalar(value: Any) -> Any:
-    """Return such a value in JSON: dates and times as ISO 8601 text, the value of an enum, everything else as text."""
+    """Return a scalar's JSON form: ISO 8601 text for dates and times, an enum member's value, and text otherwise."""
     if isinstance(value, Enum):
         return value.value
     return value.isoformat() if isinstance(value, (date, time)) else str(value)
 
 
 def is_data_object(value: object) -> bool:
-    """Return whether a value is an object of one of these kinds; a class itself is not."""
-    # A msgspec class would match as well, through its metaclass.
+    """Return whether a value is a data object. Classes themselves don't count."""
+    # Exclude classes explicitly: a msgspec class would match through its metaclass.
     return not isinstance(value, type) and any(hasattr(type(value), mark) for mark in _MARKS)
 
 
 def call_builder(value: Any) -> Any:
-    """Return what a builder builds; any other value unchanged. A builder has a method `build` or `to_dict`.
+    """Return the result of a builder (an object with a `build` or `to_dict` method), or any other value unchanged.
 
     Raises:
-        Exception: Any exception of the builder, for example if it is not complete.
+        Exception: Whatever the builder raises, e.g. because it is incomplete.
     """
     if isinstance(value, (type, str, PathLike, Mapping)) or is_data_object(value):
         return value
@@ -104,7 +104,7 @@ def call_builder(value: Any) -> Any:
 
 
 class Name:
-    """The name in JSON of a field or an argument whose name there is not one in Python.
+    """The JSON name of a field or argument, for names that aren't valid in Python.
 
     Example:
         ```python
@@ -122,7 +122,7 @@ class Name:
 
 
 def get_json_name(annotation: Any, otherwise: str) -> str:
-    """Return the name that a `Name` in an annotation gives, or the other one."""
+    """Return the name set by a `Name` in an annotation, or the fallback."""
     if get_origin(annotation) is not Annotated:
         return otherwise
     return next((arg.name for arg in get_args(annotation)[1:] if isinstance(arg, Name)), otherwise)
@@ -130,7 +130,7 @@ def get_json_name(annotation: Any, otherwise: str) -> str:
 
 @lru_cache(maxsize=1024)
 def get_field_names(kind: Any) -> dict[str, str] | None:
-    """Return the names in JSON of the fields of such a type, by their Python names; None for any other type."""
+    """Return a data class's JSON field names by Python name, or None for any other type."""
     if hasattr(kind, "__struct_fields__"):
         return dict(zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True))
     if hasattr(kind, "__pydantic_fields__"):
@@ -150,14 +150,14 @@ def get_field_names(kind: Any) -> dict[str, str] | None:
 
 
 def encode_fields(value: Any) -> Any:
-    """Return the fields of an object of one of these kinds, by their external names.
+    """Return a data object's fields by their external names.
 
-    External names are the aliases of pydantic and the renamed fields of msgspec. A method `to_dict` takes precedence
-    over reading the fields, because classes generated from a schema use it for their external names. The values of
-    fields may be such objects themselves.
+    External names are pydantic's aliases and msgspec's renamed fields. If there is a `to_dict` method, it is used
+    instead of reading the fields, since classes generated from a schema rely on it for their external names. Field
+    values may themselves be data objects.
 
     Raises:
-        Exception: Any exception of the library or of the object if the conversion fails.
+        Exception: Whatever the library or object raises if the conversion fails.
     """
     kind: Any = type(value)
     if hasattr(kind, "__struct_fields__"):
@@ -168,7 +168,7 @@ def encode_fields(value: Any) -> Any:
                 raise TypeError(f"{type(value).__name__} is not a JSON value")
             return encode_fields(value)
 
-        # msgspec handles tags, renamed fields and omitted defaults itself.
+        # Let msgspec itself handle tags, renamed fields and omitted defaults.
         return msgspec.to_builtins(value, enc_hook=fields_of_other)
     if callable(getattr(kind, "to_dict", None)):
         return value.to_dict()

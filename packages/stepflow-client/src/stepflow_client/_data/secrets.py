@@ -1,7 +1,7 @@
-"""Secret values, and hiding them in what users see: exceptions, errors of results, reprs. Pure.
+"""Secret values, and hiding them from users in exceptions, result errors and reprs. Pure.
 
-Only this module determines what is secret: the values of variables that a flow declares with `is_secret: true`,
-including their defaults. Outputs are data and stay unchanged.
+This module alone decides what is secret: the values of variables that a flow declares with `is_secret: true`,
+including their defaults. Outputs are data and are left unchanged.
 """
 
 from __future__ import annotations
@@ -24,13 +24,12 @@ from .flow_declarations import (
 
 HIDDEN = "***"
 HIDDEN_IN_URL = f"://{HIDDEN}@"
-"""A URL whose user and password are hidden."""
-# Texts with fewer characters are hidden only as whole words, because they occur inside many words.
+"""What a URL's user and password are replaced with."""
+# Hide strings shorter than this only as whole words, because they occur inside many words.
 _SHORT = 4
-# Maximum length of the part of a secret that is searched for at the end of a shortened message. Messages are shortened
-# to half of this.
+# Longest part of a secret to look for at the end of a shortened message. Messages are shortened to half of this.
 _MAX_CUT_LENGTH = 1_000
-# The keys of a JSON schema that hold values.
+# JSON schema keys that hold values.
 _VALUE_KEYS = ("default", "const", "enum", "examples", "example")
 
 
@@ -57,9 +56,9 @@ class Secrets:
     """Values that must not be shown.
 
     Args:
-        values: JSON values. In lists and objects, everything except the keys is secret.
-        words: Whether booleans and values of fewer than four characters are secret too. Use False if hiding each `1` or
-            `true` would leave nothing readable.
+        values: JSON values. Everything in lists and objects is secret, except for keys.
+        words: Whether booleans and values shorter than four characters are secret as well. Pass False if hiding every
+            `1` or `true` would leave nothing readable.
     """
 
     def __init__(self, values: Iterable[Any] = (), *, words: bool = True) -> None:
@@ -84,12 +83,12 @@ class Secrets:
         return f"<Secrets: {HIDDEN}>" if self else "<Secrets: none>"
 
     def hide(self, text: str) -> str:
-        """Return a text with every secret in it replaced by `***`."""
+        """Replace every secret in a string with `***`."""
         if self._pattern is None:
             return text
         text = self._pattern.sub(HIDDEN, text)
         if text.endswith("…"):
-            # A shortened message may end inside a secret.
+            # A shortened message may be cut off in the middle of a secret.
             for secret in self._texts:
                 for length in range(min(len(secret), len(text), _MAX_CUT_LENGTH) - 1, _SHORT - 1, -1):
                     if text.endswith(f"{secret[:length]}…"):
@@ -97,7 +96,7 @@ class Secrets:
         return text
 
     def hide_in(self, value: Any) -> Any:
-        """Return a JSON value with every secret in its texts, keys, numbers and booleans replaced by `***`."""
+        """Replace every secret in a JSON value's strings, keys, numbers and booleans with `***`."""
         if self._pattern is None:
             return value
         if isinstance(value, str):
@@ -106,13 +105,13 @@ class Secrets:
             return {self.hide_in(key): self.hide_in(part) for key, part in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.hide_in(part) for part in value]
-        # 1 == True, but possibly only one of them is secret.
+        # Compare types as well: 1 == True, but perhaps only one of them is secret.
         is_bool = isinstance(value, bool)
         is_secret = any(value == secret and is_bool == isinstance(secret, bool) for secret in self._values)
         return HIDDEN if is_secret else value
 
     def clean(self, error: _Error) -> None:
-        """Hide the secrets in all parts of an error."""
+        """Hide secrets in every part of an error."""
         if self._pattern is None:
             return
         error.message = self.hide(error.message)
@@ -125,7 +124,7 @@ NO_SECRETS = Secrets()
 
 
 def is_hidden(value: Any, mark: str = HIDDEN) -> bool:
-    """Return whether a JSON value contains hidden secrets: `***`, or another mark."""
+    """Return whether a JSON value contains hidden secrets, marked by `***` or a different mark."""
     if isinstance(value, str):
         return mark in value
     if isinstance(value, Mapping):
@@ -134,21 +133,21 @@ def is_hidden(value: Any, mark: str = HIDDEN) -> bool:
 
 
 def get_hidden_mark(flow: Mapping[str, Any] | None) -> str:
-    """Return the mark for hidden secrets in the history of a flow's runs. `flow` is None if it is unknown.
+    """Return the mark for hidden secrets in the history of a flow's runs. `flow` is None if unknown.
 
-    Without secret variables, `***` itself is data: only URLs have hidden parts.
+    Without secret variables, a plain `***` is data, and only URLs have hidden parts.
     """
     has_secrets = flow is None or any(map(holds_secret, get_variable_schemas(flow).values()))
     return HIDDEN if has_secrets else HIDDEN_IN_URL
 
 
 def find_secrets(variables: Mapping[str, Any], declared: Mapping[str, _Declared] | None) -> Secrets:
-    """Return the secrets among the values of a run's variables, and the defaults of its secret variables.
+    """Return the secrets among a run's variables, including the defaults of secret variables.
 
     Args:
-        variables: The values of the variables.
-        declared: Their declarations in the flow. If None, every value of four or more characters except booleans counts
-            as secret.
+        variables: The variables' values.
+        declared: Their declarations in the flow. If None, every value of four or more characters is secret, except
+            booleans.
     """
     if declared is None:
         return Secrets(variables.values(), words=False) if variables else NO_SECRETS
@@ -164,22 +163,22 @@ def find_secrets(variables: Mapping[str, Any], declared: Mapping[str, _Declared]
 def quotes_secret(
     value: Any, variables: Mapping[str, Any], declared: Mapping[str, _Declared], flow: Mapping[str, Any]
 ) -> bool:
-    """Return whether a JSON value contains the value or default of a secret variable.
+    """Return whether a JSON value contains a secret variable's value or default.
 
     Args:
         value: The JSON value.
         variables: The values of a run's variables.
         declared: Their declarations in the flow.
-        flow: The flow, as far as it is known.
+        flow: The flow, as far as known.
     """
     known = (find_secrets(variables, declared), find_flow_secrets(flow))
     return any(secrets.hide_in(value) != value for secrets in known)
 
 
 def hide_flow_secrets(flow: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a flow with the values of secret variables replaced by `***`.
+    """Return a flow with its secret variables' values replaced by `***`.
 
-    These are their defaults, in schemas and in expressions, and every other place that quotes them.
+    That covers their defaults, in schemas and expressions, and any other place that quotes those.
     """
     declared, secrets = get_variable_schemas(flow), find_flow_secrets(flow)
     if secrets is NO_SECRETS:
@@ -195,9 +194,9 @@ def hide_flow_secrets(flow: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def find_flow_secrets(flow: Mapping[str, Any]) -> Secrets:
-    """Return the values that a flow itself contains for its secret variables, such as defaults; `NO_SECRETS` for none.
+    """Return the secret variables' values found in the flow itself, e.g. defaults, or `NO_SECRETS` if there are none.
 
-    Short values are left out: hiding each `1` would leave nothing readable.
+    Short values are skipped: hiding every `1` would leave nothing readable.
     """
     declared = get_variable_schemas(flow)
     shared = find_referred_schemas(declared, get_flow_defs(flow, "variables"))
@@ -207,7 +206,7 @@ def find_flow_secrets(flow: Mapping[str, Any]) -> Secrets:
 
 
 def get_variable_schemas(flow: Any) -> dict[str, Any]:
-    """Return the schemas of a flow's variables; one that is secret because of a schema inside is marked itself."""
+    """Return a flow's variable schemas. If a schema is secret because of a nested one, it is marked as well."""
     defs = get_flow_defs(flow, "variables")
     return {
         name: {**value, "is_secret": True} if is_secret(value, defs) else value
@@ -216,7 +215,7 @@ def get_variable_schemas(flow: Any) -> dict[str, Any]:
 
 
 def _hide_defaults(value: Any, names: set[str]) -> Any:
-    """Return a flow with the defaults in expressions of secret variables hidden, whatever their type."""
+    """Return a flow with defaults hidden in expressions for secret variables, whatever their type."""
     if isinstance(value, Mapping):
         is_secret = "default" in value and _refers_to_any(value.get("$variable"), names)
         return {
@@ -227,12 +226,12 @@ def _hide_defaults(value: Any, names: set[str]) -> Any:
 
 
 def _refers_to_any(path: Any, names: set[str]) -> bool:
-    """Return whether the path in an expression such as `$variable: key` refers to one of these variables."""
+    """Return whether the path in an expression such as `$variable: key` refers to any of these variables."""
     return isinstance(path, str) and not names.isdisjoint(re.split(r"[.\[\]\"'$]+", path))
 
 
 def hide_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the JSON schema of a variable with the values in its secret parts replaced by `***`."""
+    """Return a variable's JSON schema with values in its secret parts replaced by `***`."""
     secret = is_secret(schema)
 
     def inner(part: Any) -> Any:
@@ -252,7 +251,7 @@ def hide_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _find_secret_parts(value: Any, schema: Any) -> Iterator[Any]:
-    """Yield the parts of a value that its schema marks as secret: the whole value, or properties and items of it."""
+    """Yield the parts of a value that its schema marks as secret: the whole value, or some properties and items."""
     if not isinstance(schema, Mapping):
         return
     if is_secret(schema):
@@ -267,7 +266,7 @@ def _find_secret_parts(value: Any, schema: Any) -> Iterator[Any]:
 
 
 def _find_schema_secrets(schema: Any) -> Iterator[Any]:
-    """Yield the values that a schema itself contains for its secret parts: defaults, examples and so on."""
+    """Yield the values a schema itself contains for its secret parts, e.g. defaults and examples."""
     if not isinstance(schema, Mapping):
         return
     for key in _VALUE_KEYS:
@@ -281,7 +280,7 @@ def _find_schema_secrets(schema: Any) -> Iterator[Any]:
 
 
 def _find_expression_defaults(value: Any, names: set[str]) -> Iterator[Any]:
-    """Yield the defaults of expressions such as `{$variable: key, default: ...}` whose variable is secret."""
+    """Yield the defaults in expressions such as `{$variable: key, default: ...}` for secret variables."""
     if isinstance(value, Mapping) and "default" in value and _refers_to_any(value.get("$variable"), names):
         yield value["default"]
     if isinstance(value, (Mapping, list)):
@@ -298,7 +297,7 @@ def _iter_scalars(value: Any) -> Iterator[Any]:
 
 
 def _get_written_forms(text: str) -> set[str]:
-    """Return the forms in which a text may appear: unchanged, as quoted by a server, in a URL, and on a single line."""
+    """Return the forms in which a string may appear: as is, quoted by a server, in a URL, and on a single line."""
     forms = {
         text,
         json.dumps(text, ensure_ascii=False)[1:-1],

@@ -1,4 +1,4 @@
-"""Explains common mistakes in JSON and YAML texts; any other fault has the message of the parser. Pure."""
+"""Explains common mistakes in JSON and YAML, and falls back to the parser's message for everything else. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .._base.lazy import lazy_module
 if TYPE_CHECKING:
     import yaml
 else:
-    # JSON is read without PyYAML.
+    # Don't load PyYAML for reading JSON.
     yaml = lazy_module("yaml")
 
 _CLOSERS = {"{": "}", "[": "]"}
@@ -25,7 +25,7 @@ _TAIL_OF_PATH = re.compile(r"(?:\[[^\]\n]*\]|\{[^}\n]*\}|[^\s,\[\]{}])*")
 
 
 class Fault(NamedTuple):
-    """A fault in a text. Line and column count from 1, and are None if they are unknown."""
+    """A syntax error in a text. Line and column start at 1, and are None if unknown."""
 
     reason: str
     hint: str | None = None
@@ -33,7 +33,7 @@ class Fault(NamedTuple):
     column: int | None = None
 
     def error(self, source: str, what: str) -> FlowFileError:
-        """Return the error for a file; `what` is its predicate, such as `is not YAML`."""
+        """Return an error about a file; `what` completes the sentence, e.g. `is not YAML`."""
         where = f" (line {self.line}, column {self.column})" if self.line is not None else ""
         error = FlowFileError(f"{source} {what}: {self.reason}{where}", path=source, line=self.line, column=self.column)
         error.hint = self.hint
@@ -41,7 +41,7 @@ class Fault(NamedTuple):
 
 
 def build_fault(text: str, index: int, reason: str, hint: str | None = None) -> Fault:
-    """Return a fault at an offset of a text."""
+    """Return a fault at an offset in a text."""
     return Fault(reason, hint, text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index))
 
 
@@ -51,7 +51,7 @@ def _build_unclosed_fault(text: str, index: int) -> Fault:
 
 
 def explain_json_error(error: json.JSONDecodeError) -> Fault:
-    """Return what is wrong with a text that json refuses."""
+    """Explain why the json module rejected a text."""
     text = error.doc
     rest = text[error.pos :].lstrip()
     at = len(text) - len(rest) if rest else error.pos
@@ -88,7 +88,7 @@ def explain_json_error(error: json.JSONDecodeError) -> Fault:
 
 
 def explain_yaml_error(text: str, error: yaml.MarkedYAMLError, loader: Any) -> Fault:
-    """Return what is wrong with a text that PyYAML refuses; `loader` is the class that raised the error."""
+    """Explain why PyYAML rejected a text; `loader` is the loader class that raised the error."""
     problem, context, mark = error.problem or "", error.context or "", error.problem_mark or error.context_mark
     if mark is None:
         return Fault(problem or context)
@@ -96,20 +96,20 @@ def explain_yaml_error(text: str, error: yaml.MarkedYAMLError, loader: Any) -> F
     if found is not None:
         return found
     reason = f"{context} {problem}" if problem.startswith("but ") else f"{problem} {context}"
-    # An unfinished key is reported where the next token begins.
+    # For an unfinished key, the problem mark is at the next token, so use the context mark instead.
     where = error.context_mark if "simple key" in context and error.context_mark is not None else mark
     return build_fault(text, where.index, reason.strip())
 
 
 def _explain_common_mistake(text: str, problem: str, context: yaml.Mark, mark: yaml.Mark, loader: Any) -> Fault | None:
-    """Return the explanation of a common mistake.
+    """Explain a common mistake, or return None if it isn't one.
 
     Args:
         text: The text.
         problem: PyYAML's message.
-        context: Where the construct begins in which it met the problem.
-        mark: Where it met the problem.
-        loader: The class of the loader.
+        context: Where the surrounding construct begins.
+        mark: Where the problem is.
+        loader: The loader class.
     """
     at, start = mark.index, text.rfind("\n", 0, mark.index) + 1
     line = text[start:].partition("\n")[0].rstrip("\r")
@@ -149,7 +149,7 @@ def _explain_common_mistake(text: str, problem: str, context: yaml.Mark, mark: y
 
 
 def _explain_misplaced_line(text: str, context: yaml.Mark, mark: yaml.Mark, loader: Any) -> Fault | None:
-    """Explain what is no part of the list or the mapping around it, which begins at `context`."""
+    """Explain a line that doesn't belong to the surrounding list or mapping, which begins at `context`."""
     line = text[text.rfind("\n", 0, mark.index) + 1 :].partition("\n")[0]
     if _get_indent(line) == mark.column:
         if mark.column == context.column:
@@ -165,7 +165,7 @@ def _explain_misplaced_line(text: str, context: yaml.Mark, mark: yaml.Mark, load
 
 
 def _scan_before(text: str, mark: yaml.Mark, loader: Any) -> tuple[list[int], yaml.ScalarToken | None]:
-    """Return where the brackets begin that are open at a mark, and the last scalar before it."""
+    """Return the positions of the brackets still open at a mark, and the last scalar before it."""
     opened, last = list[int](), None
     with suppress(yaml.YAMLError):
         for token in yaml.scan(text, Loader=loader):

@@ -1,4 +1,4 @@
-"""Reads TOML files as plain values, with messages for people."""
+"""Reads TOML files as plain values, with readable error messages."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 from .._base.basic_errors import FlowFileError
 
-# Maximum nesting of tables and lists; settings need four levels.
+# Maximum nesting depth of tables and lists. Settings need four levels.
 _MAX_DEPTH = 20
-# The parser's messages for duplicate names, and what they mean.
+# The parser's messages about duplicate names, with readable replacements.
 _TWICE = (
     ("Cannot overwrite a value", "a key is defined twice in one table"),
     ("Cannot declare", "a table is defined twice"),
@@ -21,16 +21,16 @@ def parse_toml(content: bytes, name: str) -> dict[str, Any]:
     """Return the content of a TOML file.
 
     Args:
-        content: The bytes of the file.
-        name: Its name in messages.
+        content: The file's bytes.
+        name: The file's name in error messages.
 
     Raises:
-        FlowFileError: If it is not TOML.
+        FlowFileError: If it is not valid TOML.
     """
     import tomllib
 
     try:
-        # Some Windows editors write a byte order mark.
+        # Accept a byte order mark, as written by some Windows editors.
         document = tomllib.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise FlowFileError(f"{name} is not UTF-8 text (byte {error.start})", path=name) from None

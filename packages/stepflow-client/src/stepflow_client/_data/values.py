@@ -1,4 +1,4 @@
-"""JSON values: checks those of requests, reads those of responses, merges overrides. Pure."""
+"""JSON values: checking those in requests, reading those in responses, and merging overrides. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .secrets import NO_SECRETS, Secrets
 
 
 def apply_patch(value: Any, patch: Any) -> Any:
-    """Return a value with a merge patch applied."""
+    """Apply a merge patch to a value and return the result."""
     if not isinstance(patch, Mapping):
         return patch
     whole = dict(value) if isinstance(value, Mapping) else {}
@@ -32,7 +32,7 @@ def make_merge_patch(before: Any, after: Any) -> Any:
     """Return the merge patch that turns one value into another.
 
     Raises:
-        ValueError: If a key becomes null, because null in a patch removes the key.
+        ValueError: If a key would become null, because null in a patch removes the key.
     """
     if not isinstance(after, Mapping):
         return after
@@ -47,37 +47,37 @@ def make_merge_patch(before: Any, after: Any) -> Any:
 
 
 def _serialize(value: Any) -> str:
-    """Return a value as a text to compare: true and 1 differ."""
+    """Serialize a value for comparison, so that true and 1 differ."""
     return json.dumps(value, sort_keys=True)
 
 
 LARGEST_EXACT_INTEGER = 2**53
-"""Beyond this, a float cannot represent every integer. Current servers use floats for all numbers."""
-# Integers with more bits do not fit into a float; servers of all releases reject them.
+"""The limit up to which floats represent every integer. Current servers store all numbers as floats."""
+# Integers with more bits don't fit in a float, and servers of every release reject them.
 _LARGEST_BITS = 1023
 FIELD_DEPTH, INPUT_DEPTH, LOCAL_DEPTH = 126, 125, 200
-"""Maximum nesting depth of a field in a request's body, of an input (an element of the field `input`), and of a value
-that is not sent. Servers of all releases accept bodies of 127 levels."""
+"""Maximum nesting depths: for a field in a request body, for an input (an element of the field `input`), and for a
+value that isn't sent. Servers of every release accept bodies of up to 127 levels."""
 
 
-# Number of values in a container from which on its check is counted as part of a slice.
+# Checking a container with more values than this counts as part of a slice.
 _MANY = 100
 
 
 def encode_plain(value: Any) -> bytes | None:
-    """Return a value as compact JSON text if it can be sent unchanged; None if it must be checked with `check_json`."""
+    """Return a value as compact JSON if it can be sent unchanged, or None if it needs `check_json`."""
     try:
-        # The only text that cannot be sent contains lone surrogates, for which encode() raises.
+        # Text can only fail for lone surrogates, in which case encode() raises.
         return encode(value) if is_plain(value, any_text=True) else None
     except (RecursionError, UnicodeEncodeError):
         return None
 
 
 def restore_integers(value: Any) -> Any:
-    """Return a decoded value with whole floats below 2**53 as integers. Lists and dicts are changed in place.
+    """Convert whole floats below 2**53 in a decoded value to integers, and return it. Changes lists and dicts in place.
 
     Raises:
-        ValueError: If a number is too large for a float, for example `1e999`.
+        ValueError: If a number is too large for a float, e.g. `1e999`.
     """
     kind = type(value)
     if kind is float:
@@ -94,28 +94,27 @@ def restore_integers(value: Any) -> Any:
 
 
 def restore_order(value: Any, like: Any = None) -> Any:
-    """Return a decoded value as `restore_integers` does, with its keys in a fixed order.
+    """Like `restore_integers`, but return a value whose keys are in a fixed order.
 
     Args:
-        value: The value. Current servers return the keys of the same value in a different order each time.
-        like: An expression of a flow. Keys of objects that the expression contains come in the order of the
-            expression; all others are sorted.
+        value: The value. Current servers return the same value's keys in a different order each time.
+        like: A flow expression. Keys in the objects it contains keep its order; all others are sorted.
 
     Raises:
-        ValueError: If a number is too large for a float, for example `1e999`.
+        ValueError: If a number is too large for a float, e.g. `1e999`.
     """
     kind = type(value)
     if kind is float:
         return _to_integer(value)
     if kind is dict:
-        # `_get_shape` handles None too; this saves a call for most values.
+        # `_get_shape` also accepts None, but for most values this saves a call.
         shape = {} if like is None else _get_shape(like)
         ordered = {}
         for key in _order_keys(value, shape) if shape else sorted(value):
             part = value[key]
             kind = type(part)
             if kind is float:
-                # Most numbers are small whole ones, written as floats by the server.
+                # Fast path for small whole numbers, which the server writes as floats. Most numbers are.
                 part = int(part) if 0.0 < part < 1e15 and part.is_integer() else _to_integer(part)
             elif kind is list or kind is dict:
                 part = restore_order(part, shape.get(key))
@@ -129,9 +128,9 @@ def restore_order(value: Any, like: Any = None) -> Any:
 
 
 def iter_in_order(value: Any, like: Any, start: int, end: int) -> Iterator[tuple[str | int, Any, Any]]:
-    """Yield the entries of a decoded object or list from `start` to before `end`, in the order of `restore_order`.
+    """Yield the entries of a decoded object or list from `start` up to `end`, in the same order as `restore_order`.
 
-    Each comes with its key or index and with the expression that defines the order in it, as far as there is one.
+    Each is yielded with its key or index, and the expression that defines the order within it, if any.
     """
     if isinstance(value, dict):
         for key in _order_keys(value, shape := _get_shape(like))[start:end]:
@@ -143,24 +142,24 @@ def iter_in_order(value: Any, like: Any, start: int, end: int) -> Iterator[tuple
 
 
 def get_shape_at(like: Any, key: str | int) -> Any:
-    """Return the expression that defines the order in an entry, or None."""
+    """Return the expression that defines the order within an entry, or None."""
     if isinstance(key, int):
         return like[key] if isinstance(like, list) and key < len(like) else None
     return _get_shape(like).get(key)
 
 
 def fixes_order(like: Any) -> bool:
-    """Return whether an expression fixes the order of the keys in its value."""
+    """Return whether an expression determines the key order of its value."""
     return isinstance(like, list) or bool(_get_shape(like))
 
 
 def _order_keys(value: dict[str, Any], shape: Mapping[str, Any]) -> list[str]:
-    """Return the keys of an object: first the keys of a shape in its order, then all others, sorted."""
+    """Return an object's keys: first those in the shape, in its order, then the rest, sorted."""
     return [key for key in shape if key in value] + sorted(key for key in value if key not in shape)
 
 
 def _get_shape(like: Any) -> Mapping[str, Any]:
-    """Return the object that an expression contains; an empty one if its value comes from elsewhere."""
+    """Return the object an expression contains. Empty if the expression's value comes from elsewhere."""
     if like is None:
         return {}
     while isinstance(like, Mapping) and "$literal" in like:
@@ -172,7 +171,7 @@ def _get_shape(like: Any) -> Mapping[str, Any]:
 
 def _to_integer(number: float) -> int | float:
     if number.is_integer():
-        # -0.0 stays a float: as an integer it would lose its sign.
+        # Keep -0.0 as a float, since an integer would lose its sign.
         if abs(number) < LARGEST_EXACT_INTEGER and (number or math.copysign(1, number) > 0):
             return int(number)
     elif not math.isfinite(number):
@@ -184,16 +183,16 @@ _MAY_CHANGE = frozenset({float, dict, list})
 
 
 def reject_constant(name: str) -> Any:
-    """Refuse NaN and Infinity, which Python's parser accepts: it calls this function with their names."""
+    """Reject NaN and Infinity. Python's parser accepts them, but calls this function with their names."""
     raise ValueError(f"{name} is not JSON")
 
 
-# Created once: json.loads and json.dumps create a new one for each call with non-default options.
+# Reuse one encoder: json.loads and json.dumps create a new instance per call with non-default options.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False)
 
 
 def encode(value: Any) -> bytes:
-    """Return a checked value as compact JSON text."""
+    """Encode a checked value as compact JSON."""
     return _ENCODER.encode(value).encode()
 
 
@@ -202,35 +201,35 @@ _RAW_DECODER = json.JSONDecoder(parse_constant=reject_constant)
 
 
 def decode(content: bytes) -> Any:
-    """Return the value of a server's JSON text, with whole floats below 2**53 as integers.
+    """Decode a server's JSON, converting whole floats below 2**53 to integers.
 
     Raises:
-        ValueError: If it is not JSON.
+        ValueError: If it is not valid JSON.
         RecursionError: If it is nested too deeply.
     """
     return _DECODER.decode(content.decode())
 
 
 def decode_raw(content: bytes) -> Any:
-    """Return the value of a server's JSON text as `decode` does, but leave numbers to `restore_order`."""
+    """Like `decode`, but leave numbers to `restore_order`."""
     return _RAW_DECODER.decode(content.decode())
 
 
 def check_json(value: Any, what: str, *, exact_integers: bool = True, max_depth: int = FIELD_DEPTH) -> Any:
-    """Check that a value can be represented in JSON, and return it as plain dicts and lists.
+    """Check that a value can be represented as JSON, and return it as plain dicts and lists.
 
-    Mappings and tuples become dicts and lists, and so do pydantic models, dataclasses, attrs objects and msgspec
-    structs, at any depth. Dates and times become ISO 8601 text, UUIDs, decimals and paths text, and members of an enum
-    their values. A value that is already plain is returned itself.
+    At any depth, mappings, pydantic models, dataclasses, attrs objects and msgspec structs become dicts, and tuples
+    become lists. Dates and times become ISO 8601 text; UUIDs, decimals and paths become text; enum members become their
+    values. A value that is already plain is returned as is.
 
     Args:
-        value: The value to be sent.
-        what: The name of the value in error messages, for example `input`.
-        exact_integers: False if the server keeps only integers up to 2**53 exact: larger ones are rejected then.
-        max_depth: Maximum nesting depth; by default, the limit of a field in a request's body.
+        value: The value to send.
+        what: The value's name in error messages, e.g. `input`.
+        exact_integers: Pass False if the server only keeps integers up to 2**53 exact; larger ones are then rejected.
+        max_depth: Maximum nesting depth. Defaults to the limit for a field in a request body.
 
     Raises:
-        InvalidArgumentError: If a part of the value cannot be sent. The message contains its JSON path.
+        InvalidArgumentError: If part of the value can't be sent. The message includes its JSON path.
     """
     try:
         if is_plain(value, max_depth):
@@ -241,17 +240,17 @@ def check_json(value: Any, what: str, *, exact_integers: bool = True, max_depth:
     except StepflowClientError:
         raise
     except Exception as error:
-        # Raised by the code of an object in the value.
+        # Raised by the code of an object inside the value.
         raise InvalidArgumentError(f"{what} cannot be sent: reading it raised {type(error).__name__}") from error
 
 
 def is_plain(value: Any, max_depth: int = FIELD_DEPTH, *, any_text: bool = False) -> bool:
-    """Return whether a value can be sent unchanged. Nearly all values can; this check needs no copies and no paths.
+    """Return whether a value can be sent unchanged, as most can. This check makes no copies and tracks no paths.
 
     Args:
         value: The value.
-        max_depth: Its maximum nesting depth.
-        any_text: Whether to accept non-ASCII text without checking it.
+        max_depth: Maximum nesting depth.
+        any_text: Whether to accept non-ASCII text unchecked.
     """
     kind = type(value)
     if kind is dict:
@@ -289,7 +288,7 @@ def is_plain(value: Any, max_depth: int = FIELD_DEPTH, *, any_text: bool = False
 
 
 def _spend_slices(values: int) -> None:
-    """Count the steps of a check of several values."""
+    """Count the steps for checking several values."""
     current = slices.get()
     if current is not None:
         current.spend(values // 2)
@@ -338,12 +337,12 @@ class _Checker:
             try:
                 fields = encode_fields(value)
             except Exception as error:
-                # Raised by the object's own code, or for a field that its library cannot write as JSON.
+                # Raised by the object's own code, or by its library for a field it can't serialize.
                 self.refuse(path, f"{type(value).__name__} cannot be written as JSON: {error}")
             return self.check(fields, path)
         if isinstance(value, type):
             self.refuse(path, f"{value.__name__} is a class, not an object")
-        # Subclasses, including string and integer enumerations, are sent as values of their base types.
+        # Send instances of subclasses, including string and integer enums, as values of their base types.
         for base in (str, int, float):
             if isinstance(value, base):
                 return self.check(_PLAIN[base](value), path)
@@ -365,11 +364,11 @@ _PLAIN: dict[type, Callable[[Any], Any]] = {str: str.__str__, int: int.__int__, 
 
 
 def merge_overrides(overrides: Any) -> dict[str, Any] | None:
-    """Return overrides as a map from step id to `{"value": {...}}`, or None.
+    """Normalize overrides to a map of step ids to `{"value": {...}}`, or None.
 
     Accepts a flat map (`{step: {"input": {...}}}`), a wrapped one (`{"steps": {step: {"value": {...}}}}`), or a list of
-    either. The elements of a list are merged from left to right: mappings key by key, other values are replaced, as in
-    a JSON merge patch.
+    either. Lists are merged from left to right like JSON merge patches: mappings key by key, while other values are
+    replaced.
 
     Raises:
         InvalidArgumentError: If `overrides` has none of these forms.
@@ -395,7 +394,7 @@ def merge_overrides(overrides: Any) -> dict[str, Any] | None:
                 change = change["value"]
             patches[step] = {"value": change}
         merged = _merge(merged, patches)
-    # In the request, they are in an object with the key `steps`.
+    # One level less than a field, since the request nests overrides under `steps`.
     return check_json(merged, "overrides", max_depth=FIELD_DEPTH - 1) or None
 
 
@@ -408,40 +407,40 @@ def _merge(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
 
 
 class OutputDecoder(NamedTuple):
-    """How the responses about a run are read."""
+    """Determines how responses about a run are decoded."""
 
     like: Any = None
-    """The `output` of its flow, whose keys define the order of the keys in the run's outputs; None if it is unknown."""
+    """The flow's `output`, whose keys define the key order of the run's outputs, or None if unknown."""
     secrets: Secrets = NO_SECRETS
     keeps_order: bool = True
-    """Whether the server returns keys in the order of the flow, as older servers do."""
+    """Whether the server preserves the flow's key order, as older servers do."""
     as_sent: bool = False
-    """Whether outputs stay as the server sent them, for callers who show a small part of a large one: `entries` and
-    `whole` read that part."""
+    """Whether to leave outputs as the server sent them. For callers that show a small part of a large output, and use
+    `entries` and `whole` to decode just that part."""
 
     def flow_output(self, value: Any) -> Any:
-        """Return the output of the flow with its numbers and the order of its keys as the author wrote them."""
+        """Return the flow's output with numbers and key order as its author wrote them."""
         if self.as_sent:
             return value
         return restore_integers(value) if self.keeps_order else restore_order(value, self.like)
 
     def step_output(self, value: Any) -> Any:
-        """Return the output of a step. Its keys are sorted if the server returns them in an arbitrary order."""
+        """Return a step's output. Keys are sorted if the server returns them in arbitrary order."""
         return value if self.as_sent else self.of_step.whole(value)
 
     @property
     def of_step(self) -> OutputDecoder:
-        """How outputs of steps are read: the flow does not define the order of their keys."""
+        """The decoder for step outputs, whose key order the flow doesn't define."""
         return self._replace(like=None)
 
     def whole(self, value: Any) -> Any:
-        """Return a value as the server sent it with its numbers and the order of its keys."""
+        """Restore the numbers and key order of a value, as sent by the server."""
         return restore_integers(value) if self.keeps_order else restore_order(value, self.like)
 
     def entries(self, value: Any, start: int, end: int) -> Iterator[tuple[str | int, Any, OutputDecoder]]:
-        """Yield entries of an object or a list as the server sent it, and how each is read.
+        """Yield entries of an object or list, as sent by the server, each with its own decoder.
 
-        Entries without entries of their own are read; objects and lists in them are as the server sent them.
+        Scalars are decoded; nested objects and lists are left as the server sent them.
         """
         entries: Iterable[tuple[str | int, Any, Any]]
         if self.keeps_order and isinstance(value, dict):
@@ -453,7 +452,7 @@ class OutputDecoder(NamedTuple):
             yield key, part if isinstance(part, (dict, list)) else restore_integers(part), decoder
 
     def at(self, path: Iterable[str | int]) -> OutputDecoder:
-        """Return how the part of a value at a path is read."""
+        """Return the decoder for the part of a value at a path."""
         like = self.like
         for key in path:
             like = get_shape_at(like, key)
@@ -464,10 +463,10 @@ PLAIN, PLAIN_UNORDERED = OutputDecoder(), OutputDecoder(keeps_order=False)
 
 
 def make_output_decoder(output: Any, secrets: Secrets) -> OutputDecoder:
-    """Return how to read the responses about runs of a flow.
+    """Return a decoder for responses about a flow's runs.
 
     Args:
-        output: The `output` of the flow; None if it is unknown.
-        secrets: The secrets of the runs.
+        output: The flow's `output`, or None if unknown.
+        secrets: The runs' secrets.
     """
     return OutputDecoder(output if fixes_order(output) else None, secrets) if secrets or fixes_order(output) else PLAIN

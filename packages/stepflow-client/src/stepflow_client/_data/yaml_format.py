@@ -1,4 +1,4 @@
-"""Reads YAML as plain JSON values, or reports what JSON cannot represent, and writes it."""
+"""Reads YAML as plain JSON values, reporting anything JSON can't represent, and writes it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 else:
     syntax_faults = lazy_module("stepflow_client._data.syntax_faults")
 
-# Maximum number of values repeated by aliases and merges: with aliases of aliases, a small file can expand without
-# limit.
+# Maximum number of values repeated by aliases and merges. With aliases of aliases, a small file could otherwise expand
+# without limit.
 _MAX_VALUES = 1_000_000
 
 _NULLS: dict[str, bool | None] = dict.fromkeys(("~", "null", "Null", "NULL", ""))
@@ -40,7 +40,7 @@ else:
 
 
 class _Loader(_BASE):
-    """PyYAML's loader with Stepflow's interpretation of plain scalars."""
+    """PyYAML's loader, with Stepflow's rules for plain scalars."""
 
 
 _Loader.yaml_implicit_resolvers = {}
@@ -57,7 +57,7 @@ for _tag, _pattern, _first in (
 
 
 class _Composer(yaml.composer.Composer):
-    """PyYAML's slower composer, in which an anchor may be defined again, as YAML allows. The loader parses for it."""
+    """PyYAML's slower composer, but allowing anchors to be redefined, as YAML does. Parsing is left to the loader."""
 
     def __init__(self, loader: Any) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class _Composer(yaml.composer.Composer):
 
 
 def scalar_resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
-    """Return the patterns of plain scalars that are not text, by first character, in PyYAML's format."""
+    """Return the patterns for plain scalars that aren't strings, by first character, in PyYAML's format."""
     resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = _Loader.yaml_implicit_resolvers
     return resolvers
 
@@ -84,11 +84,12 @@ def read_yaml(text: str, source: str, convert: Callable[[YamlReader, yaml.Node |
 
     Args:
         text: The YAML text.
-        source: The name of the file in error messages.
-        convert: A function that converts the document's node, which is None for an empty text; by default to its value.
+        source: The file's name in error messages.
+        convert: A function that converts the document's node, or None for an empty document. Defaults to converting it
+            to its value.
 
     Raises:
-        FlowFileError: If it is not YAML, or contains a value that JSON cannot represent.
+        FlowFileError: If it is not valid YAML, or contains a value JSON can't represent.
     """
     try:
         try:
@@ -99,7 +100,7 @@ def read_yaml(text: str, source: str, convert: Callable[[YamlReader, yaml.Node |
             node = _Composer(_Loader(text)).get_single_node()
         reader = YamlReader(source)
         if node is not None and "*" in text:
-            # Only with aliases can a text expand to more values than it contains.
+            # Only aliases can make a document expand to more values than it contains.
             reader.size(node)
         if convert is not None:
             return convert(reader, node)
@@ -118,14 +119,14 @@ def read_yaml(text: str, source: str, convert: Callable[[YamlReader, yaml.Node |
 
 
 def find_aliases(text: str) -> Iterator[tuple[int, int]]:
-    """Yield where the aliases of a YAML document begin and end; a node has only the position of its anchor."""
+    """Yield the start and end of each alias in a YAML document. (Nodes only have the position of their anchor.)"""
     for token in yaml.scan(text, Loader=_Loader) if "*" in text else ():
         if isinstance(token, yaml.AliasToken):
             yield token.start_mark.index, token.end_mark.index
 
 
 def find_open_marks(text: str) -> list[str]:
-    """Return the brackets that are open at the end of a YAML or JSON text, and the quote, if one is open."""
+    """Return the brackets still open at the end of a YAML or JSON text, and the quote, if one is open."""
     marks: list[str] = []
     try:
         for token in yaml.scan(text.replace("\t", " "), Loader=_Loader):
@@ -135,7 +136,7 @@ def find_open_marks(text: str) -> list[str]:
                 marks.pop()
     except yaml.MarkedYAMLError as error:
         if error.context_mark is not None and "quoted scalar" in (error.context or ""):
-            # The scanner keeps tokens back that may be keys, and does not give them after an error.
+            # The scanner holds back tokens that may be keys, and drops them on error, so scan the text before it.
             start = error.context_mark.index
             return [*find_open_marks(text[:start]), text[start]]
     except yaml.reader.ReaderError:
@@ -144,7 +145,8 @@ def find_open_marks(text: str) -> list[str]:
 
 
 class YamlReader:
-    """Converts YAML nodes to values, after counting how many there will be: aliases and merges repeat values."""
+    """Converts YAML nodes to values, after counting how many there will be, because aliases and merges repeat
+    values."""
 
     def __init__(self, source: str) -> None:
         self.source = source
@@ -153,10 +155,10 @@ class YamlReader:
         self.open: set[int] = set()
         self.sizes: dict[int, int] = {}
         self.mappings: dict[int, _Pairs] = {}
-        """The keys and value nodes of each mapping that was read, after merges."""
+        """Each mapping's keys and value nodes, after merges."""
 
     def size(self, node: yaml.Node) -> int:
-        """Return the number of values that a node expands to. Each node is visited once, even if it is repeated."""
+        """Return the number of values a node expands to. Visits each node only once, however often it is repeated."""
         if isinstance(node, yaml.ScalarNode) or id(node) in self.sizes:
             return self.sizes.get(id(node), 1)
         total = 1
@@ -186,7 +188,7 @@ class YamlReader:
         self.fail(node, f"the tag {node.tag} has no JSON counterpart")
 
     def pairs(self, node: yaml.MappingNode) -> _Pairs:
-        """Return the keys of a mapping and the nodes of their values, after merges. Computed once for each mapping."""
+        """Return a mapping's keys and value nodes, after merges. Computed once per mapping."""
         if id(node) in self.mappings:
             return self.mappings[id(node)]
         own: _Pairs = {}
@@ -199,12 +201,12 @@ class YamlReader:
             if key in own:
                 self.fail(key_node, f"the key {key!r} appears twice in one mapping", _suggest_duplicate_fix(node, key))
             own[key] = value_node
-        # The mapping's own values override merged ones; merged keys come first, as in PyYAML.
+        # The mapping's own values take precedence, but merged keys come first, as in PyYAML.
         self.mappings[id(node)] = pairs = {**merged, **own} if merged else own
         return pairs
 
     def key(self, node: yaml.Node) -> str:
-        """Return a key as it is written: `200` and `true` are the keys '200' and 'true'."""
+        """Return a key exactly as written, so `200` and `true` become '200' and 'true'."""
         if not isinstance(node, yaml.ScalarNode):
             hint = "put text with { } or [ ] in quotes"
             if isinstance(node, yaml.MappingNode):
@@ -216,7 +218,7 @@ class YamlReader:
         return key
 
     def merge(self, node: yaml.Node, merged: _Pairs) -> None:
-        """Add the keys of another mapping, or of a list of mappings, that are not merged yet."""
+        """Add the keys of a mapping, or of a list of mappings, without replacing existing ones."""
         for mapping in node.value if isinstance(node, yaml.SequenceNode) else [node]:
             if not isinstance(mapping, yaml.MappingNode):
                 self.fail(mapping, "only mappings can be merged with <<")
@@ -241,7 +243,7 @@ class YamlReader:
 
     def integer(self, node: yaml.ScalarNode) -> int:
         try:
-            # A leading zero does not mean another base: `!!int 017` is 17.
+            # A leading zero doesn't change the base: `!!int 017` is 17.
             return int(node.value, 0 if _BASED.match(node.value) else 10)
         except ValueError:
             self.fail(node, f"{cut(node.value, 41)} is not an integer that can be read")
@@ -261,7 +263,8 @@ class YamlReader:
         raise fault.error(self.source, "cannot be used") from None
 
 
-# Outside of the reader: with its own methods in it, the reader and all nodes would be left to the garbage collector.
+# Keep this outside the class: if readers referred to their own methods, they and all their nodes would have to wait for
+# the garbage collector.
 _SCALARS: dict[str, Callable[[YamlReader, yaml.ScalarNode], Any]] = {
     "tag:yaml.org,2002:null": lambda reader, node: reader.constant(node, _NULLS),
     "tag:yaml.org,2002:bool": lambda reader, node: reader.constant(node, _BOOLEANS),
@@ -272,7 +275,7 @@ _SCALARS: dict[str, Callable[[YamlReader, yaml.ScalarNode], Any]] = {
 
 
 def _suggest_duplicate_fix(node: yaml.MappingNode, key: str) -> str:
-    """Return a hint for a key that a mapping has twice: a second first key is a new element without its dash."""
+    """Return a hint for a duplicate key. Repeating the first key usually means a new element lacks its dash."""
     first = next(name for name, _ in node.value if name.value == key)
     line = first.start_mark.line + 1
     if first is node.value[0][0] and not node.flow_style and len(node.value) > 2:
@@ -280,23 +283,23 @@ def _suggest_duplicate_fix(node: yaml.MappingNode, key: str) -> str:
     return f"the first is in line {line}; remove one of them"
 
 
-# Line separators and bidirectional controls: YAML allows them, but they change what people read.
+# Line separators and bidirectional controls. YAML allows them, but they change how text is displayed.
 _UNSAFE = re.compile("[\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb]")
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-    """PyYAML's dumper. A text is quoted if either PyYAML or Stepflow would parse it as something else."""
+    """PyYAML's dumper, but quoting strings that either PyYAML or Stepflow would parse as something else."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Return True, so that a value that occurs twice is written twice."""
+        """Always return True, so that repeated values are written out in full."""
         return True
 
 
 def _represent_text(dumper: _Dumper, text: str) -> yaml.Node:
     if not text.isascii():
-        # UTF-8 has no halves of surrogate pairs.
+        # UTF-8 can't encode lone surrogates.
         text = text.encode("utf-8", "backslashreplace").decode()
-    # Escapes are valid only in double quotes.
+    # Escapes only work in double quotes.
     style = '"' if _UNSAFE.search(text) else None
     node: yaml.Node = dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
     return node
@@ -313,7 +316,7 @@ _Dumper.yaml_implicit_resolvers = {
 
 
 def write_yaml(value: Any) -> str:
-    """Return a value as a YAML document in block style. Keys keep their order, and lines are not folded."""
+    """Format a value as a block-style YAML document. Keys keep their order, and lines aren't folded."""
     text: str = yaml.dump(value, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=2**31 - 1)
     text = text.removesuffix("...\n") if text.endswith("\n...\n") else text
     return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

@@ -1,4 +1,4 @@
-"""Records the runs of a client in its history, if it has one, and counts runs that end."""
+"""Records a client's runs in its history, if it has one, and counts finished runs."""
 
 from __future__ import annotations
 
@@ -24,35 +24,35 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-# Maximum number of labelled runs that are looked for.
+# Maximum number of labelled runs to search for.
 _MAX_ENTRIES = 100_000
-# The labels of the runs that the current call creates.
+# Labels for the runs created by the current call.
 _labels: ContextVar[Mapping[str, str] | None] = ContextVar("stepflow_labels", default=None)
-# Seconds after which a run that is being created is expected to be confirmed.
+# Seconds within which the creation of a run should be confirmed.
 _MAX_CREATION = 60.0
 
 
 class CreatedRun(NamedTuple):
-    """A run that was created, and what it was created of."""
+    """A created run and what it was created from."""
 
     flow_id: str
     arguments: RunArguments
     source: Any = None
-    """The flow as passed by the caller. If it is a path, the path is recorded."""
+    """The flow as passed by the caller. If it is a path, the path gets recorded."""
     flow: Any = None
-    """The content of the flow as its author wrote it, if it is known."""
+    """The flow's content as its author wrote it, if known."""
     origin: Origin | None = None
-    """The run that a rerun comes from."""
+    """The original run, if this is a rerun."""
     has_own_flow: bool = False
-    """Whether the run is the only one of its flow id."""
+    """Whether no other run shares the flow id."""
 
 
 class LabelledRuns(NamedTuple):
-    """The runs with labels."""
+    """The runs that have certain labels."""
 
     run_ids: frozenset[str]
     pending: Mapping[str, HistoryEntry]
-    """The unconfirmed entries of runs that are the only ones of their flow ids, by flow id."""
+    """Unconfirmed entries, by flow id, for runs that don't share their flow id."""
 
     def includes(self, run: RunDetails) -> bool:
         """Return whether a run has the labels."""
@@ -60,23 +60,23 @@ class LabelledRuns(NamedTuple):
 
     @property
     def min_run_id(self) -> str:
-        """The id that the runs' ids are not less than; ids begin with the time of the creation."""
+        """A lower bound for the runs' ids, which start with the creation time."""
         times = [int(1000 * (entry.created_at.timestamp() - _MAX_CREATION)) for entry in self.pending.values()]
         digits = [f"{milliseconds:012x}" for milliseconds in times]
         return min([*self.run_ids, *(f"{digit[:8]}-{digit[8:]}" for digit in digits)], default="~")
 
 
 class Recorder:
-    """Records the runs that a client creates and how they end.
+    """Records the runs a client creates, and their final status.
 
-    Without a history, it only counts ends, if the application uses OpenTelemetry.
+    Without a history, it only counts finished runs, and only if the application uses OpenTelemetry.
 
     Args:
         history: The history, or None.
-        server: The URL of the server.
+        server: The server's URL.
 
     Raises:
-        InvalidArgumentError: If the history is something else, such as a path.
+        InvalidArgumentError: If `history` is something else, such as a path.
     """
 
     def __init__(self, history: History | None, server: str) -> None:
@@ -85,16 +85,16 @@ class Recorder:
         self.history = history
         self._server = server
         self.is_embedded = False
-        """Whether the server is an embedded one."""
+        """Whether the server is embedded."""
         self.is_on = history is not None
         """Whether anything is recorded."""
 
     @contextmanager
     def apply_labels(self, labels: Mapping[str, str] | None) -> Iterator[None]:
-        """Record the runs that are created in the block with labels.
+        """Record runs created in the block with these labels.
 
         Raises:
-            InvalidArgumentError: If they are not labels, or if there is no history.
+            InvalidArgumentError: If the labels are invalid, or there is no history.
         """
         if labels is None:
             yield
@@ -106,11 +106,11 @@ class Recorder:
             _labels.reset(token)
 
     def find_labelled_runs(self, labels: Mapping[str, str]) -> LabelledRuns:
-        """Return the runs that are recorded with labels, on any server: others may share its store.
+        """Return the runs recorded with these labels on any server, since several servers may share a store.
 
         Raises:
-            InvalidArgumentError: If they are not labels, or if there is no history.
-            StepflowClientError: If the history cannot be read.
+            InvalidArgumentError: If the labels are invalid, or there is no history.
+            StepflowClientError: If the history can't be read.
         """
         labels = self.check_labels(labels)
         assert self.history is not None
@@ -125,10 +125,10 @@ class Recorder:
         return LabelledRuns(frozenset(entry.run_id for entry in entries if entry.is_confirmed), with_own_flow)
 
     def check_labels(self, labels: object) -> Mapping[str, str]:
-        """Return labels.
+        """Check labels and return them.
 
         Raises:
-            InvalidArgumentError: If they are not labels, or if there is no history.
+            InvalidArgumentError: If the labels are invalid, or there is no history.
         """
         checked = check_labels(labels)
         if self.history is None:
@@ -136,15 +136,15 @@ class Recorder:
         return checked
 
     def complete_entry(self, entry_id: str, run_id: str | None, *, is_settled: bool) -> None:
-        """Complete the entry of a run, or remove it if it is certain that there is no run."""
+        """Complete a run's entry, or remove it if there definitely is no run."""
         if self.history is not None and (run_id is not None or is_settled):
             self.history.confirm(entry_id, run_id)
 
     def record_run(self, run_id: str | None, run: CreatedRun) -> str | None:
-        """Record a run, and return the id of the entry; None without a history.
+        """Record a run and return the entry's id, or None without a history.
 
-        With None for `run_id`, the run is about to be created, and leaves a trace if the process ends: `complete_entry`
-        completes the entry.
+        Pass None as `run_id` if the run is about to be created, so that it leaves a trace even if the process exits;
+        call `complete_entry` afterwards.
         """
         if self.history is None:
             return None
@@ -158,7 +158,7 @@ class Recorder:
             flow=flow if isinstance(flow, Mapping) else None,
             flow_id=run.flow_id,
             flow_file=None if source is None else get_flow_path(source),
-            # In the form that `submit` accepts: an input that is itself a list stays inside a list.
+            # Same form as `submit` accepts: wrap an input that is itself a list.
             input=inputs[0] if len(inputs) == 1 and not isinstance(inputs[0], list) else inputs,
             variables=run.arguments.variables or None,
             overrides=run.arguments.overrides,
@@ -169,17 +169,17 @@ class Recorder:
         )
 
     def add_labels(self, entry: HistoryEntry) -> None:
-        """Add the labels of the current call to a recorded run that it has found. Those that the run has stay."""
+        """Add the current call's labels to an existing recorded run, without changing labels it already has."""
         if self.history is not None and (labels := _labels.get()) and not labels.keys() <= entry.labels.keys():
             self.history.annotate(entry.run_id, labels={**labels, **entry.labels})
 
     def create_batch_recorder(self, flow: Mapping[str, Any], arguments: RunArguments, source: Any) -> BatchRecorder:
-        """Return a recorder of a batch whose inputs are split into several runs.
+        """Return a recorder for a batch whose inputs are split into several runs.
 
         Args:
-            flow: The content of the flow.
-            arguments: The arguments of the batch without its inputs.
-            source: The flow as passed by the caller. If it is a path, the path is recorded.
+            flow: The flow's content.
+            arguments: The batch's arguments, without inputs.
+            source: The flow as passed by the caller. If it is a path, the path gets recorded.
         """
         return BatchRecorder(
             self.history,
@@ -195,15 +195,15 @@ class Recorder:
         )
 
     def find_entry(self, run_id: str) -> HistoryEntry | None:
-        """Return the recorded entry of a run; None without a history, or if the entry is missing or cannot be read."""
+        """Return a run's recorded entry, or None without a history, or if the entry is missing or unreadable."""
         return self._read_history(lambda history: history.get(run_id))
 
     def find_kept_outputs(self, run_id: str) -> list[dict[str, Any]] | None:
-        """Return the outputs of a recorded run's steps, for each item; None if the history does not have them."""
+        """Return each item's step outputs for a recorded run, or None if the history doesn't have them."""
         return self._read_history(lambda history: history.kept_outputs(run_id))
 
     def search(self, text: str) -> list[HistoryEntry]:
-        """Return the newest entries of this server that contain a text; none without a history that can be read."""
+        """Return this server's newest entries that match a query. Empty without a readable history."""
         servers = list_server_aliases(self._server)
         return self._read_history(lambda history: history.search(text, server=servers, limit=_MAX_ENTRIES)) or []
 
@@ -214,23 +214,23 @@ class Recorder:
         return None
 
     def record_end(self, run_id: str, status: ExecutionStatus, *, is_part: bool = False) -> None:
-        """Record the status of a run that has ended; for a part of a batch, only count it."""
+        """Record the status of a finished run, or just count the run if it is part of a batch."""
         count_ended_run(run_id, status)
         if not is_part:
             self.record_status(run_id, status)
 
     def record_status(self, run_id: str, status: ExecutionStatus) -> None:
-        """Record the last known status of a run."""
+        """Record a run's last known status."""
         if self.history is not None:
             self.history.update(run_id, status=status.value)
 
 
 class BatchRecorder:
-    """Records the runs of a batch as one: the first of them, with its inputs, or with a mark if there are more.
+    """Records a batch's runs as one entry: the first run, plus either its inputs or a mark that there are more runs.
 
     Args:
         history: The history, or None.
-        about: What is recorded of the batch.
+        about: The batch's fields to record.
     """
 
     def __init__(self, history: History | None, about: Mapping[str, Any]) -> None:
@@ -242,12 +242,12 @@ class BatchRecorder:
         self._lock = threading.Lock()
 
     def record_resumed(self, run_id: str) -> None:
-        """Record the batch again when it continues. Its first run is known from its journal."""
+        """Record a resumed batch again. Its first run is known from the journal."""
         self._first = run_id
         self._record(run_id)
 
     def record_created(self, run_id: str, inputs: list[Any]) -> bool:
-        """Record a run that the batch created or resumed after a crash. Return whether it is the first."""
+        """Record a run the batch created or resumed after a crash. Return whether it is the first one."""
         with self._lock:
             is_first = self._first is None
             if is_first or not (self._has_more or run_id == self._first):
@@ -257,7 +257,7 @@ class BatchRecorder:
             return is_first
 
     def _record(self, run_id: str) -> None:
-        """Record the batch, and keep the labels and the note of an earlier record."""
+        """Record the batch, preserving the labels and note of any earlier record."""
         if self._history is None:
             return
         about, has_more = dict(self._about), self._has_more
@@ -272,12 +272,12 @@ class BatchRecorder:
         self._history.record(run_id, has_more_runs=has_more, **about)
 
     def record_end(self, status: ExecutionStatus) -> None:
-        """Record the status of the batch, all of whose runs have ended."""
+        """Record the batch's status after all its runs have ended."""
         if self._history is not None and self._first is not None:
             self._history.update(self._first, status=status.value)
 
 
 def list_server_aliases(url: str) -> list[str]:
-    """Return the URLs that name the same server as a URL: localhost and 127.0.0.1 are the same host."""
+    """Return all URLs for the same server, treating localhost and 127.0.0.1 as the same host."""
     names = ("//localhost:", "//127.0.0.1:")
     return list(dict.fromkeys([url, *(url.replace(names[0], names[1], 1), url.replace(names[1], names[0], 1))]))

@@ -1,9 +1,9 @@
-"""OpenTelemetry spans and metrics, and the trace context in each request, if the application uses OpenTelemetry.
+"""OpenTelemetry spans, metrics and trace context for requests, for applications that use OpenTelemetry.
 
-An application that uses OpenTelemetry has already imported its API. Otherwise, this module does nothing.
+Such an application has already imported the OpenTelemetry API. Otherwise, this module does nothing.
 
-Spans do not link to the traces of runs: a server starts a new trace for each run, and does not report its id. The run
-id appears in both: as `stepflow.run.id` here, and as `run_id` in the server's span.
+Spans don't link to run traces, because the server starts a new trace for each run and doesn't report its id. Use the
+run id to correlate them: it is `stepflow.run.id` here and `run_id` in the server's span.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from ..types.statuses import ExecutionStatus
 
 _NAME = "stepflow.client"
-# Histogram buckets of durations: those of the semantic conventions for HTTP, and some more for runs.
+# Buckets for durations: those from the HTTP semantic conventions, plus a few for runs.
 _DURATION_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 60.0, 300.0]
-# The attributes of spans, with the names from the semantic conventions where those exist.
+# Span attributes, named after the semantic conventions where possible.
 _ATTRIBUTE_NAMES = {
     "operation": "stepflow.operation",
     "flow_name": "stepflow.flow.name",
@@ -44,12 +44,12 @@ _ATTRIBUTE_NAMES = {
     "resends": "http.request.resend_count",
     "error": "error.type",
 }
-# The attributes of metrics: those with few distinct values.
+# Only attributes with few distinct values are used for metrics.
 _METRIC_ATTRIBUTES = ("stepflow.operation", "server.address", "server.port", "http.response.status_code", "error.type")
 
 
 class Operation:
-    """An operation of the client. This class does nothing; it is used by applications without OpenTelemetry."""
+    """A client operation. This no-op class is for applications without OpenTelemetry."""
 
     __slots__ = ()
 
@@ -60,31 +60,31 @@ class Operation:
         """End the operation."""
 
     def make_current(self) -> AbstractContextManager[object]:
-        """Return a context manager in whose block new spans become children of this one's, although it is not current.
+        """Return a context manager that makes new spans children of this one, even if it isn't the current span.
 
-        Use it for each step of a generator, so that the span is not current in the code that iterates over it.
+        Use it for each step of a generator, to keep the span out of the code that iterates over it.
         """
         return _NO_MEASUREMENT
 
     def prepare_request(self, request: HttpRequest, url: str, run_id: str | None) -> HttpRequest:
-        """Record a request, and return it with the `traceparent` header.
+        """Record a request, and return it with a `traceparent` header.
 
         Args:
             request: The request.
-            url: The root URL of the server, without credentials.
-            run_id: The id of the run concerned, if any.
+            url: The server's root URL, without credentials.
+            run_id: The id of the request's run, if any.
         """
         return request
 
     def note_result(self, answer: object) -> None:
-        """Record the id of the run that the caller gets, if there is one."""
+        """Record the run id from the result passed to the caller, if it has one."""
 
     def note(self, **attributes: object) -> None:
-        """Record attributes by the keys of `_ATTRIBUTE_NAMES`. Only strings and integers are recorded."""
+        """Record string and integer attributes, named by the keys of `_ATTRIBUTE_NAMES`. Other values are ignored."""
 
 
 Kind = Literal["CLIENT", "INTERNAL"]
-"""CLIENT for a request, INTERNAL for an operation that sends several requests."""
+"""CLIENT for a single request, INTERNAL for an operation that sends several."""
 
 _NO_MEASUREMENT = nullcontext()
 _NO_OPERATION = Operation()
@@ -95,43 +95,43 @@ def trace_operation(name: str, server: ServerUrl | None, kind: Kind, is_current:
     """Return a context manager that wraps an operation in a span and measures it.
 
     Args:
-        name: The operation's name, for example `create_run`.
-        server: The server that receives the request; None if it may be one of several.
-        kind: The kind of the span.
-        is_current: Whether spans created in the block become children of this one. Use False if a generator yields
-            inside the block: otherwise the span would also be current in the code that iterates over the generator. It
-            can use `Operation.make_current` between two yields.
+        name: The operation's name, e.g. `create_run`.
+        server: The server that receives the request, or None if it may be one of several.
+        kind: The span kind.
+        is_current: Whether spans created in the block become children of this one. Pass False if a generator yields
+            inside the block, because the span would otherwise be current in the code that iterates over it. In that
+            case, use `Operation.make_current` between yields.
     """
     return _NO_OPERATION if is_untraced() else _Traced(name, server, kind, is_current)
 
 
 is_untraced = partial(sys.modules.keys().isdisjoint, ("opentelemetry.trace", "opentelemetry.metrics"))
-"""Returns whether the application does not use OpenTelemetry. Every call asks, so this is a function written in C."""
+"""Returns whether the application doesn't use OpenTelemetry. Runs on every call, so it is implemented in C."""
 
 
 def annotate(**attributes: object) -> None:
-    """Record attributes of the current operation; see `Operation.note`."""
+    """Record attributes on the current operation. See `Operation.note`."""
     if (traced := _innermost.get()) is not None:
         traced.note(**attributes)
 
 
 def note_resend() -> None:
-    """Record that a request of the current operation is sent again."""
+    """Record that the current operation retries a request."""
     if (traced := _innermost.get()) is not None:
         traced.resends += 1
 
 
-# When this process created its newest runs, by `time.monotonic()`; None for runs whose end has been counted.
+# Start times of the newest runs created by this process (`time.monotonic()`), or None once their end has been counted.
 _newest_runs: NewestEntries[str, float | None] = NewestEntries(100_000)
 _newest_lock = threading.Lock()
 
 
 def count_started_run(run_id: str, began: float) -> None:
-    """Count a run that this process created.
+    """Count a run created by this process.
 
     Args:
         run_id: The run.
-        began: When its creation began, by `time.monotonic()`.
+        began: When creating it began, as `time.monotonic()`.
     """
     if (instruments := _get_instruments()) is not None:
         with _newest_lock:
@@ -140,11 +140,11 @@ def count_started_run(run_id: str, began: float) -> None:
 
 
 def count_ended_run(run_id: str, status: ExecutionStatus) -> None:
-    """Count a run whose end was seen, once in a process, and measure it if the process created it.
+    """Count a finished run once per process, and measure its duration if this process created it.
 
     Args:
         run_id: The run.
-        status: Its status. Nothing happens if it is not final.
+        status: The run's status. Ignored unless final.
     """
     if not status.is_finished or (instruments := _get_instruments()) is None:
         return
@@ -161,7 +161,7 @@ def count_ended_run(run_id: str, status: ExecutionStatus) -> None:
 
 @contextmanager
 def measure_chunk(inputs: int) -> Iterator[None]:
-    """Measure a chunk of `map`, and count its inputs as in flight."""
+    """Measure a `map` chunk, counting its inputs as in flight."""
     if (instruments := _get_instruments()) is None:
         yield
         return
@@ -201,11 +201,11 @@ class _Traced(Operation):
             self._deactivate()
         if self.resends:
             self.note(resends=self.resends)
-        # An operation that is cancelled, or closes a stream early, has not failed.
+        # Cancelling an operation or closing a stream early is not a failure.
         if isinstance(error, Exception):
             from opentelemetry.trace import Status, StatusCode
 
-            # Only the type of the error is recorded: its message may quote data of the request, including secrets.
+            # Record only the error's type: its message may quote request data, including secrets.
             self._span.set_status(Status(StatusCode.ERROR))
             self.note(error=type(error).__name__)
             if isinstance(error, StepflowClientError):
@@ -265,7 +265,7 @@ class _Instruments(NamedTuple):
     chunk_duration: Histogram
 
 
-# An application sets the provider once; only tests change it.
+# Applications set the provider once; only tests change it.
 @lru_cache(maxsize=1)
 def _create_tracer(provider: Any) -> Tracer:
     tracer: Tracer = provider.get_tracer(_NAME, _get_version())
@@ -273,7 +273,7 @@ def _create_tracer(provider: Any) -> Tracer:
 
 
 def _get_instruments() -> _Instruments | None:
-    """Return what measures; None if the application does not use metrics."""
+    """Return the metric instruments, or None if the application doesn't use metrics."""
     if "opentelemetry.metrics" not in sys.modules:
         return None
     from opentelemetry.metrics import get_meter_provider
@@ -291,7 +291,7 @@ def _create_instruments(provider: Any) -> _Instruments:
         try:
             made = meter.create_histogram(**about, explicit_bucket_boundaries_advisory=_DURATION_BUCKETS)
         except TypeError:
-            # Releases of the API before 1.30 do not have this argument.
+            # Older API releases (before 1.30) don't have this argument.
             made = meter.create_histogram(**about)
         return made
 
