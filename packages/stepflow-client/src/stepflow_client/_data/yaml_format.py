@@ -145,8 +145,7 @@ def find_open_marks(text: str) -> list[str]:
 
 
 class YamlReader:
-    """Converts YAML nodes to values, after counting how many there will be, because aliases and merges repeat
-    values."""
+    """Converts YAML nodes to values, after counting how many there will be: aliases and merges can repeat them."""
 
     def __init__(self, source: str) -> None:
         self.source = source

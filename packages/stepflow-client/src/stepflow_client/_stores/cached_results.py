@@ -1,4 +1,4 @@
-"""The file of the result cache, which stores results under keys."""
+"""The result cache's file, which stores results by key."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from .user_folders import user_folder
 if TYPE_CHECKING:
     from .._codec.requests import RunArguments
 
-# Part of each key, so that results in another format are not found.
+# Part of every key, so results in an older format are never returned.
 _FORMAT = 1
-# Size of an entry in bytes without its output.
+# An entry's size in bytes, not counting its output.
 _OVERHEAD = 200
-# Old results are removed after this many new ones, and after each result larger than 1/50 of the size limit.
+# Remove old results after this many new ones, and after any result larger than 1/50 of the size limit.
 _SHARE = 50
 _SCHEMA = (
     """
@@ -32,13 +32,13 @@ _SCHEMA = (
         expires REAL NOT NULL, run_id TEXT NOT NULL, size INTEGER NOT NULL, output TEXT NOT NULL, digest BLOB NOT NULL
     )
     """,
-    # The size limit is enforced by reading this index only, not the outputs.
+    # Lets the size limit be enforced from the index alone, without reading any outputs.
     "CREATE INDEX IF NOT EXISTS sizes ON results (number, size)",
 )
 
 
 class CachedResult(NamedTuple):
-    """A stored result of a run that succeeded."""
+    """A cached result from a successful run."""
 
     run_id: str
     created: float
@@ -47,16 +47,16 @@ class CachedResult(NamedTuple):
 
 
 def default_path() -> Path:
-    """Return the path of the cache in the platform's folder for caches.
+    """Return the default path of the cache, in the platform's cache folder.
 
-    The path is `$XDG_CACHE_HOME/stepflow/results.db` (default `~/.cache`) on Linux, `~/Library/Caches` on macOS and
-    `%LOCALAPPDATA%` on Windows.
+    On Linux, this is `$XDG_CACHE_HOME/stepflow/results.db` (`~/.cache` if unset). The folder is under
+    `~/Library/Caches` on macOS and `%LOCALAPPDATA%` on Windows.
     """
     return user_folder("cache") / "results.db"
 
 
 class ResultFile(SharedFile):
-    """Results of runs in a SQLite file; the arguments are those of `ResultCache`."""
+    """Run results in an SQLite file. The arguments are the same as for `ResultCache`."""
 
     _what = "result cache"
     _where = "the cache folder"
@@ -71,7 +71,7 @@ class ResultFile(SharedFile):
         namespace: str,
         on_failure: Callable[[str], object] | None,
     ) -> None:
-        """Store the settings. The file is not opened yet."""
+        """Store the settings without opening the file."""
         super().__init__(path, on_failure=on_failure)
         self._max_age = check_seconds(max_age, "max_age", endless=True)
         self._max_bytes = check_integer(max_bytes, "max_bytes", least=1, most=sys.maxsize)
@@ -81,40 +81,40 @@ class ResultFile(SharedFile):
         return default_path()
 
     def clear(self, *, max_age: float = 0.0) -> int:
-        """Remove results and return how many were removed. Their contents are overwritten in the file.
+        """Remove results and return how many were removed. Their content is overwritten on disk.
 
         Args:
             max_age: Remove only results stored more than this many seconds ago.
 
         Raises:
-            StepflowClientError: If the file cannot be changed.
+            StepflowClientError: If the file can't be changed.
         """
         check_seconds(max_age, "max_age", zero=True)
         with self._converting_errors("change"):
             if not self.path.exists():
                 return 0
             with self._connected() as connection:
-                # Include results with a time in the future, stored before the clock was set back.
+                # Include results dated in the future, stored before the clock was set back.
                 last = time.time() - max_age if max_age > 0 else math.inf
                 count = connection.execute("DELETE FROM results WHERE created <= ?", [last]).rowcount
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 return count
 
     def key(self, flow: Mapping[str, Any] | str, arguments: RunArguments) -> str:
-        """Return the key of a run of one input: the SHA-256 digest of everything that its result depends on.
+        """Return the cache key for a single-input run: a SHA-256 digest of everything its result depends on.
 
         Args:
-            flow: The content of the flow, or the id of a stored one.
-            arguments: The arguments of the run.
+            flow: The flow's content, or a stored flow's id.
+            arguments: The run's arguments.
         """
         parts = [_FORMAT, self._namespace, flow, arguments.inputs, arguments.variables, arguments.overrides or {}]
         text = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def find(self, key: str) -> CachedResult | None:
-        """Return the result stored under a key; None if there is none. On failure, log a warning and return None."""
+        """Return the result stored under a key, or None if there is none. On failure, log a warning and return None."""
         now = time.time()
-        # A result from the future was stored before the clock was set back, so its age is unknown.
+        # Skip results from the future: they were stored before the clock was set back, so their age is unknown.
         query = (
             "SELECT created, expires, run_id, output, digest FROM results"
             " WHERE key = ? AND created BETWEEN ? AND ? AND expires > ?"
@@ -131,9 +131,9 @@ class ResultFile(SharedFile):
         return None
 
     def keep(self, key: str, run_id: str, output: Any) -> None:
-        """Store the result of a run under a key, replacing an older one. On failure, log a warning.
+        """Store a run's result under a key, replacing any older one. On failure, log a warning.
 
-        An output larger than a quarter of the size limit is not stored.
+        Outputs larger than a quarter of the size limit are not stored.
         """
         with self.warning("keep a result"):
             text = json.dumps(output, ensure_ascii=False, separators=(",", ":"))
@@ -157,5 +157,5 @@ class ResultFile(SharedFile):
 
 
 def _digest(*values: object) -> bytes:
-    """Return a digest that detects damage to an entry."""
+    """Return a digest for detecting damaged entries."""
     return hashlib.sha256(repr(values).encode("utf-8", "surrogatepass")).digest()

@@ -1,4 +1,4 @@
-"""Converts the runs of the history to rows of its tables and back. Pure."""
+"""Converts history entries to table rows and back. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .._data.flow_declarations import holds_secret
 from .._data.secrets import HIDDEN, HIDDEN_IN_URL, Secrets, find_flow_secrets, get_variable_schemas, hide_flow_secrets
 from ..types.statuses import ExecutionStatus
 
-# Maximum size of a flow, an input, variables or overrides, in characters of JSON; larger ones are left out.
+# Maximum size of a flow, input, variables or overrides, in characters of JSON. Anything larger is left out.
 _MAX_LENGTH = 1_000_000
 FIELDS = ("flow", "input", "variables", "overrides")
 COLUMNS = (
@@ -22,7 +22,7 @@ COLUMNS = (
     "rerun_of, kept, rerun_items, has_more_runs, is_embedded, checksum"
 )
 PENDING, OWN = "pending:", "pending:own:"
-"""The prefixes of the ids of runs whose creation is not confirmed, and of those that do not share their flow."""
+"""Id prefixes for unconfirmed runs in general, and for those that don't share their flow."""
 SCHEMA = (
     """
     CREATE TABLE IF NOT EXISTS runs (
@@ -40,20 +40,20 @@ SCHEMA = (
     """,
     f"CREATE INDEX IF NOT EXISTS pending ON runs (flow_id) WHERE substr(run_id, 1, {len(PENDING)}) = '{PENDING}'",
 )
-"""The statements that create the tables, in the dialect of SQLite."""
+"""The statements that create the tables, in SQLite's dialect."""
 _STATUS, _LABELS = (COLUMNS.split(", ").index(name) for name in ("status", "labels"))
 _STATUSES = frozenset(status.value for status in ExecutionStatus)
 _PASSWORD_IN_URL = re.compile(r"(?<=://)[^/?#\s@\"]*@")
 
 
 class DamagedRowError(ValueError):
-    """The checksum of a row is wrong."""
+    """A row's checksum does not match."""
 
 
 def hide_secrets(
     entry: dict[str, Any], flow: Mapping[str, Any] | None, variables: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """Return the values to record, with each secret replaced by `***`."""
+    """Return the values to record, with secrets replaced by `***`."""
     schemas = get_variable_schemas(flow)
     names = {name for name in variables or {} if flow is None or holds_secret(schemas.get(name))}
     secrets = Secrets([value for name, value in (variables or {}).items() if name in names], words=False)
@@ -62,12 +62,12 @@ def hide_secrets(
         hidden["variables"] = {
             name: HIDDEN if name in names else secrets.hide_in(value) for name, value in variables.items()
         }
-    # Defaults in the flow are secret too.
+    # Also hide defaults from the flow.
     return hidden if flow is None else find_flow_secrets(flow).hide_in(hidden)
 
 
 def encode_row(run_id: str, entry: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return the values of the columns."""
+    """Return the column values for an entry."""
     texts = {name: None if entry[name] is None else encode_json(entry[name]) for name in FIELDS}
     too_large = {name for name, text in texts.items() if text is not None and len(text) > _MAX_LENGTH}
     omitted = [name for name in FIELDS if name in too_large or name in entry["omitted"]]
@@ -86,18 +86,18 @@ def encode_row(run_id: str, entry: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def confirm_row(row: tuple[Any, ...], run_id: str) -> tuple[Any, ...]:
-    """Return the row of an unconfirmed run with the id of the run."""
+    """Return an unconfirmed run's row with the run's actual id."""
     changed = (run_id, *row[1:-1])
     return (*changed, _compute_checksum(changed))
 
 
 def _compute_checksum(row: tuple[Any, ...]) -> int:
-    """Return a checksum of a row without its status, which is updated separately."""
+    """Return a row's checksum. Excludes the status, which is updated separately."""
     return zlib.crc32(json.dumps([*row[:_STATUS], *row[_STATUS + 1 :]]).encode())
 
 
 def annotate_row(row: tuple[Any, ...], note: str | None, labels: Mapping[str, str]) -> tuple[Any, ...]:
-    """Return a row with another note, unless it is None, and with labels added.
+    """Return a row with labels added, and with a new note unless it is None.
 
     Raises:
         DamagedRowError: If the row is damaged.
@@ -110,21 +110,21 @@ def annotate_row(row: tuple[Any, ...], note: str | None, labels: Mapping[str, st
 
 
 def encode_json(value: Any) -> str:
-    """Return the JSON text of a value, with the passwords of URLs hidden."""
+    """Return a value as JSON, with passwords in URLs hidden."""
     return _hide_passwords(json.dumps(value, ensure_ascii=False))
 
 
 def _hide_passwords(text: str) -> str:
-    """Return a text with the users and passwords of the URLs in it hidden.
+    """Hide users and passwords in URLs.
 
-    They leave a mark, so that a rerun does not mistake the rest for the argument of the run.
+    A mark takes their place, so that a rerun doesn't mistake the rest for the run's real argument.
     """
-    # PostgreSQL cannot store NUL.
+    # Also replace NUL, which PostgreSQL can't store.
     return _PASSWORD_IN_URL.sub(HIDDEN_IN_URL.removeprefix("://"), text.replace("\0", "\ufffd"))
 
 
 def decode_row(row: tuple[Any, ...]) -> dict[str, Any]:
-    """Return the fields of the entry that a row contains.
+    """Return the entry fields stored in a row.
 
     Raises:
         DamagedRowError: If the row is damaged.
@@ -141,16 +141,16 @@ def decode_row(row: tuple[Any, ...]) -> dict[str, Any]:
     except (TypeError, ValueError, OverflowError, OSError, RecursionError) as error:
         raise DamagedRowError(str(error)) from error
     status = fields["status"]
-    # The checksum does not cover the status.
+    # Validate the status separately, since the checksum doesn't cover it.
     is_status = isinstance(status, str) and (status in _STATUSES or status.startswith("unknown_"))
     fields["status"] = status if is_status else None
     return fields
 
 
 def decode_outputs(content: str) -> list[dict[str, Any]] | None:
-    """Return the outputs of the steps of each item, from their text; None if it is damaged."""
+    """Decode each item's step outputs, or return None if the text is damaged."""
     try:
-        # This raises if the value is not a text, or has bytes that are not UTF-8.
+        # Raises if the value isn't a string, or contains bytes that aren't UTF-8.
         outputs = json.loads(str.encode(content))
     except (TypeError, ValueError, RecursionError):
         return None

@@ -1,11 +1,11 @@
-"""The journal of a batch: a record on disk of the requests to the server, written before and after each request.
+"""A batch's journal: an on-disk record of its requests to the server, written before and after each one.
 
-It is one SQLite file (WAL, mode 0600), which only one process can open at a time. Its entries contain digests of the
-flow and of each chunk's inputs, the tag and the run of each chunk, and the outcomes of chunks that have ended, but not
-the inputs. Each entry is stored with its own digest, so that damage to the file is an error and never a wrong outcome.
+It is an SQLite file (WAL, mode 0600) that only one process can open at a time. It stores digests of the flow and of
+each chunk's inputs, each chunk's tag and run, and the outcomes of finished chunks, but not the inputs themselves. Each
+entry has its own digest, so a damaged file causes an error rather than a wrong outcome.
 
-If inputs of a chunk run again, or are left out because the server rejects them, the entry `repeated` has the number of
-the attempt and the outcomes that are final. It replaces the entry `created` of the previous run in one transaction.
+If some of a chunk's inputs run again, or are left out because the server rejects them, a `repeated` entry records the
+attempt number and the final outcomes so far. The same transaction removes the previous run's `created` entry.
 """
 
 from __future__ import annotations
@@ -28,35 +28,35 @@ from ..types import ExecutionStatus, FlowError
 from ..types.results import Outcome
 from .sqlite import DATABASE_ERRORS, open_private
 
-# One b-tree without an index beside it, so that an entry is either found or missing.
+# Use a single b-tree without a separate index, so that an entry is either found or missing.
 _TABLE = """
 CREATE TABLE IF NOT EXISTS entry (
     kind TEXT NOT NULL, number INTEGER NOT NULL, content BLOB NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (kind, number)
 ) WITHOUT ROWID
 """
 _Kind = Literal["batch", "since", "first", "complete", "begun", "repeated", "created", "ended"]
-# The types of entries that are not objects.
+# Content types of entries that aren't objects.
 _CONTENTS: dict[_Kind, Any] = {"since": (int, float), "first": str, "complete": bool, "created": str, "ended": list}
-# The number of entries about the whole batch; entries about a chunk have the chunk's number.
+# The number used for entries about the whole batch. Entries about a chunk use the chunk's number.
 _WHOLE_BATCH = 0
 _RESUME = "to resume the batch after its last entry, start it again with this journal"
 _DAMAGED = "remove the file to run the batch from its beginning, including inputs that have already run"
 
 
 class Journal:
-    """The journal of one batch.
+    """The journal of a single batch.
 
     Args:
-        path: The path of the file; it is created if it does not exist.
+        path: The file's path. Created if it doesn't exist.
 
     Raises:
-        InvalidArgumentError: If the path cannot be the path of a file.
-        JournalError: If another process, or another batch of this process, has the file open, if it cannot be opened,
-            or if it is not a journal. The methods raise it if the file cannot be written or an entry is damaged.
+        InvalidArgumentError: If the path can't be a file's path.
+        JournalError: If the file is in use by another process or batch, can't be opened, or isn't a journal. Methods
+            raise it if the file can't be written or an entry is damaged.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Open the file and lock it."""
+        """Open and lock the file."""
         self.path = file_path(path, "journal")
         self._lock = threading.Lock()
         try:
@@ -71,8 +71,8 @@ class Journal:
             raise
 
     def _prepare(self, file: sqlite3.Connection) -> int:
-        """Lock and check the file, and return how many chunks have begun."""
-        # Without a shared-memory file, the process that opened the journal locks out all others until it ends.
+        """Lock and check the file, and return the number of chunks begun."""
+        # Exclusive mode uses no shared-memory file, so this process locks out all others until it exits.
         file.execute("PRAGMA locking_mode=EXCLUSIVE")
         file.execute("PRAGMA journal_mode=WAL")
         file.execute("PRAGMA synchronous=FULL")
@@ -85,7 +85,7 @@ class Journal:
         problem = file.execute("PRAGMA quick_check(1)").fetchone()[0]
         if problem != "ok":
             raise self._unusable(problem)
-        # A chunk whose entry is lost would appear to have never begun, and would run a second time.
+        # Check for gaps: a chunk whose entry was lost would look as if it never began, and would run again.
         count = 0
         for number, kind in file.execute("SELECT number, kind FROM entry ORDER BY number, kind = 'begun' DESC"):
             if kind == "begun" and number == count:
@@ -95,7 +95,7 @@ class Journal:
         return count
 
     def close(self) -> None:
-        """Close the file; another batch can then open it."""
+        """Close the file so that another batch can open it."""
         with self._lock:
             self._file.close()
 
@@ -111,12 +111,12 @@ class Journal:
                 if "locked" in str(error):
                     raise JournalError(f"the journal {self.path} is in use by another batch") from None
                 if isinstance(error, (sqlite3.OperationalError, sqlite3.ProgrammingError)):
-                    # The disk is full, for example.
+                    # For example, because the disk is full.
                     raise JournalError(f"the journal {self.path} cannot be written: {error}", hint=_RESUME) from None
                 raise self._unusable(error) from None
 
     def _find(self, kind: _Kind, number: int = _WHOLE_BATCH) -> Any:
-        """Return the content of an entry; None if there is none.
+        """Return an entry's content, or None if there is no such entry.
 
         Raises:
             JournalError: If the entry is damaged.
@@ -138,7 +138,7 @@ class Journal:
         raise self._unusable(f"the entry {kind!r} of chunk {number} is damaged")
 
     def _add(self, kind: _Kind, content: Any, number: int = _WHOLE_BATCH, *, replaces: _Kind | None = None) -> None:
-        """Write an entry, and remove another one of the same chunk in the same transaction."""
+        """Write an entry, optionally deleting a different entry for the same chunk in the same transaction."""
         packed = zlib.compress(json.dumps(content).encode(), 1)
         row = (kind, number, packed, _digest(kind, number, packed))
         with self._opened() as file, file:
@@ -148,13 +148,13 @@ class Journal:
                 file.execute("DELETE FROM entry WHERE kind = ? AND number = ?", (replaces, number))
 
     def begin(self, settings: Mapping[str, str]) -> str:
-        """Return the tag of the batch: a new one for a new journal, or the stored one if the settings are the same.
+        """Return the batch's tag. A new journal gets a new tag; otherwise the settings must match the stored ones.
 
         Args:
-            settings: Values that must be the same when the batch is continued, by name.
+            settings: Values, by name, that must stay the same when the batch is resumed.
 
         Raises:
-            JournalError: If the journal belongs to a batch with other settings.
+            JournalError: If the journal belongs to a batch with different settings.
         """
         batch = self._find("batch")
         if batch is None:
@@ -169,12 +169,12 @@ class Journal:
                     hint="use a separate journal for a changed batch",
                 )
         with self._opened() as file:
-            # There may be more inputs than the last time.
+            # This time, there may be more inputs.
             file.execute("DELETE FROM entry WHERE kind = 'complete'")
         return str(batch["tag"])
 
     def get_start_time(self, time: float) -> float:
-        """Store a time before which the batch has no runs, unless one is stored; return the stored time."""
+        """Return the stored time before which the batch has no runs, storing the given one if there is none yet."""
         stored = self._find("since")
         if stored is None:
             self._add("since", time)
@@ -182,7 +182,7 @@ class Journal:
         return float(stored)
 
     def first_run(self, run_id: str | None = None) -> str | None:
-        """Store the first run of the batch, its id in the history, if it is given; return the stored one."""
+        """Return the batch's first run, its id in the history, after storing it if `run_id` is passed."""
         if run_id is not None:
             self._add("first", run_id)
             return run_id
@@ -190,23 +190,23 @@ class Journal:
         return None if stored is None else str(stored)
 
     def end(self) -> None:
-        """Record that all inputs were read and have ended."""
+        """Record that all inputs have been read and have ended."""
         self._add("complete", True)
 
     def has_begun(self) -> bool:
-        """Return whether a chunk has begun."""
+        """Return whether any chunk has begun."""
         return self._count > 0
 
     def has_ended(self) -> bool:
-        """Return whether all inputs had ended when the batch was last run."""
+        """Return whether all inputs had ended the last time the batch ran."""
         return self._find("complete") is not None
 
     def read_chunk(self, number: int, first: int) -> Chunk | None:
-        """Return a chunk without its inputs; None if it was never begun.
+        """Return a chunk without its inputs, or None if it never began.
 
         Args:
-            number: The number of the chunk.
-            first: The index of its first input.
+            number: The chunk's number.
+            first: The index of the chunk's first input.
         """
         if number >= self._count:
             return None
@@ -228,30 +228,30 @@ class Journal:
         return chunk
 
     def has_lost_run(self) -> bool:
-        """Return whether a chunk was begun whose run is unknown."""
+        """Return whether any chunk began without its run being known."""
         with self._opened() as file:
             with_run = "SELECT number FROM entry WHERE kind IN ('created', 'ended')"
             lost = f"SELECT 1 FROM entry WHERE kind = 'begun' AND number NOT IN ({with_run}) LIMIT 1"  # noqa: S608
             return file.execute(lost).fetchone() is not None
 
     def record_begin(self, chunk: Chunk) -> None:
-        """Record a chunk whose run is about to be created."""
+        """Record a chunk just before its run is created."""
         if chunk.number >= self._count:
             content = {"first": chunk.first, "tag": chunk.tag, "count": chunk.count, "digest": chunk.digest}
             self._add("begun", content, chunk.number)
             self._count = chunk.number + 1
 
     def record_repeat(self, chunk: Chunk) -> None:
-        """Record that a chunk has started another attempt, or has fewer inputs; its run is about to be created."""
+        """Record that a chunk starts another attempt, or has fewer inputs, just before its run is created."""
         content = {"attempt": chunk.attempt, "settled": [_encode_outcome(outcome) for outcome in chunk.settled]}
         self._add("repeated", content, chunk.number, replaces="created")
 
     def record_run(self, number: int, run_id: str) -> None:
-        """Record the run of a chunk."""
+        """Record a chunk's run."""
         self._add("created", run_id, number)
 
     def record_outcomes(self, number: int, outcomes: list[Outcome]) -> None:
-        """Record the outcomes of a chunk."""
+        """Record a chunk's outcomes."""
         self._add("ended", [_encode_outcome(outcome) for outcome in outcomes], number)
 
 

@@ -1,4 +1,4 @@
-"""SQLite files that only their owner can read, shared by threads and processes: the history and the result cache."""
+"""Private SQLite files, shared by threads and processes: the history and the result cache."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from ..errors import StepflowClientError
 
 
 class Reports:
-    """Base class of stores: reports the first failure.
+    """Base class for stores that report their first failure.
 
     Args:
-        on_failure: Called with a sentence when the store cannot be used; None logs a warning instead.
+        on_failure: Called with a sentence when the store can't be used. If None, a warning is logged instead.
     """
 
     _what = "store"
-    """The name of the store in messages."""
+    """The store's name in messages."""
 
     def __init__(self, on_failure: Callable[[str], object] | None) -> None:
-        """Store the function."""
+        """Store the callback."""
         self._on_failure = check_function(on_failure, "on_failure")
         self._has_warned = False
 
     @property
     def location(self) -> str:
-        """The location of the store, without passwords."""
+        """The store's location, without passwords."""
         raise NotImplementedError
 
     @property
@@ -47,17 +47,17 @@ class Reports:
         try:
             yield
         except Exception as error:
-            # The run continues whatever the cause: a full disk, a file of another program, a value that is not JSON.
+            # Let the run continue whatever the cause: a full disk, another program's file, a value that isn't JSON.
             self.report(action, getattr(error, "strerror", None) or error)
 
     def report(self, action: str, reason: object) -> None:
-        """Report that an action failed, unless a failure was reported before."""
+        """Report that an action failed, unless a failure was already reported."""
         if not self._has_warned:
             self._has_warned = True
             self._warn(action, reason)
 
     def _warn(self, action: str, reason: object) -> None:
-        """Pass a sentence about the store to `on_failure`, or log it."""
+        """Pass a sentence to `on_failure`, or log it."""
         if self._on_failure is None:
             logger.warning("the %s cannot %s in %s: %s", self._what, action, self._logged_location, reason)
         else:
@@ -66,24 +66,24 @@ class Reports:
 
 Result = TypeVar("Result")
 
-# Seconds to wait for other processes that are writing.
+# Seconds to wait for other processes to finish writing.
 _LOCK_WAIT = 5.0
 
 DATABASE_ERRORS = (sqlite3.Error, UnicodeError, MemoryError, OverflowError)
-"""The exceptions of `sqlite3` for unusable files. Messages about a damaged file may quote bytes that are not UTF-8, and
+"""Exceptions `sqlite3` raises for unusable files. Messages about a damaged file may quote bytes that aren't UTF-8, and
 sizes and numbers in it may be too large."""
 
-# Held while a file is created.
+# Held while creating a file.
 _creating = threading.Lock()
 _all: weakref.WeakSet[SharedFile] = weakref.WeakSet()
 _forking = threading.Lock()
 _held: list[threading.Lock] = []
-# Seconds that a fork waits for each thread that is using a file.
+# Seconds a fork waits for each thread that is using a file.
 _FORK_WAIT = 2.0
 
 
 def _hold_locks() -> None:
-    """Before a fork, wait until no thread is inside SQLite, whose locks would never be released in the fork."""
+    """Before a fork, wait until no thread is inside SQLite, since its locks would never be released in the child."""
     _forking.acquire()
     with _creating:
         locks = [file._lock for file in _all]
@@ -109,41 +109,40 @@ if hasattr(os, "register_at_fork"):
 
 
 def open_private(path: Path, *, timeout: float) -> sqlite3.Connection:
-    """Open a SQLite file. A new file is readable only by its owner from the moment it is created.
+    """Open an SQLite file. A new file is readable only by its owner from the start.
 
     Args:
-        path: The file. Its folder must exist.
+        path: The file's path. Its folder must exist.
         timeout: Seconds to wait for other connections that have locked the file.
 
     Raises:
-        OSError, sqlite3.Error: If it cannot be opened.
+        OSError, sqlite3.Error: If the file can't be opened.
     """
     with _creating, suppress(FileExistsError):
-        # Do not open an existing file: closing it would release the locks of this process's other connections to it.
+        # Don't open an existing file: closing it would release the locks held by this process's other connections.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     return sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
 
 
 class SharedFile(Reports):
-    """A SQLite file that threads and processes may use concurrently. Base class of the history and the result cache.
+    """An SQLite file for concurrent use by threads and processes. Base class of the history and the result cache.
 
-    It can be pickled, including the attributes of a subclass, but without the connection. The first call creates the
-    file.
+    Can be pickled, including a subclass's attributes but not the connection. The file is created on first write.
 
     Args:
-        path: The file; None for `_default_path()` of the subclass.
-        on_failure: Called once with a sentence when the file cannot be used; None logs a warning instead.
+        path: The file's path, or None for the subclass's `_default_path()`.
+        on_failure: Called once with a sentence when the file can't be used. If None, a warning is logged instead.
     """
 
     _where = "its folder"
-    """The name of the file's location in logged messages, if no path was given."""
+    """The file's location in log messages if no path was passed."""
     _schema: tuple[str, ...] = ()
     """The statements that create the tables."""
 
     def __init__(
         self, path: str | os.PathLike[str] | None = None, *, on_failure: Callable[[str], object] | None = None
     ) -> None:
-        """Store the settings. The file is not opened yet."""
+        """Store the settings without opening the file."""
         super().__init__(on_failure)
         self._path = None if path is None else file_path(path, "path")
         self._reset()
@@ -162,12 +161,12 @@ class SharedFile(Reports):
 
     @property
     def path(self) -> Path:
-        """The path of the file."""
+        """The file's path."""
         return self._path or self._default_path()
 
     @property
     def location(self) -> str:
-        """The path, as a text."""
+        """The path as a string."""
         return str(self.path)
 
     def __repr__(self) -> str:
@@ -182,7 +181,7 @@ class SharedFile(Reports):
         self._reset()
 
     def close(self) -> None:
-        """Close the file. The next call opens it again."""
+        """Close the file. The next call reopens it."""
         with self._lock:
             if self._connection is not None and self._process == os.getpid():
                 self._connection.close()
@@ -195,7 +194,7 @@ class SharedFile(Reports):
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
-        """Yield the connection of this process, to one thread at a time."""
+        """Yield this process's connection, to one thread at a time."""
         with self._lock:
             is_own = self._connection is not None and self._process == os.getpid()
             if self._connection is not None and is_own and sys.platform != "win32":
@@ -204,7 +203,7 @@ class SharedFile(Reports):
                     self._connection.close()
                     self._connection = None
             if self._connection is None or not is_own:
-                # A connection inherited by a fork belongs to the parent process.
+                # Don't close an inherited connection: it belongs to the parent process.
                 self._connection, self._process = _connect(self.path, self._schema), os.getpid()
                 self._file_id = _file_id(self.path)
             yield self._connection
@@ -226,10 +225,10 @@ class SharedFile(Reports):
             change(connection)
 
     def call(self, what: str, action: Callable[[sqlite3.Connection], Result], *, missing: Result) -> Result:
-        """Return the result of an action, or `missing` if there is no file.
+        """Run an action and return its result, or `missing` if there is no file.
 
         Raises:
-            StepflowClientError: If the file cannot be used.
+            StepflowClientError: If the file can't be used.
         """
         if not self.path.exists():
             return missing
@@ -254,13 +253,13 @@ def _connect(path: Path, schema: tuple[str, ...]) -> sqlite3.Connection:
                 connection.execute("PRAGMA journal_mode = WAL")
                 break
             except sqlite3.OperationalError as error:
-                # SQLite itself does not wait for the lock for this statement.
+                # SQLite itself doesn't wait for the lock here.
                 if "locked" not in str(error) or time.monotonic() > end:
                     raise
                 time.sleep(0.01)
-        # Otherwise, a text that is not UTF-8 would fail a whole query.
+        # Otherwise, one string that isn't UTF-8 would fail the whole query.
         connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
-        # Do not wait for the disk: a power failure may lose the last writes but never corrupts the file.
+        # Don't wait for the disk. A power failure may lose the last writes but never corrupts the file.
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA secure_delete = ON")
         for statement in schema:

@@ -1,15 +1,15 @@
-"""Writes the user's files: afterwards, a file has its former content or all of the new one, whatever fails.
+"""Writes the user's files atomically: whatever fails, a file ends up with either its old or its new content.
 
-The new content is written to a file beside the target, synced, and renamed. Permissions, the owner and symbolic links
-stay; another hard link to the file keeps the former content. If no file can be created in the folder, nothing is
-written: overwriting the file in place could cut it off.
+The new content is written to a temporary file in the same folder, synced, and renamed. Permissions, owner and symbolic
+links are preserved, while any other hard link to the file keeps the old content. If no file can be created in the
+folder, nothing is written, because overwriting in place could truncate the file.
 
-An edit passes the content that it is based on. It is refused if another program has changed the file since, or has it
-open for writing. On Linux, the check and the rename are atomic: both files exchange their names, the former file is
-checked when nobody can open it any longer, and the names are exchanged back if it was changed. Elsewhere, and on file
-systems without that exchange, a change in the microseconds between the check and the rename is lost.
+An edit passes the content it is based on. It is rejected if another program has since changed the file, or has it open
+for writing. On Linux, check and rename are atomic: the two files swap names, the old one is checked once nobody can
+open it any more, and the names are swapped back if it has changed. On other systems, and on file systems that can't
+swap names, a change in the microseconds between check and rename is lost.
 
-Devices, pipes and open files (/dev/stdout) are written directly.
+Devices, pipes and open files (/dev/stdout) are written to directly.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 class FileChangedError(OSError):
-    """The file no longer has the content that an edit is based on."""
+    """The file's content is no longer what an edit was based on."""
 
     def __init__(self) -> None:
         super().__init__(errno.ESTALE, "it has changed since it was read, or another program is writing it")
 
 
 def write_text(path: str | os.PathLike[str], text: str, *, unchanged_from: bytes | None = NOT_GIVEN) -> None:
-    """Write a text to a file, as `write_file` does.
+    """Write text to a file, like `write_file`.
 
     Raises:
-        FlowFileError: If the file cannot be written.
-        InvalidArgumentError: If it cannot be the path of a file.
+        FlowFileError: If the file can't be written.
+        InvalidArgumentError: If the path can't be a file's path.
     """
     file = file_path(path, "path")
     try:
@@ -54,7 +54,7 @@ def write_text(path: str | os.PathLike[str], text: str, *, unchanged_from: bytes
 def write_file(
     path: str | os.PathLike[str], content: bytes, *, unchanged_from: bytes | None = NOT_GIVEN, mode: int | None = None
 ) -> None:
-    """Write a file, or replace its content; see `replacing`."""
+    """Write a file or replace its content. See `replacing`."""
     with replacing(path, unchanged_from=unchanged_from, mode=mode) as name, open(name, "ab") as file:
         file.write(content)
 
@@ -66,16 +66,16 @@ def replacing(
     unchanged_from: bytes | None = NOT_GIVEN,
     mode: int | None = None,
 ) -> Iterator[str]:
-    """Yield the path to append the new content of a file to. It becomes the file's content if the block ends normally.
+    """Yield a path to append a file's new content to. If the block ends normally, it replaces the old content.
 
     Args:
         path: The file.
-        unchanged_from: The content that the file must still have; None if it must not exist. Default: any.
-        mode: The permissions of the file. None, the default: those of the existing file, or by the umask.
+        unchanged_from: The content the file must still have, or None if it must not exist. Defaults to anything.
+        mode: The file's permissions. Defaults to None, which uses the existing file's permissions, or the umask.
 
     Raises:
         FileChangedError: If the content is not `unchanged_from`.
-        OSError: If the file cannot be written.
+        OSError: If the file can't be written.
     """
     target = _resolve_target(path)
     if not target.is_replaceable:
@@ -83,7 +83,7 @@ def replacing(
             raise OSError(errno.EINVAL, "it is not a regular file")
         yield target.path
         return
-    # Another name: the longest name of a file leaves no room for more.
+    # Use an unrelated name, as a file name of maximum length leaves no room for a suffix.
     beside = os.path.join(os.path.dirname(target.path), f".stepflow-{os.urandom(8).hex()}.part")
     is_shared = target.status is None and mode is None
     os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666 if is_shared else 0o600))
@@ -105,7 +105,7 @@ def replacing(
         with suppress(OSError):
             os.unlink(beside)
     with suppress(OSError):
-        # Not on Windows, nor on every file system.
+        # Not supported on Windows or on every file system.
         folder = os.open(os.path.dirname(target.path), os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -114,34 +114,34 @@ def replacing(
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Check that a file can be written or created, as far as permissions tell.
+    """Check that a file can be written or created, as far as permissions can tell.
 
     Raises:
-        OSError: If it cannot.
+        OSError: If it can't.
     """
     _resolve_target(path)
 
 
 class _Target(NamedTuple):
     path: str
-    """The path without symbolic links."""
+    """The path with symbolic links resolved."""
     status: os.stat_result | None
-    """None if there is no file."""
+    """None if there is no such file."""
     is_replaceable: bool
-    """Whether it is a regular file, or will be one."""
+    """Whether it is or will be a regular file."""
 
 
 def _resolve_target(path: str | os.PathLike[str]) -> _Target:
-    """Return the file that a path leads to.
+    """Return the file a path refers to.
 
     Raises:
-        OSError: If it cannot be written.
+        OSError: If it can't be written.
     """
     name = os.fsdecode(path)
     for _ in range(_MAX_LINKS):
         folder = os.path.realpath(os.path.dirname(name))
         name = os.path.join(folder, os.path.basename(name))
-        # The links in /proc/self/fd are open files, which /dev/stdout leads to.
+        # Links in /proc/self/fd, which /dev/stdout leads to, are open files.
         is_open = folder.startswith(("/proc/", "/dev/fd"))
         if is_open or not os.path.islink(name):
             break
@@ -152,7 +152,7 @@ def _resolve_target(path: str | os.PathLike[str]) -> _Target:
         status = os.stat(name)
     except FileNotFoundError:
         status = None
-        # Raises if there is no such folder.
+        # Raises if the folder doesn't exist.
         os.stat(folder)
     if status is not None and not _has_access(name, os.W_OK):
         raise _build_access_error(folder, "")
@@ -173,7 +173,7 @@ def _build_access_error(folder: str, what: str) -> OSError:
 
 
 def _copy_permissions(source: str, status: os.stat_result, target: str) -> None:
-    """Give a new file the owner, the permissions and the extended attributes of a file, as far as this user may."""
+    """Copy a file's owner, permissions and extended attributes to a new file, as far as the user is allowed to."""
     import shutil
 
     has_group = not hasattr(os, "chown")
@@ -186,25 +186,25 @@ def _copy_permissions(source: str, status: os.stat_result, target: str) -> None:
         shutil.copystat(source, target)
     os.utime(target)
     if not has_group:
-        # The group of the new file is another one.
+        # The new file belongs to a different group, so drop the group permissions.
         os.chmod(target, stat.S_IMODE(status.st_mode) & ~stat.S_IRWXG)
 
 
 def _rename_to_new(beside: str, target: str) -> None:
-    """Rename a file to a name that no file may have."""
+    """Rename a file, failing if the new name is already taken."""
     try:
         os.link(beside, target)
     except FileExistsError:
         raise
     except OSError:
-        # A file system without hard links.
+        # The file system doesn't support hard links.
         if os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
         os.rename(beside, target)
 
 
 def _replace_if_unchanged(beside: str, target: str, before: bytes) -> None:
-    """Replace a file, unless its content has changed. Afterwards, `beside` is the file that is not needed."""
+    """Replace a file unless its content has changed. Afterwards, `beside` is the file to discard."""
     after = _read_content(beside)
     if _read_content(target) != before:
         raise FileChangedError
@@ -214,27 +214,27 @@ def _replace_if_unchanged(beside: str, target: str, before: bytes) -> None:
     if _read_content(beside, if_closed=True) != before:
         _exchange_names(beside, target)
         if _read_content(beside, if_closed=True) != after:
-            # It was saved again in the time between, which is the newest content.
+            # The file was saved again in between. Keep that newest content.
             _exchange_names(beside, target)
         raise FileChangedError
 
 
 def _read_content(path: str, *, if_closed: bool = False) -> bytes | None:
-    """Return the content of a regular file; None if it cannot be read, or must be closed but is open for writing."""
+    """Return a regular file's content, or None if it can't be read, or is open for writing although `if_closed`."""
     flags = os.O_RDONLY | _BINARY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         with open(os.open(path, flags), "rb") as file:
-            # Before it is read, because a program that has closed the file can no longer change it.
+            # Check before reading: a program that has closed the file can no longer change it.
             return None if if_closed and _is_being_written(file.fileno()) else file.read()
     except OSError:
         return None
 
 
 def _exchange_names(first: str, second: str) -> bool:
-    """Exchange the names of two files. Return False if the system or the file system cannot do that at once.
+    """Swap the names of two files. Return False if the system or file system can't do that atomically.
 
     Raises:
-        FileChangedError: If one of them is gone.
+        FileChangedError: If one of the files is gone.
     """
     if sys.platform != "linux":
         return False
@@ -252,14 +252,14 @@ def _exchange_names(first: str, second: str) -> bool:
 
 
 def _is_being_written(descriptor: int) -> bool:
-    """Return whether a program has a file open for writing, if the system can tell: then it grants no lease."""
+    """Return whether a program has the file open for writing, if the system can tell. It then refuses a lease."""
     if sys.platform != "linux":
         return False
     import fcntl
     import signal
 
     try:
-        # The default signal of a lease that ends would end this process; this one is ignored.
+        # The signal for a broken lease would kill this process by default. SIGURG is ignored.
         fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)

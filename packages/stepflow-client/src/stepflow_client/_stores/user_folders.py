@@ -1,4 +1,4 @@
-"""The folders for the client's files of this user."""
+"""Per-user folders for the client's files."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _LINUX = {"cache": ".cache", "config": ".config", "state": ".local/state"}
 
 
 def user_folder(kind: str) -> Path:
-    """Return the folder `stepflow` in the platform's folder for the user's `cache`, `config` or `state`.
+    """Return the `stepflow` folder in the platform's folder for the user's `cache`, `config` or `state`.
 
-    On Linux, the platform's folder is `$XDG_CACHE_HOME` (`~/.cache`), `$XDG_CONFIG_HOME` (`~/.config`) or
-    `$XDG_STATE_HOME` (`~/.local/state`), on macOS `~/Library/Caches` for caches, else `~/Library/Application Support`,
-    on Windows `%LOCALAPPDATA%`.
+    On Linux, the parent folder is `$XDG_CACHE_HOME` (`~/.cache`), `$XDG_CONFIG_HOME` (`~/.config`) or `$XDG_STATE_HOME`
+    (`~/.local/state`). On macOS, it is `~/Library/Caches` for caches, otherwise `~/Library/Application Support`. On
+    Windows, it is `%LOCALAPPDATA%`.
 
     Raises:
         StepflowClientError: If the user has no home folder.
