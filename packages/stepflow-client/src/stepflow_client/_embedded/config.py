@@ -1,4 +1,4 @@
-"""The configuration of an embedded server: a file, a dict or the default, and the reason why a server rejected it."""
+"""An embedded server's configuration (a file, dict or default), and explanations for why a server rejected it."""
 
 from __future__ import annotations
 
@@ -21,47 +21,47 @@ from ..flows.nodes import Node, to_node
 from ..flows.reading import load_file, read_file_bytes
 from ..flows.source import FlowText
 
-# Current servers reject the older form of a route with this message; older ones accept the newer form and ignore it.
+# Current servers reject the old route form with this message; older servers accept the new form but ignore it.
 REFUSED_ROUTE = "Invalid prefix"
 _FIRST_WITH_PREFIXES = (0, 13)
-# How much of a configuration file the runtime reads.
+# Maximum amount read from a configuration file, in bytes.
 _MAX_BYTES = 16 * 1024 * 1024
 _VARIABLE = re.compile(r"\$\{(\w+)")
-# Workers of these plugin types take their tasks from a queue, wherever the workers are started.
+# Plugin types whose workers take tasks from a queue, wherever the workers run.
 _QUEUES = frozenset({"grpc", "nats"})
 
 
 ConfigSource = str | os.PathLike[str] | Mapping[str, Any] | DataObject | Builder
-"""A configuration: a file's path, a mapping, an object such as a `StepflowConfig` of `stepflow_py`, or a builder."""
+"""A configuration: a file path, a mapping, an object such as a `stepflow_py` `StepflowConfig`, or a builder."""
 
-# The default of `recovery.checkIntervalSecs`, in seconds.
+# The default for `recovery.checkIntervalSecs`.
 _SAFE_INTERVAL = 30
-# How many unfinished runs a server resumes at its start, and at each later check. Its defaults are 100 and 10.
+# Maximum unfinished runs a server resumes on startup and on each later check. The server's defaults are 100 and 10.
 _RECOVERY_LIMITS = {"maxStartupRecovery": 10_000, "maxClaimsPerCheck": 10_000}
 
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
-    """A configuration: a file that the server reads itself, or a document that is sent to its stdin."""
+    """A configuration, either a file the server reads itself or a document sent to its stdin."""
 
     path: Path | None = None
     document: Mapping[str, Any] | None = field(default=None, repr=False)
     fallback: Mapping[str, Any] | None = field(default=None, repr=False)
-    """The document to use instead if the server rejects a route in `document`."""
+    """A document to fall back on if the server rejects a route in `document`."""
 
     def arguments(self) -> list[str]:
         """Return the server's command-line arguments."""
         return ["--config-stdin"] if self.path is None else ["--config", str(self.path)]
 
     def stdin(self) -> bytes | None:
-        """Return the bytes that the server reads from stdin; None if there are none."""
+        """Return the bytes for the server's stdin, or None."""
         return None if self.document is None else json.dumps(self.document).encode()
 
     def load(self) -> dict[str, Any]:
-        """Return the configuration as a new dict. Keys that are not strings become JSON text.
+        """Return the configuration as a new dict. Keys that aren't strings become JSON text.
 
         Raises:
-            FlowFileError: If the file cannot be read, or is not a valid configuration file.
+            FlowFileError: If the file can't be read, or isn't a valid configuration file.
         """
         if self.path is None:
             copy: dict[str, Any] = json.loads(json.dumps(self.document))
@@ -69,14 +69,14 @@ class ServerConfig:
         return _parse_text(_read_text(self.path), self.path)
 
     def view(self) -> dict[str, Any]:
-        """Return the configuration as a dict; an empty one if it cannot be read."""
+        """Return the configuration as a dict, or an empty dict if it can't be read."""
         try:
             return self.load()
         except FlowFileError:
             return {}
 
     def find_variables(self) -> frozenset[str]:
-        """Return the names of the environment variables used in the configuration: `${NAME}`, `${NAME:-default}`."""
+        """Return the environment variables referenced in the configuration as `${NAME}` or `${NAME:-default}`."""
         try:
             text = json.dumps(self.document) if self.path is None else _read_text(self.path)
         except FlowFileError:
@@ -88,8 +88,8 @@ def read_config(config: ConfigSource) -> ServerConfig:
     """Check a configuration and return it.
 
     Raises:
-        InvalidArgumentError: If it has the wrong type.
-        FlowFileError: If the file cannot be read.
+        InvalidArgumentError: If it has an unsupported type.
+        FlowFileError: If the file can't be read.
     """
     if isinstance(config, (str, os.PathLike)):
         return _read_path(config)
@@ -108,13 +108,13 @@ def read_config(config: ConfigSource) -> ServerConfig:
     def without_nulls(fields: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in fields.items() if value is not None}
 
-    # An object has all its fields, including those that nobody set.
+    # Objects have all their fields, including unset ones, so drop the nulls.
     hook = None if isinstance(config, Mapping) else without_nulls
     return ServerConfig(document=json.loads(json.dumps(document), object_hook=hook))
 
 
 def build_default_config(release: tuple[int, int] | None, allow_load_file: bool = False) -> ServerConfig:
-    """Return the default configuration of a release: the builtin components under `/builtin`."""
+    """Return a release's default configuration: the builtin components under `/builtin`."""
     older, newer = (build_builtin_config(prefixes, allow_load_file) for prefixes in (False, True))
     if release is None:
         return ServerConfig(document=older, fallback=newer)
@@ -122,19 +122,19 @@ def build_default_config(release: tuple[int, int] | None, allow_load_file: bool 
 
 
 def is_read_once(path: str | os.PathLike[str]) -> bool:
-    """Return whether a path is a pipe, a device or a descriptor, whose content can be read only once."""
+    """Return whether a path is a pipe, device or descriptor, whose content can only be read once."""
     if Path(path).parts[:2] in (("/", "dev"), ("/", "proc")):
-        # The server does not have this process's `/dev/fd/3`, even if that is a regular file.
+        # The server doesn't inherit this process's `/dev/fd/3`, even if that is a regular file.
         return True
     return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
 def _read_path(source: str | os.PathLike[str]) -> ServerConfig:
     try:
-        # Workers are started in the folder of the file, which the server determines wrongly from a relative path.
+        # Use an absolute path: workers start in the file's folder, which the server gets wrong for relative paths.
         path = file_path(source, "config").expanduser().absolute()
     except (OSError, RuntimeError) as error:
-        # The working folder was deleted, or `~` has no home folder.
+        # The working folder was deleted, or there is no home folder for `~`.
         reason = "the working folder was deleted" if isinstance(error, OSError) else error
         raise FlowFileError(f"the configuration file {source} cannot be found: {reason}", path=str(source)) from None
     if not is_read_once(path):
@@ -154,52 +154,52 @@ def _read_path(source: str | os.PathLike[str]) -> ServerConfig:
 
 
 def build_builtin_config(prefixes: bool, allow_load_file: bool = False) -> dict[str, Any]:
-    """Return the default configuration: the builtin components.
+    """Return the default configuration with the builtin components.
 
     Args:
-        prefixes: Whether routes are prefixes, or patterns as on older servers.
-        allow_load_file: Whether flows may read any file that the server can read.
+        prefixes: Whether to write routes as prefixes. Older servers require patterns instead.
+        allow_load_file: Whether to let flows read any file the server can read.
     """
     rule: dict[str, Any] = {"plugin": "builtin"}
     if not prefixes:
         routes: dict[str, Any] = {"/builtin/{*component}": [rule]}
         if not allow_load_file:
-            # Older servers ignore a list of denied components, but an exact route takes precedence over a pattern.
+            # Older servers ignore a component deny list, but an exact route takes precedence over a pattern.
             routes["/builtin/load_file"] = []
     else:
         routes = {"/builtin": [rule if allow_load_file else {**rule, "componentDeny": ["/load_file"]}]}
     return {
         "plugins": {"builtin": {"type": "builtin"}},
         "routes": routes,
-        # A condition on the result of a step is evaluated at the next check, by default every 30 s and in 10 runs only.
+        # Conditions on step results are only evaluated at the next check, by default every 30 s and for just 10 runs.
         "recovery": {"checkIntervalSecs": 1, **_RECOVERY_LIMITS},
     }
 
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """The plugins of a configuration whose workers take tasks from a queue."""
+    """A configuration's plugins whose workers take tasks from a queue."""
 
     started: frozenset[str]
-    """Plugins whose workers are started by the server."""
+    """Plugins whose workers the server starts."""
 
     external: frozenset[str]
-    """Plugins whose workers are started elsewhere and connect to the server."""
+    """Plugins whose workers start elsewhere and connect to the server."""
 
     queues: Mapping[str, str] = field(default_factory=dict)
-    """The plugins in `started`, by the name of their queue."""
+    """The plugins in `started`, by queue name."""
 
     others: tuple[str, ...] = ()
-    """Plugins of other types that start a process, such as MCP servers."""
+    """Plugins of other types that start a process, e.g. MCP servers."""
 
     @property
     def has_processes(self) -> bool:
-        """Whether the server starts processes, whose output it passes on or shares."""
+        """Whether the server starts any processes, whose output it relays or shares."""
         return bool(self.started or self.others)
 
 
 def find_workers(config: Mapping[str, Any]) -> Workers:
-    """Return the plugins of a configuration that have workers."""
+    """Return the configuration's plugins that have workers."""
     section = config.get("plugins")
     entries = section.items() if isinstance(section, Mapping) else ()
     plugins = {name: plugin for name, plugin in entries if isinstance(plugin, Mapping)}
@@ -215,7 +215,7 @@ def find_workers(config: Mapping[str, Any]) -> Workers:
 
 
 def find_store_path(config: Mapping[str, Any]) -> Path | None:
-    """Return the file of the configuration's SQLite store; None for any other store."""
+    """Return the path of the configuration's SQLite store, or None for any other store."""
     url = _find_database_url(config.get("storageConfig"))
     if url is None or not url.startswith("sqlite:") or "${" in url:
         return None
@@ -226,10 +226,10 @@ def find_store_path(config: Mapping[str, Any]) -> Path | None:
 
 
 def find_recovery_warnings(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield problems with the recovery of runs in a store on disk, each with a hint.
+    """Yield problems with run recovery for a store on disk, each with a hint.
 
-    Servers that look for abandoned runs too often mark runs that they are executing as failed, complete them seconds
-    later, and start some nested flows twice. This was never seen with the default interval, nor in memory.
+    Servers that check for abandoned runs too often mark runs they are still executing as failed, complete them seconds
+    later, and start some nested flows twice. This was never seen with the default interval or an in-memory store.
     """
     recovery = config.get("recovery") or {}
     if find_store_path(config) is None or not isinstance(recovery, Mapping):
@@ -251,7 +251,7 @@ def find_recovery_warnings(config: Mapping[str, Any]) -> Iterator[tuple[str, str
 
 
 def _find_database_url(store: object) -> str | None:
-    """Return the URL of a store's first database."""
+    """Return the URL of a store's first database, or None."""
     if not isinstance(store, Mapping):
         return None
     url = store.get("databaseUrl")
@@ -273,7 +273,7 @@ def _parse_text(text: str, path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        # JSON first: PyYAML rejects some JSON (with tabs) that the server accepts.
+        # Try JSON first, as PyYAML rejects some JSON (with tabs) that the server accepts.
         value = json.loads(text) if text.lstrip().startswith("{") else None
     except (ValueError, RecursionError):
         value = None
@@ -296,7 +296,7 @@ def _parse_text(text: str, path: Path) -> dict[str, Any]:
 
 @lru_cache
 def _build_loader() -> Any:
-    """Return a YAML loader that accepts what servers accept: keys of any type, unknown tags, dates as text."""
+    """Return a YAML loader as lenient as the servers': any keys, unknown tags, dates as text."""
     import yaml
 
     class Loader(yaml.SafeLoader):
@@ -332,10 +332,10 @@ _PATH = r"^(?P<path>[\w.-]+: )?"
 
 
 def explain_config_error(reason: str, config: ServerConfig) -> FlowFileError | None:
-    """Return an error with the line that made a server reject its configuration; None if the reason is another one.
+    """Return an error with the line that made a server reject its configuration, or None if that wasn't the reason.
 
     Args:
-        reason: The server's message, in one line.
+        reason: The server's message, on one line.
         config: The configuration.
     """
     name = "the configuration" if config.path is None else str(config.path)
@@ -358,7 +358,7 @@ def explain_config_error(reason: str, config: ServerConfig) -> FlowFileError | N
 
 
 def _explain(reason: str, root: Node) -> tuple[str, Node, str | None] | None:
-    """Return a message, the node that it is about, and a hint."""
+    """Return a message, the node it refers to, and a hint."""
     plugins = root.get("plugins")
     if match := re.search(_PATH + r"unknown variant `(?P<word>[^`]*)`, expected (?:one of )?(?P<types>.*)", reason):
         node, name = _locate(match["path"], root)
@@ -402,7 +402,7 @@ def _explain(reason: str, root: Node) -> tuple[str, Node, str | None] | None:
 
 
 def _locate(path: str | None, root: Node) -> tuple[Node, str]:
-    """Return the node at a path such as `plugins.shop: `, as far as it exists, and its name in messages."""
+    """Follow a path such as `plugins.shop: ` as far as it exists, and return that node and its name for messages."""
     path = (path or "").removesuffix(": ")
     node = root
     for part in path.split("."):

@@ -1,7 +1,7 @@
-"""Reads the output pipes of a server and passes their lines to Python's logging.
+"""Reads a server's output pipes and passes the lines to Python's logging.
 
-Two threads must not wait for each other: one reads continuously, because a server stops when its pipe is full; the
-other calls logging handlers, which may be slow or raise. Lines are only parsed for a handler or a caller that reads
+This takes two threads that never wait for each other. One reads continuously, because the server would block on a full
+pipe. The other calls logging handlers, which may be slow or raise. Lines are only parsed once a handler or caller reads
 them.
 """
 
@@ -29,26 +29,26 @@ _LEVELS: dict[LogLevel, int] = {
     "error": logging.ERROR,
 }
 _PIPE_SIZE = 1_048_576
-# How much is read without pauses: the start waits for the first lines.
+# Bytes to read without pausing, because startup waits for the first lines.
 _EAGER_BYTES = 65_536
-# Pause between later reads: waking up for each line costs the server and this process more than reading many.
+# Pause between later reads. Waking up for every line costs the server and this process more than reading many at once.
 _PAUSE_SECONDS = 0.005
 _QUEUE_LIMIT = 10_000
 _TAIL_LINES = 50
 
 
 class LogPump:
-    """Reads the pipes of one server process until they end, independently of how the lines are processed."""
+    """Reads a server process's pipes until they close, however slowly the lines are processed."""
 
     def __init__(
         self, pipes: Mapping[Stream, IO[bytes]], max_line_length: int, accept: Callable[[list[bytes], Stream], None]
     ) -> None:
-        """Start reading the pipes. The pump closes them when it ends.
+        """Start reading the pipes. The pump closes them when it finishes.
 
         Args:
-            pipes: The pipes of the process, by stream.
-            max_line_length: Longer lines are truncated.
-            accept: Called with lines that were read together, and their stream.
+            pipes: The process's pipes, by stream.
+            max_line_length: Lines longer than this many bytes are truncated.
+            accept: Called with each group of lines read together, and their stream.
         """
         self._pipes = pipes
         self._accept = accept
@@ -60,15 +60,15 @@ class LogPump:
         for pipe in pipes.values():
             os.set_blocking(pipe.fileno(), False)
         widened = [_widen_pipe(pipe.fileno()) for pipe in pipes.values()]
-        # A pipe of the usual size could be full before the end of a pause.
+        # Don't pause for pipes of normal size, which could fill up in the meantime.
         self._pauses = all(widened)
         self._thread.start()
 
     def close(self, timeout: float) -> None:
-        """Wait up to `timeout` seconds for the end of the pipes, then stop reading.
+        """Wait up to `timeout` seconds for the pipes to close, then stop reading.
 
-        Call it after the process has ended. Another process that inherited the pipes, and that this package must not
-        end, may keep them open forever.
+        Call this after the process has exited. A process that inherited the pipes, and that this package must not kill,
+        could keep them open forever.
         """
         if self._closed:
             return
@@ -108,7 +108,7 @@ class LogPump:
         self._eager_bytes -= len(data)
         splitter = self._splitters[stream]
         lines = [line for line in (splitter.feed(data) if data else [splitter.flush()]) if line]
-        # Keep reading after errors in a line.
+        # Keep reading even if a line causes an error.
         with contextlib.suppress(Exception):
             if lines:
                 self._accept(lines, stream)
@@ -116,7 +116,7 @@ class LogPump:
 
 
 def _widen_pipe(fd: int) -> bool:
-    """Increase the capacity of a pipe, for when a busy Python does not read; return whether it was possible."""
+    """Enlarge a pipe in case Python is too busy to read it, and return whether that worked."""
     with contextlib.suppress(ImportError, AttributeError, OSError):
         import fcntl
 
@@ -129,10 +129,10 @@ _listeners: list[Callable[[Sequence[RawLine]], None]] = []
 
 @contextlib.contextmanager
 def passing_lines(listener: Callable[[Sequence[RawLine]], None]) -> Iterator[None]:
-    """Pass the lines of all embedded servers started in the block to a function, whatever `LogConfig` says.
+    """Pass lines from all embedded servers started in the block to a function, whatever `LogConfig` says.
 
     Args:
-        listener: Called from the threads that call logging handlers, with lines that were read together.
+        listener: Called with groups of lines, from the threads that call logging handlers.
     """
     _listeners.append(listener)
     try:
@@ -142,7 +142,7 @@ def passing_lines(listener: Callable[[Sequence[RawLine]], None]) -> Iterator[Non
 
 
 class LogStore:
-    """Keeps the last log lines of a runtime across restarts of the server, and forwards them to a logger."""
+    """Keeps a runtime's latest log lines across server restarts, and forwards them to a logger."""
 
     def __init__(self, config: LogConfig) -> None:
         self._lock = threading.Lock()
@@ -155,7 +155,7 @@ class LogStore:
         self._forwarder = _Forwarder(self._logger, listeners) if self._logger or listeners else None
 
     def level(self, has_workers: bool) -> LevelFilter:
-        """Return the log level of a server for which `LogConfig.level` is not set."""
+        """Return the log level for a server if `LogConfig.level` isn't set."""
         is_read = self._logger is not None and self._logger.isEnabledFor(logging.INFO)
         return "info" if is_read or has_workers else "warn"
 
@@ -168,41 +168,41 @@ class LogStore:
             self._forwarder.put(lines, pid)
 
     def recent(self, limit: int) -> list[LogEntry]:
-        """Return the entries of the last `limit` stored lines, oldest first."""
+        """Return the last `limit` stored lines as entries, oldest first."""
         with self._lock:
             lines = list(self._recent)[-limit:] if limit > 0 else []
         return [line.entry() for line in lines]
 
     def find(self, text: bytes) -> bytes | None:
-        """Return the last stored line that contains a text."""
+        """Return the last stored line that contains some text."""
         with self._lock:
             lines = [*self._tail, *self._recent]
         return next((line.data for line in reversed(lines) if text in line.data), None)
 
     def new_process(self) -> None:
-        """Clear the tail: the output of an earlier process does not explain why the next one ended."""
+        """Clear the tail, because an earlier process's output doesn't explain why the next one exited."""
         with self._lock:
             self._tail.clear()
 
     def tail(self) -> list[LogEntry]:
-        """Return the last entries of the current process, which are kept even if capturing is off."""
+        """Return the current process's last entries, which are kept even if capturing is off."""
         with self._lock:
             lines = list(self._tail)
         return [line.entry() for line in lines]
 
     def close(self) -> None:
-        """Forward the remaining lines, for at most half a second, and stop."""
+        """Forward the remaining lines for up to half a second, then stop."""
         if self._forwarder is not None:
             self._forwarder.close()
 
 
 class _Forwarder:
-    """Passes lines to listeners, and parsed to the handlers of a logger, in a separate thread."""
+    """Passes raw lines to listeners and parsed ones to a logger, on a separate thread."""
 
     def __init__(self, logger: logging.Logger | None, listeners: Sequence[Callable[[Sequence[RawLine]], None]]) -> None:
         self._logger, self._listeners = logger, listeners
         self._queue: queue.SimpleQueue[tuple[Sequence[RawLine], int] | None] = queue.SimpleQueue()
-        # Each counter is changed by one thread only.
+        # Each counter is only ever changed by one thread.
         self._put = self._taken = 0
         self._dropped = 0
         self._closed_at: float | None = None
@@ -227,7 +227,7 @@ class _Forwarder:
         while (batch := self._queue.get()) is not None:
             lines, pid = batch
             for listener in self._listeners:
-                # Ignore errors of listeners and handlers; the next line may succeed.
+                # Ignore errors in listeners and handlers. The next line may succeed.
                 with contextlib.suppress(Exception):
                     listener(lines)
             for line in lines:

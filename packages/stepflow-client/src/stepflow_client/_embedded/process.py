@@ -1,4 +1,4 @@
-"""A server process: its binary, its environment, how it is started and stopped, and who can reach its port."""
+"""A server process: its binary, environment, start and stop, and who can reach its port."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ _NOT_INSTALLED = "the embedded server is not installed: it needs the extra stepf
 
 @dataclass(frozen=True, slots=True)
 class ServerBinary:
-    """A server binary, and its release if it is known."""
+    """A server binary, with its release if known."""
 
     path: Path
     release: tuple[int, int] | None
-    """Major and minor number; None for a binary set by the environment variable, which cannot report its release."""
+    """Major and minor version. None for a binary set by the environment variable, which can't report its release."""
 
 
 def find_binary() -> ServerBinary:
-    """Return the binary set in `STEPFLOW_SERVER_BINARY`, or the one in the package `stepflow-orchestrator`.
+    """Return the binary set in `STEPFLOW_SERVER_BINARY`, or the one from the package `stepflow-orchestrator`.
 
     Raises:
-        ServerNotInstalledError: If there is none, if it cannot be executed, if psutil is missing, or on Windows.
+        ServerNotInstalledError: If there is no binary, it isn't executable, psutil is missing, or this is Windows.
     """
     if sys.platform == "win32":
         raise ServerNotInstalledError(
@@ -63,7 +63,7 @@ def find_binary() -> ServerBinary:
         hint = f"unset {BINARY_VARIABLE} to use the binary of the package stepflow-orchestrator"
         _check_executable(path, f"{BINARY_VARIABLE} names", hint)
         return ServerBinary(path, None)
-    # find_spec locates the package without running its code.
+    # find_spec locates the package without running any of its code.
     spec = importlib.util.find_spec("stepflow_orchestrator")
     folders = list(spec.submodule_search_locations or ()) if spec else []
     if not folders:
@@ -86,10 +86,10 @@ def _check_executable(path: Path, source: str, hint: str) -> None:
 
 ORCHESTRATOR_VARIABLE = "STEPFLOW_ORCHESTRATOR_ID"
 _DESTINATION = "STEPFLOW_LOG_DESTINATION"
-# These would contradict the server's command-line arguments.
+# Leave these out, as they would contradict the server's command-line arguments.
 _CONTRADICTING = ("STEPFLOW_CONFIG", "STEPFLOW_PORT")
 _PREFIX = "STEPFLOW_"
-# The variables with this prefix that servers and workers read. The others belong to the client, including its token.
+# Variables with this prefix that servers and workers read. All others belong to the client, including its token.
 _SERVER_VARIABLES = frozenset(
     _PREFIX + name
     for name in (
@@ -102,10 +102,10 @@ _SERVER_VARIABLES = frozenset(
 
 
 def collect_inherited_environment(referenced: Collection[str] = ()) -> dict[str, str]:
-    """Return the variables of this process that a server gets: all except the client's own.
+    """Return this process's environment variables for a server: all except the client's own.
 
     Args:
-        referenced: Names of variables that the configuration refers to.
+        referenced: Names of variables referenced in the configuration.
     """
     return {
         name: value
@@ -115,17 +115,17 @@ def collect_inherited_environment(referenced: Collection[str] = ()) -> dict[str,
 
 
 def build_server_environment(env: Mapping[str, str], token: str, orchestrator_id: str | None = None) -> dict[str, str]:
-    """Return the environment of the server, which its workers inherit.
+    """Return the server's environment, which its workers inherit.
 
     Args:
         env: Variables set for the server.
-        token: The token that identifies the processes of the server.
-        orchestrator_id: The name of the server, unless a variable sets another one.
+        token: The token that identifies the server's processes.
+        orchestrator_id: The server's name, unless a variable already sets one.
     """
     environment = {name: value for name, value in env.items() if name not in _CONTRADICTING}
     if orchestrator_id is not None:
         environment.setdefault(ORCHESTRATOR_VARIABLE, orchestrator_id)
-    # Without it, older servers do not pass on the output of a worker, even if it ends before it is ready.
+    # Otherwise, older servers don't relay worker output, even if a worker exits before it is ready.
     environment.setdefault("STEPFLOW_COMPONENT_STDERR", "verbose")
     environment[TOKEN_VARIABLE] = token
     return environment
@@ -135,11 +135,11 @@ def build_telemetry_environment(endpoint: str) -> Mapping[str, str]:
     """Return the variables that make a server and its workers export traces.
 
     Args:
-        endpoint: The URL of an OpenTelemetry collector that receives OTLP over gRPC.
+        endpoint: The URL of an OpenTelemetry collector that accepts OTLP over gRPC.
 
     Raises:
-        InvalidArgumentError: If it is not the http or https URL of a host without a path. Servers accept any text and
-            silently export nothing.
+        InvalidArgumentError: If it isn't an http or https URL without a path. Servers accept anything and silently
+            export nothing.
     """
     try:
         parsed = urlsplit(endpoint) if isinstance(endpoint, str) else None
@@ -160,24 +160,24 @@ def build_telemetry_environment(endpoint: str) -> Mapping[str, str]:
         raise wrong("otlp_endpoint", expected, endpoint, hint="the server sends OTLP over gRPC, so the URL has no path")
     environment = {"STEPFLOW_OTLP_ENDPOINT": endpoint, "STEPFLOW_TRACE_ENABLED": "true"}
     if _DESTINATION not in os.environ:
-        # Otherwise workers would send their logs to the collector only. The server has its own argument for this.
+        # Otherwise, workers would send their logs only to the collector. The server has a separate argument for this.
         environment[_DESTINATION] = "stderr,otlp"
     return environment
 
 
-# The system call number is the same on all architectures that Python supports.
+# The system call has the same number on every architecture that Python supports.
 _PIDFD_GETFD = 438
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 
 def bind_to_loopback(pid: int) -> frozenset[int]:
-    """Bind every TCP socket on which a child process listens to the loopback interface.
+    """Bind all of a child process's listening TCP sockets to the loopback interface.
 
     Returns:
-        The ports; an empty set if the process does not listen yet.
+        The ports. Empty if the process isn't listening yet.
 
     Raises:
-        OSError: If the system does not support or allow it.
+        OSError: If the system doesn't support or allow it.
     """
     if sys.platform != "linux":
         raise OSError("only Linux can do this")
@@ -191,7 +191,7 @@ def bind_to_loopback(pid: int) -> frozenset[int]:
             try:
                 listener = socket.socket(fileno=duplicate)
             except OSError:
-                # The number has been reused for a file.
+                # The descriptor has since been reused for a file.
                 os.close(duplicate)
                 continue
             with listener:
@@ -204,10 +204,10 @@ def bind_to_loopback(pid: int) -> frozenset[int]:
 
 
 def _list_sockets(pid: int) -> list[int]:
-    """Return the file descriptors of a process that are sockets."""
+    """Return a process's socket file descriptors."""
     sockets = []
     for name in os.listdir(f"/proc/{pid}/fd"):
-        # The descriptor may have been closed in the meantime.
+        # The descriptor may have been closed since it was listed.
         with suppress(FileNotFoundError):
             if os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:"):
                 sockets.append(int(name))
@@ -215,7 +215,7 @@ def _list_sockets(pid: int) -> list[int]:
 
 
 def _duplicate_socket(process: int, fd: int) -> int | None:
-    """Return a duplicate of a socket descriptor of a process; None if it has been closed in the meantime."""
+    """Duplicate a socket descriptor from a process, or return None if it has since been closed."""
     library = ctypes.CDLL(None, use_errno=True)
     duplicate: int = library.syscall(*map(ctypes.c_long, (_PIDFD_GETFD, process, fd, 0)))
     if duplicate < 0:
@@ -230,7 +230,7 @@ _POLL_SECONDS = 0.005
 
 
 class ServerProcess:
-    """A running server and the pump that reads its pipes."""
+    """A running server and the pump reading its pipes."""
 
     def __init__(
         self,
@@ -247,15 +247,15 @@ class ServerProcess:
 
         Args:
             command: The binary and its arguments.
-            logs: The store for the lines that it logs.
+            logs: The store for its log lines.
             env: The environment variables.
-            stdin: The bytes for its stdin; None for none.
-            max_line_length: Longer lines are truncated.
-            pass_fds: File descriptors that it inherits.
-            loopback: Whether to close its port to other machines, if the system supports it.
+            stdin: The bytes to send to its stdin, or None.
+            max_line_length: Lines longer than this many bytes are truncated.
+            pass_fds: File descriptors for it to inherit.
+            loopback: Whether to close its port to other machines, if the system supports that.
 
         Raises:
-            OSError: If the binary cannot be executed.
+            OSError: If the binary can't be executed.
         """
         import psutil
 
@@ -265,7 +265,7 @@ class ServerProcess:
         self.port: int | None = None
         self.port_known = threading.Event()
         logs.new_process()
-        # Unlike a pipe, a file can hold any amount of data that the server does not read.
+        # Use a file: unlike a pipe, it can hold any amount of data the server doesn't read.
         with tempfile.TemporaryFile() as file:
             file.write(stdin or b"")
             file.seek(0)
@@ -277,14 +277,14 @@ class ServerProcess:
                 stderr=subprocess.PIPE,
                 bufsize=0,
                 pass_fds=pass_fds,
-                # A separate session, so that Ctrl-C in a terminal reaches Python only.
+                # Start a separate session, so that Ctrl-C in a terminal only reaches Python.
                 start_new_session=True,
             )
         assert self._popen.stdout is not None
         assert self._popen.stderr is not None
         pipes: dict[Stream, IO[bytes]] = {"stdout": self._popen.stdout, "stderr": self._popen.stderr}
         try:
-            # Not only the id, which may be reused after the process has been reaped.
+            # Don't rely on the id alone, which may be reused once the process has been reaped.
             self.leader = psutil.Process(self.pid)
             self._pump = LogPump(pipes, max_line_length, self._store_lines)
         except BaseException:
@@ -303,7 +303,7 @@ class ServerProcess:
         return self.port not in self._confined
 
     def confine(self) -> None:
-        """Close the port to other machines once the server listens. Does nothing if the system does not allow it."""
+        """Close the port to other machines once the server is listening, if the system allows it."""
         if not self._loopback or self._confined:
             return
         try:
@@ -312,22 +312,22 @@ class ServerProcess:
             self._loopback = False
 
     def poll(self) -> int | None:
-        """Return the exit code; None while the process is running."""
+        """Return the exit code, or None while the process is running."""
         return self._popen.poll()
 
     def wait(self) -> int:
-        """Wait until the process ends, and return its exit code, which is negative for a signal."""
+        """Wait until the process exits, and return its exit code (negative for a signal)."""
         return self._popen.wait()
 
     def close(self) -> None:
-        """Read the last lines and close the pipes. Call it after the process has ended."""
+        """Read the last lines and close the pipes. Call this after the process has exited."""
         self._pump.close(timeout=0.2)
 
     def stop(self, timeout: float) -> None:
         """Stop the process and its workers within `timeout` seconds, gracefully if possible.
 
-        On SIGTERM, a server waits for its gRPC workers to end, so after a short grace period the workers are stopped.
-        Most of the time is left for open requests and event streams.
+        On SIGTERM, a server waits for its gRPC workers to exit, so they are stopped after a short grace period. That
+        leaves most of the time for open requests and event streams.
         """
         import psutil
 
@@ -335,7 +335,7 @@ class ServerProcess:
             return
         hard_end = time.monotonic() + timeout * 0.8
         grace = min(0.3, timeout * 0.15)
-        # Before the signal, because children cannot be identified once the server has ended.
+        # Find the workers before signalling: once the server has exited, its children can't be identified.
         workers = self._workers()
         self._popen.terminate()
         if workers and not self.ends_within(grace):
@@ -344,7 +344,7 @@ class ServerProcess:
                     worker.terminate()
             self.ends_within(grace)
         while workers and self.poll() is None and time.monotonic() < hard_end:
-            # Some releases restart a worker that has ended.
+            # Some releases restart workers that exit.
             kill_all(workers + self._workers())
             self.ends_within(min(0.1, hard_end - time.monotonic()))
         if not self.ends_within(hard_end - time.monotonic()):
@@ -367,8 +367,8 @@ class ServerProcess:
         return [process for pid, process in find_session(self.leader).items() if pid != self.pid]
 
     def ends_within(self, seconds: float) -> bool:
-        """Wait up to `seconds` for the process to end, and return whether it has ended."""
-        # Poll, because another thread may be in waitpid, where only one thread can wait.
+        """Wait up to `seconds` for the process to exit, and return whether it has."""
+        # Poll, because only one thread at a time can use waitpid, and another may be in it.
         end = time.monotonic() + seconds
         while self.poll() is None:
             if time.monotonic() >= end:

@@ -1,4 +1,4 @@
-"""Supervises one embedded server: starts, watches, restarts and stops it."""
+"""Supervises an embedded server: starts, watches, restarts and stops it."""
 
 from __future__ import annotations
 
@@ -52,25 +52,25 @@ CrashCallback = Callable[[int, list[str]], object] | Callable[[int], object]
 
 
 class RestartPolicy(Enum):
-    """Whether to restart a server that ended by itself, on the same port."""
+    """When to restart a server that exits on its own, using the same port."""
 
     NEVER = "never"
-    """Do not restart it."""
+    """Never restart it."""
 
     ON_FAILURE = "on_failure"
-    """Restart it after an exit code other than 0, or a signal."""
+    """Restart it after a non-zero exit code or a signal."""
 
     ALWAYS = "always"
-    """Restart it after exit code 0 too."""
+    """Restart it even after exit code 0."""
 
     def covers(self, exit_code: int) -> bool:
-        """Return whether a server that ended with this exit code is restarted."""
+        """Return whether to restart a server that exits with this code."""
         return self is RestartPolicy.ALWAYS or (self is RestartPolicy.ON_FAILURE and exit_code != 0)
 
 
 @dataclass(frozen=True, slots=True)
 class LaunchPlan:
-    """The checked arguments with which a server is started and restarted."""
+    """The validated arguments for starting and restarting a server."""
 
     binary: Path
     config: ServerConfig
@@ -87,14 +87,14 @@ class LaunchPlan:
 
 
 def adapt_crash_callback(callback: CrashCallback | None) -> Callable[[int, list[str]], object] | None:
-    """Return the callback as a function of the exit code and the last lines of the log."""
+    """Adapt a callback to accept both the exit code and the last log lines."""
     function = check_function(callback, "on_crash")
     if function is None:
         return None
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
-        # Some functions written in C have no signature.
+        # Some C functions don't have a signature.
         return function
     for count in (2, 1):
         try:
@@ -106,14 +106,14 @@ def adapt_crash_callback(callback: CrashCallback | None) -> Callable[[int, list[
 
 
 _MAX_SERVERS = 64
-# If a process is killed, its watchdog stops its server within this time.
+# After a process is killed, its watchdog stops the server within this time.
 _ORPHAN_SECONDS = 5.0
 _LEASE_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class OrchestratorName:
-    """A name, and the descriptor of the locked file that reserves it for this server."""
+    """A server name, and the descriptor of the locked file that reserves it."""
 
     name: str
     lock: int | None = None
@@ -121,23 +121,23 @@ class OrchestratorName:
     """Whether no other server on this machine is using the store."""
 
     def close(self) -> None:
-        """Release the name. Call it after the server has ended."""
+        """Release the name. Call this after the server has exited."""
         if self.lock is not None:
             import fcntl
 
-            # Unlock explicitly: a fork of this process may also hold the descriptor.
+            # Unlock explicitly, because a fork of this process may also hold the descriptor.
             fcntl.flock(self.lock, fcntl.LOCK_UN)
             os.close(self.lock)
 
 
 def claim_name(store: Path | None) -> OrchestratorName:
-    """Return a name that no running server has, preferably the name of the store's previous server.
+    """Return a name not used by a running server, preferably that of the store's previous server.
 
     Args:
-        store: The file of the store; None for any other store, whose servers get new names.
+        store: The store's file, or None for any other store. Servers with other stores get a new name.
     """
     name = f"stepflow-{uuid.uuid4()}"
-    # OSError: the folder is not writable, the disk is full, or the file system does not support locks.
+    # OSError: the folder isn't writable, the disk is full, or the file system doesn't support locks.
     with suppress(OSError):
         for number in range(_MAX_SERVERS if store is not None else 0):
             assert store is not None
@@ -145,7 +145,7 @@ def claim_name(store: Path | None) -> OrchestratorName:
             lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 if _lock_file(lock):
-                    # The file contains the name and the id of the process that last took the lock.
+                    # The file contains the name, and the id of the process that last held the lock.
                     reserved = (_read_holder(lock) or [name])[0]
                     os.pwrite(lock, f"{reserved} {os.getpid():<20}\n".encode(), 0)
                     return OrchestratorName(reserved, lock, is_first=number == 0)
@@ -157,9 +157,9 @@ def claim_name(store: Path | None) -> OrchestratorName:
 
 
 def _lock_file(lock: int) -> bool:
-    """Lock a file, and return whether that succeeded.
+    """Lock a file, and return whether that worked.
 
-    If the process that took the lock has ended and only its server is left, wait for the server to end.
+    If the process that locked it is gone and only its server is left, wait for the server to exit.
     """
     import fcntl
 
@@ -180,7 +180,7 @@ def _read_holder(lock: int) -> list[str]:
 
 
 def _is_holder_alive(content: list[str]) -> bool:
-    """Return whether the process that wrote the file is running; True if it has not written the file yet."""
+    """Return whether the process that wrote the file is running. Also True if the file hasn't been written yet."""
     if len(content) != 2 or not content[1].isdigit():
         return True
     try:
@@ -194,26 +194,26 @@ def _is_holder_alive(content: list[str]) -> bool:
 
 _POLL_SECONDS = 0.005
 _HEALTH_SECONDS = 1.0
-# Listing the components may take 5 s for each worker that is not connected.
+# Listing components can take 5 s for each worker that isn't connected.
 _COMPONENTS_SECONDS = 30.0
 _WORKER_CHECK_SECONDS = 0.2
 
 
 class NotReadyError(Exception):
-    """The server or one of its workers cannot be used.
+    """The server or one of its workers can't be used.
 
-    The message says why. It is empty if the process has ended or the wait was cancelled.
+    The message says why. It is empty if the process exited or the wait was cancelled.
     """
 
     def __init__(self, message: str = "", *, worker: EndedWorker | None = None) -> None:
         super().__init__(message)
         self.worker = worker
-        """The worker that has ended, if that is the reason."""
+        """The worker that exited, if that is the reason."""
 
 
 @dataclass(slots=True)
 class StartupWait:
-    """Waits for a started server and its workers."""
+    """Waits for a newly started server and its workers."""
 
     process: ServerProcess
     workers: Workers
@@ -222,14 +222,14 @@ class StartupWait:
     def until_ready(self, timeout: float, worker_timeout: float | None) -> None:
         """Wait until the server and its workers can be used.
 
-        Wait for the line with the port first: it proves that this process, and no other, listens on the port.
+        The first step is waiting for the line with the port, which proves that this very process is listening on it.
 
         Args:
-            timeout: Seconds to wait for the server and the workers that it starts.
-            worker_timeout: Additional seconds to wait for workers started elsewhere; None to not wait for them.
+            timeout: Seconds to wait for the server and the workers it starts.
+            worker_timeout: Additional seconds to wait for workers started elsewhere, or None to skip that.
 
         Raises:
-            NotReadyError: If the process or a worker ends, the timeout expires, or the wait is cancelled.
+            NotReadyError: If the process or a worker exits, the timeout expires, or the wait is cancelled.
         """
         deadline = time.monotonic() + timeout
         late = f"The server was not ready within {timeout:g} s"
@@ -238,18 +238,18 @@ class StartupWait:
         self._until(lambda: health.response() is not None, deadline, late)
         external = self.workers.external
         if self.workers.started or not external:
-            # Older servers do not report the state of workers: they count as ready once they are healthy.
+            # Older servers don't report worker state. Their workers count as ready once the server is healthy.
             self._until(self._connected(ignored=external), deadline, late)
         if external and worker_timeout is not None:
             late = f"No worker of {', '.join(sorted(external))} connected within {worker_timeout:g} s"
             self._until(self._connected(), time.monotonic() + worker_timeout, late)
 
     def _until(self, condition: Callable[[], bool], deadline: float, late: str) -> None:
-        """Poll a condition until a deadline, and fail early if it can no longer be met."""
+        """Poll a condition until a deadline, failing early if it can't be met any more."""
         process = self.process
         next_check = time.monotonic() + _WORKER_CHECK_SECONDS
         while True:
-            # Before the condition, so that a server that is ready is already confined.
+            # Do this before checking the condition, so that a ready server is already confined.
             process.confine()
             if condition():
                 return
@@ -258,9 +258,9 @@ class StartupWait:
                 raise NotReadyError
             if now >= next_check:
                 next_check = now + _WORKER_CHECK_SECONDS
-                # A worker that ended with exit code 0 may have started another one.
+                # A worker that exits with code 0 may have started another one.
                 failed = next((worker for worker in find_ended_workers(process.leader) if worker.exit_code != 0), None)
-                # An older server itself ends in this case, with a more detailed message.
+                # Give older servers time to exit on their own, since their message has more detail.
                 if failed is not None and not process.ends_within(0.5):
                     raise NotReadyError(f"ended {failed.how} before it was ready", worker=failed)
             if now >= deadline:
@@ -268,7 +268,7 @@ class StartupWait:
             process.port_known.wait(_POLL_SECONDS) if process.port is None else time.sleep(_POLL_SECONDS)
 
     def _connected(self, ignored: frozenset[str] = frozenset()) -> Callable[[], bool]:
-        """Return a condition: whether all workers are connected, except those of the ignored plugins."""
+        """Return a function that checks whether all workers are connected, except for those of ignored plugins."""
         components = _PolledRequest(self.process, "/api/v1/components?excludeSchemas=true", _COMPONENTS_SECONDS)
 
         def connected() -> bool:
@@ -284,7 +284,7 @@ class StartupWait:
 
 
 class _PolledRequest:
-    """A GET request to the local server, without proxies or a pool, that is repeated without blocking."""
+    """A GET request to the local server, without proxies or pooling, that can be polled without blocking."""
 
     def __init__(self, process: ServerProcess, path: str, timeout: float) -> None:
         self._process, self._path, self._timeout = process, path, timeout
@@ -292,14 +292,14 @@ class _PolledRequest:
         self._sent_at = 0.0
 
     def response(self) -> dict[str, Any] | None:
-        """Return the response if it has arrived and is a JSON object; send or repeat the request as needed."""
+        """Return the response if it has arrived and is a JSON object. Sends or repeats the request as needed."""
         value = None
         try:
             if self._connection is None:
                 self._sent_at = time.monotonic()
                 self._connection = http.client.HTTPConnection("127.0.0.1", self._process.port, timeout=_HEALTH_SECONDS)
                 self._connection.request("GET", self._path, headers={"Connection": "close"})
-            # Not select.select, which does not support descriptors above 1023.
+            # select.select doesn't support descriptors above 1023.
             with selectors.DefaultSelector() as selector:
                 selector.register(self._connection.sock, selectors.EVENT_READ)
                 is_readable = bool(selector.select(0))
@@ -323,27 +323,27 @@ class _PolledRequest:
         self._close()
 
 
-# A check of a server's workers takes about 3 ms.
+# Checking a server's workers takes about 3 ms.
 _CHECK_SECONDS = 2.0
 
 
 class EndedWorker(NamedTuple):
-    """A worker that has ended and was not restarted."""
+    """A worker that exited and wasn't restarted."""
 
     pid: int
     exit_code: int | None
-    """Negative for a signal; None if the system does not provide it (macOS)."""
+    """Negative for a signal. None if the system doesn't provide it (macOS)."""
 
     @property
     def how(self) -> str:
-        """The way it ended, as a phrase."""
+        """How it exited, as a phrase."""
         return "by itself" if self.exit_code is None else f"with exit code {self.exit_code}"
 
 
 def find_ended_workers(server: psutil.Process) -> list[EndedWorker]:
-    """Return the workers of a server that have ended and were not restarted.
+    """Return a server's workers that exited and weren't restarted.
 
-    A worker whose process group still exists has moved to the background and does not count.
+    A worker whose process group still exists has moved to the background, so it doesn't count.
     """
     import psutil
 
@@ -360,12 +360,12 @@ def find_ended_workers(server: psutil.Process) -> list[EndedWorker]:
 
 
 def watch_workers(process: ServerProcess, stopping: threading.Event, report: Callable[[EndedWorker], object]) -> None:
-    """Report each worker of a server that ends, until the server ends or is stopped."""
+    """Report each of a server's workers that exits, until the server exits or is stopped."""
     reported: set[int] = set()
     while not stopping.wait(_CHECK_SECONDS):
         ended = find_ended_workers(process.leader)
         if process.poll() is not None:
-            # Its workers end with it.
+            # The server's workers exit along with it.
             return
         for worker in ended:
             if worker.pid not in reported:
@@ -374,16 +374,16 @@ def watch_workers(process: ServerProcess, stopping: threading.Event, report: Cal
 
 
 def find_worker_name(pid: int, logs: LogStore, workers: Workers) -> str:
-    """Return the name of a worker in messages: with its plugin if the server has logged its start.
+    """Return a worker's name for messages. Includes its plugin if the server logged the worker's start.
 
     Args:
-        pid: The worker's process.
-        logs: The log of the server.
+        pid: The worker's process id.
+        logs: The server's log.
         workers: The plugins that have workers.
     """
     line = logs.find(b"subprocess spawned (pid=Some(%d), queue=" % pid)
     if line is None:
-        # Servers log the start only of workers that have a queue, and only at level info.
+        # Servers only log the start of workers that have a queue, and only at level info.
         is_logged = not workers.started or logs.find(b"subprocess spawned (pid=Some(") is not None
         return f"The worker of {workers.others[0]}" if is_logged and len(workers.others) == 1 else "A worker"
     queue = line.partition(b", queue=")[2].partition(b")")[0].decode("utf-8", "replace")
@@ -391,11 +391,11 @@ def find_worker_name(pid: int, logs: LogStore, workers: Workers) -> str:
 
 
 def _is_group_alive(pid: int, leader: int) -> bool:
-    """Return whether another process of an ended process's group is running.
+    """Return whether any other process in an exited process's group is still running.
 
     Args:
-        pid: The process that has ended and has not been reaped yet.
-        leader: The id of the server; its own group does not count.
+        pid: The exited process, not yet reaped.
+        leader: The server's process id. Its own group doesn't count.
     """
     import psutil
 
@@ -424,13 +424,13 @@ _WORKER_ENDED = (
 
 
 class Supervisor:
-    """Supervises one embedded server across all its restarts."""
+    """Supervises an embedded server across restarts."""
 
     def __init__(self, plan: LaunchPlan) -> None:
-        """Start the server without waiting until it is ready.
+        """Start the server without waiting for it to be ready.
 
         Raises:
-            ServerStartError: If the binary cannot be executed, or the working folder was deleted.
+            ServerStartError: If the binary can't be executed, or the working folder was deleted.
         """
         _check_folder()
         self._plan = plan
@@ -453,7 +453,7 @@ class Supervisor:
         self._workers = find_workers(view)
         try:
             self._name = claim_name(find_store_path(view))
-            # Before the server, so that the server never runs without a watchdog.
+            # Start the watchdog first, so that the server never runs without one.
             self._guard = watchdog.Guard(self._token)
             self._process = self._spawn()
         except OSError as error:
@@ -477,28 +477,28 @@ class Supervisor:
 
     @property
     def is_owned(self) -> bool:
-        """Whether this process started the server, and is not a fork of that process."""
+        """Whether this is the process that started the server, rather than a fork of it."""
         return os.getpid() == self._owner
 
     @property
     def ready(self) -> Future[int]:
-        """A future that resolves to the port when the server is ready, or to an error if it can never be used again."""
+        """Resolves to the port once the server is ready, or to an error once it can never be used again."""
         return self._ready
 
     def wait_ready(self) -> None:
         """Wait until the server is ready.
 
         Raises:
-            EmbeddedServerError: If the server can never be used again; the error says why.
+            EmbeddedServerError: If the server can never be used again. The error says why.
         """
         if threading.current_thread() is self._thread:
-            # Called from the crash callback: the next start only happens after the callback returns.
+            # Called from the crash callback. The next start only happens after it returns.
             raise EmbeddedServerError("the server ended; on_crash cannot wait for the next one")
         self._ready.result()
         self.check_not_stopped()
 
     def check_not_stopped(self) -> None:
-        """Raise an EmbeddedServerError if `stop` was called, even if the server was ready before."""
+        """Raise an EmbeddedServerError if `stop` was called, even if the server had become ready."""
         if self.is_stopped:
             raise _build_stopped_error()
 
@@ -509,18 +509,18 @@ class Supervisor:
 
     @property
     def is_exposed(self) -> bool:
-        """Whether other machines can reach the port; known once the server is ready."""
+        """Whether other machines can reach the port. Known once the server is ready."""
         return self._process.is_exposed
 
     @property
     def pid(self) -> int | None:
-        """The id of the running process; None if no process is running."""
+        """The running process's id, or None if none is running."""
         if self.failure is not None or self.is_stopped:
             return None
         process = self._process
         if self.is_owned:
             return process.pid if process.poll() is None else None
-        # A fork cannot wait for children of its parent process; it can only check whether they exist.
+        # A fork can't wait for its parent's children, only check whether they exist.
         try:
             os.kill(process.pid, 0)
         except OSError:
@@ -528,12 +528,12 @@ class Supervisor:
         return process.pid
 
     def stop(self, timeout: float = _STOP_SECONDS) -> None:
-        """End the server and all its processes within `timeout` seconds. Later calls do nothing."""
+        """Stop the server and all its processes within `timeout` seconds. Later calls do nothing."""
         if not self.is_owned:
             return
         self._stopping.set()
         if threading.current_thread() is self._thread:
-            # Called from the crash callback: the process has already ended, and the thread ends by itself.
+            # Called from the crash callback. The process has already exited, and this thread will finish by itself.
             return
         with self._stop_lock:
             with self._spawn_lock:
@@ -542,8 +542,8 @@ class Supervisor:
             self._thread.join(timeout)
 
     def stop_in_background(self) -> None:
-        """End the server without waiting. Safe to call during garbage collection."""
-        # RuntimeError: the interpreter is shutting down; the exit hook and the watchdog end the server then.
+        """Stop the server without waiting. Safe to call during garbage collection."""
+        # RuntimeError: the interpreter is shutting down, so the exit hook and the watchdog will stop the server.
         with suppress(RuntimeError):
             if self.is_owned and not self.is_stopped:
                 threading.Thread(target=self.stop, name="stepflow-runtime-stop", daemon=True).start()
@@ -568,10 +568,10 @@ class Supervisor:
         )
 
     def _start_next(self) -> ServerStartError | None:
-        """Start the next process, unless `stop` was called before.
+        """Start the next process, unless `stop` was already called.
 
         Returns:
-            The error if the process does not become ready; None otherwise.
+            The error if the process doesn't become ready, otherwise None.
         """
         with self._spawn_lock:
             if self.is_stopped:
@@ -592,10 +592,10 @@ class Supervisor:
             if failure and self.config.fallback and REFUSED_ROUTE in failure.message:
                 self.config = ServerConfig(document=self.config.fallback)
                 failure = self._start_next()
-            # Also after `stop`: a process that became ready just before has pipes and workers that must be cleaned up.
+            # Even after `stop`: a process that became ready just before it has pipes and workers to clean up.
             while failure is None:
                 exit_code = self._process.wait()
-                # Later callers wait for the next process.
+                # Make later callers wait for the next process.
                 self._ready = _create_pending_future()
                 self.crashed = not self.is_stopped
                 self._end_process()
@@ -608,7 +608,7 @@ class Supervisor:
             with suppress(Exception):
                 self._process.stop(_STOP_SECONDS)
                 self._end_process()
-        # Always publish a result, because callers may be waiting for it.
+        # Always publish a result, because callers may be waiting for one.
         self.failure = error
         if not self._ready.done():
             self._ready.set_exception(error)
@@ -619,11 +619,11 @@ class Supervisor:
         """Restart the server as often as the policy allows.
 
         Returns:
-            None if the server is ready; otherwise the last error.
+            None once the server is ready, otherwise the last error.
         """
         failure: ServerStartError | None = loss
         while failure is not None and not self.is_stopped:
-            # A process that was not ready in time was killed, so it has no exit code of its own.
+            # A process that wasn't ready in time was killed, so it has no exit code of its own.
             exit_code = -signal.SIGKILL if failure.exit_code is None else failure.exit_code
             _log(logging.ERROR, "%s", failure)
             if self._plan.on_crash is not None:
@@ -641,7 +641,7 @@ class Supervisor:
         return failure
 
     def _await_startup(self) -> ServerStartError | None:
-        """Wait until the process is ready and publish its port; otherwise end it and return the error."""
+        """Wait until the process is ready and publish its port. Otherwise, stop it and return the error."""
         process, plan = self._process, self._plan
         try:
             StartupWait(process, self._workers, self._stopping.is_set).until_ready(
@@ -662,7 +662,7 @@ class Supervisor:
                 threading.Thread(target=watch, name="stepflow-runtime-workers", daemon=True).start()
             return None
         exit_code, worker = process.poll(), loss.worker
-        # Read the log now: when the server ends, its other workers log that they have lost it.
+        # Read the log before stopping the server, because its other workers then log that they have lost it.
         entries = None if worker is None else self.logs.tail()
         process.stop(_STOP_SECONDS)
         self._end_process()
@@ -674,7 +674,7 @@ class Supervisor:
             explained = ServerStartError(fault.message, exit_code=exit_code, log_tail=failure.log_tail)
             explained.hint, explained.__cause__ = fault.hint, fault
             return explained
-        # If the server starts no workers, its stderr contains only its own output.
+        # Without workers, stderr contains only the server's own output.
         own = () if self._workers.started else ("stderr",)
         words = find_worker_message([entry for entry in self.logs.tail() if entry.stream not in own])
         if words and words not in failure.message:
@@ -682,7 +682,7 @@ class Supervisor:
         return failure
 
     def _end_process(self) -> None:
-        """Kill the processes that the server left behind, and read its last lines."""
+        """Kill any processes the server left behind, and read its last lines."""
         for _ in range(3):
             if not watchdog.kill_family(self._token, {self._process.leader}):
                 break
@@ -691,13 +691,13 @@ class Supervisor:
     def _report_worker(self, worker: EndedWorker) -> None:
         name = find_worker_name(worker.pid, self.logs, self._workers)
         with suppress(Exception):
-            # A separate logger below the runtime's, for programs that show only these messages.
+            # Use a child logger, for programs that only show these messages.
             get_logger("runtime.workers").warning(_WORKER_ENDED, name, worker.how)
 
     def _build_error(
         self, message: str, exit_code: int | None, worker_entries: list[LogEntry] | None = None
     ) -> ServerStartError:
-        """Return the error for a server that ended, or, without an exit code, was not ready in time."""
+        """Return the error for a server that exited, or, without an exit code, wasn't ready in time."""
         kind = ServerStartTimeoutError if exit_code is None else ServerStartError
         entries = self.logs.tail() if worker_entries is None else worker_entries
         reason = find_failure_reason(entries) if worker_entries is None else find_worker_message(entries)
@@ -707,7 +707,7 @@ class Supervisor:
         return kind(f"{message}: {reason}" if reason else message, exit_code=exit_code, log_tail=tail)
 
     def _release(self) -> None:
-        """Release the resources that outlive the processes."""
+        """Release resources that outlive the processes."""
         _live.discard(self)
         if self._guard is not None:
             self._guard.close()
@@ -717,13 +717,13 @@ class Supervisor:
 
 
 def _log(level: int, message: str, *args: object, exc_info: bool = False) -> None:
-    """Write to the log, and ignore handlers that fail: they must not stop the supervision."""
+    """Log a message. Failing handlers are ignored, because they must not stop the supervision."""
     with suppress(Exception):
         _LOGGER.log(level, message, *args, exc_info=exc_info, stacklevel=2)
 
 
 def _check_folder() -> None:
-    """Raise a ServerStartError if the working folder was deleted, because the server would panic there."""
+    """Raise a ServerStartError if the working folder was deleted, since the server would panic there."""
     try:
         os.getcwd()
     except OSError:
@@ -734,7 +734,7 @@ def _check_folder() -> None:
 
 def _create_pending_future() -> Future[int]:
     future: Future[int] = Future()
-    # Running futures cannot be cancelled: a waiter that gives up must not cancel it for the others.
+    # Mark it as running so that it can't be cancelled: a waiter that gives up must not affect the others.
     future.set_running_or_notify_cancel()
     return future
 

@@ -1,8 +1,8 @@
-"""Kills a server after its Python process has ended for any reason.
+"""Kills a server once its Python process has exited, for whatever reason.
 
-This file also runs as a small program next to the server. It waits on a pipe that closes when the parent process ends,
-even by `kill -9`. Then it kills the server, which it finds by the runtime's token in the environment, and every process
-that belongs to it. It uses only the standard library and psutil, and imports nothing from this package.
+This file also runs as a small program next to the server. It waits on a pipe that closes when the parent exits, even
+after `kill -9`. It then finds the server by the runtime's token in its environment, and kills it along with every
+process that belongs to it. It uses only the standard library and psutil, and imports nothing from this package.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _MAX_PAUSE_SECONDS = 30.0
 
 
 class Guard:
-    """Keeps a watchdog running for a token, and replaces one that was killed."""
+    """Keeps a watchdog running for a token, replacing it if it gets killed."""
 
     def __init__(self, token: str) -> None:
         """Start the first watchdog.
 
         Raises:
-            OSError: If it cannot be executed.
+            OSError: If it can't be executed.
         """
         self._token = token
         self._closed = threading.Event()
@@ -59,7 +59,7 @@ class Guard:
             process = self._process
             if process is None:
                 return
-            # SIGKILL works immediately, even if it is still starting.
+            # SIGKILL works right away, even if the watchdog is still starting.
             process.kill()
         self._thread.join()
         _reap(process)
@@ -83,7 +83,7 @@ class Guard:
                 with contextlib.suppress(OSError):
                     self._process = launch_watchdog(self._token) or process
             _reap(process)
-            # Do not keep the machine busy if watchdogs end repeatedly.
+            # Back off, so as not to keep the machine busy if watchdogs keep exiting.
             pause = _FIRST_PAUSE_SECONDS if time.monotonic() - started > _MAX_PAUSE_SECONDS else pause * 2
             self._closed.wait(min(pause, _MAX_PAUSE_SECONDS) - _FIRST_PAUSE_SECONDS)
 
@@ -95,24 +95,24 @@ def _reap(process: subprocess.Popen[bytes]) -> None:
 
 
 def launch_watchdog(token: str) -> subprocess.Popen[bytes] | None:
-    """Start the watchdog for a token without waiting for it; None if this Python cannot start another one."""
+    """Start a watchdog for a token without waiting for it. Returns None if this Python can't start another process."""
     import importlib.util
     import subprocess
 
     spec = importlib.util.find_spec("psutil")
-    # Do not start sys.executable if it is a frozen program or a server that embeds Python.
+    # Don't run sys.executable if it is a frozen program or a server that embeds Python.
     name = os.path.basename(sys.executable or "").lower()
     if spec is None or spec.origin is None or not name.startswith(("python", "pypy")) or hasattr(sys, "frozen"):
         return None
     folder = os.path.dirname(os.path.dirname(spec.origin))
-    # -I and -S: ignore user settings and site packages, which also makes it start faster.
+    # -I and -S ignore user settings and site packages, which also speeds up the start.
     command = [sys.executable, "-I", "-S", os.path.abspath(__file__), token, str(os.getpid()), folder]
     return subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        # The watchdog must not have a token itself, not even from a runtime around this process.
+        # The watchdog itself must not have a token, not even one from a runtime around this process.
         env={key: value for key, value in os.environ.items() if key != TOKEN_VARIABLE},
         cwd="/",
         start_new_session=True,
@@ -122,12 +122,13 @@ def launch_watchdog(token: str) -> subprocess.Popen[bytes] | None:
 def find_family(token: str, leaders: set[psutil.Process]) -> list[psutil.Process]:
     """Return every other process that belongs to a runtime.
 
-    These are the processes with the token in their environment, the processes in a server's session, and all their
-    descendants. The token is not enough, because older servers start their workers with an empty environment.
+    That means processes with the token in their environment, processes in a server's session, and all their
+    descendants. The token alone isn't enough, because older servers start their workers with an empty environment.
 
     Args:
-        token: The token of the runtime.
-        leaders: The known servers. More servers are added to it, so that their sessions are known after they end.
+        token: The runtime's token.
+        leaders: The known servers. Newly found servers are added, so that their sessions are still known after they
+            exit.
     """
     import psutil
 
@@ -142,12 +143,12 @@ def find_family(token: str, leaders: set[psutil.Process]) -> list[psutil.Process
 
 
 def find_session(leader: psutil.Process) -> dict[int, psutil.Process]:
-    """Return the processes in a server's session, and its descendants, by id. The server may have ended."""
+    """Return the processes in a server's session and the server's descendants, by id. The server may have exited."""
     import psutil
 
     with contextlib.suppress(psutil.Error, OSError):
         if psutil.Process(leader.pid) != leader:
-            # The id now belongs to another process, so the session is empty: the id of a live session is not reused.
+            # The id was reused, which means the session is empty: a live session's id never is.
             return {}
     members = _open_processes(pid for pid in psutil.pids() if _get_session(pid) == leader.pid)
     return {**members, **_find_descendants(leader)}
@@ -166,9 +167,9 @@ def _open_processes(pids: Iterable[int]) -> dict[int, psutil.Process]:
 def _has_token(pid: int, token: str) -> bool:
     import psutil
 
-    # An error means that the process has ended in the meantime or belongs to another user.
+    # On error, the process has exited in the meantime or belongs to another user.
     if sys.platform == "linux":
-        # Every process of the machine is checked, and psutil takes five times as long.
+        # Every process on the machine gets checked, and psutil would take five times as long.
         with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
             return f"{TOKEN_VARIABLE}={token}".encode() in file.read().split(b"\0")
         return False
@@ -192,7 +193,7 @@ def _find_descendants(process: psutil.Process) -> dict[int, psutil.Process]:
 
 
 def kill_all(processes: list[psutil.Process]) -> None:
-    """Kill the processes immediately. psutil does not kill a process that has reused an id."""
+    """Kill the processes immediately. psutil doesn't kill a different process that has reused an id."""
     import psutil
 
     for process in processes:
@@ -201,7 +202,7 @@ def kill_all(processes: list[psutil.Process]) -> None:
 
 
 def kill_family(token: str, leaders: set[psutil.Process]) -> bool:
-    """Kill every process that belongs to a runtime, and return whether any was running."""
+    """Kill every process that belongs to a runtime, and return whether any were running."""
     import psutil
 
     running = []
@@ -215,16 +216,16 @@ def kill_family(token: str, leaders: set[psutil.Process]) -> bool:
 
 def _main(token: str, parent: int, packages: str) -> None:
     sys.path.append(packages)
-    # The pipe closes when the parent ends, unless a fork of the parent also holds it.
+    # The pipe closes when the parent exits, unless a fork of the parent also holds it open.
     while os.getppid() == parent:
         if select.select([0], [], [], _PARENT_CHECK_SECONDS)[0] and not os.read(0, 1):
             break
-        # Not earlier, because many servers run only for a moment; not at the end, when the environment in which psutil
-        # is installed may have been removed.
+        # Import psutil only now, because many servers run just for a moment, but before the end, when the environment
+        # it is installed in may already be gone.
         import psutil  # noqa: F401
     leaders: set[psutil.Process] = set()
     for sweep in range(_MAX_SWEEPS):
-        # A second sweep finds processes that were being started during the first.
+        # The second sweep catches processes that were just starting during the first.
         if not kill_family(token, leaders) and sweep > 0:
             return
         time.sleep(_GAP_SECONDS)
