@@ -134,9 +134,9 @@ class History:
         max_age: Seconds to keep a run. Defaults to 90 days.
         max_runs: Maximum number of runs. Defaults to 10,000. The oldest are removed first. Both limits are enforced
             about every 50 runs, or more often if `max_runs` is small.
-        on_failure: A callback, called once with a sentence if something can't be recorded. By default, the sentence is
-            logged. For a database, it is called from another thread each time the database goes down. It must be
-            picklable if the history is pickled.
+        on_failure: Called once, with a one-sentence message, if something can't be recorded. By default, the message is
+            logged. For a database, it is called from another thread each time the database goes down. Must be picklable
+            if the history is to be pickled.
 
     Raises:
         InvalidArgumentError: If a limit is not positive, or the extra is not installed.

@@ -43,8 +43,8 @@ class ResultCache:
             removed first. An output larger than a quarter of the limit is not cached.
         refresh: Whether to run flows despite a cached result and replace it with the new one. Defaults to False.
         namespace: A string for anything else results depend on, such as the server or its workers' release.
-        on_failure: A callback, called once with a sentence if something can't be read or cached. By default, the
-            sentence is logged. It must be picklable if the cache is pickled.
+        on_failure: Called once, with a one-sentence message, if something can't be read or cached. By default, the
+            message is logged. Must be picklable if the cache is to be pickled.
 
     Raises:
         InvalidArgumentError: If a limit is not positive, or the namespace is not a str.

@@ -49,8 +49,8 @@ class StepflowRuntime(EmbeddedExecutor):
     A runtime has the same methods as `StepflowClient`. Its `client` and `sync_client` are already connected to the
     server.
 
-    The server and its workers never outlive the Python process, whether it exits normally, on a signal, or by
-    SIGKILL (then within 5 s). A forked process can use the runtime but not stop it.
+    The server and its workers never outlive the Python process, whether that exits normally, is
+    terminated by a signal, or is killed with SIGKILL (within 5 s in that case). A forked process can use the runtime but not stop it.
 
     The server comes from the package `stepflow-orchestrator` (`pip install "stepflow-client[runtime]"`). Set the
     environment variable `STEPFLOW_SERVER_BINARY` to use a different binary. All methods are thread-safe.

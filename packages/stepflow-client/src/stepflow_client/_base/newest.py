@@ -1,4 +1,4 @@
-"""A dict limited to its newest entries. Pure."""
+"""A dict limited to its newest entries."""
 
 from __future__ import annotations
 

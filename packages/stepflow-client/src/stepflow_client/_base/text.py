@@ -1,4 +1,4 @@
-"""Formats text and numbers for people, both in the client and the CLI. Pure."""
+"""Formats text and numbers for people, both in the client and the CLI."""
 
 from __future__ import annotations
 

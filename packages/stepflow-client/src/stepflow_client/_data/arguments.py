@@ -1,4 +1,4 @@
-"""Argument checks, one for each kind of value, with consistent error messages. Pure."""
+"""Argument checks, one for each kind of value, with consistent error messages."""
 
 from __future__ import annotations
 

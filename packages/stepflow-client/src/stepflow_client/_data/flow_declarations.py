@@ -1,4 +1,4 @@
-"""The schemas declared by a flow. Pure."""
+"""The schemas declared by a flow."""
 
 from __future__ import annotations
 

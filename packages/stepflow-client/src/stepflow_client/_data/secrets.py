@@ -1,4 +1,4 @@
-"""Secret values, and hiding them from users in exceptions, result errors and reprs. Pure.
+"""Secret values, and hiding them from users in exceptions, result errors and reprs.
 
 This module alone decides what is secret: the values of variables that a flow declares with `is_secret: true`,
 including their defaults. Outputs are data and are left unchanged.
@@ -57,7 +57,7 @@ class Secrets:
 
     Args:
         values: JSON values. Everything in lists and objects is secret, except for keys.
-        words: Whether booleans and values shorter than four characters are secret as well. Pass False if hiding every
+        words: Whether to include booleans and values shorter than four characters. Pass False if hiding every
             `1` or `true` would leave nothing readable.
     """
 

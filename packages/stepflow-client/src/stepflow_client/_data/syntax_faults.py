@@ -1,4 +1,4 @@
-"""Explains common mistakes in JSON and YAML, and falls back to the parser's message for everything else. Pure."""
+"""Explains common mistakes in JSON and YAML, and falls back to the parser's message for everything else."""
 
 from __future__ import annotations
 

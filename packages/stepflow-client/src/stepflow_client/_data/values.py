@@ -1,4 +1,4 @@
-"""JSON values: checking those in requests, reading those in responses, and merging overrides. Pure."""
+"""JSON values: checking those in requests, reading those in responses, and merging overrides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Converts history entries to table rows and back. Pure."""
+"""Converts history entries to table rows and back."""
 
 from __future__ import annotations
 

@@ -174,7 +174,7 @@ class Journal:
         return str(batch["tag"])
 
     def get_start_time(self, time: float) -> float:
-        """Return the stored time before which the batch has no runs, storing the given one if there is none yet."""
+        """Return the time before which the batch has no runs, storing `time` first if none is stored yet."""
         stored = self._find("since")
         if stored is None:
             self._add("since", time)

@@ -102,7 +102,7 @@ class SharedDatabase(Reports):
 
     Args:
         url: The database URL, in any form libpq accepts.
-        on_failure: Called with a sentence when the database goes down, and with any runs that could not be recorded. If
+        on_failure: Called with a message when the database goes down, and with any runs that could not be recorded. If
             None, warnings are logged instead.
         schema: The statements that create the tables, in SQLite's dialect.
 

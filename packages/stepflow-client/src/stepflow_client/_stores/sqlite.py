@@ -22,7 +22,7 @@ class Reports:
     """Base class for stores that report their first failure.
 
     Args:
-        on_failure: Called with a sentence when the store can't be used. If None, a warning is logged instead.
+        on_failure: Called with a message if the store can't be used. If None, a warning is logged instead.
     """
 
     _what = "store"
@@ -57,7 +57,7 @@ class Reports:
             self._warn(action, reason)
 
     def _warn(self, action: str, reason: object) -> None:
-        """Pass a sentence to `on_failure`, or log it."""
+        """Pass a message to `on_failure`, or log it."""
         if self._on_failure is None:
             logger.warning("the %s cannot %s in %s: %s", self._what, action, self._logged_location, reason)
         else:
@@ -131,7 +131,7 @@ class SharedFile(Reports):
 
     Args:
         path: The file's path, or None for the subclass's `_default_path()`.
-        on_failure: Called once with a sentence when the file can't be used. If None, a warning is logged instead.
+        on_failure: Called once, with a message, if the file can't be used. If None, a warning is logged instead.
     """
 
     _where = "its folder"
