@@ -51,8 +51,8 @@ class LogConfig:
     """The level of the server's own log lines. `"off"` also hides why a start failed.
 
     Defaults to None, which means `"info"` if the lines are likely to be read: the logger that receives them is enabled
-    for INFO when the server starts, or the server starts workers, whose output they put into context. Otherwise it
-    means `"warn"`, because at level info a server needs a third more CPU for a small run.
+    for INFO when the server starts, or the server starts workers, since its own lines put their output into context.
+    Otherwise it means `"warn"`, because at level info a server needs a third more CPU for a small run.
     """
 
     other_level: LevelFilter | None = None

@@ -49,18 +49,18 @@ class StepflowRuntime(EmbeddedExecutor):
     A runtime has the same methods as `StepflowClient`. Its `client` and `sync_client` are already connected to the
     server.
 
-    The server and its workers never outlive the Python process, whether that exits normally, is
-    terminated by a signal, or is killed with SIGKILL (within 5 s in that case). A forked process can use the runtime but not stop it.
+    The server and its workers never outlive the Python process, whether it exits normally or is killed by a signal.
+    After `kill -9`, they stop within 5 s. A forked process can use the runtime but not stop it.
 
     The server comes from the package `stepflow-orchestrator` (`pip install "stepflow-client[runtime]"`). Set the
     environment variable `STEPFLOW_SERVER_BINARY` to use a different binary. All methods are thread-safe.
 
     The server has no authentication: anyone who can reach the port can run flows with every configured component, and
-    read runs and blobs. Every release listens on all interfaces. On Linux 5.7 and later, the runtime closes the port to
-    other machines unless `all_interfaces` is set. Some sandboxes forbid this, and macOS doesn't support it; check
-    `is_exposed` to find out. The default configuration omits `/builtin/load_file`, which reads any file the server can
-    read. `STEPFLOW_*` environment variables are passed to the server only if it or its workers read them. Anything
-    else, such as a client's token, must be listed in `env` or referenced as `${NAME}` in the configuration.
+    read runs and blobs. Every server release listens on all interfaces. On Linux 5.7 and later, the runtime closes the
+    port to other machines unless `all_interfaces` is set. Some sandboxes forbid this, and macOS doesn't support it;
+    check `is_exposed` to find out. The default configuration omits `/builtin/load_file`, which reads any file the
+    server can read. `STEPFLOW_*` environment variables are passed to the server only if it or its workers read them.
+    Anything else, such as a client's token, must be listed in `env` or referenced as `${NAME}` in the configuration.
 
     With an SQLite store, a restarted server resumes unfinished runs after a few seconds, even in a later runtime with
     the same store. To do so, it takes over the previous server's name, which is kept in a file next to the store
