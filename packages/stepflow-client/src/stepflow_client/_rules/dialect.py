@@ -1,4 +1,4 @@
-"""Translates between the current wire format and the formats of older servers. Pure: decoded JSON in and out."""
+"""Translates between the current wire format and those of older servers. Pure: decoded JSON in and out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from ..types.statuses import NO_ROUTE
 from .releases import Server, find_operation, require_capability
 
-# Status numbers of the current format by the words of older servers, and the levels of diagnostics.
+# The current status numbers, keyed by the words older servers use, and diagnostic levels likewise.
 STATUSES = {"running": 1, "completed": 2, "failed": 3, "cancelled": 4, "paused": 5, "recoveryFailed": 6}
 STATUS_WORDS = {str(number): word for word, number in STATUSES.items()}
 LEVELS = {"fatal": 1, "error": 2, "warning": 3}
@@ -28,28 +28,28 @@ _STEP_IN_TEXT = re.compile(r"""\bstep ["'](?P<id>[^"']+)["']""")
 
 
 class ShapeChangedError(Exception):
-    """The response already has the current format: the URL now leads to another server."""
+    """The response is already in the current format, so the URL now points to a different server."""
 
 
 def convert_health(body: dict[str, Any]) -> dict[str, Any]:
-    """Return an older server's health with the fields of the current format; the fields of the build stay empty."""
+    """Add missing current fields to an older server's health response. The build fields stay empty."""
     unknown = {"gitVersion": "", "dirty": False, "rustcVersion": "", "profile": "", "features": [], "target": ""}
     return {"build": unknown, **body}
 
 
 def convert_components(body: dict[str, Any]) -> dict[str, Any]:
-    """Return a list of components with the current field names; 0.12 and older use different ones."""
+    """Rename component fields (0.12 and older use different names)."""
     names = {"component": "componentId", "input_schema": "inputSchema", "output_schema": "outputSchema"}
     components = [{names.get(key, key): value for key, value in old.items()} for old in body.get("components") or []]
     for component in components:
         component.setdefault("path", component.get("componentId"))
-        # Not sent before 0.13, but required by the current format.
+        # Required by the current format, but not sent before 0.13.
         component.setdefault("plugin", "")
     return {**body, "components": components}
 
 
 def get_flat_run(body: Any) -> dict[str, Any]:
-    """Return the fields of a run, which older servers do not nest."""
+    """Return a run's fields, which older servers don't nest."""
     if not isinstance(body, dict) or "runId" not in body:
         if isinstance(body, dict) and "summary" in body:
             raise ShapeChangedError
@@ -73,14 +73,14 @@ _SUMMARY = (
 
 
 def convert_summary(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Translate the summary of a run."""
-    # Old servers send null for fields that the current format omits.
+    """Translate a run's summary."""
+    # Old servers send null where the current format omits the field.
     fields = {key: run[key] for key in _SUMMARY if run.get(key) is not None}
     return {"createdAtSeqno": 0, **fields, "status": STATUSES.get(run["status"], run["status"])}
 
 
 def convert_item(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Translate an item of a run."""
+    """Translate a run's item."""
     translated = {"itemIndex": item["itemIndex"], "status": STATUSES.get(item["status"], item["status"])}
     if item.get("completedAt") is not None:
         translated["completedAt"] = item["completedAt"]
@@ -88,7 +88,7 @@ def convert_item(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def convert_result(result: Any) -> dict[str, Any]:
-    """Translate a tagged result. A null output stays different from no output."""
+    """Translate a tagged result. A null output is not the same as no output."""
     if not isinstance(result, dict):
         return {}
     if "error" not in result:
@@ -102,7 +102,7 @@ def convert_result(result: Any) -> dict[str, Any]:
     code = _ERROR_CODES.get(error.get("code"))
     if code == _COMPONENT_FAILED and message == NO_ROUTE:
         code = _ORCHESTRATOR
-    # Before 0.11 the message only names the step; the cause is at the bottom of the stack.
+    # Before 0.11, the message just names the step. The real cause is at the bottom of the stack.
     cause = causes[-1] if causes and message.startswith('step "') else message
     data = [drop_none(error=entry.get("error"), attachments=entry.get("attachments")) for entry in stack]
     details = drop_none(code=error.get("code"), message=message, stack=data or None)
@@ -110,14 +110,14 @@ def convert_result(result: Any) -> dict[str, Any]:
 
 
 def drop_waiting_steps(steps: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the steps without waiting ones, which current servers do not list."""
+    """Drop waiting steps, which current servers don't list."""
     return [step for step in steps if step.get("status") in STATUSES]
 
 
 def convert_step(run: Mapping[str, Any], step: Mapping[str, Any], item_index: int, step_index: int) -> dict[str, Any]:
     """Translate a step.
 
-    The current format has fields that older servers do not send. A `journalSeqno` of 0 marks an invented `updatedAt`.
+    Some current fields are missing on older servers. A `journalSeqno` of 0 means that `updatedAt` is made up.
     """
     outcome = convert_result(step.get("result"))
     outcome.pop("stepId", None)
@@ -134,31 +134,31 @@ def convert_step(run: Mapping[str, Any], step: Mapping[str, Any], item_index: in
 
 
 def drop_none(**values: Any) -> dict[str, Any]:
-    """Return the values that are not None, by name."""
+    """Return a dict of the values that are not None."""
     return {key: value for key, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True)
 class DecodedRequest:
-    """A request to the API, with its body decoded."""
+    """An API request with its body decoded."""
 
     method: str
     path: str
-    """The path without the leading `/api/v1`."""
+    """The path, without the leading `/api/v1`."""
     params: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
 
 
 @dataclass(frozen=True)
 class DecodedResponse:
-    """A response, with its body decoded: None if the body is not JSON."""
+    """A response with its body decoded, or None if the body isn't JSON."""
 
     status: int
     body: Any = None
 
     @property
     def is_error(self) -> bool:
-        """True if the server responded with an error."""
+        """True if the server returned an error."""
         return self.status >= 400
 
 
@@ -168,11 +168,11 @@ _GRPC_STATUS = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 409: "FAILED_PRECONDI
 
 
 def translate(server: Server, request: DecodedRequest) -> Translation:
-    """Return the generator that translates a request in the current format for an older server.
+    """Return a generator that translates a current-format request for an older server.
 
     Raises:
-        UnsupportedByServerError: If the server does not support the request (while the generator is driven).
-        ShapeChangedError: If a response already has the current format (while the generator is driven).
+        UnsupportedByServerError: While running the generator, if the server does not support the request.
+        ShapeChangedError: While running the generator, if a response is already in the current format.
     """
     operation = find_operation(request.method, request.path)
     if operation is not None and operation.capability is not None:
@@ -189,7 +189,7 @@ def translate(server: Server, request: DecodedRequest) -> Translation:
     body = reply.body
     if not reply.is_error or not isinstance(body, dict) or "message" not in body:
         return reply
-    # The JSON of an old server's error becomes the current error object.
+    # Turn an old server's error JSON into the current error object.
     status = _GRPC_STATUS.get(reply.status, "UNKNOWN")
     stack = [entry.get("error") for entry in body.get("stack") or [] if isinstance(entry, dict)]
     return replace(
@@ -198,7 +198,7 @@ def translate(server: Server, request: DecodedRequest) -> Translation:
     )
 
 
-# Responses to requests that stay unchanged
+# Responses to requests sent unchanged
 
 
 def _convert_created_run(body: Any) -> dict[str, Any]:
@@ -214,7 +214,7 @@ def _convert_run(body: Any) -> dict[str, Any]:
         for item in details
         for index, step in enumerate(drop_waiting_steps(item.get("steps") or []))
     ]
-    # Current servers do not return the arguments of a run.
+    # Keep the run's arguments separate: current servers don't return them.
     ordered = sorted(details, key=lambda item: item["itemIndex"])
     inputs = [item["input"] for item in ordered] if ordered and all("input" in item for item in ordered) else None
     return {
@@ -246,13 +246,13 @@ _CONVERTERS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "cancel_run": lambda body: {"summary": convert_summary(get_flat_run(body))},
     "get_run_items": _convert_run_items,
     "store_flow": _convert_stored_flow,
-    # Old servers omit the field if there are no examples.
+    # Old servers omit the field when there are no examples.
     "get_flow": lambda body: {"allExamples": [], **body},
     "delete_flow": lambda body: {},
 }
 
 
-# Requests that change
+# Requests that need changing
 
 
 def _translate_list_runs(server: Server, request: DecodedRequest) -> Translation:
@@ -260,7 +260,7 @@ def _translate_list_runs(server: Server, request: DecodedRequest) -> Translation
     if "status" in params:
         word = STATUS_WORDS.get(params["status"])
         if word is None:
-            # No run can have this status on this server.
+            # Runs on this server can't have this status.
             return DecodedResponse(200, {"runs": []})
         params["status"] = word
     reply = yield replace(request, params=params)
@@ -349,7 +349,7 @@ def _translate_list_components(server: Server, request: DecodedRequest) -> Trans
 def _translate_get_blob(server: Server, request: DecodedRequest) -> Translation:
     reply = yield request
     if reply.status == 500 and "deserialize blob" in str(reply.body):
-        # 0.10 and 0.11 cannot return a binary blob as JSON; current servers return null as its data.
+        # 0.10 and 0.11 fail to return binary blobs as JSON. Mimic current servers, which return null data.
         return DecodedResponse(200, {"blobId": request.path.rpartition("/")[2], "blobType": "binary", "data": None})
     return reply
 

@@ -1,4 +1,4 @@
-"""Converts the failure of a request that got no usable response to an error of the client, with a hint. Pure."""
+"""Converts transport failures (requests without a usable response) to client errors with hints. Pure functions."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ PROXY = "a proxy responds like this if the server behind it does not: check that
 _SERVE_PORT, _DEFAULT_PORT = 7837, 80
 _NO_ROUTE = frozenset({EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH})
 _NO_TLS = "wrong version number|record layer|packet length too long|http request"
-# The client's message about a failed health request that it sent before the actual request.
+# The client's own message after a failed health check, which precedes the actual request.
 _RETURNED = r"\bit returned 5\d\d\b"
-# The responses of nginx, Apache, Go and others to http on a port for https.
+# How nginx, Apache, Go and others respond to plain HTTP on an HTTPS port.
 _WANTS_TLS = rb"(?i)plain HTTP|HTTP request to an HTTPS"
 
 
 def get_unreachable_hint(error: BaseException, url: str, proxy: str | None) -> str:
-    """Return the hint for a connection that could not be opened.
+    """Return the hint for a failed connection attempt.
 
     Args:
-        error: The error of the connection; its causes are examined too.
-        url: The server's URL.
-        proxy: The URL of the proxy in use; None if there is none.
+        error: The connection error. Its causes are examined as well.
+        url: The server URL.
+        proxy: The proxy URL, or None if no proxy is used.
     """
     host = parse_url(url).host
     if proxy:
@@ -73,7 +73,7 @@ def get_unreachable_hint(error: BaseException, url: str, proxy: str | None) -> s
 
 
 def get_refused_hint(url: str) -> str:
-    """Return the hint for a refused connection: how to start a server there, if it is this machine."""
+    """Return the hint for a refused connection. For a local address, it says how to start a server there."""
     root = parse_url(url)
     if root.scheme == "http" and not root.path and is_loopback(root.host):
         if root.port == _DEFAULT_PORT:
@@ -84,11 +84,11 @@ def get_refused_hint(url: str) -> str:
 
 
 def get_not_http_hint(reason: str, url: str) -> str:
-    """Return the hint for a response that is not HTTP.
+    """Return the hint for a response that isn't HTTP.
 
     Args:
-        reason: The problem.
-        url: The server's URL.
+        reason: What went wrong.
+        url: The server URL.
     """
     return (
         f"the server speaks https: write {_replace_scheme(url, 'https')}" if reason == TLS_RESPONSE else ANOTHER_SERVICE
@@ -96,11 +96,11 @@ def get_not_http_hint(reason: str, url: str) -> str:
 
 
 def get_broken_hint(reason: str, url: str) -> str | None:
-    """Return the hint for a connection that broke; None if the response had begun.
+    """Return the hint for a dropped connection, or None if the response had already started.
 
     Args:
-        reason: Why it broke.
-        url: The server's URL.
+        reason: Why the connection was dropped.
+        url: The server URL.
     """
     if not reason.endswith("without a response"):
         return None
@@ -109,20 +109,20 @@ def get_broken_hint(reason: str, url: str) -> str | None:
 
 
 def build_not_stepflow_error(url: str, status: int, headers: Mapping[str, str], content: bytes) -> InvalidResponseError:
-    """Return the error for a response to the health request that no Stepflow server sends.
+    """Build the error for a health response that can't be from a Stepflow server.
 
     Args:
-        url: The server's URL.
-        status: The status of the response.
-        headers: Its headers, with names in lower case.
-        content: Its body.
+        url: The server URL.
+        status: The status code.
+        headers: The response headers, with lowercase names.
+        content: The response body.
     """
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     summary, hint = f"({status}, {kind or 'no content type'})", ANOTHER_SERVICE
     path = urlsplit(url).path
     location = headers.get("location", "")
     if 300 <= status < 400 and location:
-        # A query may contain secrets.
+        # Cut off the query, which may contain secrets.
         shown, target = location.partition("?")[0][:200], urlsplit(location)
         summary = f"({status}, it redirects to {shown})"
         if target.netloc and target.path == f"{path}{API_PATH}/health":
@@ -135,7 +135,7 @@ def build_not_stepflow_error(url: str, status: int, headers: Mapping[str, str], 
     elif status == 400 and url.startswith("http://") and re.search(_WANTS_TLS, content):
         hint = f"the server speaks https: write {_replace_scheme(url, 'https')}"
     elif path and (kind == "application/grpc" or status == 404):
-        # Current servers respond with application/grpc to an unknown path.
+        # Current servers answer unknown paths with application/grpc.
         hint = f"a Stepflow server has no path unless a proxy adds one: write {url.removesuffix(path)}"
     return InvalidResponseError(
         f"{url} responds, but not like a Stepflow server {summary}", status_code=status, hint=hint
@@ -149,14 +149,14 @@ def _replace_scheme(url: str, scheme: str) -> str:
 def convert_error(
     error: Exception, request: HttpRequest, url: str, proxy: str | None, run_id: str | None
 ) -> TransportError | InvalidArgumentError:
-    """Return the client's error for a request that got no usable response.
+    """Convert an exception raised by the transport to a client error.
 
     Args:
-        error: The exception that the transport raised.
-        request: The request.
-        url: The server's URL, without credentials.
-        proxy: The URL of the proxy in use, without its password; None if there is no proxy.
-        run_id: The id of the run concerned, if any.
+        error: The exception.
+        request: The request that failed.
+        url: The server URL, without credentials.
+        proxy: The proxy URL without its password, or None if no proxy is used.
+        run_id: The ID of the run concerned, if any.
     """
     converted = _build_error(error, request, url, proxy)
     converted.run_id = run_id

@@ -1,6 +1,6 @@
-"""The types of results: runs, items, steps, flows, servers, reruns, comparisons.
+"""Result types: runs, items, steps, flows, servers, reruns and run comparisons.
 
-Each submodule is imported when one of its names is first used.
+Submodules are imported lazily, when one of their names is first used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The account of a run: why an item failed, and what became of each step, as `explain_run` returns it."""
+"""Run accounts, as returned by `explain_run`: why an item failed, and what happened to each step."""
 
 from __future__ import annotations
 
@@ -14,30 +14,29 @@ __all__ = [
 ]  # fmt: skip
 
 StepState = Literal["completed", "failed", "not_run", "not_needed", "running", "not_started", "cancelled", "unknown"]
-"""What became of a step:
+"""What happened to a step:
 
 - `completed`: it completed.
-- `failed`: it failed itself.
-- `not_run`: a step that it reads failed, so its component was not called. Servers list such a step as failed, with the
-  error of the step that it reads.
-- `not_needed`: neither the output nor a step that must run needed it, for example because it is in a branch that was
-  not taken.
-- `running`: it had started and not ended.
-- `not_started`: it had not started when the run was read, or when it was cancelled or lost.
-- `cancelled`: the server says so.
-- `unknown`: the server does not tell.
+- `failed`: it failed on its own.
+- `not_run`: a step it depends on failed, so its component was not called. Servers list such steps as failed, with the
+  dependency's error.
+- `not_needed`: neither the output nor any required step needed it, e.g. because its branch was not taken.
+- `running`: it had started but not ended.
+- `not_started`: it had not started by the time the run was read, cancelled or lost.
+- `cancelled`: reported by the server.
+- `unknown`: the server does not report enough to tell.
 """
 
 FailureKind = Literal["step", "output", "stall", "cancelled", "lost", "unknown"]
 """Why an item did not succeed:
 
-- `step`: a step failed; `RunAccount.cause` names it.
-- `output`: all steps that the output reads completed, but the output itself could not be evaluated.
-- `stall`: the output needs a step that the server did not start, because an `$if` or `$coalesce` had to read another
-  step first.
+- `step`: a step failed (see `RunAccount.cause`).
+- `output`: every step the output depends on completed, but evaluating the output itself failed.
+- `stall`: the output needs a step the server never started, because an `$if` or `$coalesce` had to read another step
+  first.
 - `cancelled`: the run was cancelled.
 - `lost`: the server lost the run.
-- `unknown`: the server does not tell enough.
+- `unknown`: the server does not report enough to tell.
 """
 
 
@@ -50,15 +49,15 @@ def state_text(
     is_default: bool | None = False,
     status: str | None = None,
 ) -> str:
-    """Return the state of a step or run in words.
+    """Describe the state of a step or run in words.
 
     Args:
         state: The step's state, or the run's status.
-        because_of: The failed step that is the reason why the step was not run.
-        failed_children: Number of items of its sub-runs that failed although it completed.
-        is_kept: Whether a rerun keeps its output.
-        is_default: Whether its output is the default for a failure.
-        status: The server's status, which is shown if the state is unknown.
+        because_of: The failed step that kept this step from running.
+        failed_children: How many sub-run items failed even though the step completed.
+        is_kept: Whether a rerun keeps the step's output.
+        is_default: Whether the output is the default for a failure.
+        status: The server's status, shown if the state is unknown.
     """
     if state == "not_run":
         return f"not run ({f'{because_of} failed' if because_of else 'the server did not start it'})"
@@ -71,66 +70,65 @@ def state_text(
 
 
 def shown_state(step: StepAccount) -> str:
-    """Return the state that colours and pictures show: the server's status if the state is unknown."""
+    """Return the state that colors and diagrams show, which is the server's status if the state is unknown."""
     if step.is_kept:
         return "completed"
     return step.status.value if step.state == "unknown" and step.status is not None else step.state
 
 
 def count_failed_in_sub_runs(accounts: Iterable[StepAccount]) -> int:
-    """Return the number of items of sub-runs that failed although the steps that started them completed."""
+    """Return how many sub-run items failed even though the steps that started them completed."""
     return sum(len(account.failed_children) for account in accounts)
 
 
 @record(kw_only=False)
 class FailedChild(Model):
-    """An item of a sub-run that failed although the step that started it completed."""
+    """A sub-run item that failed even though the step that started it completed."""
 
     index: int
-    """The position in the step's list of items, from 0; 0 for `/builtin/eval`."""
+    """The item's position in the step's list, from 0. Always 0 for `/builtin/eval`."""
     message: str
     """The error message."""
     step_id: str | None = None
-    """The step of the sub-run that the message names; None if it names none."""
+    """The sub-run's step named in the message, if any."""
 
 
 @record
 class FailedItems(Model):
-    """Items of a batch that failed for the same reason."""
+    """Batch items that failed for the same reason."""
 
     text: str
-    """The reason in one line: `9 x step 'ask': no user … (items 0, 1, 2, ...)`."""
+    """The reason on one line: `9 x step 'ask': no user … (items 0, 1, 2, ...)`."""
     total: int
     step_id: str | None = None
-    """The step that failed; None if it is not known, or if no step did."""
+    """The step that failed, or None if unknown or if no step failed."""
     code: ErrorCode | None = None
     message: str
-    """The message; if the messages differ, the words that they share, with `…` between them."""
+    """The message. If messages differ, the words they have in common, separated by `…`."""
     item_indexes: list[int]
-    """The indexes of the first 20 of these items."""
+    """The indexes of the first 20 items in the group."""
 
 
 @record(kw_only=False)
 class StepAccount(Model):
-    """What became of one step of an item."""
+    """What happened to one of an item's steps."""
 
     step_id: str
     state: StepState = "unknown"
     component: str | None = None
     status: ExecutionStatus | None = None
-    """The status that the server reports; None if it does not list the step."""
+    """The status reported by the server, or None if it does not list the step."""
     because_of: str | None = None
-    """For `not_run`: the step whose failure is the reason."""
+    """For `not_run`, the step whose failure prevented it."""
     error: FlowErrorOrNone = None
-    """The error of a failed step; None for a step that was not run."""
+    """The error of a failed step, or None for a step that did not run."""
     is_default: bool | None = False
-    """Whether the step failed and its `onError` default is its output. None if the server does not tell: the output is
-    the default, or is not known."""
+    """Whether the step failed and fell back to its `onError` default. None if there is no way to tell, because the
+    output equals the default or is unknown."""
     failed_children: Sequence[FailedChild] = ()
-    """The items of the step's sub-runs that failed although the step completed."""
+    """Sub-run items that failed even though the step completed."""
     is_kept: bool = False
-    """Whether the run is a rerun that keeps this step: its output is that of the earlier run, and its component was not
-    called."""
+    """Whether this is a rerun that reused the step's earlier output instead of calling its component."""
 
     @property
     def text(self) -> str:
@@ -143,54 +141,55 @@ class StepAccount(Model):
 
 @record(kw_only=False)
 class RunAccount(Model, Shown):
-    """Why one item of a run failed, and what became of each of its steps."""
+    """Why an item failed, and what happened to each of its steps."""
 
     _derived: ClassVar = ("text", "not_run", "may_be_executing")
     run_id: str
     item_index: int
     status: ExecutionStatus
-    """The status of the item."""
+    """The item's status."""
     kind: FailureKind | None = None
-    """Why the item did not succeed; None if it did, or if it has not ended."""
+    """Why the item did not succeed, or None if it did or hasn't ended."""
     cause: str | None = None
-    """The id of the step that failed first and made the item fail; None if no step did, or if it is not known."""
+    """The ID of the step that failed first and caused the failure, or None if unknown or if no step did."""
     error: FlowErrorOrNone = None
-    """The item's error, with the step and the message of its cause."""
+    """The item's error, including the step and message of its cause."""
     hint: str | None = None
-    """What to change, if that is known: for example which field of its input the component refuses."""
+    """How to fix it, if known, e.g. which input field the component rejects."""
     steps: Sequence[StepAccount] = field(default=(), repr=False)
-    """All steps of the flow, in its order; only those that the server lists if the flow is not known."""
+    """All of the flow's steps, in flow order. If the flow isn't known, only the steps the server lists."""
     unknown: Sequence[str] = ()
-    """What could not be determined, in sentences; empty if everything is known."""
+    """Sentences describing anything that couldn't be determined. Empty if everything is known."""
 
     @property
     def failed(self) -> list[str]:
-        """The ids of the steps that failed themselves, including those whose failure did no harm."""
+        """The IDs of steps that failed on their own, even if that did no harm."""
         return [step.step_id for step in self.steps if step.state == "failed"]
 
     @property
     def not_run(self) -> dict[str, str | None]:
-        """The ids of the steps that were not run, each with the failed step that is the reason."""
+        """Maps the ID of each step that did not run to the failed step that prevented it."""
         return {step.step_id: step.because_of for step in self.steps if step.state == "not_run"}
 
     @property
     def not_needed(self) -> list[str]:
-        """The ids of the steps that nothing needed."""
+        """The IDs of steps that turned out not to be needed."""
         return [step.step_id for step in self.steps if step.state == "not_needed"]
 
     @property
     def completed(self) -> list[str]:
-        """The ids of the steps that completed."""
+        """The IDs of steps that completed."""
         return [step.step_id for step in self.steps if step.state == "completed"]
 
     @property
     def may_be_executing(self) -> list[str]:
-        """The ids of the steps of a cancelled item that may still be executing: cancelling a run stops no step."""
+        """The IDs of a cancelled item's steps that may still be executing, since cancelling a run doesn't stop its
+        steps."""
         is_cancelled = self.kind == "cancelled"
         return [step.step_id for step in self.steps if is_cancelled and step.state in ("running", "unknown")]
 
     def step(self, step_id: str) -> StepAccount | None:
-        """Return the account of a step; None if the item has no such step."""
+        """Return a step's account, or None if the item has no such step."""
         return next((step for step in self.steps if step.step_id == step_id), None)
 
     @property
@@ -214,5 +213,5 @@ class RunAccount(Model, Shown):
         return f"failed{message}"
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """Return the accounts of the steps as dicts, for example for `pandas.DataFrame`."""
+        """Return the step accounts as dicts, e.g. for `pandas.DataFrame`."""
         return [step.to_dict() for step in self.steps]

@@ -1,4 +1,4 @@
-"""Stored flows, their variables, and the diagnostics of flows."""
+"""Stored flows, their variables, and flow diagnostics."""
 
 from __future__ import annotations
 
@@ -21,51 +21,51 @@ __all__ = [
 
 @record
 class Diagnostic(Model):
-    """One diagnostic of a flow, from the server or from the offline checks (`stepflow_client.flows.check`)."""
+    """A problem found in a flow by the server or by the offline checks (`stepflow_client.flows.check`)."""
 
     level: DiagnosticLevel
     kind: str = ""
-    """The name of the fault, for example `undefinedStepReference`."""
+    """The name of the problem, e.g. `undefinedStepReference`."""
     code: int = 0
-    """The number of the fault."""
+    """The problem's number."""
     message: str = field(metadata={"wire": "formatted"})
     path: str = "$"
-    """The place in the flow, as a JSON path; `$` is the flow as a whole."""
+    """The location in the flow as a JSON path, where `$` is the whole flow."""
     data: Any = None
-    """The data that the message was made from."""
+    """The data used to build the message."""
     is_experimental: bool = field(default=False, metadata={"wire": "experimental"})
     """True if the server marks the check as experimental."""
     rule: str | None = None
-    """The name of the rule, for offline checks."""
+    """For offline checks, the name of the rule."""
     file: str | None = None
-    """The path of the file; None if unknown."""
+    """The file path, or None if unknown."""
     line: int | None = None
     """The line in the file, from 1."""
     column: int | None = None
     """The column in the line, from 1."""
     excerpt: str | None = None
-    """The text of the line, with a mark below the place."""
+    """The source line, with the location marked underneath."""
     hint: str | None = None
-    """How to fix the fault."""
+    """How to fix the problem."""
     flow: str | None = None
-    """The flow as it was named in the command; None in Python."""
+    """The flow as named on the command line. None in Python."""
 
     @property
     def location(self) -> str:
-        """The same as `path`."""
+        """Same as `path`."""
         return self.path
 
 
 @record
 class ValidationResult(Model, Shown):
-    """The diagnostics of a flow, from the server or from the offline checks."""
+    """A flow's diagnostics, from the server or from the offline checks."""
 
     valid: bool = None  # type: ignore[assignment]  # set below
-    """The same as `is_valid`; if not given, it follows from the diagnostics."""
+    """Same as `is_valid`. Derived from the diagnostics if not passed."""
     diagnostics: list[Diagnostic] = field(default_factory=list)
-    """All diagnostics, the most severe first."""
+    """All diagnostics, most severe first."""
     is_valid: bool = field(default=None, repr=False, metadata=LOCAL)  # type: ignore[assignment]  # set below
-    """True if the flow is accepted: no diagnostic is fatal."""
+    """True if the flow is accepted, i.e. has no fatal diagnostics."""
 
     def __post_init__(self) -> None:
         flags = {flag for flag in (self.valid, self.is_valid) if flag is not None}
@@ -78,12 +78,12 @@ class ValidationResult(Model, Shown):
 
     @property
     def errors(self) -> list[Diagnostic]:
-        """The diagnostics that are fatal or errors."""
+        """The fatal and error diagnostics."""
         return [d for d in self.diagnostics if d.level in (DiagnosticLevel.FATAL, DiagnosticLevel.ERROR)]
 
     @property
     def warnings(self) -> list[Diagnostic]:
-        """The diagnostics that are neither fatal nor errors."""
+        """All diagnostics less severe than an error."""
         return [d for d in self.diagnostics if d.level not in (DiagnosticLevel.FATAL, DiagnosticLevel.ERROR)]
 
 
@@ -92,9 +92,9 @@ class StoreFlowResponse(Model):
     """A stored flow."""
 
     flow_id: str
-    """The id of the flow on every server that shares the store."""
+    """The flow ID. Servers that share a store use the same ID."""
     diagnostics: list[Diagnostic] = field(default_factory=list)
-    """Diagnostics that did not prevent the server from storing the flow."""
+    """Diagnostics that did not keep the server from storing the flow."""
 
     def __flow__(self) -> StoredFlowId:
         return StoredFlowId(self.flow_id)
@@ -102,7 +102,7 @@ class StoreFlowResponse(Model):
 
 @record
 class FlowExample(Model):
-    """An example or a test case in a flow."""
+    """A flow's example or test case."""
 
     name: str
     description: str | None = None
@@ -111,19 +111,19 @@ class FlowExample(Model):
 
 @record
 class StoredFlow(Model, Shown):
-    """A flow as the server stores it, without keys that the server does not know."""
+    """A flow as stored by the server, which drops any keys it doesn't know."""
 
     flow_id: str
     flow: dict[str, Any]
     examples: list[FlowExample] = field(default_factory=list, metadata={"wire": "allExamples"})
-    """The flow's examples and the inputs of its test cases."""
+    """The flow's examples plus the inputs of its test cases."""
 
     def __flow__(self) -> dict[str, Any]:
-        # Servers may return the keys in another order each time; idempotency keys and caches need one order.
+        # Servers may return keys in a different order each time, but idempotency keys and caches need a stable order.
         return dict(restore_order(self.flow))
 
     def without_secrets(self) -> Self:
-        """Return a copy that is safe to show: values of secret variables, such as defaults, are replaced by `***`."""
+        """Return a copy that's safe to show, with the values of secret variables (e.g. defaults) replaced by `***`."""
         return replace(self, flow=hide_flow_secrets(self.flow))
 
     def _iter_shown_fields(self) -> Iterator[tuple[str, Any]]:
@@ -133,20 +133,20 @@ class StoredFlow(Model, Shown):
 
 @record
 class FlowVariable(Model):
-    """A variable that a flow declares under `schemas.properties.variables`."""
+    """A variable declared by a flow under `schemas.properties.variables`."""
 
     is_required: bool = False
-    """True if a run requires a value: the variable is listed as required and has no default."""
+    """True if runs must pass a value: the variable is listed as required and has no default."""
     default: Any = None
     env_var: str | None = None
-    """The environment variable that the flow's author names for it."""
+    """The environment variable suggested by the flow's author."""
     is_secret: bool = False
     description: str | None = None
     value_schema: dict[str, Any] = field(default_factory=dict)
     """The variable's JSON Schema, as written in the flow."""
 
     def _iter_shown_fields(self) -> Iterator[tuple[str, Any]]:
-        # It may be secret because of a schema that it refers to.
+        # The schema itself may not say so: a schema it references can make the variable secret.
         schema = self.value_schema | ({"is_secret": True} if self.is_secret and self.value_schema else {})
         hidden = hide_schema(schema)
         for name, value in Model._iter_shown_fields(self):
@@ -159,14 +159,14 @@ class FlowVariable(Model):
 
 @record
 class FlowVariables(Model):
-    """The variables of a flow, by name."""
+    """A flow's variables, by name."""
 
     flow_id: str
     variables: dict[str, FlowVariable]
 
 
 class InvalidFlowError(ApiError):
-    """The server refuses the flow. `status_code` is 400, also if the server has only checked the flow.
+    """The server rejected the flow. `status_code` is 400, even if the flow was only checked.
 
     Attributes:
         diagnostics: The server's diagnostics, fatal ones first.

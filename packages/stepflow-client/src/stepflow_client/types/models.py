@@ -1,4 +1,4 @@
-"""The base of the public types: frozen dataclasses, decoded from JSON, and shown in notebooks."""
+"""Base classes for the public types: frozen dataclasses that decode from JSON and render in notebooks."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ __all__ = [
     "find_data_frame_type", "record", "show_lists", "to_plain_data",
 ]  # fmt: skip
 
-# HTML is made by the package that makes pictures, which knows the types. It is looked up by name, only here.
+# The drawing package renders the HTML and imports these types, so look it up by name, and only here.
 _notebook = lazy_module("stepflow_client.drawing.notebook_html")
 
 
 class Shown:
-    """Base of objects that notebooks show as HTML."""
+    """Base of objects that notebooks render as HTML."""
 
     __slots__ = ()
 
@@ -43,30 +43,30 @@ class Shown:
 
 
 class Record:
-    """Base of dataclasses that are returned as dicts."""
+    """Base of dataclasses that convert to dicts."""
 
     __slots__ = ()
     _derived: ClassVar[tuple[str, ...]] = ()
-    """The properties that `to_dict` returns too."""
+    """Properties to include in `to_dict`, in addition to the fields."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a dict of JSON values: statuses and codes are text, times RFC 3339 text in UTC, objects dicts."""
+        """Return a dict of JSON values: enums as strings, times as RFC 3339 strings in UTC, and objects as dicts."""
         return {name: to_plain_data(getattr(self, name)) for name in self._get_dict_keys()}
 
     @classmethod
     @cache
     def _get_dict_keys(cls) -> list[str]:
-        """Return the names in the result of `to_dict`."""
+        """Return the keys of the `to_dict` result."""
         definitions = fields(cast("Any", cls))
         public = (field for field in definitions if field.name[0] != "_" and not field.metadata.get("exclude"))
         return [*(field.name for field in public), *cls._derived]
 
 
 def show_lists() -> None:
-    """Let IPython show lists of such objects as tables, if this is IPython.
+    """Make IPython render lists of `Shown` objects as tables, if running in IPython.
 
-    Lists are not classes of this package, so a formatter is registered for `list`. It leaves other lists alone, and
-    does not replace a formatter that is already set.
+    `list` isn't our class, so register a formatter for it. It ignores all other lists and never replaces an existing
+    formatter.
     """
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     formatter = getattr(getattr(shell, "display_formatter", None), "formatters", {}).get("text/html")
@@ -81,16 +81,16 @@ def _make_list_html(value: list[Any]) -> str | None:
 
 
 class Records(Shown):
-    """Base of classes that are iterables of models: returns the models as dicts and as a data frame."""
+    """Base of iterables of models. Converts the models to dicts or a data frame."""
 
     __slots__ = ()
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """Return the entries as dicts of JSON values; see their `to_dict`."""
+        """Return the entries as dicts of JSON values, using their `to_dict`."""
         return [entry.to_dict() for entry in cast("Iterable[Any]", self)]
 
     def to_dataframe(self) -> Any:
-        """Return the entries as a data frame of pandas, or of polars if pandas is not installed; times are datetimes.
+        """Return the entries as a pandas data frame (or polars, if pandas isn't installed), with times as datetimes.
 
         Raises:
             StepflowClientError: If neither is installed.
@@ -103,9 +103,9 @@ class Records(Shown):
 
 
 def find_data_frame_type() -> Callable[[Sequence[Mapping[str, Any]]], Any]:
-    """Return a function that makes a data frame of records: of pandas if it is installed, otherwise of polars.
+    """Return a function that builds a data frame from records, using pandas if installed and polars otherwise.
 
-    A column of polars has a single type. With polars, outputs, lists and dicts are therefore converted to JSON text.
+    Polars columns have a single type, so with polars, outputs, lists and dicts are converted to JSON strings.
 
     Raises:
         StepflowClientError: If neither is installed.
@@ -135,7 +135,7 @@ def _flatten_value(name: str, value: Any) -> Any:
 
 
 def to_plain_data(value: Any) -> Any:
-    """Return a value with enumerations and times as text, and objects as dicts."""
+    """Convert a value to plain data, with enums and times as strings and objects as dicts."""
     if value is None or isinstance(value, (str, int, float)):
         return value.value if isinstance(value, Enum) else value
     if isinstance(value, Record):
@@ -155,35 +155,35 @@ KINDS: dict[str, type[Any]] = {
     **ENUMS,
     **{kind.__name__: kind for kind in (bool, datetime, dict, float, int, list, str, tuple, Mapping, Sequence)},
 }
-"""The types of fields, by their names in annotations. Those of this package are added when they are defined."""
+"""Field types, by their name in annotations. This package's own types are added as they are defined."""
 _TYPE_WORDS = {bool: "True or False", datetime: "a time", int: "an integer", str: "text"}
 
 LOCAL: Mapping[str, Any] = {"exclude": True}
-"""The metadata of fields that are not in the result of `to_dict`. (pydantic excludes them as well.)"""
+"""Metadata for fields to leave out of `to_dict` (and of pydantic's output)."""
 
 
 class _Field(NamedTuple):
-    """How a field is set."""
+    """How to set and decode a field."""
 
     name: str
     default: Any
     factory: Callable[[], Any] | None
-    """Makes the default."""
+    """Creates the default value."""
     usual: type | None
-    """Values of this type are stored unchanged."""
+    """The fast path: values of exactly this type are stored as is."""
     is_optional: bool
     field_type: type | None
-    """Other values are converted to this type; None if any value is stored unchanged."""
+    """The type to convert other values to, or None to store any value as is."""
     entries: type | None
-    """The type of the entries of a list."""
+    """For a list, the type of its entries."""
     wire: str
-    """The name on the wire."""
+    """The field's name on the wire."""
     nested: type[Model] | None
-    """The type of its value, or of the entries of its list, if that is one of this package."""
+    """The model class of the value, or of the list's entries, if it is one of ours."""
 
 
 class _Signature:
-    """The signature of a type, which is built when it is first used."""
+    """A model's signature, built on first use."""
 
     def __get__(self, instance: object, kind: type[Model]) -> Any:
         from inspect import Parameter, Signature
@@ -199,7 +199,7 @@ class _Signature:
 
 
 def _get_default(definition: Any) -> Any:
-    """Return the default of a field; MISSING if it is required."""
+    """Return a field's default, or MISSING if the field is required."""
     return definition.default if definition.default_factory is MISSING else definition.default_factory()
 
 
@@ -211,7 +211,7 @@ class Model(Record):
     __signature__ = _Signature()
     _fields: ClassVar[tuple[_Field, ...]] = ()
     _compared: ClassVar[Any] = None
-    """Returns the values that are compared."""
+    """A function that returns the values to compare."""
 
     if not TYPE_CHECKING:
 
@@ -235,7 +235,7 @@ class Model(Record):
                 put(self, name, value)
             if left:
                 names = [definition.name for definition in kind._fields]
-                # `to_dict` returns derived values too; they are not stored.
+                # `to_dict` includes derived values, so accept and ignore them.
                 if unknown := [name for name in given if name not in names and name not in kind._derived]:
                     message = f"{kind.__name__} has no field {unknown[0]!r} ({near(unknown[0], names)})"
                     raise InvalidArgumentError(message)
@@ -263,7 +263,7 @@ class Model(Record):
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._iter_shown_fields())})"
 
     def _iter_shown_fields(self) -> Iterator[tuple[str, Any]]:
-        """Yield the fields that `repr` shows: only fields that differ from their defaults."""
+        """Yield the fields to show in `repr`: only those that differ from their defaults."""
         for definition in fields(self):  # type: ignore[arg-type]
             value, default = getattr(self, definition.name), _get_default(definition)
             if definition.repr and (default is MISSING or value != default):
@@ -281,7 +281,7 @@ def _restore(kind: type[Model], values: dict[str, Any]) -> Model:
 
 
 def _bind_arguments(kind: type[Model], values: tuple[Any, ...], keywords: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments by name."""
+    """Return all arguments by name."""
     names = kind.__match_args__
     if len(values) > len(names):
         takes = f"at most {len(names)} positional arguments" if names else "keyword arguments only"
@@ -299,7 +299,7 @@ def record(kind: type[Kind], /) -> type[Kind]: ...
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
 def record(*, kw_only: bool) -> Callable[[type[Kind]], type[Kind]]: ...
 def record(kind: type[Kind] | None = None, /, *, kw_only: bool = True) -> Any:
-    """Return a class as a frozen dataclass with slots."""
+    """Turn a class into a frozen dataclass with slots."""
     if kind is None:
         return partial(record, kw_only=kw_only)
     made: Any = dataclass(init=False, repr=False, eq=False, kw_only=kw_only, slots=True)(kind)
@@ -321,7 +321,7 @@ def _describe_field(definition: Any) -> _Field:
         definition.name,
         definition.default,
         None if definition.default_factory is MISSING else definition.default_factory,
-        # The entries of a list are checked too.
+        # Never skip the check for lists: their entries need checking, too.
         None if entries is not None else field_type,
         bool(is_optional) or definition.default is None,
         field_type,
@@ -332,16 +332,17 @@ def _describe_field(definition: Any) -> _Field:
 
 
 def _convert(name: str, field_type: type[Any], entries: type[Any] | None, value: Any) -> Any:
-    """Return a value as one of the type of its field: a status by its name, a time as text, an object as a mapping.
+    """Convert a value to a field's type, e.g. a status from its name, a time from a string, or an object from a
+    mapping.
 
     Args:
-        name: The name of the field, for the error.
-        field_type: The type.
-        entries: The type of its entries, if it is a list.
-        value: The value.
+        name: The field name, for the error message.
+        field_type: The field's type.
+        entries: For a list, the type of its entries.
+        value: The value to convert.
 
     Raises:
-        InvalidArgumentError: If it is none.
+        InvalidArgumentError: If the value can't be converted.
     """
     try:
         if field_type is list and isinstance(value, (list, tuple)):
@@ -356,7 +357,7 @@ def _convert(name: str, field_type: type[Any], entries: type[Any] | None, value:
         elif issubclass(field_type, Model) and isinstance(value, Mapping):
             return field_type(**value)
         elif field_type is datetime and isinstance(value, str):
-            # Servers send nanoseconds; the digits after the microseconds are cut off.
+            # Servers send nanoseconds; any digits beyond microseconds are dropped.
             time = datetime.fromisoformat(value)
             return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
         elif field_type is float and type(value) is int:
@@ -372,17 +373,17 @@ def _convert(name: str, field_type: type[Any], entries: type[Any] | None, value:
 
 
 def decode_model(kind: type[Kind], answer: Any, place: str = "", /, **known: Any) -> Kind:
-    """Return an object of a type that was read from a response.
+    """Decode a model from part of a response.
 
     Args:
-        kind: The type.
-        answer: The part of the response, with the names on the wire. What the type does not have is ignored.
-        place: The place of that part in the response, for errors.
-        **known: Values of fields that are not read.
+        kind: The model class.
+        answer: The part of the response, with wire names. Unknown fields are ignored.
+        place: Where this part is in the response, for error messages.
+        **known: Values for fields that should not be decoded.
 
     Raises:
         KeyError: If a field is missing.
-        ValueError: If a value is of another type.
+        ValueError: If a value has the wrong type.
     """
     if type(answer) is not dict:
         raise wrong(place or "the response", "an object", answer)
@@ -395,7 +396,7 @@ def decode_model(kind: type[Kind], answer: Any, place: str = "", /, **known: Any
                 raise KeyError(f"{place}.{wire}" if place else wire)
             continue
         if type(value) is str and not value.isascii():
-            # Half of a surrogate pair cannot be printed or sent.
+            # Reject lone surrogates: they can't be printed or sent.
             value.encode()
         if type(value) is not usual and field_type is not None and not (value is None and is_optional):
             where = f"{place}.{wire}" if place else wire
@@ -413,11 +414,11 @@ Entry = TypeVar("Entry")
 
 
 class Listing(Model, Records, Generic[Entry]):
-    """Base of the types that are lists of entries, with iteration, length, indexing and slicing."""
+    """Base of list responses, with iteration, length, indexing and slicing."""
 
     __slots__ = ()
     _shown: ClassVar[tuple[str, ...]] = ()
-    """The columns that notebooks show, followed by the noun for the entries."""
+    """The columns to show in notebooks, followed by the noun for the entries."""
 
     def _entries(self) -> Sequence[Entry]:
         raise NotImplementedError

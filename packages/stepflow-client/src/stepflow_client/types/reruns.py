@@ -1,4 +1,4 @@
-"""The plan and the results of a rerun, and the differences between two runs."""
+"""Rerun plans and results, and run comparisons."""
 
 from __future__ import annotations
 
@@ -18,27 +18,28 @@ __all__ = ["Keep", "KeepOption", "RerunItem", "RerunPlan", "RerunResult", "RunCo
 
 @record(kw_only=False)
 class RunDifference(Model):
-    """One difference between two runs. Values of secret variables in their flows are replaced by `***`."""
+    """One difference between two runs. Values of their flows' secret variables are replaced by `***`."""
 
     path: str
-    """The path of the difference: `$.status`, `$.flow.steps.ID.input.KEY`, `$.steps.ID.output.KEY`, `$.output`,
+    """Where the runs differ: `$.status`, `$.flow.steps.ID.input.KEY`, `$.steps.ID.output.KEY`, `$.output` or
     `$.error.message`.
 
-    For batches, the paths of an item begin with `$.items[N]`: `$.items[3].steps.ID.output`.
+    In batches, an item's paths start with `$.items[N]`, e.g. `$.items[3].steps.ID.output`.
     """
     kind: Literal["changed", "added", "removed"]
-    """`added`: only the second run has the value; `removed`: only the first one has it; `changed`: the values
+    """`added` if only the second run has the value, `removed` if only the first run has it, or `changed` if the values
     differ."""
     a: Any
-    """The value in the first run, any JSON value; None for `added`."""
+    """The value in the first run (any JSON value), or None for `added`."""
     b: Any
-    """The value in the second run, any JSON value; None for `removed`."""
+    """The value in the second run (any JSON value), or None for `removed`."""
     item_index: int | None = None
-    """The index of the item, from 0; None for a difference between the runs as a whole."""
+    """The item's index, from 0, or None if the runs differ as a whole."""
     step_id: str | None = None
-    """The id of the step whose status, output or error differs."""
+    """The ID of the step whose status, output or error differs."""
     origin: str | None = None
-    """The path of the difference that this one repeats: a step whose output is read here has the same two values."""
+    """The path of the original difference, if this one just repeats it: the step reads an output with the same two
+    values."""
 
 
 @record(kw_only=False)
@@ -50,29 +51,29 @@ class RunComparison(Model, Shown):
     b: RunDetails
     """The second run."""
     every_difference: Sequence[RunDifference] = field(repr=False)
-    """All differences: status and flow first, then those of each item: its steps in the order of the flow, then its
+    """All differences, starting with status and flow. Each item's differences follow: steps in flow order, then the
     output."""
     not_compared: Sequence[str] = ()
-    """What was not compared because the server does not return it: always `inputs`; `step outputs` before 0.12."""
+    """Parts left out because the server does not return them: always `inputs`, plus `step outputs` before 0.12."""
 
     @property
     def differences(self) -> list[RunDifference]:
-        """The differences, without those that only repeat the difference of a step whose output they read."""
+        """The differences, except repeats of a difference in a step output that was read."""
         return [difference for difference in self.every_difference if difference.origin is None]
 
     @property
     def is_same(self) -> bool:
-        """True if the compared parts are the same. Start times and durations are not compared."""
+        """True if the runs are the same in all compared parts. Start times and durations are ignored."""
         return not self.every_difference
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """Return `differences` as dicts, for example for `pandas.DataFrame`."""
+        """Return `differences` as dicts, e.g. for `pandas.DataFrame`."""
         return [difference.to_dict() for difference in self.differences]
 
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """The outputs of an earlier run that a rerun reuses, where one of the words for `keep` is not enough.
+    """Which outputs of an earlier run to reuse in a rerun, for cases that a plain string for `keep` can't express.
 
     Example:
         ```python
@@ -81,17 +82,18 @@ class Keep:
         ```
 
     Args:
-        steps: The steps to keep: `completed`, the default, `unchanged` or `nothing`, as for the argument `keep`.
-        before: Also execute this step and all steps that read its output, directly or through others.
-        all_except: Execute this step alone, with the earlier outputs of the steps that it reads; its output is the
-            output of the new run. Excludes the other arguments. To give the step an input of its own, run
-            `stepflow_client.flows.flow_of_step(flow, step_id)`.
-        succeeded_items: Whether to keep the results of the items that succeeded, and run only the others. Default
-            False.
+            steps: The steps to keep: `completed`, `unchanged` or `nothing`, with the same meaning as for the `keep`
+                argument. Defaults to `completed`.
+            before: Also execute this step and everything downstream of it.
+            all_except: Execute only this step, reusing the outputs it reads from the earlier run. The step's output
+                becomes the output of the new run. Cannot be combined with the other arguments. To pass the step a
+                custom input, run `stepflow_client.flows.flow_of_step(flow, step_id)` instead.
+            succeeded_items: Whether to keep the results of items that succeeded and rerun only the rest. Defaults to
+                False.
 
-    Raises:
-        InvalidArgumentError: If the arguments exclude each other.
-    """
+        Raises:
+            InvalidArgumentError: If the arguments can't be combined.
+        """
 
     steps: Literal["nothing", "completed", "unchanged"] = "completed"
     _: KW_ONLY
@@ -100,7 +102,7 @@ class Keep:
     succeeded_items: bool = False
 
     def __post_init__(self) -> None:
-        """Check the arguments."""
+        """Validate the arguments."""
         check_choice(self.steps, "steps", ("nothing", "completed", "unchanged"))
         check_flags(succeeded_items=self.succeeded_items)
         for name in ("before", "all_except"):
@@ -114,47 +116,44 @@ class Keep:
 
 
 KeepOption = Literal["nothing", "succeeded", "completed", "unchanged"] | Keep
-"""The argument `keep` of reruns."""
+"""The type of the `keep` argument for reruns."""
 
 
 @record(kw_only=False)
 class RerunItem(Model):
-    """One item that is run again."""
+    """An item to run again."""
 
     index: int
-    """The index of the item in the earlier run, from 0."""
+    """The item's index in the earlier run, from 0."""
     kept: Mapping[str, Any] = field(repr=False)
-    """The outputs of the steps that are not executed again, by step id."""
+    """The outputs of steps that are reused instead of executed, by step ID."""
     executed: Sequence[str]
-    """The ids of the steps that are executed, in the order of the flow. Depending on a condition (`$if`, `$coalesce`),
-    one of them may turn out not to be needed."""
+    """The IDs of the steps to execute, in flow order. With conditions (`$if`, `$coalesce`), some may turn out not to be
+    needed."""
 
 
 @record(kw_only=False)
 class RerunPlan(Model):
-    """The items and steps that a rerun keeps and executes. Making a plan starts nothing."""
+    """The items and steps a rerun would keep and execute. Making a plan doesn't start anything."""
 
     run_id: str
-    """The id of the earlier run."""
+    """The ID of the earlier run."""
     flow: Mapping[str, Any] = field(repr=False)
     """The flow to run."""
     items: Sequence[RerunItem]
-    """The items to run again, in the order of their inputs."""
+    """The items to run again, in input order."""
     total: int
-    """Number of items in the earlier run; the results of those not in `items` are kept."""
+    """How many items the earlier run had. The results of items not listed in `items` are kept."""
     unknown: Sequence[str] = ()
-    """Values that the executed steps may have used and that are unknown, neither given nor recorded: `variables`,
-    `overrides`."""
+    """Unknown values the executed steps may depend on (neither passed nor recorded): `variables`, `overrides`."""
     recorded: Sequence[str] = ()
-    """Values taken from the client's history: `input`, `variables`, `overrides`. Values that are given override
-    them."""
+    """Values taken from the client's history: `input`, `variables`, `overrides`. Explicit values take precedence."""
     outdated: Sequence[str] = ()
-    """The ids of kept steps whose outputs are not those of the new flow: they, or steps that they read, had another
-    definition, another input or other variables, as far as the client's history has the earlier ones."""
-
+    """The IDs of kept steps whose outputs don't match the new flow, because the step or a step upstream of it had a
+    different definition, input or variables. Only as far as the client's history records the earlier values."""
     @property
     def groups(self) -> list[list[RerunItem]]:
-        """The items of each run that a rerun creates: items that keep the same outputs share a run."""
+        """The items of each run a rerun creates. Items that keep the same outputs share a run."""
         groups: dict[str, list[RerunItem]] = {}
         for item in self.items:
             groups.setdefault(json.dumps(item.kept, sort_keys=True), []).append(item)
@@ -163,25 +162,24 @@ class RerunPlan(Model):
 
 @record(kw_only=False)
 class RerunResult(Model):
-    """The results of a rerun, including the kept ones."""
+    """The results of a rerun, including those that were kept."""
 
     plan: RerunPlan
     results: Sequence[FlowResult]
-    """One result for each item of the earlier run, in the order of their inputs; its `run_id` is the run it comes
-    from."""
+    """One result per item of the earlier run, in input order. Each has the `run_id` of the run that produced it."""
 
     @property
     def run_ids(self) -> list[str]:
-        """The ids of the created runs, without duplicates, in the order of the items."""
+        """The IDs of the created runs, without duplicates, in item order."""
         indexes = [item.index for item in self.plan.items]
         return list(dict.fromkeys(self.results[index].run_id for index in indexes))
 
     @property
     def run_id(self) -> str:
-        """The id of the created run: of a run of one item, or of a batch whose items are run again together.
+        """The ID of the created run, if there is exactly one.
 
         Raises:
-            InvalidArgumentError: If no run was created, or several; use `run_ids`.
+            InvalidArgumentError: If no run or more than one run was created. Use `run_ids` instead.
         """
         if len(run_ids := self.run_ids) != 1:
             raise InvalidArgumentError(f"the rerun of {self.plan.run_id} created {len(run_ids)} runs: use run_ids")
@@ -189,10 +187,10 @@ class RerunResult(Model):
 
     @property
     def result(self) -> FlowResult:
-        """The result of a run of one item.
+        """The result of a single-item run.
 
         Raises:
-            InvalidArgumentError: If the earlier run is a batch; use `results`.
+            InvalidArgumentError: If the earlier run is a batch. Use `results` instead.
         """
         if len(self.results) != 1:
             raise InvalidArgumentError(f"run {self.plan.run_id} is a batch of {len(self.results)} items: use results")

@@ -1,4 +1,4 @@
-"""The results of items: outputs, errors and statuses; and the outcomes of inputs in `client.map`."""
+"""Item results (outputs, errors, statuses) and the outcomes of inputs in `client.map`."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ _RETRYABLE = frozenset(
 
 @record
 class FlowError(Model):
-    """The reason for the failure of an item or step."""
+    """Why an item or step failed."""
 
     message: str
-    """The message of the component or the server, unchanged."""
+    """The error message from the component or server, unchanged."""
     code: ErrorCode | None = None
-    """The kind of failure, named the same for every server; None if the server reports none."""
+    """The kind of failure, with the same names for all servers, or None if the server reports none."""
     step_id: str | None = None
-    """The id of the step that failed first; None if unknown, or if the output of the flow itself failed.
+    """The ID of the step that failed first, or None if unknown or if evaluating the flow's output failed.
 
-    Steps that did not run because of it are listed as failed too; `explain_run` tells them apart.
+    Servers also list steps as failed if they didn't run because of it. Use `explain_run` to tell them apart.
     """
     details: Any = None
-    """Other data from the server, such as the raw code, or the stack of causes from older servers."""
+    """Additional data from the server, e.g. the raw error code, or the chain of causes from older servers."""
     hint: str | None = field(default=None, repr=False, metadata=LOCAL)
-    """What to change, if that is known: which field of its input the flow misses or the component refuses, and the line
-    of the step in a flow that is written in Python. Results of `run` and outcomes of `map` have it.
+    """How to fix it, if known: which input field is missing from the flow or rejected by the component and, for flows
+    written in Python, the line of the step. Set on results of `run` and outcomes of `map`.
 
-    `to_dict` leaves it out.
+    Not included in `to_dict`.
     """
 
     @property
     def is_retryable(self) -> bool:
-        """Whether the same run may soon succeed: after a timeout, if a worker or a resource was not available, or if
-        the server lost the run before it started.
+        """Whether retrying might succeed, because of a timeout, an unavailable worker or resource, or a run the server
+        lost before it started.
 
-        Servers report a worker that is not connected like a component that no plugin has: "error routing component".
-        Steps that ran, also one that timed out or whose worker died, run again.
+        A disconnected worker is indistinguishable from an unknown component: servers report "error routing component"
+        for both. Note that a retry runs every step again, even a step that timed out or whose worker died.
         """
         is_routing = self.code is ErrorCode.ORCHESTRATOR and self.message == NO_ROUTE
         return is_routing or self.code in _RETRYABLE
@@ -53,15 +53,15 @@ class FlowError(Model):
 if TYPE_CHECKING:
     import typing_extensions
 
-    # A property cannot narrow another one: with Any beside it, `result.error.message` behind `is_failed` is right for
-    # every type checker, and `result.error is None` stays a question.
+    # Properties can't narrow other properties. Adding Any lets every type checker accept `result.error.message` after
+    # checking `is_failed`, while `result.error is None` still counts as a real check.
     FlowErrorOrNone = FlowError | Any
-    """What `error` is wherever something may have failed: a `FlowError` if it has, else None."""
+    """The type of every `error` field: a `FlowError` after a failure, otherwise None."""
 
     OutputT = typing_extensions.TypeVar("OutputT", default=Any)
 
     class Typed(Generic[OutputT]):
-        """What has an output of a type."""
+        """Base of classes generic in their output type."""
 
 else:
     FlowErrorOrNone = FlowError | None
@@ -72,7 +72,7 @@ else:
         __slots__ = ()
 
         def __class_getitem__(cls, output: Any) -> type:
-            # The output is checked where it is read, not here.
+            # Nothing to check here: the output is validated when it is decoded.
             return cls
 
 
@@ -81,42 +81,39 @@ _NO_OUTPUT: Any = None
 
 @record
 class FlowResult(Typed[OutputT], Model, Shown):
-    """The result of a run of one item, or of one item of a batch.
+    """The result of a single-item run, or of one item of a batch.
 
-    `FlowResult[Output]` is a result whose output is an `Output`, as `run(..., output_type=Output)` returns it; the
-    output of a plain `FlowResult` is any JSON value.
+    `run(..., output_type=Output)` returns a `FlowResult[Output]`, whose output is an `Output` instance. The output of
+    a plain `FlowResult` is any JSON value.
     """
 
     run_id: str = ""
-    """The run's id, a UUID string; empty if the result is not from a server."""
+    """The run ID, a UUID string. Empty if the result did not come from a server."""
     status: ExecutionStatus
     if TYPE_CHECKING:
         output: OutputT = _NO_OUTPUT
     else:
         output: Any = None
-    """The flow's output, any JSON value; also None if the item did not succeed.
+    """The flow's output (any JSON value), or None if the item did not succeed.
 
-    Current servers send the keys of objects in a different order each time. If the client that reads the result
-    started the run, the keys are in the order of the flow's `output`; keys whose order it does not determine are
-    sorted.
+    Current servers return object keys in random order. If this client started the run, keys are restored to the order
+    used in the flow's `output`, and any keys whose order it doesn't determine are sorted.
     """
     error: FlowErrorOrNone = None
-    """The reason for the failure: a `FlowError` if `is_failed` is True, else None.
+    """Why the item failed: a `FlowError` if `is_failed` is True, otherwise None.
 
-    Values of the flow's secret variables are replaced by `***` in it if this client started the run.
+    If this client started the run, values of the flow's secret variables are replaced by `***`.
     """
     cached_at: datetime | None = field(default=None, repr=False, metadata=LOCAL)
-    """The time when the result was cached, in UTC, if it is from a `ResultCache`; None if the flow was run for this
-    call.
+    """When the result was cached, in UTC, if it came from a `ResultCache`. None if the flow ran for this call.
 
-    `to_dict` leaves it out.
+    Not included in `to_dict`.
     """
     older_flow_id: str | None = field(default=None, repr=False, metadata=LOCAL)
-    """The id of the stored flow of the run, if the run was found under an idempotency key with a scope and is of
-    another version of the flow than the given one; else None.
+    """The run's stored flow ID, if the run was found by a scoped idempotency key and used a different version of the
+    flow. Otherwise None.
 
-    Usually that is an older version. While two versions are in use, it may be the newer one. `to_dict`
-    leaves it out.
+    That version is usually older, but may be newer while two versions are in use. Not included in `to_dict`.
     """
 
     @property
@@ -136,7 +133,7 @@ class FlowResult(Typed[OutputT], Model, Shown):
 
     @property
     def is_skipped(self) -> bool:
-        """Always False: no released server skips a run."""
+        """Always False, since no released server skips runs."""
         return False
 
     def __post_init__(self) -> None:
@@ -144,20 +141,20 @@ class FlowResult(Typed[OutputT], Model, Shown):
             object.__setattr__(self, "error", FlowError(message="the server does not say why"))
 
     def unwrap(self) -> OutputT:
-        """Return the output of a success.
+        """Return the output if the item succeeded.
 
         Raises:
-            RunFailedError: If it is not a success; the error's `result` is this result.
+            RunFailedError: If it didn't. The error's `result` is this result.
         """
         self.raise_for_failure()
         output: OutputT = self.output
         return output
 
     def raise_for_failure(self) -> Self:
-        """Return this result if it is a success.
+        """Return this result if the item succeeded.
 
         Raises:
-            RunFailedError: If it is not; the error's `result` is this result.
+            RunFailedError: If it didn't. The error's `result` is this result.
         """
         if not self.is_success:
             raise make_run_failed_error(self, f"run {self.run_id}" if self.run_id else "the run")
@@ -165,11 +162,11 @@ class FlowResult(Typed[OutputT], Model, Shown):
 
 
 def make_run_failed_error(result: FlowResult[Any], what: str) -> RunFailedError:
-    """Return the error of a result that is not a success.
+    """Return the error for an unsuccessful result.
 
     Args:
         result: The result.
-        what: What failed, for the message.
+        what: What failed, for use in the message.
     """
     error = result.error
     if error is None:
@@ -180,10 +177,10 @@ def make_run_failed_error(result: FlowResult[Any], what: str) -> RunFailedError:
 
 
 class RunFailedError(StepflowClientError):
-    """A run ended without success.
+    """A run ended without succeeding.
 
     Attributes:
-        result: The result of the run, if known.
+        result: The run's result, if known.
     """
 
     __module__ = "stepflow_client.errors"
@@ -197,10 +194,10 @@ class RunFailedError(StepflowClientError):
 class OutputTypeError(StepflowClientError):
     """A run succeeded, but its output does not match the `output_type`.
 
-    `details` lists the `path` and the `message` of each fault.
+    `details` lists each mismatch with its `path` and `message`.
 
     Attributes:
-        result: The result, with its output as JSON.
+        result: The result, with the output as plain JSON.
     """
 
     __module__ = "stepflow_client.errors"
@@ -213,33 +210,32 @@ class OutputTypeError(StepflowClientError):
 
 @record(kw_only=False)
 class Outcome(Typed[OutputT], Model, Shown):
-    """The outcome of one input of a batch. `Outcome[Output]` is one whose output is an `Output`."""
+    """The outcome of one batch input. An `Outcome[Output]` has an `Output` instance as its output."""
 
     index: int
-    """The position of the input, from 0."""
+    """The input's position, from 0."""
     key: str | int | None
-    """The value of the input's field `id`, else of `key`, if the input is an object and the value is text or an
-    integer."""
+    """The input's `id` field, falling back to `key`, if the input is an object and the value is a string or integer."""
     run_id: str | None
-    """The id of the run that executed the input; None for an input that could not be sent."""
+    """The ID of the run that executed the input, or None if the input could not be sent."""
     status: ExecutionStatus
     if TYPE_CHECKING:
         output: OutputT = _NO_OUTPUT
     else:
         output: Any = None
-    """The flow's output; also None if the input did not succeed."""
+    """The flow's output, or None if the input did not succeed."""
     error: FlowErrorOrNone = None
-    """The reason for the failure; None if the input did not fail."""
+    """Why the input failed, or None if it didn't."""
     duration: float | None = field(default=None, compare=False, metadata=LOCAL)
-    """Seconds from the request that created the run until its results were available. None for an input that was not
-    run, or whose outcome was read from a journal. If it was run more than once, the time of its last run.
+    """Seconds from the request that created the run until the results were available. If the input was retried, only
+    the last run counts. None if the input never ran or its outcome was read from a journal.
 
-    `to_dict` leaves out this field and `item_index`.
+    This field and `item_index` are not included in `to_dict`.
     """
     attempts: int = 1
-    """How often the input was run: more than once only with `max_attempts`. 0 for an input that could not be sent."""
+    """How many times the input ran. More than 1 only with `max_attempts`, and 0 if the input could not be sent."""
     item_index: int | None = field(default=None, compare=False, metadata=LOCAL)
-    """The index of the item within its run, from 0; None for an input that could not be sent."""
+    """The item's index within its run, from 0, or None if the input could not be sent."""
 
     @property
     def is_success(self) -> bool:
@@ -253,31 +249,31 @@ class Outcome(Typed[OutputT], Model, Shown):
 
     @property
     def is_cancelled(self) -> bool:
-        """True if the run of the input was cancelled."""
+        """True if the input's run was cancelled."""
         return self.status is ExecutionStatus.CANCELLED
 
     @property
     def result(self) -> FlowResult:
-        """The same as a result, as `run` returns it."""
+        """This outcome as a `FlowResult`, the type `run` returns."""
         return FlowResult(run_id=self.run_id or "", status=self.status, output=self.output, error=self.error)
 
     def unwrap(self) -> OutputT:
-        """Return the output of a success.
+        """Return the output if the input succeeded.
 
         Raises:
-            RunFailedError: If it is not a success; the error's `result` is `result`.
-            OutputTypeError: If the run succeeded, but its output does not match the `output_type` of `map`.
+            RunFailedError: If it didn't. The error's `result` is `result`.
+            OutputTypeError: If the run succeeded, but its output does not match the `output_type` passed to `map`.
         """
         self.raise_for_failure()
         output: OutputT = self.output
         return output
 
     def raise_for_failure(self) -> Self:
-        """Return this outcome if it is a success.
+        """Return this outcome if the input succeeded.
 
         Raises:
-            RunFailedError: If it is not; the error's `result` is `result`.
-            OutputTypeError: If the run succeeded, but its output does not match the `output_type` of `map`.
+            RunFailedError: If it didn't. The error's `result` is `result`.
+            OutputTypeError: If the run succeeded, but its output does not match the `output_type` passed to `map`.
         """
         if self.error is not None and self.error.code is ErrorCode.INVALID_OUTPUT:
             message, details = f"input {self.index}: {self.error.message}", self.error.details

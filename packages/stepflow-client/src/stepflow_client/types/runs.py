@@ -1,4 +1,4 @@
-"""Runs and lists of runs, their arguments, items and steps, and the entries of the history."""
+"""Runs with their arguments, items and steps, lists of them, and history entries."""
 
 from __future__ import annotations
 
@@ -21,74 +21,74 @@ __all__ = [
 
 @record(kw_only=False)
 class HistoryEntry(Model):
-    """A run and what the caller started it with; what a rerun added is in `rerun_of`, `kept` and `rerun_items`."""
+    """A run and its original arguments. For reruns, see also `rerun_of`, `kept` and `rerun_items`."""
 
     run_id: str
-    """The id of the run; `pending:...` if its creation is not confirmed."""
+    """The run ID, or `pending:...` until the server confirms that the run exists."""
     created_at: datetime
     """When the run was recorded, in UTC."""
     server: str | None = None
-    """The URL of the server, without credentials."""
+    """The server URL, without credentials."""
     flow_id: str | None = None
     flow_file: str | None = None
-    """The absolute path of the flow's file, if the flow was a file."""
+    """The flow file's absolute path, if the flow came from a file."""
     status: str | None = None
-    """The last known status; None if it was never updated after the start. That of a batch of several runs is
-    `completed` or `failed`, once all its outcomes were read."""
+    """The last known status, or None if never updated since the start. A batch that spans several runs becomes
+    `completed` or `failed` once all its outcomes have been read."""
     labels: Mapping[str, str] = field(default_factory=dict)
     note: str | None = None
     omitted: tuple[str, ...] = ()
-    """Names of the fields that are None because their values were too large to store, or because they are unknown: the
-    inputs of `map`."""
+    """Fields that are None because their values were too large to store or not available (e.g. the inputs of
+    `map`)."""
     flow: Any = field(default=None, repr=False)
     input: Any = field(default=None, repr=False)
-    """The input; for a batch, the list of inputs."""
+    """The input, or the list of inputs for a batch."""
     variables: Any = field(default=None, repr=False)
-    """The given variables, with `***` in place of secret values."""
+    """The variables that were passed, with secret values replaced by `***`."""
     overrides: Any = field(default=None, repr=False)
     rerun_of: str | None = None
-    """The id of the earlier run, if the run was started by `rerun`."""
+    """For a rerun, the ID of the earlier run."""
     kept: tuple[str, ...] = ()
-    """The ids of the steps whose outputs a rerun kept. Their overrides, if any, had no effect on it."""
+    """For a rerun, the IDs of the steps whose outputs were kept. Overrides for these steps have no effect."""
     rerun_items: tuple[int, ...] = ()
-    """The indexes, in the earlier run, of the items that were run again, in the order of this run's items."""
+    """For a rerun, the indexes of the rerun items within the earlier run, in the order of this run's items."""
     has_more_runs: bool = False
-    """Whether the run is the first of several runs of a batch that `map` started. The others are not recorded."""
+    """Whether this is the first of several runs that `map` started for one batch. Only the first is recorded."""
     is_embedded: bool = False
-    """Whether the server is an embedded one, which stops with the program that started it."""
+    """Whether the run used an embedded server, which stops with the program that started it."""
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether the run exists. If not, it is being created, or the process ended, or lost the response, meanwhile:
-        the run may or may not exist."""
+        """Whether the run is known to exist. If not, it's still being created, or the process exited or lost the
+        response before hearing back, so the run may or may not exist."""
         return not self.run_id.startswith("pending:")
 
 
 @record
 class RunArguments(Model, Shown):
-    """The arguments that a run was started with, as far as the server or the client's history has them."""
+    """The arguments a run was started with, as far as the server or the client's history records them."""
 
     run_id: str
     inputs: list[Any] | None = None
-    """The input of each item; None if neither the server nor the history has them."""
+    """Each item's input, or None if neither the server nor the history has them."""
     variables: dict[str, Any] | None = None
-    """The given variables, with `***` in place of secret values; None if they are not recorded."""
+    """The variables that were passed, with secret values replaced by `***`, or None if not recorded."""
     overrides: Any = None
-    """The changes to steps; None if there were none, or if neither the server nor the history has them."""
+    """The step overrides, or None if there were none or they were not recorded."""
     labels: dict[str, str] = field(default_factory=dict)
-    """The labels the run was recorded with, by name."""
+    """The labels recorded with the run, by name."""
     note: str | None = None
-    """The note the run was recorded with."""
+    """The note recorded with the run."""
     is_recorded: bool = False
-    """Whether the run is in the history."""
+    """Whether the run is in the client's history."""
     rerun_of: str | None = None
-    """The id of the earlier run, if the run was started by `rerun`."""
+    """For a rerun, the ID of the earlier run."""
     kept: list[str] = field(default_factory=list)
-    """The ids of the steps whose outputs a rerun kept: they were not executed."""
+    """For a rerun, the IDs of the steps whose outputs were kept. These steps were not executed."""
 
     @property
     def hidden(self) -> list[str]:
-        """Names of the parts in which the history has masked a secret: `inputs`, `variables.NAME`, `overrides`."""
+        """The parts where the history has masked a secret: `inputs`, `variables.NAME`, `overrides`."""
         named = {f"variables.{name}": value for name, value in (self.variables or {}).items()}
         values = {"inputs": self.inputs, **named, "overrides": self.overrides}
         return [name for name, value in values.items() if is_hidden(value)]
@@ -99,18 +99,18 @@ class RunItem(Model, Shown):
     """One item of a run."""
 
     index: int
-    """The position of its input in the run's list of inputs, from 0."""
+    """The item's position in the run's list of inputs, from 0."""
     status: ExecutionStatus
     run_id: str = ""
     output: Any = None
-    """The output of the flow for this input; also None if the item did not complete."""
+    """The flow's output for this input. None if the item did not complete."""
     error: FlowErrorOrNone = None
-    """The reason for the failure; None if the item did not fail."""
+    """Why the item failed, or None if it didn't."""
     completed_at: datetime | None = None
 
     @property
     def result(self) -> FlowResult | None:
-        """The result of the item; None while it is running."""
+        """The item's result, or None while it is still running."""
         if not self.status.is_finished:
             return None
         return FlowResult(run_id=self.run_id, status=self.status, output=self.output, error=self.error)
@@ -120,22 +120,22 @@ ITEM_COLUMNS = ("index", "status", "output", "error.message")
 
 
 class RunItems(Records, Sequence[RunItem]):
-    """The items of a run: a sequence that reads each item when it is first accessed.
+    """A run's items, as a sequence that decodes each item lazily, on first access.
 
-    A response may contain 100,000 items, while a caller may need only the failed ones.
+    A response may hold 100,000 items when the caller only needs the failed ones.
 
     Args:
-        entries: Items, or values that `read` converts to items.
-        read: A function that converts an entry to an item.
+        entries: Items, or raw values for `read` to convert.
+        read: A function that converts a raw value to an item.
     """
 
     def __init__(self, entries: Iterable[Any], read: Callable[[Any], RunItem] | None = None) -> None:
-        """Store the entries. An item replaces its entry when it is first accessed."""
+        """Store the entries. Each is replaced by its decoded item on first access."""
         self._entries = list(entries)
         self._read = read
 
     def _places(self, is_chosen: Callable[[ExecutionStatus], object]) -> list[int]:
-        """Return the positions of items with a wanted status, without reading the items that have not been accessed."""
+        """Return the positions of items with a matching status, without decoding any of them."""
         return [
             place
             for place, entry in enumerate(self._entries)
@@ -143,11 +143,11 @@ class RunItems(Records, Sequence[RunItem]):
         ]
 
     def _unfinished(self) -> list[int]:
-        """Return the positions of the items that have not ended."""
+        """Return the positions of items that haven't ended."""
         return self._places(lambda status: not status.is_finished)
 
     def _replaced(self, items: Mapping[int, RunItem]) -> RunItems:
-        """Return a copy with other items at some positions."""
+        """Return a copy with the items at some positions replaced."""
         changed = RunItems(self._entries, self._read)
         for place, item in items.items():
             changed._entries[place] = item
@@ -177,7 +177,7 @@ class RunItems(Records, Sequence[RunItem]):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        # Some print what they are given without being asked to; 100,000 items would take seconds.
+        # Tools such as debuggers call repr() on everything, and 100,000 items would take seconds.
         return f"<RunItems: {len(self)}>" if len(self) > 20 else repr(list(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -186,27 +186,27 @@ class RunItems(Records, Sequence[RunItem]):
 
 @record
 class ListItemsResponse(Listing[RunItem]):
-    """The items of a run, in the order of their inputs: iterate over it, index it, or use `items`."""
+    """A run's items, in input order. Iterate over the response, index it, or use `items`."""
 
     run_id: str
     _shown: ClassVar = (*ITEM_COLUMNS, "items")
     items: Sequence[RunItem]
-    """A sequence of `RunItem`; each one is read from the response when it is first accessed."""
+    """A sequence of `RunItem`, each decoded from the response on first access."""
 
     def _entries(self) -> Sequence[RunItem]:
         return self.items
 
 
-# The statuses that are states of steps too.
+# Statuses that are also step states.
 _KNOWN_STATES = ("completed", "running", "cancelled")
 
 
 @record
 class StepDetails(StepAccount, Shown):
-    """One step of one item and its state.
+    """A single step of an item, and its state.
 
-    The server's status of a step that was not run is `failed`. Its `state` is `not_run` in a snapshot with items,
-    steps and flow; elsewhere, the state of a failed step is `unknown`.
+    Servers report a step that never ran as `failed`. A snapshot that includes items, steps and flow gives it the
+    `state` `not_run`; anywhere else, the state of a failed step is `unknown`.
     """
 
     status: ExecutionStatus  # pyright: ignore[reportGeneralTypeIssues]  # it is required here
@@ -215,17 +215,17 @@ class StepDetails(StepAccount, Shown):
     output: Any = None
     """The step's output, if the server returns it (0.12 and newer)."""
     is_default: bool | None = None
-    """Whether the step failed and its `onError` default is its output; None if that is not known."""
+    """Whether the step failed and fell back to its `onError` default, or None if unknown."""
     updated_at: datetime | None = None
     started_at: datetime | None = None
-    """When the step was first passed to its component. This field and the next three are set by
+    """When the step was first dispatched to its component. This field and the next three are only set by
     `get_run_steps(include_times=True)` (0.12 and newer)."""
     completed_at: datetime | None = None
-    """When the step ended; None while it is running."""
+    """When the step ended, or None while it is running."""
     duration: float | None = None
-    """Seconds from the first start to the end, including all attempts and the waits between them."""
+    """Seconds from first start to end, including retries and the delays between them."""
     attempts: int | None = None
-    """Number of times the step was started."""
+    """How many times the step was started."""
 
     def __post_init__(self) -> None:
         if self.state == "unknown" and self.status.value in _KNOWN_STATES:
@@ -234,7 +234,7 @@ class StepDetails(StepAccount, Shown):
 
 @record
 class ListStepsResponse(Listing[StepDetails]):
-    """The steps of a run, by item, then in the order of the flow: iterate over it, index it, or use `steps`."""
+    """A run's steps, by item and then in flow order. Iterate over the response, index it, or use `steps`."""
 
     _shown: ClassVar = ("item_index", "step_id", "component", "status", "output", "error.message", "steps")
     _timed: ClassVar = (*_shown[:4], "started_at", "duration", "attempts", *_shown[4:])
@@ -250,7 +250,7 @@ class ListStepsResponse(Listing[StepDetails]):
 
 @record
 class ItemCounts(Model):
-    """Numbers of a run's items by state. Servers count the items of a run only when the run ends."""
+    """How many of a run's items are in each state. Note that servers only count items once the run has ended."""
 
     total: int = 0
     completed: int = 0
@@ -261,7 +261,7 @@ class ItemCounts(Model):
 
 @record
 class RunDetails(Model, Shown):
-    """A run and its state."""
+    """A run and its current state."""
 
     _derived: ClassVar = ("duration",)
     run_id: str
@@ -273,23 +273,23 @@ class RunDetails(Model, Shown):
     created_at: datetime | None = None
     completed_at: datetime | None = None
     root_run_id: str | None = None
-    """The id of the run at the top of the tree that this run belongs to; its own id if it was not created by a step."""
+    """The ID of the root run. Same as `run_id` unless a step created this run."""
     parent_run_id: str | None = None
-    """The id of the run whose step created this run; None for a root run."""
+    """The ID of the run whose step created this one, or None for a root run."""
     orchestrator_id: str | None = None
-    """The id of the server process that executes the run, if the server reports it."""
+    """The ID of the server process executing the run, if reported."""
     failed_in_sub_runs: int | None = None
-    """Number of items of sub-runs that failed although the steps that started them completed, in a completed run; None
-    if the steps of the run were not read."""
+    """For a completed run, how many sub-run items failed even though the steps that started them completed. None if the
+    run's steps were not read."""
     account: RunAccount | None = None
-    """Why the run did not succeed; that of its first failed item if it is a batch. Set by `snapshot`, on request."""
+    """Why the run did not succeed; for a batch, why its first failed item failed. Set by `snapshot`, on request."""
     failures: list[FailedItems] | None = None
-    """The failed items of a batch by reason, the largest of at most 5 groups first; set together with `account`."""
+    """A batch's failed items grouped by reason: at most 5 groups, largest first. Set together with `account`."""
 
     def __post_init__(self) -> None:
         counts = self.items
         if self.status is ExecutionStatus.CANCELLED and counts.running:
-            # A cancelled run never ends its items on the server.
+            # The server leaves the items of a cancelled run as running forever.
             counts = replace(counts, running=0, cancelled=counts.cancelled + counts.running)
             object.__setattr__(self, "items", counts)
 
@@ -297,31 +297,31 @@ class RunDetails(Model, Shown):
     def is_finished(self) -> bool:
         """True if the status is final.
 
-        A server may mark a run as failed that it is still executing, while `items.running` is not zero; `wait_run` and
-        `get_result` wait until that is settled.
+        A server may mark a run as failed while still executing it, in which case `items.running` is not zero.
+        `wait_run` and `get_result` wait until that is settled.
         """
         return self.status.is_finished
 
     @property
     def duration(self) -> float | None:
-        """Seconds from the creation of the run to its end, by the server's clock; None for a run that has not ended."""
+        """Seconds from the run's creation to its end, by the server's clock, or None if it hasn't ended."""
         if self.created_at is None or self.completed_at is None:
             return None
         return max(0.0, (self.completed_at - self.created_at).total_seconds())
 
     @property
     def text(self) -> str:
-        """The status in words: `completed, 2 failed in sub-runs`."""
+        """The status in words, e.g. `completed, 2 failed in sub-runs`."""
         return state_text(self.status.value, failed_children=self.failed_in_sub_runs or 0)
 
 
 CreateRunResponse = RunDetails
-"""What `create_run` returns: a run that was just created."""
+"""The type returned by `create_run`: a newly created run."""
 
 
 @record
 class ListRunsResponse(Listing[RunDetails]):
-    """Runs, newest first: iterate over it, index it, or use `runs`."""
+    """Runs, newest first. Iterate over the response, index it, or use `runs`."""
 
     _shown: ClassVar = ("run_id", "flow_name", "status", "items.total", "created_at", "runs")
     runs: list[RunDetails]
@@ -331,38 +331,38 @@ class ListRunsResponse(Listing[RunDetails]):
 
 
 SnapshotPart = Literal["items", "steps", "flow", "arguments", "account", "counts"]
-"""A part of a snapshot that is read only if it is requested."""
+"""An optional part of a snapshot, only read on request."""
 
 
 @record(kw_only=False)
 class RunSnapshot(Model, Shown):
-    """A run at one moment: its state, and the parts that were requested. The other parts are None."""
+    """A run at one moment: its state plus any parts that were requested. All other parts are None."""
 
     details: RunDetails
     """The run and its state."""
     items: Sequence[RunItem] | None = field(default=None, repr=False)
-    """The items, in the order of their inputs. Failed items have the error of the step that failed first."""
+    """The items, in input order. A failed item's error comes from the step that failed first."""
     steps: Sequence[StepDetails] | None = field(default=None, repr=False)
-    """The steps that were started, by item; None as well if the server does not report them. Only the steps of one item
-    if that item, or only its account, was requested."""
+    """The steps that were started, by item, or None if not requested or not reported by the server. Limited to a single
+    item if only that item, or its account, was requested."""
     flow: Mapping[str, Any] | None = field(default=None, repr=False)
-    """The flow as its author wrote it; empty if the server does not have it."""
+    """The flow as its author wrote it, or an empty mapping if the server doesn't have it."""
     arguments: RunArguments | None = field(default=None, repr=False)
-    """The arguments that the run was started with, as far as the server or the client's history has them."""
+    """The arguments the run was started with, as far as the server or the client's history records them."""
     counts: ItemCounts | None = None
-    """Numbers of items by state."""
+    """How many items are in each state."""
     has_all_steps: bool = True
-    """False if the states of the steps may be old: servers before 0.12 do not update those of a cancelled run."""
+    """False if step states may be out of date: servers before 0.12 don't update them when a run is cancelled."""
 
     _stored: Mapping[str, Any] | None = field(default=None, repr=False)
-    """The flow as it is stored, with the metadata of the client that runs it."""
+    """The flow as stored, including metadata added by the client that started the run."""
 
     @property
     def run_id(self) -> str:
-        """The id of the run."""
+        """The run ID."""
         return self.details.run_id
 
     @property
     def account(self) -> RunAccount | None:
-        """Why an item of the run failed, and what became of its steps: the same as `details.account`."""
+        """Why an item failed and what happened to each of its steps. Same as `details.account`."""
         return self.details.account

@@ -1,4 +1,4 @@
-"""A server, its components, its blobs, and what a tool returns to a model."""
+"""Servers, components, blobs, and the results tools return to models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = [
 
 @record
 class FailedPlugin(Model):
-    """A plugin whose components the server could not list."""
+    """A plugin whose components could not be listed."""
 
     plugin: str
     error: str
@@ -24,15 +24,15 @@ class FailedPlugin(Model):
 
 @record
 class ComponentInfo(Model, Shown):
-    """A component that flows may use."""
+    """A component that flows can use."""
 
     name: str = ""
-    """The name after the route prefix, without a leading slash. If it is not given, it is derived from `path`."""
+    """The name without route prefix or leading slash. Defaults to a name derived from `path`."""
     plugin: str | None = None
-    """The plugin that provides the component, if the server reports it (0.13 and newer)."""
+    """The plugin that provides the component, if reported (0.13 and newer)."""
     path: str | None = None
-    """The path that flows use, for example `/builtin/eval`. Servers do not report the route prefix: None, unless the
-    configuration is known, as with an embedded server."""
+    """The path to use in flows, e.g. `/builtin/eval`. Servers don't report route prefixes, so this is None unless the
+    configuration is known, as it is for embedded servers."""
     description: str | None = None
     input_schema: dict[str, Any] | None = None
     output_schema: dict[str, Any] | None = None
@@ -43,10 +43,10 @@ class ComponentInfo(Model, Shown):
 
 
 class ComponentList(Records, list[ComponentInfo]):
-    """The components of a server: a list with the plugins that could not be listed.
+    """A server's components: a list that also records the plugins that could not be listed.
 
     Attributes:
-        failed_plugins: Plugins whose components the server could not list, if it reports them.
+        failed_plugins: Plugins whose components could not be listed, if reported.
     """
 
     def __init__(self, components: Iterable[ComponentInfo] = (), failed_plugins: Iterable[FailedPlugin] = ()) -> None:
@@ -62,13 +62,13 @@ class HealthResponse(Model):
     status: str
     """`healthy`."""
     timestamp: datetime | None = None
-    """The server's current time."""
+    """The current time on the server."""
     version: str | None = None
-    """The server's release, if the server reports it."""
+    """The server's release, if reported."""
     build: dict[str, Any] | None = None
-    """Build information of the binary, if the server reports it: `gitVersion`, `profile`, `target` and so on."""
+    """Build information for the binary, if reported: `gitVersion`, `profile`, `target` and so on."""
     failed_plugins: list[FailedPlugin] | None = None
-    """The plugins whose workers are away; None if they were not requested."""
+    """Plugins whose workers are disconnected, or None if not requested."""
 
 
 @record
@@ -76,17 +76,17 @@ class StoreBlobResponse(Model):
     """A stored blob."""
 
     blob_id: str
-    """The SHA-256 digest of the content, in hexadecimal digits."""
+    """The content's SHA-256 digest, in hexadecimal."""
     filename: str | None = None
 
 
 @record
 class BlobContent(Model):
-    """A blob and its content."""
+    """A blob with its content."""
 
     blob_id: str
     blob_type: str = "data"
-    """The type: `data` for JSON, `flow` for a flow, `binary` for bytes."""
+    """`data` for JSON, `flow` for a flow, or `binary` for bytes."""
     filename: str | None = None
     data: Any = None
     """The JSON value, or `bytes` for a binary blob."""
@@ -98,27 +98,27 @@ class ServerInfo(Model):
 
     url: str
     dialect: str
-    """The oldest release with the same protocol as this server: `0.10`, `0.11` or `0.12` (also used by all newer
-    ones)."""
+    """The oldest release that speaks the same protocol: `0.10`, `0.11`, or `0.12` (used by all newer releases)."""
     release: str | None = None
-    """The release, if the server reports it or if its commit is known."""
+    """The release, if reported or known from the server's commit."""
     commit: str | None = None
-    """The commit that the server was built from, if it reports it."""
+    """The commit the server was built from, if reported."""
     capabilities: dict[str, bool] = field(default_factory=dict)
-    """What the server can do by itself: `events`, `step_outputs`, `exact_numbers` and so on."""
+    """What the server supports natively: `events`, `step_outputs`, `exact_numbers` and so on."""
 
 
 @record(kw_only=False)
 class ToolResult(Model):
-    """What a call of a tool returns to a model: a text, and the same as JSON."""
+    """What a tool call returns to the model, as text and as JSON."""
 
     text: str
-    """What the model reads. Outputs are in it as JSON, and messages of components on one line, so that neither can be
-    mistaken for other parts of it."""
+    """The text for the model. Outputs are embedded as JSON and component messages are put on one line, so that neither
+    can be mistaken for anything else."""
     structured: Mapping[str, Any] | None = None
-    """The same as a JSON object: `run_id`, `status`, and `output`, `error` or `next`. None if no run was started."""
+    """The same content as a JSON object: `run_id`, `status`, and `output`, `error` or `next`. None if no run was
+    started."""
     run_id: str | None = None
-    """The run; None if none was started."""
+    """The run ID, or None if no run was started."""
     is_error: bool = False
-    """Whether the call failed: because of its arguments, or because the run did not succeed. A run that has not ended
-    yet is no error."""
+    """Whether the call failed, because of invalid arguments or an unsuccessful run. A run that hasn't ended yet is not
+    an error."""

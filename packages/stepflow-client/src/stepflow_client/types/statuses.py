@@ -1,4 +1,4 @@
-"""The enumerations of the public types, by name and by the number on the wire, and which status ends a run. Pure."""
+"""Enums used by the public types, with their wire numbers, and the rules for when a run has ended. Pure functions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = [
     "ExecutionStatus", "get_status_number", "read_enum", "read_status",
 ]  # fmt: skip
 
-# Maximum number of members of an enumeration, including those added for values of newer servers.
+# Maximum number of members per enum, including those added for values sent by newer servers.
 _MAX_MEMBERS = 1_000
 
 
 class _OpenEnum(StrEnum):
-    """An enumeration that accepts unknown values of newer servers: each becomes a new member."""
+    """An enum that turns unknown values from newer servers into new members."""
 
     @classmethod
     def _missing_(cls, value: object) -> _OpenEnum | None:
@@ -25,14 +25,14 @@ class _OpenEnum(StrEnum):
         member._name_ = value.upper()
         member._value_ = value
         if len(cls._value2member_map_) > _MAX_MEMBERS:
-            # Not remembered, so that no server can fill the memory with new values.
+            # Don't cache this one, so that a server can't use up memory by sending new values.
             return member
-        # setdefault: two threads that read the same new value at the same time get the same member.
+        # setdefault, so that two threads reading the same new value get the same member.
         return cls._value2member_map_.setdefault(value, member)  # type: ignore[return-value]
 
 
 class ExecutionStatus(_OpenEnum):
-    """The status of a run, an item or a step. A status of a newer server appears as `unknown_<number>`."""
+    """The status of a run, item or step. Statuses added by newer servers appear as `unknown_<number>`."""
 
     RUNNING = "running"
     COMPLETED = "completed"
@@ -43,28 +43,28 @@ class ExecutionStatus(_OpenEnum):
 
     @property
     def is_finished(self) -> bool:
-        """True for the final statuses: completed, failed, cancelled, recovery_failed."""
+        """True for final statuses: completed, failed, cancelled and recovery_failed."""
         return self in _FINAL
 
 
 FAILED_STATUSES = frozenset({ExecutionStatus.FAILED, ExecutionStatus.RECOVERY_FAILED})
-"""The statuses of a failure."""
+"""Statuses that mean failure."""
 UNSUCCESSFUL_STATUSES = FAILED_STATUSES | {ExecutionStatus.CANCELLED}
-"""The final statuses of a run that has not succeeded."""
+"""Final statuses of runs that did not succeed."""
 _FINAL = UNSUCCESSFUL_STATUSES | {ExecutionStatus.COMPLETED}
 
 NO_ROUTE = "error routing component"
-"""The message of servers of every release if no plugin executes a component: there is none, or its worker is away."""
+"""The message from servers of all releases when no plugin can execute a component (unknown, or its worker is away)."""
 
-# Part of the public types, and pickled under this module name.
+# Public, and pickled under this module name.
 ExecutionStatus.__module__ = "stepflow_client.types"
 
 STATUS_NUMBERS = dict(enumerate(ExecutionStatus, start=1))
-"""Statuses by their number on the wire, which is their position in the enumeration, from 1."""
+"""Maps wire numbers to statuses. A status's number is its position in the enum, starting at 1."""
 
 
 class ErrorCode(_OpenEnum):
-    """The kind of failure of an item or a step. A code unknown to this package appears as `unknown_<number>`."""
+    """Why an item or step failed. Codes unknown to this package appear as `unknown_<number>`."""
 
     TIMEOUT = "timeout"
     INVALID_INPUT = "invalid_input"
@@ -77,20 +77,20 @@ class ErrorCode(_OpenEnum):
     ORCHESTRATOR = "orchestrator"
     WORKER = "worker"
     LOST = "lost"
-    """The server gave the run up before the item ended, without a reason, and nothing happened in it afterwards: it was
-    restarted and could not recover the run, or its store failed. Steps had started, or may have: running the item again
-    may repeat them. Only the client sets this code; no server sends it."""
+    """The server gave up on the run before the item ended, gave no reason, and has been silent since: it either restarted
+    and couldn't recover the run, or its store failed. Steps started, or may have, so running the item again may repeat
+    them. Set only by the client; servers never send this code."""
     LOST_BEFORE_START = "lost_before_start"
-    """As `LOST`, but the server lists no step of the item as started. A server that is still executing
-    the run, although it has given it up, may start them later."""
+    """Like `LOST`, but the server lists none of the item's steps as started. If the server is in fact still executing
+    the run, it may start them later."""
     INVALID_OUTPUT = "invalid_output"
-    """The run succeeded, but its output does not match the `output_type` of `map`. Only the client sets this code."""
+    """The run succeeded, but its output does not match the `output_type` passed to `map`. Set only by the client."""
 
 
 class DiagnosticLevel(_OpenEnum):
-    """The severity of a diagnostic.
+    """How severe a diagnostic is.
 
-    Fatal: the flow is refused. Error: it will likely fail. Warning: it may behave unexpectedly.
+    Fatal: the server rejects the flow. Error: the flow will likely fail. Warning: it may behave unexpectedly.
     """
 
     FATAL = "fatal"
@@ -107,10 +107,10 @@ ENUMS: dict[str, type[Enum]] = {kind.__name__: kind for kind in _NUMBERS}
 
 
 def read_enum(kind: type[Enum], value: object) -> Any:
-    """Return the member of an enumeration for its number on the wire, or for its name.
+    """Return the enum member for a wire number or a name.
 
     Raises:
-        ValueError: If it is neither.
+        ValueError: If `value` is neither.
     """
     if isinstance(value, str):
         return kind(value)
@@ -121,14 +121,14 @@ def read_enum(kind: type[Enum], value: object) -> Any:
 
 
 def read_status(value: object) -> ExecutionStatus:
-    """Return the status for its number on the wire, or for its name; see `read_enum`."""
-    # The usual case is written out, as every run and item takes it. (`true` equals 1.)
+    """Return the status for a wire number or a name; see `read_enum`."""
+    # Inline the common case, since this runs for every run and item. (Check the type because `True == 1`.)
     member = STATUS_NUMBERS.get(value) if type(value) is int else None
     return read_enum(ExecutionStatus, value) if member is None else member
 
 
 def get_status_number(status: ExecutionStatus | str) -> int | None:
-    """Return the number of a status on the wire, or None if its number is unknown."""
+    """Return a status's wire number, or None if unknown."""
     for number, member in STATUS_NUMBERS.items():
         if member == status:
             return number
@@ -137,39 +137,39 @@ def get_status_number(status: ExecutionStatus | str) -> int | None:
 
 
 class Ending(Enum):
-    """Whether a run has ended."""
+    """Whether, and how, a run has ended."""
 
     NOT_ENDED = "not ended"
     UNSETTLED = "unsettled"
-    """The server has given the run up; it may still be executed."""
+    """The server has given up on the run but may still be executing it."""
     LOST = "lost"
-    """The server has given the run up, and nothing shows that it is still executed: its items never end."""
+    """The server has given up on the run and shows no sign of still executing it. Its items will never end."""
     ENDED = "ended"
 
     @property
     def is_finished(self) -> bool:
-        """True if nothing more is expected of the run."""
+        """True if there is nothing left to wait for."""
         return self in (Ending.LOST, Ending.ENDED)
 
 
 def is_given_up(status: ExecutionStatus, running: int) -> bool:
-    """Return whether a server has given a run up.
+    """Return whether the server has given up on a run.
 
     Args:
-        status: The status of the run.
-        running: The number of its items that count as running. It is zero in runs that have ended, on every release.
+        status: The run's status.
+        running: How many of its items count as running. Always zero once a run has ended, on every release.
     """
     return status in FAILED_STATUSES and running > 0
 
 
 def decide_ending(status: ExecutionStatus, running: int, quiet: float, grace: float) -> Ending:
-    """Return whether a run has ended.
+    """Return whether, and how, a run has ended.
 
     Args:
-        status: The status of the run.
-        running: The number of its items that count as running.
-        quiet: Seconds since the last sign of life: an event, the end of a step, or the change to this status.
-        grace: Seconds without a sign of life after which a run that was given up counts as lost.
+        status: The run's status.
+        running: How many of its items count as running.
+        quiet: Seconds since the last sign of life: an event, a step ending, or the change to this status.
+        grace: Seconds without a sign of life before a run the server gave up on counts as lost.
     """
     if not status.is_finished:
         return Ending.NOT_ENDED
