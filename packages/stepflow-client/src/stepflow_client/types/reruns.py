@@ -82,18 +82,18 @@ class Keep:
         ```
 
     Args:
-            steps: The steps to keep: `completed`, `unchanged` or `nothing`, with the same meaning as for the `keep`
-                argument. Defaults to `completed`.
-            before: Also execute this step and everything downstream of it.
-            all_except: Execute only this step, reusing the outputs it reads from the earlier run. The step's output
-                becomes the output of the new run. Cannot be combined with the other arguments. To pass the step a
-                custom input, run `stepflow_client.flows.flow_of_step(flow, step_id)` instead.
-            succeeded_items: Whether to keep the results of items that succeeded and rerun only the rest. Defaults to
-                False.
+        steps: The steps to keep: `completed`, `unchanged` or `nothing`, with the same meaning as for the `keep`
+            argument. Defaults to `completed`.
+        before: Also execute this step and everything downstream of it.
+        all_except: Execute only this step, reusing the outputs it reads from the earlier run. The step's output
+            becomes the output of the new run. Cannot be combined with the other arguments. To pass the step a
+            custom input, run `stepflow_client.flows.flow_of_step(flow, step_id)` instead.
+        succeeded_items: Whether to keep the results of items that succeeded and rerun only the rest. Defaults to
+            False.
 
-        Raises:
-            InvalidArgumentError: If the arguments can't be combined.
-        """
+    Raises:
+        InvalidArgumentError: If the arguments can't be combined.
+    """
 
     steps: Literal["nothing", "completed", "unchanged"] = "completed"
     _: KW_ONLY
@@ -151,6 +151,7 @@ class RerunPlan(Model):
     outdated: Sequence[str] = ()
     """The IDs of kept steps whose outputs don't match the new flow, because the step or a step upstream of it had a
     different definition, input or variables. Only as far as the client's history records the earlier values."""
+
     @property
     def groups(self) -> list[list[RerunItem]]:
         """The items of each run a rerun creates. Items that keep the same outputs share a run."""

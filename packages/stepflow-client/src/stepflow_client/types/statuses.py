@@ -77,9 +77,9 @@ class ErrorCode(_OpenEnum):
     ORCHESTRATOR = "orchestrator"
     WORKER = "worker"
     LOST = "lost"
-    """The server gave up on the run before the item ended, gave no reason, and has been silent since: it either restarted
-    and couldn't recover the run, or its store failed. Steps started, or may have, so running the item again may repeat
-    them. Set only by the client; servers never send this code."""
+    """The server gave up on the run before the item ended, gave no reason, and has been silent since: it either
+    restarted and couldn't recover the run, or its store failed. Steps started, or may have, so running the item again
+    may repeat them. Set only by the client; servers never send this code."""
     LOST_BEFORE_START = "lost_before_start"
     """Like `LOST`, but the server lists none of the item's steps as started. If the server is in fact still executing
     the run, it may start them later."""
