@@ -1,4 +1,4 @@
-"""Decisions without I/O: which requests are retried, for how long, and what each server release supports."""
+"""Decision logic without I/O: which requests to retry and for how long, and what each server release supports."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from typing import TYPE_CHECKING
 from .._base.lazy import lazy_module
 
 if not TYPE_CHECKING:
-    # Many programs need none of these.
+    # Lazy, because many programs need none of these.
     chunks = lazy_module(f"{__name__}.chunks")
     dialect = lazy_module(f"{__name__}.dialect")

@@ -1,4 +1,4 @@
-"""The releases of servers, their capabilities, and the operations of the HTTP API. Pure."""
+"""Server releases and their capabilities, and the operations of the HTTP API. Pure."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .transport_errors import ANOTHER_SERVICE
 if TYPE_CHECKING:
     from ..types import ServerInfo
 
-# Releases by commit: servers since 0.12 report their commit, not their release.
+# Since 0.12, servers report their commit rather than their release.
 _COMMITS = {"37c721f": "0.12.0", "dd82fa7": "0.13.0"}
 
 _OLDEST, _CURRENT, NEWEST = (0, 10), (0, 12), (0, 13)
 TARGETS = "0.10 to 0.13"
-"""The releases that flows can be checked for, in words."""
+"""The range of releases flows can be checked for."""
 
-# Capabilities by the release that introduced them; `server_info()` shows them.
+# The release that introduced each capability shown by `server_info()`.
 _SINCE: dict[str, tuple[int, int]] = {
     "empty_batch": (0, 11),
     "flow_variables": (0, 11),
@@ -38,7 +38,7 @@ _UNTIL: dict[str, tuple[int, int]] = {
 
 
 class Server(NamedTuple):
-    """A server, with the fields of `ServerInfo`."""
+    """A server, with the same fields as `ServerInfo`."""
 
     url: str
     dialect: str
@@ -46,17 +46,17 @@ class Server(NamedTuple):
     commit: str | None
     capabilities: dict[str, bool]
     needs_translation: bool
-    """Whether it uses another wire format than the current one."""
+    """Whether the server's wire format differs from the current one."""
 
 
 def identify_server(url: str, health: Mapping[str, Any]) -> Server:
     """Identify a server from its response to GET /health.
 
-    Servers up to 0.11 report their release; newer ones are recognised by the format of the response.
+    Servers up to 0.11 report their release. Newer ones are recognised by the response format.
 
     Raises:
-        InvalidResponseError: If this is not the response of a Stepflow server.
-        UnsupportedByServerError: If the release is older than the oldest supported one.
+        InvalidResponseError: If the response is not from a Stepflow server.
+        UnsupportedByServerError: If the release is too old to be supported.
     """
     version, build = health.get("version"), health.get("build")
     if isinstance(version, str):
@@ -75,15 +75,15 @@ def identify_server(url: str, health: Mapping[str, Any]) -> Server:
 
 
 def _replace_surrogates(text: str) -> str:
-    """Return a text with lone surrogates replaced."""
+    """Replace lone surrogates."""
     return text.encode("utf-8", "replace").decode()
 
 
 def describe_pinned_server(url: str, release: str) -> Server:
-    """Return a description of a server of a known release, without sending a request.
+    """Describe a server whose release is already known, without sending a request.
 
     Raises:
-        InvalidArgumentError: If `release` is not a supported release such as `0.11` or `0.13.0`.
+        InvalidArgumentError: If `release` isn't a supported release such as `0.11` or `0.13.0`.
     """
     number = parse_release(release)
     if number is None or number < _OLDEST:
@@ -94,7 +94,7 @@ def describe_pinned_server(url: str, release: str) -> Server:
 
 
 def parse_release(release: object) -> tuple[int, int] | None:
-    """Return the first two numbers of a release such as `0.13` or `v0.13.0`; None if it is none."""
+    """Return the first two numbers of a release such as `0.13` or `v0.13.0`, or None if it isn't valid."""
     parts = release.removeprefix("v").split(".") if isinstance(release, str) else []
     try:
         return int(parts[0]), int(parts[1])
@@ -103,7 +103,7 @@ def parse_release(release: object) -> tuple[int, int] | None:
 
 
 def parse_target_release(release: object) -> tuple[int, int] | None:
-    """Return the first two numbers of a release that flows can be checked for; None if it is none of them."""
+    """Like `parse_release`, but return None unless flows can be checked for the release."""
     number = parse_release(release)
     return number if number is not None and _OLDEST <= number <= NEWEST else None
 
@@ -133,11 +133,11 @@ def require_capability(server: Server | ServerInfo, capability: str, what: str) 
 
     Args:
         server: The server.
-        capability: The capability that the server must have.
-        what: What needs it, as the beginning of the error message, for example `blobs`.
+        capability: The required capability.
+        what: The feature that needs it, e.g. `blobs`. The error message starts with it.
 
     Raises:
-        UnsupportedByServerError: If the server does not have it. The hint names the first release that does.
+        UnsupportedByServerError: If the server lacks it. The hint names the first release that has it.
     """
     if not server.capabilities[capability]:
         raise UnsupportedByServerError(
@@ -147,44 +147,44 @@ def require_capability(server: Server | ServerInfo, capability: str, what: str) 
 
 
 class OperationRequest(NamedTuple):
-    """The request of an operation, without what depends on the client that sends it."""
+    """An operation's request, without anything specific to the client sending it."""
 
     operation: Operation
     parts: dict[str, Any]
-    """What the generated `build_request` returns."""
+    """The result of the generated `build_request`."""
     run_id: str | None = None
-    """The run concerned, for errors and for the server it belongs to."""
+    """The run concerned, used for errors and to pick the run's server."""
     held: float = 0.0
-    """Seconds the server was asked to hold the request; they are added to the timeout."""
+    """Seconds the server was asked to hold the request. Added to the timeout."""
     is_retried: bool = True
-    """Whether transports may send it again."""
+    """Whether transports may resend the request."""
 
 
 @dataclass(eq=False, repr=False)
 class Operation:
-    """An operation of the API, in the format of the current server. Calling it builds a request."""
+    """An API operation in the current server's format. Call it to build a request."""
 
     module: str
-    """The generated module below `stepflow_api.api`, imported when it is first used."""
+    """The generated module under `stepflow_api.api`, imported on first use."""
     is_idempotent: bool = True
-    """Whether sending the request twice has the same effect as sending it once. Storing is content-addressed;
-    cancelling and deleting end in the same state."""
+    """Whether sending the request twice has the same effect as sending it once. True for storing, which is
+    content-addressed, and for cancelling and deleting, which end in the same state."""
     capability: str | None = None
-    """The capability that the server must have, one of `ServerInfo.capabilities`; None if every server has the
+    """The capability the server needs (one of `ServerInfo.capabilities`), or None if every server supports the
     operation."""
     needs: str = ""
-    """What needs this capability, as the beginning of an error message."""
+    """The feature that needs this capability. Error messages start with it."""
     not_found: str = ""
-    """The meaning of a 404 response without a body; empty if there is none."""
+    """What a 404 response without a body means, or empty if nothing in particular."""
     keeps_numbers: bool = False
-    """Whether numbers in the response are left as sent, because its reader restores those that it reads."""
+    """Whether to leave numbers in the response as sent, because the code reading them restores them itself."""
 
     def __call__(self, *arguments: Any, **named: Any) -> OperationRequest:
-        """Return a request. Arguments by name that are None are left out.
+        """Build a request, leaving out keyword arguments that are None.
 
         Args:
-            *arguments: The parameters of the path.
-            **named: The other parameters of the generated function; a JSON body is a dict.
+            *arguments: The path parameters.
+            **named: The generated function's other parameters. Pass a JSON body as a dict.
         """
         parameters = {name: value for name, value in named.items() if value is not None}
         run_id = arguments[0] if arguments and self.module.startswith("run.") else None
@@ -195,7 +195,7 @@ class Operation:
 
     @cached_property
     def name(self) -> str:
-        """The name of the operation: that of the generated module."""
+        """The operation's name, taken from the generated module."""
         return self.module.rpartition(".")[2]
 
     @property
@@ -205,7 +205,7 @@ class Operation:
 
     @property
     def path(self) -> str:
-        """The path below `/api/v1`, with `{placeholders}`."""
+        """The path under `/api/v1`, with `{placeholders}`."""
         return str(self._generated.PATH)
 
     @cached_property
@@ -223,13 +223,14 @@ store_flow = Operation("flow.store_flow", not_found=_NO_SERVER)
 get_flow = Operation("flow.get_flow", not_found=_FLOW)
 delete_flow = Operation("flow.delete_flow", not_found=_FLOW)
 get_flow_variables = Operation("flow.get_flow_variables", not_found=_FLOW)
-# Sent twice, it creates two runs. A server without a store loses the flow when it restarts.
+# Not idempotent: sending it twice creates two runs. May return 404 because a server without a store loses its flows on
+# restart.
 create_run = Operation("run.create_run", is_idempotent=False, not_found=_FLOW, keeps_numbers=True)
 list_runs = Operation("run.list_runs", not_found=_NO_SERVER)
 get_run = Operation("run.get_run", not_found=_RUN)
 delete_run = Operation("run.delete_run", not_found=_RUN)
 cancel_run = Operation("run.cancel_run", not_found=_RUN)
-# Only on older servers: current ones return no items and no steps for an unknown run.
+# Only older servers return 404 here. Current ones return no items or steps for an unknown run.
 get_run_items = Operation("run.get_run_items", not_found=_RUN, keeps_numbers=True)
 get_run_steps = Operation("run.get_run_steps", not_found=_RUN, keeps_numbers=True)
 get_run_step = Operation("run.get_run_step", not_found="there is no such step yet")
@@ -243,11 +244,11 @@ OPERATIONS = {value.name: value for value in tuple(globals().values()) if isinst
 
 
 def find_operation(method: str, path: str) -> Operation | None:
-    """Return the operation of a request; None if the API has no such operation.
+    """Return the operation a request belongs to, or None if the API has no such operation.
 
     Args:
         method: The HTTP method.
-        path: The path below `/api/v1`, without the query.
+        path: The path under `/api/v1`, without the query.
     """
     for operation, pattern in _get_path_patterns():
         if operation.method == method and pattern.fullmatch(path):

@@ -1,4 +1,4 @@
-"""What the events of a run tell: positions, progress, counts, and the times of steps and items.
+"""Computes cursors, progress, item counts and timings from a run's events.
 
 Pure: no requests, no output.
 """
@@ -26,10 +26,10 @@ _TEXT = re.compile(r"(?P<mode>[es])(?P<number>\d{1,18})\.(?P<handled>\d{1,18})")
 
 
 class Cursor(NamedTuple):
-    """A position in the events of a run."""
+    """A position in a run's event stream."""
 
     mode: str = "e"
-    """`e` for the run's own events, `s` if the events of sub-runs are included. Each mode counts separately."""
+    """`e` for the run's own events, `s` if sub-run events are included. Each mode has its own numbering."""
     number: int = 0
     handled: int = 0
 
@@ -38,11 +38,10 @@ class Cursor(NamedTuple):
 
     @classmethod
     def parse(cls, after: str | int | None, mode: str) -> Cursor:
-        """Parse the `after` argument of a caller: the cursor of an event, or the sequence number to start with.
+        """Parse the caller's `after` argument: an event's cursor, or the sequence number to start from.
 
         Raises:
-            InvalidArgumentError: If it is neither, or if the cursor comes from events that were requested in another
-                mode.
+            InvalidArgumentError: If it is neither, or if the cursor is from a request with the other mode.
         """
         if after is None:
             return cls(mode)
@@ -59,12 +58,12 @@ class Cursor(NamedTuple):
         return cls(mode, int(match["number"]), int(match["handled"]))
 
     def after(self, number: int) -> Cursor:
-        """Return the cursor after one more event with the given sequence number."""
+        """Return the cursor after one more event with this sequence number."""
         return Cursor(self.mode, number, self.handled + 1 if number == self.number else 1)
 
 
 class BatchCount:
-    """Counts the inputs of a batch and their outcomes.
+    """Counts a batch's inputs and their outcomes.
 
     Args:
         expected: Total number of inputs, if known.
@@ -74,11 +73,11 @@ class BatchCount:
         self.expected = expected
         """Total number of inputs, if known or estimated."""
         self.is_estimated = False
-        """Whether it is an estimate."""
+        """Whether the total is an estimate."""
         self.begun = self.done = self.failed = 0
-        """Number of inputs that were read, that ended, and that ended without success."""
+        """How many inputs have been read, have ended, and have ended unsuccessfully."""
         self.known = 0
-        """Number of ended inputs whose outcome came from a journal."""
+        """How many of the ended inputs got their outcome from a journal."""
         self._began = time.monotonic()
 
     @property
@@ -90,7 +89,7 @@ class BatchCount:
         """Count an outcome."""
         self.done += 1
         self.failed += not outcome.is_success
-        # An outcome from the journal is available immediately, so it must not count towards the rate.
+        # Outcomes read from the journal are instant, so keep them out of the rate.
         self.known += outcome.duration is None and outcome.run_id is not None
 
     def add_known(self, known: int) -> None:
@@ -99,7 +98,7 @@ class BatchCount:
         self.known += known
 
     def progress(self, *, is_over: bool = False) -> Progress:
-        """Return the progress of the batch."""
+        """Return the batch's progress."""
         total = self.done if is_over else self.expected
         status = "running" if not is_over else "failed" if self.failed else "completed"
         return Progress(
@@ -116,24 +115,24 @@ class BatchCount:
 
 @dataclass(slots=True)
 class StepTime(Record):
-    """The times at which one step of one item ran."""
+    """When one of an item's steps ran."""
 
     item_index: int
     step_id: str
     attempts: list[datetime] = field(default_factory=list)
-    """When each attempt started, from the `step_started` events. For a retry, the event comes before the delay."""
+    """When each attempt started, according to `step_started` events. Note that a retry's event precedes its delay."""
     end: datetime | None = None
     status: str = "running"
 
     @property
     def duration(self) -> float | None:
-        """Seconds from the first attempt to the end; None while the step is running."""
+        """Seconds from the first attempt to the end, or None while the step is running."""
         return (self.end - self.attempts[0]).total_seconds() if self.end and self.attempts else None
 
 
 @dataclass(frozen=True, slots=True)
 class ItemTime:
-    """The time an item took, from the start of its first step to the end of its last step."""
+    """How long an item took, from the start of its first step to the end of its last one."""
 
     index: int
     start: datetime
@@ -141,15 +140,15 @@ class ItemTime:
 
     @property
     def duration(self) -> float:
-        """Seconds from the start to the end."""
+        """Seconds from start to end."""
         return (self.end - self.start).total_seconds()
 
 
 class ItemTimes:
-    """Collects the times of the items of a run from events. It stores two times per item, however many steps it has.
+    """Collects item times from a run's events. Stores just two times per item, no matter how many steps it has.
 
     Args:
-        run_id: The id of the run. Events of other runs are ignored.
+        run_id: The run ID. Events of other runs are ignored.
     """
 
     def __init__(self, run_id: str) -> None:
@@ -159,7 +158,7 @@ class ItemTimes:
 
     @property
     def times(self) -> list[ItemTime]:
-        """The times of the items with at least one step that has ended, sorted by index."""
+        """The times of all items that have at least one ended step, sorted by index."""
         indexes = sorted(self._ends.keys() & self._starts.keys())
         return [ItemTime(index, self._starts[index], self._ends[index]) for index in indexes]
 
@@ -173,20 +172,20 @@ class ItemTimes:
             self.end(event.item_index, event.timestamp)
 
     def start(self, index: int, time: datetime) -> None:
-        """Record that a step of an item has started."""
+        """Record that one of the item's steps has started."""
         self._starts[index] = min(self._starts.get(index, time), time)
 
     def end(self, index: int, time: datetime) -> None:
-        """Record that a step of an item has ended."""
+        """Record that one of the item's steps has ended."""
         self._ends[index] = max(self._ends.get(index, time), time)
 
 
 class StepTimes:
-    """Collects the times of steps from events, and tracks whether the events cover all listed steps.
+    """Collects step times from events, and tracks whether those events cover all listed steps.
 
     Args:
-        run_id: The id of the run. Events of other runs are ignored.
-        listed: The steps as the server listed them before the first event was read.
+        run_id: The run ID. Events of other runs are ignored.
+        listed: The steps the server listed before the first event was read.
     """
 
     def __init__(self, run_id: str, listed: Iterable[StepDetails] = ()) -> None:
@@ -194,14 +193,14 @@ class StepTimes:
         self._times: dict[tuple[int, str], StepTime] = {}
         listed = list(listed)
         self._uncovered = {(step.item_index, step.step_id): step.status.is_finished for step in listed}
-        """The listed steps that no event has covered so far, and whether they have ended."""
+        """The listed steps not yet covered by an event, and whether they have ended."""
         self.step_ids: Mapping[int | None, str] = {step.step_index: step.step_id for step in listed}
-        """The ids of the steps by position: with events of sub-runs, servers send the id of another step or none."""
+        """Step IDs by position. When sub-run events are included, servers send the wrong step ID, or none."""
         self._changed_at = max((step.updated_at for step in listed if step.updated_at), default=None)
 
     @property
     def times(self) -> list[StepTime]:
-        """The times of the steps, in the order of their first events."""
+        """Step times, ordered by each step's first event."""
         return list(self._times.values())
 
     def add_event(self, event: RunEvent) -> None:
@@ -228,19 +227,19 @@ class StepTimes:
         return self._times.setdefault(key, StepTime(*key))
 
     def is_past(self, event: RunEvent) -> bool:
-        """Return whether all listed steps are covered and an event is newer than the list.
+        """Return whether all listed steps are covered and the event is newer than the list.
 
-        A step that fails repeatedly has several end events; the list shows the last end.
+        A step that fails repeatedly has several end events, of which the list only shows the last.
 
         Args:
-            event: An event that was passed to `add_event` before.
+            event: An event already passed to `add_event`.
         """
         if self._uncovered or self._changed_at is None or event.timestamp is None:
             return False
         return event.timestamp > self._changed_at
 
     def add_times_to(self, step: StepDetails) -> StepDetails:
-        """Return a step with its known times filled in."""
+        """Return the step with its times filled in, as far as they are known."""
         time = self._times.get((step.item_index, step.step_id))
         if time is None or not time.attempts:
             return step
@@ -251,7 +250,7 @@ class StepTimes:
 
 
 def collect_step_times(events: Iterable[RunEvent], run_id: str) -> list[StepTime]:
-    """Return the times of the steps of a run, in the order in which they started. Events of other runs are ignored."""
+    """Return the times of a run's steps, in the order they started. Events of other runs are ignored."""
     times = StepTimes(run_id)
     for event in events:
         times.add_event(event)
@@ -259,11 +258,11 @@ def collect_step_times(events: Iterable[RunEvent], run_id: str) -> list[StepTime
 
 
 FlowOutline = tuple[str | None, Mapping[int, str]]
-"""The name of a flow, and the ids of its steps by their position, as far as they are known."""
+"""A flow's name and its step IDs by position, as far as they are known."""
 
 
 class ItemStates(NamedTuple):
-    """The indexes of the items of a run that have started."""
+    """Indexes of the items that have started, by state."""
 
     completed: set[int]
     failed: set[int]
@@ -272,38 +271,38 @@ class ItemStates(NamedTuple):
 
 @dataclass
 class StepProgress:
-    """The progress of one step, over all items of its run."""
+    """A step's progress across all items of its run."""
 
     step_id: str
     attempt: int = 1
-    """The attempt number of the item that was started last."""
+    """The attempt number of the most recently started item."""
     error: str | None = None
-    """The error message of the first failed item, once it has been requested."""
+    """The error message of the first failed item, once fetched."""
     running: dict[int, datetime | None] = field(default_factory=dict)
-    """The start times of the running items, by item index."""
+    """Start times of running items, by item index."""
     ended: dict[int, str] = field(default_factory=dict)
-    """The statuses of the ended items, by item index."""
+    """Statuses of ended items, by item index."""
     not_run: dict[int, str] = field(default_factory=dict)
-    """For items that count as failed only because a step that this one reads failed: the failed step, by item index."""
+    """Maps items that only count as failed because a step this one reads has failed to the ID of that failed step."""
     kept: bool = False
-    """Whether a rerun keeps its output, so that its component is not called."""
+    """Whether a rerun keeps the step's output instead of calling its component."""
     first: datetime | None = None
     last: datetime | None = None
 
     def count(self, status: str) -> int:
-        """Return the number of items that have ended with a status."""
+        """Return how many items have ended with this status."""
         return sum(ended == status for ended in self.ended.values())
 
     @property
     def failed(self) -> int:
-        """Number of items that have ended without success."""
+        """How many items have ended unsuccessfully."""
         return len(self.ended) - self.count("completed")
 
     def status(self, total: int, is_over: bool) -> str:
-        """Return one status for all items: waiting, running, completed, failed, ..., or `not run`.
+        """Return a single status for all items: waiting, running, completed, failed, ..., or `not run`.
 
         Args:
-            total: Number of items of the run.
+            total: How many items the run has.
             is_over: Whether the run has ended.
         """
         if self.running or (self.ended and len(self.ended) < total and not is_over):
@@ -311,12 +310,12 @@ class StepProgress:
         if not self.ended:
             return "not run" if is_over else "waiting"
         if self.failed == len(self.not_run) and self.count("completed"):
-            # It did not fail itself, but was not run for some items.
+            # The step itself never failed: it just didn't run for some items.
             return "completed"
         return next((status for status in self.ended.values() if status != "completed"), "completed")
 
     def state(self, total: int, is_over: bool) -> str:
-        """Return the status, `kept`, or `not run (charge_card failed)` if a step that it reads failed."""
+        """Return the status, or `kept`, or e.g. `not run (charge_card failed)` if a step this one reads has failed."""
         status = self.status(total, is_over)
         if self.kept and status == "completed":
             return "kept"
@@ -324,32 +323,32 @@ class StepProgress:
 
     @property
     def because_of(self) -> str | None:
-        """The failed step that prevented this one from running; None if it ran, or failed itself."""
+        """The failed step that kept this one from running, or None if it ran or failed on its own."""
         return next(iter(self.not_run.values()), None) if self.failed == len(self.not_run) else None
 
     def seconds(self, now: datetime) -> float | None:
-        """Return the seconds from the first start to the last end, or until now while items are running.
+        """Return the seconds from the first start to the last end, or to now while items are running.
 
         Args:
             now: The current time.
 
         Returns:
-            None if the server does not send times.
+            The seconds, or None if the server does not send times.
         """
         end = now if self.running else self.last
         return _seconds_between(self.first, end)
 
     def start(self, item: int, time: datetime | None, attempt: int) -> None:
-        """Record that an item was started. A second attempt keeps the start time of the first."""
+        """Record that an item has started. On a retry, the original start time is kept."""
         self.attempt = attempt
-        # After a restart of the server, steps may start and end once more.
+        # Steps may start and end again after a server restart.
         self.ended.pop(item, None)
         self.not_run.pop(item, None)
         self.running.setdefault(item, time)
         self.first = self.first or time
 
     def end(self, item: int, time: datetime | None, status: str) -> float | None:
-        """Record that an item has ended, and return how many seconds it took; None if that is unknown."""
+        """Record that an item has ended. Return how many seconds it took, or None if unknown."""
         started = self.running.pop(item, None)
         self.not_run.pop(item, None)
         self.ended[item] = status
@@ -358,16 +357,16 @@ class StepProgress:
 
 
 class RunProgress:
-    """The progress of a run, of its steps, and of its sub-runs.
+    """The progress of a run, its steps and its sub-runs.
 
     Args:
-        run_id: The id of the run.
-        outline: The outline of its flow.
-        total: Number of items.
+        run_id: The run ID.
+        outline: The outline of the run's flow.
+        total: How many items the run has.
         created_at: When the run was created, by the server's clock.
-        flow_of: A function from the id of a sub-run and the index of an item to the outline of the sub-run's flow, with
-            the steps that this item has reached.
-        kept: The ids of the steps that a rerun keeps.
+        flow_of: A function that takes a sub-run's ID and an item index, and returns the outline of the sub-run's flow
+            with the steps the item has reached.
+        kept: The IDs of the steps kept by a rerun.
     """
 
     def __init__(
@@ -389,9 +388,10 @@ class RunProgress:
         self.created_at = created_at
         self.completed_at: datetime | None = None
         self.sub_runs: dict[str, RunProgress] = {}
-        """All sub-runs, at any depth, by their ids."""
+        """All sub-runs at any depth, by ID."""
         self.reported: ItemCounts | None = None
-        """The numbers of items that the server reports: from the start if it has no events, else once it has ended."""
+        """The item counts reported by the server: from the start if it has no events, otherwise once the run has
+        ended."""
         self._is_sub_run = False
         self._steps: dict[str, StepProgress] = {}
         self._needed: set[str] = set()
@@ -399,19 +399,19 @@ class RunProgress:
 
     @property
     def steps(self) -> list[StepProgress]:
-        """The steps that are needed or have been started, in the order of the flow."""
+        """The steps that are needed or have started, in flow order."""
         places = {step_id: place for place, step_id in self._step_ids.items()}
         return sorted(self._steps.values(), key=lambda step: places.get(step.step_id, len(places)))
 
     def ended_items(self) -> tuple[int, int]:
-        """Return how many items have succeeded and how many have failed, judging by their steps if there are events."""
+        """Return how many items have succeeded and failed, based on their steps if there are events."""
         if self.reported is not None and (self.is_over or not self._steps):
             return self.reported.completed, self.reported.failed + self.reported.cancelled
         items = self.items()
         return len(items.completed), len(items.failed)
 
     def counts(self) -> dict[str, int]:
-        """Return the numbers of items by state, as `ItemCounts` has them."""
+        """Return the number of items in each state, keyed like `ItemCounts`."""
         completed, failed = self.ended_items()
         return {
             "total": self.total,
@@ -421,10 +421,10 @@ class RunProgress:
         }
 
     def items(self) -> ItemStates:
-        """Return the items that have started, by state, judging by their steps.
+        """Return the items that have started, with their state inferred from their steps.
 
-        Servers update the item counts of a run only when it ends. An item has succeeded when all its steps have ended,
-        or all needed steps if the server reports which ones are needed.
+        (Servers don't update a run's item counts until it ends.) An item has succeeded once all its steps have ended,
+        or just the needed steps if the server reports which those are.
         """
         steps = [step for step in self._steps.values() if step.ended or step.running]
         failed = {
@@ -461,11 +461,11 @@ class RunProgress:
         )
 
     def seconds(self, now: datetime) -> float | None:
-        """Return the seconds that the run took, or has taken so far."""
+        """Return how many seconds the run took, or has taken so far."""
         return _seconds_between(self.created_at, self.completed_at if self.is_over else now)
 
     def find_run(self, event: RunEvent) -> RunProgress:
-        """Return the run that an event belongs to: this one or a sub-run."""
+        """Return the run an event belongs to, either this one or a sub-run."""
         if event.run_id == self.run_id:
             return self
         if event.run_id not in self.sub_runs:
@@ -479,15 +479,15 @@ class RunProgress:
         """Process an event.
 
         Returns:
-            The duration in seconds of the step or run that has ended with this event; None if none has ended, or if the
-            server does not send times.
+            How many seconds the step or run that ended with this event took, or None if nothing ended or the server
+            does not send times.
         """
         run = self.find_run(event)
         match event.type:
             case "run_created":
                 run.total = _get_field(event, "item_count", run.total)
             case "steps_needed" if run is self:
-                # Servers send wrong step ids here for sub-runs.
+                # For sub-runs, servers send the wrong step IDs here.
                 for step_id in _get_field(event, "step_ids", ()):
                     self._needed.add(step_id)
                     run._step(step_id)
@@ -507,7 +507,7 @@ class RunProgress:
         self.status, self.is_over, self.completed_at = status, True, time
 
     def lose_running(self) -> None:
-        """Mark everything that is still running, sub-runs included, as failed: the server has lost it."""
+        """Mark everything still running as failed, including sub-runs, because the server has lost it."""
         for step in self._steps.values():
             for item in list(step.running):
                 step.end(item, None, "failed")
@@ -517,14 +517,14 @@ class RunProgress:
                 sub_run.lose_running()
 
     def find_step(self, event: RunEvent) -> StepProgress:
-        """Return the step of this run that an event belongs to."""
+        """Return this run's step that an event belongs to."""
         index, step_id = _get_field(event, "step_index", None), _get_field(event, "step_id", None)
         if step_id and not self._is_sub_run:
             return self._step(step_id)
-        # For sub-runs, servers send the id of another step or none, but the correct position in the flow.
+        # For sub-runs, servers send the wrong step ID or none, but the position in the flow is always right.
         if index is not None and index not in self._step_ids:
             self.flow_name, step_ids = self._flow_of(self.run_id, _get_field(event, "item_index", 0))
-            # An unknown id is not requested again.
+            # Remember unknown positions, so they aren't requested again.
             self._step_ids = {index: f"#{index}", **self._step_ids, **step_ids}
         known_id = None if index is None else self._step_ids.get(index)
         return self._step(known_id or step_id or f"#{index}")
@@ -538,5 +538,5 @@ def _get_field(event: RunEvent, name: str, default: Any) -> Any:
 
 
 def _seconds_between(start: datetime | None, end: datetime | None) -> float | None:
-    # The times may come from different machines with different clocks.
+    # Guard against clock skew: the times may come from different machines.
     return None if start is None or end is None else max(0.0, (end - start).total_seconds())

@@ -1,4 +1,4 @@
-"""Searching runs: `flow:order status:failed since:2026-11-24 "not found"`, creation times, and the order of lists.
+"""Run queries (`flow:order status:failed since:2026-11-24 "not found"`), creation time windows and sort order.
 
 Pure.
 """
@@ -21,12 +21,12 @@ _WORD = re.compile(r'(?:(\w+):)?"([^"]*)"(?=\s|$)|(\S+)')
 
 
 class RunQuery(NamedTuple):
-    """A query: a run matches all of its words and fields."""
+    """A run query. Matching runs satisfy every word and field."""
 
     words: tuple[str, ...] = ()
-    """Texts, and labels such as `customer=42`."""
+    """Search terms, including labels such as `customer=42`."""
     fields: Mapping[str, str] = {}
-    """The values of `flow:`, `status:`, `since:`, `until:` and `include:`."""
+    """The `flow:`, `status:`, `since:`, `until:` and `include:` values."""
 
     def __str__(self) -> str:
         return " ".join(
@@ -35,12 +35,12 @@ class RunQuery(NamedTuple):
 
 
 def quote_word(text: str) -> str:
-    """Return a text as one word of a query."""
+    """Quote text if necessary, so that it becomes a single word in a query."""
     return f'"{text}"' if split_query(text) != RunQuery((text,)) else text
 
 
 def split_query(text: str) -> RunQuery:
-    """Return the query that a person has written. Anything but a field is a word, and quotes keep words together."""
+    """Parse a query typed by a user. Anything that isn't a field is a word, and quotes group words together."""
     words: list[str] = []
     fields: dict[str, str] = {}
     for name, phrase, plain in _WORD.findall(text):
@@ -58,19 +58,19 @@ def split_query(text: str) -> RunQuery:
     return RunQuery(tuple(words), fields)
 
 
-# Maximum number of seconds by which a listed run is newer than the one before it.
+# Server lists aren't strictly sorted: a run may be newer than the one before it, by at most this many seconds.
 _MAX_DISORDER = 2.0
 
 
 class CreationWindow:
-    """A period in which runs were created, by the server's clock.
+    """The time window in which runs were created, by the server's clock.
 
     Args:
-        since: The start of the period, inclusive; None for no start.
-        until: The end of the period, exclusive; None for no end.
+        since: The start of the window (inclusive), or None for no start.
+        until: The end of the window (exclusive), or None for no end.
 
     Raises:
-        InvalidArgumentError: If one of them is not a valid time.
+        InvalidArgumentError: If either is not a valid time.
     """
 
     def __init__(self, since: datetime | str | None, until: datetime | str | None) -> None:
@@ -78,22 +78,22 @@ class CreationWindow:
 
     @property
     def is_open(self) -> bool:
-        """True if the period has neither a start nor an end, so that it contains every run."""
+        """True if the window is unbounded, so that every run is in it."""
         return self._since is None and self._until is None
 
     def __contains__(self, run: RunDetails) -> bool:
-        """Return whether a run was created in the period."""
+        """Return whether a run was created within the window."""
         created = _get_creation_time(run)
         is_early = self._since is not None and created < self._since
         return not is_early and (self._until is None or created < self._until)
 
     def is_over(self, run: RunDetails) -> bool:
-        """Return whether no run listed after this one can have been created in the period."""
+        """Return whether all runs listed after this one must be older than the window."""
         return self._since is not None and _get_creation_time(run) < self._since - _MAX_DISORDER
 
 
 def _parse_timestamp(value: object, what: str) -> float | None:
-    """Return a time in seconds since 1970. A time without a time zone is local time."""
+    """Return a time as seconds since 1970. Times without a time zone are local."""
     if value is None:
         return None
     try:
@@ -113,19 +113,19 @@ def _get_creation_time(run: RunDetails) -> float:
 
 
 def get_creation_second(run: RunDetails) -> int:
-    """Return the creation time of a run in whole seconds since 1970."""
+    """Return when a run was created, in whole seconds since 1970."""
     return int(run.created_at.timestamp() if run.created_at is not None else _get_creation_time(run))
 
 
 def has_whole_seconds(runs: Iterable[RunDetails]) -> bool:
-    """Return whether the server stores only whole seconds, as it does with sqlite.
+    """Return whether the server only stores whole seconds, e.g. because it uses SQLite.
 
-    Within one second, such a server may list the oldest run first.
+    Such a server may list runs created within the same second oldest first.
     """
     times = [run.created_at for run in runs if run.created_at is not None]
     return bool(times) and not any(time.microsecond for time in times)
 
 
 def sort_newest_first(runs: Iterable[RunDetails]) -> list[RunDetails]:
-    """Return runs sorted by creation time, newest first. Within a second, their ids determine the order."""
+    """Sort runs by creation time, newest first. Within the same second, sort by ID."""
     return sorted(runs, key=lambda run: (get_creation_second(run), run.run_id), reverse=True)
