@@ -1,4 +1,4 @@
-"""Groups failures of many inputs by cause: the step, the code, and the words that their messages share. Pure."""
+"""Groups the failures of many inputs by cause: step, error code, and the words their messages share. Pure."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from ..types.results import FlowError
 
 MAX_GROUPS_SHOWN = 5
-"""Maximum number of groups that views list; the others are only counted."""
+"""Maximum number of groups to list in views. Any others are just counted."""
 _MAX_INDEXES = 20
-# Number of items that the text of a group lists.
+# How many items to list in a group's text.
 _MAX_NAMED = 3
-# Number of words of a message that are compared; the rest counts as one.
+# How many words of a message to compare. The rest counts as a single word.
 _MAX_WORDS = 50
-# Maximum number of different messages with one code; failures that fit none of them join the last one.
+# Maximum number of distinct messages per code. Once reached, failures that match none of them join the last one.
 _MAX_SHAPES = 200
-# The parts of a message that never distinguish causes: numbers and quoted texts.
+# Parts of a message that say nothing about the cause: numbers and quoted strings.
 _VARYING = re.compile(r"\d+|'[^']*'|\"[^\"]*\"")
 _WORD = re.compile(r"(?:'[^']*'|\"[^\"]*\"|\S)+")
 
@@ -33,24 +33,24 @@ class FailureGroup:
     """Inputs that failed for the same reason."""
 
     key: str
-    """Identifies the group, for example in a URL: the same for the same step, code and message."""
+    """An ID for the group, e.g. for URLs. Equal if step, code and message are equal."""
     step_id: str | None
-    """The step that failed; None if it is not known, or if no step did."""
+    """The step that failed, or None if unknown or if no step failed."""
     error: FlowError
-    """The error of the first input."""
+    """The first input's error."""
     indexes: list[int]
-    """The positions of the inputs, in the order in which they were added."""
+    """The inputs' positions, in the order they were added."""
     words: list[str] | None = None
-    """The words of the messages, with `…` for those that differ; None if all messages are the same."""
+    """The words of the messages, with `…` where they differ, or None if all messages are identical."""
 
     @property
     def code(self) -> str:
-        """The error code; empty if there is none."""
+        """The error code, or an empty string if there is none."""
         return self.error.code.value if self.error.code else ""
 
     @property
     def message(self) -> str:
-        """The message; if the messages differ, the words that they share, with `…` between them."""
+        """The message. If messages differ, the words they have in common, separated by `…`."""
         return self.error.message if self.words is None else re.sub("…(?: …)+", "…", " ".join(self.words))
 
     def __str__(self) -> str:
@@ -61,7 +61,7 @@ class FailureGroup:
         return f"{len(self.indexes):,} x {where}{self.message} ({noun} {listed})"
 
     def to_failed_items(self) -> FailedItems:
-        """Return the group in the form of a run's record."""
+        """Convert the group to its public type."""
         from ..types.account import FailedItems
 
         return FailedItems(
@@ -76,13 +76,13 @@ class FailureGroup:
 
 @dataclass(slots=True)
 class _Shape:
-    """Messages with one code that share most of their words."""
+    """Messages with the same code that share most of their words."""
 
     words: list[str]
     by_step: dict[str | None, FailureGroup] = field(default_factory=dict)
 
     def fits(self, words: list[str]) -> bool:
-        """Return whether a message has the same words, or more than half of them."""
+        """Return whether more than half of the message's words match."""
         if len(words) != len(self.words):
             return False
         pairs = [pair for pair in zip(self.words, words, strict=True) if pair != ("#", "#")]
@@ -90,7 +90,7 @@ class _Shape:
 
 
 class FailureGroups:
-    """Groups failures as they arrive, in memory that grows by a number for each."""
+    """Groups failures as they arrive. Memory grows by just one number per failure."""
 
     def __init__(self) -> None:
         """Start without failures."""
@@ -102,8 +102,8 @@ class FailureGroups:
         """Add an input that did not succeed.
 
         Args:
-            index: Its position.
-            error: Its error; those without one, such as cancelled inputs, are only counted.
+            index: The input's position.
+            error: Its error. Inputs without one, e.g. cancelled ones, are just counted.
             status: Its status.
         """
         if error is None:
@@ -134,10 +134,10 @@ class FailureGroups:
             )
 
     def groups(self) -> list[FailureGroup]:
-        """Return the groups, the largest first.
+        """Return the groups, largest first.
 
-        If there are many failures, the client only requests the steps of the first ones. The others join the group with
-        the same code and words, if there is exactly one.
+        If there are many failures, the client only fetches the failed steps of the first ones. The remaining failures
+        join the group with the same code and words if there is exactly one.
         """
         groups: list[FailureGroup] = []
         for shape in (shape for shapes in self._shapes.values() for shape in shapes):
@@ -158,7 +158,7 @@ class FailureGroups:
         return sorted(groups, key=lambda group: (-len(group.indexes), group.indexes[0]))
 
     def lines(self) -> list[str]:
-        """Return a line for each of the largest groups, one for the others, and one for each status without errors."""
+        """Describe the largest groups, one line each, then count the rest and, by status, inputs without an error."""
         groups = self.groups()
         lines = [str(group) for group in groups[:MAX_GROUPS_SHOWN]]
         others = groups[MAX_GROUPS_SHOWN:]
@@ -168,10 +168,10 @@ class FailureGroups:
 
 
 def group_failures(items: Iterable[RunItem]) -> list[FailureGroup]:
-    """Return the failed items of a run grouped by cause, the largest group first.
+    """Group a run's failed items by cause, largest group first.
 
     Args:
-        items: The items of a run; those without an error are ignored.
+        items: The run's items. Items without an error are ignored.
     """
     groups = FailureGroups()
     for item in items:

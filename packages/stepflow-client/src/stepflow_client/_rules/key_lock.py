@@ -1,22 +1,23 @@
 """A protocol that lets at most one of several callers create a run under an idempotency key. Pure.
 
-Servers have no operation in which only one of several callers can succeed. They store blobs with names, called marks
-here. The existence of a mark is a flag that nobody can clear. Its name is a register: file stores keep the first name
-of a blob, stores in memory the last one. With these, callers compete in turns:
+Servers offer no operation that only one of several callers can win. They do store named blobs, called marks here.
+Whether a mark exists is a flag that nobody can clear. Its name is a register: file stores keep a blob's first name,
+in-memory stores its last one. On this basis, callers compete in turns:
 
-1. A caller stores its claim, checks that the turn is not taken, takes it, and owns the turn if the claim still has the
-   caller's name. However the requests of several callers interleave, a turn has at most one owner.
-2. The owner publishes its call, with a lease. Directly before it creates the run, it checks whether the next turn is
-   taken. If so, it stores that it is gone and waits like the others. It never gives up its turn by its own clock.
-3. The others wait for the run. If no call is published, they compete for the next turn after a random pause, otherwise
-   once the owner has been silent for a third of its lease.
-4. The owner of a later turn reads the call of the previous owner. If there is none, that owner will see in its check
-   that it has lost its turn. If there is one, the previous owner may have sent its creation before: the later owner
-   waits for the whole lease, unless the previous one is gone, and then creates a run only if it finds none.
+1. A caller stores its claim, checks that the turn isn't taken, and takes it. It owns the turn if the claim still has
+   the caller's name. However callers' requests interleave, a turn has at most one owner.
+2. The owner publishes its call, with a lease. Right before creating the run, it checks whether the next turn has been
+   taken. If so, it records that it is gone and waits like everyone else. It never gives up its turn based on its own
+   clock.
+3. Everyone else waits for the run. If no call is published, they compete for the next turn after a random delay.
+   Otherwise, they do so once the owner has been silent for a third of its lease.
+4. The owner of a later turn reads the previous owner's call. If there is none, the previous owner's check will show
+   that it has lost its turn. If there is one, the previous owner may already have sent its creation request, so the
+   later owner waits for the entire lease (unless the previous owner is gone), then creates a run only if it finds none.
 
-A key belongs to the arguments of the published call: callers with other arguments do not take over from it. So two runs
-exist only if a creation takes longer than the lease, from the check until the server has the run. All callers then
-return the older run.
+A key belongs to the arguments of the published call, and callers with different arguments don't take over from it. As a
+result, two runs can only exist if a creation takes longer than the lease, measured from the check until the server has
+the run. In that case, all callers return the older run.
 """
 
 from __future__ import annotations
@@ -31,34 +32,34 @@ from ..errors import AmbiguousRunError, StepflowClientError
 from .lost_creation import may_have_created
 from .retries import Backoff, compute_random_delay
 
-# Minimum length of a lease in round trips; slow ones count in full.
+# Minimum lease length in round trips. Slow ones count in full.
 _LEASE = 30.0
-# Shortest round trip in seconds on which pauses are based.
+# Shortest round trip, in seconds, to base delays on.
 _MIN_ROUND_TRIP = 0.001
-# Part of its lease for which an owner may be silent before others take the next turn.
+# Fraction of its lease for which an owner may be silent before others take the next turn.
 _PATIENCE = 1 / 3
-# Round trips that a caller waits after losing a turn before it looks for the owner's run.
+# Round trips a caller waits after losing a turn, before it looks for the owner's run.
 _OWNER_TIME = 3.0
-# Maximum round trips before it competes for the next turn. The first value doubles with each turn that it loses.
+# Maximum round trips before competing for the next turn. The first value doubles with each turn lost.
 _SPREAD, _MAX_SPREAD = 4.0, 64.0
-# Maximum time between two lookups of another caller's run: round trips, or seconds if that is longer.
+# Maximum time between two lookups of another caller's run: in round trips, or in seconds if that is longer.
 _MAX_POLL, _MAX_SHORT_POLL = 8.0, 0.1
 
 Value = TypeVar("Value")
 Mark: TypeAlias = tuple[str | int, ...]
-"""A blob of a key: its kind, its turn, and what else distinguishes it."""
+"""One of a key's blobs: its kind, its turn, and anything else that sets it apart."""
 FirstSeen: TypeAlias = MutableMapping[tuple[Mark, str], float]
-"""The times at which a process first saw marks and their names, by its monotonic clock."""
+"""When a process first saw each mark under each name, by its monotonic clock."""
 
 
 class ReadMark(NamedTuple):
-    """Read the name of a mark: None if it does not exist."""
+    """Read a mark's name. Results in None if the mark doesn't exist."""
 
     mark: Mark
 
 
 class StoreMark(NamedTuple):
-    """Store a mark with a name."""
+    """Store a mark under a name."""
 
     mark: Mark
     name: str
@@ -71,47 +72,47 @@ class Pause(NamedTuple):
 
 
 class FindRecord(NamedTuple):
-    """Read the recorded run of the key: a `KeyRun`, or None."""
+    """Read the key's recorded run. Results in a `KeyRun`, or None."""
 
 
 class SearchRuns(NamedTuple):
-    """Search for the runs of these calls and of this caller: a list of `KeyRun`."""
+    """Search for the runs of these calls and of this caller. Results in a list of `KeyRun`."""
 
     calls: Sequence[PublishedCall]
 
 
 class CompareCall(NamedTuple):
-    """Return whether a call has the arguments of this caller."""
+    """Compare a call's arguments with this caller's. Results in True if they are the same."""
 
     call: PublishedCall
 
 
 class CreateRun(NamedTuple):
-    """Send one request that creates the run: a `KeyRun`, or None if it created none and may be sent again."""
+    """Send one request to create the run. Results in a `KeyRun`, or None if no run was created and it may be resent."""
 
 
 class RecordRun(NamedTuple):
-    """Record the run of the key."""
+    """Record the key's run."""
 
     run: KeyRun
 
 
 Step: TypeAlias = ReadMark | StoreMark | Pause | FindRecord | SearchRuns | CompareCall | CreateRun | RecordRun
-"""The next action of the caller, who resumes the protocol with its result."""
+"""The caller's next action. The caller resumes the protocol with its result."""
 Steps: TypeAlias = Generator[Step, Any, Value]
 
 
 class PublishedCall(NamedTuple):
-    """The call that the owner of a turn publishes as the name of a mark before it creates the run."""
+    """The call a turn's owner publishes, as the name of a mark, before creating the run."""
 
     flow_id: str
     digest: str
-    """The digest of the arguments."""
+    """A digest of the arguments."""
     owner: str = ""
     lease: float = 0.0
-    """Seconds for which nobody else creates a run after the owner has lost its turn."""
+    """Seconds during which nobody else creates a run once the owner has lost its turn."""
     since: float = 0.0
-    """A time before the run is created, by the server's clock, in seconds since 1970; 0 if it is unknown."""
+    """A time before the run is created, in seconds since 1970 by the server's clock, or 0 if unknown."""
 
     @property
     def name(self) -> str:
@@ -120,7 +121,7 @@ class PublishedCall(NamedTuple):
 
     @classmethod
     def read(cls, name: str | None) -> PublishedCall | None:
-        """Read the name of the mark; None if there is no mark, or if something else has stored it."""
+        """Parse a mark's name. Return None if there is no mark, or if something else stored it."""
         try:
             flow_id, digest, owner, lease, since = (name or "").split(" ")
             return cls(flow_id, digest, owner, float(lease), float(since))
@@ -132,30 +133,31 @@ class KeyRun(NamedTuple):
     """A run under the key."""
 
     run: Any
-    """The run, with a `run_id`, which begins with the time of the creation. None if the key belongs to other arguments
-    whose run is not known."""
+    """The run. Its `run_id` begins with the creation time. None if the key belongs to different arguments whose run is
+    unknown."""
     digest: str
-    """The digest of the arguments that it was created with."""
+    """A digest of the arguments the run was created with."""
 
 
 class KeyOutcome(NamedTuple):
-    """The run of a caller."""
+    """The run a caller ends up with."""
 
     run: KeyRun
     others: Sequence[KeyRun] = ()
-    """Younger runs under the same key: they were created although the key had a run."""
+    """Newer runs under the same key, which were created even though the key already had a run."""
     was_recorded: bool = False
     """Whether the run was recorded before the call."""
 
 
 class KeyLock:
-    """One caller under a key.
+    """One caller competing for a key.
 
     Args:
         call: The caller's flow and arguments.
-        sights: The marks that this process has seen, also in calls that ran out of time; leases count from then on.
+        sights: The marks seen by this process so far, including in calls that ran out of time. Leases start when their
+            mark is first seen.
         floor: The shortest lease in seconds.
-        clock: Returns the time of a monotonic clock in seconds.
+        clock: Returns the time of a monotonic clock, in seconds.
         server_time: Returns a recent time by the server's clock, as in `PublishedCall.since`.
     """
 
@@ -173,40 +175,41 @@ class KeyLock:
         self._clock = clock
         self._server_time = server_time
         self._times: list[float] = []
-        """How long the requests about marks have taken, sorted."""
+        """How long each request about a mark has taken, sorted."""
         self._losses = 0
-        """Number of turns that this caller has lost."""
+        """How many turns this caller has lost."""
         self._taken: dict[int, float] = {}
-        """When turns were first seen to be taken."""
+        """When each turn was first seen to be taken."""
         self._rival: tuple[int, PublishedCall] | None = None
-        """The last turn whose owner is known to have published a call, and may have created a run."""
+        """The last turn whose owner is known to have published a call, so that it may have created a run."""
         self._published: list[PublishedCall] = []
-        """The calls that are known to be published, except for this caller's."""
+        """All calls known to be published, except this caller's."""
         self._settled = 0
-        """The first turn whose owner may have created a run, or may still create one."""
+        """The first turn whose owner may have created a run, or may still do so."""
         self.obstacle = ""
-        """The reason why this caller waits, for messages; empty if it has no rivals."""
+        """Why this caller is waiting, for use in messages. Empty if it has no rivals."""
 
     @property
     def requests(self) -> int:
-        """Number of requests about marks so far."""
+        """How many requests about marks have been sent."""
         return len(self._times)
 
     @property
     def round_trip(self) -> float:
-        """The usual time of a request in seconds: the median, so that a single slow request makes no pause longer."""
+        """The typical request time in seconds. Uses the median, so that one slow request doesn't prolong every
+        delay."""
         return max(self._times[len(self._times) // 2], _MIN_ROUND_TRIP) if self._times else _MIN_ROUND_TRIP
 
     def find_run(self) -> Steps[KeyRun | None]:
-        """Return the run of the key; None if there is none."""
+        """Return the key's run, or None if there is none."""
         run: KeyRun | None = yield FindRecord()
         return run or next(iter((yield from self._search_all(0))), None)
 
     def obtain_run(self, *, has_looked: bool) -> Steps[KeyOutcome]:
-        """Return the run of the key, or create it.
+        """Return the key's run, creating it if necessary.
 
         Args:
-            has_looked: Whether the caller has already seen that no run is recorded.
+            has_looked: Whether the caller has already checked that no run is recorded.
         """
         turn = 0
         while True:
@@ -225,9 +228,9 @@ class KeyLock:
             self._losses += 1
 
     def _compete(self, turn: int) -> Steps[bool]:
-        """Compete for a turn, and return whether this caller owns it."""
+        """Compete for a turn, and return whether this caller now owns it."""
         claim, owner = ("claim", turn), uuid4().hex
-        # A claim that overwrites another one often defeats both.
+        # Back off if there is a claim already: overwriting it often defeats both callers.
         if turn and (yield from self._read(claim)) is not None:
             return False
         yield from self._store(claim, owner)
@@ -239,7 +242,7 @@ class KeyLock:
         return False
 
     def _create(self, turn: int) -> Steps[KeyOutcome | None]:
-        """Create a run, unless an earlier owner has done so; None if this caller has lost the turn that it owned."""
+        """Create a run unless an earlier owner has. Return None if this caller has lost its turn."""
         yield from self._find_rival(turn)
         if self._rival is not None:
             yield from self._wait_until(self._lease_end(), *self._rival)
@@ -262,7 +265,8 @@ class KeyLock:
                 checked = self._clock()
                 is_lost = yield from self._is_lost(turn)
                 if not is_lost and self._clock() - checked > lease / 2:
-                    # The process has paused, or the response was late: the creation must not use up the lease.
+                    # The process was suspended or the response was slow. Check again, so that creation still fits in
+                    # the lease.
                     checked = self._clock()
                     is_lost = yield from self._is_lost(turn)
                 if is_lost:
@@ -282,7 +286,7 @@ class KeyLock:
             raise
         runs = [created]
         if self._published or self._clock() - checked >= lease:
-            # The owner of another turn may have created a run, too, if its creation took longer than its lease.
+            # Another turn's owner may also have created a run, if its creation took longer than its lease.
             with suppress(StepflowClientError):
                 recorded: KeyRun | None = yield FindRecord()
                 runs = [*(yield from self._search_all(turn + 1)), *([recorded] if recorded else []), created]
@@ -293,8 +297,8 @@ class KeyLock:
     def _find_rival(self, turn: int) -> Steps[None]:
         """Find the last owner of an earlier turn that may have created a run.
 
-        All later turns are taken. An owner that has published no call by now will see this in its check. One that has
-        published a call has made sure before that there is no run of an earlier turn.
+        All turns after it are taken. Owners that haven't published a call by now will notice this in their check.
+        Owners that have published one first made sure that earlier turns had no run.
         """
         for earlier in range(turn - 1, self._settled - 1, -1):
             call = PublishedCall.read((yield from self._read(("call", earlier))))
@@ -308,24 +312,24 @@ class KeyLock:
         self._rival, self._settled = None, turn
 
     def _record(self, runs: Sequence[KeyRun]) -> Steps[KeyOutcome]:
-        # If the run cannot be recorded, a search finds it.
+        # If this fails, a search still finds the run.
         with suppress(StepflowClientError):
             yield RecordRun(runs[0])
         return KeyOutcome(runs[0], runs[1:])
 
     def _wait(self, turn: int) -> Steps[KeyRun | None]:
-        """Wait for the run of a turn that this caller does not own; None if it may compete for the next turn."""
+        """Wait for the run of another caller's turn. Return None if this caller may compete for the next turn."""
         self.obstacle = "other calls compete for it"
         yield Pause(_OWNER_TIME * self.round_trip)
         run: KeyRun | None = yield FindRecord()
         if run is not None:
             return run
-        # The only caller that has claimed the turn may have stopped.
+        # Take the turn: the only caller that claimed it may have stopped.
         if turn not in self._taken and not (yield from self._is_taken(turn)):
             yield from self._take(turn)
         mark, has_paused = ("call", turn), False
         while (call := PublishedCall.read(name := (yield from self._read(mark)) or "")) is None:
-            # An owner may be waiting for the end of the lease of an earlier one.
+            # The owner may itself be waiting for an earlier owner's lease to end.
             if (end := self._lease_end()) > self._clock():
                 if (run := (yield from self._wait_until(end))) is not None:
                     return run
@@ -344,7 +348,7 @@ class KeyLock:
         return next(iter((yield from self._search())), KeyRun(None, call.digest))
 
     def _wait_until(self, end: float, turn: int = 0, call: PublishedCall | None = None) -> Steps[KeyRun | None]:
-        """Wait for the run until a time; None if it has not appeared, or if the owner of a turn is gone."""
+        """Wait for the run until `end`. Return None if it hasn't appeared by then, or once the turn's owner is gone."""
         step = self.round_trip
         backoff = Backoff(step, max(_MAX_POLL * step, _MAX_SHORT_POLL), 1.5, jitter=True)
         while (left := end - self._clock()) > 0:
@@ -357,10 +361,10 @@ class KeyLock:
         return None
 
     def _search_all(self, turn: int) -> Steps[list[KeyRun]]:
-        """Return the runs of all calls, also of those that were published in later turns, the oldest first.
+        """Return the runs of all calls, including those published in later turns, oldest first.
 
         Args:
-            turn: The first turn whose call is not known.
+            turn: The first turn whose call isn't known.
         """
         while (yield from self._is_taken(turn)):
             call = PublishedCall.read((yield from self._read(("call", turn))))
@@ -369,7 +373,7 @@ class KeyLock:
         return (yield from self._search())
 
     def _search(self) -> Steps[list[KeyRun]]:
-        """Return the runs of the calls that are known, the oldest first."""
+        """Return the runs of all known calls, oldest first."""
         return (yield SearchRuns(self._published)) if self._published else []
 
     def _lease(self) -> float:
@@ -377,19 +381,19 @@ class KeyLock:
         return max(self._floor, _LEASE * sum(self._times) / len(self._times))
 
     def _lease_end(self) -> float:
-        """Return until when the owner of the last call may be creating a run; its turn is lost."""
+        """Return until when the last call's owner, which has lost its turn, may still be creating a run."""
         return 0.0 if self._rival is None else self._taken[self._rival[0] + 1] + self._rival[1].lease
 
     def _pause(self) -> float:
-        """Return the seconds before this caller competes for the next turn: random, so that callers diverge."""
+        """Return a random number of seconds to wait before competing for the next turn, so that callers diverge."""
         return compute_random_delay(_SPREAD, _MAX_SPREAD, self._losses + 1) * self.round_trip
 
     def _is_lost(self, turn: int) -> Steps[bool]:
-        """Return whether the owner of a turn must not create a run any more."""
+        """Return whether a turn's owner must no longer create a run."""
         return (yield from self._is_taken(turn + 1))
 
     def _is_gone(self, turn: int, call: PublishedCall) -> Steps[bool]:
-        """Return whether the owner of a turn will create no run."""
+        """Return whether a turn's owner has declared that it won't create a run."""
         if (yield from self._read(("gone", turn, call.owner))) is None:
             return False
         self._rival, self._settled = None, max(self._settled, turn + 1)
@@ -408,7 +412,7 @@ class KeyLock:
         self._taken.setdefault(turn, self._sight(mark, name))
 
     def _sight(self, mark: Mark, name: str) -> float:
-        """Return when this process first saw a mark with a name."""
+        """Return when this process first saw a mark under this name."""
         return self._sights.setdefault((mark, name), self._clock())
 
     def _read(self, mark: Mark) -> Steps[str | None]:

@@ -1,6 +1,6 @@
-"""Retries: which failed requests and inputs run again, and after which delay, within a deadline.
+"""Retry logic: which failed requests and inputs to run again, how long to wait, and when to give up.
 
-Pure, except for random jitter.
+Pure, apart from random jitter.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ else:
 
 
 def compute_random_delay(first: float, max_delay: float, attempt: int) -> float:
-    """Return a random delay after an attempt, numbered from 1; the maximum doubles each time ("full jitter")."""
+    """Return a random delay to wait after an attempt (from 1). Its maximum doubles per attempt ("full jitter")."""
     return random.uniform(0, min(max_delay, first * 2 ** (attempt - 1)))
 
 
 class Backoff:
-    """Pauses between attempts, each longer than the previous one.
+    """Increasing delays between attempts.
 
     Args:
         first: Seconds to wait after the first attempt.
-        longest: Maximum number of seconds. By default, all pauses are as long as the first one.
-        factor: The factor by which each pause is longer than the previous one.
-        share: Minimum length of a pause, except the first, as a share of the time since the start. Default 0.
-        deadline: The time that no pause exceeds, by `time.monotonic()`. It may be changed. Default None: no limit.
-        jitter: Whether each pause is random, between half of it and all of it, so that what failed at the same time is
-            not repeated at the same time. Default False.
+        longest: Maximum delay in seconds. Defaults to `first`, making all delays equal.
+        factor: How much to multiply the delay by after each attempt.
+        share: Minimum delay, after the first one, as a fraction of the time elapsed. Defaults to 0.
+        deadline: A `time.monotonic()` time that no delay may exceed. May be changed later. Defaults to None (no limit).
+        jitter: Whether to randomise each delay between 50% and 100%, so that operations that failed together aren't
+            retried together. Defaults to False.
     """
 
     def __init__(
@@ -61,10 +61,10 @@ class Backoff:
         self._share, self._jitter, self.deadline = share, jitter, deadline
         self._next, self._started = first, time.monotonic()
         self.is_last = False
-        """Whether the deadline has cut the last pause short."""
+        """Whether the last delay was cut short by the deadline."""
 
     def next_delay(self, least: float = 0.0) -> float:
-        """Return the seconds to wait before the next attempt: at least `least`, but no longer than the deadline."""
+        """Return the seconds to wait before the next attempt. At least `least`, but never beyond the deadline."""
         pause, shortest = self._next, self._share * self.elapsed
         self._next = min(max(pause * self._factor, shortest), self._longest)
         pause = max(random.uniform(pause / 2, pause) if self._jitter else pause, least)
@@ -73,7 +73,7 @@ class Backoff:
         return left
 
     def reset(self) -> None:
-        """Start again with the first pause, after an attempt that succeeded."""
+        """Start over with the first delay, after a successful attempt."""
         self._next, self._started = self._first, time.monotonic()
 
     @property
@@ -88,28 +88,29 @@ class Backoff:
 
 
 TRANSIENT_STATUSES = frozenset({408, 429, 502, 503, 504})
-"""Response statuses after which the same request may soon succeed."""
-# Response statuses that mean that the request was not processed. (Proxies also return 408 and 503 for requests that
-# they have forwarded.)
+"""Status codes after which the same request may soon succeed."""
+# Status codes that prove the request was not processed. (408 and 503 don't, since proxies also return them for
+# requests they have forwarded.)
 _UNPROCESSED = frozenset({429})
 TRANSIENT_ERRORS = (TransportError, ServerFaultError, RateLimitError)
-"""The classes of errors after which the same call may soon succeed, if `is_retryable` is True."""
+"""Errors after which the same call may soon succeed, provided that `is_retryable` is True."""
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often and how fast requests are retried.
+    """How often and how quickly to retry requests.
 
-    Only requests that are safe to repeat are retried: reading, storing (content-addressed), cancelling, deleting, and
-    creating a run if the server certainly did not process the request.
+    Only requests that are safe to repeat are retried: reading, storing (which is content-addressed), cancelling,
+    deleting, and creating a run if the server certainly did not process the request.
 
     Attributes:
-        max_attempts: Maximum number of attempts for a request, including the first one. 1 disables retries. Default 5.
-        first_delay: Maximum seconds before the second attempt. The actual delay is random between 0 and this ("full
-            jitter"), so that clients do not all retry at the same time. Default 0.1.
-        max_delay: The maximum delay doubles with each attempt, up to this number of seconds. Default 5.
-        budget: Maximum average number of retries for each request. If it is used up, requests fail without retries, so
-            that a server that is down does not receive a multiple of its usual load. Default 0.5.
+        max_attempts: Maximum number of attempts per request, including the first. Set to 1 to disable retries. Defaults
+            to 5.
+        first_delay: Maximum delay in seconds before the second attempt. The actual delay is random, from 0 to this
+            value ("full jitter"), so that clients don't all retry at once. Defaults to 0.1.
+        max_delay: Upper limit in seconds for the maximum delay, which doubles with each attempt. Defaults to 5.
+        budget: Maximum number of retries per request, on average. Once used up, requests fail without being retried,
+            so a server that is down isn't flooded with several times its usual load. Defaults to 0.5.
     """
 
     max_attempts: int = 5
@@ -118,7 +119,7 @@ class RetryPolicy:
     budget: float = 0.5
 
     def __post_init__(self) -> None:
-        """Check the values."""
+        """Validate the values."""
         check_integer(self.max_attempts, "max_attempts", least=1)
         for name in ("first_delay", "max_delay", "budget"):
             value = getattr(self, name)
@@ -130,7 +131,7 @@ def resolve_retry_policy(retry: RetryPolicy | int | None) -> RetryPolicy:
     """Return the policy for a `retry` argument: a policy, a maximum number of retries, or None for the default.
 
     Raises:
-        InvalidArgumentError: If it is something else.
+        InvalidArgumentError: If it is anything else.
     """
     if retry is None:
         return RetryPolicy()
@@ -142,7 +143,7 @@ def resolve_retry_policy(retry: RetryPolicy | int | None) -> RetryPolicy:
 
 
 class RetryBudget:
-    """Counts the retries that a client may still make.
+    """Keeps track of how many retries a client has left.
 
     Args:
         policy: The retry policy.
@@ -154,10 +155,10 @@ class RetryBudget:
         self._max = start * 10
         self._left = start if policy.budget else 0.0
         self.requests = 0
-        """Number of requests since the last retry that were not retries: each earns a share of one."""
+        """Number of non-retry requests since the last retry, each of which earns a fraction of a retry."""
 
     def spend(self) -> bool:
-        """Use one retry. Return False if none is left."""
+        """Use up one retry. Return False if none is left."""
         self._left = min(self._max, self._left + self.requests * self._share)
         self.requests = 0
         if self._left < 1:
@@ -175,12 +176,12 @@ def compute_retry_delay(
     time_left: float,
     now: datetime | None = None,
 ) -> float | None:
-    """Return the seconds to wait before a request is retried, or None if it must not be retried.
+    """Return how many seconds to wait before retrying, or None if the request must not be retried.
 
     Args:
         policy: The retry policy.
         attempt: The number of the failed attempt, from 1.
-        outcome: The outcome of this attempt.
+        outcome: The outcome of that attempt.
         idempotent: Whether sending the request twice has the same effect as sending it once.
         time_left: Seconds left until the caller's deadline.
         now: The current time, for dates in `Retry-After`.
@@ -188,7 +189,7 @@ def compute_retry_delay(
     if isinstance(outcome, HttpResponse):
         is_transient = outcome.status in TRANSIENT_STATUSES
     else:
-        # A peer that does not speak HTTP will not start to, and a timeout has used up the caller's time.
+        # A peer that doesn't speak HTTP won't start now, and a pool timeout has already used up the caller's time.
         is_transient = isinstance(outcome, (ConnectFailed, ConnectionBroken))
         is_transient = is_transient and not isinstance(outcome, (PoolTimeout, NotHttp))
     if attempt >= policy.max_attempts or not is_transient or not (idempotent or was_not_processed(outcome)):
@@ -200,19 +201,18 @@ def compute_retry_delay(
 
 
 def was_not_processed(outcome: BaseException | HttpResponse | None) -> bool:
-    """Return whether it is certain that the server did not process the request."""
+    """Return True if the server certainly did not process the request."""
     if isinstance(outcome, HttpResponse):
         return outcome.status in _UNPROCESSED
     return isinstance(outcome, (ConnectFailed, CannotSend))
 
 
 def parse_retry_after(response: HttpResponse, now: datetime | None = None) -> float | None:
-    """Return the delay in seconds from the `Retry-After` header, in either of its forms; None if there is none.
+    """Return the delay in seconds from a `Retry-After` header (in either format), or None if there is none.
 
     Args:
-        response: The response. A date in `Retry-After` is compared with the `Date` header, as both come from the same
-            clock.
-        now: The time to use if the response has no `Date`; the current time by default.
+        response: The response. A `Retry-After` date is compared with the `Date` header, which uses the same clock.
+        now: The time to compare with if there is no `Date` header. Defaults to the current time.
     """
     text = response.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdecimal():
@@ -225,7 +225,7 @@ def parse_retry_after(response: HttpResponse, now: datetime | None = None) -> fl
 
 
 def parse_date(text: str) -> datetime | None:
-    """Return the time in a header, such as `Date`; None if it contains none."""
+    """Parse the date in a header such as `Date`, or return None if it isn't valid."""
     if not text:
         return None
     from email.utils import parsedate_to_datetime
@@ -238,33 +238,33 @@ def parse_date(text: str) -> datetime | None:
 
 
 def describe_attempt(outcome: HttpError | HttpResponse) -> str:
-    """Return a one-line description of an attempt, for the list of attempts in an error."""
+    """Describe an attempt in one line, for the list of attempts in an error."""
     if isinstance(outcome, HttpResponse):
         return f"status {outcome.status}"
     return str(outcome) or type(outcome).__name__
 
 
 def is_transient_status(status: int) -> bool:
-    """Return whether any server, or a proxy, may send this status in response to any request."""
+    """Return whether any server or proxy may respond to any request with this status."""
     return status in TRANSIENT_STATUSES or status >= 500
 
 
 RetryOn: TypeAlias = "Iterable[ErrorCode | str] | Callable[[Outcome[Any]], bool]"
-"""The codes of the errors after which an input runs again, or a function of its outcome."""
+"""Error codes after which to rerun an input, or a function that decides based on its outcome."""
 
 _NEWER_CODE = re.compile(r"unknown_\d+")
 
 
 class RetryRule:
-    """Chooses the inputs that run again.
+    """Decides which inputs to run again.
 
     Args:
-        max_attempts: Maximum number of runs of an input; None for 1.
-        retry_on: The codes of the errors after which an input runs again, or a function of the outcome; None for all
-            retryable errors.
+        max_attempts: Maximum number of runs per input. None means 1.
+        retry_on: Error codes after which to rerun an input, or a function that decides based on its outcome. None
+            means all retryable errors.
 
     Raises:
-        InvalidArgumentError: If an argument is invalid, or only `retry_on` is given.
+        InvalidArgumentError: If an argument is invalid, or if `retry_on` is passed without `max_attempts`.
     """
 
     def __init__(self, max_attempts: int | None, retry_on: RetryOn | None) -> None:
@@ -283,14 +283,14 @@ class RetryRule:
                     raise InvalidArgumentError(f"retry_on has {text!r}, which is not an error code", hint=hint)
                 self._codes.add(ErrorCode(text))
         self.is_enabled = self._max_attempts > 1
-        """Whether an input may run more than once."""
+        """Whether inputs may run more than once."""
 
     def choose_retries(self, outcomes: Iterable[Outcome[Any]], attempt: int) -> list[Outcome[Any]]:
-        """Return the outcomes of an attempt whose inputs run again.
+        """Return the outcomes whose inputs should run again.
 
         Args:
-            outcomes: The outcomes of inputs that were run.
-            attempt: The number of the attempt, from 1.
+            outcomes: The outcomes of inputs that ran.
+            attempt: The attempt number, from 1.
         """
         if attempt >= self._max_attempts:
             return []

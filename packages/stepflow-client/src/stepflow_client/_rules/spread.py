@@ -1,4 +1,4 @@
-"""Chooses the server of a new run if runs are spread over a list of servers. No I/O, except for a lock."""
+"""Chooses a server for each new run when runs are spread over several. No I/O, apart from a lock."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ _MAX_RUNS = 50_000
 
 
 class ServerLoads:
-    """Counts the load of each server of a list for one client: runs being created and runs being waited for.
+    """Tracks one client's load on each of several servers: runs being created plus runs being waited for.
 
-    A new run goes to the server with the lowest count, so that a slow server gets fewer runs. Servers with equal counts
-    take turns.
+    New runs go to the least loaded server, so slow servers get fewer of them. Ties are broken round-robin.
     """
 
     def __init__(self, count: int) -> None:
@@ -29,7 +28,7 @@ class ServerLoads:
 
     @contextmanager
     def place_run(self, servers: Collection[int]) -> Iterator[int]:
-        """Choose one of the given servers for a new run, and count the run there until the end of the context."""
+        """Choose a server for a new run, and count the run there until the context exits."""
         with self._lock:
             self._leave_parent()
             number = min(servers, key=lambda server: (self._loads[server], (server - self._turn) % self._count))
@@ -46,9 +45,9 @@ class ServerLoads:
             self._homes.put(run_id, number)
 
     def find_server(self, run_id: str | None) -> int | None:
-        """Return the server that created a run; None if it is unknown.
+        """Return the server that created a run, or None if unknown.
 
-        Only this server notices the end of the run immediately.
+        No other server notices the end of the run right away.
         """
         return None if run_id is None else self._homes.get(run_id)
 
@@ -71,6 +70,6 @@ class ServerLoads:
             self._loads[number] += change
 
     def _leave_parent(self) -> None:
-        """In a fork, forget the runs that the parent process waits for, because this process never counts them down."""
+        """After a fork, drop the parent's load counts, since this process would never decrement them."""
         if self._process != get_process_token():
             self._process, self._loads = get_process_token(), [0] * self._count

@@ -1,4 +1,4 @@
-"""Times: the deadline of a call, the timeout of each request, and the delays that callers do not set."""
+"""Call deadlines, request timeouts, and internal delays that callers can't set."""
 
 from __future__ import annotations
 
@@ -15,94 +15,94 @@ from .._http.settings import check_timeout
 
 
 class Timings(NamedTuple):
-    """The timings and limits of one client, in seconds unless stated otherwise."""
+    """A client's timings and limits, in seconds unless stated otherwise."""
 
     event_late: float = 0.5
-    """How late servers send events. After this time without an event on a new connection, all past events were sent."""
+    """How long servers may delay events. A new connection that stays quiet this long has delivered all past events."""
     event_look: float = 1.5
-    """After this time without an event, and then again each time, the client requests the state of the run beside the
-    open stream: a cancelled run sends no event."""
+    """How often to request the run's state while no events arrive on the open stream, because cancelled runs send no
+    event."""
     event_silence: float = 10.0
-    """After this time without an event, the client opens the stream again: a dead connection is silent. Servers send a
-    keep-alive comment only every 15 s."""
+    """Seconds without an event before reopening the stream, because a dead connection is silent. Servers only send a
+    keep-alive comment every 15 s."""
     event_silence_after_end: float = 3.0
-    """The same once the run has ended, if the stream has not even repeated the last event."""
+    """The same for a run that has ended, if the stream hasn't even repeated the last event."""
     lost_grace: float = 30.0
-    """A run that its server has given up counts as lost after this time without a sign of life: the default interval at
-    which servers look for runs that nobody executes."""
+    """Seconds without a sign of life before a run its server gave up on counts as lost. This is the default interval at
+    which servers look for runs nobody is executing."""
     event_outage: float = 60.0
-    """After this time without a response, following the events of a run fails."""
+    """Seconds without a response before following a run's events fails."""
     event_first_pause: float = 0.1
-    """Pause before a stream of events is reopened for the first time; each later pause is longer."""
+    """Delay before reopening an event stream for the first time. Increases each time."""
     event_longest_pause: float = 2.0
-    """Maximum length of these pauses."""
+    """Maximum delay before reopening an event stream."""
     max_event_bytes: int = MAX_EVENT_BYTES
-    """Maximum size of one event in bytes."""
+    """Maximum event size in bytes."""
 
     longest_hold: float = 25.0
-    """Maximum time that a server may hold a request while it waits for the end of a run. Proxies close connections that
-    are silent for longer, often after 30 or 60 s."""
+    """How long a server may hold a request while waiting for a run to end. Proxies close connections that are silent
+    for longer, often after 30 or 60 s."""
     longest_shared_hold: float = 2.0
-    """The same with several servers: a server does not notice the end of a run of another server while it holds the
-    request."""
+    """The same with several servers. While holding a request, a server doesn't notice when a run on another server
+    ends."""
     wait_first_pause: float = 0.02
-    """Pause before a run is requested again because it has not ended or the server did not respond; each later pause is
-    longer."""
+    """Delay before checking a run again, because it hasn't ended or the server did not respond. Increases each time."""
     wait_longest_pause: float = 1.0
-    """Maximum length of these pauses."""
+    """Maximum delay between these checks."""
     wait_outage: float = 120.0
-    """After this time without a response, waiting for a run fails, if the caller has not set a timeout."""
+    """Seconds without a response before waiting for a run fails, unless the caller has set a timeout."""
 
     creation_hold: int = 1
-    """How long a server may hold the request that creates a run. A short flow ends within this time and takes one round
-    trip; the id of a longer run is known soon."""
+    """How long a server may hold the request that creates a run. Short flows end within this time, so they only take
+    one round trip, while the IDs of longer runs are still known soon."""
     resend_first_pause: float = 0.1
-    """Maximum pause before the request that creates a run is sent again for the first time; doubles each time."""
+    """Maximum delay before resending a creation request for the first time. Doubles each time."""
     resend_longest_pause: float = 5.0
-    """If a server asks for a longer pause than this, the request is not sent again."""
+    """If a server asks for a longer delay than this, the request is not resent."""
     search_outage: float = 60.0
-    """How long the client searches for a lost run and waits for other calls that run the same flow."""
+    """How long to search for a lost run and wait for other calls running the same flow."""
     search_after_timeout: float = 30.0
     """The same if the server may still be processing a request that timed out."""
     last_search: float = 1.0
-    """How long the last search may take after the caller's deadline: finding the run is worth the delay."""
+    """How far the last search may overrun the caller's deadline. Finding the run is worth the delay."""
     arrival_delay: float = 0.3
-    """How long a request may still be in transit to the server after its connection has broken."""
+    """How long a request may remain in transit to the server after its connection breaks."""
     orphan_arrival_delay: float = 0.5
-    """The same for a request of a process that was killed."""
+    """The same for requests from a process that was killed."""
     searched_runs: int = 1000
-    """Number of runs listed first in a search for a lost run; more are listed if all of them are too new."""
+    """How many runs to list first when searching for a lost run. If all of them are too new, more are listed."""
     clock_difference: float = 10.0
-    """Maximum difference between the clocks of servers that share a store; it only limits the search."""
+    """Maximum clock skew between servers that share a store. Only used to limit the search."""
 
     retry_first_pause: float = 1.0
-    """Pause before inputs of a batch are run again for the first time; each later pause is longer."""
+    """Delay before rerunning batch inputs for the first time. Increases each time."""
     retry_longest_pause: float = 30.0
-    """Maximum length of these pauses."""
+    """Maximum delay before rerunning batch inputs."""
 
     key_lease: float = 5.0
-    """Minimum time for which nobody else creates the run of an idempotency key after a call that may be creating it has
-    lost its turn. Longer if requests take long: see `key_lock`."""
+    """Minimum time during which nobody else creates an idempotency key's run, after a call that may be creating it has
+    lost its turn. Longer if requests are slow: see `key_lock`."""
 
     key_poll: float = 0.01
-    """How often a call checks whether another call of the client has finished with the same idempotency key."""
+    """How often to check whether another of the client's calls with the same idempotency key has finished."""
     store_poll: float = 0.005
-    """How often a call checks whether another call has stored the same flow."""
+    """How often to check whether another call has stored the same flow."""
     ready_poll: float = 0.2
-    """Pause between requests for the components of a server, which may take 5 s per worker that is not connected."""
+    """Delay between requests for a server's components. Such a request may take 5 s per disconnected worker."""
     ready_request: float = 30.0
-    """Maximum length of such a request."""
+    """Maximum duration of such a request."""
     ready_limit: float = 60.0
     """How long a run waits for its components by default."""
     log_poll: float = 0.02
-    """How often an embedded server's log is read again for the lines of a run that has ended."""
+    """How often to check an embedded server's log for the lines of a run that has ended."""
     log_delay: float = 0.5
-    """How long the log may take to contain them: the response that ends a run may arrive first."""
+    """How long to wait for these lines, since the response that ends a run may arrive before they are written."""
     cancel_limit: float = 5.0
-    """How long a cancelled task or batch may take to cancel its runs."""
+    """How much time a cancelled task or batch has to cancel its runs."""
 
     def get_creation_hold(self, on_cancel: str) -> int | None:
-        """Return how long a server may hold a creation; None if the id must be known at once, to cancel the run."""
+        """Return how long a server may hold a creation request. None if we need the ID right away, to cancel the
+        run."""
         return None if on_cancel == "cancel" else self.creation_hold
 
 
@@ -113,16 +113,16 @@ _deadline: ContextVar[float | None] = ContextVar("stepflow_deadline", default=No
 _timeouts: ContextVar[Timeouts | None] = ContextVar("stepflow_timeouts", default=None)
 
 current_deadline = _deadline.get
-"""Returns the caller's deadline, by `time.monotonic()`; None if there is none."""
+"""Returns the caller's deadline, by `time.monotonic()`, or None if there is none."""
 current_timeouts = _timeouts.get
-"""Returns the timeouts that requests have instead of those of their client; None if the caller has set none."""
+"""Returns the timeouts that replace the client's, or None if the caller hasn't set any."""
 
 
 def compute_deadline(timeout: float | NotGiven | None) -> float | None:
-    """Return the deadline for a timeout in seconds from now, by `time.monotonic()`; None for no limit.
+    """Return the deadline (by `time.monotonic()`) for a timeout in seconds, or None for no limit.
 
     Raises:
-        InvalidArgumentError: If the timeout is not a positive number.
+        InvalidArgumentError: If the timeout isn't a positive number.
     """
     if timeout is None or isinstance(timeout, NotGiven):
         return None
@@ -130,19 +130,19 @@ def compute_deadline(timeout: float | NotGiven | None) -> float | None:
 
 
 def get_earlier_deadline(deadline: float | None, seconds: float) -> float:
-    """Return a deadline, or the end of a number of seconds from now if that is earlier."""
+    """Return the given deadline, or `seconds` from now if that is earlier."""
     end = time.monotonic() + seconds
     return end if deadline is None or end < deadline else deadline
 
 
 class deadline_scope:
-    """A context manager that sets the deadline for the requests in its block. An earlier outer deadline still applies.
+    """A context manager that sets the deadline for requests in its block. An earlier outer deadline still applies.
 
     Args:
-        deadline: The deadline, by `time.monotonic()`; None changes nothing.
+        deadline: The deadline, by `time.monotonic()`. None has no effect.
     """
 
-    # A class, because every call enters one, and a generator-based context manager takes several times as long.
+    # A class because every call enters one, and generator-based context managers are several times slower.
     __slots__ = ("_deadline", "_token")
 
     def __init__(self, deadline: float | None) -> None:
@@ -165,7 +165,7 @@ class deadline_scope:
 
 @contextmanager
 def deadline_override(deadline: float) -> Iterator[None]:
-    """Set the deadline for the requests in the block, regardless of outer deadlines.
+    """Set the deadline for requests in the block, regardless of any outer deadline.
 
     Args:
         deadline: The deadline, by `time.monotonic()`.
@@ -178,30 +178,30 @@ def deadline_override(deadline: float) -> Iterator[None]:
 
 
 def get_seconds_left(deadline: float | None) -> float | None:
-    """Return the seconds left until a deadline, 0 if it has passed; None for None."""
+    """Return the seconds until a deadline (0 if it has passed), or None if there is no deadline."""
     return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
 def has_passed(deadline: float | None) -> bool:
-    """Return whether a deadline has passed; False for None."""
+    """Return whether a deadline has passed. Always False for None."""
     return deadline is not None and time.monotonic() >= deadline
 
 
 def limit_seconds(deadline: float | None, seconds: float) -> float:
-    """Return a number of seconds, or the seconds left until a deadline if they are fewer."""
+    """Return `seconds`, or the seconds left until the deadline if that is less."""
     return seconds if deadline is None else max(0.0, min(seconds, deadline - time.monotonic()))
 
 
 class call_scope(deadline_scope):
-    """A context manager that limits a call, of one request or several, as a whole.
+    """A context manager that limits the total duration of a call, whether it sends one request or several.
 
     Args:
-        timeout: Seconds for the whole call, instead of the client's timeout for each phase of a request; None for no
-            limit. `NOT_GIVEN` changes nothing. An object with phases limits each request only.
-        limits_requests: Whether a number limits each request, too, instead of the client's timeout. Default True.
+        timeout: Seconds for the entire call, replacing the client's per-phase timeouts, or None for no limit.
+            `NOT_GIVEN` has no effect. An object with per-phase timeouts only limits the individual requests.
+        limits_requests: Whether a number also replaces the client's timeout for each request. Defaults to True.
 
     Raises:
-        InvalidArgumentError: If it is invalid, as for `check_timeout`.
+        InvalidArgumentError: If the timeout is invalid; see `check_timeout`.
     """
 
     __slots__ = ("_outer", "_timeouts")
@@ -215,7 +215,7 @@ class call_scope(deadline_scope):
         super().__init__(None if has_phases else compute_deadline(timeout))
 
     def __enter__(self) -> None:
-        """Set the deadline, unless an outer one is earlier, and the timeouts of requests."""
+        """Set the deadline, unless an outer one is earlier, and the request timeouts."""
         super().__enter__()
         if self._timeouts is not None:
             self._outer = _timeouts.set(self._timeouts)
