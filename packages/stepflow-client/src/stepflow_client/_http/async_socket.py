@@ -1,4 +1,4 @@
-"""A connection to a server in an event loop: asyncio's, or another with the same interface."""
+"""A connection to a server in an event loop (asyncio's, or one with the same interface)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .messages import (
 )
 from .sockets import CHUNK, TLS_CUT_OFF, build_readable_check, count_forks, describe_failure, enable_keep_alive
 
-# Maximum number of unread bytes. Beyond it, reading is paused, which slows the server down.
+# Maximum number of unread bytes. Above that, reading pauses, which slows the server down.
 _MAX_UNREAD = 1024 * 1024
 
 
@@ -41,12 +41,13 @@ class AsyncSocket(asyncio.Protocol):
         self._paused_reading = False
         self._waiter: asyncio.Future[None] | None = None
         self._request: HttpRequest | None = None
-        """The request whose response is being read into `reader`; None if bytes are collected for `receive`."""
+        """The request whose response is being read into `reader`, or None if bytes are being collected for
+        `receive`."""
         self._read_timeout = self._timeout = self._deadline = self._timer_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._writable: asyncio.Future[None] | None = None
         self.is_full = False
-        """Whether the system currently accepts no more bytes."""
+        """Whether the system is currently unable to accept more bytes."""
         self._ended = self._is_closed = False
         self._error: Exception | None = None
         self._is_readable: Callable[[], object] = bool
@@ -55,7 +56,7 @@ class AsyncSocket(asyncio.Protocol):
 
     @classmethod
     async def connect(cls, host: str, port: int, tls: ssl.SSLContext | None, timeout: float) -> Self:
-        """Open a connection within a number of seconds."""
+        """Open a connection within `timeout` seconds."""
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout
         try:
@@ -75,45 +76,45 @@ class AsyncSocket(asyncio.Protocol):
 
     @property
     def is_usable(self) -> bool:
-        """Whether the connection can be reused: not if the server has closed it or sent unexpected data."""
+        """Whether the connection can be reused. False if the server has closed it or sent unexpected data."""
         if self._ended or self._unread or self._error or self._loop is not asyncio.get_running_loop():
             return False
-        # Data that the event loop has not read yet is still on the socket.
+        # Check the socket itself for data the event loop hasn't read yet.
         return not self._is_readable()
 
     def close(self) -> None:
-        """Close immediately; data that was not sent yet is dropped."""
+        """Close the connection immediately, dropping any unsent data."""
         self._is_closed = True
         if self._transport is None:
             return
-        # Only the connection's own event loop may close it directly.
+        # Other event loops must not close the connection directly.
         if self._loop is not asyncio.get_running_loop() or self._forks != count_forks():
             self.abandon()
         else:
             self._transport.abort()
 
     def abandon(self) -> None:
-        """Close from any thread: the garbage collector may run in another thread, or after the event loop is closed."""
+        """Close from any thread, since garbage collection may happen in a different one or after the loop is closed."""
         self._is_closed = True
         if self._transport is None or self._forks != count_forks():
-            # An event loop inherited by a fork shares the watching of sockets with the parent's: closing a connection
-            # here would silence it there.
+            # After a fork, the event loops of parent and child watch the same sockets: closing the connection here
+            # would silence it in the parent.
             return
         try:
             self._loop.call_soon_threadsafe(self._transport.abort)
         except RuntimeError:
-            # The event loop is closed. Its transport is unusable, and closes the socket when it is garbage-collected.
-            # (uvloop has closed the socket already, and its sockets do not support `shutdown`.)
+            # The event loop is closed, so its transport is unusable and only closes the socket when garbage-collected.
+            # (uvloop has already closed the socket, and its sockets don't support `shutdown`.)
             with contextlib.suppress(OSError, AttributeError, NotImplementedError, TypeError):
                 self._transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
 
     async def aclose(self) -> None:
-        """Close immediately, and yield to the event loop once so that it can do so."""
+        """Close the connection immediately, yielding to the event loop once so that it can do so."""
         self.close()
         await asyncio.sleep(0)
 
     def send(self, data: bytes, timeout: float) -> None:
-        """Send bytes. Those that the system does not accept immediately are sent later, see `is_full`."""
+        """Send bytes. Any bytes the system doesn't accept right away are sent later; see `is_full`."""
         if self._transport is None or self._ended:
             raise ConnectionBroken("the connection is closed")
         self._transport.write(data)
@@ -129,10 +130,10 @@ class AsyncSocket(asyncio.Protocol):
             timer.cancel()
 
     def response(self, request: HttpRequest, timeout: float) -> asyncio.Future[None]:
-        """Read the response to a request with `reader`, waiting at most `timeout` seconds for each part of it.
+        """Read the response to a request with `reader`, waiting at most `timeout` seconds for each part.
 
         Returns:
-            A future that is done when the response is complete. Awaiting it needs no additional task, timer or frame.
+            A future that is done once the response is complete. Awaiting it takes no extra task, timer or frame.
         """
         self.reader.begin(request.method, request.max_response_bytes)
         self._request, self._read_timeout = request, timeout
@@ -150,7 +151,7 @@ class AsyncSocket(asyncio.Protocol):
         return waiter
 
     async def receive(self, timeout: float) -> bytes:
-        """Return received bytes, waiting for some; return empty bytes at the end of the connection."""
+        """Wait for bytes and return them. Empty bytes mean the connection has ended."""
         if not self._unread and not self._ended:
             self._waiter = self._loop.create_future()
             self._expire_in(timeout)
@@ -171,10 +172,10 @@ class AsyncSocket(asyncio.Protocol):
         return b""
 
     def _expire_in(self, timeout: float) -> None:
-        """Limit the time that the reader waits.
+        """Limit how long the reader waits.
 
-        Responses usually arrive long before the limit, so a timer for each would be wasteful. One timer serves many
-        responses: when it goes off, it checks whether the deadline has been moved in the meantime.
+        Responses usually arrive long before the limit, so starting a timer for each would be wasteful. Instead, one
+        timer serves many responses: when it fires, it checks whether the deadline has moved in the meantime.
         """
         self._timeout = timeout
         self._deadline = time.monotonic() + timeout
@@ -197,30 +198,30 @@ class AsyncSocket(asyncio.Protocol):
         else:
             _expire(self._waiter, ReadTimeout, self._timeout)
 
-    # The callbacks of the event loop
+    # Event loop callbacks
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Store the transport."""
-        # Transports of event loops other than asyncio's have the same methods, but are not subclasses.
+        # Cast, because transports of other event loops have the same methods but aren't subclasses.
         self._transport = cast("asyncio.Transport", transport)
         connected = transport.get_extra_info("socket")
         if connected is not None:
             enable_keep_alive(connected)
             self._is_readable = build_readable_check(connected.fileno())
         if hasattr(transport, "max_size"):
-            # Maximum number of bytes per read of asyncio's transports over plain sockets; 256 KiB by default.
+            # Maximum bytes per read for asyncio transports over plain sockets (256 KiB by default).
             setattr(transport, "max_size", CHUNK)  # noqa: B010 - only asyncio's have it, and it is in no type
-        # When an event loop is shut down, it closes the remaining asynchronous generators and waits for that. A
-        # connection is not a generator, but must be closed in the same way, and the loop only calls its `aclose`.
+        # On shutdown, an event loop closes any remaining async generators and waits for them. A connection needs the
+        # same treatment: it isn't a generator, but the loop only ever calls `aclose`.
         if (note := sys.get_asyncgen_hooks().firstiter) is not None:
             note(cast("AsyncGenerator[None]", self))
 
     def data_received(self, data: bytes) -> None:
-        """Process a part of the response, or store received bytes and wake the reader."""
+        """Process part of the response, or store the bytes and wake the reader."""
         request, waiter = self._request, self._waiter
         if request is not None and waiter is not None:
             if waiter.done():
-                # The caller was cancelled, and the connection will be closed.
+                # The caller was cancelled, so the connection is about to be closed.
                 return
             try:
                 self.reader.feed(data)
@@ -242,8 +243,8 @@ class AsyncSocket(asyncio.Protocol):
         self._wake(self._waiter)
 
     def eof_received(self) -> bool:
-        """Record that the server will send no more data."""
-        # asyncio reports a TLS connection that ended without close_notify like a regular end.
+        """Note that the server won't send any more data."""
+        # asyncio doesn't distinguish between a regular end and a TLS connection ending without close_notify.
         tls = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
         try:
             is_cut_off = tls is not None and tls.read(1) != b""
@@ -255,7 +256,7 @@ class AsyncSocket(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Record the end of the connection, and wake the reader and the sender."""
+        """Note that the connection has ended, and wake the reader and sender."""
         is_expected = exc is not None or self._ended or self._is_closed
         if not is_expected and self._transport and self._transport.get_extra_info("sslcontext") is not None:
             exc = ConnectionError(TLS_CUT_OFF)
@@ -268,7 +269,7 @@ class AsyncSocket(asyncio.Protocol):
         if writable is not None and not writable.done():
             error = ConnectionBroken(describe_failure(exc) if exc else "the server closed the connection")
             error.__cause__ = exc
-            # There may be no sender waiting for it.
+            # There may not be a sender waiting for it.
             _fail(writable, error)
 
     def _end(self) -> None:
@@ -286,12 +287,12 @@ class AsyncSocket(asyncio.Protocol):
             self._request = self._waiter = None
 
     def pause_writing(self) -> None:
-        """Make the sender wait: the system accepts no more bytes."""
+        """Make senders wait, because the system can't accept more bytes."""
         self._writable = self._loop.create_future()
         self.is_full = True
 
     def resume_writing(self) -> None:
-        """Let the sender continue."""
+        """Let senders continue."""
         self.is_full = False
         writable, self._writable = self._writable, None
         self._wake(writable)
@@ -309,5 +310,5 @@ def _expire(future: asyncio.Future[None], kind: type[HttpError], timeout: float)
 
 def _fail(future: asyncio.Future[None], error: HttpError) -> None:
     future.set_exception(error)
-    # Mark the exception as retrieved, because the waiting call may have been cancelled at the same moment.
+    # Mark the exception as retrieved, since the waiting call may have been cancelled at the same moment.
     future.exception()

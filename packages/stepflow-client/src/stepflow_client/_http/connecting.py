@@ -1,6 +1,6 @@
-"""Opens connections: the TLS settings, and sockets to the addresses of a host.
+"""Opens connections: TLS settings, name lookups, and sockets.
 
-The addresses are tried side by side ("happy eyeballs", RFC 8305).
+A host's addresses are tried in parallel ("happy eyeballs", RFC 8305).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from .settings import ServerUrl
 else:
-    # Plain http servers do not need ssl, the blocking client does not need asyncio, and selectors are only needed for
-    # several addresses.
+    # Lazy: plain HTTP doesn't need ssl, the blocking client doesn't need asyncio, and selectors are only needed for
+    # hosts with several addresses.
     asyncio = lazy_module("asyncio")
     selectors = lazy_module("selectors")
     ssl = lazy_module("ssl")
@@ -37,7 +37,7 @@ else:
 _TRUST_HINT = "if you trust it, set its CA certificate: SSL_CERT_FILE, verify= in Python or ca_file in a profile"
 _OTHER_NAME = ("is not valid for {host}", "use a host name that it is valid for")
 _REJECTIONS: dict[int, tuple[str, str | None]] = {
-    # By OpenSSL's error number. There is no hint if the certificate only has to be trusted.
+    # Keyed by OpenSSL error number. No hint if the certificate merely isn't trusted yet.
     9: ("is not valid yet", "is the clock of this machine wrong?"),
     10: ("has expired", "renew it on the server; or is the clock of this machine wrong?"),
     18: ("is self-signed", None),
@@ -51,11 +51,11 @@ _REJECTIONS: dict[int, tuple[str, str | None]] = {
 
 
 def check_verify(verify: object) -> None:
-    """Check the setting that controls how servers are verified.
+    """Validate the `verify` setting.
 
     Raises:
-        InvalidArgumentError: If it is not a bool, a path or an SSL context. None or 0 could turn verification off by
-            accident.
+        InvalidArgumentError: If it isn't a bool, a path or an SSL context. None and 0 are rejected because they could
+            turn verification off by accident.
     """
     if isinstance(verify, bool) or (isinstance(verify, (str, os.PathLike)) and os.fspath(verify)):
         return
@@ -68,16 +68,16 @@ def check_verify(verify: object) -> None:
 def build_ssl_context(
     url: ServerUrl, verify: bool | str | os.PathLike[str] | ssl.SSLContext, cert: str | tuple[str, ...] | None
 ) -> ssl.SSLContext | None:
-    """Return the SSL context to verify a server with; None for a plain http server.
+    """Build the SSL context for verifying a server. Returns None for a plain HTTP server.
 
     Args:
-        url: The server's URL. For a plain http server, no certificates are loaded.
-        verify: True for the CA certificates that SSL_CERT_FILE or SSL_CERT_DIR name, else those of certifi; False for
-            no verification; a file or folder of CA certificates; or a context.
-        cert: The client's certificate: a file, or (file, key file), or (file, key file, password).
+        url: The server URL. No certificates are loaded for plain HTTP.
+        verify: True to trust the CA certificates from SSL_CERT_FILE or SSL_CERT_DIR, falling back to certifi's; False
+            to disable verification; a file or folder of CA certificates; or an SSL context.
+        cert: The client certificate: a file, a (file, key file) pair, or (file, key file, password).
 
     Raises:
-        InvalidArgumentError: If `verify` is none of these, or a file cannot be loaded.
+        InvalidArgumentError: If `verify` is anything else, or a file can't be loaded.
     """
     check_verify(verify)
     if url.scheme == "http":
@@ -92,7 +92,7 @@ def build_ssl_context(
         try:
             context.load_cert_chain(*files)
         except (OSError, ValueError, TypeError) as error:
-            # The third element is a password.
+            # Leave out the third element: it's the key's password.
             names = " and ".join(str(file) for file in files[:2])
             raise InvalidArgumentError(
                 f"the certificate in {names} cannot be loaded: {_describe_load_error(error)}"
@@ -101,7 +101,7 @@ def build_ssl_context(
 
 
 def _build_verifying_context(verify: bool | str | os.PathLike[str]) -> ssl.SSLContext:
-    """Return a context with the CA certificates of a setting or of the environment."""
+    """Build a context that trusts the CA certificates from `verify` or the environment."""
     import httpx
 
     if verify is False:
@@ -118,11 +118,11 @@ def _build_verifying_context(verify: bool | str | os.PathLike[str]) -> ssl.SSLCo
 def _load_certificates(path: str, what: str, *, is_folder: bool) -> ssl.SSLContext:
     try:
         if not is_folder:
-            # For a folder, OpenSSL would only report an error in the system library.
+            # Check for folders first, since OpenSSL would just report an error in the system library.
             if os.path.isdir(path):
                 raise IsADirectoryError(0, "it is a folder")
             return ssl.create_default_context(cafile=path)
-        # OpenSSL reads the folder only when it needs a certificate.
+        # OpenSSL doesn't read the folder until it needs a certificate, so make sure that it can be read.
         os.listdir(path)
         return ssl.create_default_context(capath=path)
     except ssl.SSLError:
@@ -138,16 +138,17 @@ def _describe_load_error(error: Exception) -> str:
 def describe_certificate_problem(
     error: ssl.SSLCertVerificationError, host: str = "this host"
 ) -> tuple[str, str | None]:
-    """Return the problem with a server's certificate, and a hint unless the certificate only has to be trusted."""
+    """Describe what's wrong with a server's certificate, with a hint unless it merely isn't trusted."""
     problem, hint = _REJECTIONS.get(error.verify_code, (f"cannot be verified: {error.verify_message}", None))
     return problem.replace("{host}", host), hint
 
 
 def explain_certificate_rejection(error: BaseException) -> tuple[str, str] | None:
-    """Return why a certificate was rejected, and a hint; None if the connection failed for another reason.
+    """Explain why a certificate was rejected and how to fix it. Return None if the connection failed for another
+    reason.
 
     Args:
-        error: The error of the connection; its causes are examined too.
+        error: The connection error. Its causes are examined as well.
     """
     for cause in iter_causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -163,7 +164,7 @@ def explain_certificate_rejection(error: BaseException) -> tuple[str, str] | Non
 
 
 def iter_causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception, its cause, the cause of that, and so on."""
+    """Yield an exception, followed by its chain of causes."""
     seen: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in seen:
@@ -172,21 +173,21 @@ def iter_causes(error: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__ or cause.__context__
 
 
-# Maximum seconds until the next address is tried too.
+# Maximum seconds before the next address is tried in parallel.
 _HEAD_START = 0.25
 _IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK)})
 
-# An entry of `socket.getaddrinfo`.
+# An entry returned by `socket.getaddrinfo`.
 _Address = tuple[Any, ...]
 _Callback = Callable[["list[_Address] | BaseException"], object]
 
 
 def sync_open_socket(host: str, port: int, seconds: float) -> socket.socket:
-    """Return a socket that is connected to a host.
+    """Open a socket connected to a host.
 
     Raises:
-        NameTimeout: If the name is not resolved in time.
-        OSError: If no address accepts; a TimeoutError if none did in time.
+        NameTimeout: If the name isn't resolved in time.
+        OSError: If no address accepts the connection, or TimeoutError if none does in time.
     """
     end = time.monotonic() + seconds
     addresses = _sync_look_up(host, port, seconds)
@@ -203,11 +204,11 @@ def sync_open_socket(host: str, port: int, seconds: float) -> socket.socket:
 
 
 async def async_open_socket(host: str, port: int, seconds: float) -> socket.socket:
-    """Return a socket that is connected to a host, for any event loop.
+    """Open a socket connected to a host. Works with any event loop.
 
     Raises:
-        NameTimeout: If the name is not resolved in time.
-        OSError: If no address accepts; a TimeoutError if none did in time.
+        NameTimeout: If the name isn't resolved in time.
+        OSError: If no address accepts the connection, or TimeoutError if none does in time.
     """
     end = time.monotonic() + seconds
     addresses = await _async_look_up(host, port, seconds)
@@ -217,7 +218,7 @@ async def async_open_socket(host: str, port: int, seconds: float) -> socket.sock
         return await _async_connect(addresses[0])
 
 
-# Names
+# Name lookup
 
 
 def _sync_look_up(host: str, port: int, seconds: float) -> list[_Address]:
@@ -245,7 +246,7 @@ async def _async_look_up(host: str, port: int, seconds: float) -> list[_Address]
             future.set_result(outcome)
 
     def settle_in_loop(outcome: list[_Address] | BaseException) -> None:
-        # The event loop may be closed by then.
+        # The event loop may be closed by now.
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(settle, outcome)
 
@@ -269,8 +270,8 @@ def _is_address(host: str) -> bool:
 
 
 def _resolve_addresses(host: str, port: int) -> list[_Address]:
-    """Return the addresses of a host, alternating between address families."""
-    # For a str, Python would import the IDNA codec, even if the name is ASCII.
+    """Resolve a host's addresses, alternating between address families."""
+    # Pass bytes, because Python imports the IDNA codec for any str, even if it's ASCII.
     name = host.encode() if host.isascii() else host
     addresses = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
     if not addresses:
@@ -281,13 +282,13 @@ def _resolve_addresses(host: str, port: int) -> list[_Address]:
     return [address for address in chain(*zip_longest(*families.values())) if address is not None]
 
 
-# The callbacks for the addresses of each host. Lookups of one host share a thread, so that at most one hangs.
+# Pending callbacks by host. Lookups of the same host share a thread, so that at most one hangs.
 _running: dict[tuple[str, int], list[_Callback]] = {}
 _lock = threading.Lock()
 
 
 def _start_lookup(host: str, port: int, callback: _Callback) -> None:
-    """Call a function with the addresses of a host, or with the exception, from another thread."""
+    """Look up a host's addresses in another thread, and pass them (or the exception) to a callback from there."""
     with _lock:
         callbacks = _running.get((host, port))
         if callbacks is not None:
@@ -298,7 +299,7 @@ def _start_lookup(host: str, port: int, callback: _Callback) -> None:
             thread.start()
         except RuntimeError as error:
             raise OSError(str(error)) from error
-        # After the start: an interrupt before this line leaves no entry without a thread.
+        # Set this last, so that an interrupt can't leave an entry without a thread.
         _running[host, port] = [callback]
 
 
@@ -315,7 +316,7 @@ def _run_lookup(host: str, port: int) -> None:
 
 
 def _reset_in_fork() -> None:
-    """Forget the running threads, which a fork does not have."""
+    """Forget the running threads, which don't exist in a forked process."""
     global _lock
     _lock = threading.Lock()
     _running.clear()
@@ -325,7 +326,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reset_in_fork)
 
 
-# Several addresses
+# Hosts with several addresses
 
 
 def _create_socket(address: _Address) -> socket.socket:
@@ -333,7 +334,7 @@ def _create_socket(address: _Address) -> socket.socket:
 
 
 def _compute_head_start(end: float, left: int) -> float:
-    """Return the seconds until the next address is tried: short enough to try all of them before the end."""
+    """Return the seconds to wait before trying the next address, leaving enough time to try all of them."""
     return min(_HEAD_START, max(end - time.monotonic(), 0) / (left + 1))
 
 
@@ -364,7 +365,7 @@ def _sync_connect_first(addresses: list[_Address], end: float) -> socket.socket:
 
 
 def _start_attempt(attempts: selectors.BaseSelector, address: _Address) -> OSError | None:
-    """Start to connect to an address; return the error if that fails at once."""
+    """Start connecting to an address. Return the error if that fails immediately."""
     try:
         attempt = _create_socket(address)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Limits and hooks: the number of concurrent requests, and the caller's functions with a time limit."""
+"""Concurrency limits, and caller-supplied hooks with a time limit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .messages import HttpRequest, PoolTimeout
 if TYPE_CHECKING:
     import asyncio
 else:
-    # The blocking client does not need asyncio.
+    # Not needed by the blocking client.
     asyncio = lazy_module("asyncio")
 
 Hook = Callable[[Any], Any]
@@ -29,10 +29,10 @@ _KINDS = ("request", "response")
 
 
 def check_hooks(hooks: object) -> dict[str, tuple[Hook, ...]]:
-    """Return the functions of `event_hooks` for requests and for responses.
+    """Validate `event_hooks` and return the request and response hooks.
 
     Raises:
-        InvalidArgumentError: If the hooks are not a mapping of these to lists of functions.
+        InvalidArgumentError: If the hooks aren't a mapping from these names to lists of functions.
     """
     checked: dict[str, tuple[Hook, ...]] = dict.fromkeys(_KINDS, ())
     for name, functions in check_mapping(hooks, "event_hooks").items():
@@ -44,11 +44,11 @@ def check_hooks(hooks: object) -> dict[str, tuple[Hook, ...]]:
 
 
 async def async_call_hooks(kind: str, hooks: Sequence[Hook], value: object, request: HttpRequest) -> None:
-    """Call hooks with a request or a response, one after the other; they may be coroutine functions.
+    """Call hooks one by one with a request or response. Hooks may be coroutine functions.
 
     Raises:
-        RequestTimeoutError: If they take longer than the call.
-        StepflowClientError: If one of them fails.
+        RequestTimeoutError: If a hook doesn't return in time.
+        StepflowClientError: If a hook fails.
     """
     for hook in hooks:
         try:
@@ -68,10 +68,10 @@ async def _call_hook(kind: str, hook: Hook, value: object) -> None:
 
 
 def sync_call_hooks(kind: str, hooks: Sequence[Hook], value: object, request: HttpRequest) -> None:
-    """Call hooks with a request or a response, one after the other.
+    """Call hooks one by one with a request or response.
 
     Raises:
-        StepflowClientError: If one of them fails, or is a coroutine function.
+        StepflowClientError: If a hook fails or is a coroutine function.
     """
     for hook in hooks:
         try:
@@ -87,14 +87,14 @@ def sync_call_hooks(kind: str, hooks: Sequence[Hook], value: object, request: Ht
 
 
 def _convert_hook_error(kind: str, hook: Hook, error: Exception) -> Exception:
-    """Return the error for a hook that failed; errors of this package and failed assertions stay unchanged."""
+    """Return the error for a failed hook. This package's own errors and failed assertions are left unchanged."""
     if isinstance(error, (StepflowClientError, AssertionError)):
         return error
     return StepflowClientError(f"the {kind} hook {shown(hook)} failed: {type(error).__name__}: {error}")
 
 
 class _LoopSlots:
-    """The free slots of one event loop, and the calls that wait for one."""
+    """One event loop's free slots, and the calls waiting for one."""
 
     def __init__(self, free: float, loop: asyncio.AbstractEventLoop) -> None:
         self.free = free
@@ -103,10 +103,10 @@ class _LoopSlots:
 
 
 class AsyncSlots:
-    """Limits the number of concurrent requests in an event loop.
+    """Limits how many requests run concurrently in an event loop.
 
     Args:
-        limit: Maximum number; None for no limit.
+        limit: Maximum number of requests, or None for no limit.
     """
 
     def __init__(self, limit: int | None) -> None:
@@ -114,10 +114,10 @@ class AsyncSlots:
         self._slots: _LoopSlots | None = None
 
     def take(self) -> _LoopSlots | None:
-        """Take a slot if one is free; pass it to `release` afterwards."""
+        """Take a slot if one is free. Pass it to `release` when done."""
         slots, loop = self._slots, asyncio.get_running_loop()
         if slots is None or slots.loop is not loop:
-            # The futures of waiting calls belong to their event loop.
+            # Start over in a new event loop: the futures of waiting calls belong to the old one.
             slots = self._slots = _LoopSlots(self._limit, loop)
         if not slots.free:
             return None
@@ -125,7 +125,7 @@ class AsyncSlots:
         return slots
 
     async def wait(self, timeout: float) -> _LoopSlots:
-        """Wait up to `timeout` seconds for a slot after `take` returned none, and take it. Calls take turns.
+        """Wait up to `timeout` seconds for a slot and take it, if `take` returned None. Calls are served in order.
 
         Raises:
             PoolTimeout: If no slot becomes free in time.
@@ -139,7 +139,7 @@ class AsyncSlots:
             await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                # It got the slot at the moment it was cancelled.
+                # The call got a slot just as it was cancelled.
                 self.release(slots)
             raise
         finally:
@@ -153,7 +153,7 @@ class AsyncSlots:
 
     @staticmethod
     def release(slots: _LoopSlots | None) -> None:
-        """Release a slot: the call that has waited longest gets it."""
+        """Release a slot, handing it to the call that has waited longest."""
         if slots is None:
             return
         while slots.waiting:
@@ -165,16 +165,16 @@ class AsyncSlots:
 
 
 class SyncSlots:
-    """Limits the number of concurrent requests in threads.
+    """Limits how many requests run concurrently in threads.
 
-    A slot that is no longer referenced is replaced, so a KeyboardInterrupt never costs a slot, whichever line it hits.
+    Slots that are no longer referenced are replaced, so a KeyboardInterrupt never loses one, no matter where it hits.
 
     Args:
-        limit: Maximum number; None for no limit.
+        limit: Maximum number of requests, or None for no limit.
     """
 
     def __init__(self, limit: int | None) -> None:
-        # Not a semaphore, which is written in Python: a KeyboardInterrupt can leave it locked.
+        # Don't use a semaphore: it's written in Python, so a KeyboardInterrupt can leave it locked.
         self._free: queue.SimpleQueue[_Slot] | None = None if limit is None else queue.SimpleQueue()
         for _ in range(limit or 0):
             self.add()
@@ -185,14 +185,14 @@ class SyncSlots:
             self._free.put(_Slot(weakref.ref(self)))
 
     def take(self) -> _Slot | None:
-        """Take a slot if one is free; pass it to `release` afterwards."""
+        """Take a slot if one is free. Pass it to `release` when done."""
         try:
             return _UNLIMITED if self._free is None else self._free.get_nowait()
         except queue.Empty:
             return None
 
     def wait(self, timeout: float) -> _Slot:
-        """Wait up to `timeout` seconds for a slot after `take` returned none, and take it.
+        """Wait up to `timeout` seconds for a slot and take it, if `take` returned None.
 
         Raises:
             PoolTimeout: If no slot becomes free in time.
@@ -210,7 +210,7 @@ class SyncSlots:
 
 
 class _Slot:
-    """A slot. When it is deleted, a new one replaces it."""
+    """A slot that is replaced with a new one when garbage-collected."""
 
     def __init__(self, slots: Callable[[], SyncSlots | None]) -> None:
         self._slots = slots
@@ -228,7 +228,7 @@ Result = TypeVar("Result")
 
 
 async def async_call_within(call: Callable[[], Awaitable[Result]], seconds: float, *, leave: bool = False) -> Result:
-    """Return the result of a call; cancel it if it takes too long.
+    """Return a call's result, or cancel the call if it takes too long.
 
     Args:
         call: The call.
@@ -243,12 +243,12 @@ async def async_call_within(call: Callable[[], Awaitable[Result]], seconds: floa
 
 
 def sync_call_within(call: Callable[[], Result], seconds: float, *, leave: bool = False) -> Result:
-    """Return the result of a call. Its time is only limited with `leave`.
+    """Return a call's result. The time limit only applies with `leave`.
 
     Args:
         call: The call.
         seconds: Maximum number of seconds it may take.
-        leave: Whether to make the call in a thread, which is left running after the timeout.
+        leave: Whether to make the call in a thread, and leave it running after the timeout.
 
     Raises:
         TimeoutError: If it takes longer and `leave` is True.
@@ -264,7 +264,7 @@ def sync_call_within(call: Callable[[], Result], seconds: float, *, leave: bool 
         except BaseException as error:
             outcomes.put(([], error))
 
-    # A daemon thread does not keep the process from ending.
+    # A daemon thread, so that it can't keep the process alive.
     threading.Thread(target=work, name="stepflow-request", daemon=True).start()
     try:
         results, error = outcomes.get(timeout=min(seconds, threading.TIMEOUT_MAX))

@@ -1,6 +1,6 @@
-"""HTTP/1.1 messages, read from and written to bytes: requests, responses, server-sent events, and their errors.
+"""HTTP/1.1 messages and their errors: encoding requests, and decoding responses and server-sent events.
 
-Pure, except for httptools, which parses them.
+Pure, apart from httptools, which does the parsing.
 """
 
 from __future__ import annotations
@@ -16,51 +16,51 @@ import httptools
 from .._base.text import visible
 
 HeaderItems = tuple[tuple[str, str], ...]
-"""Names and values of headers."""
+"""Header names and values."""
 
 _NO_HEADERS: dict[str, str] = {}
 _PHASES = ("connect", "read", "write", "pool")
 _MAX_TARGET_LENGTH = 65_536
 _MAX_CACHED = 8
 MAX_BYTES = 1024**3
-"""Default maximum size of the body of a response in bytes."""
+"""Default maximum size of a response body in bytes."""
 TLS_RESPONSE = "its response is TLS"
-"""The message of `NotHttp` for a server that responds to http with TLS."""
+"""The `NotHttp` message for a server that answers plain HTTP with TLS."""
 MIN_TIMEOUT = 0.001
-"""Minimum seconds for a phase, even if the deadline has passed: data that has already arrived is still read."""
+"""Minimum seconds per phase, even past the deadline, so that data which has already arrived is still read."""
 
 
 class HttpError(Exception):
-    """A request got no usable response. The subclass shows whether the server may have received the request."""
+    """A request got no usable response. The subclass shows whether the server may have received it."""
 
     attempts: Sequence[str] = ()
     """The outcome of each attempt."""
     server: int | None = None
-    """Index of the server, in a list of servers, that the request was sent to or failed to reach."""
+    """With several servers, the index of the server the request was sent to or failed to reach."""
 
 
 class CannotSend(HttpError):
-    """The request cannot be written as HTTP; nothing was sent."""
+    """The request can't be encoded as HTTP. Nothing was sent."""
 
 
 class ConnectFailed(HttpError):
-    """No connection could be opened; nothing was sent."""
+    """No connection could be opened. Nothing was sent."""
 
 
 class ConnectTimeout(ConnectFailed):
-    """No connection could be opened in time; nothing was sent."""
+    """No connection could be opened in time. Nothing was sent."""
 
 
 class NameTimeout(ConnectTimeout):
-    """The name of the host was not resolved in time; nothing was sent."""
+    """The host name was not resolved in time. Nothing was sent."""
 
 
 class PoolTimeout(ConnectFailed):
-    """No connection was free in time; nothing was sent."""
+    """No connection became free in time. Nothing was sent."""
 
 
 class WriteTimeout(HttpError):
-    """The server did not accept the whole request in time."""
+    """The server did not accept the entire request in time."""
 
 
 class ReadTimeout(HttpError):
@@ -68,90 +68,90 @@ class ReadTimeout(HttpError):
 
 
 class ConnectionBroken(HttpError):
-    """The connection broke after it was opened."""
+    """The connection broke after it had been opened."""
 
 
 class NotHttp(HttpError):
-    """There was a response, but not in HTTP/1.1."""
+    """The response is not HTTP/1.1."""
 
 
 class TooLarge(HttpError):
-    """The response is larger than the caller allows."""
+    """The response exceeds the caller's size limit."""
 
 
 class Unreadable(HttpError):
-    """There was a response, but it cannot be decoded."""
+    """The response can't be decoded."""
 
 
-# Seconds after which a held response is considered lost, even if the client sets no limit.
+# Seconds before a held response is considered lost, even if the client has no timeout.
 _MAX_OVERDUE = 600.0
 
 
 class Timeouts(NamedTuple):
-    """Seconds for each phase of a request, and for the whole of it."""
+    """Per-phase timeouts in seconds, plus a limit for the whole request."""
 
     connect: float = 30.0
     read: float = 30.0
     write: float = 30.0
     pool: float = 600.0
     whole: float = math.inf
-    """Seconds for all phases of all attempts together. A server that sends single bytes slowly exceeds no phase."""
+    """Seconds for all phases of all attempts combined. Needed because no phase times out if a server trickles bytes."""
 
     def reading(self, seconds: float) -> Timeouts:
-        """Return a copy for a stream, which may last for hours: only the given read timeout limits it."""
+        """Return a copy for streaming. Only this read timeout applies, since streams may last for hours."""
         return self._replace(read=seconds, whole=math.inf)
 
     @lru_cache(maxsize=32)  # noqa: B019 - a few constants
     def waiting(self, seconds: float) -> Timeouts:
-        """Return a copy for a request that the server may hold for a number of seconds."""
+        """Return a copy for a request the server may hold for this many seconds."""
         return self._replace(read=min(self.read, _MAX_OVERDUE) + seconds, whole=self.whole + seconds)
 
     def at_most(self, seconds: float) -> Timeouts:
-        """Return a copy with every phase limited to a number of seconds."""
+        """Return a copy with every phase capped at this many seconds."""
         return Timeouts(*(min(phase, seconds) for phase in self))
 
     def as_dict(self) -> dict[str, float]:
-        """Return the timeouts of the phases as a dict, in the form that httpx uses."""
+        """Return the per-phase timeouts as a dict, in httpx's format."""
         return dict(zip(_PHASES, self, strict=False))
 
 
 class HttpRequest(NamedTuple):
-    """A request whose path is relative to the root of the API."""
+    """A request with a path relative to the API root."""
 
     method: str
     path: str
     """The percent-encoded path, without the leading `/api/v1`."""
     query: str = ""
     headers: dict[str, str] = _NO_HEADERS
-    """The headers, with names in lower case; `host` and `content-length` are added on sending. May hold credentials.
-    The dict is shared with other requests: replace it to change it."""
+    """The headers, with lowercase names. May contain credentials. `host` and `content-length` are added when sending.
+    Never modify this dict, since requests share it: replace it instead."""
     content: bytes = b""
     timeout: Timeouts = Timeouts()
     idempotent: bool = True
     """Whether sending the request twice has the same effect as sending it once."""
     deadline: float | None = None
-    """The caller's deadline, by `time.monotonic()`; it limits every phase."""
+    """The caller's deadline, by `time.monotonic()`. Limits every phase."""
     max_response_bytes: int = MAX_BYTES
-    """Maximum size of the body of the response in bytes; for a stream, of the data between two events."""
+    """Maximum size of the response body in bytes. For a stream, of the data between two events."""
     server: int | None = None
-    """The number of the preferred server, in a list of servers; it is used if it is available. None for any."""
+    """With several servers, the preferred one, used if it is available. None for any server."""
     operation: str = ""
-    """The name of the operation; empty if it is none of the API's."""
+    """The operation's name, or empty if the request is not part of the API."""
     is_retried: bool = True
-    """Whether it may be sent again if the server has not processed it. If not, its caller decides."""
+    """Whether the request may be resent if the server did not process it. If False, that's up to the caller."""
 
     def remaining(self, seconds: float) -> float:
-        """Return how many seconds a phase that begins now may take.
+        """Return how many seconds a phase starting now may take.
 
         Args:
-            seconds: The limit of the phase in seconds.
+            seconds: The phase's timeout in seconds.
         """
         if self.deadline is None:
             return seconds
         return min(seconds, max(self.deadline - time.monotonic(), MIN_TIMEOUT))
 
     def check_deadline(self) -> None:
-        """Check that the caller's deadline has not passed: a server may never stop sending its response.
+        """Check that the caller's deadline hasn't passed, since a server might never stop sending its response.
 
         Raises:
             ReadTimeout: If the deadline has passed.
@@ -163,7 +163,7 @@ class HttpRequest(NamedTuple):
         return f"{self.method} {self.path}"
 
     def __repr__(self) -> str:
-        # The headers may contain credentials, and the content secrets.
+        # Leave out headers and content: they may contain credentials and secrets.
         return f"<{type(self).__name__} {self}>"
 
 
@@ -172,16 +172,16 @@ class HttpResponse(NamedTuple):
 
     status: int
     headers: dict[str, str]
-    """The headers, with names in lower case; repeated ones are joined by a comma."""
+    """The headers, with lowercase names. Repeated headers are joined with a comma."""
     content: bytes = b""
     attempts: Sequence[str] = ()
-    """The outcome of each attempt, for an error response."""
+    """For an error response, the outcome of each attempt."""
     server: int | None = None
-    """Index of the server, in a list of servers, that sent it."""
+    """With several servers, the index of the one that sent it."""
 
     @property
     def content_type(self) -> str:
-        """The content type, in lower case, without parameters."""
+        """The content type in lowercase, without parameters."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     def __repr__(self) -> str:
@@ -189,16 +189,16 @@ class HttpResponse(NamedTuple):
 
 
 def encode_head(request: HttpRequest, host: bytes, root_path: str, cache: dict[HeaderItems, bytes]) -> bytes:
-    """Return the head of a request in wire format.
+    """Encode a request's head in wire format.
 
     Args:
         request: The request.
         host: The value of the `host` header.
-        root_path: The path before the request's path.
-        cache: Headers in wire format, which this function fills: most requests of a client have the same headers.
+        root_path: The path to put in front of the request's path.
+        cache: Encoded headers. This function fills it, because most of a client's requests have the same headers.
 
     Raises:
-        CannotSend: If the request cannot be sent.
+        CannotSend: If the request can't be sent.
     """
     target = f"{root_path}{request.path}?{request.query}" if request.query else root_path + request.path
     if len(target) > _MAX_TARGET_LENGTH:
@@ -207,7 +207,7 @@ def encode_head(request: HttpRequest, host: bytes, root_path: str, cache: dict[H
     items = tuple(request.headers.items())
     headers = cache.get(items)
     if headers is None:
-        # Responses are not decompressed here, and some proxies compress them unless told not to.
+        # We don't decompress responses here, but some proxies compress them unless told not to.
         is_default = not any(name == "accept-encoding" for name, _ in items)
         lines = [b"\r\naccept-encoding: identity"] if is_default else []
         for name, value in items:
@@ -224,7 +224,7 @@ def encode_head(request: HttpRequest, host: bytes, root_path: str, cache: dict[H
 
 
 def lower_names(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return headers as a dict with names in lower case; repeated ones are joined by a comma."""
+    """Return headers as a dict with lowercase names. Repeated headers are joined with a comma."""
     values: dict[str, list[str]] = {}
     for name, value in headers:
         values.setdefault(name.lower(), []).append(value)
@@ -232,15 +232,15 @@ def lower_names(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 MAX_EVENT_BYTES = 256 * 1024 * 1024
-"""Maximum size of one event in bytes. An event holds at most one step's output; servers accept requests of 250 MiB."""
+"""Maximum event size in bytes. An event holds at most one step's output, and servers accept requests of 250 MiB."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class EventDecoder:
-    """Decodes events from chunks of bytes, wherever these are split.
+    """Decodes events from byte chunks, no matter where they are split.
 
     Args:
-        max_bytes: Maximum size in bytes of a line, and of the data of an event.
+        max_bytes: Maximum size of a line, and of an event's data, in bytes.
     """
 
     def __init__(self, max_bytes: int = MAX_EVENT_BYTES) -> None:
@@ -251,7 +251,7 @@ class EventDecoder:
         self._is_first = True
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Return the data of each event that the chunk completes.
+        """Return the data of every event completed by this chunk.
 
         Raises:
             TooLarge: If a line or an event is too large.
@@ -292,30 +292,30 @@ class EventDecoder:
 
 
 MAX_HEAD_LENGTH = 128 * 1024
-"""Maximum number of bytes without any body data: a status line and headers, interim responses, trailers."""
+"""Maximum number of bytes without any body data, i.e. status line and headers, interim responses, and trailers."""
 MAX_FIELD_LENGTH = 64 * 1024
-"""Maximum size of the value of a header or trailer in bytes."""
+"""Maximum size of a header or trailer value in bytes."""
 MAX_FIELDS = 256
-"""Maximum number of headers and trailers of a response, including those of its interim responses."""
+"""Maximum number of headers and trailers per response, including its interim responses."""
 MAX_INTERIM = 32
-"""Maximum number of interim responses (1xx) before a response."""
-# Maximum number of bytes that a message quotes of something that is not a response.
+"""Maximum number of interim responses (1xx) before the actual one."""
+# How many bytes to quote in the error message if a response is not HTTP.
 _SHOWN = 40
 
 
 @lru_cache(maxsize=256)
 def _decode_header_name(name: bytes) -> str:
-    """Return the name of a header in lower case. Cached, because servers send the same few names."""
+    """Decode a header name to lowercase. Cached, because servers keep sending the same few names."""
     return name.decode("latin-1").lower()
 
 
 class ResponseReader:
-    """Reads the responses that arrive over one connection, one after another.
+    """Reads the responses arriving on a connection, one after another.
 
-    `begin` prepares for a response, `feed` processes received bytes, and `headers_complete` and `complete` report the
-    progress. There is one reader per connection, not per response, because the reader and its parser refer to each
-    other: only the garbage collector can free them. Everything that a server could send endlessly is limited: heads,
-    fields, interim responses, trailers, the framing of chunks, and the body if `begin` is given a limit.
+    Call `begin` before each response, and `feed` with received bytes. Then check `headers_complete` and `complete`.
+    There is one reader per connection, not per response, because the reader and its parser form a reference cycle that
+    only the garbage collector can free. Anything a server could send endlessly is limited: heads, fields, interim
+    responses, trailers, chunk framing, and (if `begin` is passed a limit) the body.
     """
 
     def __init__(self) -> None:
@@ -324,21 +324,21 @@ class ResponseReader:
         self.begin()
 
     def begin(self, method: str = "GET", max_bytes: int | None = None) -> None:
-        """Prepare for a response, after the previous one was read to its end.
+        """Prepare for the next response, once the previous one has been read to the end.
 
         Args:
-            method: The method of the request: a response to HEAD has no body.
-            max_bytes: Maximum size of the body in bytes; None for no limit.
+            method: The request method. Responses to HEAD have no body.
+            max_bytes: Maximum body size in bytes, or None for no limit.
         """
         self._body.clear()
         self._has_body = method != "HEAD"
         self._max_bytes = max_bytes
         self._size = self._unframed = self._fields = self._field_bytes = self._interim = 0
-        # A new dict for each response, because callers keep it.
+        # Callers keep the dict, so every response needs its own.
         self.headers: dict[str, str] = {}
         self._refusal: tuple[type[HttpError], str] | None = None
         self.trailers: dict[str, str] = {}
-        """Fields after the body, which are counted but not used."""
+        """Fields after the body, counted but otherwise ignored."""
         self.status = 0
         self.started = False
         self.headers_complete = False
@@ -347,37 +347,37 @@ class ResponseReader:
         self.extra = False
 
     def feed(self, data: bytes) -> None:
-        """Process received bytes; empty bytes mean the end of the connection.
+        """Process received bytes. Empty bytes mean the connection has ended.
 
         Raises:
-            NotHttp: If they are not HTTP/1.1, or exceed the limits for a response.
+            NotHttp: If the bytes are not HTTP/1.1, or the response exceeds a limit.
             TooLarge: If the body exceeds its limit.
-            ConnectionBroken: If the connection ends before the response is complete, or if the memory is full.
+            ConnectionBroken: If the connection ends before the response is complete, or if memory runs out.
         """
         if not data:
             self._close()
             return
         if self.complete:
-            # The server sent unexpected data: the connection cannot be reused.
+            # Unexpected data: the connection can't be reused.
             self.extra = True
             return
         self.started = True
         size = self._size
         try:
-            # The parser calls the methods below.
+            # This calls the on_* methods below.
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError as error:
             if self._refusal is None:
                 if isinstance(error.__context__, MemoryError):
                     raise ConnectionBroken("there is no memory for the response") from None
-                # The callbacks cannot fail in any other way, so there was an interrupt. (Its type is lost if another
-                # exception is being handled.)
+                # Our callbacks can't fail in any other way, so it must have been an interrupt. (Its type is lost if
+                # another exception is being handled.)
                 raise KeyboardInterrupt from error
             kind, message = self._refusal
             raise kind(message) from None
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if self.complete:
-                # The response is complete; the data after it is unexpected.
+                # The response itself is complete, but unexpected data follows.
                 self.extra = True
                 return
             if isinstance(error, httptools.HttpParserUpgrade):
@@ -399,12 +399,12 @@ class ResponseReader:
                 raise NotHttp(f"it has {self._unframed} bytes without a body")
 
     def _close(self) -> None:
-        """Process the end of the connection."""
+        """Handle the end of the connection."""
         if self.complete:
             return
         framed = "content-length" in self.headers or "transfer-encoding" in self.headers
         if self.headers_complete and not framed:
-            # A response without a length ends with the connection.
+            # Responses without a length end with the connection.
             self.complete = True
             self.keep_alive = False
             return
@@ -412,20 +412,20 @@ class ResponseReader:
         raise ConnectionBroken(f"the server disconnected {what}")
 
     def take_body(self) -> bytes:
-        """Return the part of the body received since the last call."""
+        """Return the body data received since the last call."""
         body = bytes(self._body)
         self._body.clear()
         return body
 
     def _fail_with(self, kind: type[HttpError], message: str) -> NoReturn:
-        """Make the parser stop and `feed` raise an error."""
+        """Stop the parser and make `feed` raise an error."""
         self._refusal = (kind, message)
         raise RuntimeError(message)
 
-    # The callbacks of httptools
+    # httptools callbacks
 
     def on_message_begin(self) -> None:
-        """Record an unexpected response after the expected one."""
+        """Notice an unexpected second response."""
         self.extra = self.complete
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -443,7 +443,7 @@ class ResponseReader:
         fields[key] = f"{fields[key]}, {text}" if key in fields else text
 
     def on_headers_complete(self) -> None:
-        """Record the start of the body; an interim response (1xx) is discarded when it ends."""
+        """Note that the body starts here. Interim responses (1xx) are discarded once they end."""
         if self.complete:
             return
         self.status = self._parser.get_status_code()
@@ -453,7 +453,7 @@ class ResponseReader:
             if self._interim > MAX_INTERIM:
                 self._fail_with(NotHttp, f"it has {self._interim} interim responses")
         elif not self._has_body:
-            # The parser does not know the request and expects a body now: the connection is not reused.
+            # The parser knows nothing of the request and now expects a body, so the connection can't be reused.
             self.complete = True
         elif self._max_bytes is not None:
             length = self.headers.get("content-length", "0")
@@ -461,13 +461,13 @@ class ResponseReader:
                 self._fail_with(TooLarge, f"it has {length} bytes, more than {self._max_bytes}")
 
     def on_body(self, body: bytes) -> None:
-        """Store a part of the body."""
+        """Store part of the body."""
         if not self.complete:
             self._body += body
             self._size += len(body)
 
     def on_message_complete(self) -> None:
-        """Record the end of the response."""
+        """Note that the response is complete."""
         if self.complete:
             return
         if self.status < 200:

@@ -1,4 +1,4 @@
-"""Connection settings of a client: URL, timeout, credentials, proxy, environment. Checked before any request. Pure."""
+"""A client's connection settings (URL, timeout, credentials, proxy, environment), validated up front. Pure."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ _PROXY_HINT = "write http://HOST:PORT; and / ? # @ in a password as %2F %3F %23 
 def check_proxy(
     proxy: str | httpx.URL | httpx.Proxy | None, source: str = "proxy"
 ) -> str | httpx.URL | httpx.Proxy | None:
-    """Return a proxy in a form that httpx accepts. `host:port` means http.
+    """Return a proxy in a form accepted by httpx. `host:port` means HTTP.
 
     Args:
-        proxy: The URL of the proxy.
-        source: The name of the setting, for errors. They never show the URL, which may contain a password.
+        proxy: The proxy URL.
+        source: The name of the setting, for errors. Error messages never include the URL, which may contain a password.
 
     Raises:
-        InvalidArgumentError: If it is not the URL of a proxy.
+        InvalidArgumentError: If it isn't a proxy URL.
     """
     if proxy is None or hasattr(proxy, "raw_auth"):
         return proxy
-    # An httpx.URL is recognised without importing httpx.
+    # Detect httpx.URL by its attributes, without importing httpx.
     if not isinstance(proxy, str) and not hasattr(proxy, "raw_path"):
         raise InvalidArgumentError(f"{source} is the URL of a proxy, not {type(proxy).__name__}", hint=_PROXY_HINT)
     text = str(proxy).strip()
@@ -54,20 +54,20 @@ def check_proxy(
         raise InvalidArgumentError(f"{source} is not an http, https or socks5 URL", hint=_PROXY_HINT)
     if not host or (port is None and not has_scheme):
         raise InvalidArgumentError(f"{source} has no host and port", hint=_PROXY_HINT)
-    # A part of an unescaped password may have been parsed as the host, which would be shown.
+    # Part of an unescaped password may have been parsed as the host, in which case it would end up in messages.
     if "@" in text.partition(parsed.netloc)[2] or not text.isprintable() or " " in text:
         raise InvalidArgumentError(f"{source} is not the URL of a proxy", hint=_PROXY_HINT)
     return text
 
 
 def find_environment_proxy(url: ServerUrl) -> str | None:
-    """Return the proxy for a server from HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, or None.
+    """Return the proxy to use for a server according to HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, or None.
 
-    No proxy is used for a server on this machine. NO_PROXY is a list of host names, which include their subdomains,
-    addresses and networks (`10.0.0.0/8`), each with or without a port; `*` means all servers.
+    Servers on this machine never use a proxy. NO_PROXY lists host names (including their subdomains), addresses and
+    networks (`10.0.0.0/8`), each with an optional port. `*` matches all servers.
 
     Raises:
-        InvalidArgumentError: If a variable that applies is not the URL of a proxy.
+        InvalidArgumentError: If a variable that applies isn't a proxy URL.
     """
     if is_loopback(url.host) or not any(name.lower().endswith("_proxy") for name in os.environ):
         return None
@@ -83,13 +83,13 @@ def find_environment_proxy(url: ServerUrl) -> str | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine: `localhost` or a loopback address. 127.example.com is neither."""
+    """Return True for `localhost` and loopback addresses, but not for e.g. 127.example.com."""
     address = _parse_address(host)
     return host == "localhost" if address is None else bool(address.is_loopback)
 
 
 def _is_excluded(entry: str, url: ServerUrl) -> bool:
-    """Return whether an entry of NO_PROXY covers a server."""
+    """Return whether a NO_PROXY entry matches a server."""
     if entry == "*":
         return True
     name = entry
@@ -118,7 +118,7 @@ def _parse_address(host: str) -> Any:
 
 
 def format_proxy(proxy: str | httpx.URL | httpx.Proxy | None) -> str | None:
-    """Return the URL of a proxy without its user and password."""
+    """Return a proxy URL without user and password."""
     if proxy is None:
         return None
     text = str(getattr(proxy, "url", proxy))
@@ -129,29 +129,29 @@ API_PATH = "/api/v1"
 _PORTS = {"http": 80, "https": 443}
 _MIN_POOL_TIMEOUT = 600.0
 MAX_TIMEOUT = 2_000_000
-"""Maximum timeout in seconds, and that of phases without a limit: sockets do not accept 2**31 milliseconds or more."""
+"""Maximum timeout in seconds, also used for "no limit", because sockets don't accept 2**31 milliseconds or more."""
 
 _HEADER_NAME = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 
 Token = str | Callable[[], str | Awaitable[str]]
-"""A bearer token, or a callable that returns one. Callables that return awaitables work only with the async client."""
+"""A bearer token, or a callable that returns one. Callables returning awaitables only work with the async client."""
 
 
 class ServerUrl(NamedTuple):
-    """The root URL of a server: without `/api/v1`, query or fragment."""
+    """A server's root URL, without `/api/v1`, query or fragment."""
 
     scheme: str
     host: str
-    """The host name in ASCII; an IPv6 address has no brackets."""
+    """The host name in ASCII. IPv6 addresses have no brackets."""
     port: int
     path: str = ""
-    """The path before `/api/v1`, as used by a proxy: percent-encoded, without a trailing slash."""
+    """The path before `/api/v1`, e.g. added by a proxy. Percent-encoded, without a trailing slash."""
     user: tuple[str, str] | None = None
-    """The user and password in the URL, if any."""
+    """The user and password from the URL, if any."""
 
     @property
     def netloc(self) -> str:
-        """The host, and the port if it is not the default of the scheme."""
+        """The host, plus the port unless it's the scheme's default."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
@@ -159,26 +159,26 @@ class ServerUrl(NamedTuple):
         return f"{self.scheme}://{self.netloc}{self.path}"
 
     def __repr__(self) -> str:
-        # Without the password.
+        # Leave out the password.
         return f"<{type(self).__name__} {self}>"
 
 
 class PoolLimits(NamedTuple):
-    """Limits of a connection pool, with the fields of `httpx.Limits`."""
+    """Connection pool limits, with the same fields as `httpx.Limits`."""
 
     max_connections: int | None = 256
-    """Maximum number of connections; None for no limit."""
+    """Maximum number of connections, or None for no limit."""
     max_keepalive_connections: int | None = 256
-    """Maximum number of idle connections that are kept open."""
+    """Maximum number of idle connections to keep open."""
     keepalive_expiry: float | None = 30.0
-    """Seconds after which an idle connection is not reused; None to keep it as long as the server does."""
+    """Seconds before an idle connection is no longer reused, or None to rely on the server closing it."""
 
 
 def check_limits(limits: httpx.Limits) -> PoolLimits:
-    """Check the limits of a connection pool and return them.
+    """Validate and return connection pool limits.
 
     Raises:
-        InvalidArgumentError: If they are not an `httpx.Limits`, or allow no connections.
+        InvalidArgumentError: If they aren't an `httpx.Limits`, or don't allow any connections.
     """
     if not hasattr(limits, "max_keepalive_connections"):
         raise InvalidArgumentError(f"limits are httpx.Limits, not {type(limits).__name__}")
@@ -191,16 +191,16 @@ _URL_HINT = "write http://HOST:PORT"
 
 
 def parse_url(url: str | httpx.URL | ServerUrl) -> ServerUrl:
-    """Return the root URL of a server: without `/api/v1`, a trailing slash, query or fragment.
+    """Parse a server's root URL, dropping `/api/v1`, trailing slashes, query and fragment.
 
-    `host`, `host:port` and `//host` are read as http URLs. A path before `/api/v1`, as a proxy may use, is kept.
+    `host`, `host:port` and `//host` are treated as HTTP URLs. A path before `/api/v1`, e.g. added by a proxy, is kept.
 
     Raises:
-        InvalidArgumentError: If it is not an http or https URL.
+        InvalidArgumentError: If it isn't an HTTP or HTTPS URL.
     """
     if isinstance(url, ServerUrl):
         return url
-    # Recognise an httpx.URL without importing httpx.
+    # Detect httpx.URL by its attributes, without importing httpx.
     if not isinstance(url, str) and not hasattr(url, "raw_path"):
         raise InvalidArgumentError(f"the server's URL is a text, not {type(url).__name__}")
     text = str(url).strip()
@@ -217,7 +217,7 @@ def parse_url(url: str | httpx.URL | ServerUrl) -> ServerUrl:
         host, port = _encode_host(parsed.hostname or ""), parsed.port
     except (ValueError, UnicodeError) as error:
         if at:
-            # The exception's message may quote the password.
+            # Don't use the exception's message: it may quote the password.
             reason, hint = "it cannot be read", "write / ? # @ in a password as %2F %3F %23 %40"
         else:
             is_port = "port" in str(error).lower()
@@ -235,10 +235,10 @@ def parse_url(url: str | httpx.URL | ServerUrl) -> ServerUrl:
 
 
 def parse_urls(urls: str | httpx.URL | ServerUrl | Sequence[str | httpx.URL | ServerUrl]) -> list[ServerUrl]:
-    """Return the root URLs of one server, or of several servers that share a store.
+    """Parse the root URL of a server, or of several servers that share a store.
 
     Raises:
-        InvalidArgumentError: If one of them is not an http or https URL, or if the list is empty.
+        InvalidArgumentError: If any of them isn't an HTTP or HTTPS URL, or if the list is empty.
     """
     if isinstance(urls, Sequence) and not isinstance(urls, (str, bytes, ServerUrl)):
         if not urls:
@@ -248,14 +248,14 @@ def parse_urls(urls: str | httpx.URL | ServerUrl | Sequence[str | httpx.URL | Se
 
 
 def _encode_host(host: str) -> str:
-    """Return the ASCII form of a host name, as used for the lookup.
+    """Encode a host name in ASCII, the form used for lookups.
 
     Raises:
         UnicodeError: If it has no ASCII form.
     """
     if ":" in host:
         return str(IPv6Address(host.partition("%")[0])) if "%" not in host else host
-    # Most names do not need the IDNA codec, which is only imported when it is first used.
+    # Avoid importing the IDNA codec, which few names need.
     ascii_host = host.encode("idna").decode("ascii") if host and not is_plain_host(host) else host
     for label in ascii_host.split("."):
         if label.startswith("xn--"):
@@ -264,23 +264,23 @@ def _encode_host(host: str) -> str:
 
 
 def is_plain_host(host: str) -> bool:
-    """Return whether a host name is ASCII and its labels have a valid length."""
+    """Return whether a host name is ASCII, with labels of valid length."""
     return host.isascii() and all(0 < len(label) < 64 for label in host.split("."))
 
 
 def check_timeout(
     timeout: float | httpx.Timeout | Timeouts | None, what: str = "timeout", *, of_a_call: bool = False
 ) -> Timeouts:
-    """Check a timeout and return the timeout of each phase of a request, in seconds.
+    """Validate a timeout and return per-phase timeouts in seconds.
 
     Args:
-        timeout: Seconds for every phase, or an object with the seconds of each phase; None for no limit.
-        what: The name of the argument in error messages.
-        of_a_call: Whether this is the timeout of single calls. A number then limits each request as a whole, including
-            the wait for a free connection.
+        timeout: Seconds for every phase, an object with per-phase timeouts, or None for no limit.
+        what: The argument name, for error messages.
+        of_a_call: Whether the timeout is for a single call. If so, a number limits each request as a whole, including
+            any wait for a free connection.
 
     Raises:
-        InvalidArgumentError: If it is not a positive number.
+        InvalidArgumentError: If it isn't a positive number.
     """
     if timeout is None:
         return Timeouts(MAX_TIMEOUT, MAX_TIMEOUT, MAX_TIMEOUT, MAX_TIMEOUT)
@@ -294,7 +294,7 @@ def check_timeout(
     seconds = _check_max(check_seconds(timeout, what), what)
     if of_a_call:
         return Timeouts(seconds, seconds, seconds, seconds, whole=seconds)
-    # Waiting for connections used by other calls of this client does not mean that the server is slow.
+    # Be generous: waiting for a connection held by the client's other calls doesn't mean the server is slow.
     return Timeouts(seconds, seconds, seconds, max(seconds, _MIN_POOL_TIMEOUT))
 
 
@@ -305,10 +305,10 @@ def _check_max(seconds: float, what: str) -> float:
 
 
 def read_environment_settings(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return the arguments of a client that are set by STEPFLOW_URL, STEPFLOW_TOKEN and STEPFLOW_TIMEOUT.
+    """Return the client arguments set by STEPFLOW_URL, STEPFLOW_TOKEN and STEPFLOW_TIMEOUT.
 
     Raises:
-        InvalidArgumentError: If STEPFLOW_TIMEOUT is not a number.
+        InvalidArgumentError: If STEPFLOW_TIMEOUT isn't a number.
     """
     settings: dict[str, Any] = {}
     if url := environ.get("STEPFLOW_URL"):
@@ -329,15 +329,15 @@ class _Signable(Protocol):
 
 
 class TokenAuth:
-    """Sends `Authorization: Bearer ...` with each request.
+    """Adds `Authorization: Bearer ...` to each request.
 
     Args:
-        token: The token, or a callable that returns it, which is called before each request. With the async client, it
-            may be a coroutine function.
+        token: The token, or a callable that returns it and is called before each request. With the async client, this
+            can be a coroutine function.
     """
 
     def __init__(self, token: Token) -> None:
-        """Store the token. It never appears in a repr."""
+        """Store the token, which is never included in a repr."""
         self._token = token if callable(token) else lambda: token
         self.header = None if callable(token) else f"Bearer {token.strip()}"
 
@@ -345,13 +345,13 @@ class TokenAuth:
         """Add the header."""
         token = self._token()
         if isinstance(token, Coroutine):
-            # Python warns if a coroutine is never awaited.
+            # Close it, because Python warns about coroutines that are never awaited.
             token.close()
         self._sign(request, token)
         yield request
 
     async def async_auth_flow(self, request: _Signable) -> AsyncGenerator[_Signable, Any]:
-        """Add the header, and await the token if necessary."""
+        """Add the header, awaiting the token if necessary."""
         token = self._token()
         if isinstance(token, Awaitable):
             token = await token
@@ -367,7 +367,7 @@ class TokenAuth:
 
 def is_httpx_auth(auth: object) -> TypeGuard[httpx.Auth]:
     """Return whether an object is an `httpx.Auth`, without importing httpx."""
-    # getattr with a default, because another thread may be importing httpx at the moment.
+    # Use a default for getattr, since another thread may be in the middle of importing httpx.
     kind = getattr(sys.modules.get("httpx"), "Auth", None)
     return kind is not None and isinstance(auth, kind)
 
@@ -375,10 +375,10 @@ def is_httpx_auth(auth: object) -> TypeGuard[httpx.Auth]:
 def check_auth(
     auth: httpx.Auth | Token | tuple[str, str] | None,
 ) -> httpx.Auth | TokenAuth | tuple[str, str] | None:
-    """Check credentials and return them.
+    """Validate and return credentials.
 
     Raises:
-        InvalidArgumentError: If they have the wrong type, cannot be sent, or are an empty token.
+        InvalidArgumentError: If they have the wrong type, can't be sent, or are an empty token.
     """
     if auth is None or is_httpx_auth(auth):
         return auth
@@ -386,7 +386,7 @@ def check_auth(
         try:
             ":".join(auth).encode()
         except UnicodeEncodeError:
-            # The exception's message quotes the credentials.
+            # Don't chain the exception: its message quotes the credentials.
             raise InvalidArgumentError("the user or the password given as auth is not Unicode text") from None
         return auth
     if callable(auth):
@@ -399,7 +399,7 @@ def check_auth(
 
 
 def build_static_authorization(auth: httpx.Auth | TokenAuth | tuple[str, str] | None) -> str | None:
-    """Return the value of the Authorization header for credentials that never change; None for others."""
+    """Return the Authorization header for credentials that never change, or None for any others."""
     if isinstance(auth, TokenAuth):
         return auth.header
     if not isinstance(auth, tuple):
@@ -408,10 +408,10 @@ def build_static_authorization(auth: httpx.Auth | TokenAuth | tuple[str, str] | 
 
 
 def check_headers(headers: Mapping[str, str] | None) -> dict[str, str] | None:
-    """Check headers and return them. Their values are never shown, because they may be credentials.
+    """Validate and return headers. Their values may be credentials, so they never appear in messages.
 
     Raises:
-        InvalidArgumentError: If they are not a mapping of names to printable text.
+        InvalidArgumentError: If they aren't a mapping from names to printable strings.
     """
     if headers is None:
         return None

@@ -1,7 +1,7 @@
-"""A blocking connection to a server, and the code it shares with the connection in an event loop (`async_socket`).
+"""A blocking connection to a server, plus code shared with its counterpart for event loops (`async_socket`).
 
-Both are written by hand. They raise a ConnectFailed if nothing was sent, and another HttpError if something may have
-been sent.
+Both are hand-written. They raise ConnectFailed if nothing was sent, or a different HttpError if something may have
+been.
 """
 
 from __future__ import annotations
@@ -32,51 +32,51 @@ if TYPE_CHECKING:
     import ssl
     from asyncio import CancelledError as AsyncCancelled
 else:
-    # Not needed for plain http servers.
+    # Not needed for plain HTTP.
     ssl = lazy_module("ssl")
 
 __all__ = ["AsyncCancelled"]
 
 SyncCancelled = KeyboardInterrupt
-"""The exception that interrupts a waiting thread from outside, as `AsyncCancelled` interrupts a task."""
+"""The exception that interrupts a waiting thread, just as `AsyncCancelled` interrupts a task."""
 
 _forks: list[None] = []
 count_forks = _forks.__len__
-"""Returns the number of forks between the first process and this one, which is faster than getting the process id."""
+"""Returns how many forks separate this process from the first one. Faster than getting the process ID."""
 
 
 def __getattr__(name: str) -> Any:
     if name != "AsyncCancelled":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # The blocking client does not need asyncio.
+    # Import lazily: the blocking client doesn't need asyncio.
     from asyncio import CancelledError
 
     return CancelledError
 
 
 def async_get_owner() -> tuple[object, ...]:
-    """Return the owner of an asynchronous client's connections: a process and an event loop."""
+    """Return the owner of an async client's connections: the process and event loop."""
     import asyncio
 
     return (count_forks(), asyncio.get_running_loop())
 
 
 def sync_get_owner() -> tuple[object, ...]:
-    """Return the owner of a blocking client's connections: a process."""
+    """Return the owner of a blocking client's connections: the process."""
     return (count_forks(),)
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=partial(_forks.append, None))
 
-# Seconds of silence before the system probes the peer, seconds between probes, and how many probes may go unanswered.
-# (On macOS, the first is called `TCP_KEEPALIVE`.)
+# Seconds of silence before the system probes the peer, seconds between probes, and how many may go unanswered. (macOS
+# calls the first one `TCP_KEEPALIVE`.)
 _KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 TLS_CUT_OFF = "the TLS connection was cut off"
-"""A server announces the end of its data (close_notify). Without it, a third party may have cut a response short."""
+"""The error for TLS data ending without a close_notify. In that case, a third party may have truncated the response."""
 CHUNK = 64 * 1024
-"""Maximum number of bytes per read. For 128 KiB or more, the C library may map and unmap memory for each read, which
-takes longer than the read itself."""
+"""Maximum number of bytes per read. From 128 KiB, the C library may map and unmap memory for each read, which is slower
+than the read itself."""
 
 
 class SyncSocket:
@@ -92,13 +92,13 @@ class SyncSocket:
         """When the connection was last used, by `time.monotonic()`."""
 
     def __del__(self) -> None:
-        """Close a connection that a KeyboardInterrupt left open, even in the middle of `__init__`."""
+        """Close a connection left open by a KeyboardInterrupt, even one in the middle of `__init__`."""
         with contextlib.suppress(AttributeError):
             self.abandon()
 
     @classmethod
     def connect(cls, host: str, port: int, tls: ssl.SSLContext | None, timeout: float) -> Self:
-        """Open a connection within a number of seconds."""
+        """Open a connection within `timeout` seconds."""
         end = time.monotonic() + timeout
         try:
             connected = sync_open_socket(host, port, timeout)
@@ -125,13 +125,13 @@ class SyncSocket:
 
     @property
     def is_usable(self) -> bool:
-        """Whether the connection can be reused: not if the server has closed it or sent unexpected data."""
+        """Whether the connection can be reused. False if the server has closed it or sent unexpected data."""
         if self._is_tls and self._socket.pending():  # type: ignore[attr-defined]
             return False
         return not self._is_readable()
 
     def close(self) -> None:
-        """Close immediately; a thread that waits for the response is woken."""
+        """Close the connection immediately, waking any thread that is waiting for a response."""
         if self._forks == count_forks():
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
@@ -139,18 +139,18 @@ class SyncSocket:
             self._socket.close()
 
     def abandon(self) -> None:
-        """Close only this process's handle: a connection inherited by a fork is also the parent's."""
+        """Close this process's handle only, since a connection inherited by a fork also belongs to the parent."""
         with contextlib.suppress(OSError):
             self._socket.close()
 
     is_full = False
-    """Always False: `send` returns when the system has accepted all bytes."""
+    """Always False, because `send` doesn't return until the system has accepted all bytes."""
 
     def drain(self, timeout: float) -> None:
         """Do nothing."""
 
     def send(self, data: bytes, timeout: float) -> None:
-        """Send bytes; return when the system has accepted them."""
+        """Send bytes. Returns once the system has accepted them."""
         self._socket.settimeout(timeout)
         try:
             self._socket.sendall(data)
@@ -160,7 +160,7 @@ class SyncSocket:
             raise ConnectionBroken(describe_failure(error)) from error
 
     def response(self, request: HttpRequest, timeout: float) -> None:
-        """Read the response to a request with `reader`, waiting at most `timeout` seconds for each part of it."""
+        """Read the response to a request with `reader`, waiting at most `timeout` seconds for each part."""
         reader = self.reader
         reader.begin(request.method, request.max_response_bytes)
         while not reader.complete:
@@ -169,7 +169,7 @@ class SyncSocket:
                 request.check_deadline()
 
     def receive(self, timeout: float) -> bytes:
-        """Return received bytes, waiting for some; return empty bytes at the end of the connection."""
+        """Wait for bytes and return them. Empty bytes mean the connection has ended."""
         self._socket.settimeout(timeout)
         try:
             return self._socket.recv(CHUNK)
@@ -182,7 +182,7 @@ class SyncSocket:
 
 
 def enable_keep_alive(connected: socket.socket) -> None:
-    """Enable TCP keep-alive, so that the system detects a peer that has disappeared silently."""
+    """Enable TCP keep-alive, so that the system notices when a peer silently disappears."""
     with contextlib.suppress(OSError):
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in _KEEP_ALIVE.items():
@@ -191,9 +191,9 @@ def enable_keep_alive(connected: socket.socket) -> None:
 
 
 def build_readable_check(descriptor: int) -> Callable[[], object]:
-    """Return a function whose result is true if a socket has something to read, including its end or an error."""
+    """Return a function that checks whether a socket has anything to read, including EOF or an error."""
     if hasattr(select, "poll"):
-        # `select` does not accept descriptors above 1023.
+        # Prefer poll: `select` doesn't accept descriptors above 1023.
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
         return partial(poll.poll, 0)
@@ -208,7 +208,7 @@ def build_readable_check(descriptor: int) -> Callable[[], object]:
 
 
 def describe_failure(error: BaseException) -> str:
-    """Return why a connection failed, as the end of a message."""
+    """Describe why a connection failed, to put at the end of a message."""
     if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
         return "it does not speak TLS"
     if isinstance(error, ssl.SSLError) and error.reason:
@@ -216,6 +216,6 @@ def describe_failure(error: BaseException) -> str:
     if isinstance(error, socket.gaierror):
         return "its name cannot be resolved"
     if isinstance(error, OSError) and error.errno:
-        # Event loops replace the system's message with their own.
+        # Don't rely on the message: event loops replace the system's with their own.
         return os.strerror(error.errno).lower()
     return str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Decompresses bodies that a server compressed without being asked to, one piece at a time. Pure."""
+"""Decompresses bodies that a server compressed without being asked to, piece by piece. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from .messages import Unreadable
 
-# Maximum size of a piece in bytes: a few compressed bytes may expand to gigabytes.
+# Maximum piece size in bytes, because a few compressed bytes may expand to gigabytes.
 _MAX_PIECE = 1024 * 1024
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 
@@ -16,10 +16,10 @@ class Unpacker:
     """Decompresses a body.
 
     Args:
-        encoding: The value of the `content-encoding` header.
+        encoding: The `content-encoding` header.
 
     Raises:
-        Unreadable: If the encoding is not gzip, deflate or identity.
+        Unreadable: If the encoding isn't gzip, deflate or identity.
     """
 
     def __init__(self, encoding: str) -> None:
@@ -31,10 +31,10 @@ class Unpacker:
         self._began = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield the decompressed pieces of some bytes.
+        """Decompress some bytes, yielding the output in pieces.
 
         Raises:
-            Unreadable: If the bytes are damaged.
+            Unreadable: If the data is corrupt.
         """
         if self._unpacking is None:
             if data:
@@ -46,19 +46,19 @@ class Unpacker:
                 yield piece
             data = self._unpacking.unconsumed_tail
             if not data and len(piece) == _MAX_PIECE:
-                # There may be more output from the input that has been read.
+                # All input has been consumed, but there may still be more output.
                 while piece := self._piece(b""):
                     yield piece
             if self._unpacking.eof and self._unpacking.unused_data and self._formats:
-                # A gzip file may consist of several members.
+                # gzip files can have several members.
                 data = self._unpacking.unused_data
                 self._unpacking = zlib.decompressobj(self._formats[0])
 
     def finish(self) -> None:
-        """Check at the end of the body that it is complete.
+        """Check that the body is complete once it has ended.
 
         Raises:
-            Unreadable: If the end of the compressed data is missing.
+            Unreadable: If the compressed data is truncated.
         """
         if self._unpacking is not None and self._began and not self._unpacking.eof:
             raise Unreadable("the end of its compressed body is missing")
