@@ -1,4 +1,4 @@
-"""Conversion between Python values and the bytes of requests and responses."""
+"""Converts Python values to request bytes, and response bytes to Python values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from .._base.lazy import lazy_module
 
 if not TYPE_CHECKING:
-    # Many programs need none of these; the last one needs pydantic.
+    # Lazy, because many programs need none of these, and the last one imports pydantic.
     failed_items = lazy_module(f"{__name__}.failed_items")
     responses = lazy_module(f"{__name__}.responses")
     typed = lazy_module(f"{__name__}.typed")

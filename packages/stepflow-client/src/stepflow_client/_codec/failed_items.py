@@ -1,4 +1,4 @@
-"""Completes the items of a run that failed or was lost with what its steps tell. Pure."""
+"""Adds details from a run's steps to its failed or lost items. Pure."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any, TypeAlias
 from ..types import ErrorCode, ExecutionStatus, FlowError, ListItemsResponse, RunItem, RunItems, StepDetails
 
 StepsByItem: TypeAlias = Mapping[int, Sequence[StepDetails]]
-"""The steps of items, by the index of the item."""
+"""Steps by item index."""
 
 FAILED_STEP = re.compile(r'^step "(?P<id>.+)" failed$')
-"""The message of an item that says only which step failed."""
+"""Matches an item's message if it only says which step failed."""
 
 
 def get_run_items(listed: ListItemsResponse) -> RunItems:
-    """Return the items of a list in a form that can be accessed without building all of them."""
+    """Return a response's items as a `RunItems`, which doesn't build them until accessed."""
     items = listed.items
     return items if isinstance(items, RunItems) else RunItems(items)
 
 
 def needs_flow(listed: ListItemsResponse, places: Iterable[int], steps: StepsByItem) -> bool:
-    """Return whether the flow is needed to tell which step failed first: if several did, or one with another error."""
+    """Return whether finding the step that failed first requires the flow (several failed, or the error differs)."""
     items = get_run_items(listed)
     for place in places:
         failed = [step for step in steps.get(items[place].index, ()) if step.error is not None]
@@ -36,13 +36,13 @@ def needs_flow(listed: ListItemsResponse, places: Iterable[int], steps: StepsByI
 def add_failed_steps(
     listed: ListItemsResponse, places: Iterable[int], steps: StepsByItem, flow: Mapping[str, Any]
 ) -> ListItemsResponse:
-    """Add the step that failed first to failed items, and its error: an item itself often reports only that one failed.
+    """Add the step that failed first, and its error, to failed items, which often just say that something failed.
 
     Args:
         listed: The items.
-        places: The positions of the failed items whose steps were requested.
-        steps: The steps by item index.
-        flow: The flow of the run; empty if it is not known, or not needed.
+        places: The positions of failed items whose steps were requested.
+        steps: Steps by item index.
+        flow: The run's flow, or an empty mapping if unknown or not needed.
     """
     from .._runs.causes import ItemRecord, find_cause
     from ..flows.graph import FlowSteps
@@ -59,10 +59,10 @@ def add_failed_steps(
         failed = next((step for step in item_steps if step.step_id == cause.step_id), None)
         if failed is None:
             if cause.kind == "output" or (flow and error.step_id not in {step.step_id for step in item_steps}):
-                # The name is of a step in a sub-flow, or of a step that only happened to fail too.
+                # The named step is in a sub-flow, or just happened to fail as well.
                 explained[place] = replace(item, error=replace(error, step_id=None))
         elif failed.error is not None:
-            # The item's own message is kept if it says more than that the step failed.
+            # Keep the item's own message if it says more than just that the step failed.
             says_less = FAILED_STEP.match(error.message) and failed.error.message != "the server does not say why"
             message, code = failed.error.message if says_less else error.message, error.code or failed.error.code
             explained[place] = replace(item, error=replace(error, step_id=failed.step_id, message=message, code=code))
@@ -70,14 +70,14 @@ def add_failed_steps(
 
 
 def add_lost_items(listed: ListItemsResponse, status: ExecutionStatus, started: StepsByItem) -> ListItemsResponse:
-    """Add an error to the items of a lost run that have not ended.
+    """Add an error to those items of a lost run that haven't ended.
 
-    A run can also be completed without the output of an item, if the server's store fails between the two.
+    A run can even be completed without an item's output, if the server's store fails in between.
 
     Args:
         listed: The items.
-        status: The final status of the run.
-        started: The steps that had started, by item index, for the items whose steps were requested.
+        status: The run's final status.
+        started: The steps that had started, by item index, for items whose steps were requested.
     """
     items = get_run_items(listed)
     lost: dict[int, RunItem] = {}

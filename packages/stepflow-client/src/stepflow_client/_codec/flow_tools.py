@@ -1,4 +1,4 @@
-"""Flows as tools of models: names, schemas, the check of arguments, and the texts of results. Pure."""
+"""Exposes flows as tools for models: names, schemas, argument validation and result texts. Pure."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from ..types.server import ToolResult
 from .requests import parse_flow_variables
 
 _MAX_NAME_LENGTH = 64
-# Some APIs refuse longer ones.
+# Some APIs reject longer descriptions.
 _MAX_DESCRIPTION_LENGTH = 1_024
-# Maximum number of steps in the description of a flow that has none.
+# How many steps to list if a flow has no description.
 _MAX_STEPS = 8
 _MAX_FAULTS = 20
 _MAX_VALUE_LENGTH = 80
@@ -46,52 +46,52 @@ WAIT_RUN_FIELDS = {
 
 @dataclass(frozen=True)
 class FlowToolSpec:
-    """The tool of a flow: what a model reads about it, and the check of its arguments."""
+    """A flow's tool: what models see of it, and its argument validation."""
 
     name: str
     description: str
     input_schema: Mapping[str, Any]
-    """The self-contained schema of the arguments, which are an object."""
+    """The arguments' schema: an object, self-contained."""
     output_schema: Mapping[str, Any]
     """The schema of `ToolResult.structured`, self-contained."""
     is_wrapped: bool
-    """Whether the input of the flow is the field `input` of the arguments, because it need not be an object."""
+    """Whether the flow's input is passed in an `input` field of the arguments, because it may not be an object."""
     flow: Mapping[str, Any]
     needs: RunRequirements
 
     def parse_input(self, arguments: Any) -> Any:
-        """Return the input of the flow in the arguments of a call.
+        """Extract the flow's input from a call's arguments.
 
         Args:
-            arguments: A JSON object, the text of one, or None for an empty one.
+            arguments: A JSON object, as a value or string, or None for an empty one.
 
         Raises:
-            InvalidArgumentError: If they do not match. The message names each wrong field, what is expected, and what
-                was passed.
+            InvalidArgumentError: If the arguments do not match. The message lists each invalid field with the expected
+                and actual values.
         """
         value = _parse_arguments(arguments)
         self._check(value)
         return value[WRAPPER] if self.is_wrapped else value
 
     def check_input(self, value: Any) -> None:
-        """Check an input of the flow.
+        """Check an input for the flow.
 
         Raises:
-            InvalidArgumentError: If it does not match, with a message as of `parse_input`.
+            InvalidArgumentError: If it does not match, with the same kind of message as `parse_input`.
         """
         self._check({WRAPPER: value} if self.is_wrapped else value)
 
     def _check(self, arguments: Any) -> None:
-        """Check arguments against the published schema and the flow's own, and reject fields that the flow ignores."""
+        """Check arguments against the published schema and the flow's own, and reject fields the flow ignores."""
         faults = list(self._validator.mismatches(arguments, _MAX_FAULTS + 1))
         if not self.is_wrapped or WRAPPER in arguments:
             value = arguments[WRAPPER] if self.is_wrapped else arguments
-            # The published schema is wider: it omits keywords that models or their APIs would reject.
+            # The published schema is less strict, without keywords that models or their APIs would reject.
             own = () if self.needs.input_check is None else self.needs.input_check.validator.mismatches(value)
             below = (WRAPPER,) if self.is_wrapped else ()
             own_faults = (*unread_fields(self.flow, value), *own)
             faults += [fault._replace(parts=(*below, *fault.parts)) for fault in own_faults]
-        # A field that the schema does not have is usually not read either.
+        # Report each unknown field once: fields missing from the schema are usually not read either.
         unknown: dict[str, Mismatch] = {}
         for fault in faults:
             if fault.key:
@@ -107,19 +107,19 @@ class FlowToolSpec:
         return Validator(self.input_schema, get_defs(self.input_schema))
 
     def select_variables(self, variables: Mapping[str, Any]) -> dict[str, Any]:
-        """Return those of some variables that the flow has: all of them if its schema allows any."""
+        """Return only the variables the flow has, or all of them if its schema allows any."""
         names = self.needs.names
         if names is None:
             return dict(variables) if get_declared_schema(self.flow, "variables") is not None else {}
         return {name: value for name, value in variables.items() if name in names}
 
     def secrets(self, variables: Mapping[str, Any]) -> tuple[Secrets, ...]:
-        """Return the values that must not be shown to a model."""
+        """Return the values that must be kept from models."""
         groups = (find_secrets(self.select_variables(variables), self.needs.declared), find_flow_secrets(self.flow))
         return tuple(secrets for secrets in groups if secrets)
 
     def is_expected(self, output: Any) -> bool:
-        """Return whether an output matches the schema that the tool publishes."""
+        """Return whether an output matches the tool's published schema."""
         schema = get_declared_schema(self.flow, "output")
         return not mismatches(output, schema, get_defs(schema, _get_defs(self.flow)))
 
@@ -137,7 +137,7 @@ def _parse_arguments(arguments: Any) -> dict[str, Any]:
 
 
 def _format_fault(fault: Mismatch) -> str:
-    """Return a fault as one line: where, what is expected, what is there, and what to do."""
+    """Format a fault as one line: where it is, what was expected, the actual value, and what to do."""
     where = fault.path.removeprefix("$").removeprefix(".") or "the arguments"
     value = short_repr(fault.value)
     has_value = fault.message.startswith(value) or fault.message.endswith((f"this is {value}", "is missing"))
@@ -149,17 +149,17 @@ def _format_fault(fault: Mismatch) -> str:
 def make_fixed_tool(
     name: str, description: str, fields: Mapping[str, Any] = MappingProxyType({}), required: Sequence[str] = ()
 ) -> FlowToolSpec:
-    """Return a tool that is no flow, with the fields of its arguments."""
+    """Make a tool that isn't a flow, with these argument fields."""
     schema = {"type": "object", "properties": fields, "required": [*required], "additionalProperties": False}
     return make_tool_spec({"description": description, "schemas": {"properties": {"input": schema}}}, name)
 
 
 def make_tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
-    """Return the tool of a flow.
+    """Make the tool for a flow.
 
     Raises:
-        InvalidArgumentError: If the flow cannot be represented in JSON, or if a field has a name that a model or a
-            person reads otherwise: with control characters, or characters that are invisible or reverse text.
+        InvalidArgumentError: If the flow can't be represented in JSON, or if a field name could mislead a model or
+            person, because it contains control characters, or characters that are invisible or reverse text.
     """
     flow = check_json(flow, "the flow")
     declared = get_declared_schema(flow, "input")
@@ -170,7 +170,7 @@ def make_tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
         schema = {"type": "object", **schema}
     is_wrapped = not is_plain_object(schema)
     if not is_wrapped:
-        # Servers do not apply the defaults of an input schema: a missing field fails the run.
+        # Servers don't apply an input schema's defaults, so a missing field makes the run fail.
         schema = add_required(schema, required_paths(flow))
     output = get_declared_schema(flow, "output")
     output = {} if output is None else inline_schema(output, get_defs(output, _get_defs(flow)), decided=True)
@@ -192,7 +192,7 @@ def make_tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
 
 
 def _infer_input_schema(flow: Mapping[str, Any]) -> Any:
-    """Return the schema of the input that the steps of a flow require; any object if nothing is known."""
+    """Infer the input schema from the flow's steps, allowing any object if nothing is known."""
     if "$input" not in json.dumps(flow):
         return {"type": "object"}
     from .._checks.inferred_flow import infer
@@ -201,7 +201,7 @@ def _infer_input_schema(flow: Mapping[str, Any]) -> Any:
         schema = infer(flow).input
     except (StepflowClientError, RecursionError):
         schema = {}
-    # Not declared, so it is not checked either: a field that nothing reads does no harm.
+    # Allow additional fields: the schema isn't declared, and a field nobody reads does no harm.
     return {key: value for key, value in schema.items() if key != "additionalProperties"}
 
 
@@ -222,10 +222,10 @@ def _format_description(flow: Mapping[str, Any], name: str) -> str:
 
 
 def build_outcome_schema(output: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the schema of what a call returns: the output, or the error, or a run that has not ended.
+    """Build the schema of a call's result: the output, the error, or a run that hasn't ended.
 
     Args:
-        output: The self-contained schema of the output; `{}` for any.
+        output: The output's self-contained schema, or `{}` for any output.
     """
     inner = {key: value for key, value in output.items() if key != "$defs"}
     text = {"type": "string"}
@@ -250,13 +250,13 @@ def build_outcome_schema(output: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def make_tool_name(flow: Mapping[str, Any], source: str | None = None) -> str:
-    """Return the legal name of a tool that is nearest to the name of its flow.
+    """Make a valid tool name from a flow's name, keeping it as similar as possible.
 
-    Names have 1 to 64 letters, digits, `_` and `-`, of ASCII.
+    Tool names have 1 to 64 characters: ASCII letters, digits, `_` and `-`.
 
     Args:
         flow: The flow.
-        source: The path of its file, whose name is used for a flow without one.
+        source: The path of the flow's file, whose name is used if the flow has none.
     """
     name = flow.get("name")
     text = name if isinstance(name, str) and name.strip() else PurePath(source).stem if source else ""
@@ -265,7 +265,7 @@ def make_tool_name(flow: Mapping[str, Any], source: str | None = None) -> str:
 
 
 def make_unique_name(name: str, taken: Collection[str]) -> str:
-    """Return a name that is not taken: the name itself, or the name with a number."""
+    """Return the name, with a number appended if it is already taken."""
     if name not in taken:
         return name
     numbered = (f"{name[: _MAX_NAME_LENGTH - 1 - len(str(number))]}_{number}" for number in range(2, len(taken) + 3))
@@ -273,16 +273,16 @@ def make_unique_name(name: str, taken: Collection[str]) -> str:
 
 
 def format_unknown_tool(name: object, names: Collection[str]) -> str:
-    """Return the message for a call of a tool that does not exist."""
+    """Return the message for a call to an unknown tool."""
     return f"there is no tool {visible(cut(str(name), _MAX_NAME_LENGTH))!r}; {near(str(name), names, 'tools')}"
 
 
 def format_result(result: FlowResult, output: str) -> str:
-    """Return what a model reads about a run that has ended.
+    """Describe a finished run to a model.
 
     Args:
-        result: The result of the run.
-        output: Its output as JSON, or what stands for it.
+        result: The run's result.
+        output: The output as JSON, or a placeholder for it.
     """
     run = f"Run {result.run_id}"
     if result.is_success:
@@ -297,12 +297,12 @@ def format_result(result: FlowResult, output: str) -> str:
 
 
 def make_tool_result(result: FlowResult, spec: FlowToolSpec | None, secrets: Iterable[Secrets] = ()) -> ToolResult:
-    """Return the result of a run as a tool returns it.
+    """Convert a run's result to a tool result.
 
     Args:
-        result: The result of the run.
-        spec: The tool of its flow; None for another flow.
-        secrets: Values that must not be shown.
+        result: The run's result.
+        spec: The tool of the run's flow, or None for any other flow.
+        secrets: Values to hide.
     """
     output, error = result.output, None
     if result.error is not None:
@@ -323,19 +323,19 @@ def make_tool_result(result: FlowResult, spec: FlowToolSpec | None, secrets: Ite
 
 
 def make_unfinished_result(run_id: str, next_step: str, status: str = "running") -> ToolResult:
-    """Return what a model reads about a run that has not ended.
+    """Return the tool result for a run that hasn't ended.
 
     Args:
-        run_id: The run.
+        run_id: The run ID.
         next_step: A sentence that says what to do next.
-        status: The status of the run.
+        status: The run's status.
     """
     text = f"Run {run_id} has not ended; it continues on the server. {next_step}"
     return ToolResult(text, {"run_id": run_id, "status": status, "next": next_step}, run_id)
 
 
 def make_refusal(error: StepflowClientError, secrets: Iterable[Secrets] = ()) -> ToolResult:
-    """Return what a model reads about a call that did not start a run, or about a run that cannot be read."""
+    """Return the tool result for a call that did not start a run, or for a run that can't be read."""
     text = visible_lines(error.message) + (f"\nHint: {visible(error.hint)}" if error.hint else "")
     if error.run_id is not None and error.run_id not in text.partition("\n")[0]:
         text = f"The state of run {error.run_id} is unknown: {text}"

@@ -1,4 +1,4 @@
-"""Errors as responses of a web application (RFC 9457)."""
+"""Error responses for web applications (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ..errors import StepflowClientError
 MEDIA_TYPE = "application/problem+json"
 
 _STATUSES: tuple[tuple[type[StepflowClientError], HTTPStatus, str], ...] = (
-    # The first class that fits counts. An error with a sentence is not the caller's; the sentence takes the place of
-    # its message, which may name internal addresses and files.
+    # The first matching class wins. A sentence means the error isn't the caller's fault, and is shown instead of the
+    # message, which may contain internal addresses and file names.
     (errors.FlowFileError, HTTPStatus.INTERNAL_SERVER_ERROR, "The workflow cannot be read."),
     (errors.InvalidArgumentError, HTTPStatus.UNPROCESSABLE_ENTITY, ""),
     (errors.IdempotencyConflictError, HTTPStatus.UNPROCESSABLE_ENTITY, ""),
@@ -41,15 +41,15 @@ _STATUSES: tuple[tuple[type[StepflowClientError], HTTPStatus, str], ...] = (
 
 @dataclass(frozen=True)
 class Problem:
-    """The response of a web application to an error. `problem_details` makes it."""
+    """A web application's response to an error, as returned by `problem_details`."""
 
     status: int
     """The HTTP status."""
     headers: dict[str, str]
-    """The headers: `content-type`, `cache-control`, and `retry-after` (whole seconds) if the time is known."""
+    """The headers: `content-type`, `cache-control` and, if the time is known, `retry-after` (in whole seconds)."""
     body: dict[str, Any]
-    """The body, to be sent as JSON: the members `type`, `title`, `status` and `detail` of RFC 9457; `error`, the kind
-    of the error (`run_failed`); `retryable`; and `run_id`, `step_id` and `code` if they are known."""
+    """The body to send as JSON. Contains the RFC 9457 members `type`, `title`, `status` and `detail`, plus `error` (the
+    kind of error, e.g. `run_failed`), `retryable` and, if known, `run_id`, `step_id` and `code`."""
 
 
 def problem_details(
@@ -58,10 +58,10 @@ def problem_details(
     statuses: Mapping[type[StepflowClientError], int] | None = None,
     type_base: str | None = None,
 ) -> Problem:
-    """Return the status, headers and body (RFC 9457) of a web application's response to an error.
+    """Return the status, headers and body (RFC 9457) for a web application's response to an error.
 
-    The detail is the error's message where the error concerns the caller's request or run. For any other error it is a
-    sentence that contains no address, file or hint: log the error itself.
+    If the error is about the caller's request or run, the detail is its message. For any other error, it is a generic
+    sentence without addresses, file names or hints, so make sure to log the error itself.
 
     | status | errors |
     |---|---|
@@ -69,21 +69,21 @@ def problem_details(
     | 409 | ConflictError; RunFailedError of a cancelled run |
     | 422 | InvalidArgumentError, InvalidRequestError, IdempotencyConflictError |
     | 429 | RateLimitError |
-    | 500 | InvalidFlowError, FlowFileError, JournalError: the application's own |
+    | 500 | InvalidFlowError, FlowFileError, JournalError (faults of the application itself) |
     | 501 | UnsupportedByServerError |
-    | 502 | RunFailedError, OutputTypeError, AuthenticationError (the application's credentials), every other error |
+    | 502 | RunFailedError, OutputTypeError, AuthenticationError (the application's credentials), any other error |
     | 503 | ServerConnectionError, ClientClosedError, EmbeddedServerError, AmbiguousRunError |
-    | 504 | RequestTimeoutError; RunTimeoutError, whose run continues |
+    | 504 | RequestTimeoutError; RunTimeoutError (the run continues) |
 
     Args:
         error: The error.
-        statuses: Other statuses for some classes of errors; the most specific class counts. An error with a status
-            below 500 shows its message.
-        type_base: A URL to which the kind of the error is appended as the `type` (`https://example.org/errors/` gives
-            `https://example.org/errors/run_failed`). None, the default: the type is `about:blank`.
+        statuses: Override the status for some error classes. The most specific class wins. Errors with a status below
+            500 always show their message.
+        type_base: A URL to prepend to the error kind for `type`. For example, `https://example.org/errors/` results in
+            `https://example.org/errors/run_failed`. Defaults to None, in which case the type is `about:blank`.
 
     Raises:
-        InvalidArgumentError: If the argument is no error of this package.
+        InvalidArgumentError: If `error` isn't one of this package's errors.
     """
     if not isinstance(error, StepflowClientError):
         raise errors.InvalidArgumentError(f"error is a StepflowClientError, not {type(error).__name__}")
@@ -95,7 +95,8 @@ def problem_details(
     status = HTTPStatus(standard if chosen is None else chosen)
     if chosen is not None and chosen < HTTPStatus.INTERNAL_SERVER_ERROR:
         sentence = ""
-    # The name of the error's class as a word of a URL. A class that an application derives has the kind of ours.
+    # The kind is the class name in snake case. Classes derived by an application have the kind of their base class
+    # here.
     name = next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
     kind = re.sub(r"(?<!^)(?=[A-Z])", "_", name.removesuffix("Error")).lower()
     headers = {"content-type": MEDIA_TYPE, "cache-control": "no-store"}

@@ -1,4 +1,4 @@
-"""Checks the arguments of the client and converts them to request data. Pure."""
+"""Validates the client's arguments and converts them to request data. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def parse_flow_variables(flow: Mapping[str, Any]) -> dict[str, FlowVariable]:
-    """Return the variables a flow declares under `schemas.properties.variables`; empty if it declares none."""
+    """Return the variables a flow declares under `schemas.properties.variables`, or an empty dict if there are none."""
     declared = collect_declared_variables(flow)
     if not declared:
         return {}
@@ -33,35 +33,34 @@ def parse_flow_variables(flow: Mapping[str, Any]) -> dict[str, FlowVariable]:
 
 
 Variables = Mapping[str, Any] | str | PathLike[str] | DataObject
-"""The values of a flow's variables: a mapping or an object, or the path of a YAML or JSON file that holds one."""
+"""A flow's variables: a mapping or object, or the path of a YAML or JSON file that contains one."""
 
 
 class HasRunId(Protocol):
-    """An object of a run: a handle, its details, a result, an outcome, an event, an error."""
+    """Anything with a run ID, e.g. a handle, run details, a result, an outcome, an event or an error."""
 
     @property
     def run_id(self) -> str | None:
-        """The id of the run."""
+        """The run ID."""
 
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     RunId = str | UUID | HasRunId
-    """A run: its id, or an object with a `run_id`."""
+    """A run: its ID, or an object with a `run_id`."""
 else:
-    # The module `uuid` takes some milliseconds to import.
+    # Avoid importing uuid, which takes a few milliseconds.
     RunId = str | HasRunId
 RUN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-"""The usual form of run ids."""
+"""The usual run ID format."""
 
 
 def check_run_id(run_id: RunId) -> str:
-    """Return a run id in the form that the server uses.
+    """Return a run ID in the form used by servers.
 
     Raises:
-        InvalidArgumentError: If it is not a UUID. (Current servers send meaningless responses to some operations with
-            such an id.)
+        InvalidArgumentError: If it isn't a UUID. (Current servers return nonsense for some operations in that case.)
     """
     if isinstance(run_id, str) and RUN_ID.fullmatch(run_id):
         return run_id
@@ -76,31 +75,31 @@ def check_run_id(run_id: RunId) -> str:
 
 
 class HasFlowId(Protocol):
-    """An object of a flow: a stored flow, the response to storing one, the details of a run."""
+    """Anything with a flow ID, e.g. a stored flow, the response to storing one, or run details."""
 
     @property
     def flow_id(self) -> str | None:
-        """The id of the flow."""
+        """The flow ID."""
 
 
 FlowId = str | HasFlowId
-"""A stored flow: its id, or an object with a `flow_id`."""
+"""A stored flow: its ID, or an object with a `flow_id`."""
 
 
 def check_flow_id(flow_id: FlowId) -> str:
-    """Return the id of a flow.
+    """Return a flow's ID.
 
     Raises:
-        InvalidArgumentError: If it is not a valid id.
+        InvalidArgumentError: If it isn't a valid ID.
     """
     return check_id(flow_id if isinstance(flow_id, str) else getattr(flow_id, "flow_id", flow_id), "flow_id")
 
 
 def check_id(value: object, what: str) -> str:
-    """Check an id that becomes part of a path and return it. (`..` would lead to another operation.)
+    """Validate and return an ID that will be part of a path. (With `..`, the path would lead to a different operation.)
 
     Raises:
-        InvalidArgumentError: If it is not a valid id.
+        InvalidArgumentError: If it isn't a valid ID.
     """
     text = check_text(value, what)
     if text in (".", ".."):
@@ -109,7 +108,7 @@ def check_id(value: object, what: str) -> str:
 
 
 def check_header_text(value: object, what: str) -> str:
-    """Check a text that is sent in a header and return it.
+    """Validate and return a header value.
 
     Raises:
         InvalidArgumentError: If it is empty or not printable ASCII.
@@ -121,10 +120,10 @@ def check_header_text(value: object, what: str) -> str:
 
 
 def check_concurrency(max_concurrency: int | None) -> int | None:
-    """Check a limit for the number of concurrent tasks and return it. With 0, servers hang or drop the connection.
+    """Validate and return a concurrency limit. With 0, servers hang or drop the connection.
 
     Raises:
-        InvalidArgumentError: If it is not an integer above zero.
+        InvalidArgumentError: If it isn't a positive integer.
     """
     if max_concurrency is None:
         return None
@@ -132,20 +131,20 @@ def check_concurrency(max_concurrency: int | None) -> int | None:
 
 
 def check_limit(value: int | None, what: str, *, least: int = 0) -> int | None:
-    """Check a limit or an offset and return it.
+    """Validate and return a limit or offset.
 
     Raises:
-        InvalidArgumentError: If it is not an integer of at least `least`.
+        InvalidArgumentError: If it isn't an integer of at least `least`.
     """
     return None if value is None else check_integer(value, what, least=least)
 
 
 def check_debug(debug: bool) -> None:
-    """Reject the debug mode: no released server has one.
+    """Reject debug mode, which no released server supports.
 
     Raises:
         UnsupportedByServerError: If `debug` is true.
-        InvalidArgumentError: If it is neither True nor False.
+        InvalidArgumentError: If it isn't a bool.
     """
     if check_flag(debug, "debug"):
         raise UnsupportedByServerError(
@@ -155,12 +154,12 @@ def check_debug(debug: bool) -> None:
 
 
 def parse_run_inputs(value: Any, *, exact_integers: bool = True) -> list[Any]:
-    """Return the list of inputs of a run: a list is a batch, any other value is the only input.
+    """Return a run's inputs. A list is a batch; any other value is a single input.
 
     Raises:
-        InvalidArgumentError: If a value cannot be represented in JSON.
+        InvalidArgumentError: If a value can't be represented in JSON.
     """
-    # The usual case, one input that can be sent unchanged, takes the shortest path.
+    # Fast path for the usual case: a single input that can be sent as is.
     if not isinstance(value, (list, tuple)):
         if not is_plain(value, INPUT_DEPTH):
             value = check_json(value, "input", exact_integers=exact_integers, max_depth=INPUT_DEPTH)
@@ -169,23 +168,23 @@ def parse_run_inputs(value: Any, *, exact_integers: bool = True) -> list[Any]:
 
 
 class RunArguments(NamedTuple):
-    """The checked arguments of a run."""
+    """A run's validated arguments."""
 
     inputs: list[Any]
     variables: dict[str, Any]
     overrides: dict[str, Any] | None
     max_concurrency: int | None
     text: bytes | None = None
-    """The inputs as JSON text, without the brackets of the list, if they have already been encoded."""
+    """The inputs as JSON without the enclosing brackets, if already encoded."""
 
 
 def parse_run_arguments(
     input: Any, variables: Variables | None, overrides: Any, max_concurrency: int | None, *, exact_integers: bool = True
 ) -> RunArguments:
-    """Check the arguments of a run and return them.
+    """Validate and return a run's arguments.
 
     Raises:
-        FlowFileError: If a file with variables cannot be read.
+        FlowFileError: If a variables file can't be read.
         InvalidArgumentError: If an argument is invalid.
     """
     return RunArguments(
@@ -197,10 +196,10 @@ def parse_run_arguments(
 
 
 def require_single_input(value: Any) -> None:
-    """Reject a batch for a call that returns a single result.
+    """Reject batches in calls that return a single result.
 
     Raises:
-        InvalidArgumentError: If the input is a list whose length is not one.
+        InvalidArgumentError: If the input is a list, unless it has exactly one element.
     """
     if isinstance(value, (list, tuple)) and len(value) != 1:
         raise InvalidArgumentError(
@@ -210,16 +209,16 @@ def require_single_input(value: Any) -> None:
 
 
 def list_items(value: Any) -> list[Any]:
-    """Return the inputs of a run's items as JSON values: the elements of a list, or else the only input."""
+    """Return item inputs as JSON values: the elements if `value` is a list, otherwise just `value`."""
     plain = check_json(value, "the input")
     return plain if isinstance(plain, list) else [plain]
 
 
 def parse_fitting_inputs(value: Any, check: ValueCheck) -> list[Any]:
-    """Return the inputs of a run's items after checking them against the flow's input schema.
+    """Return item inputs, after checking them against the flow's input schema.
 
     Raises:
-        InvalidArgumentError: If it does not match, or cannot be represented in JSON.
+        InvalidArgumentError: If an input does not match, or can't be represented in JSON.
     """
     items = list_items(value)
     check.all(items, "use check_input=False to send it anyway")
@@ -230,8 +229,8 @@ def parse_run_variables(variables: Variables | None, *, exact_integers: bool = T
     """Return the values of a flow's variables.
 
     Raises:
-        FlowFileError: If the file cannot be read.
-        InvalidArgumentError: If they are not a mapping, or a value cannot be represented in JSON.
+        FlowFileError: If the file can't be read.
+        InvalidArgumentError: If they aren't a mapping, or a value can't be represented in JSON.
     """
     if variables is None:
         return {}
@@ -247,14 +246,14 @@ def parse_run_variables(variables: Variables | None, *, exact_integers: bool = T
 def add_env_variables(
     given: Mapping[str, Any], declared: Mapping[str, FlowVariable], environ: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return the variables, with missing ones read from the environment.
+    """Fill in missing variables from the environment.
 
-    A variable is looked up by the name that the flow declares as `env_var`, then as `STEPFLOW_VAR_<NAME>`, in upper
-    case, with `_` in place of characters that are neither letters nor digits. The value is kept as a string if the
-    schema allows one; otherwise it is parsed as JSON.
+    A variable is looked up under the name the flow declares as `env_var`, then as `STEPFLOW_VAR_<NAME>`, in upper case
+    and with `_` in place of any character that isn't a letter or digit. Values stay strings if the schema allows
+    strings. Otherwise, they are parsed as JSON.
 
     Raises:
-        InvalidArgumentError: If a value is not JSON although the schema requires it.
+        InvalidArgumentError: If a value isn't JSON even though the schema requires it.
     """
     filled = dict(given)
     for name, variable in declared.items():
@@ -273,7 +272,7 @@ def add_env_variables(
             filled[name] = parse_json(text, source)
         except Exception:
             if kinds != {None}:
-                # The value is not shown: it may be a secret.
+                # Don't include the value in the message: it may be a secret.
                 type_names = " or ".join(sorted(map(str, kinds)))
                 message = f"the environment variable {source} does not hold JSON of type {type_names}"
                 raise InvalidArgumentError(message) from None
@@ -283,13 +282,13 @@ def add_env_variables(
 def complete_arguments(
     arguments: RunArguments, needs: RunRequirements, environ: Mapping[str, str] | None, *, check_values: bool
 ) -> RunArguments:
-    """Check arguments against the flow of the run, and return them with missing variables read from the environment.
+    """Check arguments against the run's flow, and fill in missing variables from the environment.
 
-    Without an environment, variables that the flow requires may not be missing.
+    Without an environment, all variables the flow requires must be passed.
 
     Raises:
-        InvalidArgumentError: If an override names something the flow does not have, a required variable is missing, or
-            `check_values` is true and a variable does not match its schema.
+        InvalidArgumentError: If an override refers to something the flow doesn't have, a required variable is missing,
+            or `check_values` is true and a variable does not match its schema.
     """
     needs.check_overrides(arguments.overrides)
     values = arguments.variables
@@ -300,32 +299,32 @@ def complete_arguments(
 
 
 def hash_flow(flow: dict[str, Any]) -> bytes | None:
-    """Return a digest that identifies a flow, including the order of its keys; None if the flow is not plain data.
+    """Return a digest that identifies a flow, including its key order, or None if the flow isn't plain data.
 
-    The digest is only compared within this process, so it can use marshal, which writes plain values several times
-    faster than JSON.
+    The digest is only compared within this process, so we can use marshal, which is several times faster than JSON for
+    plain values.
     """
     content = dump_flow(flow)
-    # The keyed hash of Python, twice: hashlib takes several milliseconds to import.
+    # Use Python's keyed hash (twice), because importing hashlib takes several milliseconds.
     return None if content is None else b"%d %d" % (hash(content), hash(content + b"."))
 
 
 def dump_flow(flow: Any) -> bytes | None:
-    """Return bytes that only equal flows have; None if the flow is not plain data."""
+    """Serialise a flow to bytes that are the same only for equal flows. Return None if the flow isn't plain data."""
     try:
-        # Version 2 always writes equal values the same way; the output of later versions depends on object identity.
+        # Version 2 always serialises equal values the same way. In later versions, output depends on object identity.
         return marshal.dumps(flow, 2)
     except ValueError:
         return None
 
 
 def load_dumped_flow(content: bytes) -> Any:
-    """Return a copy of the flow with this `dump_flow`."""
+    """Return a copy of the flow serialised by `dump_flow`."""
     return marshal.loads(content)  # noqa: S302 - it was written here
 
 
 def get_file_stamp(path: object) -> tuple[Any, ...] | None:
-    """Return a value that changes when a file changes; None if the file does not exist or `path` is not a path."""
+    """Return a value that changes whenever the file does, or None if `path` isn't a path or the file doesn't exist."""
     if not isinstance(path, (str, PathLike)):
         return None
     try:
@@ -336,10 +335,10 @@ def get_file_stamp(path: object) -> tuple[Any, ...] | None:
 
 
 def prepare_dry_run(flow: dict[str, Any]) -> dict[str, Any]:
-    """Return the flow in a form that current servers can check.
+    """Adapt a flow so that current servers can check it.
 
-    Current servers read every number of a flow sent to POST /flows as a float and then reject the resulting
-    `maxRetries: 2.0`. Valid retry counts are therefore removed before the check; invalid ones are kept.
+    They read every number in a flow sent to POST /flows as a float, and then reject the resulting `maxRetries: 2.0`. To
+    avoid that, valid retry counts are removed before the check. Invalid ones are kept.
     """
     steps = []
     for step in flow["steps"] if isinstance(flow.get("steps"), list) else ():
@@ -353,10 +352,10 @@ def prepare_dry_run(flow: dict[str, Any]) -> dict[str, Any]:
 
 
 def restore_written_numbers(message: str) -> str:
-    """Return a server's message with whole numbers as written in the flow: servers report 2 as `2.0`."""
+    """Restore whole numbers in a server's message to how the flow has them: servers report 2 as `2.0`."""
     return re.sub(r"floating point `(-?\d+)\.0`", r"number `\1`", message)
 
 
 def get_wait_seconds(remaining: float, longest: float) -> int:
-    """Return how many whole seconds the server should wait; 0 for an immediate response."""
+    """Return how many whole seconds the server should wait, or 0 for an immediate response."""
     return max(0, math.floor(min(remaining, longest)))

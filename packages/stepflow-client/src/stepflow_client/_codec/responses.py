@@ -1,4 +1,4 @@
-"""Converts responses of the server to the types or errors that callers get. Pure."""
+"""Converts server responses to the types and errors that callers get. Pure."""
 
 from __future__ import annotations
 
@@ -44,22 +44,22 @@ else:
 
 Answer = TypeVar("Answer")
 
-# Size in bytes above which a response counts as large.
+# Response size in bytes above which a response counts as large.
 _LARGE = 32 * 1024
 
 
 def parse_object(content: bytes, request: object, decode: Callable[[bytes], Any] = decode) -> dict[str, Any]:
-    """Return the JSON object in the body of a response.
+    """Parse a response body as a JSON object.
 
     Args:
         content: The body.
-        request: The request, for errors.
-        decode: How to parse the body: `decode_raw` if its parts are converted later.
+        request: The request, for error messages.
+        decode: The function that parses the body. Use `decode_raw` if its parts are converted later.
 
     Raises:
-        InvalidResponseError: If the body is not a JSON object.
+        InvalidResponseError: If the body isn't a JSON object.
     """
-    # Small responses skip `parse_json_value`: this is the hot path.
+    # Skip `parse_json_value` for small responses: this is the hot path.
     try:
         value = decode(content) if len(content) <= _LARGE else parse_json_value(content, request, decode)
     except (ValueError, RecursionError):
@@ -70,10 +70,10 @@ def parse_object(content: bytes, request: object, decode: Callable[[bytes], Any]
 
 
 def parse_json_value(content: bytes, request: object, decode: Callable[[bytes], Any] = decode) -> Any:
-    """Return the JSON value in the body of a response.
+    """Parse a response body as JSON.
 
     Raises:
-        InvalidResponseError: If the body is not JSON.
+        InvalidResponseError: If the body isn't JSON.
     """
     try:
         with collector_paused() if len(content) > _LARGE else nullcontext():
@@ -90,10 +90,10 @@ def _make_not_json_error(content: bytes, request: object) -> errors.InvalidRespo
 
 
 def build(make: Callable[[dict[str, Any]], Answer], answer: dict[str, Any], request: object) -> Answer:
-    """Return the value that `make` builds from a response.
+    """Build a value from a response with `make`.
 
     Raises:
-        InvalidResponseError: If a required field of the response is missing or has the wrong type.
+        InvalidResponseError: If a required field is missing or has the wrong type.
     """
     try:
         return make(answer)
@@ -109,7 +109,7 @@ def build(make: Callable[[dict[str, Any]], Answer], answer: dict[str, Any], requ
 
 
 def read_components(answer: dict[str, Any]) -> ComponentList:
-    """Read the components of a server."""
+    """Read a server's components."""
     failed = [decode_model(FailedPlugin, plugin) for plugin in answer.get("failedPlugins") or []]
     components = [
         ComponentInfo(
@@ -125,12 +125,12 @@ def read_components(answer: dict[str, Any]) -> ComponentList:
 
 
 def add_component_paths(listed: ComponentList, routes: Mapping[str, Any]) -> ComponentList:
-    """Return the components with the path that flows use for each, if the configured routes determine it.
+    """Add the paths used in flows to components, as far as the configured routes determine them.
 
     Args:
         listed: The components.
-        routes: The `routes` of the configuration: from a prefix such as `/builtin` or a pattern such as
-            `/builtin/{*component}` (before) to its rules, each with its plugin.
+        routes: The `routes` from the configuration. Maps prefixes such as `/builtin`, or (previously) patterns such as
+            `/builtin/{*component}`, to rules with a plugin each.
     """
     rules_by_plugin: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
     for route, rules in routes.items():
@@ -140,7 +140,7 @@ def add_component_paths(listed: ComponentList, routes: Mapping[str, Any]) -> Com
     only = next(iter(rules_by_plugin.values())) if len(rules_by_plugin) == 1 else []
 
     def add_path(component: ComponentInfo) -> ComponentInfo:
-        # Older servers do not report the plugin; with a single plugin, the prefix is clear anyway.
+        # Older servers don't report the plugin. If there is only one, the prefix is clear anyway.
         for prefix, rule in only if component.plugin is None else rules_by_plugin.get(component.plugin, []):
             name, path = f"/{component.name}", f"{prefix}/{component.name}"
             allowed, denied = rule.get("componentAllow"), rule.get("componentDeny")
@@ -148,7 +148,7 @@ def add_component_paths(listed: ComponentList, routes: Mapping[str, Any]) -> Com
                 continue
             if isinstance(denied, list) and any(fnmatchcase(name, str(pattern)) for pattern in denied):
                 continue
-            # A route of its own without rules removes a component.
+            # A component can be removed with a route of its own that has no rules.
             if routes.get(path) != []:
                 return replace(component, path=path)
         return component
@@ -178,7 +178,7 @@ _HINTS = {
     503: PROXY,
     504: PROXY,
 }
-# Requests that name a flow or a blob; servers refuse them only for a wrong id.
+# Requests for a specific flow or blob. Servers only reject these because of a malformed ID.
 _BY_CONTENT = re.compile(r"/(flows|blobs)/[^/]+$")
 _MAX_MESSAGE_LENGTH = 500
 
@@ -186,18 +186,18 @@ _MAX_MESSAGE_LENGTH = 500
 def find_status_error(
     status: int, content_type: str, content: bytes, request: str
 ) -> errors.StepflowClientError | None:
-    """Return the error that a response represents, or None if the response is usable.
+    """Return the error a response represents, or None if it is usable.
 
     Args:
         status: The HTTP status.
-        content_type: The content type; older servers send JSON errors as text/plain.
+        content_type: The content type. Older servers send JSON errors as text/plain.
         content: The body.
-        request: The request, such as `GET /runs/0190...`.
+        request: The request, e.g. `GET /runs/0190...`.
     """
     kind = content_type.partition(";")[0].strip().lower()
     if status < 300:
         if kind == "application/grpc":
-            # The response of current servers to a path they do not know.
+            # Current servers respond like this to unknown paths.
             return errors.UnsupportedByServerError(f"this server does not know {request}", status_code=status)
         if kind == "text/html":
             return errors.InvalidResponseError(
@@ -218,7 +218,7 @@ def find_status_error(
     phrase = next((known.phrase for known in HTTPStatus if known == status), "")
     answered = f"{request} returned {status} {phrase}".rstrip()
     kinds = _ERRORS.get(status, errors.ServerFaultError if status >= 500 else errors.InvalidRequestError)
-    # Otherwise the response may come from a proxy.
+    # If not from the server, the response may be a proxy's.
     is_by_server = isinstance(details, dict) and message is not None
     if message is None or kinds is errors.AuthenticationError or (status >= 500 and not is_by_server):
         message = f"{answered}: {message}" if message else answered
@@ -246,8 +246,8 @@ def _parse_message(kind: str, content: bytes) -> tuple[str | None, Any]:
 
 
 def clean_line(text: str) -> str:
-    """Return a text of a server as one printable line of limited length."""
-    # A lone surrogate can neither be printed nor stored in a model.
+    """Turn text from a server into a single printable line of limited length."""
+    # Lone surrogates can't be printed, or stored in a model.
     line = " ".join(text.encode("utf-8", "replace").decode().split())
     return cut(line, _MAX_MESSAGE_LENGTH)
 
@@ -258,7 +258,7 @@ _MANY = 100
 
 
 def parse_attachment_name(disposition: str | None) -> str | None:
-    """Return the file name in a Content-Disposition header, or None."""
+    """Return the file name from a Content-Disposition header, or None."""
     from email.message import Message
 
     message = Message()
@@ -266,7 +266,7 @@ def parse_attachment_name(disposition: str | None) -> str | None:
     return message.get_filename()
 
 
-# Runs, items, steps
+# Runs, items and steps
 
 
 def read_run(answer: dict[str, Any], run_id: str | None = None) -> RunDetails:
@@ -274,10 +274,10 @@ def read_run(answer: dict[str, Any], run_id: str | None = None) -> RunDetails:
 
     Args:
         answer: The response.
-        run_id: The id of the requested run.
+        run_id: The ID of the requested run.
 
     Raises:
-        ValueError: If the summary is about another run.
+        ValueError: If the summary is for a different run.
     """
     run = _read_summary(answer["summary"])
     if run_id is not None and run.run_id != run_id:
@@ -291,7 +291,7 @@ def read_runs(answer: dict[str, Any]) -> ListRunsResponse:
 
 
 def _read_summary(summary: Any) -> RunDetails:
-    """Read a summary, whose ids are checked: they are used in the paths of requests."""
+    """Read a summary, checking its IDs because they are used in request paths."""
     if not isinstance(summary, dict):
         raise TypeError(f"the summary of a run is {summary!r}")
     ids = {"run_id": _parse_run_id(summary["runId"]), "flow_id": _check_id(summary["flowId"], "flowId")}
@@ -316,50 +316,50 @@ def _check_id(value: Any, what: str) -> str:
 
 
 def read_flow_id(answer: dict[str, Any], key: str = "flowId") -> str:
-    """Return the id of a flow after checking that it can be used in paths and bodies."""
+    """Return a flow ID, after checking that it is safe to use in paths and bodies."""
     return _check_id(answer[key], key)
 
 
 class Started(NamedTuple):
-    """The data of a newly created run that is needed to wait for its end."""
+    """The data needed to wait for the end of a newly created run."""
 
     run_id: str
     status: ExecutionStatus
     answers: list[dict[str, Any]]
-    """Its items, if the response contains them, for `items`."""
+    """The run's items, if included in the response. Pass them to `items`."""
     older_flow_id: str | None = None
-    """The id of its flow, if it was found under a key and is of another flow than the given one."""
+    """The ID of the run's flow, if the run was found by its key and used a different flow from the one passed."""
     summary: dict[str, Any] | None = None
-    """What the server reports of the run, for `created`; None if the run was not created by this call."""
+    """The run as reported by the server, for `created`, or None if this call did not create the run."""
 
     @property
     def has_ended(self) -> bool:
-        """True if the status is final, and no item of a failed run may still be executed."""
+        """True if the status is final and, for a failed run, no item may still be executing."""
         if self.status not in FAILED_STATUSES:
             return self.status.is_finished
         return bool(self.answers) and all(read_status(answer["status"]).is_finished for answer in self.answers)
 
 
 def read_started_run(answer: dict[str, Any]) -> Started:
-    """Read the fields of a newly created run that are needed to wait for its end."""
+    """Read just the fields of a newly created run that are needed to wait for its end."""
     summary = answer["summary"]
     items = check_items(answer.get("results") or [])
     run_id = summary["runId"]
     run_id = run_id if RUN_ID.fullmatch(run_id) else _parse_run_id(run_id)
     status = summary["status"]
-    # Known numbers skip `read_status`: this is the hot path. (`true` equals 1.)
+    # Skip `read_status` for known numbers: this is the hot path. (Check the type because `True == 1`.)
     member = STATUS_NUMBERS.get(status) if type(status) is int else None
     return Started(run_id, member or read_status(status), items, summary=summary)
 
 
 def check_items(answers: Any) -> list[dict[str, Any]]:
-    """Return the items of a response after checking that each has an index and a status.
+    """Return a response's items, after checking that each has an index and a status.
 
-    Items are built lazily, so this check also covers items that are never accessed.
+    Since items are built lazily, this also covers items that are never accessed.
     """
     if not isinstance(answers, list) or not set(map(type, answers)) <= {dict}:
         raise TypeError("the items are no list of objects")
-    # Check the types first: `true` equals 1.
+    # Check types first, because `True == 1`.
     if not set(map(type, map(_INDEX_OF, answers))) <= {int}:
         raise TypeError("the index of an item is no integer")
     statuses = list(map(_STATUS_OF, answers))
@@ -371,7 +371,7 @@ def check_items(answers: Any) -> list[dict[str, Any]]:
 
 
 def read_given_arguments(answer: dict[str, Any]) -> dict[str, Any]:
-    """Read the inputs and overrides a run was started with, which only older servers return."""
+    """Read the inputs and overrides a run was started with. Only older servers return them."""
     arguments = answer.get("given") or {}
     inputs = arguments.get("inputs")
     if inputs is not None and not isinstance(inputs, list):
@@ -380,7 +380,7 @@ def read_given_arguments(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_stored_content(answer: dict[str, Any]) -> dict[str, Any]:
-    """Read the content of a stored flow, including what a client has added to it."""
+    """Read a stored flow's content, including anything added by a client."""
     content = answer["flow"]
     if not isinstance(content, dict):
         raise TypeError("flow: not an object")
@@ -393,10 +393,10 @@ def make_run_arguments(
     """Return the arguments a run was started with.
 
     Args:
-        run_id: The id of the run.
-        given: Its `inputs` and `overrides`, as far as the server returns them.
-        entry: The run's entry in the history; None if it was not recorded.
-        origin: The run that a rerun comes from, if it was not recorded.
+        run_id: The run ID.
+        given: The run's `inputs` and `overrides`, as far as the server returns them.
+        entry: The run's history entry, or None if it was not recorded.
+        origin: For a rerun that was not recorded, the earlier run.
     """
     inputs, overrides = given.get("inputs"), given.get("overrides")
     if entry is None:
@@ -408,7 +408,7 @@ def make_run_arguments(
             kept=[] if origin is None else list(origin.kept),
         )
     if entry.rerun_of is not None and entry.overrides is not None:
-        # The server only has overrides of steps that were executed.
+        # The server only knows overrides for steps that were executed.
         overrides = entry.overrides
     if inputs is None and "input" not in entry.omitted:
         inputs = entry.input if isinstance(entry.input, list) else [entry.input]
@@ -426,9 +426,9 @@ def make_run_arguments(
 
 
 def _unwrap_overrides(overrides: Any) -> Any:
-    """Return overrides in the form that callers use, `{step: {"input": ...}}`.
+    """Convert overrides to the form callers use, `{step: {"input": ...}}`.
 
-    Servers and the history wrap each change.
+    Both servers and the history wrap each change.
     """
     if not isinstance(overrides, Mapping):
         return overrides or None
@@ -441,14 +441,14 @@ def _unwrap_overrides(overrides: Any) -> Any:
 
 
 def read_flow(answer: dict[str, Any], flow_id: str | None = None) -> types.StoredFlow:
-    """Read a stored flow, without what a client has added to it.
+    """Read a stored flow, without anything added by a client.
 
     Args:
         answer: The response.
-        flow_id: The id of the requested flow, if it was requested by its id.
+        flow_id: The ID of the requested flow, if it was requested by ID.
 
     Raises:
-        ValueError: If the response is about another flow.
+        ValueError: If the response is for a different flow.
     """
     content = answer["flow"]
     written = client_metadata.restore_flow(content) if isinstance(content, dict) else content
@@ -459,7 +459,7 @@ def read_flow(answer: dict[str, Any], flow_id: str | None = None) -> types.Store
 
 
 def read_items(run_id: str, answers: Any, decoder: OutputDecoder = PLAIN) -> ListItemsResponse:
-    """Read the items of a run, in the order of their inputs. Each item is built when it is first accessed."""
+    """Read a run's items, in input order. Each item is built on first access."""
     answers = check_items(answers)
     order = [answer["itemIndex"] for answer in answers]
     if order != list(range(len(order))):
@@ -469,7 +469,7 @@ def read_items(run_id: str, answers: Any, decoder: OutputDecoder = PLAIN) -> Lis
 
 
 def read_item(run_id: str, answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> RunItem:
-    """Read one item. It has no output and no error while it is running."""
+    """Read a single item. Running items have neither output nor error."""
     status = read_status(answer["status"])
     output = decoder.flow_output(answer.get("output")) if status.is_finished else None
     error = read_error(answer, decoder) if status in FAILED_STATUSES else None
@@ -483,13 +483,12 @@ def read_results(
 ) -> list[FlowResult]:
     """Return the results of a finished run.
 
-    In a run that was cancelled or could not start, an item may still be marked as running. It gets the status of the
-    run.
+    If the run was cancelled or could not start, items may still be marked as running. They get the run's status.
 
     Args:
-        listed: The items. Items that have not been accessed are not built, as there may be 100,000 of them.
-        status: The final status of the run.
-        decoder: How its responses are read.
+        listed: The items. There may be 100,000 of them, so items that haven't been accessed are not built.
+        status: The run's final status.
+        decoder: How to decode the run's responses.
     """
     run_id = listed.run_id
     entries = listed.items._entries if isinstance(listed.items, types.RunItems) else listed.items
@@ -504,12 +503,12 @@ def read_results(
         return build(lambda _: [read(entry) for entry in entries], {}, f"GET /runs/{run_id}/items")
 
 
-# The status values of completed items.
+# Status values of completed items.
 _COMPLETED = frozenset({2, "completed"})
 
 
 def read_completed_outputs(listed: ListItemsResponse, decoder: OutputDecoder = PLAIN) -> list[Any] | None:
-    """Return the output of each item of a run if all of them have completed; otherwise None. No items are built."""
+    """Return each item's output without building any items, or None unless all of them have completed."""
     entries: Sequence[Any] = listed.items._entries if isinstance(listed.items, types.RunItems) else listed.items
     if not all(type(entry) is dict and entry["status"] in _COMPLETED for entry in entries):
         return None
@@ -520,7 +519,7 @@ def read_completed_outputs(listed: ListItemsResponse, decoder: OutputDecoder = P
 
 
 def read_single_result(run: Started, decoder: OutputDecoder = PLAIN) -> FlowResult | None:
-    """Return the result of a newly created run of one item, if it succeeded at once; otherwise None."""
+    """Return the result of a newly created single-item run if it has already succeeded, otherwise None."""
     if run.status is not ExecutionStatus.COMPLETED or len(run.answers) != 1:
         return None
     answer = run.answers[0]
@@ -529,16 +528,16 @@ def read_single_result(run: Started, decoder: OutputDecoder = PLAIN) -> FlowResu
     try:
         output = decoder.flow_output(answer.get("output"))
     except (ValueError, RecursionError):
-        # Raises the error that names the fault.
+        # This raises an error that says what's wrong.
         return build(partial(read_item, run.run_id, decoder=decoder), answer, f"GET /runs/{run.run_id}/items").result
     return types.FlowResult(run_id=run.run_id, status=run.status, output=output)
 
 
 def get_only_result(listed: ListItemsResponse, status: ExecutionStatus, decoder: OutputDecoder = PLAIN) -> FlowResult:
-    """Return the result of a finished run of one item.
+    """Return the result of a finished single-item run.
 
     Raises:
-        InvalidResponseError: If the server returned another number of items.
+        InvalidResponseError: If the server did not return exactly one item.
     """
     results = read_results(listed, status, decoder)
     if len(results) != 1:
@@ -549,14 +548,14 @@ def get_only_result(listed: ListItemsResponse, status: ExecutionStatus, decoder:
 
 
 def read_error(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> FlowError:
-    """Read the error of a failed item or step. Secrets quoted in it are hidden."""
+    """Read the error of a failed item or step, hiding any secrets it quotes."""
     message = answer.get("errorMessage")
     message = message if isinstance(message, str) and message else "the server does not say why"
     step = failed_items.FAILED_STEP.match(message)
     code: Any = answer.get("errorCode")
     details = restore_integers({key: answer[key] for key in ("errorCode", "errorData") if key in answer})
     if (mocked := pins.parse_mocked_failure(message)) is not None:
-        # The server's code and data belong to the component that fails in place of the mocked step.
+        # Drop the server's code and data: they are about the component that fails in place of the mocked step.
         (code, message), details = mocked, None
     if decoder.secrets:
         message, details = decoder.secrets.hide(message), decoder.secrets.hide_in(details)
@@ -569,18 +568,18 @@ def read_error(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> FlowEr
 
 
 def read_steps(run_id: str, answers: Iterable[dict[str, Any]], decoder: OutputDecoder = PLAIN) -> ListStepsResponse:
-    """Read the steps of a run, sorted by item, then in the order of the flow."""
+    """Read a run's steps, sorted by item and then in flow order."""
     steps = [read_step(answer, decoder) for answer in answers]
     steps.sort(key=lambda step: (step.item_index, step.step_index if step.step_index is not None else 0))
     return types.ListStepsResponse(run_id=run_id, steps=steps)
 
 
 def read_step(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> StepDetails:
-    """Read one step."""
+    """Read a single step."""
     error = read_error(answer, decoder) if read_status(answer["status"]) is ExecutionStatus.FAILED else None
     fields: dict[str, Any] = {"component": answer.get("component") or None, "error": error}
     if answer.get("journalSeqno") == 0:
-        # Translated from an older server, which does not send this time.
+        # Translated from an older server, which doesn't send this time.
         fields["updated_at"] = None
     return decode_model(types.StepDetails, answer, output=decoder.step_output(answer.get("output")), **fields)
 
@@ -591,7 +590,7 @@ def read_requested_step(
     """Read the requested step.
 
     Raises:
-        ValueError: If the response is about another step.
+        ValueError: If the response is for a different step.
     """
     step = read_step(answer, decoder)
     if (step.step_id, step.item_index) != (step_id, item_index):
@@ -599,16 +598,16 @@ def read_requested_step(
     return step
 
 
-# The server, flows and components
+# Servers, flows and components
 
 
 def read_health(answer: dict[str, Any]) -> types.HealthResponse:
-    """Read a server's health. A server that reports its release does not report its build; that field was filled in."""
+    """Read a server's health. Servers that report a release don't report a build, so drop the placeholder."""
     return decode_model(types.HealthResponse, {**answer, "build": None} if answer.get("version") else answer)
 
 
 def read_diagnostics(diagnostics: dict[str, Any] | None) -> types.ValidationResult:
-    """Read the diagnostics of a flow, the most severe first."""
+    """Read a flow's diagnostics, most severe first."""
     grave = {types.DiagnosticLevel.FATAL: 0, types.DiagnosticLevel.ERROR: 1}
     decoded = [decode_model(types.Diagnostic, entry) for entry in (diagnostics or {}).get("diagnostics", [])]
     return types.ValidationResult(diagnostics=sorted(decoded, key=lambda diagnostic: grave.get(diagnostic.level, 2)))

@@ -1,4 +1,4 @@
-"""Converts outputs to a type chosen by the caller: pydantic models, dataclasses, attrs classes, TypedDicts. Pure."""
+"""Converts outputs to the caller's types: pydantic models, dataclasses, attrs classes, TypedDicts. Pure."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ if TYPE_CHECKING:
     from ..types.results import Outcome
 
 
-# Generic types whose arguments are converted.
+# Generic types whose type arguments are converted.
 _GENERICS: tuple[Any, ...] = (list, dict, tuple, set, frozenset, Union, types.UnionType)
 
 
 def check_output_type(output_type: Any) -> None:
-    """Check, before a run is created, that outputs can be converted to a type.
+    """Check that outputs can be converted to a type. Call this before creating a run.
 
     Raises:
-        InvalidArgumentError: If they cannot.
+        InvalidArgumentError: If they can't.
     """
     if output_type is not None:
         _get_adapter(output_type)
 
 
 def convert_output(result: FlowResult[Any], output_type: Any) -> FlowResult[Any]:
-    """Return a result with its output converted to a type. A result that is not a success is returned unchanged.
+    """Convert a result's output to a type. Unsuccessful results are returned unchanged.
 
     Raises:
         OutputTypeError: If the output does not match the type.
@@ -61,10 +61,10 @@ def convert_output(result: FlowResult[Any], output_type: Any) -> FlowResult[Any]
 
 
 def convert_outcome(outcome: Outcome[Any], output_type: Any) -> Outcome[Any]:
-    """Return an outcome with its output converted to a type. One that is not a success is returned unchanged.
+    """Convert an outcome's output to a type. Unsuccessful outcomes are returned unchanged.
 
-    If the output does not match the type, the outcome is a failure, so that the others of the batch are not lost; its
-    `unwrap` raises the OutputTypeError.
+    If the output does not match, the outcome becomes a failure instead of raising, so the rest of the batch isn't lost.
+    Its `unwrap` raises the OutputTypeError.
     """
     if not outcome.is_success:
         return outcome
@@ -96,7 +96,7 @@ def _get_adapter(output_type: Any) -> TypeAdapter[Any]:
     try:
         return _make_adapter(output_type)
     except Exception as error:
-        # Hints that are texts are evaluated, which may raise anything.
+        # Evaluating string annotations may raise anything.
         raise wrong(
             "output_type", "a type that outputs can have", output_type, str(error).partition("\n")[0]
         ) from error
@@ -107,15 +107,16 @@ def _make_adapter(output_type: Any) -> TypeAdapter[Any]:
     if isinstance(output_type, TypeAdapter):
         return output_type
     adapter = TypeAdapter(make_readable(output_type))
-    # A name that cannot be resolved would only be found with the first output, after the run.
+    # Resolve all names now. Otherwise, an unknown one would only surface with the first output, after the run.
     adapter.validator.title  # noqa: B018  # a placeholder raises
     return adapter
 
 
 def make_readable(annotation: Any) -> Any:
-    """Return an annotation with classes that pydantic cannot read replaced by types that it can read.
+    """Replace classes in an annotation that pydantic can't read with types it can.
 
-    They are attrs classes, msgspec structs and TypedDicts. Dataclasses are changed: pydantic then reads `Name`.
+    This applies to attrs classes, msgspec structs and TypedDicts. Dataclasses are modified to make pydantic use the
+    names from `Name`.
     """
     if is_typeddict(annotation):
         return _convert_typed_dict(annotation)
@@ -138,11 +139,12 @@ def make_readable(annotation: Any) -> Any:
 
 @functools.lru_cache(maxsize=256)
 def _convert_typed_dict(kind: Any) -> Any:
-    # Before Python 3.12, pydantic accepts only TypedDicts from typing_extensions.
+    # Before Python 3.12, pydantic only accepts TypedDicts from typing_extensions.
     fields: dict[str, Any] = {}
     for name, hint in get_type_hints(kind, include_extras=True).items():
         wrapper: Any = get_origin(hint)
-        # If annotations are strings, only the hints show which keys are required; otherwise __required_keys__ does too.
+        # With string annotations, only the hints show which keys are required. Otherwise, __required_keys__ does as
+        # well.
         if wrapper in (Required, NotRequired):
             hint = get_args(hint)[0]
         else:
@@ -157,7 +159,7 @@ def _convert_attrs(kind: Any) -> Any:
     fields: dict[str, Any] = {}
     for attribute in kind.__attrs_attrs__:
         if attribute.init:
-            # A missing field is not passed on, so that the default of the attrs class applies.
+            # Leave out missing fields, so that the attrs class's defaults apply.
             default = ... if type(attribute.default).__name__ == "_Nothing" else None
             fields[attribute.alias] = (make_readable(hints.get(attribute.name, Any)), default)
     model = create_model(kind.__name__, **fields)
@@ -178,9 +180,10 @@ def _convert_struct(kind: Any, value: Any) -> Any:
 
 
 def _set_alias_names(kind: Any, *, is_within: bool = False) -> None:
-    """Let pydantic know the names that `Name` gives to fields of a dataclass, and of the dataclasses in its fields.
+    """Make pydantic use the field names set with `Name` in a dataclass, and in any dataclasses nested in it.
 
-    With `is_within`, it is part of a dataclass with such names, whose configuration it would take over.
+    `is_within` means that the dataclass is nested in one with such names, and would otherwise inherit its
+    configuration.
     """
     if kind in _KNOWN_NAMES and not is_within:
         return
@@ -193,7 +196,7 @@ def _set_alias_names(kind: Any, *, is_within: bool = False) -> None:
         config = getattr(kind, "__pydantic_config__", {})
         kind.__pydantic_config__ = {**config, "alias_generator": names.__getitem__}
     with suppress(Exception):
-        # Hints that are texts are evaluated, which may raise anything.
+        # Evaluating string annotations may raise anything.
         for hint in get_type_hints(kind, include_extras=True).values():
             for part in _iter_parts(hint):
                 if hasattr(part, "__dataclass_fields__"):
