@@ -1,4 +1,4 @@
-"""Adds details from a run's steps to its failed or lost items. Pure."""
+"""Adds details from a run's steps to its failed or lost items. No I/O."""
 
 from __future__ import annotations
 

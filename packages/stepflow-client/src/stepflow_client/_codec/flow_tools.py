@@ -1,4 +1,4 @@
-"""Exposes flows as tools for models: names, schemas, argument validation and result texts. Pure."""
+"""Exposes flows as tools for models: names, schemas, argument validation and result texts."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class FlowToolSpec:
             below = (WRAPPER,) if self.is_wrapped else ()
             own_faults = (*unread_fields(self.flow, value), *own)
             faults += [fault._replace(parts=(*below, *fault.parts)) for fault in own_faults]
-        # Report each unknown field once: fields missing from the schema are usually not read either.
+        # Report unknown fields only once, since fields missing from the schema are usually not read either.
         unknown: dict[str, Mismatch] = {}
         for fault in faults:
             if fault.key:
@@ -201,7 +201,7 @@ def _infer_input_schema(flow: Mapping[str, Any]) -> Any:
         schema = infer(flow).input
     except (StepflowClientError, RecursionError):
         schema = {}
-    # Allow additional fields: the schema isn't declared, and a field nobody reads does no harm.
+    # Allow additional fields. The schema isn't declared, and fields nobody reads do no harm.
     return {key: value for key, value in schema.items() if key != "additionalProperties"}
 
 

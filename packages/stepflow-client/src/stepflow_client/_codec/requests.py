@@ -1,4 +1,4 @@
-"""Validates the client's arguments and converts them to request data. Pure."""
+"""Validates the client's arguments and converts them to request data. No network I/O."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def parse_run_inputs(value: Any, *, exact_integers: bool = True) -> list[Any]:
     Raises:
         InvalidArgumentError: If a value can't be represented in JSON.
     """
-    # Fast path for the usual case: a single input that can be sent as is.
+    # Fast path for a single input that can be sent as is (the usual case).
     if not isinstance(value, (list, tuple)):
         if not is_plain(value, INPUT_DEPTH):
             value = check_json(value, "input", exact_integers=exact_integers, max_depth=INPUT_DEPTH)
@@ -272,7 +272,7 @@ def add_env_variables(
             filled[name] = parse_json(text, source)
         except Exception:
             if kinds != {None}:
-                # Don't include the value in the message: it may be a secret.
+                # Don't show the value, since it may be a secret.
                 type_names = " or ".join(sorted(map(str, kinds)))
                 message = f"the environment variable {source} does not hold JSON of type {type_names}"
                 raise InvalidArgumentError(message) from None

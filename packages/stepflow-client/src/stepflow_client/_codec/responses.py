@@ -1,4 +1,4 @@
-"""Converts server responses to the types and errors that callers get. Pure."""
+"""Converts server responses to the types and errors that callers get. No I/O."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def parse_object(content: bytes, request: object, decode: Callable[[bytes], Any]
     Raises:
         InvalidResponseError: If the body isn't a JSON object.
     """
-    # Skip `parse_json_value` for small responses: this is the hot path.
+    # Hot path: skip `parse_json_value` for small responses.
     try:
         value = decode(content) if len(content) <= _LARGE else parse_json_value(content, request, decode)
     except (ValueError, RecursionError):
@@ -125,7 +125,7 @@ def read_components(answer: dict[str, Any]) -> ComponentList:
 
 
 def add_component_paths(listed: ComponentList, routes: Mapping[str, Any]) -> ComponentList:
-    """Add the paths used in flows to components, as far as the configured routes determine them.
+    """Add the paths used in flows to components, if the configured routes determine them.
 
     Args:
         listed: The components.
@@ -247,7 +247,7 @@ def _parse_message(kind: str, content: bytes) -> tuple[str | None, Any]:
 
 def clean_line(text: str) -> str:
     """Turn text from a server into a single printable line of limited length."""
-    # Lone surrogates can't be printed, or stored in a model.
+    # Replace lone surrogates, which can't be printed or stored in a model.
     line = " ".join(text.encode("utf-8", "replace").decode().split())
     return cut(line, _MAX_MESSAGE_LENGTH)
 
@@ -347,7 +347,7 @@ def read_started_run(answer: dict[str, Any]) -> Started:
     run_id = summary["runId"]
     run_id = run_id if RUN_ID.fullmatch(run_id) else _parse_run_id(run_id)
     status = summary["status"]
-    # Skip `read_status` for known numbers: this is the hot path. (Check the type because `True == 1`.)
+    # Hot path: skip `read_status` for known numbers. (Check the type because `True == 1`.)
     member = STATUS_NUMBERS.get(status) if type(status) is int else None
     return Started(run_id, member or read_status(status), items, summary=summary)
 
@@ -394,7 +394,7 @@ def make_run_arguments(
 
     Args:
         run_id: The run ID.
-        given: The run's `inputs` and `overrides`, as far as the server returns them.
+        given: The run's `inputs` and `overrides`, if returned by the server.
         entry: The run's history entry, or None if it was not recorded.
         origin: For a rerun that was not recorded, the earlier run.
     """
@@ -555,7 +555,7 @@ def read_error(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> FlowEr
     code: Any = answer.get("errorCode")
     details = restore_integers({key: answer[key] for key in ("errorCode", "errorData") if key in answer})
     if (mocked := pins.parse_mocked_failure(message)) is not None:
-        # Drop the server's code and data: they are about the component that fails in place of the mocked step.
+        # Drop the server's code and data. They belong to the component that fails in place of the mocked step.
         (code, message), details = mocked, None
     if decoder.secrets:
         message, details = decoder.secrets.hide(message), decoder.secrets.hide_in(details)

@@ -1,4 +1,4 @@
-"""Converts outputs to the caller's types: pydantic models, dataclasses, attrs classes, TypedDicts. Pure."""
+"""Converts outputs to the caller's types: pydantic models, dataclasses, attrs classes, TypedDicts."""
 
 from __future__ import annotations
 

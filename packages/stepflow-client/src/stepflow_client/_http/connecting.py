@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from .settings import ServerUrl
 else:
-    # Lazy: plain HTTP doesn't need ssl, the blocking client doesn't need asyncio, and selectors are only needed for
-    # hosts with several addresses.
+    # Imported lazily. Plain HTTP doesn't need ssl, the blocking client doesn't need asyncio, and selectors are only
+    # used for hosts with several addresses.
     asyncio = lazy_module("asyncio")
     selectors = lazy_module("selectors")
     ssl = lazy_module("ssl")
@@ -92,7 +92,7 @@ def build_ssl_context(
         try:
             context.load_cert_chain(*files)
         except (OSError, ValueError, TypeError) as error:
-            # Leave out the third element: it's the key's password.
+            # Leave out the third element, which is the key's password.
             names = " and ".join(str(file) for file in files[:2])
             raise InvalidArgumentError(
                 f"the certificate in {names} cannot be loaded: {_describe_load_error(error)}"

@@ -117,7 +117,7 @@ class AsyncSlots:
         """Take a slot if one is free. Pass it to `release` when done."""
         slots, loop = self._slots, asyncio.get_running_loop()
         if slots is None or slots.loop is not loop:
-            # Start over in a new event loop: the futures of waiting calls belong to the old one.
+            # Start over in a new event loop, since the futures of waiting calls belong to the old one.
             slots = self._slots = _LoopSlots(self._limit, loop)
         if not slots.free:
             return None
@@ -174,7 +174,7 @@ class SyncSlots:
     """
 
     def __init__(self, limit: int | None) -> None:
-        # Don't use a semaphore: it's written in Python, so a KeyboardInterrupt can leave it locked.
+        # Not a semaphore, because those are written in Python and a KeyboardInterrupt can leave them locked.
         self._free: queue.SimpleQueue[_Slot] | None = None if limit is None else queue.SimpleQueue()
         for _ in range(limit or 0):
             self.add()

@@ -1,6 +1,6 @@
 """HTTP/1.1 messages and their errors: encoding requests, and decoding responses and server-sent events.
 
-Pure, apart from httptools, which does the parsing.
+No I/O. Parsing is done by httptools.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ class HttpRequest(NamedTuple):
         return f"{self.method} {self.path}"
 
     def __repr__(self) -> str:
-        # Leave out headers and content: they may contain credentials and secrets.
+        # Leave out headers and content, which may contain credentials and secrets.
         return f"<{type(self).__name__} {self}>"
 
 
@@ -358,7 +358,7 @@ class ResponseReader:
             self._close()
             return
         if self.complete:
-            # Unexpected data: the connection can't be reused.
+            # Unexpected data, so don't reuse the connection.
             self.extra = True
             return
         self.started = True

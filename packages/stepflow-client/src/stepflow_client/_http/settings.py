@@ -1,4 +1,4 @@
-"""A client's connection settings (URL, timeout, credentials, proxy, environment), validated up front. Pure."""
+"""A client's connection settings (URL, timeout, credentials, proxy, environment), validated up front. No I/O."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ def parse_url(url: str | httpx.URL | ServerUrl) -> ServerUrl:
         host, port = _encode_host(parsed.hostname or ""), parsed.port
     except (ValueError, UnicodeError) as error:
         if at:
-            # Don't use the exception's message: it may quote the password.
+            # Don't use the exception's message, since it may quote the password.
             reason, hint = "it cannot be read", "write / ? # @ in a password as %2F %3F %23 %40"
         else:
             is_port = "port" in str(error).lower()
@@ -294,7 +294,7 @@ def check_timeout(
     seconds = _check_max(check_seconds(timeout, what), what)
     if of_a_call:
         return Timeouts(seconds, seconds, seconds, seconds, whole=seconds)
-    # Be generous: waiting for a connection held by the client's other calls doesn't mean the server is slow.
+    # Be generous here. Waiting for a connection held by the client's other calls doesn't mean the server is slow.
     return Timeouts(seconds, seconds, seconds, max(seconds, _MIN_POOL_TIMEOUT))
 
 
@@ -386,7 +386,7 @@ def check_auth(
         try:
             ":".join(auth).encode()
         except UnicodeEncodeError:
-            # Don't chain the exception: its message quotes the credentials.
+            # Don't chain the exception, because its message quotes the credentials.
             raise InvalidArgumentError("the user or the password given as auth is not Unicode text") from None
         return auth
     if callable(auth):

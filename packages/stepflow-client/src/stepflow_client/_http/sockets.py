@@ -48,7 +48,7 @@ count_forks = _forks.__len__
 def __getattr__(name: str) -> Any:
     if name != "AsyncCancelled":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # Import lazily: the blocking client doesn't need asyncio.
+    # Imported lazily, since the blocking client doesn't need asyncio.
     from asyncio import CancelledError
 
     return CancelledError
@@ -216,6 +216,6 @@ def describe_failure(error: BaseException) -> str:
     if isinstance(error, socket.gaierror):
         return "its name cannot be resolved"
     if isinstance(error, OSError) and error.errno:
-        # Don't rely on the message: event loops replace the system's with their own.
+        # Don't use the exception's message, which event loops replace with their own.
         return os.strerror(error.errno).lower()
     return str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Decompresses bodies that a server compressed without being asked to, piece by piece. Pure."""
+"""Decompresses bodies that a server compressed without being asked to, piece by piece. No I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Splits batches into runs. Pure."""
+"""Splits batches into runs. No I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Translates between the current wire format and those of older servers. Pure: decoded JSON in and out."""
+"""Translates between the current wire format and those of older servers. No I/O, just decoded JSON in and out."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ def _convert_run(body: Any) -> dict[str, Any]:
         for item in details
         for index, step in enumerate(drop_waiting_steps(item.get("steps") or []))
     ]
-    # Keep the run's arguments separate: current servers don't return them.
+    # Keep the arguments separate, since current servers don't return them.
     ordered = sorted(details, key=lambda item: item["itemIndex"])
     inputs = [item["input"] for item in ordered] if ordered and all("input" in item for item in ordered) else None
     return {

@@ -1,4 +1,4 @@
-"""Groups the failures of many inputs by cause: step, error code, and the words their messages share. Pure."""
+"""Groups the failures of many inputs by cause: step, error code, and the words their messages share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A protocol that lets at most one of several callers create a run under an idempotency key. Pure.
+"""A protocol that lets at most one of several callers create a run under an idempotency key. No I/O.
 
 Servers offer no operation that only one of several callers can win. They do store named blobs, called marks here.
 Whether a mark exists is a flag that nobody can clear. Its name is a register: file stores keep a blob's first name,
@@ -42,7 +42,7 @@ _PATIENCE = 1 / 3
 _OWNER_TIME = 3.0
 # Maximum round trips before competing for the next turn. The first value doubles with each turn lost.
 _SPREAD, _MAX_SPREAD = 4.0, 64.0
-# Maximum time between two lookups of another caller's run: in round trips, or in seconds if that is longer.
+# Maximum time between lookups of another caller's run, in round trips or in seconds (whichever is longer).
 _MAX_POLL, _MAX_SHORT_POLL = 8.0, 0.1
 
 Value = TypeVar("Value")
@@ -53,7 +53,7 @@ FirstSeen: TypeAlias = MutableMapping[tuple[Mark, str], float]
 
 
 class ReadMark(NamedTuple):
-    """Read a mark's name. Results in None if the mark doesn't exist."""
+    """Read a mark's name. The result is None if the mark doesn't exist."""
 
     mark: Mark
 
@@ -72,23 +72,23 @@ class Pause(NamedTuple):
 
 
 class FindRecord(NamedTuple):
-    """Read the key's recorded run. Results in a `KeyRun`, or None."""
+    """Read the key's recorded run. The result is a `KeyRun` or None."""
 
 
 class SearchRuns(NamedTuple):
-    """Search for the runs of these calls and of this caller. Results in a list of `KeyRun`."""
+    """Search for the runs of these calls and of this caller. The result is a list of `KeyRun`."""
 
     calls: Sequence[PublishedCall]
 
 
 class CompareCall(NamedTuple):
-    """Compare a call's arguments with this caller's. Results in True if they are the same."""
+    """Compare a call's arguments with this caller's. The result is True if they are equal."""
 
     call: PublishedCall
 
 
 class CreateRun(NamedTuple):
-    """Send one request to create the run. Results in a `KeyRun`, or None if no run was created and it may be resent."""
+    """Send one request to create the run. The result is a `KeyRun`, or None if none was created (resending is safe)."""
 
 
 class RecordRun(NamedTuple):
@@ -144,7 +144,7 @@ class KeyOutcome(NamedTuple):
 
     run: KeyRun
     others: Sequence[KeyRun] = ()
-    """Newer runs under the same key, which were created even though the key already had a run."""
+    """Newer runs under the same key, created even though the key already had a run."""
     was_recorded: bool = False
     """Whether the run was recorded before the call."""
 
@@ -230,7 +230,7 @@ class KeyLock:
     def _compete(self, turn: int) -> Steps[bool]:
         """Compete for a turn, and return whether this caller now owns it."""
         claim, owner = ("claim", turn), uuid4().hex
-        # Back off if there is a claim already: overwriting it often defeats both callers.
+        # Back off if there is a claim already. Overwriting it often defeats both callers.
         if turn and (yield from self._read(claim)) is not None:
             return False
         yield from self._store(claim, owner)
@@ -324,7 +324,7 @@ class KeyLock:
         run: KeyRun | None = yield FindRecord()
         if run is not None:
             return run
-        # Take the turn: the only caller that claimed it may have stopped.
+        # The only caller that claimed the turn may have stopped, so take it.
         if turn not in self._taken and not (yield from self._is_taken(turn)):
             yield from self._take(turn)
         mark, has_paused = ("call", turn), False
@@ -381,7 +381,7 @@ class KeyLock:
         return max(self._floor, _LEASE * sum(self._times) / len(self._times))
 
     def _lease_end(self) -> float:
-        """Return until when the last call's owner, which has lost its turn, may still be creating a run."""
+        """Return when the last call's owner, which has lost its turn, can no longer be creating a run."""
         return 0.0 if self._rival is None else self._taken[self._rival[0] + 1] + self._rival[1].lease
 
     def _pause(self) -> float:

@@ -1,6 +1,6 @@
 """Finds the run created by a request whose response was lost, if there is one.
 
-Pure, apart from the lock and random IDs.
+No I/O, apart from a lock and random IDs.
 """
 
 from __future__ import annotations

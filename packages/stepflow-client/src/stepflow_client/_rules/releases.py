@@ -1,4 +1,4 @@
-"""Server releases and their capabilities, and the operations of the HTTP API. Pure."""
+"""Server releases and their capabilities, and the HTTP API's operations. No I/O."""
 
 from __future__ import annotations
 
@@ -223,7 +223,7 @@ store_flow = Operation("flow.store_flow", not_found=_NO_SERVER)
 get_flow = Operation("flow.get_flow", not_found=_FLOW)
 delete_flow = Operation("flow.delete_flow", not_found=_FLOW)
 get_flow_variables = Operation("flow.get_flow_variables", not_found=_FLOW)
-# Not idempotent: sending it twice creates two runs. May return 404 because a server without a store loses its flows on
+# Sending this twice creates two runs. May return 404 because a server without a store loses its flows on
 # restart.
 create_run = Operation("run.create_run", is_idempotent=False, not_found=_FLOW, keeps_numbers=True)
 list_runs = Operation("run.list_runs", not_found=_NO_SERVER)

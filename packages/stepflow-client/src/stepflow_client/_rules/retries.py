@@ -1,6 +1,6 @@
 """Retry logic: which failed requests and inputs to run again, how long to wait, and when to give up.
 
-Pure, apart from random jitter.
+Deterministic, apart from random jitter.
 """
 
 from __future__ import annotations

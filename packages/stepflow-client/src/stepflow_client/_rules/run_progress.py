@@ -1,6 +1,6 @@
 """Computes cursors, progress, item counts and timings from a run's events.
 
-Pure: no requests, no output.
+No I/O: it neither sends requests nor prints anything.
 """
 
 from __future__ import annotations
@@ -239,7 +239,7 @@ class StepTimes:
         return event.timestamp > self._changed_at
 
     def add_times_to(self, step: StepDetails) -> StepDetails:
-        """Return the step with its times filled in, as far as they are known."""
+        """Fill in whichever of a step's times are known."""
         time = self._times.get((step.item_index, step.step_id))
         if time is None or not time.attempts:
             return step
@@ -258,7 +258,7 @@ def collect_step_times(events: Iterable[RunEvent], run_id: str) -> list[StepTime
 
 
 FlowOutline = tuple[str | None, Mapping[int, str]]
-"""A flow's name and its step IDs by position, as far as they are known."""
+"""A flow's name (if known) and its known step IDs by position."""
 
 
 class ItemStates(NamedTuple):
@@ -283,7 +283,7 @@ class StepProgress:
     ended: dict[int, str] = field(default_factory=dict)
     """Statuses of ended items, by item index."""
     not_run: dict[int, str] = field(default_factory=dict)
-    """Maps items that only count as failed because a step this one reads has failed to the ID of that failed step."""
+    """For items skipped because an upstream step failed, that step's ID by item index. (They count as failed.)"""
     kept: bool = False
     """Whether a rerun keeps the step's output instead of calling its component."""
     first: datetime | None = None
@@ -310,7 +310,7 @@ class StepProgress:
         if not self.ended:
             return "not run" if is_over else "waiting"
         if self.failed == len(self.not_run) and self.count("completed"):
-            # The step itself never failed: it just didn't run for some items.
+            # The step never failed on its own. It just didn't run for some items.
             return "completed"
         return next((status for status in self.ended.values() if status != "completed"), "completed")
 
@@ -538,5 +538,5 @@ def _get_field(event: RunEvent, name: str, default: Any) -> Any:
 
 
 def _seconds_between(start: datetime | None, end: datetime | None) -> float | None:
-    # Guard against clock skew: the times may come from different machines.
+    # Clamp to zero, since the times may come from machines with different clocks.
     return None if start is None or end is None else max(0.0, (end - start).total_seconds())

@@ -1,6 +1,6 @@
 """Run queries (`flow:order status:failed since:2026-11-24 "not found"`), creation time windows and sort order.
 
-Pure.
+No I/O.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ def split_query(text: str) -> RunQuery:
     return RunQuery(tuple(words), fields)
 
 
-# Server lists aren't strictly sorted: a run may be newer than the one before it, by at most this many seconds.
+# Server lists aren't strictly sorted. A run may be up to this many seconds newer than the one before it.
 _MAX_DISORDER = 2.0
 
 
 class CreationWindow:
-    """The time window in which runs were created, by the server's clock.
+    """A time window for run creation, by the server's clock.
 
     Args:
         since: The start of the window (inclusive), or None for no start.

@@ -1,4 +1,4 @@
-"""Converts transport failures (requests without a usable response) to client errors with hints. Pure functions."""
+"""Converts transport failures (requests without a usable response) to client errors with hints. No I/O."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ class FlowVariable(Model):
     """The variable's JSON Schema, as written in the flow."""
 
     def _iter_shown_fields(self) -> Iterator[tuple[str, Any]]:
-        # The schema itself may not say so: a schema it references can make the variable secret.
+        # The schema alone may not tell, because a schema it references can also make the variable secret.
         schema = self.value_schema | ({"is_secret": True} if self.is_secret and self.value_schema else {})
         hidden = hide_schema(schema)
         for name, value in Model._iter_shown_fields(self):

@@ -321,7 +321,7 @@ def _describe_field(definition: Any) -> _Field:
         definition.name,
         definition.default,
         None if definition.default_factory is MISSING else definition.default_factory,
-        # Never skip the check for lists: their entries need checking, too.
+        # Don't skip the check for lists, since their entries need checking as well.
         None if entries is not None else field_type,
         bool(is_optional) or definition.default is None,
         field_type,
@@ -396,7 +396,7 @@ def decode_model(kind: type[Kind], answer: Any, place: str = "", /, **known: Any
                 raise KeyError(f"{place}.{wire}" if place else wire)
             continue
         if type(value) is str and not value.isascii():
-            # Reject lone surrogates: they can't be printed or sent.
+            # Reject lone surrogates, which can't be printed or sent.
             value.encode()
         if type(value) is not usual and field_type is not None and not (value is None and is_optional):
             where = f"{place}.{wire}" if place else wire

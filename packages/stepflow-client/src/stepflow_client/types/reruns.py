@@ -58,7 +58,7 @@ class RunComparison(Model, Shown):
 
     @property
     def differences(self) -> list[RunDifference]:
-        """The differences, except repeats of a difference in a step output that was read."""
+        """The differences, except those that just repeat a difference in the output of an upstream step."""
         return [difference for difference in self.every_difference if difference.origin is None]
 
     @property
@@ -150,7 +150,7 @@ class RerunPlan(Model):
     """Values taken from the client's history: `input`, `variables`, `overrides`. Explicit values take precedence."""
     outdated: Sequence[str] = ()
     """The IDs of kept steps whose outputs don't match the new flow, because the step or a step upstream of it had a
-    different definition, input or variables. Only as far as the client's history records the earlier values."""
+    different definition, input or variables. Limited to earlier values recorded in the client's history."""
 
     @property
     def groups(self) -> list[list[RerunItem]]:

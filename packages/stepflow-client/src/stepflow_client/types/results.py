@@ -32,7 +32,7 @@ class FlowError(Model):
     details: Any = None
     """Additional data from the server, e.g. the raw error code, or the chain of causes from older servers."""
     hint: str | None = field(default=None, repr=False, metadata=LOCAL)
-    """How to fix it, if known: which input field is missing from the flow or rejected by the component and, for flows
+    """How to fix it, if known: which input field is missing or rejected by the component and, for flows
     written in Python, the line of the step. Set on results of `run` and outcomes of `map`.
 
     Not included in `to_dict`.
@@ -72,7 +72,7 @@ else:
         __slots__ = ()
 
         def __class_getitem__(cls, output: Any) -> type:
-            # Nothing to check here: the output is validated when it is decoded.
+            # No check needed here, because the output is validated when it's decoded.
             return cls
 
 

@@ -66,7 +66,7 @@ class HistoryEntry(Model):
 
 @record
 class RunArguments(Model, Shown):
-    """The arguments a run was started with, as far as the server or the client's history records them."""
+    """The arguments a run was started with, where known from the server or the client's history."""
 
     run_id: str
     inputs: list[Any] | None = None
@@ -348,7 +348,7 @@ class RunSnapshot(Model, Shown):
     flow: Mapping[str, Any] | None = field(default=None, repr=False)
     """The flow as its author wrote it, or an empty mapping if the server doesn't have it."""
     arguments: RunArguments | None = field(default=None, repr=False)
-    """The arguments the run was started with, as far as the server or the client's history records them."""
+    """The arguments the run was started with, if the server or the client's history has them."""
     counts: ItemCounts | None = None
     """How many items are in each state."""
     has_all_steps: bool = True

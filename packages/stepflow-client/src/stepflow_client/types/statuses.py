@@ -1,4 +1,4 @@
-"""Enums used by the public types, with their wire numbers, and the rules for when a run has ended. Pure functions."""
+"""Enums used by the public types, with their wire numbers, and the rules for when a run has ended."""
 
 from __future__ import annotations
 
