@@ -88,7 +88,7 @@ class CompareCall(NamedTuple):
 
 
 class CreateRun(NamedTuple):
-    """Send one request to create the run. The result is a `KeyRun`, or None if none was created (resending is safe)."""
+    """Send one request to create the run. The result is a `KeyRun`, or None to check the turn and send it again."""
 
 
 class RecordRun(NamedTuple):
@@ -196,8 +196,7 @@ class KeyLock:
 
     @property
     def round_trip(self) -> float:
-        """The typical request time in seconds. Uses the median, so that one slow request doesn't prolong every
-        delay."""
+        """The median request time in seconds. (With a mean, one slow request would prolong every delay.)"""
         return max(self._times[len(self._times) // 2], _MIN_ROUND_TRIP) if self._times else _MIN_ROUND_TRIP
 
     def find_run(self) -> Steps[KeyRun | None]:

@@ -162,8 +162,7 @@ class RunRegistry:
             return flow_id if flow_id in self._ours else None
 
     def try_claim(self, digest: bytes) -> bool:
-        """Claim the right to store a flow, or the turn on a key. Return False if another call has already claimed
-        it."""
+        """Claim the right to store a flow, or the turn on a key. Return False if another call already has it."""
         with self._lock:
             if digest in self._claimed:
                 return False

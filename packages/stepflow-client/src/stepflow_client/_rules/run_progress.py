@@ -390,8 +390,7 @@ class RunProgress:
         self.sub_runs: dict[str, RunProgress] = {}
         """All sub-runs at any depth, by ID."""
         self.reported: ItemCounts | None = None
-        """The item counts reported by the server: from the start if it has no events, otherwise once the run has
-        ended."""
+        """The server's item counts: from the start if it doesn't have events, otherwise once the run has ended."""
         self._is_sub_run = False
         self._steps: dict[str, StepProgress] = {}
         self._needed: set[str] = set()
@@ -423,8 +422,8 @@ class RunProgress:
     def items(self) -> ItemStates:
         """Return the items that have started, with their state inferred from their steps.
 
-        (Servers don't update a run's item counts until it ends.) An item has succeeded once all its steps have ended,
-        or just the needed steps if the server reports which those are.
+        Needed because servers don't update a run's item counts until it ends. An item has succeeded once all its steps
+        have ended, or just the needed ones if the server reports them.
         """
         steps = [step for step in self._steps.values() if step.ended or step.running]
         failed = {
@@ -517,7 +516,7 @@ class RunProgress:
                 sub_run.lose_running()
 
     def find_step(self, event: RunEvent) -> StepProgress:
-        """Return this run's step that an event belongs to."""
+        """Return the step an event of this run belongs to."""
         index, step_id = _get_field(event, "step_index", None), _get_field(event, "step_id", None)
         if step_id and not self._is_sub_run:
             return self._step(step_id)

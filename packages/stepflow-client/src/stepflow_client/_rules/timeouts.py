@@ -101,8 +101,7 @@ class Timings(NamedTuple):
     """How much time a cancelled task or batch has to cancel its runs."""
 
     def get_creation_hold(self, on_cancel: str) -> int | None:
-        """Return how long a server may hold a creation request. None if we need the ID right away, to cancel the
-        run."""
+        """Return how long a server may hold a creation request, or None if cancelling needs the ID right away."""
         return None if on_cancel == "cancel" else self.creation_hold
 
 

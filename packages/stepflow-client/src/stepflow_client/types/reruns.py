@@ -27,8 +27,7 @@ class RunDifference(Model):
     In batches, an item's paths start with `$.items[N]`, e.g. `$.items[3].steps.ID.output`.
     """
     kind: Literal["changed", "added", "removed"]
-    """`added` if only the second run has the value, `removed` if only the first run has it, or `changed` if the values
-    differ."""
+    """`added` or `removed` if only the second or first run has the value, `changed` if the values differ."""
     a: Any
     """The value in the first run (any JSON value), or None for `added`."""
     b: Any
@@ -38,8 +37,7 @@ class RunDifference(Model):
     step_id: str | None = None
     """The ID of the step whose status, output or error differs."""
     origin: str | None = None
-    """The path of the original difference, if this one just repeats it: the step reads an output with the same two
-    values."""
+    """If this difference was just read from an upstream step's output, the path of the original difference."""
 
 
 @record(kw_only=False)
