@@ -51,9 +51,9 @@ class FlowToolSpec:
     name: str
     description: str
     input_schema: Mapping[str, Any]
-    """The arguments' schema: an object, self-contained."""
+    """The self-contained schema of the arguments object."""
     output_schema: Mapping[str, Any]
-    """The schema of `ToolResult.structured`, self-contained."""
+    """The self-contained schema of `ToolResult.structured`."""
     is_wrapped: bool
     """Whether the flow's input is passed in an `input` field of the arguments, because it may not be an object."""
     flow: Mapping[str, Any]

@@ -77,8 +77,8 @@ def problem_details(
 
     Args:
         error: The error.
-        statuses: Override the status for some error classes. The most specific class wins. Errors with a status below
-            500 always show their message.
+        statuses: Override the status for some error classes. The most specific class wins. With a status
+            below 500 from here, the detail is the error's message.
         type_base: A URL to prepend to the error kind for `type`. For example, `https://example.org/errors/` results in
             `https://example.org/errors/run_failed`. Defaults to None, in which case the type is `about:blank`.
 
