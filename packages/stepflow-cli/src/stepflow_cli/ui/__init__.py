@@ -1,7 +1,7 @@
-"""`stepflow ui`: pages that show a server's runs, flows and components. Needs the extra `stepflow-cli[ui]`.
+"""`stepflow ui`: web pages for a server's runs, flows and components. Needs the `stepflow-cli[ui]` extra.
 
     browser -> guard (Host, Origin, session, form token) -> views -> client -> server
 
-`security` decides which requests are served, `views` read from the server and render `templates`, and `following`
-relays the events of runs to open pages.
+`security` decides which requests to serve, `views` read from the server and render `templates`, and `following` relays
+run events to open pages.
 """

@@ -1,4 +1,4 @@
-"""The pages, as one ASGI application, and serving it."""
+"""The ASGI application behind `stepflow ui`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 class _IdPrefixConvertor(Convertor[str]):
-    """A prefix of a run id, as the command accepts it; a complete id is not one."""
+    """A run id prefix, as accepted on the command line. Full ids don't match."""
 
     regex = "[0-9A-Fa-f-]{4,35}"
 
@@ -50,7 +50,7 @@ class _IdPrefixConvertor(Convertor[str]):
 
 
 async def _serve_static(request: Request) -> Response:
-    # All files are in memory: the path of a request is never used as a file path.
+    # Files are served from memory, so a request path is never used as a file path.
     content, media_type = request.app.state.files.get(request.path_params["name"], (None, ""))
     if content is None:
         return Response("no such file", 404, media_type="text/plain")
@@ -106,12 +106,12 @@ def build_application(
     """Return the ASGI application.
 
     Args:
-        create_client: Creates the client of the server to show; the client is closed when the application ends.
-        history: The history that this client records its runs in.
-        folder: The folder of flow files; None for none.
-        addresses: The addresses that requests may name.
-        sessions: The browsers that may use the pages.
-        stopping: Set when streams are to end.
+        create_client: Creates the client for the server to show. Closed on shutdown.
+        history: The history the client records its runs in.
+        folder: The folder of flow files, or None.
+        addresses: The hosts and origins that requests may use.
+        sessions: The browsers allowed to use the pages.
+        stopping: Set to end all streams.
     """
     forms = FormTokens()
 
@@ -129,7 +129,7 @@ def build_application(
                 opened, snapshots, build_environment(), forms, followers, health, RunLists(opened), RunFinder(opened),
                 history=history, flows=folder,
             )  # fmt: skip
-            # The first picture takes a second, so it is drawn before a run is opened.
+            # The first picture takes a second, so draw one before anybody opens a run.
             warming = asyncio.create_task(run_in_threadpool(draw_flow_graph, _SMALL_FLOW))
             try:
                 yield
@@ -144,12 +144,12 @@ def build_application(
     )
     app.state.files, app.state.stopping = _load_static_files(), stopping
     app.state.sessions, app.state.addresses = sessions, addresses
-    # The length of a compressed page reveals nothing of its form tokens (BREACH): they are new on each page, and the
-    # cookie of a session is not sent with requests that other sites start. Event streams are not compressed.
+    # Compression doesn't leak form tokens (BREACH): they differ on every page, and browsers don't send the session
+    # cookie with cross-site requests. Event streams aren't compressed.
     small = GZipMiddleware(app, minimum_size=1_000, compresslevel=4)
 
     async def compressed(scope: Scope, receive: Receive, send: Send) -> None:
-        # On this machine, 50 MB are sent faster than they are compressed.
+        # On the local machine, sending 50 MB is faster than compressing it.
         is_value = scope["type"] == "http" and scope["path"].endswith("/output.json")
         await (app if is_value else small)(scope, receive, send)
 
@@ -160,12 +160,12 @@ def _load_static_files() -> dict[str, tuple[bytes, str]]:
     files = {}
     for path in _STATIC.iterdir():
         if path.suffix in _TYPES:
-            # Indentation and lines that are comments are not sent.
+            # Strip indentation and comment lines.
             lines = [line.strip() for line in path.read_text().splitlines()]
             text = "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
             files[path.name] = text.encode(), _TYPES[path.suffix]
-    # One request for the styles of the list of runs, and one for those of other pages. `base.css` is first, because the
-    # others change what it says.
+    # One stylesheet for the list of runs and another for the remaining pages. `base.css` goes first because the others
+    # override it.
     first = [files.pop(name)[0] for name in ("base.css", "live.css")]
     others = [files.pop(path.name)[0] for path in sorted(_STATIC.glob("*.css")) if path.name in files]
     files["ui.css"] = (b"".join([(THEME_STYLE + STATUS_STYLE).encode(), *first]), "text/css")
@@ -175,6 +175,6 @@ def _load_static_files() -> dict[str, tuple[bytes, str]]:
 
 
 def build_link(host: str, port: int, token: str, run_id: str | None = None) -> str:
-    """Return the URL that opens the pages: the list of runs, or the page of a run."""
+    """Return the URL that opens the list of runs, or the page for `run_id`."""
     name = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)  # noqa: S104
     return f"http://{f'[{name}]' if ':' in name else name}:{port}/?token={token}{f'&run={run_id}' if run_id else ''}"

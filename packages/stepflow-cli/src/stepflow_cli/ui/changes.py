@@ -1,4 +1,4 @@
-"""A change to a run: the form that describes it, and the arguments of the rerun that makes it."""
+"""Changing a run: the form, and the arguments for the rerun."""
 
 from __future__ import annotations
 
@@ -29,76 +29,76 @@ from .forms import (
 )
 
 ALL, FAILED, CHANGED, FROM = "all", "failed", "changed", "from:"
-"""What to execute: everything, what did not complete, what the change affects, or a step (`from:ID`)
-and its readers."""
+"""What to execute: everything, whatever didn't complete, whatever the change affects, or a step (`from:ID`) and every
+step that reads from it."""
 
 
 @dataclass(frozen=True)
 class ChangeSubject:
-    """What a change is made to: an item of a run, or a group of its failed items."""
+    """The thing to change: an item of a run, or a group of its failed items."""
 
     run: RunDetails
     stored: StoredFlow
     given: RunArguments
-    """The arguments of the run. They may contain secrets."""
+    """The run's arguments. May contain secrets."""
     shown: RunArguments
-    """The same without known secrets."""
+    """The run's arguments without known secrets."""
     fields: tuple[list[Field], list[Field]]
-    """The fields of the flow's input and variables."""
+    """The fields for the flow's input and variables."""
     total: int
     index: int
     """The item whose input is shown."""
     group: FailureGroup | None = None
     step: str = ""
-    """The step whose input can be changed."""
+    """The step whose input can be edited."""
 
     @property
     def indexes(self) -> list[int]:
-        """The items that the change is for."""
+        """The items to change."""
         return [self.index] if self.group is None else self.group.indexes
 
     @property
     def place(self) -> dict[str, Any]:
-        """The query that leads to this subject."""
+        """The query parameters that select this subject."""
         if self.group is not None:
             return {"group": self.group.key, "step": self.step}
         return {"item": self.index if self.total > 1 else None, "step": self.step}
 
     @cached_property
     def input(self) -> Any:
-        """The input of the item as it is shown; None if it is not known."""
+        """The item's input as displayed, or None if unknown."""
         return None if self.shown.inputs is None else self.shown.inputs[self.index]
 
     @cached_property
     def steps(self) -> dict[str, Any]:
-        """The steps of the flow by id, with the overrides of the run."""
+        """The flow's steps by id, with the run's overrides applied."""
         return dict(steps_by_id(flow_with(self.stored.flow, self.given.overrides)))
 
     @property
     def step_input(self) -> Any:
-        """The input of the step as it is written: with its expressions."""
+        """The step's input as written, with its expressions."""
         return self.steps[self.step].get("input") if self.step in self.steps else None
 
 
 @dataclass(frozen=True)
 class ChangeForm:
-    """The form of a change."""
+    """The contents of the form for a change."""
 
     inputs: list[Field]
-    """The fields of the input; empty if it is edited as JSON."""
+    """The fields for the input. Empty if the input is edited as JSON."""
     variables: list[Field]
     raw: str
     step_text: str
     overrides: str = ""
     start: str = ALL
     before: str | None = None
-    """What `digest_texts` returned for the form that was sent; None if none was."""
+    """The value of `digest_texts` that the submitted form carried, if any."""
     errors: Mapping[str, str] = field(default_factory=dict)
-    """The errors of the texts, by name: `input`, `step`, `overrides`."""
+    """Error messages by text box: `input`, `step` or `overrides`."""
 
 
 def prefill_form(subject: ChangeSubject) -> ChangeForm:
-    """Return the form filled with what the run was started with."""
+    """Return the form filled in with the run's arguments."""
     inputs, variables = subject.fields
     known = subject.shown.variables or {}
     secret = {name for name in known if f"variables.{name}" in subject.shown.hidden}
@@ -120,7 +120,7 @@ def prefill_form(subject: ChangeSubject) -> ChangeForm:
 
 
 def restore_form(subject: ChangeSubject, form: Mapping[str, str]) -> ChangeForm:
-    """Return the form filled with what was sent, without secrets."""
+    """Return the form filled in with the submitted values, without secrets."""
     inputs, variables = subject.fields
     return ChangeForm(
         inputs=refill_fields(inputs, form),
@@ -134,7 +134,7 @@ def restore_form(subject: ChangeSubject, form: Mapping[str, str]) -> ChangeForm:
 
 
 class ChangeError(ValueError):
-    """A change that cannot be made, and its form with the errors at the fields."""
+    """An invalid change, with the form showing an error next to each invalid field."""
 
     def __init__(self, message: str, form: ChangeForm) -> None:
         super().__init__(message)
@@ -142,7 +142,7 @@ class ChangeError(ValueError):
 
 
 def build_rerun_arguments(subject: ChangeSubject, form: Mapping[str, str]) -> dict[str, Any]:
-    """Return the arguments for `rerun` that make a change, for the items of the subject.
+    """Return the `rerun` arguments that apply a change to the subject's items.
 
     Raises:
         ChangeError: If a value is invalid.
@@ -153,7 +153,7 @@ def build_rerun_arguments(subject: ChangeSubject, form: Mapping[str, str]) -> di
     if start == FAILED:
         arguments["keep"] = "succeeded"
     elif start == CHANGED:
-        # An output that was computed from another input is not kept.
+        # Don't keep an output computed from a different input.
         arguments["keep"] = Keep("unchanged", before=subject.step or None)
     elif start.startswith(FROM):
         arguments["keep"] = Keep(before=start.removeprefix(FROM))
@@ -171,7 +171,7 @@ def build_rerun_arguments(subject: ChangeSubject, form: Mapping[str, str]) -> di
         variables = read_form_value([replace(variable, required=False) for variable in subject.fields[1]], form)
     except FormError as error:
         raise ChangeError(str(error), replace(shown, variables=error.fields)) from None
-    # A rerun takes over the variables that are not given.
+    # A rerun keeps the original value of any variable it isn't passed.
     known = subject.given.variables or {}
     changed = {name: value for name, value in variables.items() if name not in known or known[name] != value}
     arguments["variables"] = changed or None
@@ -194,7 +194,7 @@ def build_rerun_arguments(subject: ChangeSubject, form: Mapping[str, str]) -> di
 
 
 def _change_inputs(subject: ChangeSubject, form: Mapping[str, str]) -> list[Any] | None:
-    """Return the inputs of all items, with the change; None if they are not known and none was entered."""
+    """Return the changed inputs of all items, or None if the inputs are unknown and none was entered."""
     known, fields = subject.given.inputs, subject.fields[0]
     entered = None
     if is_raw_input(fields, form):
@@ -208,7 +208,7 @@ def _change_inputs(subject: ChangeSubject, form: Mapping[str, str]) -> list[Any]
     _reject_hidden(entered)
     if subject.group is None:
         return [entered if index == subject.index else value for index, value in enumerate(known)]
-    # The items have different inputs: only what was changed in the shown one changes in all of them.
+    # The items have different inputs, so apply just the edits made to the one shown.
     patch = make_merge_patch(subject.input, entered)
     return [apply_patch(value, patch) if index in subject.indexes else value for index, value in enumerate(known)]
 

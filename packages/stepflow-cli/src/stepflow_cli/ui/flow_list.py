@@ -1,4 +1,4 @@
-"""The flows of a server, of its runs, and of the folder that `stepflow ui --flows` names, which nothing leaves."""
+"""The flows on the flows page: from the server, the history, and the `stepflow ui --flows` folder."""
 
 from __future__ import annotations
 
@@ -29,50 +29,50 @@ _Version = tuple[int, int]
 
 @dataclass(frozen=True)
 class FlowFile:
-    """A flow file in the folder."""
+    """A flow file from the folder."""
 
     name: str
-    """The path within the folder, with `/`."""
+    """The path relative to the folder, with forward slashes."""
     path: Path
     flow: Mapping[str, Any]
 
     @property
     def flow_name(self) -> str:
-        """The name of the flow; empty if it has none."""
+        """The flow's name, or an empty string if it has none."""
         name = self.flow.get("name")
         return name if isinstance(name, str) else ""
 
 
 class FlowFolder:
-    """The flow files in a folder and below it.
+    """The flow files in a folder and its subfolders.
 
-    Files are named by their path within the folder, and found only among those that were listed, so that no name that a
-    browser sends is used as a path.
+    Files are looked up by relative path among the files already listed, so a name sent by a browser is never used as a
+    path.
 
     Raises:
-        OSError: If it does not exist.
+        OSError: If the folder doesn't exist.
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
-        """Resolve the folder. No file is read."""
+        """Resolve the folder without reading any files."""
         self.root = Path(root).resolve(strict=True)
         self._read: dict[Path, tuple[_Version, FlowFile | None]] = {}
 
     def files(self) -> list[FlowFile]:
-        """Return the flows, in the order of their names. Files that have not changed are not read again."""
+        """Return the flows, sorted by file name. Unchanged files aren't read again."""
         files = map(self._read_flow_file, islice(find_flow_files(self.root), _MAX_FILES))
         return [file for file in files if file is not None]
 
     def find(self, name: str) -> FlowFile | None:
-        """Return a file by its name; None if the folder has no such flow."""
+        """Return the file with this name, or None if the folder has no such flow."""
         return next((file for file in self.files() if file.name == name), None)
 
     def rank_candidates(self, flow: Mapping[str, Any], recorded: str | None = None) -> list[FlowFile]:
-        """Return the files that may be the source of a flow, the most likely one first.
+        """Return the files a flow may have come from, most likely first.
 
         Args:
-            flow: The flow, as its author wrote it.
-            recorded: The path of the file that its run was started with, if it is known.
+            flow: The flow as its author wrote it.
+            recorded: The path recorded when its run was started, if known.
         """
         ranked = []
         for file in self.files():
@@ -82,11 +82,11 @@ class FlowFolder:
         return [file for score, file in sorted(ranked, key=lambda pair: -pair[0]) if score]
 
     def write(self, file: FlowFile, content: bytes, *, unchanged_from: bytes) -> None:
-        """Replace the content of a file that still has the content `unchanged_from`.
+        """Replace a file's content, provided it is still `unchanged_from`.
 
         Raises:
-            FileChangedError: If it has changed.
-            OSError: If it cannot be written, or is no longer a regular file inside of the folder.
+            FileChangedError: If the file has changed.
+            OSError: If it can't be written, or is no longer a regular file inside the folder.
         """
         if not self._is_inside(file.path):
             raise OSError(f"{file.name} is outside of {self.root}")
@@ -99,14 +99,14 @@ class FlowFolder:
             return False
 
     def _read_flow_file(self, path: Path) -> FlowFile | None:
-        # Links are left out: they may lead out of the folder.
+        # Skip symbolic links: they may point outside the folder.
         if not self._is_inside(path):
             return None
         status = path.stat()
         version = (status.st_mtime_ns, status.st_size)
         if path not in self._read or self._read[path][0] != version:
             file = None
-            # `stepflow validate` reports files that cannot be read.
+            # Ignore unreadable files; `stepflow validate` reports them.
             with suppress(StepflowClientError):
                 if status.st_size <= _MAX_BYTES:
                     file = FlowFile(path.relative_to(self.root).as_posix(), path, load_flow(str(path)))
@@ -118,64 +118,64 @@ _PAGE = 1_000
 _MAX_PAGES = 5
 _MAX_SUB_RUNS = 1_000
 _MAX_RECORDED = 2_000
-# Maximum number of flows whose runs are requested separately.
+# How many flows get a separate request for their runs.
 _MAX_SEPARATE = 100
 _MARKS = 12
 
 
 @dataclass
 class ListedFlow:
-    """A flow with its runs, newest first, as far as they were read."""
+    """A flow and the runs read for it, newest first."""
 
     name: str
     runs: list[RunDetails] = field(default_factory=list)
 
     @property
     def newest(self) -> RunDetails:
-        """The newest run."""
+        """The most recent run."""
         return self.runs[0]
 
     @property
     def marks(self) -> list[RunDetails]:
-        """The last runs, oldest first."""
+        """The latest runs, oldest first."""
         return list(reversed(self.runs[:_MARKS]))
 
     @property
     def success_rate(self) -> float | None:
-        """The part of the ended runs that completed; None if none has ended."""
+        """The fraction of finished runs that completed, or None if none has finished."""
         ended = [run for run in self.runs if run.is_finished]
         return sum(run.status.value == "completed" for run in ended) / len(ended) if ended else None
 
     @property
     def seconds(self) -> float | None:
-        """The median duration of completed runs, a duration that one of them has; None if there are none."""
+        """The (low) median duration of completed runs, or None if there are none."""
         durations = [run.duration for run in self.runs if run.status.value == "completed" and run.duration is not None]
         return median_low(durations) if durations else None
 
 
 @dataclass
 class FlowList:
-    """What the page of flows shows."""
+    """The contents of the flows page."""
 
     flows: list[ListedFlow]
     sub_flows: list[ListedFlow]
     files: list[FlowFile]
-    """Files of the folder whose flows have no runs."""
+    """Files whose flows have no runs."""
     read: int
-    """The number of newest runs that were read."""
+    """How many of the newest runs were read."""
     since: datetime | None
-    """When the oldest of them was created; None if all runs were read."""
+    """Creation time of the oldest run read, or None if all runs were read."""
 
 
 async def list_flows(
     client: StepflowClient, history: CommandHistory, folder: FlowFolder | None = None, text: str = ""
 ) -> FlowList:
-    """Return the flows of a server whose names contain a text.
+    """Return a server's flows whose names contain `text`.
 
-    They are those of the newest 5,000 runs, of the history and of the folder: the runs of a busy flow hide no other
-    flow that was ever run from this machine, or whose file is in the folder.
+    Flows come from the newest 5,000 runs, the history and the folder. That way a busy flow can't crowd out flows that
+    were once run from this machine or have a file in the folder.
     """
-    # The newest runs that no step created.
+    # Start with the newest root runs.
     runs: list[RunDetails] = []
     is_all = False
     while not is_all and len(runs) < _PAGE * _MAX_PAGES:
@@ -216,7 +216,7 @@ def _group_by_flow(runs: Iterable[RunDetails]) -> dict[str, ListedFlow]:
 
 
 def _list_recorded_names(history: CommandHistory, url: str) -> list[str]:
-    """Return the names of the flows in the history that were run on this server, newest first."""
+    """Return the names of flows run on this server according to the history, newest first."""
     try:
         entries = history.search(server=list_server_aliases(url), limit=_MAX_RECORDED)
     except StepflowClientError:

@@ -1,4 +1,4 @@
-"""Following events on the server for the pages that are open, and the states of a batch that they show."""
+"""Follow run events on behalf of open pages, and track the item states of batches."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from stepflow_client._rules.run_progress import ItemStates
 
 STATES = ("waiting", "running", "completed", "failed", "cancelled")
-"""The states; the code of each is its position. `batch.js` has the same list."""
+"""Item states. Each one's position is its code. Keep in sync with the list in `batch.js`."""
 _WAITING, _RUNNING, _COMPLETED, _FAILED, _CANCELLED = range(len(STATES))
 _BY_STATUS = {"completed": _COMPLETED, "failed": _FAILED, "recovery_failed": _FAILED, "cancelled": _CANCELLED}
 
 
 def encode_states(states: ItemStates, total: int) -> bytes:
-    """Return the codes of all items, in their order."""
+    """Return every item's state code, in item order."""
     codes = bytearray(total)
     for code, indexes in ((_RUNNING, states.running), (_COMPLETED, states.completed), (_FAILED, states.failed)):
         for index in indexes:
@@ -49,12 +49,12 @@ def encode_states(states: ItemStates, total: int) -> bytes:
 
 
 def merge_states(items: Iterable[RunItem], followed: bytes, *, is_cancelled: bool) -> bytes:
-    """Return the codes of all items: what the server says of those that have ended, else what its events say.
+    """Return every item's state code, preferring the server's status for finished items over event-derived codes.
 
     Args:
         items: The items.
-        followed: The codes from the events; empty if they are not known.
-        is_cancelled: Whether the run was cancelled, and its other items with it.
+        followed: The codes derived from events, or empty if unknown.
+        is_cancelled: Whether the run was cancelled, along with its unfinished items.
     """
     codes = bytearray()
     for place, item in enumerate(items):
@@ -66,7 +66,7 @@ def merge_states(items: Iterable[RunItem], followed: bytes, *, is_cancelled: boo
 
 
 def list_state_ranges(codes: bytes) -> str:
-    """Return the indexes of the items of each code, as `2:0-5,7;3:6`; waiting items are left out."""
+    """Return item index ranges by state code, e.g. `2:0-5,7;3:6`. Waiting items are omitted."""
     ranges: dict[int, list[str]] = defaultdict(list)
     first = 0
     for code, equal in groupby(codes):
@@ -81,18 +81,17 @@ CATCH_UP_SECONDS = 2.0
 _PAUSE = 2.0
 _IDLE_SECONDS = 30.0
 _MAX_UNUSED = 64
-# Maximum number of events from which the times of steps are kept. Larger runs have only times of their items.
+# Maximum number of events to take step times from. Beyond that, only item times are kept.
 _MAX_EVENTS = 4_000
 _HEALTH_SECONDS = 1.0
-# Seconds without an event after which a page asks whether a worker is running; twice the longest pause before, if that
-# is longer.
+# Seconds without an event before a page asks whether a worker is running, or twice the longest pause so far if greater.
 _QUIET_SECONDS = 10.0
-# Maximum number of failed items of a running batch whose errors are requested; the others are read at its end.
+# Maximum number of failed items to fetch errors for while a batch is running. The rest are read when it finishes.
 _MAX_READ_ERRORS = 1_000
 
 
 class Health:
-    """Whether the server responds. It is requested at most once per second, regardless of the number of open pages."""
+    """Whether the server responds. Checked at most once per second, however many pages are open."""
 
     def __init__(self, client: StepflowClient) -> None:
         self._client = client
@@ -103,11 +102,11 @@ class Health:
 
     @property
     def now(self) -> datetime:
-        """The time by the server's clock, as far as it is known."""
+        """The current time on the server's clock, as far as it is known."""
         return datetime.now(UTC) + self._offset
 
     async def is_up(self) -> bool:
-        """Return whether the server responded, now or up to a second ago."""
+        """Return whether the server is responding, using a result up to a second old."""
         async with self._lock:
             if time.monotonic() - self._checked_at > _HEALTH_SECONDS:
                 try:
@@ -115,14 +114,14 @@ class Health:
                     self._offset = timedelta() if server_time is None else server_time - datetime.now(UTC)
                     self._is_up = True
                 except StepflowClientError as error:
-                    # An error response also means that the server is up.
+                    # Even an error response means the server is up.
                     self._is_up = error.status_code is not None
                 self._checked_at = time.monotonic()
             return self._is_up
 
 
 class RunFollower:
-    """Follows a run once for all pages that show it. It keeps a few numbers per item, regardless of the events."""
+    """Follows a run once for all pages that show it, keeping only a few numbers per item."""
 
     def __init__(self, client: StepflowClient, run_id: str, health: Health, snapshots: SnapshotReader) -> None:
         self._client = client
@@ -143,33 +142,33 @@ class RunFollower:
         self._caught_up = asyncio.Event()
         self._changed = asyncio.Event()
         self._began = self.used = time.monotonic()
-        """When the follower was used last."""
+        """When the follower was last used."""
         self.pages = 0
-        """How many pages are listening."""
+        """The number of pages listening."""
         self.version = 0
-        """Increases with each event, and with each change of the status."""
+        """Incremented on every event and status change."""
         self.has_ended = False
-        """Whether nothing more is read: the run has ended, or the server does not tell its events."""
+        """Whether reading has stopped, because the run ended or the server doesn't serve its events."""
         self._task = asyncio.create_task(self._follow_events())
 
     @property
     def is_caught_up(self) -> bool:
-        """Whether all past events are known."""
+        """Whether all past events have been read."""
         return self._caught_up.is_set()
 
     @property
     def is_executing(self) -> bool:
-        """Whether steps have started whose end is not known."""
+        """Whether any steps have started without a known end."""
         return self._progress is not None and any(step.running for step in self._progress.steps)
 
     @property
     def is_idle(self) -> bool:
-        """Whether no page has used it for half a minute."""
+        """Whether no page has used the follower for 30 seconds."""
         return not self.pages and time.monotonic() - self.used > _IDLE_SECONDS
 
     @contextmanager
     def page(self) -> Iterator[None]:
-        """Keep the follower in use for a page while the block runs."""
+        """Mark the follower as in use by a page for the duration of the block."""
         self.pages += 1
         try:
             yield
@@ -178,28 +177,28 @@ class RunFollower:
             self.used = time.monotonic()
 
     async def catch_up(self, seconds: float = CATCH_UP_SECONDS) -> bool:
-        """Wait up to `seconds` after reading began until all past events are known; return whether they are."""
+        """Wait for past events, up to `seconds` after reading began. Return whether all have been read."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._caught_up.wait(), self._began + seconds - time.monotonic())
         return self.is_caught_up
 
     async def read_times(self) -> list[StepTime]:
-        """Return the times of steps known so far, after waiting a moment for past events."""
+        """Return the step times known so far, after a short wait for past events."""
         await self.catch_up()
         return self._steps.times
 
     def get_item_times(self) -> list[ItemTime]:
-        """Return the times of items known so far."""
+        """Return the item times known so far."""
         return self._items.times
 
     def list_started_steps(self, index: int) -> list[tuple[str, bool, str | None]]:
-        """Return the steps of an item that have started: whether each is running, and how it has ended."""
+        """Return an item's started steps as (step id, is running, final status) tuples."""
         steps = self._progress.steps if self._progress is not None else []
         states = [(step.step_id, index in step.running, step.ended.get(index)) for step in steps]
         return [state for state in states if state[1] or state[2]]
 
     def get_progress(self) -> tuple[Progress, datetime | None] | None:
-        """Return the progress at the last event, and `quiet_since`; None if nothing is known yet."""
+        """Return the progress as of the last event and `quiet_since`, or None if nothing is known yet."""
         progress = self._progress
         if progress is None:
             return None
@@ -207,25 +206,25 @@ class RunFollower:
 
     @property
     def quiet_since(self) -> datetime | None:
-        """The time of the last event if nothing has happened for unusually long, although the run has not ended."""
+        """The time of the last event if an unfinished run has been quiet for unusually long."""
         if self._last is None or self.has_ended or not self.is_caught_up:
             return None
         is_quiet = self._health.now - self._last > max(timedelta(seconds=_QUIET_SECONDS), 2 * self._longest_pause)
         return self._last if is_quiet else None
 
     def get_errors(self) -> dict[int, FlowError]:
-        """Return the errors of the items of a running batch that have failed, by index, as far as they are read."""
+        """Return the errors read so far for a running batch's failed items, by item index."""
         failed = self._progress.items().failed if self._progress is not None else set()
         return {index: error for index, error in self._errors.items() if error is not None and index in failed}
 
     def get_codes(self) -> bytes:
-        """Return the state of each item as a number, as `states` says; empty if nothing is known yet."""
+        """Return one state code per item (see `STATES`), or empty if nothing is known yet."""
         if self._progress is not None and self._codes[0] != self.version:
             self._codes = self.version, encode_states(self._progress.items(), self._progress.total)
         return self._codes[1]
 
     async def wait_for_change(self, version: int, seconds: float) -> int:
-        """Return the version when it differs from the given one, or after this many seconds."""
+        """Wait until the version changes, at most `seconds`. Return the current version."""
         if self.version == version:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), seconds)
@@ -243,7 +242,7 @@ class RunFollower:
             try:
                 await self._read_events()
             except TransportError:
-                # The server has been unreachable for longer than the client retries.
+                # Unreachable even after the client's retries.
                 self._caught_up.set()
                 await asyncio.sleep(_PAUSE)
                 continue
@@ -265,7 +264,7 @@ class RunFollower:
                     self._cursor = update.event.cursor or self._cursor
                     self._record_event(update.event)
                 elif update.run is not None:
-                    # All events of a finished run may still be on their way; they end the sequence.
+                    # A finished run's events may still be arriving. The stream ends after the last one.
                     if not update.run.is_finished:
                         self._caught_up.set()
                     if update.run.status != (status or update.run.status):
@@ -286,7 +285,7 @@ class RunFollower:
         self._announce_change()
 
     def _record_failure(self, event: RunEvent) -> None:
-        """Request the error of an item when its first step fails: events do not contain it."""
+        """Fetch an item's error when its first step fails, since events don't include it."""
         if event.type == "step_started" and event.attempt > 1:
             self._errors.pop(event.item_index, None)
         if event.type != "step_completed" or event.status not in FAILED_STATUSES or event.step_id is None:
@@ -301,7 +300,7 @@ class RunFollower:
     async def _read_errors(self) -> None:
         while self._to_explain and not self.has_ended:
             index, step_id = self._to_explain.popleft()
-            # The run continues even if this request fails.
+            # Ignore a failed request: the run goes on regardless.
             with suppress(StepflowClientError):
                 step = await self._client.get_run_step(self._run_id, step_id, item_index=index)
                 if step.error is not None and index in self._errors:
@@ -315,7 +314,7 @@ class RunFollower:
 
 
 class Followers:
-    """The followed runs; at most 64 of them have no listening page."""
+    """The followed runs, including up to 64 without any listening pages."""
 
     def __init__(self, client: StepflowClient, health: Health, snapshots: SnapshotReader) -> None:
         self._client = client
@@ -324,33 +323,33 @@ class Followers:
         self._runs: dict[str, RunFollower] = {}
 
     async def get(self, run_id: str) -> RunFollower:
-        """Return the follower of a run."""
+        """Return the follower for a run, creating it if needed."""
         follower = self._runs.pop(run_id, None) or RunFollower(self._client, run_id, self._health, self._snapshots)
         follower.used = time.monotonic()
-        # The most recently used follower is last.
+        # Keep the most recently used follower last.
         self._runs[run_id] = follower
         unused = [key for key, run in self._runs.items() if not run.pages and run is not follower]
         surplus = unused[: max(0, len(unused) - _MAX_UNUSED)]
-        # All are removed before the first is closed: other requests remove followers while this one waits.
+        # Remove them all before closing any: other requests also remove followers while this one waits.
         for closing in [self._runs.pop(key) for key in unused if key in surplus or self._runs[key].is_idle]:
             await closing.close()
         return follower
 
     def find(self, run_id: str) -> RunFollower | None:
-        """Return the follower of a run if it is followed already."""
+        """Return a run's follower if there already is one."""
         return self._runs.get(run_id)
 
     async def get_live_path(self, run: RunDetails, seconds: float = CATCH_UP_SECONDS) -> str:
-        """Return the path of the stream for a page of a run; empty if the page is complete already.
+        """Return the stream path for a run's page, or an empty string if the page is already complete.
 
-        Waits up to `seconds` for the events of a finished run. Call it before reading the page's content: the stream
-        reports everything that happens later.
+        Waits up to `seconds` for a finished run's events. Call this before reading the page's content, since the stream
+        only reports later changes.
         """
         is_complete = not (await self._client.server_info()).capabilities.get("events")
         if not is_complete:
             follower = await self.get(run.run_id)
             await follower.catch_up(seconds if run.is_finished else 0.0)
-            # The steps of a cancelled run are still executed, and it may complete in the end.
+            # A cancelled run keeps executing steps already started, and may even complete.
             is_complete = follower.has_ended and not (run.status.value == "cancelled" and follower.is_executing)
         return "" if run.is_finished and is_complete else f"/live/runs/{run.run_id}"
 

@@ -1,4 +1,4 @@
-"""Forms: the fields for a JSON schema, the texts in them, and the values that were entered."""
+"""Build forms from JSON schemas and parse the submitted values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stepflow_client.flows.json_schema import is_number, mismatches, resolve_ref
 from stepflow_client.flows.reading import parse_json, parse_yaml
 
 FORMATS = ("date", "date-time", "email", "uri")
-"""The formats that have a kind of field of their own."""
+"""String formats with a dedicated kind of field."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _LOCAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?")
 _FORMAT_ERRORS = {
@@ -37,7 +37,7 @@ _ATTRIBUTES |= dict.fromkeys(("long", "email", "uri"), _ATTRIBUTES["text"])
 
 
 def _describe_limits(schema: Mapping[str, Any], kind: str) -> str:
-    """Return the limits of a value in words, with the schema's first example."""
+    """Describe a value's limits in words, with the schema's first example."""
     parts = [
         _format_range(schema, "minLength", "maxLength", " characters"),
         _format_range(schema, "minItems", "maxItems", " elements"),
@@ -64,7 +64,7 @@ def _format_range(schema: Mapping[str, Any], least: str, most: str, unit: str) -
 
 
 def _format_value(kind: str, value: Any) -> str | None:
-    """Return the text that shows a value in a field; None if the field cannot show it."""
+    """Return the text for a value, or None if the field can't show it."""
     if kind in ("text", "long", *FORMATS):
         if not isinstance(value, str):
             return None
@@ -75,10 +75,10 @@ def _format_value(kind: str, value: Any) -> str | None:
 
 
 def _parse_field_text(kind: str, text: str) -> Any:
-    """Return the value of the text in a field.
+    """Parse the text of a field.
 
     Raises:
-        ValueError: If it is not of this kind.
+        ValueError: If it isn't valid for this kind.
     """
     if kind in ("text", "long", "secret"):
         return text
@@ -115,15 +115,15 @@ def _parse_formatted_text(kind: str, text: str) -> str:
 
 
 def format_json(value: Any) -> str:
-    """Return a value as JSON to edit: nothing in it is invisible. Empty for null."""
+    """Return a value as editable JSON with no invisible characters, or an empty string for null."""
     return "" if value is None else write_json(value, "  ")
 
 
 def _parse_json_text(text: str) -> Any:
-    """Return the value of a JSON text.
+    """Parse JSON text.
 
     Raises:
-        ValueError: If it is not JSON.
+        ValueError: If it isn't valid JSON.
     """
     try:
         return parse_json(text, "the value")
@@ -132,7 +132,7 @@ def _parse_json_text(text: str) -> Any:
 
 
 def parse_text(text: str) -> Any:
-    """Return the JSON or YAML value of a text; empty text is null.
+    """Parse JSON or YAML text. Blank text is null.
 
     Raises:
         ValueError: If it is neither.
@@ -158,12 +158,12 @@ _LONG_TEXT = 200
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a form."""
+    """A form field."""
 
     name: str
-    """The field's name in the form; names in a schema may be any text."""
+    """The field's name in the HTML form. Property names can't be used because they may be any string."""
     key: str
-    """The property that the field sets."""
+    """The property the field sets."""
     kind: str
     """`text`, `long`, `number`, `integer`, `choice`, `boolean`, `json`, `secret`, `object`, `list`, or one of the
     formats `date`, `date-time`, `email` and `uri`."""
@@ -171,17 +171,17 @@ class Field:
     title: str = ""
     description: str = ""
     hint: str = ""
-    """The limits of the value, in words."""
+    """The value's limits, in words."""
     attributes: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """HTML attributes for the limits of the value."""
+    """HTML attributes that enforce the limits."""
     options: tuple[Any, ...] = ()
-    """The values of a `choice`."""
+    """The values to choose from in a `choice`."""
     parts: tuple[Field, ...] = ()
-    """The fields of an `object`; those of an element of a `list`."""
+    """The fields of an `object`, or of each element of a `list`."""
     value: str = ""
-    """The current text; for a `choice`, the index of the value in `options`; for a `list`, JSON."""
+    """The current text. For a `choice`, an index into `options`; for a `list`, JSON."""
     is_nullable: bool = False
-    """Whether the value can be null, and no option or text of the field says so."""
+    """Whether the value may be null but neither the options nor the text can express it."""
     is_null: bool = False
     error: str = ""
     schema: Any = dataclasses.field(default=True, repr=False)
@@ -189,29 +189,29 @@ class Field:
 
     @property
     def labels(self) -> list[str]:
-        """The options as texts."""
+        """The options as strings."""
         return [
             option if isinstance(option, str) else json.dumps(option, ensure_ascii=False) for option in self.options
         ]
 
     @property
     def input_type(self) -> str:
-        """The type of the HTML input; `text` if another one would not show the current text."""
+        """The HTML input type, falling back to `text` if a more specific type couldn't show the current text."""
         if self.kind == "date":
             return "date" if not self.value or _DATE.fullmatch(self.value) else "text"
         if self.kind == "date-time":
-            # An offset has no place in such an input.
+            # A datetime-local input has no room for a UTC offset.
             return "datetime-local" if not self.value or _LOCAL.fullmatch(self.value) else "text"
         return {"email": "email", "uri": "url"}.get(self.kind, "text")
 
     @property
     def has_error(self) -> bool:
-        """Whether the field, or one of its parts, has an invalid value."""
+        """Whether the field or any of its parts is invalid."""
         return bool(self.error) or any(part.has_error for part in self.parts)
 
 
 class FormError(ValueError):
-    """The form's values do not match the schema: each field with an invalid value has an error."""
+    """The submitted values don't match the schema. Each invalid field has an error."""
 
     def __init__(self, fields: Sequence[Field]) -> None:
         super().__init__("; ".join(_list_errors(fields)))
@@ -229,20 +229,20 @@ def _list_errors(fields: Sequence[Field], prefix: str = "") -> list[str]:
 def build_fields(
     schema: Any, definitions: Mapping[str, Any] | None = None, *, prefix: str = "input", secret: Sequence[str] = ()
 ) -> list[Field]:
-    """Return the fields for an object of this schema, in its order; none if a form cannot represent it.
+    """Return the fields for an object schema, in schema order, or none if a form can't represent it.
 
     Args:
-        schema: A JSON schema. Values that no field can show become fields for JSON.
-        definitions: The schemas that `$ref` may refer to.
-        prefix: The beginning of the fields' names.
-        secret: Properties whose value is not shown.
+        schema: A JSON schema. Values no other field can show get a JSON field.
+        definitions: The schemas that `$ref` can refer to.
+        prefix: A prefix for field names.
+        secret: Properties whose values must not be shown.
     """
     builder = _FormBuilder(definitions or {})
     return list(builder.build(builder.resolve(schema), prefix, 0, secret))
 
 
 class _FormBuilder:
-    """Builds the fields of a form, at most 100."""
+    """Builds form fields, 100 at most."""
 
     def __init__(self, definitions: Mapping[str, Any]) -> None:
         self._definitions = definitions
@@ -255,7 +255,7 @@ class _FormBuilder:
     def build(
         self, schema: Mapping[str, Any], prefix: str, depth: int, secret: Sequence[str] = ()
     ) -> tuple[Field, ...]:
-        """Return the fields of an object; none if there are too many."""
+        """Return an object's fields, or none if there are too many."""
         properties, required = properties_of(schema)
         if not 0 < len(properties) <= self._left:
             return ()
@@ -296,7 +296,7 @@ class _FormBuilder:
         return fill_field(field, target["default"]) if "default" in target and not secret else field
 
     def _build_row(self, schema: Mapping[str, Any], name: str) -> tuple[Field, ...]:
-        """Return the fields of an element of a list; none if it is neither a simple value nor a flat object."""
+        """Return the fields for a list element, or none unless it's a simple value or a flat object."""
         element = self.resolve(schema.get("items"))
         if _choose_kind(element)[0] == "object":
             parts = self.build(element, f"{name}-row", _MAX_DEPTH)
@@ -333,7 +333,7 @@ def _choose_kind(schema: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
 
 
 def fill_field(field: Field, value: Any) -> Field:
-    """Return a field set to a value; a value that it cannot show is ignored."""
+    """Return the field set to a value, or unchanged if it can't show the value."""
     if field.kind == "secret":
         return field
     if field.is_nullable:
@@ -347,7 +347,7 @@ def fill_field(field: Field, value: Any) -> Field:
         )
         return replace(field, parts=tuple(parts)) if isinstance(value, Mapping) else field
     if field.kind == "choice":
-        # True equals 1 in Python, but must not match a numeric choice.
+        # True == 1 in Python, but must not match a numeric choice.
         places = [str(i) for i, option in enumerate(field.options) if option == value and type(option) is type(value)]
         return replace(field, value=places[0]) if places else field
     shown = _format_value(field.kind, value)
@@ -355,13 +355,13 @@ def fill_field(field: Field, value: Any) -> Field:
 
 
 def empty_field(field: Field) -> Field:
-    """Return a field without a value."""
+    """Return the field without a value."""
     parts = tuple(map(empty_field, field.parts)) if field.kind == "object" else field.parts
     return replace(field, value="", parts=parts, is_null=False)
 
 
 def read_form_value(fields: Sequence[Field], form: Mapping[str, str]) -> dict[str, Any]:
-    """Return the object that was filled in. Optional fields left empty are omitted.
+    """Return the submitted object. Optional fields left empty are omitted.
 
     Raises:
         FormError: If a field's value is invalid.
@@ -372,7 +372,7 @@ def read_form_value(fields: Sequence[Field], form: Mapping[str, str]) -> dict[st
         raise FormError(entered)
     checked = []
     for field in entered:
-        # As `run` checks it.
+        # The same check as `run` makes.
         if field.key in value and field.kind != "secret":
             for mismatch in mismatches(value[field.key], field.schema, field.definitions):
                 path = mismatch.parts if mismatch.key is None else (*mismatch.parts, mismatch.key)
@@ -384,7 +384,7 @@ def read_form_value(fields: Sequence[Field], form: Mapping[str, str]) -> dict[st
 
 
 def _read_field(value: dict[str, Any], field: Field, form: Mapping[str, str]) -> Field:
-    """Add what was entered to an object, and return the field with the text, and with an error if it is invalid."""
+    """Add the submitted value to the object. Return the field with its text, and an error if it's invalid."""
     if field.kind == "object":
         inner: dict[str, Any] = {}
         if not field.required and not _is_entered(field, form):
@@ -419,7 +419,7 @@ def _is_entered(field: Field, form: Mapping[str, str]) -> bool:
 
 
 def _build_null_name(field: Field) -> str:
-    """Return the name of the box that sets a field to null."""
+    """Return the name of the checkbox that sets a field to null."""
     return f"{field.name}-null"
 
 
@@ -428,20 +428,20 @@ def _get_sent_text(form: Mapping[str, str], name: str) -> str:
 
 
 def digest_texts(fields: Sequence[Field], raw: str) -> str:
-    """Return digests of the texts in the fields of an input and of its JSON, which `is_raw_input` compares later."""
+    """Return digests of the input fields and the raw JSON, for `is_raw_input` to detect edits."""
     return f"{_digest_text(json.dumps(list_texts(fields)))} {_digest_text(raw)}"
 
 
 def is_raw_edited(before: str | None, raw: str) -> bool:
-    """Return whether the JSON of a form was changed since `digest_texts`."""
+    """Return whether the form's JSON was edited since `digest_texts`."""
     return before is not None and not before.endswith(f" {_digest_text(raw)}")
 
 
 def is_raw_input(fields: Sequence[Field], form: Mapping[str, str]) -> bool:
-    """Return whether the input is the JSON or YAML text of a form and not its fields: it is if it was changed.
+    """Return whether to take the input from the form's JSON or YAML text because it was edited, not from the fields.
 
     Raises:
-        ValueError: If fields were changed too. Browsers with scripts send no fields once there is a text.
+        ValueError: If the fields were edited too. With scripts enabled, browsers omit the fields once there is text.
     """
     if not fields or not form.get("raw", "").strip():
         return not fields
@@ -456,7 +456,7 @@ def is_raw_input(fields: Sequence[Field], form: Mapping[str, str]) -> bool:
 
 
 def _add_error(field: Field, path: Sequence[Any], message: str) -> Field:
-    """Return a field with an error at the part that the path leads to."""
+    """Return the field with an error on the part at `path`."""
     if field.kind == "object" and path and any(part.key == path[0] for part in field.parts):
         inner = (_add_error(part, path[1:], message) if part.key == path[0] else part for part in field.parts)
         return replace(field, parts=tuple(inner))
@@ -465,7 +465,7 @@ def _add_error(field: Field, path: Sequence[Any], message: str) -> Field:
 
 
 def refill_fields(fields: Sequence[Field], form: Mapping[str, str]) -> list[Field]:
-    """Return fields with the texts that were sent, except those of secrets."""
+    """Return the fields with the submitted text, leaving out secrets."""
     return [
         replace(
             field,
@@ -478,7 +478,7 @@ def refill_fields(fields: Sequence[Field], form: Mapping[str, str]) -> list[Fiel
 
 
 def show_value(fields: Sequence[Field], value: Any) -> list[Field]:
-    """Return fields set to an object; none if they cannot show all of it."""
+    """Return the fields set to an object, or none if they can't show all of it."""
     if not isinstance(value, Mapping):
         return []
     shown = [fill_field(field, value[field.key]) if field.key in value else empty_field(field) for field in fields]
@@ -489,7 +489,7 @@ def show_value(fields: Sequence[Field], value: Any) -> list[Field]:
 
 
 def list_texts(fields: Iterable[Field]) -> dict[str, str]:
-    """Return the texts in fields by their names, as a browser sends them."""
+    """Return the fields' text by name, as a browser would submit it."""
     texts: dict[str, str] = {}
     for field in fields:
         texts |= list_texts(field.parts) if field.kind == "object" else {field.name: field.value}

@@ -1,4 +1,4 @@
-"""The URLs of what the pages show, and the commands that do the same in a terminal."""
+"""Build URLs for the pages, and the equivalent terminal commands."""
 
 from __future__ import annotations
 
@@ -19,51 +19,51 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ItemUrls:
-    """The URLs of an item."""
+    """The URLs for an item."""
 
     run_id: str
     index: int
     is_batch: bool
-    """Whether the run has other items, so that URLs name this one."""
+    """Whether the run is a batch, so URLs must include the item index."""
     shows_all: bool = False
-    """Whether the page is opened with all boxes, bars and rows."""
+    """Whether to show every box, bar and row."""
     sort: str = ""
-    """The order of the steps."""
+    """The sort order of the steps."""
     span: str = ""
-    """The part of the timeline that is shown, in seconds from its start."""
+    """The visible part of the timeline, in seconds from its start."""
 
     @property
     def page(self) -> str:
-        """The screen of the item, opened at the cause of its failure."""
+        """The item's page, which opens at the cause of a failure, if any."""
         return self._url(f"/items/{self.index}" if self.is_batch else "")
 
     @property
     def run(self) -> str:
-        """The screen with the item itself in the panel, although a step failed."""
+        """The item's page with the item itself in the panel, even if a step failed."""
         return self._url(f"/items/{self.index}" if self.is_batch else "", panel="run")
 
     def view(self, step_id: str | None, **changes: Any) -> str:
-        """Return the screen with a step in the panel, or the item, after changes of `shows_all`, `sort` or `span`."""
+        """Return the page for a step, or for the item if None, after changing `shows_all`, `sort` or `span`."""
         urls = replace(self, **changes)
         return urls.step(step_id) if step_id else urls.page
 
     def step(self, step_id: str) -> str:
-        """Return the screen with a step in the panel."""
+        """Return the item's page with a step in the panel."""
         return self._url(f"/steps/{quote(step_id, safe='')}", item=self._item)
 
     def value(self, step_id: str | None, part: str, path: Path = (), start: int = 0, **more: str) -> str:
-        """Return the page of a part of the `output` or `input` of a step, or of the item, from the entry `start` on."""
+        """Return the page for part of a step's or the item's `output` or `input`, starting at entry `start`."""
         place = write_path(path) if path else ""
         return self._url("/value", item=self._item, step=step_id, of=part, path=place, **{"from": start or ""}, **more)
 
     def links(self, step_id: str | None, part: str) -> Callable[[Path, int], str]:
-        """Return a function that returns the URL of a part of a value, for trees."""
+        """Return a function that maps a path and a start entry to a URL. Used to render trees."""
         return partial(self.value, step_id, part)
 
     text = staticmethod(write_path)
 
     def json(self, step_id: str | None, part: str, path: Path = (), *, download: bool = False) -> str:
-        """Return the URL of a part of an output or input as JSON."""
+        """Return the URL for part of an output or input as JSON."""
         place = write_path(path) if path else ""
         of = part if part != "output" else ""
         return self._url(
@@ -71,16 +71,16 @@ class ItemUrls:
         )
 
     def change(self, step_id: str | None = None) -> str:
-        """Return the form that runs the item again with changes."""
+        """Return the page with the form to change and rerun the item."""
         return f"/runs/{self.run_id}/change{_query(item=str(self.index), step=step_id)}"
 
     @property
     def keep(self) -> str:
-        """The page that makes a test case of the item."""
+        """The page that saves the item as a test case."""
         return f"/runs/{self.run_id}/keep{_query(item=str(self.index))}"
 
     def compare(self, other: str) -> str:
-        """Return the comparison with another run."""
+        """Return the page that compares this run to another one."""
         return f"/runs/{self.run_id}/compare{_query(**{'with': other}, item=str(self.index))}"
 
     @property
@@ -99,44 +99,44 @@ def _query(**values: str | int | None) -> str:
 
 
 class PageCommand(NamedTuple):
-    """A command, and what it is for."""
+    """A command and its purpose."""
 
     purpose: str
     text: str
 
 
 class Commands:
-    """Writes commands for a server.
+    """Builds commands to run against a server.
 
     Args:
-        url: The URL of the server.
+        url: The server's URL.
     """
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     def build(self, purpose: str, *words: str, item: object = None) -> PageCommand:
-        """Return a command; for an item of its run if one is given, or for a pair of them such as `0:1`."""
+        """Return a command, optionally with `--item` for an index or a pair such as `0:1`."""
         option = [] if item is None else ["--item", str(item)]
         return PageCommand(purpose, shlex.join(["stepflow", *words, *option, "--url", self._url]))
 
     def build_list_commands(self, query: RunQuery) -> list[PageCommand]:
-        """Return the command that lists the runs of a page."""
+        """Return the command that lists the same runs as a page."""
         if visible(str(query)) != str(query):
-            # A text that could change what a terminal does is not copied into one.
+            # Never offer text to copy that could send escape sequences to a terminal.
             return []
         roots = [] if "include" in query.fields else ["--roots-only"]
         parts = [RunQuery((), {name: value}) for name, value in query.fields.items() if name != "include"]
         return [self.build("List these runs", "runs", "list", *roots, *map(str, parts), *map(quote_word, query.words))]
 
     def build_run_commands(self, run: RunDetails, item: int | None, step_id: str | None) -> list[PageCommand]:
-        """Return the commands for a run, an item of it, or a step of it."""
+        """Return the commands for a run, one of its items, or a step."""
         run_id = run.run_id
         commands = [] if run.is_finished else [self.build("Watch this run", "runs", "watch", run_id)]
         if item is not None:
             commands.append(self.build("Print this item's result", "runs", "result", run_id, item=item))
         commands.append(self.build("Print this run", "runs", "get", run_id))
-        # A step whose name could change what a terminal does is not copied into one.
+        # Skip steps whose names could send escape sequences to a terminal.
         if run.is_finished and (not step_id or visible(step_id) == step_id):
             failed = ["--failed"] if item is None and run.status.value != "completed" else []
             options = ["--from", step_id] if step_id else failed

@@ -1,4 +1,4 @@
-"""The list of runs: read once for all pages, searched and sorted; an evaluation or a rerun chain is one row."""
+"""The list of runs: fetching it once for all pages, searching, sorting, and folding evaluations and rerun chains."""
 
 from __future__ import annotations
 
@@ -21,43 +21,43 @@ from stepflow_client.history import HistoryEntry
 from ..runs.find import is_id_prefix, is_matching, parse_creation_range
 
 _Row = TypeVar("_Row")
-# Columns that a first click sorts from the largest value.
+# Columns that sort in descending order on the first click.
 _NUMBERS = ("duration", "attempts")
 
 
 @dataclass(frozen=True)
 class Order:
-    """The order of a table; without a column, the order of the rows themselves."""
+    """A table's sort order. Without a column, rows keep their original order."""
 
     column: str = ""
     is_descending: bool = False
 
     @classmethod
     def parse(cls, text: str, columns: Iterable[str]) -> Order:
-        """Return the order that a URL names; the rows' own order if there is no such column."""
+        """Parse an order from a URL. An unknown column means the original order."""
         column = text.removeprefix("-")
         return cls(column, text.startswith("-")) if column in columns else cls()
 
     @property
     def text(self) -> str:
-        """The order as a URL names it."""
+        """The order as it appears in URLs."""
         return f"-{self.column}" if self.is_descending else self.column
 
     def toggle(self, column: str) -> str:
-        """Return the order after a click on the heading of a column."""
+        """Return the order to apply when a column heading is clicked."""
         is_descending = not self.is_descending if column == self.column else column in _NUMBERS
         return Order(column, is_descending).text
 
     def get_aria_sort(self, column: str) -> str:
-        """Return the value of `aria-sort` for a column; empty if the rows are in another order."""
+        """Return a column's `aria-sort` value, or an empty string if it isn't the sort column."""
         return "" if column != self.column else "descending" if self.is_descending else "ascending"
 
     def sort(self, rows: Iterable[_Row], keys: Mapping[str, Callable[[_Row], Any]]) -> list[_Row]:
-        """Return the rows in this order; rows whose key is None come last.
+        """Return the sorted rows. Rows whose key is None go last.
 
         Args:
             rows: The rows.
-            keys: The key of a row by column.
+            keys: A sort key function per column.
         """
         if not self.column:
             return list(rows)
@@ -71,31 +71,31 @@ class Order:
 
 
 MAX_ITEMS = 1_000
-"""Errors of larger batches are not read."""
+"""The largest batch whose errors are read."""
 _MAX_RUNS = 1_000
 _MAX_OLDER = 20
 _MAX_FLOWS = 100
 _MAX_FAILED = 60
 _MAX_KEPT = 2_000
 _CONCURRENT_READS = 4
-# The list of runs does not wait longer for errors; it shows the others when it is refreshed.
+# How long the list waits for errors. Any that arrive later are shown on the next refresh.
 _LIST_SECONDS = 0.5
 
 
 @dataclass
 class SearchResult:
-    """The runs that were found."""
+    """The results of a search."""
 
     runs: list[RunDetails] = field(default_factory=list)
-    """The runs, newest first."""
+    """The matching runs, newest first."""
     reasons: dict[str, str] = field(default_factory=dict)
-    """What matches, by run id, if the list does not show it."""
+    """By run id, the text that matched, if the list doesn't already show it."""
     searched: str = ""
-    """What was searched, in a sentence."""
+    """A sentence describing what was searched."""
 
 
 class RunFinder:
-    """Finds runs. It keeps flows and the errors of runs that have ended, because neither changes."""
+    """Searches runs. Caches flows and the errors of finished runs, as neither can change."""
 
     def __init__(self, client: StepflowClient) -> None:
         self._client = client
@@ -105,7 +105,7 @@ class RunFinder:
         self._limit = asyncio.Semaphore(_CONCURRENT_READS)
 
     async def find_ids_with_prefix(self, text: str, limit: int = 2) -> list[str]:
-        """Return up to `limit` ids that begin with a text, newest first."""
+        """Return up to `limit` run ids that start with `text`, newest first."""
         text = text.lower()
         span = parse_creation_range(text) if is_id_prefix(text) else None
         matching: list[str] = []
@@ -118,7 +118,7 @@ class RunFinder:
         return matching
 
     async def find(self, words: Sequence[str], filters: Mapping[str, str]) -> SearchResult:
-        """Return the runs that match all words, among the newest that match the filters."""
+        """Return the runs that match every word, out of the newest runs that pass the filters."""
         runs = (await self._client.list_runs(limit=_MAX_RUNS, **build_filters(filters))).runs
         listed = {run.run_id for run in runs}
         ids = await self.find_ids_with_prefix(words[0], _MAX_OLDER) if len(words) == 1 else []
@@ -146,7 +146,7 @@ class RunFinder:
         return result
 
     def _search_history(self, word: str) -> dict[str, str]:
-        """Return what of each recorded run matches a word, by run id."""
+        """Search the history for a word. Return what matched, by run id."""
         reasons, text = {}, word.casefold()
         for entry in self._client._recorder.search(quote_word(word)):
             labels = (f"{name}={value}" for name, value in entry.labels.items())
@@ -156,7 +156,7 @@ class RunFinder:
         return reasons
 
     def _match_run(self, run: RunDetails, word: str, recorded: Mapping[str, str]) -> str | None:
-        """Return what of a run matches a word, empty if the list shows it; None if only its error may match."""
+        """Return what matched a word (empty if the list shows it), or None if at most the run's error can match."""
         if is_matching(run, word):
             return ""
         components = self._components.get(run.flow_id, ())
@@ -175,12 +175,12 @@ class RunFinder:
         _drop_oldest(self._components)
 
     async def read_first_errors(self, runs: Iterable[RunDetails]) -> dict[str, str]:
-        """Return the first line of the first error of each failed run that is already known or read soon enough."""
+        """Return the first line of each failed run's first error, if it is cached or can be read in time."""
         errors = await self._wait_for_errors(runs, _LIST_SECONDS)
         return {run_id: text.partition("\n")[0].strip() for run_id, text in errors.items()}
 
     async def _wait_for_errors(self, runs: Iterable[RunDetails], timeout: float | None = None) -> dict[str, str]:
-        """Return the errors of failed runs by run id, each error on a line of its own, without secret values."""
+        """Return the errors of failed runs by run id, one error per line, with secrets masked."""
         run_ids = [run.run_id for run in runs if has_failed(run) and run.items.total <= MAX_ITEMS]
         for run_id in run_ids:
             if run_id not in self._errors and run_id not in self._reading:
@@ -209,23 +209,23 @@ def _drop_oldest(kept: dict[str, Any]) -> None:
 
 
 def has_failed(run: RunDetails) -> bool:
-    """Return whether a run has ended and not all of its items are completed."""
+    """Return whether a run has ended with at least one item not completed."""
     return run.is_finished and (run.status.value != "completed" or run.items.failed > 0)
 
 
 PAGE = 50
-"""Runs or items per page: few enough to keep a page with a graph below 2,000 elements."""
+"""Runs or items per page. Small enough to keep a page with a graph under 2,000 elements."""
 _FRESH_SECONDS = 1.0
 _MAX_LISTS = 100
-# The label that `evaluate` gives to all of its runs.
+# The label `evaluate` adds to its runs.
 _EVALUATION = "eval"
-# Runs with the same evaluation's name that are further apart belong to different ones.
+# If runs labelled with the same evaluation name are further apart than this, they are separate evaluations.
 _MAX_PAUSE = timedelta(minutes=10)
 _MAX_ATTEMPTS = 50
 
 
 def build_filters(fields: Mapping[str, str]) -> dict[str, Any]:
-    """Return the filters of a list of runs for the fields of a checked query."""
+    """Return the `list_runs` arguments for a validated query's fields."""
     return {
         "status": fields.get("status"),
         "flow_name": fields.get("flow"),
@@ -236,7 +236,7 @@ def build_filters(fields: Mapping[str, str]) -> dict[str, Any]:
 
 
 class RunLists:
-    """The lists of runs that pages show, each with its filters."""
+    """The lists of runs shown by pages, cached per set of filters."""
 
     def __init__(self, client: StepflowClient) -> None:
         self._client = client
@@ -244,19 +244,19 @@ class RunLists:
         self._newest: dict[object, tuple[float, list[RunDetails]]] = {}
 
     async def read_page(self, filters: Mapping[str, str], page: int) -> list[RunDetails]:
-        """Return a page of runs, plus one more run if there is a next page."""
+        """Return a page of runs, plus one extra if there is a next page."""
         listed = await self._client.list_runs(limit=PAGE + 1, offset=(page - 1) * PAGE, **build_filters(filters))
         return listed.runs
 
     async def read_newest(self, filters: Mapping[str, str]) -> list[RunDetails]:
-        """Return the first page of runs. It is requested at most once per second, regardless of the open pages."""
+        """Return the first page of runs, fetched at most once per second however many pages are open."""
         key = tuple(sorted(filters.items()))
         async with self._locks[key]:
             at, runs = self._newest.pop(key, (float("-inf"), []))
             if time.monotonic() - at > _FRESH_SECONDS:
                 runs = await self.read_page(filters, 1)
                 at = time.monotonic()
-            # The most recently used list is last.
+            # Keep the most recently used list last.
             self._newest[key] = at, runs
         if len(self._newest) > _MAX_LISTS:
             oldest = next(iter(self._newest))
@@ -266,53 +266,53 @@ class RunLists:
 
 @dataclass
 class RunRow:
-    """A row of the list."""
+    """A row in the list of runs."""
 
     run: RunDetails
-    """The run, or the newest of several."""
+    """The run, or the newest if the row stands for several."""
     labels: Mapping[str, str] = field(default_factory=dict)
     others: list[RunDetails] = field(default_factory=list)
-    """The older runs that have no row of their own."""
+    """The older runs folded into this row."""
     key: str = ""
-    """What the runs have in common, as the URL names it; empty for a single run."""
+    """Identifies the group of runs in URLs. Empty for a single run."""
     is_open: bool = False
-    """Whether the older runs have rows of their own."""
+    """Whether the older runs are unfolded into separate rows."""
     is_inside: bool = False
-    """Whether the row is one of several that were unfolded."""
+    """Whether this is one of the unfolded rows."""
 
     @property
     def is_evaluation(self) -> bool:
-        """Whether the runs are those of an evaluation, not the attempts of a rerun chain."""
+        """Whether the runs are from an evaluation, as opposed to attempts in a rerun chain."""
         return self.key.startswith(_EVALUATION)
 
     @property
     def counted(self) -> list[RunDetails]:
-        """The runs whose items the row counts: all of a folded evaluation; of attempts, the newest."""
+        """The runs whose items are counted: every run in a folded evaluation, otherwise just the newest attempt."""
         return [self.run, *self.others] if self.is_evaluation and not self.is_open else [self.run]
 
     @property
     def shown_labels(self) -> Mapping[str, str]:
-        """The labels to show: those of the run, or the one that all runs of a folded evaluation have."""
+        """The labels to display: the run's own, or the one shared by all runs in a folded evaluation."""
         if len(self.counted) == 1:
             return self.labels
         return {_EVALUATION: self.labels[_EVALUATION]}
 
     @property
     def items(self) -> dict[str, int]:
-        """The number of items: `total`, `completed` and `failed`."""
+        """Item counts: `total`, `completed` and `failed`."""
         names = ("total", "completed", "failed")
         return {name: sum(getattr(run.items, name) for run in self.counted) for name in names}
 
     @property
     def status(self) -> str:
-        """The status to show: the worst of the runs that are counted."""
+        """The status to display, which is the worst among the counted runs."""
         return worst_state(run.status.value for run in self.counted) or self.run.status.value
 
 
 def build_run_rows(
     runs: Sequence[RunDetails], entries: Mapping[str, HistoryEntry], opened: str, *, folds: bool
 ) -> list[RunRow]:
-    """Return the rows of a page of the list: without `folds`, or for the key `opened`, a row for each run."""
+    """Return the rows for a page of runs. Runs are folded only if `folds` is set, except for the group `opened`."""
     rows: list[RunRow] = []
     heads: dict[str, RunRow] = {}
     for run in runs:
@@ -335,7 +335,7 @@ def build_run_rows(
 
 
 def _fold_key(run: RunDetails, entries: Mapping[str, HistoryEntry]) -> str:
-    """Return the key of the evaluation or the rerun chain of a run; the first attempt names the chain."""
+    """Return the key of a run's evaluation or rerun chain. A chain is named after its first attempt."""
     entry, first = entries.get(run.run_id), run.run_id
     if entry is not None and _EVALUATION in entry.labels:
         return f"{_EVALUATION}:{entry.labels[_EVALUATION]}"

@@ -1,4 +1,4 @@
-"""What the pages read and draw of a run and its flow, without secret values."""
+"""Read runs and draw their graphs and timelines, with secrets masked."""
 
 from __future__ import annotations
 
@@ -32,27 +32,27 @@ from .links import ItemUrls
 from .site import Site
 
 PARTS = ("items", "steps", "flow", "arguments")
-"""The parts of a run that its page shows."""
+"""The parts of a run needed for its page."""
 MAX_DRAWN_ITEMS = 200
-"""Maximum number of items whose steps are all read for a page."""
+"""Maximum number of items for which a page reads every step."""
 _MAX_SUB_RUNS = 100
 _MANY_OBJECTS = 200_000
 
 
 @dataclass(frozen=True)
 class ItemReport:
-    """One item of a run, with everything that its screen shows."""
+    """One item of a run, and everything needed to show it."""
 
     report: RunReport
-    """The item with its steps. Outputs are as the server sent them: a page shows a small part of them."""
+    """The item and its steps. Outputs stay as the server sent them, because a page only shows a small part."""
     decoder: OutputDecoder
-    """Decodes the output of the flow."""
+    """Decodes the flow's output."""
     total: int
-    """Number of items of the run."""
+    """The number of items in the run."""
     sub_runs: list[RunDetails] = field(default_factory=list)
-    """The runs that steps of the run created, for any of its items: at most 100, the oldest first."""
+    """Up to 100 runs created by the run's steps (for any item), oldest first."""
     lines: list[KeptLine] = field(default_factory=list)
-    """The log lines of the run, if its server was started on this machine."""
+    """The run's log lines, if its server was started on this machine."""
 
     @property
     def item(self) -> RunItem:
@@ -60,37 +60,37 @@ class ItemReport:
         return self.report.items[0]
 
     def get_decoder(self, step_id: str | None, of: str) -> OutputDecoder:
-        """Return the decoder of the `input` or `output` of a step; that of the flow if there is no step."""
+        """Return the decoder for a step's `input` or `output`, or the flow's if there is no step."""
         if step_id is not None:
             return self.decoder.of_step
-        # The input of the flow is not what the server sent.
+        # The flow's input doesn't come from the server as sent, so it needs no decoding.
         return self.decoder if of == "output" else PLAIN
 
     @property
     def account(self) -> RunAccount | None:
-        """Why the item failed, and the state of its steps."""
+        """Step states, and why the item failed."""
         return next(iter(self.report.accounts.values()), None)
 
     @cached_property
     def times(self) -> dict[str, StepTime]:
-        """The times of the steps that ran."""
+        """Times of the steps that ran, by step id."""
         return {time.step_id: time for time in self.report.times if self.report._has_time(time)}
 
 
 async def read_item(site: Site, run: RunDetails, index: int) -> ItemReport | None:
-    """Return an item of a run; None if the run has no such item.
+    """Return an item of a run, or None if there is no such item.
 
-    The last finished one is kept, because people look at several of its steps, and its outputs may be large.
+    The last finished item is cached because people tend to look at several of its steps, and outputs can be large.
     """
     last: ItemReport | None = site.last_item
     follower = site.followers.find(run.run_id)
     if last is not None and last.report.run == run and last.item.index == index:
-        # Labels and notes may have changed since.
+        # Labels and notes may have changed in the meantime.
         snapshot = await site.read_snapshot(run.run_id, ("flow", "arguments"))
         assert snapshot.arguments is not None
         given = mask_arguments(snapshot.flow or {}, snapshot.arguments)
         return replace(last, report=replace(last.report, snapshot=replace(last.report.snapshot, arguments=given)))
-    # Times that arrive later belong to it too.
+    # Don't cache the item while step times are still arriving.
     is_complete = follower is None or follower.has_ended
     with _pause_collection():
         snapshot, sub_runs, lines = await asyncio.gather(
@@ -103,7 +103,7 @@ async def read_item(site: Site, run: RunDetails, index: int) -> ItemReport | Non
         return None
     item, follower = items[index], site.followers.find(run.run_id)
     if not run.is_finished and follower is not None and (error := follower.get_errors().get(index)) is not None:
-        # Servers report it when the whole run has ended.
+        # Servers don't report an item's error until the whole run has ended.
         item = replace(item, status=ExecutionStatus.FAILED, error=error)
     report = await build_report(site, replace(snapshot, items=[item]), is_timed=len(items) <= MAX_DRAWN_ITEMS)
     report = replace(report, times=[time for time in report.times if time.item_index == index])
@@ -116,17 +116,17 @@ async def read_item(site: Site, run: RunDetails, index: int) -> ItemReport | Non
 
 @contextmanager
 def _pause_collection() -> Iterator[None]:
-    """Keep the garbage collector from traversing a large output, once in each generation; all of it stays in use."""
+    """Keep the garbage collector from repeatedly traversing a large output that stays alive anyway."""
     with collector_paused():
         yield
         if gc.get_count()[0] > _MANY_OBJECTS:
-            # Moves all objects to the oldest generation.
+            # Move every object to the oldest generation.
             gc.freeze()
             gc.unfreeze()
 
 
 async def build_report(site: Site, snapshot: RunSnapshot, *, is_timed: bool = True) -> RunReport:
-    """Return a run as pages show it, without secret values."""
+    """Return a run's report for display, with secrets masked."""
     times = []
     if is_timed and snapshot.steps and (await site.client.server_info()).capabilities.get("events"):
         times = await (await site.followers.get(snapshot.run_id)).read_times()
@@ -136,13 +136,13 @@ async def build_report(site: Site, snapshot: RunSnapshot, *, is_timed: bool = Tr
 def draw_run_timeline(
     report: RunReport, urls: ItemUrls | None = None, shown: Sequence[str] | None = None, selected: str | None = None
 ) -> str:
-    """Return the timeline of a report as SVG; empty if no step has times.
+    """Draw a report's timeline as SVG. Returns an empty string if no step has times.
 
     Args:
         report: The report.
-        urls: The links of the bars, and the part of the time to show. Default: no links, and all of it.
-        shown: The steps to show, in this order. Default all; of a batch, its slowest items.
-        selected: The step whose bar is the current link. Default none.
+        urls: Link targets for the bars, plus the time span to show. Defaults to no links and the whole timeline.
+        shown: The steps to show, in this order. Defaults to all steps, or a batch's slowest items.
+        selected: The step whose bar is marked as the current link, if any.
     """
     is_live = not report.run.is_finished
     bars = build_bars(report, until=datetime.now(UTC) if is_live else None)
@@ -151,7 +151,7 @@ def draw_run_timeline(
         bars = [by_step[step_id] for step_id in shown if step_id in by_step]
     if not bars:
         return ""
-    # Running bars grow in the browser, so they need room.
+    # Leave room for running bars, which grow in the browser.
     right_edge = max(bar.end for bar in bars) * 1.25 if is_live else None
     # `draw_timeline` escapes its values.
     if urls is None:
@@ -175,7 +175,7 @@ def draw_run_timeline(
 
 
 def parse_span(text: str) -> tuple[float, float] | None:
-    """Return the part of a timeline that a URL names, such as `0.2-0.4`, in seconds; None if it names none."""
+    """Parse a timeline span such as `0.2-0.4`, in seconds. Returns None if it isn't valid."""
     begin, _, end = text.partition("-")
     try:
         span = float(begin), float(end)
@@ -186,20 +186,20 @@ def parse_span(text: str) -> tuple[float, float] | None:
 
 @dataclass(frozen=True)
 class Picture:
-    """A graph of a run's flow."""
+    """A drawing of a flow's graph."""
 
     svg: str
-    """The picture; empty if it cannot be drawn."""
+    """The SVG. Empty if the graph can't be drawn."""
     hidden: int = 0
-    """Number of steps that are not boxes of their own."""
+    """How many steps don't have a box of their own."""
     selected: str = ""
-    """The box of the selected step."""
+    """The id of the selected step's box."""
 
 
 def draw_item_graph(report: RunReport, urls: ItemUrls, selected: str | None) -> Picture:
-    """Return the graph of an item whose boxes are links to their steps.
+    """Draw an item's graph, with boxes that link to their steps.
 
-    Equal steps are one box, and so is the flow inside a step of a large flow, unless the URLs are those of all steps.
+    Equal steps share a box, and a large flow's nested flows are collapsed, unless the URLs ask to show all steps.
     """
     if not report.flow.get("steps"):
         return Picture("")
@@ -209,8 +209,8 @@ def draw_item_graph(report: RunReport, urls: ItemUrls, selected: str | None) -> 
     links = {}
     for node in folded.graph.nodes:
         if node.kind == "step":
-            # The first step that gives the box its look. A step of a flow inside of a step belongs to a sub-run, so it
-            # leads to the step that runs this flow.
+            # Link to the first step with the status that the box shows. A step in a nested flow belongs to a sub-run,
+            # so link to the step that runs the nested flow instead.
             members = folded.members[node.id]
             first = next((member for member in members if states.get(member) == boxes.get(node.id)), members[0])
             links[node.id] = urls.step(first.partition("\x00")[0])
@@ -225,12 +225,12 @@ def draw_item_graph(report: RunReport, urls: ItemUrls, selected: str | None) -> 
 
 
 def draw_run_graph(report: RunReport) -> str:
-    """Return the graph of a report as SVG, coloured by its statuses; empty if it cannot be drawn."""
+    """Draw a report's graph as SVG, coloured by status. Returns an empty string if it can't be drawn."""
     return draw_flow_graph(report.flow, collect_statuses(report))
 
 
 def draw_flow_graph(flow: Mapping[str, Any], statuses: Mapping[str, str] | None = None) -> str:
-    """Return the graph of a flow as SVG, coloured by the statuses of its steps; empty if it cannot be drawn."""
+    """Draw a flow's graph as SVG, coloured by step status. Returns an empty string if it can't be drawn."""
     if not flow.get("steps"):
         return ""
     folded, layout = _lay_out(flow, is_whole=False)
@@ -242,9 +242,9 @@ _MAX_LAYOUTS = 32
 
 
 def _lay_out(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[FoldedGraph, Layout | None]:
-    """Return the graph of a flow and its layout, which stay the same while statuses change.
+    """Return a flow's graph and its layout, cached because neither depends on statuses.
 
-    The layout is None if the graph cannot be drawn. Several threads may request it at the same time.
+    The layout is None if the graph can't be drawn. Safe to call from several threads.
     """
     key = (repr(flow), is_whole)
     drawing = _layouts.pop(key, None)
@@ -253,7 +253,7 @@ def _lay_out(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[FoldedGraph, L
         try:
             drawing = folded, lay_out(folded.graph)
         except StepflowClientError:
-            # Also if the packages for drawing are not installed.
+            # Drawing packages may also be missing.
             return folded, None
     _layouts[key] = drawing
     while len(_layouts) > _MAX_LAYOUTS:
@@ -267,5 +267,5 @@ def _draw(folded: FoldedGraph, layout: Layout | None, look: Look) -> str:
 
 
 def format_flow_lines(flow: Mapping[str, Any]) -> list[str]:
-    """Return a flow as lines of YAML in a fixed order: servers change it each time."""
+    """Return a flow as lines of YAML, with keys sorted because servers return them in a different order each time."""
     return write_yaml(sort_flow_keys(flow)).splitlines()

@@ -1,4 +1,4 @@
-"""Who may use the pages: the token, the origin and the form of requests, and the headers of responses."""
+"""Access control for the pages: sessions, origins, form tokens and security headers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..server.listening import AcceptedAddresses, group_headers
 
 CHECK = "/flows/check"
-"""The path that checks text while it is being typed. It changes nothing, so its token can be used repeatedly."""
+"""Checks text while the user types. It has no side effects, so its form token can be reused."""
 
 _SESSION_OPENED = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Stepflow</title>
 <link rel="icon" href="/static/icon.svg">
@@ -31,30 +31,30 @@ _SESSION_OPENED = """<!doctype html><html lang="en"><head><meta charset="utf-8">
 
 
 MAX_BODY_BYTES = 16 * 2**20
-"""Maximum size of a form in bytes."""
+"""Maximum size of a submitted form."""
 _MAX_PARTS = 2_000
 _PAGE = re.compile(r"/(runs|flows|components|reruns)([/?][\w\-.~%/?=&+:,@!$'()*;]*)?", re.ASCII)
 
 
 def match_page_path(text: str) -> str | None:
-    """Return the path and query of a page; None for anything else, such as the URL of another host."""
+    """Return the path and query if they belong to a page, or None otherwise (e.g. for a URL on another host)."""
     return text if _PAGE.fullmatch(text) else None
 
 
 def choose_first_path(query: Mapping[str, str]) -> str:
-    """Return the path that a link leads to: a page, the run it names, or the list of runs."""
+    """Return the path a link leads to: the page or run it names, or else the list of runs."""
     page = match_page_path(query.get("to", ""))
     if page is not None:
         return page
     try:
-        # Nothing else of the link becomes part of a path.
+        # Nothing but a UUID may end up in the path.
         return f"/runs/{UUID(query.get('run', ''))}"
     except ValueError:
         return "/runs"
 
 
 def get_form_fields(request: Request) -> Mapping[str, str]:
-    """Return the fields of a form that the guard has accepted."""
+    """Return the fields of a form accepted by the guard."""
     form = request.scope["stepflow.form"]
     assert isinstance(form, Mapping)
     return form
@@ -63,8 +63,8 @@ def get_form_fields(request: Request) -> Mapping[str, str]:
 class Guard:
     """Checks every request and adds headers to every response.
 
-    It checks, in this order, the `Host`, the `Origin`, the method, the session, and for a form its size and token.
-    Views find the session in `scope["stepflow.session"]` and a form's fields in `scope["stepflow.form"]`.
+    In order, it checks the `Host`, `Origin`, method and session and, for a form, its size and token. The session is
+    passed to views in `scope["stepflow.session"]`, and form fields in `scope["stepflow.form"]`.
     """
 
     def __init__(self, app: ASGIApp, addresses: AcceptedAddresses, sessions: Sessions, forms: FormTokens) -> None:
@@ -72,7 +72,7 @@ class Guard:
         self._addresses = addresses
         self._sessions = sessions
         self._forms = forms
-        # Browsers send cookies to all ports of a host.
+        # Cookies aren't isolated by port, so put the port in the name.
         self._cookie = f"stepflow_ui_{addresses.port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,8 +111,8 @@ class Guard:
             session = self._sessions.begin(query["token"])
             if session is None:
                 return _refuse(403, "This link was used already, or is not of this server. Open the one printed last.")
-            # A page that continues by itself instead of a redirect: browsers send a strict cookie only with requests
-            # that start on this site, and a redirect counts as started by the page with the link.
+            # Use a page with a refresh instead of a redirect: browsers withhold a strict cookie from cross-site
+            # requests, and a redirect counts as initiated by the page that had the link.
             response = HTMLResponse(_SESSION_OPENED.format(path=escape(choose_first_path(query))))
             response.set_cookie(self._cookie, session, httponly=True, samesite="strict", path="/")
             return response
@@ -155,14 +155,14 @@ class Guard:
 
 
 class MalformedFormError(ValueError):
-    """The body of a request is not a form."""
+    """The request body isn't a valid form."""
 
 
 def read_form(content_type: str, body: bytes) -> Mapping[str, str]:
-    """Return the fields of a form; the last one if a name occurs several times. A file is a field with its text.
+    """Parse a form's fields. If a name is repeated, the last value wins. Files become text fields.
 
     Raises:
-        MalformedFormError: If it is not a form, not UTF-8, or has more than 2,000 fields.
+        MalformedFormError: If the body isn't a form, isn't UTF-8, or has more than 2,000 fields.
     """
     kind = content_type.partition(";")[0].strip().lower()
     try:
@@ -208,7 +208,7 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
-"""Headers sent with every response."""
+"""Headers added to every response."""
 
 _FORM_SECONDS = 12 * 3600.0
 _MAX_USED = 10_000
@@ -216,10 +216,10 @@ _MAX_SESSIONS = 100
 
 
 class Sessions:
-    """Browsers that have presented a token.
+    """The browsers that have presented a valid token.
 
-    A token is part of a URL, so it may be kept in a history or a log; each token is therefore valid for one browser
-    only. When one is used, `on_used` is called with the next.
+    Tokens appear in URLs, so they can end up in browser histories and logs. Each one therefore works for a single
+    browser. When a token is used, `on_used` is called with the next one.
     """
 
     def __init__(self, on_used: Callable[[str], None] | None = None) -> None:
@@ -229,7 +229,7 @@ class Sessions:
         """The token for the next browser."""
 
     def begin(self, token: str) -> str | None:
-        """Return a new session for a token; None if the token is not the current one."""
+        """Open a session, or return None if the token isn't the current one."""
         if not hmac.compare_digest(token.encode("utf-8", "replace"), self.token.encode()):
             return None
         self.token = secrets.token_urlsafe(32)
@@ -243,12 +243,12 @@ class Sessions:
 
     def knows(self, session: str) -> bool:
         """Return whether a session exists."""
-        # A random text of 256 bits is looked up by its hash, so the duration reveals nothing.
+        # A constant-time comparison isn't needed: hash lookups of a random 256-bit string leak nothing useful.
         return session in self._open
 
 
 class FormTokens:
-    """Form tokens, valid for one session, one path, one use and 12 hours."""
+    """Single-use form tokens, bound to a session and a path, valid for 12 hours."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -256,18 +256,18 @@ class FormTokens:
         self._used: dict[str, float] = {}
 
     def issue(self, session: str, path: str) -> str:
-        """Return a new token for a form that is sent to this path."""
+        """Return a new token for a form that posts to this path."""
         ticket = f"{self._clock():.0f}.{secrets.token_urlsafe(16)}"
         return f"{ticket}.{self._sign(session, path, ticket)}"
 
     def accept(self, session: str, path: str, token: str, *, again: bool = False) -> bool:
-        """Return whether a token is valid; invalidate it unless `again`, which is for requests that change nothing."""
+        """Return whether a token is valid. Invalidates it unless `again` is set (for requests without side effects)."""
         ticket, _, signature = token.rpartition(".")
         expected = self._sign(session, path, ticket)
         if not hmac.compare_digest(signature.encode("utf-8", "replace"), expected.encode()):
             return False
         now = self._clock()
-        # A signed ticket was issued here, so it begins with a number.
+        # The signature proves the ticket was issued here, so it must start with a number.
         if now - float(ticket.partition(".")[0]) > _FORM_SECONDS or ticket in self._used:
             return False
         if not again:

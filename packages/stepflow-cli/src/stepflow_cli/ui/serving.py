@@ -1,4 +1,4 @@
-"""Serving the pages for a command: the port, the link and the browser."""
+"""Serve the pages for a command: open the port, print the link, start the browser."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..server.connect import Target
 from ..server.listening import AcceptedAddresses, listen
 
 EXTRA = ("jinja2", "starlette", "uvicorn")
-"""The packages that the pages need."""
+"""The packages required by the pages."""
 
 
 def serve_pages(
@@ -22,18 +22,18 @@ def serve_pages(
     no_open: bool = False,
     folder: str | None = None,
 ) -> None:
-    """Serve the pages about a server until SIGINT, SIGTERM or SIGHUP.
+    """Serve a server's pages until SIGINT, SIGTERM or SIGHUP.
 
     Args:
         target: The server.
-        run_id: The run whose page the link opens; None for the list of runs.
-        port: The port; 0 for a free one.
+        run_id: The run to open. Defaults to the list of runs.
+        port: The port, or 0 to pick a free one.
         host: The address to listen on.
-        no_open: Whether to start no browser.
+        no_open: Whether to skip opening a browser.
         folder: The folder of flow files.
 
     Raises:
-        Problem: If the port cannot be used.
+        Problem: If the port can't be used.
     """
     from ..server.asgi import serve_application
     from .app import build_application, build_link

@@ -1,4 +1,4 @@
-"""What all pages share: the client, the templates and the form tokens."""
+"""State shared by all pages: the client, templates, form tokens and caches."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _MAX_RECENT = 50
 
 
 class RecentEntries(dict[str, Any]):
-    """A dict of the newest entries."""
+    """A dict that keeps only the newest entries."""
 
     def __init__(self, limit: int) -> None:
         super().__init__()
@@ -58,12 +58,12 @@ class RecentEntries(dict[str, Any]):
 
 @dataclass
 class Site:
-    """The Stepflow server that the pages show, and related state."""
+    """The Stepflow server being shown, and related state."""
 
     client: StepflowClient
     snapshots: SnapshotReader
-    """Reads runs with outputs as the server sent them: to put all of a large one in order takes longer than to parse
-    it."""
+    """Reads runs but leaves outputs as the server sent them, since reordering a whole large output takes longer than
+    parsing it."""
     templates: Environment
     forms: FormTokens
     followers: Followers
@@ -71,27 +71,27 @@ class Site:
     listings: RunLists
     finder: RunFinder
     inputs: RecentEntries = field(default_factory=lambda: RecentEntries(_MAX_INPUTS))
-    """The inputs of the newest runs started here, for use if the history is off."""
+    """Inputs of the newest runs started here, in case the history is off."""
     last_item: Any = None
-    """What was read of the finished item that was shown last; see `reports`."""
+    """The last finished item shown, cached by `reports`."""
     reruns: RecentEntries = field(default_factory=lambda: RecentEntries(_MAX_RECENT))
-    """The reruns that consist of several runs, by a random key."""
+    """Reruns that consist of several runs, by a random key."""
     trials: RecentEntries = field(default_factory=lambda: RecentEntries(_MAX_RECENT))
-    """The forms of changes that were tried on one item of a group, by the run of the trial."""
+    """Submitted forms of changes tried on one item of a group, by the trial's run id."""
     history: CommandHistory = field(default_factory=CommandHistory)
-    """The history that the client records its runs in."""
+    """The history the client records its runs in."""
     flows: FlowFolder | None = None
-    """The folder of flow files, if one was named."""
+    """The folder of flow files, if any."""
 
     def render(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
-        """Return a page rendered from a template with these values."""
+        """Render a template."""
         session = request.scope.get("stepflow.session", "")
 
         def token(path: str) -> Markup:
             value = self.forms.issue(session, path)
             return Markup('<input type="hidden" name="csrf" value="{}">').format(value)
 
-        # What a script requests is a part of the page.
+        # When a script fetches a part, links must still point to the whole page.
         query = [(name, value) for name, value in request.query_params.multi_items() if name != "part"]
         address = request.scope["raw_path"].decode("latin-1").partition("?")[0]
         text = self.templates.get_template(f"{template}.html").render(
@@ -106,7 +106,7 @@ class Site:
         return HTMLResponse(text, status_code=status)
 
     def render_failure(self, request: Request, error: Exception) -> HTMLResponse:
-        """Return a page with the reason why a request failed; without one, there is no such page."""
+        """Render an error page. Any error other than a `StepflowClientError` means the page doesn't exist."""
         if not isinstance(error, StepflowClientError):
             return self.render(request, "failure", 404, error=None, is_away=False)
         is_away = isinstance(error, TransportError)
@@ -115,13 +115,13 @@ class Site:
         return self.render(request, "failure", code, error=error, is_away=is_away, live="/live" if is_away else "")
 
     async def read_run(self, run_id: str) -> RunDetails:
-        """Return the current state of a run."""
+        """Return a run's current state."""
         return (await self.snapshots.read(run_id, is_current=True)).details
 
     async def read_snapshot(
         self, run_id: str, include: str | Iterable[str], item_index: int | None = None
     ) -> RunSnapshot:
-        """Return a run with the requested parts; its inputs may be those recorded when it was started here."""
+        """Return a run with the requested parts. Unknown inputs are taken from `inputs` if the run was started here."""
         snapshot = await self.snapshots.read(run_id, include, item_index)
         arguments = snapshot.arguments
         if arguments is None or arguments.inputs is not None or run_id not in self.inputs:
@@ -130,15 +130,15 @@ class Site:
         return replace(snapshot, arguments=replace(arguments, inputs=value if isinstance(value, list) else [value]))
 
     async def read_arguments(self, run_id: str) -> RunArguments:
-        """Return a run's arguments, from the server or the history, or as recorded when it was started here."""
+        """Return a run's arguments from the server, the history, or the values recorded when it was started here."""
         arguments = (await self.read_snapshot(run_id, "arguments")).arguments
         assert arguments is not None
         return arguments
 
     async def restore_order(self, stored: StoredFlow) -> StoredFlow:
-        """Return a flow with the properties of its schemas in their order.
+        """Return a flow with its schema properties in their original order.
 
-        Servers may return them in a different order each time, except in the blob of the flow.
+        Servers may return them in a different order each time, except in the flow's blob.
         """
         try:
             data = (await self.client.get_blob(stored.flow_id)).data
@@ -149,7 +149,7 @@ class Site:
         return replace(stored, flow={**stored.flow, "schemas": schemas})
 
     def list_reruns(self, run_id: str, limit: int) -> list[HistoryEntry]:
-        """Return the recorded reruns of a run; none if the history cannot be read."""
+        """Return a run's recorded reruns, or none if the history can't be read."""
         try:
             return self.history.search(rerun_of=run_id, limit=limit)
         except StepflowClientError:
@@ -157,7 +157,7 @@ class Site:
 
 
 def _reorder_keys(value: Any, written: Any) -> Any:
-    """Return a value with the keys of its mappings in the order in which they were written."""
+    """Return a value with its mapping keys in the order of `written`."""
     if isinstance(value, Mapping) and isinstance(written, Mapping):
         keys = [*(key for key in written if key in value), *(key for key in value if key not in written)]
         return {key: _reorder_keys(value[key], written.get(key)) for key in keys}
@@ -167,20 +167,20 @@ def _reorder_keys(value: Any, written: Any) -> Any:
 
 
 def get_site(request: Request) -> Site:
-    """Return the site of a request."""
+    """Return the site that a request belongs to."""
     site = request.app.state.site
     assert isinstance(site, Site)
     return site
 
 
 def parse_index(query: Mapping[str, str], name: str) -> int | None:
-    """Return a number from 0 on in a query or a form; None if it is missing or no such number."""
+    """Parse a non-negative integer from a query or form. Returns None if missing or invalid."""
     text = query.get(name, "")
     return int(text) if text.isdecimal() and len(text) < 8 else None
 
 
 def build_environment() -> Environment:
-    """Return the template environment. It escapes all values, and shows control and bidirectional characters as `·`."""
+    """Create the template environment. It escapes all values, and filters show control and bidi characters as `·`."""
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -195,7 +195,7 @@ def build_environment() -> Environment:
     templates.filters["lines"] = lambda value: visible_lines(str(value))
     templates.filters["at"] = lambda time: time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if time else ""
     templates.filters["duration"] = duration_text
-    # `json_tree` escapes its values; its own HTML contains nothing that `visible` changes.
+    # `json_tree` already escapes its values, and `visible` leaves its own HTML unchanged.
     templates.filters["tree"] = lambda value, limit=300, **more: Markup(visible(json_tree(value, limit=limit, **more)))  # noqa: S704
     templates.filters["short"] = lambda value, longest=100: visible(short_json(value, longest))
     templates.filters["query"] = format_query
@@ -204,6 +204,6 @@ def build_environment() -> Environment:
 
 
 def format_query(values: Mapping[str, Any], **changes: Any) -> str:
-    """Return a URL's query with these values, except those that are empty."""
+    """Return a URL query string, leaving out empty values."""
     parameters = {key: value for key, value in {**values, **changes}.items() if value not in (None, "")}
     return f"?{urlencode(parameters)}" if parameters else "?"

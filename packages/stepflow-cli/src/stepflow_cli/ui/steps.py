@@ -1,4 +1,4 @@
-"""The steps on the screen of a run: a row for each, the details of the selected one, and the runs it created."""
+"""The steps on a run's page: the table rows, the selected step's details, and sub-runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MAX_ATTEMPTS = 50
 
 
 async def find_creator(site: Site, run: RunDetails) -> tuple[str, str] | None:
-    """Return the URL of the step that created a sub-run, and its id; None if it is not known."""
+    """Return the URL and id of the step that created a sub-run, or None if unknown."""
     if run.parent_run_id is None:
         return None
     try:
@@ -32,16 +32,16 @@ async def find_creator(site: Site, run: RunDetails) -> tuple[str, str] | None:
         return None
     step_id = infer_creator(run, parent.flow or {}, parent.steps or ())
     if step_id is None or parent.details.items.total != 1:
-        # Of a batch, it is not known which item the step belongs to.
+        # In a batch, there's no telling which item the step belongs to.
         return None
     return ItemUrls(parent.run_id, 0, is_batch=False).step(step_id), step_id
 
 
 def infer_creator(run: RunDetails, flow: Mapping[str, Any], steps: Sequence[StepDetails]) -> str | None:
-    """Return the step that created a sub-run, from the flow and the steps of its parent; None if several may have.
+    """Infer which of the parent's steps created a sub-run. Returns None if it is ambiguous.
 
-    Servers do not report it. The output of `/builtin/eval` names the run; otherwise the step is known if only one of
-    the steps that were executed runs a flow, or a flow of this name.
+    Servers don't report this. The output of `/builtin/eval` contains the run id. Otherwise, the step is known if only
+    one executed step runs a flow, or a flow with this name.
     """
     for step in steps:
         if isinstance(step.output, Mapping) and step.output.get("run_id") == run.run_id:
@@ -57,27 +57,27 @@ def infer_creator(run: RunDetails, flow: Mapping[str, Any], steps: Sequence[Step
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt at an item: the item of a run, or of one of its reruns."""
+    """One attempt at an item, made by a run or one of its reruns."""
 
     run_id: str
     index: int
-    """The position of the item in that run."""
+    """The item's index in that run."""
     path: str
-    """The path of its page."""
+    """The path of the attempt's page."""
     status: str
     is_shown: bool
-    """Whether it is the one whose page is shown."""
+    """Whether this is the attempt being shown."""
 
 
 async def list_attempts(site: Site, run_id: str, index: int, total: int, status: str) -> list[Attempt]:
-    """Return the attempts at an item that the history has, in the order of their start; at least the one shown.
+    """Return all attempts at an item found in the history, in start order. Always includes the one being shown.
 
     Args:
         site: The site.
-        run_id: The run whose page is shown.
-        index: The position of the item in it.
-        total: The number of items of the run.
-        status: The status of the item.
+        run_id: The run being shown.
+        index: The item's index in that run.
+        total: The number of items in the run.
+        status: The item's status.
     """
     shown = Attempt(run_id, index, item_path(run_id, index, total), status, is_shown=True)
     first, visited = (run_id, index), set[str]()
@@ -92,13 +92,13 @@ async def list_attempts(site: Site, run_id: str, index: int, total: int, status:
         reruns = site.list_reruns(earlier_id, _MAX_ATTEMPTS)
         later = [(rerun.run_id, rerun.rerun_items.index(item)) for rerun in reruns if item in rerun.rerun_items]
         places += later[: _MAX_ATTEMPTS - len(places)]
-    # The ids of runs begin with the time.
+    # Run ids start with a timestamp, so this sorts by time.
     places = sorted({*places, (run_id, index)})
     return [shown if place == (run_id, index) else await _read_attempt(site, *place) for place in places]
 
 
 def item_path(run_id: str, index: int, total: int) -> str:
-    """Return the path of the page of an item."""
+    """Return the path of an item's page."""
     return f"/runs/{run_id}" if total == 1 else f"/runs/{run_id}/items/{index}"
 
 
@@ -110,38 +110,38 @@ async def _read_attempt(site: Site, run_id: str, index: int) -> Attempt:
             return replace(attempt, status=run.status.value)
         items = (await site.read_snapshot(run_id, "items")).items or ()
     except StepflowClientError:
-        # It may have been deleted.
+        # The run may have been deleted.
         return attempt
     status = next((item.status.value for item in items if item.index == index), "unknown")
     return replace(attempt, status=status, path=item_path(run_id, index, len(items)))
 
 
 MAX_ROWS = 100
-# How much earlier and later than a step the server's log lines about it may be.
+# Tolerance when matching server log lines to a step's start and end.
 _AROUND = timedelta(milliseconds=200)
 
 
 @dataclass(frozen=True)
 class StepRow:
-    """A step in the table of steps."""
+    """A row in the table of steps."""
 
     account: StepAccount
     time: StepTime | None
 
     @property
     def mark(self) -> str:
-        """The state whose look the step has."""
+        """The state that determines the step's icon and color."""
         return shown_state(self.account)
 
 
 @dataclass(frozen=True)
 class SelectedStep(StepRow):
-    """The step that the panel shows."""
+    """The step shown in the panel."""
 
     details: StepDetails | None
     input: ResolvedInput
     is_cause: bool
-    """Whether its failure made the item fail."""
+    """Whether this step's failure made the item fail."""
     hint: str | None
     reads: Sequence[str]
     read_by: Sequence[str]
@@ -156,15 +156,15 @@ STEP_KEYS: Mapping[str, Callable[[StepRow], Any]] = {
     "duration": lambda row: row.time.duration if row.time else None,
     "attempts": lambda row: len(row.time.attempts) if row.time else None,
 }
-"""The key of a row of the table of steps, by column."""
+"""Sort keys for the table of steps, by column."""
 
 
 def build_step_rows(
     item_report: ItemReport, selected: str | None, order: Order, *, shows_all: bool
 ) -> tuple[list[StepRow], int, StepRow | None]:
-    """Return the rows of the table, the number of steps without one, and the slowest step if several ran.
+    """Return the table rows, the number of steps left out, and the slowest step if several ran.
 
-    The first 100 steps have a row, and beyond them those that failed or run, and the selected one.
+    The table has the first 100 steps. Any later steps are included if they failed, are running, or are selected.
     """
     steps = item_report.account.steps if item_report.account else ()
     rows = order.sort((StepRow(step, item_report.times.get(step.step_id)) for step in steps), STEP_KEYS)
@@ -179,13 +179,13 @@ def build_step_rows(
 
 
 def find_step(item_report: ItemReport, step_id: str) -> SelectedStep | None:
-    """Return a step with its details; None if the item has no such step."""
+    """Return a step with its details, or None if the item has no such step."""
     account, report = item_report.account, item_report.report
     step = account.step(step_id) if account is not None else None
     if account is None or step is None:
         return None
     flow, time = FlowSteps(report.flow), item_report.times.get(step_id)
-    # The lines that the run or a worker wrote while the step ran, and those that name the step.
+    # Include lines the run or a worker logged while the step ran, plus any that mention the step.
     begin = time.attempts[0] - _AROUND if time is not None and time.attempts else None
     end = time.end + _AROUND if time is not None and time.end is not None else None
     lines = []

@@ -1,1 +1,1 @@
-"""The pages."""
+"""Request handlers for the pages."""

@@ -1,6 +1,6 @@
-"""Views that change runs, keep them as test cases, or create a link.
+"""Views that change runs, save them as test cases, or create links.
 
-The guard has already accepted the form's token.
+By the time they are called, the guard has verified the form token.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _MAX_LINES = 1_000
 
 @dataclass(frozen=True)
 class Draft:
-    """A test case, and the file with it."""
+    """A test case, and the file to add it to."""
 
     name: str
     text: str
-    """The case as YAML."""
+    """The test case as YAML."""
     file: FlowFile | None = None
     diff: tuple[str, ...] = ()
     before: bytes = b""
@@ -44,19 +44,19 @@ class Draft:
 
     @property
     def digest(self) -> str:
-        """Identifies what would be written, so that nothing else is written than was shown."""
+        """A hash of the new content, to make sure that only what was shown gets written."""
         return hashlib.sha256(self.content).hexdigest()
 
 
 async def keep_page(request: Request) -> Response:
-    """Show the test case that a run would become, and what would change in the file of its flow."""
+    """Preview saving a run as a test case, with the diff to its flow file."""
     site, query = get_site(request), request.query_params
     item, files = await _read_item_and_files(site, request.path_params["run_id"], query)
     return await _show(request, site, item, files, query)
 
 
 async def write_case(request: Request) -> Response:
-    """Write the test case into the file of the flow, if it is still what was shown."""
+    """Write the test case to the flow file, provided the result is still the one previewed."""
     site, form = get_site(request), get_form_fields(request)
     item, files = await _read_item_and_files(site, request.path_params["run_id"], form)
     draft = await run_in_threadpool(_build_draft, item, files, form)
@@ -79,7 +79,7 @@ async def write_case(request: Request) -> Response:
 
 
 async def _read_item_and_files(site: Site, run_id: str, place: Mapping[str, str]) -> tuple[ItemToSave, list[FlowFile]]:
-    """Return the item to keep, and the files that its flow may come from, the most likely one first."""
+    """Return the item to save and the files its flow may come from, most likely first."""
     index = parse_index(place, "item") if place.get("item") else 0
     if index is None:
         raise NotFoundError(f"run {run_id} has no item {place['item']}", status_code=404)
@@ -145,7 +145,7 @@ async def _show(
     )
 
 
-# Maximum number of runs whose state is shown.
+# Maximum number of runs to fetch the state of.
 _MAX_RUNS = 200
 
 
@@ -158,26 +158,26 @@ async def cancel(request: Request) -> Response:
 
 @dataclass(frozen=True)
 class Rerun:
-    """A rerun that consists of any number of runs but one."""
+    """A rerun that didn't start exactly one run."""
 
     earlier_ids: Sequence[str]
-    """The runs that were run again."""
+    """The runs that were rerun."""
     run_ids: Sequence[str]
 
     async def runs(self, site: Site) -> list[RunDetails]:
-        """Return the runs."""
+        """Fetch the runs it started."""
         return [await site.client.get_run(run_id) for run_id in self.run_ids[:_MAX_RUNS]]
 
 
 async def rerun(request: Request) -> Response:
-    """Run the failed parts of a run again; the outputs of completed steps are kept."""
+    """Rerun the failed parts of a run, keeping the outputs of completed steps."""
     site, run_id = get_site(request), request.path_params["run_id"]
     handles = await site.client.start_rerun(run_id, keep="succeeded")
     return redirect_to_rerun(site, [run_id], [handle.run_id for handle in handles])
 
 
 def redirect_to_rerun(site: Site, earlier_ids: Sequence[str], run_ids: Sequence[str]) -> Response:
-    """Redirect to the run of a rerun, or to the list of its runs."""
+    """Redirect to the rerun's run, or to a list if there isn't exactly one."""
     if len(run_ids) == 1:
         return RedirectResponse(f"/runs/{run_ids[0]}", status_code=303)
     key = secrets.token_urlsafe(8)
@@ -186,7 +186,7 @@ def redirect_to_rerun(site: Site, earlier_ids: Sequence[str], run_ids: Sequence[
 
 
 async def rerun_page(request: Request) -> Response:
-    """Show the runs of a rerun."""
+    """List the runs of a rerun."""
     site, key = get_site(request), request.path_params["key"]
     again = site.reruns.get(key)
     if again is None:
@@ -197,10 +197,10 @@ async def rerun_page(request: Request) -> Response:
 
 
 async def act_on_selection(request: Request) -> Response:
-    """Compare, cancel or rerun the ticked runs of the list, as the pressed button says."""
+    """Compare, cancel or rerun the selected runs, depending on the button pressed."""
     site, form = get_site(request), get_form_fields(request)
     try:
-        # The name of a tick is the id of its run.
+        # Each checkbox is named after its run id.
         run_ids = [str(UUID(name)) for name in form if name not in ("csrf", "action")]
     except ValueError:
         raise InvalidArgumentError("a ticked run has no valid id") from None
@@ -208,7 +208,7 @@ async def act_on_selection(request: Request) -> Response:
     if action == "compare":
         if len(run_ids) != 2:
             raise InvalidArgumentError(f"a comparison needs two runs, and {len(run_ids)} are ticked")
-        # The older run is on the left: the list has the newest first.
+        # The list is newest first, so this puts the older run on the left.
         return RedirectResponse(f"/runs/{run_ids[0]}/compare?with={run_ids[1]}", status_code=303)
     if action not in ("cancel", "rerun"):
         raise InvalidArgumentError("the form names no action")
@@ -226,7 +226,7 @@ async def act_on_selection(request: Request) -> Response:
         raise InvalidArgumentError(f"run {running[0]} has not ended; cancel it first")
     started: list[str] = []
     for run in runs:
-        # Of completed runs, all steps are run again.
+        # For completed runs, rerun every step.
         is_unsuccessful = run.status in UNSUCCESSFUL_STATUSES
         handles = await site.client.start_rerun(run.run_id, keep="succeeded" if is_unsuccessful else "nothing")
         started += [handle.run_id for handle in handles]
@@ -234,7 +234,7 @@ async def act_on_selection(request: Request) -> Response:
 
 
 async def create_link(request: Request) -> Response:
-    """Show a link to a page with the token for the next browser."""
+    """Show a link to a page, including a token for the next browser."""
     to = get_form_fields(request).get("to", "")
     if match_page_path(to) is None:
         raise InvalidArgumentError("the form names no page")

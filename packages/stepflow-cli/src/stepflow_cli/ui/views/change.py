@@ -1,4 +1,4 @@
-"""Changing a run and running it again: what would run, a trial on one item, all items of a group."""
+"""Change a run and rerun it: plan it, try it on one item, or run it for a whole group."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .flows import build_flow_fields
 
 
 async def change_page(request: Request) -> Response:
-    """Show the form that changes a run."""
+    """Show the form for changing a run."""
     site = get_site(request)
     subject = await _read_subject(site, request.path_params["run_id"], request.query_params)
     tried = request.query_params.get("tried", "")
@@ -31,12 +31,12 @@ async def change_page(request: Request) -> Response:
 
 
 async def apply_change(request: Request) -> Response:
-    """Show what a change would run, or run it: `do` is `plan`, `try` (on one item) or `run`."""
+    """Plan or run a change. `do` is `plan`, `try` (on one item) or `run`."""
     site, form = get_site(request), get_form_fields(request)
     subject = await _read_subject(site, request.path_params["run_id"], form)
     tried = form.get("tried", "") if form.get("tried") in site.trials else ""
     try:
-        # Pages do not repeat secrets: take those of the trial.
+        # Pages never echo secrets, so take any that are missing from the trial.
         earlier = site.trials.get(tried, {})
         secrets = {field.name for field in subject.fields[1] if field.kind == "secret" and not form.get(field.name)}
         entered = {**form, **{name: earlier[name] for name in secrets if name in earlier}}
@@ -104,7 +104,7 @@ async def _show(
     tried: str = "",
 ) -> Response:
     trial = await site.client.get_run(tried) if tried else None
-    # The different ways in which items are run again, each with the number of its items.
+    # Group the items by what is kept and executed, with a count for each combination.
     ways = Counter((tuple(item.kept), tuple(item.executed)) for item in plan.items) if plan is not None else Counter()
     parts = [{"kept": kept, "executed": executed, "count": count} for (kept, executed), count in ways.most_common(20)]
     if not subject.run.is_finished:

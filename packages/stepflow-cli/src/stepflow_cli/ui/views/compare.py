@@ -1,4 +1,4 @@
-"""Two runs side by side: their arguments, and the state of each step."""
+"""Two runs side by side: their arguments and step states."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAX_STEPS = 500
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two runs, or one item of it."""
+    """One of the two runs being compared, or one of its items."""
 
     run: RunDetails
     index: int
@@ -31,14 +31,14 @@ class Side:
     report: RunReport
     given: RunArguments
     input: Any
-    """The input of the item; None if it is not known."""
+    """The item's input, or None if unknown."""
 
     def account(self, step_id: str) -> StepAccount | None:
-        """Return the state of a step; None if the run has no such step."""
+        """Return a step's state, or None if the run has no such step."""
         return self.report.step_accounts.get((self.index, step_id))
 
     def seconds(self, step_id: str) -> float | None:
-        """Return how long a step took; None if that is not known, or if it was not executed."""
+        """Return a step's duration in seconds, or None if unknown or not executed."""
         account = self.account(step_id)
         if account is not None and account.is_kept:
             return None
@@ -46,13 +46,13 @@ class Side:
         return next((time.duration for time in times if self.report.was_run(time)), None)
 
     def step(self, step_id: str) -> Any:
-        """Return a step as it is listed; None if it is not."""
+        """Return a step as listed by the server, or None if it isn't listed."""
         steps = self.report.steps
         return next((step for step in steps if (step.item_index, step.step_id) == (self.index, step_id)), None)
 
 
 async def compare_page(request: Request) -> Response:
-    """Show the differences of two runs, or of an item of each."""
+    """Show the differences between two runs, or between one item from each."""
     site, one = get_site(request), request.path_params["run_id"]
     other = request.query_params.get("with", "")
     if not other:
@@ -61,10 +61,10 @@ async def compare_page(request: Request) -> Response:
     runs = [await site.read_run(run_id) for run_id in (other, one)]
     if mine is None and all(run.items.total == 1 for run in runs):
         mine = 0
-    # The run of the path is the newer one: it is on the right.
+    # The run in the path goes on the right, as the newer one.
     pair = None if mine is None else (mine if theirs is None else theirs, mine)
     compared = await site.client.compare_runs(*(run.run_id for run in runs), items=pair)
-    # The secrets of both flows, including those from the environment.
+    # Mask the secrets of both flows, including any from the environment.
     differences = list(compared.every_difference)
     for run in (compared.a, compared.b):
         differences = mask_differences((await site.read_snapshot(run.run_id, "flow")).flow or {}, differences)
@@ -84,7 +84,7 @@ async def compare_page(request: Request) -> Response:
             rest.append(difference)
             continue
         differences = by_step.setdefault(difference.step_id, [])
-        # The states are in the headings.
+        # Leave out statuses, which the headings already show.
         if not difference.path.endswith(".status"):
             differences.append(difference)
     steps = list(dict.fromkeys(step_id for side in (after, before) for _, step_id in side.report.step_accounts))
@@ -121,7 +121,7 @@ async def _read_side(site: Site, run: RunDetails, index: int) -> Side:
 
 
 def _list_differences(before: Any, after: Any) -> list[RunDifference]:
-    """Return where two values differ, as `compare_runs` does for outputs."""
+    """Return the differences between two values, as `compare_runs` does for outputs."""
     return [
         RunDifference(
             path=write_path(change.path) if change.path else "$",

@@ -1,4 +1,4 @@
-"""Flows and components, and starting a flow: by its form, or pasted or uploaded."""
+"""Flows and components, and the forms to start, paste or upload a flow."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _MAX_FINDINGS = 50
 
 
 async def flows_page(request: Request) -> Response:
-    """Show the flows with their last runs, those that steps run apart, and files that have not run."""
+    """Show flows with their latest runs, flows run as sub-runs, and files that have never been run."""
     site = get_site(request)
     text = request.query_params.get("q", "").strip()
     listed = await list_flows(site.client, site.history, site.flows, text)
@@ -44,12 +44,12 @@ async def flows_page(request: Request) -> Response:
 
 
 async def flow_page(request: Request) -> Response:
-    """Show a flow, and the form that starts it."""
+    """Show a flow, with a form to start it."""
     site = get_site(request)
     stored = await site.restore_order(await site.client.get_flow(request.path_params["flow_id"]))
     query, values = request.query_params, dict[str, Any]()
     if query.get("again"):
-        # The form is filled with the arguments of an earlier run.
+        # Fill in the form with an earlier run's arguments.
         given = await site.read_arguments(query["again"])
         values = {"again": query["again"], "is_known": given.inputs is not None, "hidden": given.hidden}
         if given.inputs is not None:
@@ -68,11 +68,11 @@ async def flow_page(request: Request) -> Response:
 
 
 async def _show(request: Request, site: Site, stored: StoredFlow, status: int = 200, **values: Any) -> Response:
-    """Return the page of a flow, with its form filled with `input`, or with what was sent and its errors."""
+    """Render the flow's page. Its form contains `input`, or the submitted values and their errors."""
     inputs, variables = build_flow_fields(stored)
     given = values.pop("input", None)
     if given is not None:
-        # Values that fields cannot show are shown as JSON.
+        # Fall back to JSON for values the fields can't show.
         inputs = show_value(inputs, given)
     shown = stored.without_secrets().flow
     return site.render(
@@ -100,7 +100,7 @@ async def _show(request: Request, site: Site, stored: StoredFlow, status: int = 
 
 
 def build_flow_fields(stored: StoredFlow) -> tuple[list[Field], list[Field]]:
-    """Return the fields for a flow's input and variables; none for what a form cannot represent."""
+    """Return the fields for a flow's input and variables. Either is empty if a form can't represent it."""
     schemas = stored.flow.get("schemas")
     properties = schemas.get("properties") if isinstance(schemas, dict) else None
     if not isinstance(properties, dict):
@@ -115,7 +115,7 @@ def build_flow_fields(stored: StoredFlow) -> tuple[list[Field], list[Field]]:
 
 
 async def start_flow(request: Request) -> Response:
-    """Start a flow with the values that were filled in."""
+    """Start a flow with the submitted values."""
     site, form = get_site(request), get_form_fields(request)
     stored = await site.restore_order(await site.client.get_flow(request.path_params["flow_id"]))
     inputs, variables = build_flow_fields(stored)
@@ -139,7 +139,7 @@ async def start_flow(request: Request) -> Response:
     if is_text and bool(form.get("batch")) != isinstance(given, list):
         if not isinstance(given, list):
             return await refused("input: a batch is a list of inputs")
-        # A list is a single input.
+        # Wrap the list, or it would be taken for a batch.
         given = [given]
     try:
         await run_in_threadpool(check_inputs, stored.flow, given if isinstance(given, list) else [given])
@@ -156,7 +156,7 @@ async def start_flow(request: Request) -> Response:
 
 
 async def components_page(request: Request) -> Response:
-    """Show the components of the server, with their schemas."""
+    """Show the server's components and their schemas."""
     site = get_site(request)
     components = await site.client.list_components()
     text = request.query_params.get("q", "").strip().lower()
@@ -176,7 +176,7 @@ async def components_page(request: Request) -> Response:
 
 
 async def new_page(request: Request) -> Response:
-    """Show the form for a flow's text, with that of a file of the folder."""
+    """Show the form for a new flow, optionally loaded from a file in the folder."""
     site, text = get_site(request), ""
     if site.flows is not None and "file" in request.query_params:
         file = await run_in_threadpool(site.flows.find, request.query_params["file"])
@@ -185,7 +185,7 @@ async def new_page(request: Request) -> Response:
 
 
 async def store_flow(request: Request) -> Response:
-    """Store a flow that was pasted or uploaded, and show it with its form."""
+    """Store a pasted or uploaded flow, and redirect to its page."""
     site, form = get_site(request), get_form_fields(request)
     text = form.get("file", "") if form.get("file", "").strip() else form.get("text", "")
     try:
@@ -200,7 +200,7 @@ async def store_flow(request: Request) -> Response:
 
 
 async def check_flow(request: Request) -> Response:
-    """Check a flow's text while it is being typed. Nothing is stored, and no server is queried."""
+    """Check a flow while the user is typing. Nothing is stored or sent to the server."""
     text = get_form_fields(request).get("text", "")
     return JSONResponse({"findings": await run_in_threadpool(_check_text, text) if text.strip() else []})
 

@@ -1,7 +1,7 @@
-"""Streams of server-sent events for open pages.
+"""Server-sent event streams for open pages.
 
-`change` says that the page's content has changed: the page fetches itself again and takes over what differs. The server
-renders everything, so that an open page and a new one show the same. No message contains a text of a flow.
+`change` means the page's content has changed, so the page refetches itself and applies the differences. Since the
+server renders everything, an open page always looks the same as a new one. Messages never contain text from a flow.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from ...params.runs import parse_query
 from ..site import Site, get_site
 from .runs import parse_list_query, parse_number, read_progress
 
-# Minimum seconds between two messages, because thousands of events may arrive.
+# Minimum seconds between two messages. Thousands of events may arrive at once.
 _BETWEEN = 0.5
 _EVERY = 1.5
-# Seconds between two changes of a page that is still open after the last event of its run.
+# Seconds between changes to a page that stays open after its run's last event.
 _END_EVERY = 3.0
 _COMMENT_EVERY = 10
 _CHANGE = "event: change\ndata: {}\n\n"
 
 
 HasChanged = Callable[[], Awaitable[bool]]
-"""Waits up to `_EVERY` seconds for a change of what a page shows, and returns whether there was one."""
+"""Waits up to `_EVERY` seconds for a change to the page's content. Returns whether there was one."""
 
 
 def _poll(read: Callable[[], Awaitable[Any]]) -> HasChanged:
-    """Watch what `read` returns, which has to be requested again and again. The first time, it has changed."""
+    """Detect changes by calling `read` repeatedly. The first call always counts as a change."""
     seen: Any = None
 
     async def has_changed() -> bool:
@@ -48,7 +48,7 @@ def _poll(read: Callable[[], Awaitable[Any]]) -> HasChanged:
 
 
 async def live(request: Request) -> Response:
-    """Send the live state that every page shows: whether the server responds."""
+    """Stream only whether the server responds, as every page needs."""
 
     async def has_changed() -> bool:
         await asyncio.sleep(_EVERY)
@@ -58,7 +58,7 @@ async def live(request: Request) -> Response:
 
 
 async def live_runs(request: Request) -> Response:
-    """Send an event when the newest runs of a list change, or the progress of its running batches."""
+    """Send an event when a list's newest runs change, or its running batches progress."""
     site, query = get_site(request), parse_list_query(request)
 
     async def shown() -> Any:
@@ -69,7 +69,7 @@ async def live_runs(request: Request) -> Response:
 
 
 async def live_run(request: Request) -> Response:
-    """Send an event when something happens in a run, or a long time nothing; for `item`, only what concerns it."""
+    """Send an event when a run changes or goes quiet. With `item`, only for changes to that item."""
     site = get_site(request)
     run = await site.read_run(request.path_params["run_id"])
     follower = await site.followers.get(run.run_id)
@@ -81,9 +81,9 @@ async def live_run(request: Request) -> Response:
         version = await follower.wait_for_change(version, _EVERY)
         state: Any = version
         if is_item:
-            # A cancelled run has no event of its end while its steps are executed.
+            # A cancelled run sends no final event while its steps are still executing.
             state = follower.list_started_steps(index), (await site.read_run(run.run_id)).status
-        # The server may still report a run as running whose last event is known.
+        # The server may report the run as running even after its last event.
         ended = time.monotonic() // _END_EVERY if follower.has_ended else None
         before, seen = seen, (state, ended, follower.quiet_since)
         return bool(seen != before)
@@ -92,7 +92,7 @@ async def live_run(request: Request) -> Response:
 
 
 async def live_rerun(request: Request) -> Response:
-    """Send an event when the state of a run of a rerun changes."""
+    """Send an event when any of a rerun's runs changes state."""
     site = get_site(request)
     again = site.reruns.get(request.path_params["key"])
 

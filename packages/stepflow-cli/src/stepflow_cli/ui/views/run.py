@@ -1,4 +1,4 @@
-"""The screen of a run: of one item, of many items, and of its flow."""
+"""The page for a run, whether it has one item or many, and for its flow."""
 
 from __future__ import annotations
 
@@ -38,24 +38,24 @@ from ..steps import STEP_KEYS, SelectedStep, build_step_rows, find_creator, find
 from .runs import parse_number
 
 MAX_RERUNS = 20
-"""Maximum number of reruns that a page lists."""
-# The events of thousands of items take seconds: the page is shown before, and completes itself.
+"""Maximum number of reruns to list on a page."""
+# Events for thousands of items take seconds to arrive, so show the page first and let it update itself.
 _CATCH_UP_SECONDS = 0.5
 
 
 async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
-    """Return the page of a run with any number of items but one."""
+    """Show a run that doesn't have exactly one item."""
     live = await site.followers.get_live_path(run, _CATCH_UP_SECONDS)
     follower = await site.followers.get(run.run_id)
     await follower.catch_up(_CATCH_UP_SECONDS)
     is_small, is_finished = run.items.total <= MAX_DRAWN_ITEMS, run.is_finished
-    # Servers report items when the whole run has ended: until then, those of a large batch are not worth a request.
+    # Servers only report items once the whole run has ended, so don't request a large batch's items before that.
     left_out = [*(() if is_small or is_finished else ("items",)), *(() if is_small else ("steps",))]
     snapshot = await site.read_snapshot(run.run_id, [part for part in PARTS if part not in left_out])
     progress, followed, times = follower.get_progress(), follower.get_codes(), follower.get_item_times()
     items = list(snapshot.items or ())
     if not is_finished:
-        # Errors are read while the run has not ended.
+        # Errors are fetched separately until the run ends.
         total, errors = max(run.items.total, len(followed)), follower.get_errors()
         items = items or [RunItem(index=index, status=run.status) for index in range(total)]
         items = [replace(item, error=errors.get(item.index, item.error)) for item in items]
@@ -65,11 +65,11 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
     groups = group_failures(items)
     recorded = site.history.get(run.run_id)
     numbers_of = recorded.rerun_items if recorded is not None else ()
-    # Without steps, no item says which of them are coloured.
+    # Without steps, the items can't tell which steps to colour.
     drawn = report if steps else replace(report, snapshot=replace(report.snapshot, items=()))
     inputs = given.inputs if given and given.inputs is not None and len(given.inputs) == len(items) else None
     seconds = {time.index: time.duration for time in times}
-    # The items in the table: those of a group or a status, in the order of a column.
+    # Select the items for the table by group or status, then sort them.
     keys = _build_sort_keys(items, codes, seconds, inputs or ())
     query, number = request.query_params, parse_number(request, "page")
     order, group, status = Order.parse(query.get("sort", ""), keys), query.get("group", ""), query.get("status", "")
@@ -79,7 +79,7 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
     elif status:
         places = [place for place, code in enumerate(codes) if STATES[code] == status]
     places = order.sort(places, keys)
-    # While they change, states that may come are shown too.
+    # Until the run ends, also list states that no item is in yet.
     counts, may_come = Counter(codes), () if is_finished else STATES[:-1]
     durations = summarize_latency(times, lambda item: f"/runs/{run.run_id}/items/{item.index}") if is_finished else ""
     return site.render(
@@ -100,7 +100,7 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
         if is_finished
         else codes.count(STATES.index("failed")) - sum(len(failed.indexes) for failed in groups),
         seconds=seconds,
-        # `summarize_latency` has only numbers, and the path of a run needs no quotes.
+        # Safe: `summarize_latency` only emits numbers, and a run's path needs no quoting.
         durations=Markup(durations),  # noqa: S704
         failed_children={index: count_failed_in_sub_runs(account.steps) for index, account in report.accounts.items()}
         if steps
@@ -126,7 +126,7 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
 def _build_sort_keys(
     items: Sequence[RunItem], codes: bytes, seconds: Mapping[int, float], inputs: Sequence[Any]
 ) -> dict[str, Callable[[int], Any]]:
-    """Return the sort key of a row of the table of items, by column."""
+    """Return the sort keys for the table of items, by column."""
 
     def result(place: int) -> str | None:
         item = items[place]
@@ -147,7 +147,7 @@ _MARKS = {"completed": "✓", "failed": "✗", "recovery_failed": "✗", "runnin
 
 
 async def run_page(request: Request) -> Response:
-    """Show a run: of one item with its graph, timeline and selected step; of a batch with its items."""
+    """Show a run: the graph, timeline and selected step for a single item, or a batch's items."""
     site = get_site(request)
     run = await site.read_run(request.path_params["run_id"])
     if run.items.total != 1:
@@ -165,14 +165,14 @@ async def item_page(request: Request) -> Response:
 
 
 async def step_page(request: Request) -> Response:
-    """Show an item with a step in the panel."""
+    """Show an item, with a step in the panel."""
     site = get_site(request)
     run = await site.read_run(request.path_params["run_id"])
     return await _show(request, site, run, parse_item_index(request), request.path_params["step"])
 
 
 async def run_flow_page(request: Request) -> Response:
-    """Show the flow of a run with line numbers."""
+    """Show a run's flow with line numbers."""
     site = get_site(request)
     run = await site.read_run(request.path_params["run_id"])
     stored = (await site.client.get_run_flow(run.run_id)).without_secrets()
@@ -180,16 +180,16 @@ async def run_flow_page(request: Request) -> Response:
 
 
 def parse_item_index(request: Request) -> int:
-    """Return the item that the URL names; the first one by default."""
+    """Return the item index from the URL. Defaults to the first item."""
     return parse_index(request.query_params, "item") or 0
 
 
 async def report_file(request: Request) -> Response:
-    """Return the report of a run for download: one file that loads no others, without secret values."""
+    """Download a run's report as a self-contained HTML file, with secrets masked."""
     site = get_site(request)
     snapshot = await site.read_snapshot(request.path_params["run_id"], (*PARTS, "counts"))
     report = await build_report(site, snapshot)
-    # The id is a UUID: nothing in it needs quotes.
+    # The id is a UUID, so it needs no quoting.
     headers = {"content-disposition": f'attachment; filename="report-{snapshot.run_id}.html"'}
     return HTMLResponse(await run_in_threadpool(report.html), headers=headers)
 
@@ -216,14 +216,14 @@ async def _show(request: Request, site: Site, run: RunDetails, index: int, step_
     account = item_report.account
     has_failed = account is not None and account.kind not in (None, "cancelled")
     if step_id is None and query.get("panel") != "run" and account is not None and has_failed:
-        # The screen opens at the cause of a failure.
+        # Open at the cause of the failure.
         step_id = account.cause
     step = find_step(item_report, step_id) if step_id is not None else None
     if step_id is not None and step is None:
         raise NotFoundError(f"the run has no step {step_id!r}", status_code=404)
     panel = await _build_panel(site, item_report, urls, step)
     if query.get("part") == "panel":
-        # The browser has the rest of the page already.
+        # The browser already has the rest of the page.
         return site.render(request, "panel", **panel)
     rows, more_rows, slowest = build_step_rows(item_report, step_id, order, shows_all=urls.shows_all)
     shown = [row.account.step_id for row in rows]
@@ -253,7 +253,7 @@ async def _build_panel(
     inputs = given.inputs if given is not None and given.inputs is not None else ()
     status, began, ended = run.status.value, run.created_at, run.completed_at
     if item_report.total != 1:
-        # Servers report items when the whole run has ended, and no times of them.
+        # Servers don't report items until the whole run has ended, and never report their times.
         follower = await site.followers.get(run.run_id)
         code = follower.get_codes()[item.index : item.index + 1]
         state = STATES[merge_states([item], code, is_cancelled=status == "cancelled")[0]]

@@ -1,4 +1,4 @@
-"""The list of runs."""
+"""The page that lists runs."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from ..security import choose_first_path
 from ..site import Site, format_query, get_site, parse_index
 
 _MAX_FLOWS = 5
-# Maximum number of running batches of a list that are followed.
+# Maximum number of running batches to follow per list.
 _MAX_FOLLOWED = 8
 
 
 async def redirect_home(request: Request) -> Response:
-    """Redirect to what the link names: a run, or the list of runs."""
+    """Redirect to the run or page named in the link, or to the list of runs."""
     return RedirectResponse(choose_first_path(request.query_params), status_code=303)
 
 
 def parse_list_query(request: Request) -> RunQuery:
-    """Return the query of the list of runs from the URL: that of `q`, and parameters for its fields."""
+    """Parse the list's query from the URL, combining `q` with the per-field parameters."""
     words, fields = split_query(request.query_params.get("q", ""))
     parameters = {name: request.query_params.get(name, "").strip() for name in QUERY_FIELDS}
     return RunQuery(words, {**fields, **{name: value for name, value in parameters.items() if value}})
 
 
 def parse_number(request: Request, name: str, least: int = 1) -> int:
-    """Return a number from the URL; the least one if it is missing or invalid."""
+    """Parse a number from the URL, falling back to `least` if missing or invalid."""
     return max(least, parse_index(request.query_params, name) or least)
 
 
 async def read_progress(site: Site, runs: list[RunDetails]) -> dict[str, tuple[Progress, datetime | None]]:
-    """Follow the running batches of a list, and return their progress by run id, as far as it is known."""
+    """Follow a list's running batches. Return the known progress by run id."""
     running = [run for run in runs[:PAGE] if not run.is_finished and run.items.total > 1][:_MAX_FOLLOWED]
     progress = {run.run_id: (await site.followers.get(run.run_id)).get_progress() for run in running}
     return {run_id: numbers for run_id, numbers in progress.items() if numbers is not None}
@@ -55,7 +55,7 @@ async def runs_page(request: Request) -> Response:
     problem = ""
     result = SearchResult()
     try:
-        # A time such as 1h stays as it is in the address.
+        # Parsed separately so that the URL keeps relative times such as 1h.
         fields = parse_query(str(query)).fields
         if query.words:
             result = await site.finder.find(query.words, fields)
@@ -67,7 +67,7 @@ async def runs_page(request: Request) -> Response:
     opened = request.query_params.get("open", "")
     recorded = await run_in_threadpool(lambda: {run.run_id: site.history.get(run.run_id) for run in runs[:PAGE]})
     entries = {run_id: entry for run_id, entry in recorded.items() if entry is not None}
-    # Somebody who looks for runs wants to see each of them.
+    # Don't fold search results: the user wants to see every match.
     rows = build_run_rows(runs[:PAGE], entries, opened, folds=not query.words)
     return site.render(
         request,
@@ -86,13 +86,13 @@ async def runs_page(request: Request) -> Response:
         found=result,
         progress=await read_progress(site, runs),
         now=site.health.now,
-        # What was found does not change by itself: searching again for each new run would cost too much.
+        # Search results aren't updated live: repeating the search for every new run would cost too much.
         live="/live" if query.words or problem else f"/live/runs{format_query({'q': str(query)})}",
     )
 
 
 def _suggest_filters(query: RunQuery, runs: list[RunDetails]) -> list[str]:
-    """Return what may be added to a query."""
+    """Return filters that could be added to a query."""
     flows = list(dict.fromkeys(run.flow_name for run in runs if run.flow_name))[:_MAX_FLOWS]
     times = ("1h", "today", "yesterday", "monday")
     fields = {"status": STATUSES, "flow": flows, "since": times, "include": ["sub-runs"]}
@@ -101,7 +101,7 @@ def _suggest_filters(query: RunQuery, runs: list[RunDetails]) -> list[str]:
 
 
 async def resolve_run_id(request: Request) -> Response:
-    """Redirect from a prefix of a run id to the run, or to the runs that it matches."""
+    """Redirect from a run id prefix to the run, or to a list if several match."""
     prefix, rest = request.path_params["prefix"], request.path_params.get("rest")
     run_ids = await get_site(request).finder.find_ids_with_prefix(prefix)
     if not run_ids:

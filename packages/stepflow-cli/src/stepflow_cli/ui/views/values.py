@@ -1,4 +1,4 @@
-"""Outputs and inputs: a part of one as a page, and as JSON."""
+"""Show, search and download outputs and inputs."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from ..site import get_site, parse_index
 from .run import parse_item_index, require_item
 
 _MAX_FOUND = 100
-# Maximum number of values that are searched for a text.
+# Maximum number of values to search.
 _MAX_SEARCHED = 2_000_000
 _ABSENT: Any = object()
 
 
 class Value(NamedTuple):
-    """The part of an output or an input that a request names."""
+    """The part of an output or input that a request refers to."""
 
     item_report: ItemReport
     urls: ItemUrls
@@ -39,7 +39,7 @@ class Value(NamedTuple):
 
 
 async def value_page(request: Request) -> Response:
-    """Show a part of an output or input from an entry on, or where in it a text is."""
+    """Show part of an output or input from a given entry on, or search it."""
     shown = await _read_value(request)
     text = request.query_params.get("find", "").strip()
     places: list[tuple[Path, Any]] = []
@@ -67,11 +67,11 @@ async def value_page(request: Request) -> Response:
 
 
 async def output_json(request: Request) -> Response:
-    """Send a part of an output or input as JSON, entry by entry: it may have 50 MB."""
+    """Stream part of an output or input as JSON, since it can be as large as 50 MB."""
     shown = await _read_value(request)
     headers = {}
     if request.query_params.get("download"):
-        # The name consists of letters that no header gives a meaning.
+        # None of the characters in the name have a special meaning in headers.
         name = "-".join(filter(None, (shown.item_report.report.run.run_id, str(shown.urls.index), shown.of)))
         headers["content-disposition"] = f'attachment; filename="{name}.json"'
     return StreamingResponse(_encode_chunks(shown.value, shown.decoder), media_type="application/json", headers=headers)
@@ -108,7 +108,7 @@ async def _read_value(request: Request) -> Value:
 
 
 def find_places(value: Any, text: str, path: Path, decoder: OutputDecoder) -> Iterator[tuple[Path, Any, OutputDecoder]]:
-    """Yield the places at which a key or a value contains a text, in any case, level by level."""
+    """Yield the places whose key or value contains `text`, ignoring case, level by level."""
     text = text.casefold()
     if not isinstance(value, (dict, list)) and text in _get_search_text(decoder.whole(value)):
         yield path, value, decoder
@@ -129,25 +129,25 @@ def find_places(value: Any, text: str, path: Path, decoder: OutputDecoder) -> It
 
 
 def _get_search_text(value: Any) -> str:
-    """Return the text of a value without entries, as it is searched."""
+    """Return the searchable text of a scalar value."""
     if isinstance(value, str):
         return value.casefold()
-    # What `json.dumps` returns for a number, which is slower.
+    # For numbers this equals `json.dumps`, but it's faster.
     return repr(value) if type(value) in (int, float) else json.dumps(value)
 
 
-# Bytes that are sent at once.
+# Number of bytes to send at once.
 _CHUNK = 1_000_000
 
 
 def _encode_chunks(value: Any, decoder: OutputDecoder) -> Iterator[bytes]:
-    """Yield a value as JSON in chunks; the entries of the two outer levels are encoded one by one."""
+    """Yield a value as JSON in chunks, encoding the entries of the two outer levels one at a time."""
 
     def text(value: Any) -> bytes:
         try:
             return encode(value)
         except UnicodeEncodeError:
-            # Half of a surrogate pair, which only an escape can write.
+            # A lone surrogate can only be written as an escape.
             return json.dumps(value).encode()
 
     waiting = bytearray()
