@@ -1,1 +1,1 @@
-"""Generating Python code from the schemas of flows."""
+"""Generate Python code from flow schemas."""

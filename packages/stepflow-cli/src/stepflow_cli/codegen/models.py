@@ -1,4 +1,4 @@
-"""The pydantic models of schemas, with their defaults and constraints."""
+"""Generate pydantic models from schemas, including defaults and constraints."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _CONSTRAINTS = {
     "array": ("minItems", "maxItems"),
 }
 NAMED_CONSTRAINTS = {key for keys in _CONSTRAINTS.values() for key in keys}
-"""Constraints that a type within another type can have only if it has a name."""
+"""Constraints that require a nested type to have a name."""
 _LENGTHS = ("minLength", "maxLength", "minItems", "maxItems")
-# Greater lengths are not treated as limits.
+# Lengths from here on are not treated as limits.
 _MAX_SIZE = 2**31
 
 
 def get_constraints(schema: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, Any]:
-    """Return the keywords of a schema that restrict its values, for the types that it allows."""
+    """Return the schema keywords that constrain values of these types."""
     values = _list_allowed_values(schema)
     result: dict[str, Any] = {"enum": values} if values and _is_expressible(values) else {}
     for kind in kinds:
@@ -42,24 +42,24 @@ def get_constraints(schema: Mapping[str, Any], kinds: Sequence[str]) -> dict[str
 
 
 def list_inexpressible_kinds(schema: Mapping[str, Any]) -> list[str]:
-    """Return the types of the allowed values if Python types cannot express these values."""
+    """Return the types of the schema's allowed values if Python types can't express those values."""
     values = _list_allowed_values(schema)
     return [] if _is_expressible(values) else list(dict.fromkeys(json_type(value) for value in values))
 
 
 def _list_allowed_values(schema: Mapping[str, Any]) -> list[Any]:
-    """Return the values that a schema lists; empty if only null is allowed."""
+    """Return the values listed in a schema, or an empty list if only null is allowed."""
     values = [schema["const"]] if "const" in schema else schema.get("enum")
     return values if isinstance(values, list) and values != [None] else []
 
 
 def _is_expressible(values: list[Any]) -> bool:
-    """Return whether `Literal` can have these values."""
+    """Return whether these values can be used in a `Literal`."""
     return all(value is None or isinstance(value, (str, int)) for value in values)
 
 
 def _is_constraint(key: str, value: Any) -> bool:
-    """Return whether pydantic accepts a constraint: it rejects negative lengths, multiples of 0 and some patterns."""
+    """Return whether pydantic accepts a constraint. It rejects negative lengths, multiples of 0 and some patterns."""
     if key == "pattern":
         return isinstance(value, str) and compile_linear(value) is not None
     if not isinstance(value, (int, float)) or isinstance(value, bool):
@@ -70,20 +70,20 @@ def _is_constraint(key: str, value: Any) -> bool:
 
 
 def drop_invalid_defaults(named: Mapping[str, Any]) -> dict[str, Any]:
-    """Return named schemas without defaults that do not fit; optional properties that may be null are marked.
+    """Return named schemas without invalid defaults, marking optional properties that may be null.
 
-    The description mentions each default that was left out.
+    Any dropped default is mentioned in the description.
 
     Args:
-        named: The schemas in the form used for generation, by the names in their references.
+        named: The schemas by name, in the form used for code generation.
     """
-    # The validator finds shared schemas in $defs.
+    # The validator looks up shared schemas in $defs.
     defs = json.loads(json.dumps(named).replace('"#/components/schemas/', '"#/$defs/'))
     return {name: _check_defaults(schema, defs[name], defs) for name, schema in named.items()}
 
 
 def _check_defaults(schema: Mapping[str, Any], validated: Mapping[str, Any], defs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a schema; `validated` is the same schema with references to `defs`."""
+    """Check a schema's defaults. `validated` is the same schema, but with references into `defs`."""
     result = dict(schema)
     if "properties" in schema:
         result["properties"] = properties = {
@@ -97,7 +97,7 @@ def _check_defaults(schema: Mapping[str, Any], validated: Mapping[str, Any], def
         return result
     default = schema["default"]
     if default is None:
-        # Fields without a value are None already.
+        # Fields default to None anyway.
         del result["default"]
     elif mismatches(default, {key: each for key, each in validated.items() if key != "default"}, defs):
         left_out = f"The default {json.dumps(result.pop('default'), ensure_ascii=False)} does not fit and is left out."
@@ -107,15 +107,15 @@ def _check_defaults(schema: Mapping[str, Any], validated: Mapping[str, Any], def
     return result
 
 
-# Types whose defaults are strings. The generator adds `_aliased` to them if a field has the same name.
+# Types whose defaults are written as strings. The generator appends `_aliased` if a field has the same name.
 _TYPES_OF_TEXT = ("UUID", "datetime", "date")
 
 
 def import_generator() -> Any:
-    """Return `datamodel_code_generator`.
+    """Import and return `datamodel_code_generator`.
 
     Raises:
-        Problem: If it is not installed.
+        Problem: If it isn't installed.
     """
     try:
         import datamodel_code_generator
@@ -125,11 +125,11 @@ def import_generator() -> Any:
 
 
 def write_models(schemas: Mapping[str, Any], imports: list[str]) -> str:
-    """Return the source of a module with a class for each schema.
+    """Return the source of a module with a class per schema.
 
     Args:
-        schemas: The schemas by class name, with references as in OpenAPI.
-        imports: Further imports of the module, such as `pathlib.Path`.
+        schemas: The schemas by class name, with OpenAPI references.
+        imports: Additional imports, such as `pathlib.Path`.
     """
     if not schemas:
         names = sorted(path.rpartition(".") for path in imports)
@@ -138,7 +138,7 @@ def write_models(schemas: Mapping[str, Any], imports: list[str]) -> str:
     text = _generate(schemas, imports)
     if not any(_find_untyped_defaults(text)):
         return text
-    # Only validation gives these defaults their type: mark them as Any for type checkers.
+    # These defaults only get the right type during validation, so cast them to Any for type checkers.
     lines = _generate(schemas, [*imports, "typing.cast"]).split("\n")
     defaults = sorted(_find_untyped_defaults("\n".join(lines)), key=lambda node: (node.lineno, node.col_offset))
     for value in reversed(defaults):
@@ -149,7 +149,7 @@ def write_models(schemas: Mapping[str, Any], imports: list[str]) -> str:
 
 
 def _insert(line: str, offset: int, text: str) -> str:
-    # Offsets of `ast` count bytes.
+    # `ast` offsets are in bytes.
     content = line.encode()
     return (content[:offset] + text.encode() + content[offset:]).decode()
 
@@ -172,7 +172,7 @@ def _generate(schemas: Mapping[str, Any], imports: list[str]) -> str:
         "paths": {},
         "components": {"schemas": dict(schemas)},
     }
-    # Do not read settings from a pyproject.toml in the working folder.
+    # Ignore any pyproject.toml in the working directory.
     with tempfile.TemporaryDirectory() as elsewhere, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         text = generator.generate(
@@ -199,5 +199,5 @@ def _generate(schemas: Mapping[str, Any], imports: list[str]) -> str:
             use_type_alias=True,
             use_union_operator=True,
         )
-    # Descriptions may contain control characters; in strings, escapes mean the same.
+    # Escape control characters in descriptions. In string literals, the escapes mean the same.
     return printable_lines(str(text)).removeprefix("#").lstrip()

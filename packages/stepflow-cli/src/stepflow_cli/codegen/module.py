@@ -1,4 +1,4 @@
-"""Writes the module of `stepflow codegen`: imports, models and flows."""
+"""Generate the module for `stepflow codegen`, with imports, models and flows."""
 
 from __future__ import annotations
 
@@ -30,15 +30,14 @@ _IMPORTS = {"Any": "typing.Any", "Variables": "stepflow_client.Variables"}
 
 
 def write_module(files: Iterable[str], output: str | None) -> str:
-    """Return the source of a module for flows. It does not depend on the order of the files.
+    """Return the source of a module for flows. The result doesn't depend on the order of the files.
 
     Args:
-        files: The flows' files.
-        output: The file of the module; the paths of the flows are relative to it. None for a module in the working
-            folder.
+        files: The flow files.
+        output: The path of the module. Flow paths are relative to its folder, which defaults to the working directory.
 
     Raises:
-        Problem, FlowFileError: If a flow cannot be read, or a schema is invalid.
+        Problem, FlowFileError: If a flow can't be read or a schema is invalid.
     """
     folder = Path(output).parent if output is not None else Path()
     names = UniqueNames()
@@ -61,13 +60,13 @@ def write_module(files: Iterable[str], output: str | None) -> str:
             alias = names.take(f"{name}_flow")
             python_imports.append(f"from {module} import {first} as {alias}\n")
             source = f"{alias}{dot}{rest}"
-        # A backslash or a quote would change the docstring.
+        # Drop backslashes and quotes, which would break the docstring.
         shown = "".join(char for char in " ".join(title.split()) if char.isprintable() and char not in '\\"')[:60]
         output_type = f"\n    output_type={parts['output']}," if "output" in parts else ""
         flows.append(
             _FLOW.format(**{**_UNTYPED, **parts}, name=name, source=source, title=shown, output_type=output_type)
         )
-    # Reserve the names of all inputs and outputs before naming the classes within them.
+    # Reserve the names of all inputs and outputs before naming nested classes.
     for arguments in typed:
         schemas.add_flow(*arguments)
     untyped = {kind for *_, parts in typed for part, kind in _UNTYPED.items() if part not in parts}
@@ -83,7 +82,7 @@ def write_module(files: Iterable[str], output: str | None) -> str:
 
 
 def _relative_path(file: str, folder: Path) -> str:
-    """Return the relative path from a folder to a file, with slashes; absolute across drives."""
+    """Return a file's path relative to a folder, with forward slashes, or its absolute path if on a different drive."""
     try:
         return Path(os.path.relpath(file, folder)).as_posix()
     except ValueError:

@@ -1,4 +1,4 @@
-"""Python names for flows, shared schemas and properties; docstrings and string literals."""
+"""Choose Python names for flows, schemas and properties. Format docstrings and string literals."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ _IMPORTED = (
     *("TypedFlow", "UUID", "Union", "Variables", "annotations", "cast", "date", "datetime"),
 )
 RESERVED_NAMES = frozenset((*dir(builtins), *keyword.kwlist, *_IMPORTED, *(f"{name}_aliased" for name in _IMPORTED)))
-"""Names that cannot be used in the module. A field with an imported name renames the import."""
+"""Names the module can't use, because a field with an imported name makes the generator rename the import."""
 
 
 def snake_name(text: str) -> str:
-    """Return the name of a flow as the name of a variable: `Order tea!` becomes `order_tea`.
+    """Convert a flow's name to a variable name, e.g. `Order tea!` to `order_tea`.
 
-    It gets the prefix `flow` if it would otherwise be invalid or reserved.
+    Names that would be invalid or reserved are prefixed with `flow`.
     """
     name = _to_snake_case(text)
     return f"flow_{name}".strip("_") if not name or name[0].isdigit() or name in RESERVED_NAMES else name
 
 
 def snake_name_or_reserved(text: str, noun: str) -> str:
-    """Return a text as the name of a function or a field, which may be reserved: `X-rate` becomes `x_rate`.
+    """Convert text to a function or field name, e.g. `X-rate` to `x_rate`. The result may be a reserved name.
 
     Args:
         text: The text.
-        noun: The prefix if the name would otherwise be invalid.
+        noun: A prefix for names that would be invalid.
     """
     name = _to_snake_case(text)
     return f"{noun}_{name}".strip("_") if not name or name[0].isdigit() else name
@@ -46,24 +46,24 @@ def _to_snake_case(text: str) -> str:
 
 
 def camel_name(text: str) -> str:
-    """Return a text as part of a class name: `order-tea` becomes `OrderTea`; empty if no characters remain."""
+    """Convert text to part of a class name, e.g. `order-tea` to `OrderTea`. May be empty."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return "".join(part[:1].upper() + part[1:] for part in re.split(r"[^0-9a-zA-Z]+", plain))
 
 
 class UniqueNames:
-    """Unique names."""
+    """Hands out unique names."""
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
         """Reserve names.
 
         Args:
-            taken: Further reserved names.
+            taken: Additional reserved names.
         """
         self._taken = {*RESERVED_NAMES, *taken}
 
     def take(self, name: str) -> str:
-        """Return a unique name: the argument itself, or with a number from 2 on."""
+        """Return the name, with a number appended (starting at 2) if it is already taken."""
         number, tried = 1, name
         while tried in self._taken:
             number += 1
@@ -76,18 +76,18 @@ _WIDTH = 100
 
 
 def quote_text(text: str) -> str:
-    """Return a string literal, in double quotes unless the text contains some."""
+    """Return a string literal, in double quotes unless the text contains any."""
     written = repr(text)
     return written if '"' in text or written.startswith('"') else f'"{written[1:-1]}"'
 
 
 def format_docstring(description: object, indent: str, arguments: Iterable[tuple[str, object]] = ()) -> str:
-    """Return the indented lines of a docstring; empty without text.
+    """Return an indented docstring, or an empty string if there is no text.
 
     Args:
-        description: The description; ignored if it is not text.
-        indent: The indent.
-        arguments: The names of arguments and their descriptions.
+        description: The description. Ignored unless it is a string.
+        indent: The indentation.
+        arguments: Argument names and descriptions.
     """
     blocks = [_wrap_description(description, indent)]
     texts = [(name, _wrap_description(each, f"{indent}        ")) for name, each in arguments]
@@ -102,14 +102,14 @@ def format_docstring(description: object, indent: str, arguments: Iterable[tuple
 
 
 def _wrap_description(description: object, indent: str) -> str:
-    """Return the paragraphs of a description as a part of a docstring."""
+    """Wrap a description's paragraphs for use in a docstring."""
     if not isinstance(description, str):
         return ""
     text = printable_lines(description.strip().expandtabs()).replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
     width = max(40, _WIDTH - len(indent))
     paragraphs = []
     for paragraph in text.split("\n\n"):
-        # Keep the line breaks of lists and code.
+        # Keep line breaks in lists and code.
         lines = [line.rstrip() for line in paragraph.split("\n")]
         is_prose = all(line and not line[0].isspace() and line[0] not in "-*#|>`0123456789" for line in lines)
         kept = textwrap.wrap(" ".join(lines), width, break_long_words=False) if is_prose else lines

@@ -1,6 +1,6 @@
-"""The schemas of flows as one document of named schemas that become classes: references resolved, `allOf` merged.
+"""Turn flow schemas into a set of named schemas to generate classes from. Resolves references and merges `allOf`.
 
-Pure functions.
+Nothing here does I/O.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from .models import NAMED_CONSTRAINTS, get_constraints, list_inexpressible_kinds
 from .names import UniqueNames, camel_name
 
 BESIDE = ("description", "default")
-"""Keywords that are allowed beside a reference."""
-# Keywords that do not change which values a schema allows.
+"""Keywords that may accompany a reference."""
+# Keywords that don't affect which values a schema allows.
 _ANNOTATIONS = {*BESIDE, "title", "examples", "deprecated", "$defs", "definitions", "$schema", "$id", "$comment"}
 
 
 @dataclass
 class SchemaDocument:
-    """The document in which references are resolved."""
+    """The document to resolve references in."""
 
     label: str
-    """Its name in messages."""
+    """The document's name in messages."""
     root: Any
     shared: Mapping[str, Any]
     referred: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """The targets of references within `allOf`."""
+    """Targets of references inside `allOf`."""
 
     def fault(self, message: str, hint: str | None = None) -> Problem:
-        """Return an error about the schema."""
+        """Create an error about the schema."""
         return usage(f"{self.label}: {message}", hint)
 
     def lookup(self, reference: Any) -> tuple[str, Any]:
-        """Return the name and the schema that a reference leads to.
+        """Return the name and schema that a reference points to.
 
         Raises:
-            Problem: If it cannot be resolved, or refers to another document.
+            Problem: If it can't be resolved or points to a different document.
         """
         if not isinstance(reference, str) or not reference.startswith("#"):
             raise self.fault(f"$ref leads out of the flow: {reference!r}", "copy the schema into schemas.$defs")
@@ -57,7 +57,7 @@ class SchemaDocument:
         raise self.fault(f"$ref leads nowhere: {reference}", "name a schema of schemas.$defs")
 
     def resolve(self, reference: Any) -> tuple[str, Any]:
-        """Return the name and schema that a reference leads to, following references to references."""
+        """Return the name and schema that a reference points to, following chains of references."""
         seen: list[Any] = []
         while True:
             seen.append(reference)
@@ -69,7 +69,7 @@ class SchemaDocument:
                 raise self.fault(f"$ref refers to itself: {reference}")
 
     def identity(self, schema: Any) -> str:
-        """Return a text that is equal for equal schemas, including everything they refer to."""
+        """Return a string that is the same for equal schemas, taking into account everything they refer to."""
         reached: dict[str, Any] = {}
         waiting = [schema]
         while waiting:
@@ -85,7 +85,7 @@ class SchemaDocument:
         return json.dumps([schema, reached], sort_keys=True)
 
     def merge_all_of(self, schema: Mapping[str, Any], seen: tuple[str, ...] = ()) -> dict[str, Any]:
-        """Return a schema with its `allOf` parts merged into it."""
+        """Return a schema with its `allOf` parts merged in."""
         parts = [*schema["allOf"], {key: each for key, each in schema.items() if key != "allOf"}]
         return _join_schemas(piece for part in parts for piece in self._iter_parts(part, seen))
 
@@ -105,10 +105,10 @@ class SchemaDocument:
 
 
 class LenientDocument(SchemaDocument):
-    """A document in which unresolved references allow any value: servers omit definitions of builtin components."""
+    """A document where unresolved references allow any value, as servers omit definitions for builtin components."""
 
     def lookup(self, reference: Any) -> tuple[str, Any]:
-        """Return the name and the schema that a reference leads to."""
+        """Return the name and schema that a reference points to."""
         try:
             return super().lookup(reference)
         except Problem:
@@ -116,7 +116,7 @@ class LenientDocument(SchemaDocument):
 
 
 def _join_schemas(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the conjunction of several schemas."""
+    """Combine schemas into one that requires all of them."""
     joined: dict[str, Any] = {}
     for part in parts:
         properties = dict(joined.get("properties", {}))
@@ -131,7 +131,7 @@ def _join_schemas(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def unwrap_single_part(schema: Any) -> Any:
-    """Return the only part of an `allOf` without further conditions; otherwise the schema itself."""
+    """Return the part of an `allOf` that has just one and no other conditions, or else the schema itself."""
     parts = schema.get("allOf") if isinstance(schema, Mapping) else None
     if not isinstance(parts, list) or len(parts) != 1 or not isinstance(parts[0], Mapping):
         return schema
@@ -139,19 +139,19 @@ def unwrap_single_part(schema: Any) -> Any:
 
 
 PREFIX = "#/components/schemas/"
-"""The prefix of references to named schemas."""
-# Formats with their own Python type. Others, such as `email`, need further packages or change the parsed value.
+"""The prefix for references to named schemas."""
+# Formats with a dedicated Python type. Others, e.g. `email`, need extra packages or change the parsed value.
 _FORMATS = ("date-time", "date", "uuid")
 _TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
 _NULL = {"type": "null"}
-# Maximum nesting of named types, because pydantic before 2.11 expands them. Deeper types become Any.
+# Maximum nesting of named types, because pydantic before 2.11 expands them. Anything deeper becomes Any.
 _MAX_CHAIN_LENGTH = 3
-# Size from which the target of a reference gets a name instead of being repeated.
+# Above this size, the target of a reference gets a name instead of being repeated.
 _MAX_INLINE = 30
 
 
 class NamedSchemas:
-    """The named schemas of several flows."""
+    """The named schemas of any number of flows."""
 
     def __init__(self, names: UniqueNames) -> None:
         self._names = names
@@ -159,19 +159,19 @@ class NamedSchemas:
         self.named: dict[str, Any] = {}
         """The schemas by class name."""
         self.aliases: dict[str, str] = {}
-        """Further names of classes, for parts of flows that refer to shared schemas."""
+        """Additional class names, for parts of flows that refer to shared schemas."""
 
     def add_flow(self, flow: Mapping[str, Any], prefix: str, label: str, parts: Mapping[str, str]) -> None:
-        """Add the schemas of a flow.
+        """Add a flow's schemas.
 
         Args:
             flow: The flow.
-            prefix: The prefix of the names of its classes.
+            prefix: A prefix for its class names.
             label: The flow's name in errors.
-            parts: The reserved class names of its parts that have schemas.
+            parts: The reserved class name of each part that has a schema.
 
         Raises:
-            Problem: If a schema is invalid, or has a reference that cannot be resolved or leaves the document.
+            Problem: If a schema is invalid, or a reference can't be resolved or points outside the document.
         """
         known: dict[str, str] = {}
         for part, name in parts.items():
@@ -180,27 +180,27 @@ class NamedSchemas:
             _SchemaReader(self, prefix, place, known).read_part(schema, name)
 
     def read(self, schema: Any, name: str, place: SchemaDocument) -> dict[str, Any]:
-        """Return a schema in the form used for generation; its objects become named schemas.
+        """Return a schema in the form used for code generation. Its objects become named schemas.
 
         Args:
             schema: The schema.
             name: The name for a class generated from it.
-            place: The document in which its references are resolved.
+            place: The document to resolve references in.
 
         Raises:
-            Problem: If it is invalid.
+            Problem: If the schema is invalid.
         """
         return _SchemaReader(self, "", place, self._known).read(schema, name)
 
     def define(self, name: str, *, is_taken: bool = False) -> str:
-        """Return the name of a new class. The caller sets its schema in `named`."""
+        """Add a class and return its name. The caller must then set its schema in `named`."""
         name = name if is_taken else self._names.take(name)
         self.named[name] = {}
         return name
 
 
 def list_typed_parts(flow: Mapping[str, Any]) -> list[str]:
-    """Return which of a flow's input, output and variables have schemas."""
+    """Return which of the flow's `input`, `output` and `variables` have a schema."""
     schemas = flow.get("schemas")
     properties = schemas.get("properties") if isinstance(schemas, Mapping) else None
     declared = properties if isinstance(properties, Mapping) else {}
@@ -209,9 +209,9 @@ def list_typed_parts(flow: Mapping[str, Any]) -> list[str]:
 
 @dataclass
 class _SchemaReader:
-    """Reads the schemas of one part of a flow.
+    """Reads the schemas for one part of a flow.
 
-    `known` is shared with the flow's other parts: a schema that occurs in several becomes one class.
+    `known` is shared between all parts of the flow, so that a schema used in several becomes a single class.
     """
 
     schemas: NamedSchemas
@@ -220,14 +220,14 @@ class _SchemaReader:
     known: dict[str, str]
     expanding: list[str] = field(default_factory=list)
     referred: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """The results for references that were read already."""
+    """Results for references already read."""
     chains: dict[str, int] = field(default_factory=dict)
-    """The nesting depth of each named type; recursive types are not counted."""
+    """The nesting depth of each named type. Recursive types don't count."""
     own: str | None = None
-    """The reserved name of the part, until its class is defined."""
+    """The part's reserved name, until its class is defined."""
 
     def read_part(self, schema: Any, name: str) -> None:
-        """Define a whole part of the flow under its reserved name."""
+        """Define an entire part of the flow under its reserved name."""
         self.own = name if self._has_class(schema, name) else None
         read = self.read(schema, name)
         class_name = str(read.get("$ref", "")).removeprefix(PREFIX)
@@ -237,11 +237,11 @@ class _SchemaReader:
             self.schemas.aliases[name] = class_name
             return
         self.schemas.define(name, is_taken=True)
-        # Equal parts get separate classes.
+        # Identical parts still get separate classes.
         self.schemas.named[name] = self.schemas.named[class_name] if class_name else read
 
     def _has_class(self, schema: Any, name: str) -> bool:
-        """Return whether the schema of a whole part becomes a class that can have this name."""
+        """Return whether the part's schema becomes a class that can have this name."""
         part = unwrap_single_part(schema)
         if isinstance(part, Mapping) and "$ref" in part:
             target_name, part = self.place.resolve(part["$ref"])
@@ -255,14 +255,14 @@ class _SchemaReader:
         return self.schemas.define(name, is_taken=is_own)
 
     def read(self, schema: Any, name: str) -> dict[str, Any]:
-        """Return a schema in the form used for generation; objects with properties become references to named schemas.
+        """Return a schema in the form used for code generation, replacing objects with references to named schemas.
 
         Args:
             schema: The schema.
-            name: The name for a class generated from the schema.
+            name: The name for a class generated from it.
 
         Raises:
-            Problem: If it is not a schema.
+            Problem: If it isn't a schema.
         """
         if isinstance(schema, bool):
             return {}
@@ -283,10 +283,10 @@ class _SchemaReader:
             return ({"anyOf": [reference, *others]} if others else reference) | default
         read: dict[str, Any] = {key: schema[key] for key in BESIDE if key in schema}
         if kinds == ["null"]:
-            # A field that can only be null gets no type.
+            # Leave fields that can only be null untyped.
             return read
         if len(set(kinds) - {"null"}) > 1 and get_constraints(schema, kinds).keys() - {"enum"}:
-            # A constraint applies to only one of the types.
+            # Split the types, since a constraint only applies to one of them.
             return read | {"anyOf": self._read_union([{**schema, "type": kind} for kind in kinds], name)}
         if kinds:
             read["type"] = kinds[0] if len(kinds) == 1 else kinds
@@ -304,7 +304,7 @@ class _SchemaReader:
         return read
 
     def _read_union(self, listed: Sequence[Any], name: str) -> list[dict[str, Any]]:
-        """Return the distinct types of a union, with nested unions flattened."""
+        """Return the distinct types in a union, flattening nested unions."""
         options: list[dict[str, Any]] = []
         for number, each in enumerate(listed, 1):
             is_null = isinstance(each, Mapping) and self._is_null(each)
@@ -315,7 +315,7 @@ class _SchemaReader:
         return options
 
     def _is_null(self, schema: Mapping[str, Any]) -> bool:
-        """Return whether null is the only value that a schema allows."""
+        """Return whether a schema allows nothing but null."""
         if "$ref" in schema:
             schema = self.place.resolve(schema["$ref"])[1]
         if not isinstance(schema, Mapping):
@@ -332,7 +332,7 @@ class _SchemaReader:
         return kinds
 
     def _read_object(self, schema: Mapping[str, Any], name: str) -> str:
-        """Return the name of the class for an object with properties."""
+        """Return the class name for an object with properties."""
         text = self.place.identity(schema)
         if text in self.known:
             return self.known[text]
@@ -354,18 +354,18 @@ class _SchemaReader:
         return class_name
 
     def _read_inner(self, schema: Any, name: str) -> dict[str, Any]:
-        """Return a type within a union, a list or a mapping; a type with constraints gets a name."""
+        """Return a type nested in a union, list or mapping. Types with constraints are given a name."""
         name = _class_name_of_title(schema, self.prefix) or name
         read = self.read(schema, name)
         if not read.keys() & NAMED_CONSTRAINTS:
             return read
         if not all(self.schemas.named[target] for target in _list_referred_names(read)):
-            # The name would come before the recursive type to which it leads.
+            # Naming it would put the name before the recursive type that it refers to.
             return _without_constraints(read)
         return self._refer_to(json.dumps(read, sort_keys=True), name, read)
 
     def _refer_to(self, identity: str, name: str, read: dict[str, Any]) -> dict[str, Any]:
-        """Return a reference to a type, and give it a name if it has none yet."""
+        """Return a reference to a type, naming the type first if necessary."""
         if identity not in self.known:
             type_name = self.known[identity] = self._define_class(name)
             self.schemas.named[type_name] = read
@@ -385,7 +385,7 @@ class _SchemaReader:
             target_name, target = self.place.resolve(schema["$ref"])
             name = self.prefix + (camel_name(target_name) or "Part")
             if reference in self.expanding and not _is_object(target):
-                # A recursive type that is not an object needs a name.
+                # A recursive type that isn't an object needs a name.
                 read = self._read_recursive(reference, target, name)
             else:
                 read = self.referred[reference] = self._expand_reference(reference, target, name)
@@ -394,7 +394,7 @@ class _SchemaReader:
         return read | {key: schema[key] for key in BESIDE if key in schema}
 
     def _expand_reference(self, reference: str, target: Any, name: str) -> dict[str, Any]:
-        """Return the target of a reference: inline if it is small, otherwise as a named type."""
+        """Return a reference's target, inlined if small, or else as a named type."""
         self.expanding.append(reference)
         try:
             read = self.read(target, name)
@@ -415,7 +415,7 @@ class _SchemaReader:
             type_name = self.known[text] = self._define_class(name)
             read = _without_constraints(self.read(target, name))
             kinds = read.get("type", [])
-            # The generator supports recursion in unions, but not in lists.
+            # The generator supports recursion in unions but not in lists.
             options = [
                 _NULL if kind == "null" else read | {"type": kind}
                 for kind in (kinds if isinstance(kinds, list) else [kinds])
@@ -429,7 +429,7 @@ def _without_constraints(read: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _list_referred_names(read: Mapping[str, Any]) -> list[str]:
-    """Return the names of the types to which a schema refers."""
+    """Return the names of all types that a schema refers to."""
     return re.findall(rf'"{PREFIX}(\w+)"', json.dumps(read))
 
 
@@ -453,13 +453,13 @@ def _is_object(schema: Any) -> bool:
 
 
 def _sort_properties(properties: Mapping[str, Any]) -> list[str]:
-    """Return the names of properties; if some give the same Python name, put valid names first, which keeps them."""
+    """Return the property names. If their Python names collide, valid names go first so that they are kept."""
     made = [re.sub(r"\W", "_", key).strip("_").lower() for key in properties]
     return sorted(properties, key=lambda key: not key.isidentifier()) if len(set(made)) < len(made) else [*properties]
 
 
 def _class_name_of_title(schema: Any, prefix: str) -> str | None:
-    """Return the class name from a schema's title."""
+    """Return the class name derived from a schema's title, if any."""
     title = schema.get("title") if isinstance(schema, Mapping) else None
     name = camel_name(title) if isinstance(title, str) and len(title) <= 40 else ""
     return prefix + name if name else None

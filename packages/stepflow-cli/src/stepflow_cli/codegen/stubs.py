@@ -1,4 +1,4 @@
-"""Writes a module of typed functions for components, for flows in Python."""
+"""Generate a module of typed functions for components, for use in Python flows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _IMPORTS = {
     "typing": ("Annotated", "Any", "Literal", "NotRequired", "Protocol", "TypeAlias", "TypedDict"),
     "stepflow_client.authoring": ("Name", "OnError", "component"),
 }
-# The arguments of each function that configure the step.
+# Arguments of every function that configure the step itself.
 _OPTION_NAMES = ("step", "on_error", "must_execute", "metadata")
 _OPTIONS = """\
 step: str | None = None
@@ -40,34 +40,34 @@ metadata: Mapping[str, Any] | None = None
 """
 _RESERVED = {name for names in _IMPORTS.values() for name in names}
 _INSTALLED = ("pydantic", "stepflow_client.authoring")
-# Maximum length of an import in one line.
+# Maximum length of a single-line import.
 _WIDTH = 88
-# Components that are `each` and `iterate` of `stepflow_client.authoring`.
+# Left out, because `stepflow_client.authoring` provides them as `each` and `iterate`.
 _OF_AUTHORING = ("/builtin/map", "/builtin/iterate")
 _BUILTIN = "/builtin/"
 _MAX_NAMED = 3
 
 
 class ComponentStub(NamedTuple):
-    """A component."""
+    """A component to generate a function for."""
 
     path: str
-    """The path that flows use."""
+    """The path that flows refer to."""
     description: str | None
     input_schema: Any
     output_schema: Any
     is_guessed: bool = False
-    """Whether the path is a guess, because servers do not report routes."""
+    """Whether the path is a guess, since servers don't report routes."""
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> ComponentStub:
-        """Return the component of a JSON object of `ComponentInfo`."""
+        """Create a stub from a `ComponentInfo` JSON object."""
         name = str(record["name"]).strip("/")
         guess = f"/{record['plugin']}/{name}" if record.get("plugin") else f"/{name}"
         path = str(record.get("path") or guess)
         given, returned = record.get("input_schema"), record.get("output_schema")
         if path in BUILTINS:
-            # The schemas of this package are more precise than those of servers, which have the descriptions.
+            # Use our own schemas, which are more precise, but take the descriptions from the server's.
             own_given, own_returned = BUILTINS[path]
             given = _copy_descriptions(own_given, given) if own_given else given
             returned = _copy_descriptions(own_returned, returned) if own_returned else returned
@@ -75,7 +75,7 @@ class ComponentStub(NamedTuple):
 
 
 def _copy_descriptions(schema: Mapping[str, Any], sent: Any) -> dict[str, Any]:
-    """Return the schema of an object with the descriptions of its fields in another schema."""
+    """Return an object schema with the field descriptions from another schema."""
     sent_fields = sent.get("properties") if isinstance(sent, Mapping) else None
     fields = {}
     for key, each in schema.get("properties", {}).items():
@@ -87,11 +87,11 @@ def _copy_descriptions(schema: Mapping[str, Any], sent: Any) -> dict[str, Any]:
 
 
 def write_stubs(records: Iterable[Mapping[str, Any]], only: Sequence[str]) -> str:
-    """Return the source of a module with a function for each component.
+    """Return the source of a module with a function per component.
 
     Args:
-        records: The components, as JSON objects of `ComponentInfo`.
-        only: Globs for their paths. Without any, all except for the builtin ones, for which the client has functions.
+        records: The components, as `ComponentInfo` JSON objects.
+        only: Globs of component paths. Defaults to all but the builtin ones, which the client already provides.
 
     Raises:
         Problem: If no component matches.
@@ -126,21 +126,21 @@ def write_stubs(records: Iterable[Mapping[str, Any]], only: Sequence[str]) -> st
 
 
 class _StubWriter:
-    """Writes functions for components."""
+    """Generates functions for components."""
 
     def __init__(self) -> None:
         self._names = names = UniqueNames(_RESERVED)
-        # The classes of inputs get further names.
+        # Input classes are renamed later, so they don't reserve names in the module.
         self._inputs, self._outputs = NamedSchemas(UniqueNames()), NamedSchemas(names)
         self._input_types = PythonTypes(self._inputs.named, names, is_input=True)
         self._output_types = PythonTypes(self._outputs.named, names, is_input=False)
         self.unread: dict[str, str] = {}
-        """The reasons why schemas were ignored, by the paths of their components."""
+        """Why schemas were ignored, by component path."""
 
     def write_module(self, components: Iterable[ComponentStub]) -> str:
-        """Return the source of a module with a function for each component. It does not depend on their order."""
+        """Return the source of a module with a function per component, regardless of their order."""
         chosen = sorted(component for component in components if component.path not in _OF_AUTHORING)
-        # Functions are named after the last part of the path; if that is ambiguous, after the whole path.
+        # Name functions after the last part of the path, or the whole path if that's ambiguous.
         lasts = [snake_name_or_reserved(stub.path.rpartition("/")[2], "component") for stub in chosen]
         names = []
         for stub, last in zip(chosen, lasts, strict=True):
@@ -151,7 +151,7 @@ class _StubWriter:
         return f"{_HEAD}{_write_imports(body)}{'' if not body else chr(10) * 2}{body}"
 
     def _write_function(self, stub: ComponentStub, name: str) -> list[str]:
-        """Return the source of the function of a component, after the classes that it is the first to need."""
+        """Return the source of a component's function, preceded by any new classes it needs."""
         prefix = camel_name(name)
         given = self._read(self._inputs, stub, stub.input_schema, f"{prefix}Input")
         output = self._output_types.annotate(self._read(self._outputs, stub, stub.output_schema, f"{prefix}Output"))
@@ -185,7 +185,7 @@ class _StubWriter:
         return [*classes, f"{head}{documentation}    raise NotImplementedError\n"]
 
     def _read(self, schemas: NamedSchemas, stub: ComponentStub, schema: Any, name: str) -> dict[str, Any]:
-        """Return a schema in the form used for generation; an invalid schema allows any value."""
+        """Return a schema in the form used for code generation. An invalid schema allows any value."""
         try:
             return schemas.read(schema if schema is not None else {}, name, LenientDocument(stub.path, schema, {}))
         except Problem as problem:
@@ -196,13 +196,13 @@ class _StubWriter:
 
 
 def _write_imports(body: str) -> str:
-    """Return the imports that the source of a module needs."""
+    """Return the imports needed by a module."""
     words = set()
     for node in ast.walk(ast.parse(body)):
         match node:
             case ast.Name(id=name):
                 words.add(name)
-            # Types in strings.
+            # Also look for types inside strings.
             case ast.AnnAssign(annotation=ast.Name("TypeAlias"), value=ast.Constant(str(text))):
                 words |= {*re.findall(r"\w+", text)}
             case ast.Call(func=ast.Name("TypedDict"), args=[_, ast.Dict(values=values)]):

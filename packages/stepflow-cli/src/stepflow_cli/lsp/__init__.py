@@ -1,1 +1,1 @@
-"""The language server: what an editor asks about flows and server configurations while they are written."""
+"""The language server, for editing flows and server configurations."""

@@ -1,4 +1,4 @@
-"""Completion of keys, steps, components, variables, paths, expressions, and values that schemas allow."""
+"""Completions: keys, steps, components, variables, paths, expressions, and values allowed by schemas."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _OBJECT = "type: object\nproperties:\n  ${1:name}: {type: ${2:string}}\nrequired
 
 
 def _nest(key: str, body: str) -> str:
-    """Return a body in the lines below a key."""
+    """Return a body indented below a key."""
     return f"{key}:\n  " + body.replace("\n", "\n  ")
 
 
 def to_list_element(body: str) -> str:
-    """Return a body as the element of a list."""
+    """Return a body as a list element."""
     return "- " + body.replace("\n", "\n  ")
 
 
@@ -54,11 +54,11 @@ steps:
       user_prompt: {\\$input: \\$.${2:question}}
 output: {\\$step: ${4:ask}}
 """
-"""A whole flow, for an empty file."""
+"""A complete flow, offered in empty files."""
 ELEMENTS: Mapping[Path, str] = {("steps",): _STEP, ("test", "cases"): _CASE}
-"""The elements of lists, by the path of the list in its flow."""
+"""Snippets for list elements, by the list's path within the flow."""
 _KEYS: Mapping[tuple[Path, str], str] = {
-    # All elements of a list have index 0 here.
+    # List indexes are replaced by 0 in these paths.
     ((), "schemas"): _nest("schemas", _nest("properties", _nest("input", _OBJECT))),
     ((), "steps"): _nest("steps", to_list_element(_STEP)),
     ((), "test"): _nest("test", _nest("cases", to_list_element(_CASE))),
@@ -75,10 +75,10 @@ _PLACEHOLDER = re.compile(r"\$(?:\d|\{\d:([^}]*)\})|\\(\$)")
 
 
 def get_key_snippet(path: Path, key: str, *, is_expression: bool, is_first: bool) -> str:
-    """Return the lines that start with a key of a flow; empty if there is no snippet for the key.
+    """Return the snippet that starts with a flow key, or an empty string if there is none.
 
     Args:
-        path: The path of the mapping.
+        path: The mapping's path.
         key: The key.
         is_expression: Whether the mapping is an expression.
         is_first: Whether the mapping has no other keys.
@@ -95,10 +95,10 @@ def expand_snippet(body: str, text: DocumentText, start: int, *, is_json: bool, 
 
     Args:
         body: The snippet.
-        text: The text.
-        start: The offset at which it is inserted.
-        is_json: Whether the text is JSON, in which snippets have no placeholders.
-        is_supported: Whether the editor supports snippets. It then indents their lines like the line of the cursor.
+        text: The document.
+        start: The offset to insert at.
+        is_json: Whether the document is JSON, where placeholders aren't used.
+        is_supported: Whether the editor supports snippets. If so, it indents their lines to match the current line.
     """
     plain = _PLACEHOLDER.sub(lambda match: match[1] or match[2] or "", body)
     if is_json:
@@ -111,13 +111,13 @@ def expand_snippet(body: str, text: DocumentText, start: int, *, is_json: bool, 
 
 Kind = types.CompletionItemKind
 TRIGGERS = ["$", ".", "/", '"', "'", "[", "{", " "]
-"""The characters after which an editor requests completions on its own."""
-# Number of candidates after which only matches of the typed prefix are added.
+"""Characters that make an editor request completions automatically."""
+# Beyond this many candidates, only add those that match the typed prefix.
 _MAX_ITEMS = 200
-# Maximum number of steps, and of input fields, to offer as whole expressions.
+# Maximum number of steps and of input fields to suggest as complete expressions.
 _MAX_READS = 5
 _RARE = ("$schema", "schema", "version", "metadata", "configFile", "config", "stepflow_config")
-# Keys to list after all others, in this order.
+# Keys to list last, in this order.
 _LAST = ("$step", "$input", "$variable", "$if", "$coalesce", "$literal", *_RARE)
 
 
@@ -125,21 +125,21 @@ class Candidate(NamedTuple):
     """A possible completion."""
 
     value: Any
-    """The key, or the JSON value."""
+    """The key or JSON value."""
     kind: types.CompletionItemKind
     detail: str = ""
     documentation: str = ""
     is_key: bool = False
     rank: int = 1
-    """Candidates with lower ranks are listed first."""
+    """Lower ranks are listed first."""
     snippet: str = ""
-    """The text with placeholders to insert instead."""
+    """A snippet to insert instead of the value."""
 
 
 def list_completions(
     analysis: Analysis, text: DocumentText, position: types.Position, *, has_snippets: bool = False
 ) -> types.CompletionList:
-    """Return the completions at a position of a document, whose text may be newer than its analysis."""
+    """Return the completions at a position. The document's text may be newer than its analysis."""
     offset = text.to_offset(position)
     typed = find_typed_word(text.text, analysis.name, offset) if has_completions(analysis, text) else None
     if typed is None:
@@ -151,7 +151,7 @@ def list_completions(
     matches = (item for item in candidates if _label(item).startswith(typed.text) or len(chosen) < _MAX_ITEMS)
     for candidate in islice(matches, 2 * _MAX_ITEMS):
         chosen.setdefault((_label(candidate), candidate.is_key), candidate)
-    # All editors filter completions, but not all of them sort them.
+    # All editors filter completions, but not all of them sort.
     best = sorted(chosen.values(), key=lambda candidate: (not _label(candidate).startswith(typed.text), candidate.rank))
     items = [
         _build_item(each, typed, text, number, is_json=is_json, has_snippets=has_snippets)
@@ -194,7 +194,7 @@ def _build_item(
 
 
 def _lacks_value(text: DocumentText, start: int, end: int) -> bool:
-    """Return whether the key at a range has no value yet, neither in its line nor indented below it."""
+    """Return whether the key has no value yet, either on the same line or indented below."""
     line, _, below = text.text[end:].partition("\n")
     following = next((below_line for below_line in below.split("\n", 20) if below_line.strip()), "")
     before = text.text[text.text.rfind("\n", 0, start) + 1 : start]
@@ -207,7 +207,7 @@ def _iter_candidates(place: FlowPlace, typed: TypedWord, text: DocumentText, *, 
     key = typed.spot.key
     present = typed.spot.node.items.keys() - {key} if key is not None else set[str]()
     if place.path == () and place.flow.parent is None and not is_json:
-        # The tree has only one section of the file.
+        # The tree covers just one section, so look for keys in the whole text.
         present = find_top_level_keys(text.text[: typed.start] + text.text[typed.end :])
     if place.path == () and not present and (key is None or not is_json):
         yield Candidate("flow", Kind.Snippet, "a flow with an input, a step and an output", rank=0, snippet=FLOW)
@@ -241,7 +241,7 @@ def _iter_keys(place: FlowPlace, present: Iterable[str], typed: TypedWord) -> It
     if place.is_expected and not present:
         for name, description in MATCHERS.items():
             yield Candidate(name, Kind.Keyword, "matcher", description, is_key=True, rank=2)
-    # Within braces, offer only snippets of one line.
+    # Inside braces, only offer single-line snippets.
     is_block = not typed.spot.node.is_flow or typed.opens_line
     for schema in place.schemas:
         properties, required = get_fields(schema)
@@ -277,7 +277,7 @@ def _iter_values(place: FlowPlace, typed: TypedWord) -> Iterator[Candidate]:
     elif part == "$type" and place.is_expected:
         yield from (Candidate(name, Kind.EnumMember) for name in JSON_TYPES)
     else:
-        # A line is more likely to start with a key than with a value.
+        # A line is more likely to start with a key than a value.
         rank = 2 if typed.opens_line else 1
         for schema in place.schemas:
             values = [*schema["enum"]] if isinstance(schema.get("enum"), list) else []
@@ -303,7 +303,7 @@ def _iter_components(place: FlowPlace) -> Iterator[Candidate]:
 
 
 def _iter_steps(place: FlowPlace) -> Iterator[Candidate]:
-    # Most steps read the step just before them.
+    # Nearest first: most steps read from the one just before.
     for step in reversed(place.steps):
         yield Candidate(step.step.id, Kind.Reference, type_text(step.output, 80), step.step.component or "")
 
@@ -319,7 +319,7 @@ def _iter_variables(flow: FlowTypes | None, prefix: str) -> Iterator[Candidate]:
 
 
 def _iter_expressions(place: FlowPlace) -> Iterator[Candidate]:
-    """Yield expressions that read a step, the input or a variable; those with the name of the field come first."""
+    """Yield expressions that read a step, input field or variable. Those that mention the field's name rank first."""
     steps = [{"$step": step.value} for step in islice(_iter_steps(place), _MAX_READS)]
     fields = [{"$input": write_path([part])} for part, _ in islice(iter_parts(place.input), _MAX_READS)]
     variables = [{"$variable": variable.value} for variable in _iter_variables(place.reads, "$")]
@@ -329,7 +329,7 @@ def _iter_expressions(place: FlowPlace) -> Iterator[Candidate]:
 
 
 def _iter_paths(type: Type, text: str) -> Iterator[Candidate]:
-    """Yield paths into a type: those that continue the typed text, and all that are certain to exist."""
+    """Yield paths into a type: those that extend the typed text, plus any that are certain to exist."""
     begin = text[: max(text.rfind("."), text.rfind("["))] if text.startswith("$") else ""
     inner = type
     if begin not in ("", "$"):

@@ -1,6 +1,6 @@
-"""The key or value at an offset of a flow, and the word being typed there; offsets as positions of the protocol.
+"""Find the key or value at an offset and the word being typed there. Convert offsets to protocol positions and back.
 
-Pure.
+Nothing here does I/O.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _CODECS = {"utf-8": ("utf-8", 1), "utf-16": ("utf-16-le", 2), "utf-32": ("utf-32
 
 
 class DocumentText:
-    """A text whose positions are those of the protocol: columns count the code units of an encoding, usually UTF-16."""
+    """Text addressed by protocol positions, whose columns count code units in an encoding (usually UTF-16)."""
 
     def __init__(self, text: str, encoding: str = "utf-16") -> None:
         self.text, self.encoding = text, encoding
@@ -29,11 +29,11 @@ class DocumentText:
 
     @cached_property
     def line_starts(self) -> list[int]:
-        """The offset of the start of each line."""
+        """The offset at which each line starts."""
         return [0, *(match.end() for match in _BREAK.finditer(self.text))]
 
     def to_offset(self, position: types.Position) -> int:
-        """Return the offset of a position, clipped to the end of its line and of the text."""
+        """Convert a position to an offset, clipped to the end of the line and the text."""
         if position.line >= len(self.line_starts):
             return len(self.text)
         start = self.line_starts[position.line]
@@ -41,11 +41,11 @@ class DocumentText:
         if line.isascii():
             return start + min(position.character, len(line))
         units = line.encode(self._codec, "surrogatepass")[: position.character * self._unit]
-        # A position inside of a character becomes its start.
+        # Round a position in the middle of a character down to its start.
         return start + len(units.decode(self._codec, "ignore" if self._unit < 4 else "surrogatepass"))
 
     def to_position(self, offset: int) -> types.Position:
-        """Return the position of an offset."""
+        """Convert an offset to a position."""
         line = bisect_right(self.line_starts, offset) - 1
         before = self.text[self.line_starts[line] : offset]
         units = len(before) if before.isascii() else len(before.encode(self._codec, "surrogatepass")) // self._unit
@@ -56,18 +56,18 @@ class DocumentText:
         return types.Range(self.to_position(start), self.to_position(end))
 
     def line_end(self, offset: int) -> int:
-        """Return the offset of the end of the line that contains an offset."""
+        """Return the offset of the end of the line containing `offset`."""
         line = bisect_right(self.line_starts, offset) - 1
         return self.line_starts[line] + len(self._line(line))
 
     def rest_of_line(self, line: int, column: int) -> tuple[int, int]:
-        """Return the start and end offsets of a line from a column on; both count from 1."""
+        """Return the start and end offsets of a line from `column` on. Both arguments are 1-based."""
         line = min(max(line, 1), len(self.line_starts)) - 1
         end = self.line_starts[line] + len(self._line(line))
         return min(self.line_starts[line] + max(column, 1) - 1, end), end
 
     def apply_changes(self, changes: Iterable[types.TextDocumentContentChangeEvent]) -> DocumentText:
-        """Return the text after applying changes of the client in order."""
+        """Return the text after applying the client's changes in order."""
         text = self
         for change in changes:
             new = change.text
@@ -82,26 +82,26 @@ class DocumentText:
         return self.text[self.line_starts[line] : end].rstrip("\r\n")
 
 
-# A placeholder for the cursor while a text is parsed.
+# Stands for the cursor when the text is parsed.
 _CARET = "\ue000"
 _QUOTES = ("'", '"')
 _CLOSERS = {"{": "}", "[": "]"}
-# The start of a section, after a line feed: `re` finds a pattern that starts with a fixed character far faster.
+# The start of a section. It includes the line feed because `re` is much faster with a fixed first character.
 _SECTION = re.compile(r"\n(?![ \t#\n]|-[ \t\r\n]|---|\.\.\.|\r?(?:\n|\Z))")
 _PATH = re.compile(r"(?<=[\s:])\$(?:\.[\w-]*|\[[^\]\s]*\]?)*\[[^\s,{}]*$")
 _SPACE = re.compile(r"[ \t\n\r]*")
 _MAX_REMOVED_LINES = 5
-# Length from which the whole text is too slow to parse for each attempt.
+# From this length on, reparsing the whole text for each attempt is too slow.
 _LARGE = 100_000
 
 
 class KeyOrValue(NamedTuple):
-    """The key or value at an offset of a text."""
+    """The key or value at an offset."""
 
     node: Node
-    """The innermost value around the offset; the mapping if the offset is in a key."""
+    """The innermost value around the offset, or the mapping if the offset is in a key."""
     key: str | None = None
-    """The key of the mapping at the offset."""
+    """The mapping's key at the offset."""
 
 
 def find_key_or_value(root: Node, offset: int) -> KeyOrValue:
@@ -113,7 +113,7 @@ def find_key_or_value(root: Node, offset: int) -> KeyOrValue:
                 return KeyOrValue(node, name)
         parts = (*node.items.values(), *node.elements)
         inner = next((part for part in parts if part.start <= offset <= part.end and part.start < part.end), None)
-        # A merged value is elsewhere in the text.
+        # Stop at merged values, which are located elsewhere in the text.
         if inner is None or inner.parent is not node:
             break
         node = inner
@@ -121,38 +121,38 @@ def find_key_or_value(root: Node, offset: int) -> KeyOrValue:
 
 
 class TypedWord(NamedTuple):
-    """The key or value that is being typed at an offset."""
+    """The key or value being typed at an offset."""
 
     spot: KeyOrValue
-    """The key or value in a tree of only the surrounding text, with positions of its own."""
+    """The key or value, in a tree of just the surrounding text. The tree has its own positions."""
     text: str
     """The part of the word before the offset."""
     start: int
     end: int
-    """The range of the whole word in the file."""
+    """The word's range in the file."""
     first_step: int = 0
-    """The index of the first step in the tree; earlier steps are left out."""
+    """The index of the first step in the tree. Earlier steps are left out."""
     is_quoted: bool = False
     opens_line: bool = False
-    """Whether the value is the first in its line, so that it can become a key."""
+    """Whether the value comes first on its line, so it could become a key."""
 
 
 class _TextPart(NamedTuple):
-    """A part of a text that can be parsed on its own."""
+    """Part of a text that can be parsed on its own."""
 
     start: int
     end: int
     head: str = ""
-    """Text to add before it."""
+    """Text to prepend before parsing."""
     first_step: int = 0
     foot: str = ""
-    """Text to add after it."""
+    """Text to append before parsing."""
 
 
 def find_typed_word(text: str, name: str, offset: int) -> TypedWord | None:
-    """Return the word being typed at an offset of a YAML or JSON text; None if it is not clear.
+    """Return the word being typed at an offset in YAML or JSON, or None if it can't be determined.
 
-    This parses only the surrounding step or section. If that is not valid, it adds a missing colon, quote or bracket.
+    Parses just the surrounding step or section if possible, adding a missing colon, quote or bracket if necessary.
     """
     is_json = name.lower().endswith(".json") or text.lstrip()[:1] == "{"
     whole = _TextPart(0, len(text))
@@ -163,7 +163,7 @@ def find_typed_word(text: str, name: str, offset: int) -> TypedWord | None:
         quote = marks.pop() if marks and marks[-1] in _QUOTES else ""
         path = _PATH.search(before) if not quote and marks else None
         if path is not None:
-            # Within braces, a path with brackets needs quotes, which the completion adds.
+            # Inside braces, a path with brackets needs quotes. The completion will add them.
             before = before[: path.start()]
         closers = "".join(_CLOSERS[mark] for mark in reversed(marks))
         heads = [_CARET, f"{_CARET}{quote}", f"{_CARET}{quote}:"]
@@ -183,7 +183,7 @@ def find_typed_word(text: str, name: str, offset: int) -> TypedWord | None:
 
 
 def _find_yaml_part(text: str, offset: int) -> _TextPart:
-    """Return the section of a YAML text around an offset; of a list, such as the steps, only one element."""
+    """Return the YAML section around an offset, narrowed to one element if it contains a list (e.g. the steps)."""
     line = text.rfind("\n", 0, offset) + 1
     lines = f"\n{text}"
     starts = [match.start() for match in _SECTION.finditer(lines)]
@@ -200,7 +200,7 @@ def _find_yaml_part(text: str, offset: int) -> _TextPart:
 
 
 def _find_json_part(text: str, offset: int) -> _TextPart | None:
-    """Return the step of a JSON text around an offset, which may be invalid; None outside of steps."""
+    """Return the JSON step around an offset, even if it is invalid. Returns None outside steps."""
     for index, (start, end) in enumerate(_iter_json_steps(text)):
         if end is None:
             line = text[text.rfind("\n", 0, start) + 1 : start]
@@ -212,7 +212,7 @@ def _find_json_part(text: str, offset: int) -> _TextPart | None:
 
 
 def _iter_json_steps(text: str) -> Iterator[tuple[int, int | None]]:
-    """Yield the start and end of each step in a JSON text. An invalid step has no end and is the last one."""
+    """Yield the start and end of each step in a JSON text. An invalid step has no end, and is the last one yielded."""
     read, at = json.JSONDecoder().raw_decode, _skip_space(text, 0)
     try:
         while text[at : at + 1] in ("{", ","):
@@ -237,7 +237,7 @@ def _iter_json_steps(text: str) -> Iterator[tuple[int, int | None]]:
 
 
 def _skip_space(text: str, at: int) -> int:
-    """Return the offset of the next character of a JSON text that is not white space."""
+    """Return the offset of the next non-whitespace character in a JSON text."""
     match = _SPACE.match(text, at)
     return match.end() if match is not None else at
 
@@ -258,7 +258,7 @@ def _read_typed_word(flow: FlowText, at: int, offset: int, part: _TextPart) -> T
 
 
 def blank_invalid_lines(flow: FlowText) -> FlowText:
-    """Return a flow with the lines of its syntax errors blanked, so that positions stay the same."""
+    """Return the flow with its invalid lines blanked out, which preserves all positions."""
     for _ in range(_MAX_REMOVED_LINES):
         line = flow.error.line if flow.error is not None else None
         if line is None:

@@ -1,4 +1,4 @@
-"""The open documents: each version is analysed in a thread, so that requests wait only for what they need."""
+"""The open documents. Each version is analysed in a thread, so requests wait only for what they need."""
 
 from __future__ import annotations
 
@@ -51,19 +51,19 @@ from .cursor import DocumentText, blank_invalid_lines
 from .flow_names import Mention, find_mentions
 
 MAX_LENGTH = 2**20
-"""Maximum number of characters of a document that is analysed; it takes a few seconds."""
+"""Maximum document length in characters. Analysing one this long takes a few seconds."""
 
 _FLOW_KEYS = {*get_fields(schema()["$defs"]["flow"])[0]}
-# The start of an unindented line of YAML that is not a key and cannot become one.
+# The start of an unindented YAML line that isn't a key and can't become one.
 _FOREIGN = re.compile(r"""^(?!["'{}\s#]|---)(?![\w-]*[ \t]*(?:$|:))""", re.MULTILINE)
 
 Kind = Literal["flow", "config"]
 
 
 def has_completions(analysis: Analysis, text: DocumentText) -> bool:
-    """Return whether a text gets completions: a flow, a configuration, or a text that may become a flow.
+    """Return whether to offer completions: for flows, configurations, and text that may become a flow.
 
-    A text may become a flow if it is empty or has only keys of flows.
+    Text may become a flow if it is empty or all of its keys are flow keys.
     """
     if analysis.kind is not None or len(text.text) > MAX_LENGTH:
         return analysis.kind is not None
@@ -72,7 +72,7 @@ def has_completions(analysis: Analysis, text: DocumentText) -> bool:
 
 @dataclass
 class Analysis:
-    """One version of a document."""
+    """The analysis of one version of a document."""
 
     kind: Kind | None
     text: DocumentText
@@ -80,54 +80,54 @@ class Analysis:
     rules: CheckRules
     findings: Sequence[Finding] = ()
     root: Node | None = None
-    """The tree, without the invalid lines of the text; None if the text cannot be parsed."""
+    """The tree without any invalid lines, or None if the text can't be parsed."""
     is_mended: bool = False
-    """Whether invalid lines were left out of the tree."""
+    """Whether the tree leaves out invalid lines."""
     types: FlowTypes | None = None
     server_findings: Sequence[Mapping[str, Any]] = ()
-    """The findings of a server, after it has checked this version."""
+    """The server's findings, once it has checked this version."""
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        """The components and their types."""
+        """The known components and their types."""
         return Catalogue(self.rules.components)
 
     @cached_property
     def schema(self) -> dict[str, Any]:
-        """The schema of the document."""
+        """The JSON schema for this kind of document."""
         return schema(self.kind or "flow")
 
     @cached_property
     def mentions(self) -> list[Mention]:
-        """The mentions of steps, variables, input fields and components."""
+        """All mentions of steps, variables, input fields and components."""
         return list(find_mentions(self.model, self.text.text)) if self.model is not None else []
 
     @collector_paused()
     def infer(self) -> Analysis:
-        """Infer the types of a flow, and return the analysis."""
+        """Infer the flow's types, and return the analysis itself."""
         if self.kind == "flow" and self.root is not None and isinstance(self.root.value, dict):
             self.types = infer_flow_types(self.root, UNKNOWN, self.catalogue)
         return self
 
     def replaces(self, other: Analysis | None) -> bool:
-        """Return whether completions use this analysis from now on: not if a syntax error hides steps in it."""
+        """Return whether to use this analysis for completions from now on. Not if a syntax error hides some steps."""
         if self.types is None or other is None or other.types is None:
             return self.types is not None or self.kind != "flow"
         return not self.is_mended or len(self.types.steps) >= len(other.types.steps)
 
     @property
     def model(self) -> FlowModel | None:
-        """The steps and their references."""
+        """The flow's steps and references."""
         return self.types.model if self.types is not None else None
 
 
 @collector_paused()
 def analyse(name: str, text: DocumentText, rules: CheckRules) -> Analysis:
-    """Return the tree and the findings of a version of a document; `infer` adds its types.
+    """Parse and check a version of a document. Call `infer` on the result to add types.
 
     Args:
-        name: The path of the file.
-        text: The text.
+        name: The file's path.
+        text: The document's text.
         rules: The rules for the file.
     """
     kind: Kind | None = None
@@ -149,7 +149,7 @@ def analyse(name: str, text: DocumentText, rules: CheckRules) -> Analysis:
     if kind == "config":
         analysis.findings = check_config(flow)
     else:
-        # Types are always checked; their findings are notes unless the settings ask for type checks.
+        # Always check types, but report the findings as notes unless the settings enable type checks.
         omitted = () if rules.type_check else ("untyped-output",)
         findings = find_offline(flow, replace(rules, type_check=True))
         analysis.findings = [
@@ -162,11 +162,11 @@ log = logging.getLogger(__name__)
 
 
 class ProjectRules:
-    """The rules of each project, read again only after the project's file or its components have changed.
+    """The rules for each project, reloaded only when its project file or components change.
 
     Args:
-        components: The file of the option --components, which takes precedence over that of a project.
-        type_check: Whether to check types even if a project does not ask for it.
+        components: The file passed with `--components`, which takes precedence over the project's.
+        type_check: Whether to check types even if the project doesn't enable it.
     """
 
     def __init__(self, components: str | None = None, *, type_check: bool = False) -> None:
@@ -174,7 +174,7 @@ class ProjectRules:
         self._cache: dict[Path | None, tuple[object, CheckRules]] = {}
 
     def rules(self, path: str) -> CheckRules:
-        """Return the rules for a file. Faults in its project are logged, and the faulty part is ignored."""
+        """Return the rules for a file. Invalid project settings are logged and ignored."""
         try:
             project = find_flow_project(path)
         except StepflowClientError as error:
@@ -198,24 +198,24 @@ class ProjectRules:
 
 
 class ServerChecks:
-    """Queries the server of the environment, a profile or the editor's settings; a project cannot name a server."""
+    """Checks flows on the server from the environment, a profile or the editor's settings, but never from a project."""
 
     def __init__(self) -> None:
         self.url: str | None = None
-        """The server in the editor's settings."""
+        """The server URL from the editor's settings."""
         self._is_stopped = False
         self._clients: set[SyncStepflowClient] = set()
         self._failure = ""
-        """The last message in the log, so that it is not repeated with each save."""
+        """The last message logged, to avoid repeating it on every save."""
 
     def check(self, analysis: Analysis) -> CheckedFlow | None:
-        """Return a flow with the server's findings; None without a server, or if it fails to respond, which is logged.
+        """Return a flow with the server's findings, or None without a server or if it doesn't respond (which is logged).
 
-        This waits for the server: call it in a thread.
+        Blocks until the server responds, so call it in a thread.
         """
         if analysis.kind != "flow" or analysis.root is None:
             return None
-        # Other threads use the tree of the analysis.
+        # Parse again, because other threads are using the analysis's tree.
         flow = FlowText(analysis.text.text, analysis.name)
         checked = CheckedFlow(analysis.name, analysis.rules, flow, list(analysis.findings))
         try:
@@ -242,7 +242,7 @@ class ServerChecks:
         return checked
 
     def stop(self) -> None:
-        """Abort the requests that are waiting."""
+        """Abort pending requests."""
         self._is_stopped = True
         for client in [*self._clients]:
             client.close()
@@ -250,14 +250,14 @@ class ServerChecks:
 
 SOURCE = "stepflow"
 RULES_PAGE = ""
-"""The address of the page with an anchor for each rule. It is empty as long as the documentation is not published."""
+"""The URL of the page with an anchor for each rule. Empty until the documentation is published."""
 FIX_ALL = "source.fixAll.stepflow"
 _UNUSED = ("unused-step", "unused-variable", "unused-key")
 _MAX_TITLE = 40
 
 
 def build_diagnostics(analysis: Analysis) -> list[types.Diagnostic]:
-    """Return the diagnostics of a document: the findings of the offline checks, then those of a server."""
+    """Return a document's diagnostics: first the offline findings, then the server's."""
     text, diagnostics = analysis.text, [_build_diagnostic(finding, analysis) for finding in analysis.findings]
     for record in analysis.server_findings:
         diagnostics.append(
@@ -273,7 +273,7 @@ def build_diagnostics(analysis: Analysis) -> list[types.Diagnostic]:
 
 
 def _build_diagnostic(finding: Finding, analysis: Analysis) -> types.Diagnostic:
-    # Types are always checked, but reported as notes unless the settings ask for type checks.
+    # Types are always checked, but shown as notes unless the settings enable type checks.
     is_note = finding.of_types and not analysis.rules.type_check
     page = types.CodeDescription(f"{RULES_PAGE}#{finding.rule}") if RULES_PAGE and finding.rule in RULES else None
     return types.Diagnostic(
@@ -296,7 +296,7 @@ def _get_severity(level: str) -> types.DiagnosticSeverity:
 
 
 def _get_span(finding: Finding, text: DocumentText) -> tuple[int, int]:
-    """Return the start and end of the text that a finding is about, up to the end of its first line."""
+    """Return the start and end offsets of a finding, limited to its first line."""
     if finding.start < 0:
         return text.rest_of_line(finding.line, finding.column)
     end = min(finding.end, text.line_end(finding.start))
@@ -304,7 +304,7 @@ def _get_span(finding: Finding, text: DocumentText) -> tuple[int, int]:
 
 
 def list_code_actions(analysis: Analysis, params: types.CodeActionParams) -> list[types.CodeAction]:
-    """Return the code actions for a range of a document: a fix for each finding, and one that fixes everything."""
+    """Return the code actions for a range: a fix for each finding, and one to fix everything."""
     text, uri, kinds = analysis.text, params.text_document.uri, params.context.only
     start, end = text.to_offset(params.range.start), text.to_offset(params.range.end)
     actions: list[types.CodeAction] = []
@@ -313,7 +313,7 @@ def list_code_actions(analysis: Analysis, params: types.CodeActionParams) -> lis
             first, last = _get_span(finding, text)
             if first <= end and start <= last:
                 actions.extend(_quick_fix(analysis, uri, finding))
-    # Finding all corrections means checking the flow again: do it only on request.
+    # Fixing everything means rechecking the whole flow, so only offer it on request.
     if kinds is not None and _is_requested(FIX_ALL, kinds) and analysis.kind == "flow":
         actions.extend(_fix_all(analysis, uri))
     return actions
@@ -351,7 +351,7 @@ def _fix_all(analysis: Analysis, uri: str) -> Iterator[types.CodeAction]:
     new = correct_flow(FlowText(old, analysis.name), lambda flow: find_offline(flow, analysis.rules)).flow.text
     if new == old:
         return
-    # Replace only the part that differs: editors then keep the cursor and the folds elsewhere.
+    # Replace just the part that differs, so that editors keep the cursor and folds elsewhere.
     start = _common_prefix_length(old, new)
     tail = _common_prefix_length(old[start:][::-1], new[start:][::-1])
     change = types.TextEdit(analysis.text.to_range(start, len(old) - tail), new[start : len(new) - tail])
@@ -364,39 +364,39 @@ def _common_prefix_length(one: str, other: str) -> int:
     return next((index for index, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
-# Seconds without an edit after which a document is analysed.
+# How many seconds to wait after the last edit before analysing a document.
 _PAUSE = 0.1
 
 Publish = Callable[["Document", Analysis], None]
 
 
 class Document:
-    """An open document: its text, and the analyses of it."""
+    """An open document and its analyses."""
 
     def __init__(self, uri: str, text: DocumentText, version: int) -> None:
         self.uri, self.text, self.version = uri, text, version
         self.name = to_fs_path(uri) or uri.rpartition("/")[2]
         self.latest: Analysis | None = None
         self.typed: Analysis | None = None
-        """The newest analysis with types: a syntax error can hide the flow, and with it all types."""
+        """The latest analysis with types. A syntax error can hide the flow along with all of its types."""
         self.task: asyncio.Task[None] | None = None
         self.is_being_checked = False
         self.is_pausing = False
-        """Whether the next check waits for the end of the pause."""
+        """Whether the next check is waiting for a pause in typing."""
         self.is_published = False
-        """Whether the client shows diagnostics of it."""
+        """Whether the client is showing diagnostics for the document."""
         self.saved: DocumentText | None = None
-        """The text that was saved last."""
+        """The last saved text."""
         self.server_task: asyncio.Task[None] | None = None
-        """Waits for a server's check of the saved text."""
+        """The task waiting for the server to check the saved text."""
 
 
 class Documents:
     """The open documents.
 
     Args:
-        projects: The rules by which files are checked.
-        publish: Called with a document and its analysis once its diagnostics are known.
+        projects: Provides the rules to check files with.
+        publish: Called with a document and its analysis as soon as the diagnostics are ready.
         server: Checks saved documents.
     """
 
@@ -406,33 +406,33 @@ class Documents:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="stepflow-checks")
 
     def open(self, uri: str, text: DocumentText, version: int) -> None:
-        """Add a document and analyse it at once."""
+        """Add a document and analyse it right away."""
         self._documents[uri] = document = Document(uri, text, version)
         self._start_check(document)
 
     def change(self, uri: str, changes: Iterable[types.TextDocumentContentChangeEvent], version: int) -> None:
-        """Change the text of a document, and analyse it after a pause without further changes."""
+        """Change a document's text. It is analysed once there are no further changes for a moment."""
         document = self._documents.get(uri)
         if document is not None:
             document.text, document.version = document.text.apply_changes(changes), version
             self._start_check(document, _PAUSE)
 
     def save(self, uri: str) -> None:
-        """Let the server check a saved document; analyse all others again because the settings may have changed."""
+        """Have the server check a saved document. Reanalyse all documents, since settings may have changed."""
         self.recheck()
         document = self._documents.get(uri)
         if document is not None:
             document.saved = document.text
 
     def recheck(self) -> None:
-        """Analyse all documents again because files that they depend on have changed."""
+        """Reanalyse every document because files they depend on have changed."""
         for document in self._documents.values():
-            # A new object has no analysis yet.
+            # A new text object invalidates the current analysis.
             document.text = DocumentText(document.text.text, document.text.encoding)
             self._start_check(document)
 
     def close(self, uri: str) -> Document | None:
-        """Remove a document and return it."""
+        """Remove a document and return it, or None if it wasn't open."""
         document = self._documents.pop(uri, None)
         for task in (document.task, document.server_task) if document is not None else ():
             if task is not None:
@@ -446,19 +446,19 @@ class Documents:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def get_current_analysis(self, uri: str) -> Analysis | None:
-        """Return the analysis of a document's current text; None if it is not open."""
+        """Return the analysis of a document's current text, or None if the document isn't open."""
         while (document := self._documents.get(uri)) is not None:
             if document.latest is not None and document.latest.text is document.text:
                 return document.latest
             if document.is_pausing:
-                # Requests do not wait for the end of the pause.
+                # Don't make the request wait for a pause in typing.
                 self._start_check(document)
             if document.task is not None:
                 await asyncio.wait([document.task])
         return None
 
     async def get_recent_analysis(self, uri: str) -> tuple[Analysis, DocumentText] | None:
-        """Return the newest analysis with types, possibly of an earlier text, and the current text."""
+        """Return the latest analysis with types, possibly for an older text, along with the current text."""
         while (document := self._documents.get(uri)) is not None:
             if document.latest is not None:
                 return document.typed or document.latest, document.text
@@ -468,7 +468,8 @@ class Documents:
 
     def _start_check(self, document: Document, pause: float = 0) -> None:
         if document.is_being_checked:
-            # Do not cancel it: it continues with the new text, and completions would get no new types during typing.
+            # Don't cancel the check, or completions wouldn't get new types while the user is typing. It picks up the
+            # new text when it is done.
             return
         if document.task is not None:
             document.task.cancel()

@@ -1,4 +1,4 @@
-"""The names in a flow: where its steps, variables, input fields and components are defined and used. Pure."""
+"""Where a flow's steps, variables, input fields and components are defined and used. Nothing here does I/O."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stepflow_client.flows.json_schema import parse_ref
 from stepflow_client.flows.nodes import Key, Node
 
 _TOKEN = re.compile(r"""\.([^.\[]+)|\[\s*'([^']*)'\s*\]|\[\s*"([^"]*)"\s*\]|\[\s*\+?(\d+)\s*\]""")
-# Names that a path can have after a dot.
+# Names that can follow a dot in a path.
 _SIMPLE = re.compile(r"[^\W\d][\w-]*")
 
 Kind = Literal["step", "variable", "field", "component"]
@@ -22,38 +22,38 @@ Reads = Literal["input", "variable"]
 
 
 class Mention(NamedTuple):
-    """A name in a flow: a definition or a use."""
+    """A name in a flow, either its definition or a use."""
 
     kind: Kind
     name: str
     scope: Hashable
-    """The scope in which the name is unique: mentions with the same scope and name mean the same thing."""
+    """Mentions with the same scope and name refer to the same thing."""
     start: int
     end: int
-    """The range of the name in the file; of the whole value if it has escapes."""
+    """The name's range in the file, or the whole value's if it contains escapes."""
     whole: Node | Key
-    """The value or key that contains the name."""
+    """The value or key containing the name."""
     written: str
-    """The text of the value: the name or a path."""
+    """The value's text, which is the name or a path."""
     at: tuple[int, int]
-    """The range of the name in the value; in a path, with its dot or brackets."""
+    """The name's range within the value. In paths, this includes the dot or brackets."""
     flow: Node
     is_definition: bool = False
     user: str | None = None
-    """The step that reads it; None for the output of the flow."""
+    """The step that reads it, or None for the flow's output."""
     is_read: bool = False
 
 
 def find_mentions(model: FlowModel, text: str) -> Iterator[Mention]:
-    """Yield the mentions in a flow and in the flows inside its steps."""
+    """Yield all mentions in a flow and its nested flows."""
     for flow in model.flows:
-        # Values that are merged into a mapping are elsewhere in the text.
+        # Skip merged values, which are located elsewhere in the text.
         mentions = [mention for mention in _MentionReader(flow, text).iter_mentions() if mention.start >= 0]
         yield from {(mention.start, mention.end): mention for mention in mentions}.values()
 
 
 class _MentionReader:
-    """Reads the mentions of one flow."""
+    """Collects the mentions in a single flow."""
 
     def __init__(self, model: FlowModel, text: str) -> None:
         self.model, self.flow, self.text = model, model.root, text
@@ -83,7 +83,7 @@ class _MentionReader:
         self, kind: Kind, whole: Node | Key, written: str, at: tuple[int, int] | None = None, name: str | None = None,
         scope: Hashable = None, **more: Any,
     ) -> Mention:  # fmt: skip
-        """Return a mention; without `at`, the name is the whole value."""
+        """Create a mention. Without `at`, the name is the whole value."""
         at, name = at or (0, len(written)), written if name is None else name
         quoted = self.text[whole.start : whole.start + 1] in ("'", '"')
         begin = whole.start + quoted + at[0] + self.text[whole.start + quoted + at[0] : whole.end].find(name)
@@ -111,7 +111,7 @@ class _MentionReader:
                 schema, path = self.get_part_schema(schema, part), (*path, part)
 
     def iter_declared(self, schema: Node | None, *, is_top: bool = False) -> Iterator[Mention]:
-        """Yield the fields that a schema declares; at the top of the schema of the variables, they are variables."""
+        """Yield the fields declared in a schema. At the top of the variables schema, they are variables."""
         if schema is None:
             return
         kind: Kind = "variable" if is_top else "field"
@@ -129,7 +129,7 @@ class _MentionReader:
                     yield from self.iter_declared(inner)
 
     def iter_data(self, node: Node | None, schema: Node | None, reads: Reads, path: Path = ()) -> Iterator[Mention]:
-        """Yield the fields in the input of a test case, or its variables."""
+        """Yield the fields in a test case's input or variables."""
         if node is None:
             return
         kind: Kind = "variable" if reads == "variable" and not path else "field"
@@ -140,20 +140,20 @@ class _MentionReader:
             yield from self.iter_data(child, self.get_part_schema(schema, 0), reads, (*path, 0))
 
     def get_scope(self, schema: Node | None, path: Path, reads: str) -> Hashable:
-        """Return the scope of the fields of a schema; for undeclared fields, their path."""
+        """Return the scope for a schema's fields. Undeclared fields are scoped by their path."""
         schema = self.resolve(schema)
         properties = schema.get("properties") if schema is not None else None
         return (reads, id(self.flow), path) if properties is None else _fields_scope(properties)
 
     def get_part_schema(self, schema: Node | None, part: str | int) -> Node | None:
-        """Return the schema of a field or an element of a schema."""
+        """Return the schema of a field or list element."""
         schema = self.resolve(schema)
         if schema is None:
             return None
         return schema.get("items") if isinstance(part, int) else schema.at("properties", part)
 
     def resolve(self, schema: Node | None) -> Node | None:
-        """Return the schema that a reference leads to; a schema without a reference is returned as it is."""
+        """Resolve a schema's reference, if it has one."""
         for _ in range(len(self.shared) + 1):
             reference = schema.get("$ref") if schema is not None else None
             if reference is None:
@@ -167,7 +167,7 @@ def _fields_scope(properties: Node) -> Hashable:
 
 
 def _split_path(path: str) -> list[tuple[str | int, tuple[int, int]]]:
-    """Return the parts of a path with their ranges; empty if it is written in a way that `_TOKEN` does not cover."""
+    """Return the parts of a path with their ranges, or an empty list if `_TOKEN` doesn't cover its syntax."""
     try:
         parts = parse_path(path)
     except PathError:
@@ -182,20 +182,20 @@ def _split_path(path: str) -> list[tuple[str | int, tuple[int, int]]]:
 
 
 def find_mention(mentions: Iterable[Mention], offset: int) -> Mention | None:
-    """Return the mention at an offset, if there is one."""
+    """Return the mention at an offset, if any."""
     return next((mention for mention in mentions if mention.start <= offset <= mention.end), None)
 
 
 def find_same_mentions(mentions: Iterable[Mention], mention: Mention) -> list[Mention]:
-    """Return all mentions of the same thing."""
+    """Return every mention of the same thing."""
     return [other for other in mentions if (other.scope, other.name) == (mention.scope, mention.name)]
 
 
 def list_rename_edits(text: str, mentions: Iterable[Mention], mention: Mention, name: str) -> list[Edit]:
-    """Return the edits that rename what a mention refers to.
+    """Return the edits that rename the target of a mention.
 
     Raises:
-        ValueError: If the name is invalid or taken, or if a mention cannot be edited. The message gives the reason.
+        ValueError: If the name is invalid or taken, or a mention can't be edited. The message states the reason.
     """
     mentions = list(mentions)
     same = find_same_mentions(mentions, mention)
@@ -215,7 +215,7 @@ def _rename_edit(text: str, mention: Mention, name: str) -> Edit:
     whole, written = mention.whole, text[mention.whole.start : mention.whole.end]
     quote = written[:1] if written[:1] in ("'", '"') and len(written) > 1 else ""
     if written != f"{quote}{mention.written}{quote}":
-        # JSON escapes are fine: the whole value is replaced.
+        # Only accept JSON escapes: in that case, the whole value is replaced anyway.
         try:
             is_same_value = quote == '"' and json.loads(written) == mention.written
         except ValueError:
@@ -224,7 +224,7 @@ def _rename_edit(text: str, mention: Mention, name: str) -> Edit:
             raise ValueError(f"the name is written with escapes or as an alias: {written}")
     if _SIMPLE.fullmatch(name) and mention.start > whole.start + len(quote):
         return mention.start, mention.end, name
-    # If possible, use single quotes in paths: double quotes may have to be escaped.
+    # Prefer single quotes in paths, since double quotes may need escaping.
     part = format_path_part(name)
     part = f"['{name}']" if part[0] == "[" and "'" not in name else part
     begin, end = mention.at

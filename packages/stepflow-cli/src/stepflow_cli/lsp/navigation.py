@@ -1,4 +1,4 @@
-"""Hover, definitions, references and renaming of names in a flow, its outline, and the lenses of its test cases."""
+"""Hover, go to definition, find references, rename, document symbols, and test case lenses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MAX_LENGTH = 600
 
 
 def describe_position(analysis: Analysis, position: types.Position) -> types.Hover | None:
-    """Return the description of the name, key or value at a position."""
+    """Return the hover text for the name, key or value at a position."""
     if analysis.root is None:
         return None
     text, offset = analysis.text, analysis.text.to_offset(position)
@@ -103,7 +103,7 @@ def _describe_value(place: FlowPlace) -> list[str]:
     node, holder = place.node, place.node.parent
     word = get_keyword(holder.items) if holder is not None else None
     if holder is None or word not in ("$step", "$input", "$variable") or node.part not in (word, "path"):
-        # A value that a schema lists, such as an action of onError.
+        # A value listed in a schema, e.g. an onError action.
         described = (_escape(schema.get("description")) for schema in place.schemas if "enum" in schema)
         return next(filter(None, described), [])
     if not place.is_expression or place.reads is None:
@@ -113,7 +113,7 @@ def _describe_value(place: FlowPlace) -> list[str]:
         return _escape(result.problem)
     type, path = result.type, portable_path(node.value)
     if word == "$input" and is_unknown(type) and path is not None:
-        # A flow without an input schema: use what its steps expect.
+        # Without an input schema, use the type the flow's steps expect.
         type = type_at_path(place.input, path).type
     return [f"type: {_format_type(type)}"]
 
@@ -123,7 +123,7 @@ def _format_type(type: Type) -> str:
 
 
 def _format_code(text: str) -> str:
-    """Return a text as inline code in Markdown, with as many backticks as it needs."""
+    """Format text as inline Markdown code, with as many backticks as it needs."""
     line = " ".join(text.split())
     ticks = "`" * (max(map(len, re.findall("`+", line)), default=0) + 1)
     space = " " if len(ticks) > 1 else ""
@@ -131,13 +131,13 @@ def _format_code(text: str) -> str:
 
 
 def _escape(text: object) -> list[str]:
-    """Return a text as a paragraph, if there is one. Texts of servers could contain links and images: escape them."""
+    """Return the text as a paragraph, if any. Text from servers may contain links or images, so Markdown is escaped."""
     return [re.sub(r"([\\`*_{}\[\]<>()#+!|~])", r"\\\1", text)] if isinstance(text, str) and text else []
 
 
 Kind = types.SymbolKind
 RUN_CASE = "stepflow.runCase"
-"""The command of an editor that runs a test case."""
+"""The editor command that runs a test case."""
 
 
 def find_definition(analysis: Analysis, params: types.DefinitionParams) -> list[types.Location]:
@@ -146,7 +146,7 @@ def find_definition(analysis: Analysis, params: types.DefinitionParams) -> list[
 
 
 def find_references(analysis: Analysis, params: types.ReferenceParams) -> list[types.Location]:
-    """Return the references to what is named at a position."""
+    """Return all references to the name at a position."""
     return _find_locations(analysis, params, definitions=params.context.include_declaration, uses=True)
 
 
@@ -161,7 +161,7 @@ def _find_locations(
 
 
 def prepare_rename(analysis: Analysis, params: types.PrepareRenameParams) -> types.PrepareRenamePlaceholder | None:
-    """Return the range and the name at a position; None if there is none to rename."""
+    """Return the name at a position and its range, or None if there's nothing to rename."""
     mention = find_mention(analysis.mentions, analysis.text.to_offset(params.position))
     if mention is None:
         return None
@@ -169,10 +169,10 @@ def prepare_rename(analysis: Analysis, params: types.PrepareRenameParams) -> typ
 
 
 def rename(analysis: Analysis, params: types.RenameParams) -> types.WorkspaceEdit:
-    """Return the edits that rename what is at a position.
+    """Return the edits that rename the name at a position.
 
     Raises:
-        JsonRpcInvalidParams: If it cannot be renamed. The message gives the reason.
+        JsonRpcInvalidParams: If it can't be renamed. The message states the reason.
     """
     mention = find_mention(analysis.mentions, analysis.text.to_offset(params.position))
     if mention is None:
@@ -186,7 +186,7 @@ def rename(analysis: Analysis, params: types.RenameParams) -> types.WorkspaceEdi
 
 
 def list_case_lenses(analysis: Analysis) -> list[types.CodeLens]:
-    """Return "run this case" above each test case: a command of the editor, which gets arguments of `stepflow test`."""
+    """Return a "run this case" lens for each test case. The editor command receives `stepflow test` arguments."""
     result = []
     for case in analysis.model.cases if analysis.model is not None else ():
         name = case.get("name")
@@ -197,7 +197,7 @@ def list_case_lenses(analysis: Analysis) -> list[types.CodeLens]:
 
 
 def list_symbols(analysis: Analysis) -> list[types.DocumentSymbol]:
-    """Return the outline of a flow: its variables, steps, output and test cases."""
+    """Return a flow's outline: variables, steps, output and test cases."""
     return _list_symbols(analysis.model, analysis.text) if analysis.model is not None else []
 
 
@@ -207,7 +207,7 @@ def _list_symbols(model: FlowModel, text: DocumentText) -> list[types.DocumentSy
     def add(
         name: str, kind: types.SymbolKind, node: Node, label: Node | Key, detail: str | None = None
     ) -> types.DocumentSymbol | None:
-        """Add a symbol, except for merged nodes, which are elsewhere, and empty names, which editors refuse."""
+        """Add a symbol. Skips merged nodes (they're elsewhere in the text) and empty names (editors reject them)."""
         if label.start < 0 or node.start < 0 or not name.strip():
             return None
         whole = text.to_range(min(label.start, node.start), max(label.end, node.end))

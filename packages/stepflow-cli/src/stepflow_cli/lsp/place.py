@@ -1,4 +1,4 @@
-"""The place of a key or value in a flow: its flow and step, the values it can read, and the schemas that apply."""
+"""The context of a key or value: its flow and step, the values it can read, and the schemas that apply."""
 
 from __future__ import annotations
 
@@ -24,38 +24,38 @@ Schemas = list[Mapping[str, Any]]
 class FlowPlace:
     """A place in a flow.
 
-    The tree may be of a part of the text only; types and schemas come from the analysis of the whole text.
+    The tree may cover only part of the text. Types and schemas come from the analysis of the whole text.
     """
 
     analysis: Analysis
     node: Node
-    """The value; for a key, its mapping."""
+    """The value, or the mapping if the place is a key."""
     flow: Node
-    """The innermost flow that contains it, in the same tree."""
+    """The innermost flow containing the node, in the same tree."""
     path: Path
-    """Its path in this flow."""
+    """The node's path within the flow."""
     types: FlowTypes | None
-    """The types of this flow."""
+    """The types in that flow."""
     reads: FlowTypes | None
-    """The types of the flow whose steps and input its expressions read."""
+    """The types of the flow whose steps and input are in scope for expressions here."""
     first_step: int = 0
 
     @property
     def step(self) -> Node | None:
-        """The step that contains it."""
+        """The step containing the node."""
         if self.path[:1] == ("steps",) and len(self.path) > 1:
             return self.flow.at(*self.path[:2])
         return None
 
     @property
     def is_expression(self) -> bool:
-        """Whether it is evaluated: part of the input of a step or of the output."""
+        """Whether the value is evaluated, i.e. part of a step's input or of the output."""
         is_evaluated = self.path[:1] == ("output",) or (self.path[:1] == ("steps",) and self.path[2:3] == ("input",))
         return is_evaluated and "$literal" not in self.path
 
     @cached_property
     def steps(self) -> list[StepTypes]:
-        """The steps that it can read: those before its own step."""
+        """The steps that can be read from here, i.e. those before the node's own step."""
         if self.reads is None:
             return []
         steps = list(self.reads.steps.values())
@@ -68,7 +68,7 @@ class FlowPlace:
 
     @cached_property
     def input(self) -> Type:
-        """The type of the flow's input: from its schema, otherwise from the steps that read it."""
+        """The type of the flow's input according to its schema, or failing that, the steps that read it."""
         if self.reads is None:
             return UNKNOWN
         declared = self.reads.scope.input
@@ -76,19 +76,19 @@ class FlowPlace:
 
     @property
     def is_expected(self) -> bool:
-        """Whether it is in the expected result or error of a test case, which may contain matchers."""
+        """Whether the node is part of a test case's expected result or error, which may contain matchers."""
         return self.path[:2] == ("test", "cases") and self.path[3:4] == ("output",) and len(self.path) > 4
 
     @property
     def _data_path(self) -> Path:
-        """The path in a test case or an example; empty elsewhere."""
+        """The path within a test case or example. Empty elsewhere."""
         if self.path[:2] == ("test", "cases"):
             return self.path[3:]
         return self.path[2:] if self.path[:1] == ("examples",) else ()
 
     @property
     def data(self) -> Type:
-        """The type of this part of a test case's input, mocked result or expected result; unknown elsewhere."""
+        """The type here in a test case's input, mocked result or expected result. Unknown elsewhere."""
         path = self._data_path
         if self.types is None:
             return UNKNOWN
@@ -103,7 +103,7 @@ class FlowPlace:
 
     @cached_property
     def schemas(self) -> Schemas:
-        """The schemas that apply to the value: of the flow file, of the step's component, of the flow's own input."""
+        """The schemas that apply to the value, from the flow file, the step's component and the flow's own input."""
         whole = self.analysis.schema
         schemas = find_schemas(whole, self.path, self.flow.value, whole.get("$defs", {}))
         if self.step is not None and self.path[2:3] == ("input",):
@@ -121,7 +121,7 @@ class FlowPlace:
 
 
 def _strip_expressions(node: Node | None, path: Sequence[str | int]) -> Path | None:
-    """Return the path that remains after expressions are evaluated; None inside of a reference or a condition."""
+    """Return the path with expressions evaluated away, or None inside a reference or condition."""
     result: list[str | int] = []
     is_alternative = False
     for part in path:
@@ -139,12 +139,12 @@ def _strip_expressions(node: Node | None, path: Sequence[str | int]) -> Path | N
 
 
 def find_place(analysis: Analysis, node: Node, first_step: int = 0) -> FlowPlace:
-    """Return the place of a node in the tree of a document or of a part of it.
+    """Return the place of a node, in the tree of a document or a part of it.
 
     Args:
-        analysis: The document.
-        node: The value; for a key, its mapping.
-        first_step: The number of steps that are left out of the tree.
+        analysis: The document's analysis.
+        node: The value, or the mapping if the place is a key.
+        first_step: How many steps the tree leaves out.
     """
     chain = [node]
     while chain[-1].parent is not None:
@@ -164,7 +164,7 @@ def find_place(analysis: Analysis, node: Node, first_step: int = 0) -> FlowPlace
             break
         rest = place.path[2 + len(inner.at) :]
         if rest and rest[0] in inner.escaped:
-            # Skip the $literal below the key.
+            # Skip the $literal under the key.
             rest = (rest[0], *rest[2:])
         step_id = step.get("id")
         outer = place.types.steps.get(str(step_id.value)) if place.types is not None and step_id is not None else None
@@ -174,9 +174,9 @@ def find_place(analysis: Analysis, node: Node, first_step: int = 0) -> FlowPlace
 
 
 def find_schemas(schema: Any, path: Iterable[str | int], value: Any, defs: Mapping[str, Any]) -> Schemas:
-    """Return the schemas that apply to the part of a value at a path, including their subschemas for the same part.
+    """Return the schemas that apply at a path within a value, including their subschemas for the same part.
 
-    All alternatives are returned; of a condition, only the branch that the value selects.
+    All alternatives are included. For a condition, only the branch matching the value is.
     """
     schemas = _expand_schemas([schema], value, defs)
     current: Any = value
@@ -191,7 +191,7 @@ def find_schemas(schema: Any, path: Iterable[str | int], value: Any, defs: Mappi
 
 
 def _expand_schemas(schemas: list[Any], value: Any, defs: Mapping[str, Any]) -> Schemas:
-    """Return schemas and their subschemas that apply to the same value, without duplicates."""
+    """Return the schemas plus any subschemas that apply to the same value, without duplicates."""
     result: dict[int, Mapping[str, Any]] = {}
     seen, waiting = set[int](), schemas[::-1]
     while waiting:

@@ -1,4 +1,4 @@
-"""The language server: connects the requests of an editor with the code that answers them."""
+"""The language server: dispatches an editor's requests to the code that handles them."""
 
 from __future__ import annotations
 
@@ -34,31 +34,31 @@ log = logging.getLogger(__name__)
 
 
 class _Protocol(LanguageServerProtocol):
-    """The protocol without pygls's own copy of the documents.
+    """The protocol, minus pygls's own copy of the documents.
 
-    pygls splits lines at more characters than the protocol allows, which shifts the positions of edits.
+    pygls splits lines at more characters than the protocol allows, which throws off edit positions.
     """
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
     def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> Any:
-        """Pass a change to the handler."""
+        """Pass the change on to the handler."""
         yield self.fm.features[types.TEXT_DOCUMENT_DID_CHANGE], (params,), None
 
 
 class StepflowServer(LanguageServer):
-    """The language server for flows and server configurations."""
+    """A language server for flows and server configurations."""
 
     def __init__(self, projects: ProjectRules) -> None:
         super().__init__("stepflow", VERSION, protocol_cls=_Protocol)
         self.server_checks = ServerChecks()
         self.can_run_cases = False
-        """Whether the editor has the command that runs a test case."""
+        """Whether the editor has a command to run test cases."""
         self.documents = Documents(projects, self._publish, self.server_checks)
         _add_document_handlers(self)
         _add_request_handlers(self)
 
     def text(self, text: str) -> DocumentText:
-        """Return the text of a document in the position encoding that was negotiated with the client."""
+        """Wrap a document's text, using the position encoding negotiated with the client."""
         encoding = self.workspace.position_encoding
         return DocumentText(text, str(getattr(encoding, "value", encoding)))
 
@@ -71,32 +71,33 @@ class StepflowServer(LanguageServer):
 
     def _publish(self, document: Document, analysis: Analysis) -> None:
         diagnostics = build_diagnostics(analysis)
-        # Files that are neither flows nor configurations get no message, unless diagnostics have to be cleared.
+        # Stay silent about files that are neither flows nor configurations, except to clear old diagnostics.
         if diagnostics or document.is_published or analysis.kind is not None:
             self.publish(document.uri, diagnostics, document.version)
         document.is_published = bool(diagnostics)
 
     def publish(self, uri: str, diagnostics: list[types.Diagnostic], version: int | None = None) -> None:
-        """Send the diagnostics of a document to the client."""
+        """Send a document's diagnostics to the client."""
         params = types.PublishDiagnosticsParams(uri=uri, diagnostics=diagnostics, version=version)
         self.text_document_publish_diagnostics(params)
 
 
 def serve(components: str | None = None, *, type_check: bool = False) -> None:
-    """Serve an editor over standard input and output until it ends the session.
+    """Serve an editor over stdin and stdout until it ends the session.
 
     Args:
-        components: The file with the components that flows may use; None uses the file of each flow's project.
-        type_check: Whether to check types even if the settings do not ask for it.
+        components: A file listing the components flows may use. Defaults to the one from each flow's project.
+        type_check: Whether to check types even if the settings don't enable it.
     """
     server = StepflowServer(ProjectRules(components, type_check=type_check))
-    # Requests are answered while checks run in other threads: with the default of 5 ms, each switch would be felt.
+    # Checks run in other threads while requests are handled. With the default interval of 5 ms, the delays add up to
+    # noticeable lag.
     sys.setswitchinterval(0.001)
-    # A request that is rejected with an error is no fault of the server.
+    # Don't log rejected requests as server errors.
     logging.getLogger("pygls.protocol.json_rpc").addFilter(
         lambda record: record.exc_info is None or not isinstance(record.exc_info[1], JsonRpcInvalidParams)
     )
-    # pygls closes its streams, but the command flushes standard output when it exits.
+    # Duplicate the streams: pygls closes them, but the command flushes stdout on exit.
     with os.fdopen(os.dup(0), "rb") as requests, os.fdopen(os.dup(1), "wb") as responses:
         server.start_io(requests, responses)
 
@@ -147,7 +148,7 @@ def _add_request_handlers(server: StepflowServer) -> None:
     documents = server.documents
 
     def answer(method: str, respond: Callable[[Analysis, Any], Any], options: Any = None) -> None:
-        """Answer a request from the analysis of the document's current text; with null if it is not open."""
+        """Handle a request using the analysis of the document's current text. Returns null if it isn't open."""
 
         @server.feature(method, options)
         async def handle(params: Any) -> Any:

@@ -1,1 +1,1 @@
-"""The MCP server: flows and runs as tools of agents. Only `commands/mcp.py` imports this package."""
+"""The MCP server, which offers flows and runs to agents as tools. Imported only by `commands/mcp.py`."""

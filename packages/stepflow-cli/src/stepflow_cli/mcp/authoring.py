@@ -1,4 +1,4 @@
-"""The tools for agents that write flows."""
+"""Tools for agents that write flows."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _MAX_DIAGNOSTICS = 30
 
 
 def _parse_flow(call: Call) -> dict[str, Any]:
-    """Return the flow in the arguments.
+    """Parse the flow in the arguments.
 
     Raises:
-        FlowFileError: If it is neither YAML nor JSON, or not a flow.
+        FlowFileError: If it isn't valid YAML or JSON, or isn't a flow.
     """
     return flow_in(parse_yaml(call.arguments["flow"], "the flow"), "the flow")
 
@@ -57,7 +57,7 @@ async def validate_flow(call: Call) -> ToolResult:
 
 
 async def list_components(call: Call) -> ToolResult:
-    """List components, or show one."""
+    """List all components, or show a single one."""
     from stepflow_client.tools import ToolResult
 
     name = call.arguments.get("component")
@@ -71,7 +71,7 @@ async def list_components(call: Call) -> ToolResult:
         if any(path.startswith(_UNKNOWN_ROUTE) for path in components):
             lines.append(f"The server does not report its routes: replace {_UNKNOWN_ROUTE} by the route of the plugin.")
         return ToolResult("\n".join(lines), {"components": list(components)})
-    # A name without a route is enough to find it.
+    # The name alone, without its route, is enough.
     path = next((path for path in components if path == name or path.endswith(f"/{name}")), None)
     if path is None:
         hint = suggest_nearest(name.rpartition("/")[2], [path.rpartition("/")[2] for path in components])
@@ -90,10 +90,10 @@ _UNKNOWN_ROUTE = "/ROUTE"
 
 
 def _infer_path(component: ComponentInfo, catalog: Catalog) -> str:
-    """Return the path by which steps name a component.
+    """Return the path that steps use to refer to a component.
 
-    Servers do not report their routes: an embedded server's are in its configuration, and others are in the flows that
-    are served.
+    Servers don't report their routes. For an embedded server they come from its configuration, otherwise they are
+    inferred from the served flows.
     """
     if component.path:
         return component.path
@@ -104,7 +104,7 @@ def _infer_path(component: ComponentInfo, catalog: Catalog) -> str:
 
 
 async def run_flow_text(call: Call) -> ToolResult:
-    """Run a flow from its text."""
+    """Run a flow passed as text."""
     flow = await asyncio.to_thread(_parse_flow, call)
     value, limit = call.arguments.get("input", {}), call.runs.bounds.max_wait
     await async_run_check(partial(make_tool_spec(flow, "the flow").check_input, value))

@@ -1,4 +1,4 @@
-"""A call of a tool, and its response in the protocol's types: outputs that are too large are cut off and linked."""
+"""A tool call and its response. Oversized outputs are truncated, with a link to the rest."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from ..server.connect import Target
     from .catalog import Catalog
 
-# Number of characters of a large output that a response has.
+# How many characters of a truncated output to include in the response.
 _HEAD = 4_000
 _OUTPUTS = ("output", "unexpected_output")
 
 
 def output_uri(run_id: str, item: int, offset: int = 0) -> str:
-    """Return the URI of the output of an item of a run, from a position in its JSON text on."""
+    """Return the URI of an item's output, starting at `offset` in its JSON text."""
     return f"stepflow://runs/{run_id}/items/{item}/output{f'?offset={offset}' if offset else ''}"
 
 
@@ -43,8 +43,8 @@ def build_response(result: ToolResult, item: int = 0) -> CallToolResult:
     """Return the response to a call.
 
     Args:
-        result: The result of the call.
-        item: The item of the run that it is about.
+        result: The call's result.
+        item: The item of the run that the result belongs to.
     """
     text, structured = result.text, result.structured
     content: list[Any] = []
@@ -66,7 +66,7 @@ def build_response(result: ToolResult, item: int = 0) -> CallToolResult:
 
 @dataclass
 class Call:
-    """A call of a tool."""
+    """A tool call."""
 
     arguments: Mapping[str, Any]
     runs: AgentRuns
@@ -74,19 +74,19 @@ class Call:
     target: Target
     """The server, for use in threads."""
     offered: Collection[str]
-    """The names of the tools beside the flows: responses name no others."""
+    """The names of the offered tools other than flows. Responses don't mention any others."""
     labels: Mapping[str, str]
     key: str | None = None
-    """The idempotency key that the agent sent."""
+    """The idempotency key sent by the agent."""
     names: list[Any] = field(default_factory=list)
-    """The ids of the request: a repeated request has one of them in common."""
+    """Ids of the request. A repeated request shares at least one of them."""
     report: Report | None = None
 
     def get_run_id(self) -> str:
-        """Return the run of the call.
+        """Return the run id passed to the call.
 
         Raises:
-            InvalidArgumentError: If it is none that agents have started.
+            InvalidArgumentError: If the id is invalid, or no agent started the run.
         """
         try:
             run_id = check_run_id(self.arguments["run_id"])
@@ -101,17 +101,17 @@ class Call:
         return run_id
 
     def suggest_tools(self, **purposes: str) -> str | None:
-        """Return a sentence with the purposes of those tools that are offered; None if none is."""
+        """Return a sentence suggesting those tools that are offered, or None if none are."""
         offered = [f"{name} {purpose}" for name, purpose in purposes.items() if name in self.offered]
         return f"Call {', or '.join(offered)}." if offered else None
 
     @property
     def idempotency_key(self) -> str | None:
-        """The key for the run that the call starts."""
+        """The idempotency key for the run to start."""
         return None if self.key is None else f"mcp:{self.key}"
 
     async def start(self, create: Callable[[], Awaitable[str]]) -> str:
-        """Start a run and return its id; see `AgentRuns.start`."""
+        """Start a run and return its id. See `AgentRuns.start`."""
         try:
             return await self.runs.start(self.names, create)
         except StepflowClientError as error:
@@ -123,21 +123,21 @@ class Call:
             elif isinstance(error, ConflictError) and error.run_id is not None:
                 advice = self.suggest_tools(wait_run=f"with run_id {error.run_id} first")
             elif isinstance(error, (TransportError, ServerFaultError)) and error.run_id is None:
-                # The client raises no other error if it cannot rule out that there is a run.
+                # If a run might exist, the client raises AmbiguousRunError instead.
                 advice = "No run was started: you may repeat the call."
             if advice is not None:
                 error.hint = advice if error.hint is None else f"{error.hint.rstrip('.')}. {advice}"
             raise
 
     def suggest_next(self, run_id: str) -> str:
-        """Return the advice for a run that has not ended."""
+        """Return what to suggest for a run that hasn't ended."""
         purposes = {"wait_run": f"with run_id {run_id} for its result", "cancel_run": "to cancel it"}
         if "wait_run" not in self.offered:
             purposes = {"get_run": f"with run_id {run_id} for its state", "cancel_run": "to cancel it"}
         return self.suggest_tools(**purposes) or "Its result can be read with its id later."
 
     async def wait_for_outcome(self, run_id: str, seconds: float, spec: FlowToolSpec | None = None) -> ToolResult:
-        """Wait for a run, and return what is known of it then."""
+        """Wait up to `seconds` for a run, and return its result or current state."""
         try:
             result = await self.runs.wait_for_result(run_id, seconds, self.report)
         except (TransportError, ServerFaultError) as error:

@@ -1,4 +1,4 @@
-"""The flows that are served, and their tools. Changed files are read again."""
+"""The served flows as tools, reloaded when their files change."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ _Version = tuple[int, int] | None
 
 
 class Catalog:
-    """The flows of files and folders, as tools.
+    """The flows in files and folders, as tools.
 
     Args:
-        sources: Flow files, or folders that contain them.
-        values: The values of the flows' variables. A flow gets those that it has.
-        reserved: The names of other tools.
+        sources: Flow files, or folders of flow files.
+        values: Variable values. Each flow gets those it declares.
+        reserved: Names already used by other tools.
 
     Raises:
-        Problem, FlowFileError, InvalidArgumentError: If a file that is named cannot be read or is no tool. In a folder,
-            such a file is left out, with a note.
+        Problem, FlowFileError, InvalidArgumentError: If a file passed explicitly can't be read or used as a tool. Such
+            files in folders are skipped with a note.
     """
 
     def __init__(self, sources: Sequence[str], values: Values | None = None, reserved: Collection[str] = ()) -> None:
-        """Read the flows."""
+        """Load the flows."""
         if "-" in sources:
             raise usage("a flow on standard input cannot be served", "name its file")
         self._sources = sources
         self._values = values or Values()
         self.variables: Mapping[str, Mapping[str, Any]] = {}
-        """The values of each flow's variables, by the name of the tool."""
+        """Each flow's variable values, by tool name."""
         self._reserved = reserved
         self._read: dict[str, tuple[_Version, dict[str, Any] | None]] = {}
         self._is_starting = True
         self.tools: Mapping[str, FlowToolSpec] = {}
-        """The tools, by name."""
+        """The tools by name."""
         self.secrets: Sequence[Secrets] = ()
-        """What no answer may show."""
+        """Secrets to hide from all answers."""
         self._files: dict[str, str] = {}
         self.refresh()
         if not self.tools:
@@ -59,11 +59,11 @@ class Catalog:
         self._is_starting = False
 
     def get_file(self, name: str) -> str:
-        """Return the file of a tool's flow."""
+        """Return the file containing a tool's flow."""
         return self._files[name]
 
     def refresh(self) -> bool:
-        """Read the files that have changed, and return whether any flow is new, changed or gone."""
+        """Reload changed files. Return whether any flow was added, changed or removed."""
         from stepflow_client._codec.flow_tools import make_tool_name, make_tool_spec, make_unique_name
 
         tools: dict[str, FlowToolSpec] = {}
@@ -111,13 +111,13 @@ class Catalog:
                 flow = check_json(load_flow_file(path), path)
             except (FlowFileError, InvalidArgumentError, Problem) as error:
                 self._skip_file(path, error)
-                # A file that is being written is served as it was.
+                # The file may be in the middle of being written, so keep serving the previous version.
                 flow = read[1] if read is not None and version is not None else None
             read = self._read[path] = (version, flow)
         return read[1]
 
     def _skip_file(self, path: str, error: FlowFileError | InvalidArgumentError | Problem) -> None:
-        """Note why a file is not served; raise the error at the start if the file was named."""
+        """Note why a file isn't served. On startup, raise the error instead if the file was passed explicitly."""
         if self._is_starting and path in self._sources:
             raise error
         about = "" if path in error.message else f"{path}: "

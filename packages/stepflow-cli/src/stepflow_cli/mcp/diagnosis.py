@@ -1,4 +1,4 @@
-"""The tools that explain a failed run and repeat it."""
+"""Tools that explain a failed run and rerun it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MAX_LINES = 20
 _MAX_TRACEBACK_LINES = 8
 _MAX_INPUT = 4_000
 _MAX_LINE = 300
-# The beginning of the lines in which workers report durations.
+# The prefix of log lines in which workers report durations.
 _MEASUREMENT = "TIMING: "
 
 
@@ -51,14 +51,14 @@ async def diagnose(call: Call) -> ToolResult:
             value = secret.hide_in(value)
         return value
 
-    # Secrets are hidden before lines are cut: the beginning of a secret would not be recognised.
+    # Hide secrets before truncating lines, since part of a secret wouldn't be recognised.
     log = list(_select_log_lines(lines, hide))
     text = "\n".join(map(hide, _explain_failure(account, RunReport(mask_snapshot(snapshot)), log, hide)))
     return ToolResult(visible_lines(text), hide(snapshot.details.to_dict()), run_id)
 
 
 def _select_log_lines(lines: Iterable[KeptLine], hide: Callable[[Any], Any]) -> Iterator[str]:
-    """Yield what workers wrote, and the server's warnings; its routine lines do not explain a failure."""
+    """Yield worker output and server warnings, leaving out routine lines that don't explain a failure."""
     for line in lines:
         if (not line.target or line.level != "info") and not line.message.startswith(_MEASUREMENT):
             yield f"{line.time} {line.level} {hide(line.message)}"
@@ -97,7 +97,7 @@ def _explain_failure(
 
 
 async def rerun(call: Call) -> ToolResult:
-    """Start a run again, and wait for it."""
+    """Rerun a run and wait for the result."""
     run_id = call.get_run_id()
     options: dict[str, Any] = {}
     if "overrides" in call.arguments:
@@ -110,7 +110,7 @@ async def rerun(call: Call) -> ToolResult:
         value = call.arguments["input"]
         options["input"] = [value] if isinstance(value, list) else value
         if tool is not None:
-            # An overridden step may read other fields.
+            # An overridden step may read different fields.
             is_changed = "overrides" in options
             spec = make_tool_spec(flow_with(tool.flow, options["overrides"]), tool.name) if is_changed else tool
             await async_run_check(partial(spec.check_input, value))

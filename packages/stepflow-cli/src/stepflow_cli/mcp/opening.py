@@ -1,5 +1,5 @@
-"""The beginning of a connection over standard input: answered while the protocol's package is imported, which takes a
-second."""
+"""The start of a connection over stdin. Importing the MCP package takes a second, so the first requests are answered
+without it."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     from .run_tools import RunTool
 
 VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
-"""The protocol versions whose handshake is answered here."""
+"""The protocol versions for which the handshake can be answered here."""
 _CAPABILITIES = {
     "prompts": {"listChanged": True},
     "resources": {"listChanged": False, "subscribe": False},
     "tools": {"listChanged": True},
 }
-# Number of lines that may have been read and wait to be handled.
+# Maximum number of lines to read ahead.
 _MAX_LEAD = 10
 
 
 class Offer:
-    """The tools that are offered, and what a host reads about them, as JSON.
+    """The offered tools, and their descriptions as JSON.
 
     Args:
         catalog: The flows.
-        tools: The tools beside the flows.
-        read_only: The tools, or files, of flows that change nothing outside of the server.
+        tools: The tools other than flows.
+        read_only: The tool names or files of flows with no side effects outside the server.
     """
 
     def __init__(self, catalog: Catalog, tools: Sequence[RunTool], read_only: Collection[str] = ()) -> None:
@@ -48,7 +48,7 @@ class Offer:
 
     @property
     def instructions(self) -> str:
-        """What a model should know about all tools."""
+        """Instructions for the model that cover all tools."""
         text = (
             "Each tool runs a flow on a Stepflow server. A run continues if its call times out, is cancelled or "
             "loses its connection"
@@ -59,11 +59,11 @@ class Offer:
         return f"{text}, and wait_run gets the result." if "wait_run" in self.run_tools else f"{text}."
 
     def list_tools(self) -> list[dict[str, Any]]:
-        """Return the tools, as the protocol has them."""
+        """Return the tools in the protocol's format."""
         tools = []
         for spec in self.catalog.tools.values():
             is_read_only = not self._read_only.isdisjoint((spec.name, self.catalog.get_file(spec.name)))
-            # Only the author of a flow knows that it destroys nothing.
+            # Only a flow's author can know that it isn't destructive.
             tools.append(_describe_tool(spec, is_read_only=is_read_only, is_destructive=not is_read_only))
         for tool, spec in self.run_tools.values():
             description = _describe_tool(spec, is_read_only=tool.is_read_only, is_destructive=tool.is_destructive)
@@ -84,7 +84,9 @@ def _describe_tool(spec: FlowToolSpec, *, is_read_only: bool, is_destructive: bo
 
 
 class LineReader:
-    """The lines of a file, until its end or until `end` is called: no signal interrupts a thread that waits for a line.
+    """Reads lines from a file in a thread until the file ends or `end` is called.
+
+    A thread is needed because no signal interrupts one that is waiting for a line.
 
     Args:
         source: The file.
@@ -95,7 +97,7 @@ class LineReader:
         self._loop = asyncio.get_running_loop()
         self._lines: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._room = threading.Semaphore(_MAX_LEAD)
-        # The interpreter waits for other threads when it exits, and this one may wait for a line until then.
+        # Use a daemon thread: it may still be waiting for a line when the interpreter exits.
         threading.Thread(target=self._read_lines, name="standard input", daemon=True).start()
 
     def _read_lines(self) -> None:
@@ -105,16 +107,16 @@ class LineReader:
         self.end()
 
     def end(self, *_: object) -> None:
-        """End the lines, after those that have been read. Any thread, and handlers of signals, may call it."""
+        """End the lines after those already read. Safe to call from any thread and from signal handlers."""
         self._put(None)
 
     def _put(self, line: bytes | None) -> None:
-        # Nobody reads the lines any more when the loop is closed.
+        # The loop may be closed, in which case nobody needs the line.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._lines.put_nowait, line)
 
     async def read_line(self) -> str | None:
-        """Return the next line that is not empty; None at the end."""
+        """Return the next non-blank line, or None at the end."""
         while (line := await self._lines.get()) is not None:
             self._room.release()
             if line.strip():
@@ -124,10 +126,10 @@ class LineReader:
 
 
 class Opening:
-    """Answers a handshake and the first lists of tools.
+    """Answers a handshake and the first `tools/list` requests.
 
     Args:
-        lines: What the host sends.
+        lines: The lines sent by the host.
         offer: The tools.
     """
 
@@ -136,10 +138,10 @@ class Opening:
         self._offer = offer
         self._replayed: list[str] = []
         self.handshake: Any = None
-        """The id of the answered handshake; None if there was none."""
+        """The id of the handshake, if one was answered."""
 
     async def run(self, importing: asyncio.Future[Any]) -> None:
-        """Answer lines until one needs the protocol's package, or until it has been imported."""
+        """Answer lines until one needs the MCP package, or until it has been imported."""
         while not importing.done():
             waiting = asyncio.ensure_future(self._lines.read_line())
             await asyncio.wait((waiting, importing), return_when=asyncio.FIRST_COMPLETED)
@@ -152,7 +154,7 @@ class Opening:
                 return
 
     async def iterate_rest(self) -> AsyncIterator[str]:
-        """Yield the lines for the protocol's package: the handshake too, because it must know the host."""
+        """Yield the remaining lines, starting with the handshake, because the MCP package needs to see it as well."""
         for replayed in self._replayed:
             yield replayed
         while (line := await self._lines.read_line()) is not None:
@@ -189,7 +191,7 @@ def _parse_message(line: str) -> dict[str, Any]:
 
 
 def _is_valid_handshake(params: Any) -> bool:
-    """Return whether the parameters of a handshake are right, as far as the protocol's package would check them."""
+    """Return whether the handshake's parameters are valid by the checks the MCP package would make."""
     if not isinstance(params, dict) or params.get("protocolVersion") not in VERSIONS:
         return False
     client = params.get("clientInfo")

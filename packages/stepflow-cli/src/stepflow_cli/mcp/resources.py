@@ -1,4 +1,4 @@
-"""Resources: flows, runs, outputs and reports; and prompts, which are the examples of flows."""
+"""Resources (flows, runs, outputs and reports) and prompts (the flows' examples)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 
 class Prompts:
-    """Answers the requests about prompts."""
+    """Handles prompt requests."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -69,7 +69,7 @@ class Prompts:
         raise MCPError(INVALID_PARAMS, "there is no such prompt")
 
     def _iterate_prompts(self) -> Iterator[tuple[str, str | None, FlowToolSpec, Any]]:
-        """Yield the name and the description of each prompt, with its tool and the input of the flow."""
+        """Yield each prompt's name and description, with its tool and the flow's input."""
         for spec in self._catalog.tools.values():
             for example in collect_examples(spec.flow):
                 description = example.get("description")
@@ -88,10 +88,10 @@ _TEMPLATES = (
 
 
 class Resources:
-    """Answers the requests about resources.
+    """Handles resource requests.
 
     Args:
-        runs: The runs.
+        runs: The agents' runs.
         catalog: The flows.
         reader: A client for use in threads.
     """
@@ -102,7 +102,7 @@ class Resources:
         self._reader = reader
 
     async def list(self, _: Any, params: PaginatedRequestParams | None) -> ListResourcesResult:
-        """List the flows, and the newest runs of agents."""
+        """List the flows, and the most recent runs started by agents."""
         resources = [
             Resource(name=spec.name, uri=f"stepflow://flows/{spec.name}", description=spec.description, mime_type=_JSON)
             for spec in self._catalog.tools.values()
@@ -110,7 +110,7 @@ class Resources:
         try:
             listed = await self._runs.client.list_runs(limit=_MAX_RUNS, labels=AGENT_LABEL)
         except StepflowClientError:
-            # The flows can be read without the server.
+            # Flows are available even without the server.
             return ListResourcesResult(resources=resources)
         resources += [
             Resource(
@@ -124,7 +124,7 @@ class Resources:
         return ListResourcesResult(resources=resources)
 
     async def list_templates(self, _: Any, params: PaginatedRequestParams | None) -> ListResourceTemplatesResult:
-        """List the forms of URIs."""
+        """List the URI templates."""
         templates = [
             ResourceTemplate(name=name, uri_template=uri, description=description, mime_type=kind)
             for name, uri, description, kind in _TEMPLATES
@@ -173,7 +173,7 @@ class Resources:
         from stepflow_client.drawing.report_data import mask_snapshot
 
         report = gather(self._reader, run_id)
-        # The page has long values only in part, and escapes them: a secret would not be recognised in it.
+        # Mask the data before rendering: the page truncates and escapes values, so secrets might not be recognised.
         for secret in self._catalog.secrets:
             report = replace(report, snapshot=mask_snapshot(report.snapshot, secret))
         html = report.html()

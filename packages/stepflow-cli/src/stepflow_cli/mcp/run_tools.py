@@ -1,4 +1,4 @@
-"""The tools beside the flows: about runs, about failures, and for authors of flows."""
+"""The tools other than flows: managing runs, diagnosing failures, and authoring flows."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Handler = Callable[[Call], Awaitable["ToolResult"]]
 
 
 def _import_when_called(module: str, name: str) -> Handler:
-    """Return a handler whose module is imported when it is called: reports and checks are not needed at the start."""
+    """Return a handler that imports its module when first called, since startup doesn't need reports or checks."""
 
     async def handle(call: Call) -> ToolResult:
         handler: Handler = getattr(import_module(f".{module}", __package__), name)
@@ -49,7 +49,7 @@ def _import_when_called(module: str, name: str) -> Handler:
 
 @dataclass(frozen=True)
 class RunTool:
-    """A tool that is no flow."""
+    """A tool that isn't a flow."""
 
     name: str
     group: str
@@ -60,10 +60,10 @@ class RunTool:
     is_read_only: bool = True
     is_destructive: bool = False
     has_outcome: bool = False
-    """Whether the result is that of a run."""
+    """Whether the tool returns a run's result."""
 
     def build_spec(self) -> FlowToolSpec:
-        """Return the schema and the check of the arguments."""
+        """Return the tool's spec, which includes the argument schema and its validation."""
         return make_fixed_tool(self.name, self.description, self.properties, self.required)
 
 
@@ -88,15 +88,15 @@ async def _get_run(call: Call) -> ToolResult:
 
 
 PAGE_LENGTH = 20_000
-"""Length of a page of an output."""
+"""Page size for outputs, in characters."""
 
 
 async def read_output_text(runs: AgentRuns, catalog: Catalog, run_id: str, item: int) -> str:
-    """Return the output of an item as JSON, or its error; without secrets.
+    """Return an item's output as JSON, or its error, with secrets hidden.
 
     Raises:
         InvalidArgumentError: If the run has no such item.
-        RunTimeoutError: If it has not ended.
+        RunTimeoutError: If the run hasn't ended.
     """
     results = await runs.client.get_results(run_id, wait=False)
     if item >= len(results):
@@ -236,5 +236,5 @@ TOOLS = (
 
 
 def select_tools(names: Sequence[str]) -> list[RunTool]:
-    """Return the tools of groups, and those that are named. No group contains `run_flow_text`."""
+    """Select tools by group or name. `run_flow_text` isn't part of any larger group, so it must be named explicitly."""
     return [tool for tool in TOOLS if tool.group in names or tool.name in names]

@@ -1,4 +1,4 @@
-"""The runs that agents start: once for each request, waited for and limited in number."""
+"""The runs started by agents: deduplicating requests, waiting for results, and limiting concurrency."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
     from stepflow_client import FlowResult, Progress, StepflowClient
 
 MAX_ARGUMENT_BYTES = 4 * 2**20
-"""Maximum size of the arguments of a call, as JSON."""
+"""Maximum size of a call's arguments as JSON."""
 MAX_ANSWER_LENGTH = 40_000
-"""Maximum length of an output in an answer, in characters of JSON. Hosts cut answers off at about that."""
+"""Maximum length of an output in an answer, in characters of JSON. Hosts truncate answers at around this length."""
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """The bounds of a server."""
+    """Limits on what agents may do."""
 
     runs: int = 20
-    """Maximum number of runs at once."""
+    """Maximum number of concurrent runs."""
     rate: float = 20.0
-    """Calls a second, on average."""
+    """Average calls per second."""
     max_wait: float = 50.0
-    """Seconds that a call waits for a run. Hosts give a call up after 60."""
+    """How many seconds a call waits for a run. Hosts abandon a call after 60."""
 
 
 class RateLimiter:
-    """Counts calls against a rate. Bursts may have the calls of ten seconds.
+    """Limits the rate of calls, allowing bursts of up to ten seconds' worth.
 
     Args:
-        per_second: Calls a second.
+        per_second: Calls per second.
         clock: Returns the time in seconds.
     """
 
@@ -51,7 +51,7 @@ class RateLimiter:
         self._updated = clock()
 
     def acquire(self) -> float:
-        """Count a call; return 0 if it is allowed, else the seconds after which one is."""
+        """Count a call. Return 0 if it is allowed, otherwise the seconds to wait."""
         now = self._clock()
         self._available = min(self._capacity, self._available + (now - self._updated) * self._per_second)
         self._updated = now
@@ -63,19 +63,19 @@ class RateLimiter:
 
 _MAX_REQUESTS = 2_000
 AGENT_LABEL = {"via": "mcp"}
-"""The label of all runs that agents start."""
+"""The label added to every run started by an agent."""
 
 Report = Callable[["Progress"], Awaitable[None]]
 
 
 class AgentRuns:
-    """Starts runs, and follows those that were started here.
+    """Starts runs and keeps track of those started here.
 
     Args:
         client: The client.
-        history: The history, which has the labels of the runs.
-        bounds: The bounds.
-        all_runs: Whether agents may see and change runs that no agent has started.
+        history: The history, which stores the runs' labels.
+        bounds: The limits.
+        all_runs: Whether agents may see and change runs not started by an agent.
     """
 
     def __init__(self, client: StepflowClient, history: CommandHistory, bounds: Bounds, *, all_runs: bool) -> None:
@@ -84,7 +84,7 @@ class AgentRuns:
         self.all_runs = all_runs
         self._history = history
         self._requests: OrderedDict[Any, asyncio.Task[str]] = OrderedDict()
-        """The tasks that start runs, by the ids of their requests; they return the ids of the runs."""
+        """Tasks that start a run and return its id, by request id."""
         self._unfinished: set[str] = set()
         self._own: set[str] = set()
 
@@ -96,20 +96,20 @@ class AgentRuns:
         return entry is not None and entry.labels.items() >= AGENT_LABEL.items()
 
     def find_tool_name(self, run_id: str) -> str | None:
-        """Return the name of the tool that started a run; None if that is not known."""
+        """Return the name of the tool that started a run, or None if unknown."""
         entry = self._history.get(run_id)
         return None if entry is None else entry.labels.get("tool")
 
     async def start(self, names: list[Any], create: Callable[[], Awaitable[str]]) -> str:
-        """Start a run, and return its id. A request that is repeated returns the run of the first one.
+        """Start a run and return its id. A repeated request returns the original run.
 
         Args:
-            names: The ids of the request: a repeated request has one of them in common.
+            names: Ids of the request. A repeated request shares at least one of them.
             create: Starts the run.
 
         Raises:
-            RateLimitError: If no more runs are allowed at once.
-            StepflowClientError: If the run cannot be started.
+            RateLimitError: If the maximum number of concurrent runs is reached.
+            StepflowClientError: If the run can't be started.
         """
         if self._find_request(names) is None and not await self._has_room():
             raise RateLimitError(f"{self.bounds.runs} runs are in progress, and no more are allowed at once")
@@ -119,7 +119,7 @@ class AgentRuns:
             self._requests.update(dict.fromkeys(names or [creation], creation))
             while len(self._requests) > _MAX_REQUESTS:
                 self._requests.popitem(last=False)
-        # If the agent stops waiting, the run must still be known and have its labels.
+        # Even if the agent stops waiting, the run must still be tracked and labelled.
         try:
             return await asyncio.shield(creation)
         except StepflowClientError:
@@ -134,7 +134,7 @@ class AgentRuns:
         try:
             run_id = await create()
         except TimeoutError as error:
-            # Some servers respond only when the run has ended; the error then has its id.
+            # Some servers only respond once the run has ended. In that case, the error has the run id.
             run_id = getattr(error, "run_id", None) or ""
             if not run_id:
                 raise
@@ -142,12 +142,12 @@ class AgentRuns:
         return run_id
 
     def add_run(self, run_id: str) -> None:
-        """Add a run that an agent has started."""
+        """Track a run started by an agent."""
         self._own.add(run_id)
         self._unfinished.add(run_id)
 
     async def _has_room(self) -> bool:
-        """Return whether another run may be started."""
+        """Return whether the limits allow another run."""
         starting = sum(not request.done() for request in set(self._requests.values()))
         if len(self._unfinished) + starting < self.bounds.runs:
             return True
@@ -158,15 +158,15 @@ class AgentRuns:
         return len(self._unfinished) + starting < self.bounds.runs
 
     async def wait_for_result(self, run_id: str, seconds: float, report: Report | None = None) -> FlowResult | None:
-        """Wait until a run of one item ends, and return its result; None if it has not ended in time.
+        """Wait for a single-item run and return its result, or None if it hasn't ended in time.
 
         Args:
             run_id: The run.
             seconds: How long to wait.
-            report: Called with the progress, as far as the run makes any.
+            report: Called with the run's progress.
 
         Raises:
-            StepflowClientError: If the run cannot be read.
+            StepflowClientError: If the run can't be read.
         """
         handle = self.client.handle(run_id)
         try:
@@ -184,7 +184,7 @@ class AgentRuns:
         return await add_hint(self.client, result)
 
     async def close(self) -> None:
-        """Wait until the runs that are being started have their labels."""
+        """Wait until any runs being started have been labelled."""
         if self._requests:
             await asyncio.wait(set(self._requests.values()), timeout=10)
 
@@ -192,7 +192,7 @@ class AgentRuns:
 async def _wait_reporting(
     report: Report, wait: Callable[[Callable[[Progress], None]], Awaitable[FlowResult]]
 ) -> FlowResult:
-    """Wait for a run, and pass its newest progress on. A slow reader gets fewer reports, in the same order."""
+    """Wait for a run, reporting its latest progress. A slow receiver just gets fewer reports."""
     newest: list[Progress] = []
     changed = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""The MCP server: handlers of the protocol's requests."""
+"""The MCP server's request handlers."""
 
 from __future__ import annotations
 
@@ -36,30 +36,30 @@ if TYPE_CHECKING:
     Context = ServerRequestContext[Any, Any]
 
 IDEMPOTENCY_META = "org.stepflow/idempotency-key"
-"""The key of `_meta` under which an agent names a call, so that a repeated one starts no second run."""
+"""The `_meta` field for an agent's idempotency key, so that repeating a call doesn't start a second run."""
 CLOSED = "stepflow.closed"
-"""The key of an ASGI scope whose event is set when the response has been sent, or its stream was closed."""
-# Minimum number of seconds between two checks of the files.
+"""The ASGI scope key for an event that is set once the response has been sent or its stream closed."""
+# Minimum seconds between two checks for changed files.
 _MIN_INTERVAL = 1.0
-# The interval is at least so many times as long as a check takes.
+# The interval is also at least this many times as long as a check takes.
 _INTERVAL_FACTOR = 20
-# Seconds that a connection may take to accept a notification.
+# How many seconds a connection may take to accept a notification.
 _NOTIFICATION_TIMEOUT = 1.0
 _MAX_LABEL_LENGTH = 60
 
 
 class _Protocol(Server[Any]):
-    """The server, which announces that its list of tools may change."""
+    """The server, advertising that its lists of tools and prompts may change."""
 
     def create_initialization_options(self, *args: Any, **more: Any) -> InitializationOptions:
         return super().create_initialization_options(NotificationOptions(tools_changed=True, prompts_changed=True))
 
 
 class AgentServer:
-    """Answers the requests of agents.
+    """Handles requests from agents.
 
     Args:
-        runs: The runs.
+        runs: The agents' runs.
         offer: The tools.
         target: The server, for use in threads.
     """
@@ -73,7 +73,7 @@ class AgentServer:
         self._rate = RateLimiter(runs.bounds.rate)
         self._bus = InMemorySubscriptionBus()
         self._listening: dict[Any, Any] = {}
-        """The sessions of older protocol versions, which are notified of changes."""
+        """Sessions on older protocol versions, which need to be notified of changes."""
         self._resources = Resources(runs, catalog, target.client)
         self._prompts = Prompts(catalog)
         self.protocol: Server[Any] = _Protocol(
@@ -95,7 +95,7 @@ class AgentServer:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Watch the files of the flows in the block."""
+        """Watch the flow files for changes for the duration of the block."""
         watching = asyncio.ensure_future(self._watch())
         try:
             yield
@@ -113,7 +113,7 @@ class AgentServer:
             try:
                 is_changed = await asyncio.to_thread(self._catalog.refresh)
             except Exception as error:
-                # The flows stay as they were.
+                # Keep serving the flows as they were.
                 note(f"the flows cannot be read again: {error}")
                 is_changed = False
             took = time.monotonic() - began
@@ -126,11 +126,11 @@ class AgentServer:
                         await session.send_tool_list_changed()
                         await session.send_prompt_list_changed()
                 except Exception:
-                    # The connection has ended.
+                    # The connection is gone.
                     self._listening.pop(name, None)
 
     async def _remember_connection(self, ctx: Context, call_next: CallNext) -> HandlerResult:
-        """Remember the connections to notify of changes."""
+        """Remember the session, so it can be notified of changes."""
         if ctx.method == "notifications/initialized":
             self._listening[_get_connection_name(ctx)] = ctx.session
         return await call_next(ctx)
@@ -201,7 +201,7 @@ class AgentServer:
 
 
 async def _run_until_closed(ctx: Context, calling: Coroutine[Any, Any, types.CallToolResult]) -> types.CallToolResult:
-    """Await a call until its client closes the stream: the run continues, but nobody reads the response."""
+    """Await a call, but give up if its client closes the stream. The run continues; just the response is dropped."""
     closed = None if ctx.request is None else ctx.request.scope.get(CLOSED)
     if closed is None:
         return await calling
@@ -218,12 +218,12 @@ async def _run_until_closed(ctx: Context, calling: Coroutine[Any, Any, types.Cal
 
 @asynccontextmanager
 async def _create_connection_name(_: Server[Any]) -> AsyncIterator[str]:
-    """Yield a name of a connection over streams; those over HTTP have session ids."""
+    """Yield a name for a connection over stdio. HTTP connections use their session ids instead."""
     yield uuid4().hex[:12]
 
 
 def _get_connection_name(ctx: Context) -> str | None:
-    """Return the name of a request's connection; None if the protocol has no connections."""
+    """Return the name of the request's connection, or None if the protocol version doesn't have connections."""
     if ctx.request is None:
         return str(ctx.lifespan_context)
     session: str | None = ctx.request.headers.get("mcp-session-id")
@@ -235,7 +235,7 @@ def _format_label(text: str) -> str:
 
 
 class _ProgressReporter:
-    """Sends the progress of a run. Its value never falls, and rises with each notification."""
+    """Reports a run's progress. As MCP requires, the value increases with every notification."""
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx

@@ -1,4 +1,4 @@
-"""Serving agents: over standard input and output, or over HTTP, with a check of who may use it."""
+"""Serve agents over stdio, or over HTTP with token authentication."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
 
     from .server import AgentServer
 
-# Number of digits of a number that are read to find the id of an invalid request.
+# How many digits of a number to read when looking for an invalid request's id.
 _MAX_DIGITS = 20
 
 
 async def _valid_messages(messages: Any, responses: Any) -> AsyncIterator[SessionMessage]:
-    """Yield the messages of an agent, and respond to lines that are not messages with an error."""
+    """Yield an agent's valid messages. Respond to any other line with an error."""
     try:
         async for message in messages:
             if isinstance(message, SessionMessage):
@@ -58,13 +58,13 @@ async def _valid_messages(messages: Any, responses: Any) -> AsyncIterator[Sessio
 
 
 def _build_error(failure: ValidationError) -> JSONRPCError:
-    """Return the error response to a line that is not a message, with the id of its request if that is legible."""
+    """Return the error response to an invalid line, with the request's id if it can be read."""
     first, *more = failure.errors(include_url=False)
-    # Without a result, an object is reported as a response that lacks one.
+    # An object without a result is reported as an incomplete response.
     code, line = INVALID_REQUEST, next((error["input"] for error in more if error["type"] == "missing"), None)
     if first["type"] == "json_invalid":
         code = PARSE_ERROR
-        # Python reads some lines that the protocol's parser does not, such as those with a lone surrogate.
+        # Python accepts some lines that the protocol's parser rejects, e.g. those with a lone surrogate.
         with suppress(ValueError, RecursionError):
             line = json.loads(first["input"], parse_int=lambda digits: int(digits[:_MAX_DIGITS]))
     request_id = line.get("id") if isinstance(line, dict) and "method" in line else None
@@ -75,11 +75,11 @@ def _build_error(failure: ValidationError) -> JSONRPCError:
 
 
 class _ResponseStream:
-    """The responses to an agent, without the response to a handshake that was already sent.
+    """A response stream that drops the response to a handshake already answered.
 
     Args:
-        responses: The stream to send them to.
-        handshake: The id of the handshake; None if there was none.
+        responses: The underlying stream.
+        handshake: The handshake's id, or None if there was none.
     """
 
     def __init__(self, responses: Any, handshake: Any) -> None:
@@ -104,7 +104,7 @@ class _ResponseStream:
 
 @asynccontextmanager
 async def open_streams(opening: Opening) -> AsyncIterator[tuple[Any, Any]]:
-    """Yield the streams of messages that are read and written, which continue an opening."""
+    """Yield the read and write message streams, picking up where an opening left off."""
     async with stdio_server(stdin=cast("Any", opening.iterate_rest())) as (messages, responses):
         yield _valid_messages(messages, responses), _ResponseStream(responses, opening.handshake)
 
@@ -116,7 +116,7 @@ Opened = AbstractAsyncContextManager["AgentServer"]
 
 
 def application(server: Callable[[], Opened], addresses: AcceptedAddresses, token: str) -> ASGIApp:
-    """Return the ASGI application; `server` creates the server, and agents send the token."""
+    """Return the ASGI application. `server` creates the agent server, and agents must send the token."""
     managers: list[StreamableHTTPSessionManager] = []
 
     @asynccontextmanager
@@ -151,7 +151,7 @@ def application(server: Callable[[], Opened], addresses: AcceptedAddresses, toke
         return None
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        # `serve` is not mounted, because mounted applications redirect requests without a slash at the end.
+        # Don't mount `serve`: mounted applications redirect requests without a trailing slash.
         if scope["type"] == "http":
             await (refuse(scope) or serve)(scope, receive, send)
         else:
@@ -165,23 +165,23 @@ TOKEN_VARIABLE = "STEPFLOW_MCP_TOKEN"  # noqa: S105 - the name of a variable
 
 @dataclass(frozen=True)
 class Service:
-    """What is served to agents."""
+    """What to serve to agents."""
 
     flows: Sequence[str]
-    """Flow files, or folders that contain them."""
+    """Flow files, or folders of flow files."""
     values: Values = field(default_factory=Values)
     """The values of the flows' variables."""
     read_only: Sequence[str] = ()
     tools: Sequence[str] = ("runs",)
-    """Groups of the tools beside the flows, or names of single ones."""
+    """Which tools to offer besides the flows, as groups or individual names."""
     all_runs: bool = False
     bounds: Bounds = field(default_factory=Bounds)
 
     def check_tools(self) -> None:
-        """Check the names of the tools.
+        """Check that all tool names are valid.
 
         Raises:
-            Problem: If one is neither a tool nor a group.
+            Problem: If a name is neither a tool nor a group.
         """
         known = [*GROUPS, *(tool.name for tool in TOOLS)]
         for name in self.tools:
@@ -189,17 +189,17 @@ class Service:
                 raise usage(f"there are no tools {name}", f"--tools takes {', '.join(known)}")
 
     def offer(self, catalog: Catalog) -> Offer:
-        """Return the tools that are offered."""
+        """Return the tools to offer."""
         return Offer(catalog, select_tools(self.tools), self.read_only)
 
 
 @asynccontextmanager
 async def agent_server(target: Target, service: Service, catalog: Catalog) -> AsyncIterator[AgentServer]:
-    """Yield the server of agents; its client is closed at the end of the block.
+    """Yield the agent server. Its client is closed at the end of the block.
 
     Args:
         target: The Stepflow server.
-        service: What is served.
+        service: What to serve.
         catalog: The flows.
     """
     from .server import AgentServer
@@ -212,10 +212,10 @@ async def agent_server(target: Target, service: Service, catalog: Catalog) -> As
 
 
 def load_catalog(service: Service) -> Catalog:
-    """Read the flows.
+    """Load the flows to serve.
 
     Raises:
-        Problem, FlowFileError: If a flow cannot be served.
+        Problem, FlowFileError: If a flow can't be served.
     """
     service.check_tools()
     catalog = Catalog(service.flows, service.values, [tool.name for tool in select_tools(service.tools)])
@@ -228,9 +228,9 @@ def load_catalog(service: Service) -> Catalog:
 
 
 def _import_protocol() -> None:
-    """Import the protocol's package, which takes longer than everything else."""
+    """Import the MCP package, which takes longer than everything else."""
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    # The import creates many objects and no garbage.
+    # The import creates many objects but no garbage.
     gc.disable()
     try:
         from . import server  # noqa: F401 - imported for its time
@@ -240,15 +240,15 @@ def _import_protocol() -> None:
 
 
 def serve_stdio(target: Target, service: Service) -> None:
-    """Serve one agent over standard input and output, until it closes them, or until SIGINT, SIGTERM or SIGHUP."""
+    """Serve an agent over stdio until it closes the streams, or until SIGINT, SIGTERM or SIGHUP."""
     catalog = load_catalog(service)
     if is_terminal(sys.stdin):
         note("waiting for an agent on standard input; 'stepflow mcp config' prints what its host needs")
 
     async def serve() -> None:
-        # A file of its own: at exit, the interpreter cannot close `sys.stdin` while a thread reads from it.
+        # Open stdin separately: at exit, the interpreter can't close `sys.stdin` while a thread is reading from it.
         lines = LineReader(open(0, "rb", closefd=False))  # noqa: SIM115, ASYNC230 - it is read by the thread
-        # SIGINT, SIGTERM and SIGHUP end the messages like the agent does by closing standard input.
+        # On a stop signal, end the messages just as if the agent had closed stdin.
         with handling_stop_signals(lines.end):
             importing = asyncio.ensure_future(asyncio.to_thread(_import_protocol))
             opening = Opening(lines, service.offer(catalog))
@@ -266,7 +266,7 @@ def serve_http(target: Target, service: Service, host: str, port: int) -> None:
     """Serve agents over HTTP until SIGINT, SIGTERM or SIGHUP.
 
     Raises:
-        Problem: If the port cannot be used.
+        Problem: If the port can't be used.
     """
     with listen(host, port) as listening, target.history.recording():
         catalog = load_catalog(service)
