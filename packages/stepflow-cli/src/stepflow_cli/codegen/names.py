@@ -16,7 +16,7 @@ _IMPORTED = (
     *("TypedFlow", "UUID", "Union", "Variables", "annotations", "cast", "date", "datetime"),
 )
 RESERVED_NAMES = frozenset((*dir(builtins), *keyword.kwlist, *_IMPORTED, *(f"{name}_aliased" for name in _IMPORTED)))
-"""Names the module can't use, because a field with an imported name makes the generator rename the import."""
+"""Names the module must not define. If a field has an imported name, the generator renames the import."""
 
 
 def snake_name(text: str) -> str:

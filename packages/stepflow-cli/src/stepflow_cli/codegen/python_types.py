@@ -1,6 +1,6 @@
-"""Schemas as Python types without run-time dependencies: TypedDicts, protocols and dataclasses. Pure.
+"""Convert schemas to Python types with no runtime dependencies: TypedDicts, protocols and dataclasses.
 
-A component accepts a dict or any object with the right attributes, and returns objects with attributes.
+Components accept either a dict or any object with matching attributes, and return objects with attributes.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from .names import UniqueNames, format_docstring, quote_text, snake_name_or_rese
 from .schemas import PREFIX
 
 _PLAIN = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
-# Names in annotations.
+# Names used in annotations.
 _TYPE_WORDS = {
     "str", "int", "float", "bool", "list", "dict", "tuple", "property", "Any", "Literal", "Annotated", "Name",
     "NotRequired", "Mapping", "Sequence",
 }  # fmt: skip
-# Prefixes of attributes that Python and notebooks look up on their own.
+# Prefixes of attributes that Python or notebooks look up automatically.
 _UNREADABLE = ("__", "_repr_", "_ipython_")
 
 
 class PythonTypes:
-    """Writes types and the classes that they need.
+    """Generates types and the classes they depend on.
 
     Args:
-        named: The schemas by class name, in the form used for generation.
-        names: The names in the module.
-        is_input: Whether the types are for the input of components; otherwise for their output.
+        named: The schemas by class name, in the form used for code generation.
+        names: The names used in the module.
+        is_input: Whether the types are for component inputs, as opposed to outputs.
     """
 
     def __init__(self, named: Mapping[str, Any], names: UniqueNames, *, is_input: bool) -> None:
@@ -40,22 +40,22 @@ class PythonTypes:
         self._within: list[str] = []
 
     def annotate(self, schema: Mapping[str, Any]) -> str:
-        """Return the annotation for a schema."""
+        """Return the type annotation for a schema."""
         return " | ".join(dict.fromkeys(self._list_members(schema)))
 
     def write_classes(self) -> Iterator[str]:
-        """Yield the sources of the classes that types needed for the first time since the last call."""
+        """Yield the source of each class that types have started to use since the last call."""
         while self._waiting:
             name = self._waiting.pop(0)
             yield self._write_class(name) if self._is_object(name) else self._write_alias(name)
 
     def fields(self, schema: Mapping[str, Any]) -> list[Field]:
-        """Return the fields of an object, required ones first.
+        """Return an object's fields, required ones first.
 
-        Sort the others: their order in the schema is different in each response of a server.
+        The rest are sorted, because servers return them in a different order each time.
         """
         required = list(schema.get("required", ()))
-        # In a class, a field shadows global names.
+        # Inside a class, fields shadow global names.
         names = choose_python_names(schema["properties"], {*_TYPE_WORDS, *self._named})
         fields = [
             Field(names[key], key, self.annotate(each), key in required, each.get("description"), each.get("default"))
@@ -78,7 +78,7 @@ class PythonTypes:
                 yield "None"
         elif "anyOf" in schema:
             options = [option for alternative in schema["anyOf"] for option in self._list_members(alternative)]
-            # A union with Any is Any.
+            # Any absorbs the rest of a union.
             yield from ["Any"] if "Any" in options else sorted(options, key=lambda member: member == "None")
         else:
             kinds = schema.get("type", [])
@@ -110,7 +110,7 @@ class PythonTypes:
             yield self._get_final_name(f"{name}Input")
 
     def _get_final_name(self, name: str) -> str:
-        """Return the name of a class or alias in the module."""
+        """Return the final name of a class or alias in the module."""
         if name not in self._final:
             self._final[name] = self._names.take(name)
         return self._final[name]
@@ -121,13 +121,13 @@ class PythonTypes:
             parts = [self.annotate(schema) for schema in firsts]
             return f"Sequence[{' | '.join(dict.fromkeys(parts))}]" if self._is_input else f"tuple[{', '.join(parts)}]"
         item = self.annotate(schema.get("items", {}))
-        # A str is a Sequence[str] too, so require a list there; otherwise Sequence accepts narrower element types.
+        # Require a list of str, because a str is itself a Sequence[str]. Otherwise use Sequence, which is covariant.
         return f"Sequence[{item}]" if self._is_input and item != "str" else f"list[{item}]"
 
     def _annotate_mapping(self, schema: Mapping[str, Any]) -> str:
         values = schema.get("additionalProperties")
         if not isinstance(values, Mapping) or not values:
-            # Accept any object, including instances of classes.
+            # Accept any object, including class instances.
             return "Any" if self._is_input else "dict[str, Any]"
         return f"{'Mapping' if self._is_input else 'dict'}[str, {self.annotate(values)}]"
 
@@ -145,7 +145,7 @@ class PythonTypes:
         if not self._is_input:
             return _write_dataclass(name, fields, description)
         typed = _write_typed_dict(self._get_final_name(f"{name}Dict"), fields, description)
-        # The protocol has the required fields; all of them if none is required.
+        # The protocol only has the required fields, or every field if none is required.
         properties = []
         for field in [field for field in fields if field.is_required] or fields:
             kind = field.kind if field.is_required else field.optional_kind
@@ -158,31 +158,31 @@ class Field:
     """A field of an object."""
 
     name: str
-    """Its name in Python."""
+    """The Python name."""
     key: str
-    """Its name in JSON."""
+    """The JSON name."""
     kind: str
-    """Its type."""
+    """The type annotation."""
     is_required: bool
     description: str | None
     default: Any
-    """Its default; None if it may be missing."""
+    """The default, or None if the field may be absent."""
 
     @property
     def optional_kind(self) -> str:
-        """The type, or None."""
+        """The type, made optional."""
         return self.kind if self.kind == "Any" or self.kind.endswith("None") else f"{self.kind} | None"
 
     def annotation(self, kind: str) -> str:
-        """Return a type, annotated with the name in JSON if it is different."""
+        """Return a type, annotated with the JSON name if it differs."""
         return kind if self.name == self.key else f"Annotated[{kind}, Name({literal(self.key)})]"
 
 
 def choose_python_names(keys: Iterable[str], taken: Collection[str] = ()) -> dict[str, str]:
-    """Return Python names for the fields of an object; valid names stay the same."""
+    """Choose Python names for an object's fields, keeping names that are already valid."""
 
     def is_valid(key: str) -> bool:
-        # Python normalizes other letters, which would change the name.
+        # Only allow ASCII: Python normalizes other letters, which would change the name.
         is_name = key.isascii() and key.isidentifier() and not keyword.iskeyword(key)
         return is_name and not key.startswith(_UNREADABLE) and key not in taken
 
@@ -203,14 +203,14 @@ def choose_python_names(keys: Iterable[str], taken: Collection[str] = ()) -> dic
 
 
 def literal(value: Any) -> str:
-    """Return a value as it is written in Python."""
+    """Return a value as a Python literal."""
     return quote_text(value) if isinstance(value, str) else repr(value)
 
 
 def _write_dataclass(name: str, fields: list[Field], description: str) -> str:
     lines = ["@dataclass(kw_only=True)\n", f"class {name}:\n", description]
     for field in fields:
-        # An optional field with a default always has a value.
+        # An optional field with a default is never None.
         has_kind = field.is_required or field.default is not None
         lines.append(f"    {field.name}: {field.annotation(field.kind if has_kind else field.optional_kind)}")
         has_value = not field.is_required and (field.default is None or isinstance(field.default, (str, int, float)))

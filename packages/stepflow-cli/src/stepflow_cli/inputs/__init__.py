@@ -1,1 +1,1 @@
-"""Reading the flows, inputs, values and files that a command line names."""
+"""Read the flows, inputs, values and files named on the command line."""

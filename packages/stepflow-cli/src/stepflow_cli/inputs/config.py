@@ -1,4 +1,4 @@
-"""The configuration file of an embedded server: its content, and checks that the server itself does not make."""
+"""Read an embedded server's configuration file, and make checks that the server itself doesn't."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from ..output.messages import note
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Maximum file size in bytes; larger files are not checked.
+# Maximum file size in bytes. Larger files aren't checked.
 _MAX_BYTES = 1024 * 1024
 _MAX_NOTES = 5
 
 
 def note_repeated_keys(path: str) -> None:
-    """Print a note for each key that occurs twice in one mapping of a configuration file; servers use the last one.
+    """Print a note for every duplicate mapping key in a configuration file. Servers silently use the last one.
 
     Args:
-        path: The file, YAML or JSON. If it cannot be read, the server reports that.
+        path: The YAML or JSON file. If it can't be read, that's left for the server to report.
     """
     from stepflow_client._command import is_read_once
 
     if is_read_once(path):
-        # The server refuses repeated keys there.
+        # The file can be read only once. In that case, the server itself rejects duplicate keys.
         return
     try:
         with open(path, encoding="utf-8") as file:
@@ -38,7 +38,7 @@ def note_repeated_keys(path: str) -> None:
 
 
 def read_config_content(path: str | Path | None) -> bytes:
-    """Return the bytes of a configuration file; empty if it cannot be read, which the server reports."""
+    """Return a configuration file's bytes, or nothing if it can't be read (the server will report that)."""
     from stepflow_client._command import is_read_once
 
     if path is None or is_read_once(path):
@@ -51,17 +51,17 @@ def read_config_content(path: str | Path | None) -> bytes:
 
 
 def find_recovery_warnings(path: str) -> list[tuple[str, str]]:
-    """Return what is wrong with the recovery of runs by a server with this configuration file, each with a hint."""
+    """Return what would keep a server with this configuration file from recovering runs, as (problem, hint) pairs."""
     from pathlib import Path
 
     from stepflow_client._command import ServerConfig, find_recovery_warnings
 
-    # What comes from a pipe can be read only once, by the server.
+    # Leave pipes alone: they can only be read once, by the server.
     return [*find_recovery_warnings(ServerConfig(path=Path(path)).view())] if Path(path).is_file() else []
 
 
 def find_repeated_keys(text: str) -> list[tuple[str, int, int]]:
-    """Return the keys that occur twice in one mapping, each with the lines of its first and next occurrence."""
+    """Return duplicate mapping keys, each with the lines of its first and repeated occurrence."""
     import yaml
 
     try:
@@ -73,7 +73,7 @@ def find_repeated_keys(text: str) -> list[tuple[str, int, int]]:
     nodes: list[Any] = [root]
     while nodes:
         node = nodes.pop()
-        # An alias is the same node as its anchor.
+        # An alias is the same node object as its anchor.
         if id(node) in seen:
             continue
         seen.add(id(node))

@@ -1,4 +1,4 @@
-"""Reading and writing files and standard input; each error is reported as one sentence."""
+"""Read and write files and standard input, reporting each error as a single sentence."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ..output.messages import note
 from ..stdio import read_stdin
 
 DATA_SUFFIXES = (".yaml", ".yml", ".json")
-"""The endings of files that hold a YAML or JSON value."""
+"""Extensions of files that contain a YAML or JSON value."""
 Signature = tuple[int, int, int] | None
-"""What differs after a file has changed: its time of change, size and inode; None if it does not exist."""
+"""A file's modification time, size and inode, for detecting changes. None if the file doesn't exist."""
 
 
 def get_signature(path: str) -> Signature:
-    """Return the signature of a file."""
+    """Return a file's signature."""
     try:
         status = os.stat(path)
     except OSError:
@@ -30,10 +30,10 @@ def get_signature(path: str) -> Signature:
 
 
 def read_bytes(path: str) -> bytes:
-    """Return a file's bytes, limited to the client's maximum file size.
+    """Return a file's bytes, up to the client's maximum file size.
 
     Raises:
-        Problem: If it cannot be read or is larger.
+        Problem: If the file is too large or can't be read.
     """
     from stepflow_client import FlowFileError
     from stepflow_client.flows.reading import read_file_bytes
@@ -45,15 +45,16 @@ def read_bytes(path: str) -> bytes:
 
 
 def write_bytes(path: str, content: bytes, **options: Any) -> None:
-    """Write a file, or replace its content.
+    """Create a file, or replace its content.
 
     Args:
         path: The file.
-        content: Its new content.
-        options: `unchanged_from`, the content that it must still have; None if it must not exist. Default: any.
+        content: The new content.
+        options: `unchanged_from`, the content the file must still have, or None if it must not exist. By default,
+            the current content doesn't matter.
 
     Raises:
-        Problem: If it cannot be written, and is then what it was.
+        Problem: If the file can't be written, in which case it is unchanged.
     """
     from stepflow_client._stores.user_files import write_file
 
@@ -63,10 +64,10 @@ def write_bytes(path: str, content: bytes, **options: Any) -> None:
 
 @contextmanager
 def writing(path: str) -> Iterator[None]:
-    """Convert failures to write a file in the block to a problem. A pipe closed by its reader is not a problem.
+    """Convert errors from writing a file to a `Problem`, except when the reader of a pipe has closed it.
 
     Raises:
-        Problem: If it cannot be written.
+        Problem: If the file can't be written.
     """
     try:
         yield
@@ -79,12 +80,12 @@ def writing(path: str) -> Iterator[None]:
         raise usage(f"{path} cannot be written: {error.strerror or error}", hint) from None
 
 
-# Seconds without a byte before a message explains what the command is waiting for.
+# How many seconds to wait for input before telling the user what the command is waiting for.
 _SILENCE = 2.0
 
 
 def is_stdin_piped() -> bool:
-    """Return whether standard input is a pipe or a regular file, not a terminal or a device such as /dev/null."""
+    """Return whether stdin is a pipe or a regular file, as opposed to a terminal or a device such as /dev/null."""
     try:
         mode = os.fstat(sys.stdin.fileno()).st_mode
     except (OSError, ValueError, AttributeError):
@@ -93,20 +94,20 @@ def is_stdin_piped() -> bool:
 
 
 def read_piped_value(stdin_format: str | None = None) -> tuple[Any] | None:
-    """Return the value on standard input, in a tuple; None if nothing is piped or only whitespace.
+    """Return the value on stdin as a 1-tuple, or None if nothing (or only whitespace) is piped.
 
     Args:
-        stdin_format: json or yaml; None is json.
+        stdin_format: `json` or `yaml`. Defaults to `json`.
 
     Raises:
-        Problem: If it cannot be parsed; the hint gives the options that read YAML, or that ignore standard input.
+        Problem: If it can't be parsed. The hint names the options to read YAML or ignore stdin.
     """
     from stepflow_client import FlowFileError
     from stepflow_client.flows.reading import parse_json, parse_yaml
 
     if not is_stdin_piped():
         return None
-    # On Windows, select works only with sockets.
+    # On Windows, select only works with sockets.
     if os.name == "posix" and not select.select([sys.stdin], [], [], _SILENCE)[0]:
         note("reading the input from standard input; to ignore it, use --no-stdin")
     text = read_stdin()
@@ -118,7 +119,7 @@ def read_piped_value(stdin_format: str | None = None) -> tuple[Any] | None:
         return (parse_json(text, "standard input"),)
     except FlowFileError as error:
         hint = error.hint
-        # With a backslash before its quotes, JSON is another mapping in YAML.
+        # JSON with a backslash before its quotes would be valid YAML, but mean a different mapping.
         if not stdin_format and not text.lstrip().startswith('{\\"'):
             with suppress(FlowFileError):
                 if isinstance(parse_yaml(text), (dict, list)):

@@ -1,4 +1,4 @@
-"""The flow that a command line names, in a file or a Python module: loading it, its examples, its configuration."""
+"""Load the flow named on the command line from a file or Python module, along with its examples and project."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _MAX_NAMES = 5
 
 
 class PythonFlow:
-    """A flow of a Python module.
+    """A flow in a Python module.
 
     Args:
-        word: How the command line names it.
-        modules: What imports its module.
+        word: The flow as named on the command line.
+        modules: Imports the module.
 
     Raises:
-        Problem: If the module cannot be imported, or has no such flow.
+        Problem: If the module can't be imported or doesn't contain the flow.
     """
 
     def __init__(self, word: str, modules: ProjectModules) -> None:
-        """Import it."""
+        """Import the flow."""
         source, self.name = _split_word(word)
         module = modules.load(source)
         self.value = _get_flow(module, source, self.name)
@@ -45,10 +45,10 @@ class PythonFlow:
 
     @cached_property
     def text(self) -> FlowText:
-        """The flow, whose positions are lines of Python where they are known.
+        """The flow's text. Positions are lines of Python where known.
 
         Raises:
-            Problem: If the object does not give a flow.
+            Problem: If the object doesn't produce a flow.
         """
         from stepflow_client.flows.source import FlowText
 
@@ -57,23 +57,23 @@ class PythonFlow:
 
 
 def is_python_flow(word: str) -> bool:
-    """Return whether a word of the command line names a flow of a Python module. A file of this name goes first."""
+    """Return whether a command-line word names a flow in a Python module. An existing file of that name wins."""
     module, name = _split_word(word)
     is_module = all(part.isidentifier() for part in module.split(".")) and not module.lower().endswith(DATA_SUFFIXES)
     return bool(name) and (module.lower().endswith(".py") or is_module) and not os.path.lexists(word)
 
 
 def _split_word(word: str) -> tuple[str, str]:
-    """Return the module or file that a word names, and the name in it; empty if it names none."""
+    """Split a word into a module or file and the name inside it. The name is empty if there is none."""
     match = _WORD.fullmatch(word)
     return (match["module"], match["name"]) if match is not None else (word, "")
 
 
 def import_flow(word: str) -> PythonFlow:
-    """Import a flow; again if a file has changed since.
+    """Import a flow, reimporting it if any of its files have changed.
 
     Raises:
-        Problem: If the module cannot be imported, or has no such flow.
+        Problem: If the module can't be imported or doesn't contain the flow.
     """
     modules = get_project_modules()
     if modules.have_changed:
@@ -83,7 +83,7 @@ def import_flow(word: str) -> PythonFlow:
 
 
 def list_module_files(word: str) -> list[str]:
-    """Return the files of a flow that are known without importing it: its module's, and what that imported before."""
+    """Return the flow's files that are known without importing it: the module's own, and any imported previously."""
     source = _split_word(word)[0]
     stem = source.removesuffix(".py") if source.endswith(".py") else source.replace(".", os.sep)
     own = [path for path in (f"{stem}.py", os.path.join(stem, "__init__.py")) if os.path.isfile(path)]
@@ -91,7 +91,7 @@ def list_module_files(word: str) -> list[str]:
 
 
 def get_project_modules() -> ProjectModules:
-    """Return the modules that were imported for this call of the command."""
+    """Return the modules imported by the current invocation."""
     from .python_modules import ProjectModules
 
     session = current_session()
@@ -100,13 +100,13 @@ def get_project_modules() -> ProjectModules:
 
 
 def _get_flow(module: ModuleType, source: str, name: str) -> Any:
-    """Return the flow of a name in a module."""
+    """Look up a flow in a module by name."""
     value: Any = module
     for part in name.split("."):
         if not hasattr(value, part):
             raise usage(f"{source} has no flow {name}", _hint_flows(module, name))
         value = getattr(value, part)
-    # If a mapping is not a flow, reading it says why.
+    # Accept any mapping: if it isn't a flow, reading it will explain why.
     if _is_flow(value) or isinstance(value, Mapping):
         return value
     if isinstance(value, type):
@@ -118,7 +118,7 @@ def _get_flow(module: ModuleType, source: str, name: str) -> Any:
 
 
 def _is_flow(value: object) -> bool:
-    """Return whether a value is a flow, a builder, or an object with the fields of a flow. Nothing is built."""
+    """Return whether a value is a flow, a builder, or an object with a flow's fields, without building anything."""
     from stepflow_client._command import is_data_object
     from stepflow_client.flows.reading import explain_no_flow
 
@@ -131,7 +131,7 @@ def _is_flow(value: object) -> bool:
 
 
 def _hint_flows(module: ModuleType, name: str) -> str | None:
-    """Return the hint that names the flows of a module."""
+    """Return a hint listing the module's flows."""
     names = [key for key, value in vars(module).items() if not key.startswith("_") and _is_flow(value)]
     shown = ", ".join(names[:_MAX_NAMES]) + (", ..." if len(names) > _MAX_NAMES else "")
     return suggest(name, names) or (
@@ -140,12 +140,12 @@ def _hint_flows(module: ModuleType, name: str) -> str | None:
 
 
 def load_flow_file(path: str) -> dict[str, Any]:
-    """Load the flow in a file, on standard input for `-`, or of a Python module.
+    """Load a flow from a file, a Python module, or stdin for `-`.
 
     Raises:
-        Problem: If the file does not exist, in which case the hint suggests the nearest name in its folder; or if the
-            module cannot be imported.
-        FlowFileError: If it cannot be read.
+        Problem: If the file doesn't exist (the hint suggests the closest name in its folder), or the module can't be
+            imported.
+        FlowFileError: If it can't be read.
     """
     from stepflow_client.flows.reading import flow_in, load_flow, parse_yaml
 
@@ -158,10 +158,10 @@ def load_flow_file(path: str) -> dict[str, Any]:
 
 
 def check_flow_exists(path: str) -> None:
-    """Raise if a file does not exist.
+    """Check that a flow file exists.
 
     Raises:
-        Problem: If it does not; the hint suggests the nearest name in its folder.
+        Problem: If it doesn't. The hint suggests the closest name in its folder.
     """
     from stepflow_client._command import explain_missing_file
 
@@ -174,10 +174,10 @@ def check_flow_exists(path: str) -> None:
 
 
 def load_flow_text(name: str) -> FlowText:
-    """Return the text of a flow, whose error says why it cannot be parsed. That of a Python flow has lines of Python.
+    """Return a flow's text, whose `error` explains why it can't be parsed. Python flows have Python line numbers.
 
     Raises:
-        Problem, FlowFileError: If it cannot be read.
+        Problem, FlowFileError: If it can't be read.
     """
     from stepflow_client.flows.source import FlowText
 
@@ -185,12 +185,12 @@ def load_flow_text(name: str) -> FlowText:
 
 
 def read_flow_content(name: str) -> tuple[bytes, str]:
-    """Return the content of a flow file, or of standard input for `-`, and its name in messages.
+    """Return the content of a flow file, or of stdin for `-`, and its name in messages.
 
-    That of a Python flow is YAML.
+    Python flows are converted to YAML.
 
     Raises:
-        Problem, FlowFileError: If it cannot be read.
+        Problem, FlowFileError: If it can't be read.
     """
     from stepflow_client.flows.reading import read_file_bytes
 
@@ -205,7 +205,7 @@ def read_flow_content(name: str) -> tuple[bytes, str]:
 
 
 def load_flow_or_id(name: str) -> dict[str, Any] | str:
-    """Return the flow in a file or on standard input; the id itself if the name is the id of a stored flow.
+    """Load a flow from a file or stdin. If `name` is the id of a stored flow, return the id itself.
 
     Raises:
         Problem, FlowFileError: As for `load_flow_file`.
@@ -223,14 +223,14 @@ def load_flow_or_id(name: str) -> dict[str, Any] | str:
 
 
 def list_case_names(flow: Mapping[str, Any]) -> list[str]:
-    """Return the names of a flow's examples and test cases, examples first."""
+    """Return the names of a flow's examples, followed by its test cases."""
     from stepflow_client._command import collect_examples
 
     return [example["name"] for example in collect_examples(flow)]
 
 
 def list_step_ids(flow: Mapping[str, Any]) -> list[str]:
-    """Return the ids of a flow's steps, in their order."""
+    """Return a flow's step ids in order."""
     steps = flow.get("steps")
     return [
         str(step["id"])
@@ -240,7 +240,7 @@ def list_step_ids(flow: Mapping[str, Any]) -> list[str]:
 
 
 def list_required_fields(flow: Mapping[str, Any]) -> list[str]:
-    """Return the names of the input's fields that a flow's schema requires without giving a default."""
+    """Return the input fields that the flow's schema requires and has no default for."""
     from stepflow_client._data.flow_declarations import get_declared_schema
 
     schema = get_declared_schema(flow, "input")
@@ -261,7 +261,7 @@ _STEP_ORDER = ("id", "component", "input")
 
 
 def sort_flow_keys(flow: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a flow with its keys in the usual order; servers change it each time."""
+    """Return a flow with its keys in the usual order, because servers return them in a different order each time."""
 
     def ordered(value: Any, first: tuple[str, ...] = ()) -> Any:
         if isinstance(value, list):
@@ -284,10 +284,10 @@ def sort_flow_keys(flow: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def get_example_input(flow: Mapping[str, Any], name: str) -> Any:
-    """Return the input of the example or test case of this name; an example takes precedence over a test case.
+    """Return the input of an example or test case. If both exist, the example takes precedence.
 
     Raises:
-        Problem: If the flow has none of this name.
+        Problem: If the flow has neither.
     """
     from stepflow_client._command import collect_examples
 
@@ -300,7 +300,7 @@ def get_example_input(flow: Mapping[str, Any], name: str) -> Any:
 
 
 def get_example_variables(flow: Mapping[str, Any], name: str | None) -> dict[str, Any]:
-    """Return the variables of the test case of this name; empty if there is none, or if it sets none."""
+    """Return the variables set by a test case, or an empty dict if there are none or no such case."""
     test = flow.get("test")
     cases = test.get("cases") if isinstance(test, Mapping) else None
     named = (case for case in cases or () if isinstance(case, Mapping) and case.get("name") == name)
@@ -308,7 +308,7 @@ def get_example_variables(flow: Mapping[str, Any], name: str | None) -> dict[str
 
 
 def find_flow_project(flow: str | None) -> Project:
-    """Return the project settings for a flow; for standard input and stored flows, those of the current directory.
+    """Return the project settings for a flow. For stdin and stored flows, use the current directory's project.
 
     Raises:
         FlowFileError: If the project file is invalid.
@@ -320,13 +320,13 @@ def find_flow_project(flow: str | None) -> Project:
 
 
 def list_project_flows(missing: str) -> list[str]:
-    """Return the flow files and folders that the project of the working folder names.
+    """Return the flow files and folders listed by the project in the working directory.
 
     Args:
-        missing: Error message to use if the project lists no flows.
+        missing: The error message to use if the project doesn't list any.
 
     Raises:
-        Problem: If it names none, or one does not exist.
+        Problem: If the project lists no flows, or one doesn't exist.
         FlowFileError: If the project file is invalid.
     """
     project = find_flow_project(None)

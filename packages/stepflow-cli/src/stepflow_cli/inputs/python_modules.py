@@ -1,4 +1,4 @@
-"""Importing modules of the user's project, again if their files have changed."""
+"""Import modules from the user's project, reloading them when their files change."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from .files import Signature, get_signature
 
 
 class ProjectModules:
-    """The modules that were imported for a call of the command."""
+    """The modules imported by one invocation of the command."""
 
     def __init__(self) -> None:
         self._imported: dict[str, str] = {}
-        """The modules of the project, and their files."""
+        """Imported project modules and their files."""
         self._files: dict[str, Signature] = {}
-        """The files of these modules, and those in which an import failed."""
+        """Signatures of the modules' files, plus any files where an import failed."""
         self.flows: dict[str, Any] = {}
-        """What was found in them, by the words of the command line."""
+        """Flows found in the modules, by their name on the command line."""
 
     @property
     def files(self) -> list[str]:
-        """The files that were imported, or could not be."""
+        """The files imported, including those that failed to import."""
         return list(map(relative_to_cwd, self._files))
 
     @property
     def have_changed(self) -> bool:
-        """Whether a file differs from what was imported."""
+        """Whether any file has changed since it was imported."""
         return any(get_signature(file) != known for file, known in self._files.items())
 
     def forget(self) -> None:
-        """Forget what was imported, so that it is imported again."""
+        """Discard all imports, so that modules are imported again."""
         import linecache
 
         for name in self._imported:
@@ -53,10 +53,10 @@ class ProjectModules:
         linecache.checkcache()
 
     def load(self, source: str) -> ModuleType:
-        """Import a module by its name, searched for from the working folder, or by its file.
+        """Import a module by name, searching the working directory first, or from a file.
 
         Raises:
-            Problem: If there is none, or it cannot be imported.
+            Problem: If the module doesn't exist or can't be imported.
         """
         is_file = source.lower().endswith(".py")
         if is_file and not os.path.isfile(source):
@@ -69,10 +69,9 @@ class ProjectModules:
 
     @contextmanager
     def _recording(self) -> Iterator[None]:
-        """Record the modules of the project that are imported in the block, without writing bytecode for them.
+        """Record project modules imported in the block, and keep Python from writing bytecode for them.
 
-        A module that changed in the same second, and kept its size, would otherwise be taken for what was compiled
-        before.
+        With cached bytecode, an edit within the same second that doesn't change the file size would go unnoticed.
         """
         before = set(sys.modules)
         others = {name.partition(".")[0] for name in before - self._imported.keys()}
@@ -89,15 +88,15 @@ class ProjectModules:
 
     @contextmanager
     def running_user_code(self, source: str, failure: str, *, module: str | None = None) -> Iterator[None]:
-        """Convert what code of the user raises to a problem, and keep what it prints out of the results.
+        """Convert exceptions from user code to a `Problem`, and redirect its stdout to stderr.
 
         Args:
-            source: What is executed, as the command line names it.
-            failure: What has failed then.
-            module: The module that is imported, if it may not exist.
+            source: The code being run, as named on the command line.
+            failure: Describes the failure, e.g. `cannot be imported`.
+            module: The module being imported, if it may not exist.
 
         Raises:
-            Problem: If it raises.
+            Problem: If the code raises an exception.
         """
         import traceback
 
@@ -121,7 +120,7 @@ class ProjectModules:
 
 
 def _locate_module(file: Path) -> tuple[Path, str]:
-    """Return the folder from which a file is imported, and its name as a module: a package is imported as a whole."""
+    """Return the folder to import a file from, and its module name. Files in packages get a dotted name."""
     folder, names = file.parent, [] if file.stem == "__init__" else [file.stem]
     while (folder / "__init__.py").is_file():
         names.insert(0, folder.name)
@@ -136,7 +135,7 @@ def _import_file(name: str, file: str) -> ModuleType:
     if parent:
         importlib.import_module(parent)
     while name in sys.modules and getattr(sys.modules[name], "__file__", None) != file:
-        # Another module has this name, such as one of the standard library.
+        # The name is taken by a different module, e.g. from the standard library.
         name += "_"
     if name in sys.modules:
         return sys.modules[name]
@@ -153,7 +152,7 @@ def _import_file(name: str, file: str) -> ModuleType:
 
 
 def _is_project_file(file: str) -> bool:
-    """Return whether a file belongs to the user's project, not to an installed package."""
+    """Return whether a file is part of the user's project, as opposed to an installed package."""
     import sysconfig
 
     folders = (os.path.join(path, "") for path in sysconfig.get_paths().values())
@@ -162,7 +161,7 @@ def _is_project_file(file: str) -> bool:
 
 
 def _find_project_frames(error: BaseException) -> list[tuple[str, int]]:
-    """Return the files and lines of the project that led to an error, the innermost last."""
+    """Return the project files and lines in an error's traceback, innermost last."""
     import traceback
 
     import stepflow_client
@@ -186,6 +185,6 @@ def _suggest_module(module: str) -> str:
 
 
 def relative_to_cwd(file: str) -> str:
-    """Return a file as people would write it: relative if it is in the working folder."""
+    """Return a path as a person would write it, i.e. relative if it's in the working directory."""
     path = Path(file)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else file

@@ -1,4 +1,4 @@
-"""Values given on the command line: files, JSON, YAML, standard input, single values, examples, batches."""
+"""Read values from the command line: files, JSON, YAML, stdin, single values, examples and batches."""
 
 from __future__ import annotations
 
@@ -25,47 +25,47 @@ Form = Literal["file", "json", "yaml", "set"]
 
 
 class ValueArgument(NamedTuple):
-    """A value as given on the command line."""
+    """A value passed on the command line."""
 
     option: str
-    """The option that gave it, for messages."""
+    """The option used, for messages."""
     form: Form
     text: str
-    """The name of a file, JSON, YAML, or `name=value`."""
+    """A file name, JSON, YAML, or `name=value`."""
 
 
 class Values(NamedTuple):
-    """The input, variables and overrides of a run, as given on the command line."""
+    """A run's input, variables and overrides, as passed on the command line."""
 
     input: Sequence[ValueArgument] = ()
     example: str | None = None
     variables: Sequence[ValueArgument] = ()
     single_variables: Sequence[str] = ()
-    """`name=value` texts, which override the other variables."""
+    """`name=value` strings, which take precedence over `variables`."""
     variables_from_env: bool = False
-    """Whether to fill missing variables from the environment."""
+    """Whether to fill in missing variables from the environment."""
     overrides: Sequence[ValueArgument] = ()
-    """In the order of the command line; later overrides take precedence."""
+    """In command-line order. Later overrides take precedence."""
     stdin_format: str | None = None
     reads_stdin: bool = True
-    """Whether standard input, if it is a pipe or a file, is the input when no other input is given."""
+    """Whether to read the input from stdin if it's a pipe or file and no other input was passed."""
 
     @property
     def files(self) -> list[str]:
-        """The files that hold values."""
+        """The files to read values from."""
         arguments = (*self.input, *self.variables, *self.overrides)
         return [argument.text for argument in arguments if argument.form == "file"]
 
     def check(self, *, flow: str, inputs: str | None = None, option: str = "--inputs") -> None:
-        """Raise on contradictory options, before anything is read.
+        """Check for contradictory options before reading anything.
 
         Args:
-            flow: The flow's file, which may be `-`.
-            inputs: The file of a batch's inputs, if any.
-            option: The option or argument that names it.
+            flow: The flow file, which may be `-`.
+            inputs: The file with a batch's inputs, if any.
+            option: The option or argument used for `inputs`.
 
         Raises:
-            Problem: If options contradict each other.
+            Problem: If any options contradict each other.
         """
         if inputs is not None and inputs.lstrip()[:1] in ("{", "[") and not os.path.lexists(inputs):
             raise usage(f"{option} takes the name of a file, not JSON", "write a value on each line of a .jsonl file")
@@ -78,10 +78,10 @@ class Values(NamedTuple):
             raise usage(f"{' and '.join(readers)} cannot both be read from standard input")
 
     def read_given_input(self, flow: Mapping[str, Any]) -> tuple[Any] | None:
-        """Return the given input, otherwise the value piped into the command, in a tuple; None if there is neither.
+        """Return the explicit or piped input as a 1-tuple, or None if there is neither.
 
         Raises:
-            Problem, FlowFileError: If it cannot be read.
+            Problem, FlowFileError: If it can't be read.
         """
         if self.example is not None:
             return (get_example_input(flow, self.example),)
@@ -91,10 +91,10 @@ class Values(NamedTuple):
         return read_piped_value(self.stdin_format) if self.reads_stdin and not taken else None
 
     def read_input(self, flow: Mapping[str, Any]) -> Any:
-        """Return the input: the given one, otherwise the value piped into the command, otherwise null.
+        """Return the explicit input, else the value piped to the command, else None.
 
         Raises:
-            Problem, FlowFileError: If it cannot be read, or is missing and the flow requires one.
+            Problem, FlowFileError: If the input can't be read, or the flow requires one and it is missing.
         """
         given = self.read_given_input(flow)
         if given is not None:
@@ -114,10 +114,10 @@ class Values(NamedTuple):
         return None
 
     def read_variables(self, flow: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return the variables; None if none are given.
+        """Return the variables, or None if there aren't any.
 
         Raises:
-            Problem, FlowFileError: If they cannot be read or are not a mapping.
+            Problem, FlowFileError: If they can't be read or aren't a mapping.
         """
         from stepflow_client._data.flow_declarations import collect_declared_variables
 
@@ -132,19 +132,19 @@ class Values(NamedTuple):
         declared = collect_declared_variables(flow)
         for variable in self.single_variables:
             name, text = _split_pair(variable, "--var", "name=value")
-            # For a variable of type string, 1.10 is not a number.
+            # Don't convert values of string variables: 1.10 would become a number.
             is_text = name in declared and declared[name]["value_schema"].get("type") == "string"
             value[name] = text if is_text else read_scalar(text)
         return value
 
     def read_overrides(self, flow: Mapping[str, Any]) -> list[Any] | None:
-        """Return the overrides, to be merged from left to right; None if none are given.
+        """Return the overrides, to be merged from left to right, or None if there aren't any.
 
         Args:
-            flow: The flow whose steps `--set` names.
+            flow: The flow whose steps `--set` refers to.
 
         Raises:
-            Problem, FlowFileError: If they cannot be read or are not a mapping.
+            Problem, FlowFileError: If they can't be read or aren't a mapping.
         """
         read = []
         for override in self.overrides:
@@ -161,14 +161,14 @@ class Values(NamedTuple):
 
 
 def read_value(given: ValueArgument, stdin_format: str | None = None) -> Any:
-    """Return the value in a file, on standard input (`-`), or on the command line itself.
+    """Read a value from a file, stdin (`-`), or the command line itself.
 
     Args:
-        given: The value as given.
-        stdin_format: json or yaml, for standard input; None reads YAML, which includes JSON.
+        given: The value as passed.
+        stdin_format: The format of stdin, `json` or `yaml`. Defaults to YAML, which includes JSON.
 
     Raises:
-        FlowFileError: If it cannot be read.
+        FlowFileError: If it can't be read.
     """
     from stepflow_client import FlowFileError
     from stepflow_client.flows.reading import load_file, parse_json, parse_yaml
@@ -195,10 +195,10 @@ def _batch_hint(path: str) -> str:
 
 
 def _read_json(text: str, option: str) -> Any:
-    """Return the value of JSON on the command line, or of a YAML mapping or list without braces or brackets.
+    """Parse JSON from the command line, or a YAML mapping or list in block style.
 
     Raises:
-        FlowFileError: If it is neither; the hint also gives the option that reads what was given, if there is one.
+        FlowFileError: If it is neither. Where possible, the hint suggests the right option.
     """
     from stepflow_client import FlowFileError
     from stepflow_client.flows.reading import parse_json, parse_yaml
@@ -212,7 +212,7 @@ def _read_json(text: str, option: str) -> Any:
         elif pair is not None:
             error.hint = f"write {_suggest_json(option, pair)}"
         elif text.lstrip()[:1] in ("{", "["):
-            # Not read as YAML: it is JSON with a mistake, and {"a": None} would be text in YAML.
+            # Don't try YAML: this is JSON with a mistake, and {"a": None} would turn into text.
             error.hint = error.hint or "put names and text into double quotes"
         else:
             with suppress(FlowFileError):
@@ -223,15 +223,14 @@ def _read_json(text: str, option: str) -> Any:
 
 
 def _suggest_json(option: str, pair: re.Match[str]) -> str:
-    """Return an option with the object that `name=value` means."""
+    """Suggest the option with the JSON object that `name=value` stands for."""
     return f"{option} {shlex.quote(json.dumps({pair[1]: read_scalar(pair[2])}, ensure_ascii=False))}"
 
 
 def read_scalar(text: str) -> Any:
-    """Return the value that `name=value` means: JSON or a YAML number, boolean, null, list or mapping, else text.
+    """Parse the value in `name=value` as JSON or a YAML number, boolean, null, list or mapping. Anything else is text.
 
-    Text is kept unchanged, including surrounding whitespace and anything that YAML would read as a comment, anchor or
-    tag.
+    Text stays as it is, including surrounding whitespace and anything YAML would treat as a comment, anchor or tag.
     """
     from stepflow_client import FlowFileError
     from stepflow_client.flows.reading import parse_json, parse_yaml
@@ -245,7 +244,7 @@ def read_scalar(text: str) -> Any:
     with suppress(FlowFileError):
         value = parse_yaml(text)
         if isinstance(value, (dict, list)):
-            # `a: b` and `- a` are text that happens to be valid YAML.
+            # `a: b` and `- a` are text that just happens to be valid YAML.
             return value if is_collection else text
         if isinstance(value, (bool, int, float)) or (value is None and text.lower() in ("null", "~")):
             return value
@@ -253,7 +252,7 @@ def read_scalar(text: str) -> Any:
 
 
 def _decode_utf_8(text: str) -> str:
-    """Return text from the command line, read as UTF-8 if Python has read it as ASCII: in the C locale, for example."""
+    """Decode text from the command line as UTF-8 if Python decoded it as ASCII, e.g. in the C locale."""
     if any("\udc80" <= letter <= "\udcff" for letter in text):
         with suppress(UnicodeError):
             return os.fsencode(text).decode()
@@ -270,7 +269,7 @@ def _hint_input_options(flow: Mapping[str, Any], required: Sequence[str]) -> str
 
 
 def note_unread_fields(flow: Mapping[str, Any], input: Any) -> None:
-    """Print a note about the fields of an input that the flow, which has its overrides, neither declares nor reads."""
+    """Print a note about input fields the flow neither declares nor reads. The flow must have its overrides applied."""
     from stepflow_client.flows.needs import unread_fields
 
     for field in unread_fields(flow, input):
@@ -279,10 +278,10 @@ def note_unread_fields(flow: Mapping[str, Any], input: Any) -> None:
 
 
 def _check_file(given: ValueArgument) -> None:
-    """Raise if JSON is given where a file name is expected.
+    """Check that JSON isn't passed where a file name is expected.
 
     Raises:
-        Problem: If so; the hint gives the option to use.
+        Problem: If it is. The hint names the option to use instead.
     """
     if given.form != "file" or os.path.lexists(given.text):
         return
@@ -310,16 +309,16 @@ def _hint_pair(option: str, name: str) -> str:
 
 
 def _parse_override(text: str, flow: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the override that `step.input.key=value` means."""
+    """Parse a `step.input.key=value` override."""
     form = "STEP.input.KEY=VALUE"
     path, value = _split_pair(text, "--set", form)
-    # A dot that is part of a name is escaped with a backslash.
+    # Dots within names are escaped with a backslash.
     parts = [part.replace("\0", ".") for part in path.replace("\\.", "\0").split(".")]
     if len(parts) < 2 or not all(parts):
         raise usage(f"--set takes {form}, not {text!r}", _hint_pair("--set", parts[0]))
     override, current = read_scalar(value), _get_current_value(parts, flow)
     if isinstance(override, dict) and isinstance(current, Mapping):
-        # Overrides are merged, and null removes a key.
+        # Set the remaining keys to null, which removes them. Otherwise the override would be merged with the old value.
         override = {**dict.fromkeys(str(key) for key in current if key not in override), **override}
     if parts[1] == "input" and len(parts) > 2:
         _check_input_key(parts[0], parts[2], flow)
@@ -329,10 +328,10 @@ def _parse_override(text: str, flow: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_input_key(step: str, key: str, flow: Mapping[str, Any]) -> None:
-    """Check a key that `--set` gives to the input of a step.
+    """Check an input key used with `--set`.
 
     Raises:
-        Problem: If the input has no such key, and its component takes none, as far as that is known.
+        Problem: If the step's input has no such key, and its component doesn't accept one as far as is known.
     """
     from stepflow_client.flows.components import BUILTINS
 
@@ -350,10 +349,10 @@ def _check_input_key(step: str, key: str, flow: Mapping[str, Any]) -> None:
 
 
 def _get_current_value(parts: Sequence[str], flow: Mapping[str, Any]) -> Any:
-    """Return the current value in the flow at the place of an override; None if there is none.
+    """Return the flow's current value at an override's path, or None if there is none.
 
     Raises:
-        Problem: If the place is inside an expression, whose parts cannot be overridden.
+        Problem: If the path leads into an expression, since only whole expressions can be overridden.
     """
     listed = flow.get("steps")
     steps = [entry for entry in listed if isinstance(entry, Mapping)] if isinstance(listed, list) else []
@@ -368,15 +367,15 @@ def _get_current_value(parts: Sequence[str], flow: Mapping[str, Any]) -> Any:
     return there
 
 
-# The keys of a step besides its id; servers silently drop other keys.
+# A step's keys other than its id. Servers silently drop any unknown keys.
 _STEP_KEYS = ("component", "input", "onError", "mustExecute", "metadata")
 
 
 def _check_overrides(given: ValueArgument, overrides: Mapping[str, Any], flow: Mapping[str, Any]) -> None:
-    """Raise on overrides that would change nothing.
+    """Check for overrides that would have no effect.
 
     Raises:
-        Problem: If a step or key of an override does not exist; the hint suggests the nearest.
+        Problem: If a step or key doesn't exist. The hint suggests the closest one.
     """
     steps = list_step_ids(flow)
     inner = overrides.get("steps")
@@ -397,10 +396,10 @@ def read_inputs(
     """Open a file of inputs.
 
     Args:
-        path: The file; `-` is standard input.
-        form: jsonl, csv, json, yaml or parquet; None: by the extension.
-        flow: The flow, whose schema gives the types of CSV fields.
-        stops: Whether an unreadable line ends the batch. Otherwise a `ValueError` is yielded in its place.
+        path: The file, or `-` for stdin.
+        form: `jsonl`, `csv`, `json`, `yaml` or `parquet`. Defaults to the file extension.
+        flow: The flow whose schema determines the types of CSV fields.
+        stops: Whether an unreadable line ends the batch. If not, a `ValueError` is yielded in its place.
     """
     from stepflow_client import read_inputs as opened
 
@@ -409,10 +408,10 @@ def read_inputs(
 
 
 def read_all_inputs(path: str, form: str | None, flow: Mapping[str, Any] | None) -> list[Any]:
-    """Return all inputs in a file, or on standard input, in a format; None chooses it by the extension.
+    """Return all inputs from a file or stdin. `form` defaults to the file extension.
 
     Raises:
-        Problem, FlowFileError: If it cannot be read; an error in a line gives its number.
+        Problem, FlowFileError: If it can't be read. Errors in a line include its number.
     """
     from stepflow_client import FlowFileError
 
@@ -422,13 +421,13 @@ def read_all_inputs(path: str, form: str | None, flow: Mapping[str, Any] | None)
     except FlowFileError as error:
         raise usage(error.message, adapt_hint(error.hint)) from None
     if not values:
-        # Nothing runs, and without this, nothing says so.
+        # Nothing will run, so at least say why.
         note(f"no inputs in {'standard input' if path == '-' else path}")
     return values
 
 
 def adapt_hint(hint: str | None, instead: str | None = None) -> str | None:
-    """Return a hint of `read_inputs` without its argument, or with an option instead of it."""
+    """Adapt a hint from `read_inputs` to the command line, replacing the function argument with an option, if any."""
     from stepflow_client._command import GOES_ON
 
     parts = [instead if part == GOES_ON else part for part in (hint or "").split("; ")]
@@ -436,18 +435,18 @@ def adapt_hint(hint: str | None, instead: str | None = None) -> str | None:
 
 
 IndexedInput = tuple[int, Any]
-"""An input with its zero-based position in the file before it."""
+"""An input preceded by its zero-based position in the file."""
 
 
 def take_range(inputs: Iterable[IndexedInput], skip: int, limit: int | None) -> Iterator[IndexedInput]:
-    """Return the inputs after the first `skip`, with a maximum of `limit`; None for no maximum."""
+    """Skip the first `skip` inputs and return up to `limit` of the rest, or all of them if None."""
     return islice(inputs, skip, None if limit is None else skip + limit)
 
 
 def choose_sample(inputs: Iterable[IndexedInput], size: int, seed: int) -> Iterator[IndexedInput]:
-    """Yield `size` of the inputs, chosen at random, in their order. The same inputs and seed give the same sample.
+    """Yield a random sample of `size` inputs in their original order. The same inputs and seed give the same sample.
 
-    All inputs are read before the first is yielded, but only the sample is kept in memory.
+    Reads all inputs before yielding the first, but only keeps the sample in memory.
     """
     import random
 
@@ -462,10 +461,10 @@ def choose_sample(inputs: Iterable[IndexedInput], size: int, seed: int) -> Itera
 
 
 def select_positions(inputs: Iterable[IndexedInput], wanted: Mapping[int, Any]) -> Iterator[IndexedInput]:
-    """Yield the inputs at the wanted positions; reading stops after the last of them.
+    """Yield the inputs at the wanted positions. Stops reading after the last one.
 
     Raises:
-        LookupError: If there are fewer inputs.
+        LookupError: If there aren't enough inputs.
     """
     left = set(wanted)
     for position, value in inputs:

@@ -209,7 +209,7 @@ class ServerChecks:
         """The last message logged, to avoid repeating it on every save."""
 
     def check(self, analysis: Analysis) -> CheckedFlow | None:
-        """Return a flow with the server's findings, or None without a server or if it doesn't respond (which is logged).
+        """Return a flow with the server's findings. Returns None without a server, or if it doesn't respond (logged).
 
         Blocks until the server responds, so call it in a thread.
         """

@@ -1,1 +1,1 @@
-"""Output of commands: formats, tables, messages, live displays."""
+"""Command output: formats, tables, messages and live displays."""

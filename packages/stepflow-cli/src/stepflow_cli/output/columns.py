@@ -1,4 +1,4 @@
-"""The structure of records of one kind: their fields, and the columns of their table."""
+"""Describe the fields of records and the columns of their tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Kind = Literal["text", "words", "id", "status", "time", "number"]
 
 
 def format_json_cell(value: Any) -> str:
-    """Return a JSON value as the text of a cell: as JSON, but strings without quotes; `-` for null."""
+    """Format a JSON value for a table cell. Strings aren't quoted, and null is shown as `-`."""
     if value is None:
         return "-"
     is_plain = isinstance(value, str) and value.strip()
@@ -23,27 +23,27 @@ class Column(NamedTuple):
     """A column of a table."""
 
     field: str
-    """The dotted name of the field."""
+    """The field's dotted name."""
     title: str = ""
-    """The heading. By default the last part of the field's name."""
+    """The heading. Defaults to the last part of the field's name."""
     kind: Kind = "text"
-    """A status is coloured, a time is shown as local time and as an age, and a number is aligned to the right. Texts
-    are cut if the terminal is narrow, words only if there is nothing else to shorten."""
+    """Statuses are coloured, times are shown as local time plus an age, and numbers are right-aligned. On a narrow
+    terminal, text is truncated, but words only if there's nothing else to shorten."""
     show: Callable[[Any], str] | None = None
-    """Converts a value to text, if the default text is not suitable for people."""
+    """Converts the value to text, if the default text isn't suitable for people."""
     row: Callable[[Mapping[str, Any]], str] | None = None
-    """Converts the whole record to text, for a cell that depends on several fields."""
+    """Converts the whole record to text, for cells that depend on several fields."""
     optional: bool = False
-    """Whether the column is left out on a terminal that is too narrow; the rightmost is left out first."""
+    """Whether to leave the column out if the terminal is too narrow. The rightmost column goes first."""
 
     @property
     def heading(self) -> str:
-        """The heading above the column."""
+        """The column heading."""
         return self.title or self.field.rpartition(".")[2].replace("_", " ").upper()
 
 
 def columns(*written: str) -> tuple[Column, ...]:
-    """Return columns that are written as `field`, `field:kind`, `field=TITLE` or `field:kind=TITLE`."""
+    """Create columns from strings such as `field`, `field:kind`, `field=TITLE` or `field:kind=TITLE`."""
     result = []
     for text in written:
         name, _, title = text.partition("=")
@@ -53,27 +53,27 @@ def columns(*written: str) -> tuple[Column, ...]:
 
 
 class View(NamedTuple):
-    """The structure of records of one kind."""
+    """The fields and table columns for a kind of record."""
 
     columns: tuple[Column, ...]
-    """The columns of a table, unless --fields names others."""
+    """The table's columns, unless overridden with `--fields`."""
     name: str = "run_id"
-    """The field that `-o name` prints."""
+    """The field printed by `-o name`."""
     fields: tuple[str, ...] = ()
-    """Further fields of the records. These and the columns' fields can be selected even if there are no records."""
+    """Additional fields. Like column fields, they can be selected even if there are no records."""
     folds: bool = False
-    """Whether texts too long for their column are folded, not truncated: sentences that people have to read."""
+    """Whether to wrap overlong text instead of truncating it, for sentences that people need to read."""
     open_fields: tuple[str, ...] = ()
-    """Fields that hold arbitrary JSON values, whose nested fields are unknown."""
+    """Fields that contain arbitrary JSON, so their nested fields can't be known."""
 
     @property
     def known(self) -> tuple[str, ...]:
-        """The fields that are known to exist."""
+        """The fields known to exist."""
         return tuple(dict.fromkeys([*(column.field for column in self.columns), self.name, *self.fields]))
 
     def only(self, fields: Sequence[str]) -> View:
-        """Return a view with these fields as its columns."""
-        # Requested fields are never left out.
+        """Return a view with just these fields as columns."""
+        # Never leave out a field the user asked for.
         known = {column.field: column._replace(optional=False) for column in self.columns}
         columns = []
         for name in fields:
@@ -86,15 +86,15 @@ _MISSING = object()
 
 
 def select_fields(records: Sequence[Mapping[str, Any]], fields: Sequence[str], view: View) -> Iterator[dict[str, Any]]:
-    """Return each record with only these fields, in the given order, nested as in the record.
+    """Yield each record with only the selected fields, in the order selected, keeping the nesting.
 
     Args:
         records: The records.
-        fields: Dotted names.
-        view: The columns and fields of the view are known even if no record has them.
+        fields: Dotted field names.
+        view: Its fields are known to exist even if no record has them.
 
     Raises:
-        Problem: If a field is in none of the records and not in the view.
+        Problem: If a field is neither in the view nor in any record.
     """
     for name in fields:
         _check_field(name, records, view)
@@ -113,7 +113,7 @@ def select_fields(records: Sequence[Mapping[str, Any]], fields: Sequence[str], v
 
 
 def get_field(record: Mapping[str, Any], name: str, default: Any = None) -> Any:
-    """Return the value of a dotted field, or the default if the field does not exist."""
+    """Return the value of a dotted field, or the default if it doesn't exist."""
     value: Any = record
     for part in name.split("."):
         if not isinstance(value, Mapping) or part not in value:
@@ -128,14 +128,14 @@ def _check_field(name: str, records: Sequence[Mapping[str, Any]], view: View) ->
     if name in view.known or any(get_field(record, name, _MISSING) is not _MISSING for record in records):
         return
     if any(name.startswith(f"{field}.") for field in view.open_fields):
-        # The contents of an output, for example, are up to the user: a missing field is null.
+        # The content is up to the user, e.g. for an output, so a missing field is just null.
         return
     parent = name.rpartition(".")[0]
     if parent and any(get_field(record, parent, _MISSING) is None for record in records):
-        # The parent is null, so the fields inside it are unknown.
+        # The parent is null, so there's no telling which fields it has.
         return
     if not records and name.partition(".")[0] in {field.partition(".")[0] for field in view.known}:
-        # The fields inside it are known only once there is a record.
+        # Nested fields are unknown until there's a record.
         return
     known = {*view.known, *(path for record in records for path in _iter_field_names(record))}
     top = sorted({path for path in known if "." not in path})

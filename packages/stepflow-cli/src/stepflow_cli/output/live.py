@@ -1,4 +1,4 @@
-"""Displays that are redrawn in place on the terminal."""
+"""Live displays, redrawn in place on the terminal."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 @contextmanager
 def restoring_cursor(stream: TextIO) -> Iterator[None]:
-    """Show the cursor if a signal without a handler ends the process. Works only in the main thread."""
+    """Show the cursor again if an unhandled signal ends the process. Only works in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def end(number: int, frame: Any) -> None:
-        # The signal may have interrupted a write, and the stream does not allow a nested one.
+        # Bypass the stream: the signal may have interrupted a write, and writes can't be nested.
         with suppress(OSError, ValueError):
             os.write(stream.fileno(), b"\x1b[?25h")
         signal.signal(number, signal.SIG_DFL)
@@ -51,9 +51,9 @@ def restoring_cursor(stream: TextIO) -> Iterator[None]:
 
 
 class _SynchronizedStream:
-    """A terminal that shows each write at once: it draws nothing until the write is complete, so it does not flicker.
+    """A terminal stream that uses synchronized output, so that redrawing doesn't flicker.
 
-    Terminals that do not know the mode ignore it.
+    Terminals without support for it ignore the escape sequences.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -74,14 +74,14 @@ def live_display(
     color: str | None = None,
     stays: bool = True,
 ) -> Iterator[Callable[[], None]]:
-    """Yield a function that redraws the display. The cursor is shown again however the block ends.
+    """Yield a function that redraws the display. The cursor is always restored afterwards.
 
     Args:
-        draw: Returns the current display with a maximum number of lines, or in full for None: a terminal cannot erase
-            lines that have scrolled away.
-        stream: The terminal; None for standard output.
-        color: auto, always or never; None uses the command line's setting, which only the main thread knows.
-        stays: Whether to leave the last display in full; otherwise it is erased.
+        draw: Returns the current display, limited to a number of lines (a terminal can't erase lines that have scrolled
+            away) or in full for None.
+        stream: The terminal. Defaults to stdout.
+        color: `auto`, `always` or `never`. Defaults to the command line's setting, known only in the main thread.
+        stays: Whether to leave the final display on screen, in full.
     """
     from rich.console import Console
     from rich.live import Live
@@ -89,7 +89,7 @@ def live_display(
     screen: TextIO = sys.stdout if stream is None else stream
     colored = has_color(screen, color or current_session().color)
     console = Console(
-        # A frame is one write: first the lines of the last one are erased.
+        # Each frame is written at once, including the codes that erase the previous one.
         file=cast("TextIO", _SynchronizedStream(screen)),
         no_color=not colored,
         color_system="standard" if colored else None,
@@ -111,10 +111,10 @@ _SECONDS = 2.0
 
 
 def check_watch(output: Output) -> None:
-    """Raise if the output cannot be redrawn.
+    """Check that the output can be redrawn.
 
     Raises:
-        Problem: If standard output is not a terminal, or the requested format is not a table.
+        Problem: If stdout isn't a terminal or the requested format isn't a table.
     """
     if output.format not in (None, "table"):
         raise usage(f"--watch draws a table; -o {output.format} cannot be combined with it")
@@ -126,11 +126,11 @@ def check_watch(output: Output) -> None:
 
 
 def watch_records(fetch: Callable[[], Sequence[Mapping[str, Any]]], view: View, output: Output) -> None:
-    """Show records as a table until Ctrl-C, which is not a failure here. The last table stays on the terminal.
+    """Show a live table of records until Ctrl-C, which counts as success. The final table stays on screen.
 
     Args:
-        fetch: Requests the records. After its first success, it is retried while the server is unreachable.
-        view: The structure of the records.
+        fetch: Fetches the records. Once it has succeeded, it is retried while the server is unreachable.
+        view: The fields and columns of the records.
         output: Which fields to show, and how.
     """
     with suppress(KeyboardInterrupt):
@@ -146,7 +146,7 @@ def watch_records(fetch: Callable[[], Sequence[Mapping[str, Any]]], view: View, 
                     hidden = len(lines) - room + 1
                     lines = [*lines[: room - 1], f"... and {hidden} more lines"]
                 lines.append("server unreachable; retrying" if away else f"every {_SECONDS:g} s; Ctrl-C stops")
-            # The table's cells already have their final width.
+            # The cells already have their final width.
             return Text("\n", no_wrap=True, overflow="crop").join([Text.from_ansi(line) for line in lines])
 
         with live_display(draw) as refresh:
@@ -162,7 +162,7 @@ def watch_records(fetch: Callable[[], Sequence[Mapping[str, Any]]], view: View, 
 
 @contextmanager
 def _delaying_interrupt() -> Iterator[None]:
-    """Delay Ctrl-C until the block has ended: a partly drawn table could not be erased."""
+    """Delay Ctrl-C until the end of the block, since a partially drawn table couldn't be erased."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

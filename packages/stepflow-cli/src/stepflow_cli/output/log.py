@@ -1,4 +1,4 @@
-"""The format of log records: one line each, whatever servers and workers write."""
+"""Log formatting, with one line per record regardless of what servers and workers write."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from .terminal import printable, printable_traceback
 
 
 class LineFormatter(logging.Formatter):
-    """Time, level, logger and message on one line. Tracebacks follow; each exception message in them is on one line."""
+    """Time, level, logger and message on one line. In tracebacks, each exception message takes up a single line."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        """Return a record's line."""
+        """Return the record's line."""
         return printable(super().formatMessage(record))
 
     def formatException(self, ei: Any) -> str:
-        """Return an exception's traceback."""
+        """Return the exception's traceback."""
         return printable_traceback(traceback.format_exception(*ei)).rstrip("\n")

@@ -1,4 +1,4 @@
-"""Messages of a command to people on standard error, and a line that shows what it waits for."""
+"""Print messages to stderr, and show a spinner while a command is waiting."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from .terminal import has_color, is_terminal
 
 
 def note(text: str) -> None:
-    """Print a note on standard error, unless JSON or quiet output was requested: then only errors are printed there."""
+    """Print a note to stderr, unless JSON or quiet output was requested, in which case only errors go there."""
     session = current_session()
     if not session.json_errors and not session.quiet:
         click.echo(f"stepflow: {printable(text)}", err=True)
 
 
 def print_problem(problem: Problem, *, as_json: bool, color: str = "auto") -> None:
-    """Write a problem to standard error, as one line of JSON or as a sentence, the server and a hint.
+    """Print a problem to stderr, either as a line of JSON or as a sentence with the server and a hint.
 
     Args:
-        problem: The problem. On a terminal, its lines are wrapped between words.
-        as_json: Whether to write JSON.
-        color: auto, always or never.
+        problem: The problem. On a terminal, its lines are wrapped.
+        as_json: Whether to print JSON.
+        color: `auto`, `always` or `never`.
     """
     if as_json:
         print(json.dumps(problem.record()), file=sys.stderr, flush=True)
@@ -45,22 +45,22 @@ def print_problem(problem: Problem, *, as_json: bool, color: str = "auto") -> No
             import textwrap
 
             width = max(shutil.get_terminal_size().columns, 20)
-            # Indented, so that text from a server cannot begin a line that looks like the command's own output.
+            # Indent continuation lines so that text from a server can't pass for the command's own output.
             text = textwrap.fill(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
         if has_color(sys.stderr, color):
             text = f"\x1b[1;{style}m{title}\x1b[0m{text[len(title) :]}"
         print(text, file=sys.stderr, flush=True)
 
 
-# Seconds before the line is shown; faster commands do not need it.
+# Seconds before the spinner appears. Fast commands don't need one.
 _QUIET = 1.0
 
 
 class Spinner:
-    """A line that says what a command is doing; created by `waiting`."""
+    """A line showing what the command is doing. Created by `waiting`."""
 
     def __init__(self, text: str, *, is_shown: bool = True) -> None:
-        """Store the text; nothing is shown yet."""
+        """Store the text without showing anything yet."""
         self.is_shown = is_shown
         """Whether the line is shown if the command takes long enough."""
         self._text = text
@@ -75,7 +75,7 @@ class Spinner:
                 self._status.update(_to_rich_text(text))
 
     def print_above(self, text: str) -> None:
-        """Print a line above the spinner, or in its place if it is not shown."""
+        """Print a line above the spinner, or in its place if it isn't visible."""
         with self._lock:
             if self._status is not None:
                 self._status.console.print(_to_rich_text(text))
@@ -83,10 +83,10 @@ class Spinner:
         print(printable(text), file=sys.stderr, flush=True)
 
     def show(self, color: bool, ended: threading.Event) -> None:
-        """Show the line after a second, unless the command has ended."""
+        """Show the spinner after a second, unless the command has ended by then."""
         if ended.wait(_QUIET):
             return
-        # Imported here because most commands end before they need it.
+        # Import rich late: most commands finish before they need it.
         from rich.console import Console
 
         console = Console(stderr=True, no_color=not color, highlight=False, markup=False)
@@ -97,7 +97,7 @@ class Spinner:
             self._status.start()
 
     def hide(self) -> None:
-        """Remove the line."""
+        """Remove the spinner."""
         with self._lock:
             if self._status is not None:
                 with suppress(OSError):
@@ -105,7 +105,7 @@ class Spinner:
 
 
 def _to_rich_text(text: str) -> Any:
-    # A plain string would be parsed as markup.
+    # rich would parse a plain string as markup.
     from rich.text import Text
 
     return Text(printable(text))
@@ -113,10 +113,10 @@ def _to_rich_text(text: str) -> Any:
 
 @contextmanager
 def waiting(text: str) -> Iterator[Spinner]:
-    """Show a line while the block runs, if it takes longer than a second and standard error is a terminal.
+    """Show a spinner if the block takes longer than a second and stderr is a terminal.
 
     Args:
-        text: What the command is doing, for example `waiting for run ...`.
+        text: What the command is doing, e.g. `waiting for run ...`.
     """
     spinner = Spinner(text, is_shown=is_terminal(sys.stderr) and not current_session().quiet)
     if not spinner.is_shown:
@@ -136,7 +136,7 @@ def waiting(text: str) -> Iterator[Spinner]:
 
 @contextmanager
 def reporting_outages() -> Iterator[None]:
-    """Print outages within the block, unless JSON or quiet output was requested, or the log contains them."""
+    """Print outages during the block, unless JSON or quiet output was requested or they are being logged."""
     from stepflow_client._command import passing_warnings
 
     session = current_session()
@@ -158,10 +158,10 @@ def reporting_outages() -> Iterator[None]:
 
 @contextmanager
 def outages_reported_by(report: Callable[[str], None]) -> Iterator[None]:
-    """Print outages with another function in the block.
+    """Use a different function to print outages during the block.
 
     Args:
-        report: Writes one line.
+        report: Prints a line.
     """
     reporters = current_session().reporters
     reporters.append(report)
@@ -173,10 +173,10 @@ def outages_reported_by(report: Callable[[str], None]) -> Iterator[None]:
 
 @contextmanager
 def noting_warnings(part: str) -> Iterator[None]:
-    """Print the warnings of a part of the client within the block, unless the log contains them.
+    """Print warnings from a part of the client during the block, unless they are being logged.
 
     Args:
-        part: The name of the part's logger, without `stepflow.`.
+        part: The name of the logger, without the `stepflow.` prefix.
     """
     import logging
 

@@ -1,4 +1,4 @@
-"""Tables of records: drawn with rich on a terminal, otherwise as aligned columns."""
+"""Format tables, with rich on a terminal and as plain aligned columns otherwise."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ STATUS_STYLES = {
     "worse": "red",
     "fatal": "red",
 }
-"""The colours of statuses on a terminal; the status is always shown as a word too."""
+"""Terminal colours for statuses. The word itself is always shown as well."""
 
 
 def format_plain_table(records: Sequence[Mapping[str, Any]], view: View, *, vertical: bool = False) -> str:
-    """Return a table as aligned columns. Nothing is truncated, and each record is one line.
+    """Format a table as aligned columns, one line per record, without truncating anything.
 
     Args:
         records: The rows.
         view: The columns.
-        vertical: Whether to show the first record instead, one field per line.
+        vertical: Whether to show just the first record, one field per line.
     """
     rows = [[_plain_cell(record, column) for column in view.columns] for record in records]
     headings = [column.heading for column in view.columns]
@@ -66,14 +66,14 @@ def format_terminal_table(
     color: bool = True,
     wide: bool = False,
 ) -> str:
-    """Return a table that fits the terminal's width, with coloured statuses; each record is one line.
+    """Format a table to fit the terminal's width, one line per record, with coloured statuses.
 
     Args:
         records: The rows.
         view: The columns.
-        vertical: Whether to show the first record instead, one field per line; longer values are folded.
+        vertical: Whether to show just the first record, one field per line. Long values are wrapped.
         color: Whether to use colours.
-        wide: Whether to truncate nothing, however long the lines are.
+        wide: Whether to avoid truncation, even if lines get longer than the terminal.
     """
     from rich.table import Table
     from rich.text import Text
@@ -94,7 +94,7 @@ def format_terminal_table(
     else:
         columns = _fit_columns(records, view, width)
     for column, texts in columns:
-        # Ids, which people copy, are not truncated as long as there is room for the other columns.
+        # Avoid truncating ids, which people copy, as long as there's room left for the remaining columns.
         shrinks = column.kind == "text" or (column.kind == "id" and _column_width(column, texts) > width - 24)
         folds = view.folds and not wide and column.kind in ("text", "time", "id")
         table.add_column(
@@ -111,16 +111,16 @@ def format_terminal_table(
 
 
 _RUN_ID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-# The width that a text column needs; the rest can be truncated.
+# The width reserved for a text column. Anything beyond it can be truncated.
 _TEXT_WIDTH = 12
 
 _Cells = list[tuple[str, str]]
 
 
 def _fit_columns(records: Sequence[Mapping[str, Any]], view: View, width: int) -> list[tuple[Column, _Cells]]:
-    """Return the columns that fit the terminal, with their texts and styles.
+    """Return the columns that fit the terminal, with their text and styles.
 
-    If the terminal is too narrow, times are shown only as an age, then run ids are shortened, and then optional columns
+    On a narrow terminal, times are first reduced to an age, then run ids are shortened, and finally optional columns
     are left out.
     """
     cell = _styled_cell if view.folds else _one_line_cell
@@ -157,7 +157,7 @@ def _column_width(column: Column, texts: _Cells) -> int:
 
 
 def _render(table: Any, color: bool, width: int) -> str:
-    """Return a table as text. The caller writes it and handles broken pipes, on which rich would exit the process."""
+    """Render a table to a string. The caller writes it, because rich would exit the process on a broken pipe."""
     from io import StringIO
 
     from rich.console import Console
@@ -174,16 +174,16 @@ def _render(table: Any, color: bool, width: int) -> str:
     with console.capture() as captured:
         console.print(table)
     text = captured.get()
-    # Without colours there must be no escape sequences at all, not even for bold.
+    # Without colours, strip all escape sequences, even bold.
     return text if color else re.sub("\x1b\\[[0-9;]*m", "", text)
 
 
 def format_local_time(text: str, *, relative: bool = True) -> str:
-    """Return an RFC 3339 time in the local timezone, and how long ago it was.
+    """Format an RFC 3339 time in the local timezone.
 
     Args:
-        text: The time; other text is returned unchanged.
-        relative: Whether to add how long ago it was; False returns RFC 3339 with the local offset, for programs.
+        text: The time. Any other text is returned unchanged.
+        relative: Whether to add how long ago it was. If not, return RFC 3339 with the local offset, for programs.
     """
     try:
         time = datetime.fromisoformat(text).astimezone()
@@ -193,7 +193,7 @@ def format_local_time(text: str, *, relative: bool = True) -> str:
 
 
 def format_line_time(text: str) -> str:
-    """Return an RFC 3339 time for a line of text: date and time on a terminal, otherwise with the local offset."""
+    """Format an RFC 3339 time as date and time on a terminal, or with the local UTC offset otherwise."""
     return (
         format_local_time(text).partition(" (")[0]
         if is_terminal(sys.stdout)
@@ -223,7 +223,7 @@ def _format_value(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping) and value and all(isinstance(flag, bool) for flag in value.values()):
-        # A set of flags: list the enabled ones.
+        # A set of flags, so list those that are enabled.
         return ", ".join(name for name, on in value.items() if on) or "-"
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
         return ", ".join(value) or "-"
@@ -246,17 +246,17 @@ def _styled_cell(record: Mapping[str, Any], column: Column, *, short: bool = Fal
     if column.kind == "time" and isinstance(value, str):
         return printable(_format_age(value) if short else format_local_time(value)), ""
     shown = printable(_format_cell(record, column, value))
-    # A cell of several fields, such as "not run (a failed)", is coloured only if it is a status.
+    # Only colour combined cells if they are exactly a status, unlike e.g. "not run (a failed)".
     status = str(value) if column.row is None else shown
     return shown, STATUS_STYLES.get(status, "") if column.kind == "status" else ""
 
 
-# Minimum number of an id's digits to show.
+# Minimum length of a shortened id.
 _MIN_LENGTH = 8
 
 
 def cell_width(text: str) -> int:
-    """Return a text's width in terminal columns; some characters take two, and some none."""
+    """Return the text's width in terminal columns. Some characters take up two columns, others none."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -265,7 +265,7 @@ def cell_width(text: str) -> int:
 
 
 def cut(text: str, width: int) -> str:
-    """Return a text truncated to a width in terminal columns; a truncated text ends with an ellipsis."""
+    """Truncate text to a width in terminal columns, ending it with an ellipsis if necessary."""
     if cell_width(text) <= width:
         return text
     from rich.cells import set_cell_size
@@ -274,7 +274,7 @@ def cut(text: str, width: int) -> str:
 
 
 def shorten_ids(ids: Sequence[str]) -> dict[str, str]:
-    """Return the shortest unique beginnings of these ids, all of the same length, by id."""
+    """Return the shortest unique prefixes of the ids, all of the same length, by id."""
     longest = max(map(len, ids), default=0)
     for length in range(_MIN_LENGTH, longest):
         short = {run_id: run_id[:length].rstrip("-") for run_id in ids}

@@ -1,4 +1,4 @@
-"""The terminal: colours, and escaping of text from servers, workers and files."""
+"""Terminal colours, and escaping untrusted text from servers, workers and files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DIFFERENCES = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Return whether a stream is a terminal that can do more than print lines."""
+    """Return whether a stream is a terminal that supports more than plain lines."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
@@ -21,19 +21,19 @@ def has_color(stream: TextIO, when: str = "auto") -> bool:
     """Return whether to use colours.
 
     Args:
-        stream: The stream to write to.
-        when: auto, always or never.
+        stream: The output stream.
+        when: `auto`, `always` or `never`.
     """
     return when == "always" or (when == "auto" and is_terminal(stream) and not os.environ.get("NO_COLOR"))
 
 
 def format_diff_line(line: str, stream: TextIO, when: str = "auto") -> str:
-    """Return a line of a difference, as `diff -u` prints it, for a stream: coloured if that has colours.
+    """Format a line of a unified diff, with colours if enabled.
 
     Args:
-        line: The line, without its end.
-        stream: The stream to write to.
-        when: auto, always or never.
+        line: The line, without its newline.
+        stream: The output stream.
+        when: `auto`, `always` or `never`.
     """
     color = _DIFFERENCES.get(line[:1]) if has_color(stream, when) else None
     return click.style(printable(line), fg=color) if color else printable(line)
@@ -45,20 +45,20 @@ _SHORT = {"\n": "\\n", "\r": "\\r"}
 
 
 def printable(text: str) -> str:
-    """Return text as one line, with escapes for what a terminal would interpret; tabs are kept."""
+    """Return text as a single line, escaping anything a terminal would interpret except tabs."""
     return text if _is_plain(text) else re.sub(_UNSAFE, _escape, text)
 
 
 def printable_lines(text: str) -> str:
-    """Return text of several lines, with escapes for what a terminal would interpret except line feeds."""
+    """Return multi-line text, escaping anything a terminal would interpret except tabs and line feeds."""
     return "\n".join(map(printable, text.split("\n")))
 
 
 def printable_traceback(chunks: Iterable[str]) -> str:
-    """Return a traceback in which each exception message is on one line.
+    """Format a traceback, keeping each exception message on one line.
 
     Args:
-        chunks: The pieces of `traceback.format_exception`: frames are indented, messages are not.
+        chunks: The output of `traceback.format_exception`, where frames are indented and messages aren't.
     """
     return "".join(
         printable_lines(chunk) if chunk[:1].isspace() else f"{printable(chunk.removesuffix(chr(10)))}\n"
@@ -67,14 +67,14 @@ def printable_traceback(chunks: Iterable[str]) -> str:
 
 
 def escape_json(document: str) -> str:
-    """Return a JSON document with `\\uXXXX` escapes."""
+    """Escape a JSON document for the terminal, using `\\uXXXX` sequences."""
     if _is_plain(document.replace("\n", "")):
         return document
     return re.sub(_UNSAFE_IN_DOCUMENT, lambda match: f"\\u{ord(match[0]):04x}", document)
 
 
 def _is_plain(text: str) -> bool:
-    """Return whether text is printable ASCII. Most text is, and then no pattern needs to be compiled."""
+    """Return whether text is printable ASCII. Most is, so this usually avoids compiling a pattern."""
     return text.isascii() and text.isprintable()
 
 

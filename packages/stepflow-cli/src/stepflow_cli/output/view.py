@@ -1,4 +1,4 @@
-"""The output of a command: records in the requested format, documents, and generated files."""
+"""Write a command's output: records in the requested format, documents and generated files."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from .terminal import escape_json
 FORMATS = ("table", "json", "jsonl", "yaml", "name")
 
 Record = Mapping[str, Any]
-"""One record: names and JSON values; times are RFC 3339 text."""
+"""A record with JSON values. Times are RFC 3339 strings."""
 
 
 class Output(NamedTuple):
-    """Where and in which format a command prints its data."""
+    """Where a command prints its data, and in which format."""
 
     format: str | None = None
-    """One of `FORMATS`; None if not given."""
+    """One of `FORMATS`, or None if not specified."""
     fields: Sequence[str] = ()
-    """The dotted names of the fields to print; empty for all."""
+    """Dotted names of the fields to print. Empty for all."""
     value_format: str | None = None
-    """The format that `value` and `records` use if none was given; None leaves the choice to them."""
+    """The format for `value` and `records` if `format` isn't set. If None, they use their own defaults."""
     path: str | None = None
-    """The file to write to; None or `-` for standard output."""
+    """The file to write to. None or `-` means stdout."""
     wide: bool = False
-    """Whether a table on a terminal is as wide as its longest line, with nothing truncated."""
+    """Whether to let tables exceed the terminal's width instead of truncating them."""
 
     def check(self) -> None:
-        """Check that the file can be written, before any work is done.
+        """Check that the file can be written, before doing any work.
 
         Raises:
-            Problem: If it cannot.
+            Problem: If it can't.
         """
         if self.path in (None, "-"):
             return
@@ -60,16 +60,16 @@ class Output(NamedTuple):
 
     @property
     def document_format(self) -> str:
-        """The format of a document, such as a flow, if none was given: by the file's extension, otherwise YAML."""
+        """The format for documents such as flows. Defaults to the file extension, or YAML."""
         return self.value_format or ("json" if (self.path or "").lower().endswith(".json") else "yaml")
 
     def record(self, record: Record, view: View, default: str = "table") -> None:
-        """Print one record, as an object or as a table with one field per line.
+        """Print a record as an object, or as a table with one field per line.
 
         Args:
             record: The record.
-            view: Its structure.
-            default: The format if none was given.
+            view: The record's fields and columns.
+            default: The format to use if none was specified.
         """
         match self.format or default:
             case "table":
@@ -80,12 +80,12 @@ class Output(NamedTuple):
                 self.write(self._format_line(form, record, view))
 
     def records(self, records: Iterable[Record], view: View, default: str = "table", *, flush: bool = False) -> None:
-        """Print records: as an array, JSON lines, a table and so on.
+        """Print records as an array, JSON lines, a table, etc.
 
         Args:
-            records: The records; with jsonl and name, each is printed before the next is requested.
-            view: Their structure.
-            default: The format if none was given.
+            records: The records. With `jsonl` and `name`, each one is printed before the next is requested.
+            view: The records' fields and columns.
+            default: The format to use if none was specified.
             flush: Whether to flush after each line, for records that arrive over time.
         """
         form = self.format or self.value_format or default
@@ -100,7 +100,7 @@ class Output(NamedTuple):
         self.write(format_json(selected, indent=2) + "\n" if form == "json" else _format_yaml(selected))
 
     def table(self, records: Sequence[Record], view: View, *, vertical: bool = False) -> str:
-        """Return records as a table, with the selected fields; vertical, the first record with a field per line."""
+        """Format records as a table of the selected fields. If `vertical`, put one field of the first on each line."""
         from . import tables
 
         if self.fields:
@@ -114,7 +114,7 @@ class Output(NamedTuple):
         return tables.format_plain_table(records, view, vertical=vertical)
 
     def value(self, value: Any) -> None:
-        """Print a single JSON value: as indented JSON, or in the given format; on one line with jsonl."""
+        """Print a JSON value in the specified format, indented by default. With `jsonl`, it's a single line."""
         form = self.format or self.value_format
         if form == "yaml":
             self.write(_format_yaml(value))
@@ -126,11 +126,11 @@ class Output(NamedTuple):
         self.write_all([text])
 
     def write_all(self, texts: Iterable[str], flush: bool = False) -> None:
-        """Write texts to the output, one after the other; to a file, all at once.
+        """Write several strings to the output. A file is written all at once.
 
         Args:
-            texts: The texts.
-            flush: Whether to flush standard output after each text.
+            texts: The strings to write.
+            flush: Whether to flush stdout after each one.
         """
         if self.path not in (None, "-"):
             write_bytes(str(self.path), "".join(texts).encode("utf-8", "backslashreplace"))
@@ -144,7 +144,7 @@ class Output(NamedTuple):
         return next(select_fields([record], self.fields, view)) if self.fields else record
 
     def _format_line(self, form: str, record: Record, view: View) -> str:
-        """Return a record in a format without an enclosing structure."""
+        """Format a record for a format that has no enclosing structure."""
         selected = self._select(record, view)
         if form == "jsonl":
             return format_json(selected) + "\n"
@@ -155,14 +155,14 @@ class Output(NamedTuple):
 
 
 def _list_leaves(value: Any) -> list[Any]:
-    """Return the values at the leaves of the selected fields."""
+    """Return the leaf values of the selected fields."""
     if isinstance(value, dict):
         return [leaf for inner in value.values() for leaf in _list_leaves(inner)]
     return ["" if value is None else format_json(value) if isinstance(value, (list, bool)) else value]
 
 
 def format_json(value: Any, *, indent: int | None = None) -> str:
-    """Return a value as JSON, escaping what a terminal would interpret and what standard output cannot encode."""
+    """Format a value as JSON, escaping anything a terminal would interpret or stdout can't encode."""
     text = escape_json(json.dumps(value, ensure_ascii=False, indent=indent))
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
@@ -172,17 +172,17 @@ def format_json(value: Any, *, indent: int | None = None) -> str:
 
 
 def _format_yaml(value: Any) -> str:
-    # Few calls need PyYAML, which takes time to import.
+    # Import PyYAML late: it is slow to import and rarely needed.
     from stepflow_client._command import write_yaml
 
     return write_yaml(value)
 
 
 def write_document(content: bytes, path: str | None) -> None:
-    """Write a document to a file, or to standard output if the path is None or `-`.
+    """Write a document to a file, or to stdout if the path is None or `-`.
 
     Raises:
-        Problem: If it is a binary picture and standard output is a terminal, or the file cannot be written.
+        Problem: If the file can't be written, or a binary image would be printed to a terminal.
     """
     if path in (None, "-"):
         if path is None and sys.stdout.isatty() and b"\x00" in content:
@@ -209,14 +209,14 @@ def open_in_browser(path: str) -> None:
 
 
 class GeneratedFile:
-    """A text file that is the same whenever it is written from the same.
+    """A generated text file whose content is reproducible.
 
     Args:
-        output: The file; None or `-` for standard output.
-        check: Whether to compare instead of writing.
+        output: The file. None or `-` means stdout.
+        check: Whether to compare the file instead of writing it.
 
     Raises:
-        Problem: If there is no file to compare, or it cannot be written.
+        Problem: If the path is a folder or can't be written.
     """
 
     def __init__(self, output: str | None, *, check: bool) -> None:
@@ -228,14 +228,14 @@ class GeneratedFile:
             Output(path=output).check()
 
     def write_or_compare(self, text: str, again: str) -> None:
-        """Write the file, or compare it.
+        """Write the file, or compare it with the generated text.
 
         Args:
-            text: Its content.
-            again: How to write it if it differs.
+            text: The generated text.
+            again: The command to suggest if the file is out of date.
 
         Raises:
-            Problem: If it differs, or cannot be written.
+            Problem: If the file differs or can't be written.
         """
         content = text.encode()
         if not self._is_compared:

@@ -1,1 +1,1 @@
-"""Which server a command uses: profiles, configuration file, environment."""
+"""Choose the server a command uses, based on profiles, the configuration file and the environment."""

@@ -1,4 +1,4 @@
-"""The settings of a command in the form shown to people: without passwords, and with the environment's proxies."""
+"""Settings for display, with passwords removed and proxies from the environment added."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .server_choice import ServerOptions, Setting, choose_server, get_target_set
 
 
 def list_settings(server: ServerOptions) -> list[Setting]:
-    """Return every setting with its value and origin; tokens are never included.
+    """Return every setting with its value and origin. Tokens are never included.
 
     Args:
-        server: The server options of the command line.
+        server: The command line's server options.
 
     Raises:
-        Problem: If settings contradict each other, or a profile is missing or wrong.
+        Problem: If settings contradict each other, or a profile is missing or invalid.
     """
     profiles = load_profiles()
     choice = choose_server(server, profiles=profiles)
@@ -42,13 +42,13 @@ def _mask_setting(setting: Setting, url: str | None) -> Setting:
         if proxy is not None and proxy.url is not None:
             return Setting("proxy", proxy.url, f"environment variable {proxy.variable}")
     if setting.name in ("url", "proxy", "history") and setting.value is not None:
-        # The parameters of a database may include a password.
+        # Database URL parameters may include a password.
         value = setting.value.partition("?")[0] if setting.name == "history" else setting.value
         return Setting(setting.name, without_password(value), setting.origin)
     return setting
 
 
 def abbreviate_home(value: Any) -> Any:
-    """Return text with the user's home folder as `~`, for people; other values are returned unchanged."""
+    """Replace the user's home folder with `~` in text, for people. Other values are returned unchanged."""
     home = os.path.expanduser("~")
     return value.replace(home + os.sep, f"~{os.sep}") if isinstance(value, str) and home != os.sep else value

@@ -1,4 +1,4 @@
-"""Editing the configuration file. Everything else in it, including comments, stays as written."""
+"""Edit the configuration file in place, preserving comments and everything else."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ..inputs.values import read_scalar
 from .profiles import KEYS, TOKEN_KEYS, Profiles, parse_profile, parse_stored_history
 from .server_choice import check_target_release
 
-# The keys that do not belong to a profile.
+# Keys outside profiles.
 _TOP = ("current", "history", "target")
 _SECRETS = ("token", "password", "api_key", "secret", "auth", "authorization")
 
 
 @dataclass(frozen=True)
 class KeyPath:
-    """The position of a value in the file."""
+    """The location of a value in the file."""
 
     profile: str | None
-    """None for `current`, `history` and `target`."""
+    """The profile's name, or None for `current`, `history` and `target`."""
     key: str | None
-    """None for a whole profile."""
+    """The key, or None for the whole profile."""
 
     def __str__(self) -> str:
         if self.profile is None:
@@ -35,17 +35,17 @@ class KeyPath:
 
 
 def parse_key(key: str, profile: str | None, profiles: Profiles) -> KeyPath:
-    """Return the path that a key names.
+    """Parse the path to a key.
 
-    That is `current`, `history`, `target`, `profiles.NAME.KEY`, `profiles.NAME`, or a key of a profile.
+    Accepts `current`, `history`, `target`, `profiles.NAME.KEY`, `profiles.NAME`, or a key of the selected profile.
 
     Args:
-        key: The key as given on the command line.
-        profile: The profile given with --profile; by default the current one.
+        key: The key as passed on the command line.
+        profile: The profile passed with --profile. Defaults to the current one.
         profiles: The contents of the file.
 
     Raises:
-        Problem: If there is no such key; the hint suggests the nearest.
+        Problem: If there is no such key. The hint suggests the closest one.
     """
     if key.startswith("profiles."):
         if profile is not None:
@@ -80,10 +80,10 @@ def _unknown_key(key: str, whole: str, known: Sequence[str]) -> Problem:
 
 
 def set_value(path: KeyPath, text: str, profiles: Profiles) -> Any:
-    """Set a key to the value of a text, and return the value.
+    """Parse a key's new value from text, save it, and return it.
 
     Raises:
-        Problem: If the value is invalid, or the file cannot be changed.
+        Problem: If the value is invalid or the file can't be changed.
     """
     if path.profile is None and path.key == "history":
         history = parse_stored_history(text, "history")
@@ -137,7 +137,7 @@ def unset_value(path: KeyPath, profiles: Profiles) -> None:
     """Remove a key or a whole profile from the file.
 
     Raises:
-        Problem: If it does not exist, or the profile would be wrong without it.
+        Problem: If it doesn't exist, or the profile would be invalid without it.
     """
     table = profiles.tables.get(path.profile or "", {})
     if path.profile is None:
@@ -174,14 +174,14 @@ def use_profile(name: str, profiles: Profiles) -> str:
     """Make a profile the current one and return its name.
 
     Raises:
-        Problem: If there is none of this name or it is invalid.
+        Problem: If the profile doesn't exist or is invalid.
     """
     profiles.get(name)
     return str(_set_top_level("current", name, profiles))
 
 
 def _edit_file(path: Path, edit: Callable[[Any], None]) -> None:
-    """Change the file, which only its owner can read then. If it is a symbolic link, its target is changed.
+    """Edit the file, leaving it readable only by its owner. Follows symbolic links.
 
     Args:
         path: The file.
@@ -193,7 +193,7 @@ def _edit_file(path: Path, edit: Callable[[Any], None]) -> None:
     from stepflow_client._stores.user_files import write_file
 
     if path.exists() and not path.is_file():
-        # A device, for example, which the new file would replace.
+        # Don't replace a device, for example.
         raise usage(f"{path} is not a regular file, and is not changed", "STEPFLOW_CONFIG_FILE names another file")
     before: bytes | None = None
     try:
@@ -207,7 +207,7 @@ def _edit_file(path: Path, edit: Callable[[Any], None]) -> None:
     except (ValueError, LookupError, TypeError, RecursionError):
         changed, is_done = "", False
     if not is_done:
-        # For example tables that are split up. None of their contents may be lost.
+        # Refuse rather than lose content, e.g. of tables that are split up.
         raise usage(f"{path} is written in a way that cannot be changed here", "change it with an editor")
     with writing(str(path)):
         path.resolve().parent.mkdir(parents=True, exist_ok=True, mode=0o700)

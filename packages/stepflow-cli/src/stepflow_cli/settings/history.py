@@ -1,7 +1,7 @@
-"""Whether runs are recorded in a history, and the history itself.
+"""The run history, and whether it is enabled.
 
-Recording is on unless STEPFLOW_HISTORY or the configuration file turns it off. Either can name the PostgreSQL database
-that records them instead of the file of this user.
+Runs are recorded unless STEPFLOW_HISTORY or the configuration file turns this off. Either can also name a PostgreSQL
+database to use instead of the user's own file.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ HISTORY_VARIABLE = "STEPFLOW_HISTORY"
 
 
 def get_history_setting(profiles: Profiles | None = None) -> Setting:
-    """Return whether runs are recorded (`on`, `off`, or `on` in the database of a URL) and the origin of the setting.
+    """Return whether to record runs, and the setting's origin. The value is `on`, `off` or a database URL.
 
     Args:
-        profiles: The configuration file's contents; None reads the file.
+        profiles: The contents of the configuration file. Read from disk by default.
 
     Raises:
-        Problem: If STEPFLOW_HISTORY is neither on, off nor a URL, or the file cannot be read.
+        Problem: If STEPFLOW_HISTORY is neither on, off nor a URL, or the file can't be read.
     """
     text = os.environ.get(HISTORY_VARIABLE, "").strip()
     if text:
@@ -43,7 +43,7 @@ def get_history_setting(profiles: Profiles | None = None) -> Setting:
 
 
 def require_history() -> None:
-    """Raise if the history is off.
+    """Check that the history is enabled.
 
     Raises:
         Problem: If it is off.
@@ -55,7 +55,7 @@ def require_history() -> None:
 
 
 def open_history() -> History:
-    """Return the history. The first call opens it; the first recorded run creates it.
+    """Return the history. It is opened on first use, and created when the first run is recorded.
 
     Raises:
         Problem: If the setting is invalid.
@@ -67,9 +67,9 @@ def open_history() -> History:
 
 
 class CommandHistory:
-    """The history as a command's client uses it: nothing is imported or read before a run is created.
+    """The history for a command's client. Nothing is imported or read until a run is created.
 
-    Only runs created within `recording` are recorded, not those of doctor or of test cases.
+    Only runs created inside `recording` are recorded, as opposed to those of `doctor` or test cases.
     """
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class CommandHistory:
 
     @property
     def for_client(self) -> History:
-        """This object, as the type that the client takes."""
+        """This object, typed as the client expects."""
         return cast("History", self)
 
     @contextmanager
@@ -89,13 +89,13 @@ class CommandHistory:
         labels: Mapping[str, str] | None = None,
         note: str | None = None,
     ) -> Iterator[None]:
-        """Record the runs that are created in the block, including those of other threads.
+        """Record all runs created in the block, including by other threads.
 
         Args:
-            flow: The flow's content, in case the client knows only its id.
+            flow: The flow's content, in case the client only knows its id.
             flow_file: The flow's file.
-            labels: The labels given on the command line.
-            note: The note given on the command line.
+            labels: Labels from the command line.
+            note: The note from the command line.
         """
         self._about = {"flow": flow or None, "flow_file": flow_file, "labels": labels, "note": note}
         try:
@@ -112,11 +112,11 @@ class CommandHistory:
             return None
 
     def record(self, run_id: str | None, **given: Any) -> str | None:
-        """Record a run with the labels and note of the command line, and return the id of its entry."""
+        """Record a run with the command line's labels and note. Return the id of its entry."""
         if self._about is not None and self._history is not None:
             own = {name: value for name, value in self._about.items() if value is not None}
             about = own | {name: value for name, value in given.items() if value is not None}
-            # A resumed batch also keeps the labels and the note of its first record.
+            # A resumed batch also keeps the labels and note it was first recorded with.
             about["labels"] = {**(given.get("labels") or {}), **own.get("labels", {})}
             about["note"] = own.get("note", given.get("note"))
             return self._history.record(run_id, **about)
@@ -128,23 +128,23 @@ class CommandHistory:
             self._history.confirm(entry_id, run_id)
 
     def annotate(self, run_id: str, note: str | None = None, *, labels: Mapping[str, str] | None = None) -> None:
-        """Add labels and a note to a recorded run, and those of the command line."""
+        """Add labels and a note to a recorded run, along with any from the command line."""
         if self._about is not None and self._history is not None:
             named = {**(labels or {}), **(self._about["labels"] or {})}
             self._history.annotate(run_id, self._about["note"] or note, labels=named)
 
     def update(self, run_id: str, *, status: str) -> None:
-        """Set the last known status of a run, if it is recorded."""
+        """Set a run's last known status, if it is recorded."""
         if self._history is not None and (self._history.path is None or self._history.path.exists()):
             self._history.update(run_id, status=status)
 
     @property
     def is_on(self) -> bool:
-        """Whether runs are recorded. The history is opened by the first call."""
+        """Whether runs are recorded. Opens the history on first access."""
         return self._history is not None
 
     def kept_outputs(self, run_id: str, *, server: str | None = None) -> list[dict[str, Any]] | None:
-        """Return the outputs of a run's steps, if they are kept."""
+        """Return the outputs of a run's steps, if they were kept."""
         return open_history().kept_outputs(run_id, server=server)
 
     def search(self, text: str | None = None, **conditions: Any) -> list[HistoryEntry]:
@@ -152,7 +152,7 @@ class CommandHistory:
         return open_history().search(text, **conditions)
 
     def get(self, run_id: str) -> HistoryEntry | None:
-        """Return a run, or None if it is not recorded or the history cannot be read."""
+        """Return a recorded run, or None if it isn't recorded or the history can't be read."""
         from stepflow_client import StepflowClientError
 
         with suppress(StepflowClientError):

@@ -1,4 +1,4 @@
-"""Profiles: named servers and their credentials, in a TOML file of the user; server URLs without passwords."""
+"""Profiles, i.e. named servers and their credentials, stored in a TOML file. URLs never include passwords."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EnvironmentProxy:
-    """The environment's proxy settings for one server."""
+    """The proxy settings that the environment has for a server."""
 
     url: str | None
-    """The proxy that is used, without its password; None if none is used."""
+    """The proxy to use without its password, or None."""
     variable: str
-    """The variable that names a proxy for such servers."""
+    """The variable that sets the proxy."""
     why_not: str | None = None
-    """Why the proxy is not used, if it is not."""
+    """If there is no proxy to use, why the variable doesn't apply."""
 
 
 def split_url(url: str) -> tuple[str, str, int]:
-    """Return the scheme, host and port of a server's URL; `host:port` counts as http.
+    """Split a server's URL into scheme, host and port. A bare `host:port` is treated as http.
 
     Raises:
-        ValueError: If the URL has none.
+        ValueError: If it isn't an http or https URL.
     """
     parts = urlsplit(url.strip() if "://" in url else f"http://{url.strip().removeprefix('//')}")
     if not parts.hostname or parts.scheme not in ("http", "https"):
@@ -43,10 +43,10 @@ def split_url(url: str) -> tuple[str, str, int]:
 
 
 def find_environment_proxy(url: str) -> EnvironmentProxy | None:
-    """Return the proxy that the environment's proxy variables give for a server, as the client reads them.
+    """Return the proxy the client would use for a server based on environment variables.
 
     Returns:
-        None if no variable names a proxy for it.
+        None if no variable sets a proxy for it.
     """
     try:
         scheme, host, _ = split_url(url)
@@ -64,7 +64,7 @@ def find_environment_proxy(url: str) -> EnvironmentProxy | None:
         with SyncStepflowClient(url) as client:
             proxy = client.proxy
     except StepflowClientError:
-        # The value is not the URL of a proxy; connecting will report that.
+        # Not a valid proxy URL. Connecting will report that.
         return EnvironmentProxy(without_password(os.environ[variable]), variable)
     if proxy is not None:
         return EnvironmentProxy(proxy, variable)
@@ -75,45 +75,45 @@ def find_environment_proxy(url: str) -> EnvironmentProxy | None:
 CONFIG_VARIABLE = "STEPFLOW_CONFIG_FILE"
 _TOP = ("current", "history", "target", "profiles")
 DATABASES = ("postgresql://", "postgres://")
-"""The beginnings of URLs of databases that a history can be in."""
+"""URL prefixes of databases that can store a history."""
 _WORDS = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
-# Seconds that a token command may take; it may ask a person to log in.
+# Timeout for token commands in seconds. They may prompt the user to log in.
 _TOKEN_SECONDS = 120.0
 TOKEN_KEYS = ("token_env", "token_file", "token_command")
-"""The keys that name the source of a token."""
+"""Keys that specify where to get a token."""
 
 
 class Profile(NamedTuple):
-    """A server and how to connect to it; every key except `url` is optional."""
+    """A server and how to connect to it. Every key except `url` is optional."""
 
     name: str
     folder: Path
-    """The folder of the configuration file; file names in a profile are relative to it."""
+    """The configuration file's folder, which file names in the profile are relative to."""
     url: str
     token_env: str | None = None
-    """The environment variable that holds the token."""
+    """An environment variable containing the token."""
     token_file: str | None = None
-    """The file that holds the token; it must not be readable by other users."""
+    """A file containing the token. Must not be readable by other users."""
     token_command: tuple[str, ...] = ()
-    """The command that prints the token."""
+    """A command that prints the token."""
     timeout: float | None = None
-    """Seconds for each request."""
+    """Request timeout in seconds."""
     verify: bool = True
-    """Whether to verify an https server's certificate."""
+    """Whether to verify TLS certificates."""
     ca_file: str | None = None
-    """The CA certificates to verify an https server with."""
+    """CA certificates for verifying the server."""
     cert_file: str | None = None
     """The client certificate."""
     key_file: str | None = None
-    """The private key of the client certificate."""
+    """The client certificate's private key."""
     proxy: str | None = None
     """The URL of a proxy."""
 
     def read_token(self) -> str | None:
-        """Read the token; None if the profile gives no source for one.
+        """Read the token, or return None if the profile doesn't specify one.
 
         Raises:
-            Problem: If the source has no token, or other users can read its file.
+            Problem: If there is no token to read, or its file is readable by other users.
         """
         if self.token_env is not None:
             token = os.environ.get(self.token_env, "").strip()
@@ -142,7 +142,7 @@ class Profile(NamedTuple):
         import subprocess
 
         name, seconds = f"profile {self.name}: the token command {command[0]}", _TOKEN_SECONDS
-        # Its standard error stays the terminal's, because it may prompt there.
+        # Leave stderr connected to the terminal, so the command can prompt.
         try:
             done = subprocess.run(
                 command, stdout=subprocess.PIPE, text=True, errors="replace", check=False, timeout=seconds
@@ -159,13 +159,13 @@ class Profile(NamedTuple):
         return token
 
     def resolve_path(self, name: str) -> Path:
-        """Return the path of a file named in the profile."""
+        """Resolve the path of a file named in the profile."""
         from pathlib import Path
 
         return self.folder / Path(name).expanduser()
 
     def get_client_settings(self) -> dict[str, Any]:
-        """Return the client arguments that the profile sets, except the URL and the token."""
+        """Return the client arguments set by the profile, except for the URL and token."""
         settings: dict[str, Any] = {}
         if self.timeout is not None:
             settings["timeout"] = self.timeout
@@ -182,27 +182,27 @@ class Profile(NamedTuple):
 
 
 KEYS = tuple(name for name in Profile._fields if name not in ("name", "folder"))
-"""The keys a profile may have."""
+"""The keys allowed in a profile."""
 
 
 class Profiles(NamedTuple):
-    """The profiles of a file, unchecked; a profile is checked when it is used."""
+    """The profiles in a file. Each one is validated only when used."""
 
     path: Path
     current: str | None = None
-    """The profile that is used by default."""
+    """The default profile."""
     tables: Mapping[str, Any] = {}
-    """The keys and values of each profile, by its name."""
+    """Each profile's keys and values, by profile name."""
     history: str | None = None
-    """Whether runs are recorded: `on`, `off` or the URL of a database; None if the file does not say."""
+    """Whether to record runs (`on`, `off` or a database URL), or None if the file doesn't specify it."""
     target: str | None = None
-    """The release of the servers that flows are for; None if the file does not say."""
+    """The server release that flows target, or None if the file doesn't specify it."""
 
     def get(self, name: str) -> Profile:
         """Return a profile.
 
         Raises:
-            Problem: If there is none of this name, or one of its keys or values is invalid.
+            Problem: If the profile doesn't exist, or contains an invalid key or value.
         """
         if not name:
             raise usage("a profile has a name", f"the profiles are {', '.join(self.tables)}" if self.tables else None)
@@ -215,7 +215,7 @@ class Profiles(NamedTuple):
 
 
 def config_path() -> Path:
-    """Return the path of the configuration file, whether it exists or not.
+    """Return the path of the configuration file, which may not exist.
 
     Raises:
         Problem: If the user has no home folder.
@@ -234,10 +234,10 @@ def config_path() -> Path:
 
 
 def check_config_file(environ: Mapping[str, str]) -> None:
-    """Check that the configuration file exists, if the environment names one.
+    """If the environment names a configuration file, check that it exists.
 
     Raises:
-        Problem: If it does not.
+        Problem: If it doesn't.
     """
     path = os.path.expanduser(environ.get(CONFIG_VARIABLE, ""))
     if path and not os.path.exists(path):
@@ -248,15 +248,14 @@ def check_config_file(environ: Mapping[str, str]) -> None:
 
 
 def load_profiles(path: Path | None = None, *, may_miss: bool = False) -> Profiles:
-    """Load the profiles; there are none if the file does not exist.
+    """Load the profiles. There are none if the file doesn't exist.
 
     Args:
-        path: The file; None for the user's.
-        may_miss: Whether the file that the environment names may be missing, because it is going to be written.
+        path: The file. Defaults to the user's configuration file.
+        may_miss: Whether a file named by the environment may be missing, e.g. because it is about to be created.
 
     Raises:
-        Problem: If the environment names a file that does not exist, the file cannot be read, or it is not TOML of the
-            expected form.
+        Problem: If the environment names a missing file, or the file can't be read or isn't TOML of the expected form.
     """
     from stepflow_client import FlowFileError
     from stepflow_client._command import parse_toml
@@ -289,24 +288,24 @@ def load_profiles(path: Path | None = None, *, may_miss: bool = False) -> Profil
 
 
 def parse_history_value(text: str, name: str) -> str:
-    """Return `on`, `off` or the URL of a database that a text is.
+    """Parse a history setting. Returns `on`, `off` or a database URL.
 
     Raises:
-        Problem: If it is none of them.
+        Problem: If it is none of these.
     """
     if text.startswith(DATABASES):
         return text
     if text.lower() not in _WORDS:
-        # Without the rest of a URL, which may have a password.
+        # Show only the scheme, because a URL may contain a password.
         raise usage(f"{name} is on, off or postgresql://HOST/DATABASE, not {text.partition('://')[0]!r}")
     return "on" if _WORDS[text.lower()] else "off"
 
 
 def parse_stored_history(text: str, name: str) -> str:
-    """Return the value of `history` in the file.
+    """Parse the value of `history` in the file.
 
     Raises:
-        Problem: If it is invalid, or a URL with a password, which the file never contains.
+        Problem: If it is invalid, or a URL with a password (passwords are never kept in the file).
     """
     value = parse_history_value(text, name)
     if re.search(r"://[^/]*:[^/]*@|[?&](ssl)?password=", value):
@@ -315,10 +314,10 @@ def parse_stored_history(text: str, name: str) -> str:
 
 
 def parse_profile(name: str, table: Mapping[str, Any], path: Path) -> Profile:
-    """Return the profile for a table of keys and values.
+    """Parse a profile's table.
 
     Raises:
-        Problem: If one is invalid; the message names the file, the profile and the key.
+        Problem: If it is invalid. The message names the file, profile and key.
     """
     where = f"{path}: profile {name}"
     for key, value in table.items():
@@ -367,7 +366,7 @@ def _check_command(value: Any) -> str | None:
 
 
 def _split_command(command: Any) -> list[Any]:
-    """Return the words of a command; none if its quotes are not closed, or it is neither a list nor text."""
+    """Split a command into words. Returns an empty list for unbalanced quotes, or if it's neither a list nor text."""
     if isinstance(command, str):
         with suppress(ValueError):
             return list(shlex.split(command))

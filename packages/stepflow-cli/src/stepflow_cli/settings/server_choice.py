@@ -1,4 +1,4 @@
-"""The choice of the server that a command uses, and the release that its flows are for."""
+"""Choose the server for a command, and the release that its flows target."""
 
 from __future__ import annotations
 
@@ -18,66 +18,66 @@ if TYPE_CHECKING:
     from .profiles import Profile
 
 DEFAULT_PORT = 7837
-"""The port of `stepflow serve`. It equals the client's default, which would take longer to import."""
+"""The port for `stepflow serve`. Same as the client's default, which would take longer to import."""
 DEFAULT_URL = f"http://localhost:{DEFAULT_PORT}"
 
 Default = Literal["embedded", "server"]
-"""The default for a command: an embedded server, or the server at `DEFAULT_URL`."""
+"""What a command uses by default, either an embedded server or the one at `DEFAULT_URL`."""
 
 
 class Setting(NamedTuple):
-    """A value and its origin."""
+    """A setting's value and origin."""
 
     name: str
     value: Any
-    """A JSON value; for a token, its source, never the token itself."""
+    """A JSON value. For a token, only its source, never the token itself."""
     origin: str
-    """`flag --url`, `environment variable STEPFLOW_URL`, `profile prod in FILE`, `@last`, or `default`."""
+    """E.g. `flag --url`, `environment variable STEPFLOW_URL`, `profile prod in FILE`, `@last` or `default`."""
 
 
 class ServerOptions(NamedTuple):
-    """The server options of the command line."""
+    """The command line's server options."""
 
     url: str | None = None
     profile: str | None = None
     local: bool = False
     config: str | None = None
-    """The embedded server's configuration file; it implies `local`."""
+    """The embedded server's configuration file. Implies `local`."""
     default: Default = "embedded"
     reads_project: bool = False
-    """Whether an embedded server may have the configuration that the project names, and start its programs."""
+    """Whether an embedded server may use the project's configuration, and thus start the programs it names."""
     may_end: bool = True
-    """Whether the server may end with the command, as an embedded one does."""
+    """Whether the server may stop when the command exits, like an embedded server does."""
 
     of_run: Setting | None = None
-    """The URL of the server of a run such as `@last`, which the command then uses."""
+    """For commands on an existing run such as `@last`, the URL of its server."""
 
     @property
     def is_named(self) -> bool:
-        """Whether the command line names the server."""
+        """Whether the command line specifies a server."""
         return bool(self.url or self.profile or self.local or self.config is not None or self.of_run)
 
 
 @dataclass(frozen=True)
 class ServerChoice:
-    """The server that a command uses, and its settings."""
+    """The server a command uses, and all related settings."""
 
     url: Setting
-    """The value is None for an embedded server."""
+    """The server's URL. The value is None for an embedded server."""
     profile: Profile | None
-    """The profile, if the server comes from one."""
+    """The profile that applies, if any."""
     settings: tuple[Setting, ...]
     """All settings with their origins, for display."""
     options: ServerOptions
     flow: str | None
-    """The flow's file, whose project or folder may have the configuration."""
+    """The flow file. Its project or folder may contain the configuration."""
 
     @cached_property
     def config(self) -> Setting:
-        """The file with an embedded server's configuration; the value is None for the builtin components.
+        """The embedded server's configuration file. The value is None to use just the builtin components.
 
         Raises:
-            FlowFileError: If a folder has two, the project file is invalid, or the file that it names does not exist.
+            FlowFileError: If a folder contains two, or the project file is invalid or names a missing file.
         """
         from stepflow_client.flows.project import existing_file, find_config
 
@@ -96,9 +96,9 @@ class ServerChoice:
 
     @property
     def ignored_config(self) -> str | None:
-        """The configuration for an embedded server that the command ignores, in one line; None if it ignores none.
+        """A one-line message if the command ignores a configuration meant for an embedded server, or else None.
 
-        A server that the user names is known to have its own.
+        There is none if the user chose the server, as they know it has its own configuration.
         """
         is_submitted = self.options.reads_project and not self.options.may_end
         if not is_submitted or self.url.origin != "default" or self.config.value is None:
@@ -115,7 +115,7 @@ class ServerChoice:
 
     @property
     def explanation(self) -> str:
-        """The choice and its origin, in one line."""
+        """A one-line description of the choice and its origin."""
         if not self.is_embedded:
             return f"server {self.shown_url} ({describe_origin(self.url.origin)})"
         config = self.config
@@ -129,7 +129,7 @@ class ServerChoice:
 
     @property
     def credentials(self) -> str | None:
-        """The kind of credentials that are sent, never the credentials themselves; None for none."""
+        """A description of the credentials to send (never the credentials themselves), or None."""
         token = next((setting for setting in self.settings if setting.name == "token"), None)
         if token is not None and token.value is not None:
             where = token.origin if token.value == "environment" else f"{token.origin} ({token.value})"
@@ -144,20 +144,19 @@ def choose_server(
     profiles: Profiles | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> ServerChoice:
-    """Choose the server that a command uses.
+    """Choose the server for a command.
 
-    `--local` (or `--config`) takes precedence, then `--url`, the server of a run, STEPFLOW_URL, a profile (`--profile`,
-    STEPFLOW_PROFILE, the file's current one), and the default.
+    In order of precedence: `--local` (or `--config`), `--url`, the run's server, STEPFLOW_URL, a profile (`--profile`,
+    STEPFLOW_PROFILE, or the file's current one), and the default.
 
     Args:
-        options: The server options of the command line.
-        flow: The flow's file, `-`, or the id of a flow: its project or folder may have the embedded server's
-            configuration.
-        profiles: The profiles; None reads the user's file if it is needed.
-        environ: The environment; None for the process's own.
+        options: The command line's server options.
+        flow: The flow's file, `-`, or a flow id. Its project or folder may contain the embedded server's configuration.
+        profiles: The profiles. By default, the user's file is read if needed.
+        environ: The environment. Defaults to `os.environ`.
 
     Raises:
-        Problem: If settings contradict each other, or a profile is missing or wrong.
+        Problem: If settings contradict each other, or a profile is missing or invalid.
     """
     environ = os.environ if environ is None else environ
     _check_options(options, environ)
@@ -186,7 +185,7 @@ def choose_server(
             url = Setting("url", profile.url, f"profile {name} in {profiles.path}")
         else:
             url = Setting("url", DEFAULT_URL if options.default == "server" else None, "default")
-    # The token belongs to the server that the environment names, not to that of a run.
+    # STEPFLOW_TOKEN is meant for the server in STEPFLOW_URL, so don't send it to a run's server.
     token = None if options.of_run is not None and environ.get("STEPFLOW_URL") else environ.get("STEPFLOW_TOKEN")
     settings = {"url": url, "profile": chosen or Setting("profile", None, "default")}
     if url.value is not None:
@@ -209,7 +208,7 @@ def choose_server(
 
 
 def list_server_urls(url: str) -> list[str]:
-    """Return the URLs in the history that name the server of a URL; none if it is not a URL."""
+    """Return all URLs in the history that mean the same server, or none if the URL is invalid."""
     from stepflow_client import StepflowClientError
     from stepflow_client._command import list_server_aliases, parse_url
 
@@ -220,7 +219,7 @@ def list_server_urls(url: str) -> list[str]:
 
 
 def describe_origin(origin: str) -> str:
-    """Return the origin of a setting in the form of a message: `from --url`, `from profile prod`, `default`."""
+    """Format a setting's origin for messages, e.g. `from --url`, `from profile prod` or `default`."""
     if origin.startswith("profile "):
         return f"from {origin.partition(' in ')[0]}"
     for kind in ("flag ", "environment variable "):
@@ -229,14 +228,14 @@ def describe_origin(origin: str) -> str:
 
 
 def _expand_local(url: str) -> str:
-    """Return a URL; the word `local` means that of `stepflow serve`."""
+    """Replace the word `local` with the URL for `stepflow serve`."""
     return DEFAULT_URL if url.strip().lower() == "local" else url
 
 
 def _check_options(options: ServerOptions, environ: Mapping[str, str]) -> None:
     for flag, value in (("--url", options.url), ("--profile", options.profile), ("--config", options.config)):
         if value is not None and not value.strip():
-            # Most likely a shell variable that is not set; the command must not run on another server because of that.
+            # Most likely an unset shell variable. Don't let that silently send the command to a different server.
             raise usage(f"{flag} is empty", "leave it out, or set the shell variable that it is given")
     if "STEPFLOW_CONFIG_FILE" in environ:
         check_config_file(environ)
@@ -252,7 +251,7 @@ def _check_options(options: ServerOptions, environ: Mapping[str, str]) -> None:
     if options.url and options.profile:
         raise usage("--url and --profile both name a server; give one of them")
     if options.profile and environ.get("STEPFLOW_URL"):
-        # Neither may silently win: the command could run on the wrong server.
+        # Neither may silently win, or the command could run on the wrong server.
         raise usage("--profile and the environment variable STEPFLOW_URL both name a server", "unset STEPFLOW_URL")
 
 
@@ -266,15 +265,15 @@ TARGET_VARIABLE = "STEPFLOW_TARGET"
 def get_target_setting(
     profiles: Profiles | None = None, *, flag: str | None = None, project: Project | None = None
 ) -> Setting:
-    """Return the release that flows are for, None for all releases, and the origin of the setting.
+    """Return the release that flows target (None for all), and the setting's origin.
 
     Args:
-        profiles: The configuration file's contents; None reads the file if it is needed.
+        profiles: The contents of the configuration file. Read from disk if needed by default.
         flag: The value of --target.
-        project: The project of the flow.
+        project: The flow's project.
 
     Raises:
-        Problem: If the release is none, or the file cannot be read.
+        Problem: If the release is invalid or the file can't be read.
     """
     if flag is not None:
         setting = Setting("target", flag, "flag --target")
@@ -292,10 +291,10 @@ def get_target_setting(
 
 
 def check_target_release(value: Any, where: str) -> None:
-    """Raise if a value is not a release; `where` is its origin.
+    """Check that a value is a valid release. `where` is its origin, for messages.
 
     Raises:
-        Problem: If it is none.
+        Problem: If it isn't.
     """
     from stepflow_client._rules.releases import TARGETS, parse_target_release
 

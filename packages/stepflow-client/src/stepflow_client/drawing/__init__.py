@@ -1,6 +1,6 @@
-"""Drawings of flows and reports of runs.
+"""Draw flows and report on runs.
 
-`to_text`, `to_dot` and `to_mermaid` need no other packages; SVG, HTML and PNG need the extra `stepflow-client[draw]`.
+`to_text`, `to_dot` and `to_mermaid` have no dependencies. SVG, HTML and PNG require the `stepflow-client[draw]` extra.
 
 Example:
     drawing = draw("workflow.yaml")
@@ -36,17 +36,17 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Drawing:
-    """A drawing of a flow. Notebooks display it."""
+    """A drawing of a flow, which notebooks can display."""
 
     _graph: FlowGraph
     statuses: Mapping[str, str] = field(default_factory=dict)
-    """The status of nodes, by node id."""
+    """Node statuses by node id."""
     include_servers: bool = True
-    """Whether plugins have colours and a legend. Default True."""
+    """Whether to colour plugins and show a legend. Defaults to True."""
     include_details: bool = True
-    """Whether steps show their component and marks. Default True."""
+    """Whether to show each step's component and marks. Defaults to True."""
     include_all_steps: bool = False
-    """Whether each step has a box, although others are equal. Default False."""
+    """Whether to give every step its own box, even if several are equal. Defaults to False."""
 
     def __post_init__(self) -> None:
         """Check the flags."""
@@ -61,31 +61,31 @@ class Drawing:
         return svg(folded.graph, Look(folded.states(self.statuses), self.include_servers, self.include_details, style))
 
     def svg(self) -> str:
-        """Return the drawing as SVG text.
+        """Return the drawing as an SVG string.
 
         Raises:
-            DrawingUnavailableError: If the extra `stepflow-client[draw]` is not installed.
+            DrawingUnavailableError: If the `stepflow-client[draw]` extra isn't installed.
         """
         return self._svg(style=True)
 
     def html(self) -> str:
-        """Return a page with the drawing: a single file that loads no other files.
+        """Return the drawing as a self-contained HTML page.
 
         Raises:
-            DrawingUnavailableError: If the extra `stepflow-client[draw]` is not installed.
+            DrawingUnavailableError: If the `stepflow-client[draw]` extra isn't installed.
         """
         name = self._graph.name or "flow"
         body = f'<h1>{escape(visible(name))}</h1><div class="scroll">{self._svg(style=False)}</div>'
         return page(name, body, PAGE_STYLE + STYLE)
 
     def png(self, *, scale: int = 2) -> bytes:
-        """Return the drawing as PNG, in the colours of the light theme.
+        """Return the drawing as a PNG image, using the light theme.
 
         Args:
-            scale: Pixels for each pixel of the SVG, up to 16. Default 2.
+            scale: PNG pixels per SVG pixel, up to 16. Defaults to 2.
 
         Raises:
-            DrawingUnavailableError: If the extra `stepflow-client[draw]` is not installed.
+            DrawingUnavailableError: If the `stepflow-client[draw]` extra isn't installed.
         """
         from .svg import png
 
@@ -111,41 +111,41 @@ def draw(
     include_details: bool = True,
     include_all_steps: bool = False,
 ) -> Drawing:
-    """Return a drawing of a flow. Values of secret variables in the flow are replaced by `***`.
+    """Draw a flow. Values of secret variables are replaced by `***`.
 
-    Five or more equal steps, such as those of a fan-out, are one box. In flows of more than 40 boxes, a flow inside of
-    a step is a mark of the step.
+    Five or more equal steps, e.g. in a fan-out, share a box. In flows with more than 40 boxes, nested flows are
+    collapsed into the steps that run them.
 
     Args:
         flow: The path of a file, or the flow itself.
-        statuses: The status of steps, by step id: `completed`, `failed`, `running`, `cancelled`,
+        statuses: Step statuses by step id: `completed`, `failed`, `running`, `cancelled`,
             `not_run` (drawn dashed and grey) or `not_needed` (pale).
-        include_servers: Whether plugins have colours and a legend. Default True.
-        include_details: Whether steps show their component and marks. Default True.
-        include_all_steps: Whether each step has a box, and flows inside of steps are drawn. Default False.
+        include_servers: Whether to colour plugins and show a legend. Defaults to True.
+        include_details: Whether to show each step's component and marks. Defaults to True.
+        include_all_steps: Whether to give every step its own box and draw nested flows. Defaults to False.
 
     Raises:
-        FlowFileError: If the file cannot be read.
-        InvalidArgumentError: If `flow` is not a flow.
+        FlowFileError: If the file can't be read.
+        InvalidArgumentError: If `flow` isn't a flow.
     """
     shown = {} if statuses is None else check_mapping(statuses, "statuses")
     return Drawing(_graph(flow), shown, include_servers, include_details, include_all_steps)
 
 
 def to_dot(flow: FlowSource, *, include_details: bool = True) -> str:
-    """Return a flow's graph in DOT, the language of Graphviz; see `draw`."""
+    """Return a flow's graph in DOT, the Graphviz language. See `draw`."""
     check_flag(include_details, "include_details")
     return graph_text.write_dot(_graph(flow), details=include_details)
 
 
 def to_mermaid(flow: FlowSource, *, include_details: bool = True) -> str:
-    """Return a flow's graph as a Mermaid flowchart; see `draw`."""
+    """Return a flow's graph as a Mermaid flowchart. See `draw`."""
     check_flag(include_details, "include_details")
     return graph_text.write_mermaid(_graph(flow), details=include_details)
 
 
 def to_text(flow: FlowSource, *, include_details: bool = True) -> str:
-    """Return a flow as indented lines, for people: each step, what it reads and the flow that it runs; see `draw`."""
+    """Return a flow as an indented outline of its steps, what they read, and the flows they run. See `draw`."""
     check_flag(include_details, "include_details")
     return graph_text.write_outline(_graph(flow), details=include_details)
 

@@ -1,4 +1,4 @@
-"""Charts: the times of the items and steps of a run, and the scores of variants."""
+"""Charts of item and step times, and of variant scores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["ItemTime", "StepTime", "collect_step_times"]
 
 
 def collect_item_times(steps: Iterable[StepTime]) -> list[ItemTime]:
-    """Return the times of the items with at least one step that has ended, sorted by index."""
+    """Return the times of items with at least one finished step, sorted by index."""
     times = ItemTimes("")
     for step in steps:
         if step.attempts and step.end is not None:
@@ -42,29 +42,29 @@ _RIGHT = 90
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A row of a timeline. Times are in seconds from the start of the timeline."""
+    """A row in a timeline. Times are in seconds from the start of the timeline."""
 
     label: str
     start: float
     end: float
     status: str
     attempts: tuple[float, ...] = ()
-    """The start times of further attempts."""
+    """When later attempts started."""
     href: str = ""
-    """The URL of the row's link; empty for no link."""
+    """The URL the row links to, if any."""
     is_selected: bool = False
-    """Whether the link is the current one."""
+    """Whether this is the current link."""
     since: str = ""
-    """When the row began, in ISO 8601, if it is still running on a live page."""
+    """For a row that is still running on a live page, its start time in ISO 8601."""
 
 
 _MINUTES, _HOURS = (1, 2, 5, 10, 15, 30), (1, 2, 3, 6, 12)
-# Steps of a time axis in seconds; below a second 1, 2 and 5 times a power of ten, and from a day on in days.
+# Intervals for a time axis in seconds. Shorter ones are 1, 2 or 5 times a power of ten, longer ones whole days.
 _ROUND = (1, 2, 5, 10, 15, 30, *(60 * count for count in _MINUTES), *(3600 * count for count in _HOURS))
 
 
 def choose_ticks(end: float, most: int = 8, begin: float = 0.0) -> list[tuple[float, str]]:
-    """Return round times of a timeline with their labels, for example 0, 20ms, 40ms, or 0, 1m, 2m."""
+    """Choose round times for a timeline's axis, with labels. For example 0, 20ms, 40ms, or 0, 1m, 2m."""
     least = max(end - begin, 1e-6) / most
     if least <= 1 or least > _ROUND[-1]:
         unit = 1.0 if least <= 1 else 86_400.0
@@ -77,11 +77,11 @@ def choose_ticks(end: float, most: int = 8, begin: float = 0.0) -> list[tuple[fl
 
 
 def _tick_text(seconds: float, step: float) -> str:
-    """Return the label of a time on an axis with this step."""
+    """Format the label of a tick on an axis with this interval."""
     if not seconds:
         return "0"
     if step >= 10:
-        # Whole minutes, hours and days: 2m, not 2m00s.
+        # Shorten whole minutes, hours and days, e.g. 2m instead of 2m00s.
         return re.sub(r"(?<=[mhd])00[smh]$", "", duration_text(seconds))
     unit, size = ("s", 1.0) if step >= 0.1 else ("ms", 1e-3) if step >= 1e-4 else ("µs", 1e-6)
     return f"{seconds / size:.6g}{unit}"
@@ -94,14 +94,14 @@ def draw_timeline(
     span: tuple[float, float] | None = None,
     zoom: Callable[[float, float], str] | None = None,
 ) -> str:
-    """Return a Gantt chart: a row for each bar, a scale above them, and a mark at each further attempt.
+    """Draw a Gantt chart with a row per bar, a scale at the top, and a mark for each later attempt.
 
     Args:
         bars: The rows.
-        right_edge: The time at the right edge, in seconds, for several timelines with one scale. Default: the end of
-            the last bar.
-        span: The part of the time to show, in seconds; rows without a bar in it are left out. Default: all.
-        zoom: Returns the URL of a part of the time. Default: the scale has no links.
+        right_edge: The time at the right edge in seconds, so that several timelines can share a scale. Defaults to the
+            end of the last bar.
+        span: The time span to show, in seconds. Rows outside it are left out. Defaults to all.
+        zoom: Returns the URL for a time span. Without it, the scale has no links.
     """
     right_edge = right_edge or max((bar.end for bar in bars), default=0.0) or 0.001
     begin, end = span or (0.0, right_edge)
@@ -110,7 +110,7 @@ def draw_timeline(
     scale = _WIDTH / (end - begin)
 
     def x(time: float) -> float:
-        """Return the place of a time; that of the nearest edge if it is not shown."""
+        """Return the position of a time, clipped to the visible span."""
         return _LEFT + (min(max(time, begin), end) - begin) * scale
 
     role = "group" if zoom is not None or any(bar.href for bar in bars) else "img"
@@ -136,7 +136,7 @@ def draw_timeline(
         since = f' data-since="{escape(bar.since)}"' if bar.since else ""
         kind = "".join(letter for letter in bar.status if letter.isalnum() or letter == "_")
         place = f'x="{format_px(left)}" y="{y}" width="{format_px(wide)}" height="16"'
-        # The whole row can be clicked.
+        # Make the whole row clickable.
         area = f'<rect class="row" y="{y - 4}" width="{width}" height="{_ROW}"/>' if bar.href else ""
         row = f'{area}<title>{escape(visible(about))}</title><text y="{y + 12}">{escape(cut(bar.label))}</text>'
         row += f'<rect class="span {kind}" {place} rx="2"{since}/>'
@@ -151,7 +151,7 @@ def draw_timeline(
 
 
 def draw_histogram(values: Sequence[float], bins: int = 24) -> str:
-    """Return a histogram of durations, with bins of equal width."""
+    """Draw a histogram of durations, with bins of equal width."""
     low, high = min(values), max(values)
     step = (high - low) / bins or 1.0
     counts = count_bins(values, low, step, bins)
@@ -167,14 +167,14 @@ def draw_histogram(values: Sequence[float], bins: int = 24) -> str:
             f'<text class="soft" x="{index * 30 + 10}" y="{134 - tall:.1f}">{count}</text></g>' if count else "</g>"
         )
     for index in range(0, bins + 1, 6):
-        # The last label ends at the right edge.
+        # Keep the last label inside the right edge.
         place = f'x="{index * 30 + 10}"' if index < bins else 'x="757" text-anchor="end"'
         parts.append(f'<text class="soft" {place} y="160">{duration_text(low + index * step)}</text>')
     return "".join(parts) + "</svg>"
 
 
 def count_bins(values: Iterable[float], low: float, step: float, bins: int) -> list[int]:
-    """Return the number of values in each bin of a histogram."""
+    """Count the values in each bin of a histogram."""
     counts = [0] * bins
     for value in values:
         counts[min(bins - 1, int((value - low) / step))] += 1
@@ -182,7 +182,7 @@ def count_bins(values: Iterable[float], low: float, step: float, bins: int) -> l
 
 
 def start_chart(width: int, height: int, name: str, role: str = "img", more: str = "") -> str:
-    """Return the start of a chart of this size in pixels."""
+    """Return the opening tags of a chart, with its size in pixels."""
     size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
     return f'<svg class="ch" role="{role}" aria-label="{name}" {size}{more}><title>{name}</title>'
 
@@ -200,20 +200,20 @@ _TALL = 44
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number of a variant, and the interval that contains the true one."""
+    """A variant's estimated value, with its confidence interval."""
 
     label: str
     value: float
     low: float | None
     high: float | None
     text: str
-    """The number and the interval in words."""
+    """The value and interval in words."""
     verdict: str = ""
-    """`better` or `worse`, for the colour."""
+    """`better` or `worse`, which determines the colour."""
 
 
 def share_chart(name: str, estimates: Sequence[Estimate]) -> str:
-    """Return a bar from 0 to 1 for each variant, with its interval."""
+    """Draw a bar from 0 to 1 for each variant, with its interval."""
 
     def draw(estimate: Estimate, y: int) -> str:
         track = f'<rect class="track" x="{_SCORES_LEFT}" y="{y}" width="{_PLOT}" height="14" rx="2"/>'
@@ -224,7 +224,7 @@ def share_chart(name: str, estimates: Sequence[Estimate]) -> str:
 
 
 def change_chart(name: str, estimates: Sequence[Estimate]) -> str:
-    """Return a point with its interval for each variant, beside a line at zero."""
+    """Draw a point for each variant, with its interval, relative to a line at zero."""
     ends = [
         abs(end) for estimate in estimates for end in (estimate.value, estimate.low, estimate.high) if end is not None
     ]
@@ -265,7 +265,7 @@ def _whisker(estimate: Estimate, y: int, place: Callable[[float], float]) -> str
 
 
 def histograms(name: str, values: Sequence[tuple[str, Sequence[float]]], text: Callable[[float], str]) -> str:
-    """Return a histogram for each variant, one below the other, with common bins and scale; `text` formats values."""
+    """Draw a histogram per variant, stacked, with shared bins and scale. `text` formats the values."""
     numbers = [value for _, estimate in values for value in estimate]
     low, high = min(numbers), max(numbers)
     step = (high - low) / _BINS or 1.0

@@ -1,6 +1,6 @@
-"""The graph of a flow as it is drawn.
+"""Build the graph to draw for a flow.
 
-In large flows, equal steps are one box, and a nested flow is a mark of its step. Pure.
+In large flows, equal steps share a box and nested flows are collapsed into their step. Nothing here does I/O.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from ..flows.expressions import Reference, write_path
 from ..flows.graph import FlowSteps, inner_flow
 
 EdgeKind: TypeAlias = Literal["plain", "condition", "then", "else", "coalesce", "default", "subflow"]
-"""What an edge represents: a value, the condition of an `$if`, one of its branches, an alternative of a `$coalesce`,
-the default of a variable (which does not make a step run), or the flow that a step runs."""
+"""What an edge stands for: a value, the condition or a branch of an `$if`, an alternative of a `$coalesce`, a variable's
+default (which doesn't cause a step to run), or the flow that a step runs."""
 
 _MAX_CONDITION_LENGTH = 60
 _MAX_DEPTH = 20
@@ -23,61 +23,61 @@ _MAX_DEPTH = 20
 
 @dataclass(frozen=True, slots=True)
 class GraphNode:
-    """A node of the graph: a step, or the input, the output or the variables of a flow."""
+    """A node: a step, or a flow's input, output or variables."""
 
     id: str
-    """Unique in the whole graph. For a step of the flow itself it is the step's id. In sub-flows it begins with the
-    ids of the enclosing steps, joined by NUL. In nodes that are not steps, the name begins with NUL."""
+    """Unique within the whole graph. For steps of the top-level flow, this is the step id. In sub-flows, it is prefixed
+    with the ids of the enclosing steps, joined by NUL. The names of nodes other than steps start with NUL."""
     kind: Literal["step", "input", "output", "variables", "missing"]
     label: str
-    """The step's id, or `input`, `output` or `variables`."""
+    """The step id, or `input`, `output` or `variables`."""
     component: str = ""
     plugin: str = ""
-    """The first part of the component's path; empty if the node is not a step."""
+    """The first part of the component's path. Empty for nodes other than steps."""
     on_error: Literal["", "default", "retry"] = ""
     retries: int = 0
-    """Number of retries of the step, with `on_error` retry; 3 if the flow does not set it."""
+    """The number of retries if `on_error` is `retry`. Defaults to 3 if the flow doesn't specify it."""
     default: Any = None
-    """The value that replaces the output, with `on_error` default."""
+    """The fallback output if `on_error` is `default`."""
     must_execute: bool = False
     is_needed: bool = True
-    """False if neither the output nor a `mustExecute` step needs this step: it never runs."""
+    """Whether the output or a `mustExecute` step needs this step. If not, it never runs."""
     group: str = ""
-    """The sub-flow that the node belongs to; empty for the flow itself."""
+    """The sub-flow the node belongs to. Empty for the top-level flow."""
     count: int = 1
-    """Number of equal steps that the node stands for."""
+    """How many equal steps the node stands for."""
     inside: int = 0
-    """Number of steps of a flow inside of the step that are not drawn."""
+    """How many steps of a nested flow are collapsed into this node."""
 
 
 @dataclass(frozen=True, slots=True)
 class GraphEdge:
-    """One node reads another."""
+    """An edge from a node to one that reads it."""
 
     source: str
     target: str
     kind: EdgeKind = "plain"
     label: str = ""
-    """The condition of a branch, the position of an alternative, from 1, or empty."""
+    """The condition of a branch, the 1-based position of an alternative, or empty."""
     path: str = ""
-    """Which part of the source is read, and where it goes, for tooltips."""
+    """Which part of the source is read, and where it ends up. Used in tooltips."""
 
 
 @dataclass(frozen=True, slots=True)
 class SubFlow:
-    """A flow inside a flow: one that `/builtin/map` or `/builtin/iterate` runs, or that `put_blob` stores."""
+    """A nested flow, either run by `/builtin/map` or `/builtin/iterate`, or stored by `put_blob`."""
 
     id: str
     label: str
     step: str
-    """The id of the node of the step that contains it."""
+    """The node id of the step containing it."""
     parent: str = ""
-    """The enclosing sub-flow; empty in the flow itself."""
+    """The enclosing sub-flow. Empty at the top level."""
 
 
 @dataclass(slots=True)
 class FlowGraph:
-    """A flow as nodes and edges, in the order of the flow."""
+    """A flow's nodes and edges, in flow order."""
 
     name: str = ""
     nodes: list[GraphNode] = field(default_factory=list)
@@ -86,19 +86,19 @@ class FlowGraph:
 
     @property
     def plugins(self) -> list[str]:
-        """The plugins of the flow's components, sorted."""
+        """The plugins used by the flow, sorted."""
         return sorted({node.plugin for node in self.nodes if node.plugin})
 
 
 def build_graph(flow: Mapping[str, Any]) -> FlowGraph:
-    """Return the graph of a flow, as read from a file or from a server. Flows nested up to 20 deep are drawn."""
+    """Build the graph of a flow read from a file or a server. Nested flows are included up to 20 levels deep."""
     graph = FlowGraph(name=str(flow.get("name") or ""))
     _GraphBuilder(graph, flow, "", 0).build()
     return graph
 
 
 def _describe_branch(read: Reference) -> tuple[EdgeKind, str]:
-    """Return the kind and the label of an edge: those of the innermost branch."""
+    """Return the kind and label of an edge, according to the innermost branch."""
     kind: EdgeKind = "plain"
     label = ""
     for branch in read.branches:
@@ -117,7 +117,7 @@ def _describe_branch(read: Reference) -> tuple[EdgeKind, str]:
 
 
 def _format_expression(value: Any) -> str:
-    """Return a short text for an expression, for labels."""
+    """Abbreviate an expression for use in a label."""
     if isinstance(value, Mapping):
         for key in ("$step", "$input", "$variable"):
             if key in value:
@@ -131,7 +131,7 @@ def _format_expression(value: Any) -> str:
 
 
 class _GraphBuilder:
-    """Adds a flow, and the flows inside it, to a graph."""
+    """Adds a flow to a graph, including nested flows."""
 
     def __init__(self, graph: FlowGraph, flow: Mapping[str, Any], group: str, depth: int) -> None:
         self._graph = graph
@@ -179,7 +179,7 @@ class _GraphBuilder:
         )
 
     def _get_other_node(self, kind: Literal["input", "output", "variables", "missing"], label: str) -> str:
-        # No step has this id by accident, because it would have to begin with this mark.
+        # The NUL keeps this id from colliding with a step's.
         key = f"\x00{kind}:{label}"
         if key not in self._others:
             self._others[key] = GraphNode(id=self._make_id(key), kind=kind, label=label, group=self._group)
@@ -211,10 +211,10 @@ class _GraphBuilder:
 
 
 MIN_FOLDED = 5
-"""Number of equal steps from which on they are one box."""
-# Number of boxes up to which the flows inside of steps are drawn.
+"""Minimum number of equal steps that share a box."""
+# Nested flows are drawn up to this number of boxes.
 _MAX_UNFOLDED = 40
-# States of a step or a run, from the one that any other replaces.
+# States of a step or run. Each one takes precedence over those before it.
 _WORST = (
     "not_needed", "not_started", "completed", "cancelled", "not_run", "paused", "running", "recovery_failed", "failed",
 )  # fmt: skip
@@ -222,46 +222,46 @@ _WORST = (
 
 @dataclass(frozen=True, slots=True)
 class FoldedGraph:
-    """A graph in which boxes may stand for several nodes."""
+    """A graph whose boxes may each stand for several nodes."""
 
     graph: FlowGraph
     members: Mapping[str, list[str]]
-    """The ids of the nodes that each box of the graph stands for, by the id of the box."""
+    """The ids of the nodes each box stands for, by box id."""
 
     @property
     def hidden(self) -> int:
-        """Number of nodes without a box of their own."""
+        """How many nodes don't have a box of their own."""
         return sum(len(member) - 1 for member in self.members.values())
 
     def find_box(self, node_id: str) -> str:
-        """Return the box that stands for a node; the node's own id if none does."""
+        """Return the box that stands for a node, or the node's own id if there is none."""
         return next((box for box, members in self.members.items() if node_id in members), node_id)
 
     def states(self, states: Mapping[str, str]) -> dict[str, str]:
-        """Return the worst state of the steps of each box, from the states of the steps."""
+        """Return the worst state within each box, given the states of the steps."""
         shown = {box: worst_state(states.get(node, "") for node in nodes) for box, nodes in self.members.items()}
         return {box: state for box, state in shown.items() if state}
 
 
 def compact(graph: FlowGraph, *, is_whole: bool = False) -> FoldedGraph:
-    """Return a graph as it is drawn: equal steps are one box, and in large flows, so is a flow inside of a step.
+    """Fold a graph for drawing. Equal steps share a box and, in large flows, nested flows are collapsed.
 
-    If `is_whole`, each step has its own box.
+    If `is_whole`, every step keeps its own box.
     """
     nested = not is_whole and len(graph.nodes) > _MAX_UNFOLDED
     return fold(graph, nested=nested, least=None if is_whole else MIN_FOLDED)
 
 
 def fold(graph: FlowGraph, *, nested: bool = True, least: int | None = MIN_FOLDED) -> FoldedGraph:
-    """Return a graph with fewer boxes.
+    """Reduce the number of boxes in a graph.
 
-    Steps are equal if they have the same component and error handling and are connected in the same way to steps that
-    are equal: the steps of a fan-out, also if each of its branches has several.
+    Steps are equal if they have the same component and error handling, and the same kind of connections to equal steps.
+    This also covers a fan-out whose branches have several steps each.
 
     Args:
         graph: The graph.
-        nested: Whether to leave out the flows inside of steps.
-        least: Number of equal steps from which on they are one box; None never.
+        nested: Whether to collapse nested flows.
+        least: The minimum number of equal steps to merge, or None to never merge any.
     """
     members: dict[str, list[str]] = {node.id: [node.id] for node in graph.nodes}
     if nested and graph.sub_flows:
@@ -299,17 +299,17 @@ def _merge_equal_steps(graph: FlowGraph, members: Mapping[str, list[str]], least
     places = {node.id: place for place, node in enumerate(graph.nodes)}
     nodes.sort(key=lambda node: places[node.id])
     moved = [replace(edge, source=box_of[edge.source], target=box_of[edge.target]) for edge in graph.edges]
-    # One edge for all that lead from box to box; the paths of the first are its tooltip.
+    # Merge all edges between the same two boxes. The first one's paths become the tooltip.
     edges = {(edge.source, edge.target, edge.kind): edge for edge in reversed(moved)}
     sub_flows = [sub for sub in graph.sub_flows if box_of[sub.step] == sub.step]
     return FoldedGraph(FlowGraph(graph.name, nodes, list(reversed(edges.values())), sub_flows), merged)
 
 
 def _classify_nodes(graph: FlowGraph) -> dict[str, int]:
-    """Return a number for each node. Nodes with the same number are equal, and so are the nodes around them."""
+    """Number the nodes such that equal nodes (whose neighbours are also equal) get the same number."""
     holders = {sub.step for sub in graph.sub_flows}
     looks: dict[str, object] = {
-        # A step whose flow is drawn, and the steps of such a flow, stay on their own.
+        # Keep steps of a nested flow that is drawn, as well as the step that runs it, separate.
         node.id: node.id
         if node.id in holders or node.group or node.kind != "step"
         else (node.component, node.on_error, node.retries, repr(node.default), node.must_execute, node.is_needed)
@@ -333,6 +333,6 @@ def _number_looks(looks: Mapping[str, object]) -> dict[str, int]:
 
 
 def worst_state(states: Iterable[str]) -> str:
-    """Return the state to show for several steps or items; empty if none is known."""
+    """Return the state to show for several steps or items, or an empty string if none is known."""
     valid = [state for state in states if state in _WORST]
     return max(valid, key=_WORST.index) if valid else ""

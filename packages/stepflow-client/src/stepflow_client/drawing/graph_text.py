@@ -1,4 +1,4 @@
-"""A graph as text: an outline for people, and DOT (Graphviz) and Mermaid for programs. Needs no other packages."""
+"""Convert graphs to text: an outline for people, and DOT (Graphviz) and Mermaid for programs. Has no dependencies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _DASHED = ("condition", "then", "else", "default", "subflow")
 
 
 def write_dot(graph: FlowGraph, *, details: bool = True) -> str:
-    """Return a graph in the language of Graphviz; with `details`, nodes have the component and marks of a step."""
+    """Write a graph as DOT. With `details`, steps include their component and marks."""
     names = {node.id: f"n{index}" for index, node in enumerate(graph.nodes)}
 
     def group_lines(group: str, indent: str) -> Iterator[str]:
@@ -45,7 +45,7 @@ def _escape_dot(text: str) -> str:
 
 
 def write_mermaid(graph: FlowGraph, *, details: bool = True) -> str:
-    """Return a graph as a Mermaid flowchart; with `details`, nodes have the component and marks of a step."""
+    """Write a graph as a Mermaid flowchart. With `details`, steps include their component and marks."""
     names = {node.id: f"n{index}" for index, node in enumerate(graph.nodes)}
 
     def group_lines(group: str, indent: str) -> Iterator[str]:
@@ -69,16 +69,16 @@ def write_mermaid(graph: FlowGraph, *, details: bool = True) -> str:
 
 
 def _escape_mermaid(text: str) -> str:
-    """Return a text escaped for Mermaid and HTML: all but letters, digits and a few signs become numeric entities."""
+    """Escape text for Mermaid and HTML, using numeric entities for all but letters, digits and a few symbols."""
     return "".join(
         letter if letter.isalnum() or letter in " _-./:,=…→·" else f"#{ord(letter)};" for letter in visible(text)
     )
 
 
 def write_outline(graph: FlowGraph, *, details: bool = True) -> str:
-    """Return a graph as indented lines: each step, and below it what it reads and the flow that it runs.
+    """Write a graph as an outline. Under each step it lists the step's references and the flow it runs, if any.
 
-    With `details`, a step has its component and marks.
+    With `details`, steps include their component and marks.
     """
     reads: dict[str, dict[str, None]] = {}
     labels = {node.id: visible(node.label) for node in graph.nodes}

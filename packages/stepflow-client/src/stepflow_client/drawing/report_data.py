@@ -1,4 +1,4 @@
-"""The data of a report of one run, with secrets masked."""
+"""The data for a report on one run, with secrets masked."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
     from ..types.account import RunAccount, StepAccount
     from ..types.reruns import RunDifference
 
-# Looked up by name: it imports this module.
+# Import this lazily, because it imports this module.
 _page = lazy_module("stepflow_client.drawing.report_page")
 
 
 @dataclass(frozen=True, repr=False)
 class RunReport(Shown):
-    """The data of a report of one run. Known values of secret variables are replaced by `***`."""
+    """The data for a report on one run. Known values of secret variables are replaced by `***`."""
 
     snapshot: RunSnapshot
-    """The run, without secret values."""
+    """The run, with secrets masked."""
     times: list[StepTime] = field(default_factory=list)
-    """The times of the steps; empty if the server has no events."""
+    """Step times. Empty if the server doesn't support events."""
 
     @property
     def run(self) -> RunDetails:
@@ -51,36 +51,36 @@ class RunReport(Shown):
 
     @property
     def items(self) -> Sequence[RunItem]:
-        """The items."""
+        """The run's items."""
         return self.snapshot.items or ()
 
     @property
     def steps(self) -> Sequence[StepDetails]:
-        """The steps; empty if the server does not return them."""
+        """The run's steps. Empty if the server doesn't return them."""
         return self.snapshot.steps or ()
 
     @property
     def flow(self) -> Mapping[str, Any]:
-        """The flow; empty if the server does not have it."""
+        """The flow. Empty if the server doesn't have it."""
         return self.snapshot.flow or {}
 
     @property
     def given(self) -> RunArguments | None:
-        """The arguments the run was started with; None if they were not requested."""
+        """The arguments the run was started with, or None if they weren't requested."""
         return self.snapshot.arguments
 
     @cached_property
     def accounts(self) -> dict[int, RunAccount]:
-        """The account of each item, by index: why it failed, and the state of its steps."""
+        """Each item's account by index, with its step states and why it failed."""
         return explain_items(self.snapshot)
 
     @cached_property
     def step_accounts(self) -> dict[tuple[int, str], StepAccount]:
-        """The account of each step, by item index and step id."""
+        """Each step's account, by item index and step id."""
         return {(index, step.step_id): step for index, account in self.accounts.items() for step in account.steps}
 
     def input_of(self, item_index: int, step_id: str) -> ResolvedInput:
-        """Return the input of a step of an item, with its references resolved as far as that is known.
+        """Return a step's input for an item, with references resolved as far as possible.
 
         Raises:
             InvalidArgumentError: If the run has no such item.
@@ -100,19 +100,19 @@ class RunReport(Shown):
         return {}
 
     def was_run(self, step: StepDetails | StepTime) -> bool:
-        """Return whether a listed step was run. If a step that it reads failed, servers only list it as failed."""
+        """Return whether a listed step was run. Servers also list a step as failed if a step it reads failed."""
         if not isinstance(step, (StepDetails, StepTime)):
             raise wrong("step", "one of the report's steps", step)
         account = self.step_accounts.get((step.item_index, step.step_id))
         return account is None or account.state != "not_run"
 
     def _has_time(self, step: StepTime) -> bool:
-        """Return whether the time of a step is that of its component: it is not if a rerun keeps its output."""
+        """Return whether a step's time is for running its component, i.e. a rerun didn't just keep its output."""
         account = self.step_accounts.get((step.item_index, step.step_id))
         return self.was_run(step) and not (account is not None and account.is_kept)
 
     def html(self) -> str:
-        """Return the report as a page: a single file without scripts that loads no other files."""
+        """Return the report as a self-contained HTML page without scripts."""
         page: str = _page.report_page([self])
         return page
 
@@ -122,17 +122,17 @@ class RunReport(Shown):
 
 
 def gather(client: SyncStepflowClient, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunReport:
-    """Return the data that a server has on a run. A run that has not ended is reported in its current state.
+    """Fetch the data for a report on a run. An unfinished run is reported in its current state.
 
-    Secret values are the defaults of the flow's secret variables, the values of the environment variables that the flow
-    names for them, and, if the client itself started the run, all values that it passed for them.
+    Values considered secret are the defaults of the flow's secret variables, the environment variables the flow names
+    for them and, if this client started the run, any values it passed for them.
 
-    The arguments of the run come from the server, if it reports them, or from the client's `history`.
+    The run's arguments come from the server, if it reports them, or else from the client's `history`.
 
     Args:
-        client: A client of the server.
+        client: A client for the server.
         run_id: The run.
-        timeout: Seconds for the whole call; None for no limit. Default: the client's timeout, for each request.
+        timeout: Seconds for the whole call, or None for no limit. Defaults to the client's timeout for each request.
 
     Raises:
         NotFoundError: If the server has no such run.
@@ -148,7 +148,7 @@ def gather(client: SyncStepflowClient, run_id: RunId, *, timeout: float | NotGiv
 
 
 def mask_arguments(flow: Mapping[str, Any], arguments: RunArguments) -> RunArguments:
-    """Return the arguments of a run of this stored flow with known secret values replaced by `***`."""
+    """Return a run's arguments with known secret values replaced by `***`. Takes the flow as stored."""
     return _mask_arguments(arguments, _collect_secrets(flow))
 
 
@@ -158,7 +158,7 @@ def _mask_arguments(arguments: RunArguments, secrets: Secrets) -> RunArguments:
 
 
 def mask_differences(flow: Mapping[str, Any], differences: Iterable[RunDifference]) -> list[RunDifference]:
-    """Return differences of two runs with the known secret values of one flow, as stored, replaced by `***`."""
+    """Return differences between runs with a flow's known secret values replaced by `***`. Takes the flow as stored."""
     secrets = _collect_secrets(flow)
     return [
         replace(difference, a=secrets.hide_in(difference.a), b=secrets.hide_in(difference.b))
@@ -167,19 +167,19 @@ def mask_differences(flow: Mapping[str, Any], differences: Iterable[RunDifferenc
 
 
 def mask_snapshot(snapshot: RunSnapshot, secrets: Secrets | None = None) -> RunSnapshot:
-    """Return a run with secret values replaced by `***`: what may be shown of it.
+    """Return a run that is safe to display, with secret values replaced by `***`.
 
-    A failed item without the name of the failed step gets it from the steps.
+    If a failed item doesn't name the step that failed, it is filled in from the steps.
 
     Args:
         snapshot: The run.
-        secrets: The values; None for those that are known of its flow.
+        secrets: The secret values. Defaults to those known for its flow.
     """
     flow, steps, arguments = snapshot.flow or {}, snapshot.steps, snapshot.arguments
     items = None if snapshot.items is None else list(snapshot.items)
     places = [place for place, item in enumerate(items or ()) if item.error is not None and item.error.step_id is None]
     if items and places:
-        # The failed step and its error are missing in most items of large runs.
+        # In large runs, most failed items lack the failed step and its error.
         by_item: dict[int, list[StepDetails]] = defaultdict(list)
         for step in steps or ():
             by_item[step.item_index].append(step)
@@ -201,11 +201,11 @@ def _collect_secrets(flow: Mapping[str, Any]) -> Secrets:
 
 
 def read_flow_environment(flow: Mapping[str, Any]) -> tuple[dict[str, FlowVariable], dict[str, Any]]:
-    """Return the variables that a stored flow declares, and the values of those that are set in the environment."""
+    """Return the variables declared by a stored flow, and the values of those set in the environment."""
     variables = parse_flow_variables(flow)
     values: dict[str, Any] = {}
     for name, variable in variables.items():
-        # A value that no run accepts was never sent.
+        # Skip values that no run would accept, as they can't have been sent.
         with suppress(InvalidArgumentError):
             values |= add_env_variables({}, {name: variable}, os.environ)
     return variables, values

@@ -1,4 +1,4 @@
-"""Reports of runs as HTML pages."""
+"""Render reports on runs as HTML pages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .svg import STYLE, Look, svg
 __all__ = ["report_page"]
 
 NUMBER = re.compile("(<a [^>]*>)?[+x-]?[0-9]")
-"""The beginning of cells that are right-aligned."""
+"""Matches the start of cells to right-align."""
 
 REPORT_STYLE = """
 .brand{display:flex;gap:var(--space-2);align-items:center}.brand svg{flex:none;width:28px;height:28px}
@@ -53,7 +53,7 @@ pre{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--panel);padding:
 @media print{body{max-width:none;padding:0;background:#fff;color:#000}tr,svg,section{break-inside:avoid}
 section{border:0;padding:0}svg{max-width:100%;height:auto}.two{display:block}}
 """
-"""The style of reports, in addition to those of pages, statuses, trees and charts."""
+"""The style for reports, on top of those for pages, statuses, trees and charts."""
 
 
 def section(title: str, content: str) -> str:
@@ -62,38 +62,38 @@ def section(title: str, content: str) -> str:
 
 
 def scroll(content: str, label: str) -> str:
-    """Return content that scrolls sideways where it is too wide."""
+    """Wrap content so that it scrolls sideways if it is too wide."""
     return f'<div class="scroll" tabindex="0" role="group" aria-label="{label}">{content}</div>'
 
 
 def to_html(value: object) -> str:
-    """Return a value as text on one line."""
+    """Return a value as a single line of escaped text."""
     return escape(visible(str(value)))
 
 
 def message(text: str) -> str:
-    """Return a text of several lines. None of them begins a line of the document."""
+    """Return multi-line text, escaped such that none of its lines starts a line of the document."""
     return escape(visible_lines(text)).replace("\n", "&#10;")
 
 
 def capitalize(name: str) -> str:
-    """Return a heading with its first letter in upper case."""
+    """Capitalize the first letter of a heading."""
     return name[:1].upper() + name[1:]
 
 
 def local_time(time: datetime) -> str:
-    """Return a time in the zone of the machine that writes it."""
+    """Format a time in the local timezone."""
     return f'<time datetime="{time.isoformat()}">{escape(f"{time.astimezone():%Y-%m-%d %H:%M:%S %Z}")}</time>'
 
 
 def table(heads: Sequence[str], rows: Iterable[str], *, stacks: bool = False, numbers: Container[int] = ()) -> str:
-    """Return a table; its heads and cells are HTML.
+    """Return a table. Headings and cells are HTML.
 
     Args:
-        heads: The headings of the columns.
+        heads: The column headings.
         rows: The rows.
-        stacks: Whether narrow screens show each row as lines.
-        numbers: The places of the columns of numbers, whose headings are right-aligned like them.
+        stacks: Whether to stack each row's cells on narrow screens.
+        numbers: The positions of numeric columns, whose headings are right-aligned.
     """
     head = "".join(f"<th{' class=n' if place in numbers else ''}>{name}</th>" for place, name in enumerate(heads))
     kind = ' class="stack"' if stacks else ""
@@ -102,24 +102,24 @@ def table(heads: Sequence[str], rows: Iterable[str], *, stacks: bool = False, nu
 
 
 def facts_list(facts: Sequence[tuple[str, str]]) -> str:
-    """Return facts, as pairs of a name and HTML."""
+    """Format facts, passed as pairs of a name and HTML."""
     pairs = "".join(f"<div><dt>{capitalize(name)}</dt><dd>{value}</dd></div>" for name, value in facts)
     return f'<dl class="facts">{pairs}</dl>'
 
 
 def row(*cells: str) -> str:
-    """Return a row of a table. Cells that begin with a number are right-aligned."""
+    """Return a table row. Cells that start with a number are right-aligned."""
     return "<tr>" + "".join(f"<td{' class=n' if NUMBER.match(cell) else ''}>{cell}</td>" for cell in cells) + "</tr>"
 
 
 def status_mark(status: str, text: str = "") -> str:
-    """Return a status as shape, word and colour; `text` replaces the word."""
+    """Format a status as an icon, word and colour. `text` overrides the word."""
     kind = f"status {status}" if status in STATUSES else "status"
     return f'<b class="{kind}">{to_html(text or status.replace("_", " "))}</b>'
 
 
 def fold_text(text: str) -> str:
-    """Return a text; a long one shows its beginning until it is opened."""
+    """Return the text, collapsed to its beginning if it is long."""
     shown = message(text)
     return f"<details><summary>{message(cut(text, 121))}</summary>{shown}</details>" if len(text) > 160 else shown
 
@@ -130,10 +130,10 @@ _ALL_ITEMS_BYTES = 1_200_000
 
 
 def report_page(reports: Sequence[RunReport]) -> str:
-    """Return one page about runs. Two runs are shown side by side, with a comparison of their steps above them.
+    """Return a report page for one or more runs. Two runs are shown side by side, below a comparison of their steps.
 
     Args:
-        reports: One or more runs.
+        reports: The runs.
     """
     reports = check_instances(reports, "reports", RunReport)
     runs = " and ".join(report.run.flow_name or report.run.run_id for report in reports)
@@ -142,7 +142,7 @@ def report_page(reports: Sequence[RunReport]) -> str:
         parts.append(_write_comparison(reports))
     parts.append(f'<div class="{"runs two" if len(reports) == 2 else "runs"}">')
     charts = [build_bars(report) for report in reports]
-    # One scale, so that durations can be compared by eye.
+    # Share one scale, so that durations can be compared by eye.
     right_edge = max((bar.end for bars in charts for bar in bars), default=0.0)
     for number, (report, bars) in enumerate(zip(reports, charts, strict=True)):
         parts.append(f"<article>{''.join(_write_sections(report, bars, right_edge, number))}</article>")
@@ -151,7 +151,7 @@ def report_page(reports: Sequence[RunReport]) -> str:
 
 
 def _write_sections(report: RunReport, bars: Sequence[Bar], right_edge: float, number: int) -> Iterator[str]:
-    """Yield the sections of a run, with failures before details."""
+    """Yield the sections for a run, failures first."""
     yield section("Run", _write_summary(report))
     is_batch, arguments = len(report.items) != 1, report.given
     if is_batch and (errors := _write_errors(report.items)):
@@ -186,12 +186,12 @@ def _write_sections(report: RunReport, bars: Sequence[Bar], right_edge: float, n
 
 
 def _mark_step_state(report: RunReport, step: StepDetails) -> str:
-    """Return the state of a step as a mark."""
+    """Format a step's state as a mark."""
     return status_mark(step.status.value if report.was_run(step) else "not_run", step.text)
 
 
 def _write_result(report: RunReport) -> str:
-    """Return the output of a run of one item, or why it did not succeed."""
+    """Format the output of a single-item run, or why it failed."""
     result = report.items[0].result
     account = next(iter(report.accounts.values()), None)
     notes = []
@@ -254,13 +254,13 @@ def _write_arguments(arguments: RunArguments, *, is_batch: bool) -> str:
 
 
 def collect_statuses(report: RunReport) -> dict[str, str]:
-    """Return the state of each step by id, for pictures: the worst state over all items."""
+    """Return the state to draw for each step, which is the worst one over all items."""
     states: dict[str, set[str]] = defaultdict(set)
     for step in report.step_accounts.values():
         states[step.step_id].add(shown_state(step))
     worst = {}
     for name, step_states in states.items():
-        # A step that has run for some of the items is not shown as one that did not run.
+        # Don't show a step as not run if it did run for some items.
         if "completed" in step_states:
             step_states.discard("not_run")
         worst[name] = worst_state(step_states)
@@ -268,18 +268,18 @@ def collect_statuses(report: RunReport) -> dict[str, str]:
 
 
 def build_bars(report: RunReport, *, until: datetime | None = None) -> list[Bar]:
-    """Return the rows of a run's timeline: its steps, or the 40 slowest items of a batch; empty if there are no times.
+    """Return a run's timeline rows: its steps, or the 40 slowest items of a batch. Empty if there are no times.
 
     Args:
-        report: The report of the run.
-        until: Where the bars of running steps end, if that is later than all events.
+        report: The run's report.
+        until: Where bars of running steps end, if later than all events.
     """
     started = [step for step in report.times if step.attempts and report._has_time(step)]
     if not started:
         return []
     begin = min(step.attempts[0] for step in started)
     last = max(step.end or step.attempts[-1] for step in started)
-    # The steps of a cancelled run may have no end.
+    # In a cancelled run, steps may not have an end.
     last = max(last, until or report.run.completed_at or last)
 
     def seconds(time: datetime) -> float:
@@ -319,11 +319,11 @@ def _write_errors(items: Sequence[RunItem]) -> str:
 
 
 def summarize_latency(times: Sequence[ItemTime], url: Callable[[ItemTime], str] | None = None) -> str:
-    """Return percentiles and a histogram of the durations of items, as HTML; empty for fewer than two items.
+    """Format percentiles and a histogram of item durations as HTML. Returns an empty string for fewer than two items.
 
     Args:
-        times: The times of the items.
-        url: Returns the URL of the item that a percentile leads to. Default: they are no links.
+        times: The items' times.
+        url: Returns the URL to link a percentile to, given its item. No links by default.
     """
     if len(times) < 2:
         return ""
@@ -340,7 +340,7 @@ def summarize_latency(times: Sequence[ItemTime], url: Callable[[ItemTime], str] 
 
 
 def _count_states(report: RunReport, steps: Sequence[StepDetails]) -> str:
-    """Return the number of these steps in each state."""
+    """Format how many steps are in each state."""
     counts = Counter(_mark_step_state(report, step) for step in steps)
     return ", ".join(f"{state} {count}" for state, count in counts.items())
 
@@ -394,7 +394,7 @@ def _write_items(items: Sequence[RunItem], inputs: Sequence[Any] | None) -> str:
 
 
 def _split_table(heads: Sequence[str], rows: Sequence[str], failed: Sequence[bool]) -> str:
-    """Return a long table in parts, of which the first is open."""
+    """Split a long table into collapsible parts, with the first one open."""
     pages = []
     for begin in range(0, len(rows), _PAGE):
         shown, count = rows[begin : begin + _PAGE], sum(failed[begin : begin + _PAGE])

@@ -1,4 +1,4 @@
-"""A graph as SVG: text in one size, colours of the light and the dark theme, tooltips with the whole text; also PNG."""
+"""Draw graphs as SVG, with light and dark themes and tooltips for truncated text. Also converts SVG to PNG."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ STYLE = (
 .sf .sf-unneeded,.sf .sf-is-not_needed{opacity:.6}.sf .sf-missing use{stroke:var(--sf-failed);stroke-dasharray:4 3}
 .sf .sf-must use{stroke-width:2.6}
 """
-    # What is inside of a shape does not see the classes around the place of its use.
+    # Styles inside a shape can't depend on the classes of elements around its <use>.
     + "".join(f".sf-p{index} .sf-band{{fill:{colour};stroke:none}}" for index, colour in enumerate(_COLOURS))
     + "".join(
         f".sf .sf-is-{status} use{{stroke:var(--sf-{status});fill:var(--sf-{status}_soft);stroke-width:1.8}}"
@@ -74,37 +74,37 @@ STYLE = (
     + "text.sf-status{fill:var(--sf-bg);stroke:none;font-weight:700;text-anchor:middle;dominant-baseline:central}"
     + ".sf .sf-children{fill:var(--sf-failed);text-anchor:end;font-weight:700}"
 )
-"""The style of all pictures. A page with several pictures needs it only once."""
+"""The style for all drawings. Only needed once per page."""
 
 _MARKS = {"completed": "✓", "failed": "✗", "running": "▶", "cancelled": "■", "not_run": "–"}
 
 
 class Look(NamedTuple):
-    """How a graph is shown."""
+    """How to draw a graph."""
 
     statuses: Mapping[str, str] = {}
-    """The status of nodes, by node id: `completed`, `failed`, `running`, `cancelled`, `not_run` or `not_needed`."""
+    """Node statuses by node id: `completed`, `failed`, `running`, `cancelled`, `not_run` or `not_needed`."""
     servers: bool = True
-    """Whether plugins have colours and a legend."""
+    """Whether to colour plugins and show a legend."""
     details: bool = True
-    """Whether boxes show the component and the marks of a step."""
+    """Whether boxes show the step's component and marks."""
     style: bool = True
-    """Whether the picture includes its style. If not, the page must contain `STYLE`."""
+    """Whether to embed the style. If not, the page must contain `STYLE`."""
     name: str = "flow"
-    """A name that is unique in the page."""
+    """A name that is unique within the page."""
     links: Mapping[str, str] = {}
-    """URLs of nodes, by node id."""
+    """Link URLs by node id."""
     failed_children: Mapping[str, int] = {}
-    """Number of failed items of the sub-runs of completed steps, by node id."""
+    """The number of failed sub-run items of completed steps, by node id."""
     selected: str = ""
-    """The id of the node whose link is the current one."""
+    """The id of the node marked as the current link."""
 
 
 def svg(graph: FlowGraph, look: Look, layout: Layout | None = None) -> str:
-    """Return the picture of a graph as SVG text, with the layout of the graph, if it is known already.
+    """Return a graph as SVG. Pass `layout` if it is already known.
 
     Raises:
-        DrawingUnavailableError: If the extra `stepflow-client[draw]` is not installed.
+        DrawingUnavailableError: If the `stepflow-client[draw]` extra isn't installed.
     """
     layout = layout or lay_out(graph, details=look.details)
     plugins = {plugin: index % len(_COLOURS) for index, plugin in enumerate(graph.plugins)} if look.servers else {}
@@ -170,21 +170,21 @@ def _edge_svg(edge: GraphEdge, route: Route) -> str:
 
 
 class _Shapes:
-    """The shapes of boxes around (0, 0), each written once, however many boxes have it."""
+    """Box shapes centred at (0, 0). Each is defined just once, however many boxes use it."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._known: dict[str, int] = {}
 
     def use(self, box: Box, plugin: int | None, status: str) -> str:
-        """Return what draws a box. Its colours are those of the place of use."""
+        """Return an element that draws a box, with colours taken from where it is used."""
         left, top = -box.width / 2, -box.height / 2
         shape = _rect_svg(Box(left, top, box.width, box.height))
         if plugin is not None:
             band = _rect_svg(Box(left, top, 4, box.height), ' class="sf-band"')
             shape += f'<g class="sf-p{plugin}">{band}</g>'
         if status in _MARKS:
-            # On the corner, where it covers no text.
+            # Put the badge on the corner, where it won't cover any text.
             x, y = -left - 4, top + 3
             shape += f'<circle class="sf-badge-{status}" cx="{format_px(x)}" cy="{format_px(y)}" r="9"/>'
             shape += f'<text class="sf-status" x="{format_px(x)}" y="{format_px(y)}">{_MARKS[status]}</text>'
@@ -192,7 +192,7 @@ class _Shapes:
         return f'<use href="#{self._name}-{number}"/>'
 
     def text(self) -> str:
-        """Return all shapes that are used."""
+        """Return the definitions of all shapes in use."""
         return "".join(f'<g id="{self._name}-{number}">{shape}</g>' for shape, number in self._known.items())
 
 
@@ -222,21 +222,21 @@ def _node_svg(node: GraphNode, box: Box, plugin: int | None, look: Look, shapes:
 
 
 def png(svg: str, scale: int) -> bytes:
-    """Return an SVG picture with its style as PNG, in the colours of the light theme.
+    """Render an SVG that includes its style as PNG, using the light theme.
 
     Args:
-        svg: The picture.
-        scale: Pixels for each pixel of the SVG.
+        svg: The SVG.
+        scale: PNG pixels per SVG pixel.
 
     Raises:
-        DrawingUnavailableError: If `resvg-py` is not installed.
+        DrawingUnavailableError: If `resvg-py` isn't installed.
     """
     try:
         from resvg_py import svg_to_bytes
     except ImportError:
         message = "PNG pictures need a package that is not installed"
         raise DrawingUnavailableError(message, hint=install_command("stepflow-client", "draw")) from None
-    # The renderer does not support CSS variables.
+    # Substitute CSS variables, which the renderer doesn't support.
     style, mark, rest = svg.partition("</style>")
     style = re.sub(r"(?s)@media \(prefers-color-scheme:dark\)\{.*?\}\}", "", style)
     colours = dict(re.findall(r"--(sf-[a-z_]+):(#[0-9a-f]+)", style))
