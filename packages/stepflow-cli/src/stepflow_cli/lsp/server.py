@@ -90,8 +90,8 @@ def serve(components: str | None = None, *, type_check: bool = False) -> None:
         type_check: Whether to check types even if the settings don't enable it.
     """
     server = StepflowServer(ProjectRules(components, type_check=type_check))
-    # Checks run in other threads while requests are handled. With the default interval of 5 ms, the delays add up to
-    # noticeable lag.
+    # Checks run in other threads while requests are handled. With the default of 5 ms, every thread switch would be
+    # noticeable.
     sys.setswitchinterval(0.001)
     # Don't log rejected requests as server errors.
     logging.getLogger("pygls.protocol.json_rpc").addFilter(

@@ -123,7 +123,7 @@ class Call:
             elif isinstance(error, ConflictError) and error.run_id is not None:
                 advice = self.suggest_tools(wait_run=f"with run_id {error.run_id} first")
             elif isinstance(error, (TransportError, ServerFaultError)) and error.run_id is None:
-                # If a run might exist, the client raises AmbiguousRunError instead.
+                # Without a run id, these errors are only raised if no run can have been started.
                 advice = "No run was started: you may repeat the call."
             if advice is not None:
                 error.hint = advice if error.hint is None else f"{error.hint.rstrip('.')}. {advice}"

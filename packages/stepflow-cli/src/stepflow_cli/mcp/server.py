@@ -235,7 +235,7 @@ def _format_label(text: str) -> str:
 
 
 class _ProgressReporter:
-    """Reports a run's progress. As MCP requires, the value increases with every notification."""
+    """Reports a run's progress. The value increases with every notification."""
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx

@@ -14,8 +14,8 @@ from ..flows.expressions import Reference, write_path
 from ..flows.graph import FlowSteps, inner_flow
 
 EdgeKind: TypeAlias = Literal["plain", "condition", "then", "else", "coalesce", "default", "subflow"]
-"""What an edge stands for: a value, the condition or a branch of an `$if`, an alternative of a `$coalesce`, a variable's
-default (which doesn't cause a step to run), or the flow that a step runs."""
+"""What an edge stands for: a value, the condition or a branch of an `$if`, an alternative of a `$coalesce`, the default
+of a variable (which doesn't cause a step to run), or the flow that a step runs."""
 
 _MAX_CONDITION_LENGTH = 60
 _MAX_DEPTH = 20

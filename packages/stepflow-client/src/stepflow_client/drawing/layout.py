@@ -203,7 +203,7 @@ def _write_source(graph: FlowGraph, details: bool) -> Iterator[str]:
                 yield f"e{index} [width={width:.4f} height={LINE / _POINTS:.4f}];"
         for index, sub in enumerate(graph.sub_flows):
             if sub.parent == group:
-                # Reserve room for the label with text of the same width. A Courier character is 0.6 of the font size wide.
+                # Reserve room for the label with text of the same width. Courier is 0.6 times as wide as its font size.
                 label = "x" * count_columns(cut(sub.label))
                 font = f"fontname=Courier fontsize={COLUMN / 0.6:.2f}"
                 yield f'subgraph cluster_{index} {{ graph [margin=14 {font} label="{label}"];'

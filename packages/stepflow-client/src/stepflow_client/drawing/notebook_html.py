@@ -257,7 +257,7 @@ def _format_duration(name: str, value: object) -> object:
 
 
 def _status_html(value: object) -> str:
-    """Format a status as a mark, word and colour (for light and dark notebooks). Other values return an empty string."""
+    """Format a status as a mark, word and colour that suits light and dark notebooks. Empty for other values."""
     if not isinstance(value, ExecutionStatus):
         return ""
     mark, colour = _MARKS.get(value.value, ("", ""))
@@ -272,7 +272,7 @@ def _format_value(value: object, longest: int) -> str:
 
 
 def _table(records: Sequence[Any], columns: Sequence[str], what: str) -> str:
-    """Format the first 50 records as a table of (possibly dotted) attributes, below a line with their number and noun."""
+    """Format the first 50 records as a table of (possibly dotted) attributes, below a line with the total."""
     count = len(records)
     shown = min(count, _MAX_ROWS)
     above = f"{count} {what}" + (f", the first {shown}:" if shown < count else "")
