@@ -1,10 +1,10 @@
 import { sliding } from "./patch.js";
 
-// All items of a batch as a grid of small links. The server says their states; the grid is this script's alone.
+// Shows a batch's items as a grid of small links. The server sends the states; only this script touches the grid.
 
-// The same states as in `states.py`, in the same order.
+// Keep in sync with STATES in `following.py`.
 const STATES = ["waiting", "running", "completed", "failed", "cancelled"];
-// Cells of more items are smaller than the 24 px that fingers need; the table of items has the same links.
+// Beyond this many items, cells are smaller than the 24px needed for touch. The table has the same links.
 const MANY = 200;
 const grid = document.getElementById("grid");
 const cells = [];
@@ -25,7 +25,7 @@ function statesOf(text) {
 
 function show() {
   const states = statesOf(grid.dataset.states);
-  // A batch may still be registering its items.
+  // The batch may still be registering its items.
   while (cells.length < Number(grid.dataset.total)) {
     const cell = document.createElement("a");
     cell.href = `/runs/${grid.dataset.run}/items/${cells.length}`;
@@ -41,7 +41,7 @@ function show() {
   }
 }
 
-// One Tab reaches the grid; arrow keys move in it.
+// Tab moves focus into the grid, and arrow keys move within it.
 function step(event) {
   const place = cells.indexOf(document.activeElement);
   const width = cells.findIndex((cell) => cell.offsetTop > cells[0].offsetTop);

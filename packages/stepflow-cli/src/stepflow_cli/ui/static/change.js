@@ -1,4 +1,4 @@
-// Shows lists as rows. They write the JSON of the field, which works without scripts too.
+// Shows lists as rows, which update the field's JSON. Without scripts, the JSON itself can be edited.
 
 function read(control) {
   const text = control.value;
@@ -48,7 +48,7 @@ class Rows {
     return button;
   }
 
-  // Returns whether the row can show the whole value.
+  // Returns whether the row can show all of the value.
   add(value) {
     const row = document.createElement("li");
     row.append(this.template.content.cloneNode(true));
@@ -86,11 +86,11 @@ for (const area of document.querySelectorAll("textarea[data-rows]")) {
   try {
     new Rows(area).show();
   } catch {
-    // A value that rows cannot show stays text.
+    // Leave values that rows can't show as text.
   }
 }
 
-// If the text was changed, it is the input and the fields are not sent.
+// Once the text has been edited, it becomes the input and the fields are not submitted.
 
 const raw = document.getElementById("raw");
 const fields = document.getElementById("input-fields");
@@ -105,7 +105,7 @@ if (raw && fields) {
   choose();
 }
 
-// Show the plan without a new page, so that secrets stay in their fields.
+// Show the plan without reloading the page, so that secrets stay in their fields.
 
 const form = document.getElementById("change");
 form?.addEventListener("submit", async (event) => {

@@ -1,5 +1,4 @@
-// Buttons that copy: [data-copy] has the text, [data-copy-from] the selector of an element with the text,
-// [data-copy-url] the URL of the text.
+// Copy buttons. The text is in [data-copy], the element selected by [data-copy-from], or at [data-copy-url].
 
 const announced = document.getElementById("announced");
 
@@ -10,12 +9,12 @@ async function textOf({ copy, copyFrom, copyUrl }) {
 
 async function put(text) {
   if (navigator.clipboard?.write) {
-    // A promise: browsers allow copying only soon after a click.
+    // Pass a promise, because browsers only allow copying right after a click.
     const blob = text.then((found) => new Blob([found], { type: "text/plain" }));
     return navigator.clipboard.write([new ClipboardItem({ "text/plain": blob })]);
   }
   if (navigator.clipboard) return navigator.clipboard.writeText(await text);
-  // Browsers have no clipboard for pages from other machines without TLS.
+  // There is no clipboard API without TLS, unless the page is from this machine.
   const area = document.createElement("textarea");
   area.value = await text;
   document.body.append(area);

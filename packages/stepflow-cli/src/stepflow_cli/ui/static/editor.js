@@ -1,4 +1,4 @@
-// Checks a flow while it is typed.
+// Checks a flow as the user types.
 
 const editor = document.querySelector("[data-check]");
 if (editor) {

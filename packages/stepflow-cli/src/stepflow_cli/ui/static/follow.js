@@ -1,12 +1,12 @@
-// Follows what happens on the server: by a stream of events, or by polling.
+// Follows changes on the server, using an event stream or polling.
 
 import { takeOverList } from "./list.js";
 
-// Browsers open at most six connections to a host: if each were a stream, no other page would load.
+// Browsers open up to six connections per host. If all were streams, no further page could load.
 const STREAMS = 4;
 const LOOK_MS = 5_000;
 const HIDDEN_LOOK_MS = 15_000;
-// Wait this many times as long as the last fetch took before the next one.
+// Wait this many times the duration of the last fetch before the next one.
 const REST = 3;
 
 const notice = document.getElementById("notice");
@@ -17,7 +17,7 @@ let wasDown = false;
 let starts = 0;
 let stop = () => {};
 
-// Says at the top whether the connection is lost.
+// Shows a notice at the top, e.g. when the connection is lost.
 function say(words, isGood = false) {
   notice.classList.toggle("good", isGood);
   if (notice.textContent !== words) notice.textContent = words;
@@ -37,7 +37,7 @@ async function takeFresh() {
   }
   if (response.redirected && response.url !== location.href) return location.assign(response.url);
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
-  // Another step was selected meanwhile.
+  // A different step was selected in the meantime.
   if (url !== location.href) return takeFresh();
   const isAway = document.getElementById("again");
   if (response.ok && isAway) return location.reload();
@@ -60,17 +60,17 @@ async function refresh() {
       isStale = false;
       const began = performance.now();
       await takeFresh();
-      // A page that is expensive to render is rendered less often.
+      // Refresh less often if the page is expensive to render.
       await new Promise((go) => setTimeout(go, isOver ? 0 : REST * (performance.now() - began)));
     } while (isStale && !isOver);
   } catch {
-    // The stream reports the reason.
+    // The stream will report the reason.
   } finally {
     isFetching = false;
   }
 }
 
-// Returns a function that frees the stream's slot, or null if other pages hold all slots.
+// Returns a function to release the stream's slot, or null if other pages hold every slot.
 function place(number = 0) {
   if (!navigator.locks) return Promise.resolve(() => {});
   if (number === STREAMS) return Promise.resolve(null);
@@ -85,7 +85,7 @@ function listen(stream, restart) {
     const isDown = message.data === "down";
     if (isDown) say("The server does not respond. The page continues as soon as it does.");
     else say(wasDown ? "The server is back." : "", true);
-    // A page that could not be shown may have missed that the server was down.
+    // An error page may have missed that the server was down.
     if (!isDown && (wasDown || document.getElementById("again"))) refresh();
     wasDown = isDown;
   });
@@ -93,7 +93,7 @@ function listen(stream, restart) {
   stream.addEventListener("error", () => {
     wasDown = true;
     say("The connection to 'stepflow ui' is lost. Trying again.");
-    // Refused: the server was away, or this session is over. A closed stream does not try again by itself.
+    // Refused, because the server was down or the session is over. A closed stream doesn't reconnect by itself.
     if (stream.readyState !== EventSource.CLOSED) return;
     refresh();
     setTimeout(restart, 3000);
@@ -127,7 +127,7 @@ export function follow(url) {
   }
 
   start();
-  // A hidden page leaves the streams to visible ones.
+  // Leave the streams to visible pages.
   document.addEventListener("visibilitychange", start);
   addEventListener("pagehide", () => stop());
   addEventListener("pageshow", (event) => event.persisted && start());

@@ -1,6 +1,6 @@
-// Sizes of pictures: buttons, the wheel with ctrl, dragging; and bars that grow while their step runs.
+// Zooming with buttons or ctrl+wheel, panning by dragging, and bars that grow while their step is running.
 
-// In a style sheet, because attributes belong to the server.
+// Set the zoom in a style sheet, because attributes are managed by the server.
 const sheet = new CSSStyleSheet();
 document.adoptedStyleSheets.push(sheet);
 const sizes = new Map();
@@ -27,7 +27,7 @@ function fit(box, least = 0.05) {
 for (const box of document.querySelectorAll(".zoom")) {
   const svg = box.querySelector("svg");
   const scroll = box.querySelector(".scroll");
-  // A large picture begins small, but its texts can be read.
+  // Shrink large graphs at first, but keep their text readable.
   if (svg.width.baseVal.value > scroll.clientWidth) fit(box, 0.75);
   const selected = box.querySelector("[aria-current]");
   if (selected) {

@@ -1,4 +1,4 @@
-// Keys: / finds, j and k go through the rows, f goes to the next failure, ? shows the keys.
+// Keyboard shortcuts: / to search, j and k to move between rows, f for the next failure, ? for help.
 
 const KEYS = [
   ["/", "Find runs"],
@@ -32,7 +32,7 @@ function help() {
   else dialog.showModal();
 }
 
-// Focuses the next or previous matching link, relative to the focus.
+// Moves the focus to the next or previous matching link.
 function go(selector, by) {
   const links = [...document.querySelectorAll(selector)].filter((link) => link.getClientRects().length);
   if (!links.length) return;

@@ -1,4 +1,4 @@
-// The list of runs: new runs wait while the list is in use, and each row is a link.
+// The list of runs. New runs are held back while the list is in use, and entire rows are clickable.
 
 import { sourceOf, takeOver } from "./patch.js";
 
@@ -12,7 +12,7 @@ function isHeld() {
   return list.contains(document.activeElement) || (matchMedia("(hover: hover)").matches && list.matches(":hover"));
 }
 
-// Keeps the present rows: new ones wait, and rows that moved to the next page stay.
+// Keeps the current rows, including any now on the next page. Returns the number of new rows held back.
 function hold(fresh) {
   const body = fresh.querySelector("#list tbody");
   const present = rowsOf(list);
@@ -30,7 +30,7 @@ function show(count) {
   if (count && waiting.textContent !== words) waiting.textContent = words;
 }
 
-// Applies a fresh page; a list in use keeps its rows.
+// Applies a fresh page, but keeps the current rows if the list is in use.
 export function takeOverList(fresh) {
   if (!list || !waiting) return takeOver(fresh);
   latest = fresh.cloneNode(true);
@@ -57,7 +57,7 @@ if (list && waiting) {
   }
 }
 
-// Suggestions complete the last word of the query.
+// Suggest completions for the last word of the query.
 const query = document.getElementById("find");
 const terms = [...document.querySelectorAll("#terms option")];
 query?.addEventListener("input", () => {

@@ -1,8 +1,8 @@
-// Selects a step without a new page: in the graph, in the timeline, in the table, and by links in the panel.
+// Selects a step without reloading the page, from the graph, timeline or table, or from links in the panel.
 
 import { takeOver } from "./patch.js";
 
-// Fetches a page; if it cannot be read, opens `url` instead and returns null.
+// Fetches a page. If that fails, navigates to `url` and returns null.
 export async function fetchPage(address, url = address) {
   const response = await fetch(address).catch(() => null);
   if (response?.ok) return new DOMParser().parseFromString(await response.text(), "text/html");
@@ -10,7 +10,7 @@ export async function fetchPage(address, url = address) {
   return null;
 }
 
-// Whether a click opens a link in its own tab.
+// Whether a click would open the link in the same tab.
 export const isPlain = (event) => !(event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey);
 
 const panel = document.getElementById("panel");
@@ -45,7 +45,7 @@ if (panel) {
     const link = event.target.closest?.("a[data-step]");
     if (!link || !isPlain(event)) return;
     event.preventDefault();
-    // In a picture the URL is not a text.
+    // SVG links don't have a string `href` property.
     show(new URL(link.getAttribute("href"), location.href).href, true);
   });
   addEventListener("popstate", () => show(location.href, false));

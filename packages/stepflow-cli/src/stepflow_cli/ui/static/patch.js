@@ -1,8 +1,8 @@
 // Morphs the parts of a page into those of a fresh one from the server.
 //
-// Each node remembers the server's node that it was made from. Only differences between that node and the new one are
-// applied, so changes made by the user or by scripts stay: the focus, a selection, an open detail, a typed value, the
-// scroll position, a ticking time, and nodes that a script has added.
+// Each node remembers the server's node it was created from. Only differences between that node and the new one are
+// applied, which preserves changes by the user or scripts: focus, selection, open details, typed values, scroll
+// positions, ticking times, and nodes added by scripts.
 
 const sources = new WeakMap();
 
@@ -27,7 +27,7 @@ function setAttributes(node, source, next) {
 }
 
 function move(parent, node, place) {
-  // `moveBefore` keeps the focus and the scroll position of a moved node.
+  // `moveBefore` preserves the node's focus and scroll position.
   if (parent.moveBefore && node.isConnected) parent.moveBefore(node, place);
   else parent.insertBefore(node, place);
 }
@@ -38,7 +38,7 @@ function made(next) {
   return node;
 }
 
-// Pairs new children with present ones: by key, otherwise in order, if they are of the same kind.
+// Pairs new children with existing ones of the same kind, by key if they have one, or else in order.
 function paired(children, next) {
   const keyed = new Map();
   const others = [];
@@ -60,8 +60,8 @@ function setChildren(node, next) {
   const present = [...node.childNodes].filter((child) => sources.has(child));
   const pairs = paired(present, next);
   const kept = new Set(pairs.map(([child]) => child));
-  // Remove old nodes first, so that nodes which keep their order are never moved. Text written by scripts is removed
-  // too: next to the server's text it would appear twice.
+  // Remove old nodes first, so that nodes still in order are never moved. Also remove text written by scripts, which
+  // would duplicate the server's text.
   for (const child of [...node.childNodes]) {
     if (sources.has(child) ? !kept.has(child) : child.nodeType === Node.TEXT_NODE) child.remove();
   }
@@ -87,11 +87,11 @@ function morph(node, next) {
   }
 }
 
-// What an update moves slides to its new place: a jump makes people lose their line, or click the wrong one.
+// Elements moved by an update slide into place. If they jumped, users might lose their line or click the wrong one.
 const MOVABLE = "[data-part], [data-part] [data-key]";
 
 export function sliding(update) {
-  // Browsers keep a scrolled page in place themselves.
+  // Browsers keep a scrolled page in place by themselves.
   const isStill = scrollY > 0 || document.hidden || matchMedia("(prefers-reduced-motion: reduce)").matches;
   const nodes = isStill ? [] : [...document.querySelectorAll(MOVABLE)].filter((node) => node.offsetHeight);
   const before = nodes.map((node) => node.getBoundingClientRect().top);
@@ -101,16 +101,16 @@ export function sliding(update) {
     const own = by - (moves.get(node.parentElement?.closest(MOVABLE)) ?? 0);
     if (!node.isConnected || !own) continue;
     const slide = node.animate([{ transform: `translateY(${-own}px)` }, {}], { duration: 200, composite: "add" });
-    // It starts where the node was, however late the next frame is.
+    // Start from the node's old position, however late the next frame is.
     slide.pause();
     requestAnimationFrame(() => setTimeout(() => slide.play()));
   }
 }
 
-// The server's node that a node of the page was made from.
+// Returns the server's node that a node was created from.
 export const sourceOf = (node) => sources.get(node);
 
-// Applies a fresh page to the open one. Scripts that depend on it listen for `patched`.
+// Applies a fresh page to the open one. Scripts can listen for `patched`.
 export function takeOver(fresh) {
   const focused = document.activeElement;
   sliding(() => {

@@ -1,4 +1,4 @@
-// Shows times as people read them, and keeps them up to date: "3m ago" with the whole time in the tooltip.
+// Shows times in a readable form and keeps them up to date, e.g. "3m ago" with the full time in a tooltip.
 
 const MINUTE = 60;
 const HOUR = 3600;
@@ -14,7 +14,7 @@ function ago(seconds) {
   return seconds < DAY ? `${Math.floor(seconds / HOUR)}h ago` : "";
 }
 
-// As the command writes durations: 42s, 3m05s, 2h04m, 3d02h.
+// Formats durations like the command line does: 42s, 3m05s, 2h04m, 3d02h.
 export function duration(seconds) {
   const two = (number) => String(Math.floor(number)).padStart(2, "0");
   if (seconds < MINUTE) return `${Math.floor(seconds)}s`;
@@ -29,7 +29,7 @@ function words(element, time, seconds) {
   return recent || (seconds < 300 * DAY ? short : dated).format(time);
 }
 
-// Keeps the server's text node, so that `patch.js` recognises it.
+// Reuses the server's text node, so that `patch.js` recognises it.
 const write = (element, text) => {
   if (element.textContent === text) return;
   if (element.firstChild?.nodeType === Node.TEXT_NODE) element.firstChild.data = text;
@@ -38,7 +38,7 @@ const write = (element, text) => {
 
 let timer;
 
-// Leaves elements with the right text alone, so it can be called at any time.
+// Safe to call at any time: elements whose text is already correct aren't touched.
 export function showTimes() {
   clearTimeout(timer);
   const now = Date.now();

@@ -1,6 +1,6 @@
-// Keeps an open page up to date. Pages work without it.
+// Keeps an open page up to date. Pages also work without it.
 
-// First, because it remembers the page as the server has sent it.
+// Must come first, to remember the page as sent by the server.
 import { follow } from "./follow.js";
 import "./copy.js";
 import "./keys.js";

@@ -1,4 +1,4 @@
-// Outputs and inputs: "more" opens in its place.
+// Expands "more" links in outputs and inputs in place.
 
 import { fetchPage, isPlain } from "./panel.js";
 
@@ -8,7 +8,7 @@ async function open(link) {
   const entry = link.closest("div");
   if (!whole) return;
   const text = whole.querySelector(":scope > pre");
-  // The rest of a text replaces its beginning; other entries follow those that are shown.
+  // Replace truncated text with the full text. Otherwise, add the new entries after those already shown.
   const shown = entry.previousElementSibling;
   if (text && shown?.localName === "pre") shown.replaceWith(text);
   const more = text ? [...whole.querySelectorAll(":scope > pre ~ *")] : [...whole.children].filter((each) => each.localName !== "summary");
