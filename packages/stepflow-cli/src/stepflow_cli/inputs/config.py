@@ -51,7 +51,7 @@ def read_config_content(path: str | Path | None) -> bytes:
 
 
 def find_recovery_warnings(path: str) -> list[tuple[str, str]]:
-    """Return what would keep a server with this configuration file from recovering runs, as (problem, hint) pairs."""
+    """Return (problem, hint) pairs for settings that would keep a server from recovering its runs."""
     from pathlib import Path
 
     from stepflow_client._command import ServerConfig, find_recovery_warnings

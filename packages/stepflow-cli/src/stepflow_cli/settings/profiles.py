@@ -190,7 +190,7 @@ class Profiles(NamedTuple):
 
     path: Path
     current: str | None = None
-    """The default profile."""
+    """The name of the default profile."""
     tables: Mapping[str, Any] = {}
     """Each profile's keys and values, by profile name."""
     history: str | None = None

@@ -50,7 +50,7 @@ class ServerOptions(NamedTuple):
     """Whether the server may stop when the command exits, like an embedded server does."""
 
     of_run: Setting | None = None
-    """For commands on an existing run such as `@last`, the URL of its server."""
+    """The URL of an existing run's server, for commands that name a run such as `@last`."""
 
     @property
     def is_named(self) -> bool:

@@ -35,7 +35,7 @@ step that reads from it."""
 
 @dataclass(frozen=True)
 class ChangeSubject:
-    """The thing to change: an item of a run, or a group of its failed items."""
+    """What to change: an item of a run, or a group of its failed items."""
 
     run: RunDetails
     stored: StoredFlow

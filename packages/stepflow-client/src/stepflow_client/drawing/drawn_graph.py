@@ -306,7 +306,7 @@ def _merge_equal_steps(graph: FlowGraph, members: Mapping[str, list[str]], least
 
 
 def _classify_nodes(graph: FlowGraph) -> dict[str, int]:
-    """Number the nodes such that equal nodes (whose neighbours are also equal) get the same number."""
+    """Assign each node a number. Nodes get the same number if they are equal and so are their neighbours."""
     holders = {sub.step for sub in graph.sub_flows}
     looks: dict[str, object] = {
         # Keep steps of a nested flow that is drawn, as well as the step that runs it, separate.

@@ -124,8 +124,8 @@ class RunReport(Shown):
 def gather(client: SyncStepflowClient, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunReport:
     """Fetch the data for a report on a run. An unfinished run is reported in its current state.
 
-    Values considered secret are the defaults of the flow's secret variables, the environment variables the flow names
-    for them and, if this client started the run, any values it passed for them.
+    Secrets include the defaults of the flow's secret variables, the values of environment variables that the flow
+    names for them and, if this client started the run, any values it passed for them.
 
     The run's arguments come from the server, if it reports them, or else from the client's `history`.
 
