@@ -438,10 +438,10 @@ def is_raw_edited(before: str | None, raw: str) -> bool:
 
 
 def is_raw_input(fields: Sequence[Field], form: Mapping[str, str]) -> bool:
-    """Return whether to use the form's JSON or YAML text as the input instead of the fields, i.e. whether it was edited.
+    """Return whether to take the input from the form's JSON or YAML text instead of the fields because it was edited.
 
     Raises:
-        ValueError: If the fields were edited as well. With scripts enabled, browsers omit the fields once there is text.
+        ValueError: If the fields were edited as well. With scripts, browsers omit the fields once there is text.
     """
     if not fields or not form.get("raw", "").strip():
         return not fields
