@@ -44,14 +44,17 @@ def test_wide_cuts_nothing(terminal: Callable[..., Terminal], long_run: str, ste
 
 
 def test_ids_on_a_narrow_terminal(terminal: Callable[..., Terminal], start: Start) -> None:
-    ids = [start("hello.yaml", [{"name": name}]) for name in "ab"][::-1]
-    ran = terminal("runs", "list", "-n", "2", "-q", width=40)
+    # A name of its own: other tests start runs on this server, too.
+    flow = {"name": "narrow", "steps": [], "output": {"$input": "$"}}
+    ids = [start(flow, [name]) for name in "ab"][::-1]
+    listed = ("runs", "list", "--flow-name", "narrow", "-n", "2", "-q")
+    ran = terminal(*listed, width=40)
     assert ran.end() == 0
     _, *shown = (line.split()[0] for line in ran.screen.splitlines())
     assert [whole.startswith(short) for whole, short in zip(ids, shown, strict=True)] == [True, True]
     assert shown[0] != shown[1]
     assert shown[0] != ids[0]
-    whole = terminal("runs", "list", "-n", "2", "-q", "--wide", width=60)
+    whole = terminal(*listed, "--wide", width=60)
     assert whole.end() == 0
     assert all(each.encode() in whole.raw for each in ids)
 
