@@ -1,1 +1,1 @@
-"""The transports of a client. Each sends a request and returns its response."""
+"""The client's transports. Each one sends a request and returns its response."""
