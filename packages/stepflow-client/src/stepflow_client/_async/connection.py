@@ -227,7 +227,7 @@ class Connection:
         may_be_missing: bool = False,
         span: Span | None = None,
     ) -> Answer:
-        """Send a request and return `make`'s result for the JSON object in the response, or the response if it's None.
+        """Send a request and return what `make` builds from the response's JSON object, or the response without `make`.
 
         Uses the timeouts of the current `call_scope`, or else the client's.
 
