@@ -139,7 +139,7 @@ class CachedRuns:
         input, checked = call.input, self._flows.check_flow_or_id(call.flow)
         if call.check_input:
             input = await self._flows.check_input(checked, input)
-        # Skip the exact integer check, which happens when the flow is run.
+        # Integers that the server would change are rejected later, when the flow is run.
         arguments = call._replace(input=input, max_concurrency=None).check_arguments()
         flow: dict[str, Any] | str
         if isinstance(checked, str):
