@@ -66,7 +66,7 @@ MAX_BYTES, MAX_BYTES_OLD = 8 << 20, 1_750_000
 _MANY = 100
 # How many chunks may be started but not yet yielded if outcomes are ordered (or one per lane, if that's more).
 _MAX_CHUNKS_AHEAD = 8
-# Options that can't be combined with idempotency keys, with the value that has no effect and the reason.
+# Options that can't be combined with idempotency keys, each with its no-op value and the reason.
 _EXCLUDED_BY_KEYS = {
     "journal": (None, "the same call with the same keys finds the runs after a crash, without a journal"),
     "max_attempts": (1, "a key stands for one run, even a failed one"),
@@ -184,7 +184,7 @@ class Batch:
         """The next chunk's number, the next input's index, and the number of the next chunk to yield."""
 
     async def iterate_outcomes(self, deadline: float | None) -> AsyncGenerator[list[Outcome], None]:
-        """Run the flow on all inputs, yielding one outcome per input, in lists of those that ended together."""
+        """Run the flow on all inputs and yield their outcomes in lists, grouping inputs that ended together."""
         options, status = self._options, ExecutionStatus.COMPLETED
         try:
             # Never yield inside a scope, or it would also apply to the caller's code.
@@ -363,7 +363,6 @@ class Batch:
             is_recorded: Whether the chunk and its number of inputs are in the journal, in which case they all fit.
         """
         # Fast path: the inputs are nearly always plain JSON and all fit, so check and encode them in one go.
-        # Almost always, all inputs are plain JSON and fit: then they are checked and encoded in one step.
         text = encode_plain(values)
         if text is not None and self._input_check is not None:
             fits_all = partial(self._input_check.fits_all, values)

@@ -106,9 +106,9 @@ class StepflowClient(SuggestsNames, Picklable):
             a list of servers that share one store: requests that are safe to repeat then fail over to the next server,
             a server that's down is skipped for a while, and `strategy` picks the server for new runs. Credentials in
             one server's URL are never sent to another. Defaults to the URL of `stepflow serve`.
-        timeout: Timeout in seconds for each phase of a request (connecting, sending, each read), or an `httpx.Timeout`
-            that limits every phase, or None for no limit. It doesn't limit how long a run takes, or a response that
-            never stops arriving. For that, pass a `timeout` to the method. Defaults to 30.
+        timeout: Timeout in seconds for each phase of a request (connecting, sending, each read). Can also be an
+            `httpx.Timeout` that limits every phase, or None for no limit. It doesn't limit how long a run takes, or a
+            response that never ends (pass `timeout` to the method for that). Defaults to 30.
         headers: Headers to send with every request.
         auth: A bearer token, a callable that returns one (it may be a coroutine function), a (user, password) pair, or
             an `httpx.Auth`. Takes precedence over credentials in URLs, and is sent to every server in a list. Waiting
@@ -120,8 +120,8 @@ class StepflowClient(SuggestsNames, Picklable):
             NO_PROXY lists servers to connect to directly, as names, addresses or networks with an optional port.
         limits: Connection pool limits. Defaults to 256 connections, closing idle ones after 30 s (or 5 s for an
             `httpx.Limits` that doesn't set `keepalive_expiry`).
-        transport: A transport to use instead of the default one, such as an `httpx.MockTransport`.
-            If it hangs, the request ends at the timeout.
+        transport: A transport to use instead of the default one, such as an `httpx.MockTransport`. If it hangs,
+            the request ends at the timeout.
         server_release: The server's release, e.g. `0.13.0`, to save the version request. With the wrong release, the
             client can't read the server's responses. Detected by default.
         strategy: How to choose a server from a list for each new run. `failover` (the default) sticks with one server
@@ -259,7 +259,6 @@ class StepflowClient(SuggestsNames, Picklable):
             InvalidArgumentError: If a setting is invalid.
         """
         # This has to come first, while `locals()` still holds only the arguments.
-        # Must be first: `locals()` holds only the arguments here.
         arguments = dict(locals())
         del arguments["cls"]
         for name, default in (("base_url", None), ("auth", None), ("timeout", NOT_GIVEN)):
@@ -477,11 +476,11 @@ class StepflowClient(SuggestsNames, Picklable):
                 share a copy that no other client runs, and a lost run can be identified unless another call loses a run
                 of the same flow at the same time. Defaults to False.
             idempotency_key: A key of your choice, such as a document's id. If a run of this flow already exists under
-                the key, that run is returned, no matter which process created it. Needs a store that survives, and the
-                flow itself rather than its id. Different flows can use the same key. Editing a flow's text makes it
-                lose all its keys, unless you pass an `idempotency_scope`. A new key takes up to nine more small
-                requests. Simultaneous calls with a key, in any program, return the same run. If a call crashed and may
-                have created the run, the next call waits for its lease to expire, usually 7 s.
+                the key, it's returned, whichever process created it. Needs a persistent store, and the flow itself
+                rather than its id. Different flows can use the same key. Editing a flow's text makes it lose all its
+                keys, unless you pass an `idempotency_scope`. A new key takes up to nine more small requests.
+                Simultaneous calls with a key, in any program, return the same run. If a call crashed and may have
+                created the run, the next call waits for its lease to expire, usually 7 s.
             idempotency_scope: A name for what the key identifies, such as `ticket`. Within a scope, a key has one run
                 regardless of the flow. If the existing run is of a different version of the flow, that's logged, and
                 the result's `older_flow_id` is set. Defaults to the client's scope. Without one, the key belongs to the
@@ -524,7 +523,7 @@ class StepflowClient(SuggestsNames, Picklable):
                 variables (secret variables aren't compared). `run_id` is its id.
             InvalidFlowError: If the server rejects the flow.
             InvalidRequestError: If the server rejects an override.
-            NotFoundError: If the server has no flow with this id.
+            NotFoundError: If there's no flow with this id on the server.
             AmbiguousRunError: If the response was lost or late and the run can't be identified.
             RunTimeoutError: If the run doesn't end in time. It continues, and `run_id` is its id.
             TransportError: If the server can't be reached or the connection breaks. If `timeout` expires before the run
@@ -669,7 +668,7 @@ class StepflowClient(SuggestsNames, Picklable):
                 variables (secret variables aren't compared). `run_id` is its id.
             InvalidFlowError: If the server rejects the flow.
             InvalidRequestError: If the server rejects an override.
-            NotFoundError: If the server has no flow with this id.
+            NotFoundError: If there's no flow with this id on the server.
             AmbiguousRunError: If the response was lost or late and the run can't be identified.
             TransportError: If the server can't be reached or the connection breaks. If `timeout` expires before the run
                 has been created, this is a RequestTimeoutError.
@@ -1129,7 +1128,7 @@ class StepflowClient(SuggestsNames, Picklable):
 
         Raises:
             FlowFileError: If the file can't be read or doesn't contain a flow. (Problems in a flow are in the result.)
-            NotFoundError: If the server has no flow with this id.
+            NotFoundError: If there's no flow with this id on the server.
         """
         with call_scope(timeout):
             return await self._services.flows.validate(flow)
@@ -1234,7 +1233,7 @@ class StepflowClient(SuggestsNames, Picklable):
 
         Raises:
             NotFoundError: If the run doesn't exist.
-            InvalidArgumentError: If the run has no such item, or if there's no such part.
+            InvalidArgumentError: If the item or part doesn't exist.
             RequestTimeoutError: If the timeout expires.
         """
         with call_scope(timeout):
@@ -1269,7 +1268,7 @@ class StepflowClient(SuggestsNames, Picklable):
         include_times: bool = False,
         timeout: float | NotGiven | None = NOT_GIVEN,
     ) -> ListStepsResponse:
-        """Return a run's steps that have started, by item and then in flow order.
+        """Return the steps a run has started, sorted by item and then by their order in the flow.
 
         Example:
             ```python
@@ -1354,7 +1353,7 @@ class StepflowClient(SuggestsNames, Picklable):
         failed. Until then, `get_run_items` shows all of the run's items as running, even those that have ended, and
         `get_results` returns each as cancelled. After that, both return the real outcomes.
 
-        A run that has ended isn't changed. The client checks first, because servers may overwrite its status.
+        Finished runs aren't changed. The client checks first, because servers may overwrite a run's status.
 
         Args:
             run_id: The run.
@@ -1410,7 +1409,7 @@ class StepflowClient(SuggestsNames, Picklable):
                 `iter_runs` to read them in pages.
             offset: Number of runs to skip, starting with the newest.
             flow_name: Only return runs of flows with this name.
-            root_run_id: Only return this run and those below it.
+            root_run_id: Only return this run and its descendants.
             parent_run_id: Only return runs created by this run's steps.
             roots_only: If True, leave out runs created by steps.
             since: Only return runs created at or after this time by the server's clock, as a datetime or an ISO 8601
@@ -1505,8 +1504,8 @@ class StepflowClient(SuggestsNames, Picklable):
         """Return a run's events, from the beginning or from a cursor, until the run ends (0.12 and newer).
 
         Each event is yielded exactly once and in order, even if the connection breaks, as the client reconnects by
-        itself. The last event is a `RunCompletedEvent`. Servers don't send one for a run that was cancelled or that
-        they lost (a failed recovery after a restart, an exhausted store). After a cancellation, the client infers it
+        itself. The last event is a `RunCompletedEvent`. Servers don't send one if they lost the run (after a failed
+        recovery, or because the store was exhausted) or if it was cancelled. After a cancellation, the client infers it
         (`event.inferred`) about two seconds after the last event. If a server gives up on a run because it seems to be
         abandoned, the run may still be executing, so it only counts as lost after 30 s without a sign of life.
 
@@ -1683,9 +1682,9 @@ class StepflowClient(SuggestsNames, Picklable):
             NotFoundError: If the run doesn't exist.
             ConflictError: If the run hasn't ended.
             IdempotencyConflictError: If the key was used for this run with different arguments or items.
-            InvalidArgumentError: If the flow has no such step or the run no such item, if a required input is missing
-                or doesn't match the batch, if a kept step has changed, or if a required secret variable of the recorded
-                run wasn't passed again.
+            InvalidArgumentError: If a step or item doesn't exist, if a required input is missing or doesn't match
+                the batch, if a kept step has changed, or if a required secret variable of the recorded run wasn't
+                passed again.
             UnsupportedByServerError: If the server doesn't return step outputs (before 0.12).
             RunTimeoutError: If the new runs don't end in time. They continue.
         """
@@ -1774,7 +1773,7 @@ class StepflowClient(SuggestsNames, Picklable):
 
         Raises:
             NotFoundError: If either run doesn't exist.
-            InvalidArgumentError: If a path in `ignore` is malformed, or a run has no such item.
+            InvalidArgumentError: If a path in `ignore` is malformed, or an item doesn't exist.
             RequestTimeoutError: If the timeout expires.
         """
         with call_scope(timeout, limits_requests=False):
@@ -1783,7 +1782,7 @@ class StepflowClient(SuggestsNames, Picklable):
     async def explain_run(
         self, run_id: RunId, *, item_index: int | None = None, timeout: float | NotGiven | None = NOT_GIVEN
     ) -> RunAccount:
-        """Explain why an item failed, with the step that failed first and the steps that didn't run because of it.
+        """Explain why an item failed: which step failed first, and which steps didn't run because of it.
 
         Servers list every step that reads a failed step as failed, with the same error. The account tells them apart.
         It also lists steps that nothing needed, and sub-run items that failed although their step completed. A run that
@@ -1810,7 +1809,7 @@ class StepflowClient(SuggestsNames, Picklable):
 
         Raises:
             NotFoundError: If the run doesn't exist.
-            InvalidArgumentError: If the run has no such item.
+            InvalidArgumentError: If the item doesn't exist.
             RequestTimeoutError: If the timeout expires.
         """
         with call_scope(timeout, limits_requests=False):

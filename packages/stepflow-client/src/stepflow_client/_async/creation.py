@@ -76,7 +76,7 @@ class LostRunSearch:
         self._registry, self.call, self.error = registry, call, error
         self._is_ours = registry.is_ours(call.flow_id)
         timings, now, deadline = connection.timings, time.monotonic(), current_deadline()
-        # All times use `time.monotonic()`. If the server hasn't received the request by now, it never will.
+        # All times use `time.monotonic()`.
         end = now + timings.search_outage
         self._give_up_at = end if deadline is None else min(end, deadline)
         """When to end the search if the server doesn't respond."""
@@ -460,7 +460,7 @@ class RunCreator:
         return None
 
     async def pause_before_resend(self, flow_id: str, error: StepflowClientError, sends: int) -> None:
-        """Wait until a request that created no run can be resent, or raise its error if it must not be."""
+        """Wait before resending a request that didn't create a run, or raise its error if it can't be resent."""
         timings = self._connection.timings
         pause = compute_random_delay(timings.resend_first_pause, timings.resend_longest_pause, sends)
         if isinstance(error, ApiError) and error.retry_after is not None:

@@ -71,7 +71,7 @@ class CheckedFlow(NamedTuple):
 
 
 class StoredCopy(NamedTuple):
-    """A stored flow, and what it takes to read responses about its runs."""
+    """A stored flow, with the details needed to read responses about its runs."""
 
     flow_id: str
     declared: Mapping[str, FlowVariable] | None
@@ -154,7 +154,7 @@ class FlowStore:
 
         Args:
             flow: The flow.
-            what: What the flow is needed for. Used in the error if `flow` is just a stored flow's id.
+            what: The feature that needs the flow itself, for the error if `flow` is just a stored flow's id.
         """
         checked = self.check_flow_or_id(flow)
         if isinstance(checked, str):

@@ -93,7 +93,7 @@ class RunHandle(SuggestsNames, Shown, Generic[OutputT]):
         Args:
             wait: Whether to wait. If False, raises a RunTimeoutError straight away if the run hasn't ended. Defaults to
                 True.
-            timeout: Overall timeout in seconds, or None for no limit. Defaults to that of `with_options`, or no limit.
+            timeout: Overall timeout in seconds, or None for no limit. Defaults to the one from `with_options`, if any.
             progress: Whether or how to show progress, as for `run`. Defaults to False.
 
         Raises:

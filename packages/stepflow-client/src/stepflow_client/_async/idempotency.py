@@ -156,8 +156,8 @@ class KeyedRuns:
         """Return the run that exists under the call's key, or create it.
 
         Args:
-            call: What to run. Its readiness check is only awaited if no run exists. A rerun's scope is that of the
-                earlier run.
+            call: What to run. Its readiness check only runs if there's no run yet. For a rerun, the scope is the
+                earlier run's.
             wait: Seconds the server may hold the request until the run ends, or None to respond immediately.
         """
         key, origin = call.idempotency_key, call.origin

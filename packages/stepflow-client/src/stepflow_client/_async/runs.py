@@ -194,7 +194,7 @@ class RunReader:
         )
 
     async def get_run_steps(self, run_id: RunId, *, item_index: int | None = None) -> ListStepsResponse:
-        """Return a run's steps that have started, by item and then in flow order."""
+        """Return the steps a run has started, sorted by item and then by their order in the flow."""
         run_id = requests.check_run_id(run_id)
         index = requests.check_limit(item_index, "item_index")
         listed = await self.list_steps(run_id, index)

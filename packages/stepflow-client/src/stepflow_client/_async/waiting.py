@@ -32,7 +32,7 @@ _NO_ITEMS = "may have ended, but its result did not come in time", "call get_res
 _NO_RESULT = "has ended, but its result did not come in time", "call get_result() again"
 
 Answer = TypeVar("Answer")
-# A run that has ended, as its state or as seen from its items.
+# A finished run, represented by its state or by what its items tell us.
 _Ended = Union["RunDetails", "responses.Started"]
 # The server's data about a run's items, if already requested.
 _Items = list[dict[str, Any]] | None

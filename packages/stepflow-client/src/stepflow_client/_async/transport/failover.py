@@ -30,7 +30,7 @@ _FAILURES = (ConnectFailed, ConnectionBroken, ReadTimeout, WriteTimeout)
 
 
 class Failover(Transport):
-    """Sends requests to the server that last responded. One that fails is tried last, for increasingly long periods.
+    """Sends requests to the last server to respond. Servers that fail are tried last, for increasingly long periods.
 
     Args:
         servers: One transport per server, in order of preference.

@@ -179,8 +179,8 @@ async def _request_credentials(step: Callable[[], Awaitable[Signed]], request: H
         request: The request to be sent. Waiting for credentials counts towards its deadline.
 
     Raises:
-        RequestTimeoutError: If the step outlasts the connect timeout. The sync client only checks the deadline,
-            afterwards.
+        RequestTimeoutError: If the step outlasts the connect timeout or the deadline. The sync client only checks the
+            deadline, afterwards.
         InvalidArgumentError: If the user's code fails.
     """
     seconds = request.remaining(request.timeout.connect)
