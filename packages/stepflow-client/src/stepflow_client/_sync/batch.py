@@ -1,6 +1,6 @@
 # Written from _async/batch.py by `make generate`. Change that file instead.
 
-"""Running a flow on any number of inputs, which are read chunk by chunk: each chunk becomes a run."""
+"""Running a flow on any number of inputs, reading them chunk by chunk and running each chunk as one run."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ if TYPE_CHECKING:
     BatchInputs = Iterable[Any] | SyncSource
 
 MAX_BYTES, MAX_BYTES_OLD = 8 << 20, 1_750_000
-"""Maximum size of the inputs of one run in bytes; older servers accept bodies of up to 2 MiB."""
-# Number of inputs from which on their check is long.
+"""Maximum total size of a run's inputs in bytes. Older servers accept bodies of up to 2 MiB."""
+# Checking this many inputs takes a while.
 _MANY = 100
-# Number of chunks that may be started but not yet yielded, if outcomes are ordered (or one per lane, if more).
+# How many chunks may be started but not yet yielded if outcomes are ordered (or one per lane, if that's more).
 _MAX_CHUNKS_AHEAD = 8
-# The options that cannot be combined with idempotency keys, with the value that has no effect, and why.
+# Options that can't be combined with idempotency keys, each with its no-op value and the reason.
 _EXCLUDED_BY_KEYS = {
     "journal": (None, "the same call with the same keys finds the runs after a crash, without a journal"),
     "max_attempts": (1, "a key stands for one run, even a failed one"),
@@ -78,7 +78,7 @@ _EXCLUDED_BY_KEYS = {
 
 @dataclass(frozen=True, kw_only=True)
 class BatchOptions:
-    """The options of one batch, as the caller gave them; `SyncStepflowClient.map` describes them."""
+    """A batch's options as the caller passed them. See `SyncStepflowClient.map`."""
 
     max_concurrency: int | None
     chunk_size: int | None
@@ -99,10 +99,10 @@ class BatchOptions:
     on_cancel: Literal["detach", "cancel"]
 
     def __post_init__(self) -> None:
-        """Check the options that `Batch` does not check.
+        """Check the options that `Batch` doesn't.
 
         Raises:
-            InvalidArgumentError: If one is invalid, or if they exclude each other.
+            InvalidArgumentError: If an option is invalid, or can't be combined with another.
         """
         check_choice(self.on_error, "on_error", ("yield", "raise"))
         check_choice(self.on_cancel, "on_cancel", ("detach", "cancel"))
@@ -116,14 +116,14 @@ class BatchOptions:
 
 
 class Batch:
-    """One batch.
+    """A single batch.
 
     Args:
-        context: What the services of the client share.
-        creator: Creates runs.
-        waiter: Waits for them.
-        keyed: Returns what creates runs under idempotency keys.
-        flow: The flow, as the caller gave it.
+        context: The state shared by the client's services.
+        creator: Creates the runs.
+        waiter: Waits for the runs.
+        keyed: Returns the service that creates runs under idempotency keys.
+        flow: The flow, as the caller passed it.
         inputs: The inputs.
         options: The options.
     """
@@ -131,7 +131,7 @@ class Batch:
     _content: dict[str, Any]
     _digest: bytes
     _arguments: RunArguments
-    """The arguments of each run, without its inputs."""
+    """The arguments that every run has, without its inputs."""
     _declared: dict[str, FlowVariable]
     _record: BatchRecorder
     _hints: FailureHints | None = None
@@ -155,7 +155,7 @@ class Batch:
         self._options = options
         self._retries = RetryRule(options.max_attempts, options.retry_on)
         self._input_check: ValueCheck | None = None
-        """Checks inputs against the schema of the flow."""
+        """Checks inputs against the flow's schema."""
         size = None if options.chunk_size is None else check_integer(options.chunk_size, "chunk_size", least=1)
         is_keyed = options.idempotency_key is not None
         self._sizer = chunks.ChunkSizer(1 if is_keyed else size)
@@ -163,33 +163,33 @@ class Batch:
         self._lanes = chunks.split_concurrency(self._limit, connection.places, single=is_keyed)
         self._free_lanes = list(range(len(self._lanes)))
         self._lane_flows: dict[int, str] = {}
-        """The id of the flow that the chunks of a lane share, by lane."""
+        """The id of the flow shared by a lane's chunks, by lane."""
         self._source = inputs if isinstance(inputs, SyncSource) else SyncSource(inputs)
         self._has_exact_numbers = True
         self._read_ahead = chunks.ReadAhead(MAX_BYTES_OLD)
         self._tag = uuid4().hex
         self._journal: Journal | None = None
         self._existing: dict[str, str] = {}
-        """The runs that already existed when the batch began, by flow id."""
+        """Runs that already existed when the batch started, by flow id."""
         self._workers: SyncWorkers[Chunk] = SyncWorkers()
         self._in_flight: dict[int, str] = {}
-        """The ids of runs that have not ended, by chunk number."""
+        """Ids of runs that haven't ended, by chunk number."""
         self._finished_outcomes: dict[int, list[Outcome]] = {}
-        """The outcomes of finished chunks that were not yielded yet, by chunk number."""
+        """Outcomes of finished chunks that are still to be yielded, by chunk number."""
         self._failure: Exception | None = None
-        """The exception raised while reading the inputs."""
+        """The exception raised by the inputs, if any."""
         self._is_closed = False
-        """Whether the caller has stopped waiting for outcomes: no run is started."""
+        """Whether the caller has stopped waiting for outcomes, in which case no more runs are started."""
         self._unread: list[Any] = []
-        """Inputs that were read but did not fit into a chunk."""
+        """Inputs that were read but didn't fit into a chunk."""
         self._number = self._index = self._next = 0
-        """The number of the next chunk, the index of the next input, and the number of the next chunk to yield."""
+        """The next chunk's number, the next input's index, and the number of the next chunk to yield."""
 
     def iterate_outcomes(self, deadline: float | None) -> Generator[list[Outcome], None, None]:
-        """Run the flow on all inputs and yield one outcome per input; inputs that ended together are in one list."""
+        """Run the flow on all inputs and yield their outcomes in lists, grouping inputs that ended together."""
         options, status = self._options, ExecutionStatus.COMPLETED
         try:
-            # A scope holds no `yield`: it would limit what the caller does meanwhile.
+            # Never yield inside a scope, or it would also apply to the caller's code.
             with deadline_scope(deadline):
                 self._prepare_flow()
                 if options.journal is not None:
@@ -207,7 +207,7 @@ class Batch:
                         raise TimeoutError
                     chunk = self._workers.wait_for_result(deadline)
                 except TimeoutError:
-                    # Also the errors of requests whose deadline this is.
+                    # This also catches timeouts from requests that share the deadline.
                     if not has_passed(deadline):
                         raise
                     raise RunTimeoutError("the batch did not end in time; its runs continue") from None
@@ -280,12 +280,12 @@ class Batch:
         self._tag = journal.begin({name: hashlib.sha256(encode(value)).hexdigest() for name, value in settings.items()})
         if (first := journal.first_run()) is not None:
             self._record.record_resumed(first)
-        # By the server's clock, every run of the batch is newer than this.
+        # Every run of the batch is newer than this, going by the server's clock.
         newest = self._connection.call(api.list_runs(roots_only=True, limit=1), _get_flow_ids)
         since = journal.get_start_time(max((get_creation_time(run_id) or 0.0 for run_id in newest), default=0.0))
         if not journal.has_lost_run():
             return
-        # Find the runs whose creation the journal does not record: each chunk has its own copy of the flow.
+        # Find runs that were created but not recorded in the journal, using each chunk's own copy of the flow.
         time.sleep(self._connection.timings.orphan_arrival_delay)
         limit = 1000
         while True:
@@ -297,14 +297,14 @@ class Batch:
         self._existing = {flow_id: run_id for run_id, flow_id in runs.items()}
 
     def _has_room(self) -> bool:
-        """Return whether another chunk may be started."""
+        """Return whether there's room to start another chunk."""
         is_ended = not self._unread and (self._source.ended or self._failure is not None)
         if is_ended or not self._free_lanes or len(self._workers) >= len(self._lanes):
             return False
         return not self._options.ordered or self._number - self._next < max(_MAX_CHUNKS_AHEAD, len(self._lanes))
 
     def _read_chunk(self) -> Chunk:
-        """Read the inputs of the next chunk: as many as before, if the journal has the chunk.
+        """Read the next chunk's inputs, or exactly as many as last time if the chunk is in the journal.
 
         Raises:
             JournalError: If the inputs differ from those in the journal.
@@ -332,13 +332,13 @@ class Batch:
                     key = self._options.idempotency_key(values[0])
                     chunk.idempotency_key = None if key is None else check_key(key)
                 except Exception as error:
-                    # It is raised like an error of the inputs: after the outcomes of the inputs before.
+                    # Treat this like an exception from the inputs: raise it after the outcomes of all earlier inputs.
                     self._failure = error
                     return Chunk(self._number, self._index, chunk.tag)
         chunk.digest = digest.hexdigest()
         if recorded is not None:
             if chunk.digest != recorded.digest and self._failure is not None:
-                # Reading the inputs failed within the chunk: do not run it.
+                # Reading the inputs failed partway through the chunk, so don't run it.
                 chunk.count = 0
                 return chunk
             if chunk.digest != recorded.digest:
@@ -354,15 +354,15 @@ class Batch:
         return chunk
 
     def _add_inputs(self, chunk: Chunk, values: list[Any], digest: Any, *, is_recorded: bool) -> int:
-        """Add inputs to a chunk, and return how many fit.
+        """Add inputs to a chunk and return how many fit.
 
         Args:
             chunk: The chunk.
             values: The inputs.
-            digest: The hash that is updated with their JSON.
-            is_recorded: Whether the journal has the chunk with its number of inputs, so that all of them fit.
+            digest: A hash to update with the inputs' JSON.
+            is_recorded: Whether the chunk and its number of inputs are in the journal, in which case they all fit.
         """
-        # Almost always, all inputs are plain JSON and fit: then they are checked and encoded in one step.
+        # Fast path: the inputs are nearly always plain JSON and all fit, so check and encode them in one go.
         text = encode_plain(values)
         if text is not None and self._input_check is not None:
             fits_all = partial(self._input_check.fits_all, values)
@@ -400,7 +400,7 @@ class Batch:
         return len(values)
 
     def _check_input(self, value: Any) -> tuple[Any, bytes, InvalidArgumentError | None]:
-        """Return an input, its JSON as far as it can be written, and the error if it cannot be sent."""
+        """Return an input, its JSON (if it got that far), and the error if it can't be sent."""
         if isinstance(value, Exception):
             return None, b"", InvalidArgumentError(str(value))
         text = b""
@@ -414,9 +414,9 @@ class Batch:
         return value, text, None
 
     def _run_chunk(self, chunk: Chunk, lane: int) -> Chunk:
-        """Run the inputs of a chunk, some of them repeatedly, and return the chunk with its outcomes."""
+        """Run a chunk's inputs, retrying some of them if necessary, and return the chunk with its outcomes."""
         if chunk.outcomes is not None:
-            # The journal has them.
+            # The outcomes are already in the journal.
             self._free_lanes.append(lane)
             return chunk
         began = time.monotonic()
@@ -442,7 +442,7 @@ class Batch:
             self._in_flight.pop(chunk.number, None)
             time.sleep(backoff.next_delay())
             if self._is_closed:
-                # A thread cannot be cancelled while it sleeps.
+                # A sleeping thread can't be cancelled, so check once it wakes up.
                 raise StepflowClientError("the batch has ended")
             outcomes = self._attempt_chunk(chunk, lane)
         if chunk.refused or chunk.settled:
@@ -456,7 +456,7 @@ class Batch:
         return chunk
 
     def _attempt_chunk(self, chunk: Chunk, lane: int) -> list[Outcome]:
-        """Run the inputs of a chunk once, and return their outcomes."""
+        """Run a chunk's inputs once and return their outcomes."""
         began = time.monotonic()
         if chunk.run_id is not None:
             run = responses.Started(chunk.run_id, ExecutionStatus.RUNNING, [])
@@ -469,7 +469,7 @@ class Batch:
                 rejected = self._creator.find_rejected_inputs(chunk.values)
                 if not rejected:
                     raise
-                # The run is created without the inputs that the server rejects.
+                # Create the run without the rejected inputs.
                 settled = []
                 for place, rejection in rejected.items():
                     message = f"the server rejects the input: {rejection.message}"
@@ -487,7 +487,7 @@ class Batch:
             if run.has_ended and len(run.answers) == len(chunk.values):
                 status = run.status
                 listed = responses.read_items(run_id, run.answers, self._connection.get_decoder(run_id))
-                # In a completed run, every item has completed.
+                # If the run completed, so did every item.
                 if status is not ExecutionStatus.COMPLETED:
                     listed = self._runs.explain_items(listed, status)
             else:
@@ -520,9 +520,9 @@ class Batch:
         ]
 
     def _find_or_create_run(self, chunk: Chunk, lane: int) -> responses.Started:
-        """Create the run of a chunk, or return the one that was created before a crash or exists under its key."""
+        """Create a chunk's run, or return the run created before a crash or under the same key."""
         hold = self._connection.timings.get_creation_hold(self._options.on_cancel)
-        # The only run of a batch may use the limit of the whole batch.
+        # If this is the batch's only run, it can use the whole limit.
         is_only = self._number == 1 and self._source.ended and not self._unread
         concurrency = self._limit if is_only else self._lanes[lane]
         arguments = self._arguments
@@ -541,8 +541,8 @@ class Batch:
                 return self._keyed().start(call, hold)
         arguments = arguments._replace(inputs=chunk.values, max_concurrency=concurrency, text=b",".join(chunk.texts))
         for again in (self._connection.spread is None, False):
-            # With a journal, each chunk has its own copy of the flow, by which its run is found after a crash. Without
-            # one, the consecutive chunks of a lane share a copy until a response is lost.
+            # With a journal, each chunk gets its own copy of the flow, so that its run can be found after a crash.
+            # Otherwise, a lane's consecutive chunks share a copy until a response is lost.
             flow_id = self._lane_flows.get(lane)
             if flow_id is None:
                 copy = add_tag(self._content, chunk.run_tag)
@@ -557,7 +557,7 @@ class Batch:
                 on_lost = partial(self._lane_flows.pop, lane, None)
                 return self._creator.create(stored, arguments, hold, on_lost)
             except NotFoundError:
-                # A server that was restarted in the meantime has lost the flow.
+                # The server was restarted meanwhile and has lost the flow.
                 self._lane_flows.pop(lane, None)
                 if not again:
                     raise
@@ -573,7 +573,7 @@ class Batch:
         return outcomes if kind is None else [typed.convert_outcome(outcome, kind) for outcome in outcomes]
 
     def _add_hint(self, error: types.FlowError | None, value: Any) -> types.FlowError | None:
-        """Return the error of an input with what to change, and where its step is written in Python, if known."""
+        """Add hints to an input's error: what to change, and where the step is defined in Python, if known."""
         if error is None:
             return None
         if self._hints is None:
@@ -587,11 +587,11 @@ class Batch:
 
 
 def _get_flow_ids(response: dict[str, Any]) -> dict[str, str]:
-    """Return the flow ids in a list of runs, by run id."""
+    """Return the flow ids from a list of runs, by run id."""
     return {str(run["runId"]): str(run["flowId"]) for run in response["runs"]}
 
 
 def _make_refused_outcome(index: int, key: str | int | None, message: str, hint: str | None) -> Outcome:
-    """Return the outcome of an input that cannot be sent."""
+    """Return the outcome for an input that can't be sent."""
     error = types.FlowError(message=message, code=types.ErrorCode.INVALID_INPUT, hint=hint)
     return Outcome(index, key, None, ExecutionStatus.FAILED, None, error, attempts=0)

@@ -28,7 +28,7 @@ class BlobStore:
         self._connection = connection
 
     def store_blob(self, data: Any, *, filename: str | None = None, blob_type: str | None = None) -> StoreBlobResponse:
-        """Store a blob and return its id, the SHA-256 of its content."""
+        """Store a blob and return its id, which is the SHA-256 of its content."""
         check_name = requests.check_header_text if isinstance(data, _BYTES) else check_text
         name = None if filename is None else check_name(filename, "filename")
         if isinstance(data, _BYTES):
@@ -46,10 +46,10 @@ class BlobStore:
         return self._connection.call(request, partial(decode_model, types.StoreBlobResponse))
 
     def get_blob(self, blob_id: str) -> BlobContent:
-        """Return a blob: `data` is the JSON value, or `bytes` for a binary one."""
+        """Return a blob, with the JSON value or (for a binary blob) `bytes` as its `data`."""
         blob_id = requests.check_id(blob_id, "blob_id")
         response = self._connection.send(_build_read_request(blob_id))
-        # Every release with blobs sends the type and filename of raw bytes in headers, and JSON stays exact this way.
+        # Ask for raw bytes. Any release with blobs then sends the type and filename in headers, and JSON stays exact.
         blob_type, data = response.headers.get("x-blob-type", "binary"), response.content
         return types.BlobContent(
             blob_id=blob_id,
@@ -59,9 +59,9 @@ class BlobStore:
         )
 
     def find_name(self, blob_id: str) -> tuple[str | None, str]:
-        """Return the name of a blob, None if the server has no such blob, and the date of the response.
+        """Return a blob's name (or None if the server doesn't have the blob) and the response's date.
 
-        A missing blob is no error here, in traces and metrics either.
+        A missing blob doesn't count as an error, not even in traces and metrics.
         """
         response = self._connection.send(_build_read_request(blob_id), may_be_missing=True)
         name = responses.parse_attachment_name(response.headers.get("content-disposition"))

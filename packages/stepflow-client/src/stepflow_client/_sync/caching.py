@@ -1,6 +1,6 @@
 # Written from _async/caching.py by `make generate`. Change that file instead.
 
-"""Results from a cache; simultaneous calls of a client for the same result share one run."""
+"""Cached results, with simultaneous calls for the same result sharing one run."""
 
 from __future__ import annotations
 
@@ -31,46 +31,46 @@ if TYPE_CHECKING:
     Run = Callable[[RunCall], FlowResult]
     """Runs a flow and returns its result."""
     Outcome = FlowResult | StepflowClientError | None
-    """What simultaneous calls share; None if another one must run the flow."""
+    """What simultaneous calls share, or None if another one has to run the flow."""
 
 
 class _CacheableCall(NamedTuple):
-    """A call, ready to run if the cache has no result: files and the environment are read only once."""
+    """A call that's ready to run if there's no cached result. Files and the environment are only read once."""
 
     call: RunCall
-    """The call with its arguments completed."""
+    """The call with all its arguments filled in."""
     flow: dict[str, Any] | str
-    """The content of its flow, or the id of a stored one."""
+    """The flow's content, or a stored flow's id."""
     variables: dict[str, Any]
     key: str
-    """The key in the cache."""
+    """The cache key."""
 
 
 class CachedRuns:
-    """Runs flows whose results may be in a cache.
+    """Runs flows unless their results are cached.
 
     Args:
-        flows: The flows of the client.
+        flows: The client's flows.
     """
 
     def __init__(self, flows: FlowStore) -> None:
         self._flows = flows
         self._outcomes: dict[object, Future[Outcome]] = {}
-        """The outcomes that calls wait for."""
+        """The outcomes that calls are waiting for."""
 
     def run(self, cache: ResultCache, call: RunCall, run: Run) -> FlowResult:
-        """Return the result of a flow, from the cache or from a run that simultaneous calls share.
+        """Return a flow's result, either from the cache or from a run shared by simultaneous calls.
 
         Args:
             cache: The cache.
-            call: What to run. It must not have an idempotency key, which has its own way to find an earlier result.
+            call: What to run. It can't have an idempotency key, which is a separate way to find an earlier result.
             run: Runs the flow.
 
         Raises:
-            StepflowClientError: As for `SyncStepflowClient.run`.
+            StepflowClientError: The same errors as `SyncStepflowClient.run`.
         """
         prepared = self._prepare_call(cache, call)
-        # A fork has no thread that would finish the calls of its parent.
+        # Include the pid: a fork doesn't have the threads that would finish its parent's calls.
         place = (os.getpid(), cache.path, cache.refresh, prepared.key)
         while True:
             cached = None if cache.refresh else cache._file.find(prepared.key)
@@ -102,7 +102,7 @@ class CachedRuns:
     def _run_and_share(
         self, shared: Future[Outcome], cache: ResultCache, prepared: _CacheableCall, run: Run
     ) -> FlowResult:
-        """Run a flow, cache its result, and share it or the error. Nothing is shared if only this call is concerned."""
+        """Run a flow, cache its result, and share it or the error, unless the error only concerns this call."""
         try:
             result = run(prepared.call)
         except StepflowClientError as error:
@@ -117,19 +117,19 @@ class CachedRuns:
             else:
                 with suppress(StepflowClientError):
                     declared = self._flows.get_declared_variables(prepared.flow)
-            # The output may not quote a secret variable; without the flow's variables, that is unknown.
+            # Outputs that quote a secret variable must not be cached, and we can't tell without the flow's variables.
             if declared is not None and not quotes_secret(result.output, prepared.variables, declared, content):
                 cache._file.keep(prepared.key, result.run_id, result.output)
-        # The caller may change its own at once.
+        # Share a copy, because the caller is free to modify its own.
         shared.set_result(copy.deepcopy(result))
         return result
 
     def _prepare_call(self, cache: ResultCache, call: RunCall) -> _CacheableCall:
-        """Read the arguments of a call and determine its key.
+        """Read a call's arguments and work out its cache key.
 
         Raises:
             InvalidArgumentError: If an argument is invalid.
-            FlowFileError: If a file cannot be read.
+            FlowFileError: If a file can't be read.
         """
         if not isinstance(cache, ResultCache):
             raise InvalidArgumentError(f"cache is a ResultCache, not {type(cache).__name__}")
@@ -141,7 +141,7 @@ class CachedRuns:
         input, checked = call.input, self._flows.check_flow_or_id(call.flow)
         if call.check_input:
             input = self._flows.check_input(checked, input)
-        # Servers that would change an integer refuse it when the flow is run.
+        # Integers that the server would change are rejected later, when the flow is run.
         arguments = call._replace(input=input, max_concurrency=None).check_arguments()
         flow: dict[str, Any] | str
         if isinstance(checked, str):

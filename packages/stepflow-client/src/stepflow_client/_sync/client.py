@@ -87,7 +87,7 @@ Run = TypeVar("Run", "responses.Started", "FlowResult[Any]")
 
 
 class SyncStepflowClient(SuggestsNames, Picklable):
-    """A client for a Stepflow server, over HTTP.
+    """A client for a Stepflow server's HTTP API.
 
     Example:
         ```python
@@ -96,60 +96,56 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             print(result.unwrap())
         ```
 
-    No request is sent before the first call. One client can be shared by many threads,
+    No request is sent until the first call. One client can be shared by many threads,
     and works inside a running event loop.
 
-    A client can be pickled and copied. The copy has the same settings and opens its own connections when it is first
-    used. A token or password given as text is included in the pickle. A callable, an `httpx.Auth` or a transport must
-    itself be picklable; otherwise pickling raises a TypeError. Copies made with the `copy` module share the given
-    transport.
+    Clients can be pickled and copied. A copy has the same settings and opens its own connections on first use. A token
+    or password passed as text is included in the pickle. A callable, `httpx.Auth` or transport has to be picklable
+    itself, or pickling raises a TypeError. Copies made with the `copy` module share a custom transport.
 
     Args:
-        base_url: The server's URL: `http://host:port`, with or without `/api/v1`, with a leading path if it is behind a
-            proxy, or `host:port`. A user and password in the URL are sent as basic authentication. Or a list of servers
-            that share one store: requests that are safe to repeat fail over to the next server. A server that is down
-            is skipped for a while. `strategy` selects the server for new runs. Credentials in the URL of one server are
-            never sent to another. Default: the URL of `stepflow serve`.
-        timeout: Seconds for each phase of a request (connecting, sending, each read), or an `httpx.Timeout` that limits
-            every phase; None for no limit. It does not limit how long a run may take, nor a response that never stops
-            arriving: the `timeout` of a method limits its whole call. Default 30.
+        base_url: The server's URL, as `http://host:port` (with or without `/api/v1`, and with a path prefix if it's
+            behind a proxy) or `host:port`. A user and password in the URL are sent as basic authentication. Can also be
+            a list of servers that share one store: requests that are safe to repeat then fail over to the next server,
+            a server that's down is skipped for a while, and `strategy` picks the server for new runs. Credentials in
+            one server's URL are never sent to another. Defaults to the URL of `stepflow serve`.
+        timeout: Timeout in seconds for each phase of a request (connecting, sending, each read). Can also be an
+            `httpx.Timeout` that limits every phase, or None for no limit. It doesn't limit how long a run takes, or a
+            response that never ends (pass `timeout` to the method for that). Defaults to 30.
         headers: Headers to send with every request.
         auth: A bearer token, a callable that returns one, a (user, password) pair, or
-            an `httpx.Auth`. It overrides credentials in URLs and is sent to each server of a list. Waiting for the
-            callable counts towards the timeout.
-        verify: Whether to verify https servers, and the CA certificates to use: True (the certificates that
-            SSL_CERT_FILE or SSL_CERT_DIR name, else those of certifi), False, a file or folder of certificates, or an
-            `ssl.SSLContext`.
-        cert: The client certificate: a file, (file, key file), or (file, key file, password).
-        proxy: The proxy's URL, or its `host:port`. By default it is read from HTTP_PROXY, HTTPS_PROXY and ALL_PROXY.
-            NO_PROXY lists the servers to connect to directly: names, addresses and networks, each optionally with a
-            port.
-        limits: Limits of the connection pool. Default: 256 connections; idle connections are closed after 30 s. With an
-            `httpx.Limits` that has no `keepalive_expiry` of its own, they are closed after 5 s.
-        transport: A transport to send requests with instead of the default one, for example an `httpx.MockTransport`.
-            It must respect httpx's `timeout` extension, which holds the time left, as an `httpx.HTTPTransport` does.
-        server_release: The server's release, if known, for example `0.13.0`. This skips the version request. If it is
-            wrong, the client cannot read the server's responses. Default: detected.
-        strategy: How to choose the server for a new run from a list: `failover`, the default, uses one server, and the
-            next one if that fails. `spread` uses the available server with the fewest runs that this client waits for,
-            and takes turns between equals.
-        retry: When to retry requests: a `RetryPolicy`, or the maximum number of retries of a request; None for the
-            defaults of `RetryPolicy`.
-        exact_integers: Whether to refuse integers beyond 2**53 in inputs and variables if the server would change them
-            (0.12 and newer would). False sends them. Default True.
-        max_response_bytes: Maximum size of a response in bytes, and of each event of `run_events`; a larger one raises
-            an InvalidResponseError. The default, 1 GiB, is more than servers send; the limit keeps a single response
-            from using all memory.
-        history: A `stepflow_client.history.History` that records the runs this client creates: their inputs, variables
-            and overrides, and how they ended. Default None: runs are not recorded. The history file is written during
-            the call, which usually takes less than a millisecond.
-        idempotency_scope: The scope of the idempotency keys of calls that give none: see `run`. Default None: a key
-            belongs to the content of the flow.
-        event_hooks: Functions to call with each `httpx.Request` before it is sent, and with each `httpx.Response`:
-            `{"request": [...], "response": [...]}`, as for httpx. Each one is called
-            again for each retry. A request hook may change the headers of the request; other changes have no effect.
-            The response is read first, except for a stream of events, whose hooks see only status and headers. An
-            exception ends the call with a StepflowClientError, whose `__cause__` it is.
+            an `httpx.Auth`. Takes precedence over credentials in URLs, and is sent to every server in a list. Waiting
+            for the callable counts towards the timeout.
+        verify: Whether to verify https servers, or which CA certificates to trust: True (those from SSL_CERT_FILE or
+            SSL_CERT_DIR, or else certifi's), False, a certificate file or folder, or an `ssl.SSLContext`.
+        cert: The client certificate, as a file, (file, key file), or (file, key file, password).
+        proxy: The proxy's URL or `host:port`. Defaults to HTTP_PROXY, HTTPS_PROXY and ALL_PROXY from the environment.
+            NO_PROXY lists servers to connect to directly, as names, addresses or networks with an optional port.
+        limits: Connection pool limits. Defaults to 256 connections, closing idle ones after 30 s (or 5 s for an
+            `httpx.Limits` that doesn't set `keepalive_expiry`).
+        transport: A transport to use instead of the default one, such as an `httpx.MockTransport`. It must respect httpx's `timeout` extension, which holds the time left, as an `httpx.HTTPTransport` does.
+        server_release: The server's release, e.g. `0.13.0`, to save the version request. With the wrong release, the
+            client can't read the server's responses. Detected by default.
+        strategy: How to choose a server from a list for each new run. `failover` (the default) sticks with one server
+            and moves on to the next if it fails. `spread` picks the available server with the fewest runs this client
+            is waiting for, alternating between ties.
+        retry: When to retry requests, as a `RetryPolicy`, or the maximum number of retries per request. Defaults to a
+            `RetryPolicy` with its default settings.
+        exact_integers: Whether to reject integers beyond 2**53 in inputs and variables if the server would change them
+            (as 0.12 and newer do), rather than send them. Defaults to True.
+        max_response_bytes: Maximum size in bytes of a response, or of a single event in `run_events`. Anything larger
+            raises an InvalidResponseError, so that one response can't use up all memory. Defaults to 1 GiB, which is
+            more than servers send.
+        history: A `stepflow_client.history.History` to record this client's runs in: their inputs, variables and
+            overrides, and how they ended. It's written during the call, usually in less than a millisecond. By default,
+            runs aren't recorded.
+        idempotency_scope: Default scope for idempotency keys (see `run`). If None, the default, each key belongs to
+            the flow's content.
+        event_hooks: Functions to call with each `httpx.Request` before it's sent and with each `httpx.Response`, as
+            `{"request": [...], "response": [...]}`, just like in httpx. Each hook is
+            called again on every retry. Request hooks can change the request's headers, but nothing else. The response
+            is read before its hooks run, except for event streams, where they only see the status and headers. If a
+            hook raises, the call ends with a StepflowClientError that has the exception as its `__cause__`.
 
     Raises:
         InvalidArgumentError: If a setting is invalid.
@@ -177,8 +173,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         idempotency_scope: str | None = None,
         event_hooks: Mapping[str, Sequence[Callable[[Any], Any]]] | None = None,
     ) -> None:
-        """Store the settings. No request is sent."""
-        # Must be first: `locals()` holds only the arguments here.
+        """Store the settings without sending a request."""
+        # This has to come first, while `locals()` still holds only the arguments.
         self._keep_arguments(SyncStepflowClient, locals())
         show_lists()
         settings = ConnectionSettings(
@@ -203,14 +199,14 @@ class SyncStepflowClient(SuggestsNames, Picklable):
 
             check_key(idempotency_scope, "idempotency_scope")
         self._server_logs: Callable[[int], list[LogEntry]] | None = None
-        """Returns the last lines of the server's log; None unless it is the server of a runtime."""
+        """Returns the last lines of the server's log. None unless the server belongs to a runtime."""
         self._recorder = Recorder(history, self._connection.url)
         exact = check_flag(exact_integers, "exact_integers")
         self._services = Services(self._connection, self._recorder, exact, idempotency_scope)
         self._runs = self._services.runs
 
     def _find_older_flow_id(self, run_id: str) -> str | None:
-        """Return the flow of a run that was found under a key, if it is of another version of the flow."""
+        """Return the flow id of a run found under a key, if it ran a different version of the flow."""
         return self._services.keyed.older_flows.get(run_id) if "keyed" in vars(self._services) else None
 
     @classmethod
@@ -236,34 +232,35 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         idempotency_scope: str | None = None,
         event_hooks: Mapping[str, Sequence[Callable[[Any], Any]]] | None = None,
     ) -> Self:
-        """Return a client configured by environment variables.
+        """Create a client from environment variables.
 
-        The variables are STEPFLOW_URL (default `http://localhost:7837`), STEPFLOW_TOKEN and STEPFLOW_TIMEOUT (seconds).
-        All arguments have the same meaning as for the class.
+        Reads STEPFLOW_URL (default `http://localhost:7837`), STEPFLOW_TOKEN and STEPFLOW_TIMEOUT (in seconds). The
+        arguments are the same as for the class.
 
         Args:
-            base_url: The server's URL, or a list of URLs; None uses STEPFLOW_URL.
-            timeout: Seconds for each phase of a request; None for no limit. Default: STEPFLOW_TIMEOUT, or 30.
+            base_url: The server's URL, or a list of URLs. Defaults to STEPFLOW_URL.
+            timeout: Timeout in seconds for each phase of a request, or None for no limit. Defaults to STEPFLOW_TIMEOUT,
+                or else 30.
             headers: Headers to send with every request.
-            auth: The credentials; None uses STEPFLOW_TOKEN.
-            verify: Whether to verify https servers, and the CA certificates to use.
+            auth: The credentials. Defaults to STEPFLOW_TOKEN.
+            verify: Whether to verify https servers, or which CA certificates to trust.
             cert: The client certificate.
             proxy: The proxy's URL.
-            limits: Limits of the connection pool.
-            transport: A transport to send requests with instead of the default one.
+            limits: Connection pool limits.
+            transport: A transport to use instead of the default one.
             server_release: The server's release, if known.
-            strategy: How to choose the server for a new run from a list.
-            retry: When to retry requests, or how often at most.
-            exact_integers: Whether to refuse integers that the server would change.
-            max_response_bytes: Maximum size of a response in bytes, and of each event of `run_events`.
-            history: The history that records runs.
-            idempotency_scope: The scope of the idempotency keys of calls that give none.
-            event_hooks: Functions to call with each request and each response.
+            strategy: How to choose a server from a list for each new run.
+            retry: A retry policy, or the maximum number of retries.
+            exact_integers: Whether to reject integers that the server would change.
+            max_response_bytes: Maximum size in bytes of a response, or of an event in `run_events`.
+            history: The history to record runs in.
+            idempotency_scope: Default scope for idempotency keys.
+            event_hooks: Functions to call with each request and response.
 
         Raises:
             InvalidArgumentError: If a setting is invalid.
         """
-        # Must be first: `locals()` holds only the arguments here.
+        # This has to come first, while `locals()` still holds only the arguments.
         arguments = dict(locals())
         del arguments["cls"]
         for name, default in (("base_url", None), ("auth", None), ("timeout", NOT_GIVEN)):
@@ -273,32 +270,32 @@ class SyncStepflowClient(SuggestsNames, Picklable):
 
     @property
     def url(self) -> str:
-        """The server's root URL, without `/api/v1` and without credentials."""
+        """The server's root URL, without `/api/v1` or credentials."""
         return self._connection.url
 
     @property
     def history(self) -> History | None:
-        """The history that records the runs of this client; None without one."""
+        """The history that this client's runs are recorded in, if any."""
         return self._recorder.history
 
     @property
     def proxy(self) -> str | None:
-        """The URL of the proxy that requests go through, without its password; None if there is no proxy.
+        """The URL of the proxy in use, without its password, or None if there isn't one.
 
-        It is the given proxy, or the one that the environment names for the server.
+        Either the `proxy` argument, or the environment's proxy for this server.
         """
         return self._connection.proxy
 
     @property
     def api(self) -> Client:
-        """The generated client, for operations of `stepflow_api` (`get_run.sync_detailed(client=client.api, ...)`).
+        """The generated client, for use with `stepflow_api` (`get_run.sync_detailed(client=client.api, ...)`).
 
-        It shares this client's connections, credentials, headers, hooks and timeout.
+        Shares this client's connections, credentials, headers, hooks and timeout.
         """
         return self._connection.api
 
     def with_options(self, **options: Unpack[ClientOptions]) -> Self:
-        """Return a client with other defaults for options of calls, and with more headers.
+        """Return a client with different defaults for call options and with additional headers.
 
         Example:
             ```python
@@ -307,17 +304,17 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             letters = client.with_options(headers={"x-tenant": "letters"})
             ```
 
-        It shares this client's connections, caches and history; closing one of them closes both. `start_run` and
-        handles use the options too.
+        The new client shares this one's connections, caches and history, so closing either closes both. The options
+        also apply to `start_run` and to handles.
 
         Args:
-            **options: The options of `run` (except `output_type`) and `submit`, and `max_attempts` and `retry_on` of
-                `map`. A method ignores those that it does not have. An argument of a call replaces the option; entries
-                of `variables` are added to it. `headers` are sent with every request, also of `api`, in addition to
-                those of this client.
+            **options: Any option of `run` (except `output_type`) or `submit`, plus `max_attempts` and `retry_on` from
+                `map`. Methods ignore options they don't have. An argument passed to a call replaces the option, but
+                `variables` are merged. `headers` are sent with every request, including those made through `api`, in
+                addition to this client's own.
 
         Raises:
-            InvalidArgumentError: If there is no such option.
+            InvalidArgumentError: If an option doesn't exist.
         """
         from .._calls.call_options import make_view
 
@@ -333,7 +330,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         self.close()
 
     def close(self) -> None:
-        """Close the connections. The client cannot be used afterwards; runs on the server continue."""
+        """Close the connections. The client can't be used afterwards, but runs on the server continue."""
         self._connection.close()
 
     # The server
@@ -341,18 +338,19 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     def health_check(
         self, *, include_workers: bool = False, timeout: float | NotGiven | None = NOT_GIVEN
     ) -> HealthResponse:
-        """Return the server's health; its `status` is `healthy`.
+        """Return the server's health, whose `status` is `healthy`.
 
-        A server is healthy while its workers are away. Ask for them, or use `wait_ready`, before the first run.
+        A server is healthy even if its workers aren't connected. To make sure they are, set `include_workers` or call
+        `wait_ready` before the first run.
 
         Args:
-            include_workers: Whether to find the plugins whose workers are away (0.12 and newer), which takes up to 5 s
-                for each. Default False.
-            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
+            include_workers: Whether to look for plugins without a connected worker (0.12 and newer), which takes up to
+                5 s for each. Defaults to False.
+            timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Raises:
-            ServerConnectionError: If the server cannot be reached.
-            InvalidResponseError: If the response is not from a Stepflow server.
+            ServerConnectionError: If the server can't be reached.
+            InvalidResponseError: If the response isn't from a Stepflow server.
         """
         check_flag(include_workers, "include_workers")
         with call_scope(timeout):
@@ -366,7 +364,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     def wait_ready(self, components: str | Iterable[str] = (), *, timeout: float | None = 60.0) -> ComponentList:
         """Wait until the server responds and its workers are connected.
 
-        A server accepts runs before its workers are connected; those runs fail with "error routing component".
+        Servers accept runs before their workers connect, but those runs fail with "error routing component".
 
         Example:
             ```python
@@ -374,28 +372,28 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             ```
 
         Args:
-            components: The paths of the components that are needed; plugins of other components may be away. Default:
-                the workers of all plugins are waited for.
-            timeout: Seconds for the whole call. Default 60. None: no limit.
+            components: Paths of the components you need, to ignore plugins that provide other components. By default,
+                waits for the workers of every plugin.
+            timeout: Overall timeout in seconds, or None for no limit. Defaults to 60.
 
         Returns:
             The components, without their schemas.
 
         Raises:
-            RequestTimeoutError: If the time is up; the message says what is missing.
-            ServerConnectionError: If the server could not be reached by then.
-            AuthenticationError: If the server refuses the credentials.
-            InvalidResponseError: If the response is not from a Stepflow server.
+            RequestTimeoutError: If time runs out. The message says what's missing.
+            ServerConnectionError: If the server still can't be reached by then.
+            AuthenticationError: If the server rejects the credentials.
+            InvalidResponseError: If the response isn't from a Stepflow server.
         """
         from .readiness import wait_ready
 
         return wait_ready(self._connection, components, timeout)
 
     def server_info(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> ServerInfo:
-        """Return the server's release and capabilities. They are requested only once.
+        """Return the server's release and capabilities, requesting them only once.
 
         Args:
-            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
+            timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
         """
         with call_scope(timeout):
             server = self._connection.detect_server()
@@ -410,17 +408,17 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     def list_components(
         self, *, include_schemas: bool = True, timeout: float | NotGiven | None = NOT_GIVEN
     ) -> ComponentList:
-        """Return the components that flows may use.
+        """Return the components that flows can use.
 
-        Servers do not report the route prefix of a plugin, so `path` is None, except for clients of a `StepflowRuntime`
-        (`runtime.client`, `runtime.sync_client`), whose routes are known.
+        Servers don't report a plugin's route prefix, so `path` is None unless the client belongs to a `StepflowRuntime`
+        (`runtime.client`, `runtime.sync_client`), which knows its own routes.
 
         Args:
-            include_schemas: Whether to include the input and output schemas. Default True.
-            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
+            include_schemas: Whether to include input and output schemas. Defaults to True.
+            timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Returns:
-            A list; its `failed_plugins` are the plugins that did not respond to the server.
+            The list, with plugins that didn't respond to the server in `failed_plugins`.
         """
         check_flag(include_schemas, "include_schemas")
         with call_scope(timeout):
@@ -449,7 +447,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         cache: ResultCache | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> FlowResult[OutputT]:
-        """Run a flow on one input and return its result. A failed run is returned as a result, not raised.
+        """Run a flow on one input and return its result. A failed run doesn't raise: check the result.
 
         Example:
             ```python
@@ -461,76 +459,77 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             ```
 
         Args:
-            flow: The path of a YAML or JSON file, or the flow itself: a mapping, a pydantic model, a dataclass, an
-                attrs object, a msgspec struct, or what `get_flow` returned. It is stored on the server first, once. Or
-                a stored flow: what `store_flow` returned, or its id, a str of 64 lowercase hexadecimal digits, unless a
-                file has that name.
-            input: The input: any JSON value, which may contain pydantic models, dataclasses, attrs objects and msgspec
-                structs. A list is a batch; this method accepts only batches of one. Write `[[1, 2]]` for a single input
-                that is a list.
-            overrides: Changes to steps for this run only, as for `create_run`.
-            variables: Values of the flow's variables: a mapping, or the path of a YAML or JSON file that contains one.
-            variables_from_env: Whether to read missing variables from the environment, as for `create_run`. Default
+            flow: The path of a YAML or JSON file, or the flow itself: a mapping, pydantic model, dataclass, attrs
+                object, msgspec struct or the result of `get_flow`. It's stored on the server first, once. Can also be a
+                stored flow: the result of `store_flow`, or an id, i.e. a string of 64 lowercase hexadecimal digits
+                (unless a file has that name).
+            input: The input, as any JSON value. It may contain pydantic models, dataclasses, attrs objects and msgspec
+                structs. A list is a batch, and this method only accepts batches of one: to pass a list as a single
+                input, write `[[1, 2]]`.
+            overrides: Changes to steps, just for this run (see `create_run`).
+            variables: The flow's variables, as a mapping or the path of a YAML or JSON file containing one.
+            variables_from_env: Whether to read missing variables from the environment (see `create_run`). Defaults to
                 False.
-            max_concurrency: Maximum number of tasks of the run that are executed at once, as for `create_run`.
-            timeout: Seconds for the whole call, including storing the flow and creating the run. None, the default,
-                sets no limit.
-            private_copy: Whether to store a copy of the flow for this call alone, so that its run can always be
-                identified if the response is lost; this takes one more request. Without it, all calls of this client
-                share one copy, which no other client runs. A lost run can then be identified, unless another call of
-                this client loses a run of the same flow at the same time. Default False.
-            idempotency_key: A key chosen by the caller, such as the id of a document. If a run of this flow exists
-                under the key, that run is returned, whichever process created it. Needs a store that survives. The
-                same key can be used with different flows. A flow whose text was changed knows none of its keys, unless
-                an `idempotency_scope` is given. Requires the flow itself, not its id. A new key takes up to nine more
-                small requests. Simultaneous calls with a key, in any program, return the same run. After a crash of a
-                call that may have created it, the next call waits for the end of its lease, usually 7 s.
-            idempotency_scope: A name for what the key identifies, such as `ticket`. The key then has one run in this
-                scope, whatever the flow. If the run that is found is of another version of the flow, the result's
-                `older_flow_id` is set, and it is logged. None, the default, uses the scope of the client; without one,
-                the key belongs to the content of the flow.
-            wait_for_components: Whether to wait, before the run is created, until the server has the components that
-                the flow needs, also in flows within its steps. A run that is created before its worker is connected
-                fails. True waits up to 60 s; a number sets the seconds. `timeout` applies too. The components that this
-                client has seen are not waited for again. Default False.
-            on_cancel: What to do with the run on a KeyboardInterrupt:
-                `detach`, the default, leaves it running; `cancel` marks it as cancelled, if its id is known by then.
-            check_input: Whether to check the input and the variables against the flow's schemas, and refuse what does
-                not match, before anything is sent. Servers check neither. For a flow given by its id, this applies if
-                the client knows the flow: if it has stored it, or read its variables. Default True.
-            progress: True shows the run's progress: in a notebook; on a terminal as a bar (of rich or tqdm if
-                installed); elsewhere as one line every ten seconds. Or a function that is called with a `Progress`
-                every half second, after events, and at the end. If the function raises, the call ends with that
-                exception; the run continues. Default False.
-            output_type: The type of the output: a pydantic model, a dataclass, an attrs class or a TypedDict. The
-                result is then a `FlowResult[output_type]`; if the run succeeds, its output is an instance of this type.
-            cache: A cache of results. If it has the result of an earlier run with the same flow, input, variables and
-                overrides, that result is returned without a request. `cached_at` is then set, and `run_id` is that of
-                the earlier run. Otherwise the flow is run, and the result is cached if the run succeeds. Simultaneous
-                calls of this client for the same result share one run, and its failure. If the call that runs the flow
-                is cancelled or times out, another one runs it again. Use `idempotency_key` to run a flow only once
-                across clients and processes; it cannot be combined with a cache.
-            labels: Labels to find the run by, values by name; they are kept in the client's `history`, as with
-                `stepflow run --label`. None, the default: none.
+            max_concurrency: Maximum number of the run's tasks to execute at once (see `create_run`).
+            timeout: Overall timeout in seconds, which includes storing the flow and creating the run. No limit by
+                default.
+            private_copy: Whether to store a copy of the flow just for this call, so that the run can always be
+                identified if the response is lost. This costs one more request. Otherwise, all of this client's calls
+                share a copy that no other client runs, and a lost run can be identified unless another call loses a run
+                of the same flow at the same time. Defaults to False.
+            idempotency_key: A key of your choice, such as a document's id. If a run of this flow already exists under
+                the key, it's returned, whichever process created it. Needs a persistent store, and the flow itself
+                rather than its id. Different flows can use the same key. Editing a flow's text makes it lose all its
+                keys, unless you pass an `idempotency_scope`. A new key takes up to nine more small requests.
+                Simultaneous calls with a key, in any program, return the same run. If a call crashed and may have
+                created the run, the next call waits for its lease to expire, usually 7 s.
+            idempotency_scope: A name for what the key identifies, such as `ticket`. Within a scope, a key has one run
+                regardless of the flow. If the existing run is of a different version of the flow, that's logged, and
+                the result's `older_flow_id` is set. Defaults to the client's scope. Without one, the key belongs to the
+                flow's content.
+            wait_for_components: Whether to wait for the components the flow needs (including flows within its steps)
+                before creating the run, which would fail if its worker isn't connected yet. True waits up to 60 s, or
+                pass a number of seconds. `timeout` still applies. Components this client has already seen aren't waited
+                for again. Defaults to False.
+            on_cancel: What to do with the run on a KeyboardInterrupt.
+                `detach` (the default) leaves it running. `cancel` marks it as cancelled, provided its id is known by
+                then.
+            check_input: Whether to check the input and variables against the flow's schemas before sending anything,
+                since servers don't check either. For a flow's id, this requires that the client knows the flow, having
+                stored it or read its variables. Defaults to True.
+            progress: True to show the run's progress: in a notebook, as a bar on a terminal (using rich or tqdm, if
+                installed), or elsewhere as one line every ten seconds. Or a function to call with a `Progress` every
+                half second, after events, and at the end. If it raises an exception, so does the call, but the run
+                continues. Defaults to False.
+            output_type: The output's type: a pydantic model, a dataclass, an attrs class or a TypedDict. The result is
+                then a `FlowResult[output_type]`, with an instance of the type as its output if the run succeeds.
+            cache: A result cache. If it has the result of an earlier run with the same flow, input, variables and
+                overrides, that result is returned without a request, with `cached_at` set and the `run_id` of the
+                earlier run. Otherwise the flow runs, and its result is cached if the run succeeds. Simultaneous calls
+                of this client for the same result share one run, even if it fails. If the call running the flow is
+                cancelled or times out, another one runs it again. To run a flow only once across clients and processes,
+                use `idempotency_key` instead (it can't be combined with a cache).
+            labels: Labels to find the run by, as a mapping of names to values. They're kept in the client's `history`,
+                just like `stepflow run --label`.
 
         Returns:
-            The result; `is_success` is True if the run completed.
+            The result. Its `is_success` is True if the run completed.
 
         Raises:
-            OutputTypeError: If the run succeeds but its output does not match `output_type`; `details` lists the path
-                and the message of each fault.
-            FlowFileError: If a file cannot be read.
-            InvalidArgumentError: If an argument is invalid, for example an override of a step or key that the flow does
-                not have, or if a required variable is missing.
-            IdempotencyConflictError: If a run exists under the idempotency key with a different input, overrides or
-                variables (secret variables are not compared); `run_id` is its id.
-            InvalidFlowError: If the server refuses the flow.
-            InvalidRequestError: If the server refuses an override.
-            NotFoundError: If the server has no flow with this id.
-            AmbiguousRunError: If the response was lost or late and the run cannot be identified.
-            RunTimeoutError: If the run did not end in time. The run continues; `run_id` is its id.
-            TransportError: If the server cannot be reached or the connection breaks. A RequestTimeoutError if `timeout`
-                expires before the run has been created.
+            OutputTypeError: If the run succeeds but its output doesn't match `output_type`. `details` lists the path
+                and message of each mismatch.
+            FlowFileError: If a file can't be read.
+            InvalidArgumentError: If an argument is invalid, e.g. an override for a step or key the flow doesn't have,
+                or if a required variable is missing.
+            IdempotencyConflictError: If the idempotency key already has a run with a different input, overrides or
+                variables (secret variables aren't compared). `run_id` is its id.
+            InvalidFlowError: If the server rejects the flow.
+            InvalidRequestError: If the server rejects an override.
+            NotFoundError: If there's no flow with this id on the server.
+            AmbiguousRunError: If the response was lost or late and the run can't be identified.
+            RunTimeoutError: If the run doesn't end in time. It continues, and `run_id` is its id.
+            TransportError: If the server can't be reached or the connection breaks. If `timeout` expires before the run
+                has been created, this is a RequestTimeoutError.
         """
         began, deadline = time.monotonic(), None if timeout is None else compute_deadline(timeout)
         if isinstance(input, (list, tuple)):
@@ -558,7 +557,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             None if wait_for_components is False else self._make_readiness_check(flow, overrides, wait_for_components),
         )
         creator = self._services.creator if idempotency_key is None else self._services.keyed
-        # Like `get_creation_hold`, but without a call: this is the hot path.
+        # Inlines `get_creation_hold`, because this is the hot path.
         hold = None if on_cancel == "cancel" else self._connection.timings.creation_hold
         run = partial(self._run_to_end, creator.start, hold, began, progress)
         running = partial(run, call) if cache is None else partial(self._services.cached.run, cache, call, run)
@@ -571,7 +570,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     def _call_in_scope(
         self, name: str, deadline: float | None, call: Callable[[], Run], labels: Mapping[str, str] | None
     ) -> Run:
-        """Make a call with its labels, within its deadline and its span."""
+        """Make a call with its labels, deadline and span."""
         labelling, traced = self._recorder.apply_labels(labels), self._connection.trace(name, kind="INTERNAL")
         with labelling, deadline_scope(deadline), traced as span:
             started = call()
@@ -581,7 +580,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     def _run_to_end(
         self, start: Start, hold: int | None, began: float, progress: ProgressOption, call: RunCall
     ) -> FlowResult:
-        """Start a run and return its result; cancel it if the caller is cancelled, unless its creation is held."""
+        """Start a run and return its result. If the caller is cancelled and there's no `hold`, cancel the run."""
         run = start(call, hold)
         try:
             if progress is False:
@@ -592,7 +591,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
                 result = self._services.reporter.wait_for_result(run, began, progress)
         except SyncCancelled:
             if hold is None:
-                # Within the time that a cancelled call has left.
+                # Stay within the time a cancelled call has left.
                 until = time.monotonic() + self._connection.timings.cancel_limit
                 with suppress(StepflowClientError), deadline_override(until):
                     self.cancel_run(run.run_id)
@@ -609,7 +608,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     def _make_readiness_check(
         self, flow: FlowSource, overrides: Any, wait_for_components: bool | float
     ) -> Callable[[], None]:
-        """Return what waits until the components of a flow are there."""
+        """Return a function that waits until the flow's components are available."""
         seconds = self._connection.timings.ready_limit
         if wait_for_components is not True:
             seconds = check_seconds(wait_for_components, "wait_for_components")
@@ -632,7 +631,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         check_input: bool = True,
         labels: Mapping[str, str] | None = None,
     ) -> str:
-        """Start a flow and return the id of its run, without waiting for the run to end.
+        """Start a flow and return its run id, without waiting for the run to end.
 
         Example:
             ```python
@@ -641,40 +640,40 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             ```
 
         Args:
-            flow: The flow, or the id of a stored one, as for `run`.
-            input: The input: any JSON value. A list is a batch; an empty list makes a run without items (0.11 and
-                newer).
-            overrides: Changes to steps for this run only, as for `create_run`.
-            variables: Values of the flow's variables: a mapping, or the path of a YAML or JSON file that contains one.
-            variables_from_env: Whether to read missing variables from the environment, as for `create_run`. Default
+            flow: The flow or a stored flow's id, as for `run`.
+            input: The input, as any JSON value. A list is a batch, and an empty list creates a run without items (0.11
+                and newer).
+            overrides: Changes to steps, just for this run (see `create_run`).
+            variables: The flow's variables, as a mapping or the path of a YAML or JSON file containing one.
+            variables_from_env: Whether to read missing variables from the environment (see `create_run`). Defaults to
                 False.
-            max_concurrency: Maximum number of tasks of the run that are executed at once, as for `create_run`.
-            timeout: Seconds for the whole call, including storing the flow and creating the run; None for no limit.
-                Default: the client's timeout, for each request.
-            private_copy: Whether to store a copy of the flow for this run alone, as for `run`. Default False.
-            idempotency_key: A key for the run; if a run exists under it, that run is returned, as for `run`.
-            idempotency_scope: What the key identifies, whatever the version of the flow, as for `run`.
-            wait_for_components: Whether to wait for the components of the flow first, as for `run`. Default False.
-            check_input: Whether to check the input, or each input of a batch, and the variables against the flow's
-                schemas before anything is sent, as for `run`. Default True.
-            labels: Labels to find the run by, values by name; they are kept in the client's `history`, as with
-                `stepflow run --label`. None, the default: none.
+            max_concurrency: Maximum number of the run's tasks to execute at once (see `create_run`).
+            timeout: Overall timeout in seconds, which includes storing the flow and creating the run, or None for no
+                limit. By default, the client's timeout applies to each request.
+            private_copy: Whether to store a copy of the flow just for this run (see `run`). Defaults to False.
+            idempotency_key: A key for the run. If a run already exists under the key, it's returned (see `run`).
+            idempotency_scope: What the key identifies, whatever the flow's version (see `run`).
+            wait_for_components: Whether to wait for the flow's components first (see `run`). Defaults to False.
+            check_input: Whether to check the input (or each input in a batch) and the variables against the flow's
+                schemas before sending anything (see `run`). Defaults to True.
+            labels: Labels to find the run by, as a mapping of names to values. They're kept in the client's `history`,
+                just like `stepflow run --label`.
 
         Returns:
             The run's id, a UUID string.
 
         Raises:
-            FlowFileError: If a file cannot be read.
-            InvalidArgumentError: If an argument is invalid, for example an override of a step or key that the flow does
-                not have, or if a required variable is missing.
-            IdempotencyConflictError: If a run exists under the idempotency key with a different input, overrides or
-                variables (secret variables are not compared); `run_id` is its id.
-            InvalidFlowError: If the server refuses the flow.
-            InvalidRequestError: If the server refuses an override.
-            NotFoundError: If the server has no flow with this id.
-            AmbiguousRunError: If the response was lost or late and the run cannot be identified.
-            TransportError: If the server cannot be reached or the connection breaks. A RequestTimeoutError if `timeout`
-                expires before the run has been created.
+            FlowFileError: If a file can't be read.
+            InvalidArgumentError: If an argument is invalid, e.g. an override for a step or key the flow doesn't have,
+                or if a required variable is missing.
+            IdempotencyConflictError: If the idempotency key already has a run with a different input, overrides or
+                variables (secret variables aren't compared). `run_id` is its id.
+            InvalidFlowError: If the server rejects the flow.
+            InvalidRequestError: If the server rejects an override.
+            NotFoundError: If there's no flow with this id on the server.
+            AmbiguousRunError: If the response was lost or late and the run can't be identified.
+            TransportError: If the server can't be reached or the connection breaks. If `timeout` expires before the run
+                has been created, this is a RequestTimeoutError.
             UnsupportedByServerError: If the input is an empty list and the server is older than 0.11.
         """
         run = self._submit(
@@ -704,7 +703,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         output_type: type[OutputT] | TypeAdapter[OutputT] | None = None,
         **options: Unpack[SubmitOptions],
     ) -> SyncRunHandle[OutputT]:
-        """Start a flow and return a handle of its run, without waiting for the run to end.
+        """Start a flow and return a handle to its run, without waiting for the run to end.
 
         Example:
             ```python
@@ -713,24 +712,24 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             ```
 
         Args:
-            flow: The flow, or the id of a stored one, as for `run`.
+            flow: The flow or a stored flow's id, as for `run`.
             input: The input, as for `submit`.
-            overrides: Changes to steps for this run only, as for `create_run`.
-            output_type: The type of the output, as for `run`: the handle's results have outputs of this type.
-            **options: The same as for `submit`, and with the same meaning.
+            overrides: Changes to steps, just for this run (see `create_run`).
+            output_type: The output's type, as for `run`. It applies to the handle's results.
+            **options: The same options as for `submit`.
 
         Returns:
             The handle. Its `run_id` is the run's id, and its methods read the run.
 
         Raises:
-            StepflowClientError: The same errors as `submit` raises.
+            StepflowClientError: The same errors as `submit`.
         """
         from .._calls.call_options import OPTIONS_OF
 
         refuse_unknown(options, ("flow", "input", "output_type", *OPTIONS_OF["submit"]))
         if output_type is not None:
             typed.check_output_type(output_type)
-        # Without being held, the response has the result of a run that ended at once. A batch may have many items.
+        # With a hold of 0, the response includes the result if the run ends at once. Batches may have many items.
         is_single = not isinstance(input, (list, tuple)) or len(input) == 1
         run = self._submit(flow, input, overrides, 0 if is_single else None, **options)
         return self.handle(run.run_id, output_type)._remember_start(flow, run)
@@ -753,7 +752,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         check_input: bool = True,
         labels: Mapping[str, str] | None = None,
     ) -> responses.Started:
-        """Start a flow and return the server's response, which may be held for a number of seconds."""
+        """Start a flow and return the server's response, which may be held for `hold` seconds."""
         check_flags(variables_from_env=variables_from_env, private_copy=private_copy, check_input=check_input)
         call = RunCall(
             flow,
@@ -775,14 +774,14 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     def handle(
         self, run_id: RunId, output_type: type[OutputT] | TypeAdapter[OutputT] | None = None
     ) -> SyncRunHandle[OutputT]:
-        """Return a handle of a run. No request is sent, so the run need not exist.
+        """Return a handle to a run. No request is sent, so the run doesn't have to exist.
 
         Args:
             run_id: The run.
-            output_type: The type of its output, as for `run`.
+            output_type: The output's type, as for `run`.
 
         Raises:
-            InvalidArgumentError: If it is no run id, or no type that an output can have.
+            InvalidArgumentError: If `run_id` isn't a run id, or an output can't have this type.
         """
         from .handle import SyncRunHandle
 
@@ -796,7 +795,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         idempotency_scope: str | None = None,
         timeout: float | NotGiven | None = NOT_GIVEN,
     ) -> RunDetails | None:
-        """Return the run that `run` or `submit` created with an `idempotency_key`, in any process, or None.
+        """Return the run that `run` or `submit` created with an `idempotency_key` (in any process), or None.
 
         Example:
             ```python
@@ -805,18 +804,19 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             ```
 
         Args:
-            flow: The flow itself, not its id, as it was given to `run`, with its keys in the same order. A copy with
-                the key is stored to find out the copy's id; nothing is run. With a scope, no flow is needed.
+            flow: The flow itself, not its id, exactly as passed to `run`, with its keys in the same order. A copy with
+                the key is stored to find out the copy's id, but nothing runs. Not needed with a scope.
             idempotency_key: The key.
-            idempotency_scope: The scope of the key, as for `run`. The run may be of any version of the flow: its
-                `flow_id` says which. None, the default, uses the scope of the client, if it has one.
-            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout, for each request.
+            idempotency_scope: The key's scope, as for `run`. The run may be of any version of the flow: check its
+                `flow_id`. Defaults to the client's scope, if it has one.
+            timeout: Overall timeout in seconds, or None for no limit. By default, the client's timeout applies to each
+                request.
 
         Raises:
-            FlowFileError: If the flow's file cannot be read.
+            FlowFileError: If the flow's file can't be read.
             InvalidArgumentError: If an argument is invalid.
-            InvalidFlowError: If the server refuses the flow.
-            TransportError: If the server cannot be reached.
+            InvalidFlowError: If the server rejects the flow.
+            TransportError: If the server can't be reached.
         """
         with call_scope(timeout, limits_requests=False):
             return self._services.keyed.find_run(flow, idempotency_key, idempotency_scope)
@@ -847,13 +847,12 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         total: int | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> SyncOutcomeStream[OutputT]:
-        """Run a flow on any number of inputs and yield one outcome for each.
+        """Run a flow on any number of inputs, yielding one outcome per input.
 
-        An input is read only when there is room for it, so the inputs may be endless, and neither inputs nor outcomes
-        fill the memory. Consecutive inputs form a chunk, which is executed as one run. Up to four chunks are in flight,
-        or four for each server of a list with `strategy="spread"`. No input is read while the caller processes the
-        outcomes of a chunk. If `inputs` raises an exception, the outcomes of all inputs read before it are yielded
-        first, then the exception is raised.
+        Inputs are only read when there's room for them, so they can be endless, and neither inputs nor outcomes fill up
+        memory. Consecutive inputs form a chunk, which is executed as one run. Up to four chunks are in flight, or four
+        per server for a list with `strategy="spread"`. No input is read while the caller processes a chunk's outcomes.
+        If `inputs` raises an exception, it's raised here after the outcomes of all inputs read so far.
 
         Example:
             ```python
@@ -863,66 +862,66 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             ```
 
         Args:
-            flow: The flow, as for `run`, but not the id of a stored one.
+            flow: The flow, as for `run`, but not a stored flow's id.
             inputs: An iterable of inputs. Each is any JSON value, including a list. An input that
-                cannot be represented in JSON fails on its own, without a run. An exception can stand for an input that
-                could not be read; it fails in the same way. Outcomes wait until a chunk is filled: if inputs arrive
-                slowly, use a `chunk_size` of 1.
-            max_concurrency: Maximum number of tasks that are executed at once, over all chunks. None, the default,
-                leaves it to the server: ten in each run, except on 0.10.
-            chunk_size: Maximum number of inputs in one run. None, the default, adapts to the server: up to 400, for
-                about one second each.
-            ordered: Whether to yield outcomes in the order of the inputs. A slow chunk then delays at most seven others
-                (with several servers, one fewer than are in flight). Default False.
-            on_error: `yield`, the default, yields the outcome of an input that does not succeed like any other; `raise`
-                stops at the first one.
-            variables: Values of the flow's variables for all inputs, as for `run`.
-            variables_from_env: Whether to read missing variables from the environment, as for `run`. Default False.
+                can't be represented in JSON fails on its own, without a run. So does an exception, which can stand in
+                for an input that couldn't be read. Outcomes wait until a chunk is full, so use a `chunk_size` of 1 if
+                inputs arrive slowly.
+            max_concurrency: Maximum number of tasks to execute at once across all chunks. By default, it's up to the
+                server: ten per run, except on 0.10.
+            chunk_size: Maximum number of inputs per run. By default, adapts to the server, using up to 400 inputs and
+                aiming for about one second per chunk.
+            ordered: Whether to yield outcomes in input order. A slow chunk then holds up at most seven others (with
+                several servers, one fewer than are in flight). Defaults to False.
+            on_error: `yield` (the default) yields outcomes that aren't successful like any other, while `raise` stops
+                at the first one.
+            variables: The flow's variables for all inputs, as for `run`.
+            variables_from_env: Whether to read missing variables from the environment, as for `run`. Defaults to False.
             overrides: Changes to steps for all inputs, as for `run`.
-            output_type: The type of the outputs, as for `run`. An output that does not match makes the outcome a
-                failure with the code `invalid_output`, whose `unwrap` raises the OutputTypeError.
-            check_input: Whether to check the variables and each input against the flow's schemas. An input that does
-                not match fails on its own, with the code `invalid_input`, without a run. Default True.
-            max_attempts: Maximum number of times that an input is run if it fails. Each attempt is a run of the inputs
-                of a chunk that failed, after a pause of about 1, 2, 4 ... 30 seconds; the chunk's outcomes wait for
-                it. None, the default, runs each input once.
-            retry_on: The failures after which an input is run again: error codes, such as `{"component_failed"}`, or a
-                function of its `Outcome` that returns whether to run it again. Default: those whose `error` is
-                retryable. Steps that have run, run again with the input. Needs `max_attempts`.
-            idempotency_key: A function of an input that returns its key, as for `run`; None for an input without one.
-                Each input is then a run of its own, and an input whose key has a run already gets the outcome of that
-                run. Excludes `journal`, which it replaces, `max_attempts` and `chunk_size`.
-            idempotency_scope: What the keys identify, whatever the version of the flow, as for `run`.
-            journal: The path of a file that records the batch's progress. After a crash, the same call with the same
-                inputs continues: it yields the recorded outcomes, takes over the runs that were created, and creates
-                the others. Requires a server whose store survives as long. Only one batch at a time can use a journal.
-            on_lost: What to do with inputs whose run is in the journal but no longer on the server, because the server
-                was restarted without its store: `fail`, the default, gives them the error code `lost`, since they may
-                have been executed; `rerun` runs them again.
-            on_cancel: What to do with the runs in flight if the iteration ends early: `detach`, the default, leaves
-                them running; `cancel` marks them as cancelled.
-            timeout: Seconds until the last outcome, from the call on. None, the default, sets no limit. An input that
-                is slow to be read is waited for.
-            progress: True shows the number of outcomes, as for `run`, and the total if it is known. Or a function that
-                is called with a `Progress` at the beginning, after outcomes and at the end. Default False.
-            total: The number of inputs, for the progress. None, the default: the length of `inputs`, or what
+            output_type: The type of the outputs, as for `run`. If an output doesn't match, its outcome is a failure
+                with the code `invalid_output`, and `unwrap` raises the OutputTypeError.
+            check_input: Whether to check the variables and each input against the flow's schemas. An input that doesn't
+                match fails on its own, with the code `invalid_input` and without a run. Defaults to True.
+            max_attempts: Maximum number of times to run an input that fails. Each attempt is a run of the chunk's
+                failed inputs, after a delay of about 1, 2, 4 ... 30 seconds, and the chunk's outcomes wait for it. By
+                default, each input runs once.
+            retry_on: Which failures to retry: error codes, such as `{"component_failed"}`, or a function that takes the
+                `Outcome` and returns whether to retry. Defaults to failures with a retryable `error`. Steps that have
+                already run will run again. Needs `max_attempts`.
+            idempotency_key: A function that takes an input and returns its key (see `run`), or None for no key. Each
+                input gets a run of its own, or the outcome of the existing run under its key. Can't be combined with
+                `journal` (which it replaces), `max_attempts` or `chunk_size`.
+            idempotency_scope: What the keys identify, whatever the flow's version (see `run`).
+            journal: The path of a file to record the batch's progress in. After a crash, make the same call with the
+                same inputs to continue: it yields the recorded outcomes, picks up runs that were already created, and
+                creates the rest. Needs a server whose store survives that long. A journal can only be used by one batch
+                at a time.
+            on_lost: What to do with inputs whose run is in the journal but gone from the server, because it was
+                restarted without its store. `fail` (the default) gives them the error code `lost`, since they may have
+                been executed. `rerun` runs them again.
+            on_cancel: What to do with runs in flight if the iteration ends early. `detach` (the default) leaves them
+                running, while `cancel` marks them as cancelled.
+            timeout: Seconds from the call to the last outcome. No limit by default. Inputs that are slow to read are
+                still waited for.
+            progress: True to show the number of outcomes, as for `run`, and the total if known. Or a function to call
+                with a `Progress` at the beginning, after outcomes, and at the end. Defaults to False.
+            total: The number of inputs to show in the progress. Defaults to the length of `inputs`, or the number that
                 `read_inputs` expects.
-            labels: Labels to find the batch by, as for `run`; they are recorded with its first run.
+            labels: Labels to find the batch by, as for `run`. They're recorded with its first run.
 
         Raises:
-            OutputTypeError: If an output does not match `output_type`, with `on_error="raise"`.
-            FlowFileError: If the flow's file cannot be read.
+            FlowFileError: If the flow's file can't be read.
             InvalidArgumentError: If an argument is invalid.
-            JournalError: If the journal belongs to another flow or to other inputs, variables or overrides, if it is
-                damaged or in use by another batch, or if it cannot be read or written.
-            InvalidFlowError: If the server refuses the flow.
-            RunFailedError: If an input does not succeed, with `on_error="raise"`.
-            OutputTypeError: If an output does not match `output_type`, with `on_error="raise"`.
-            RunTimeoutError: If the timeout expires. The runs continue, unless `on_cancel` is `cancel`. A
-                RequestTimeoutError if it expires before the first run is created.
-            AmbiguousRunError: If the client cannot tell whether a chunk's run was created. With a journal, making the
-                same call later finds out.
-            TransportError: If the server cannot be reached.
+            JournalError: If the journal belongs to a different flow, or to different inputs, variables or overrides, if
+                it's damaged or in use by another batch, or if it can't be read or written.
+            InvalidFlowError: If the server rejects the flow.
+            RunFailedError: If an input doesn't succeed, with `on_error="raise"`.
+            OutputTypeError: If an output doesn't match `output_type`, with `on_error="raise"`.
+            RunTimeoutError: If the timeout expires. The runs continue unless `on_cancel` is `cancel`. If no run was
+                created by then, this is a RequestTimeoutError.
+            AmbiguousRunError: If the client can't tell whether a chunk's run was created. With a journal, you can find
+                out by making the same call later.
+            TransportError: If the server can't be reached.
         """
         from .batch import BatchOptions
 
@@ -964,24 +963,25 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         timeout: float | None = None,
         output_type: type[OutputT] | TypeAdapter[OutputT] | None = None,
     ) -> FlowResult[OutputT]:
-        """Wait until a run of one item ends and return its result.
+        """Wait for a run with one item to end and return its result.
 
         Args:
             run_id: The run.
-            wait: Whether to wait. With False, a run that has not ended raises a RunTimeoutError at once. Default True.
-            timeout: Seconds to wait. None, the default, sets no limit.
-            output_type: The type of the output, as for `run`. None, the default: plain JSON.
+            wait: Whether to wait. If False, raises a RunTimeoutError straight away if the run hasn't ended. Defaults to
+                True.
+            timeout: Seconds to wait. No limit by default.
+            output_type: The output's type, as for `run`. Defaults to plain JSON.
 
         Raises:
-            NotFoundError: If the server has no such run.
-            InvalidArgumentError: If the run is a batch; use `get_results`.
-            OutputTypeError: If the run succeeded but its output does not match the `output_type`.
-            RunTimeoutError: If the run did not end in time. The run continues.
+            NotFoundError: If the run doesn't exist.
+            InvalidArgumentError: If the run is a batch. Use `get_results` instead.
+            OutputTypeError: If the run succeeded but its output doesn't match `output_type`.
+            RunTimeoutError: If the run doesn't end in time. It continues.
         """
         if output_type is not None:
             typed.check_output_type(output_type)
         waiter = self._services.waiter
-        # The handle of a run that ended at once has the response with its result.
+        # If the run ended at once, its handle already has the response with the result.
         started = getattr(run_id, "_started", None)
         run, result = waiter.wait_and_record(
             "get_result", run_id, waiter.read_result, wait=wait, timeout=timeout, single=True, started=started
@@ -998,18 +998,19 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         timeout: float | None = None,
         output_type: type[OutputT] | TypeAdapter[OutputT] | None = None,
     ) -> list[FlowResult[OutputT]]:
-        """Wait until a run ends and return the results of all its items, in the order of their inputs.
+        """Wait for a run to end and return the results of all its items, in input order.
 
         Args:
             run_id: The run.
-            wait: Whether to wait. With False, a run that has not ended raises a RunTimeoutError at once. Default True.
-            timeout: Seconds to wait. None, the default, sets no limit.
-            output_type: The type of the outputs, as for `run`. None, the default: plain JSON.
+            wait: Whether to wait. If False, raises a RunTimeoutError straight away if the run hasn't ended. Defaults to
+                True.
+            timeout: Seconds to wait. No limit by default.
+            output_type: The type of the outputs, as for `run`. Defaults to plain JSON.
 
         Raises:
-            NotFoundError: If the server has no such run.
-            OutputTypeError: If an item succeeded but its output does not match the `output_type`.
-            RunTimeoutError: If the run did not end in time. The run continues.
+            NotFoundError: If the run doesn't exist.
+            OutputTypeError: If an item succeeded but its output doesn't match `output_type`.
+            RunTimeoutError: If the run doesn't end in time. It continues.
         """
         if output_type is not None:
             typed.check_output_type(output_type)
@@ -1021,17 +1022,17 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     def store_flow(self, flow: FlowSource, *, timeout: float | NotGiven | None = NOT_GIVEN) -> StoreFlowResponse:
         """Store a flow and return its id.
 
-        The same flow has the same id on every server. Integers in the flow stay integers (with a plain POST /flows,
-        servers may convert them to floats). A flow that this client has stored before is not sent again.
+        A flow has the same id on every server. Its integers stay integers, whereas a plain POST /flows may convert them
+        to floats. A flow that this client has already stored isn't sent again.
 
         Args:
-            flow: The path of a YAML or JSON file, or the flow as a mapping or an object (see `run`).
-            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
+            flow: The path of a YAML or JSON file, or the flow as a mapping or object (see `run`).
+            timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Raises:
-            FlowFileError: If the file cannot be read.
-            InvalidArgumentError: If `flow` is not a flow, or is only the id of a stored one.
-            InvalidFlowError: If the server refuses the flow; `diagnostics` lists the reasons.
+            FlowFileError: If the file can't be read.
+            InvalidArgumentError: If `flow` isn't a flow, or is just a stored flow's id.
+            InvalidFlowError: If the server rejects the flow. `diagnostics` lists the reasons.
         """
         with call_scope(timeout):
             return self._services.flows.store_flow(flow)
@@ -1039,18 +1040,18 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     def get_flow(self, flow_id: FlowId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> StoredFlow:
         """Return a stored flow, with its examples and the inputs of its test cases.
 
-        Clients store test cases as examples, without their expected outputs.
+        Test cases are stored as examples, without their expected outputs.
 
-        The tag that clients add to the flows they run is removed. Keys that the server does not know are missing.
-        Servers may return numbers as floats; whole ones are converted back to integers.
+        The tag that clients add to the flows they run is removed. Keys the server doesn't know are missing. Servers may
+        return numbers as floats, so whole ones are converted back to integers.
 
         Args:
-            flow_id: The flow: its id, or an object with a `flow_id`, such as what `store_flow` returned.
-            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
+            flow_id: The flow's id, or an object with a `flow_id`, such as the result of `store_flow`.
+            timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Raises:
-            NotFoundError: If the server has no such flow.
-            InvalidRequestError: If `flow_id` cannot be the id of a flow.
+            NotFoundError: If the flow doesn't exist.
+            InvalidRequestError: If `flow_id` can't be a flow's id.
         """
         with call_scope(timeout):
             return self._services.flows.get_flow(flow_id)
@@ -1058,26 +1059,26 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     def delete_flow(self, flow_id: FlowId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> None:
         """Ask the server to delete a flow.
 
-        Released servers accept this request but delete nothing. Most accept unknown ids too.
+        Released servers accept the request but don't delete anything. Most of them also accept unknown ids.
 
         Args:
-            flow_id: The flow: its id, or an object with a `flow_id`, such as what `store_flow` returned.
-            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
+            flow_id: The flow's id, or an object with a `flow_id`, such as the result of `store_flow`.
+            timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
         """
         with call_scope(timeout):
             self._services.flows.delete_flow(flow_id)
 
     def get_flow_variables(self, flow_id: FlowId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> FlowVariables:
-        """Return the variables that a stored flow declares, as its author wrote them.
+        """Return the variables a stored flow declares, as its author wrote them.
 
-        The client reads them from the flow itself, so the result is the same on every release.
+        The client reads them from the flow itself, so every release gives the same result.
 
         Args:
-            flow_id: The flow: its id, or an object with a `flow_id`, such as what `store_flow` returned.
-            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
+            flow_id: The flow's id, or an object with a `flow_id`, such as the result of `store_flow`.
+            timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Raises:
-            NotFoundError: If the server has no such flow.
+            NotFoundError: If the flow doesn't exist.
         """
         with call_scope(timeout):
             return self._services.flows.get_flow_variables(flow_id)
@@ -1091,43 +1092,43 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         target: str | None = None,
         timeout: float | NotGiven | None = NOT_GIVEN,
     ) -> ValidationResult:
-        """Check a flow with the offline rules of `stepflow_client.flows.check` and the components of the server.
+        """Check a flow with the offline rules from `stepflow_client.flows.check` and the server's components.
 
-        This finds faults that servers do not look for, such as unknown keys, components and inputs. For the server's
-        own diagnostics, use `validate`.
+        This catches mistakes that servers don't check for, such as unknown keys, components and inputs. For the
+        server's own diagnostics, use `validate`.
 
         Args:
             flow: The path of a YAML or JSON file, or the flow itself.
-            offline: Whether to skip requesting the server's components; only the builtin ones are known then. Default
+            offline: Whether to skip requesting the server's components, leaving just the builtin ones. Defaults to
                 False.
-            type_check: Whether to check types throughout the flow too, from the schemas of the components to the
-                expressions that read their outputs. Default False.
-            target: The release of the servers that the flow is for, such as `0.13`: faults that only other releases
-                have are not reported. None for all supported releases.
-            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
+            type_check: Whether to also check types throughout the flow, from component schemas to the expressions that
+                read their outputs. Defaults to False.
+            target: The server release to check for, e.g. `0.13`. Problems that only affect other releases aren't
+                reported. Defaults to all supported releases.
+            timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Returns:
             The diagnostics, with line and column if the flow is a file.
 
         Raises:
-            FlowFileError: If the file cannot be read.
-            InvalidArgumentError: If `target` is no release.
-            TransportError: If the server cannot be reached, unless `offline` is True.
+            FlowFileError: If the file can't be read.
+            InvalidArgumentError: If `target` isn't a release.
+            TransportError: If the server can't be reached, unless `offline` is True.
         """
         with call_scope(timeout):
             return self._services.flows.check(flow, offline=offline, type_check=type_check, target=target)
 
     def validate(self, flow: FlowSource, *, timeout: float | NotGiven | None = NOT_GIVEN) -> ValidationResult:
-        """Return the server's diagnostics of a flow, without storing it.
+        """Return the server's diagnostics for a flow, without storing it.
 
         Args:
-            flow: The flow, as for `run`. If it is an id, the client reads the flow from the server first; keys that
-                servers do not know are missing then.
-            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
+            flow: The flow, as for `run`. If you pass an id, the client reads the flow from the server first, so keys
+                that servers don't know are missing.
+            timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Raises:
-            FlowFileError: If the file cannot be read, or contains no flow. (The faults of a flow are in the result.)
-            NotFoundError: If the server has no flow with this id.
+            FlowFileError: If the file can't be read or doesn't contain a flow. (Problems in a flow are in the result.)
+            NotFoundError: If there's no flow with this id on the server.
         """
         with call_scope(timeout):
             return self._services.flows.validate(flow)
@@ -1146,34 +1147,33 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         variables_from_env: bool = False,
         timeout: float | NotGiven | None = NOT_GIVEN,
     ) -> CreateRunResponse:
-        """Start a run of a stored flow and return it. The run has usually not ended yet.
+        """Start a run of a stored flow and return it. The run usually hasn't ended yet.
 
         Args:
-            flow_id: The flow: its id, or an object with a `flow_id`, such as what `store_flow` returned.
-            input: The input: any JSON value. A list is a batch with one item for each element; an empty list makes a
-                run without items (0.11 and newer). Write `[[1, 2]]` for a single input that is a list. None is the
-                input null.
-            variables: Values of the flow's variables: a mapping, or the path of a YAML or JSON file that contains one.
-            overrides: Changes to steps for this run only: `{step: {"input": {...}}}`, the wrapped form that the server
-                accepts, or a list of either, merged left to right. Servers refuse unknown steps.
-            debug: Must be False: no released server has a debug mode, and True is refused.
-            max_concurrency: Maximum number of tasks of the run that are executed at once: steps, branches of a step and
-                items of sub-flows, counted over all items. It does not limit the number of items, and sub-flows
-                (`/builtin/map`) may exceed it. None, the default, leaves it to the server: ten, or on 0.10 one task for
-                each item.
-            variables_from_env: Whether to read missing variables from the environment: from the variable that the flow
-                names as `env_var`, then from `STEPFLOW_VAR_<NAME>`. Default False.
-            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
+            flow_id: The flow's id, or an object with a `flow_id`, such as the result of `store_flow`.
+            input: The input, as any JSON value. A list is a batch with one item per element, and an empty list creates
+                a run without items (0.11 and newer). To pass a list as a single input, write `[[1, 2]]`. None is sent
+                as null.
+            variables: The flow's variables, as a mapping or the path of a YAML or JSON file containing one.
+            overrides: Changes to steps, just for this run: `{step: {"input": {...}}}`, the wrapped form that the server
+                accepts, or a list of either, merged left to right. Servers reject unknown steps.
+            debug: Must be False, because no released server has a debug mode.
+            max_concurrency: Maximum number of tasks to execute at once (steps, branches of a step and items of
+                sub-flows), counted over all items. It doesn't limit the number of items, and sub-flows
+                (`/builtin/map`) may exceed it. By default, it's up to the server: ten, or one task per item on 0.10.
+            variables_from_env: Whether to read missing variables from the environment, first from the one the flow
+                names as `env_var`, then from `STEPFLOW_VAR_<NAME>`. Defaults to False.
+            timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Raises:
-            NotFoundError: If the server has no such flow.
-            InvalidRequestError: If the server refuses an override.
-            AmbiguousRunError: If the response was lost and the server has runs of this flow that may be the created
-                one. Others may run the same flow, and servers do not report who created a run. (`run` and `submit` can
+            NotFoundError: If the flow doesn't exist.
+            InvalidRequestError: If the server rejects an override.
+            AmbiguousRunError: If the response was lost and the server has runs of this flow that might be the new one.
+                Others may run the same flow, and servers don't report who created a run. (`run` and `submit` can
                 identify their runs.)
-            InvalidArgumentError: If an argument is invalid; nothing is sent. Overrides and variables are
-                checked if this client knows the flow, as for `run`. An integer beyond 2**53 is refused if the server
-                would change it (`SyncStepflowClient(exact_integers=False)` sends it).
+            InvalidArgumentError: If an argument is invalid, in which case nothing is sent. Overrides and variables are
+                checked if this client knows the flow, as for `run`. Integers beyond 2**53 are rejected if the server
+                would change them (use `SyncStepflowClient(exact_integers=False)` to send them anyway).
             UnsupportedByServerError: If `debug` is True, or if the input is an empty list and the server is older than
                 0.11.
         """
@@ -1184,16 +1184,16 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             return self._services.creator.create_run(flow_id, call)
 
     def get_run(self, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunDetails:
-        """Return the current state of a run.
+        """Return a run's current state.
 
-        `items.completed` stays 0 until the whole run ends, on every release.
+        On every release, `items.completed` stays at 0 until the whole run ends.
 
         Args:
             run_id: The run.
-            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
+            timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Raises:
-            NotFoundError: If the server has no such run.
+            NotFoundError: If the run doesn't exist.
         """
         with call_scope(timeout):
             run = self._runs.get_run(run_id)
@@ -1209,10 +1209,10 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         item_index: int | None = None,
         timeout: float | NotGiven | None = NOT_GIVEN,
     ) -> RunSnapshot:
-        """Return what is known about a run at one moment, with as few requests as possible.
+        """Return everything that's known about a run at one moment, using as few requests as possible.
 
-        Independent requests are sent concurrently. Completed and failed runs do not change, so the client keeps what it
-        has read of the latest ones: a later call only requests what is missing.
+        Independent requests are sent concurrently. Completed and failed runs don't change, so the client keeps what it
+        has read of the most recent ones, and later calls only request what's missing.
 
         Example:
             ```python
@@ -1224,37 +1224,38 @@ class SyncStepflowClient(SuggestsNames, Picklable):
 
         Args:
             run_id: The run.
-            include: The parts to read: `items`, `steps`, `flow`, `arguments`, `account` and `counts`, by default all
-                of them. An account includes the parts that it is made of; of a batch, only the steps of one item.
-            item_index: The item of a batch whose steps and account to return, from 0. By default, the steps of all
-                items, and the account of the first item that failed, or of the first item if none has.
-            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout, for each request.
+            include: Which parts to read: `items`, `steps`, `flow`, `arguments`, `account` and `counts`. Defaults to all
+                of them. An account includes the parts it's made of (for a batch, only one item's steps).
+            item_index: The batch item whose steps and account to return, counting from 0. By default, returns the steps
+                of all items, and the account of the first failed item (or the first item, if none has failed).
+            timeout: Overall timeout in seconds, or None for no limit. By default, the client's timeout applies to each
+                request.
 
         Raises:
-            NotFoundError: If the server has no such run.
-            InvalidArgumentError: If the run has no such item, or there is no such part.
+            NotFoundError: If the run doesn't exist.
+            InvalidArgumentError: If the item or part doesn't exist.
             RequestTimeoutError: If the timeout expires.
         """
         with call_scope(timeout):
             return self._services.snapshots.read(run_id, include, item_index)
 
     def get_run_items(self, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> ListItemsResponse:
-        """Return the items of a run, in the order of their inputs; the `result` of a running item is None.
+        """Return a run's items in input order. While an item is running, its `result` is None.
 
-        The error of a failed item includes the step that failed and its message. This takes a request for each failed
-        item. In runs of more than 1,000 items, only the first 20 failed ones have it.
+        A failed item's error includes the step that failed and its message, which takes one request per failed item. In
+        runs with more than 1,000 items, only the first 20 failed ones have it.
 
-        If an item has not ended although its run has failed, the server may have lost it, or may still be executing it.
-        After 30 s without a sign of life, it is returned as failed, with the code `lost` or `lost_before_start`. (In
-        runs of more than 1,000 items, only the time at which the run was marked as failed counts; `get_results` reads
-        all events.)
+        If an item hasn't ended although its run has failed, the server may have lost it or may still be executing it.
+        After 30 s without a sign of life, the item is returned as failed, with the code `lost` or `lost_before_start`.
+        (In runs with more than 1,000 items, only the time the run was marked as failed counts. `get_results` reads all
+        events.)
 
         Args:
             run_id: The run.
-            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
+            timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Raises:
-            NotFoundError: If the server has no such run.
+            NotFoundError: If the run doesn't exist.
         """
         with call_scope(timeout):
             return self._runs.get_run_items(run_id)
@@ -1267,7 +1268,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         include_times: bool = False,
         timeout: float | NotGiven | None = NOT_GIVEN,
     ) -> ListStepsResponse:
-        """Return the steps of a run that were started, by item, then in the order of the flow.
+        """Return the steps a run has started, sorted by item and then by their order in the flow.
 
         Example:
             ```python
@@ -1277,15 +1278,15 @@ class SyncStepflowClient(SuggestsNames, Picklable):
 
         Args:
             run_id: The run.
-            item_index: The item whose steps to return; None, the default, returns those of all items.
-            include_times: Whether to set `started_at`, `completed_at`, `duration` and `attempts`, from the run's
-                events. This takes one more request, whose response has three or more events for each step of all items.
-                Default False.
-            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
+            item_index: The item whose steps to return. Defaults to all items.
+            include_times: Whether to set `started_at`, `completed_at`, `duration` and `attempts` from the run's events.
+                This takes one more request, whose response has at least three events per step for every item. Defaults
+                to False.
+            timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Raises:
-            NotFoundError: If the server has no such run.
-            RequestTimeoutError: If the steps or the events did not arrive in time.
+            NotFoundError: If the run doesn't exist.
+            RequestTimeoutError: If the steps or events don't arrive in time.
         """
         check_flag(include_times, "include_times")
         with call_scope(timeout):
@@ -1297,18 +1298,18 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             return replace(listed, steps=steps)
 
     def get_run_arguments(self, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunArguments:
-        """Return the arguments that a run was started with: inputs, variables and overrides, and its labels and note.
+        """Return what a run was started with: its inputs, variables and overrides, plus its labels and note.
 
-        Servers from 0.12 on do not report inputs and overrides, and no server reports variables, labels and notes.
-        These come from the client's `history`, if it has one and the run is recorded there. Inputs reported by a server
-        are not masked; recorded ones have `***` in place of secrets.
+        Since 0.12, servers don't report inputs and overrides, and no server reports variables, labels or notes. The
+        client reads these from its `history` instead, if the run is recorded there. Inputs reported by a server aren't
+        masked, whereas recorded ones have `***` in place of secrets.
 
         Args:
             run_id: The run.
-            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
+            timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Raises:
-            NotFoundError: If neither the server nor the history has such a run.
+            NotFoundError: If neither the server nor the history has the run.
         """
         with call_scope(timeout):
             return self._services.snapshots.read_arguments(run_id)
@@ -1316,30 +1317,30 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     def get_run_step(
         self, run_id: RunId, step_id: str, *, item_index: int = 0, timeout: float | NotGiven | None = NOT_GIVEN
     ) -> StepDetails:
-        """Return one step of one item.
+        """Return a single step of an item.
 
         Args:
             run_id: The run.
-            step_id: The id of the step.
-            item_index: The index of the item, from 0. Default 0.
-            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
+            step_id: The step's id.
+            item_index: The item's index, counting from 0. Defaults to 0.
+            timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Raises:
-            NotFoundError: If there is no such step, or if it has not started.
+            NotFoundError: If the step doesn't exist or hasn't started.
         """
         with call_scope(timeout):
             step = self._runs.get_run_step(run_id, step_id, item_index=item_index)
             return (self._runs.mark_kept_steps(run_id, [step]))[0]
 
     def get_run_flow(self, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> StoredFlow:
-        """Return the flow of a run, without the tag that the client adds. For its examples, use `get_flow`.
+        """Return a run's flow, without the tag the client adds. For its examples, use `get_flow`.
 
         Args:
             run_id: The run.
-            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
+            timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Raises:
-            NotFoundError: If the server has no such run.
+            NotFoundError: If the run doesn't exist.
         """
         with call_scope(timeout):
             return self._runs.get_run_flow(run_id)
@@ -1347,19 +1348,19 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     def cancel_run(self, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunDetails:
         """Mark a run as cancelled and return it.
 
-        On every released server this sets the status and the end time but stops nothing. The running step
-        ends and later steps still start. At the end the status changes from cancelled to completed or failed. Until
-        then `get_run_items` shows every item of the run as running, even those that have ended, and `get_results`
-        returns cancelled for each; after that both return the real outcomes.
+        On every released server, this sets the status and end time but doesn't stop anything. The running step
+        finishes, and later steps still start. When they're done, the status changes from cancelled to completed or
+        failed. Until then, `get_run_items` shows all of the run's items as running, even those that have ended, and
+        `get_results` returns each as cancelled. After that, both return the real outcomes.
 
-        A run that has ended is not changed. Servers may overwrite its status, so the client checks first.
+        Finished runs aren't changed. The client checks first, because servers may overwrite a run's status.
 
         Args:
             run_id: The run.
-            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
+            timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Raises:
-            NotFoundError: If the server has no such run.
+            NotFoundError: If the run doesn't exist.
             ConflictError: If the run has already ended.
         """
         with call_scope(timeout):
@@ -1368,17 +1369,17 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             return run
 
     def delete_run(self, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> None:
-        """Ask the server to delete a run that has ended.
+        """Ask the server to delete a finished run.
 
-        Released servers accept this request but delete nothing.
+        Released servers accept the request but don't delete anything.
 
         Args:
             run_id: The run.
-            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
+            timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Raises:
-            NotFoundError: If the server has no such run.
-            ConflictError: If the run has not ended.
+            NotFoundError: If the run doesn't exist.
+            ConflictError: If the run hasn't ended.
         """
         with call_scope(timeout):
             self._runs.delete_run(run_id)
@@ -1403,25 +1404,24 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         """Return runs, newest first.
 
         Args:
-            status: Return only runs with this status.
-            limit: Maximum number of runs. None, the default, returns all of them, as servers have no limit of their
-                own; use `iter_runs` to read them in pages.
-            offset: Number of runs to skip, from the newest on.
-            flow_name: Return only runs of flows with this name.
-            root_run_id: Return only this run and the runs below it.
-            parent_run_id: Return only runs that a step of this run created.
-            roots_only: If True, leave out runs that steps created.
-            since: Return only runs created at this time or later, by the server's clock: a datetime, or an ISO 8601
-                text such as `2026-11-25T14:00:00Z`. A time without a time zone is local time. Creation times are read
-                from the run ids, which have them to the millisecond.
-            until: Return only runs created before this time. Servers have no such filter: the client pages through all
-                newer runs.
-            labels: Return only runs that the client's `history` has with these labels, values by name.
-            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
+            status: Only return runs with this status.
+            limit: Maximum number of runs. By default, returns them all, since servers don't set a limit either. Use
+                `iter_runs` to read them in pages.
+            offset: Number of runs to skip, starting with the newest.
+            flow_name: Only return runs of flows with this name.
+            root_run_id: Only return this run and its descendants.
+            parent_run_id: Only return runs created by this run's steps.
+            roots_only: If True, leave out runs created by steps.
+            since: Only return runs created at or after this time by the server's clock, as a datetime or an ISO 8601
+                string such as `2026-11-25T14:00:00Z`. Without a time zone, it's local time. Creation times are read
+                from run ids, which contain them to the millisecond.
+            until: Only return runs created before this time. Servers can't filter by time, so the client pages through
+                all newer runs.
+            labels: Only return runs with these labels (a mapping of names to values) in the client's `history`.
+            timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Raises:
-            InvalidArgumentError: If an argument is invalid. (Servers ignore a filter that they cannot read and list all
-                runs.)
+            InvalidArgumentError: If an argument is invalid. (Servers ignore filters they can't read and list all runs.)
         """
         with call_scope(timeout):
             runs = self._services.lister.list_runs(
@@ -1442,16 +1442,16 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     def iter_runs(
         self, status: ExecutionStatus | str | None = None, *, page_size: int = 100, **filters: Unpack[RunFilters]
     ) -> SyncRunPager:
-        """Return runs, newest first, read page by page.
+        """Return runs, newest first, fetching them page by page.
 
-        Arguments are checked at the call. No run is yielded twice. No run that exists and matches from start to end is
-        missed, even if new runs are created or runs stop matching meanwhile.
+        Arguments are checked straight away. No run is yielded twice, and no run that exists and matches throughout is
+        missed, even if new runs are created or others stop matching meanwhile.
 
         Args:
-            status: Return only runs with this status. All filters are the same as for `list_runs`.
-            page_size: Number of runs in each request, at least 2.
-            filters: The other filters of `list_runs`; with `since`, the iteration ends there. `timeout` limits each
-                request as a whole, in seconds; None for no limit. Default: the client's timeout.
+            status: Only return runs with this status. All filters are the same as for `list_runs`.
+            page_size: Number of runs per request, at least 2.
+            filters: The remaining filters of `list_runs`. Iteration stops at `since`. `timeout` is the overall timeout
+                for each request in seconds, or None for no limit. Default: the client's timeout.
         """
         from .._calls.call_options import RunFilters
 
@@ -1461,21 +1461,20 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     # Waiting
 
     def wait_run(self, run_id: RunId, *, timeout: float | None = None, progress: ProgressOption = False) -> RunDetails:
-        """Wait until a run ends and return it.
+        """Wait for a run to end and return it.
 
-        The wait survives lost connections and server restarts: with a timeout, until it expires; without one, until the
-        server has not responded for two minutes.
+        The wait survives lost connections and server restarts. With a timeout, it lasts until that expires. Otherwise,
+        it lasts until the server hasn't responded for two minutes.
 
         Args:
             run_id: The run.
-            timeout: Seconds to wait. None, the default, sets no limit.
-            progress: Whether to show the run's progress, or a function that is called with it, as for `run`. Default
-                False.
+            timeout: Seconds to wait. No limit by default.
+            progress: Whether to show the run's progress, or a function to call with it (see `run`). Defaults to False.
 
         Raises:
-            NotFoundError: If the server has no such run.
-            RunTimeoutError: If the run did not end in time. The run continues.
-            TransportError: If the server cannot be reached.
+            NotFoundError: If the run doesn't exist.
+            RunTimeoutError: If the run doesn't end in time. It continues.
+            TransportError: If the server can't be reached.
         """
         _check_progress(progress)
         with self._connection.trace("wait_run", kind="INTERNAL") as span:
@@ -1500,13 +1499,13 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         heartbeat: float | None = None,
         timeout: float | None = None,
     ) -> SyncEventStream:
-        """Return the events of a run, from the beginning or a cursor, until the run ends (0.12 and newer).
+        """Return a run's events, from the beginning or from a cursor, until the run ends (0.12 and newer).
 
-        Each event is yielded exactly once and in order, even if the connection breaks: the client reconnects by itself.
-        The last event is a `RunCompletedEvent`. Servers do not send one for a run that was cancelled or that they lost
-        (a failed recovery after a restart, an exhausted store). After a cancellation, the client infers it
-        (`event.inferred`) about two seconds after the last event. A run that its server has given up, because it found
-        that nobody executes it, may still be executed: it counts as lost after 30 s without a sign of life.
+        Each event is yielded exactly once and in order, even if the connection breaks, as the client reconnects by
+        itself. The last event is a `RunCompletedEvent`. Servers don't send one if they lost the run (after a failed
+        recovery, or because the store was exhausted) or if it was cancelled. After a cancellation, the client infers it
+        (`event.inferred`) about two seconds after the last event. If a server gives up on a run because it seems to be
+        abandoned, the run may still be executing, so it only counts as lost after 30 s without a sign of life.
 
         Example:
             ```python
@@ -1515,30 +1514,30 @@ class SyncStepflowClient(SuggestsNames, Picklable):
                     print(event.type, event.timestamp)
             ```
 
-        Leaving the block closes the connection at once. `events.cursor` is the cursor of the last event.
+        Leaving the block closes the connection immediately. `events.cursor` is the last event's cursor.
 
         Args:
             run_id: The run.
-            after: The `cursor` of the last event that was handled, or the sequence number to start from. Default None:
-                from the beginning.
-            include_results: Whether to set `StepCompletedEvent.output`. Default False.
-            include_sub_runs: Whether to include events of runs that steps created. Their step ids are not reliable
-                (servers send the parent's, or none); use `get_run_steps` of the sub-run instead. Default False.
-            event_types: The types of the events to yield, such as `["step_completed", "run_completed"]`. The client
-                leaves out the others, as servers have no such filter. None, the default, yields all events.
-            heartbeat: Seconds without an event after which a `HeartbeatEvent` is yielded, repeatedly. A program that
-                relays the events, to a web page for example, can so keep its own connection open. A heartbeat may be
-                delayed by the duration of a request, for example while the server is away. None, the default: no
-                heartbeats.
-            timeout: Seconds until the last event, from the call on. None, the default, sets no limit.
+            after: The `cursor` of the last event you handled, or the sequence number to start from. Defaults to the
+                beginning.
+            include_results: Whether to set `StepCompletedEvent.output`. Defaults to False.
+            include_sub_runs: Whether to include events of runs created by steps. Their step ids aren't reliable
+                (servers send the parent's, or none), so call `get_run_steps` for the sub-run instead. Defaults to
+                False.
+            event_types: Which types of events to yield, e.g. `["step_completed", "run_completed"]`. The client drops
+                the rest, since servers can't filter by type. Defaults to all events.
+            heartbeat: Seconds without an event after which to yield a `HeartbeatEvent`, repeatedly. Useful for keeping
+                your own connection open when you relay events, e.g. to a web page. Heartbeats may be delayed by the
+                duration of a request, e.g. while the server is down. Off by default.
+            timeout: Seconds from the call to the last event. No limit by default.
 
         Raises:
-            InvalidArgumentError: If an argument is invalid, for example if `after` is the cursor of events with another
-                `include_sub_runs`. It is raised at the call.
-            NotFoundError: If the server has no such run. This error and those below are raised while iterating.
-            RunTimeoutError: If the run did not end in time. The run continues.
-            ServerConnectionError: If the server cannot be reached for a minute.
-            UnsupportedByServerError: If the server has no stream of events.
+            InvalidArgumentError: If an argument is invalid, e.g. if `after` is a cursor from a call with a different
+                `include_sub_runs`. Raised straight away.
+            NotFoundError: If the run doesn't exist. This and the following errors are raised during iteration.
+            RunTimeoutError: If the run doesn't end in time. It continues.
+            ServerConnectionError: If the server can't be reached for a minute.
+            UnsupportedByServerError: If the server doesn't support event streams.
         """
         events = self._services.follower.run_events(
             run_id,
@@ -1565,27 +1564,27 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         """Store a blob and return its id, the SHA-256 digest of its content.
 
         Args:
-            data: Bytes, or any JSON value. JSON is stored exactly on every release.
-            filename: A file name to store with the blob; for bytes it must be ASCII. If the same content is stored
-                twice, the last name is kept.
+            data: Bytes or any JSON value. JSON is stored exactly, on every release.
+            filename: A file name to store with the blob, which must be ASCII for bytes. If the same content is stored
+                twice, the last name wins.
             blob_type: The type of a JSON blob: `data` (the default) or `flow`.
-            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
+            timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Raises:
-            InvalidArgumentError: If the value cannot be represented in JSON.
+            InvalidArgumentError: If the value can't be represented in JSON.
         """
         with call_scope(timeout):
             return self._services.blobs.store_blob(data, filename=filename, blob_type=blob_type)
 
     def get_blob(self, blob_id: str, *, timeout: float | NotGiven | None = NOT_GIVEN) -> BlobContent:
-        """Return a blob: its `data` is the JSON value, or `bytes` for a binary blob.
+        """Return a blob. Its `data` is the JSON value, or `bytes` for a binary blob.
 
         Args:
-            blob_id: The id of the blob.
-            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout.
+            blob_id: The blob's id.
+            timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Raises:
-            NotFoundError: If the server has no such blob.
+            NotFoundError: If the blob doesn't exist.
         """
         with call_scope(timeout):
             return self._services.blobs.get_blob(blob_id)
@@ -1593,14 +1592,14 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     # Running a run again
 
     def plan_rerun(self, run_id: RunId, **options: Unpack[PlanOptions]) -> RerunPlan:
-        """Return what `rerun` would keep and execute, without starting a run.
+        """Return what `rerun` would keep and what it would execute, without starting a run.
 
         Args:
             run_id: The run.
-            **options: The same as for `rerun`, except `variables_from_env`, `idempotency_key` and `labels`.
+            **options: The same options as for `rerun`, except `variables_from_env`, `idempotency_key` and `labels`.
 
         Raises:
-            StepflowClientError: The same errors as `rerun` raises.
+            StepflowClientError: The same errors as `rerun`.
         """
         from .._calls.call_options import PlanOptions
         from .._calls.rerun_plan import RerunRequest
@@ -1629,18 +1628,18 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         labels: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> RerunResult:
-        """Run a finished run again, reuse outputs of its steps, and return all results.
+        """Run a finished run again, reusing step outputs, and return all results.
 
-        A kept step is not executed: its output is the one from the earlier run. Outputs of steps can be read on 0.12
-        and newer. `keep="succeeded"` works on every release: if outputs cannot be read, the failed items are executed
-        completely. The server's builtin components must be at `/builtin`.
+        A kept step isn't executed: its output is taken from the earlier run. Step outputs can be read on 0.12 and
+        newer. `keep="succeeded"` works on every release, but if outputs can't be read, it executes failed items from
+        the start. The server's builtin components must be at `/builtin`.
 
-        No server returns a run's variables, and servers from 0.12 on return neither its input nor its overrides. A
-        client with a `history` reuses the recorded ones: the input if none is given, and variables and overrides unless
-        the given ones replace them. Values of secret variables are not recorded. Without a history, pass all of them
-        again. The outputs of kept steps still reflect the values of the earlier run: the plan's `outdated` names those
-        computed from another input or other variables. A rerun can itself be run again: what it kept is kept or
-        executed like any other step.
+        No server returns a run's variables, and since 0.12 they don't return its input or overrides either. A client
+        with a `history` falls back on the recorded ones: the input if you don't pass one, and variables and overrides
+        unless you replace them. Secret variables' values aren't recorded. Without a history, pass everything again.
+        Outputs of kept steps still reflect the earlier run's values, and the plan's `outdated` lists those computed
+        from a different input or different variables. You can also rerun a rerun: steps it kept are kept or executed
+        like any other.
 
         Example:
             ```python
@@ -1650,41 +1649,42 @@ class SyncStepflowClient(SuggestsNames, Picklable):
 
         Args:
             run_id: The earlier run.
-            keep: The outputs of the earlier run to reuse. `nothing`, the default, executes everything. `succeeded`
-                keeps the results of the items that succeeded, and the completed steps of the others. `completed` keeps
-                every completed step of all items, and executes only steps that failed or were added. `unchanged` keeps
-                every completed step whose output would be the same again: neither its definition, overrides, input and
-                variables nor those of a step that it reads have changed. `Keep(before="summarise")` executes this step
-                and all steps that read its output, and `Keep(all_except="summarise")` executes it alone: see `Keep`.
-                Values of secret variables and the programs of workers are not compared. Without a history, `unchanged`
-                executes all steps that read a given input or variable, and does not know overrides of the earlier run.
-            input: The input of the earlier run; for a batch, the list of all its inputs, or with `items` of theirs. It
-                can be omitted if no executed step reads it, or if it is recorded.
-            variables: Values of the flow's variables, as for `run`.
-            variables_from_env: Whether to read missing variables from the environment, as for `run`. Default False.
-            overrides: Changes to steps that are executed, as for `run`.
-            flow: A changed flow; None, the default, uses the flow of the run.
-            force: Whether to keep steps whose definition has changed or that are overridden. Default False.
-            items: The indexes of the items to run again, from 0; the results of the others are kept. None, the default,
-                chooses all items that `keep` leaves.
-            inherit: The recorded arguments that stand in for those that are not given: of `input`, `variables` and
-                `overrides`, by default all. Without the last two, the new run is one of the flow as it is.
-            max_concurrency: Maximum number of tasks of each new run that are executed at once, as for `create_run`.
-            idempotency_key: A text of at most 512 characters that stands for this call: of all calls with it, from any
-                process, one creates the new runs, and the others return the same runs. It belongs to the earlier run,
-                whatever the flow and the scope of the client. None, the default, creates new runs with each call.
+            keep: Which of the earlier run's outputs to reuse. `nothing` (the default) executes everything. `succeeded`
+                keeps the results of items that succeeded, and the completed steps of the rest. `completed` keeps every
+                completed step of all items, and only executes steps that failed or were added. `unchanged` keeps every
+                completed step whose output would be the same again, i.e. neither its definition, overrides, input and
+                variables nor those of any step it reads have changed. `Keep(before="summarise")` executes this step
+                and everything that reads its output, while `Keep(all_except="summarise")` executes just this step (see
+                `Keep`). Secret variables' values and worker programs aren't compared. Without a history, `unchanged`
+                executes all steps that read an explicit input or variable, and doesn't know the earlier run's
+                overrides.
+            input: The earlier run's input. For a batch, the list of all its inputs, or just those of `items`. Can be
+                omitted if it's recorded, or if no executed step reads it.
+            variables: The flow's variables, as for `run`.
+            variables_from_env: Whether to read missing variables from the environment, as for `run`. Defaults to False.
+            overrides: Changes to the steps that are executed, as for `run`.
+            flow: A changed flow. Defaults to the run's own flow.
+            force: Whether to keep steps even if their definition has changed or they're overridden. Defaults to False.
+            items: Indexes of the items to run again, counting from 0. All other results are kept. Defaults to all items
+                that `keep` leaves.
+            inherit: Which recorded arguments to use if you don't pass them, out of `input`, `variables` and
+                `overrides`. Defaults to all three. Without the last two, the new run uses the flow as it is.
+            max_concurrency: Maximum number of each new run's tasks to execute at once (see `create_run`).
+            idempotency_key: A string of up to 512 characters that identifies this call. Of all calls with the same key,
+                from any process, one creates the new runs, and the rest return the same runs. The key belongs to the
+                earlier run, regardless of the flow and the client's scope. By default, each call creates new runs.
             labels: Labels to find the new runs by, as for `run`.
-            timeout: Seconds for the whole call. None, the default, sets no limit.
+            timeout: Overall timeout in seconds. No limit by default.
 
         Raises:
-            NotFoundError: If the server has no such run.
-            ConflictError: If the run has not ended.
-            IdempotencyConflictError: If the key was used for this run with other arguments or items.
-            InvalidArgumentError: If the flow has no such step or the run no such item, if the input is required but
-                missing or is not that of the batch, if a kept step has changed, or if a secret variable of the recorded
-                run is required and was not passed again.
-            UnsupportedByServerError: If the server does not return the outputs of steps (before 0.12).
-            RunTimeoutError: If the new runs did not end in time. They continue.
+            NotFoundError: If the run doesn't exist.
+            ConflictError: If the run hasn't ended.
+            IdempotencyConflictError: If the key was used for this run with different arguments or items.
+            InvalidArgumentError: If a step or item doesn't exist, if a required input is missing or doesn't match
+                the batch, if a kept step has changed, or if a required secret variable of the recorded run wasn't
+                passed again.
+            UnsupportedByServerError: If the server doesn't return step outputs (before 0.12).
+            RunTimeoutError: If the new runs don't end in time. They continue.
         """
         from .._calls.rerun_plan import RerunRequest
 
@@ -1706,9 +1706,9 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             return self._services.rerunner.run(request, timeout=timeout)
 
     def start_rerun(self, run_id: RunId, **options: Unpack[RerunOptions]) -> list[SyncRunHandle]:
-        """Start a rerun and return a handle of each new run, without waiting for the runs to end.
+        """Start a rerun and return a handle to each new run, without waiting for the runs to end.
 
-        Items that keep different outputs need separate runs. The list is empty if there is nothing to run again.
+        Items that keep different outputs need separate runs. The list is empty if there's nothing to run again.
 
         Example:
             ```python
@@ -1718,10 +1718,10 @@ class SyncStepflowClient(SuggestsNames, Picklable):
 
         Args:
             run_id: The run.
-            **options: The same as for `rerun`.
+            **options: The same options as for `rerun`.
 
         Raises:
-            StepflowClientError: The same errors as `rerun` raises.
+            StepflowClientError: The same errors as `rerun`.
         """
         from .._calls.call_options import RerunOptions
         from .._calls.rerun_plan import RerunRequest
@@ -1745,12 +1745,12 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         items: tuple[int, int] | None = None,
         timeout: float | NotGiven | None = NOT_GIVEN,
     ) -> RunComparison:
-        """Return the differences between two runs: status, flow, and for each item its step outputs, output and errors.
+        """Return the differences between two runs: status, flow, and each item's step outputs, output and errors.
 
-        Both runs must be on this server. Inputs, variables and overrides are not compared, as servers do not return
-        them; their effects show in the steps. Outputs of steps are compared on 0.12 and newer. A run that has not
-        ended is compared in its current state. A step that was not run because a step that it reads failed has
-        the status `not_run`, and no error.
+        Both runs must be on this server. Inputs, variables and overrides aren't compared, as servers don't return them,
+        but you can see their effects in the steps. Step outputs are compared on 0.12 and newer. A run that hasn't ended
+        is compared in its current state. If a step wasn't run because one it reads failed, it has the status `not_run`
+        and no error.
 
         Example:
             ```python
@@ -1762,15 +1762,16 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         Args:
             a: The first run.
             b: The second run.
-            ignore: Paths to leave out, with everything below them, in the form that differences use; `*` matches any
-                key or index.
-            items: The index of an item of the first run and that of an item of the second run, to compare these alone.
-                None, the default, compares all items, each with the one of the same index.
-            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout, for each request.
+            ignore: Paths to leave out, along with everything below them, in the same form as in the differences. `*`
+                matches any key or index.
+            items: A pair of item indexes, the first run's and the second run's, to compare just those two. By default,
+                compares all items that have the same index.
+            timeout: Overall timeout in seconds, or None for no limit. By default, the client's timeout applies to each
+                request.
 
         Raises:
-            NotFoundError: If the server has no such run.
-            InvalidArgumentError: If a path in `ignore` is malformed, or a run has no such item.
+            NotFoundError: If either run doesn't exist.
+            InvalidArgumentError: If a path in `ignore` is malformed, or an item doesn't exist.
             RequestTimeoutError: If the timeout expires.
         """
         with call_scope(timeout, limits_requests=False):
@@ -1779,14 +1780,14 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     def explain_run(
         self, run_id: RunId, *, item_index: int | None = None, timeout: float | NotGiven | None = NOT_GIVEN
     ) -> RunAccount:
-        """Return why an item of a run failed: the step that failed first, and the steps that did not run because of it.
+        """Explain why an item failed: which step failed first, and which steps didn't run because of it.
 
-        Servers list every step that reads a failed step as failed, with the same error. The account distinguishes them.
-        It also lists steps that nothing needed, and items of sub-runs that failed although their step completed. A run
-        that has not ended is explained in its current state.
+        Servers list every step that reads a failed step as failed, with the same error. The account tells them apart.
+        It also lists steps that nothing needed, and sub-run items that failed although their step completed. A run that
+        hasn't ended is explained in its current state.
 
-        What the server does not report is listed in `unknown`, such as errors and outputs of steps before 0.12. The
-        input and the variables of the run, if needed, are from the server if it reports them, or from the client's
+        Anything the server doesn't report is listed in `unknown`, such as step errors and outputs before 0.12. If the
+        run's input and variables are needed, they come from the server if it reports them, or else from the client's
         `history`.
 
         Example:
@@ -1799,13 +1800,14 @@ class SyncStepflowClient(SuggestsNames, Picklable):
 
         Args:
             run_id: The run.
-            item_index: The index of the item, from 0. None, the default, takes the first item that failed, or the first
-                item if none has.
-            timeout: Seconds for the whole call; None for no limit. Default: the client's timeout, for each request.
+            item_index: The item's index, counting from 0. Defaults to the first failed item, or to the first item if
+                none has failed.
+            timeout: Overall timeout in seconds, or None for no limit. By default, the client's timeout applies to each
+                request.
 
         Raises:
-            NotFoundError: If the server has no such run.
-            InvalidArgumentError: If the run has no such item.
+            NotFoundError: If the run doesn't exist.
+            InvalidArgumentError: If the item doesn't exist.
             RequestTimeoutError: If the timeout expires.
         """
         with call_scope(timeout, limits_requests=False):
@@ -1815,9 +1817,9 @@ class SyncStepflowClient(SuggestsNames, Picklable):
 
 
 def _add_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any, variables: Any) -> FlowResult:
-    """Return a failed result whose error says which field of its input the component refuses, if that is known.
+    """Add a hint to a failed result, saying which input field the component rejects, if known.
 
-    It also says where the step is written, if the flow is written in Python.
+    If the flow is written in Python, the hint also says where the step is defined.
     """
     source = flow_argument(flow)
     if isinstance(source, StoredFlowId) or result.error is None:
@@ -1830,7 +1832,7 @@ def _add_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any, 
     try:
         hint = FailureHints(flow_with(load_flow(source), overrides), values).find_hint(result.error, input)
     except FlowFileError:
-        # The file is gone; the failure to report is the run's.
+        # The file is gone, but the failure to report is the run's.
         return result
     hint = "; ".join(filter(None, (hint, describe_place(flow, result.error.step_id))))
     return replace(result, error=replace(result.error, hint=hint)) if hint else result

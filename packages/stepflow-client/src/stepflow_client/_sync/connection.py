@@ -1,6 +1,6 @@
 # Written from _async/connection.py by `make generate`. Change that file instead.
 
-"""Sends the request of one operation and returns a usable response, or raises one of this package's errors."""
+"""Sending an operation's request and returning a usable response, or raising one of this package's errors."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 Item = TypeVar("Item")
 _NO_COUNTING = nullcontext()
-# Maximum number of runs whose decoders a client remembers.
+# How many runs a client remembers decoders for.
 _MAX_DECODERS = 10_000
 
 
 class ConnectionSettings(NamedTuple):
-    """The settings of a client's connection, with the meaning that they have in `SyncStepflowClient`."""
+    """The settings of a client's connection, which mean the same as in `SyncStepflowClient`."""
 
     base_url: str | httpx.URL | Sequence[str | httpx.URL]
     timeout: float | httpx.Timeout | None
@@ -103,7 +103,7 @@ class _HasRunId(Protocol):
 
 
 class Connection:
-    """Sends the operations of a client. Nothing is opened before the first request."""
+    """Sends a client's operations. Nothing is opened until the first request."""
 
     def __init__(self, settings: ConnectionSettings) -> None:
         roots = parse_urls(settings.base_url)
@@ -118,22 +118,22 @@ class Connection:
         max_bytes = settings.max_response_bytes
         self.max_response_bytes = check_integer(max_bytes, "max_response_bytes", least=1, most=sys.maxsize)
         self.is_shared = len(roots) > 1
-        """Whether there are several servers, so that a run may be on another server than the one that responds."""
+        """Whether there are several servers, so a run may not be on the server that responds."""
         self.spread = ServerLoads(len(roots)) if is_spread else None
-        """Chooses the server of each new run; None unless new runs are spread over several servers."""
+        """Picks a server for each new run. None unless runs are spread over several servers."""
         self.places = len(roots) if is_spread else 1
-        """Number of servers that execute this client's new runs."""
+        """How many servers execute this client's new runs."""
         self.timings = timeouts.DEFAULT
-        """How long the client waits, and how far it searches."""
+        """How long to wait, and how far to search."""
         self.config: Callable[[], Mapping[str, Any]] | None = None
-        """Returns the configuration of the server; None if it is not known. That of an embedded server is."""
+        """Returns the server's configuration. None unless it's known, as it is for an embedded server."""
         self.has_answered = False
-        """Whether a server has ever responded to an operation of this client."""
+        """Whether any server has ever responded to one of this client's operations."""
         self.headers = {"accept": "*/*", "user-agent": "stepflow-client"}
-        """The headers of each request. A request that adds some has a dict of its own."""
+        """Headers to send with every request. A request with additional headers gets its own dict."""
         server = None if settings.server_release is None else describe_pinned_server(self.url, settings.server_release)
         settings = settings._replace(proxy=check_proxy(settings.proxy))
-        # Credentials in a URL are sent only to its server; they are not part of its text.
+        # Credentials in a URL are sent only to its server and aren't part of its string form.
         header = build_static_authorization(credentials or (root.user if len(roots) == 1 else None))
         self._signed = {} if header is None else {"authorization": header}
         self._add_headers(check_headers(settings.headers) or {})
@@ -143,16 +143,16 @@ class Connection:
         self.proxy = (
             None if settings.transport is not None else format_proxy(settings.proxy or find_environment_proxy(root))
         )
-        """The URL of the proxy for the (first) server, without its password; None if there is none."""
+        """The URL of the (first) server's proxy, without its password, or None if there isn't one."""
         sender = senders[0] if len(senders) == 1 else Failover(senders, self.spread)
         self.dialect = Dialect(Retry(sender, settings.retry), self.url, server)
         self.decoders: NewestEntries[str | None, OutputDecoder] = NewestEntries(_MAX_DECODERS)
-        """How to read the responses about the newest runs of this client, by run id."""
+        """How to decode responses about this client's most recent runs, by run id."""
         self._api: Client | None = None
 
     @property
     def api(self) -> Client:
-        """The generated client. It sends its requests through this connection."""
+        """The generated client, which sends its requests over this connection."""
         if self._api is None:
             import httpx
             from stepflow_api import Client
@@ -170,7 +170,7 @@ class Connection:
         return self._api
 
     def with_headers(self, headers: Mapping[str, str]) -> Self:
-        """Return a connection with more headers, which shares everything else."""
+        """Return a connection with additional headers that shares everything else with this one."""
         twin = copy.copy(self)
         twin._add_headers(headers)
         twin._api = None
@@ -186,12 +186,12 @@ class Connection:
         return self.dialect.closed
 
     def close(self) -> None:
-        """Close all connections. Afterwards, no requests can be sent."""
+        """Close all connections and refuse to send any more requests."""
         self.dialect.closed = True
         self.dialect.close()
 
     def detect_server(self) -> Server:
-        """Return the server's release and capabilities. They are requested only if they are not known yet."""
+        """Return the server's release and capabilities, requesting them only if they aren't known yet."""
         server = self.dialect.server
         if server is not None:
             return server
@@ -199,24 +199,24 @@ class Connection:
         return self.dialect.server or identify_server(self.url, answer)
 
     def get_decoder(self, run_id: str | None) -> OutputDecoder:
-        """Return the decoder of responses about a run."""
+        """Return the decoder for responses about a run."""
         decoder, server = self.decoders.get(run_id, PLAIN), self.dialect.server
         if server is not None and server.capabilities["exact_numbers"]:
             return decoder
         return PLAIN_UNORDERED if decoder is PLAIN else decoder._replace(keeps_order=False)
 
     def request_health(self) -> dict[str, Any]:
-        """Return the server's health.
+        """Request the server's health and return it.
 
         Raises:
-            InvalidResponseError: If the response is not from a Stepflow server.
+            InvalidResponseError: If the response isn't from a Stepflow server.
         """
         answer = self.call(api.health_check(), dict)
         identify_server(self.url, answer)
         return answer
 
     def list_components(self, *, include_schemas: bool = True) -> ComponentList:
-        """Return the components that flows may use, with their paths if the configuration of the server is known."""
+        """Return the components that flows can use, including their paths if we know the server's configuration."""
         request = api.list_components(exclude_schemas=None if include_schemas else True)
         listed = self.call(request, responses.read_components)
         if self.config is None:
@@ -231,9 +231,9 @@ class Connection:
         may_be_missing: bool = False,
         span: Span | None = None,
     ) -> Answer:
-        """Send a request and return what `make` builds from the JSON object in the response; None returns the response.
+        """Send a request and return what `make` builds from the response's JSON object, or the response without `make`.
 
-        The timeouts are those of the `call_scope`, or else the client's.
+        Uses the timeouts of the current `call_scope`, or else the client's.
 
         Raises:
             TransportError: If no usable response arrived.
@@ -269,7 +269,7 @@ class Connection:
             try:
                 answer = responses.build(make, responses.parse_object(response.content, sent, parse), sent)
             except InvalidResponseError:
-                # The URL may now lead to another server.
+                # The URL may lead to a different server by now.
                 self.dialect.forget()
                 raise
             if self.spread is not None and response.server is not None and request.operation is api.create_run:
@@ -279,16 +279,16 @@ class Connection:
             return answer
         except StepflowClientError as error:
             error.run_id = error.run_id or run_id
-            # A response may quote the inputs of the run.
+            # A response may quote the run's inputs, so remove any secrets.
             self.decoders.get(run_id, PLAIN).secrets.clean(error)
             raise
 
     def send(self, request: OperationRequest, *, may_be_missing: bool = False) -> HttpResponse:
-        """Send a request and return the response; raise on error responses.
+        """Send a request and return the response, raising an exception for error responses.
 
         Args:
             request: The request.
-            may_be_missing: Whether a 404 response is returned too, because it answers the caller's question.
+            may_be_missing: Whether to return a 404 response as well, because it answers the caller's question.
 
         Raises:
             TransportError: If no usable response arrived.
@@ -297,7 +297,7 @@ class Connection:
         return self.call(request, None, may_be_missing=may_be_missing)
 
     def _raise_for_error(self, operation: Operation, sent: HttpRequest, response: HttpResponse) -> None:
-        """Raise the error that a response represents, if any."""
+        """Raise the error a response represents, if any."""
         problem = responses.find_status_error(response.status, response.content_type, response.content, str(sent))
         if problem is None:
             return
@@ -307,32 +307,32 @@ class Connection:
             if problem.retry_after and response.status in (429, 503):
                 problem.hint = f"try again in {duration_text(problem.retry_after)}"
             if response.status == 404 and problem.details is None:
-                # The response does not say what is missing.
+                # The response doesn't say what's missing, so explain it here.
                 problem.hint = operation.not_found or None
         if isinstance(problem, NotFoundError) and operation is api.create_run and self.spread is not None:
             problem.hint = "do the servers share one store? strategy='spread' needs it"
         raise problem
 
     def get_failed_url(self, error: Exception) -> str:
-        """Return the URL of the server that caused an error, or of the first server if that is unknown."""
+        """Return the URL of the server that caused an error, or of the first server if we don't know which it was."""
         number = getattr(error, "server", None)
         return self.url if number is None else self._urls[number]
 
     def trace(self, name: str, *, kind: Kind = "CLIENT", is_current: bool = True) -> Span:
-        """Return a context manager that traces and measures an operation. See `tracing.trace_operation`."""
+        """Return a context manager that traces and measures an operation (see `tracing.trace_operation`)."""
         return trace_operation(name, None if self.is_shared else self.root, kind, is_current)
 
     def trace_stream(
         self, name: str, source: Generator[Item, None], run_id: str | None = None
     ) -> Generator[Item, None, None]:
-        """Yield the items of a generator in a span that begins with its first item and ends with it.
+        """Yield a generator's items in a span that starts with the first item and ends with the generator.
 
-        Requests that the generator sends have spans below that one; the code that iterates over it does not.
+        Requests sent by the generator become child spans, but the code that iterates over it isn't part of the span.
 
         Args:
             name: The operation's name.
             source: The generator.
-            run_id: The run concerned, if there is one.
+            run_id: The run it's about, if any.
         """
         with self.trace(name, kind="INTERNAL", is_current=False) as span:
             span.note(run_id=run_id)
@@ -346,15 +346,15 @@ class Connection:
                     yield item
 
     def count_waiting(self, run_id: str) -> AbstractContextManager[None]:
-        """Return a context manager that counts a run towards its server's load while the run is waited for."""
+        """Return a context manager that counts a run towards its server's load while waiting for the run."""
         return _NO_COUNTING if self.spread is None else self.spread.count_waiting(run_id)
 
     def build_request(self, request: OperationRequest, limit: Timeouts) -> HttpRequest:
-        """Return the request to send, with its headers, timeouts, size limit and deadline.
+        """Build the request to send, with its headers, timeouts, size limit and deadline.
 
         Args:
             request: The request.
-            limit: The timeouts; the caller's deadline may shorten them.
+            limit: The timeouts, which the caller's deadline may shorten.
 
         Raises:
             ClientClosedError: If the client is closed.
@@ -393,7 +393,7 @@ def _merge_headers(headers: Mapping[str, str], more: HeaderItems) -> dict[str, s
 
 
 def build_sender(root: ServerUrl, settings: ConnectionSettings) -> Transport:
-    """Return the transport to a server: our own pool, or an httpx transport if one is given or a proxy is used."""
+    """Return a server's transport: our own pool, unless there's a custom transport or a proxy to use with httpx."""
     limits, transport = settings.limits, settings.transport
     tls = build_ssl_context(root, settings.verify, settings.cert)
     via = settings.proxy or find_environment_proxy(root)
@@ -409,7 +409,7 @@ def build_sender(root: ServerUrl, settings: ConnectionSettings) -> Transport:
             bounds = limits or httpx.Limits(**PoolLimits()._asdict())
             try:
                 if isinstance(via, str) and via.startswith("https:"):
-                    # The certificate of an https proxy is verified like a server's.
+                    # Verify an https proxy's certificate just like a server's.
                     proxy_tls = build_ssl_context(root._replace(scheme="https"), settings.verify, None)
                     via = httpx.Proxy(via, ssl_context=proxy_tls)
                 transport = LocalTransport(verify=tls or False, proxy=via, limits=bounds)
@@ -427,7 +427,7 @@ def build_sender(root: ServerUrl, settings: ConnectionSettings) -> Transport:
 def add_credentials(
     sender: Transport, credentials: httpx.Auth | TokenAuth | tuple[str, str] | None, root: ServerUrl
 ) -> Transport:
-    """Return a transport that adds the credentials for a server: the client's, or those in the server's URL."""
+    """Wrap a transport to add a server's credentials, either the client's or those in the server's URL."""
     if isinstance(credentials, TokenAuth):
         return Token(sender, credentials)
     if is_httpx_auth(credentials):

@@ -1,6 +1,6 @@
 # Written from _async/context.py by `make generate`. Change that file instead.
 
-"""What the services of a client share."""
+"""The state that a client's services share."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 class ClientContext:
-    """What the services of one client share.
+    """The state shared by one client's services.
 
     Args:
         connection: The connection.
-        recorder: Records the runs.
-        exact_integers: Whether to refuse integers that the server would change.
-        key_scope: The scope of the idempotency keys of calls without one; None for none.
+        recorder: Records runs.
+        exact_integers: Whether to reject integers that the server would change.
+        key_scope: The default scope for idempotency keys, if any.
     """
 
     def __init__(self, connection: Connection, recorder: Recorder, exact_integers: bool, key_scope: str | None) -> None:
@@ -36,7 +36,7 @@ class ClientContext:
         self.runs = RunReader(connection)
 
     def with_headers(self, headers: Mapping[str, str]) -> Self:
-        """Return a context that sends more headers over the same connections. It shares the cached flows."""
+        """Return a context that sends additional headers over the same connections, sharing cached flows."""
         twin = type(self)(self.connection.with_headers(headers), self.recorder, self.exact_integers, self.key_scope)
         twin.flows = self.flows.with_connection(twin.connection)
         return twin

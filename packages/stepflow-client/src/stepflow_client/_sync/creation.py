@@ -1,6 +1,6 @@
 # Written from _async/creation.py by `make generate`. Change that file instead.
 
-"""Creating a run exactly once: if the response is lost, the run that the request created is found."""
+"""Creating a run exactly once, by searching for the run if the response to its request is lost."""
 
 from __future__ import annotations
 
@@ -51,23 +51,23 @@ if TYPE_CHECKING:
 
 _SHARED_FLOW_HINT = "run() and submit() find their runs, as they run a copy of the flow that nobody else runs"
 _MAX_SENDS = 5
-# Maximum number of flows that are kept ready for their next run.
+# Maximum number of flows to keep ready for their next run.
 _MAX_TEMPLATES = 1_000
-# A request that creates no run, because it names a flow that does not exist.
+# A request that can't create a run, because the flow it refers to doesn't exist.
 _CHECK_INPUTS, _NO_FLOW = replace(api.create_run, is_idempotent=True), "0" * 64
 
-# The digest of a flow, and the `max_concurrency` and `wait` of its runs.
+# A flow's digest, plus the `max_concurrency` and `wait` of its runs.
 _Key = tuple[bytes, int | None, int | None]
 
 
 class LostRunSearch:
-    """The search for the run of a request whose response was lost. A run of another program is never taken for it.
+    """Searches for the run created by a request whose response was lost. Never picks another program's run.
 
     Args:
         connection: The connection.
         registry: The client's flows, runs and open calls.
         call: The call that sent the request.
-        error: How its last request failed.
+        error: The error from its last request.
     """
 
     def __init__(
@@ -77,27 +77,27 @@ class LostRunSearch:
         self._registry, self.call, self.error = registry, call, error
         self._is_ours = registry.is_ours(call.flow_id)
         timings, now, deadline = connection.timings, time.monotonic(), current_deadline()
-        # All times are by `time.monotonic()`. The server has received the request by now, or never will.
+        # All times use `time.monotonic()`.
         end = now + timings.search_outage
         self._give_up_at = end if deadline is None else min(end, deadline)
-        """When the search ends if the server does not respond."""
+        """When to end the search if the server doesn't respond."""
         self._last_request = max(self._give_up_at, now + timings.last_search)
-        """The deadline of the last request. It may exceed the caller's: finding the run is worth the delay."""
-        # The server may still be processing the request: search for the run for as long as the response was waited for.
+        """The last request's deadline, possibly later than the caller's because finding the run is worth the delay."""
+        # The server may still be processing the request, so search for as long as we waited for the response.
         processing = min(now - call.sent, timings.search_after_timeout) if may_arrive_later(error) else 0.0
         self.is_processed = was_processed(error)
-        """Whether the server has finished processing the request."""
-        # Otherwise it may still be on its way to the server.
+        """Whether the server is done processing the request."""
+        # If it isn't, the request may still be on its way.
         end = now if self.is_processed else now + max(timings.arrival_delay, processing)
         self._search_until = min(end, self._give_up_at)
-        """When a run that has not appeared is considered not created, or impossible to identify."""
+        """When to treat a run that hasn't appeared as not created, or as impossible to identify."""
         self._may_appear_later = bool(processing) or self._give_up_at < end
 
     def find_run(self) -> dict[str, Any] | None:
-        """Return the summary of the run that the request created; None if it created none.
+        """Return the summary of the run the request created, or None if it didn't create one.
 
         Raises:
-            AmbiguousRunError: If the run cannot be identified.
+            AmbiguousRunError: If the run can't be identified.
         """
         self.call.is_lost = True
         timings = self._connection.timings
@@ -125,17 +125,17 @@ class LostRunSearch:
             self.call.is_lost = False
 
     def _read_runs(self) -> dict[str, dict[str, Any]]:
-        """Return the summaries of the flow's runs that the call may have created, by run id."""
+        """Return summaries of the flow's runs that the call may have created, by run id."""
         timings, call = self._connection.timings, self.call
         limit = timings.searched_runs
         while True:
             runs = self._connection.call(api.list_runs(roots_only=True, limit=limit), _get_summaries)
             times = [time for time in map(get_creation_time, runs) if time is not None]
-            # A run that the call created is no older than the call. Ages are relative to the newest run of all.
+            # The call's run can't be older than the call itself. Ages are relative to the newest run listed.
             oldest = max(times, default=0.0) - (time.monotonic() - call.began) - timings.clock_difference
             if len(runs) < limit or (times and min(times) < oldest):
                 break
-            # All listed runs are newer than the call: the run may be further down the list.
+            # Every run listed is newer than the call, so the one we want may be further down.
             limit *= 4
         own_runs = {}
         for run_id, summary in runs.items():
@@ -143,34 +143,34 @@ class LostRunSearch:
                 continue
             if self.is_processed:
                 run = responses.read_run({"summary": summary})
-                # A server whose store has failed may have stored a run that it does not execute.
+                # If its store failed, the server may have stored a run without executing it.
                 if not run.items.total or is_given_up(run.status, run.items.running):
                     continue
             own_runs[run_id] = summary
         return own_runs
 
     def _pick_run(self, runs: Mapping[str, object]) -> str | None:
-        """Return the id of the run that the call created; None if all runs belong to other calls.
+        """Return the id of the run the call created, or None if all runs belong to other calls.
 
         Raises:
-            AmbiguousRunError: If the run cannot be identified.
+            AmbiguousRunError: If the run can't be identified.
         """
         registry, call = self._registry, self.call
-        # Calls that begin later cannot have created any of these runs.
+        # Calls that start after this one can't have created any of these runs.
         other_calls = registry.list_other_calls(call)
         while True:
             other_calls &= registry.list_other_calls(call)
             candidates = registry.filter_unowned(runs)
             if not candidates:
                 return None
-            # Checked anew: a call that ended without its run may have left one of these behind.
+            # Check again: a call that ended without its run may have left one of these behind.
             if not other_calls and registry.is_ours(call.flow_id):
                 run_id = call.pick_run(candidates)
                 if run_id is not None and registry.claim_run(call.flow_id, run_id):
                     return run_id
             if all(other.is_lost for other in other_calls) or has_passed(self._give_up_at):
                 raise self._make_ambiguous_error(candidates) from self.error
-            # The response to the other call will show whether one of the runs belongs to that call.
+            # Wait for the other call's response, which shows whether one of the runs is its own.
             time.sleep(self._connection.timings.arrival_delay / 6)
 
     def _make_ambiguous_error(self, candidates: Sequence[str]) -> AmbiguousRunError:
@@ -185,7 +185,7 @@ class LostRunSearch:
 
 
 def _get_summaries(response: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the summaries in a list of runs, by run id."""
+    """Return the summaries from a list of runs, by run id."""
     summaries = {run["runId"]: run for run in response["runs"]}
     if not all(isinstance(run_id, str) and isinstance(run["flowId"], str) for run_id, run in summaries.items()):
         raise TypeError("a run has no runId or no flowId")
@@ -193,30 +193,30 @@ def _get_summaries(response: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 class _RunTemplate(NamedTuple):
-    """What creating several runs of one flow has in common: they differ only in their inputs."""
+    """The parts of a request that are the same for all runs of a flow, i.e. everything but the inputs."""
 
     copy: StoredCopy
     request: api.OperationRequest
-    """The request without its inputs, with the body up to them as `content`."""
+    """The request without inputs. Its `content` is the body up to where they start."""
     wait: int | None
     decoder: OutputDecoder
-    """Reads responses about the runs."""
+    """Decodes responses about the runs."""
     on_lost: Callable[[], object] | None = None
-    """Called when a response was lost."""
+    """Called when a response is lost."""
     is_single: bool = False
-    """Whether the request is sent only once."""
+    """Whether to send the request only once."""
     server: Server | None = None
-    """The server when the flow was checked: one of another release needs other checks."""
+    """The server that the flow was checked for. A different release needs different checks."""
     has_exact_numbers: bool = True
 
 
 class RunCreator:
-    """Creates runs, each exactly once.
+    """Creates each run exactly once.
 
-    If a response is lost, the run is searched for. A run of another program is never mistaken for it.
+    If a response is lost, searches for the run. Another program's run is never mistaken for it.
 
     Args:
-        context: What the services of the client share.
+        context: The state shared by the client's services.
     """
 
     def __init__(self, context: ClientContext) -> None:
@@ -225,15 +225,15 @@ class RunCreator:
         self._runs = context.runs
         self._recorder = context.recorder
         self.exact_integers = context.exact_integers
-        """Whether to refuse integers that the server would change."""
+        """Whether to reject integers that the server would change."""
         self._templates: NewestEntries[_Key, _RunTemplate] = NewestEntries(_MAX_TEMPLATES)
 
     def start(self, call: RunCall, wait: int | None) -> responses.Started:
-        """Store a flow, create a run of it and return the server's response.
+        """Store a flow, start a run of it and return the server's response.
 
         Args:
-            call: What to run: one input, or a list of them.
-            wait: Seconds that the server may hold the request until the run ends; None for an immediate response.
+            call: What to run, with one input or a list of them.
+            wait: Seconds the server may hold the request until the run ends, or None to respond immediately.
         """
         flows = self._flows
         checked = (
@@ -255,11 +255,11 @@ class RunCreator:
             requests.check_concurrency(limit)
         key: _Key | None = (digest, limit, wait)
         if call.private_copy or call.variables_from_env or call.variables is not None or call.overrides is not None:
-            # The run differs from others of its flow in more than its inputs.
+            # This run differs from the flow's other runs in more than its inputs.
             key = None
         registry = flows.registries.current
         shared = registry.find_shared_flow(digest)
-        # If runs are spread over several servers, these share a store, which survives the restart of a server.
+        # When runs are spread over several servers, the servers share a store that survives if one of them restarts.
         for again in (self._connection.spread is None and shared is not None, False):
             prepared = None if key is None else self._templates.get(key)
             server = self._connection.dialect.server
@@ -267,7 +267,7 @@ class RunCreator:
                 needs = flows.get_needs(content, digest)
                 arguments = sync_run_check(partial(call.complete_arguments, self.check_arguments(call), needs))
                 copy = flows.store_run_copy(checked, is_single=call.private_copy)
-                # Storing the flow may have taken some of the time.
+                # Storing the flow may have used up some of the time.
                 prepared = self._make_template(copy, arguments, _limit_hold(wait))
                 if key is not None and prepared.wait == wait:
                     server = self._connection.detect_server()
@@ -284,7 +284,7 @@ class RunCreator:
             try:
                 return self._create(prepared, arguments, registry, recorded)
             except NotFoundError:
-                # A server that was restarted without a persistent store has lost the flow.
+                # The server was restarted without a persistent store, so it no longer has the flow.
                 flows.forget_flow(prepared.copy.flow_id)
                 shared = None
                 if not again:
@@ -302,13 +302,13 @@ class RunCreator:
         return self.create(self._flows.get_stored_copy(flow_id), arguments, wait, recorded=recorded)
 
     def create_run(self, flow_id: str, call: RunCall) -> CreateRunResponse:
-        """Start a run of a stored flow and return it; it is usually still running."""
+        """Start a run of a stored flow and return it, usually while it's still running."""
         check_flag(call.variables_from_env, "variables_from_env")
         run = self._start_stored(flow_id, call, None)
         return responses.build(responses.read_run, {"summary": run.summary}, "POST /runs")
 
     def check_arguments(self, call: RunCall) -> RunArguments:
-        """Check the arguments of a run and return them in the format of the request."""
+        """Check a run's arguments and convert them to the format of the request."""
         server = self._connection.detect_server()
         exact = server.capabilities["exact_numbers"] or not self.exact_integers
         return sync_run_check(partial(call.check_arguments, exact_integers=exact))
@@ -323,13 +323,13 @@ class RunCreator:
         is_single: bool = False,
         recorded: CreatedRun | None = None,
     ) -> responses.Started:
-        """Create a run exactly once and return it. If a response is lost, `on_lost` is called.
+        """Create a run exactly once and return it. `on_lost` is called if a response is lost.
 
-        A hold of `wait` seconds is left out if the deadline might pass first.
+        The hold of `wait` seconds is skipped if the deadline might pass first.
 
-        The history has an entry of `recorded`, if there is one, from before the request.
+        If `recorded` is set, it's added to the history before the request is sent.
 
-        If `is_single`, the request is sent only once, at once. Its error is raised if there is no run.
+        With `is_single`, the request is sent once, without delay, and its error is raised if there's no run.
         """
         prepared = self._make_template(copy, arguments, _limit_hold(wait))._replace(
             on_lost=on_lost, is_single=is_single
@@ -337,10 +337,10 @@ class RunCreator:
         return self._create(prepared, arguments, self._flows.registries.current, recorded)
 
     def find_rejected_inputs(self, inputs: list[Any]) -> dict[int, InvalidRequestError]:
-        """Return the errors of the inputs that the server rejects, by position; none if it rejects other inputs too.
+        """Return the errors for inputs the server rejects, by position. Empty if it also rejects null.
 
-        This takes at most 2 n requests for n inputs, and creates no run: the requests name a flow that does not exist.
-        A server reads the inputs first, so its response is a 404 if it accepts them.
+        This takes at most 2 n requests for n inputs and doesn't create a run, because the requests name a flow that
+        doesn't exist. Servers read the inputs first, so they only return a 404 if they accept them.
         """
         rejections: dict[int, InvalidRequestError] = {}
         parts = [] if self._find_rejection([None]) else [(0, len(inputs))]
@@ -355,7 +355,7 @@ class RunCreator:
         return rejections
 
     def _find_rejection(self, inputs: list[Any]) -> InvalidRequestError | None:
-        """Return the error with which the server rejects inputs; None if it accepts them."""
+        """Return the server's error for inputs it rejects, or None if it accepts them."""
         try:
             self._connection.send(_CHECK_INPUTS(body={"flowId": _NO_FLOW, "input": inputs}), may_be_missing=True)
         except InvalidRequestError as error:
@@ -364,7 +364,7 @@ class RunCreator:
 
     @staticmethod
     def _make_template(copy: StoredCopy, arguments: RunArguments, wait: int | None) -> _RunTemplate:
-        """Return what runs with these arguments, but other inputs, have in common."""
+        """Prepare everything that runs with these arguments have in common, whatever their inputs."""
         fields = {
             "flowId": copy.flow_id,
             "overrides": {"steps": arguments.overrides} if arguments.overrides else None,
@@ -384,19 +384,18 @@ class RunCreator:
     ) -> responses.Started:
         """Create a prepared run exactly once and return it.
 
-        If the response is lost, the run is searched for among the root runs of the flow that belong to no call of this
-        client. If there is none, the request is sent again, unless the server may still be processing it. A run that
-        is found is the one created, provided that only this client runs the flow and that no other call can have
-        created it.
+        If the response is lost, look for the run among the flow's root runs that don't belong to any call of this
+        client. If there is none, send the request again, unless the server may still be processing it. A run found
+        this way is the right one as long as only this client runs the flow and no other call can have created it.
 
         Args:
-            prepared: What was prepared.
-            arguments: The arguments; only the inputs are used.
-            registry: The flows, runs and open calls of this process.
-            recorded: What the history records of the run; None for nothing.
+            prepared: The prepared request.
+            arguments: The arguments, of which only the inputs are used.
+            registry: This process's flows, runs and open calls.
+            recorded: What to record about the run in the history, if anything.
 
         Raises:
-            AmbiguousRunError: If the run cannot be identified, or if it is uncertain whether there is one.
+            AmbiguousRunError: If the run can't be identified, or if we can't tell whether there is one.
         """
         parts, decoder = prepared.request.parts, prepared.decoder
         text = encode(arguments.inputs)[1:-1] if arguments.text is None else arguments.text
@@ -425,19 +424,19 @@ class RunCreator:
                 if decoder is not PLAIN:
                     self._connection.decoders.put(created.run_id, decoder)
                 if prepared.copy.flow is not None and created.status is not ExecutionStatus.COMPLETED:
-                    # It explains the failure, without a request.
+                    # Keep the flow, to explain the failure without a request.
                     self._runs.started_flows.append((created.run_id, prepared.copy.flow))
                 return created
         finally:
-            # A cancelled call, for example, is not settled: no other call may take a run that it may have left behind.
+            # A call that's cancelled, for example, isn't settled: no other call may claim a run it left behind.
             registry.end_call(call, is_settled=call.is_settled, run_id=run_id)
             if entry is not None:
                 self._recorder.complete_entry(entry, made_id, is_settled=call.is_settled)
 
     def _find_lost_run(self, search: LostRunSearch, prepared: _RunTemplate) -> responses.Started | None:
-        """Return the run of a request that failed; None if there is none and the request is to be sent again.
+        """Return the run created by a failed request, or None if there isn't one and the request should be resent.
 
-        If it must not be sent again, the request's error is raised.
+        If it must not be resent, raises the request's error.
         """
         call, error = search.call, search.error
         call.is_settled = not may_have_created(error)
@@ -454,13 +453,13 @@ class RunCreator:
                 raise error
             self.pause_before_resend(call.flow_id, error, call.sends)
         except StepflowClientError as raised:
-            # The server's error may quote the request.
+            # The server's error may quote the request, secrets included.
             prepared.decoder.secrets.clean(raised)
             raise raised from None
         return None
 
     def pause_before_resend(self, flow_id: str, error: StepflowClientError, sends: int) -> None:
-        """Wait until a request whose run does not exist may be sent again; raise its error if it must not be."""
+        """Wait before resending a request that didn't create a run, or raise its error if it can't be resent."""
         timings = self._connection.timings
         pause = compute_random_delay(timings.resend_first_pause, timings.resend_longest_pause, sends)
         if isinstance(error, ApiError) and error.retry_after is not None:
@@ -472,6 +471,6 @@ class RunCreator:
 
 
 def _limit_hold(wait: int | None) -> int | None:
-    """Return how many seconds a server may hold the request that creates a run: 0 if the deadline might pass first."""
+    """Return how many seconds the server may hold a creation request, or 0 if the deadline might pass first."""
     deadline = current_deadline()
     return 0 if wait and deadline is not None and deadline - time.monotonic() < 2 * wait else wait

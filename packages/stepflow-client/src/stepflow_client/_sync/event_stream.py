@@ -1,6 +1,6 @@
 # Written from _async/event_stream.py by `make generate`. Change that file instead.
 
-"""Following a run by the events that its server sends."""
+"""Following a run through the events its server sends."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ else:
     events = lazy_module("stepflow_client.events")
 
 _EVENTS = "text/event-stream"
-# Maximum number of bytes read from a response that is not a stream of events.
+# Maximum number of bytes to read from a response that isn't an event stream.
 _MAX_ERROR_LENGTH = 64 * 1024
 
 
 class FollowRequest(NamedTuple):
-    """What to follow, and how."""
+    """Which run to follow, and how."""
 
     run_id: str
     after: str | int | None = None
-    """The cursor of the last event that was handled, or a sequence number; None for all events."""
+    """The cursor of the last event that was handled, or a sequence number, or None for all events."""
     include_results: bool = False
     include_sub_runs: bool = False
     needs_stream: bool = False
-    """Whether a server without a stream of events is an error. If not, its runs are polled."""
+    """Whether to fail if the server doesn't support event streams. Otherwise its runs are polled."""
     next_idle: Callable[[], float] = lambda: math.inf
-    """Returns the maximum number of seconds until the next `Idle`, if no event arrives."""
+    """Returns the maximum number of seconds until the next `Idle`, unless an event arrives first."""
     event_types: frozenset[str] | None = None
-    """The types of the events that the caller wants; None for all."""
+    """The event types the caller wants, or None for all."""
 
     def is_wanted(self, event: RunEvent) -> bool:
         """Return whether the caller wants an event."""
@@ -61,16 +61,16 @@ class FollowRequest(NamedTuple):
 
 
 class Idle(NamedTuple):
-    """No event has arrived for a while."""
+    """Signals that no event has arrived for a while."""
 
     position: Cursor
     """The position after the last event."""
     run: RunDetails | None = None
-    """The state of the run, if it was just requested, and has not ended: all events of its past were yielded."""
+    """The run's state, if it was just requested and the run hasn't ended. All its past events have been yielded."""
 
 
 def sleep_with_idles(seconds: float, request: FollowRequest, position: Cursor) -> Generator[Idle, None, None]:
-    """Sleep for some seconds; yield an `Idle` whenever one is due, and at the end."""
+    """Sleep for `seconds`, yielding an `Idle` whenever one is due and at the end."""
     end = time.monotonic() + seconds
     while (remaining := end - time.monotonic()) > 0:
         time.sleep(min(remaining, max(request.next_idle(), 0.0)))
@@ -78,25 +78,25 @@ def sleep_with_idles(seconds: float, request: FollowRequest, position: Cursor) -
 
 
 class _ReadState(NamedTuple):
-    """The state of a run when it was requested."""
+    """A run's state at the time it was requested."""
 
     run: RunDetails
     ending: Ending
 
     @property
     def has_end_event(self) -> bool:
-        """Whether the server sends an event for this end."""
+        """Whether the server sends an event when a run ends like this."""
         statuses = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
         return self.ending is Ending.ENDED and self.run.status in statuses
 
 
 class StreamedRun:
-    """One run whose events are read, over as many connections as necessary.
+    """A run whose events are read over as many connections as it takes.
 
     Args:
         connection: The connection.
         runs: Reads runs.
-        request: What to follow.
+        request: Which run to follow, and how.
         position: Where to start.
     """
 
@@ -107,28 +107,28 @@ class StreamedRun:
         self._request = request
         self._begin = self._position = position
         self._latest: datetime | None = None
-        """The server's time of the last event."""
+        """The last event's time, by the server's clock."""
         self._last_event = time.monotonic()
         """When the last new event arrived."""
         self._backoff = Backoff(timings.event_first_pause, timings.event_longest_pause)
         self._failures = 0
-        """Number of failures since the server last responded."""
+        """How many times the stream has failed since the server last responded."""
         self._ended: _ReadState | None = None
-        """How the run ended, if that was known before the stream was opened."""
+        """How the run ended, if we knew that before opening the stream."""
         self._state: _ReadState | None = None
-        """The state of the run when it was last requested beside the stream, if no event has arrived since."""
+        """The run's state when last requested alongside the stream, unless an event has arrived since."""
         self._is_silent = False
-        """Whether nothing has arrived since the last event of this stream."""
+        """Whether nothing has arrived since this stream's last event."""
         self._has_event = False
-        """Whether this stream has brought an event, new or not."""
+        """Whether this stream has delivered any event, even one already seen."""
         self._has_read_state = False
-        """Whether the state of the run was requested beside this stream."""
+        """Whether the run's state has been requested alongside this stream."""
         self._quiet_since = self._last_event
         self._is_over = False
-        """Whether the server has sent the run's end, now or again."""
+        """Whether the server has sent the event for the run's end, possibly as a repeat."""
 
     def follow(self) -> Generator[RunEvent | Idle, None, None]:
-        """Yield the events until the run has ended, and `Idle` while there are none."""
+        """Yield events until the run has ended, with an `Idle` whenever there are none."""
         run_id = self._request.run_id
         while True:
             before = self._position
@@ -147,7 +147,7 @@ class StreamedRun:
                     self._backoff.deadline = time.monotonic() + self._timings.event_outage
                 if self._backoff.is_over:
                     raise _make_broken_error(run_id, error.message, self._position) from error
-                # A warning the first time in an outage, to explain why no events arrive.
+                # Warn once per outage, to explain why no events arrive.
                 log = logger.warning if self._failures == 1 else logger.info
                 log("the events of run %s broke off: %s; requesting them again", run_id, error.message)
                 for idle in sleep_with_idles(self._backoff.next_delay(), self._request, self._position):
@@ -161,20 +161,20 @@ class StreamedRun:
             if self._is_silent and self._has_event and not has_ended:
                 yield Idle(self._position, state.run)
             if not has_new_events and has_ended == (self._ended is not None) and not self._is_silent:
-                # Do not reconnect immediately after a connection that brought no new events.
+                # Back off after a connection without new events, instead of reconnecting immediately.
                 for idle in sleep_with_idles(self._backoff.next_delay(), self._request, self._position):
                     yield idle
             self._ended = state if has_ended else None
             logger.info("the events of run %s ended without its end; requesting them again", run_id)
 
     def _has_all_events(self, state: _ReadState) -> bool:
-        """Return whether every event was yielded, if the run had ended before a stream that brought nothing new.
+        """Return whether every event has been yielded, for a run that ended before a stream with nothing new.
 
         Raises:
-            ServerConnectionError: If the events end before the run does, again and again.
+            ServerConnectionError: If the events repeatedly end before the run does.
         """
-        # The server has sent every event if it repeated the last one, or sent nothing for a while. An empty stream that
-        # closes immediately proves nothing by itself.
+        # If the server repeated the last event, or sent nothing for a while, it has sent them all. An empty stream that
+        # closes immediately doesn't prove anything.
         beyond = isinstance(self._request.after, int) and self._position == self._begin
         if self._is_silent or self._has_event or beyond or not state.has_end_event:
             return True
@@ -183,9 +183,9 @@ class StreamedRun:
         return False
 
     def _read_connection(self) -> Generator[RunEvent | Idle, None, None]:
-        """Yield the new events of one connection; request the state of the run beside it when it is silent.
+        """Yield one connection's new events, requesting the run's state separately while the stream is silent.
 
-        It ends with the stream, with the event of the run's end, or if the state shows that the run has ended.
+        Ends with the stream, with the event for the run's end, or once the state shows that the run has ended.
         """
         request, run_id, before = self._request, self._request.run_id, self._position
         self._state, self._is_silent, self._has_event, self._has_read_state = None, False, False, False
@@ -217,7 +217,7 @@ class StreamedRun:
                     self._position = position
                     if not is_repeated:
                         yield event
-                    # After the yield, because handling an event may take long.
+                    # Do this after the yield, because the caller may take a long time to handle the event.
                     self._has_event, self._quiet_since = True, time.monotonic()
                     if self._position != before:
                         self._reset_failures()
@@ -236,7 +236,7 @@ class StreamedRun:
                 except StepflowClientError:
                     if self._connection.closed:
                         raise
-                    # When the stream ends, the state is requested again.
+                    # Ignore this: the state is requested again when the stream ends.
                 self._has_read_state, self._quiet_since = True, time.monotonic()
                 if self._state is not None and self._state.ending.is_finished:
                     return
@@ -247,7 +247,7 @@ class StreamedRun:
         return _ReadState(run, self._runs.determine_ending(run, self._latest))
 
     def _get_state_delay(self) -> float:
-        """Return the seconds until the state of the run is to be requested beside the stream, unless events arrive."""
+        """Return how many seconds to wait for events before requesting the run's state alongside the stream."""
         if self._ended is not None and (self._ended.has_end_event or not self._has_event):
             return math.inf
         is_first = self._has_event and not self._has_read_state
@@ -255,7 +255,7 @@ class StreamedRun:
         return self._quiet_since + seconds - time.monotonic()
 
     def _reset_failures(self) -> None:
-        """Record that the server has responded."""
+        """Reset the failure count, because the server has responded."""
         self._failures, self._backoff.deadline = 0, None
 
 
@@ -269,7 +269,7 @@ def _make_broken_error(run_id: str, reason: str, position: Cursor) -> ServerConn
 
 
 def infer_run_end(run: RunDetails, position: Cursor) -> RunCompletedEvent:
-    """Return the end of a run, for a server that sends none."""
+    """Create the event for a run's end, for servers that don't send one."""
     return events.RunCompletedEvent(
         run_id=run.run_id,
         status=run.status,
@@ -283,19 +283,19 @@ def infer_run_end(run: RunDetails, position: Cursor) -> RunCompletedEvent:
 def read_event_stream(
     connection: Connection, request: OperationRequest, silence: float, next_look: Callable[[], float] = lambda: math.inf
 ) -> Generator[dict[str, Any] | None, None, None]:
-    """Iterate over the JSON objects of a stream of server-sent events, until it ends or is silent for too long.
+    """Yield JSON objects from a stream of server-sent events, until it ends or is silent for too long.
 
-    None is yielded in between while no event has arrived. If the stream is abandoned because it is silent, the last
-    value is None.
+    Also yields None now and then while no event arrives. If the stream is abandoned due to silence, the last value is
+    None.
 
     Args:
-        connection: Opens the stream.
+        connection: The connection to open the stream with.
         request: The request.
-        silence: Seconds without an event after which the stream is abandoned. Keep-alive comments are not events.
-        next_look: Returns the maximum number of seconds until the next None (over httpx, only the first value counts).
+        silence: Seconds without an event after which to abandon the stream. Keep-alive comments don't count as events.
+        next_look: Returns the maximum number of seconds until the next None (over httpx, only its first value counts).
 
     Raises:
-        TransportError: If the connection fails or breaks, or the response is not a stream of events.
+        TransportError: If the connection fails or breaks, or the response isn't an event stream.
         ApiError: If the server responds with an error.
     """
     from .transport.httpx_bridge import decompress
@@ -338,13 +338,13 @@ def read_event_stream(
 
 
 def _read_error(sent: HttpRequest, stream: Stream, chunks: Iterator[bytes], limit: float) -> StepflowClientError:
-    """Return the error for a response that is not a stream of events.
+    """Return the error for a response that isn't an event stream.
 
     Args:
         sent: The request.
         stream: The response.
-        chunks: Its body.
-        limit: Seconds for which the body is read.
+        chunks: The response body.
+        limit: Maximum number of seconds to spend reading the body.
     """
     content, until = b"", time.monotonic() + limit
     for chunk in chunks:

@@ -38,31 +38,31 @@ else:
     client_metadata = lazy_module("stepflow_client._runs.client_metadata")
     needs = lazy_module("stepflow_client.flows.needs")
 
-# Maximum number of checked flows and of stored flows that a client remembers.
+# How many checked and how many stored flows a client remembers.
 _MAX_CHECKED, _MAX_FLOWS = 32, 1_000
-# Maximum number of stored flows that are kept whole, to explain failures.
+# How many stored flows to keep in full, to explain failures.
 _MAX_COPIES = 64
 
-# The level of a diagnostic for which a server refuses a flow, as a number or a word.
+# The level of a diagnostic that makes a server reject a flow, as a number or a word.
 _FATAL = (1, "fatal")
 
 
 class CheckedFlow(NamedTuple):
-    """A flow that can be sent."""
+    """A flow that's ready to send."""
 
     content: dict[str, Any]
-    """The flow without its test cases and examples: what a run depends on, and what servers check."""
+    """The flow without test cases and examples, i.e. the part that runs depend on and servers check."""
     digest: bytes
-    """A digest of the content; it stays the same if a test case is edited."""
+    """A digest of the content, which doesn't change if you edit a test case."""
     examples: list[dict[str, Any]]
-    """Its examples and the inputs of its test cases, which copies of the flow keep for `get_flow`."""
+    """The flow's examples and its test cases' inputs. Copies of the flow keep them for `get_flow`."""
 
     @property
     def content_with_examples(self) -> dict[str, Any]:
-        """The flow as it is stored.
+        """The flow as it's stored.
 
         Raises:
-            InvalidArgumentError: If an example cannot be represented in JSON.
+            InvalidArgumentError: If an example can't be represented in JSON.
         """
         if not self.examples:
             return self.content
@@ -73,36 +73,36 @@ class CheckedFlow(NamedTuple):
 
 
 class StoredCopy(NamedTuple):
-    """A stored flow, and how responses about its runs are read."""
+    """A stored flow, with the details needed to read responses about its runs."""
 
     flow_id: str
     declared: Mapping[str, FlowVariable] | None
-    """The variables that it declares; None if they are unknown."""
+    """The variables the flow declares, or None if unknown."""
     output: Any
-    """The `output` of the flow; None if it is unknown."""
+    """The flow's `output`, or None if unknown."""
     flow: dict[str, Any] | None = None
-    """The flow as this client has stored it; None if it has not, or long ago."""
+    """The flow as this client stored it, or None if it never did or that was too long ago."""
 
 
 class FlowStore:
-    """Stores flows, each only once, and remembers what their runs need."""
+    """Stores each flow only once, and remembers what its runs need."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.registries = RunRegistries()
-        # Flows that the server has accepted, and that this client has stored, by digest: neither are sent again.
+        # Flows accepted by the server and flows stored by this client, by digest. Neither are sent again.
         self._accepted: NewestEntries[bytes, list[dict[str, Any]]] = NewestEntries(_MAX_FLOWS)
         self._stored: NewestEntries[bytes, StoreFlowResponse] = NewestEntries(_MAX_FLOWS)
         self._checked: NewestEntries[object, CheckedFlow] = NewestEntries(_MAX_CHECKED)
-        """Checked flows by the stamp of their file or by the content of the flow as it was given."""
+        """Checked flows, by the file's stamp or by the content of the flow as it was passed."""
         self._declared: NewestEntries[str, Mapping[str, FlowVariable]] = NewestEntries(_MAX_FLOWS)
         self._outputs: NewestEntries[str, Any] = NewestEntries(_MAX_FLOWS)
         self._copies: NewestEntries[str, dict[str, Any]] = NewestEntries(_MAX_COPIES)
-        # What runs of a flow need, by the flow's digest and by its id.
+        # The requirements of a flow's runs, by the flow's digest and by its id.
         self._needs: NewestEntries[bytes | str, RunRequirements] = NewestEntries(_MAX_FLOWS)
 
     def with_connection(self, connection: Connection) -> Self:
-        """Return a store that sends its requests over another connection, and shares what this one remembers."""
+        """Return a store that uses a different connection but shares everything this one remembers."""
         twin = copy.copy(self)
         twin._connection = connection
         return twin
@@ -111,7 +111,7 @@ class FlowStore:
         """Store a flow and return its id."""
         content, digest, _ = checked = self.check_flow(flow, "store_flow()")
         copy = checked.content_with_examples
-        # Flows that differ in their examples only are different stored flows.
+        # Flows that only differ in their examples still count as different stored flows.
         key = requests.hash_flow(copy) or digest
         stored = self._stored.get(key)
         if stored is None:
@@ -123,7 +123,7 @@ class FlowStore:
         return stored
 
     def get_needs(self, flow: dict[str, Any], digest: bytes) -> RunRequirements:
-        """Return what runs of a flow need. It is determined only once."""
+        """Return the requirements of a flow's runs, which are only determined once."""
         requirements = self._needs.get(digest)
         if requirements is None:
             requirements = needs.find_requirements(flow, parse_flow_variables(flow))
@@ -131,18 +131,18 @@ class FlowStore:
         return requirements
 
     def get_stored_copy(self, flow_id: str) -> StoredCopy:
-        """Return what this client knows about a stored flow."""
+        """Return whatever this client knows about a stored flow."""
         return StoredCopy(flow_id, self._declared.get(flow_id), self._outputs.get(flow_id))
 
     def find_needs_by_id(self, flow_id: str) -> RunRequirements | None:
-        """Return what runs of a stored flow need; None if this client does not know the flow."""
+        """Return the requirements of a stored flow's runs, or None if this client doesn't know the flow."""
         return self._needs.get(flow_id)
 
     def check_input(self, flow: CheckedFlow | str, value: Any) -> Any:
-        """Return the input of a run after checking it. Of flows given by their ids, the client may not know the schema.
+        """Check a run's input and return it. For a flow's id, the client may not know the schema to check against.
 
         Raises:
-            InvalidArgumentError: If it does not match the flow's input schema.
+            InvalidArgumentError: If the input doesn't match the flow's input schema.
         """
         requirements = (
             self.find_needs_by_id(flow) if isinstance(flow, str) else self.get_needs(flow.content, flow.digest)
@@ -152,11 +152,11 @@ class FlowStore:
         return sync_run_check(partial(requests.parse_fitting_inputs, value, requirements.input_check))
 
     def check_flow(self, flow: FlowSource, what: str) -> CheckedFlow:
-        """Return a flow in the form in which it can be sent.
+        """Check a flow and return it in a form that can be sent.
 
         Args:
             flow: The flow.
-            what: What needs the flow itself, for the error if it is the id of a stored one.
+            what: The feature that needs the flow itself, for the error if `flow` is just a stored flow's id.
         """
         checked = self.check_flow_or_id(flow)
         if isinstance(checked, str):
@@ -166,14 +166,14 @@ class FlowStore:
         return checked
 
     def check_flow_or_id(self, flow: FlowSource) -> CheckedFlow | StoredFlowId:
-        """Return the id of a stored flow, or else a flow in the form in which it can be sent.
+        """Return a stored flow's id, or else check the flow and return it in a form that can be sent.
 
-        A flow that was checked before is not checked again.
+        Flows that have already been checked aren't checked again.
         """
         flow = flow_argument(flow)
         if isinstance(flow, StoredFlowId):
             return flow
-        # Dumping a mapping costs less than checking it.
+        # Dumping a mapping is cheaper than checking it.
         dump = requests.dump_flow(flow) if type(flow) is dict else None
         stamp = requests.get_file_stamp(flow) if dump is None else dump
         cached = self._checked.get(stamp)
@@ -181,7 +181,7 @@ class FlowStore:
             return cached
         loaded = load_flow(flow)
         if dump is not None and is_plain(loaded, any_text=True):
-            # What is remembered must not change with the caller's flow.
+            # Keep our own copy, so that it doesn't change along with the caller's flow.
             loaded = requests.load_dumped_flow(dump)
         elif dump is not None:
             stamp = None
@@ -198,11 +198,11 @@ class FlowStore:
         return checked
 
     def store_run_copy(self, flow: CheckedFlow, *, is_single: bool) -> StoredCopy:
-        """Store a copy of a flow that only this client runs, and return the copy.
+        """Store a copy of a flow that no other client runs, and return the copy.
 
         Args:
             flow: The flow.
-            is_single: Whether only one call runs the copy. Otherwise all calls of the client share it.
+            is_single: Whether the copy is for a single call. Otherwise all of the client's calls share it.
         """
         content, digest, _ = flow
         if is_single:
@@ -222,21 +222,21 @@ class FlowStore:
                     if is_first:
                         registry.release_claim(digest)
                 return self._remember_flow(flow_id, content)._replace(flow=copy)
-            # Another call is storing the flow: of several concurrent calls, only the first sends it.
+            # Another call is already storing this flow, and only the first of several concurrent calls sends it.
             time.sleep(self._connection.timings.store_poll)
         return StoredCopy(shared_id, self._declared.get(shared_id), content.get("output"), self._copies.get(shared_id))
 
     def store_private_copy(self, flow: CheckedFlow, copy: dict[str, Any]) -> StoredCopy:
-        """Store a copy of a flow that only one call runs, and return it."""
+        """Store a copy of a flow that only a single call runs, and return the copy."""
         flow_id = self.store_accepted_copy(flow.content, copy, flow.digest)
         self.registries.current.reserve_flow(flow_id)
         return self._remember_flow(flow_id, flow.content)._replace(flow=copy)
 
     def store_accepted_copy(self, flow: dict[str, Any], copy: dict[str, Any], digest: bytes) -> str:
-        """Store a copy of a flow after the server has accepted the flow, and return the id of the copy.
+        """Store a copy of a flow once the server has accepted the flow, and return the copy's id.
 
         Raises:
-            InvalidFlowError: If the server refuses the flow.
+            InvalidFlowError: If the server rejects the flow.
         """
         if digest not in self._accepted:
             diagnostics = self._fetch_diagnostics(flow)
@@ -251,12 +251,12 @@ class FlowStore:
                 message = f"the server refuses the flow: {first.message} at {first.path}{more}"
                 raise InvalidFlowError(message, diagnostics=result.diagnostics)
             self._accepted.put(digest, diagnostics)
-        # A blob preserves the integers of the flow. The server does not check it.
+        # Store the flow as a blob to preserve its integers. The server doesn't check blobs.
         request = api.store_blob(body={"data": copy, "blobType": "flow"})
         return self._connection.call(request, partial(responses.read_flow_id, key="blobId"))
 
     def _remember_flow(self, flow_id: str, flow: Mapping[str, Any]) -> StoredCopy:
-        """Remember what runs of a flow need, and how they are read."""
+        """Remember what a flow's runs need and how to read them."""
         declared = responses.build(lambda _: parse_flow_variables(flow), {}, f"GET /flows/{flow_id}")
         self._declared.put(flow_id, declared)
         self._outputs.put(flow_id, flow.get("output"))
@@ -264,21 +264,21 @@ class FlowStore:
         return StoredCopy(flow_id, declared, flow.get("output"))
 
     def _fetch_diagnostics(self, flow: dict[str, Any]) -> list[dict[str, Any]]:
-        """Have the server check a flow, and return its diagnostics as sent by the server."""
+        """Ask the server to check a flow and return its raw diagnostics."""
         server = self._connection.detect_server()
         sent = flow if server.capabilities["exact_numbers"] else requests.prepare_dry_run(flow)
         request = api.store_flow(body={"flow": sent, "dryRun": True})
         try:
             return self._connection.call(request, partial(_filter_diagnostics, flow=flow))
         except InvalidRequestError as error:
-            # The server cannot parse it as a flow: return one diagnostic, in the same form as others.
+            # The server can't parse this as a flow, so return a single diagnostic in the usual form.
             message = requests.restore_written_numbers(error.message)
             return [{"level": "fatal", "kind": "unreadableFlow", "code": 0, "formatted": message}]
 
     def forget_flow(self, flow_id: str) -> None:
-        """Note that the server may no longer have a flow."""
+        """Forget a flow that the server may not have any more."""
         self.registries.current.forget_flow(flow_id)
-        # The server may have been replaced by one that accepts other flows.
+        # The server may have been replaced by a release that accepts different flows.
         self._accepted.clear()
         for key, stored in list(self._stored.items()):
             if stored.flow_id == flow_id:
@@ -290,7 +290,7 @@ class FlowStore:
         return self._connection.call(api.get_flow(flow_id), partial(responses.read_flow, flow_id=flow_id))
 
     def read_content(self, flow: FlowSource) -> dict[str, Any]:
-        """Return a flow as it was given; if it is the id of a stored flow, the flow that the server returns."""
+        """Return a flow as it was passed, or fetch it from the server if it's a stored flow's id."""
         source = flow_argument(flow)
         return (self.get_flow(source)).flow if isinstance(source, StoredFlowId) else load_flow(source)
 
@@ -309,14 +309,14 @@ class FlowStore:
         )
 
     def get_declared_variables(self, flow_id: str) -> Mapping[str, FlowVariable]:
-        """Return the variables that a stored flow declares. The flow is requested only once."""
+        """Return the variables a stored flow declares, requesting the flow only once."""
         declared = self._declared.get(flow_id)
         if declared is None:
             declared = self._remember_flow(flow_id, (self.get_flow(flow_id)).flow).declared or {}
         return declared
 
     def check(self, flow: FlowSource, *, offline: bool, type_check: bool, target: str | None) -> ValidationResult:
-        """Check a flow with the offline rules of `stepflow_client.flows.check` and the components of the server."""
+        """Check a flow with the offline rules from `stepflow_client.flows.check` and the server's components."""
         from .._checks.checker import check, parse_target
 
         parse_target(target)
@@ -329,13 +329,13 @@ class FlowStore:
         return sync_run_check(rules, is_long=True)
 
     def validate(self, flow: FlowSource) -> ValidationResult:
-        """Have the server check a flow without storing it."""
+        """Ask the server to check a flow without storing it."""
         sent = check_json(client_metadata.remove_cases(self.read_content(flow)), "the flow")
         return _build_validation(self._fetch_diagnostics(sent))
 
 
 def _filter_diagnostics(response: dict[str, Any], flow: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the diagnostics of a flow, without the false ones: servers call mustExecute steps unreachable."""
+    """Return a flow's diagnostics, minus false positives (servers report mustExecute steps as unreachable)."""
     responses.read_flow_id(response)
     diagnostics = (response.get("diagnostics") or {}).get("diagnostics", [])
     if not isinstance(diagnostics, list) or not set(map(type, diagnostics)) <= {dict}:

@@ -1,9 +1,9 @@
 # Written from _async/following.py by `make generate`. Change that file instead.
 
-"""Following a run until it has ended: by its events or, on servers without a stream of events, by polling its state.
+"""Following a run until it ends, either by its events or (if the server doesn't stream any) by polling its state.
 
-Only the follower decides whether a run has ended without an event for it. Streams of events, progress, `runs watch`,
-the pages, and waiting for a run that its server has given up all read what it yields.
+Only the follower decides whether a run has ended without an event to say so. Event streams, progress, `runs watch`, the
+web pages and waiting for a run its server has given up on all consume what it yields.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class IdleTimer:
     """Tracks when the next `Idle` is due.
 
     Args:
-        every: Seconds without an event until then.
-        until: When the caller stops following, by `time.monotonic()`.
+        every: Seconds without an event after which one is due.
+        until: When the caller stops following, on the `time.monotonic()` clock.
     """
 
     def __init__(self, every: float = math.inf, until: float = math.inf) -> None:
@@ -55,11 +55,11 @@ class IdleTimer:
         self.restart()
 
     def restart(self) -> None:
-        """Start again, after something was yielded."""
+        """Restart the timer after something was yielded."""
         self._last = time.monotonic()
 
     def seconds_left(self) -> float:
-        """Return the seconds until the next `Idle` is due."""
+        """Return the number of seconds until the next `Idle`."""
         return min(self._last + self._every, self.until) - time.monotonic()
 
 
@@ -72,13 +72,13 @@ class Follower:
         self._recorder = context.recorder
 
     def follow(self, request: FollowRequest) -> Generator[RunEvent | Idle, None, None]:
-        """Yield the events of a run until it has ended, and `Idle` while there are none.
+        """Yield a run's events until it has ended, with an `Idle` whenever there are none.
 
-        Each event is yielded exactly once. The last one is a `run_completed`, which is inferred if the server sends
-        none. It is the only one of a server without a stream of events.
+        Each event is yielded exactly once. The last is a `run_completed`, inferred if the server doesn't send one. If
+        the server doesn't support event streams, it's also the only one.
 
         Raises:
-            UnsupportedByServerError: If the server has no stream of events, and the caller needs one.
+            UnsupportedByServerError: If the caller needs an event stream but the server doesn't support them.
         """
         server = self._connection.detect_server()
         if request.needs_stream:
@@ -93,7 +93,7 @@ class Follower:
                 yield update
 
     def _poll_states(self, request: FollowRequest, position: Cursor) -> Generator[RunEvent | Idle, None, None]:
-        """Request the state of the run until it has ended; yield it, and the inferred end."""
+        """Poll the run's state until it has ended, yielding each state and finally the inferred end."""
         timings = self._connection.timings
         outage = Backoff(timings.event_first_pause, timings.event_longest_pause)
         backoff = Backoff(timings.event_first_pause, timings.event_longest_pause, 1.5)
@@ -116,17 +116,17 @@ class Follower:
                 yield idle
 
     def follow_with_timer(self, request: FollowRequest, timer: IdleTimer) -> Generator[RunEvent | Idle, None, None]:
-        """Yield the events of a run until it has ended, and `Idle` with its state or when the timer has expired.
+        """Yield a run's events until it has ended, with an `Idle` whenever its state is known or the timer is due.
 
         Raises:
-            RunTimeoutError: If the run has not ended in time.
+            RunTimeoutError: If the run doesn't end in time.
         """
         until = None if timer.until == math.inf else timer.until
         late = RunTimeoutError(f"run {request.run_id} has not ended yet", run_id=request.run_id, hint="it continues")
         with closing(self.follow(request._replace(next_idle=timer.seconds_left))) as sequence:
             while True:
                 try:
-                    # Requests end at the deadline too, in case the server does not respond.
+                    # Apply the deadline to requests as well, in case the server doesn't respond.
                     with deadline_scope(until):
                         update = next(sequence)
                 except StopIteration:
@@ -145,10 +145,10 @@ class Follower:
                     yield update
 
     def wait_until_settled(self, run: RunDetails) -> RunDetails | None:
-        """Follow a run that its server has given up, and return its state once it has ended or is lost.
+        """Follow a run that its server has given up on, and return its state once it has ended or is lost.
 
         Returns:
-            None if the run may still be executed at the caller's deadline.
+            None if the run may still be executing at the caller's deadline.
         """
         timer = IdleTimer(until=current_deadline() or math.inf)
         logger.info("run %s is marked as failed while its items are running; following it", run.run_id)
@@ -162,7 +162,7 @@ class Follower:
         return None
 
     def run_events(self, run_id: RunId, **options: Unpack[EventOptions]) -> Generator[RunEvent, None, None]:
-        """Return an iterator over the events of a run, from its beginning or from a cursor, until the run ends."""
+        """Iterate over a run's events, from the beginning or from a cursor, until the run ends."""
         run_id = requests.check_run_id(run_id)
         after, include_sub_runs = options.get("after"), options.get("include_sub_runs", False)
         Cursor.parse(after, "s" if include_sub_runs else "e")
@@ -196,15 +196,15 @@ class Follower:
     def read_step_times(
         self, run_id: str, steps: Sequence[StepDetails], timeout: float | NotGiven | None = None
     ) -> StepTimes:
-        """Return the times of steps that the server has just listed; none if it has no events.
+        """Return the times of steps that the server has just listed. Empty if it doesn't support event streams.
 
-        No server marks the latest event of a running run: reading ends once there are events for everything listed, or
-        the events have paused.
+        Servers don't mark a running run's latest event, so reading stops once there are events for everything listed,
+        or when the events pause.
 
         Args:
             run_id: The run.
             steps: The steps.
-            timeout: Seconds for all events; None for no limit.
+            timeout: Seconds to spend reading all events, or None for no limit.
 
         Raises:
             RequestTimeoutError: If the timeout expires.

@@ -1,7 +1,7 @@
 # Written from _async/handle.py by `make generate`. Change that file instead.
 
-"""A run and the client that reads it, as one object."""
-# The module of the client imports this one, so the client has no type here.
+"""A run and the client that reads it, combined in one object."""
+# The client's module imports this one, so the client has no type here.
 # mypy: disable-error-code="no-any-return"
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
-    """A run: what `start_run` returns, and `handle` for a run that exists. Creating one sends no request.
+    """A handle to a run, from `start_run`, or from `handle` for an existing run. Creating one sends no request.
 
     Example:
         ```python
@@ -47,30 +47,30 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
         print((handle.result()).unwrap())
         ```
 
-    `SyncRunHandle[Output]` is a run whose output is an `Output`. Methods that take a run id take a handle too. A handle can
-    be pickled if its client can. The methods raise the same errors as those of the client.
+    `SyncRunHandle[Output]` is a run whose output is an `Output`. You can pass a handle wherever a run id is expected, and
+    pickle it if its client can be pickled. Methods raise the same errors as the client's.
 
     Args:
         client: The client.
         run_id: The run.
-        output_type: The type of its output, as for `run`; None for plain JSON.
+        output_type: The output's type, as for `run`. Defaults to plain JSON.
     """
 
     def __init__(self, client: Any, run_id: Any, output_type: Any = None) -> None:
-        """Store the parts, and check the id and the type."""
+        """Store the arguments, after checking the id and type."""
         self.client = client
         """The client that reads the run."""
         self.run_id = check_run_id(run_id)
         """The run's id, a UUID string."""
         self.output_type = output_type
-        """The type of the output; None for plain JSON."""
+        """The output's type, or None for plain JSON."""
         self._flow: Any = None
         self._started: responses.Started | None = None
         if output_type is not None:
             typed.check_output_type(output_type)
 
     def _remember_start(self, flow: object, started: responses.Started) -> Self:
-        """Remember how the run was started: errors can point to the flow's Python source. Pickling loses it."""
+        """Remember how the run was started, so errors can point to the flow's Python source. Lost when pickled."""
         self._flow, self._started = flow, started
         return self
 
@@ -80,24 +80,25 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
 
     @property
     def older_flow_id(self) -> str | None:
-        """The flow of the run, if it was found under an idempotency key and is not of the flow of the call; else None.
+        """The run's flow id, if it was found under an idempotency key but ran a different flow than the call's.
 
-        It is known to the client that found the run.
+        None otherwise, or if a different client found the run.
         """
         return self.client._find_older_flow_id(self.run_id)
 
     def result(
         self, *, wait: bool = True, timeout: float | NotGiven | None = NOT_GIVEN, progress: ProgressOption = False
     ) -> FlowResult[OutputT]:
-        """Wait until a run of one item ends and return its result. See `SyncStepflowClient.get_result`.
+        """Wait for a run with one item to end and return its result. See `SyncStepflowClient.get_result`.
 
         Args:
-            wait: Whether to wait. With False, a run that has not ended raises a RunTimeoutError at once. Default True.
-            timeout: Seconds for the whole call; None for no limit. Default: that of `with_options`, or no limit.
-            progress: Whether or how to show the progress, as for `run`. Default False.
+            wait: Whether to wait. If False, raises a RunTimeoutError straight away if the run hasn't ended. Defaults to
+                True.
+            timeout: Overall timeout in seconds, or None for no limit. Defaults to the one from `with_options`, if any.
+            progress: Whether or how to show progress, as for `run`. Defaults to False.
 
         Raises:
-            OutputTypeError: If the run succeeded but its output does not match the type of the handle.
+            OutputTypeError: If the run succeeded but its output doesn't match the handle's type.
         """
         deadline = compute_deadline(timeout)
         with deadline_scope(deadline):
@@ -109,32 +110,32 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
         return result if self.output_type is None else typed.convert_output(result, self.output_type)
 
     def results(self, *, wait: bool = True, timeout: float | NotGiven | None = NOT_GIVEN) -> list[FlowResult[OutputT]]:
-        """Wait until the run ends and return the results of all items. See `SyncStepflowClient.get_results`.
+        """Wait for the run to end and return the results of all items. See `SyncStepflowClient.get_results`.
 
         Raises:
-            OutputTypeError: If an item succeeded but its output does not match the type of the handle.
+            OutputTypeError: If an item succeeded but its output doesn't match the handle's type.
         """
         results = self.client.get_results(self.run_id, wait=wait, timeout=timeout)
         return [typed.convert_output(self._add_source_location(result), self.output_type) for result in results]
 
     def wait(self, *, timeout: float | NotGiven | None = NOT_GIVEN, progress: ProgressOption = False) -> RunDetails:
-        """Wait until the run ends and return its details. See `SyncStepflowClient.wait_run`."""
+        """Wait for the run to end and return its details. See `SyncStepflowClient.wait_run`."""
         return self.client.wait_run(self.run_id, timeout=timeout, progress=progress)
 
     def details(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunDetails:
-        """Return the state of the run. See `SyncStepflowClient.get_run`."""
+        """Return the run's current state. See `SyncStepflowClient.get_run`."""
         return self.client.get_run(self.run_id, timeout=timeout)
 
     def items(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> ListItemsResponse:
-        """Return the items of the run. See `SyncStepflowClient.get_run_items`."""
+        """Return the run's items. See `SyncStepflowClient.get_run_items`."""
         return self.client.get_run_items(self.run_id, timeout=timeout)
 
     def steps(self, *, include_times: bool = False, timeout: float | NotGiven | None = NOT_GIVEN) -> ListStepsResponse:
-        """Return the steps of the run. See `SyncStepflowClient.get_run_steps`."""
+        """Return the run's steps. See `SyncStepflowClient.get_run_steps`."""
         return self.client.get_run_steps(self.run_id, include_times=include_times, timeout=timeout)
 
     def events(self, **options: Unpack[EventOptions]) -> SyncEventStream:
-        """Return the events of the run. The arguments are those of `SyncStepflowClient.run_events`."""
+        """Return the run's events. Accepts the same arguments as `SyncStepflowClient.run_events`."""
         return self.client.run_events(self.run_id, **options)
 
     def arguments(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunArguments:
@@ -142,24 +143,25 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
         return self.client.get_run_arguments(self.run_id, timeout=timeout)
 
     def flow(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> StoredFlow:
-        """Return the flow of the run. See `SyncStepflowClient.get_run_flow`."""
+        """Return the run's flow. See `SyncStepflowClient.get_run_flow`."""
         return self.client.get_run_flow(self.run_id, timeout=timeout)
 
     def explain(self, *, item_index: int | None = None, timeout: float | NotGiven | None = NOT_GIVEN) -> RunAccount:
-        """Return why an item failed, and what became of its steps. See `SyncStepflowClient.explain_run`."""
+        """Explain why an item failed and what happened to its steps. See `SyncStepflowClient.explain_run`."""
         return self.client.explain_run(self.run_id, item_index=item_index, timeout=timeout)
 
     def logs(self, *, limit: int = 10_000) -> list[LogEntry]:
-        """Return the lines of the server's log from the first one that names the run to the last, oldest first.
+        """Return the server's log lines from the first to the last that mentions the run, oldest first.
 
-        Lines that name only other runs are left out. The log is known if the client is that of a `StepflowRuntime`,
-        which keeps `LogConfig.buffer_lines` lines. Unless `LogConfig.level` is `info` or lower, it may hold none.
+        Lines that only mention other runs are left out. The log is available if the client belongs to a
+        `StepflowRuntime`, which keeps `LogConfig.buffer_lines` lines. It may be empty unless `LogConfig.level` is
+        `info` or lower.
 
         Args:
-            limit: Maximum number of lines of the log to look through, from the newest on. Default 10,000.
+            limit: Maximum number of log lines to search, starting with the newest. Defaults to 10,000.
 
         Raises:
-            UnsupportedByServerError: If the server is not embedded: no server returns its log.
+            UnsupportedByServerError: If the server isn't embedded, since no server returns its own log.
         """
         if self.client._server_logs is None:
             raise UnsupportedByServerError(
@@ -187,11 +189,11 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
         self.client.delete_run(self.run_id, timeout=timeout)
 
     def rerun(self, **options: Unpack[RerunOptions]) -> RerunResult:
-        """Run the flow again. The arguments are those of `SyncStepflowClient.rerun`."""
+        """Run the flow again. Accepts the same arguments as `SyncStepflowClient.rerun`."""
         return self.client.rerun(self.run_id, **options)
 
     def start_rerun(self, **options: Unpack[RerunOptions]) -> list[SyncRunHandle]:
-        """Start a rerun and return a handle of each new run. The arguments are those of `SyncStepflowClient.rerun`."""
+        """Start a rerun and return a handle to each new run. Accepts the same arguments as `SyncStepflowClient.rerun`."""
         return self.client.start_rerun(self.run_id, **options)
 
     def __eq__(self, other: object) -> bool:

@@ -1,6 +1,6 @@
 # Written from _async/idempotency.py by `make generate`. Change that file instead.
 
-"""Creating at most one run under a key given by the caller, across all processes."""
+"""Creating at most one run per user-supplied key, across all processes."""
 
 from __future__ import annotations
 
@@ -60,62 +60,62 @@ if TYPE_CHECKING:
     from .context import ClientContext
     from .creation import RunCreator
 
-# Maximum number of runs of other versions of their flows, and of keys without a run, that a client remembers.
+# How many runs of other flow versions, and how many keys without a run, a client remembers.
 _MAX_OLDER, _MAX_SIGHTS = 1_000, 1_000
-# Number of runs per request in a search.
+# Runs to fetch per request when searching.
 _PAGE = 500
-# Maximum difference in seconds between the clock of a server and the dates of responses, which a proxy may set.
+# Maximum difference in seconds between a server's clock and the dates of its responses, which a proxy may set.
 _CLOCK_DIFFERENCE = 60.0
 
 
 class _KeyedFlow(NamedTuple):
-    """A key, and the flow of the call that uses it."""
+    """A key, along with the flow of the call that uses it."""
 
     key: str
     scope: str | None
-    """What the key belongs to, whatever the flow; None if it belongs to the content of the flow."""
+    """What the key belongs to regardless of the flow, or None if it belongs to the flow's content."""
     flow: dict[str, Any]
-    """The flow; empty if the call has none."""
+    """The flow, or an empty dict if the call doesn't have one."""
     flow_id: str
-    """The id of the copy of the flow that carries the key; empty if the call has no flow."""
+    """The id of the flow's copy that carries the key, or an empty string if the call has no flow."""
 
     @property
     def subject(self) -> str:
-        """What marks are about: it has at most one run."""
+        """The subject of the marks, which has at most one run."""
         return self.flow_id if self.scope is None else make_scoped_key(self.scope, self.key)
 
 
 class _KeyedCall(NamedTuple):
-    """What a call requests."""
+    """A call and its arguments."""
 
     call: RunCall
     arguments: RunArguments
-    """The arguments as the caller has passed them."""
+    """The arguments as passed by the caller."""
     wait: int | None
-    """Seconds that the server may hold the creation until the run ends."""
+    """Seconds the server may hold the creation request until the run ends."""
     sent_overrides: dict[str, Any] | None
-    """The overrides of the steps that are executed: without those of the steps that a rerun keeps."""
+    """Overrides for the steps that are executed, leaving out any steps that a rerun keeps."""
 
     def complete_arguments(self, declared: Mapping[str, FlowVariable]) -> RunArguments:
-        """Return the arguments of a run of a flow that declares these variables."""
+        """Return the arguments for a run of a flow that declares these variables."""
         values = self.arguments.variables
         if self.call.variables_from_env:
             values = requests.add_env_variables(values, declared, os.environ)
         return self.arguments._replace(variables=values)
 
     def compute_digest(self, declared: Mapping[str, FlowVariable]) -> str:
-        """Return the digest of the arguments of a run of a flow that declares these variables."""
+        """Return a digest of the arguments for a run of a flow that declares these variables."""
         return hash_arguments(self.complete_arguments(declared), declared, self.call.origin)
 
 
 class KeyedRuns:
-    """Creates and finds runs under keys given by the caller.
+    """Creates and finds runs by user-supplied keys.
 
-    `key_lock` decides which of several callers creates the run; this class carries out its steps. With a scope, all
-    versions of a flow share the marks.
+    `key_lock` decides which of several callers creates the run, and this class carries out its steps. With a scope, all
+    of a flow's versions share the marks.
 
     Args:
-        context: What the services of the client share.
+        context: The state shared by the client's services.
         creator: Creates the runs.
     """
 
@@ -129,16 +129,16 @@ class KeyedRuns:
         self._recorder = context.recorder
         self._scope = context.key_scope
         self._last_date = ""
-        """The date of the last response about a mark, by the server's clock."""
+        """The date of the last response about a mark, according to the server's clock."""
         self._was_last_key_new = False
-        """Whether the key of the last call was new: the next call then does not look for a run first."""
+        """Whether the last call's key was new, in which case the next call skips looking for a run first."""
         self._sights: NewestEntries[str, FirstSeen] = NewestEntries(_MAX_SIGHTS)
-        """What calls that have failed have seen of the marks of their keys."""
+        """What failed calls have seen of their keys' marks."""
         self.older_flows: NewestEntries[str, str] = NewestEntries(_MAX_OLDER)
-        """The flows of the runs that were found and are of other versions, by run id."""
+        """The flow ids of existing runs that turned out to be of other versions, by run id."""
 
     def find_run(self, flow: FlowSource | None, key: str, scope: str | None) -> RunDetails | None:
-        """Return the run that exists under a key; None if there is none. With a scope, no flow is needed."""
+        """Return the run that exists under a key, if any. With a scope, the flow can be omitted."""
         scope = self._resolve_scope(key, scope)
         if flow is None and scope is None:
             raise InvalidArgumentError(
@@ -154,12 +154,12 @@ class KeyedRuns:
         return None if key_run is None else key_run.run
 
     def start(self, call: RunCall, wait: int | None) -> responses.Started:
-        """Return the run that exists under the key of a call, or create it.
+        """Return the run that exists under the call's key, or create it.
 
         Args:
-            call: What to run. It waits until it is ready only if no run exists. For a rerun, the scope is that of the
-                earlier run.
-            wait: Seconds that the server may hold the request until the run ends; None for an immediate response.
+            call: What to run. Its readiness check only runs if there's no run yet. For a rerun, the scope is the
+                earlier run's.
+            wait: Seconds the server may hold the request until the run ends, or None to respond immediately.
         """
         key, origin = call.idempotency_key, call.origin
         assert key is not None
@@ -172,10 +172,10 @@ class KeyedRuns:
         keyed_call = _KeyedCall(call, arguments, wait, arguments.overrides)
         if origin is None:
             needs = self._flows.get_needs(checked.content, checked.digest)
-            # Refuses what does not fit the flow.
+            # Reject arguments that don't fit the flow.
             sync_run_check(partial(call.complete_arguments, arguments, needs))
         else:
-            # A rerun has checked what it was given.
+            # A rerun has already checked its arguments.
             sent = drop_kept_overrides(arguments.overrides, origin.kept)
             keyed_call = keyed_call._replace(sent_overrides=sent or None)
         for again in (True, False):
@@ -183,7 +183,7 @@ class KeyedRuns:
             registry = self._flows.registries.current
             turn, is_first = b"key " + keyed.subject.encode(), True
             while not registry.try_claim(turn):
-                # Calls of one client take turns.
+                # Calls from the same client take turns.
                 is_first = False
                 if has_passed(current_deadline()):
                     other = f"another call of this client under the idempotency key {key!r} had not ended"
@@ -192,7 +192,7 @@ class KeyedRuns:
             try:
                 run = self._find_or_create_run(keyed, keyed_call, looks=not (self._was_last_key_new and is_first))
             except NotFoundError:
-                # A server that was restarted without a persistent store has lost the flow.
+                # The server was restarted without a persistent store, so it no longer has the flow.
                 self._flows.forget_flow(keyed.flow_id)
                 if not again:
                     raise
@@ -216,7 +216,7 @@ class KeyedRuns:
         return _KeyedFlow(key, scope, content, flow_id)
 
     def _record_in_history(self, keyed: _KeyedFlow, run: responses.Started, keyed_call: _KeyedCall) -> None:
-        """Record a run in the history, with its own flow, and log if that is not the flow of the call."""
+        """Record a run and its own flow in the history, and log if the call's flow is a different one."""
         older = run.older_flow_id
         self.older_flows.pop(run.run_id, None)
         if older is not None:
@@ -227,14 +227,14 @@ class KeyedRuns:
         if (entry := self._recorder.find_entry(run.run_id)) is not None:
             self._recorder.add_labels(entry)
             return
-        # Whichever call has created it: this client's user has started it, with these arguments.
+        # Whichever call created the run, this client's user asked for it, with these arguments.
         if older is None:
             recorded = _make_history_record(
                 keyed, keyed_call.complete_arguments(parse_flow_variables(keyed.flow)), keyed_call
             )
             self._recorder.record_run(run.run_id, recorded)
             return
-        # The run exists, whatever may be read of its flow.
+        # The run exists, even if its flow can't be read.
         with suppress(StepflowClientError):
             flow = (self._flows.get_flow(older)).flow
             recorded = CreatedRun(older, keyed_call.complete_arguments(parse_flow_variables(flow)), flow=flow)
@@ -262,7 +262,7 @@ class KeyedRuns:
         if isinstance(run, responses.Started):
             return run
         if run is None or key_run.digest != self._compute_digest(keyed, keyed_call, run.flow_id):
-            # `run` is None if the other call has created none, or not yet.
+            # `run` is None if the other call hasn't created one (yet).
             used = f"the idempotency key {keyed.key!r} was used before"
             if run is not None:
                 used = f"run {run.run_id} exists under the idempotency key {keyed.key!r}"
@@ -278,7 +278,7 @@ class KeyedRuns:
         return KeyLock(PublishedCall(keyed.flow_id, digest), sights, floor, time.monotonic, server_time)
 
     def _compute_digest(self, keyed: _KeyedFlow, keyed_call: _KeyedCall, flow_id: str) -> str:
-        """Return the digest of a call's arguments, as a call with another version of the flow makes it."""
+        """Return the digest of the call's arguments as computed by a call with the given version of the flow."""
         own = flow_id == keyed.flow_id
         declared = parse_flow_variables(keyed.flow) if own else self._flows.get_declared_variables(flow_id)
         return keyed_call.compute_digest(declared)
@@ -286,7 +286,7 @@ class KeyedRuns:
     def _run_lock(
         self, keyed: _KeyedFlow, lock: KeyLock, steps: Steps[Any], keyed_call: _KeyedCall | None = None
     ) -> Any:
-        """Carry out the steps of a lock, and return their result. To create a run, they need the call."""
+        """Carry out a lock's steps and return their result. `keyed_call` is only needed to create a run."""
         sends = 0
         try:
             step = next(steps)
@@ -330,7 +330,7 @@ class KeyedRuns:
                     raise RequestTimeoutError("the time is over")
 
     def _read_mark(self, keyed: _KeyedFlow, mark: Mark) -> str | None:
-        """Return the name that was stored with a mark; None if there is no such mark."""
+        """Return the name stored with a mark, or None if the mark doesn't exist."""
         name, self._last_date = self._blobs.find_name(make_marker(keyed.subject, *mark).blob_id)
         return name
 
@@ -338,7 +338,7 @@ class KeyedRuns:
         self._blobs.store_blob(make_marker(keyed.subject, *mark).content, filename=name)
 
     def _find_recorded_run(self, keyed: _KeyedFlow) -> KeyRun | None:
-        """Return the recorded run of a key; None if none is recorded, or if the server has lost it."""
+        """Return a key's recorded run, or None if there isn't one or the server has lost it."""
         note = RunNote.read(self._read_mark(keyed, ("run",)))
         if note is None:
             return None
@@ -348,22 +348,22 @@ class KeyedRuns:
             return None
 
     def _search_runs(self, keyed: _KeyedFlow, calls: Sequence[PublishedCall]) -> list[KeyRun]:
-        """Return the runs that callers have created under a key, the oldest first.
+        """Return the runs that callers have created under a key, oldest first.
 
-        A flow that carries a key has no other runs.
+        This is every run of these flows, because a flow that carries a key has no other runs.
         """
         flows: dict[str, Mapping[str, Any]] = {}
         for call in calls:
             if call.flow_id == keyed.flow_id:
                 flows[call.flow_id] = keyed.flow
             elif call.flow_id not in flows:
-                # A flow that the server has lost has no runs either.
+                # If the server has lost a flow, it has also lost the flow's runs.
                 with suppress(NotFoundError):
                     flows[call.flow_id] = (self._flows.get_flow(call.flow_id)).flow
         digests = {call.flow_id: call.digest for call in calls}
         earliest = min((call.since for call in calls), default=0.0)
         since = datetime.fromtimestamp(earliest - _CLOCK_DIFFERENCE, UTC) if earliest else None
-        # Servers list runs by the names of their flows.
+        # Servers can only list runs by flow name.
         names = {name if isinstance(name := flow.get("name"), str) and name else None for flow in flows.values()}
         runs: list[RunDetails] = []
         for name in names:
@@ -372,18 +372,18 @@ class KeyedRuns:
                 for run in listed:
                     if run.flow_id in flows:
                         runs.append(run)
-        # A creation that failed may have left a run that is not executed.
+        # A failed creation may have left behind a run that isn't being executed.
         runs = [run for run in runs if not is_given_up(run.status, run.items.running)] or runs
-        # The ids begin with the time of the creation, which is more precise than `created_at`.
+        # Sort by id, which starts with the creation time and is more precise than `created_at`.
         return [KeyRun(run, digests[run.flow_id]) for run in sorted(runs, key=lambda run: run.run_id)]
 
     def _get_server_time(self) -> float:
-        """Return the time of the last response by the server's clock, in seconds since 1970; 0 if it had no date."""
+        """Return the server's time as of the last response, in seconds since 1970, or 0 if it had no date."""
         date = parse_date(self._last_date)
         return 0.0 if date is None else date.timestamp()
 
     def _create_run(self, keyed: _KeyedFlow, keyed_call: _KeyedCall, sends: int) -> KeyRun | None:
-        """Send one request that creates the run, and return it; None if it created none and may be sent again."""
+        """Send a single request to create the run and return it, or None if it can be sent again."""
         declared = parse_flow_variables(keyed.flow)
         self._flows.registries.current.reserve_flow(keyed.flow_id)
         copy = StoredCopy(keyed.flow_id, declared, keyed.flow.get("output"))
@@ -395,7 +395,7 @@ class KeyedRuns:
             run = self._creator.create(copy, sent, keyed_call.wait, is_single=True, recorded=recorded)
             return KeyRun(run, call.digest)
         except AmbiguousRunError as error:
-            # All runs of these flows belong to this key, whichever call created them.
+            # Every run of these flows belongs to this key, no matter which call created it.
             oldest = self._search_runs(keyed, [call]) if error.candidates else []
             if not oldest:
                 error.hint = "the same call with this idempotency key finds the run, if there is one"
@@ -409,15 +409,15 @@ class KeyedRuns:
 
 
 def _make_history_record(keyed: _KeyedFlow, arguments: RunArguments, keyed_call: _KeyedCall) -> CreatedRun:
-    """Return what the history records of a run under a key."""
+    """Return what to record in the history about a run under a key."""
     call = keyed_call.call
-    # A rerun of one step alone has no source.
+    # A rerun of a single step has no source.
     source = call.original_flow if call.origin is None else call.source
     return CreatedRun(keyed.flow_id, arguments, source, keyed.flow, call.origin, has_own_flow=True)
 
 
 def _make_timeout_error(key: str, lock: KeyLock, error: StepflowClientError) -> RequestTimeoutError:
-    """Return the error of a call that ran out of time before the run of its key was known."""
+    """Return the error for a call that ran out of time before its key's run was known."""
     slow = f"{error.message}, after {lock.requests} requests of {duration_text(lock.round_trip)} each"
     return RequestTimeoutError(
         f"no run is known yet under the idempotency key {key!r}: {lock.obstacle or slow}",

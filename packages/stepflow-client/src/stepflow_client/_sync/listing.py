@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 
 
 PAGE = 100
-"""Default number of runs per request."""
+"""How many runs to fetch per request by default."""
 _OVERLAP = 10
-# Up to this number, labelled runs are requested one by one instead of listing all runs.
+# Up to this many labelled runs are requested one by one, instead of listing all runs.
 _MAX_SINGLE_REQUESTS = 50
 
 
 class _ListRequest(NamedTuple):
-    """The runs to list."""
+    """Which runs to list."""
 
     window: CreationWindow
-    """Their period, which the client looks for."""
+    """The period in which the runs were created, which is filtered by the client."""
     filters: dict[str, Any]
-    """The other filters as query parameters."""
+    """The remaining filters, as query parameters."""
     ids: LabelledRuns | None
-    """The runs with the labels; None for any runs."""
+    """The runs that have the labels, or None for any runs."""
     timeout: float | NotGiven | None
-    """Seconds for each request, instead of the client's timeout."""
+    """Overall timeout for each request in seconds, instead of the client's timeout."""
     page_size: int = PAGE
 
 
@@ -69,7 +69,7 @@ class RunLister:
                 return listed
             if limit is None and not start:
                 return sort_newest_first(listed)
-            # If the page begins or ends within a second, other runs of that second may belong to it.
+            # If the page starts or ends mid-second, it may be missing other runs from that second.
         runs_read: list[RunDetails] = []
         end = None if limit is None else start + limit
         if end is None or end > start:
@@ -84,12 +84,12 @@ class RunLister:
     def iter_runs(
         self, status: ExecutionStatus | str | None = None, *, page_size: int = PAGE, **filters: Unpack[RunFilters]
     ) -> Generator[RunDetails, None, None]:
-        """Iterate over runs, newest first, page by page."""
+        """Iterate over runs, newest first, fetching them page by page."""
         check_integer(page_size, "page_size", least=2)
         return self._iterate_matching_runs(self._build_request(status, filters)._replace(page_size=page_size))
 
     def _build_request(self, status: ExecutionStatus | str | None, filters: RunFilters) -> _ListRequest:
-        """Check filters and return the runs to list."""
+        """Check the filters and build a request from them."""
         name, only, labels = filters.get("flow_name"), filters.get("roots_only"), filters.get("labels")
         root, parent = filters.get("root_run_id"), filters.get("parent_run_id")
         window = CreationWindow(filters.get("since"), filters.get("until"))
@@ -104,7 +104,7 @@ class RunLister:
         return _ListRequest(window, query, ids, filters.get("timeout", NOT_GIVEN))
 
     def _iterate_matching_runs(self, request: _ListRequest) -> Generator[RunDetails, None, None]:
-        """Iterate over the runs, newest first."""
+        """Iterate over the matching runs, newest first."""
         ids = request.ids
         others = {name: value for name, value in request.filters.items() if name != "status" and value}
         if ids is not None and len(ids.run_ids) <= _MAX_SINGLE_REQUESTS and not ids.pending and not others:
@@ -116,7 +116,7 @@ class RunLister:
                     if run.run_id == run_id and run in request.window:
                         yield run
             return
-        # Runs are listed newest first.
+        # Runs are listed newest first, so stop at the first one that's too old.
         min_run_id = "" if ids is None else ids.min_run_id
         with closing(self._iterate_window(request)) as runs:
             for run in runs:
@@ -128,7 +128,7 @@ class RunLister:
                     yield run
 
     def _iterate_window(self, request: _ListRequest) -> Generator[RunDetails, None, None]:
-        """Iterate over the runs of a window, newest first, regardless of the server's order within a second."""
+        """Iterate over a window's runs, newest first, sorting runs from the same second ourselves."""
         held: list[RunDetails] = []
         with closing(self._iterate_pages(request)) as runs:
             for run in runs:
@@ -144,7 +144,7 @@ class RunLister:
             yield held_run
 
     def _iterate_pages(self, request: _ListRequest) -> Generator[RunDetails, None, None]:
-        """Iterate over runs in the server's order, each only once."""
+        """Iterate over runs in the server's order, without duplicates."""
         seen: set[str] = set()
         page_size = request.page_size
         offset = fruitless = 0
@@ -166,7 +166,7 @@ class RunLister:
 
     def _request_page(self, request: _ListRequest, limit: int | None, offset: int) -> list[RunDetails]:
         if offset and limit is None:
-            # With SQLite, an offset without a limit is ignored.
+            # SQLite stores ignore an offset without a limit.
             limit = 2**31 - 1
         query = api.list_runs(limit=limit, offset=offset or None, **request.filters)
         with call_scope(request.timeout):
@@ -175,7 +175,7 @@ class RunLister:
 
 def _parse_status_filter(status: ExecutionStatus | str) -> Any:
     number = get_status_number(status) if isinstance(status, str) else None
-    # Servers ignore the filter and list all runs if they do not know the number.
+    # If servers don't know the number, they ignore the filter and list all runs.
     if number is None or ExecutionStatus(status) not in list(ExecutionStatus):
         raise wrong("status", f"one of {', '.join(ExecutionStatus)}", status)
     from stepflow_api.models import RunStatus

@@ -1,6 +1,6 @@
 # Written from _async/readiness.py by `make generate`. Change that file instead.
 
-"""Whether a server and its workers can be used, and waiting until they can."""
+"""Waiting until a server and its workers are ready to use."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ if TYPE_CHECKING:
 
 
 class ComponentWaiter:
-    """Waits until a server has the components of flows.
+    """Waits until a server has the components that flows need.
 
     Args:
         connection: The connection.
-        flows: The flows of the client.
+        flows: The client's flows.
     """
 
     def __init__(self, connection: Connection, flows: FlowStore) -> None:
         self._connection = connection
         self._flows = flows
         self._seen: set[str] = set()
-        """The components that were there when a run waited for them; they are not waited for again."""
+        """Components that an earlier run has already waited for. They aren't waited for again."""
 
     def wait(self, flow: FlowSource, overrides: Any, seconds: float) -> None:
-        """Wait until the components that a run of a flow needs are there; builtin ones always are.
+        """Wait until the components for a run of a flow are available. Builtin ones always are.
 
         Args:
-            flow: The flow, or the id of a stored one.
-            overrides: Changes to its steps.
-            seconds: Seconds for the whole call.
+            flow: The flow, or a stored flow's id.
+            overrides: Changes to the flow's steps.
+            seconds: Overall timeout in seconds.
         """
         needed: Set[str] = frozenset()
         if overrides is not None:
@@ -52,7 +52,7 @@ class ComponentWaiter:
         else:
             checked = self._flows.check_flow_or_id(flow)
             if isinstance(checked, str):
-                # This requests the flow if the client does not know it.
+                # Request the flow if the client doesn't know it yet.
                 self._flows.get_declared_variables(checked)
                 needs = self._flows.find_needs_by_id(checked)
             else:
@@ -66,12 +66,12 @@ class ComponentWaiter:
 
 
 def wait_ready(connection: Connection, components: str | Iterable[str], timeout: float | None) -> ComponentList:
-    """Wait until a server lists components, and all that are named.
+    """Wait until a server lists its components, including all of the named ones.
 
     Args:
         connection: The connection.
-        components: The paths of the components.
-        timeout: Seconds for the whole call; None for no limit.
+        components: Paths of the components to wait for.
+        timeout: Overall timeout in seconds, or None for no limit.
     """
     listed_paths = [components] if isinstance(components, str) else components
     paths: list[str] = list(listed_paths) if isinstance(listed_paths, Iterable) else [""]
@@ -79,7 +79,7 @@ def wait_ready(connection: Connection, components: str | Iterable[str], timeout:
         raise wrong("components", "a path such as /python/summarize, or a list of paths", components)
     deadline, outer = compute_deadline(timeout), current_deadline()
     if outer is not None and (deadline is None or outer < deadline):
-        # The deadline of the call that this is a part of.
+        # Stick to the deadline of the surrounding call.
         deadline, timeout = outer, round(outer - time.monotonic(), 3)
     missing, failure = "", "it has not responded"
     kind: type[TransportError] = RequestTimeoutError
@@ -97,7 +97,7 @@ def wait_ready(connection: Connection, components: str | Iterable[str], timeout:
             kind = RequestTimeoutError
             known = with_builtins(parse_components(listed))
             absent = [path for path in paths if find_schemas(path, known) is None]
-            # If the components that are needed are there, a worker of others may be away.
+            # If every component we need is there, it doesn't matter whether other plugins have workers.
             away = [] if paths and not absent else listed.failed_plugins
             if not absent and not away:
                 return listed

@@ -1,6 +1,6 @@
 # Written from _async/relay.py by `make generate`. Change that file instead.
 
-"""The events of a run as server-sent events of a web application."""
+"""Relaying a run's events as a web application's own server-sent events."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _HEADERS = {
     "content-type": "text/event-stream",
-    # Proxies neither store nor compress the stream, and do not collect it.
+    # Keep proxies from caching, compressing or buffering the stream.
     "cache-control": "no-store, no-transform",
     "x-accel-buffering": "no",
 }
@@ -32,14 +32,14 @@ _COMMENT = b":\n\n"
 
 @dataclass(frozen=True)
 class SyncEventResponse:
-    """A response of a web application: a stream of server-sent events, or why there is none."""
+    """A web application's response: either a stream of server-sent events, or the reason there isn't one."""
 
     status: int
-    """200; 204 if there is nothing after the last event; 400, 404 or another status of an error."""
+    """200, 204 if nothing follows the last event, or an error status such as 400 or 404."""
     headers: dict[str, str]
-    """The headers of the response."""
+    """The response headers."""
     frames: Generator[bytes, None, None]
-    """The body; empty for 204. Closing it closes the connection to the server."""
+    """The body, which is empty for a 204. Closing it closes the connection to the server."""
 
 
 def sse_events(
@@ -51,25 +51,26 @@ def sse_events(
     include_sub_runs: bool = False,
     payload: Callable[[RunEvent], Any] | None = None,
 ) -> SyncEventResponse:
-    """Relay the events of a run to a browser's EventSource.
+    """Relay a run's events to a browser's EventSource.
 
-    Each event of the run is a frame whose id is the event's cursor and whose data is the event as JSON. A frame of the
-    type `end` follows the last one; its data holds the `run_id` and the `status`. An error is a frame of the type
-    `problem` with the body of `problem_details`.
+    Each event becomes a frame with the event's cursor as its id and the event as JSON data. The last one is followed by
+    an `end` frame, whose data has the `run_id` and `status`. Errors become `problem` frames, with the body from
+    `problem_details`.
 
-    A browser reconnects by itself and names the last event it has. It gets what follows; after the last event it gets
-    status 204, and stops. Status 400 responds to an id that is not one of these events, 404 to a run that does not
-    exist. An EventSource never returns after such a status, so an error that may soon pass is a frame of a 200.
+    Browsers reconnect by themselves, sending the id of the last event they received, and get the events that follow.
+    After the final event, they get a 204 and stop. An id that isn't one of these events gets a 400, and a run that
+    doesn't exist a 404. An EventSource never reconnects after those, so temporary errors are sent as a frame in a 200
+    response.
 
     Args:
         handle: The run.
-        last_event_id: The value of the header `Last-Event-ID`. None, or an empty text: from the beginning.
-        heartbeat: Seconds without an event after which a comment is sent, so that proxies keep the connection open.
-            Default 15. None: no comments.
-        include_results: Whether the events contain the outputs of steps. Default False.
-        include_sub_runs: Whether events of runs that steps created are included. Default False.
-        payload: A function of an event that returns the data to send as JSON, or None to leave the event out. Default
-            None: the whole event.
+        last_event_id: The `Last-Event-ID` header. None or an empty string starts from the beginning.
+        heartbeat: Seconds without an event after which to send a comment, so that proxies keep the connection open, or
+            None for no comments. Defaults to 15.
+        include_results: Whether to include step outputs in the events. Defaults to False.
+        include_sub_runs: Whether to include events of runs created by steps. Defaults to False.
+        payload: A function that takes an event and returns the data to send as JSON, or None to leave the event out. By
+            default, the whole event is sent.
 
     Raises:
         InvalidArgumentError: If an argument other than `last_event_id` is invalid.
@@ -78,7 +79,7 @@ def sse_events(
     check_function(payload, "payload")
     after = last_event_id or None
     events_of = partial(handle.events, include_results=include_results, include_sub_runs=include_sub_runs)
-    # Wrong options are the application's fault, not its caller's.
+    # Let invalid options raise here: they're a bug in the application, not a bad request.
     events_of(heartbeat=heartbeat)
     try:
         events = events_of(after=after, heartbeat=heartbeat)
@@ -87,7 +88,7 @@ def sse_events(
     try:
         details = handle.details()
         if after is not None and details.is_finished:
-            # What follows the last event is known at once. If nothing does, the browser must not come again.
+            # If nothing follows the last event, send a 204 to keep the browser from reconnecting.
             with events_of(after=after) as following:
                 if next(following, None) is None:
                     return SyncEventResponse(204, {"cache-control": "no-store"}, _iterate_frames())
@@ -104,9 +105,9 @@ def sse_events(
 def _generate_frames(
     events: SyncEventStream, run_id: str, payload: Callable[[RunEvent], Any] | None
 ) -> Generator[bytes, None, None]:
-    """Return the frames of a run's stream of events."""
+    """Yield the frames for a run's event stream."""
     with events:
-        # Some web servers send the headers with the first part of the body.
+        # Some web servers only send the headers along with the first part of the body.
         yield _COMMENT
         try:
             for event in events:

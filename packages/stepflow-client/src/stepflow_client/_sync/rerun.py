@@ -1,6 +1,6 @@
 # Written from _async/rerun.py by `make generate`. Change that file instead.
 
-"""Running a run again: all of it, from a step on, or only what failed."""
+"""Running a run again, either in full, from a certain step, or just the parts that failed."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ if TYPE_CHECKING:
     from .snapshots import SnapshotReader
     from .waiting import Waiter
 
-# Maximum number of runs of a rerun at the same time: items that keep different outputs need separate runs.
+# How many of a rerun's runs to execute concurrently (items that keep different outputs need separate runs).
 _AT_ONCE = 8
 
 
 class Rerunner:
-    """Runs a run again.
+    """Reruns finished runs.
 
     Args:
-        context: What the services of the client share.
+        context: The state shared by the client's services.
         creator: Creates the runs.
-        waiter: Waits for them.
+        waiter: Waits for the runs.
         snapshots: Reads the earlier runs.
-        keyed: Creates runs under idempotency keys.
+        keyed: Returns the service that creates runs under idempotency keys.
     """
 
     def __init__(
@@ -69,13 +69,13 @@ class Rerunner:
         self._keyed = keyed
 
     def plan(self, request: RerunRequest, *, timeout: float | None) -> RerunPlan:
-        """Return what `run` would keep and execute, without starting it."""
+        """Return what `run` would keep and what it would execute, without starting it."""
         with deadline_scope(compute_deadline(timeout)):
             plan, _ = self._make_plan(request)
             return plan
 
     def run(self, request: RerunRequest, *, timeout: float | None) -> RerunResult:
-        """Run a finished run again, reusing outputs of its steps, and return all results."""
+        """Run a finished run again, reusing step outputs, and return all results."""
         with deadline_scope(compute_deadline(timeout)):
             plan, new_run = self._make_executable_plan(request)
             calls = [partial(self._run_part, new_run, part, group) for part, group in enumerate(plan.groups)]
@@ -85,14 +85,14 @@ class Rerunner:
             return RerunResult(plan=plan, results=[results[index] for index in range(plan.total)])
 
     def start(self, request: RerunRequest, *, timeout: float | None) -> list[str]:
-        """Start the runs of a rerun, and return their ids without waiting for them to end."""
+        """Start a rerun's runs and return their ids, without waiting for them to end."""
         with deadline_scope(compute_deadline(timeout)):
             plan, new_run = self._make_executable_plan(request)
             calls = [partial(self._start_part, new_run, part, group, None) for part, group in enumerate(plan.groups)]
             return [run.run_id for run in sync_gather(calls, _AT_ONCE)]
 
     def _make_executable_plan(self, request: RerunRequest) -> tuple[RerunPlan, NewRun]:
-        """Return a plan that can be executed, and the run to create."""
+        """Make a plan that can be executed, and return it with the run to create."""
         plan, new_run = self._make_plan(request)
         if plan.items and new_run.inputs is None and rules.needs_input(new_run.effective, plan.items):
             raise InvalidArgumentError(
@@ -144,11 +144,11 @@ class Rerunner:
         run = self._snapshots.read(run_id, parts)
         status = run.details.status
         items = ListItemsResponse(run_id=run_id, items=run.items or ())
-        # A failed run whose items still count as running may be executed.
+        # If a failed run's items still count as running, it may still be executing.
         is_unsettled = status in FAILED_STATUSES and not all(item.status.is_finished for item in items)
         if not status.is_finished or is_unsettled:
             raise ConflictError(f"run {run_id} has not ended yet: it is {status.value}", run_id=run_id)
-        # Without its flow, the run cannot be executed again: raise the server's error.
+        # Without its flow, the run can't be executed again, so raise the server's error.
         flow = run.flow or (self._runs.get_run_flow(run_id)).flow
         results = responses.read_results(items, status, self._connection.get_decoder(run_id))
         entries = cache(self._recorder.find_entry)
@@ -161,7 +161,7 @@ class Rerunner:
         return EarlierRun(run_id, flow, written, origin, len(results), results, recorded, source, steps)
 
     def _read_recorded_run(self, run_id: str, new: Mapping[str, Any] | None) -> EarlierRun | None:
-        """Return a run that the server does not have, from the history; None if the history lacks outputs of it."""
+        """Return a run from the history that's gone from the server, or None if the history lacks any outputs."""
         entries = cache(self._recorder.find_entry)
         entry, outputs = entries(run_id), self._recorder.find_kept_outputs(run_id)
         if (
@@ -176,7 +176,7 @@ class Rerunner:
         return EarlierRun(run_id, entry.flow, entry.flow, None, len(outputs), (), recorded, source, outputs=outputs)
 
     def _select_items(self, new_run: NewRun) -> list[RerunItem]:
-        """Return the items to run again, each with what is kept of it."""
+        """Return the items to run again, each with the outputs to keep."""
         request, earlier = new_run.request, new_run.earlier
         chosen = rules.choose_items(request.items, earlier.total, earlier.run_id)
         indexes = [
@@ -199,7 +199,7 @@ class Rerunner:
         ]
 
     def _run_part(self, new_run: NewRun, part: int, group: Sequence[RerunItem]) -> dict[int, FlowResult]:
-        """Execute items that keep the same outputs in one run, and return their results by index."""
+        """Execute items that keep the same outputs in a single run, and return their results by index."""
         if len(group) > 1:
             run = self._start_part(new_run, part, group, None)
             results = self._waiter.wait_for_results(run.run_id)
@@ -212,16 +212,16 @@ class Rerunner:
     def _start_part(
         self, new_run: NewRun, part: int, group: Sequence[RerunItem], hold: int | None
     ) -> responses.Started:
-        """Start a run of a copy of the flow in which the kept steps are pinned, and return the server's response.
+        """Start a run of a copy of the flow that pins the kept steps, and return the server's response.
 
-        The run is recorded with what the caller gave, which includes overrides of kept steps: if those are executed
-        later, by a rerun of this run, they are executed with them.
+        The run is recorded with the arguments as the caller passed them, including overrides for kept steps. If a rerun
+        of this run executes those steps after all, the overrides still apply.
 
         Args:
             new_run: What to run.
-            part: The position of the run among those of the rerun, which share its idempotency key.
-            group: The items of the run.
-            hold: Seconds that the server may hold the request until the run ends; None for an immediate response.
+            part: The run's position among the rerun's runs, which share its idempotency key.
+            group: The items to run.
+            hold: Seconds the server may hold the request until the run ends, or None to respond immediately.
         """
         with self._connection.trace("submit", kind="INTERNAL"):
             origin = Origin(new_run.earlier.run_id, group[0].kept, [item.index for item in group])
@@ -240,9 +240,9 @@ class Rerunner:
             original = self._creator.check_arguments(call)
             copy = add_tag(checked.content_with_examples, uuid4().hex, origin)
             sent = original._replace(overrides=rules.drop_kept_overrides(original.overrides, origin.kept) or None)
-            # Kept steps do not read their variables, and recorded ones may be those of an earlier version of the flow.
+            # Kept steps don't read their variables, and recorded ones may be from an earlier version of the flow.
             needs = find_requirements(copy, parse_flow_variables(copy), any_variable=True)
-            # The variables of the request were checked before.
+            # The variables in the request have already been checked.
             sent = sync_run_check(partial(call.complete_arguments, sent, needs))
             if (key := request.idempotency_key) is not None:
                 scope = make_rerun_scope(origin.run_id, part)

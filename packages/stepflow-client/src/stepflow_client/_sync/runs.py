@@ -31,14 +31,14 @@ else:
     pins = lazy_module("stepflow_client._runs.pins")
 
 ENDS_ITEMS = FAILED_STATUSES | {ExecutionStatus.COMPLETED}
-"""The statuses of runs whose unfinished items are lost. Those of a cancelled run may still end."""
+"""Statuses of runs whose unfinished items are lost. (A cancelled run's items may still end.)"""
 MAX_ITEMS_FOR_STEPS = 1000
 MAX_ITEMS_REQUESTED = 20
-"""Maximum number of items of a larger run whose steps are requested one by one: each takes a server 20 ms in a run of
-20,000 items."""
+"""In larger runs, the maximum number of items whose steps are requested one by one. Each takes a server 20 ms in a run
+of 20,000 items."""
 _AT_ONCE = 4
 _MAX_FLOWS = 64
-# The steps restore the numbers in their outputs.
+# Numbers in step outputs are restored when the steps are read.
 _WITH_STEPS = replace(api.get_run, keeps_numbers=True)
 
 
@@ -46,24 +46,24 @@ class RunReader:
     """Reads, cancels and deletes runs."""
 
     def __init__(self, connection: Connection, *, as_sent: bool = False) -> None:
-        """Store the connection. With `as_sent`, outputs are left as the server sent them; see `OutputDecoder`."""
+        """Store the connection. With `as_sent`, outputs are kept as the server sent them (see `OutputDecoder`)."""
         self._connection = connection
         self._as_sent = as_sent
         self.started_flows: deque[tuple[str, dict[str, Any]]] = deque(maxlen=_MAX_FLOWS)
-        """The newest runs that this client has created, with their flows as stored: these explain failures."""
+        """The most recent runs created by this client, with their flows as stored. Used to explain failures."""
 
     def get_decoder(self, run_id: str) -> OutputDecoder:
-        """Return the decoder of responses about a run."""
+        """Return the decoder for responses about a run."""
         decoder = self._connection.get_decoder(run_id)
         return decoder._replace(as_sent=True) if self._as_sent else decoder
 
     def get_run(self, run_id: RunId) -> RunDetails:
-        """Return the current state of a run."""
+        """Return a run's current state."""
         run_id = requests.check_run_id(run_id)
         return self._connection.call(api.get_run(run_id), partial(responses.read_run, run_id=run_id))
 
     def get_run_with_steps(self, run_id: str) -> tuple[RunDetails, list[StepDetails]]:
-        """Return the state of a run with its steps, which current servers return together."""
+        """Return a run's state and steps, which current servers return together."""
         decoder = self.get_decoder(run_id)
         return self._connection.call(
             api.get_run(run_id)._replace(operation=_WITH_STEPS),
@@ -74,33 +74,33 @@ class RunReader:
         )
 
     def find_started_flow(self, run_id: str) -> dict[str, Any] | None:
-        """Return the flow of a run that this client has started lately, as it was stored; None for other runs."""
+        """Return the flow of a recent run started by this client, as it was stored, or None for any other run."""
         return dict(self.started_flows.copy()).get(run_id)
 
     def get_run_items(self, run_id: RunId) -> ListItemsResponse:
-        """Return the items of a run, in the order of their inputs. Items that are still running have no result."""
+        """Return a run's items in input order. Items that are still running don't have a result."""
         run_id = requests.check_run_id(run_id)
         listed = self.list_items(run_id)
         if not listed.items:
-            # Servers may return no items for an unknown run, instead of a 404.
+            # For unknown runs, servers may return an empty list instead of a 404.
             self.get_run(run_id)
         status: ExecutionStatus | None = None
         if failed_items.get_run_items(listed)._unfinished():
             run = self.get_state(run_id)
             if run.status in ENDS_ITEMS:
-                # The run and its items may have ended after the items were requested.
+                # The run and its items may have ended since we requested the items.
                 listed = self.list_items(run_id)
                 if (self.determine_ending(run)).is_finished:
                     status = run.status
         return self.explain_items(listed, status)
 
     def determine_ending(self, run: RunDetails, latest: datetime | None = None) -> Ending:
-        """Return whether a run has ended, judged by its state and by the time of the last sign of life in it.
+        """Return whether a run has ended, judging by its state and the last sign of life.
 
         Args:
-            run: The state of the run.
-            latest: The server's time of the last event, if events are read; otherwise the steps are requested, if
-                there are not too many.
+            run: The run's state.
+            latest: The server's time of the last event, if events are being read. Otherwise, the steps are requested,
+                unless there are too many.
         """
         if not is_given_up(run.status, run.items.running):
             return decide_ending(run.status, run.items.running, 0.0, math.inf)
@@ -113,28 +113,27 @@ class RunReader:
         return decide_ending(run.status, run.items.running, quiet, self._connection.timings.lost_grace)
 
     def get_server_time(self) -> datetime:
-        """Return the current time by the server's clock, which also gives the times of runs and events."""
+        """Return the current time on the server's clock, which is also used for the times of runs and events."""
         health = self._connection.request_health()
         return responses.build(responses.read_health, health, "GET /health").timestamp or datetime.now(UTC)
 
     def list_items(self, run_id: str) -> ListItemsResponse:
-        """Return the items of a run as the server reports them."""
+        """Return a run's items as reported by the server."""
         return responses.read_items(run_id, self.list_raw_items(run_id), self.get_decoder(run_id))
 
     def list_raw_items(self, run_id: str) -> list[dict[str, Any]]:
-        """Return the server's data about the items of a run, for `responses.items`."""
+        """Return the server's raw data about a run's items, for `responses.items`."""
         return self._connection.call(
             api.get_run_items(run_id),
             lambda answer: responses.check_items(answer["results"]),
         )
 
     def explain_items(self, listed: ListItemsResponse, status: ExecutionStatus | None) -> ListItemsResponse:
-        """Add details that items do not have themselves: why they failed, or that the server lost them.
+        """Add details that items themselves lack: why they failed, or that the server lost them.
 
         Args:
             listed: The items.
-            status: The run's status if it has ended or is lost; it may be None if it is not, or if all items have
-                ended.
+            status: The run's status if it has ended or is lost. Can be None otherwise, or if all items have ended.
         """
         items = failed_items.get_run_items(listed)
         failed = items._places(FAILED_STATUSES.__contains__)
@@ -143,12 +142,12 @@ class RunReader:
             return listed
         can = (self._connection.detect_server()).capabilities
         if failed:
-            # Add the step that failed first, and its error.
+            # Add the first step that failed, along with its error.
             failed = failed[:MAX_ITEMS_REQUESTED] if len(listed.items) > MAX_ITEMS_FOR_STEPS else failed
             steps = self._read_steps_by_item(listed, failed, can)
             flow: Mapping[str, Any] = {}
             if steps and failed_items.needs_flow(listed, failed, steps):
-                # A flow that cannot be read is no failure: it only adds details.
+                # Ignore errors reading the flow, since it only adds details.
                 with suppress(StepflowClientError):
                     started = self.find_started_flow(listed.run_id)
                     written = None if started is None else client_metadata.restore_flow(started)
@@ -162,14 +161,14 @@ class RunReader:
     def _read_steps_by_item(
         self, listed: ListItemsResponse, places: list[int], can: Mapping[str, bool]
     ) -> dict[int, list[StepDetails]]:
-        """Return the started steps of items, as far as the server reports them; in a large run, only of some.
+        """Return the items' started steps, as far as the server reports them. In a large run, limit this to some items.
 
-        Failed requests are ignored: it is known already that the items failed, and the steps only add details.
+        Failed requests are ignored, because we already know that the items failed, and steps only add details.
         """
         run_id = listed.run_id
         is_large = len(listed.items) > MAX_ITEMS_FOR_STEPS
         indexes = [listed.items[place].index for place in (places[:MAX_ITEMS_REQUESTED] if is_large else places)]
-        # With the steps of the whole run, these servers would return the outputs of all items: request single items.
+        # Listing the steps of the whole run would return every item's outputs here, so request items one by one.
         if is_large and can["step_outputs"]:
             reads = [partial(self._try_listing_steps, run_id, index) for index in indexes]
             step_lists = sync_gather(reads, _AT_ONCE)
@@ -190,40 +189,40 @@ class RunReader:
             return None
 
     def list_steps(self, run_id: str, item_index: int | None) -> ListStepsResponse:
-        """Return the steps as the server reports them; none for an unknown run."""
+        """Return the steps as reported by the server, or an empty list for an unknown run."""
         return self._connection.call(
             api.get_run_steps(run_id, item_index=item_index),
             lambda answer: responses.read_steps(run_id, answer["steps"], self.get_decoder(run_id)),
         )
 
     def get_run_steps(self, run_id: RunId, *, item_index: int | None = None) -> ListStepsResponse:
-        """Return the steps of a run that were started, by item, then in the order of the flow."""
+        """Return the steps a run has started, sorted by item and then by their order in the flow."""
         run_id = requests.check_run_id(run_id)
         index = requests.check_limit(item_index, "item_index")
         listed = self.list_steps(run_id, index)
         if not listed.steps:
-            # Servers may return no steps for an unknown run, instead of a 404.
+            # For unknown runs, servers may return an empty list instead of a 404.
             self.get_run(run_id)
         return listed
 
     def mark_kept_steps(self, run_id: RunId, steps: list[StepDetails]) -> list[StepDetails]:
-        """Return the steps of a run. Steps that a rerun keeps are marked, and have the component of the author's flow.
+        """Return a run's steps, marking those kept by a rerun and restoring their components from the author's flow.
 
         Args:
             run_id: The run.
-            steps: The steps as the server returns them. The flow is requested only if one of them may be pinned.
+            steps: The steps as returned by the server. The flow is only requested if any of them could be pinned.
         """
         if all(step.component != pins.PIN_COMPONENT for step in steps):
             return steps
         try:
             stored = self.get_stored_flow(requests.check_run_id(run_id))
         except (NotFoundError, UnsupportedByServerError):
-            # The flow of a run created by a step may not be stored.
+            # If a step created the run, its flow may not be stored.
             return steps
         return client_metadata.mark_kept_steps(steps, stored)
 
     def get_run_step(self, run_id: RunId, step_id: str, *, item_index: int = 0) -> StepDetails:
-        """Return one step of one item."""
+        """Return a single step of an item."""
         run_id = requests.check_run_id(run_id)
         request = api.get_run_step(
             run_id,
@@ -236,12 +235,12 @@ class RunReader:
         )
 
     def get_run_flow(self, run_id: RunId) -> StoredFlow:
-        """Return the flow of a run, without the tag of the client that runs it. `get_flow` returns its examples."""
+        """Return a run's flow, without the tag from the client that runs it. For its examples, use `get_flow`."""
         run_id = requests.check_run_id(run_id)
         return self._connection.call(api.get_run_flow(run_id), responses.read_flow)
 
     def get_stored_flow(self, run_id: str) -> dict[str, Any]:
-        """Return the flow of a run with what the client that runs it has added."""
+        """Return a run's flow, including anything added by the client that runs it."""
         return self._connection.call(api.get_run_flow(run_id), responses.read_stored_content)
 
     def cancel_run(self, run_id: RunId) -> RunDetails:
@@ -255,18 +254,18 @@ class RunReader:
         try:
             return self._connection.call(api.cancel_run(run_id), partial(responses.read_run, run_id=run_id))
         except ConflictError as error:
-            # Older servers refuse to cancel a cancelled run, even if a lost first attempt cancelled it.
+            # Older servers won't cancel a run twice, even if the first attempt only seemed to fail.
             now = self.get_state(run_id)
             if len(error.attempts) > 1 and now.status is ExecutionStatus.CANCELLED:
                 return now
             raise
 
     def get_state(self, run_id: str) -> RunDetails:
-        """Return the current state of a run, without its steps if possible: many items have many steps."""
+        """Return a run's current state, if possible without its steps, since there can be many."""
         return self.find_summary(run_id) or self.get_run(run_id)
 
     def find_summary(self, run_id: str) -> RunDetails | None:
-        """Return the state of a root run without its steps; None for a sub-run or an unknown run."""
+        """Return a root run's state without its steps, or None for a sub-run or an unknown run."""
         request = api.list_runs(root_run_id=run_id, roots_only=True, limit=1)._replace(run_id=run_id)
         listed = self._connection.call(request, responses.read_runs)
         return next((run for run in listed.runs if run.run_id == run_id), None)

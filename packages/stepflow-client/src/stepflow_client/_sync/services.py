@@ -1,6 +1,6 @@
 # Written from _async/services.py by `make generate`. Change that file instead.
 
-"""The services of one client. Each is created, and imported, when it is first used."""
+"""A client's services, each imported and created on first use."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Services(ClientContext):
-    """The services that the methods of one client use, and what they share."""
+    """The services behind a client's methods, plus the state they share."""
 
     @cached_property
     def creator(self) -> RunCreator:
@@ -42,28 +42,28 @@ class Services(ClientContext):
 
     @cached_property
     def cached(self) -> CachedRuns:
-        """Runs flows whose results may be in a cache."""
+        """Runs flows, or returns their cached results."""
         from .caching import CachedRuns
 
         return CachedRuns(self.flows)
 
     @cached_property
     def rerunner(self) -> Rerunner:
-        """Runs runs again."""
+        """Reruns finished runs."""
         from .rerun import Rerunner
 
         return Rerunner(self, self.creator, self.waiter, self.snapshots, lambda: self.keyed)
 
     @cached_property
     def readiness(self) -> ComponentWaiter:
-        """Waits until the server has the components of flows."""
+        """Waits until the server has a flow's components."""
         from .readiness import ComponentWaiter
 
         return ComponentWaiter(self.connection, self.flows)
 
     @cached_property
     def waiter(self) -> Waiter:
-        """Waits until runs end."""
+        """Waits for runs to end."""
         from .waiting import Waiter
 
         return Waiter(self, lambda: self.follower, lambda: self.snapshots)
@@ -77,27 +77,27 @@ class Services(ClientContext):
 
     @cached_property
     def snapshots(self) -> SnapshotReader:
-        """Reads what is known about runs."""
+        """Reads everything that's known about runs."""
         from .snapshots import SnapshotReader
 
         return SnapshotReader(self, lambda: self.follower)
 
     @cached_property
     def watcher(self) -> RunWatcher:
-        """Follows runs with their progress."""
+        """Follows runs and tracks their progress."""
         from .watching import RunWatcher
 
         return RunWatcher(self.follower, self.snapshots, self.waiter)
 
     @cached_property
     def reporter(self) -> ProgressReporter:
-        """Reports the progress of runs and batches."""
+        """Reports progress for runs and batches."""
         from .watching import ProgressReporter
 
         return ProgressReporter(self.snapshots, self.watcher, self.waiter)
 
     def batch(self, flow: FlowSource, inputs: BatchInputs, options: BatchOptions) -> Batch:
-        """Return a batch; it starts when its outcomes are read."""
+        """Create a batch, which starts once its outcomes are read."""
         from .batch import Batch
 
         return Batch(self, self.creator, self.waiter, lambda: self.keyed, flow, inputs, options)

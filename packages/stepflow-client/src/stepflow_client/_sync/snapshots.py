@@ -1,6 +1,6 @@
 # Written from _async/snapshots.py by `make generate`. Change that file instead.
 
-"""Reading what is known about a run: each part once, and only if it is needed."""
+"""Reading everything that's known about a run, requesting each part once and only when needed."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
     from .following import Follower
     from .runs import RunReader
 
-# Seconds to wait for the schemas of components; a plugin may not respond.
+# Seconds to wait for component schemas, since a plugin may not respond.
 _COMPONENTS_TIMEOUT = 5.0
-# Maximum number of ended runs, and of flows, that are kept.
+# How many finished runs and how many flows to keep.
 _MAX_RUNS, _MAX_FLOWS = 16, 64
-# Larger runs are not kept, because their outputs may take much memory.
+# Don't keep larger runs, because their outputs may use a lot of memory.
 _MAX_ITEMS = 1000
-# The items of larger running batches are not counted: they have a hundred thousand events or more.
+# Don't count the items of larger running batches: they have at least a hundred thousand events.
 _MAX_COUNTED = 10_000
 _AT_ONCE = 4
 _PARTS = get_args(SnapshotPart)
@@ -54,7 +54,7 @@ _ACCOUNT_PARTS = {"items", "flow", "arguments"}
 
 
 class _RunParts:
-    """One run. Each part is requested when it is first needed."""
+    """A run whose parts are requested when first needed."""
 
     def __init__(
         self,
@@ -68,29 +68,29 @@ class _RunParts:
         self._runs = runs
         self._flows = flows
         self.items: ListItemsResponse | None = None
-        """The items as the server reports them; None if they were not read."""
+        """The items as reported by the server, or None if they haven't been read."""
         self._steps: dict[int | None, Sequence[StepDetails] | None] = {} if steps is None else {None: steps}
         self._stored: dict[str, Any] | None = None
         self._arguments: dict[str, Any] | None = None
         self.state = state
         self.server = context.connection.dialect.server
-        """The server that has the run. Another one may replace it at the same URL."""
+        """The server that has the run. A different one may replace it at the same URL."""
 
     @property
     def is_kept(self) -> bool:
-        """Whether the run does not change, and is small. Servers continue cancelled runs."""
+        """Whether the run is small and can't change any more. (Servers continue cancelled runs.)"""
         state = self.state
         has_ended = state.status in (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
         return has_ended and not is_given_up(state.status, state.items.running) and state.items.total <= _MAX_ITEMS
 
     def read_items(self) -> ListItemsResponse:
-        """Return the items as the server reports them."""
+        """Return the items as reported by the server."""
         if self.items is None:
             self.items = self._runs.list_items(self.state.run_id)
         return self.items
 
     def read_steps(self, index: int | None) -> Sequence[StepDetails] | None:
-        """Return the steps that were started, of one item or of all; None if the server does not report them."""
+        """Return the started steps of one item or of all, or None if the server doesn't report them."""
         if self.state.items.total == 1 and index == 0:
             index = None
         if index not in self._steps and self._steps.get(None) is not None:
@@ -99,23 +99,23 @@ class _RunParts:
             steps: Sequence[StepDetails] | None = None
             can = (self._context.connection.detect_server()).capabilities
             if can["live_steps"] or self.state.is_finished:
-                # Older servers do not list the steps of sub-runs.
+                # Older servers don't list a sub-run's steps.
                 with suppress(NotFoundError):
                     steps = (self._runs.list_steps(self.state.run_id, index)).steps
             self._steps[index] = steps
         return self._steps[index]
 
     def read_stored_flow(self) -> dict[str, Any]:
-        """Return the flow as it is stored; an empty one if the server does not have it."""
+        """Return the flow as stored, or an empty dict if the server doesn't have it."""
         flow_id = self.state.flow_id
         if self._stored is None:
             self._stored = self._flows.get(flow_id) or self._runs.find_started_flow(self.state.run_id)
         if self._stored is None:
-            # The blob has the integers and the paths of the flow as they were written.
+            # Prefer the blob, which has the flow's integers and paths as originally written.
             flow: Any = None
             with suppress(StepflowClientError):
                 flow = (self._context.blobs.get_blob(flow_id)).data
-            # The flow of a run created by a step may not be stored.
+            # If a step created the run, its flow may not be stored.
             with suppress(NotFoundError, UnsupportedByServerError):
                 if not isinstance(flow, dict):
                     flow = self._runs.get_stored_flow(self.state.run_id)
@@ -124,7 +124,7 @@ class _RunParts:
         return self._stored
 
     def read_reported_arguments(self) -> dict[str, Any]:
-        """Return the inputs and overrides of the run; empty if the server does not report them."""
+        """Return the run's inputs and overrides. Empty if the server doesn't report them."""
         if self._arguments is None:
             connection, request = self._context.connection, api.get_run(self.state.run_id)
             is_reported = (connection.detect_server()).needs_translation
@@ -132,13 +132,13 @@ class _RunParts:
         return self._arguments
 
     def read_arguments(self) -> RunArguments:
-        """Return the arguments of the run: from the server if it reports them, otherwise as recorded."""
+        """Return the run's arguments, from the server if it reports them, or else as recorded."""
         entry = self._context.recorder.find_entry(self.state.run_id)
         origin = read_origin(self.read_stored_flow()) if entry is None else None
         return responses.make_run_arguments(self.state.run_id, self.read_reported_arguments(), entry, origin)
 
     def explain_items(self, steps: Sequence[StepDetails] | None) -> Sequence[RunItem]:
-        """Return the items with the errors of their steps. Items that the server lost have failed."""
+        """Return the items with their steps' errors. Items the server lost count as failed."""
         listed = self.read_items()
         items, run = failed_items.get_run_items(listed), self.state
         failed = items._places(FAILED_STATUSES.__contains__)
@@ -147,7 +147,7 @@ class _RunParts:
             lost = []
         is_large = len(items) > MAX_ITEMS_FOR_STEPS
         if steps is None and not is_large and (failed or lost):
-            # It is known already that the items failed: the steps only add details.
+            # We already know that the items failed, so ignore errors: the steps only add details.
             with suppress(StepflowClientError):
                 steps = self.read_steps(None)
         if steps is None:
@@ -159,7 +159,7 @@ class _RunParts:
             failed = [place for place in failed if items[place].index in by_item][:MAX_ITEMS_REQUESTED]
         flow: Mapping[str, Any] = {}
         if failed_items.needs_flow(listed, failed, by_item):
-            # A flow that cannot be read is no failure: it only adds details.
+            # Ignore errors reading the flow, since it only adds details.
             with suppress(StepflowClientError):
                 flow = restore_flow(self.read_stored_flow())
         listed = failed_items.add_failed_steps(listed, failed, by_item, flow)
@@ -170,12 +170,12 @@ class _RunParts:
 
 
 class SnapshotReader:
-    """Reads runs. What was read of runs that have ended, and of flows, is kept.
+    """Reads runs, keeping flows and the parts it has read of finished runs.
 
     Args:
-        context: What the services of the client share.
-        follower: Returns what follows running runs.
-        runs: Reads the parts of runs. Default: the reader of the client.
+        context: The state shared by the client's services.
+        follower: Returns the service that follows running runs.
+        runs: The reader for the runs' parts. Defaults to the client's.
     """
 
     def __init__(self, context: ClientContext, follower: Callable[[], Follower], runs: RunReader | None = None) -> None:
@@ -184,7 +184,7 @@ class SnapshotReader:
         self._runs = runs or context.runs
         self._ended: NewestEntries[str, _RunParts] = NewestEntries(_MAX_RUNS)
         self._flows: NewestEntries[str, dict[str, Any]] = NewestEntries(_MAX_FLOWS)
-        """Flows as they are stored, by id."""
+        """Flows as stored, by id."""
 
     def read(
         self,
@@ -194,9 +194,9 @@ class SnapshotReader:
         *,
         is_current: bool = False,
     ) -> RunSnapshot:
-        """Return a run with the requested parts. Independent requests are sent concurrently.
+        """Return a run with the requested parts, sending independent requests concurrently.
 
-        With `is_current`, the state is requested even if the run has ended: the server may no longer have it.
+        With `is_current`, the state is requested even if the run has ended, in case it's gone from the server.
         """
         run_id = requests.check_run_id(run_id)
         index = requests.check_limit(item_index, "item_index")
@@ -240,7 +240,7 @@ class SnapshotReader:
             flow=None if stored is None else restore_flow(stored),
             arguments=run.read_arguments() if "arguments" in parts else None,
             counts=details.items if "counts" in parts else None,
-            # Older servers do not update the steps of a cancelled run.
+            # Older servers don't update a cancelled run's steps.
             has_all_steps=can["live_steps"] or run.state.status is not ExecutionStatus.CANCELLED,
             _stored=stored,
         ))  # fmt: skip
@@ -252,7 +252,7 @@ class SnapshotReader:
     def compare(
         self, run_ids: tuple[RunId, RunId], ignore: str | Iterable[str], items: tuple[int, int] | None
     ) -> RunComparison:
-        """Return the differences between two runs, or between one item of each."""
+        """Return the differences between two runs, or between one item from each."""
         from .._runs.run_differences import find_run_differences, parse_patterns, select_item
         from ..types.reruns import RunComparison
 
@@ -261,7 +261,7 @@ class SnapshotReader:
         if pair is not None and len(pair) != 2:
             raise wrong("items", "two indexes: that of an item of the first run, and of one of the second run", items)
         reads = [partial(self.read, requests.check_run_id(run_id), ("items", "steps", "flow")) for run_id in run_ids]
-        # Requested beforehand; otherwise, both concurrent calls would request it.
+        # Request this first. Otherwise, both concurrent calls would.
         can = self.get_capabilities()
         one, other = sync_gather(reads, 2)
         if pair is not None:
@@ -274,7 +274,7 @@ class SnapshotReader:
         )
 
     def read_arguments(self, run_id: RunId) -> RunArguments:
-        """Return the arguments of a run, also of one that only the history has."""
+        """Return a run's arguments, even if the run is only in the history."""
         try:
             arguments = (self.read(run_id, ("arguments",))).arguments
             assert arguments is not None
@@ -287,25 +287,25 @@ class SnapshotReader:
         return arguments
 
     def get_decoder(self, run_id: str) -> OutputDecoder:
-        """Return the decoder of responses about a run."""
+        """Return the decoder for responses about a run."""
         return self._runs.get_decoder(run_id)
 
     def explain_failed_item(self, run_id: str, listed: ListItemsResponse) -> ListItemsResponse:
-        """Return the only item of a run, which has failed, with the error of its step.
+        """Return a run's only item, which has failed, along with its step's error.
 
-        If nothing more can be read, the item is returned as it is. What is read is kept: an account of the failure
-        needs no more requests.
+        If nothing else can be read, returns the item unchanged. Whatever was read is kept, so that explaining the
+        failure takes no further requests.
         """
         try:
             run = self._read_state(run_id, is_current=False, has_steps=True)
             run.items = listed
             return replace(listed, items=run.explain_items(None))
         except StepflowClientError:
-            # It is known already that the item failed.
+            # We already know that the item failed.
             return listed
 
     def get_capabilities(self) -> Mapping[str, bool]:
-        """Return what the server can do."""
+        """Return the server's capabilities."""
         return (self._context.connection.detect_server()).capabilities
 
     def _read_state(self, run_id: str, *, is_current: bool, has_steps: bool) -> _RunParts:
@@ -331,7 +331,7 @@ class SnapshotReader:
         return run
 
     def _count_items(self, run: _RunParts) -> ItemCounts:
-        """Return the numbers of items by state: of a running batch, which servers do not count, by its events."""
+        """Count a run's items by state, using events for a running batch because servers don't count those items."""
         state, can = run.state, self.get_capabilities()
         is_unsettled = state.items.running or state.items.cancelled
         if not is_unsettled or not can["events"] or not 1 < state.items.total <= _MAX_COUNTED:
@@ -358,7 +358,7 @@ class SnapshotReader:
         if component is None:
             return account
         schemas: dict[str, Any] = {}
-        # The failure to report is the run's.
+        # Ignore errors here: the failure to report is the run's.
         with suppress(StepflowClientError):
             with call_scope(_COMPONENTS_TIMEOUT):
                 listed = self._context.connection.list_components()

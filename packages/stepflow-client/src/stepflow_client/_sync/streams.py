@@ -1,6 +1,6 @@
 # Written from _async/streams.py by `make generate`. Change that file instead.
 
-"""Streams of events, outcomes and runs: iterators that are also context managers."""
+"""Streams of events, outcomes and runs, which are iterators as well as context managers."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Item = TypeVar("Item")
 
 
 class _Stream(Iterator[Item], Generic[Item]):
-    """Warns if it is forgotten after it was begun and neither read to its end nor closed."""
+    """An iterator that warns if you start it but then neither finish nor close it."""
 
     _has_begun = False
     _holds_resources = True
-    """Whether an open stream holds a connection or runs."""
+    """Whether an open stream holds on to a connection or runs."""
 
     def __init__(self, source: Generator[Item, None]) -> None:
         self._source: Any = source
@@ -38,12 +38,12 @@ class _Stream(Iterator[Item], Generic[Item]):
 
     def __next__(self) -> Item:
         self._has_begun = True
-        # This frame keeps the stream alive in `anext(client.map(...))`.
+        # Keep the stream alive for the duration of `anext(client.map(...))` by awaiting in this frame.
         item: Item = next(self._source)
         return item
 
     def close(self) -> None:
-        """End the stream at once."""
+        """End the stream immediately."""
         self._source.close()
 
     def __enter__(self) -> Self:
@@ -54,10 +54,10 @@ class _Stream(Iterator[Item], Generic[Item]):
 
 
 class SyncEventStream(_Stream[RunEvent]):
-    """The events of a run. Leaving its `with` block closes the connection at once."""
+    """The events of a run. Leaving its `with` block closes the connection immediately."""
 
     cursor: str | None = None
-    """The cursor of the last event that was yielded; None before the first one."""
+    """The cursor of the most recently yielded event, or None if there hasn't been one yet."""
 
     def __next__(self) -> RunEvent:
         """Return the next event."""
@@ -67,7 +67,7 @@ class SyncEventStream(_Stream[RunEvent]):
 
 
 class SyncOutcomeStream(_Stream[Outcome[OutputT]], Generic[OutputT]):
-    """The outcomes of a batch. Leaving its `with` block ends the batch at once, and cancels its runs if asked."""
+    """The outcomes of a batch. Leaving its `with` block ends the batch, cancelling its runs if requested."""
 
     def __init__(self, source: Generator[list[Outcome[OutputT]], None]) -> None:
         self._source = source
@@ -82,14 +82,14 @@ class SyncOutcomeStream(_Stream[Outcome[OutputT]], Generic[OutputT]):
         return next(self._ready)
 
     def close(self) -> None:
-        """End the batch at once. Outcomes that were not yielded yet are left out."""
+        """End the batch immediately, dropping any outcomes not yet yielded."""
         self._ready = iter(())
         super().close()
 
     def chunks(self) -> Generator[list[Outcome[OutputT]], None, None]:
-        """Yield the outcomes in lists: those of a run together, once it has ended. This is faster than one by one.
+        """Yield outcomes in lists, one per run that has ended. This is faster than iterating one by one.
 
-        With `ordered=True`, a list may have the outcomes of several runs.
+        With `ordered=True`, a list may contain the outcomes of several runs.
         """
         self._has_begun = True
         if left := list(self._ready):
@@ -98,10 +98,10 @@ class SyncOutcomeStream(_Stream[Outcome[OutputT]], Generic[OutputT]):
             yield chunk
 
     def to_dataframe(self) -> Any:
-        """Read all outcomes and return them as a data frame of pandas or polars, in the order of their inputs.
+        """Read all outcomes and return them as a pandas or polars data frame, in input order.
 
         Raises:
-            StepflowClientError: If neither is installed; then nothing is read.
+            StepflowClientError: If neither library is installed. In that case, nothing is read.
         """
         make_data_frame = find_data_frame_type()
         outcomes = sorted([outcome for outcome in self], key=lambda outcome: outcome.index)
@@ -109,6 +109,6 @@ class SyncOutcomeStream(_Stream[Outcome[OutputT]], Generic[OutputT]):
 
 
 class SyncRunPager(_Stream[RunDetails]):
-    """Runs, newest first, read page by page. Nothing is open between two pages."""
+    """Runs, newest first, read page by page. Nothing stays open between pages."""
 
     _holds_resources = False

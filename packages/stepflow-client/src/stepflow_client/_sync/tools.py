@@ -1,6 +1,6 @@
 # Written from _async/tools.py by `make generate`. Change that file instead.
 
-"""Flows as tools that a model calls."""
+"""Flows as tools for a model to call."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ if TYPE_CHECKING:
     from ..types import FlowResult
     from .handle import SyncRunHandle
 
-# Maximum number of unfinished runs that the tools remember.
+# How many unfinished runs the tools remember.
 _MAX_RUNS = 10_000
 
 
 class SyncFlowTool:
-    """A flow as a tool of a model; `SyncFlowTools` makes them."""
+    """A flow as a tool for a model. Created by `SyncFlowTools`."""
 
     def __init__(self, tools: SyncFlowTools, spec: FlowToolSpec) -> None:
-        """Store the specification, and what all runs of the tools have."""
+        """Store the specification, and the settings shared by all runs of the tools."""
         self._tools = tools
         self._client = tools.client
         self._spec = spec
@@ -60,12 +60,12 @@ class SyncFlowTool:
 
     @property
     def name(self) -> str:
-        """The name: 1 to 64 letters, digits, `_` and `-`, of ASCII."""
+        """The tool's name, made up of 1 to 64 ASCII letters, digits, `_` and `-`."""
         return self._spec.name
 
     @property
     def description(self) -> str:
-        """The description of the flow, or its title."""
+        """The flow's description, or else its title."""
         return self._spec.description
 
     @property
@@ -75,16 +75,16 @@ class SyncFlowTool:
 
     @property
     def input_schema(self) -> dict[str, Any]:
-        """The JSON Schema (2020-12) of the arguments: the schema of an object, without external references.
+        """The JSON Schema (2020-12) of the arguments. Always an object schema without external references.
 
-        It is the schema of the flow's input, or is inferred from the steps if the flow declares none. If the input need
-        not be an object, it is the field `input` of the arguments.
+        This is the schema of the flow's input, or inferred from the steps if the flow doesn't declare one. If the input
+        doesn't have to be an object, it becomes the `input` field of the arguments.
         """
         return dict(self._spec.input_schema)
 
     @property
     def output_schema(self) -> dict[str, Any]:
-        """The JSON Schema of `ToolResult.structured`, also for failed and unfinished runs."""
+        """The JSON Schema of `ToolResult.structured`, which also covers failed and unfinished runs."""
         return dict(self._spec.output_schema)
 
     def __repr__(self) -> str:
@@ -98,25 +98,25 @@ class SyncFlowTool:
         labels: Mapping[str, str] | None = None,
         timeout: float | NotGiven | None = NOT_GIVEN,
     ) -> SyncRunHandle[Any]:
-        """Check the arguments of a call, start the flow and return a handle of its run.
+        """Check a call's arguments, start the flow and return a handle to its run.
 
         Args:
-            arguments: The arguments: an object, or its JSON text. None for none.
+            arguments: The arguments, as an object or its JSON text. Defaults to no arguments.
             idempotency_key: A key for the run, as for `SyncStepflowClient.run`.
-            labels: Labels of the run, in addition to those of the tools.
-            timeout: Seconds for the whole call, as for `SyncStepflowClient.start_run`; None for no limit.
+            labels: Labels for the run, in addition to the tools' own.
+            timeout: Overall timeout in seconds, as for `SyncStepflowClient.start_run`, or None for no limit.
 
         Raises:
-            InvalidArgumentError: If the arguments do not match the schema; nothing was sent. The message says so in a
-                way that a model can act on.
-            StepflowClientError: As `SyncStepflowClient.start_run` raises them.
+            InvalidArgumentError: If the arguments don't match the schema, in which case nothing is sent. The message
+                tells the model what to fix.
+            StepflowClientError: The same errors as `SyncStepflowClient.start_run`.
         """
         input, options = self._prepare_run(arguments, idempotency_key, labels)
         handle: SyncRunHandle[Any] = self._client.start_run(self._spec.flow, [input], timeout=timeout, **options)
         return handle
 
     def _prepare_run(self, arguments: Any, idempotency_key: str | None, labels: Any) -> tuple[Any, dict[str, Any]]:
-        """Return the input of a run and its options."""
+        """Return a run's input and options."""
         both = {**(self._labels or {}), **({} if labels is None else check_labels(labels))}
         options = {"variables": self._variables or None, "idempotency_key": idempotency_key, "labels": both or None}
         return sync_run_check(partial(self._spec.parse_input, arguments)), options
@@ -130,16 +130,16 @@ class SyncFlowTool:
         labels: Mapping[str, str] | None = None,
         progress: ProgressOption = False,
     ) -> ToolResult:
-        """Run the flow, and return the text for the model. Errors of the call are results, not exceptions.
+        """Run the flow and return the text for the model. Errors become results, not exceptions.
 
         Args:
-            arguments: The arguments: an object, or its JSON text. None for none.
-            max_wait: Seconds to wait for the run to end; a run that has not ended then continues, and the result says
-                so. Default: the `max_wait` of the tools.
-            idempotency_key: A key for the run, as for `SyncStepflowClient.run`: a call that is repeated with it returns the
-                same run.
-            labels: Labels of the run, in addition to those of the tools.
-            progress: Whether or how to show the progress, as for `SyncStepflowClient.run`. Default False.
+            arguments: The arguments, as an object or its JSON text. Defaults to no arguments.
+            max_wait: Seconds to wait for the run to end. If it doesn't, it continues, and the result says so. Defaults
+                to the tools' own `max_wait`.
+            idempotency_key: A key for the run, as for `SyncStepflowClient.run`. Repeating a call with the same key returns
+                the same run.
+            labels: Labels for the run, in addition to the tools' own.
+            progress: Whether or how to show progress, as for `SyncStepflowClient.run`. Defaults to False.
         """
         limit = self._max_wait if max_wait is None else check_seconds(max_wait, "max_wait")
         try:
@@ -159,7 +159,7 @@ class SyncFlowTool:
 
 
 class SyncFlowTools(Sequence[SyncFlowTool]):
-    """Flows as tools of a model, with the formats of model APIs. A sequence of `SyncFlowTool`.
+    """Flows as tools for a model, in the formats that model APIs use. A sequence of `SyncFlowTool`.
 
     Example:
         ```python
@@ -171,22 +171,23 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         ```
 
     Arguments are checked against the schema before anything runs, and fields that the flow neither declares nor reads
-    are rejected. Wrong arguments, unknown tools and failed runs are results, not exceptions: their text says what to
-    change. With `max_wait`, models also get the tool `wait_run`, for the results of runs that take longer.
+    are rejected. Invalid arguments, unknown tools and failed runs are returned as results rather than raised, and
+    their text says what to change. With `max_wait`, models also get a `wait_run` tool to fetch the results of longer
+    runs.
 
     Args:
         client: A `SyncStepflowClient`.
-        flows: A flow, or several: paths or flows, as for `SyncStepflowClient.run`; or a mapping of the tools' names to
-            them. Without such a name, a tool is called after its flow, or else after its file.
-        variables: Values of the flows' variables, as for `SyncStepflowClient.run`. A flow gets those that it has; models
-            cannot set any.
-        max_wait: Seconds that a call waits for its run to end. None, the default, sets no limit.
-        labels: Labels of all runs, as for `SyncStepflowClient.run`, which requires a client with a `history`.
+        flows: One or more flows (or paths), as for `SyncStepflowClient.run`, or a mapping of tool names to flows. By
+            default, a tool is named after its flow, or else after its file.
+        variables: The flows' variables, as for `SyncStepflowClient.run`. Each flow gets the ones it has. Models can't set
+            any.
+        max_wait: Seconds a call waits for its run to end. No limit by default.
+        labels: Labels for all runs, as for `SyncStepflowClient.run`. Requires a client with a `history`.
 
     Raises:
-        FlowFileError: If a flow cannot be read.
-        InvalidArgumentError: If an argument is invalid, a flow cannot be represented in JSON, or the name of a field
-            has control or invisible characters.
+        FlowFileError: If a flow can't be read.
+        InvalidArgumentError: If an argument is invalid, a flow can't be represented in JSON, or a field's name has
+            control or invisible characters.
     """
 
     def __init__(
@@ -198,16 +199,16 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         max_wait: float | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> None:
-        """Read the flows. No request is sent."""
+        """Read the flows, without sending a request."""
         self._variables = parse_run_variables(variables)
         self._max_wait = None if max_wait is None else check_seconds(max_wait, "max_wait")
         self._labels = None if labels is None else check_labels(labels)
         check_client(client, "client", awaited=False)
         self.client = client
         """The client that runs the flows."""
-        # Models must not read other runs of the server.
+        # Keep track of these, because models must not be able to read the server's other runs.
         self._unfinished: dict[str, SyncFlowTool] = {}
-        """The tools of the runs that took longer than a call, by run id."""
+        """The tools whose runs took longer than the call, by run id."""
         self._wait_tool = None
         if self._max_wait is not None:
             self._wait_tool = make_fixed_tool(WAIT_RUN, WAIT_RUN_DESCRIPTION, WAIT_RUN_FIELDS, ["run_id"])
@@ -228,7 +229,7 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
     @overload
     def __getitem__(self, index: slice) -> list[SyncFlowTool]: ...
     def __getitem__(self, index: Any) -> Any:
-        """Return the tool at a position, or the tool of a name."""
+        """Return a tool by position or by name."""
         return self._tools[index] if isinstance(index, str) else list(self._tools.values())[index]
 
     def __iter__(self) -> Iterator[SyncFlowTool]:
@@ -250,15 +251,16 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         labels: Mapping[str, str] | None = None,
         progress: ProgressOption = False,
     ) -> ToolResult:
-        """Call a tool by its name, and return the text for the model. See `SyncFlowTool.call`.
+        """Call a tool by name and return the text for the model. See `SyncFlowTool.call`.
 
         Args:
-            name: The name of the tool, as the model calls it.
-            arguments: The arguments: an object, or its JSON text, as model APIs return it. None for none.
-            max_wait: Seconds to wait for the run to end. Default: the `max_wait` of the tools.
-            idempotency_key: A key for the run, such as the id of the model's call.
-            labels: Labels of the run, in addition to those of the tools.
-            progress: Whether or how to show the progress. Default False.
+            name: The tool's name, as used by the model.
+            arguments: The arguments, as an object or its JSON text (as returned by model APIs). Defaults to no
+                arguments.
+            max_wait: Seconds to wait for the run to end. Defaults to the tools' own `max_wait`.
+            idempotency_key: A key for the run, such as the id of the model's tool call.
+            labels: Labels for the run, in addition to the tools' own.
+            progress: Whether or how to show progress. Defaults to False.
         """
         tool = self._tools.get(check_instance(name, "name", str))
         if tool is None and self._wait_tool is not None and name == WAIT_RUN:
@@ -290,7 +292,7 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         return tool._make_result(result)
 
     def _remember_unfinished(self, run_id: str, tool: SyncFlowTool) -> str:
-        """Note a run that has not ended, and return what a model does about it."""
+        """Remember an unfinished run, and return what the model should do about it."""
         if self._wait_tool is None:
             return "Its result can be read with its id later."
         self._unfinished[run_id] = tool
@@ -299,7 +301,7 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         return f"Call {WAIT_RUN} with run_id {run_id} for its result."
 
     def _describe_tools(self) -> list[dict[str, Any]]:
-        """Return the name, description and input schema of each tool, for models."""
+        """Return each tool's name, description and input schema, for models."""
         specs = [*(tool._spec for tool in self), *([] if self._wait_tool is None else [self._wait_tool])]
         return [
             {"name": spec.name, "description": spec.description, "input_schema": dict(spec.input_schema)}
@@ -307,10 +309,10 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         ]
 
     def to_openai(self, *, api: Literal["chat", "responses"] = "chat") -> list[dict[str, Any]]:
-        """Return the tools as OpenAI's APIs take them: `client.chat.completions.create(tools=...)`.
+        """Return the tools in OpenAI's format, for `client.chat.completions.create(tools=...)`.
 
         Args:
-            api: `chat` for Chat Completions and compatible APIs, the default; `responses` for the Responses API.
+            api: `chat` (the default) for Chat Completions and compatible APIs, or `responses` for the Responses API.
         """
         check_choice(api, "api", ("chat", "responses"))
         functions = [
@@ -322,26 +324,26 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         return [{"type": "function", "function": function} for function in functions]
 
     def to_anthropic(self) -> list[dict[str, Any]]:
-        """Return the tools as Anthropic's API takes them: `client.messages.create(tools=...)`."""
+        """Return the tools in Anthropic's format, for `client.messages.create(tools=...)`."""
         return self._describe_tools()
 
 
 def add_hint(client: Any, result: FlowResult) -> FlowResult:
-    """Return a failed result with the hint from the account of its run, if there is one.
+    """Add the hint from the run's account to a failed result, if there is one.
 
-    `SyncStepflowClient.run` adds hints itself; a run that is read by its id has none.
+    `SyncStepflowClient.run` adds hints itself, but a run that's read by id doesn't have any.
     """
     if result.error is None or result.error.hint:
         return result
     hint = None
-    # The failure to report is the run's.
+    # Ignore errors here: the failure to report is the run's.
     with suppress(StepflowClientError):
         hint = (client.explain_run(result.run_id)).hint
     return replace(result, error=replace(result.error, hint=hint)) if hint else result
 
 
 def _pair_with_names(flows: Any) -> Iterable[tuple[str | None, Any]]:
-    """Return the flows with the names that they are given."""
+    """Pair each flow with its explicit name, if it has one."""
     if isinstance(flows, Mapping) and flows and explain_no_flow(flows) is not None:
         return check_mapping(flows, "flows").items()
     is_flow = isinstance(flows, (str, Mapping)) or is_data_object(flows) or not isinstance(flows, Iterable)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .following import Follower
     from .snapshots import SnapshotReader
 
-# For a run with more items, only the summary is requested: servers return all steps of all items with a run.
+# For runs with more items, only request the summary, as servers would return every step of every item.
 _LARGE = 200
 
 _NOT_ENDED = "has not ended yet", "it continues; wait_run() waits again"
@@ -33,21 +33,21 @@ _NO_ITEMS = "may have ended, but its result did not come in time", "call get_res
 _NO_RESULT = "has ended, but its result did not come in time", "call get_result() again"
 
 Answer = TypeVar("Answer")
-# A run that has ended: its state, or what its items show.
+# A finished run, represented by its state or by what its items tell us.
 _Ended = Union["RunDetails", "responses.Started"]
-# The server's data about the items of a run, if it was requested already.
+# The server's data about a run's items, if already requested.
 _Items = list[dict[str, Any]] | None
 _Read = Callable[[str, ExecutionStatus, _Items], Answer]
 _ENDED = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
 
 
 class Waiter:
-    """Waits until runs end. It survives lost connections and server restarts.
+    """Waits for runs to end, surviving lost connections and server restarts.
 
     Args:
-        context: What the services of the client share.
-        follower: Returns what follows runs that a server has given up.
-        snapshots: Returns what explains failed runs.
+        context: The state shared by the client's services.
+        follower: Returns the service that follows runs a server has given up on.
+        snapshots: Returns the service that explains failed runs.
     """
 
     def __init__(
@@ -60,23 +60,23 @@ class Waiter:
         self._snapshots = snapshots
 
     def wait_run(self, run_id: RunId, *, timeout: float | None = None) -> RunDetails:
-        """Wait until a run ends and return it."""
+        """Wait for a run to end and return it."""
         run_id = requests.check_run_id(run_id)
         with deadline_scope(compute_deadline(timeout)):
             return self.wait_until_ended(run_id)
 
     def wait_until_ended(self, run_id: str, total: int | None = None) -> RunDetails:
-        """Wait until a run ends, or the caller's deadline, and return its state; `total` is the number of its items."""
+        """Wait for a run of `total` items to end, or until the caller's deadline, and return its state."""
         with self._connection.count_waiting(run_id):
             if total is None:
-                # First without waiting: older servers respond to a wait for an unknown run with 500, not 404.
+                # Don't wait on the first request: older servers respond with a 500 (not a 404) if the run is unknown.
                 first = self._retry_request(partial(self._runs.get_state, run_id), run_id)
                 if first.is_finished and not is_given_up(first.status, first.items.running):
                     return first
                 total = first.items.total
             timings, deadline = self._connection.timings, current_deadline()
             longest = timings.longest_shared_hold if self._connection.is_shared else timings.longest_hold
-            # The delay in noticing the end is at most a tenth of the time waited.
+            # Notice the end with a delay of at most a tenth of the time waited.
             pauses = Backoff(timings.wait_first_pause, timings.wait_longest_pause, 1.0, share=0.1, deadline=deadline)
             pause, last_contact, is_lost = 0.0, time.monotonic(), False
             while True:
@@ -85,7 +85,7 @@ class Waiter:
                 try:
                     ended = self._read_state_if_ended(run_id, held, total)
                 except TRANSIENT_ERRORS as error:
-                    # The run continues, or the server resumes it after a restart.
+                    # The run is still going, or the server will resume it after a restart.
                     self._raise_if_hopeless(error, run_id, last_contact)
                     if not (is_lost or pauses.is_over):
                         is_lost = True
@@ -98,13 +98,13 @@ class Waiter:
                 if pauses.is_over:
                     raise _make_timeout_error(run_id)
                 if not held or time.monotonic() - started < held / 2:
-                    # The server responded early: it does not hold requests, or this one was not to be held.
+                    # The server responded early, either because it doesn't hold requests or wasn't asked to.
                     time.sleep(pauses.next_delay(pause))
 
     def _read_state_if_ended(self, run_id: str, held: int, total: int) -> RunDetails | None:
-        """Request the state of a run, and return it if the run has ended or is lost.
+        """Request a run's state and return it if the run has ended or is lost.
 
-        If the server has given the run up, this returns once that is settled.
+        If the server has given up on the run, this only returns once its fate is settled.
         """
         run = self._runs.find_summary(run_id) if total > _LARGE else None
         if run is None:
@@ -115,7 +115,7 @@ class Waiter:
         return run if run.is_finished else None
 
     def wait_for_result(self, run: responses.Started) -> FlowResult:
-        """Wait until a run of one item that was just created ends, and return its result."""
+        """Wait for a newly created single-item run to end and return its result."""
         if run.answers and run.has_ended:
             return self.read_result(run.run_id, run.status, run.answers)
         status = run.status
@@ -124,18 +124,18 @@ class Waiter:
         return self._retry_request(partial(self.read_result, run.run_id, status), run.run_id, _NO_RESULT)
 
     def _retry_request(self, send: Callable[[], Answer], run_id: str, late: tuple[str, str] = _NOT_ENDED) -> Answer:
-        """Repeat a request until there is a response, even if the server is unavailable for a while.
+        """Repeat a request until there's a response, even if the server is unavailable for a while.
 
-        It is repeated until the caller's deadline; without one, for two minutes.
+        Keeps trying until the caller's deadline, or for two minutes if there isn't one.
 
         Args:
-            send: Sends the request; it may be called several times.
-            run_id: The run concerned.
-            late: The state of the run, for the message, and the hint of the error if there is no response in time.
+            send: Sends the request. May be called several times.
+            run_id: The run it's about.
+            late: The run's state and a hint, for the error if there's no response in time.
 
         Raises:
-            RunTimeoutError: If the server does not respond in time.
-            TransportError: If the server cannot be reached.
+            RunTimeoutError: If the server doesn't respond in time.
+            TransportError: If the server can't be reached.
         """
         timings = self._connection.timings
         backoff = Backoff(timings.wait_first_pause, timings.wait_longest_pause, deadline=current_deadline())
@@ -145,7 +145,7 @@ class Waiter:
                 return send()
             except TRANSIENT_ERRORS as error:
                 if backoff.deadline is None and not self._connection.has_answered:
-                    # The server was never reachable.
+                    # The server has never been reachable, so don't bother.
                     raise
                 self._raise_if_hopeless(error, run_id, last_contact)
                 pause = backoff.next_delay(self._get_retry_after(error))
@@ -153,7 +153,7 @@ class Waiter:
                     time.sleep(pause)
                     error.run_id = run_id
                     if isinstance(error, ServerConnectionError):
-                        # This error says more than a timeout: the server is unreachable.
+                        # This is more helpful than a timeout, as it says that the server is unreachable.
                         raise
                     raise _make_timeout_error(run_id, late) from error
                 if not is_lost:
@@ -162,7 +162,7 @@ class Waiter:
             time.sleep(pause)
 
     def wait_for_results(self, run_id: RunId, *, wait: bool = True, timeout: float | None = None) -> list[FlowResult]:
-        """Return the results of a run, as the client's `get_results` does."""
+        """Return a run's results, like the client's `get_results`."""
         run, listed = self.wait_and_record("get_results", run_id, self.read_items, wait=wait, timeout=timeout)
         return responses.read_results(listed, run.status, self._connection.get_decoder(run.run_id))
 
@@ -177,7 +177,7 @@ class Waiter:
         single: bool = False,
         started: responses.Started | None = None,
     ) -> tuple[_Ended, Answer]:
-        """Return what `wait_and_read` returns, in a span of this name, and record how the run has ended."""
+        """Call `wait_and_read` in a span with this name, and record how the run ended."""
         with self._connection.trace(name, kind="INTERNAL") as span:
             run, answer = self.wait_and_read(run_id, read, wait=wait, timeout=timeout, single=single, started=started)
             span.note(run_id=run.run_id, run_status=run.status.value)
@@ -194,20 +194,20 @@ class Waiter:
         single: bool = False,
         started: responses.Started | None = None,
     ) -> tuple[_Ended, Answer]:
-        """Return the state of a run that has ended, and what `read` returns for it.
+        """Return the state of a finished run, along with whatever `read` returns for it.
 
         Args:
             run_id: The run.
-            read: Called with the run's id and status, and with the server's data about its items if it was requested
-                already; it is called again if the server was unavailable, unless `wait` is False.
+            read: Called with the run's id and status, and with the server's data about its items if that was already
+                requested. Called again if the server was unavailable, unless `wait` is False.
             wait: Whether to wait for the run.
-            timeout: Seconds to wait; None for no limit.
-            single: Whether to refuse a batch.
-            started: The response that created the run, if it may have its items; None if there is none.
+            timeout: Seconds to wait, or None for no limit.
+            single: Whether to reject batches.
+            started: The response that created the run, if there is one that may include its items.
 
         Raises:
-            RunTimeoutError: If the run has not ended.
-            InvalidArgumentError: If the run is a batch, and `single` is True.
+            RunTimeoutError: If the run hasn't ended.
+            InvalidArgumentError: If the run is a batch and `single` is True.
         """
         run_id = requests.check_run_id(run_id)
         check_flag(wait, "wait")
@@ -222,7 +222,7 @@ class Waiter:
                 return started, self._retry_request(end, run_id, _NO_RESULT)
             status: ExecutionStatus | None = None
             if wait and single and not server.needs_translation:
-                # Servers report the end of an item when the run ends: short runs take one request.
+                # Servers report an item's end along with the run's, so a short run takes just one request.
                 answers = self._retry_request(partial(self._runs.list_raw_items, run_id), run_id, _NO_ITEMS)
                 status = read_status(answers[0]["status"]) if len(answers) == 1 else None
                 if status is not None and status in _ENDED:
@@ -232,7 +232,7 @@ class Waiter:
                 run = self.wait_until_ended(run_id, total=1)
             else:
                 read_state = partial(self._runs.get_state, run_id)
-                # A caller that does not wait for the run does not wait for its server either.
+                # If the caller isn't waiting for the run, don't wait for its server either.
                 run = self._retry_request(read_state, run_id) if wait else read_state()
             if single:
                 _check_single(run)
@@ -248,14 +248,14 @@ class Waiter:
             return run, read(run_id, run.status, None)
 
     def _raise_if_hopeless(self, error: StepflowClientError, run_id: str, last_contact: float) -> None:
-        """Raise an error, unless it is transient and waiting for the run can continue.
+        """Raise an error, unless it's transient and we can keep waiting for the run.
 
-        Without a deadline of the caller, the time since the last response is limited.
+        If the caller has no deadline, the time since the last response is limited instead.
 
         Args:
             error: The error raised instead of a response.
             run_id: The run.
-            last_contact: When the server last responded, by `time.monotonic()`.
+            last_contact: When the server last responded, on the `time.monotonic()` clock.
         """
         outage = time.monotonic() - last_contact
         is_over = current_deadline() is None and outage > self._connection.timings.wait_outage
@@ -264,12 +264,12 @@ class Waiter:
             raise error
 
     def _get_retry_after(self, error: StepflowClientError) -> float:
-        """Return the delay in the server's Retry-After header, limited to half of the longest tolerated outage."""
+        """Return the delay from the server's Retry-After header, capped at half of the longest outage we tolerate."""
         seconds = error.retry_after if isinstance(error, ApiError) else None
         return min(seconds or 0.0, self._connection.timings.wait_outage / 2)
 
     def read_result(self, run_id: str, status: ExecutionStatus, answers: _Items = None) -> FlowResult:
-        """Return the result of a run of one item that has ended with a status."""
+        """Return the result of a finished single-item run."""
         answers = self._runs.list_raw_items(run_id) if answers is None else answers
         decoder = self._connection.get_decoder(run_id)
         result = responses.read_single_result(responses.Started(run_id, status, answers), decoder)
@@ -283,13 +283,13 @@ class Waiter:
         return result
 
     def read_items(self, run_id: str, status: ExecutionStatus, answers: _Items = None) -> ListItemsResponse:
-        """Return the items of a run that has ended with a status."""
+        """Return the items of a finished run."""
         answers = self._runs.list_raw_items(run_id) if answers is None else answers
         return self._runs.explain_items(responses.read_items(run_id, answers, self._runs.get_decoder(run_id)), status)
 
 
 def _check_single(run: RunDetails) -> None:
-    # A server that has been restarted lists a run without its items until it has recovered the run.
+    # After a restart, servers list a run without its items until they have recovered it.
     if run.items.total != 1 and (run.items.total or run.is_finished):
         raise InvalidArgumentError(
             f"run {run.run_id} is a batch of {run.items.total} items",

@@ -1,6 +1,6 @@
 # Written from _async/watching.py by `make generate`. Change that file instead.
 
-"""Following one run with its progress, for everything that shows runs while they are executed."""
+"""Following a run along with its progress, for anything that displays runs as they execute."""
 
 from __future__ import annotations
 
@@ -33,30 +33,30 @@ if TYPE_CHECKING:
     from ..types.results import Outcome
     from ..types.runs import RunSnapshot
 
-# Seconds to wait for the final status of a run: its last event may arrive earlier.
+# Seconds to wait for a run's final status, which may arrive after its last event.
 _END_SECONDS = 5.0
-# Seconds without an event after which the progress is reported again, to update the elapsed time.
+# Seconds without an event after which to report progress again, to update the elapsed time.
 _IDLE_INTERVAL = 0.5
-# Minimum seconds between reports after events, however many events there are.
+# Minimum seconds between reports triggered by events, no matter how many there are.
 _MIN_INTERVAL = 0.2
 
 
 class RunUpdate(NamedTuple):
-    """A moment of a run that is followed."""
+    """A moment in the life of a followed run."""
 
     progress: RunProgress
-    """The steps, and the counts of items, after the event."""
+    """The steps and item counts after the event."""
     event: RunEvent | None = None
     seconds: float | None = None
-    """The duration of the step or run that has ended with the event; None if none has, or if it is unknown."""
+    """The duration of the step or run that ended with this event, or None if nothing ended or it's unknown."""
     run: RunDetails | None = None
-    """The state of the run, if it was just requested: all events of its past were yielded, unless it has ended."""
+    """The run's state, if it was just requested. All its past events have been yielded, unless it has ended."""
     snapshot: RunSnapshot | None = None
-    """The run when it has ended. It is the last that is yielded."""
+    """The run, once it has ended. Set only on the last update."""
 
 
 class RunWatcher:
-    """Follows runs with their progress."""
+    """Follows runs and tracks their progress."""
 
     def __init__(self, follower: Follower, snapshots: SnapshotReader, waiter: Waiter) -> None:
         self._follower = follower
@@ -72,19 +72,19 @@ class RunWatcher:
         after: str | None = None,
         include_sub_runs: bool = False,
     ) -> Generator[RunUpdate, None, None]:
-        """Yield the progress of a run at once, with each event, when none arrives for a while, and when it has ended.
+        """Yield a run's progress immediately, with each event, when none arrives for a while, and once it has ended.
 
-        On servers without a stream of events, its state is requested repeatedly; the only event is its end.
+        If the server doesn't support event streams, the run's state is polled, and the only event is its end.
 
         Args:
-            progress: The progress so far; it is updated.
-            every: Seconds without an event after which the progress is yielded.
-            until: When to stop, by `time.monotonic()`.
-            after: The cursor of the last event that `progress` includes.
-            include_sub_runs: Whether to follow the events of sub-runs too.
+            progress: The progress so far, which is updated in place.
+            every: Seconds without an event after which to yield the progress.
+            until: When to stop, on the `time.monotonic()` clock.
+            after: The cursor of the last event included in `progress`.
+            include_sub_runs: Whether to follow events of sub-runs as well.
 
         Raises:
-            RunTimeoutError: If the run has not ended in time.
+            RunTimeoutError: If the run doesn't end in time.
         """
         timer = IdleTimer(every, until)
         request = FollowRequest(progress.run_id, after, include_sub_runs=include_sub_runs)
@@ -111,7 +111,7 @@ class RunWatcher:
 
 
 class ProgressReporter:
-    """Waits for runs and batches, and reports their progress."""
+    """Waits for runs and batches while reporting their progress."""
 
     def __init__(self, snapshots: SnapshotReader, watcher: RunWatcher, waiter: Waiter) -> None:
         self._snapshots = snapshots
@@ -119,12 +119,12 @@ class ProgressReporter:
         self._waiter = waiter
 
     def wait_for_result(self, run: responses.Started, began: float, progress: ProgressOption) -> FlowResult:
-        """Wait until a run of one item that was just created ends, and return its result.
+        """Wait for a newly created single-item run to end and return its result.
 
         Args:
             run: The run.
-            began: When the call began, by `time.monotonic()`.
-            progress: How to report the progress.
+            began: When the call began, on the `time.monotonic()` clock.
+            progress: How to report progress.
         """
         with show_progress(progress) as report:
             if not run.has_ended:
@@ -136,7 +136,7 @@ class ProgressReporter:
         return result
 
     def wait_run(self, run_id: RunId, timeout: float | None, progress: ProgressOption) -> RunDetails:
-        """Wait until a run ends and return it."""
+        """Wait for a run to end and return it."""
         run_id = requests.check_run_id(run_id)
         began = time.monotonic()
         with deadline_scope(compute_deadline(timeout)), show_progress(progress) as report:
@@ -150,13 +150,13 @@ class ProgressReporter:
     def report_outcomes(
         self, outcomes: Generator[list[Outcome], None], inputs: Any, progress: ProgressOption, total: int | None
     ) -> Generator[list[Outcome], None, None]:
-        """Yield the outcomes of a batch, and report how many there have been.
+        """Yield a batch's outcomes, reporting how many there have been so far.
 
         Args:
             outcomes: The outcomes, in lists.
-            inputs: The inputs; their number is known if they have a length, and estimated if they are from a file.
-            progress: How to report the progress.
-            total: Their number, if the caller has given it.
+            inputs: The inputs. Their number is known if they have a length, and estimated if they're from a file.
+            progress: How to report progress.
+            total: The number of inputs, if the caller passed it.
         """
         count = BatchCount(len(inputs) if total is None and isinstance(inputs, Sized) else total)
         file = inputs if count.expected is None and isinstance(inputs, InputStream) else None
@@ -178,15 +178,15 @@ class ProgressReporter:
             report(count.progress(is_over=True))
 
     def _follow(self, run_id: str, report: Callable[[Progress], object], began: float) -> None:
-        """Report the progress of a run until it has ended or the caller's deadline has passed.
+        """Report a run's progress until it has ended or the caller's deadline has passed.
 
-        Errors of the run or its server are not raised here: waiting for the run raises them. Errors of `report` are
-        passed on.
+        Errors from the run or its server aren't raised here, because waiting for the run raises them anyway. Errors
+        from `report` are.
 
         Args:
             run_id: The run.
             report: Called immediately, then every half second, and after events.
-            began: When waiting for the run began, by `time.monotonic()`.
+            began: When waiting for the run began, on the `time.monotonic()` clock.
         """
         last_report = -math.inf
         with closing(self._follow_to_end(run_id)) as followed:

@@ -1,3 +1,3 @@
 # Written from _async/transport/__init__.py by `make generate`. Change that file instead.
 
-"""The transports of a client. Each sends a request and returns its response."""
+"""The client's transports. Each one sends a request and returns its response."""

@@ -1,14 +1,14 @@
 # Written from _async/transport/base.py by `make generate`. Change that file instead.
 
-"""Transports: each sends a request and returns its response. A client stacks them, from the top:
+"""Transports send requests and return responses. A client stacks these layers, outermost first:
 
-dialect       translates for servers of older releases
-retry         repeats requests that are safe to repeat
-failover      chooses one of several servers
-credentials   adds the credentials of one server
-hooks         calls the caller's event_hooks
-pool          sends over this package's own connections, or
-httpx_bridge  sends through an httpx transport: for a proxy, a test's or the user's
+dialect       translates for older servers
+retry         resends requests that are safe to repeat
+failover      picks one of several servers
+credentials   adds a server's credentials
+hooks         calls the user's event_hooks
+pool          sends over our own connections, or
+httpx_bridge  sends through an httpx transport, e.g. for a proxy or a test
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class Stream:
 
     Args:
         status: The HTTP status.
-        headers: The headers, with names in lower case.
-        read: Returns an iterator over the chunks of the body. An empty chunk means that none arrived within
-            `remaining`; over httpx, which then closes the connection, it is the last chunk.
-        remaining: Seconds to wait for a chunk. It may be changed between chunks (over httpx: only before the first).
+        headers: The headers, with lowercase names.
+        read: Returns an iterator over the body's chunks. An empty chunk means that nothing arrived within
+            `remaining`. With httpx it's also the last chunk, because httpx then closes the connection.
+        remaining: Seconds to wait for a chunk. Can be changed between chunks (with httpx, only before the first).
     """
 
     __slots__ = ("chunks", "headers", "remaining", "status")
@@ -48,7 +48,7 @@ class Stream:
 
 
 class Transport(ABC):
-    """Sends requests. Failures are raised as HttpError."""
+    """Sends requests, raising HttpError on failure."""
 
     @abstractmethod
     def send(self, request: HttpRequest) -> HttpResponse:
@@ -56,10 +56,10 @@ class Transport(ABC):
 
     @abstractmethod
     def stream(self, request: HttpRequest) -> AbstractContextManager[Stream]:
-        """Send a request and return the response, whose body is still to be read."""
+        """Send a request and return the response with its body still unread."""
 
     def forget(self) -> None:  # noqa: B027 - most have nothing to forget
-        """Note that a request got no usable response: another server may respond to the next one."""
+        """Forget the server after a request without a usable response: another server may handle the next one."""
 
     @abstractmethod
     def close(self) -> None:
@@ -67,7 +67,7 @@ class Transport(ABC):
 
 
 class Middleware(Transport):
-    """Wraps another transport and forwards everything that a subclass does not change."""
+    """Wraps another transport, forwarding everything a subclass doesn't override."""
 
     def __init__(self, inner: Transport) -> None:
         self.inner = inner
@@ -77,7 +77,7 @@ class Middleware(Transport):
         return self.inner.send(request)
 
     def stream(self, request: HttpRequest) -> AbstractContextManager[Stream]:
-        """Send a request and return the response, whose body is still to be read."""
+        """Send a request and return the response with its body still unread."""
         return self.inner.stream(request)
 
     def close(self) -> None:
@@ -86,7 +86,7 @@ class Middleware(Transport):
 
 
 def build_health_request(request: HttpRequest, timeout: Timeouts) -> HttpRequest:
-    """Return the health check to send before a request, with its headers and deadline."""
+    """Build the health check that precedes a request, with the same headers and deadline."""
     headers = {name: value for name, value in request.headers.items() if name != "content-type"}
     return HttpRequest(
         health_check.method,

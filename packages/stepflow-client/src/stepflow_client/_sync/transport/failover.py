@@ -1,6 +1,6 @@
 # Written from _async/transport/failover.py by `make generate`. Change that file instead.
 
-"""Treats several servers that share one store as one server; each has its own credentials."""
+"""Failover between servers that share a store. Each server has its own credentials."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from ..._rules.timeouts import has_passed
 from .base import Stream, Transport, build_health_request
 
 _MIN_REST_SECONDS, _MAX_REST_SECONDS = 0.5, 30.0
-# Seconds in which a server that has failed must respond to a health check before it gets a new run.
+# Seconds a failed server has to respond to a health check before it's given a new run.
 _TRIAL = 3.0
-# Statuses that a proxy returns for an unavailable server.
+# Statuses a proxy returns when its server is unavailable.
 _UNAVAILABLE = frozenset({502, 503, 504})
-# Errors of a server that is down, or does not respond.
+# Errors that mean a server is down or unresponsive.
 _FAILURES = (ConnectFailed, ConnectionBroken, ReadTimeout, WriteTimeout)
 
 
 class Failover(Transport):
-    """Sends requests to the server that responded last; one that fails rests for increasing periods: it is tried last.
+    """Sends requests to the last server to respond. Servers that fail are tried last, for increasingly long periods.
 
     Args:
         servers: One transport per server, in order of preference.
-        spread: Chooses the server of each new run, and requests about a run go to the server that created it while that
-            is available. If None, all requests go to the server that responded last.
+        spread: Picks a server for each new run. Requests about a run then go to the server that created it, as long as
+            it's available. If None, all requests go to the server that last responded.
     """
 
     def __init__(self, servers: list[Transport], spread: ServerLoads | None = None) -> None:
@@ -55,28 +55,28 @@ class Failover(Transport):
     def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request to the first server that accepts it.
 
-        The next server is tried if nothing was sent, or if the server does not respond in time and the request is safe
-        to repeat. After a broken connection, or a proxy's response that its server is unavailable, later requests go to
-        another server, including a retry of this one.
+        Tries the next server if nothing was sent, or if a server doesn't respond in time and the request is safe to
+        repeat. After a broken connection, or a proxy's "unavailable" response, later requests (including a retry of
+        this one) go to another server.
         """
         left = self._order_servers(request.server)
         while True:
             with self._choose_server(request, left) as number:
                 left.remove(number)
-                # A server that has failed gets a new run only after it has responded again.
+                # Don't give a failed server a new run until it has responded again.
                 is_doubtful = self._spread is not None and not request.idempotent and self._has_failed(number)
                 if left and is_doubtful and not self._passes_health_check(request, number):
                     continue
                 try:
                     response = self._servers[number].send(_limit_to_share(request, len(left)))
                 except PoolTimeout:
-                    # The connections to the server are in use, so it responds.
+                    # All connections to the server are busy, which means it's responding.
                     if not left:
                         raise
                 except _FAILURES as error:
                     error.server = number
                     self._note_failure(number)
-                    # A broken connection is left to the retry policy, which pauses first.
+                    # Leave broken connections to the retry policy, which backs off first.
                     is_repeatable = request.idempotent and not isinstance(error, ConnectionBroken)
                     may_repeat = is_repeatable and not has_passed(request.deadline)
                     if not left or not (may_repeat or isinstance(error, ConnectFailed)):
@@ -87,7 +87,7 @@ class Failover(Transport):
 
     @contextmanager
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
-        """Send a request to the preferred server; after a failure, later requests go to another server."""
+        """Send a request to the preferred server. If it fails, later requests go to another server."""
         number = self._order_servers(request.server)[0]
         is_open = False
         try:
@@ -97,15 +97,15 @@ class Failover(Transport):
                 yield stream
         except _FAILURES as error:
             error.server = number
-            # An open stream without events is silent although its server is available.
+            # An open stream can be silent just because there are no events.
             if not (is_open and isinstance(error, ReadTimeout)):
                 self._note_failure(number)
             raise
 
     def _order_servers(self, first: int | None) -> list[int]:
-        """Return the servers in the order to try them: from `first` or the current one on, resting ones at the end."""
+        """Return the servers in the order to try them: starting at `first` or the current one, resting ones last."""
         count = len(self._servers)
-        # A server that has failed is not preferred again until it has responded.
+        # Don't prefer a failed server until it has responded again.
         first = self._current if first is None or self._has_failed(first) else first
         around = [(first + step) % count for step in range(count)]
         return sorted(around, key=self._is_resting)
@@ -118,7 +118,7 @@ class Failover(Transport):
 
     @contextmanager
     def _choose_server(self, request: HttpRequest, left: list[int]) -> Iterator[int]:
-        """Choose the next server to try. A request that must not be repeated creates a run."""
+        """Choose the next server to try. A request that isn't idempotent is one that creates a run."""
         if self._spread is None or request.idempotent:
             yield left[0]
             return
@@ -127,11 +127,11 @@ class Failover(Transport):
             yield number
 
     def _passes_health_check(self, request: HttpRequest, number: int) -> bool:
-        """Return whether a server that has failed passes a health check. Meanwhile, it rests for other requests.
+        """Return whether a failed server passes a health check. It rests meanwhile, so other requests avoid it.
 
         Args:
-            request: The request to be sent to it next.
-            number: The server.
+            request: The request to send to the server next.
+            number: The server's index.
         """
         self._rest_until[number] = time.monotonic() + self._rest_seconds[number]
         try:
@@ -157,11 +157,11 @@ class Failover(Transport):
 
 
 def _limit_to_share(request: HttpRequest, others: int) -> HttpRequest:
-    """Return a request with a server's share of the time that is left, so that one server cannot use all of it.
+    """Limit a request to a fair share of the time left, so that one server can't use it all up.
 
     Args:
         request: The request.
-        others: Number of servers that the request may be sent to afterwards.
+        others: How many servers are left to try after this one.
     """
     if request.deadline is None or not (others and request.idempotent):
         return request

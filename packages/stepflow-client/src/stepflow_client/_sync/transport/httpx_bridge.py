@@ -1,6 +1,6 @@
 # Written from _async/transport/httpx_bridge.py by `make generate`. Change that file instead.
 
-"""Requests through httpx: transports and hooks of the caller, and the generated client over our connections."""
+"""Requests through httpx: user-supplied transports and hooks, and the generated client over our connections."""
 
 from __future__ import annotations
 
@@ -49,21 +49,21 @@ from .base import Middleware, Stream, Transport
 
 
 class HttpxTransport(Transport):
-    """Sends requests through an httpx transport, and enforces their deadlines even if the transport does not.
+    """Sends requests through an httpx transport, enforcing their deadlines even if the transport doesn't.
 
     Args:
-        transport: The transport; it is closed with this one.
+        transport: The transport, closed along with this one.
         root: The server's URL, without `/api/v1`.
     """
 
     def __init__(self, transport: httpx.BaseTransport, root: ServerUrl) -> None:
         self._transport = check_instance(transport, "transport", httpx.BaseTransport)
         self._api = str(root) + API_PATH
-        # Other transports may require calls from the thread that created them.
+        # Any other transport may insist on being called from the thread that created it.
         self._may_run_in_thread = isinstance(transport, httpx.HTTPTransport)
 
     def close(self) -> None:
-        """Close the transport."""
+        """Close the wrapped transport."""
         self._transport.close()
 
     def send(self, request: HttpRequest) -> HttpResponse:
@@ -89,7 +89,7 @@ class HttpxTransport(Transport):
 
     @contextmanager
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
-        """Send a request and return the response as it arrives; it may be compressed, see `decompress`."""
+        """Send a request and return the response as it arrives, possibly compressed (see `decompress`)."""
         sent = convert_to_httpx(request, self._api)
         with self._open_response(request, sent) as response:
             read = partial(self._iterate_chunks, response, request, sent.extensions["timeout"])
@@ -99,7 +99,7 @@ class HttpxTransport(Transport):
     def _iterate_chunks(
         response: httpx.Response, request: HttpRequest, limits: dict[str, float], stream: Stream
     ) -> Generator[bytes, None, None]:
-        # Transports read this when the first chunk is requested, and not again.
+        # Transports read this only once, when the first chunk is requested.
         limits["read"] = stream.remaining
         limit = request._replace(timeout=request.timeout.reading(stream.remaining))
         try:
@@ -112,8 +112,8 @@ class HttpxTransport(Transport):
 
     @contextmanager
     def _open_response(self, request: HttpRequest, sent: httpx.Request) -> Generator[httpx.Response, None, None]:
-        """Send a request and return the response once its head has been read."""
-        # All phases together, plus time for a large body over a slow connection.
+        """Send a request and return the response as soon as its head has been read."""
+        # Allow for all phases, plus time to upload a large body over a slow connection.
         longest = sum(request.timeout.as_dict().values()) + len(request.content) / _SLOWEST
         with _convert_errors():
             send = partial(self._transport.handle_request, sent)
@@ -123,7 +123,7 @@ class HttpxTransport(Transport):
         try:
             yield response
         finally:
-            # An error on closing must not discard a response that has been read.
+            # Don't let an error while closing discard a response that's already been read.
             with suppress(HttpError), _convert_errors():
                 sync_call_within(response.close, _GRACE)
 
@@ -136,7 +136,7 @@ def _get_headers(response: httpx.Response) -> dict[str, str]:
 
 
 def _get_loaded_content(response: httpx.Response) -> bytes | None:
-    """Return the body of a response that was created with it, decompressed by httpx; None if it must be read."""
+    """Return the body (decompressed by httpx) if the response was created with it, or None if it must be read."""
     try:
         return response.content
     except httpx.ResponseNotRead:
@@ -146,17 +146,17 @@ def _get_loaded_content(response: httpx.Response) -> bytes | None:
 def _iterate_raw_body(
     response: httpx.Response, request: HttpRequest, check: Callable[[], None] = lambda: None
 ) -> Generator[bytes, None, None]:
-    """Yield the chunks of a body as they arrive.
+    """Yield the body's chunks as they arrive.
 
     Args:
         response: The response.
-        request: The request; no chunk may take longer than it allows.
-        check: Called after each chunk; may raise.
+        request: The request, which limits how long each chunk may take.
+        check: Called after each chunk. May raise.
     """
     if (content := _get_loaded_content(response)) is not None:
         yield content
         return
-    # Not `aiter_raw`: it fails if closing the stream fails, even after a complete body.
+    # Avoid `aiter_raw`, which fails if closing the stream fails, even when the body is complete.
     stream: Any = response.stream
     with _convert_errors():
         chunks: Iterator[bytes] = stream.__iter__()
@@ -171,19 +171,19 @@ def _iterate_raw_body(
 
 
 def decompress(chunks: Iterator[bytes], encoding: str) -> Generator[bytes, None, None]:
-    """Yield the decompressed pieces of a body that may be compressed, each of limited size.
+    """Decompress a body (if it's compressed at all), yielding pieces of limited size.
 
     Args:
         chunks: The body.
-        encoding: The value of the `content-encoding` header.
+        encoding: The `content-encoding` header.
 
     Raises:
-        Unreadable: If it cannot be decompressed.
+        Unreadable: If the body can't be decompressed.
     """
     unpacker = Unpacker(encoding)
     for chunk in chunks:
         if not chunk:
-            # No data has arrived for a while.
+            # An empty chunk means that nothing has arrived for a while.
             yield chunk
         for piece in unpacker.feed(chunk):
             yield piece
@@ -191,12 +191,12 @@ def decompress(chunks: Iterator[bytes], encoding: str) -> Generator[bytes, None,
 
 
 class TransportBridge(httpx.BaseTransport):
-    """Lets the httpx client of the generated code send requests through our transport.
+    """Lets the generated code's httpx client send requests through our transport.
 
     Args:
-        sender: Our transport; it is not closed with this one.
+        sender: Our transport, which is left open when this one is closed.
         root: The server's URL, without `/api/v1`.
-        max_response_bytes: Maximum size of the body of a response in bytes.
+        max_response_bytes: Maximum size of a response body, in bytes.
     """
 
     def __init__(self, sender: Transport, root: ServerUrl, max_response_bytes: int = MAX_BYTES) -> None:
@@ -247,7 +247,7 @@ class TransportBridge(httpx.BaseTransport):
 
 
 class _Body(httpx.SyncByteStream):
-    """The body of a stream of events, read as it arrives."""
+    """An event stream's body, read as it arrives."""
 
     def __init__(
         self,
@@ -272,7 +272,7 @@ class _Body(httpx.SyncByteStream):
 
 
 class LocalTransport(httpx.HTTPTransport):
-    """httpx's own transport, reset in each forked process and event loop: connections belong to only one of them."""
+    """httpx's own transport, reset after a fork or in a new event loop, since neither can share its connections."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -280,12 +280,12 @@ class LocalTransport(httpx.HTTPTransport):
         self._home: tuple[object, ...] | None = None
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request over a connection of this process and event loop."""
+        """Send a request over a connection that belongs to this process and event loop."""
         self._reset_after_move()
         return super().handle_request(request)
 
     def close(self) -> None:
-        """Close only the connections of this process and event loop."""
+        """Close the connections that belong to this process and event loop, and no others."""
         self._reset_after_move()
         super().close()
 
@@ -297,9 +297,9 @@ class LocalTransport(httpx.HTTPTransport):
 
 
 _CONNECTION = frozenset({"host", "connection", "content-length", "transfer-encoding", "accept-encoding"})
-# Seconds that a transport gets in addition to its timeouts, so that it can report itself which one has expired.
+# Extra seconds for the transport, so it has a chance to report which of its own timeouts expired.
 _GRACE = 0.2
-# The slowest upload that is allowed for, in bytes per second.
+# The slowest upload to allow for, in bytes per second.
 _SLOWEST = 16_384
 
 
@@ -308,11 +308,11 @@ _ERRNO = re.compile(r"^\[Errno -?\d+\] ")
 
 @contextmanager
 def _convert_errors() -> Iterator[None]:
-    """Convert all errors of a transport to ours, including errors that are not httpx's."""
+    """Convert any error from a transport to ours, even if it isn't one of httpx's."""
     try:
         yield
     except (HttpError, StepflowClientError, AssertionError):
-        # Assertions come from tests that have their own transport.
+        # Let assertions through: they come from tests that use their own transport.
         raise
     except Exception as error:
         message = _ERRNO.sub("", str(error)) or type(error).__name__
@@ -349,10 +349,10 @@ _ERRORS: list[tuple[type[httpx.TransportError], type[HttpError]]] = [
 
 
 class _RemainingTimeouts(dict[str, float]):
-    """The timeouts of a request as a dict for httpx, which looks up each of them when its phase begins.
+    """A request's timeouts as a dict for httpx, which looks each one up as its phase begins.
 
     Args:
-        request: The request; no phase outlasts its deadline.
+        request: The request, whose deadline applies to every phase.
     """
 
     def __init__(self, request: HttpRequest) -> None:
@@ -363,7 +363,7 @@ class _RemainingTimeouts(dict[str, float]):
         return self._request.remaining(super().__getitem__(phase))
 
     def get(self, phase: str, default: Any = None) -> Any:
-        """Return the seconds for a phase that begins now."""
+        """Return the timeout for a phase that starts now, in seconds."""
         try:
             return self[phase]
         except KeyError:
@@ -371,14 +371,14 @@ class _RemainingTimeouts(dict[str, float]):
 
 
 def convert_to_httpx(request: HttpRequest, api: str) -> httpx.Request:
-    """Return a request as an `httpx.Request`.
+    """Convert a request to an `httpx.Request`.
 
     Args:
         request: The request.
-        api: The URL of the API, with `/api/v1`.
+        api: The API's URL, including `/api/v1`.
 
     Raises:
-        CannotSend: If the request cannot be written as HTTP.
+        CannotSend: If the request can't be expressed as HTTP.
     """
     query = f"?{request.query}" if request.query else ""
     try:
@@ -394,10 +394,10 @@ def convert_to_httpx(request: HttpRequest, api: str) -> httpx.Request:
 
 
 def copy_headers_from(request: HttpRequest, signed: object) -> HttpRequest:
-    """Return a request with the headers set by an `httpx.Auth`.
+    """Return the request with the headers an `httpx.Auth` has set.
 
     Raises:
-        InvalidArgumentError: If the headers cannot be sent, or the `httpx.Auth` returned no request.
+        InvalidArgumentError: If the headers can't be sent, or if the `httpx.Auth` didn't return a request.
     """
     if not isinstance(signed, httpx.Request):
         raise InvalidArgumentError(f"the httpx.Auth given as auth gave {type(signed).__name__}, not a request")
@@ -407,11 +407,11 @@ def copy_headers_from(request: HttpRequest, signed: object) -> HttpRequest:
 
 
 class Hooks(Middleware):
-    """Calls functions with each request before it is sent, and with each response.
+    """Calls the user's hooks with each request before it's sent, and with each response.
 
     Args:
-        inner: The transport that sends the requests.
-        hooks: The functions, by `request` and `response`.
+        inner: The transport to send requests with.
+        hooks: The functions to call, under `request` and `response`.
         root: The server's URL, without `/api/v1`.
     """
 
@@ -421,7 +421,7 @@ class Hooks(Middleware):
         self._api = str(root) + API_PATH
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request with the headers that the hooks have set."""
+        """Send a request with any headers set by the hooks."""
         began = time.monotonic()
         sent = self._call_request_hooks(request)
         response = self.inner.send(copy_headers_from(request, sent))
@@ -431,7 +431,7 @@ class Hooks(Middleware):
 
     @contextmanager
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
-        """Send a request with the headers that the hooks have set; they see the head of the response."""
+        """Send a request with any headers set by the hooks, which see only the head of the response."""
         began = time.monotonic()
         sent = self._call_request_hooks(request)
         with self.inner.stream(copy_headers_from(request, sent)) as stream:

@@ -1,6 +1,6 @@
 # Written from _async/transport/layers.py by `make generate`. Change that file instead.
 
-"""Transports around another one: retries, credentials, and the dialects of older servers."""
+"""Transports that wrap another one: retries, credentials, and translation for older servers."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ else:
 
 
 class Retry(Middleware):
-    """Repeats requests that are safe to repeat, within the caller's deadline and the client's budget.
+    """Retries requests that are safe to repeat, within the caller's deadline and the client's retry budget.
 
-    A stream is opened only once: its reader decides how to resume it.
+    Streams are only opened once, since their reader decides how to resume.
 
     Args:
-        inner: The transport that sends each attempt.
-        policy: When to retry, and how often.
+        inner: The transport to send each attempt with.
+        policy: When and how often to retry.
     """
 
     def __init__(self, inner: Transport, policy: RetryPolicy) -> None:
@@ -49,7 +49,7 @@ class Retry(Middleware):
         self._budget = RetryBudget(policy)
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request until it succeeds or can no longer be retried; a failure carries the `attempts`."""
+        """Send a request, retrying it while the policy allows. A failure lists its `attempts`."""
         started = time.monotonic()
         attempts: list[str] = []
         self._budget.requests += 1
@@ -81,7 +81,7 @@ Signed = TypeVar("Signed")
 
 
 class Authorization(Middleware):
-    """Adds the credentials of one server, which are sent to no other server."""
+    """Adds one server's credentials, which are never sent to any other server."""
 
     def __init__(self, inner: Transport, header: str) -> None:
         super().__init__(inner)
@@ -92,7 +92,7 @@ class Authorization(Middleware):
         return self.inner.send(self._sign(request))
 
     def stream(self, request: HttpRequest) -> AbstractContextManager[Stream]:
-        """Send a request with the credentials and return the response as it arrives."""
+        """Send a request with the credentials, returning the response as it arrives."""
         return self.inner.stream(self._sign(request))
 
     def _sign(self, request: HttpRequest) -> HttpRequest:
@@ -100,11 +100,11 @@ class Authorization(Middleware):
 
 
 class Token(Middleware):
-    """Adds a bearer token, which is requested from the caller's code before each request.
+    """Adds a bearer token, fetched from user code before each request.
 
     Args:
-        inner: The transport that sends the requests.
-        auth: The source of the token.
+        inner: The transport to send requests with.
+        auth: Where to get the token.
     """
 
     def __init__(self, inner: Transport, auth: TokenAuth) -> None:
@@ -117,7 +117,7 @@ class Token(Middleware):
 
     @contextmanager
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
-        """Send a request with the token and return the response as it arrives."""
+        """Send a request with the token, returning the response as it arrives."""
         with self.inner.stream(self._sign(request)) as stream:
             yield stream
 
@@ -130,10 +130,10 @@ class Token(Middleware):
 
 
 class HttpxAuth(Middleware):
-    """Adds credentials with an `httpx.Auth`, which may need to see responses.
+    """Adds credentials from an `httpx.Auth`, which may need to see responses.
 
     Args:
-        inner: The transport that sends the requests.
+        inner: The transport to send requests with.
         auth: The credentials.
         root: The server's URL, without `/api/v1`.
     """
@@ -144,7 +144,7 @@ class HttpxAuth(Middleware):
         self._api = str(root) + API_PATH
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request as often as the `httpx.Auth` requires."""
+        """Send a request as many times as the `httpx.Auth` asks for."""
         from .httpx_bridge import convert_to_httpx, copy_headers_from
 
         flow = self._auth.sync_auth_flow(convert_to_httpx(request, self._api))
@@ -162,7 +162,7 @@ class HttpxAuth(Middleware):
 
     @contextmanager
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
-        """Send a request with the first credentials of the `httpx.Auth`; it does not see the response."""
+        """Send a request with the `httpx.Auth`'s initial credentials. It doesn't get to see the response."""
         from .httpx_bridge import convert_to_httpx, copy_headers_from
 
         flow = self._auth.sync_auth_flow(convert_to_httpx(request, self._api))
@@ -173,16 +173,16 @@ class HttpxAuth(Middleware):
 
 
 def _request_credentials(step: Callable[[], Signed], request: HttpRequest) -> Signed | None:
-    """Return the request with credentials from the caller's code; None if it has no further request.
+    """Return the next request from the user's auth code, with credentials added, or None if it has finished.
 
     Args:
-        step: The next step of the caller's code: of a callable that returns a token, or of an `httpx.Auth`.
-        request: The request; waiting for credentials counts towards its time.
+        step: The next step of the user's code, which is either a token callable or an `httpx.Auth`.
+        request: The request to be sent. Waiting for credentials counts towards its deadline.
 
     Raises:
-        RequestTimeoutError: If it takes longer than the connect timeout; the sync client only detects a passed
-            deadline.
-        InvalidArgumentError: If the caller's code fails.
+        RequestTimeoutError: If the step outlasts the connect timeout or the deadline. The sync client only checks the
+            deadline, afterwards.
+        InvalidArgumentError: If the user's code fails.
     """
     seconds = request.remaining(request.timeout.connect)
     try:
@@ -198,12 +198,12 @@ def _request_credentials(step: Callable[[], Signed], request: HttpRequest) -> Si
     except (StepflowClientError, AssertionError):
         raise
     except Exception as error:
-        # The error's message may quote the credentials.
+        # Leave out the error's message: it may quote the credentials.
         raise InvalidArgumentError(f"the credentials given as auth failed: {type(error).__name__}") from error
     return signed
 
 
-# Operations whose responses are read here, whatever the server.
+# Operations whose responses are always parsed here, whatever the server.
 _ALWAYS_READ = frozenset({releases.health_check.name, releases.list_components.name})
 _UNAUTHORISED = frozenset({401, 403, 407})
 
@@ -212,9 +212,9 @@ class Dialect(Middleware):
     """Detects the server's release once, from its health response, and translates for older servers.
 
     Args:
-        inner: The transport that sends the requests.
-        url: The server's URL, for errors.
-        server: The server's release and capabilities, if known; they are not requested then.
+        inner: The transport to send requests with.
+        url: The server's URL, for error messages.
+        server: The server's release and capabilities, to skip detection.
     """
 
     def __init__(self, inner: Transport, url: str, server: Server | None = None) -> None:
@@ -223,15 +223,15 @@ class Dialect(Middleware):
         self.server = server
         self.pinned = server is not None
         self.closed = False
-        """Whether the client was closed, or another one on the same connections."""
+        """Whether the client, or another one sharing its connections, has been closed."""
 
     def forget(self) -> None:
-        """Detect the server again before the next request: it may have been replaced by one of another release."""
+        """Detect the server again before the next request, in case it was replaced by a different release."""
         if not self.pinned:
             self.server = None
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Send a request in the current format and return a response in the current format."""
+        """Send a request and return its response, both in the current format."""
         server = self.server
         if server is None or request.operation in _ALWAYS_READ or server.needs_translation:
             return self._detect_and_send(request)
@@ -252,13 +252,13 @@ class Dialect(Middleware):
         response = self.inner.send(request)
         body = _parse_json(response.content) if request.operation == releases.list_components.name else None
         if response.status == 200 and isinstance(body, dict):
-            # With the field names of the current server.
+            # Rename fields to match the current server's.
             with suppress(TypeError, AttributeError, ValueError, RecursionError):
                 return response._replace(content=encode(dialect.convert_components(body)))
         return response
 
     def _request_health(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
-        """Return the response and the server it describes; other threads may reset `self.server` in the meantime."""
+        """Return the response and the server it describes, as other threads may reset `self.server` meanwhile."""
         response = self.inner.send(request)
         health = _parse_json(response.content) if response.status == 200 else None
         if not isinstance(health, dict) or not ("version" in health or "build" in health):
@@ -273,19 +273,19 @@ class Dialect(Middleware):
             raise InvalidResponseError(f"{request} returned what JSON cannot represent: {error}") from None
 
     def _detect_server(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
-        """Request the server's health and return the response, and the server it describes.
+        """Request the server's health, and return the response along with the server it describes.
 
-        If the server is None, the response also serves as the response to `request`.
+        If the server is None, use the response as the response to `request`.
 
         Raises:
-            InvalidResponseError: If the response is not from a Stepflow server.
+            InvalidResponseError: If the response isn't from a Stepflow server.
         """
         try:
             response, server = self._request_health(build_health_request(request, request.timeout))
         except HttpError as error:
             if request.idempotent:
                 raise
-            # Whatever happened to the health request, the request itself was not sent.
+            # Whatever went wrong with the health check, the request itself was never sent.
             raise _make_not_sent_error(str(error), error.attempts) from error
         self._check_is_stepflow(response, server)
         if server is None and not request.idempotent and is_transient_status(response.status):
@@ -293,7 +293,7 @@ class Dialect(Middleware):
         return response, server
 
     def _check_is_stepflow(self, response: HttpResponse, server: Server | None) -> None:
-        """Raise unless a Stepflow server sent the response to the health request, or one may be behind its sender."""
+        """Raise unless the health response is from a Stepflow server, or from a proxy that may have one behind it."""
         if server is None and response.status not in _UNAUTHORISED and not is_transient_status(response.status):
             raise build_not_stepflow_error(self.url, response.status, response.headers, response.content)
 
@@ -318,7 +318,7 @@ class Dialect(Middleware):
         except HttpError as error:
             if request.idempotent or response is None:
                 raise
-            # There was a response to the request itself; a follow-up request failed.
+            # The request itself got a response, so it was a follow-up request that failed.
             raise ConnectionBroken(str(error)) from error
         except dialect.ShapeChangedError:
             self.forget()
@@ -346,7 +346,7 @@ class Dialect(Middleware):
 def _build_request(
     request: HttpRequest, current: dialect.DecodedRequest, translated: dialect.DecodedRequest
 ) -> HttpRequest:
-    """Return the translated request to send, with the headers and limits of the original one."""
+    """Build the translated request, keeping the original headers and limits."""
     if translated.body is current.body and translated.method == current.method:
         content, headers = request.content, request.headers
     else:

@@ -1,6 +1,6 @@
 # Written from _async/transport/pool.py by `make generate`. Change that file instead.
 
-"""Connections to one server, kept open and reused."""
+"""A pool of keep-alive connections to one server."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ from .base import Stream, Transport
 if TYPE_CHECKING:
     import ssl
 
-# Maximum size in bytes of a body that is sent in one piece with the head.
+# Largest body, in bytes, to send in one piece with the head.
 _MAX_SINGLE_SEND = 64 * 1024
-# Seconds to wait for a response that the server sent before the connection broke.
+# Seconds to wait for a response the server may have sent before the connection broke.
 _EARLY_RESPONSE_TIMEOUT = 0.5
 
 
 class Pool(Transport):
-    """Sends HTTP/1.1 requests to one server, over one connection per concurrent request.
+    """Sends HTTP/1.1 requests to one server, using one connection per concurrent request.
 
-    The most recently used idle connection is reused first, after a check: it may be closed or have unexpected data.
-    Other idle connections are not touched until they expire, so the cost of a call does not depend on their number.
+    The most recently used idle connection goes first, once we've checked that it's still open with no stray data.
+    Other idle connections aren't touched until they expire, so having many of them doesn't slow down a call.
 
     Args:
         root: The server's URL, without `/api/v1`.
-        tls: The SSL context for an https server; None for http.
-        limits: Maximum number of connections and of idle connections, and how long idle ones are kept.
+        tls: The SSL context for an https server, or None for http.
+        limits: The maximum number of connections, of idle connections, and how long to keep idle ones.
     """
 
     def __init__(self, root: ServerUrl, tls: ssl.SSLContext | None, limits: PoolLimits) -> None:
@@ -62,11 +62,11 @@ class Pool(Transport):
         self._slots = SyncSlots(self._max_connections)
         self._forks = count_forks()
         self._closed = False
-        # The event loop refers to open connections, so they would outlive a pool that was not closed.
+        # The event loop holds references to open connections, which would otherwise outlive an unclosed pool.
         weakref.finalize(self, _abandon_all, self._idle).atexit = False
 
     def close(self) -> None:
-        """Close all connections, including those in use. No new ones are opened afterwards."""
+        """Close all connections, including any in use, and refuse to open new ones."""
         self._closed = True
         connections = [*self._idle, *self._busy]
         self._idle.clear()
@@ -102,7 +102,7 @@ class Pool(Transport):
             except ConnectionBroken as error:
                 if reader.complete or len(request.content) <= _MAX_SINGLE_SEND:
                     raise
-                # The server may have refused a large body, and responded before it had read all of it.
+                # The server may have rejected a large body, responding before it had read all of it.
                 try:
                     connection.response(request, _EARLY_RESPONSE_TIMEOUT)
                 except HttpError:
@@ -115,9 +115,9 @@ class Pool(Transport):
 
     @contextmanager
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
-        """Send a request and return the response as it arrives; the connection is closed afterwards."""
+        """Send a request and return the response as it arrives. The connection is closed, not reused."""
         head = encode_head(request, self._host, self._path, self._headers)
-        # A stream may last for hours, so it does not occupy one of the slots for calls.
+        # Streams can stay open for hours, so they don't take up one of the slots for calls.
         connection = self._connect(request)
         try:
             connection.send(head + request.content, request.remaining(request.timeout.write))
@@ -148,7 +148,7 @@ class Pool(Transport):
                 reader.feed(received)
 
     def _abandon_inherited(self) -> None:
-        """Abandon connections inherited by a fork: parent and child would read each other's responses."""
+        """Abandon connections inherited from a fork, or parent and child would read each other's responses."""
         self._forks = count_forks()
         for connection in (*self._idle, *self._busy):
             connection.abandon()
@@ -163,7 +163,7 @@ class Pool(Transport):
             self._busy.add(connection)
             if not self._closed:
                 return connection
-            # The pool was closed in the meantime and may have missed this connection.
+            # The pool was closed while we were connecting and may have missed this connection.
             self._busy.discard(connection)
             connection.close()
         raise ClientClosedError("the client is closed", hint="make a new one")
@@ -173,7 +173,7 @@ class Pool(Transport):
             try:
                 connection = self._idle.pop()
             except IndexError:
-                # Another thread has taken the last one in the meantime.
+                # Another thread got to the last one first.
                 return None
             if time.monotonic() - connection.idle_since < self._max_idle_seconds and connection.is_usable:
                 self._busy.add(connection)
@@ -184,7 +184,7 @@ class Pool(Transport):
     def _release(self, connection: SyncSocket, reusable: bool) -> None:
         self._busy.discard(connection)
         now = connection.idle_since = time.monotonic()
-        # The first connection has been idle the longest.
+        # Idle connections are sorted, longest idle first.
         while (oldest := self._idle[:1]) and oldest[0].idle_since <= now - self._max_idle_seconds:
             with suppress(IndexError):
                 self._idle.pop(0).close()

@@ -1,6 +1,6 @@
 # Written from _async/evaluate.py by `make generate`. Change that file instead.
 
-"""Runs the variants of a flow side by side on cases, which may be runs of the past, and scores what they return."""
+"""Runs a flow's variants side by side on cases (which may be past runs) and scores their outputs."""
 
 from __future__ import annotations
 
@@ -60,58 +60,58 @@ from ..scorers import ScoreFunction, SyncScoring, build_scorers
 from ..statistics import import_numpy
 from ..store import EvaluationStore, StoredItems, TemporaryFolder, collect_secrets
 
-# Seconds between two checks for what has ended.
+# Polling interval, in seconds.
 _INTERVAL = 0.05
-# Seconds for the threads of the synchronous twin to end, before others can use the folder.
+# Seconds to let the synchronous twin's threads finish before anyone else can use the folder.
 _GRACE = 5.0
-# Maximum number of items that wait for their scores; no further outcomes are read meanwhile.
+# Maximum number of items waiting for scores. Beyond it, no more outcomes are read.
 _MAX_WAITING = 2_000
 
 
 @dataclass
 class Evaluator:
-    """Runs the variants of one evaluation, and scores their outputs."""
+    """Runs one evaluation's variants and scores their outputs."""
 
     client: Any
     store: EvaluationStore
-    """The folder of the evaluation, which has its cases and variants."""
+    """The evaluation's folder, which already holds the cases and variants."""
     variants: Sequence[PlannedVariant]
     functions: Sequence[ScoreFunction]
     labels: RunLabels
     include_durations: bool | None
-    """Whether to read the times of the items."""
+    """Whether to read item durations."""
     repeat: int
     total: int
-    """Number of items of each variant."""
+    """Number of items per variant."""
     max_scores: int
     progress: ProgressOption
     map_options: Mapping[str, Any]
-    """The options of `map` that are the same for all variants."""
+    """`map` options shared by all variants."""
 
     def __post_init__(self) -> None:
         self._turns = _Turns(len(self.variants))
         self._by_number: dict[int, PlannedVariant] = {}
         self._times = DurationBudget(self.include_durations)
         self._ended: deque[Block] = deque()
-        """The items that are not stored yet."""
+        """Finished items that aren't stored yet."""
         self._timed: deque[Block] = deque()
-        """The items whose times have been read."""
+        """Items whose durations have been read."""
         self._waiting: dict[str, deque[tuple[Block, list[int]]]] = {
             function.key: deque() for function in self.functions
         }
-        """The items that wait for a score: blocks with the places of the items, by the key of the function."""
+        """Items waiting for a score, by the function's key: blocks with the positions of the items in them."""
         self._unscored: dict[str, Iterator[tuple[Block, list[int]]]] = {}
-        """The items of earlier calls that have no score, by the key of its function."""
+        """Items from earlier calls that still need a score, by the function's key."""
         self._workers: SyncWorkers[int] = SyncWorkers()
         self._scoring = SyncScoring(self.max_scores)
         self._scores_running = 0
         self._count = BatchCount(self.total * len(self.variants))
         self._room = _MAX_WAITING
-        """Number of outcomes that may be read before the next step."""
+        """Number of outcomes that may still be read before the next step."""
         self._is_over = False
 
     def run(self) -> None:
-        """Run what has not been run yet, and compute the scores that are missing."""
+        """Run the remaining items and compute the missing scores."""
         try:
             with show_progress(self.progress) as report:
                 report(self._count.progress())
@@ -152,12 +152,12 @@ class Evaluator:
         self._start_scores()
 
     def _process_ended(self) -> None:
-        """Wait a moment for something to end, store what has ended, and start to score it."""
+        """Wait briefly for something to finish, then store finished items and start scoring them."""
         until = time.monotonic() + _INTERVAL
         try:
             self._scores_running -= self._workers.wait_for_result(until)
         except TimeoutError:
-            # Also the errors of requests.
+            # Requests that time out also raise TimeoutError.
             if not has_passed(until):
                 raise
         blocks = [self._timed.popleft() for _ in range(len(self._timed))]
@@ -180,11 +180,11 @@ class Evaluator:
         return block.build_item(place, self._by_number[block.variant].name, self.repeat)
 
     def _read_durations(self, block: Block) -> int:
-        """Read the times of the items of a block, and return the number of score functions that have ended: none."""
+        """Read the durations of a block's items. Return 0, the number of score functions that ended."""
         began = time.monotonic()
         for run_id, places in block.runs.items():
             times = ItemTimes(run_id)
-            # Without them, an item has no duration.
+            # If the events can't be read, the items simply have no duration.
             with suppress(StepflowClientError):
                 with self.client.run_events(run_id) as events:
                     for event in events:
@@ -197,7 +197,7 @@ class Evaluator:
         return 0
 
     def _run_variant(self, variant: PlannedVariant, number: int, inputs: _Inputs, stored: Mapping[int, int]) -> int:
-        """Run a variant on the cases, and return the number of score functions that have ended: none."""
+        """Run a variant on the cases. Return 0, the number of score functions that ended."""
         stream = self.client.map(
             inputs=inputs,
             journal=self._journal(number),
@@ -210,11 +210,11 @@ class Evaluator:
                 for outcome in chunk:
                     self._count.add_outcome(outcome)
                 cases = inputs.take_cases(chunk)
-                # The journal has the same chunks.
+                # The journal has the same chunks, so checking the first item is enough.
                 if chunk[0].index not in stored:
                     self._ended.append(build_block(number, cases, chunk))
                 self._room -= len(chunk)
-                # Too many items wait for their scores.
+                # Too many items are waiting for scores.
                 while self._room < 0 and not self._is_over:  # noqa: ASYNC110 - rarely, and in threads too
                     time.sleep(_INTERVAL / 10)
                 if self._is_over:
@@ -237,7 +237,7 @@ class Evaluator:
                 self._workers.start(partial(self._score, function, block, some))
 
     def _score(self, function: ScoreFunction, block: Block, places: list[int]) -> int:
-        """Score some items of a block, and return the number of score functions that have ended."""
+        """Score some of a block's items and return the number of score functions that ended."""
         may_continue = lambda: not self._is_over  # noqa: E731
         call = partial(function.apply, block, places, self._build_item, self.client, self.store, may_continue)
         self._scoring.run(function, call)
@@ -245,40 +245,40 @@ class Evaluator:
 
 
 class _Turns:
-    """How many inputs each variant has read. The one that has read fewest is next; of several, a random one."""
+    """Tracks how many inputs each variant has read. The one with the fewest goes next; ties are broken randomly."""
 
     def __init__(self, count: int) -> None:
         self._order = list(range(count))
         self._random = Random(0)
         self._round = 0.0
         self.read: list[float] = [0] * count
-        """By the place of the variant; infinite once it needs no more inputs."""
+        """Inputs read, by variant position. Infinite once a variant needs no more."""
         self.is_over = False
-        """Whether the variants are to stop."""
+        """Whether the variants should stop."""
 
     def wait(self, place: int) -> bool:
-        """Wait until it is a variant's turn. Return False if the variants are to stop."""
+        """Wait for a variant's turn. Return False if the variants should stop."""
         while self.next() != place and not self.is_over:  # noqa: ASYNC110 - in threads too
             time.sleep(_INTERVAL / 10)
         return not self.is_over
 
     def next(self) -> int:
-        """Return the place of the variant whose turn it is."""
+        """Return the position of the variant whose turn it is."""
         fewest = min(self.read)
         if fewest != self._round:
-            # The variant that comes first finds the server idle more often than the others.
+            # Whichever variant goes first finds the server idle more often, so shuffle the order each round.
             self._round = fewest
             self._random.shuffle(self._order)
         return next(place for place in self._order if self.read[place] == fewest)
 
 
 class _Inputs(SyncSource):
-    """The inputs of a variant: each case as often as it is repeated, one after the other.
+    """A variant's inputs: each case, repeated `repeat` times in a row.
 
     Args:
-        store: The folder of the evaluation.
-        turns: The turns of the variants.
-        place: The place of the variant among them.
+        store: The evaluation's folder.
+        turns: Decides which variant reads next.
+        place: The variant's position in `turns`.
         repeat: The number of repeats.
     """
 
@@ -288,13 +288,13 @@ class _Inputs(SyncSource):
         self._turns = turns
         self._cases = chain.from_iterable([case] * repeat for case in store.cases())
         self._open: dict[int, EvaluationCase] = {}
-        """The cases of the inputs without an outcome, by the index of the input."""
+        """Cases whose inputs have no outcome yet, by input index."""
         self._index = 0
 
     def take_inputs(self, max_count: int) -> tuple[list[Any], Exception | None]:
-        """Return the next inputs, with a maximum of `max_count`, in this variant's turn."""
+        """Wait for this variant's turn, then return up to `max_count` inputs."""
         if not self._turns.wait(self.place):
-            # An end without an error would mean that all inputs have been read.
+            # Ending without an error would mean all inputs have been read.
             return [], StepflowClientError("the evaluation has ended")
         cases = list(islice(self._cases, max_count))
         self._open.update(enumerate(cases, self._index))
@@ -304,21 +304,21 @@ class _Inputs(SyncSource):
         return [case.input for case in cases], None
 
     def take_cases(self, outcomes: Sequence[Outcome]) -> list[EvaluationCase]:
-        """Return the cases of inputs that have ended."""
+        """Return the cases for the finished inputs."""
         return [self._open.pop(outcome.index) for outcome in outcomes]
 
 
-# Maximum number of runs that are read at the same time.
+# Maximum number of runs read concurrently.
 _AT_ONCE = 16
 
 
 def history_cases(
     client: Any, query: str | None = None, *, variables: Variables | None = None, limit: int = 1_000
 ) -> list[EvaluationCase]:
-    """Return completed runs of a client's server as cases, with their outputs as expected ones, the oldest first.
+    """Return completed runs on the client's server as cases, oldest first, with their outputs as the expected outputs.
 
-    A case has the labels of its run as metadata. Runs are left out that had other variables, or overrides, that kept
-    outputs of earlier runs, or that the server no longer has; a warning in the log has their number.
+    A run's labels become its case's metadata. Runs are skipped if they used different variables or any overrides, if
+    they kept outputs from earlier runs, or if the server has deleted them. A log warning says how many.
 
     Example:
         ```python
@@ -328,12 +328,12 @@ def history_cases(
 
     Args:
         client: A client with a history.
-        query: Which runs, as for `History.search`. None, the default: all.
-        variables: The values of variables that the cases will be run with. Default: none.
-        limit: Maximum number of runs, of the newest. Default 1,000.
+        query: Which runs to include, as for `History.search`. Defaults to all.
+        variables: The variable values the cases will be run with. Defaults to none.
+        limit: Maximum number of runs; the newest are used. Defaults to 1,000.
 
     Raises:
-        InvalidArgumentError: If the client has no history, or if there is no such run.
+        InvalidArgumentError: If the client has no history, or if no matching run can be used.
         TransportError: If the server cannot be reached.
     """
     if not hasattr(check_client(client, "client", awaited=False), "snapshot"):
@@ -356,7 +356,7 @@ def history_cases(
 
 
 def _read_run_cases(client: Any, run_id: str, variables: Mapping[str, Any]) -> list[EvaluationCase]:
-    """Return the items of a run as cases; none if another run would differ for another reason than the flow."""
+    """Return a run's items as cases, or none if rerunning it could differ for reasons other than the flow."""
     try:
         snapshot = client.snapshot(run_id, include=("items", "arguments"))
     except NotFoundError:
@@ -405,11 +405,11 @@ def evaluate(
     include_durations: bool | None = None,
     progress: ProgressOption = False,
 ) -> EvaluationReport:
-    """Run variants of a flow on cases, score what they return, and return the report.
+    """Run variants of a flow on cases, score their outputs, and return a report.
 
-    Each variant is run on all cases by `map`, in chunks. The variants take turns, chunk by chunk, so that a server that
-    becomes slower, or caches that become warm, favour none of them. Neither inputs nor outputs fill the memory: they
-    are in the journal, or in a temporary folder.
+    Each variant is run on all cases using `map`, in chunks. The variants take turns chunk by chunk, so a server slowing
+    down or a cache warming up doesn't favor any of them. Inputs and outputs are kept in the journal, or in a temporary
+    folder, so they don't fill up memory.
 
     Example:
         ```python
@@ -423,56 +423,55 @@ def evaluate(
 
     Args:
         client: The client.
-        flow: The flow, as for `run`, but not the id of a stored one.
-        cases: The path of a file, as for `read_inputs`; or a collection of `EvaluationCase`, of objects `{input,
-            expected, name, metadata, tags}`, of rows whose field `expected` is the expected output and whose other
-            fields are the input, of other inputs, or of cases of pydantic-evals (or its `Dataset`). None, the default:
-            the test cases of the flow. A case without a name has that of the `id` or `key` of its input, else its
-            number.
-        variants: The variants by name. None, the default: only `flow`, the flow as it is.
-        scores: A list of scores, or a mapping of them by name: built-in ones, functions of any of the parameters
-            `input`, `output`, `expected` and `item` that return a number, a bool, a label, or a mapping of these
-            (coroutine functions too), `FlowScore`, and evaluators of pydantic-evals. They are called for items that
-            completed. A score that raises is recorded like any other.
-        repeat: Number of times that each variant is run on each case. Default 1.
-        journal: The path of a folder that records the evaluation, so that the same call with the same cases continues
-            after a crash: no run is executed again, and no score that is stored is computed again, unless its
-            attribute `version` has changed; a warning tells if only its source has. (A function that is being called
-            during a crash is called again; a `FlowScore` is not.)
-            Cases that are new are added: only they are run.
-            Requires a server whose store survives as long. None, the default: nothing is kept.
-        name: The name of the evaluation, which its runs have as the label `eval`. None, the default: the name of the
-            folder or of the flow.
-        expected: The field or column of the expected output. Default `expected`.
-        variables: Values of variables for all variants, as for `run`.
-        variables_from_env: Whether to read missing variables from the environment, as for `run`. Default False.
+        flow: The flow, as for `run`, but not a stored flow's id.
+        cases: A file path, as for `read_inputs`, or a collection of `EvaluationCase` objects, `{input, expected, name,
+            metadata, tags}` objects, pydantic-evals cases (a `Dataset` works as well), rows, or plain inputs. A row's
+            `expected` field is the expected output, and the remaining fields are the input. Defaults to the flow's test
+            cases. A case without a name is named after its input's `id` or `key`, or else its number.
+        variants: The variants by name. Defaults to just `flow`, the flow as it is.
+        scores: A list of scores, or a mapping from names to scores. A score can be a built-in one, a `FlowScore`, a
+            pydantic-evals evaluator, or a function (or coroutine function). Functions accept any of `input`, `output`,
+            `expected` and `item`, and return a number, a bool, a label, or a mapping of these. Only completed items are
+            scored. If a score raises, the error is stored in its place.
+        repeat: How many times to run each variant on each case. Defaults to 1.
+        journal: A folder in which to record the evaluation, so that you can continue it after a crash by repeating the
+            call with the same cases. No run is executed twice, and stored scores aren't recomputed unless their
+            `version` attribute has changed; if only their source has, a warning is logged. (A function interrupted by
+            the crash is called again; a `FlowScore` isn't.) If you add cases, only the new ones are run. The server's
+            store must survive as long as the journal. By default, nothing is kept.
+        name: The evaluation's name, added to its runs as the label `eval`. Defaults to the name of the folder or the
+            flow.
+        expected: The field or column that contains the expected output. Defaults to `expected`.
+        variables: Variable values for all variants, as for `run`.
+        variables_from_env: Whether to read missing variables from the environment, as for `run`. Defaults to False.
         overrides: Changes to steps for all variants, as for `run`.
-        check_input: Whether to check each input against the flow's input schema, as for `map`. Default True.
-        max_concurrency: Maximum number of items that are executed at once, over all variants, but at least one for
-            each. None, the default, leaves it to the server.
-        max_scores: Maximum number of score functions that are called at once; functions that are no coroutine
-            functions are called in threads. Default 8.
+        check_input: Whether to check each input against the flow's input schema, as for `map`. Defaults to True.
+        max_concurrency: Maximum number of items executed at once across all variants, but at least one per variant.
+            Defaults to the server's own limit.
+        max_scores: Maximum number of score functions running at once. Functions that aren't coroutine functions run in
+            threads. Defaults to 8.
         chunk_size: Maximum number of items in one run, as for `map`.
-        max_attempts: Maximum number of times that an item is run if it fails, as for `map`.
-        retry_on: The failures after which an item is run again, as for `map`.
-        on_lost: What to do with items whose run is in the journal but no longer on the server, as for `map`.
-        on_cancel: What to do with the runs in flight if the call ends early, as for `map`.
-        labels: Labels of the runs, in addition to `eval` (the name), `variant`, `case` and `repeat` (or the first and
-            the last one of the run: `3..17`). They need a client with a history; without one, runs have no labels.
-        include_durations: Whether to read the time of each item, from the start of its first step to the end of its
-            last, which takes a request for each run (0.12 and newer). None, the default: of as many as can
-            be read in a twentieth of the time of the evaluation, which are few if the flow takes milliseconds; of all
-            if `latency` is a score.
-        progress: Whether to show the progress, or a function that is called with it, as for `map`.
+        max_attempts: Maximum number of attempts per item, as for `map`.
+        retry_on: The failures to retry, as for `map`.
+        on_lost: What to do with items whose run is in the journal but gone from the server, as for `map`.
+        on_cancel: What to do with runs in flight if the call ends early, as for `map`.
+        labels: Additional labels for the runs. They already get `eval` (the name), `variant`, `case` and `repeat` (as a
+            range such as `3..17` if a run covers several). Requires a client with a history; without one, runs have no
+            labels.
+        include_durations: Whether to read each item's duration, from the start of its first step to the end of its
+            last. This takes one request per run and requires Stepflow 0.12 or newer. By default, as many are read as
+            fit in a twentieth of the evaluation's time (only a few if the flow takes milliseconds), or all of them if
+            `latency` is a score.
+        progress: Whether to show progress, or a function to call with it, as for `map`.
 
     Raises:
-        FlowFileError: If the file of a flow or of the cases cannot be read.
+        FlowFileError: If a flow file or the file with the cases cannot be read.
         InvalidArgumentError: If an argument is invalid.
-        JournalError: If the folder has cases that are missing now, or a variant with another flow, variables or
+        JournalError: If the folder has cases missing from this call or a variant with a different flow, variables or
             overrides, if it is damaged or in use, or if it cannot be read or written.
-        InvalidFlowError: If the server refuses a flow.
-        AmbiguousRunError: If the client cannot tell whether a run was created. With a journal, making the same call
-            later finds out.
+        InvalidFlowError: If the server rejects a flow.
+        AmbiguousRunError: If the client cannot tell whether a run was created. With a journal, repeat the call later to
+            find out.
         TransportError: If the server cannot be reached.
     """
     if not hasattr(check_client(client, "client", awaited=False), "map"):
@@ -483,7 +482,7 @@ def evaluate(
             hint="pass the client itself: variables=, max_attempts=, labels= and others are arguments of evaluate, and "
             "with journal= no case and no score is executed again, as with a cache",
         )
-    # `map` checks its arguments only when it begins.
+    # `map` only checks its arguments once it starts.
     check_flags(variables_from_env=variables_from_env, check_input=check_input)
     if chunk_size is not None:
         check_integer(chunk_size, "chunk_size", least=1)
@@ -499,7 +498,7 @@ def evaluate(
     if labels is not None:
         check_labels(labels)
     check_progress(progress)
-    # The report needs it: fail now, not after hours.
+    # The report needs numpy, so fail now instead of hours later.
     import_numpy()
     content = load_flow(flow)
     planned = plan_variants(content, variants, variables, overrides)
