@@ -1,1 +1,1 @@
-"""Parameters of commands: click types, and options shared by several commands."""
+"""Command parameters: click types, and options shared by several commands."""

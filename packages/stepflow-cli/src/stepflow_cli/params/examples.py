@@ -1,7 +1,6 @@
-"""The examples at the top of each command's help page; imported only for help.
+"""The examples at the top of each command's help page, imported only for help.
 
-A test runs each of them. They fit a terminal of 60 columns. Runs are given by the beginnings of their ids, flows and
-blobs by shell variables.
+A test runs every one. Lines fit a 60-column terminal. Runs are given by id prefix, flows and blobs by shell variable.
 """
 
 from __future__ import annotations
@@ -238,11 +237,11 @@ EXAMPLES = {
     name.strip(): tuple(lines)
     for name, *lines in (block.splitlines() for block in _TEXT.removeprefix("\n#").split("\n#"))
 }
-"""Two to five lines for each command, by the words after `stepflow`."""
+"""Two to five lines per command, keyed by the words after `stepflow`."""
 
 
 def get_examples(ctx: click.Context) -> tuple[str, ...]:
-    """Return the examples for the command of a context; empty if it has none."""
+    """Return the examples for a context's command, if it has any."""
     words: list[str] = []
     context: click.Context | None = ctx
     while context is not None and context.parent is not None:

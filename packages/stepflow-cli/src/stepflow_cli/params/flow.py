@@ -1,4 +1,4 @@
-"""The options of commands that run a flow: the flow, its input, variables and overrides."""
+"""Options for commands that run a flow: the flow, its input, variables and overrides."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ from .parsing import get_option_order
 from .runs import RUN_ID
 
 INPUT_FORMATS = ["jsonl", "csv", "json", "yaml", "parquet"]
-"""The formats of files with many inputs."""
+"""File formats for many inputs."""
 RETRY_CODES = [
     "timeout", "invalid_input", "component_failed", "cancelled", "unreachable", "component_not_found",
     "resource_unavailable", "expression_failed", "orchestrator", "worker", "lost", "lost_before_start",
 ]  # fmt: skip
-"""The error codes of runs. Listed here, as the client's enumeration takes long to import."""
+"""Run error codes, listed here because the client's enum is slow to import."""
 
 retry_options = (
     BATCH.option(
@@ -62,7 +62,7 @@ retry_options = (
         type=Choice(RETRY_CODES),
     ),
 )
-"""The options of a `Retry`."""
+"""Options that make up a `Retry`."""
 
 stream_options = (
     BATCH.option(
@@ -89,7 +89,7 @@ stream_options = (
         default=None,
     ),
 )
-"""The options that choose the inputs of a batch, and how its records are written."""
+"""Options for selecting a batch's inputs and writing its records."""
 
 
 def _choose_flow(flow: str | None, flow_option: str | None) -> str:
@@ -104,7 +104,7 @@ flow_argument = grouped(
     "flow",
     _choose_flow,
     click.argument("flow", required=False, metavar="FLOW", shell_complete=complete_with("flow_files")),
-    # As in the upstream command.
+    # The upstream command has this option.
     FLOW.option(
         "--flow FILE",
         "The flow, instead of FLOW.",
@@ -113,17 +113,17 @@ flow_argument = grouped(
         hidden=True,
     ),
 )
-"""Adds `FLOW`, and a hidden `--flow FILE`; the command gets `flow`: a file name, `-` or a flow id."""
+"""Adds `FLOW` and a hidden `--flow FILE`. The command gets `flow`, which is a file name, `-` or a flow id."""
 
 NO_FLOW = "give at least one flow file, as FLOW"
-"""The error if no flow is given, and none of the project is taken."""
+"""The error when no flow is given and the project's aren't used."""
 
 
 def flows_argument(*, of_project: bool) -> Decorator:
-    """Return a decorator that adds `FLOW...`, and a hidden `--flow FILE`; the command gets `flows`, a list of names.
+    """Return a decorator that adds `FLOW...` and a hidden `--flow FILE`, passed to the command as a list, `flows`.
 
     Args:
-        of_project: Whether they are the flows of the project if none are given. `-` is standard input.
+        of_project: Whether to default to the project's flows. `-` is standard input.
     """
 
     def build(flows: tuple[str, ...], flow_option: tuple[str, ...]) -> list[str]:
@@ -153,7 +153,7 @@ def flows_argument(*, of_project: bool) -> Decorator:
 _INPUT = (
     INPUT.option("--input FILE", "The input: a YAML or JSON file, - for standard input.", type=FILE),
     INPUT.option("--input-json JSON", "The input as JSON or YAML."),
-    # As in the upstream command, like --variables-yaml and --overrides-yaml.
+    # The upstream command has this, as well as --variables-yaml and --overrides-yaml.
     INPUT.option("--input-yaml YAML", "The input as YAML.", hidden=True),
 )
 _EXAMPLE = INPUT.option(
@@ -236,15 +236,15 @@ def _build_values(**given: Any) -> Values:
 
 
 value_options = grouped("values", _build_values, *_INPUT, _EXAMPLE, *_STDIN, *_VARIABLES, *_OVERRIDES)
-"""Adds the options for input, variables and overrides; the command gets `values`, a `Values`."""
+"""Adds options for input, variables and overrides, passed to the command as `values`, a `Values`."""
 setting_options = grouped("values", _build_values, *_VARIABLES, *_OVERRIDES)
-"""Adds the options for variables and overrides, without an input; the command gets `values`, a `Values`."""
+"""Adds options for variables and overrides but no input, passed to the command as `values`, a `Values`."""
 input_options = grouped("values", _build_values, *_INPUT, *_STDIN)
-"""Adds the options for an input that belongs to no flow; the command gets `values`, a `Values`."""
+"""Adds options for an input that isn't tied to a flow, passed to the command as `values`, a `Values`."""
 
 
 def no_check_option(section: Section) -> Decorator:
-    """Return an option that leaves out the checks before a run; the command gets `check`."""
+    """Return an option that skips the checks before a run, passed to the command as `check`."""
     return section.option(
         "--no-check",
         "Also run flows with errors, and inputs and variables that do not fit the flow's schemas.",
@@ -276,7 +276,7 @@ run_conflicts = (
     excludes("--ui", "--detach --dry-run --cache", "it opens the page of a run"),
     excludes("--watch", "--detach --ui"),
 )
-"""The conflicts between the options of `run` and `submit`."""
+"""Conflicts between options of `run` and `submit`."""
 _CHOOSING = "--resume --retry-failed --skip --limit --sample --on-bad-line"
 batch_conflicts = (
     one_mapping,
@@ -290,7 +290,7 @@ batch_conflicts = (
     excludes("--dry-run", _CHOOSING, "it checks all inputs"),
     _no_embedded,
 )
-"""The conflicts between the options of `batch`."""
+"""Conflicts between options of `batch`."""
 
 
 def _build_history_data(**given: Any) -> dict[str, Any]:
@@ -306,7 +306,7 @@ history_options = grouped(
     label_option("Recorded with the run in the history; repeatable.", HISTORY),
     HISTORY.option("--note TEXT", "A text to find the run by."),
 )
-"""Adds --label and --note; the command gets `about`, a dict with the given ones as `labels` and `note`."""
+"""Adds --label and --note, passed to the command as `about`, a dict with `labels` and `note` if set."""
 _REUSE = (
     REUSE.option(
         "--reuse RUN",
@@ -361,7 +361,7 @@ run_options = (
     grouped("reuse", Reuse, *_REUSE),
     history_options,
 )
-"""The options of `run` and `submit`, except those of the cache, for `RunOptions`."""
+"""Options for `run` and `submit`, apart from the cache, that make up `RunOptions`."""
 batch_options = (
     click.argument("flow", metavar="FLOW", shell_complete=complete_with("flow_files")),
     click.argument("inputs", metavar="INPUTS", type=FILE),
@@ -374,20 +374,20 @@ batch_options = (
     no_check_option(FLOW),
     history_options,
 )
-"""The arguments and options of `batch`, for `RunOptions`."""
+"""Arguments and options for `batch` that make up `RunOptions`."""
 
 rounds_option = OUTPUT.option(
     "--watch",
     "Run again each time a file that the command reads changes, and show the differences from the previous result. "
     "Ctrl-C stops it.",
 )
-"""Adds --watch for commands that read flows; the command gets `watch`."""
+"""Adds --watch for commands that read flows, passed as `watch`."""
 
 detach_option = WAITING.option(
     "--detach",
     "Do not wait: print the run's id and exit. The run continues on its server, which is not an embedded one.",
 )
-"""Adds --detach; the command gets `detach`."""
+"""Adds --detach, passed as `detach`."""
 
 cache_options = grouped(
     "caching",
@@ -401,4 +401,4 @@ cache_options = grouped(
     CACHE.option("--max-age TIME", "How old the result may be: 90s, 15m, 1h or 2d. [default: 7d]", type=DURATION),
     CACHE.option("--refresh", "Run the flow in any case, and replace the result.", is_risky=True),
 )
-"""Adds --cache, --max-age and --refresh; the command gets `caching`, a `CacheOptions`."""
+"""Adds --cache, --max-age and --refresh, passed as `caching`, a `CacheOptions`."""

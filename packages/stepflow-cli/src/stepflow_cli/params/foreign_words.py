@@ -1,6 +1,6 @@
-"""Hints for words and options of other commands, and of the server's own documentation, that do not exist here.
+"""Hints for words and options that don't exist here, but do in other commands or the server's own documentation.
 
-A hint here is for a word that has no similar name; the nearest name is suggested for others.
+Only words without a similar name need a hint here. For the rest, the nearest name is suggested.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _EMPTY = "an embedded server would be empty here; --url URL names another server
 _EMBEDDED = "'stepflow run' starts an embedded server"
 _LIST = "'stepflow runs list' lists runs, 'stepflow flows list' flows, 'stepflow components list' components"
 
-# Options, after the command if it is about one command. A value follows the option after a blank.
+# Options, after the command if specific to one. An option's value follows after a space.
 _OPTIONS = {
     "--log-destination": "logs go to standard error, or into the file that --log-file names",
     "--log-format": "logs are for people; -o json prints results and errors for programs",
@@ -54,7 +54,7 @@ _OPTIONS |= {
     "batch --output-format": "-o FORMAT is the format of the records",
 }
 
-# Commands, without the word `stepflow`.
+# Commands, without the leading `stepflow`.
 _COMMANDS = {
     "run-batch": "'stepflow batch FLOW INPUTS' runs a batch",
     "submit-batch": "'stepflow batch FLOW INPUTS --url URL' runs a batch",
@@ -72,21 +72,21 @@ _COMMANDS = {
 
 
 def command_hint(words: str) -> str | None:
-    """Return what to type instead of a command that does not exist.
+    """Return what to type instead of a command that doesn't exist.
 
     Args:
-        words: The command, with `stepflow` before it.
+        words: The command, starting with `stepflow`.
     """
     return _COMMANDS.get(words.partition(" ")[2])
 
 
 def option_hint(command: str, options: Iterable[str], known: Collection[str]) -> str | None:
-    """Return what to type instead of an option that does not exist.
+    """Return what to type instead of an option that doesn't exist.
 
     Args:
-        command: The name of the command.
-        options: The option in its spellings, with its value after a blank or without it.
-        known: The options that the command has. Another is not suggested.
+        command: The command's name.
+        options: The option's spellings, with or without its value after a space.
+        known: Options the command has. No other option is suggested.
     """
     for option in options:
         hint = _OPTIONS.get(f"{command} {option}") or _OPTIONS.get(option)
@@ -101,11 +101,11 @@ _BATCHES = (".jsonl", ".ndjson", ".csv", ".parquet")
 
 
 def extra_hint(extra: str, args: Sequence[str]) -> str | None:
-    """Return the option for words that were given as arguments of a command that runs a flow; None if unknown.
+    """Return the option to use instead of extra arguments to a command that runs a flow, or None if unknown.
 
     Args:
-        extra: The words.
-        args: All words of the command.
+        extra: The extra arguments.
+        args: All of the command's arguments.
     """
     name, equals, value = extra.partition("=")
     if equals and re.fullmatch(r"[^\s={}\[\]]+", name):

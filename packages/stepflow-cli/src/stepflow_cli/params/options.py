@@ -1,4 +1,4 @@
-"""The options that commands share, and points in time as people write them: `90s`, `2 hours ago`, `yesterday`."""
+"""Options shared by commands, and parsing of human-readable times such as `90s`, `2 hours ago` and `yesterday`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from click.types import OptionHelpExtra
 
 FILE = click.Path(readable=False)
-"""A file name, which the shell completes. The code that opens the file reports its errors."""
+"""A file name that the shell can complete. Errors are reported by the code that opens the file."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -34,15 +34,15 @@ class Decorator(Protocol):
     """Adds parameters to a command."""
 
     def __call__(self, function: Function, /) -> Function:
-        """Return the command with the parameters."""
+        """Return the command with the parameters added."""
         ...
 
 
 class TextType(click.ParamType):  # type: ignore[type-arg]  # The first releases of click 8 have no type arguments.
-    """What a command reads from a text.
+    """A value parsed from text.
 
     Args:
-        parse: Receives the text and the name of the parameter, for messages.
+        parse: Called with the text, and the parameter's name for messages.
     """
 
     name = "text"
@@ -51,12 +51,12 @@ class TextType(click.ParamType):  # type: ignore[type-arg]  # The first releases
         self._parse = parse
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the value of a text."""
+        """Parse the text."""
         return self._parse(value, "the value" if param is None else param.opts[0])
 
 
 class Choice(click.Choice[str]):
-    """One of several words, in any case. The error for a misspelt word suggests the nearest one."""
+    """One of several words, ignoring case. The error for a typo suggests the nearest word."""
 
     def __init__(self, choices: Sequence[str]) -> None:
         super().__init__(choices, case_sensitive=False)
@@ -76,7 +76,7 @@ class Option(click.Option):
 
     Args:
         section: The heading.
-        is_risky: Whether it overwrites or deletes things. Such an option is never suggested for an unknown one.
+        is_risky: Whether it overwrites or deletes things, in which case it's never suggested for an unknown option.
     """
 
     def __init__(self, *args: Any, section: str = "Options", is_risky: bool = False, **kwargs: Any) -> None:
@@ -85,7 +85,7 @@ class Option(click.Option):
         self.is_risky = is_risky
 
     def get_help_extra(self, ctx: click.Context) -> OptionHelpExtra:
-        """Return what the help adds in brackets: of a range, only one with a maximum, in words."""
+        """Return what the help adds in brackets, showing a range only if it has a maximum."""
         extra = super().get_help_extra(ctx)
         if isinstance(self.type, click.IntRange | click.FloatRange):
             extra.pop("range", None)
@@ -95,25 +95,25 @@ class Option(click.Option):
 
 
 class Section:
-    """A heading of `--help`."""
+    """A `--help` heading."""
 
     def __init__(self, heading: str) -> None:
         self.heading = heading
 
     def option(self, usage: str, help: str, to: str | None = None, **settings: Any) -> Decorator:
-        """Return a decorator that adds an option, described by the arguments of `parameter`, to a command."""
-        # Each command gets an option of its own.
+        """Return a decorator that adds an option to a command, with the same arguments as `parameter`."""
+        # Give each command its own option.
         return click.option(cls=lambda _: self.parameter(usage, help, to, **settings))  # type: ignore[arg-type]
 
     def parameter(self, usage: str, help: str, to: str | None = None, **settings: Any) -> Option:
         """Return an option under this heading.
 
         Args:
-            usage: Its spellings and the placeholder of its value, such as `-O, --output FILE`. Without a placeholder
-                and a `type` or `count`, it is a flag.
+            usage: The spellings and the value's placeholder, such as `-O, --output FILE`. Without a placeholder, `type`
+                or `count`, it is a flag.
             help: The description.
-            to: The argument of the command; by default, it is called like the first long spelling.
-            **settings: Further arguments of `Option`.
+            to: The command's argument. Defaults to the first long spelling.
+            **settings: Additional arguments for `Option`.
         """
         *names, last = usage.split(", ")
         name, _, value = last.partition(" ")
@@ -126,7 +126,7 @@ class Section:
 
 
 def complete_with(name: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
-    """Return the function `complete_NAME` of `completion`, which is imported once a shell asks for words."""
+    """Return the `complete_NAME` function from `completion`, imported only once a shell asks for completions."""
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         from .. import completion
@@ -145,37 +145,37 @@ HISTORY, WAITING, SERVER, OUTPUT = map(Section, ("History", "Waiting", "Server",
 
 
 class Conflict(NamedTuple):
-    """Options that exclude or need others. Names that a command does not have are ignored, so commands share rules."""
+    """Options that exclude or need others. Names a command doesn't have are ignored, so commands can share rules."""
 
     options: str
-    """The long names, separated by blanks."""
+    """Long option names, separated by spaces."""
     others: str
     needs: bool
     hint: str | None
 
 
 def excludes(options: str, others: str = "", hint: str | None = None) -> Conflict:
-    """Return the rule that the options exclude the others, by default each other."""
+    """Return a rule that the options exclude the others, or each other by default."""
     return Conflict(options, others or options, False, hint)
 
 
 def needs(options: str, other: str, hint: str | None = None) -> Conflict:
-    """Return the rule that each of the options needs the other one."""
+    """Return a rule that each of the options needs the other one."""
     return Conflict(options, other, True, hint)
 
 
 def check_conflicts(ctx: click.Context, conflicts: Sequence[Conflict]) -> None:
-    """Raise if options of the command line exclude each other, or if one needs another.
+    """Check the command line for options that exclude each other or lack one they need.
 
     Raises:
-        Problem: If so.
+        Problem: If there are any.
     """
     params = {name: param for param in ctx.command.params for name in param.opts}
     given = {
         name
         for name, param in params.items()
         if ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
-        # Standard output is the default.
+        # `-` (standard output) is the default.
         and (name != "--output" or ctx.params[param.name or ""] != "-")
     }
     for options, others, is_need, hint in sorted(conflicts, key=lambda conflict: conflict.needs):
@@ -197,7 +197,7 @@ _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday",
 
 
 def parse_duration(text: str) -> timedelta | None:
-    """Return the duration that `90s`, `15m`, `1h`, `2d`, `1w`, `1h30m` or `2 hours` means; None for other text."""
+    """Parse a duration such as `90s`, `15m`, `1h`, `2d`, `1w`, `1h30m` or `2 hours`, or return None."""
     text = " ".join(text.lower().split())
     parts = list(_PART.finditer(text))
     if not parts or "".join(part[0] for part in parts) != text:
@@ -209,10 +209,10 @@ def parse_duration(text: str) -> timedelta | None:
 
 
 def parse_time(text: str) -> str:
-    """Return a point in time in ISO 8601: a duration before now, a day, or a time as it is given.
+    """Return a point in time as ISO 8601, from a duration before now, a day, or an ISO time (returned as is).
 
     Raises:
-        Problem: If it is neither, or earlier than a datetime can represent.
+        Problem: If it is none of these, or too early for a datetime.
     """
     word = text.strip().lower()
     if word in _DAYS_BEFORE:
@@ -238,7 +238,7 @@ def _start_of_day(before: int | None) -> str:
     now = datetime.now().astimezone()
     if before is None:
         return now.isoformat()
-    # Midnight is that of the local clock, also where the day has 23 or 25 hours.
+    # Use local midnight, even if the day has 23 or 25 hours.
     return datetime.combine(now.date() - timedelta(days=before), datetime.min.time()).astimezone().isoformat()
 
 
@@ -263,13 +263,13 @@ def _parse_seconds_option(text: str, name: str) -> float:
 TIME = TextType(lambda text, name: parse_time(text))
 """A point in time, as ISO 8601."""
 DURATION = TextType(_parse_duration_option)
-"""Seconds, from a duration with its unit."""
+"""Seconds, from a duration with a unit."""
 SECONDS = TextType(_parse_seconds_option)
-"""Seconds, from a duration with its unit or a number."""
+"""Seconds, from a plain number or a duration with a unit."""
 
 
 class _GroupedParameters:
-    """Adds parameters to a command, and passes it one argument for all of them."""
+    """Adds parameters to a command, but passes it a single argument for all of them."""
 
     def __init__(self, argument: str, build: Callable[..., Any], decorators: Sequence[Decorator]) -> None:
         self.argument = argument
@@ -282,7 +282,7 @@ class _GroupedParameters:
                 self._names += [param.name or "" for param in click.command()(decorator(lambda: None)).params]
 
     def __call__(self, function: Function) -> Function:
-        """Return the command with the parameters."""
+        """Return the command with the parameters added."""
 
         @functools.wraps(function)
         def call(**values: Any) -> Any:
@@ -296,12 +296,12 @@ class _GroupedParameters:
 
 
 def grouped(argument: str, build: Callable[..., Any], *decorators: Decorator) -> Decorator:
-    """Return a decorator that adds parameters and passes the command the result of `build` with their values.
+    """Return a decorator that adds parameters and passes the command the result of calling `build` with their values.
 
     Args:
-        argument: The argument of the command.
-        build: Receives the values by name.
-        decorators: Add the parameters. They may be of this kind themselves.
+        argument: The command's argument.
+        build: Called with the values by name.
+        decorators: Add the parameters. They may be grouped themselves.
     """
     return _GroupedParameters(argument, build, decorators)
 
@@ -325,16 +325,16 @@ def _server_name_options(default: str, *, is_needed: bool = True) -> tuple[Decor
 running_server_options = grouped(
     "server", functools.partial(ServerOptions, default="server", may_end=False), *_server_name_options(DEFAULT_URL)
 )
-"""Adds --url and --profile, for commands on what a server has; the command gets `server`, a `ServerOptions`."""
+"""Adds --url and --profile for commands about a server's contents, passed as `server`, a `ServerOptions`."""
 
 
 def server_options(default: Default, *, is_needed: bool = True, reads_project: bool = False) -> Decorator:
-    """Add --url, --profile, --local and --config; the command gets `server`, a `ServerOptions` for `connect`.
+    """Add --url, --profile, --local and --config, passed as `server`, a `ServerOptions` for `connect`.
 
     Args:
-        default: Where the command runs by default: `embedded`, or `server` for the server at localhost.
+        default: Where the command runs by default: `embedded`, or `server` for the server on localhost.
         is_needed: Whether the command contacts a server even if no option names one.
-        reads_project: Whether an embedded server may have the configuration that the project names.
+        reads_project: Whether an embedded server may use the project's configuration.
     """
     return grouped(
         "server",
@@ -355,35 +355,35 @@ changed_profile_option = SERVER.option(
     "The profile to change. [default: the current one]",
     shell_complete=complete_with("profiles"),
 )
-"""Adds --profile for commands that change a profile; the command gets `profile`, its name or None."""
+"""Adds --profile for commands that change a profile, passed as `profile`, its name or None."""
 
 
 def _note_json(ctx: click.Context, param: click.Parameter, value: str | bool | None) -> str | bool | None:
-    """Print errors as JSON if the results are."""
+    """Print errors as JSON if the results are JSON."""
     if value not in (None, False):
         current_session().json_errors = param.name == "json" or value in ("json", "jsonl")
     return value
 
 
 def file_option(help: str, name: str = "output", *, metavar: str = "FILE", **more: Any) -> Decorator:
-    """Return a decorator that adds -O/--output FILE; the command gets the file's name, or None."""
+    """Return a decorator that adds -O/--output FILE, passed as the file's name or None."""
     return OUTPUT.option(f"-O, --output {metavar}", help, name, type=FILE, **more)
 
 
 check_option = OUTPUT.option("--check", "Write nothing; fail where FILE is not what would be written.")
-"""Adds --check for commands that write a file; the command gets `check`."""
+"""Adds --check for commands that write a file, passed as `check`."""
 check_needs_file = needs("--check", "--output")
 SERVER_NAMES = "--url --profile --local --config"
-"""The options that name a server."""
+"""Options that select a server."""
 
 
 def format_option(names: Sequence[str], help: str, **more: Any) -> Decorator:
-    """Return a decorator that adds -o/--format FORMAT; the command gets the word, or None."""
+    """Return a decorator that adds -o/--format FORMAT, passed as the format's name or None."""
     return OUTPUT.option("-o, --format FORMAT", help, type=_Format(names), **more)
 
 
 class _Format(Choice):
-    """The name of a format. The error for a file name says where it belongs."""
+    """A format name. If it looks like a file name, the error says where that belongs."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the matching word."""
@@ -404,11 +404,11 @@ def _output_options(
     table: bool = False,
     file: bool = False,
 ) -> Decorator:
-    """Add -o/--format and a hidden --json; the command gets `output`, an `Output`.
+    """Add -o/--format and a hidden --json, passed as `output`, an `Output`.
 
     Args:
-        formats: The names of the formats.
-        aliases: Further names, with the format that each means.
+        formats: The format names.
+        aliases: Additional names, mapped to the formats they stand for.
         table: Whether to add --fields and --wide.
         file: Whether to add -O/--output FILE.
     """
@@ -420,7 +420,7 @@ def _output_options(
         format = "json" if is_json else (aliases or {}).get(format or "", format)
         names = json or more.get("fields")
         selected = [name.strip() for name in names.split(",")] if isinstance(names, str) else []
-        # Without --format, a file still gets only the value: its extension selects how it is written, not what.
+        # Without --format, a file still gets only the value: its extension decides how to write it, not what.
         by_ending = {"yaml": "yaml", "yml": "yaml", "jsonl": "jsonl"}.get((path or "").lower().rpartition(".")[2])
         output = Output(format, selected, None if format else by_ending, path, bool(more.get("wide")))
         output.check()
@@ -432,7 +432,7 @@ def _output_options(
     if file:
         decorators.insert(0, file_option("Write the result to this file, - for standard output.", "path"))
     if table:
-        # As in other commands. A word that follows --json names fields.
+        # As in other commands, a word after --json names fields.
         json_option: dict[str, Any] = {"callback": _note_json, "hidden": True, "is_flag": False, "flag_value": ""}
         decorators += [
             OUTPUT.option("--fields A,B.C", "Print only these fields."),
@@ -445,39 +445,39 @@ def _output_options(
 
 
 def formatted_output(**aliases: str) -> Decorator:
-    """Add -o/--format, --fields and --wide; the command gets `output`, an `Output`.
+    """Add -o/--format, --fields and --wide, passed as `output`, an `Output`.
 
     Args:
-        **aliases: Further names of formats, for example `pretty="table"`.
+        **aliases: Additional names for formats, e.g. `pretty="table"`.
     """
     return _output_options(aliases=aliases, table=True)
 
 
 def file_output(formats: Iterable[str] = FORMATS) -> Decorator:
-    """Add -O/--output FILE and -o/--format; the command gets `output`, an `Output` that goes to the file."""
+    """Add -O/--output FILE and -o/--format, passed as `output`, an `Output` that writes to the file."""
     return _output_options(formats, file=True)
 
 
 record_options = _output_options()
-"""Adds -o/--format, for commands that print one record; the command gets `output`, an `Output`."""
+"""Adds -o/--format for commands that print one record, passed as `output`, an `Output`."""
 output_options = formatted_output()
-"""Adds -o/--format, --fields and --wide, for commands that print a table; the command gets `output`, an `Output`."""
+"""Adds -o/--format, --fields and --wide for commands that print a table, passed as `output`, an `Output`."""
 file_output_options = file_output()
-"""Adds -O/--output FILE and -o/--format; the command gets `output`, an `Output` that goes to the file."""
+"""Adds -O/--output FILE and -o/--format, passed as `output`, an `Output` that writes to the file."""
 
 components_option = option(
     "--components FILE", "Take the components from the file that 'components lock' wrote, not from a server.", type=FILE
 )
-"""Adds --components FILE; the command gets `components`, the file's name or None."""
+"""Adds --components FILE, passed as `components`, the file's name or None."""
 offline_option = option(
     "--offline",
     "Do not use a server: take the builtin components and those of --components or the project.",
 )
-"""Adds --offline; the command gets `offline`."""
+"""Adds --offline, passed as `offline`."""
 
 
 def port_option(default: int, section: Section) -> Decorator:
-    """Return a decorator that adds --port; the command gets `port`."""
+    """Return a decorator that adds --port, passed as `port`."""
     return section.option(
         "--port PORT",
         f"The port to listen on; 0 takes a free port. [default: {default}]",
@@ -487,7 +487,7 @@ def port_option(default: int, section: Section) -> Decorator:
 
 
 def host_option(section: Section) -> Decorator:
-    """Return a decorator that adds --host; the command gets `host`."""
+    """Return a decorator that adds --host, passed as `host`."""
     return section.option(
         "--host HOST",
         "The address to listen on. Any address except loopback exposes it to the network, unencrypted. "
@@ -497,23 +497,23 @@ def host_option(section: Section) -> Decorator:
 
 
 def limit_option(what: str, *, default: int | None = None, section: Section = OPTIONS) -> Decorator:
-    """Return a decorator that adds -n/--limit; the command gets `limit`, the number or None.
+    """Return a decorator that adds -n/--limit, passed as `limit`, the number or None.
 
     Args:
-        what: What is counted, for the help.
-        default: The number that applies if none is given; it is not passed to the command.
-        section: The heading in the help.
+        what: What is being counted, for the help.
+        default: The limit if none is given. Only shown in the help, not passed to the command.
+        section: The help heading.
     """
     shown_default = f" [default: {default}]" if default else ""
     return section.option("-n, --limit N", f"Maximum number of {what}.{shown_default}", type=click.IntRange(min=1))
 
 
 watch_option = OUTPUT.option("--watch", "Redraw the table every 2 seconds until Ctrl-C; needs a terminal.")
-"""Adds --watch; the command gets `watch`, and calls `output.watching.check_watch` before it sends a request."""
+"""Adds --watch, passed as `watch`. The command must call `output.watching.check_watch` before sending requests."""
 
 
 def time_limit_option(help: str, section: Section = WAITING) -> Decorator:
-    """Return a decorator that adds --timeout; the command gets `timeout`, a number of seconds or None."""
+    """Return a decorator that adds --timeout, passed as `timeout`, in seconds or None."""
     return section.option("--timeout SECONDS", help, type=SECONDS)
 
 
@@ -526,13 +526,13 @@ class Wait(NamedTuple):
     """How a command waits for a run."""
 
     timeout: float | None = None
-    """Seconds; None for no limit."""
+    """Timeout in seconds, or None for no limit."""
     on_interrupt: Literal["detach", "cancel"] = "detach"
-    """The effect of Ctrl-C on the run: it continues, or it is cancelled."""
+    """What Ctrl-C does to the run: leave it running, or cancel it."""
 
 
 timeout_option = grouped("wait", Wait, _TIMEOUT)
-"""Adds --timeout; the command gets `wait`, a `Wait`. Ctrl-C ends the wait but not the run."""
+"""Adds --timeout, passed as `wait`, a `Wait`. Ctrl-C stops the wait but not the run."""
 wait_options = grouped(
     "wait",
     Wait,
@@ -544,10 +544,10 @@ wait_options = grouped(
         default="detach",
     ),
 )
-"""Adds --timeout and --on-interrupt; the command gets `wait`, a `Wait`."""
+"""Adds --timeout and --on-interrupt, passed as `wait`, a `Wait`."""
 
 Confirm = Callable[[str], None]
-"""Asks before something is destroyed: `confirm("delete run ...")` returns on yes and raises a `Problem` on no."""
+"""Asks before destroying something: `confirm("delete run ...")` returns on yes and raises a `Problem` on no."""
 
 
 def _confirm(yes: bool, deed: str) -> None:
@@ -555,14 +555,14 @@ def _confirm(yes: bool, deed: str) -> None:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise usage(f"refusing to {deed} without confirmation", "add --yes")
-    # `click.confirm` would write to standard output.
+    # Not `click.confirm`, which would write to standard output.
     click.echo(f"{printable(deed[:1].upper() + deed[1:])}? [y/N] ", nl=False, err=True)
     answer = ""
     try:
         answer = sys.stdin.readline()
     finally:
         if not answer.endswith("\n"):
-            # After Ctrl-C or Ctrl-D, the cursor is still on the line of the question.
+            # After Ctrl-C or Ctrl-D, the cursor is still on the prompt's line.
             click.echo(err=True)
     if answer.strip().lower() not in ("y", "yes"):
         raise usage(f"not confirmed: did not {deed}")
@@ -573,11 +573,11 @@ confirm_option = grouped(
     lambda yes: functools.partial(_confirm, yes),
     OUTPUT.option("-y, --yes", "Do not ask for confirmation.", is_risky=True),
 )
-"""Adds -y/--yes; the command gets `confirm`, which it calls with a description of the action."""
+"""Adds -y/--yes, passed as `confirm`, which the command calls with a description of the action."""
 
 
 def label_option(help: str, section: Section = OPTIONS) -> Decorator:
-    """Return a decorator that adds --label; the command gets `labels`, a dict."""
+    """Return a decorator that adds --label, passed as a dict, `labels`."""
     return section.option("--label NAME=VALUE", help, "labels", multiple=True, callback=_parse_labels)
 
 

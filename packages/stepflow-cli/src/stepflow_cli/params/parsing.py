@@ -1,4 +1,4 @@
-"""Command-line parsing: groups that import a command when it is called, and the options that every command takes."""
+"""Command-line parsing: groups that import commands lazily, and the options every command accepts."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 _ORDER = "stepflow_cli.order"
 _WHOLE = "stepflow_cli.whole_help"
 _RUN_HELP = "RUN is the id of a run or its first digits; @last is the newest recorded run, @2 the one before."
-# The heading of the options that every command takes.
+# The heading for options that every command accepts.
 _MESSAGES = Section("Messages")
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 def session_options() -> list[click.Parameter]:
-    """Return the options that every command takes, and that `stepflow` itself takes before the command."""
+    """Return the options that every command accepts, and that `stepflow` itself accepts before the command."""
 
     def into_session(ctx: click.Context, param: click.Parameter, value: Any) -> None:
         session = ctx.find_root().obj
@@ -52,12 +52,12 @@ def session_options() -> list[click.Parameter]:
 
 
 class Command(click.Command):
-    """A command that also takes the session's options and records the order of its options.
+    """A command that also accepts the session options and records the order of its options.
 
     Args:
-        main_options: The options that `--help` shows, in this order and with blanks between; by default all but those
-            that every command takes. `--help-all` shows all of them.
-        conflicts: The options that exclude or need each other.
+        main_options: The options shown by `--help`, in order and separated by spaces. Defaults to all except those
+            every command accepts. `--help-all` shows everything.
+        conflicts: Options that exclude or need each other.
     """
 
     def __init__(self, *args: Any, main_options: str = "", conflicts: Sequence[Conflict] = (), **kwargs: Any) -> None:
@@ -68,7 +68,7 @@ class Command(click.Command):
         self.params.extend([_help_all_option(), *session_options()])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments, check the options, and record their order, which click discards."""
+        """Parse the arguments, check for conflicts, and record the options' order, which click discards."""
         given = list(args)
         try:
             if not ctx.resilient_parsing:
@@ -82,7 +82,7 @@ class Command(click.Command):
             hint = next((f"say {' or '.join(names)}" for names in both if error.option_name in names), None)
             if hint is not None:
                 raise usage(f"{error.option_name} takes no value", hint) from None
-            # click knows it only while it reads the values of parameters.
+            # click sets this only while reading parameter values.
             error.ctx = error.ctx or ctx
             raise
         except click.UsageError as error:
@@ -103,7 +103,7 @@ class Command(click.Command):
         return super().invoke(ctx)
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the examples, then the description: of a short page its first two paragraphs."""
+        """Write the examples, then the description (just its first two paragraphs on a short page)."""
         _format_examples(ctx, formatter)
         whole = self.help
         try:
@@ -118,7 +118,7 @@ class Command(click.Command):
                 formatter.write_text(_RUN_HELP)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options under their headings; on a short page the main ones."""
+        """Write the options under their headings, or only the main ones on a short page."""
         params = {param: getattr(param, "section", "Options") for param in self.get_params(ctx)}
         if self._is_short(ctx):
             named = {name: param for param in params for name in param.opts}
@@ -150,7 +150,7 @@ def _help_all_option() -> Option:
 
 
 def get_full_help(ctx: click.Context) -> str:
-    """Return the help of a context's command with all of its options."""
+    """Return the full help for a context's command, with all its options."""
     ctx.meta[_WHOLE] = True
     return ctx.get_help()
 
@@ -162,38 +162,38 @@ def _format_examples(ctx: click.Context, formatter: click.HelpFormatter) -> None
     if lines:
         with formatter.section("Examples"):
             for line in lines:
-                # Not wrapped, so that the examples can be copied.
+                # Don't wrap, so that examples can be copied.
                 formatter.write(f"  {line}\n")
 
 
 def get_option_order(ctx: click.Context, names: Sequence[str]) -> list[str]:
-    """Return the names of these parameters in the order of the command line, once for each time they were given."""
+    """Return the names of these parameters in command-line order, including repeats."""
     return [param.name for param in ctx.meta.get(_ORDER, ()) if param.name in names]
 
 
-# Alternative names of commands, used by other tools.
+# Command aliases used by other tools.
 _ALIASES = {"ls": "list", "rm": "delete", "show": "get", "describe": "get"}
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command's module when the command is called; the group's own help imports none.
+    """A group that imports a command's module only when it's called, so the group's own help imports none.
 
-    A command that is imported later has its summary in the group's table; its docstring continues it. A command that is
-    added with `@group.command()` has both in its docstring.
+    The group's table has the summary of each lazily imported command, and the docstring continues it. A command added
+    with `@group.command()` has both in its docstring.
 
     Args:
         name: The group's name.
-        summaries: One sentence about each command that is imported later, by name.
-        package: The package with their modules. The module of the command `name` is called `name` (with `_` for `-`)
-            and holds the command as `command`.
-        shared: The modules that hold several commands, by the names of those; there, the command `name` is
+        summaries: A one-sentence summary for each lazily imported command, by name.
+        package: The package with their modules. The module for the command `name` is called `name` (with `_` for `-`)
+            and defines it as `command`.
+        shared: Modules that define several commands, keyed by command name. There, the command `name` is called
             `name_command`.
-        groups: The names of the commands that are themselves groups.
-        aliases: Further words for commands of this group. `ls`, `rm`, `show` and `describe` are always accepted if the
-            group has the command that they mean.
-        sections: The help's headings, with the commands under each. Others work, but neither the help nor completion
-            lists them.
-        more_help: Prints what follows the help if the group is called without a command.
+        groups: The names of commands that are themselves groups.
+        aliases: Additional names for this group's commands. `ls`, `rm`, `show` and `describe` are always accepted if
+            the group has a matching command.
+        sections: The help's headings and the commands under each. Commands not listed here still work, but don't appear
+            in help or completion.
+        more_help: Prints additional text after the help if the group is called without a command.
     """
 
     command_class = Command
@@ -224,28 +224,28 @@ class LazyGroup(click.Group):
 
     @property
     def summaries(self) -> Mapping[str, str]:
-        """One sentence about each command, by name, in the order of the help."""
+        """One-sentence command summaries by name, in help order."""
         own = {name: get_summary(command) for name, command in self.commands.items() if name not in self._summaries}
         return {**self._summaries, **own}
 
     @property
     def listed(self) -> list[str]:
-        """The names of the commands that the help and completion list."""
+        """The names of the commands shown in help and completion."""
         shown = None if self._sections is None else {name for names in self._sections.values() for name in names}
         return [name for name in self.summaries if shown is None or name in shown]
 
     @property
     def aliases(self) -> Mapping[str, str]:
-        """The further words for commands, with the names that they mean."""
+        """Command aliases, mapped to command names."""
         known = {word: command for word, command in _ALIASES.items() if command in self.summaries}
         return {**known, **self._aliases}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the command names in the order of the help."""
+        """Return the command names in help order."""
         return list(self.summaries)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return a command by its name or alias; None if the name is unknown."""
+        """Import and return a command by name or alias, or None if unknown."""
         cmd_name = self.aliases.get(cmd_name, cmd_name)
         if cmd_name not in self.commands and cmd_name in self._summaries:
             attribute = cmd_name.replace("-", "_")
@@ -257,7 +257,7 @@ class LazyGroup(click.Group):
         return self.commands.get(cmd_name)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Return the shell's completions for a command name, without importing any command."""
+        """Complete a command name without importing any command."""
         from click.shell_completion import CompletionItem
 
         summaries = self.summaries
@@ -267,7 +267,7 @@ class LazyGroup(click.Group):
         ]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments; without any, print the help."""
+        """Parse the arguments, or print the help if there aren't any."""
         if not args and not ctx.resilient_parsing:
             click.echo(ctx.get_help())
             if self._more_help is not None:
@@ -278,10 +278,10 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command with the given name.
+        """Return the command with this name.
 
         Raises:
-            Problem: If there is none; the hint suggests the nearest, from this group or another.
+            Problem: If there is none. The hint suggests the nearest command, from this group or another.
         """
         name = args[0]
         if name not in self.summaries and name not in self.aliases and not ctx.resilient_parsing:
@@ -291,7 +291,7 @@ class LazyGroup(click.Group):
             hint = command_hint(typed) or _suggest_command(name, ctx)
             raise usage(f"there is no command {typed}", hint or f"'{ctx.command_path} --help' lists the commands")
         resolved, command, rest = super().resolve_command(ctx, args)
-        # Messages about the command use its real name, not the alias.
+        # Messages should use the command's real name, not an alias.
         return self.aliases.get(resolved or "", resolved), command, rest
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -300,12 +300,12 @@ class LazyGroup(click.Group):
         super().format_help_text(ctx, formatter)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the commands, then the options: most readers of the page look for a command."""
+        """Write the commands before the options, since most readers are looking for a command."""
         self.format_commands(ctx, formatter)
         click.Command.format_options(self, ctx, formatter)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the commands under their headings, aligned in the same columns."""
+        """Write the commands under their headings, with aligned columns."""
         summaries = self.summaries
         widest = max(map(len, self.listed))
         for heading, names in (self._sections or {"Commands": self.listed}).items():
@@ -314,24 +314,24 @@ class LazyGroup(click.Group):
 
 
 def get_summary(command: click.Command) -> str:
-    """Return the first sentence of a command's help, on one line."""
+    """Return the first paragraph of a command's help on one line."""
     return " ".join((command.help or "").partition("\n\n")[0].split())
 
 
 def _suggest_command(word: str, ctx: click.Context) -> str | None:
-    """Return the hint for an unknown command: `did you mean ...?`, or None if nothing is near.
+    """Return a `did you mean ...?` hint for an unknown command, or None if nothing is close.
 
-    A command of the same group is given as one word, a command of another group as it is typed.
+    Commands in the same group are suggested by name, and others the way they are typed.
 
     Args:
         word: The word that was typed.
-        ctx: The context of the group in which it was not found.
+        ctx: The context of the group that doesn't have it.
     """
     from difflib import SequenceMatcher
 
     here, root = ctx.command_path, ctx.find_root()
     cli: Any = root.command
-    # Only the groups are imported, not their commands.
+    # Import only the groups, not their commands.
     groups = [(cli, root.command_path)]
     groups += [(cli.get_command(root, name), f"{root.command_path} {name}".strip()) for name in cli.groups]
     ranks: dict[str, tuple[bool, bool, bool, float]] = {}
@@ -339,7 +339,8 @@ def _suggest_command(word: str, ctx: click.Context) -> str | None:
         for name in (*group.summaries, *group.aliases):
             match = SequenceMatcher(None, word.lower(), name).ratio()
             if match > 0.6:
-                # The same word in another group first, then words of this group, then those with the same first letter.
+                # Prefer the same word in another group, then words in this group, then those with the same first
+                # letter.
                 rank = match >= 0.9, path == here, name[:1] == word[:1], round(match, 1)
                 command = group.aliases.get(name, name)
                 full = command if path == here else f"{path} {command}".strip()
@@ -347,6 +348,6 @@ def _suggest_command(word: str, ctx: click.Context) -> str | None:
     ranked = sorted(ranks, key=lambda full: ranks[full], reverse=True)
     if not ranked:
         return None
-    # Several groups may have the same word, for example `list`.
+    # Several groups may have the same word, e.g. `list`.
     best = [full for full in ranked if ranks[full] == ranks[ranked[0]]][:3]
     return f"did you mean {' or '.join(best)}?"

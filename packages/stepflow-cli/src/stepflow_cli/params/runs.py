@@ -1,4 +1,4 @@
-"""The runs named on a command line: RUN, RUN... where `-` reads ids from standard input, and QUERY."""
+"""Runs named on a command line: RUN, RUN... (where `-` reads ids from standard input) and QUERY."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 
 
 class _RunId(TextType):
-    """A run id as servers write it, its prefix, or `@N`."""
+    """A run id in the server's format, an id prefix, or `@N`."""
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return the newest runs of the server."""
+        """Return the server's newest runs."""
         return complete_with("run_ids")(ctx, param, incomplete)
 
 
 def _parse_run_id(text: str, listing: str) -> str:
-    # Where a single run is expected, - is not standard input but the last run, as in `cd -`.
+    # Where a single run is expected, `-` is not standard input but the last run, as in `cd -`.
     return "@last" if text == "-" else parse_run_id(text, listing=listing)
 
 
 RUN_ID = _RunId(lambda text, name: _parse_run_id(text, "runs list"))
-# Also the id of an entry in the history whose run is not confirmed.
+# Also accepts history entries whose run is unconfirmed.
 _RECORDED = TextType(lambda text, name: text if text.startswith("pending:") else _parse_run_id(text, "history list"))
 
 
 def id_type(what: str, hint: str) -> TextType:
-    """Return the type of the id of a stored flow or blob: a digest of its content."""
+    """Return the type for a stored flow's or blob's id, which is a content digest."""
 
     def parse(text: str, name: str) -> str:
         if re.fullmatch("[0-9a-fA-F]{64}", text) is None:
@@ -50,15 +50,15 @@ def id_type(what: str, hint: str) -> TextType:
 
 
 def parse_run_id(text: str, where: str = "", listing: str = "runs list") -> str:
-    """Return a run id as servers write it, its prefix, or `@N`.
+    """Parse a run id into the server's format, or accept an id prefix or `@N`.
 
     Args:
-        text: The text.
-        where: The beginning of the message.
-        listing: The command that lists the ids, for a hint.
+        text: The text to parse.
+        where: A prefix for the message.
+        listing: The command that lists ids, for a hint.
 
     Raises:
-        Problem: If the text is not one of these.
+        Problem: If the text is none of these.
     """
     try:
         return str(UUID(text))
@@ -75,19 +75,19 @@ def parse_run_id(text: str, where: str = "", listing: str = "runs list") -> str:
 
 
 run_argument = click.argument("run_id", metavar="RUN", type=RUN_ID)
-"""Adds RUN; the command gets `run_id`: an id as servers write it, its beginning, or `@N`."""
+"""Adds RUN, passed as `run_id`: an id in the server's format, an id prefix, or `@N`."""
 _recorded = partial(click.argument, "run_id", type=_RECORDED, shell_complete=complete_with("recorded_runs"))
 recorded_run_argument = _recorded(metavar="RUN")
-"""Adds RUN like `run_argument`; the shell completes it with runs of the history."""
+"""Adds RUN like `run_argument`, but completed by the shell from the history."""
 optional_recorded_run_argument = _recorded(metavar="[RUN]", required=False)
-"""Adds RUN, which need not be there: `run_id` is None then."""
+"""Adds an optional RUN. If missing, `run_id` is None."""
 
 
 def status_option(what: str) -> Decorator:
-    """Return a decorator that adds -s/--status; the command gets `status`, the given words.
+    """Return a decorator that adds -s/--status, passed as `status`, a tuple.
 
     Args:
-        what: The objects that have the status, for the help.
+        what: What has the status, for the help.
     """
     from ..records.runs import STATUSES
 
@@ -96,7 +96,7 @@ def status_option(what: str) -> Decorator:
 
 
 class _Statuses(Choice):
-    """Several statuses separated by commas, in any case."""
+    """Comma-separated statuses, ignoring case."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the statuses as a tuple without duplicates."""
@@ -107,7 +107,7 @@ class _Statuses(Choice):
         return tuple(dict.fromkeys(single(word, param, ctx) for word in words))
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-        """Return the completions of the last status."""
+        """Complete the last status."""
         before, comma, last = incomplete.rpartition(",")
         items = super().shell_complete(ctx, param, last)
         for item in items:
@@ -132,19 +132,19 @@ runs_argument = grouped(
     _parse_run_ids,
     click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_with("run_ids")),
 )
-"""Adds RUN...; the command gets `ids`, without duplicates. For `-`, they are read from standard input."""
+"""Adds RUN..., passed as `ids`, without duplicates. `-` reads them from standard input."""
 
 
 def describe_runs(ids: Sequence[str]) -> str:
-    """Return the runs as part of a sentence."""
+    """Describe the runs for use in a sentence."""
     return f"run {ids[0]}" if len(ids) == 1 else f"{len(ids)} runs"
 
 
 def parse_query(text: str) -> RunQuery:
-    """Return the query that a person has written, with its times in ISO 8601.
+    """Parse a user's query, converting times to ISO 8601.
 
     Raises:
-        Problem: If a value of a field is invalid.
+        Problem: If a field's value is invalid.
     """
     from stepflow_client._command import RunQuery, split_query
 
@@ -166,4 +166,4 @@ def parse_query(text: str) -> RunQuery:
 query_argument = click.argument(
     "query", nargs=-1, metavar="[QUERY]...", callback=lambda ctx, param, words: parse_query(" ".join(words))
 )
-"""Adds QUERY; the command gets `query`."""
+"""Adds QUERY, passed as `query`."""

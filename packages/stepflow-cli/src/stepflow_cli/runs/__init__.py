@@ -1,1 +1,1 @@
-"""Executing, awaiting and watching runs."""
+"""Execute runs, wait for them and watch them."""

@@ -1,4 +1,4 @@
-"""Running a batch: its inputs are read and its records written as it runs, with a journal beside the output file."""
+"""Run a batch, reading inputs and writing records as it goes, with a journal next to the output file."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ _EVERY = 0.2
 
 
 class Latencies(Counter[float]):
-    """The number of inputs by their latency in seconds: that of their run, so there are few different ones."""
+    """Counts inputs by their run's latency in seconds, so there are few distinct keys."""
 
     def percentile(self, share: float) -> float | None:
-        """Return the seconds within which this share of the inputs ended; None if there are none."""
+        """Return the latency within which this share of the inputs ended, or None if there are none."""
         left = share * self.total()
         for seconds, count in sorted(self.items()):
             left -= count
@@ -58,7 +58,7 @@ class Latencies(Counter[float]):
 
 
 class BatchProgress(BatchCount):
-    """The progress of a batch, and its failures."""
+    """A batch's progress and failures."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class BatchProgress(BatchCount):
         self._hint: str | None = None
         self._runs: set[str | None] = set()
         self._failed_runs: set[str | None] = set()
-        """The runs of the batch, and of its failed inputs; None for an input that was not sent."""
+        """All runs, and the runs of failed inputs. An input that was never sent counts as None."""
         self._latencies = Latencies()
         self._shown = time.monotonic()
 
@@ -85,7 +85,7 @@ class BatchProgress(BatchCount):
 
     @property
     def run_id(self) -> str | None:
-        """The run of a batch that is a single run."""
+        """The run id, if the whole batch is a single run."""
         return next(iter(self._runs)) if len(self._runs) == 1 else None
 
     def is_due(self) -> bool:
@@ -102,7 +102,7 @@ class BatchProgress(BatchCount):
         spinner.update(str(self.progress()) + (f", {running:,} running" if running > 0 else ""))
 
     def summarise(self, *, is_brief: bool = False) -> None:
-        """Print the batch's outcome, with the most frequent failures first.
+        """Print the outcome, most frequent failures first.
 
         Args:
             is_brief: Whether to leave out counts and latencies.
@@ -118,7 +118,7 @@ class BatchProgress(BatchCount):
                 percentiles = (
                     f"p{percent} {duration_text(self._latencies.percentile(percent / 100))}" for percent in (50, 95, 99)
                 )
-                # The latency of a single input is unknown, so the latency of its run is used.
+                # An individual input's latency is unknown, so use its run's.
                 note(f"  latency of runs: {', '.join(percentiles)}")
         for line in self._failures.lines():
             note(f"{indent}{line}")
@@ -126,16 +126,16 @@ class BatchProgress(BatchCount):
             raise failed_batch_problem(self.failed, self.done, self._failed_runs, self._hint)
 
 
-# Maximum number of inputs that are sent as one run, if their records are printed.
+# Maximum number of inputs sent as one run when records are printed.
 _ONE_RUN = 400
 
 
 class BatchRun:
-    """A batch that reads its inputs as they are needed.
+    """A batch that reads its inputs on demand.
 
     Raises:
-        Problem: If the format does not fit, or the output file exists and is not to be continued.
-        FlowFileError: If the inputs cannot be read.
+        Problem: If the format does not fit, or the output file exists and isn't being continued.
+        FlowFileError: If the inputs can't be read.
     """
 
     def __init__(self, job: Job) -> None:
@@ -143,16 +143,16 @@ class BatchRun:
         self._job, self._options = job, job.options
         self._inputs: InputStream | None = None
         self._positions: dict[int, int] = {}
-        """The file positions of the running inputs, by their number in the batch."""
+        """File positions of the inputs in progress, keyed by their number in the batch."""
         output = job.options.output
         self._format: OutcomeFormat | None = _choose_format(output)
-        """The format of the records in a file, or of CSV; None if `output` prints them."""
+        """The record format for a file or for CSV, or None if `output` prints the records."""
         self._path = "" if output.path in (None, "-") else str(output.path)
-        """The file of the records; empty for standard output."""
+        """The output file, or "" for standard output."""
         self._journal = f"{self._path}.journal" if self._path else None
         options, source = job.options, job.options.inputs or ""
         self._source = source
-        # Check that the inputs can be read, and that existing files are not overwritten.
+        # Fail early if the inputs can't be read or existing files would be overwritten.
         if os.path.isfile(os.path.realpath(source)) or (not os.path.lexists(source) and source != "-"):
             with read_inputs(source, options.input_format, stops=False) as inputs:
                 next(inputs, None)
@@ -172,7 +172,7 @@ class BatchRun:
             )
 
     def run(self, target: Target) -> None:
-        """Run the batch and write a record for each input as it ends.
+        """Run the batch, writing a record for each input as it ends.
 
         Raises:
             Problem: If not all inputs succeeded, or the batch is interrupted.
@@ -187,15 +187,15 @@ class BatchRun:
             chosen = choose_sample(chosen, options.sample, options.seed or 0)
         with self._hinting_continuation(target, "--resume" if self._journal else None):
             if self._format is None:
-                # A single run, which has one id, and whose records are in the order of the inputs.
+                # A single run: it has one id, and its records are in input order.
                 first = list(islice(chosen, _ONE_RUN + 1))
-                # If the chunk is larger than the batch, the client knows that no other run shares --max-concurrency.
+                # A chunk larger than the batch tells the client that no other run shares --max-concurrency.
                 size = _ONE_RUN + 1 if len(first) <= _ONE_RUN else None
                 records = self._run_inputs(target, chain(first, chosen), self._journal, chunk_size=size, ordered=True)
                 with closing(records):
                     printed = _iter_first_records(records) if options.output.format == "name" else records
                     options.output.records(printed, BATCH_RESULT, default="jsonl", flush=True)
-                # Errors in writing the last record appear only now.
+                # Flush to surface errors from writing the last record.
                 sys.stdout.flush()
             else:
                 with write_outcomes(self._path or sys.stdout, flow=self._job.flow, format=self._format) as file:
@@ -205,13 +205,13 @@ class BatchRun:
         self.progress.summarise(is_brief=not self._path)
 
     def _retry_failed(self, target: Target) -> None:
-        """Run the failed inputs of an output again and replace their records once all have ended."""
+        """Retry an output's failed inputs, and replace their records once all have ended."""
         output, form = self._path, self._format
         assert form is not None
         if self._journal is not None and os.path.exists(self._journal):
             with closing(Journal(self._journal)) as written:
                 if not written.has_ended():
-                    # A retry would leave the remaining inputs out of the output.
+                    # A retry would drop the remaining inputs from the output.
                     raise usage(f"the batch of {output} was interrupted", "continue it with --resume first")
         failed = {
             record["index"]: (record.get("key"), record["run_id"])
@@ -221,7 +221,7 @@ class BatchRun:
         if not failed:
             note(f"no input of {output} has failed")
             return
-        # The name identifies the inputs: the journal of a different retry must not be used.
+        # Name the journal after its inputs, so a different retry doesn't reuse it.
         name = hashlib.sha256(repr(sorted(failed.items())).encode()).hexdigest()[:8]
         journal = f"{output}.retry-{name}.journal"
         complete_job(target, self._job)
@@ -234,18 +234,18 @@ class BatchRun:
                         if record["index"] not in failed:
                             file.write(record)
                     self._write_records(target, chosen, journal, file)
-                # It holds the earlier outcomes: resuming from it would bring them back.
+                # Delete the old journal: resuming from it would bring back the earlier outcomes.
                 _remove(f"{output}.journal")
             _remove(journal)
         self.progress.summarise()
 
     def _iter_failed_inputs(self, failed: Mapping[int, tuple[Any, Any]]) -> Iterator[IndexedInput]:
-        """Yield the failed inputs after checking that their keys are the recorded ones."""
+        """Yield the failed inputs, checking that their keys match the recorded ones."""
         try:
             for position, value in select_positions(self._iter_inputs(), failed):
                 key = failed[position][0]
                 keys = {str(value.get(name)) for name in ("id", "key")} if isinstance(value, dict) else set()
-                # CSV and Parquet files hold keys as text; an unreadable line has no key.
+                # Keys in CSV and Parquet files are text, and an unreadable line has none.
                 if key is not None and str(key) not in keys:
                     raise usage(f"{self._source} has changed: input {position} is not the one with the key {key!r}")
                 yield position, value
@@ -253,9 +253,9 @@ class BatchRun:
             raise usage(f"{self._source} has changed: {error.args[0]}, which has failed") from None
 
     def _iter_inputs(self) -> Iterator[IndexedInput]:
-        """Yield all inputs of the file with their positions, as they are needed."""
+        """Yield all inputs in the file with their positions, reading on demand."""
         options = self._options
-        # By default, a malformed line ends the batch if its record cannot be told from the others in a file.
+        # By default, a malformed line is a failed record in an output file, but stops a batch that prints its records.
         stops = options.on_bad_line == "stop" or (options.on_bad_line is None and not self._path)
         try:
             with read_inputs(self._source, options.input_format, self._job.flow, stops=stops) as self._inputs:
@@ -267,7 +267,7 @@ class BatchRun:
         for number, (position, value) in enumerate(chosen):
             self._positions[number] = position
             if not number and isinstance(value, dict):
-                # Records have the key of an input, which the flow need not read.
+                # Ignore the input's key: it ends up in the record, so the flow need not read it.
                 fields = {name: field for name, field in value.items() if name not in ("id", "key")}
                 note_unread_fields(self._job.flow_with_overrides, fields)
             self.progress.begun += 1
@@ -287,7 +287,7 @@ class BatchRun:
         chunk_size: int | None = None,
         ordered: bool = False,
     ) -> Generator[dict[str, Any]]:
-        """Run the chosen inputs and yield a record for each as it ends."""
+        """Run the chosen inputs, yielding a record for each as it ends."""
         job, options = self._job, self._options
         outcomes = target.client.map(
             job.flow,
@@ -298,7 +298,7 @@ class BatchRun:
             **job.arguments,
             **options.retry.options,
             journal=journal,
-            # Runs on an embedded server are lost with it; runs in a persistent store are taken over.
+            # Rerun what was lost with an embedded server. Runs in a persistent store are taken over.
             on_lost="rerun" if target.ends_with_command else "fail",
             on_cancel=options.wait.on_interrupt,
             timeout=options.wait.timeout,
@@ -326,7 +326,7 @@ class BatchRun:
 
     @contextmanager
     def _hinting_continuation(self, target: Target, option: str | None) -> Iterator[None]:
-        """Report how the batch continues if the block ends before the batch does."""
+        """Report how to continue the batch if the block exits early."""
         hint = None if option is None else f"to continue, run the same command with {option}"
         try:
             yield

@@ -1,4 +1,4 @@
-"""Results from this user's cache, for `--cache`."""
+"""This user's result cache, for `--cache`."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 
 def open_cache(options: CacheOptions, server: ServerOptions, flow: str) -> JobCache:
-    """Return this user's cache; the file is opened by the first lookup.
+    """Return this user's cache, which opens its file on first lookup.
 
     Args:
-        options: The cache options of the command line.
-        server: The server options: results of one server are not used for another.
+        options: The command line's cache options.
+        server: The server options. Results aren't shared between servers.
         flow: The flow's file.
 
     Raises:
@@ -46,7 +46,7 @@ def open_cache(options: CacheOptions, server: ServerOptions, flow: str) -> JobCa
 
 
 def _server_identity(server: ServerOptions, flow: str) -> str:
-    """Return a text that identifies a server: its URL, or the digest of an embedded server's configuration."""
+    """Return a string that identifies a server: its URL, or a digest of an embedded server's configuration."""
     from stepflow_client._command import is_read_once
 
     kept = get_kept_server(server)
@@ -66,19 +66,19 @@ def _server_identity(server: ServerOptions, flow: str) -> str:
             with open(config or os.devnull, "rb") as file:
                 content = file.read()
         except OSError:
-            # The server will report the error.
+            # Leave it to the server to report the error.
             content = str(config).encode()
     return f"embedded {hashlib.sha256(content).hexdigest()}"
 
 
 class JobCache:
-    """The result cache in the form that commands use."""
+    """The result cache, as used by commands."""
 
     def __init__(self, cache: ResultCache) -> None:
         self._cache = cache
 
     def find(self, job: Job) -> FlowResult | None:
-        """Return a job's cached result; None if there is none, or the job's flow is not known yet."""
+        """Return a job's cached result, or None if there isn't one or the job's flow hasn't been fetched."""
         if self._cache.refresh or job.lacks_flow:
             return None
         entry = self._cache._file.find(self._key(job)[0])
@@ -88,7 +88,7 @@ class JobCache:
         return FlowResult(run_id=entry.run_id, status=ExecutionStatus.COMPLETED, output=entry.output, cached_at=time)
 
     def print_result(self, job: Job) -> bool:
-        """Print a job's cached result, and return whether there is one."""
+        """Print a job's cached result and return True, or return False if there is none."""
         result = self.find(job)
         if result is None:
             return False
@@ -97,16 +97,16 @@ class JobCache:
         return True
 
     def store(self, job: Job, result: FlowResult) -> None:
-        """Cache the result of a successful run, unless its output contains a secret."""
+        """Cache a successful run's result, unless the output contains a secret."""
         key, variables = self._key(job)
         if result.is_success and not quotes_secret(result.output, variables, parse_flow_variables(job.flow), job.flow):
             self._cache._file.keep(key, result.run_id, result.output)
 
     def _key(self, job: Job) -> tuple[str, dict[str, Any]]:
-        """Return the key of a job and the variables that it runs with."""
+        """Return a job's cache key and the variables it runs with."""
         given = parse_run_arguments([job.input], job.variables, job.overrides, None)
         needs = find_requirements(job.flow, parse_flow_variables(job.flow))
         environment = os.environ if job.options.values.variables_from_env else None
-        # The values were checked when they were read.
+        # Values were already checked when they were read.
         arguments = complete_arguments(given, needs, environment, check_values=False)
         return self._cache._file.key(job.flow_id or job.flow, arguments), arguments.variables

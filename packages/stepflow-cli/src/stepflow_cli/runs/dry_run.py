@@ -1,4 +1,4 @@
-"""Dry runs: the server validates the flow, and nothing is stored or run."""
+"""Dry runs, where the server validates the flow but nothing is stored or run."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _REQUEST = View(
 
 
 def dry_run(target: Target, job: Job, cache: JobCache | None = None) -> None:
-    """Validate a job's flow and print what would be sent, without values that the flow's schema marks as secret.
+    """Validate a job's flow and print what would be sent, masking values that the flow's schema marks as secret.
 
     Args:
         target: The server that validates.
         job: What would be run.
-        cache: The cache to look up the result in; the output says whether it has one.
+        cache: The cache to check. The output says whether it has a result.
 
     Raises:
         Problem: If the server would reject the flow, or the run would probably fail.
@@ -57,7 +57,7 @@ def dry_run(target: Target, job: Job, cache: JobCache | None = None) -> None:
             _mask_secrets(value, get_declared_schema(job.flow, part), get_flow_defs(job.flow, part))
             for part, value in (("input", job.input), ("variables", job.variables))
         )
-        # Inputs and overrides may repeat the values of secret variables.
+        # Inputs and overrides may repeat secret variables.
         hide = find_secrets({**environment, **(job.variables or {})}, declared).hide_in
         request = {
             "server": "embedded" if target.runtime is not None else target.client.url,
@@ -77,7 +77,7 @@ def dry_run(target: Target, job: Job, cache: JobCache | None = None) -> None:
 
 
 def _mask_secrets(value: Any, schema: Any, defs: Mapping[str, Any]) -> Any:
-    """Return a value without the parts that its schema marks as secret."""
+    """Mask the parts of a value that its schema marks as secret."""
     if not isinstance(schema, Mapping) or value is None:
         return value
     if is_secret(schema, defs):

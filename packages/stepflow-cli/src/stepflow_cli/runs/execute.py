@@ -1,4 +1,4 @@
-"""What `run`, `submit` and `batch` do: run a flow and print its result, or only start the run and print its id."""
+"""The `run`, `submit` and `batch` commands: run a flow and print its result, or just start it and print the run id."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _RUN_ID = View(columns=(Column("run_id", kind="id"),))
 
 
 def execute(options: RunOptions) -> None:
-    """Run a flow as the options say.
+    """Run a flow with the command's options.
 
     Raises:
         Problem: If options contradict each other, or not everything succeeded.

@@ -1,4 +1,4 @@
-"""Why a run failed: the account of its steps, and reasons that the server does not give."""
+"""Why a run failed: an account of its steps, plus reasons the server leaves out."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from ..server.connect import Target
 
 MAX_EXPLAINED_ITEMS = 1000
-"""The steps of larger runs are not requested to explain their items or to count failed items of their sub-runs."""
+"""For larger runs, steps are not fetched to explain items or to count failed items in sub-runs."""
 
 
 def explain_steps(
     client: SyncStepflowClient, run_id: str, steps: Sequence[StepDetails], item_index: int | None = None
 ) -> Sequence[StepDetails]:
-    """Return steps with their states. Only if one failed, or started sub-runs that did, more of the run is read."""
+    """Return steps with their states, fetching more of the run only if a step or its sub-runs failed."""
     from stepflow_client._runs.explanation import add_step_states, iter_failed_children
 
     if not any(step.error is not None or any(iter_failed_children(step.component, step.output)) for step in steps):
@@ -32,7 +32,7 @@ def explain_steps(
 
 
 def add_failed_sub_runs(client: SyncStepflowClient, run: RunDetails) -> RunDetails:
-    """Return a completed run with the number of items of its sub-runs that failed; another run unchanged."""
+    """Add the number of failed sub-run items to a completed run. Other runs are returned unchanged."""
     from stepflow_client._runs.explanation import RUNS_FLOWS
     from stepflow_client.flows.graph import FlowSteps
 
@@ -45,7 +45,7 @@ def add_failed_sub_runs(client: SyncStepflowClient, run: RunDetails) -> RunDetai
 
 
 def explain_run(client: SyncStepflowClient, run_id: str) -> RunDetails:
-    """Return a run: why it did not succeed, or how many items of its sub-runs failed although it did."""
+    """Return a run with the reason for its failure, or with its failed sub-run items if it succeeded."""
     from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
     run = client.snapshot(run_id, include="counts").details
@@ -58,24 +58,24 @@ def explain_run(client: SyncStepflowClient, run_id: str) -> RunDetails:
 _NO_ROUTE = "error routing component"
 _SWALLOWED = 'step "'
 _UNSET = "Undefined variable: "
-# Seconds to wait for the components; a plugin may not respond.
+# Seconds to wait for the component list, since a plugin may not respond.
 _TIMEOUT = 5.0
 
 
 def find_failure_hint(
     target: Target, result: FlowResult, flow: Mapping[str, Any], input: Any, variables: Mapping[str, Any] | None
 ) -> str | None:
-    """Return why a run failed, as a hint; None if that is unknown.
+    """Return a hint about why a run failed, or None if unknown.
 
-    The run's account and the components are requested only if the server's own message gives no reason (seen in all
+    The run's account and the components are fetched only if the server's own message gives no reason (seen in all
     releases).
 
     Args:
         target: The server.
-        result: The result of the run.
-        flow: The flow of the run, with its overrides.
-        input: The input of the run.
-        variables: The variables of the run.
+        result: The run's result.
+        flow: The run's flow, with overrides applied.
+        input: The run's input.
+        variables: The run's variables.
     """
     from stepflow_client._command import FailureHints
 
@@ -97,12 +97,12 @@ def find_failure_hint(
             hint = target.client.explain_run(result.run_id).hint
         return hint or _find_reason(error.message, flow, step, fetch_components(target, timeout=_TIMEOUT))
     except StepflowClientError:
-        # The failure to report is the run's.
+        # Report the run's failure, not this one.
         return None
 
 
 def _find_reason(message: str, flow: Mapping[str, Any], step: Mapping[str, Any], listed: ComponentList) -> str | None:
-    """Return what a server's message about a step leaves out, in the words of `stepflow validate`."""
+    """Return what a server's message about a step leaves out, worded as in `stepflow validate`."""
     from stepflow_client._command import check_source
     from stepflow_client.flows.components import Components, find_schemas, parse_components
     from stepflow_client.flows.source import FlowText

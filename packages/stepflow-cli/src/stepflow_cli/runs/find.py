@@ -1,4 +1,4 @@
-"""Finding runs and their servers: by an id, its prefix, or `@last`."""
+"""Find runs and their servers by id, id prefix or `@last`."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from stepflow_client import FlowResult, RunDetails, SyncStepflowClient
     from stepflow_client.history import HistoryEntry
 
-# Number of runs listed if a prefix is ambiguous.
+# Number of runs listed for an ambiguous prefix.
 _CANDIDATES = 5
-# Seconds for the response of an embedded server, which may have stopped.
+# Timeout in seconds for an embedded server, which may have stopped.
 _TIMEOUT = 2.0
 _OTHER_RUN = "name a run of this flow: 'stepflow history list' shows the runs with their flows"
 # Positions of the dashes in a run id.
 _DASHES = (8, 13, 18, 23)
-# Maximum difference between the time in the id of a run and its creation time.
+# Maximum difference between the time in a run's id and its creation time.
 _CLOCK = timedelta(seconds=2)
 
 
 def is_complete_id(text: str) -> bool:
-    """Return whether a text is a complete run id."""
+    """Return whether a string is a complete run id."""
     try:
         UUID(text)
     except ValueError:
@@ -41,12 +41,12 @@ def is_complete_id(text: str) -> bool:
 
 
 def parse_position(text: str) -> int:
-    """Return the position in the history that `@last`, `@2` and so on mean, with 0 for the newest run."""
+    """Return the history position for `@last`, `@2` and so on, where 0 is the newest run."""
     return 0 if text == "@last" else int(text[1:]) - 1
 
 
 class EndedRunError(Problem):
-    """A run was on an embedded server that has stopped: only the history knows it."""
+    """The run was on an embedded server that has since stopped, so only the history has it."""
 
     def __init__(self, text: str, entry: HistoryEntry) -> None:
         message = f"{text} is {_describe(entry)} on an embedded server, which has stopped"
@@ -55,10 +55,10 @@ class EndedRunError(Problem):
         self.entry = entry
 
     def results(self) -> list[FlowResult]:
-        """Return the results of the items of the run, computed from the outputs of the steps that the history has.
+        """Compute the results of the run's items from step outputs in the history.
 
         Raises:
-            Problem: If it has not completed, or the history lacks what its output reads.
+            Problem: If the run has not completed, or the history lacks something its output reads.
         """
         from stepflow_client import ExecutionStatus, FlowResult
         from stepflow_client.flows.interpreter import (
@@ -95,18 +95,18 @@ class EndedRunError(Problem):
 def connect_to_runs(
     server: ServerOptions, texts: Sequence[str], *, says: bool = False
 ) -> Iterator[tuple[Target, list[str]]]:
-    """Connect to the server of runs, and yield it with their ids, in order and without duplicates.
+    """Connect to the server that has these runs, and yield it with their ids, in order and without duplicates.
 
-    `@last`, `@2` and so on are the newest runs that this machine started, on whichever server; the newest of one server
-    if an option names it.
+    `@last`, `@2` and so on count the newest runs started from this machine, on any server unless an option names one.
 
     Args:
-        server: The server options of the command line.
-        texts: The ids, their prefixes, `@last`, `@2` and so on.
+        server: The command line's server options.
+        texts: Ids, id prefixes, `@last`, `@2` and so on.
         says: Whether to print which runs `@last`, `@2` and so on are, for commands that change or repeat runs.
 
     Raises:
-        Problem: If a run cannot be found, if runs are on different servers, or as for `connect` and `resolve_run_id`.
+        Problem: If a run can't be found, if the runs are on different servers, or as for `connect` and
+            `resolve_run_id`.
     """
     is_named = server.is_named
     entries = {} if is_named else {text: find_recorded_run(text) for text in texts if text.startswith("@")}
@@ -133,7 +133,7 @@ def connect_to_runs(
 
 @contextmanager
 def connect_to_run(server: ServerOptions, text: str, *, says: bool = False) -> Iterator[tuple[Target, str]]:
-    """Connect to the server of a run, and yield it with the run's id, as `connect_to_runs` does.
+    """Connect to a run's server, and yield it with the run's id, like `connect_to_runs`.
 
     Raises:
         Problem: As for `connect_to_runs`.
@@ -145,17 +145,17 @@ def connect_to_run(server: ServerOptions, text: str, *, says: bool = False) -> I
 def check_same_flow(
     target: Target, run_id: str, flow: Mapping[str, Any], written: Mapping[str, Any], name: str
 ) -> None:
-    """Check that a flow is that of a run, or a later version of it.
+    """Check that a flow is a run's flow, or a later version of it.
 
     Args:
         target: The server.
         run_id: The run.
-        flow: The flow of the run.
-        written: The other flow.
-        name: Its file or id.
+        flow: The run's flow.
+        written: The flow to compare it with.
+        name: That flow's file or id.
 
     Raises:
-        Problem: If it has another name, or no name and no step in common.
+        Problem: If the names differ, or one is missing and the flows share no steps.
     """
     entry = target.history.get(run_id)
     if entry is not None and entry.flow_file is not None and entry.flow_file == str(Path(name).absolute()):
@@ -169,7 +169,7 @@ def check_same_flow(
 
 
 def _has_stopped(target: Target, entry: HistoryEntry) -> bool:
-    """Return whether the embedded server of a run has stopped. Another program may have its port now."""
+    """Return whether a run's embedded server has stopped. Another program may now be using its port."""
     from stepflow_client import NotFoundError, TransportError
 
     from ..settings.profiles import split_url
@@ -193,10 +193,10 @@ def _describe(entry: HistoryEntry) -> str:
 
 
 def resolve_run_id(client: SyncStepflowClient, text: str) -> str:
-    """Return the id with this prefix; a complete id is returned without a request.
+    """Return the run id with this prefix. A complete id needs no request.
 
     Raises:
-        Problem: If no run's id begins with the text (exit code 1), or several do (exit code 2; the hint lists them).
+        Problem: If no run id starts with the text (exit code 1), or several do (exit code 2, and the hint lists them).
     """
     if is_complete_id(text):
         return text
@@ -215,10 +215,10 @@ def resolve_run_id(client: SyncStepflowClient, text: str) -> str:
 
 
 def find_recorded_run(text: str, url: str | None = None) -> HistoryEntry:
-    """Return the run that `@last`, `@2` and so on mean, counting only runs of one server if a URL is given.
+    """Return the run that `@last`, `@2` and so on refer to, counting only the server at `url` if set.
 
     Raises:
-        Problem: If the history has too few runs, or if the position is that of a batch of several runs.
+        Problem: If the history has too few runs, or the run is unconfirmed or a batch of several runs.
     """
     servers = None if url is None else list_server_urls(url)
     entries = open_history().search(server=servers, limit=1, offset=parse_position(text))
@@ -239,14 +239,14 @@ def find_recorded_run(text: str, url: str | None = None) -> HistoryEntry:
 
 
 def is_id_prefix(text: str) -> bool:
-    """Return whether a text in lower case is the prefix of a run id, of at least four digits."""
+    """Return whether a lowercase string is a run id prefix with at least four digits."""
     return 4 <= len(text) < 36 and all(
         each == "-" if place in _DASHES else each in "0123456789abcdef" for place, each in enumerate(text)
     )
 
 
 def is_matching(run: RunDetails, word: str) -> bool:
-    """Return whether a word of a query is in what lists show of a run: the name of its flow, or its id."""
+    """Return whether a query word matches a run's flow name, flow id or run id."""
     text = word.casefold()
     if text in (run.flow_name or "").casefold() or text in (run.flow_id, run.run_id):
         return True
@@ -254,12 +254,12 @@ def is_matching(run: RunDetails, word: str) -> bool:
 
 
 def parse_creation_range(prefix: str) -> tuple[datetime, datetime | None] | None:
-    """Return between which times the runs were created whose ids have a prefix; None if there can be none.
+    """Return the range of creation times for run ids with this prefix, or None if it is impossible.
 
-    An id begins with a time.
+    A run id starts with a time.
 
     Returns:
-        The first time, and the last one; None for no limit.
+        The start and end of the range, where an end of None means no limit.
     """
     digits = prefix.replace("-", "")[:12]
     first, last = (int(digits.ljust(12, filler), 16) / 1000 for filler in "0f")

@@ -1,4 +1,4 @@
-"""What a command runs: a flow with its arguments, read from the files and options that name them."""
+"""What a command runs: a flow and its arguments, read from files and options."""
 
 from __future__ import annotations
 
@@ -25,37 +25,37 @@ if TYPE_CHECKING:
 
 @dataclass
 class Job:
-    """A flow with its arguments."""
+    """A flow and its arguments."""
 
     options: RunOptions
     flow: dict[str, Any]
-    """The flow; {} for a stored flow until it is requested from the server."""
+    """The flow, or {} for a stored flow that hasn't been fetched yet."""
     flow_id: str | None = None
-    """The id of a stored flow that runs unchanged."""
+    """A stored flow's id, if the flow runs unchanged."""
     about: dict[str, Any] = field(default_factory=dict)
-    """Further data for the history: the flow's file, labels and a note."""
+    """Extra data for the history: the flow's file, labels and a note."""
     input: Any = None
     has_input: bool = True
-    """Whether there is an input; otherwise it is that of the earlier run."""
+    """Whether there is an input. If not, the earlier run's input is used."""
     batch: list[Any] | None = None
-    """The inputs of a batch that is sent as one run, or only checked. Other batches read theirs as they run."""
+    """The inputs of a batch that is sent as one run or only checked. Other batches read theirs as they run."""
     overrides: list[Any] | None = None
     variables: dict[str, Any] | None = None
     reuse: Reuse = field(default_factory=Reuse)
 
     @property
     def lacks_flow(self) -> bool:
-        """Whether the stored flow has not been requested yet."""
+        """Whether a stored flow still has to be fetched."""
         return self.flow_id is not None and not self.flow
 
     @property
     def flow_with_overrides(self) -> Mapping[str, Any]:
-        """The flow with its overrides."""
+        """The flow with its overrides applied."""
         return flow_with(self.flow, self.overrides)
 
     @property
     def all_variables(self) -> dict[str, Any]:
-        """The given variables, and those that the run takes from the environment."""
+        """The explicit variables, plus any the run takes from the environment."""
         given = self.variables or {}
         if not self.options.values.variables_from_env:
             return given
@@ -63,7 +63,7 @@ class Job:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The arguments of the client's methods that start runs, except for the input."""
+        """Arguments for the client methods that start runs, except the input."""
         return {
             "overrides": self.overrides,
             "variables": self.variables,
@@ -72,15 +72,15 @@ class Job:
         }
 
     def note_unread_input(self) -> None:
-        """Print a note about the fields of a single input that the flow neither declares nor reads."""
+        """Print a note about fields of a single input that the flow neither declares nor reads."""
         if self.options.inputs is None and self.has_input:
             note_unread_fields(self.flow_with_overrides, self.input)
 
 
 def read_job(options: RunOptions) -> Job:
-    """Read the flow and the values before anything is sent or started.
+    """Read the flow and its values before anything is sent or started.
 
-    The values for a stored flow are read by `read_values` once the flow is known.
+    For a stored flow, `read_values` reads the values once the flow is known.
 
     Raises:
         Problem, FlowFileError: If the flow or a value is invalid.
@@ -100,11 +100,11 @@ def read_job(options: RunOptions) -> Job:
 
 
 def read_values(job: Job, text: FlowText | None = None) -> None:
-    """Read the input, overrides and variables of a job whose flow is known, and check them.
+    """Read and check the input, overrides and variables of a job whose flow is known.
 
     Args:
-        job: The job, which is completed.
-        text: The text of the flow, if it is to be checked.
+        job: The job to complete.
+        text: The flow's text, if it should be checked.
 
     Raises:
         Problem, FlowFileError: If a value is invalid.
@@ -129,7 +129,7 @@ def read_values(job: Job, text: FlowText | None = None) -> None:
         variables,
         all_overrides,
         check_values=options.check,
-        # A file of variables may be that of several flows.
+        # Be lenient with a variables file: several flows may share it.
         is_strict=options.check and bool(values.single_variables) and not values.variables,
         advice=advice,
     )
@@ -143,7 +143,7 @@ def read_values(job: Job, text: FlowText | None = None) -> None:
     else:
         job.input = values.read_input(job.flow)
     if reuse.only_step is not None and job.has_input:
-        # The flow becomes one of a single step, whose input is that of the job.
+        # Reduce the flow to a single step that gets the job's input.
         step = reuse.only_step
         if reuse.run is not None:
             raise usage("--step takes its input from the run of --reuse, or from an option: give one of them")
@@ -153,7 +153,7 @@ def read_values(job: Job, text: FlowText | None = None) -> None:
         job.flow = flow_of_step(flow_with(job.flow, job.overrides), step)
         job.flow_id = job.overrides = job.variables = None
         job.reuse = Reuse()
-        # The run of one step is no run of the flow's file.
+        # A single step's run doesn't count as a run of the flow's file.
         job.about.pop("flow_file", None)
     if options.check and job.has_input:
         inputs = [job.input] if job.batch is None else job.batch

@@ -1,4 +1,4 @@
-"""Runs that take outputs of steps from an earlier run of their flow."""
+"""Runs that reuse step outputs from an earlier run of the same flow."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from stepflow_client import RerunPlan, SyncRunHandle
 
 _PLAN = View(columns=columns("index:number", "kept", "executed"))
-# Number of runs of a flow that are searched for one whose step outputs are available.
+# How many of a flow's runs to search for available step outputs.
 _MAX_RUNS = 200
 
 
 def resolve_earlier_run(target: Target, job: Job) -> None:
-    """Find the run whose outputs a job reuses; if there is none yet, the whole flow runs.
+    """Find the run whose outputs a job reuses. If there is none yet, the whole flow runs.
 
     Raises:
-        Problem: If there is no such run, and the job needs it.
+        Problem: If the job needs a run that doesn't exist.
     """
     reuse = job.reuse
     if not any(reuse) or (reuse.only_step is not None and job.has_input):
@@ -52,7 +52,7 @@ def resolve_earlier_run(target: Target, job: Job) -> None:
     if run_id is not None:
         job.reuse = reuse._replace(run=run_id)
         if reuse.only_step is not None:
-            # The run of one step is no run of the flow's file.
+            # A single step's run doesn't count as a run of the flow's file.
             job.about.pop("flow_file", None)
     elif text == "@last" and reuse.only_step is None:
         note("there is no earlier run of the flow: all of it is executed")
@@ -69,7 +69,7 @@ def resolve_earlier_run(target: Target, job: Job) -> None:
 
 
 def _iter_earlier_runs(target: Target, job: Job) -> Iterator[str]:
-    """Yield the recorded runs of a flow whose outputs can be reused, newest first: those of its file, or its name."""
+    """Yield a flow's recorded runs with reusable outputs, newest first, matched by file or else by name."""
     from stepflow_client._command import list_server_aliases
 
     file, name = job.about.get("flow_file"), job.flow.get("name")
@@ -80,38 +80,38 @@ def _iter_earlier_runs(target: Target, job: Job) -> Iterator[str]:
     servers, config = list_server_aliases(target.client.url), _digest_config(target)
     for entry in entries:
         is_kept = config is not None and target.history.kept_outputs(entry.run_id, server=config) is not None
-        # A single input that is a list is recorded inside a list.
+        # A single list input is recorded as a list of one.
         has_one_item = "input" in entry.omitted or not isinstance(entry.input, list) or len(entry.input) == 1
         if (entry.server in servers or is_kept) and has_one_item and not entry.has_more_runs:
             yield entry.run_id
 
 
 def _build_rerun_arguments(job: Job) -> dict[str, Any]:
-    """Return the arguments of the client's `start_rerun`, which runs the earlier run again."""
+    """Return the arguments for the client's `start_rerun`."""
     arguments = {"flow": job.flow, **job.arguments}
     if job.has_input:
-        # The command line describes the whole run: changes made to another run are not inherited.
+        # Inherit nothing from the earlier run: the command line describes the whole run.
         arguments["inherit"] = ()
         arguments["variables"] = job.all_variables
     if job.reuse.only_step is not None:
         arguments["keep"] = Keep(all_except=job.reuse.only_step)
         return arguments
     if job.has_input:
-        # A single input that is a list would be taken for a batch.
+        # Wrap the input, because a bare list would be taken for a batch.
         arguments["input"] = [job.input]
     arguments["keep"] = Keep("unchanged", before=job.reuse.from_step)
     return arguments
 
 
 def plan_reuse(target: Target, job: Job) -> RerunPlan:
-    """Return which steps a job takes from an earlier run, and which it executes."""
+    """Return which steps a job reuses from an earlier run, and which it executes."""
     arguments = _build_rerun_arguments(job)
     del arguments["max_concurrency"], arguments["variables_from_env"]
     return target.client.plan_rerun(job.reuse.run or "", **arguments)
 
 
 def start_reusing(target: Target, job: Job) -> SyncRunHandle[Any]:
-    """Start a job of one input that reuses outputs of an earlier run, and return the new run."""
+    """Start a single-input job that reuses outputs from an earlier run, and return the new run."""
     plan = plan_reuse(target, job)
     if plan.total != 1:
         raise usage(
@@ -124,9 +124,9 @@ def start_reusing(target: Target, job: Job) -> SyncRunHandle[Any]:
 
 
 def keep_outputs(target: Target, job: Job, run_id: str) -> None:
-    """Keep the outputs of a run's steps in the history if its server is embedded and stops when the command exits.
+    """Save a run's step outputs in the history if its embedded server stops when the command exits.
 
-    Outputs that contain the value of a secret variable are left out.
+    Outputs that contain a secret variable's value are left out.
     """
     if target.runtime is None or not target.history.is_on:
         return
@@ -143,7 +143,7 @@ def keep_outputs(target: Target, job: Job, run_id: str) -> None:
 
 
 def _digest_config(target: Target) -> str | None:
-    """Return a digest of an embedded server's configuration: it decides what components return. None for others."""
+    """Return a digest of an embedded server's configuration (which affects component results), or None otherwise."""
     if target.runtime is None:
         return None
     from hashlib import sha256
@@ -152,7 +152,7 @@ def _digest_config(target: Target) -> str | None:
 
 
 def _list_inherited_outputs(target: Target, run_id: str) -> dict[str, Any]:
-    """Return the outputs that a run has kept: servers do not list kept steps that no executed step reads."""
+    """Return the outputs a run has kept. Servers don't list kept steps that no executed step reads."""
     entry = target.history.get(run_id)
     earlier = None if entry is None or entry.rerun_of is None else target.history.kept_outputs(entry.rerun_of)
     if entry is None or earlier is None or len(entry.rerun_items) != 1:
@@ -162,21 +162,21 @@ def _list_inherited_outputs(target: Target, run_id: str) -> dict[str, Any]:
 
 
 def print_plan(plan: RerunPlan, output: Output) -> None:
-    """Print which steps of each item are kept and executed."""
+    """Print the kept and executed steps for each item."""
     records = [{"index": item.index, "kept": list(item.kept), "executed": list(item.executed)} for item in plan.items]
     output.records(records, _PLAN, default="jsonl")
     note(_summarize_plan(plan))
 
 
 def _summarize_plan(plan: RerunPlan, attempt: int | None = None) -> str:
-    """Return how many items a plan runs again. Items that keep different outputs need runs of their own."""
+    """Describe how many items a plan reruns. Items that keep different outputs need separate runs."""
     count, items = len(plan.groups), f"{len(plan.items)} of {plan.total} items"
     text = f"runs {items} again" if attempt is None else f"attempt {attempt}: {items}"
     return text + (f", in {count} runs" if count > 1 else "")
 
 
 def count_attempts(target: Target, run_id: str) -> int | None:
-    """Return which attempt a rerun of a run is; None if the history does not have the run."""
+    """Return which attempt a rerun of this run would be, or None if the run isn't in the history."""
     entry, attempt = target.history.get(run_id), 1
     while entry is not None:
         attempt += 1
@@ -185,7 +185,7 @@ def count_attempts(target: Target, run_id: str) -> int | None:
 
 
 def note_plan(plan: RerunPlan, attempt: int | None = None) -> None:
-    """Print on standard error which items and steps will be executed."""
+    """Print the items and steps that will be executed to standard error."""
     if not plan.items:
         note(f"nothing to run again: all items of run {plan.run_id} succeeded")
         return

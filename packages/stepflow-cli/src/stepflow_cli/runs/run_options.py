@@ -1,4 +1,4 @@
-"""The options of the commands that run a flow."""
+"""Options for the commands that run a flow."""
 
 from __future__ import annotations
 
@@ -12,60 +12,60 @@ from ..settings.server_choice import ServerOptions
 
 
 class Retry(NamedTuple):
-    """How often failed inputs of a batch run again."""
+    """How often to retry a batch's failed inputs."""
 
     retries: int | None = None
-    """Maximum number of retries; None for none."""
+    """Maximum number of retries, or None for no retries."""
     codes: tuple[str, ...] = ()
-    """The error codes to retry; by default, those of failures that may pass."""
+    """Error codes to retry. Defaults to transient failures."""
 
     @property
     def options(self) -> dict[str, Any]:
-        """The options of `map`."""
+        """The matching arguments for `map`."""
         if self.retries is None:
             return {}
         return {"max_attempts": self.retries + 1, "retry_on": self.codes or None}
 
 
 class Reuse(NamedTuple):
-    """The outputs that a run takes from an earlier run of the flow; nothing if all fields are None."""
+    """Outputs reused from an earlier run of the flow. If every field is None, nothing is reused."""
 
     run: str | None = None
-    """The earlier run: its id, the beginning of the id, or `@last`, `@2` and so on among the runs of this flow."""
+    """The earlier run's id or id prefix, or `@last`, `@2` and so on among this flow's runs."""
     from_step: str | None = None
-    """Execute this step and all that depend on it."""
+    """Execute this step and everything that depends on it."""
     only_step: str | None = None
-    """Execute this step alone."""
+    """Execute just this step."""
 
 
 class CacheOptions(NamedTuple):
-    """The options of the result cache."""
+    """Result cache options."""
 
     is_on: bool = False
     max_age: float | None = None
-    """The maximum age of a result in seconds; None for the default."""
+    """Maximum age of a result in seconds, or None for the default."""
     refresh: bool = False
 
 
 class RunOptions(NamedTuple):
-    """The options of `run`, `submit` and `batch`."""
+    """Options for `run`, `submit` and `batch`."""
 
     flow: str
-    """The flow's file, or the id of a stored flow."""
+    """The flow's file, or a stored flow's id."""
     values: Values
     server: ServerOptions
     wait: Wait
     output: Output
-    """Where to print the result, or the run's id."""
+    """Where to print the result or run id."""
     about: Mapping[str, Any] = {}
-    """The labels and the note for the history."""
+    """Labels and a note for the history."""
     dry_run: bool = False
     detach: bool = False
     """Whether to return as soon as the run is created."""
     check: bool = True
-    """Whether to check the flow and its values before the run."""
+    """Whether to check the flow and its values before running."""
     up_to: str | None = None
-    """The step whose output is the result; later steps are not executed."""
+    """Use this step's output as the result, without executing later steps."""
     max_concurrency: int | None = None
 
     reuse: Reuse = Reuse()
@@ -76,10 +76,10 @@ class RunOptions(NamedTuple):
     watch: bool = False
     """Whether to run again when a file changes."""
     ui: bool = False
-    """Whether to serve the page of the run until Ctrl-C."""
+    """Whether to serve the run's page until Ctrl-C."""
 
     inputs: str | None = None
-    """The file of a batch's inputs."""
+    """The file with a batch's inputs."""
     input_format: str | None = None
     retry: Retry = Retry()
     resume: bool = False

@@ -1,4 +1,4 @@
-"""A single run: starting it, showing its progress while it is waited for, and printing its result."""
+"""Start a single run, show its progress while waiting for it, and print the result."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ if TYPE_CHECKING:
     from .caching import JobCache
     from .watch import RunWatch
 
-# Seconds before the live view is shown on a terminal; faster runs do not need it.
+# Seconds before the live view appears on a terminal, since fast runs don't need it.
 _QUIET = 1.0
-# Seconds between two lines if there is no terminal.
+# Seconds between lines when there is no terminal.
 _LINE = 10.0
 
 
 class _Ended(Exception):
-    """The caller no longer waits."""
+    """The caller has stopped waiting."""
 
 
 @contextmanager
 def showing_progress(target: Target, run_id: str) -> Iterator[None]:
     """Show a run's progress on standard error while the block waits for it.
 
-    On a terminal, after a second, the view of `runs watch` is shown and finally erased. If there is no terminal, or the
-    log is written to it, a line is printed every 10 s. Nothing is shown if JSON is requested.
+    On a terminal, the view from `runs watch` appears after a second and is erased at the end. Without a terminal, or if
+    logs go to it, a line is printed every 10 s. Nothing is shown if JSON is requested.
 
     Args:
-        target: The server; the run is watched in a thread, with its own client.
+        target: The server. A thread watches the run using its own client.
         run_id: The run.
     """
     session = current_session()
@@ -78,7 +78,7 @@ def showing_progress(target: Target, run_id: str) -> Iterator[None]:
 
 
 class _ProgressDisplay:
-    """The display, which runs in a thread."""
+    """A progress display that runs in a thread."""
 
     def __init__(self, target: Target, run_id: str, *, color: str) -> None:
         self.ended = threading.Event()
@@ -92,12 +92,12 @@ class _ProgressDisplay:
         if self._watch is not None:
             self._watch.show_message(text)
         elif text != self._last_message:
-            # Both clients report the same outage.
+            # Skip duplicates: both clients report the same outage.
             self._last_message = text
             print(printable(text), file=sys.stderr, flush=True)
 
     def draw(self) -> None:
-        """Draw the run until it has ended. Errors are ignored: the caller, which waits for the run, reports them."""
+        """Draw the run until it ends. Errors are ignored here because the caller reports them."""
         with suppress(Exception), self._watching(_QUIET) as watch:
             from ..output.live import live_display
 
@@ -112,7 +112,7 @@ class _ProgressDisplay:
                     self._watch = None
 
     def print_lines(self) -> None:
-        """Print a line every 10 s until the run has ended."""
+        """Print a line every 10 s until the run ends."""
         with suppress(Exception), self._watching(_LINE) as watch:
             last = time.monotonic() - _LINE
 
@@ -126,7 +126,7 @@ class _ProgressDisplay:
 
     @contextmanager
     def _watching(self, seconds: float) -> Iterator[RunWatch]:
-        """Yield the run's watch after a delay. Most runs have ended by then, and nothing is imported for them."""
+        """Yield a watch on the run after a delay, so that nothing is imported for the many runs that end sooner."""
         if self.ended.wait(seconds):
             raise _Ended
         from .watch import RunWatch
@@ -145,10 +145,10 @@ class _ProgressDisplay:
 
 
 def complete_job(target: Target, job: Job) -> None:
-    """Add to a job what depends on the server: a stored flow with its values, and the earlier run to reuse.
+    """Add whatever depends on the server to a job: a stored flow with its values, and the earlier run to reuse.
 
     Raises:
-        Problem: If the server has no such flow, the history no such run, or a value is invalid.
+        Problem: If the flow isn't on the server, the run isn't in the history, or a value is invalid.
     """
     if job.lacks_flow:
         try:
@@ -161,7 +161,7 @@ def complete_job(target: Target, job: Job) -> None:
 
 
 def run_job(target: Target, job: Job, cache: JobCache | None = None) -> None:
-    """Run a job of one input and print its result.
+    """Run a single-input job and print its result.
 
     Raises:
         Problem: If it did not succeed.
@@ -191,15 +191,15 @@ def run_job(target: Target, job: Job, cache: JobCache | None = None) -> None:
                     place = describe_place(import_flow(name).value, result.error.step_id)
                 problem.hint = "; ".join(filter(None, (hint, place))) or None
             raise
-    # A failure has a hint of its own.
+    # Only after a success: failures have their own hint.
     job.note_unread_input()
 
 
 def start_run(target: Target, job: Job) -> SyncRunHandle[Any]:
-    """Start a job's run and return the run.
+    """Start a job's run and return it.
 
     Raises:
-        Problem: If the request is interrupted (then it is unknown whether the run exists), or the steps form a cycle.
+        Problem: If the request is interrupted (so it's unknown whether the run exists), or the steps form a cycle.
     """
     options = job.options
     try:
@@ -210,13 +210,13 @@ def start_run(target: Target, job: Job) -> SyncRunHandle[Any]:
                     return start_reusing(target, job)
                 run = target.client.start_run(
                     job.flow_id or job.flow,
-                    # A single input that is a list would be taken for a batch.
+                    # Wrap the input, because a bare list would be taken for a batch.
                     [job.input] if job.batch is None else job.batch,
                     **job.arguments,
                     idempotency_key=options.idempotency_key,
                     idempotency_scope=options.idempotency_scope,
                     wait_for_components=options.wait_for_components,
-                    # The inputs were checked before anything was sent.
+                    # Inputs were already checked before sending anything.
                     check_input=False,
                 )
     except InvalidFlowError as error:
@@ -239,7 +239,7 @@ def start_run(target: Target, job: Job) -> SyncRunHandle[Any]:
 
 
 def serve_page(target: Target, job: Job) -> None:
-    """Start the run, serve its page until Ctrl-C, and print the result when the run ends."""
+    """Start the run, serve its page until Ctrl-C, and print the result when it ends."""
     from concurrent.futures import Future
 
     from ..ui.serving import serve_pages
@@ -257,7 +257,7 @@ def serve_page(target: Target, job: Job) -> None:
             printed.set_result(None)
 
     with adding_run_id(target, run_id):
-        # A daemon, so that the thread does not keep the command from exiting.
+        # Use a daemon thread so it doesn't keep the command from exiting.
         Thread(target=print_at_end, daemon=True).start()
         serve_pages(target, run_id)
         with hinting_return(target, run_id, job.options.wait):
@@ -268,13 +268,13 @@ def serve_page(target: Target, job: Job) -> None:
 
 @contextmanager
 def adding_run_id(target: Target, run_id: str) -> Iterator[None]:
-    """Add the run's id, and how to get its result, to failures of the block."""
+    """Add the run id, and how to get its result, to failures in the block."""
     try:
         yield
-        # Errors in writing the last output appear only now.
+        # Flush to surface errors from writing the last output.
         sys.stdout.flush()
     except StepflowClientError as error:
-        # The caller that started the server knows whether it has ended.
+        # Leave the rest to the caller, which started the server and knows whether it has stopped.
         error.run_id = error.run_id or run_id
         raise
     except Problem as problem:
@@ -284,7 +284,7 @@ def adding_run_id(target: Target, run_id: str) -> Iterator[None]:
 
 
 def add_run_id(problem: Problem, target: Target, run_id: str) -> None:
-    """Add a run's id to a problem, and how to get its result."""
+    """Add a run id, and how to get its result, to a problem."""
     if problem.run_id is None:
         problem.run_id = run_id
         if problem.hint is None and not target.ends_with_command:

@@ -1,4 +1,4 @@
-"""Waiting for runs, and operations on several of them: if one is refused, the others are still processed."""
+"""Wait for runs, or process several at once. If the server refuses one, the rest are still processed."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-# Exit codes of an operation on several runs; the last of these that occurs wins.
+# Exit codes for operations on several runs. The last of these that occurs wins.
 _SEVERITY = (ExitCode.CANCELLED, ExitCode.FAILED, ExitCode.TIMED_OUT)
 
 
 def for_each_run(ids: Sequence[str], act: Callable[[str], Answer], problems: list[Problem]) -> Iterator[Answer]:
-    """Call a function for each run and yield its results.
+    """Call a function for each run and yield the results.
 
-    If the server refuses one run, the others are still processed.
+    If the server refuses one run, the rest are still processed.
 
     Args:
         ids: The runs.
-        act: The function.
-        problems: Receives the server's refusals.
+        act: The function to call.
+        problems: Collects the server's refusals.
     """
     for run_id in ids:
         try:
@@ -45,7 +45,7 @@ def for_each_run(ids: Sequence[str], act: Callable[[str], Answer], problems: lis
         except ApiError as error:
             problem = to_problem(error)
             if problem.exit_code != ExitCode.FAILED:
-                # For example if the user is not authorised: then the other runs would fail too.
+                # For example, the user isn't authorised, so the remaining runs would fail too.
                 raise
             problems.append(problem)
         else:
@@ -53,10 +53,10 @@ def for_each_run(ids: Sequence[str], act: Callable[[str], Answer], problems: lis
 
 
 def raise_worst(problems: Sequence[Problem]) -> None:
-    """Show all problems and exit with the code of the worst one; do nothing if there are none.
+    """Show all problems and exit with the worst one's code, or do nothing if there are none.
 
     Raises:
-        Problem: The worst.
+        Problem: The worst problem.
     """
     if not problems:
         return
@@ -68,7 +68,7 @@ def raise_worst(problems: Sequence[Problem]) -> None:
 
 
 def print_done(output: Output, records: Iterable[Record], view: View) -> None:
-    """Print the processed runs, each as it comes if the format allows that. A table is omitted if it is empty."""
+    """Print the processed runs, each as it arrives if the format allows. An empty table is omitted."""
     if output.format in (None, "table"):
         records = list(records)
         if not records:
@@ -77,10 +77,10 @@ def print_done(output: Output, records: Iterable[Record], view: View) -> None:
 
 
 def check_deletion(look: Callable[[], object]) -> str:
-    """Return `deleted` if the server no longer finds the object, otherwise `kept`.
+    """Return `deleted` if the object is gone from the server, otherwise `kept`.
 
     Args:
-        look: Requests the object from the server.
+        look: Fetches the object.
     """
     try:
         look()
@@ -90,7 +90,7 @@ def check_deletion(look: Callable[[], object]) -> str:
 
 
 def note_kept_objects(deletions: Iterable[Mapping[str, Any]]) -> None:
-    """Print a note if something still exists.
+    """Print a note if anything still exists.
 
     Args:
         deletions: Records with a `status`.
@@ -100,7 +100,7 @@ def note_kept_objects(deletions: Iterable[Mapping[str, Any]]) -> None:
 
 
 def add_view_commands(problem: Problem, target: Target, run_id: str) -> None:
-    """Add to the problem of a failed run, on a terminal, the commands that show the run."""
+    """Add the commands that show a failed run to its problem, if standard error is a terminal."""
     if problem.kind == "run_failed" and not target.ends_with_command and is_terminal(sys.stderr):
         page = target.return_command("ui --open", run_id)
         report = target.return_command("runs report", run_id)
@@ -110,13 +110,13 @@ def add_view_commands(problem: Problem, target: Target, run_id: str) -> None:
 
 @contextmanager
 def hinting_return(target: Target, run_id: str, wait: Wait, again: str | None = None) -> Iterator[None]:
-    """Report how to return to a run if the block ends before the run does.
+    """Report how to return to a run if the block exits first.
 
     Args:
         target: The server.
         run_id: The run.
-        wait: The effect of an interrupt.
-        again: The command that returns to the run; by default `stepflow runs watch`.
+        wait: What an interrupt does.
+        again: The command for returning to the run. Defaults to `stepflow runs watch`.
 
     Raises:
         Problem: If the block is interrupted or times out, or the server is lost.
@@ -149,17 +149,17 @@ def hinting_return(target: Target, run_id: str, wait: Wait, again: str | None = 
         raise to_problem(error, hint=hint) from error
 
 
-# Timeout of the request for a run's state if the time for waiting is (nearly) over.
+# Timeout for fetching a run's state once the time for waiting is (nearly) up.
 _LAST_REQUEST_SECONDS = 5.0
 
 
 def wait_and_print(target: Target, ids: list[str], wait: Wait, output: Output) -> None:
-    """Wait for runs and print those that end in time, in the given order.
+    """Wait for runs and print those that end in time, in the order given.
 
     Raises:
-        Problem: If a run did not complete; the worst, after the others have been shown.
+        Problem: If a run did not complete. Raises the worst problem, after showing the rest.
     """
-    # Imports rich, which the commands that only wait for one run do not need.
+    # Imported here because it loads rich, which isn't needed to wait for a single run.
     from .watch import find_failure
 
     problems: list[Problem] = []
@@ -177,7 +177,7 @@ def wait_and_print(target: Target, ids: list[str], wait: Wait, output: Output) -
                 with suppress(RunTimeoutError):
                     run = target.client.wait_run(run_id, timeout=left)
             if run is None:
-                # The time may have been (nearly) over before its turn came.
+                # Time may have (nearly) run out before this run's turn.
                 latest = target.client.get_run(run_id, timeout=_LAST_REQUEST_SECONDS)
                 if is_given_up(latest.status, latest.items.running):
                     latest = target.client.wait_run(run_id, timeout=_LAST_REQUEST_SECONDS)
@@ -188,7 +188,7 @@ def wait_and_print(target: Target, ids: list[str], wait: Wait, output: Output) -
                 problems.append(problem)
             return run
 
-    # Check first that the server can be reached: otherwise there is nothing to return to.
+    # Make sure the server is reachable first. Otherwise there's nothing to return to.
     target.client.server_info()
     runs = for_each_run(ids, wait_for, problems)
     print_done(output, (run.to_dict() for run in runs if run is not None), RUN)

@@ -1,4 +1,4 @@
-"""Following one run until it ends: its events in words or as a tree, and how it ended."""
+"""Follow a run until it ends, showing events as text or as a tree, and report how it ended."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 
 
 def describe_event(event: RunEvent, root: RunProgress, seconds: float | None = None, error: str | None = None) -> str:
-    """Return an event as one line of text.
+    """Describe an event in one line.
 
     Args:
-        event: The event; `root` has already processed it.
-        root: The run that is followed.
-        seconds: How long it took, for the end of a step, item or run.
-        error: The error of a failed step.
+        event: An event that `root` has already processed.
+        root: The run being followed.
+        seconds: The duration, at the end of a step, item or run.
+        error: The error, if a step failed.
     """
     run = root.find_run(event)
     below = "" if run is root else f"sub-run {run.run_id}, "
@@ -77,18 +77,18 @@ def _describe_step_state(event: RunEvent, step: StepProgress, took: str, error: 
     return f"{status}{took}" + ("" if error is None else f": {error}")
 
 
-# Maximum number of runs that are followed at once: each takes a connection.
+# Maximum number of runs followed at once, since each needs a connection.
 _MAX_FOLLOWED = 10
-# Larger batches are not followed: each item takes some memory.
+# Larger batches aren't followed because each item takes memory.
 _MAX_EVENT_ITEMS = 10_000
-# Maximum time to read the events of one run between two updates.
+# Maximum time to spend reading one run's events between updates.
 _READ_SECONDS = 0.5
-# Seconds without an event after which the events so far count as read.
+# Seconds of silence after which all events so far count as read.
 _SILENCE = 0.02
 
 
 class RunningRuns:
-    """Follows running runs, counts their items and describes their progress. It must be closed."""
+    """Follows running runs, counting items and describing progress. Must be closed."""
 
     def __init__(self, client: SyncStepflowClient) -> None:
         self._client = client
@@ -100,10 +100,10 @@ class RunningRuns:
         self._keep_only(set())
 
     def add_progress(self, records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """Return the records of runs, with `progress` and the items that have ended so far; follow those that are new.
+        """Add `progress` and current item counts to run records, and start following any new runs.
 
         Args:
-            records: The newest runs. Runs that are not among them are no longer followed.
+            records: The newest runs. Runs missing from here are no longer followed.
         """
         totals = {
             record["run_id"]: record["items"]["total"]
@@ -111,9 +111,9 @@ class RunningRuns:
             if record["status"] == "running" and 1 <= record["items"]["total"] <= _MAX_EVENT_ITEMS
         }
         self._keep_only(set(totals))
-        # Batches first: they take longest.
+        # Batches first, since they take longest.
         for run_id in sorted(totals, key=lambda run_id: totals[run_id] == 1):
-            # The list itself shows whether the server is reachable; the counts so far stay until the run has ended.
+            # The list request already shows whether the server is reachable. Old counts stay until the run ends.
             with suppress(StepflowClientError):
                 self._read_events(run_id)
         return [self._add_progress(record) for record in records]
@@ -146,23 +146,23 @@ class RunningRuns:
 
 
 _WIDEST_ID = 40
-# Minimum number of steps shown, however small the terminal is.
+# Minimum number of steps shown, however small the terminal.
 _MIN_ROWS = 3
-# Maximum number of sub-runs shown; further ones are only counted.
+# Maximum number of sub-runs shown. Any more are only counted.
 _SUB_RUNS = 8
 
 
 def build_tree(
     run: RunProgress, now: datetime, note: str | None = None, *, height: int | None = None, failed_below: int = 0
 ) -> Tree:
-    """Return the tree of a run's current state.
+    """Return a tree that shows a run's current state.
 
     Args:
         run: The run.
         now: The time by the server's clock.
-        note: A further message, shown as the last line.
-        height: Maximum number of lines; inactive steps are then only counted. None for no limit.
-        failed_below: Number of failed items in sub-runs of the run, if it has completed.
+        note: An extra message for the last line.
+        height: Maximum number of lines, beyond which inactive steps are only counted. None for no limit.
+        failed_below: Number of failed items in sub-runs, if the run has completed.
     """
     status = (
         state_text(run.status, failed_children=failed_below if run.status == "completed" else 0),
@@ -175,10 +175,10 @@ def build_tree(
     shown_errors: list[str] = []
     below = list(run.sub_runs.values())
     if height is not None:
-        # Reserve lines for the title, the note, and a count.
+        # Reserve lines for the title, note and count.
         height = max(_MIN_ROWS, height - 3 - 2 * min(len(below), _SUB_RUNS))
     _add_steps(tree, run, now, height, shown_errors)
-    # The running sub-runs and the newest of the others, in order of creation.
+    # Running sub-runs plus the newest finished ones, in order of creation.
     places = sorted(range(len(below)), key=lambda place: (below[place].is_over, -place))
     for sub_run in [below[place] for place in sorted(places[:_SUB_RUNS])]:
         status = sub_run.status, STATUS_STYLES.get(sub_run.status, "")
@@ -193,14 +193,14 @@ def build_tree(
 
 
 def _add_steps(tree: Tree, run: RunProgress, now: datetime, most: int | None, shown_errors: list[str]) -> None:
-    """Add the lines of a run's steps.
+    """Add a line for each step in a run.
 
     Args:
-        tree: Where to add them.
+        tree: The tree to add to.
         run: The run.
         now: The time by the server's clock.
         most: Maximum number of lines.
-        shown_errors: The errors that are shown already; they are not repeated. New ones are added.
+        shown_errors: Errors already shown, so they aren't repeated. New ones are added.
     """
     every = run.steps
     steps = every if most is None or len(every) <= most else _select_steps(every, run, most)
@@ -218,12 +218,12 @@ def _add_steps(tree: Tree, run: RunProgress, now: datetime, most: int | None, sh
 
 
 def _select_steps(steps: Sequence[StepProgress], run: RunProgress, most: int) -> list[StepProgress]:
-    """Return the most interesting steps if there is no room for all: running steps, failed ones, and the next ones."""
+    """Return the most interesting steps if they don't all fit: running steps, failed ones, then the next in line."""
     order = {"running": 0, "failed": 1, "waiting": 2}
 
     def rank(place: int) -> tuple[int, int]:
         status = steps[place].status(run.total, run.is_over)
-        # Prefer the last of the finished steps and the first of the waiting ones.
+        # Prefer the last finished steps and the first waiting ones.
         return order.get(status, 3), place if status == "waiting" else -place
 
     return [steps[place] for place in sorted(sorted(range(len(steps)), key=rank)[:most])]
@@ -263,24 +263,24 @@ def _format_counts(statuses: Sequence[str]) -> str:
     return ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
 
 
-# Seconds between updates of the display.
+# Seconds between display updates.
 _REFRESH_SECONDS = 0.2
-# For larger runs, the items are not requested to find out what failed.
+# For larger runs, don't fetch items to find out what failed.
 _MAX_ITEMS = 10_000
-# Maximum number of items for which skipped steps are looked up while the run is still running.
+# Maximum number of items for looking up skipped steps while the run is in progress.
 _FEW_ITEMS = 20
-# Maximum number of sub-runs whose step ids are requested.
+# Maximum number of sub-runs whose step ids are fetched.
 _MAX_FLOWS = 100
 
 Shown = Callable[["RunEvent", float | None, "str | None"], None]
-"""Called with each event, the duration of what has ended, and the error of a failed step."""
+"""Called with each event, the duration of whatever has ended, and a failed step's error."""
 
 
 class RunWatch:
-    """A run that is followed."""
+    """A run being followed."""
 
     def __init__(self, target: Target, run_id: str, timeout: float | None = None) -> None:
-        """Request the run and the server's time; `timeout` limits following the run, from now on."""
+        """Fetch the run and the server's time. `timeout` limits how long to follow the run, starting now."""
         self._target = target
         self._deadline = compute_deadline(timeout)
         with deadline_scope(self._deadline):
@@ -289,7 +289,7 @@ class RunWatch:
         self._clock_difference = timedelta() if health is None else health - datetime.now(UTC)
         self._message: str | None = None
         self._accounts: dict[tuple[int, str], StepAccount] = {}
-        """The outcome of each step, once the run has ended."""
+        """Each step's outcome, once the run has ended."""
         self.progress = build_progress(self.snapshot, flow_of=self._get_flow_outline)
         if self.run.is_finished:
             self._deadline = None
@@ -297,7 +297,7 @@ class RunWatch:
 
     @property
     def run(self) -> RunDetails:
-        """The run and its state when it was last requested."""
+        """The run as of the last fetch."""
         return self.snapshot.details
 
     def show_message(self, text: str) -> None:
@@ -305,7 +305,7 @@ class RunWatch:
         self._message = text
 
     def tree(self, height: int | None, *messages: str) -> Tree:
-        """Return the tree of the run's current state, with messages below it."""
+        """Return a tree of the run's current state, with messages below it."""
 
         if self._message is not None:
             messages += (self._message,)
@@ -322,22 +322,22 @@ class RunWatch:
         *,
         sub_runs: bool = False,
     ) -> None:
-        """Process events until the run has ended.
+        """Process events until the run ends.
 
         Args:
             show: Called with each event.
             refresh: Called several times per second.
-            sub_runs: Whether to include the events of sub-runs.
+            sub_runs: Whether to include events from sub-runs.
 
         Raises:
-            RunTimeoutError: If the run has not ended in time.
+            RunTimeoutError: If the run does not end in time.
         """
-        # For a run that is itself a sub-run, servers would send its parent's events, with wrong step ids.
+        # For a sub-run, servers would send its parent's events, with wrong step ids.
         sub_runs = sub_runs and self.run.parent_run_id is None
         drawn, until = -math.inf, self._deadline or math.inf
         follow = self._target.client._services.watcher.follow
         followed = follow(self.progress, every=_REFRESH_SECONDS, until=until, include_sub_runs=sub_runs)
-        # A request to a server that does not respond ends in time too.
+        # The deadline also applies to requests if the server doesn't respond.
         with deadline_scope(self._deadline), closing(followed):
             for now in followed:
                 if now.event is not None:
@@ -348,7 +348,7 @@ class RunWatch:
                     refresh()
                     drawn = time.monotonic()
         self._message = None
-        # Events do not contain why items failed.
+        # Events don't say why items failed.
         self._read_final_state()
         errors: dict[str | None, str] = {}
         for item in self.snapshot.items or ():
@@ -361,7 +361,7 @@ class RunWatch:
             self._note_not_run(index, account)
 
     def _read_final_state(self) -> None:
-        """Request the parts of the run that explain why items failed, unless the run is too large."""
+        """Fetch the parts of the run that explain why items failed, unless it's too large."""
         from stepflow_client._runs.explanation import explain_steps
 
         run = self.run
@@ -377,13 +377,13 @@ class RunWatch:
         self._accounts = explain_steps(self.snapshot) if "steps" in parts else {}
 
     def _note_not_run(self, item: int, account: StepAccount) -> None:
-        """Record that a step was not run because of another one."""
+        """Record that a step was skipped because another one failed."""
         step = next((step for step in self.progress.steps if step.step_id == account.step_id), None)
         if step is not None and item in step.ended and account.because_of is not None:
             step.not_run[item] = account.because_of
 
     def _find_step_error(self, event: RunEvent) -> str | None:
-        """Request why a step failed; only once per step, because a batch may have very many items."""
+        """Fetch why a step failed, just once per step because batches can be large."""
         if event.type != "step_completed" or getattr(event, "status", None) != "failed":
             return None
         run = self.progress.find_run(event)
@@ -391,7 +391,7 @@ class RunWatch:
         account = None
         if run is self.progress:
             account = self._accounts.get((item, step.step_id))
-            # In large runs, only the end tells which steps were not run.
+            # In large runs, skipped steps are known only at the end.
             is_small = self.run.items.total <= _FEW_ITEMS
             others = [other for other in run.steps if other is not step and item in other.ended and other.failed]
             if account is not None:
@@ -404,14 +404,14 @@ class RunWatch:
             return None
         error = None if account is None else account.error
         if account is None:
-            # The run continues even if this request fails.
+            # Don't stop following just because this request failed.
             with suppress(StepflowClientError):
                 error = self._target.client.get_run_step(run.run_id, step.step_id, item_index=item).error
         step.error = None if error is None else _first_line(error.message)
         return step.error
 
     def _get_flow_outline(self, run_id: str, item: int) -> FlowOutline:
-        # Flows of sub-runs may not be stored, so their runs are requested.
+        # A sub-run's flow may not be stored, so fetch the run instead.
         if len(self.progress.sub_runs) > _MAX_FLOWS:
             return None, {}
         try:
@@ -423,7 +423,7 @@ class RunWatch:
 
 
 def find_failure(target: Target, run: RunDetails) -> Problem | None:
-    """Return the problem for a run that ended without success; None for a successful run."""
+    """Return the problem for a run that ended without success, or None if it succeeded."""
     if run.status == "completed":
         return None
     if run.status == "cancelled":
@@ -433,7 +433,7 @@ def find_failure(target: Target, run: RunDetails) -> Problem | None:
     results = [item.result for item in items if item.result is not None]
     if run.items.total == 1 and results:
         return get_failure(results[0])
-    # The server has lost the items that never stop running.
+    # Items that never stop running were lost by the server.
     failed = run.items.failed + run.items.running
     message = f"{failed} of {run.items.total} items of run {run.run_id} failed"
     if first := next((item for item in items if item.error is not None), None):
