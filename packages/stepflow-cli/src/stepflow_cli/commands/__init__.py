@@ -1,1 +1,1 @@
-"""The commands, one module each; a module is imported when its command is called."""
+"""The commands, one module each, imported only when the command is called."""

@@ -1,4 +1,4 @@
-"""`stepflow blobs`: values and files that a server stores."""
+"""`stepflow blobs`: values and files stored on a server."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _put(file: str, blob_type: str | None, filename: str | None, server: ServerO
         data = read_stdin_bytes() if file == "-" else read_bytes(file)
     name = filename or (None if file == "-" else os.path.basename(file))
     if filename is None and kind == "binary" and name is not None and not name.isascii():
-        # The name is sent in a header, which must be ASCII.
+        # Drop the name: it would be sent in a header, which must be ASCII.
         name = None
     with connect(server) as target:
         stored = target.client.store_blob(data, filename=name, blob_type=kind)

@@ -1,4 +1,4 @@
-"""`stepflow components`: what the steps of a flow call."""
+"""`stepflow components`: what a flow's steps call."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _lock(server: ServerOptions, output: str | None, check: bool) -> None:
     if check:
         _check_lock_file(output, records)
     else:
-        # Servers change the order of keys each time.
+        # Sort keys because servers return them in a different order each time.
         text = json.dumps(records, indent=2, ensure_ascii=False, sort_keys=True)
         write_document(f"{escape_json(text)}\n".encode(), output)
         if output != "-":
@@ -126,7 +126,7 @@ def _lock(server: ServerOptions, output: str | None, check: bool) -> None:
 
 
 def _read_all_records(target: Target) -> list[Mapping[str, Any]]:
-    """Return the components of a server; those that no route leads to are left out, where routes are known.
+    """Return a server's components, leaving out unreachable ones where routes are known.
 
     Raises:
         Problem: If a plugin did not list its components.
@@ -139,10 +139,10 @@ def _read_all_records(target: Target) -> list[Mapping[str, Any]]:
 
 
 def _check_lock_file(path: str, records: Sequence[Mapping[str, Any]]) -> None:
-    """Raise if a file has other components than the server, naming the keys that differ.
+    """Check that a file has the same components as the server.
 
     Raises:
-        Problem: If so.
+        Problem: If they differ, naming the changed keys.
     """
     from stepflow_client._command import ABSENT, find_value_changes
     from stepflow_client.flows.expressions import write_path
@@ -154,7 +154,7 @@ def _check_lock_file(path: str, records: Sequence[Mapping[str, Any]]) -> None:
     before, now = _index_by_path(load_saved_components(path)), _index_by_path(records)
     changed: list[str] = []
     for name in sorted(now.keys() & before.keys()):
-        # Servers change the order of keys each time.
+        # Sort keys because servers return them in a different order each time.
         keys = sorted(
             write_path(change.path).removeprefix("$.")
             + (" is new" if change.a is ABSENT else " is gone" if change.b is ABSENT else "")
@@ -173,7 +173,7 @@ def _check_lock_file(path: str, records: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _index_by_path(records: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """Return components by their paths; by their names, with the plugin, where the paths are not known."""
+    """Index components by path, or by plugin and name if the path is unknown."""
     return {
         str(record.get("path") or "/".join(filter(None, (record.get("plugin"), record["name"])))): record
         for record in records

@@ -1,4 +1,4 @@
-"""`stepflow config`: the settings and their origins."""
+"""`stepflow config`: settings and where they come from."""
 
 from __future__ import annotations
 

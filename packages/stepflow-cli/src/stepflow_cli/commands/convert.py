@@ -1,4 +1,4 @@
-"""`stepflow convert`, `codegen` and `schema`: files that are written from flows, or for them."""
+"""`stepflow convert`, `codegen` and `schema`: files generated from flows, or for them."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def schema_command(kind: str, components: str | None, server: ServerOptions, out
         raise usage("the schema of a configuration has no components", "leave out the server and --components")
     if kind == "config":
         document = schema("config")
-    # All commands of a repl use its server.
+    # Within a repl, all commands use its server.
     elif names_server or (components is None and current_session().kept is not None):
         with connect(server) as target:
             listed = fetch_components(target)

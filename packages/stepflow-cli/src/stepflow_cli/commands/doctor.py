@@ -20,7 +20,7 @@ from ..settings.server_choice import ServerOptions, choose_server
 if TYPE_CHECKING:
     from ..doctor import Check
 
-# Timeout in seconds for the check of components without --wait. Each unreachable worker adds 5 s.
+# Timeout in seconds for checking components without --wait. Each unreachable worker adds 5 s.
 _CHECK_TIMEOUT = 10.0
 
 _HEALTH = View(
@@ -71,7 +71,7 @@ def health_command(components: tuple[str, ...], wait: float | None, server: Serv
 
 
 _CHECKS = View(columns=columns("check", "status:status", "message"), name="check", fields=("hint",))
-# The table for people; `found` combines the message and the hint.
+# Human-readable table, where `found` combines the message and hint.
 _TABLE = View(columns=columns("check", "status:status", "found"), folds=True)
 
 
@@ -129,7 +129,7 @@ def _run_checks(server: ServerOptions, *, measure: bool) -> Iterator[Check]:
     configuration, profiles = network.check_profiles()
     yield configuration
     try:
-        # Even without the file, a flag or the environment may name the server.
+        # Even without the file, a flag or the environment may select the server.
         choice = choose_server(server, profiles=profiles)
     except Problem as problem:
         if profiles is None:
@@ -155,7 +155,7 @@ def _run_checks(server: ServerOptions, *, measure: bool) -> Iterator[Check]:
             yield from check_server(target.client, choice, unmeasured=None if measure else "by --no-run")
     except Exception as raised:
         failure = to_problem(raised)
-        # An invalid token of a profile is detected before the server is queried.
+        # A profile's invalid token is detected before contacting the server.
         name = "authorisation" if isinstance(raised, Problem) else "stepflow"
         name = "embedded server" if choice.is_embedded else name
         yield error(name, failure.message, failure.hint, exit_code=failure.exit_code)

@@ -1,4 +1,4 @@
-"""`stepflow flows`: the flows that a server stores."""
+"""`stepflow flows`: flows stored on a server."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def _get(flow: str, examples: bool, variables: bool, server: ServerOptions, outp
         records = [{name: example.get(name) for name in fields} for example in collect_examples(content)]
         output.records(records, _EXAMPLES, default="yaml")
     elif variables:
-        # Also the secret parts of defaults that are objects.
+        # Also hide secret parts of defaults that are objects.
         hide = find_flow_secrets(content).hide_in
         declared = {
             name: hide(variable) for name, variable in collect_declared_variables(hide_flow_secrets(content)).items()
@@ -212,7 +212,7 @@ def _delete(flow_ids: tuple[str, ...], confirm: Confirm, server: ServerOptions, 
     """
     names = list(dict.fromkeys(flow_ids))
     with connect(server) as target:
-        # An unknown flow is an error, even though newer servers accept it.
+        # Report unknown flows as an error, even though newer servers accept them.
         for name in names:
             target.client.get_flow(name)
         confirm(f"delete flow {names[0]}" if len(names) == 1 else f"delete {len(names)} flows")

@@ -87,10 +87,10 @@ def _show(run_id: str, output: Output) -> None:
 
 
 def _recorded(run_id: str) -> HistoryEntry:
-    """Return the entry of a run.
+    """Return a run's history entry.
 
     Raises:
-        Problem: If the history has no such run, or several.
+        Problem: If no recorded run matches, or several do.
     """
     history = open_history()
     if run_id.startswith("@"):

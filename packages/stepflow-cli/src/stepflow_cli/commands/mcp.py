@@ -32,16 +32,16 @@ _AGENTS, _FLOWS, _HTTP = map(Section, ("Agents", "Flows", "HTTP"))
 
 
 class AgentHost(NamedTuple):
-    """A host of agents."""
+    """An application that hosts agents."""
 
     file: str
-    """Where its configuration is."""
+    """Where to find its configuration."""
     key: str
-    """The key of the servers in it."""
+    """The configuration key that lists servers."""
     form: str = "json"
     """json or toml."""
     more: Mapping[str, str] = {}
-    """What its entries have besides the command."""
+    """What its entries contain besides the command."""
 
 
 HOSTS = {
@@ -166,7 +166,7 @@ def _config(ctx: click.Context, arguments: tuple[str, ...], host: str, name: str
     """
     from ..mcp.serving import load_catalog
 
-    # Report errors here rather than in the host.
+    # Report errors here, not in the host.
     params = _serve.make_context("serve", list(arguments), ctx.parent).params
     values = _build_values(params["variables"], params["var"])
     load_catalog(_build_service(params["tools"], flows=params["flows"], values=values, read_only=params["read_only"]))
@@ -182,10 +182,10 @@ def _config(ctx: click.Context, arguments: tuple[str, ...], host: str, name: str
 
 
 def _server_arguments(server: ServerOptions) -> tuple[list[str], dict[str, str]]:
-    """Return the options and variables of a server that only this environment or folder names, since hosts have others.
+    """Return options and variables for a server set only by this environment or folder, which the host doesn't share.
 
     Raises:
-        Problem: If the URL has a password, which would be written into a file.
+        Problem: If the URL contains a password, which would end up in a file.
     """
     choice = choose_server(server)
     if choice.is_embedded:
@@ -205,15 +205,15 @@ def _server_arguments(server: ServerOptions) -> tuple[list[str], dict[str, str]]
 
 
 def _format_entry(host: AgentHost, arguments: Sequence[str], name: str, environment: Mapping[str, str]) -> str:
-    """Return the entry of a host's configuration.
+    """Return the entry for a host's configuration.
 
     Args:
         host: The host.
-        arguments: The arguments of `stepflow mcp serve`.
-        name: The name of the server in the configuration.
-        environment: The variables that the command needs.
+        arguments: The arguments for `stepflow mcp serve`.
+        name: The server's name in the configuration.
+        environment: Variables the command needs.
     """
-    # Hosts are started from elsewhere, often with another PATH.
+    # Use an absolute path: hosts start elsewhere, often with a different PATH.
     own = Path(sys.argv[0])
     is_script = own.stem == "stepflow" and own.exists()
     command, *module = [str(own.absolute())] if is_script else [sys.executable, "-m", "stepflow_cli"]

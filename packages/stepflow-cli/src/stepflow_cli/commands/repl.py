@@ -41,7 +41,7 @@ def command(server: ServerOptions) -> int:
         session.kept = target._replace(is_kept=True)
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             with open(os.devnull, encoding="utf-8") as empty:
-                # Commands must not read the following lines as their input.
+                # Keep commands from reading the remaining lines as input.
                 lines, sys.stdin = sys.stdin, empty
                 return _run_lines(lines, is_script=True)
         info = target.client.server_info()
@@ -53,7 +53,7 @@ def command(server: ServerOptions) -> int:
 
 
 def _run_lines(lines: Iterator[str], *, is_script: bool) -> int:
-    """Run lines until one says to exit. Return the exit code of the last line that failed, or 0."""
+    """Run lines until one exits. Return the exit code of the last line that failed, or 0."""
     from ..main import run_command_line
 
     session, logger, failed = current_session(), logging.getLogger("stepflow"), 0
@@ -68,7 +68,7 @@ def _run_lines(lines: Iterator[str], *, is_script: bool) -> int:
         if args in (["exit"], ["quit"]):
             break
         if args:
-            # Each line starts logging again, with the options of the repl and its own.
+            # Restart logging for each line, with the repl's options and the line's own.
             for handler in [handler for handler in logger.handlers if not isinstance(handler, logging.NullHandler)]:
                 logger.removeHandler(handler)
                 handler.close()
@@ -97,7 +97,7 @@ def _prompt_lines() -> Iterator[str]:
 
 
 def _set_up_readline() -> Callable[[], None]:
-    """Set up history and completion for `input`. Return a function that saves the history."""
+    """Set up history and completion for `input`, and return a function that saves the history."""
     try:
         import readline
     except ImportError:  # Windows
@@ -109,7 +109,7 @@ def _set_up_readline() -> Callable[[], None]:
     def complete(text: str, state: int) -> str | None:
         words = shlex.split(readline.get_line_buffer()[: readline.get_begidx()])
         words = words[1:] if words[:1] == ["stepflow"] else words
-        # A copy, because parsing the options on the line would change the session.
+        # Use a copy, because parsing options on the line would change the session.
         items = ShellComplete(context.command, {"obj": replace(context.obj)}, "", "").get_completions(words, text)
         if any(item.type in ("file", "dir") for item in items):
             return dict(enumerate(glob(f"{text}*"))).get(state)
@@ -120,7 +120,7 @@ def _set_up_readline() -> Callable[[], None]:
     readline.parse_and_bind("bind ^I rl_complete" if "libedit" in (readline.__doc__ or "") else "tab: complete")
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Lines may contain secrets, so only the user may read the file.
+        # Keep the file private, because lines may contain secrets.
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         readline.read_history_file(path)
     return partial(readline.write_history_file, path)

@@ -115,7 +115,7 @@ def command(
                 message = f"The server listens on {runtime.url}{where}, without authentication; Ctrl-C stops it."
                 print(f"{message}\nexport STEPFLOW_URL={runtime.url}", file=sys.stderr, flush=True)
                 if output.format:
-                    # JSON on one line, which a waiting program can read immediately.
+                    # One line of JSON, so that a waiting program can read it immediately.
                     form = "jsonl" if output.format == "json" else output.format
                     output._replace(format=form).record({"url": runtime.url, "pid": runtime.pid}, _SERVER)
                     sys.stdout.flush()
@@ -133,9 +133,9 @@ def command(
             code = ExitCode.NO_SERVER
             raise Problem(f"port {port} is in use", kind="port_in_use", exit_code=code, hint=hint) from error
         if error.__cause__ is not None:
-            # The server refuses its configuration: the cause has the line.
+            # The server rejected its configuration, and the cause has the line.
             raise
-        # If the message contains the reason, the log adds nothing.
+        # Skip the log if the message already contains the reason.
         raise _crash_problem(error.message, "server_start", [] if ": " in error.message else error.log_tail) from error
 
 

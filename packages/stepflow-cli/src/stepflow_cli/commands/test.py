@@ -145,7 +145,7 @@ def command(
     def once(clients: TestClients) -> None:
         plan = select_file_cases(named, choice, how["var"], with_untested=settings.coverage)
         for file in plan:
-            # A wrong project is an error of the command line, not of each case.
+            # Report an invalid project once, rather than for every case.
             find_flow_project(file.name)
         if settings.replay is not None and not settings.replay_only:
             from stepflow_client._command import may_execute
@@ -182,7 +182,7 @@ def command(
             once(clients)
 
         def files() -> list[str]:
-            # The configurations are known once servers have been started.
+            # Configurations are only known once servers have started.
             return [*(file for path in named for file in list_watched_files(path)), *clients.config_files]
 
         watch_files(again, files, noise=_TIMES)
@@ -197,7 +197,7 @@ def _run_and_report(
     diff: bool,
     junit: str | None,
 ) -> list[FileResults]:
-    """Run the cases. Print each file's results as soon as they are available, their coverage, and a summary."""
+    """Run the cases, printing each file's results as soon as they're available, then coverage and a summary."""
     from ..flow_tests.case_filter import save_failed_cases
     from ..flow_tests.execute import run_files
     from ..flow_tests.report import (
@@ -263,14 +263,14 @@ def _save_recordings(path: str, done: Iterable[FileResults]) -> None:
 
 
 def _update_files(done: Iterable[FileResults]) -> set[tuple[str, str]]:
-    """Write actual outputs into the files. Return which cases were updated, by file and name."""
+    """Save actual outputs to the files, and return the file and name of each updated case."""
     from ..flow_tests.execute import update_expected_outputs
 
     updated: set[tuple[str, str]] = set()
     for file in done:
         names = update_expected_outputs(file)
         updated |= {(file.file.name, name) for name in names}
-        # Otherwise the failures of a server that is down would be accepted unseen.
+        # Point these out. Otherwise, failures caused by a server outage could be accepted unnoticed.
         failing = {
             result.case.name
             for result in file.results

@@ -41,7 +41,7 @@ _LEVELS = ("fatal", "error", "warning")
 def _build_rules(
     fail_on: str | None, strict: bool, select: Sequence[str], ignore: Sequence[str], **more: Any
 ) -> dict[str, Any]:
-    """Return what `CheckOptions` takes."""
+    """Return the arguments for `CheckOptions`."""
     level = "warning" if strict else fail_on
     return {"fail_on": level, "select": _split_names(select), "ignore": _split_names(ignore), **more}
 
@@ -66,7 +66,7 @@ def _build_rules(
         "The lowest level that makes a flow invalid: fatal, error or warning. [default: error]",
         type=Choice(_LEVELS),
     ),
-    # As in the upstream command.
+    # The upstream command has this option.
     option("--strict", "The same as --fail-on warning.", hidden=True),
 )
 @option("--fix", "Correct the files where the intention is clear, and leave everything else unchanged.", is_risky=True)
@@ -119,17 +119,17 @@ def command(
 def _validate(
     flows: list[str], options: CheckOptions, output: Output, server: ServerOptions | None, *, fix: bool = False
 ) -> None:
-    """Check flows, print the findings, and fail if one is invalid.
+    """Check flows, print the findings, and fail if any flow is invalid.
 
     Args:
-        flows: The flows, and folders of them.
+        flows: Flows, or folders of flows.
         options: How to check them.
         output: Where to print the findings.
-        server: The server to ask; None for none.
+        server: The server to query, if any.
         fix: Whether to correct the files.
 
     Raises:
-        Problem: If a flow is invalid, or the server cannot be queried.
+        Problem: If a flow is invalid, or the server can't be queried.
     """
     from stepflow_client.flows.findings import RULES
 
@@ -138,7 +138,7 @@ def _validate(
 
     rules = {name: options.get_rules(name) for name in list_flow_files(flows)}
     for rule in (rule for flow_rules in rules.values() for rule in (*flow_rules.select, *flow_rules.ignore)):
-        # The server's rules are spelled differently, for example unreachableStep.
+        # Server rules are spelled differently, e.g. unreachableStep.
         if rule not in RULES and rule == rule.lower():
             raise usage(f"there is no rule {rule!r}", near(rule, sorted(RULES), "the rules are"))
     checked = [check_flow(name, each) for name, each in rules.items()]
@@ -172,7 +172,7 @@ def _split_names(values: Sequence[str]) -> list[str]:
 
 
 def _fix_file(checked: CheckedFlow) -> CheckedFlow:
-    """Correct a file, and return its findings after that."""
+    """Correct a file, and return what is left to report."""
     from stepflow_client._command import correct_flow
 
     from ..validation.flow_checks import find_offline
@@ -210,7 +210,7 @@ def _print_findings(records: list[Mapping[str, Any]], output: Output, flows: int
         case "sarif":
             output.write(format_sarif(records, VERSION))
         case _ if records or output.fields or output.format not in (None, "table"):
-            # If there is only one flow, the table does not repeat its name in every line.
+            # With a single flow, don't repeat its name on every line.
             columns = DIAGNOSTICS.columns[1:] if flows == 1 else DIAGNOSTICS.columns
             output.records(records, DIAGNOSTICS._replace(columns=columns))
 
@@ -222,12 +222,12 @@ def _report_verdicts(
     *,
     is_shown: bool,
 ) -> None:
-    """Print which flows are valid; fail if one is not, or if the server could not be queried."""
+    """Print which flows are valid. Fail if one isn't, or if the server couldn't be queried."""
     from ..records.diagnostics import InvalidFlow, display_name, format_counts
 
     levels = {flow: _LEVELS[: _LEVELS.index(level) + 1] for flow, level in lowest.items()}
     invalid = [flow for flow, records in findings.items() if any(record["level"] in levels[flow] for record in records)]
-    # If the server could not be queried, nothing is known about the other flows.
+    # Without the server, nothing is known about the remaining flows.
     shown = [flow for flow in findings if flow in invalid or failure is None]
     if is_shown and len(findings) > 1:
         from ..output.columns import Column, View, columns
@@ -243,7 +243,7 @@ def _report_verdicts(
     elif is_shown and not invalid:
         for flow in shown:
             counts = format_counts(findings[flow])
-            # Errors may be allowed, by --fail-on: a flow that has some passes, but is not valid.
+            # With --fail-on, a flow that has errors may pass without being valid.
             has_errors = any(record["level"] in ("fatal", "error") for record in findings[flow])
             verdict = f"{'passes' if has_errors else 'is valid'}{f': {counts}' if counts else ''}"
             click.echo(f"{printable(display_name(flow))} {verdict}", err=True)

@@ -1,4 +1,4 @@
-"""`stepflow runs`: the runs of a server."""
+"""`stepflow runs`: a server's runs."""
 
 from __future__ import annotations
 
@@ -34,4 +34,4 @@ command = LazyGroup(
         "report": "save",
     },
 )
-"""The group. Its commands are in modules of this package."""
+"""The group. Its commands are modules in this package."""

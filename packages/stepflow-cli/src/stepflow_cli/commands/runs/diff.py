@@ -16,7 +16,7 @@ from ...settings.server_choice import ServerOptions
 
 
 def _parse_item_pair(text: str, name: str) -> tuple[int, int]:
-    """Return the index of an item in A, and of one in B."""
+    """Parse an item index in A and one in B."""
     one, _, other = text.partition(":")
     if not (one.isdecimal() and (other or one).isdecimal()):
         raise usage(f"{name} {text}: write the index of an item, such as 7, or of two items, such as 7:0")

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _LIMIT = 30
 _MAX_COUNTED = 10
-# Number of the newest runs that are searched for sub-runs with failed items.
+# How many of the newest runs to search for sub-runs with failed items.
 _MAX_SEARCHED = 300
 
 
@@ -103,7 +103,7 @@ def command(
     above = {name: str(filters[name]) for name in ("root_run_id", "parent_run_id") if filters[name]}
     with connect_to_runs(server, [*above.values()]) as (target, ids):
         client = target.client
-        # The ids have no duplicates, so both options may name one run.
+        # Ids are deduplicated, but both options may name the same run.
         filters |= zip(above, ids * len(above), strict=False)
         if everything:
             output.records((run.to_dict() for run in _iter_matching_runs(client, query.words, status, filters)), RUN)
@@ -119,7 +119,7 @@ def command(
             with closing(RunningRuns(client)) as running:
                 watch_records(fetch, WATCHED_RUN, output)
             return
-        # One more than shown, to find out whether there are more.
+        # Fetch one extra to find out whether there are more.
         runs = _list_newest_runs(client, query.words, status, filters, limit + 1)
         shown = _add_counts(client, runs[:limit])
     output.records([run.to_dict() for run in shown], RUN)
@@ -129,12 +129,10 @@ def command(
 
 
 def _add_counts(client: SyncStepflowClient, runs: Sequence[RunDetails]) -> list[RunDetails]:
-    """Return the runs; the newest running batches with the items that have ended so far, and the newest completed runs
-    with the number of failed items in their sub-runs.
-    """
+    """Add current item counts to the newest running batches, and failed sub-run items to the newest completed runs."""
     detailed = {run.run_id: run for run in runs}
     completed = [run for run in runs if run.status.value == "completed"]
-    # One request finds the few runs whose steps must be read.
+    # A single request finds the few runs whose steps are needed.
     created = client.list_runs(limit=_MAX_SEARCHED).runs if completed else []
     parents = {run.parent_run_id for run in created if run.items.failed}
     counted = [run.run_id for run in runs if run.items.total > 1 and (run.items.running or run.items.cancelled)]
@@ -152,7 +150,7 @@ def _add_counts(client: SyncStepflowClient, runs: Sequence[RunDetails]) -> list[
 def _iter_matching_runs(
     client: SyncStepflowClient, words: Sequence[str], status: tuple[str, ...], filters: dict[str, Any]
 ) -> Iterator[RunDetails]:
-    """Yield the runs that match all words, newest first. Servers filter by one status, so listings are merged."""
+    """Yield the runs matching all words, newest first. Servers filter by a single status, so listings are merged."""
     recorded = {word: {entry.run_id for entry in client._recorder.search(quote_word(word))} for word in words}
     listings = [client.iter_runs(status=state, **filters) for state in status or (None,)]
     for run in merge(*listings, key=lambda run: run.run_id, reverse=True) if len(listings) > 1 else listings[0]:
@@ -168,6 +166,6 @@ def _list_newest_runs(
     listings = [client.list_runs(status=state, limit=limit, **filters).runs for state in status or (None,)]
     if len(listings) == 1:
         return listings[0]
-    # If a run ends meanwhile, it may be in two of the lists.
+    # A run that ends between requests may appear in two of the lists.
     merged = {run.run_id: run for runs in listings for run in runs}
     return sorted(merged.values(), key=lambda run: run.run_id, reverse=True)[:limit]

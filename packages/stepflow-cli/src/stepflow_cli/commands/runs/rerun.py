@@ -53,14 +53,14 @@ class _RerunOptions(NamedTuple):
     keep: Keep
     items: tuple[int, ...]
     flow: str | None
-    """The file or the id of a changed flow."""
+    """A changed flow's file or id."""
     force: bool
     dry_run: bool
     idempotency_key: str | None
     inputs: str | None
     values: Values
     about: dict[str, Any]
-    """The labels and the note for the history."""
+    """Labels and a note for the history."""
 
 
 def _build_keep(
@@ -159,7 +159,7 @@ def command(options: _RerunOptions, wait: Wait, server: ServerOptions, output: O
                 idempotency_key=options.idempotency_key,
                 timeout=wait.timeout,
             )
-        # The outcomes have the indexes of the items in the earlier run.
+        # Outcomes are indexed by item of the earlier run.
         outcomes = [
             outcome for outcome in to_outcomes(rerun.results) if not options.items or outcome.index in options.items
         ]
@@ -181,7 +181,7 @@ def command(options: _RerunOptions, wait: Wait, server: ServerOptions, output: O
 def _build_arguments(
     target: Target, run_id: str, options: _RerunOptions, flow: dict[str, Any] | str | None
 ) -> dict[str, Any]:
-    """Return the arguments of the client's `plan_rerun`. The values depend on the flow."""
+    """Return the arguments for the client's `plan_rerun`. Parsing values requires the flow."""
     arguments: dict[str, Any] = {"keep": options.keep, "flow": flow, "items": options.items or None}
     arguments["force"] = options.force
     if flow is None:
@@ -198,7 +198,7 @@ def _build_arguments(
         form = values.stdin_format if options.inputs == "-" else None
         arguments["input"] = read_all_inputs(options.inputs, form, flow)
     elif values.input or values.example is not None or values.stdin_format:
-        # A single input that is a list would be taken for a batch.
+        # Wrap the input, because a bare list would be taken for a batch.
         arguments["input"] = [values.read_input(flow)]
     return arguments
 
@@ -224,7 +224,7 @@ def cancel_command(ids: list[str], confirm: Confirm, server: ServerOptions, outp
         cancelled = list(for_each_run(ids, target.client.cancel_run, problems))
         executing: list[str] = []
         if len(cancelled) == 1:
-            # The run is cancelled even if its steps cannot be read.
+            # The run is cancelled even if its steps can't be fetched.
             with suppress(StepflowClientError):
                 executing = target.client.explain_run(cancelled[0].run_id).may_be_executing
     print_done(output, [run.to_dict() for run in cancelled], RUN)
@@ -257,6 +257,6 @@ def delete_command(ids: list[str], confirm: Confirm, server: ServerOptions, outp
 
 
 def delete_run(client: SyncStepflowClient, run_id: str) -> dict[str, Any]:
-    """Request a run's deletion and return its outcome."""
+    """Request a run's deletion and return what happened."""
     client.delete_run(run_id)
     return {"run_id": run_id, "status": check_deletion(lambda: client.get_run(run_id))}

@@ -1,4 +1,4 @@
-"""`stepflow runs save` and `report`: a run as a test case or as a page."""
+"""`stepflow runs save` and `report`: save a run as a test case or a page."""
 
 from __future__ import annotations
 
@@ -119,10 +119,10 @@ def command(
 
 
 def _steps_to_mock(kept: ItemToSave, mocked: Sequence[str]) -> list[str]:
-    """Return the steps to mock, without those that only other mocked steps read: a test does not need them.
+    """Return the steps to mock, leaving out those read only by other mocked steps: a test doesn't need them.
 
     Raises:
-        Problem: If the outcome of one is not known.
+        Problem: If a step's outcome is unknown.
     """
     from stepflow_client.flows.graph import FlowSteps, steps_by_id
 

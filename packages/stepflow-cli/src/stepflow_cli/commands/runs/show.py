@@ -1,4 +1,4 @@
-"""The commands that print a run or a part of it: get, flow, items, steps, result and eval."""
+"""Commands that print all or part of a run: get, flow, items, steps, result and eval."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def items_command(run_id: str, status: tuple[str, ...], failed: bool, server: Se
     statuses = FAILED_STATUSES if failed else status
     with connect_to_run(server, run_id) as (target, run_id):
         listed = target.client.get_run_items(run_id)
-    # An iterator: each item is parsed from the response when it is printed, and `| head` prints few.
+    # Use an iterator, so that items are parsed only when printed (with `| head`, just a few).
     items = (item.to_dict() for item in iter(listed.items) if not statuses or item.status.value in statuses)
     output.records(items, ITEM)
 
@@ -130,7 +130,7 @@ def steps_command(
                 raise to_problem(error, hint=hint if ids else None) from None
             output.record(explain_steps(target.client, run_id, [step_details], item or 0)[0].to_dict(), STEP)
             return
-        # Only if its errors must be explained, more of the run is read.
+        # Fetch more of the run only if errors need explaining.
         steps = None if include_times else target.client.snapshot(run_id, include="steps", item_index=item).steps
         if steps is None:
             steps = target.client.get_run_steps(run_id, item_index=item, include_times=include_times).steps
@@ -155,11 +155,11 @@ def result_command(
     """
     try:
         with connect_to_run(server, run_id) as (target, run_id):
-            # Check first that the server can be reached: otherwise there is nothing to return to.
+            # Make sure the server is reachable first. Otherwise there's nothing to return to.
             target.client.server_info()
             again = target.return_command("runs result", run_id)
             with hinting_return(target, run_id, wait, again), waiting(f"waiting for run {run_id}"):
-                # A batch of one item is printed like a single run, because they cannot be told apart.
+                # A batch of one item can't be told apart from a single run, so it's printed like one.
                 results = target.client.get_results(run_id, wait=not no_wait, timeout=wait.timeout)
     except EndedRunError as ended:
         note(f"{ended.message}: this is what the history has")
@@ -179,7 +179,7 @@ def _get_item(results: list[Each], item: int, run_id: str) -> Each:
     raise Problem(f"run {run_id} has no item {item}", kind="not_found", run_id=run_id, hint=hint)
 
 
-# The code of the failure to read a step that was not executed.
+# Error code when reading a step that was not executed.
 _NOT_RUN = 9
 
 _VALUE = View((*columns("run_id:id", "index:number"), Column("value", show=format_json_cell)))

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from ...runs.watch import RunWatch
 
-# Events without a status, which are not shown as lines.
+# Events without a status, which don't get a line.
 _QUIET = ("run_created", "steps_needed", "step_ready")
 
 
@@ -202,14 +202,14 @@ def _stream_events(target: Target, run_id: str, options: _EventOptions) -> Itera
 def _format_line(event: RunEvent, run_id: str) -> str:
     record = build_event_record(event)
     status = record.get("status", "completed")
-    # Events of newer servers have a name.
+    # Events from newer servers have a name.
     parts = [record.get("name", event.type).replace("sub_run", "sub-run").replace("_", " ")]
     parts[0] += "" if status == "completed" else f" ({status})"
     is_below = event.run_id != run_id
     if "item_index" in record:
         parts.append(f"item {record['item_index']}")
     if is_below and record.get("step_index") is not None:
-        # Servers give the id of a different step, but the correct index.
+        # Servers report a different step's id, but the correct index.
         parts.append(f"step {record['step_index']}")
     elif record.get("step_id"):
         parts.append(f"step {record['step_id']}")
