@@ -1,1 +1,1 @@
-"""What `stepflow eval` reads from its command line, runs, and prints."""
+"""Options, execution and output of `stepflow eval`."""

@@ -1,4 +1,4 @@
-"""Runs an evaluation, or loads an earlier one."""
+"""Run an evaluation, or load an earlier one."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from stepflow_client.evaluation import EvaluationCase, EvaluationReport, Variant
     from stepflow_client.evaluation.gates import GateRules
 
-# Maximum number of runs of the history that are cases, unless `--limit` sets another one.
+# Maximum number of recorded runs to use as cases, unless `--limit` overrides it.
 _MAX_RUNS = 1_000
 
 
 def run_evaluation(options: EvalOptions, gate_rules: GateRules, server: ServerOptions, output: Output) -> None:
-    """Evaluate or load an evaluation, print it, write its files, and fail if a gate fails.
+    """Run or load an evaluation, print it, write its files, and fail if a gate fails.
 
     Raises:
-        Problem: If options are invalid, if it is interrupted, or if a gate fails.
+        Problem: If options are invalid, the evaluation is interrupted, or a gate fails.
     """
     from stepflow_client.evaluation import EvaluationReport
 
@@ -58,17 +58,17 @@ def run_evaluation(options: EvalOptions, gate_rules: GateRules, server: ServerOp
 
 
 class Plan:
-    """An evaluation, whose flows, variants and scores are read before the first request.
+    """An evaluation, with flows, variants and scores loaded before the first request.
 
     Args:
         options: The options.
     """
 
     def __init__(self, options: EvalOptions) -> None:
-        """Read flows, variants and scores.
+        """Load flows, variants and scores.
 
         Raises:
-            Problem, FlowFileError: If one of them cannot be read.
+            Problem, FlowFileError: If any of them can't be read.
         """
         options.values.check(flow=options.flow, inputs=options.cases, option="--cases")
         self._options = options
@@ -83,7 +83,7 @@ class Plan:
         if options.cases is None and not list_case_names({"test": self._flow.get("test")}):
             raise usage("the flow has no test cases to evaluate", "--cases FILE names the cases")
         if options.check:
-            # Raise now if a run would fail: the folder of an evaluation cannot be used for corrected flows.
+            # Fail now if a run would: an evaluation's folder can't be reused once its flows are corrected.
             from ..validation.before_run import check_before_run, read_flow_text
 
             changed = set(merge_overrides(self._overrides) or {})
@@ -95,23 +95,23 @@ class Plan:
                     check_before_run(read_flow_text(file), file, load_flow_file(file), changed=changed)
 
     def run(self, target: Target) -> EvaluationReport:
-        """Evaluate, and return the report.
+        """Run the evaluation and return its report.
 
         Raises:
-            Problem: If it is interrupted, or the server is lost; the hint says how to continue.
+            Problem: If it is interrupted, or the server is lost. The hint says how to continue.
             StepflowClientError: If the flow, a case or the folder is invalid.
         """
         from stepflow_client.evaluation import sync_evaluate
 
         options = self._options
-        # The history keeps the name of a file.
+        # The history records the name of a file.
         file = options.flow if os.path.isfile(options.flow) else None
         recording = target.history.recording(flow=self._flow, flow_file=file, labels=options.labels)
         folder = options.files.folder
         continuation = None if folder is None else "the same command with --resume continues"
         done: list[int] = [0]
         try:
-            # Standard output is for the report, not for what scores print.
+            # Keep whatever scores print out of standard output, which is for the report.
             printed = redirect_stdout(sys.stderr)
             with waiting("starting the evaluation") as spinner, printed, recording, self._open_cases() as cases:
 
@@ -134,7 +134,7 @@ class Plan:
                     check_input=options.check,
                     max_concurrency=options.max_concurrency,
                     max_scores=options.max_scores,
-                    # The runs of an embedded server end with it.
+                    # An embedded server takes its runs with it.
                     on_lost="rerun" if target.ends_with_command else "fail",
                     on_cancel="cancel" if folder is None else "detach",
                     labels=options.labels if target.history.is_on else None,
@@ -153,10 +153,10 @@ class Plan:
 
     @contextmanager
     def _open_cases(self) -> Iterator[Any]:
-        """Yield the cases, or what `evaluate` reads them from."""
+        """Yield the cases, or None if `evaluate` should read the flow's own."""
         options, query = self._options, self._options.history_query
         if options.cases is None:
-            # `evaluate` reads the cases of the flow's file, and its errors name their lines.
+            # `evaluate` reads cases from the flow's file, and its errors include line numbers.
             yield None
         elif query is not None:
             yield read_recorded_cases(query, self._variables, options.limit)
@@ -165,11 +165,11 @@ class Plan:
                 with read_inputs(options.cases, options.cases_format, self._flow) as rows:
                     yield islice(rows, options.limit)
             except FlowFileError as error:
-                # The client's hint is about an argument.
+                # The client's hint refers to an argument.
                 raise usage(error.message, None if error.line else error.hint) from None
 
     def note_empty_scores(self, report: EvaluationReport) -> None:
-        """Print which scores have no value at all, although items completed."""
+        """Report scores without any value, provided that items completed."""
         remarks = " ".join(report.summary().remarks)
         failed = [report.compare(variant, variant).failed for variant in report.variants]
         if all(comparison is None or comparison.after == 1 for comparison in failed):
@@ -186,11 +186,11 @@ class Plan:
 
 
 def read_recorded_cases(query: str, variables: Mapping[str, Any] | None, limit: int | None) -> list[EvaluationCase]:
-    """Return the completed runs of `--cases history:QUERY`, which may be on another server than the evaluation.
+    """Return the completed runs for `--cases history:QUERY`, possibly from a different server than the evaluation's.
 
     Raises:
-        Problem: If the query is invalid, or if there are no such runs, or on several servers.
-        TransportError: If their server cannot be reached.
+        Problem: If the query is invalid, or matches no runs, or runs on several servers.
+        TransportError: If their server can't be reached.
     """
     from stepflow_client import SyncStepflowClient
     from stepflow_client.evaluation import sync_history_cases

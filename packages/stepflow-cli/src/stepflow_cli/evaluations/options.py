@@ -1,4 +1,4 @@
-"""The options of `stepflow eval`: the variants and scores that it names, and which options contradict each other."""
+"""Options for `stepflow eval`: its variants and scores, and which options contradict each other."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ BUILTIN = {
     "usage": "usage[:PATH]",
     "rubric": "rubric:TEXT",
 }
-"""The built-in scores, and how they are written."""
+"""Built-in scores and how to write them."""
 
 
 def read_scores(words: Iterable[str]) -> dict[str, Any]:
     """Return the scores by name.
 
     Raises:
-        Problem: If a word names no score, if a file cannot be imported, or if two scores have the same name.
-        FlowFileError: If the file of a flow or of a schema cannot be read.
+        Problem: If a score is unknown, a file can't be imported, or two scores have the same name.
+        FlowFileError: If a flow or schema file can't be read.
     """
     from stepflow_client.evaluation.scorers import build_scorers
 
@@ -61,7 +61,7 @@ def read_scores(words: Iterable[str]) -> dict[str, Any]:
 
 
 def _parse_score(text: str) -> Iterator[tuple[str, Any]]:
-    """Yield the scores that a word names; each with its name, if it does not have one itself."""
+    """Yield the scores for a word, each with a name unless it has its own."""
     from stepflow_client import InvalidArgumentError
     from stepflow_client.evaluation import FlowScore
 
@@ -84,7 +84,7 @@ def _parse_score(text: str) -> Iterator[tuple[str, Any]]:
 
 
 def _build_builtin(kind: str, path: str, argument: str | None) -> Any:
-    """Return a built-in score; None if its argument is missing or has another form."""
+    """Return a built-in score, or None if its argument is missing or malformed."""
     from stepflow_client.evaluation import rubric, scores
     from stepflow_client.flows.reading import load_file
 
@@ -139,7 +139,7 @@ def _import_scores(source: str, name: str, word: str) -> Iterator[tuple[str, Any
 
 
 def _list_scores(module: ModuleType) -> list[tuple[str, Any]]:
-    """Return the scores of a module: those that its list `scores` names, else its public functions and scores."""
+    """Return a module's scores: those listed in `scores`, otherwise its public functions and scores."""
     listed = getattr(module, "scores", None)
     if isinstance(listed, Mapping):
         return [(str(name), score) for name, score in listed.items()]
@@ -168,7 +168,7 @@ _FORMS = "NAME, NAME:VARIABLE=VALUE, NAME:STEP.input.KEY=VALUE or NAME=FLOW"
 
 @dataclass
 class _VariantWords:
-    """The words of one variant."""
+    """What the command line says about one variant."""
 
     flow: str | None = None
     variables: list[str] = field(default_factory=list)
@@ -176,15 +176,15 @@ class _VariantWords:
 
 
 def read_variants(words: Iterable[str], flow: Mapping[str, Any]) -> dict[str, Variant] | None:
-    """Return the variants by name, in the order in which they are named first; None if there are none.
+    """Return the variants by name, in order of first mention, or None if there are none.
 
     Args:
-        words: The values of `--variant`.
-        flow: The flow that they vary.
+        words: The `--variant` values.
+        flow: The flow to vary.
 
     Raises:
-        Problem: If a word has another form, or if its flow, variable or step is invalid.
-        FlowFileError: If the file of a flow cannot be read.
+        Problem: If a word is malformed, or its flow, variable or step is invalid.
+        FlowFileError: If a flow file can't be read.
     """
     from stepflow_client._command import merge_overrides
     from stepflow_client.evaluation import Variant
@@ -203,7 +203,7 @@ def read_variants(words: Iterable[str], flow: Mapping[str, Any]) -> dict[str, Va
 
 
 def list_flow_files(words: Iterable[str], flow: str) -> dict[str, str]:
-    """Return the flow of each variant as the command line names it, by the name of the variant."""
+    """Return each variant's flow as written on the command line, by variant name."""
     return {name: parts.flow or flow for name, parts in _parse_words(words).items()}
 
 
@@ -242,10 +242,10 @@ def _parse_words(words: Iterable[str]) -> dict[str, _VariantWords]:
 
 
 def _load_variant_flow(name: str, word: str) -> Mapping[str, Any]:
-    """Return the flow of a variant.
+    """Load a variant's flow.
 
     Raises:
-        Problem: If there is none: the word may have been meant as the value of a variable.
+        Problem: If it doesn't exist. The word may have been meant as a variable's value.
     """
     try:
         flow = load_flow_or_id(word)
@@ -264,26 +264,26 @@ def _load_variant_flow(name: str, word: str) -> Mapping[str, Any]:
 
 _WHERE = "the folder of an evaluation is the one that --output has named"
 _HISTORY = "history:"
-# What is written into a file, by its extension.
+# What to write to a file, by extension.
 _KINDS = {"html": "html", "htm": "html", "xml": "junit", "json": "json", "jsonl": "cases"}
 FAILED = "failed"
-"""The share of items that did not complete: every evaluation has it."""
+"""The share of items that did not complete, which every evaluation has."""
 
 
 class OutputPaths(NamedTuple):
-    """The paths of `--output`."""
+    """The `--output` paths."""
 
     folder: str | None = None
-    """The folder that keeps the evaluation."""
+    """The folder that stores the evaluation."""
     reports: Sequence[tuple[str, str]] = ()
-    """The files of the report, as pairs of the kind and the path."""
+    """Report files, as pairs of kind and path."""
 
 
 class EvalOptions(NamedTuple):
-    """The options of an evaluation."""
+    """Evaluation options."""
 
     flow: str
-    """The flow, the folder of an earlier evaluation, or a folder of several."""
+    """The flow, an earlier evaluation's folder, or a folder with several."""
     cases: str | None
     cases_format: str | None
     expected: str
@@ -296,7 +296,7 @@ class EvalOptions(NamedTuple):
     max_concurrency: int | None
     max_scores: int
     retry: dict[str, Any]
-    """The options of `map` about items that run again."""
+    """Retry options for `map`."""
     labels: dict[str, str]
     resume: bool
     files: OutputPaths
@@ -306,7 +306,7 @@ class EvalOptions(NamedTuple):
 
     @property
     def history_query(self) -> str | None:
-        """The query for the runs of the history that are the cases; None for other cases."""
+        """The query for recorded runs to use as cases, or None for other cases."""
         is_query = self.cases is not None and self.cases.startswith(_HISTORY) and not os.path.exists(self.cases)
         return self.cases.removeprefix(_HISTORY).strip() if self.cases is not None and is_query else None
 
@@ -317,21 +317,21 @@ class EvalOptions(NamedTuple):
 
     @property
     def is_trend(self) -> bool:
-        """Whether FLOW is a folder with several evaluations, and no evaluation itself."""
+        """Whether FLOW is a folder of evaluations rather than an evaluation itself."""
         return os.path.isdir(self.flow) and not self.is_stored and any(map(is_evaluation, Path(self.flow).iterdir()))
 
     def single_evaluation_problem(self, option: str) -> Problem:
-        """Return the problem of an option that a trend does not have."""
+        """Return the problem for an option that trends don't support."""
         return usage(f"{self.flow} has several evaluations: {option} needs a single one", "name its folder")
 
     def check_options(self, gate_rules: GateRules) -> None:
-        """Raise if options contradict each other, or a folder cannot be used, before anything runs.
+        """Check for contradictory options and unusable folders before anything runs.
 
         Args:
-            gate_rules: The limits of the gates.
+            gate_rules: The gates' limits.
 
         Raises:
-            Problem: If so.
+            Problem: If there are any.
         """
         from ..output.view import Output
 
@@ -380,11 +380,11 @@ class EvalOptions(NamedTuple):
             )
         if is_evaluation(folder):
             if not _has_begun(folder):
-                # Its flow or its cases were wrong.
+                # Start over, because its flow or cases were invalid.
                 for path in (*Path(folder).glob("evaluation.db*"), *Path(folder, "runs").glob("*.journal*")):
                     path.unlink()
                 with suppress(OSError):
-                    # Fails if the folder has other files.
+                    # Fails if the folder contains anything else.
                     Path(folder, "runs").rmdir()
             elif not self.resume:
                 raise usage(
@@ -396,7 +396,7 @@ class EvalOptions(NamedTuple):
 
 
 def is_evaluation(path: str | Path) -> bool:
-    """Return whether a path is the folder of an evaluation."""
+    """Return whether a path is an evaluation's folder."""
     if not os.path.isdir(path):
         return False
     from stepflow_client.evaluation.store import EvaluationStore
@@ -420,7 +420,7 @@ def _has_begun(folder: str) -> bool:
 
 
 def classify_output_paths(paths: Iterable[str]) -> OutputPaths:
-    """Return the folder and the files that the values of `--output` name.
+    """Sort the `--output` values into a folder and files.
 
     Raises:
         Problem: If there are two folders.
@@ -438,19 +438,19 @@ def classify_output_paths(paths: Iterable[str]) -> OutputPaths:
 
 
 def parse_limits(words: Iterable[str], option: str, *, needs_score: bool = True) -> list[Limit]:
-    """Return the numbers that an option gives.
+    """Parse an option's limits.
 
     Raises:
-        Problem: If a word has another form.
+        Problem: If one is malformed.
     """
     return [_parse_limit(word, option, needs_score=needs_score) for word in words]
 
 
 def _parse_limit(word: str, option: str, *, needs_score: bool = False) -> Limit:
-    """Return the number that a word gives, with its score and variant: `[[VARIANT:]SCORE=]NUMBER`.
+    """Parse a limit, with its score and variant: `[[VARIANT:]SCORE=]NUMBER`.
 
     Raises:
-        Problem: If the word has another form.
+        Problem: If it is malformed.
     """
     named, equals, text = word.rpartition("=")
     variant, colon, score = named.partition(":")
@@ -469,10 +469,10 @@ def _parse_limit(word: str, option: str, *, needs_score: bool = False) -> Limit:
 
 
 def parse_worst(word: str) -> Limit:
-    """Return the number of the worst cases to print, and their score.
+    """Parse how many of the worst cases to print, and by which score.
 
     Raises:
-        Problem: If the word has another form.
+        Problem: If it is malformed.
     """
     worst = _parse_limit(word, "--worst")
     if worst.number < 1 or worst.number != int(worst.number):
@@ -481,10 +481,10 @@ def parse_worst(word: str) -> Limit:
 
 
 def check_gate_names(gate_rules: GateRules, scores: Iterable[str], variants: Iterable[str]) -> None:
-    """Check the names before anything runs, as far as they are known: a score may return several.
+    """Check names before anything runs, as far as possible: a score may return several.
 
     Raises:
-        Problem: If a name belongs to no score or variant; the hint suggests the nearest.
+        Problem: If there is no such score or variant. The hint suggests the nearest name.
     """
     score_names, variant_names = [*scores, FAILED], [*variants]
     for option, limits in (("--fail-below", gate_rules.below), ("--tolerance", gate_rules.tolerances)):

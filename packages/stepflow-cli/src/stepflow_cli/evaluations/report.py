@@ -1,4 +1,4 @@
-"""What is printed of an evaluation, and written into files."""
+"""Print an evaluation, and write it to files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _SCORES = View(
     ),
     name="score",
 )
-# The table of a single variant, which has no changes.
+# The table for a single variant, which has no changes.
 _SINGLE = View(columns=(*_SCORES.columns[:3], _INTERVAL), name="score")
 _WORST = View(
     columns=(
@@ -66,9 +66,9 @@ _TREND = View(
     name="name",
     fields=("low", "high"),
 )
-# Maximum number of characters of an input in a command that is printed.
+# Maximum length of an input in a printed command.
 _MAX_INPUT_LENGTH = 500
-# The report as one record.
+# The report as a single record.
 _REPORT = View(
     columns=columns("name", "cases", "repeats", "variants"),
     name="name",
@@ -79,18 +79,18 @@ _REPORT = View(
 def show_report(
     report: EvaluationReport, options: EvalOptions, gate_rules: GateRules, output: Output, target: Target | None = None
 ) -> None:
-    """Print a report, for people as tables, else as one record; write the files of `--output`; fail if a gate fails.
+    """Print a report as tables or as a single record, write the `--output` files, and fail if a gate fails.
 
     Args:
         report: The report.
         options: The options.
-        gate_rules: What the variants must meet.
+        gate_rules: The rules that variants must meet.
         output: The format.
-        target: The server of the runs; None for an earlier evaluation.
+        target: The runs' server, or None for an earlier evaluation.
 
     Raises:
-        InvalidArgumentError: If there is no such score, variant or field.
-        Problem: If a file cannot be written, or if a gate fails.
+        InvalidArgumentError: If a score, variant or field does not exist.
+        Problem: If a file can't be written, or a gate fails.
     """
     from stepflow_client.evaluation import EvaluationReport
     from stepflow_client.evaluation.gates import evaluate_gates
@@ -132,7 +132,7 @@ def show_report(
             case "json":
                 text = format_json(record, indent=2) + "\n"
             case _:
-                # Lines that `--cases` reads.
+                # Lines that `--cases` can read.
                 text = "".join(
                     format_json({"name": case.case, "input": case.item.input, "expected": case.item.expected}) + "\n"
                     for case in worst or ()
@@ -142,7 +142,8 @@ def show_report(
 
 
 def format_gates(gates: Sequence[Gate], output: Output) -> str:
-    """Return the table of the gates; empty if there are none but the one that items completed, which all have."""
+    """Format the gates as a table, or return "" if there's only the gate every variant has (that its items completed).
+    """
     rows = [gate.to_dict() for gate in gates]
     return f"\n{output.table(rows, _GATES)}" if len(rows) > len({gate.variant for gate in gates}) else ""
 
@@ -151,7 +152,7 @@ def raise_failed_gates(gates: Sequence[Gate]) -> None:
     """Raise if a gate fails.
 
     Raises:
-        Problem: If so; the message lists all failures.
+        Problem: Lists all failures.
     """
     failures = [gate.message for gate in gates if gate.outcome == "failed"]
     if failures:
@@ -159,11 +160,11 @@ def raise_failed_gates(gates: Sequence[Gate]) -> None:
 
 
 def print_trend(options: EvalOptions, output: Output) -> None:
-    """Print the scores of several evaluations in one folder, and write their page.
+    """Print the scores of several evaluations in a folder, and write their page.
 
     Raises:
-        Problem: If the format is JUnit, or if a file cannot be written.
-        StepflowClientError: If an evaluation cannot be read.
+        Problem: If the format is JUnit, or a file can't be written.
+        StepflowClientError: If an evaluation can't be read.
     """
     from stepflow_client.evaluation import trend
     from stepflow_client.evaluation.page import trend_page
@@ -208,7 +209,7 @@ def _format_summary(summary: EvaluationSummary, output: Output) -> str:
         rows.append(row)
     table = output.table(rows, _SCORES if summary.comparisons else _SINGLE) if rows else "no scores\n"
     lines = [f"{printable(format_title(summary))}\n\n{table}"]
-    # Sentences are wrapped between words on a terminal.
+    # On a terminal, wrap sentences between words.
     width = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
     for text in (*summary.notes, *summary.remarks):
         shown = printable(text)
@@ -240,7 +241,7 @@ def _format_worst(
 
 
 def _save_commands(target: Target | None, worst: Sequence[WorstCase], options: EvalOptions) -> dict[str, str]:
-    """Return the commands that keep cases as tests, by case; none if the runs end with the command."""
+    """Return commands that save cases as tests, keyed by case. Empty if runs end with the command."""
     if target is None or target.ends_with_command:
         return {}
     flows = list_flow_files(options.variants, options.flow)

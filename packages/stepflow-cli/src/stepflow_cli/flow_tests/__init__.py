@@ -1,1 +1,1 @@
-"""The parts of `stepflow test`: finding cases, running them, reporting and updating."""
+"""The parts of `stepflow test`: finding, running, reporting and updating cases."""

@@ -1,4 +1,4 @@
-"""Selects the test cases to run, also those that failed in their last run."""
+"""Select the test cases to run, optionally just those that failed last time."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 
 def load_failed_cases(flow: Path) -> set[str]:
-    """Return the names of the cases of a flow file that failed in their last run."""
+    """Return the names of a flow file's cases that failed in their last run."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads(_get_state_file(flow).read_text("utf-8"))
-        # The file contains the path for people who read it; compare it too.
+        # Also compare the path, which the file stores for human readers.
         return {str(name) for name in kept["failed"]} if kept["flow"] == str(flow.resolve()) else set()
     return set()
 
 
 def save_failed_cases(tests: FlowTests, results: Sequence[CaseResult]) -> None:
-    """Store which cases of a flow file have failed. Cases that were not run keep their state."""
+    """Save which cases in a flow file failed. Cases that weren't run keep their state."""
     ran = {result.case.name for result in results}
     failed = {result.case.name for result in results if result.is_failed}
     before = load_failed_cases(tests.path)
@@ -63,7 +63,7 @@ def _get_state_file(flow: Path) -> Path:
 
 @dataclass(frozen=True)
 class FileCases:
-    """A flow file and the cases of it to run."""
+    """A flow file and its cases to run."""
 
     tests: FlowTests
     cases: Sequence[FlowCase]
@@ -76,24 +76,24 @@ class FileCases:
 
 @dataclass(frozen=True)
 class CaseFilter:
-    """The conditions on the command line that a case must meet."""
+    """Command-line conditions that cases must meet."""
 
     patterns: Sequence[str] = ()
-    """Globs for the names of cases; each must match at least one case."""
+    """Case name globs, each of which must match at least one case."""
     tags: Sequence[str] = ()
-    """Tags: a case with any of them is chosen. Some case must use each tag."""
+    """Select cases with any of these tags. Each tag must be in use."""
     expression: str | None = None
-    """Texts in names and tags, with `and`, `or` and `not`."""
+    """Text in names and tags, with `and`, `or` and `not`."""
     touching: Sequence[str] = ()
-    """Steps and components: a case that can reach any of them is chosen. Each must be in some flow."""
+    """Select cases that can reach any of these steps or components, each of which must be in some flow."""
     last_failed: bool = False
-    """Whether to run only cases that failed in their last run; if there are none, all are run."""
+    """Whether to run only cases that failed last time, or all if none did."""
 
     def check(self, files: Sequence[FlowTests]) -> None:
-        """Check that each condition can be met.
+        """Check that every condition can be met.
 
         Raises:
-            Problem: If a condition cannot be met; the hint suggests the most similar name.
+            Problem: If one can't be met. The hint suggests the most similar name.
         """
         from stepflow_client._command import list_names
 
@@ -114,7 +114,7 @@ class CaseFilter:
                 raise usage(f"no flow here has a step or a component {name}", suggest(name, names))
 
     def select(self, tests: FlowTests) -> list[FlowCase]:
-        """Return the cases of a flow that meet the conditions, except for `last_failed`."""
+        """Return a flow's cases that meet the conditions, ignoring `last_failed`."""
         cases = touching(tests, self.touching) if self.touching else tests.cases
         return select_cases(cases, self.patterns, self.tags, expression=self.expression)
 
@@ -122,15 +122,15 @@ class CaseFilter:
 def select_file_cases(
     paths: Sequence[str], choice: CaseFilter, variables: Sequence[str] = (), *, with_untested: bool = False
 ) -> list[FileCases]:
-    """Return the files with selected cases, each with these cases.
+    """Return the files that have selected cases, along with those cases.
 
     Args:
-        paths: Flow files, and folders to search for them.
+        paths: Flow files, or folders to search for them.
         choice: The conditions for cases.
-        variables: `name=value` texts, for flows with such a variable and for cases that do not set it.
-        with_untested: Whether to return the flows without any cases as well. Default False.
+        variables: `name=value` strings, for flows with that variable and cases that don't set it.
+        with_untested: Whether to include flows without any cases. Defaults to False.
 
-    A file that cannot be read always has a single case, whose fault is the reason.
+    A file that can't be read always has a single case, whose fault is the reason.
 
     Raises:
         Problem: If a path does not exist, no flow has one of the variables, or there is nothing to run.

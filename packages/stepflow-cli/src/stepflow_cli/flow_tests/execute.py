@@ -1,4 +1,4 @@
-"""Runs test cases on a named server or on embedded ones, and updates their expected outputs."""
+"""Run test cases on a named server or on embedded ones, and update their expected outputs."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ if TYPE_CHECKING:
 
 
 class TestClients:
-    """The clients of test cases.
+    """Clients for running test cases.
 
     Args:
-        server: The client of the named server; None for embedded servers.
+        server: The named server's client, or None for embedded servers.
         servers: The embedded servers.
-        config: Their configuration file; None uses the configurations of flows and projects.
+        config: Their configuration file, or None to use those of flows and projects.
     """
 
     __test__ = False
@@ -55,15 +55,15 @@ class TestClients:
         self._servers = servers
         self._config = config
         self._contents: dict[Path, bytes] = {}
-        """The content of each configuration file when its server was started."""
+        """Each configuration file's content when its server was started."""
 
     @property
     def config_files(self) -> list[str]:
-        """The configuration files of the embedded servers that are running."""
+        """Configuration files of the running embedded servers."""
         return [str(path) for path in self._contents]
 
     def check_server(self) -> None:
-        """Check that the named server responds: otherwise it is an error of the command line, not of each case.
+        """Check that the named server responds, so that an outage isn't reported for every case.
 
         Raises:
             StepflowClientError: If it does not.
@@ -72,7 +72,7 @@ class TestClients:
             self._server.health_check()
 
     def get_client(self, tests: FlowTests) -> SyncStepflowClient:
-        """Return the client for the cases of a flow.
+        """Return the client for a flow's cases.
 
         Raises:
             StepflowClientError: If its embedded server does not start.
@@ -88,7 +88,7 @@ class TestClients:
         return self._servers.get(config).sync_client
 
     def restart_changed(self) -> None:
-        """Stop the embedded servers if one of their configuration files has changed; `get_client` starts them again."""
+        """Stop the embedded servers if any of their configuration files changed. `get_client` restarts them."""
         contents = self._contents.items()
         if self._servers is not None and any(read_config_content(path) != content for path, content in contents):
             self._servers.close()
@@ -97,7 +97,7 @@ class TestClients:
 
 @contextmanager
 def open_clients(server: ServerOptions) -> Iterator[TestClients]:
-    """Yield the clients of test cases; embedded servers are stopped at the end of the block.
+    """Yield clients for test cases, stopping embedded servers at the end of the block.
 
     Raises:
         Problem, StepflowClientError: If the server does not start with --config.
@@ -111,7 +111,7 @@ def open_clients(server: ServerOptions) -> Iterator[TestClients]:
     with Servers(log_config) as servers:
         if server.config is not None:
             note_repeated_keys(server.config)
-            # A server that does not start is an error of the command line, not of each case.
+            # Start the server now, so that a failure isn't reported for every case.
             servers.get(TestConfig(path=Path(server.config)))
         yield TestClients(None, servers, server.config)
 
@@ -124,32 +124,32 @@ class CaseRunSettings:
     repeat: int = 1
     fail_fast: bool = False
     timeout: float | None = None
-    """Seconds for the cases of one file."""
+    """Timeout in seconds for one file's cases."""
     replay: Recording | None = None
     replay_only: bool = False
-    """Whether cases without a recording fail instead of executing their steps."""
+    """Whether cases without a recording fail rather than execute their steps."""
     record: Callable[[str], bool] | None = None
-    """Returns whether a step's outcomes are recorded."""
+    """Returns whether to record a step's outcomes."""
     times: bool = False
-    """Whether each case of a batch gets a duration of its own."""
+    """Whether to measure each case in a batch separately."""
     coverage: bool = False
-    """Whether to collect which steps of the flows the cases reach."""
+    """Whether to collect which steps the cases reach."""
 
 
 @dataclass(frozen=True)
 class FileResults:
-    """The results of a file's cases."""
+    """Results of a file's cases."""
 
     file: FileCases
     results: Sequence[CaseResult]
-    """Empty if the file was not run because an earlier case failed."""
+    """Empty if the file was skipped because an earlier case failed."""
     seconds: float = 0.0
     steps: Sequence[StepCoverage] = ()
-    """The steps of the flow, with the cases that reach them, if they were collected."""
+    """The flow's steps and the cases that reach them, if collected."""
 
 
 def run_files(plan: Sequence[FileCases], clients: TestClients, settings: CaseRunSettings) -> Iterator[FileResults]:
-    """Run the files' cases and yield their results in the order of the files, each as soon as possible."""
+    """Run the files' cases, yielding results in file order as soon as they're available."""
     cases = sum(len(file.cases) for file in plan) * settings.repeat
     failed = threading.Event()
     ended: dict[int, int] = {}
@@ -176,7 +176,7 @@ def run_files(plan: Sequence[FileCases], clients: TestClients, settings: CaseRun
         try:
             yield from pool.map(run, range(len(plan)))
         finally:
-            # Do not wait for runs after Ctrl-C: their server stops, which ends the threads.
+            # Don't wait for runs after Ctrl-C: their server stops, which ends the threads.
             pool.shutdown(wait=False, cancel_futures=True)
 
 
@@ -212,17 +212,17 @@ def _run_file(
 
 
 def update_expected_outputs(done: FileResults) -> list[str]:
-    """Write the actual outputs of failed and unchecked cases to the file. Return the names of these cases.
+    """Write the actual outputs of failed and unchecked cases to the file, and return the names of those cases.
 
     Raises:
-        Problem: If the file cannot be written, or has changed since it was read.
-        FlowFileError: If an expected output cannot be replaced separately.
+        Problem: If the file can't be written, or has changed since it was read.
+        FlowFileError: If an expected output can't be replaced separately.
     """
     from stepflow_client._command import is_lost
 
     changed = {}
     for result in done.results:
-        # Cancelled and lost runs have no result that a test could expect.
+        # Cancelled and lost runs have no result for a test to expect.
         is_ended = result.result is not None and not result.result.is_cancelled and not is_lost(result.result)
         if is_ended and result.verdict in ("failed", "unchecked"):
             changed[result.case.index] = build_expectation(done, result)
@@ -240,7 +240,7 @@ def update_expected_outputs(done: FileResults) -> list[str]:
 
 
 def build_expectation(done: FileResults, each: CaseResult) -> dict[str, Any]:
-    """Return the expected output that `--update` writes for a case that was run."""
+    """Return the expected output that `--update` writes for an executed case."""
     assert each.result is not None
     case, tests = each.case, done.file.tests
     given = (case.input, tests.variables, case.variables, case.mocks, tests.flow)

@@ -1,4 +1,4 @@
-"""The output of `stepflow test`: text for people, records, coverage, GitHub workflow commands, and JUnit XML."""
+"""Output formats for `stepflow test`: readable text, records, coverage, GitHub workflow commands and JUnit XML."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STEPS = View(
 
 
 def list_case_records(done: FileResults) -> list[dict[str, Any]]:
-    """Return a record for each case of a file and each of its runs."""
+    """Return a record for each run of each case in a file."""
     return [
         {
             "file": done.file.name,
@@ -53,9 +53,9 @@ def list_case_records(done: FileResults) -> list[dict[str, Any]]:
 
 
 def format_file(done: FileResults, *, diff: bool) -> list[str]:
-    """Return the text about a file: one line, followed by the cases that need attention.
+    """Describe a file's results: one line, followed by the cases that need attention.
 
-    With `diff`, this adds a line-by-line diff, as YAML, of the expected and the actual output.
+    With `diff`, add a line-by-line YAML diff of the expected and actual output.
     """
     from stepflow_client._command import write_yaml
 
@@ -91,7 +91,7 @@ def _format_counts(counts: Mapping[str, int]) -> str:
 
 
 def format_summary(done: Sequence[FileResults], seconds: float) -> str:
-    """Return the last line: how many cases passed and failed, and the total duration."""
+    """Return the final line with pass and failure counts and the total duration."""
     every = [result for file in done for result in file.results]
     text = f"{_format_counts(Counter(case_result.verdict for case_result in every))} in {duration_text(seconds)}"
     flaky = []
@@ -107,7 +107,8 @@ def format_summary(done: Sequence[FileResults], seconds: float) -> str:
 
 
 def format_github_annotations(done: FileResults) -> list[str]:
-    """Return GitHub annotations: an error for each failed case, a warning for each case without an expectation."""
+    """Return GitHub annotations, with an error for each failed case and a warning for each case without an expectation.
+    """
     lines = []
     for record in list_case_records(done):
         if record["verdict"] == "passed":
@@ -127,10 +128,10 @@ def format_github_notices(done: Sequence[FileResults]) -> Iterator[str]:
 
 
 def write_junit(path: str, done: Sequence[FileResults], seconds: float) -> None:
-    """Write the results as JUnit XML, with a suite for each file.
+    """Write the results as JUnit XML, with one suite per file.
 
     Raises:
-        Problem: If the file cannot be written.
+        Problem: If the file can't be written.
     """
     root = ElementTree.Element("testsuites", name="stepflow test", time=f"{seconds:.3f}")
     for file in done:
@@ -156,7 +157,7 @@ def write_junit(path: str, done: Sequence[FileResults], seconds: float) -> None:
 
 
 def list_step_records(done: FileResults) -> list[dict[str, Any]]:
-    """Return a record for each step of a file's flow."""
+    """Return a record for each step in a file's flow."""
     line = make_line_finder(done.file.tests.path)
     return [
         {
@@ -171,13 +172,13 @@ def list_step_records(done: FileResults) -> list[dict[str, Any]]:
 
 
 def format_coverage(done: Sequence[FileResults]) -> Iterator[str]:
-    """Yield the text for people: the number of reached steps of each flow, and the steps that are not reached."""
+    """Yield readable text with each flow's reached step count and unreached steps."""
     for file in done:
         yield from map(printable, coverage_lines(file.file.tests.path, file.steps))
 
 
 def check_coverage(done: Sequence[FileResults], least: float) -> None:
-    """Raise if too few steps are reached.
+    """Check that enough steps are reached.
 
     Raises:
         Problem: If the percentage is below `least`.

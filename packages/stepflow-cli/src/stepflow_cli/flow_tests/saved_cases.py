@@ -1,4 +1,4 @@
-"""Turns an item of a run into a test case, and adds it to its flow file without changing any other byte."""
+"""Turn a run's item into a test case, and add it to the flow file without changing any other byte."""
 
 from __future__ import annotations
 
@@ -52,19 +52,19 @@ def build_case(
     flow: Mapping[str, Any] | None = None,
     at: datetime | None = None,
 ) -> dict[str, Any]:
-    """Return a test case from a finished item, which expects its output or its error.
+    """Build a test case from a finished item, expecting the same output or error.
 
     Args:
-        name: The name of the case.
-        input: The input of the item.
-        result: The result of the item.
-        variables: The variables of the run. Default: none.
-        mocks: Outcomes of steps, as flow results, by step id. None, the default, executes all steps.
-        flow: The flow, whose texts do not vary between runs. None, the default: unknown.
-        at: When the run was executed. None, the default, is now.
+        name: The case's name.
+        input: The item's input.
+        result: The item's result.
+        variables: The run's variables. Defaults to none.
+        mocks: Step outcomes as flow results, by step id. Defaults to None, which executes all steps.
+        flow: The flow, whose text is the same in every run. Defaults to None (unknown).
+        at: When the run was executed. Defaults to None, which means now.
 
     Raises:
-        InvalidArgumentError: If the item was cancelled or lost by the server.
+        InvalidArgumentError: If the item was cancelled, or lost by the server.
     """
     check_text(name, "name")
     if check_instance(result, "result", FlowResult).is_cancelled:
@@ -77,18 +77,18 @@ def build_case(
 
 
 def add_case(content: bytes, case: Mapping[str, Any], source: str, *, replace: bool = False) -> bytes:
-    """Return the content of a flow file with a case added at the end of `test.cases`.
+    """Return a flow file's content with a case appended to `test.cases`.
 
     Args:
-        content: The content of the file, YAML or JSON in UTF-8.
-        case: The case, as `build_case` returns it.
-        source: The name of the file.
-        replace: Whether to update an existing case with this name: its input, variables, mocks and expected output;
-            other keys are kept. Default False.
+        content: The file's content, YAML or JSON in UTF-8.
+        case: The case, as returned by `build_case`.
+        source: The file's name.
+        replace: Whether to update the input, variables, mocks and expected output of an existing case with this name,
+            keeping its other keys. Defaults to False.
 
     Raises:
-        InvalidArgumentError: If the file has a case of the same name, and `replace` is False.
-        FlowFileError: If the case cannot be added without changing more, for example because the cases are an alias.
+        InvalidArgumentError: If the file already has a case with this name and `replace` is False.
+        FlowFileError: If adding the case would require other changes, e.g. because the cases are an alias.
     """
     check_instance(content, "content", bytes)
     added = dict(check_mapping(case, "case"))
@@ -103,13 +103,13 @@ def add_case(content: bytes, case: Mapping[str, Any], source: str, *, replace: b
         if same and not replace:
             raise InvalidArgumentError(f"{source} has a test case {added['name']!r} already")
         if same:
-            # Remove variables and mocks that the new case does not have.
+            # Drop variables and mocks that the new case doesn't have.
             dropped = {"variables", "mocks"} - added.keys()
             old = {key: value for key, value in cases[same[0]].items() if key not in dropped}
             cases[same[0]] = old | added
             return _replace_case(text, root, same[0], cases[same[0]]), changed
         changed["test"] = {**test, "cases": [*cases, added]}
-        # Pass an iterator: errors are reported only while the edits are read.
+        # Stay lazy: errors are only reported while the edits are read.
         return map(partial(_append_case, text, root), [added]), changed
 
     problem = "a test case cannot be added without changing more of the file; write test.cases as a list of its own"
@@ -122,7 +122,7 @@ def _replace_case(text: str, root: Node, index: int, case: Mapping[str, Any]) ->
     if node is None or any(part is None or part.original is not None or part.merges for part in around):
         raise NotEditableError
     if not case.keys() >= node.items.keys():
-        # A key is removed: write the whole case.
+        # A key is being removed, so rewrite the whole case.
         if node.is_flow:
             yield node.start, node.end, write_json(case)
         else:
@@ -139,7 +139,7 @@ def _replace_case(text: str, root: Node, index: int, case: Mapping[str, Any]) ->
 def _append_case(text: str, root: Node, case: dict[str, Any]) -> Edit:
     test = root.get("test")
     if not root.written:
-        # JSON that is not valid YAML, for example because of very long keys, has no positions.
+        # There are no positions in JSON that isn't valid YAML, e.g. because of very long keys.
         raise NotEditableError
     if test is None:
         return make_addition(text, root, {"test": {"cases": [case]}})
@@ -166,7 +166,7 @@ def _append_case(text: str, root: Node, case: dict[str, Any]) -> Edit:
 
 
 def _fill_empty(text: str, parent: Node, name: str, value: Any) -> Edit:
-    """Return the edit that replaces null or an empty collection."""
+    """Return an edit that replaces null or an empty collection."""
     key, node, newline = parent.keys[name], parent.items[name], detect_newline(text)
     if key.start < 0 or node.original is not None:
         raise NotEditableError
@@ -180,37 +180,37 @@ def _fill_empty(text: str, parent: Node, name: str, value: Any) -> Edit:
 
 
 def _format_element(text: str, sibling: Node, case: Mapping[str, Any]) -> tuple[int, str]:
-    """Return the indent of an element of a list in block style, and a case as such an element."""
+    """Return the indentation of a block-style list element, and a case formatted as one."""
     before = text[: sibling.start].rstrip()
     if not before.endswith("-"):
         raise NotEditableError
     indent = len(before) - 1 - (before.rfind("\n") + 1)
     written = write_block([case], indent, detect_newline(text))
     if written.lstrip().startswith("["):
-        # A text in it cannot be written in block style.
+        # Some text in it can't be written in block style.
         written = f"{' ' * indent}- {write_json(case)}"
     return indent, written
 
 
 @dataclass(frozen=True)
 class ItemToSave:
-    """An item of a run with its input and result, in which known secrets are masked as `***`."""
+    """A run's item with its input and result, with known secrets masked as `***`."""
 
     run: RunDetails
     index: int
     total: int
-    """Number of items of the run."""
+    """Number of items in the run."""
     flow: Mapping[str, Any]
-    """The flow of the run; empty if it is unknown."""
+    """The run's flow, or empty if unknown."""
     arguments: RunArguments
     input: Any
     result: FlowResult
     outcomes: Mapping[str, Any] = field(default_factory=dict)
-    """The outcomes of its steps, as flow results, if they were read."""
+    """Step outcomes as flow results, if they were fetched."""
 
     @property
     def warnings(self) -> list[str]:
-        """The reasons why the case may not pass without changes."""
+        """Reasons why the case may not pass as is."""
         error, warnings = self.result.error, list[str]()
         if self.arguments.overrides:
             warnings.append("the run had overrides of steps; a test case has none, so its result may differ")
@@ -224,12 +224,12 @@ class ItemToSave:
 
     @property
     def name(self) -> str:
-        """A name for the case: unique, because it has the id of the run."""
+        """A name for the case, made unique by the run id."""
         what = "works" if self.result.is_success else "fails"
         return f"{what} as in {self.run.run_id[:8]}{f' item {self.index}' if self.total > 1 else ''}"
 
     def to_case(self, name: str, mocked: Iterable[str] = ()) -> dict[str, Any]:
-        """Return the test case, with mocks for some of the steps.
+        """Return the test case, with mocks for some of its steps.
 
         Raises:
             InvalidArgumentError: If the item was cancelled or lost.
@@ -243,15 +243,15 @@ class ItemToSave:
 
 
 def read_item_to_save(snapshot: RunSnapshot, index: int) -> ItemToSave:
-    """Return an item of a run to keep.
+    """Return a run's item for saving.
 
     Args:
-        snapshot: The run with its items, its flow, its arguments, and its steps if their outcomes may be kept too.
-        index: The index of the item.
+        snapshot: The run with its items, flow and arguments, plus its steps if their outcomes may be saved.
+        index: The item's index.
 
     Raises:
         NotFoundError: If the run has no such item.
-        InvalidArgumentError: If the item has not ended, or its input is not known.
+        InvalidArgumentError: If the item has not ended, or its input is unknown.
     """
     from stepflow_client._command import flow_result
     from stepflow_client._runs.explanation import explain_items
@@ -268,7 +268,7 @@ def read_item_to_save(snapshot: RunSnapshot, index: int) -> ItemToSave:
         hint = "runs that were started on this machine are in the history, if it is on"
         raise InvalidArgumentError("the input of the run is not known, so it cannot become a test case", hint=hint)
     account = explain_items(shown)[item.index]
-    # Other steps did not run because a step that they read failed.
+    # The remaining steps did not run because a step they read failed.
     ended = {step.step_id for step in account.steps if step.state in ("completed", "failed")}
     outcomes = {
         step.step_id: flow_result(step.output, step.error) for step in shown.steps or () if step.step_id in ended
@@ -278,13 +278,13 @@ def read_item_to_save(snapshot: RunSnapshot, index: int) -> ItemToSave:
 
 
 def diff_lines(before: bytes, after: bytes) -> tuple[str, ...]:
-    """Return the changed lines of a file and some around them, in the format of `diff -u`, without the file names."""
+    """Return a file's changed lines with some context in `diff -u` format, without the file names."""
     was, now = (content.decode("utf-8", "replace").splitlines() for content in (before, after))
     return tuple(unified_diff(was, now, lineterm=""))[2:]
 
 
 def rate_match(written: Mapping[str, Any], flow: Mapping[str, Any]) -> int:
-    """Return how well a flow matches a flow in a file, from 0 (different) to 4 (the same)."""
+    """Rate how well a flow matches the one in a file, from 0 (different) to 4 (identical)."""
     from stepflow_client.flows.matching import equal
 
     if equal(_normalize_flow(remove_cases(written)), _normalize_flow(remove_cases(flow))):
@@ -295,7 +295,7 @@ def rate_match(written: Mapping[str, Any], flow: Mapping[str, Any]) -> int:
 
 
 def _normalize_flow(flow: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a flow with the changes that servers make when they store it: defaults, and the spelling of paths."""
+    """Normalize defaults and path spelling, which servers change when storing a flow."""
     result = {key: each for key, each in flow.items() if each not in (None, [], {})}
     if isinstance(result.get("schemas"), Mapping):
         result["schemas"] = {"type": "object", **result["schemas"]}
@@ -310,7 +310,7 @@ def _normalize_flow(flow: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _normalize_paths(value: Any, key: object = None) -> Any:
-    """Return a value with the paths of its expressions in one spelling."""
+    """Normalize the spelling of paths in a value's expressions."""
     if isinstance(value, list):
         return [_normalize_paths(element) for element in value]
     if isinstance(value, Mapping):

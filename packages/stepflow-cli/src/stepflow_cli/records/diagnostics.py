@@ -1,4 +1,4 @@
-"""Flows, their types and their diagnostics: as records, and as text for people, GitHub and other tools."""
+"""Flows, their types and diagnostics, as records or as text for people, GitHub and other tools."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _FLOW = View(
 
 
 def print_flow(flow: Mapping[str, Any], output: Output, flow_id: str | None) -> None:
-    """Print a flow as runnable YAML or JSON; with table, its outline.
+    """Print a flow as runnable YAML or JSON, or as an outline for tables.
 
     Args:
         flow: The flow.
         output: Where to print it.
-        flow_id: Its id on a server; None for a flow from a file.
+        flow_id: Its id on a server, or None for a flow in a file.
     """
     if output.format == "name" and flow_id is None:
         hint = "'stepflow flows store' prints it"
@@ -61,10 +61,10 @@ _TYPES = View(
 
 
 def get_type_view(*, has_inputs: bool) -> View:
-    """Return the view of type records.
+    """Return the view for type records.
 
     Args:
-        has_inputs: Whether the table includes the inputs of the steps.
+        has_inputs: Whether to include step inputs in the table.
     """
     if not has_inputs:
         return _TYPES
@@ -97,7 +97,7 @@ def list_type_records(flow: InferredFlow) -> list[dict[str, Any]]:
 
 
 def build_types_object(name: str, flow: InferredFlow, diagnostics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return a flow's types, as schemas, and its diagnostics as one object."""
+    """Return a flow's types (as schemas) and diagnostics as a single object."""
     fields = ("id", "component", "input", "takes", "output", "source", "line")
     steps = [{field: getattr(step, field) for field in fields} for step in flow.steps]
     return {"flow": name, "input": flow.input, "output": flow.output, "steps": steps, "diagnostics": diagnostics}
@@ -109,7 +109,7 @@ DIAGNOSTICS = View(
     folds=True,
     fields=("flow", "code", "data", "is_experimental", "rule", "file", "line", "column", "excerpt", "hint"),
 )
-"""The diagnostics of several flows."""
+"""Diagnostics for several flows."""
 
 
 class InvalidFlow(Problem):
@@ -117,7 +117,7 @@ class InvalidFlow(Problem):
 
     Args:
         message: One sentence, without a full stop.
-        records: All diagnostics; the JSON form of the problem contains them.
+        records: All diagnostics, included in the problem's JSON form.
         hint: What to do about it.
     """
 
@@ -131,22 +131,22 @@ class InvalidFlow(Problem):
 
 
 def diagnostic_records(flow: str, diagnostics: Iterable[Diagnostic]) -> list[dict[str, Any]]:
-    """Return the diagnostics of one flow as records.
+    """Return a flow's diagnostics as records.
 
     Args:
-        flow: The flow's name: its file.
+        flow: The flow's name, i.e. its file.
         diagnostics: The diagnostics.
     """
     records = [diagnostic.to_dict() | {"flow": flow} for diagnostic in diagnostics]
     for record in records:
         if isinstance(record["data"], dict):
-            # Servers return the keys in a different order each time.
+            # Sort keys because servers return them in a different order each time.
             record["data"] = dict(sorted(record["data"].items()))
     return records
 
 
 def finding_records(flow: str, findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    """Return findings of the offline checks of one flow as records."""
+    """Return a flow's offline findings as records."""
     from stepflow_client._command import make_result
 
     records = diagnostic_records(flow, make_result(findings).diagnostics)
@@ -154,12 +154,12 @@ def finding_records(flow: str, findings: Sequence[Finding]) -> list[dict[str, An
 
 
 def display_name(flow: str) -> str:
-    """Return a flow's name in messages: its file, or `standard input`."""
+    """Return a flow's name for messages: its file, or `standard input`."""
     return "standard input" if flow == "-" else flow
 
 
 def format_counts(records: Iterable[Mapping[str, Any]]) -> str:
-    """Return the number of diagnostics of each level in words: `1 fatal error, 2 warnings`; empty if there are none."""
+    """Count diagnostics by level, as in `1 fatal error, 2 warnings`. Empty if there are none."""
     counts: dict[str, int] = {}
     for record in records:
         counts[record["level"]] = counts.get(record["level"], 0) + 1
@@ -171,7 +171,7 @@ def format_counts(records: Iterable[Mapping[str, Any]]) -> str:
 
 
 def print_diagnostics(records: Iterable[Mapping[str, Any]]) -> None:
-    """Write diagnostics to standard error, one per line."""
+    """Print diagnostics to standard error, one per line."""
     for record in records:
         text = f"{record['level']}: {display_name(record['flow'])}: {record['message']} at {record['path']}"
         click.echo(printable(f"{text} ({record['kind']})".replace("\n", " ")), err=True)
@@ -182,7 +182,7 @@ _SEVERITIES = {"fatal": "error", "error": "error", "warning": "warning"}
 
 
 def format_source_text(records: Iterable[Record]) -> str:
-    """Return diagnostics in the style of compilers: the position, the message, the marked line, and how to fix it."""
+    """Format diagnostics like a compiler, with the position, message, marked line and suggested fix."""
     blocks = []
     for record in records:
         line, column = record.get("line"), record.get("column")
@@ -200,12 +200,12 @@ def format_source_text(records: Iterable[Record]) -> str:
 
 
 def _get_file(record: Record) -> str:
-    """Return the file of a diagnostic: that of a Python flow has another name than the flow."""
+    """Return a diagnostic's file, which for a Python flow differs from the flow's name."""
     return str(record.get("file") or record["flow"])
 
 
 def format_github(records: Iterable[Record]) -> str:
-    """Return diagnostics as GitHub Actions commands, which annotate the files."""
+    """Format diagnostics as GitHub Actions commands that annotate the files."""
     lines = []
     for record in records:
         hint = f" ({record['hint']})" if record.get("hint") else ""
@@ -217,7 +217,7 @@ def format_github(records: Iterable[Record]) -> str:
 
 
 def format_github_command(level: str, message: str, **properties: Any) -> str:
-    """Return the GitHub Actions command that annotates the position in the properties."""
+    """Return a GitHub Actions command that annotates a position."""
 
     def escape(text: str) -> str:
         return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

@@ -1,4 +1,4 @@
-"""The results of runs, in the form that is printed, and the failures of a batch, grouped by cause."""
+"""Run results as printed, and batch failures grouped by cause."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from stepflow_client import FlowResult, Outcome
 
 RESULT = View((*columns("run_id:id", "status:status"), OUTPUT, *columns("error.message=ERROR")))
-"""The result of a run with one input; `cached_at` is present if it is from the cache."""
+"""The result of a run with one input. `cached_at` is present if it came from the cache."""
 
-# A server's message about a path of several parts.
+# A server's message about a path with several parts.
 _PATH = re.compile(r"[Pp]ath (\$\.(?:[^\s.\[\]$]+\.)+[^\s.\[\]$]+) not found")
 
 BATCH_RESULT = View((*columns("index:number", "status:status"), OUTPUT, *columns("error.message=ERROR")))
-"""The result of one input of a batch."""
+"""The result of one input in a batch."""
 
 
 def print_result(result: FlowResult, output: Output) -> None:
-    """Print only the output of a successful run, or the complete result if a format is given.
+    """Print just the output of a successful run, or the full result if a format is set.
 
     Raises:
-        Problem: If the run was not successful.
+        Problem: If the run did not succeed.
     """
     if output.format:
         record = result.to_dict()
@@ -54,7 +54,7 @@ def cancelled_run_problem(run_id: str) -> Problem:
 
 
 def get_failure(result: FlowResult) -> Problem | None:
-    """Return the problem for an unsuccessful result; None for a successful one."""
+    """Return the problem for an unsuccessful result, or None if it succeeded."""
     if result.is_success:
         return None
     if result.is_cancelled:
@@ -63,7 +63,7 @@ def get_failure(result: FlowResult) -> Problem | None:
         result.raise_for_failure()
     except RunFailedError as error:
         hint = None
-        # Servers read a path without `$` as the name of a single field.
+        # Servers treat a path without `$` as a single field name.
         if match := _PATH.search(error.message):
             path = match[1]
             hint = f"a path without $ names one field: {path[2:]} is a single key, {path} is a field within a field"
@@ -72,7 +72,7 @@ def get_failure(result: FlowResult) -> Problem | None:
 
 
 def to_outcomes(results: Iterable[FlowResult]) -> list[Outcome]:
-    """Return results as the outcomes of a batch; without keys, since the inputs are not known."""
+    """Convert results to batch outcomes. There are no keys because the inputs are unknown."""
     from stepflow_client.types import Outcome
 
     return [
@@ -82,11 +82,11 @@ def to_outcomes(results: Iterable[FlowResult]) -> list[Outcome]:
 
 
 def print_results(run_ids: Sequence[str], results: Sequence[Outcome], output: Output) -> None:
-    """Print a record for each item of a batch.
+    """Print a record for each item in a batch.
 
     Args:
-        run_ids: The runs of the batch, whose ids the format `name` prints.
-        results: The outcomes of its items.
+        run_ids: The batch's runs, whose ids are printed by the `name` format.
+        results: The items' outcomes.
         output: Where to print them.
 
     Raises:
@@ -109,12 +109,12 @@ def print_results(run_ids: Sequence[str], results: Sequence[Outcome], output: Ou
 
 
 def failed_batch_problem(failed: int, total: int, runs: Collection[str | None], hint: str | None = None) -> Problem:
-    """Return the problem for failed inputs of a batch, which names their run if it is a single one.
+    """Return the problem for a batch's failed inputs, including their run if there is only one.
 
     Args:
-        failed: How many inputs failed.
-        total: How many inputs there are.
-        runs: The runs of the failed inputs; None for an input that was not sent.
+        failed: Number of failed inputs.
+        total: Number of inputs.
+        runs: The failed inputs' runs, with None for inputs that were not sent.
         hint: What to do about the first failure.
     """
     run_id = next(iter(runs)) if len(runs) == 1 else None

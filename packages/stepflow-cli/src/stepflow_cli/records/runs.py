@@ -1,4 +1,4 @@
-"""Runs, their items and steps, their events and their differences as records, also runs of the history."""
+"""Runs, items, steps, events and differences as records, including runs from the history."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["duration_text"]
 
 STATUSES = ("running", "completed", "failed", "cancelled", "paused", "recovery_failed")
-"""All statuses of the server, as words because the client's enumeration takes long to import."""
+"""All server statuses, as strings because the client's enum is slow to import."""
 
 
 def _format_items(items: object) -> str:
@@ -43,10 +43,10 @@ _ITEMS = Column("items", kind="number", show=_format_items)
 
 
 def get_seconds_so_far(record: Mapping[str, Any]) -> float | None:
-    """Return the duration of a run in seconds; for a run that has not ended, the time since it was created."""
+    """Return a run's duration in seconds, or the time since its creation if it hasn't ended."""
     if record["duration"] is not None or record["created_at"] is None or record["status"] in _ENDED:
         return record["duration"]  # type: ignore[no-any-return]
-    # The clocks of two machines may differ.
+    # Clamp at 0, since clocks may differ between machines.
     return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(record["created_at"])).total_seconds())
 
 
@@ -65,7 +65,7 @@ RUN = View(
     ),
     fields=(*_MORE, *_COUNTS, *_EXPLAINED),
 )
-"""A run as a row of a table."""
+"""A run as a table row."""
 
 WATCHED_RUN = View(
     columns=(
@@ -74,7 +74,7 @@ WATCHED_RUN = View(
     ),
     fields=(*_MORE, *_COUNTS, "items", "duration", *_EXPLAINED),
 )
-"""A run as a row of a table that is drawn again and again."""
+"""A run as a row in a table that is redrawn."""
 
 RUN_IN_FULL = View(
     columns=(
@@ -99,7 +99,7 @@ def _format_not_run(not_run: object) -> str:
     return ", ".join(f"{step} ({cause} failed)" if cause else str(step) for step, cause in not_run.items()) or "-"
 
 
-# The columns of a single run that did not succeed, each with the part of its account that it shows.
+# Columns for an unsuccessful run, keyed by the part of its account they show.
 _REASONS = {
     "cause": Column("account", title="CAUSE", row=_format_cause),
     "not_run": Column("account.not_run", title="NOT RUN", show=_format_not_run),
@@ -115,7 +115,7 @@ def _format_origin(record: Mapping[str, Any]) -> str:
 
 
 _MAX_NUMBERS = 20
-# The columns of a single run that is a rerun, or has reruns.
+# Columns for a run that is a rerun or has reruns.
 _LINKS = {
     "rerun_of": Column("rerun_of", title="RERUN OF", row=_format_origin),
     "reruns": Column("reruns", title="RERUNS", show=lambda value: ", ".join(value)),
@@ -123,11 +123,11 @@ _LINKS = {
 
 
 def get_run_view(account: RunAccount | None, links: Collection[str] = ()) -> View:
-    """Return the view of a single run.
+    """Return the view for a single run.
 
     Args:
-        account: The account of the run; None if it did not fail.
-        links: The fields of the record that name other attempts.
+        account: The run's account, or None if it did not fail.
+        links: Fields in the record that refer to other attempts.
     """
     shown = [column for name, column in _LINKS.items() if name in links]
     if account is not None:
@@ -150,7 +150,9 @@ ITEM = View(
 
 
 def _format_step_status(record: Mapping[str, Any]) -> str:
-    """Return what became of a step: `not run (a failed)` if the server lists it as failed like a; `kept` in a rerun."""
+    """Describe a step's status, e.g. `not run (a failed)` if it's listed as failed because of step a, or `kept` in a
+    rerun.
+    """
     from stepflow_client.types.account import state_text
 
     marks = {name: record[name] for name in ("is_kept", "is_default", "status")}
@@ -158,7 +160,7 @@ def _format_step_status(record: Mapping[str, Any]) -> str:
 
 
 def _format_step_error(record: Mapping[str, Any]) -> str:
-    """Return the message of a step that failed itself. The others have the message of the step that they read."""
+    """Return the error of a step that failed itself. Skipped steps repeat the error of the step they read."""
     error = record.get("error")
     return str(error["message"]) if error and record["state"] != "not_run" else "-"
 
@@ -186,7 +188,7 @@ TIMED_STEP = STEP._replace(
         *(Column("attempts", kind="number"), *STEP.columns[4:]),
     ),
 )
-"""A step of an item with its times."""
+"""A step of an item, with times."""
 
 
 EVENT = View(
@@ -203,7 +205,7 @@ def build_event_record(event: RunEvent, *, with_output: bool = False) -> dict[st
 
     Args:
         event: The event.
-        with_output: Whether the outputs of steps were requested; otherwise they are null, whatever the step's output.
+        with_output: Whether step outputs were requested. Otherwise they're null, whatever the actual output.
     """
     record = event.to_dict()
     if not with_output:
@@ -217,7 +219,7 @@ DIFFERENCE = View(
     fields=("item_index", "step_id", "origin"),
     open_fields=("a", "b"),
 )
-"""One difference between two runs."""
+"""A difference between two runs."""
 
 
 def _format_labels(labels: object) -> str:
@@ -242,7 +244,7 @@ ENTRY = View(
     fields=("server", "flow_id", "flow_file"),
     open_fields=("labels",),
 )
-"""A recorded run as a row of a table."""
+"""A recorded run as a table row."""
 
 ENTRY_IN_FULL = View(
     columns=(
@@ -265,7 +267,7 @@ def build_entry_record(entry: HistoryEntry, *, full: bool = False) -> dict[str, 
 
     Args:
         entry: The run.
-        full: Whether to include its flow, input, variables and overrides.
+        full: Whether to include the flow, input, variables and overrides.
     """
     name = entry.flow.get("name") if isinstance(entry.flow, Mapping) else None
     record: dict[str, Any] = {

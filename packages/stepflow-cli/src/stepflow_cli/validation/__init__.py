@@ -1,1 +1,1 @@
-"""Checking flows: for `stepflow validate`, and before each run."""
+"""Check flows, for `stepflow validate` and before each run."""

@@ -1,7 +1,7 @@
-"""Checks a flow offline before it is run, as `stepflow validate --offline` does.
+"""Check a flow offline before running it, like `stepflow validate --offline`.
 
-Importing the checks takes about half as long as starting Python. The cache folder therefore has the digests of texts
-without errors, which are not checked again.
+Importing the checks takes about half as long as starting Python, so digests of clean text are cached to avoid checking
+it again.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 _STEP = re.compile(r"\$\.steps\[(\d+)\]")
 _CASES = re.compile(r"\$\.(test|examples)\b")
 _OUTPUT = re.compile(r"\$\.(output|schemas\.properties\.output)\b")
-# The rules for text that looks like an expression.
+# Rules about text that looks like an expression.
 _NOTED = ("unknown-keyword", "template")
 _MAX_REMEMBERED = 1000
 
 
 def read_flow_text(name: str) -> FlowText:
-    """Return the text of a flow.
+    """Return a flow's text.
 
     Raises:
-        Problem, FlowFileError: If it cannot be read or is not a mapping.
+        Problem, FlowFileError: If it can't be read or isn't a mapping.
     """
     text = load_flow_text(name)
     value = text.unplaced.root.value
-    # Other errors have a position in the file.
+    # Any other errors have a position in the file.
     if not isinstance(value, dict):
         flow_in(value, text.name)
     return text
@@ -51,16 +51,16 @@ def read_flow_text(name: str) -> FlowText:
 def check_before_run(
     text: FlowText, name: str, run: Mapping[str, Any], *, changed: Collection[str] = (), is_part: bool = False
 ) -> None:
-    """Raise if a run of the flow would fail, after printing the errors in it.
+    """Print the flow's errors, and raise if a run would fail.
 
-    Warnings are printed only for text that looks like an expression: the run completes, but with unintended data.
+    Warnings are printed only for text that looks like an expression, where the run would complete with unintended data.
 
     Args:
         text: The flow.
         name: Its name on the command line.
-        run: The flow to run, which may lack steps.
-        changed: The steps with overrides, which may correct their faults.
-        is_part: Whether only a part of the flow is run, with a different output.
+        run: The flow to run, possibly with some steps removed.
+        changed: Steps with overrides, which may fix errors in them.
+        is_part: Whether only part of the flow is run, with a different output.
 
     Raises:
         InvalidFlow: If there are errors.
@@ -73,7 +73,7 @@ def check_before_run(
     project = find_flow_project(name)
     target = get_target_setting(project=project).value
     is_json = text.name.lower().endswith(".json")
-    # The text of a Python flow is only one of its files.
+    # For a Python flow, the text is only one of several files.
     content = json.dumps(text.root.value) if is_python_flow(name) else text.text
     digest = sha256(f"{VERSION} {target} {is_json} {content}".encode()).hexdigest()
     clean: list[str] = []
@@ -87,7 +87,7 @@ def check_before_run(
     flow = text.unplaced.root.value
     every = check_source(text.unplaced, target=target)
     if all(finding.level == "warning" and finding.rule not in _NOTED for finding in every):
-        # Two commands that write at the same time lose a digest at worst.
+        # At worst, two commands writing at once lose a digest.
         with suppress(OSError, StepflowClientError):
             cache = user_folder("cache")
             cache.mkdir(parents=True, exist_ok=True)
@@ -118,9 +118,9 @@ def check_before_run(
 def _filter_relevant(
     findings: Collection[Finding], flow: Mapping[str, Any], kept: Collection[str], *, is_part: bool
 ) -> Iterator[Finding]:
-    """Yield the findings that affect the run: not in test cases, nor in steps that are changed or not run.
+    """Yield the findings that affect the run, excluding test cases and steps that are overridden or not run.
 
-    Unknown components are not reported, because a server of a newer release may have more.
+    Unknown components are skipped because a newer server may have more of them.
     """
     for finding in findings:
         is_elsewhere = _CASES.match(finding.path) or (is_part and _OUTPUT.match(finding.path))

@@ -1,4 +1,4 @@
-"""The checks of `stepflow validate`: offline checks and those of a server."""
+"""The checks behind `stepflow validate`, both offline and on a server."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from ..server.connect import Target
 
-# The server's findings that the offline checks also report, by the server's kind.
+# Server findings that the offline checks also report, keyed by the server's kind.
 _SAME = {
     "undefinedVariable": ("undeclared-variable",),
     "undefinedRequiredVariable": ("undeclared-variable",),
@@ -45,50 +45,50 @@ _SAME = {
 
 @dataclass(frozen=True)
 class CheckRules:
-    """How a flow is checked offline."""
+    """How to check a flow offline."""
 
     components: Any = None
-    """The available components; None if only the builtin ones are known."""
+    """The available components, or None if only the builtin ones are known."""
     type_check: bool = False
     """Whether to check types from step to step."""
     target: str | None = None
-    """The release of the servers that the flow is for; None for all releases."""
+    """The server release the flow targets, or None for all releases."""
     select: Sequence[str] = ()
-    """The rules to report; all if empty."""
+    """Rules to report. All rules if empty."""
     ignore: Sequence[str] = ()
-    """The rules to leave out."""
+    """Rules to leave out."""
     fail_on: str = "error"
     """The lowest level that makes the flow invalid."""
 
     def reports(self, rule: str) -> bool:
-        """Return whether the findings of a rule are reported."""
+        """Return whether a rule's findings are reported."""
         return (not self.select or rule in self.select) and rule not in self.ignore
 
 
 @dataclass
 class CheckOptions:
-    """The options of the command line for checks; defaults come from the flow's project."""
+    """Command-line options for checks. Defaults come from the flow's project."""
 
     components: str | None = None
-    """The file with the available components."""
+    """The file that lists available components."""
     reads_components: bool = True
-    """Whether the project's components are used if there is no such file."""
+    """Whether to fall back to the project's components."""
     type_check: bool = False
     target: str | None = None
     select: Sequence[str] = ()
     ignore: Sequence[str] = ()
     fail_on: str | None = None
     _read: dict[str, Any] = field(default_factory=dict, init=False)
-    """The components of each file that was read."""
+    """Components by file, once read."""
     _projects: dict[str, Project] = field(default_factory=dict, init=False)
-    """The project of each folder."""
+    """Projects by folder."""
 
     def get_rules(self, flow: str) -> CheckRules:
         """Return the rules for a flow.
 
         Raises:
             Problem: If a file has no components, or a setting is not a release.
-            FlowFileError: If the project file is invalid, or the file with its components cannot be read.
+            FlowFileError: If the project file is invalid, or its component file can't be read.
         """
         folder = os.path.dirname(flow)
         if folder not in self._projects:
@@ -96,11 +96,11 @@ class CheckOptions:
         return self.get_project_rules(self._projects[folder])
 
     def get_project_rules(self, project: Project) -> CheckRules:
-        """Return the rules for the flows of a project.
+        """Return the rules for a project's flows.
 
         Raises:
             Problem: If a file has no components, or a setting is not a release.
-            FlowFileError: If the file with its components cannot be read.
+            FlowFileError: If the component file can't be read.
         """
         defaults = project.rules
         return CheckRules(
@@ -113,11 +113,11 @@ class CheckOptions:
         )
 
     def load_known_components(self, project: Project) -> Any:
-        """Return the components that flows of a project may use, if a file has them; else None.
+        """Return the components available to a project's flows, or None if no file lists them.
 
         Raises:
             Problem: If the file contains no components.
-            FlowFileError: If it cannot be read.
+            FlowFileError: If it can't be read.
         """
         path = self.components
         if path is None and self.reads_components and project.components is not None:
@@ -132,14 +132,14 @@ class CheckedFlow:
     """A flow and its findings."""
 
     name: str
-    """The file, `-`, or the id of a stored flow."""
+    """The file, `-`, or a stored flow's id."""
     rules: CheckRules
     flow: FlowText | None = None
-    """The text of the file; None for a stored flow."""
+    """The file's text, or None for a stored flow."""
     findings: list[Finding] = field(default_factory=list)
     records: list[dict[str, Any]] = field(default_factory=list)
     unchecked: int = 0
-    """The number of accesses that the server reports as unchecked."""
+    """How many accesses the server reports as unchecked."""
 
     @property
     def is_readable(self) -> bool:
@@ -147,12 +147,12 @@ class CheckedFlow:
         return self.flow is None or self.flow.error is None
 
     def filter_records(self, records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """Return the records that the rules select and do not ignore."""
+        """Drop records whose rules aren't selected or are ignored."""
         return [record for record in records if self.rules.reports(record["kind"])]
 
 
 def list_flow_files(names: Sequence[str]) -> list[str]:
-    """Return the named flow files; folders are replaced with the flow files in them.
+    """Return the flow files, replacing folders with the flow files in them.
 
     Raises:
         Problem: If a folder contains none.
@@ -170,10 +170,10 @@ def list_flow_files(names: Sequence[str]) -> list[str]:
 
 
 def check_flow(name: str, rules: CheckRules) -> CheckedFlow:
-    """Check a flow offline; a stored flow is not checked before the server is queried.
+    """Check a flow offline. A stored flow is only checked once the server is queried.
 
     Raises:
-        Problem, FlowFileError: If the file cannot be read.
+        Problem, FlowFileError: If the file can't be read.
     """
     if is_flow_id(name):
         return CheckedFlow(name, rules)
@@ -182,12 +182,12 @@ def check_flow(name: str, rules: CheckRules) -> CheckedFlow:
 
 
 def find_offline(flow: FlowText, rules: CheckRules) -> list[Finding]:
-    """Return the findings of the offline checks."""
+    """Return the offline findings for a flow."""
     return check_source(flow, rules.components, type_check=rules.type_check, target=rules.target)
 
 
 def check_with_components(checked: Sequence[CheckedFlow], target: Target) -> None:
-    """Check flows whose components are not known again, with those of a server. If it lists none, print a note."""
+    """Recheck flows with unknown components against a server's. If it lists none, print a note."""
     read = [flow for flow in checked if flow.is_readable and flow.flow is not None and flow.rules.components is None]
     components = fetch_known_components(target) if read else None
     for flow in read if components is not None else ():
@@ -196,12 +196,12 @@ def check_with_components(checked: Sequence[CheckedFlow], target: Target) -> Non
 
 
 def fetch_known_components(target: Target) -> Any:
-    """Return a server's components in the form that the checks use; None, with a note, if it cannot list them.
+    """Return a server's components in the form used by checks, or None (with a note) if it can't list them.
 
-    A note also reports plugins that do not respond: components that may belong to them are not checked.
+    Plugins that don't respond are also noted, and components that may belong to them aren't checked.
 
     Raises:
-        ServerConnectionError: If the server cannot be reached.
+        ServerConnectionError: If the server can't be reached.
     """
     try:
         listed = fetch_components(target)
@@ -216,7 +216,7 @@ def fetch_known_components(target: Target) -> Any:
 
 
 def check_on_server(checked: CheckedFlow, client: SyncStepflowClient) -> None:
-    """Add the server's findings that the offline checks do not have."""
+    """Add the server's findings, except those already found offline."""
     if not checked.is_readable:
         return
     flow = checked.flow
@@ -225,18 +225,18 @@ def check_on_server(checked: CheckedFlow, client: SyncStepflowClient) -> None:
     is_suppressed = find_suppressions(flow) if flow is not None else None
     diagnostics = client.validate(checked.name if flow is None else flow.root.value).diagnostics
     if any(finding.level == "fatal" for finding in checked.findings):
-        # Only the offline checks give positions for syntax errors.
+        # Only the offline checks report positions for syntax errors.
         diagnostics = [diagnostic for diagnostic in diagnostics if diagnostic.kind != "unreadableFlow"]
     for record in diagnostic_records(checked.name, diagnostics):
         if record["is_experimental"]:
             checked.unchecked += 1
             continue
         if flow is not None:
-            # The offline checks find steps that never run; the server ignores mustExecute here.
+            # Unreachable steps are found offline, and the server ignores mustExecute here.
             if record["kind"] == "unreachableStep":
                 continue
             node = locate_node(flow.root, record["path"])
-            # Without a file, a flow of Python has no lines.
+            # A Python flow without a file has no lines.
             line, column = (node.line or 1, node.column or 1) if flow.name else (0, 0)
             rules = (record["kind"], *_SAME.get(record["kind"], ()))
             is_known = any(
@@ -252,21 +252,21 @@ def check_on_server(checked: CheckedFlow, client: SyncStepflowClient) -> None:
 
 
 def load_components(path: str) -> Any:
-    """Return the components of the file that `components lock` wrote, in the form that the checks use.
+    """Load the components in a file written by `components lock`, in the form used by checks.
 
     Raises:
         Problem: If the file contains no components.
-        FlowFileError: If it cannot be read.
+        FlowFileError: If it can't be read.
     """
     return parse_components(load_saved_components(path))
 
 
 def load_saved_components(path: str) -> list[dict[str, Any]]:
-    """Return the components of the file that `components lock`, or `components list -o json`, wrote.
+    """Load the components in a file written by `components lock` or `components list -o json`.
 
     Raises:
         Problem: If the file contains no components.
-        FlowFileError: If it cannot be read.
+        FlowFileError: If it can't be read.
     """
     listed = load_file(path)
     listed = listed.get("components") if isinstance(listed, dict) else listed
@@ -278,7 +278,7 @@ def load_saved_components(path: str) -> list[dict[str, Any]]:
 def locate_node(root: Node, path: str) -> Node:
     """Return the node that a server's diagnostic refers to, or the nearest enclosing one.
 
-    Its path, such as `$.steps[0].input.name`, does not contain the keywords `$if` and `$coalesce`.
+    Diagnostic paths, such as `$.steps[0].input.name`, leave out the keywords `$if` and `$coalesce`.
     """
     node = root
     try:
