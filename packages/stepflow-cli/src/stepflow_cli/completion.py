@@ -1,4 +1,4 @@
-"""Completion in the supported shells, based on click's. Errors cannot be shown, so nothing is offered instead."""
+"""Shell completion, based on click's. Errors can't be shown, so they just result in no completions."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 # Maximum time in seconds that the shell waits for the server.
 _TIMEOUT = 1.0
 _NEWEST = 50
-# Number of runs offered by their position in the history.
+# Number of runs offered by history position.
 _PLACES = 9
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
 def _completer(offer: Callable[[click.Context, str], Iterable[CompletionItem]]) -> Completer:
-    """Return a completer that filters the items by the word's beginning and returns none if anything fails."""
+    """Return a completer that filters items by prefix and returns none if anything fails."""
 
     @functools.wraps(offer)
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -49,7 +49,7 @@ def _completer(offer: Callable[[click.Context, str], Iterable[CompletionItem]]) 
         except Exception:
             return []
         for item in items:
-            # One line, without control characters: run names come from the server.
+            # Keep to one line without control characters, because run names come from the server.
             item.help = item.help and " ".join(printable(str(item.help)).split())
         return [item for item in items if item.value == printable(item.value) and "\n" not in item.value]
 
@@ -57,8 +57,8 @@ def _completer(offer: Callable[[click.Context, str], Iterable[CompletionItem]]) 
 
 
 def _get_argument(ctx: click.Context, name: str) -> object:
-    """Return the command's first argument, if it comes before the word to complete."""
-    # If the word is the value of an option, click has not parsed the arguments before it.
+    """Return the command's first argument, if it precedes the word to complete."""
+    # When completing an option's value, click hasn't parsed the arguments before it.
     return ctx.params.get(name) or (ctx.args[0] if ctx.args else None)
 
 
@@ -67,9 +67,9 @@ def _get_argument(ctx: click.Context, name: str) -> object:
 
 @_completer
 def complete_run_ids(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return the newest runs of the server that the command line or the settings name, with descriptions.
+    """Return the newest runs, with descriptions, on the server selected by the command line or settings.
 
-    After `@`, return runs of the history by their positions instead.
+    After `@`, return history positions instead.
     """
     if incomplete.startswith("@"):
         return _list_positions(_list_recorded_runs(ctx))
@@ -79,7 +79,7 @@ def complete_run_ids(ctx: click.Context, incomplete: str) -> Iterable[Completion
 
 @_completer
 def complete_components(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return the paths of the builtin components: servers do not report the paths of others."""
+    """Return the builtin components' paths. Servers don't report any other paths."""
     from stepflow_client.flows.components import BUILTINS
 
     return [CompletionItem(path) for path in BUILTINS]
@@ -87,7 +87,7 @@ def complete_components(ctx: click.Context, incomplete: str) -> Iterable[Complet
 
 @_completer
 def complete_recorded_runs(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return the newest runs of the history, by their positions and ids."""
+    """Return the newest runs in the history, by position and id."""
     from .settings.history import open_history
 
     entries = open_history().search(limit=_NEWEST)
@@ -98,7 +98,7 @@ def complete_recorded_runs(ctx: click.Context, incomplete: str) -> Iterable[Comp
 
 
 def _list_recorded_runs(ctx: click.Context) -> list[HistoryEntry]:
-    """Return the newest recorded runs, only of one server if the command line names it."""
+    """Return the newest recorded runs, limited to the command line's server if it names one."""
     from .settings.history import open_history
     from .settings.server_choice import choose_server, list_server_urls
 
@@ -121,7 +121,7 @@ def _describe_entry(entry: HistoryEntry) -> str:
 
 @_completer
 def complete_steps_of_run(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return the steps of the run that the command line names."""
+    """Return the steps of the run on the command line."""
     from .inputs.flow import list_step_ids
     from .runs.find import parse_position, resolve_run_id
 
@@ -137,7 +137,7 @@ def complete_steps_of_run(ctx: click.Context, incomplete: str) -> Iterable[Compl
 
 
 def _read_server_options(ctx: click.Context) -> ServerOptions:
-    """Return the server options of the command line."""
+    """Return the command line's server options."""
     from .settings.server_choice import ServerOptions
 
     names = ("url", "profile", "local", "config")
@@ -145,7 +145,7 @@ def _read_server_options(ctx: click.Context) -> ServerOptions:
 
 
 def _query_server(ctx: click.Context, question: Callable[[SyncStepflowClient], Iterable[Any]]) -> tuple[Any, ...]:
-    """Return the server's responses that arrive within the timeout."""
+    """Return the server's responses, if they arrive before the timeout."""
     from .errors import Session
     from .server.connect import connect, get_kept_server
     from .settings.server_choice import choose_server
@@ -154,12 +154,12 @@ def _query_server(ctx: click.Context, question: Callable[[SyncStepflowClient], I
     choice = choose_server(options)
     # A token command may prompt on the terminal, which the shell is using.
     asks = choice.profile is not None and bool(choice.profile.token_command)
-    # Determined here because the thread below has no click context.
+    # Look this up here, since the thread below has no click context.
     session = ctx.find_root().obj
     kept = get_kept_server(options, session if isinstance(session, Session) else None)
     if (choice.is_embedded or asks) and kept is None:
         return ()
-    # Imported before the timeout starts, which is for the server only.
+    # Import before the timeout starts, since that is meant for the server.
     import stepflow_client.types  # noqa: F401
 
     answers: list[Any] = []
@@ -168,7 +168,7 @@ def _query_server(ctx: click.Context, question: Callable[[SyncStepflowClient], I
         with suppress(Exception), nullcontext(kept) if kept else connect(options) as target:
             answers.extend(question(target.client))
 
-    # A request's timeout limits each read, not the whole request.
+    # Use a thread, because request timeouts limit each read rather than the whole request.
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(_TIMEOUT)
@@ -180,7 +180,7 @@ def _query_server(ctx: click.Context, question: Callable[[SyncStepflowClient], I
 
 @_completer
 def complete_flow_files(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return the YAML and JSON files and the folders in the folder of the word to complete."""
+    """Return folders and YAML and JSON files in the folder being completed."""
     folder, slash, start = incomplete.rpartition("/")
     entries = sorted(os.scandir(os.path.expanduser(folder + slash) or "."), key=lambda entry: entry.name)
     for entry in entries:
@@ -193,11 +193,11 @@ def complete_flow_files(ctx: click.Context, incomplete: str) -> Iterable[Complet
 
 
 def _load_named_flow(ctx: click.Context) -> Mapping[str, Any]:
-    """Return the flow that the command line names before the word to complete."""
+    """Return the flow named on the command line before the word to complete."""
     from .inputs.flow import is_python_flow, load_flow_file
 
     name = _get_argument(ctx, "flow") or ctx.params.get("flow_option")
-    # Standard input belongs to the shell, and completing a word executes no module.
+    # Standard input belongs to the shell, and completion must not execute modules.
     is_file = isinstance(name, str) and name != "-" and not is_python_flow(name)
     return load_flow_file(os.path.expanduser(str(name))) if is_file else {}
 
@@ -212,7 +212,7 @@ def complete_examples(ctx: click.Context, incomplete: str) -> Iterable[Completio
 
 @_completer
 def complete_steps(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return the ids of the flow's steps."""
+    """Return the flow's step ids."""
     from .inputs.flow import list_step_ids
 
     return [CompletionItem(step) for step in list_step_ids(_load_named_flow(ctx))]
@@ -282,11 +282,11 @@ def _list_config_keys(*, short: bool = True) -> Iterable[str]:
 
 
 VARIABLE = "_STEPFLOW_COMPLETE"
-"""The environment variable that the shell sets when it calls the command to complete."""
+"""The environment variable set by the shell when it requests completions."""
 
 
 def _replace_texts(template: str, changes: Mapping[str, str]) -> str:
-    """Return a script of click in which texts are replaced."""
+    """Replace text in one of click's scripts."""
     for old, new in changes.items():
         template = template.replace(old, new)
     return template
@@ -300,29 +300,29 @@ class _Bash(BashComplete):
             "        elif [[ $type == 'plain' ]]": "        elif [[ $type == 'part' ]]; then\n"
             "            COMPREPLY+=($value)\n            compopt -o nospace 2>/dev/null\n"
             "        elif [[ $type == 'plain' ]]",
-            # bash 3 and 4.3, as on macOS, sort what is offered.
+            # bash 3 and 4.3 (as on macOS) can only sort completions.
             "complete -o nosort -F %(complete_func)s %(prog_name)s": "complete -o nosort -F %(complete_func)s "
             "%(prog_name)s 2>/dev/null || complete -F %(complete_func)s %(prog_name)s",
         },
     )
 
     def source(self) -> str:
-        """Return the script. The local bash version is not checked, because the script may be for another one."""
+        """Return the script. Don't check the local bash version, since the script may be for a different one."""
         return ShellComplete.source(self)
 
     _is_behind_at = False
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """Return the words and the word to complete; bash splits `@la` into the two words `@` and `la`."""
+        """Return the words and the word to complete. bash splits `@la` into `@` and `la`."""
         args, incomplete = super().get_completion_args()
         self._is_behind_at = bool(args) and args[-1] == "@"
         return (args[:-1], f"@{incomplete}") if self._is_behind_at else (args, incomplete)
 
     def format_completion(self, item: CompletionItem) -> str:
-        """Return an item in the form that the script reads. Bash inserts it unchanged, so it must be quoted."""
+        """Format an item for the script. bash inserts it as is, so it must be quoted."""
         if self._is_behind_at and item.value.startswith("@"):
             item = CompletionItem(item.value[1:], type=item.type)
-        # The colon and the equals sign are not quoted: bash itself treats them as word ends.
+        # Leave colons and equals signs unquoted: bash treats them as word breaks.
         quoted = re.sub(r"([^\w@%+=:,./~-])", r"\\\1", item.value)
         return f"{item.type},{quoted}"
 
@@ -337,14 +337,14 @@ class _Zsh(ZshComplete):
     )
 
     def format_completion(self, item: CompletionItem) -> str:
-        """Return an item in the form that the script reads; an item of type `part` has no description."""
+        """Format an item for the script. Items of type `part` have no description."""
         if item.type == "part":
             return f"part\n{item.value}\n_"
         return super().format_completion(item)
 
 
 class _Fish(FishComplete):
-    # A list of fields has commas, and a word with a quote that is still open is one word.
+    # Field lists contain commas, and text after an open quote is a single word.
     source_template = _replace_texts(
         FishComplete.source_template,
         {
@@ -355,18 +355,18 @@ class _Fish(FishComplete):
     )
 
     def format_completion(self, item: CompletionItem) -> str:
-        """Return an item in the form that the script reads; fish itself recognises partial words."""
+        """Format an item for the script. fish recognises partial words by itself."""
         if item.type == "part":
             item = CompletionItem(item.value, help=item.help)
         return super().format_completion(item)
 
 
 SHELLS: dict[str, Any] = {"bash": _Bash, "zsh": _Zsh, "fish": _Fish}
-"""The supported shells by name."""
+"""Supported shells by name."""
 
 
 def register_shells() -> None:
-    """Register these shells with click, and print no messages: they would be in the middle of the line being typed."""
+    """Register these shells with click, and silence messages that would interrupt the line being typed."""
     sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for name, shell in SHELLS.items():
         add_completion_class(shell, name)

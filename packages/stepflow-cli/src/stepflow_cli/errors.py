@@ -1,4 +1,4 @@
-"""Failures of commands, all in one form: a sentence, an exit code and a hint; and how much a command prints."""
+"""Command failures, which all have a message, an exit code and a hint, and settings for how much to print."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ _LEVELS = ("debug", "info", "warn", "warning", "error", "critical")
 
 @dataclass
 class Session:
-    """The options of one call, given before or after the command's name, and state that its parts share."""
+    """Options for one call, before or after the command's name, plus shared state."""
 
     verbosity: int = 0
-    """How often -v was given."""
+    """How many times -v was passed."""
     log_level: str | None = None
     log_file: str | None = None
     log_variable: str = field(default_factory=partial(os.environ.pop, "STEPFLOW_LOG", ""))
-    """STEPFLOW_LOG, which is removed: the client, which is imported later, would log too, without escaping anything."""
+    """STEPFLOW_LOG, which is unset so that the client (imported later) doesn't also log, without escaping anything."""
     color: str = "auto"
     """auto, always or never."""
     json_errors: bool = False
-    """Whether failures are reported as a line of JSON."""
+    """Whether to report failures as a line of JSON."""
     quiet: bool = False
-    """Whether only failures are printed."""
+    """Whether to print only failures."""
     kept: object = None
-    """The `Target` of commands that name no server, if it outlives the command; otherwise None."""
+    """The `Target` for commands that don't name a server, if it outlives the command."""
     server: NamedServer | None = None
-    """The server that the command uses, if its failures name it."""
+    """The server in use, if failures should name it."""
     modules: object = None
-    """The `ProjectModules` of the flows that were given as `module:function`; None if there were none."""
+    """The `ProjectModules` for any flows passed as `module:function`."""
     reporters: list[Callable[[str], None]] = field(default_factory=list)
-    """The last one prints lines while something draws on the terminal."""
+    """The last one prints lines while something is drawn on the terminal."""
 
     @property
     def server_log_level(self) -> str | None:
-        """The log level of an embedded server, if the command line sets one."""
+        """An embedded server's log level, if set on the command line."""
         return self.log_level or ("debug" if self.verbosity > 1 else None)
 
     def start_logging(self) -> None:
-        """Enable the loggers of the client and of an embedded server, if the command line asks for it."""
+        """Enable logging for the client and an embedded server, if the command line requests it."""
         level = self.log_level or ("debug" if self.verbosity > 1 else "info" if self.verbosity else None)
         level = level or _parse_log_variable(self.log_variable)
         if level == "off" or (level is None and self.log_file is None):
@@ -63,11 +63,11 @@ class Session:
             handler = logging.FileHandler(self.log_file, encoding="utf-8") if self.log_file else logging.StreamHandler()
         except OSError as error:
             raise usage(f"the log file {self.log_file} cannot be written: {error.strerror}") from None
-        # A failure to write the log must not print a traceback.
+        # Don't print a traceback if the log can't be written.
         logging.raiseExceptions = False
         handler.setFormatter(LineFormatter())
         names = {"trace": "DEBUG", "warn": "WARNING"}
-        # The handler also needs the level: another handler may make the logger pass on more of a server's messages.
+        # Set the handler's level too, because another handler may lower the logger's level for server messages.
         handler.setLevel(names.get(level or "info", (level or "info").upper()))
         logger = logging.getLogger("stepflow")
         logger.addHandler(handler)
@@ -75,10 +75,10 @@ class Session:
 
 
 def _parse_log_variable(text: str) -> str | None:
-    """Return the log level that STEPFLOW_LOG sets; None if it is not set.
+    """Return the log level from STEPFLOW_LOG, or None if unset.
 
     Raises:
-        Problem: If it is not a level. The client would log everything.
+        Problem: If it isn't a level, in which case the client would log everything.
     """
     word = text.strip().lower()
     if not text or word in ("off", "0", "false", "no"):
@@ -91,13 +91,13 @@ def _parse_log_variable(text: str) -> str | None:
 
 
 def current_session() -> Session:
-    """Return the session of the running command, or a new session if no command is running."""
+    """Return the running command's session, or a new one if no command is running."""
     context = click.get_current_context(silent=True)
     session = context.find_root().obj if context is not None else None
     return session if isinstance(session, Session) else Session()
 
 
-# Errors that are separate classes in Python but share one kind in the printed JSON.
+# Errors with separate Python classes that share one kind in JSON.
 _NAMES = {
     "FlowFileNotFoundError": "FlowFileError",
     "NotAFlowError": "FlowFileError",
@@ -105,7 +105,7 @@ _NAMES = {
 }
 
 
-# Click's wording for a wrong number, and ours.
+# Click's wording for invalid numbers, and ours.
 _PLAINER = (
     (r"is not a valid integer( range)?", "is not a whole number"),
     (r"is not a valid float( range)?", "is not a number"),
@@ -122,7 +122,7 @@ ARGUMENTS = {
     "INPUTS": "INPUTS is a .jsonl, .csv or .parquet file, a list in a YAML or JSON file, or - for standard input",
     "FLOW": "FLOW is a YAML or JSON file; 'stepflow new FILE' writes one",
 }
-"""The hint for a missing argument, by its name in the help."""
+"""Hints for missing arguments, keyed by their name in the help."""
 
 
 SERVER_FAILURES = {
@@ -130,11 +130,11 @@ SERVER_FAILURES = {
     *("not_found", "conflict", "rate_limit", "server_fault", "unsupported_by_server", "invalid_flow"),
     *("run_failed", "run_cancelled", "run_timeout", "ambiguous_run"),
 }
-"""The kinds of failures that a server's response causes, or a missing response."""
+"""Kinds of failures caused by a server's response, or the lack of one."""
 
 
 class ExitCode(IntEnum):
-    """The exit codes of every command."""
+    """Exit codes for all commands."""
 
     OK = 0
     FAILED = 1
@@ -148,17 +148,17 @@ class ExitCode(IntEnum):
 
     @classmethod
     def for_error(cls, error: StepflowClientError) -> ExitCode:
-        """Return the exit code for an error from the client."""
+        """Return the exit code for a client error."""
         import stepflow_client as client
 
         if isinstance(error, client.ServerStartError) and isinstance(error.__cause__, client.FlowFileError):
-            # The server refuses its configuration.
+            # The server rejected its configuration.
             return cls.USAGE
         names = (kind.__name__ for kind in type(error).__mro__)
         return next((_EXIT_CODES[name] for name in names if name in _EXIT_CODES), cls.FAILED)
 
 
-# The exit codes of the client's errors, by the names of their classes: importing all of these takes long.
+# Exit codes for client errors, keyed by class name because importing the classes is slow.
 _EXIT_CODES = {
     **dict.fromkeys(("FlowFileError", "InvalidArgumentError", "IdempotencyConflictError"), ExitCode.USAGE),
     **dict.fromkeys(("JournalError", "ServerNotInstalledError", "DrawingUnavailableError"), ExitCode.USAGE),
@@ -175,22 +175,22 @@ EXIT_CODES_HELP = (
 
 
 class NamedServer(NamedTuple):
-    """A server in messages."""
+    """A server, as named in messages."""
 
     url: str
-    """The URL, without its password."""
+    """The URL without its password."""
     origin: str
-    """The origin of the URL: `from STEPFLOW_URL`."""
+    """Where the URL comes from, e.g. `from STEPFLOW_URL`."""
 
 
 class Problem(Exception):
-    """A failure of a command.
+    """A command failure.
 
     Args:
         message: One sentence, without a full stop.
-        kind: What failed, as a word for programs.
-        exit_code: The command's exit code. Default: 1.
-        run_id: The run concerned, if any.
+        kind: A machine-readable name for the failure.
+        exit_code: The command's exit code. Defaults to 1.
+        run_id: The affected run, if any.
         hint: What to do about it.
     """
 
@@ -210,10 +210,10 @@ class Problem(Exception):
         self.run_id = run_id
         self.hint = hint
         self.server: NamedServer | None = None
-        """The server whose response, or missing response, is the cause."""
+        """The server whose response, or lack of one, is to blame."""
 
     def record(self) -> dict[str, Any]:
-        """Return the problem as one JSON object."""
+        """Return the problem as a JSON object."""
         return {
             "kind": self.kind,
             "message": self.message,
@@ -225,20 +225,20 @@ class Problem(Exception):
 
 
 def usage(message: str, hint: str | None = None) -> Problem:
-    """Return a problem for a wrong command line, or a wrong file that it names (exit code 2)."""
+    """Return a problem for an invalid command line, or an invalid file it names (exit code 2)."""
     return Problem(message, kind="usage", exit_code=ExitCode.USAGE, hint=hint)
 
 
 def require_extra(what: str, extra: str, *packages: str) -> None:
-    """Check that the packages of an extra are installed.
+    """Check that an extra's packages are installed.
 
     Args:
         what: What needs them.
         extra: The extra of stepflow-cli.
-        packages: The names under which they are imported.
+        packages: The packages' import names.
 
     Raises:
-        Problem: If one is not.
+        Problem: If one is missing.
     """
     from importlib.util import find_spec
 
@@ -247,7 +247,7 @@ def require_extra(what: str, extra: str, *packages: str) -> None:
 
 
 def missing_extra_problem(what: str, extra: str) -> Problem:
-    """Return the problem of a command that needs an extra of stepflow-cli."""
+    """Return the problem for a command that needs an extra of stepflow-cli."""
     from stepflow_client._command import install_command
 
     message = f"{what} needs the extra stepflow-cli[{extra}], which is not installed"
@@ -260,7 +260,7 @@ def to_problem(error: BaseException, *, hint: str | None = None) -> Problem:
 
     Args:
         error: The exception.
-        hint: What to do about it, instead of the error's own hint.
+        hint: What to do about it, replacing the error's own hint.
     """
     if isinstance(error, Problem):
         return error
@@ -285,7 +285,7 @@ def to_problem(error: BaseException, *, hint: str | None = None) -> Problem:
     return Problem(message, kind="internal", hint="-vv shows the traceback")
 
 
-# Where to look for what a server does not have, by the first word of the message.
+# Where to find what a server lacks, keyed by the message's first word.
 _LISTS = {
     "run": "'stepflow runs list' lists the runs of the server; another server may have it: --url",
     "flow": "'stepflow flows list' lists the flows of recent runs, 'stepflow flows store FLOW' stores one",
@@ -294,7 +294,7 @@ _LISTS = {
 
 
 def _get_client_hint(error: StepflowClientError) -> str | None:
-    """Return the hint of a client's error, with the command's options in place of the client's arguments."""
+    """Return a client error's hint, replacing client arguments with command options."""
     hint = re.sub(r"^add (\w+) to the variables$", r"--var \1=VALUE sets it", error.hint or "")
     hint = re.sub(r"^the environment, which has (\w+), .*", r"--variables-from-env takes it from \1", hint)
     candidates: Sequence[str] = getattr(error, "candidates", ())
@@ -307,7 +307,7 @@ def _get_client_hint(error: StepflowClientError) -> str | None:
 
 
 def _convert_click_error(error: click.ClickException) -> Problem:
-    # click appends its suggestions to the message; here they become the hint.
+    # Split off click's suggestions, which it appends to the message, as the hint.
     message = error.message if hasattr(error, "possibilities") else error.format_message()
     context = getattr(error, "ctx", None)
     hint = _hint_for_option(error, context) or getattr(error, "hint", None) or _hint_for_value(error)
@@ -320,7 +320,7 @@ def _convert_click_error(error: click.ClickException) -> Problem:
 
 
 def _hint_for_value(error: click.ClickException) -> str | None:
-    """Return a hint with the values that a parameter takes; None if the message has them."""
+    """Return a hint with a parameter's valid values, unless the message already has them."""
     param = getattr(error, "param", None)
     if isinstance(error, click.MissingParameter) and isinstance(param, click.Argument):
         return ARGUMENTS.get(param.make_metavar(error.ctx).strip("[].") if error.ctx is not None else "")
@@ -338,14 +338,14 @@ def _hint_for_value(error: click.ClickException) -> str | None:
 
 
 def has_file_option(command: click.Command) -> bool:
-    """Return whether a command writes its output to the file of -O/--output."""
+    """Return whether a command can write its output to a file with -O/--output."""
     return any("-O" in param.opts for param in command.params)
 
 
 def _hint_for_option(error: click.ClickException, context: click.Context | None) -> str | None:
-    """Return the hint for an option, or a value of one, of other commands; otherwise the most similar option.
+    """Return the hint for another command's option or value, or else the most similar option.
 
-    An option that changes or deletes things is not suggested.
+    Options that change or delete things are never suggested.
     """
     from .params.foreign_words import option_hint
 
@@ -376,7 +376,7 @@ def _hint_for_option(error: click.ClickException, context: click.Context | None)
 
 
 def suggest(word: str, known: Iterable[str]) -> str | None:
-    """Return the hint for a misspelt word: `did you mean ...?`, or None if nothing is near."""
+    """Return a `did you mean ...?` hint for a misspelled word, or None if nothing is close."""
     from stepflow_client._base.text import nearest
 
     name = nearest(word, known)
@@ -384,7 +384,7 @@ def suggest(word: str, known: Iterable[str]) -> str | None:
 
 
 def wants_json(args: Sequence[str]) -> bool:
-    """Return whether a command line asks for JSON; it need not be parsed yet, or even valid."""
+    """Return whether a command line asks for JSON, even if it is invalid or not parsed yet."""
     for word, after in zip(args, [*args[1:], ""], strict=False):
         if word == "--":
             return False

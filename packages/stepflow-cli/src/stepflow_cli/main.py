@@ -1,4 +1,4 @@
-"""The `stepflow` group, and the place where failures become an error message and an exit code."""
+"""The `stepflow` group, and where failures become an error message and exit code."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _COMMANDS = {
     "completion": "Print a shell completion script for this command.",
 }
 
-# How many files of the working folder are looked at for flows.
+# Maximum number of files in the working folder to check for flows.
 _MAX_FILES = 200
 
 SECTIONS = {
@@ -65,7 +65,7 @@ SECTIONS = {
     "Servers": ("serve", "ui", "mcp"),
     "Setup": ("config", "doctor", "completion"),
 }
-"""The commands under each heading of the help."""
+"""Commands under each heading in the help."""
 
 
 def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -75,7 +75,7 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
 
 
 def _suggest_commands() -> None:
-    """On a terminal: print commands for the flows of the working folder."""
+    """On a terminal, print commands for flows in the working folder."""
     if not sys.stdout.isatty():
         return
     from itertools import islice
@@ -166,7 +166,7 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         code = run_command_line(words, Session(json_errors=wants_json(words)))
     except BrokenPipeError:
-        # The reader of our output has closed the pipe. The interpreter must not try to flush it at exit.
+        # Whoever was reading our output closed the pipe. Keep the interpreter from flushing it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = ExitCode.OK
     flush_quietly()
@@ -174,19 +174,19 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def run_command_line(args: list[str], session: Session) -> int:
-    """Run one command line, report its failure if it fails, and return its exit code.
+    """Run a command line, report any failure, and return the exit code.
 
     Args:
         args: The words after `stepflow`.
-        session: The session; its fields are set from the options.
+        session: The session, whose fields are set from the options.
 
     Raises:
-        BrokenPipeError: If the reader of the output has closed the pipe.
+        BrokenPipeError: If the output's reader has closed the pipe.
     """
     session.server = None
     try:
         code: int = ExitCode.OK
-        # `cli.main` would do the same, except that it ends with exit code 1 on a broken pipe.
+        # Not `cli.main`, because it exits with code 1 on a broken pipe.
         try:
             with cli.make_context("stepflow", args, obj=session) as context:
                 result = cli.invoke(context)

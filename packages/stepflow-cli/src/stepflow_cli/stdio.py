@@ -1,7 +1,7 @@
-"""The standard streams, adjusted for commands: Python's own streams fail in cases where a command should not.
+"""Standard streams adapted for commands, since Python's own can fail where a command should not.
 
-If output cannot be written, for example because the stream is closed (`>&-`), that is a `Problem`. Messages that cannot
-be written are dropped without failing the command. A closed standard input counts as empty.
+Failing to write output, for example because the stream is closed (`>&-`), is a `Problem`. Messages that can't be
+written are silently dropped. A closed standard input counts as empty.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from .errors import Problem, usage
 
 @contextmanager
 def reporting_lost_output() -> Iterator[None]:
-    """Convert failures to write standard output to a problem. A pipe closed by its reader is not a problem.
+    """Convert failures to write standard output to a problem, unless the reader closed the pipe.
 
     Raises:
-        Problem: If standard output cannot be written.
+        Problem: If standard output can't be written.
     """
     try:
         yield
@@ -31,9 +31,9 @@ def reporting_lost_output() -> Iterator[None]:
         raise usage(f"standard output cannot be written: {error.strerror}") from error
 
 
-# These replace the text layer, not the raw streams: if a signal handler raises during a raw stream's `write`, the
-# buffer above it writes the same data again. They may be flushed after the interpreter has removed the names of this
-# module, so a flush that succeeds uses none of them.
+# Replace the text layer rather than the raw streams: if a signal handler raises during a raw `write`, the buffer above
+# writes the same data again. At exit, these may be flushed after the interpreter has cleared this module's names, so a
+# successful flush must not use any.
 class _ResultStream(TextIOWrapper):
     def write(self, text: str, /) -> int:
         with reporting_lost_output():
@@ -68,11 +68,11 @@ class _ClosedStream(TextIOWrapper):
 
 
 def prepare_streams() -> None:
-    """Adjust the standard streams. Streams that a test or another program has replaced are left alone."""
+    """Adapt the standard streams. Any that a test or another program has replaced are left alone."""
     is_closed = sys.stdout is None
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
-            # The descriptor must not stay free: the next file or socket would get it and receive the output.
+            # Don't leave the descriptor free, or the next file or socket would get it and receive the output.
             opened = os.open(os.devnull, os.O_RDWR)
             if opened != number:
                 os.dup2(opened, number)
@@ -83,7 +83,7 @@ def prepare_streams() -> None:
 
 
 def read_stdin_bytes() -> bytes:
-    """Return the bytes on standard input, limited to the maximum size of a file.
+    """Read bytes from standard input, up to the maximum file size.
 
     Raises:
         Problem: If there are more.
@@ -98,10 +98,10 @@ def read_stdin_bytes() -> bytes:
 
 
 def read_stdin() -> str:
-    """Return the text on standard input, which must be UTF-8.
+    """Read UTF-8 text from standard input.
 
     Raises:
-        Problem: If it is not UTF-8, or exceeds the maximum size of a file.
+        Problem: If it isn't UTF-8, or exceeds the maximum file size.
     """
     try:
         return read_stdin_bytes().decode("utf-8-sig")
@@ -110,7 +110,7 @@ def read_stdin() -> str:
 
 
 def flush_quietly() -> None:
-    """Flush standard output if possible, so that the interpreter's own flush at exit cannot fail."""
+    """Flush standard output if possible, so that the interpreter's own flush at exit can't fail."""
     try:
         sys.stdout.flush()
     except (OSError, Problem):
@@ -123,7 +123,7 @@ def _reopen(stream: Any, kind: type[TextIOWrapper]) -> Any:
     return kind(
         open(stream.fileno(), "wb", closefd=False),
         encoding=stream.encoding,
-        # Characters that the terminal's encoding lacks are shown escaped instead of raising an error.
+        # Escape characters the terminal's encoding lacks instead of failing.
         errors="backslashreplace",
         # Python disables buffering on a terminal or if PYTHONUNBUFFERED is set.
         line_buffering=stream.line_buffering or stream.write_through,

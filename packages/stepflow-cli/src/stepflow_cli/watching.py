@@ -1,4 +1,4 @@
-"""Runs a command again after each change of its files, all rounds on one server, and prints what differs."""
+"""Rerun a command whenever its files change, always on the same server, and print the differences."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from .output.terminal import format_diff_line, has_color
 from .server.connect import Target, connect
 from .settings.server_choice import ServerOptions, choose_server
 
-# Minimum number of seconds between two polls.
+# Minimum number of seconds between polls.
 _SECONDS = 0.02
-# Seconds without a change after which files count as complete: editors write a file in several steps.
+# Seconds without a change after which files count as complete, since editors write a file in several steps.
 _SETTLED_SECONDS = 0.1
-# Maximum share of the time that is spent on polling.
+# Maximum share of time spent polling.
 _SHARE = 0.05
 _MAX_FILES = 20_000
 
@@ -37,11 +37,11 @@ class WatchedFiles:
     """Files and their last known state.
 
     Args:
-        find: Returns the files, and the folders whose files are watched.
+        find: Returns files, and folders whose files are watched.
     """
 
     def __init__(self, find: Callable[[], Iterable[str]]) -> None:
-        """Read the times and sizes of the files."""
+        """Read the files' times and sizes."""
         self._find = find
         self._paths = list(find())
         self._known: dict[str, Signature] = {}
@@ -53,7 +53,7 @@ class WatchedFiles:
         return len(self._known)
 
     def wait(self) -> list[str]:
-        """Wait until files have changed since the last call, and are no longer being written. Return their names."""
+        """Wait until files have changed since the last call and are fully written, then return their names."""
         while (now := self._poll()) == self._known:
             self._pause()
         since = time.monotonic()
@@ -66,7 +66,7 @@ class WatchedFiles:
         return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
 
     def refresh(self) -> None:
-        """Update the list of files, because changed files may refer to others. Pending changes are kept."""
+        """Update the list of files, since changed files may refer to new ones. Pending changes are kept."""
         paths = list(self._find())
         if paths != self._paths:
             self._paths = paths
@@ -99,14 +99,14 @@ def _iter_data_files(folder: str) -> Iterable[str]:
 
 
 def list_watched_files(flow: str, server: ServerOptions | None = None) -> Iterator[str]:
-    """Yield a flow's files or folder, and the files that configure how it is checked and run.
+    """Yield a flow's files or folder, along with the files that configure how it is checked and run.
 
     Args:
-        flow: The flow's file, a folder of flows, or the id of a stored flow.
-        server: The server options; with an embedded server, its configuration is included.
+        flow: The flow's file, a folder of flows, or a stored flow's id.
+        server: The server options, for including an embedded server's configuration.
 
     Raises:
-        Problem, FlowFileError: If the settings of the project are invalid.
+        Problem, FlowFileError: If the project's settings are invalid.
     """
     if is_python_flow(flow):
         yield from list_module_files(flow)
@@ -117,21 +117,21 @@ def list_watched_files(flow: str, server: ServerOptions | None = None) -> Iterat
         if path is not None:
             yield str(path)
     if project.file is None and not is_flow_id(flow):
-        # The file may be created while the command is watching.
+        # It might be created while the command is watching.
         yield os.path.join(flow if os.path.isdir(flow) else os.path.dirname(flow), "stepflow.toml")
     choice = None if server is None else choose_server(server, flow)
     if choice is not None and choice.is_embedded and choice.config.value is not None:
         yield choice.config.value
 
 
-# Longer results are not compared, because the time grows with the square of their length.
+# Don't compare longer results: the time grows quadratically.
 _MAX_LINES = 2000
 _MAX_SHOWN = 60
 _MAX_NAMES = 3
 
 
 def check_no_stdin(flows: Iterable[str]) -> None:
-    """Raise a Problem if one of the flows is standard input."""
+    """Raise a Problem if any flow is standard input."""
     if "-" in flows:
         raise usage("--watch needs files: standard input can be read only once")
 
@@ -139,11 +139,11 @@ def check_no_stdin(flows: Iterable[str]) -> None:
 def watch_files(
     command: Callable[[], None], find_files: Callable[[], Iterable[str]], *, noise: re.Pattern[str] | None = None
 ) -> None:
-    """Run a command now, and again whenever a file changes, until Ctrl-C, which is not a failure here.
+    """Run a command now and whenever a file changes, until Ctrl-C (which is not a failure here).
 
     Args:
-        command: Prints its result on standard output. An exception is printed and does not end the loop.
-        find_files: Returns the files that it reads, and folders of such files.
+        command: Prints its result to standard output. Exceptions are printed and don't end the loop.
+        find_files: Returns the files it reads, or folders of them.
         noise: Parts of the result to ignore in comparisons.
     """
     files = WatchedFiles(find_files)
@@ -155,7 +155,7 @@ def watch_files(
             if before is not None:
                 _show_difference(before, result)
             before = result
-            # Keep the list of files if one of them cannot be read.
+            # Keep the old list if any of the files can't be read.
             with suppress(Exception):
                 files.refresh()
             noun = "file" if files.count == 1 else "files"
@@ -166,7 +166,7 @@ def watch_files(
 
 
 class _CopyingStream(io.RawIOBase):
-    """Standard output, with a copy of what is written."""
+    """Standard output that also keeps a copy of what is written."""
 
     def __init__(self) -> None:
         self._real = sys.stdout
@@ -189,7 +189,7 @@ class _CopyingStream(io.RawIOBase):
 
 
 def _run_and_capture(command: Callable[[], None]) -> str:
-    """Run a command, and return what it printed as its result, with its failure."""
+    """Run a command and return its printed result, including any failure."""
     copied = _CopyingStream()
     encoding, errors = sys.stdout.encoding, sys.stdout.errors
     printed = io.TextIOWrapper(io.BufferedWriter(copied), encoding, errors, newline="", write_through=True)
@@ -229,14 +229,14 @@ def _show_difference(before: str, after: str) -> None:
 def keeping_server(
     options: ServerOptions, flow: str | None = None
 ) -> Iterator[Callable[[], AbstractContextManager[ServerOptions]]]:
-    """Yield a function that opens a round of a watched command; its embedded server keeps running between rounds.
+    """Yield a function that opens a round of a watched command, keeping its embedded server running between rounds.
 
-    The function returns a context manager that yields the options with which the round uses the server. The server is
-    started in the first round, restarted if its configuration changes, and stopped at the end of the block.
+    The function returns a context manager that yields the server options for the round. The server is started in the
+    first round, restarted if its configuration changes, and stopped at the end of the block.
 
     Args:
-        options: The server options of the command line.
-        flow: The flow's file, in whose folder a configuration is searched for.
+        options: The command line's server options.
+        flow: The flow's file, whose folder is searched for a configuration.
     """
     stack, session = ExitStack(), current_session()
     target: Target | None = None
@@ -249,7 +249,7 @@ def keeping_server(
             yield options
             return
         path = choose_server(options, flow).config.value
-        # Read before the server starts: a change while it starts restarts it in the next round.
+        # Read this before the server starts, so that a change during startup triggers a restart in the next round.
         current = (path, read_config_content(path))
         is_running = target is not None and target.runtime is not None and target.runtime.is_alive
         if not is_running or config != current:

@@ -1,4 +1,4 @@
-"""The checks of `stepflow doctor`: the environment, the connection to the server, and the server itself."""
+"""The checks behind `stepflow doctor`, covering the environment, the connection and the server itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Check:
-    """The result of one check."""
+    """The result of a single check."""
 
     check: str
     """What was checked."""
@@ -18,7 +18,7 @@ class Check:
     hint: str | None = None
     """How to fix it."""
     exit_code: int = 1
-    """The exit code for an error: 4 if there is no server or it rejects the credentials."""
+    """The exit code on error: 4 if there is no server or it rejects the credentials."""
 
 
 def ok(check: str, message: str) -> Check:
@@ -27,7 +27,7 @@ def ok(check: str, message: str) -> Check:
 
 
 def skipped(check: str, message: str) -> Check:
-    """Return a check that was skipped, with the reason."""
+    """Return a skipped check, with the reason."""
     return Check(check, "skipped", message)
 
 

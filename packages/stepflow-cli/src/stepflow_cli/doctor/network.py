@@ -1,4 +1,4 @@
-"""Checks of this machine, and of the network between it and the server."""
+"""Checks of this machine and its network connection to the server."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _OTHERS = ("httpx", "pydantic", "click")
 
 
 def check_versions() -> Iterator[Check]:
-    """Check the versions of Python and the packages, and which `stepflow` a shell would run."""
+    """Check Python and package versions, and which `stepflow` a shell would run."""
     versions: dict[str, str | None] = dict.fromkeys((*_OURS, *_OTHERS))
     for name in versions:
         with suppress(PackageNotFoundError):
@@ -62,7 +62,7 @@ def check_versions() -> Iterator[Check]:
 
 
 def check_profiles() -> tuple[Check, Profiles | None]:
-    """Check the configuration file, including every profile."""
+    """Check the configuration file, including all profiles."""
     try:
         profiles = load_profiles()
     except Problem as problem:
@@ -82,7 +82,7 @@ def check_profiles() -> tuple[Check, Profiles | None]:
 
 
 def check_server_config(choice: ServerChoice) -> Iterator[Check]:
-    """Check the configuration of an embedded server, if there is one."""
+    """Check the embedded server's configuration, if any."""
     try:
         config = (choice if choice.is_embedded else choose_server(ServerOptions(local=True, reads_project=True))).config
     except FlowFileError as fault:
@@ -96,7 +96,7 @@ def check_server_config(choice: ServerChoice) -> Iterator[Check]:
 
 
 def check_server_choice(choice: ServerChoice) -> Check:
-    """Return which server commands use, and the origin of that setting."""
+    """Report which server commands use, and where that setting comes from."""
     url, origin = choice.url.value, choice.url.origin
     if url is None:
         others = f"; runs, flows and blobs use {DEFAULT_URL}" if origin == "default" else ""
@@ -109,7 +109,7 @@ def check_server_choice(choice: ServerChoice) -> Check:
 
 
 def check_proxy(choice: ServerChoice) -> tuple[Check, str | None]:
-    """Return the proxy that is used for the server, if any, with its URL."""
+    """Return the check for the server's proxy, with the proxy's URL if there is one."""
     url = str(choice.url.value)
     if choice.profile is not None and choice.profile.proxy:
         named = choice.profile.proxy
@@ -123,7 +123,7 @@ def check_proxy(choice: ServerChoice) -> tuple[Check, str | None]:
 
 
 def check_embedded_server() -> Check:
-    """Start an embedded server that 'run' would not use, and stop it again."""
+    """Try to start an embedded server (even though 'run' would not use one), then stop it."""
     from stepflow_client import StepflowClientError, StepflowRuntime
 
     try:
@@ -134,7 +134,7 @@ def check_embedded_server() -> Check:
 
 
 def check_embedded_release(client: SyncStepflowClient) -> Check:
-    """Return the release of an embedded server that is running, and its origin."""
+    """Report a running embedded server's release and where it comes from."""
     named, info = os.environ.get("STEPFLOW_SERVER_BINARY"), client.server_info()
     whose = (
         f"{named}, by environment variable STEPFLOW_SERVER_BINARY"
@@ -145,12 +145,12 @@ def check_embedded_release(client: SyncStepflowClient) -> Check:
 
 
 _TIMEOUT = 5.0
-# Seconds before a certificate expires from which a warning is given.
+# Warn if a certificate expires within this many seconds.
 _SOON = 14 * 86_400.0
 
 
 def check_network(choice: ServerChoice, proxy: str | None) -> Iterator[Check]:
-    """Check the server's name, port and certificate, or the name and port of its proxy."""
+    """Check the server's name, port and certificate, or its proxy's name and port."""
     from stepflow_client._command import get_refused_hint
 
     url = str(choice.url.value)
@@ -199,7 +199,7 @@ def _check_port(host: str, port: int, hint: str | None) -> Check:
 
 
 def _load_tls_context(profile: Profile | None) -> ssl.SSLContext | Check:
-    """Return the client's TLS context, or the error in a file that the profile names."""
+    """Return the client's TLS context, or the error in one of the profile's files."""
     import httpx
 
     settings = {} if profile is None else profile.get_client_settings()
@@ -255,7 +255,7 @@ def _rejected_certificate(problem: ssl.SSLCertVerificationError, host: str, port
 
 
 def is_speaking_tls(url: str) -> bool:
-    """Return whether a server that is configured with http speaks TLS."""
+    """Return whether a server configured with http speaks TLS."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -1,4 +1,4 @@
-"""Checks of the server and of its workers."""
+"""Checks of the server and its workers."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from stepflow_client.types import HealthResponse, ServerInfo
 
 _TIMEOUT = 10.0
-# Maximum difference between the clocks in seconds.
+# Maximum clock difference in seconds.
 _SKEW = 5.0
-# Seconds that the run lasts which measures the stream of events.
+# Duration in seconds of the run that measures the event stream.
 _SLEEP = 1.5
 
 
@@ -33,8 +33,8 @@ def check_server(client: SyncStepflowClient, choice: ServerChoice, *, unmeasured
 
     Args:
         client: The client.
-        choice: The choice of the server.
-        unmeasured: Why no run is created to measure the stream of events; None measures it.
+        choice: The server choice.
+        unmeasured: Why no run is created to measure the event stream, or None to measure it.
     """
     try:
         before = time.time()
@@ -102,7 +102,7 @@ def _check_release(info: ServerInfo) -> Check:
 def _check_clock(health: HealthResponse, before: float, after: float) -> Check:
     if health.timestamp is None:
         return skipped("clock", "the server does not report its time")
-    # The server's time of response is only known to lie between the two.
+    # The server's response time is only known to lie between these two.
     server = health.timestamp.timestamp()
     off = server - before if server < before else max(0.0, server - after)
     if abs(off) <= _SKEW:
@@ -114,7 +114,7 @@ def _check_clock(health: HealthResponse, before: float, after: float) -> Check:
 
 
 def _check_event_stream(client: SyncStepflowClient, info: ServerInfo) -> Check:
-    """Check whether something delays events: with a run that sleeps, and the arrival time of its first event."""
+    """Check whether anything delays events, by timing the first event of a run that sleeps."""
     if not info.capabilities.get("events"):
         return ok("events", "this release has no event stream; commands poll runs instead")
     steps = [{"id": "sleeping", "component": "/builtin/sleep", "input": {"duration_ms": int(_SLEEP * 1000)}}]
@@ -140,14 +140,14 @@ def _check_event_stream(client: SyncStepflowClient, info: ServerInfo) -> Check:
     return ok("events", "they arrive at once, while the run continues")
 
 
-# Seconds for listing the components; servers wait 5 s for each plugin without a worker.
+# Timeout in seconds for listing components. Servers wait 5 s for each plugin without a worker.
 _ALL_WORKERS = 60.0
 _HOSTS = ("localhost", "127.0.0.1", "::1")
 _HINT = "start it, or look into its log; a run that needs it waits for about 30 s, and may then fail"
 
 
 def check_workers(client: SyncStepflowClient) -> Check:
-    """Check that each plugin of the server has a worker."""
+    """Check that all of the server's plugins have a worker."""
     try:
         listed = client.list_components(include_schemas=False, timeout=_ALL_WORKERS)
     except StepflowClientError as problem:
@@ -156,7 +156,7 @@ def check_workers(client: SyncStepflowClient) -> Check:
         return error("workers", missing, _HINT)
     dead = list(find_dead_workers(client.url))
     if dead:
-        # The server remembers a plugin's components even without a worker.
+        # Servers remember a plugin's components even without a worker.
         return warning(
             "workers",
             f"{' and '.join(dead)}",
@@ -168,13 +168,13 @@ def check_workers(client: SyncStepflowClient) -> Check:
 
 
 def find_dead_workers(url: str) -> Iterator[str]:
-    """Yield how each worker ended that a local server has started and not yet restarted."""
+    """Describe how each of a local server's workers ended, if not yet restarted."""
     parts = urlsplit(url)
     if parts.hostname not in _HOSTS or parts.port is None:
         return
     import psutil
 
-    # Processes that have ended are few; to list the connections of each server takes longer than all the rest.
+    # Start from the few ended processes, because listing every server's connections is far slower.
     for child in psutil.process_iter(["status", "ppid"]):
         if child.info["status"] != psutil.STATUS_ZOMBIE or not _is_listening_server(child.info["ppid"], parts.port):
             continue
@@ -183,12 +183,12 @@ def find_dead_workers(url: str) -> Iterator[str]:
 
 
 def _is_listening_server(pid: int, port: int) -> bool:
-    """Return whether a process is a Stepflow server of this user that listens on a local port."""
+    """Return whether a process is one of this user's Stepflow servers, listening on a local port."""
     import psutil
 
     with suppress(psutil.Error, OSError):
         process = psutil.Process(pid)
-        # The name of the method before psutil 6.
+        # The method's name before psutil 6.
         connections = getattr(process, "net_connections", None) or process.connections
         return process.name().startswith("stepflow") and any(
             connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
@@ -198,9 +198,9 @@ def _is_listening_server(pid: int, port: int) -> bool:
 
 
 def _describe_exit(pid: int) -> str | None:
-    """Return how a process ended that has not been reaped yet, as far as the system reports it.
+    """Describe how an unreaped process ended, as far as the system reports it.
 
-    None for one that ended with exit code 0: it may have moved its work to the background.
+    Returns None for exit code 0, since the process may have moved its work to the background.
     """
     import os
 

@@ -1,4 +1,4 @@
-"""Serving an ASGI application until a signal ends the command."""
+"""Serve an ASGI application until a signal stops the command."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def serve_application(app: Any, listening: socket.socket, stopping: asyncio.Even
 
     Args:
         app: The application.
-        listening: The listening socket; it is closed at the end.
-        stopping: Set when streams are to end.
-        ready: Called when the application is about to be available.
+        listening: The listening socket, closed at the end.
+        stopping: Set when streams should end.
+        ready: Called just before the application becomes available.
     """
     config = uvicorn.Config(
         app,
@@ -39,25 +39,25 @@ def serve_application(app: Any, listening: socket.socket, stopping: asyncio.Even
     )
     server = _Server(config)
     server.stopping = stopping
-    # A signal that arrives before the server runs is not a failure either.
+    # A signal that arrives before the server runs isn't a failure either.
     with server.capture_signals():
         ready()
         server.run(sockets=[listening])
 
 
 class _Server(uvicorn.Server):
-    """A server that ends on a signal, along with its streams. It does not raise the signal again."""
+    """A server that stops on a signal, along with its streams, without raising the signal again."""
 
     stopping: asyncio.Event | None = None
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle the signals that end the command while the block runs."""
+        """Handle the command's stop signals while the block runs."""
         with handling_stop_signals(self.handle_exit):
             yield
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Start to shut down."""
+        """Begin shutting down."""
         self.should_exit = True
         if self.stopping is not None:
             self.stopping.set()

@@ -1,4 +1,4 @@
-"""The server that a command uses, its components, and advice if it cannot be used."""
+"""The server that a command uses, its components, and hints for when it's unavailable."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _NO_CREDENTIALS = "no credentials were sent: set STEPFLOW_TOKEN, or token_env, t
 
 
 def get_hint(error: TransportError | AuthenticationError, choice: ServerChoice) -> str | None:
-    """Return the hint for an error of a named server; None for none.
+    """Return a hint for an error from a named server, or None.
 
     Args:
         error: The client's error.
@@ -54,7 +54,7 @@ def get_hint(error: TransportError | AuthenticationError, choice: ServerChoice) 
             return _NO_CREDENTIALS
         failure = "have expired, or be for another server" if error.status_code == 401 else "not allow this"
         return f"{choice.credentials} may {failure}"
-    # If the run was found before, the hint to start a server would be wrong.
+    # Don't suggest starting a server if it had already found the run.
     if isinstance(error, ServerConnectionError) and not (error.run_id and error.was_sent):
         if choice.url.origin == "default":
             return _NO_SERVER if choice.options.may_end else _NO_LASTING_SERVER
@@ -64,7 +64,7 @@ def get_hint(error: TransportError | AuthenticationError, choice: ServerChoice) 
 
 
 def describe_missing(listed: ComponentList) -> str | None:
-    """Return which plugins of a server have no worker; None if all have one."""
+    """Return which of a server's plugins have no worker, or None if they all do."""
     failed = listed.failed_plugins
     if not failed:
         return None
@@ -75,7 +75,7 @@ def describe_missing(listed: ComponentList) -> str | None:
 
 
 def name_origins(hint: str | None, choice: ServerChoice) -> str | None:
-    """Return a hint of the client that names the origin of the server's URL and of its proxy's."""
+    """Return a client hint that names where the server's and its proxy's URLs come from."""
     if hint is None:
         return None
     origin = choice.url.origin
@@ -99,21 +99,21 @@ class Target(NamedTuple):
     client: SyncStepflowClient
     choice: ServerChoice
     history: CommandHistory
-    """The history in which the client records its runs."""
+    """The history in which the client records runs."""
     runtime: StepflowRuntime | None = None
-    """The embedded server; None if a server is named."""
+    """The embedded server, or None for a named server."""
     is_kept: bool = False
     """Whether the server outlives this command."""
     arguments: Mapping[str, Any] = MappingProxyType({})
-    """The arguments to create another client of this server with."""
+    """Arguments for creating another client for this server."""
 
     @property
     def ends_with_command(self) -> bool:
-        """Whether the server, with all its runs, ends when the command does."""
+        """Whether the server and all its runs end with the command."""
         return self.runtime is not None and not self.is_kept
 
     def another_client(self) -> SyncStepflowClient:
-        """Return another client of the same server, for use in another thread. The caller must close it."""
+        """Return a new client for this server, to use in a different thread. The caller must close it."""
         from stepflow_client import SyncStepflowClient
 
         client = SyncStepflowClient(**self.arguments)
@@ -121,7 +121,7 @@ class Target(NamedTuple):
         return client
 
     def async_client(self) -> StepflowClient:
-        """Return an asynchronous client of the same server with the same history. The caller must close it."""
+        """Return an async client for this server with the same history. The caller must close it."""
         from stepflow_client import StepflowClient
 
         client = StepflowClient(**self.arguments, history=self.history.for_client)
@@ -132,14 +132,14 @@ class Target(NamedTuple):
 
     @property
     def _known_server(self) -> Server | None:
-        """The release of the server, if it has been requested already."""
+        """The server's release, if already fetched."""
         return self.client._connection.dialect.server
 
     def return_command(self, words: str, run_id: str) -> str:
-        """Return a shell command that continues with a run, on the same server.
+        """Return a shell command for continuing with a run on this server.
 
         Args:
-            words: The command, for example `runs watch`.
+            words: The command, e.g. `runs watch`.
             run_id: The run.
         """
         if self.is_kept:
@@ -148,21 +148,21 @@ class Target(NamedTuple):
         if self.choice.profile is not None:
             return f"{command} --profile {shlex.quote(self.choice.profile.name)}"
         if self.choice.options.url or self.choice.options.of_run is not None:
-            # The client's form of the URL has no password.
+            # Use the client's URL, which has no password.
             return f"{command} --url {shlex.quote(self.client.url)}"
         return command
 
 
 @contextmanager
 def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Target]:
-    """Yield the server that the options name; an embedded server is stopped at the end of the block.
+    """Yield the server selected by the options. An embedded server is stopped at the end of the block.
 
     Args:
-        server: The server options of the command line.
-        flow: The flow's file, if any; an embedded server's configuration is searched for in its folder.
+        server: The command line's server options.
+        flow: The flow's file, if any. Its folder is searched for an embedded server's configuration.
 
     Raises:
-        Problem: If the options are invalid, or the server cannot be reached.
+        Problem: If the options are invalid, or the server can't be reached.
     """
     kept = get_kept_server(server)
     choice = choose_server(server, flow) if kept is None else kept.choice
@@ -172,7 +172,7 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
     if choice.ignored_config is not None:
         note(choice.ignored_config)
     if not choice.is_embedded:
-        # Errors of a named server name it.
+        # Name the server in its errors.
         session.server = NamedServer(choice.shown_url, describe_origin(choice.url.origin))
     from stepflow_client import (
         AuthenticationError,
@@ -195,8 +195,8 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
             yield target
         return
     arguments, history = build_client_arguments(choice), CommandHistory()
-    # Searching for pydantic plugins reads the metadata of every installed package; none are used here. (No process is
-    # started that could inherit this variable.)
+    # Don't search for pydantic plugins, which reads every installed package's metadata: none are used here. (No child
+    # processes inherit this variable.)
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     with reporting_outages(), SyncStepflowClient(**arguments, history=history.for_client) as client:
         try:
@@ -207,16 +207,16 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
 
 
 def get_kept_server(server: ServerOptions, session: Session | None = None) -> Target | None:
-    """Return the server kept in a session (by default the current one), if the options name no server."""
+    """Return the server kept in a session (by default, the current one), unless the options name a server."""
     kept = (session or current_session()).kept
     return kept if isinstance(kept, Target) and not server.is_named else None
 
 
 def build_client_arguments(choice: ServerChoice) -> dict[str, Any]:
-    """Return the arguments of a client of a named server.
+    """Return client arguments for a named server.
 
     Raises:
-        Problem: If the token of the profile cannot be read.
+        Problem: If the profile's token can't be read.
     """
     from stepflow_client._command import check_timeout, read_environment_settings
 
@@ -233,13 +233,13 @@ def build_client_arguments(choice: ServerChoice) -> dict[str, Any]:
     # The environment takes precedence over the file.
     timeout = environment.get("timeout", arguments.get("timeout"))
     if timeout is not None:
-        # It limits each call of the command as a whole, not only each phase of its requests.
+        # The timeout applies to each call as a whole, not just to each phase of a request.
         arguments["timeout"] = check_timeout(timeout, of_a_call=True)
     return arguments
 
 
 def is_listening(host: str, port: int) -> bool:
-    """Return whether something listens on a port of this machine."""
+    """Return whether anything is listening on a port."""
     import socket
 
     try:
@@ -263,13 +263,13 @@ def _start_embedded_server(choice: ServerChoice) -> Iterator[Target]:
         note(f"the embedded server's configuration is {config}, as {choice.config.origin} says")
     if config is not None:
         note_repeated_keys(config)
-    # At level info, so that 'runs logs' has the lines of this command's runs.
+    # Use level info so that 'runs logs' has lines for this command's runs.
     level = current_session().server_log_level or "info"
     exit_codes: list[int] = []
     clients: list[SyncStepflowClient] = []
 
     def ended(exit_code: int) -> None:
-        # The server is not restarted: waiting requests must end.
+        # Abort pending requests, because the server won't be restarted.
         exit_codes.append(exit_code)
         for client in clients:
             client.close()
@@ -286,7 +286,7 @@ def _start_embedded_server(choice: ServerChoice) -> Iterator[Target]:
         except ServerStartError as error:
             if config is None:
                 raise
-            # The user may not have named the file.
+            # Name the file, since the user may not have.
             raise to_problem(error, hint=error.hint or f"its configuration is {config}") from error
         try:
             yield Target(clients[0], choice, history, runtime, arguments={"base_url": runtime.url})
@@ -298,12 +298,12 @@ def _start_embedded_server(choice: ServerChoice) -> Iterator[Target]:
 
 
 def fetch_components(target: Target, *, schemas: bool = True, timeout: float | None = None) -> ComponentList:
-    """Return the components of a server. Those of an embedded server have their paths.
+    """Return a server's components, with paths if it's embedded.
 
     Args:
         target: The server.
-        schemas: Whether to include their schemas.
-        timeout: Seconds to wait for a server that is not embedded. Default: the client's timeout.
+        schemas: Whether to include schemas.
+        timeout: Timeout in seconds, unless the server is embedded. Defaults to the client's timeout.
 
     Raises:
         StepflowClientError: If the server does not list its components.
@@ -320,5 +320,5 @@ def fetch_components(target: Target, *, schemas: bool = True, timeout: float | N
         finally:
             await runtime.client.aclose()
 
-    # The runtime knows the routes and therefore the paths; it offers this call only as a coroutine.
+    # Only the runtime knows the routes, and hence the paths. It has no sync version of this call.
     return asyncio.run(ask())

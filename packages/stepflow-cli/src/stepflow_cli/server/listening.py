@@ -1,4 +1,4 @@
-"""Servers of this command that browsers and agents reach: the port, and which requests are addressed to it."""
+"""Ports that browsers and agents connect to, and which requests to accept there."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ..errors import ExitCode, Problem, usage
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket.
+    """Open a listening socket.
 
     Raises:
-        Problem: If the port is in use, or the host is not an address of this machine.
+        Problem: If the port is in use, or the host isn't an address of this machine.
     """
     import errno
 
@@ -27,7 +27,7 @@ def listen(host: str, port: int) -> socket.socket:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(address)
             listening.listen(128)
-            # It stays open if all of this succeeds.
+            # Keep it open if all of this succeeds.
             stack.pop_all()
         return listening
     except OSError as error:
@@ -40,7 +40,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def group_headers(headers: Iterable[tuple[bytes, bytes]]) -> defaultdict[str, list[str]]:
-    """Return the values of each header of a request, by its name in lower case."""
+    """Group header values by lowercase name."""
     heads: defaultdict[str, list[str]] = defaultdict(list)
     for name, value in headers:
         heads[name.decode("latin-1").lower()].append(value.decode("latin-1"))
@@ -48,14 +48,14 @@ def group_headers(headers: Iterable[tuple[bytes, bytes]]) -> defaultdict[str, li
 
 
 class AcceptedAddresses:
-    """The values of `Host` and `Origin` that belong to this server.
+    """The `Host` and `Origin` values that belong to this server.
 
     A malicious site can make its own name resolve to this machine (DNS rebinding), but the browser still sends that
-    name. Therefore names must be known ones; IP addresses cannot be rebound.
+    name. Only known names are accepted, while IP addresses are safe because they can't be rebound.
 
     Args:
-        port: The port that the server listens on.
-        names: Further host names; `localhost` is always accepted.
+        port: The port the server listens on.
+        names: Additional host names. `localhost` is always accepted.
         is_exposed: Whether other machines can reach the port. If so, any IP address is accepted as a host, otherwise
             only loopback addresses.
     """
@@ -67,13 +67,13 @@ class AcceptedAddresses:
 
     @classmethod
     def from_socket(cls, listening: socket.socket, host: str) -> AcceptedAddresses:
-        """Return those of a listening socket, which was opened for a host."""
+        """Return the accepted values for a socket listening on a host."""
         address, port = listening.getsockname()[:2]
         is_exposed = not ipaddress.ip_address(address).is_loopback
         return cls(port, {host, socket.gethostname()} if is_exposed else {host}, is_exposed=is_exposed)
 
     def get_refusal(self, hosts: list[str], origins: list[str]) -> str | None:
-        """Return why a request with these `Host` and `Origin` headers is refused; None if it is not."""
+        """Return why to refuse a request with these `Host` and `Origin` headers, or None to accept it."""
         host = hosts[0] if len(hosts) == 1 else ""
         if not self.accepts_host(host):
             return "This server does not have the requested address."
@@ -82,7 +82,7 @@ class AcceptedAddresses:
         return None
 
     def accepts_host(self, host: str | None) -> bool:
-        """Return whether a request with this `Host` is addressed to this server."""
+        """Return whether a request with this `Host` is meant for this server."""
         if not host or any(letter in host for letter in "/@?#\\ ,\t"):
             return False
         try:
@@ -99,5 +99,5 @@ class AcceptedAddresses:
         return self.is_exposed or address.is_loopback
 
     def accepts_origin(self, origin: str | None, host: str) -> bool:
-        """Return whether a request with this `Origin`, or with none, may come from a page of this server."""
+        """Return whether a request with this `Origin`, if any, may come from one of this server's pages."""
         return origin is None or origin.lower() == f"http://{host.lower()}"

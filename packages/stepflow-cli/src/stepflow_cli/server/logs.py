@@ -1,8 +1,8 @@
-"""Logs of the embedded servers on this machine: written by the commands that start a server, read by `runs logs`.
+"""Logs of embedded servers on this machine, written by the commands that start a server and read by `runs logs`.
 
-Each command writes its own file, because processes cannot share a file that is rotated by size. The server's records
-are written as they are and parsed when they are read. Only lines of level info and above are kept: debug lines contain
-inputs and outputs.
+Each command writes to its own file, because processes can't share a file that is rotated by size. Server records are
+written as is and parsed when read. Only lines at level info and above are kept, since debug lines contain inputs and
+outputs.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from stepflow_client.logs import RawLine
 
 LEVELS = ("info", "warn", "error")
-"""The kept levels, in increasing severity."""
+"""The levels to keep, in increasing severity."""
 
 _MAX_FILES = 50
-# Maximum size of a file in bytes. A full file is rotated, replacing the previously rotated one.
+# Maximum file size in bytes. A full file is rotated, replacing the previously rotated one.
 _MAX_BYTES = 10 * 2**20
 
 
@@ -42,22 +42,22 @@ class KeptLine:
     """A line from a server or one of its workers."""
 
     time: str
-    """When the server wrote it, or the command read it, in RFC 3339."""
+    """When the server wrote the line or the command read it, in RFC 3339."""
     level: str
     target: str
-    """The part of the server that wrote the line; empty for a worker's line."""
+    """The part of the server that wrote the line, or empty for a worker."""
     message: str
     times: int = 1
-    """How often the line is repeated in succession."""
+    """How many times the line occurs in a row."""
     run_ids: frozenset[str] = frozenset()
-    """The ids of the runs that the line names."""
+    """Ids of the runs mentioned in the line."""
     exception: str | None = None
-    """The traceback that a worker logged with the line."""
+    """The traceback a worker logged with the line."""
 
 
 @contextmanager
 def keeping_logs() -> Iterator[None]:
-    """Keep the log of embedded servers in the block, unless the history is off."""
+    """Keep the logs of embedded servers in the block, unless the history is off."""
     from stepflow_client._command import passing_lines
 
     with ExitStack() as stack:
@@ -70,14 +70,14 @@ def keeping_logs() -> Iterator[None]:
 
 
 def read_run_lines(run_id: str, *, everything: bool = False) -> list[KeptLine]:
-    """Return the lines from the first one that names a run to the last, oldest first.
+    """Return the lines between the first and last mention of a run, oldest first.
 
     Args:
         run_id: The complete id.
-        everything: Whether to include lines that name only other runs.
+        everything: Whether to include lines that only mention other runs.
 
     Returns:
-        The lines, with repeated lines merged into one; empty if none names the run.
+        The lines with repeats merged, or an empty list if none mentions the run.
     """
     from stepflow_client import logs
 
@@ -95,17 +95,17 @@ def read_run_lines(run_id: str, *, everything: bool = False) -> list[KeptLine]:
 
 
 def find_runs(text: str) -> list[str]:
-    """Return the ids of runs in the kept lines that begin with a text, newest first."""
+    """Return the ids of logged runs with a given prefix, newest first."""
     ids = {run_id for lines in _iter_logs_with(text) for line in lines for run_id in line.run_ids}
-    # Ids begin with their creation time.
+    # Ids start with their creation time.
     return sorted((run_id for run_id in ids if run_id.startswith(text)), reverse=True)
 
 
 def clear_logs(max_age: float = 0.0) -> None:
-    """Remove kept log files.
+    """Delete log files.
 
     Args:
-        max_age: Only remove files last written more than this many seconds ago. Default 0: all files.
+        max_age: Only delete files last written more than this many seconds ago. Defaults to 0 (all files).
     """
     begin = time.time() - max_age
     for path in _list_files():
@@ -115,13 +115,12 @@ def clear_logs(max_age: float = 0.0) -> None:
 
 
 class _LogWriter:
-    """Writes lines into a new file that only its owner can read."""
+    """Writes lines to a new file that only its owner can read."""
 
     def __init__(self) -> None:
         folder = _get_folder()
         for path in (folder.parent, folder):
-            # `parents=True` creates missing upper folders with default permissions, so each folder is created by its
-            # own call.
+            # `parents=True` creates missing parents with default permissions, so create each folder separately.
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in _list_files()[: 1 - _MAX_FILES]:
             with suppress(OSError):
@@ -130,19 +129,19 @@ class _LogWriter:
         self._failed = False
 
     def write(self, lines: Sequence[RawLine]) -> None:
-        """Append lines. The first failure is printed and ends the log."""
+        """Append lines. The first failure is reported and ends the log."""
         data = b"".join(_encode_line(line) for line in lines if line.level in LEVELS)
         if self._failed or not data:
             return
         try:
-            # Opened each time, because 'history clear' or another command may have removed the file.
+            # Reopen it every time, because 'history clear' or another command may have deleted the file.
             with suppress(FileNotFoundError):
                 if self._path.stat().st_size + len(data) > _MAX_BYTES:
                     self._path.replace(f"{self._path}.1")
             with open(self._path, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
                 file.write(data)
         except OSError:
-            # A full disk must not disturb a run; what was written so far stays readable.
+            # A full disk must not disturb a run. Anything already written stays readable.
             self._failed = True
             note(f"the server's log is not kept any longer: {self._path} cannot be written")
 
@@ -150,7 +149,7 @@ class _LogWriter:
 def _encode_line(line: RawLine) -> bytes:
     if line.is_record:
         return line.data + b"\n"
-    # Lines of workers have no time, or the worker's own.
+    # A worker's lines have no time, or its own.
     entry, time = line.entry(), format_rfc3339(datetime.fromtimestamp(line.read_at, UTC))
     record = {"time": time, "level": entry.level, "target": entry.target, "message": entry.message}
     record |= {key: str(entry.fields[key]) for key in ("run_id", "exception") if key in entry.fields}
@@ -162,10 +161,10 @@ def _get_folder() -> Path:
 
 
 def _list_files() -> list[Path]:
-    """Return all log files, ordered by their last write, the latest last."""
+    """Return all log files, most recently written last."""
     aged = []
     for path in _get_folder().glob("*.jsonl*"):
-        # Reading a pipe would never end.
+        # Skip pipes, for example: reading one would never end.
         with suppress(OSError):
             if path.is_file():
                 aged.append((path.stat().st_mtime, path))
@@ -173,7 +172,7 @@ def _list_files() -> list[Path]:
 
 
 def _iter_logs_with(text: str) -> Iterator[list[KeptLine]]:
-    """Yield the lines of each log that contains a text, including those of its rotated file."""
+    """Yield the lines of each log that contains a string, including its rotated file."""
     files = set(_list_files())
     for path in sorted(path for path in files if path.suffix == ".jsonl"):
         data = b""
@@ -184,7 +183,7 @@ def _iter_logs_with(text: str) -> Iterator[list[KeptLine]]:
         if text.encode() in data:
             lines = []
             for line in data.split(b"\n"):
-                # The last line may be cut off, and others may be damaged.
+                # The last line may be truncated, and others damaged.
                 with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
                     lines.append(_parse_line(line))
             yield lines
@@ -197,7 +196,7 @@ def _parse_line(line: bytes) -> KeptLine:
     if "timestamp" in record:
         entry = parse_line(line, "stdout")
     else:
-        # A line of a worker, with the time at which it was read.
+        # A worker's line, with the time it was read.
         level, message, target = (str(record[name]) for name in ("level", "message", "target"))
         entry = LogEntry(datetime.fromisoformat(record["time"]), level, message, target, fields=record)  # type: ignore[arg-type]
     time, exception = format_rfc3339(entry.timestamp), entry.fields.get("exception")
