@@ -1,1 +1,1 @@
-"""The speed of the client, compared with other clients and with the limit: `python -m benchmarks`."""
+"""Client speed compared with other clients and the theoretical limit: `python -m benchmarks`."""

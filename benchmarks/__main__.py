@@ -1,4 +1,4 @@
-"""The command: `python -m benchmarks`."""
+"""The `python -m benchmarks` command."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def main() -> None:
         for name, case in CASES.items():
             print(f"{name:12}{(case.__doc__ or '').splitlines()[0]}")
         return
-    # The server inherits the limit; a thousand streams need a thousand file descriptors.
+    # The server inherits this limit, and a thousand streams need a thousand file descriptors.
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     SCRATCH.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ def _positive(text: str) -> int:
 
 
 def _write(results: Results, folder: Path) -> Path:
-    """Write the figures, the plots and the page, and return the page's path."""
+    """Write the figures, plots and page, and return the page's path."""
     folder.mkdir(parents=True, exist_ok=True)
     figures = folder / f"{results.started}.json"
     results.save(figures)

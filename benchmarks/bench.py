@@ -1,4 +1,4 @@
-"""The environment of a case: the server, the workers, the amount of work, and the results."""
+"""The environment for a case: its server, workers, amount of work and results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Workers = dict[str, Worker]
 
 @dataclass(frozen=True)
 class Bench:
-    """A run of the benchmarks."""
+    """A benchmark run."""
 
     results: Results
     quick: bool
@@ -34,7 +34,7 @@ class Bench:
 
     @contextmanager
     def server(self) -> Iterator[str]:
-        """Start a new server as users do and yield its URL. Its memory only grows, so every case has its own."""
+        """Start a new server the way users do, and yield its URL. Each case needs its own because memory only grows."""
         with StepflowRuntime.start() as runtime:
             yield runtime.url
 
@@ -49,7 +49,7 @@ class Bench:
 
     @contextmanager
     def offline_workers(self, names: Iterable[str]) -> Iterator[Workers]:
-        """Start a process for each name; no server is needed."""
+        """Start a process for each name, without a server."""
         with ExitStack() as stack:
             yield {name: stack.enter_context(Worker(OUR_PYTHON, "-")) for name in names}
 

@@ -1,4 +1,4 @@
-"""Loops over a peer: one call after the other, or many concurrently for some time."""
+"""Loops over a peer: sequential calls, or many concurrent ones for some time."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Driver(Protocol):
     def open(self, url: str) -> None: ...
 
     def latency(self, calls: int) -> list[float]:
-        """Return the duration in seconds of each of a number of calls."""
+        """Return the duration in seconds of each call."""
 
     def throughput(self, seconds: float, concurrency: int) -> tuple[int, float]:
-        """Make concurrent calls for some seconds; return the number of completed calls and the seconds elapsed."""
+        """Make concurrent calls for some seconds, and return the number completed and the seconds elapsed."""
 
     def prepare(self, count: int, is_tiny: bool = False) -> None: ...
 
@@ -31,17 +31,17 @@ class Driver(Protocol):
     def events(self, run_id: str) -> int: ...
 
     def streams(self, run_id: str, count: int) -> tuple[float, int]:
-        """Follow a run with many streams; return when the last one began (seconds) and the number of events."""
+        """Follow a run with many streams, and return when the last one began (in seconds) and the event count."""
 
     def close(self) -> None: ...
 
 
 class AsyncDriver:
-    """Drives a peer in an event loop that exists as long as the driver."""
+    """Drives a peer in an event loop that lives as long as the driver."""
 
     def __init__(self, peer: AsyncPeer) -> None:
         self._peer = peer
-        # Not a Runner: it calls `repr` on the result (in `signal`), which may take longer than the measured code.
+        # Not a Runner: it calls `repr` on the result (in `signal`), which can take longer than the measured code.
         self._loop = asyncio.new_event_loop()
 
     def open(self, url: str) -> None:
@@ -104,7 +104,7 @@ class AsyncDriver:
 
 
 class SyncDriver:
-    """Drives a blocking peer; concurrent calls run in as many threads."""
+    """Drives a blocking peer, with one thread per concurrent call."""
 
     def __init__(self, peer: SyncPeer) -> None:
         self._peer = peer
@@ -169,7 +169,7 @@ def _nothing() -> None:
 
 
 def _in_threads(work: Callable[[], int], count: int) -> list[int]:
-    """Run work in threads. If there are fewer results than threads, some failed; Python has printed their errors."""
+    """Run work in threads. Fewer results than threads means that some failed, and Python has printed their errors."""
     done: list[int] = []
     threads = [threading.Thread(target=lambda: done.append(work())) for _ in range(count)]
     for thread in threads:

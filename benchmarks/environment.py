@@ -1,4 +1,4 @@
-"""The environment of the measurements: the machine, the packages, and tools that only the benchmarks use."""
+"""The measurement environment: the machine, packages, and tools used only by the benchmarks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHOWN_UPSTREAM = ("stepflow-py", "grpcio", "protobuf")
 
 
 def prepare() -> None:
-    """Create the environment with the upstream client and the plotting library, once."""
+    """Create the environment for the upstream client and plotting library, unless it exists."""
     made = _VENV / ".made"
     wanted = "\n".join(_REQUIREMENTS)
     if made.exists() and made.read_text() == wanted:
@@ -34,7 +34,7 @@ def prepare() -> None:
 
 
 def machine() -> dict[str, str]:
-    """Return the properties of the machine that affect the figures, without anything that identifies it."""
+    """Return machine properties that affect the figures, without anything that identifies it."""
     found = {
         "cpu": _cpu(),
         "cores": str(os.cpu_count()),

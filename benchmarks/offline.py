@@ -1,4 +1,4 @@
-"""Decoding and encoding without a server: with a recorded response, and a transport that discards requests."""
+"""Decoding and encoding without a server, using a recorded response and a transport that discards requests."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _RUN_ID = "01a21045-ac8f-7681-b87a-1939596f71c4"
 
 
 def decode(way: str, path: str, repeat: int) -> float:
-    """Return the seconds that decoding a recorded response takes.
+    """Return how long decoding a recorded response takes, in seconds.
 
     Args:
         way: One of the names in `_decoders`.
         path: The file with the response.
-        repeat: How often to decode it.
+        repeat: How many times to decode it.
     """
     content = Path(path).read_bytes()
     read = _decoders(content)[way]
@@ -43,7 +43,7 @@ def decode(way: str, path: str, repeat: int) -> float:
 
 
 def decoded_memory(way: str, path: str) -> int:
-    """Return the bytes of memory that a decoded response takes while it is held."""
+    """Return how much memory a decoded response holds, in bytes."""
     content = Path(path).read_bytes()
     read = _decoders(content)[way]
     read()
@@ -78,11 +78,11 @@ _JSON = {"content-type": "application/json"}
 
 
 def encode(way: str, size: int) -> float:
-    """Return the seconds that encoding an input (and sending it to a null transport) takes.
+    """Return how long encoding an input (and sending it to a null transport) takes, in seconds.
 
     Args:
         way: One of the names below.
-        size: The size of the input, in bytes of JSON.
+        size: The input size in bytes of JSON.
     """
     value = large_input(size)
     body = {"flowId": "f" * 64, "input": [value]}
@@ -103,12 +103,12 @@ def encode(way: str, size: int) -> float:
 
 
 def check_steps(is_reversed: bool, steps: int, repeat: int) -> float:
-    """Return the CPU seconds that a step of a flow, which reads the step before it, takes to check.
+    """Return the CPU seconds per step for checking a flow where each step reads the previous one.
 
     Args:
-        is_reversed: Whether each step stands before the one that it reads.
+        is_reversed: Whether each step is listed before the one it reads.
         steps: The number of steps.
-        repeat: How often to check the flow.
+        repeat: How many times to check the flow.
     """
     text = steps_in_order(steps, is_reversed=is_reversed)
     started = time.process_time()

@@ -1,6 +1,6 @@
-"""Draw the plots of a benchmark run. Executed in the environment that has matplotlib.
+"""Draw a benchmark run's plots, in the environment that has matplotlib.
 
-Usage: python -m benchmarks.plots FIGURES.json FOLDER; it prints the names of the files it has written.
+Usage: python -m benchmarks.plots FIGURES.json FOLDER. Prints the names of the files it writes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _RATE, _TIME = ("throughput", "calls per second"), ("latency", "time of a call, 
 
 def main() -> None:
     results, folder = Results.load(Path(sys.argv[1])), Path(sys.argv[2])
-    # The same figures must give the same file.
+    # Make the output reproducible for the same figures.
     mpl.rcParams |= {"svg.hashsalt": "stepflow", "font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
     tables = set(results.tables())
     if _RATE in tables:
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def throughput(results: Results, path: Path) -> None:
-    """Draw a group of bars for each number of concurrent calls."""
+    """Draw a group of bars for each level of concurrency."""
     columns = _columns(results, _RATE)
     figure, axes = pyplot.subplots(figsize=(9, 4.5), layout="constrained")
     width = 0.8 / len(CALLERS)
@@ -50,7 +50,7 @@ def throughput(results: Results, path: Path) -> None:
 
 
 def latency(results: Results, path: Path) -> None:
-    """Draw a line for each peer, with a mark for each percentile."""
+    """Draw a line per peer, with a mark for each percentile."""
     columns = _columns(results, _TIME)
     figure, axes = pyplot.subplots(figsize=(9, 3.8), layout="constrained")
     for row, peer in enumerate(CALLERS):

@@ -1,4 +1,4 @@
-"""The processes of a measurement, controlled by the measuring one. None outlives it or is awaited forever."""
+"""Worker processes, controlled by the measuring process. None outlives it or is awaited forever."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from typing import Any, Self
 from benchmarks.environment import ROOT
 
 _MAX_SECONDS = 180.0
-"""Seconds after which a command times out."""
+"""Timeout for a command, in seconds."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The result of a command, and the seconds it took."""
+    """A command's result and how many seconds it took."""
 
     value: Any
     wall: float
@@ -33,7 +33,7 @@ class WorkerError(Exception):
 
 
 class TimeLimit(WorkerError):
-    """A worker did not respond in time. It is still busy and accepts no more commands."""
+    """A worker did not respond in time. It is still busy, so it accepts no more commands."""
 
 
 class Worker:
@@ -41,7 +41,7 @@ class Worker:
 
     Args:
         python: The interpreter.
-        module: The peer's module; `-` for none.
+        module: The peer's module, or `-` for none.
     """
 
     def __init__(self, python: Path, module: str) -> None:
@@ -68,8 +68,8 @@ class Worker:
 
         Args:
             command: The command.
-            limit: Seconds after which it times out.
-            arguments: Its arguments.
+            limit: Timeout in seconds.
+            arguments: The command's arguments.
 
         Raises:
             TimeLimit: If it took longer.
@@ -92,14 +92,14 @@ class Worker:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return this process's environment without variables that would change how peers connect."""
+    """Return this process's environment without variables that affect how peers connect."""
     unwanted = ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy", "pythonpath", "pythondontwritebytecode")
     kept = {name: value for name, value in os.environ.items() if name.lower() not in unwanted}
     return {name: value for name, value in kept.items() if not name.startswith("STEPFLOW_")}
 
 
 def time_command(command: Sequence[str | Path]) -> tuple[float, str]:
-    """Return the duration of a process in seconds, and its output.
+    """Run a command, and return its duration in seconds and its output.
 
     Raises:
         subprocess.CalledProcessError: If it failed.

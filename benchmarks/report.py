@@ -16,7 +16,7 @@ def page(results: Results, plots: Iterable[str]) -> str:
 
     Args:
         results: The figures.
-        plots: The file names of the plots beside the page.
+        plots: File names of plots next to the page.
     """
     return "\n".join([*_head(results), *_targets(results), *_ratios(results), *_tables(results, plots)]) + "\n"
 

@@ -1,4 +1,4 @@
-"""Figures: one value per round for each measured quantity."""
+"""Figures, with one value per round for each measured quantity."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 
 
 class Key(NamedTuple):
-    """A measured quantity, for example the throughput case's `calls per second` at `32 at once`, of one peer."""
+    """A quantity measured for one peer, e.g. the throughput case's `calls per second` at `32 at once`."""
 
     case: str
     measure: str
@@ -20,7 +20,7 @@ class Key(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """The median, minimum and maximum of the rounds."""
+    """The median, minimum and maximum over all rounds."""
 
     median: float
     least: float
@@ -29,27 +29,27 @@ class Spread(NamedTuple):
 
 @dataclass
 class Results:
-    """All figures of a benchmark run."""
+    """All figures from a benchmark run."""
 
     machine: dict[str, str]
     started: str
     quick: bool
     rounds: dict[Key, list[float]] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
-    """Notes that are needed to interpret a figure."""
+    """Notes needed to interpret a figure."""
 
     def add(self, case: str, measure: str, at: str, peer: str, value: float) -> None:
-        """Add the figure of a round."""
+        """Add a round's figure."""
         self.rounds.setdefault(Key(case, measure, at, peer), []).append(value)
 
     def spread(self, key: Key) -> Spread | None:
-        """Return the spread of a quantity, or None if it was not measured."""
+        """Return a quantity's spread, or None if it was not measured."""
         return _spread(self.rounds[key]) if key in self.rounds else None
 
     def ratio(self, above: Key, below: Key) -> Spread | None:
         """Return the ratio of two figures, or None.
 
-        If both have the same number of rounds, the ratios are computed per round, because a slow round affects both.
+        With the same number of rounds on both sides, ratios are computed per round because a slow round affects both.
         """
         one, other = self.rounds.get(above), self.rounds.get(below)
         if not one or not other:
@@ -59,11 +59,11 @@ class Results:
         return _spread([a / b for a, b in zip(one, other, strict=True) if b])
 
     def tables(self) -> Iterator[tuple[str, str]]:
-        """Yield each case and measure once, in the order of measurement."""
+        """Yield each case and measure once, in order of measurement."""
         yield from dict.fromkeys((key.case, key.measure) for key in self.rounds)
 
     def save(self, path: Path) -> None:
-        """Write everything as JSON."""
+        """Save everything as JSON."""
         listed = [{**key._asdict(), "rounds": [_rounded(each) for each in made]} for key, made in self.rounds.items()]
         document = {
             "started": self.started,
@@ -76,7 +76,7 @@ class Results:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read what `save` wrote."""
+        """Load what `save` wrote."""
         document = json.loads(path.read_text())
         series = document["series"]
         rounds = {Key(each["case"], each["measure"], each["at"], each["peer"]): each["rounds"] for each in series}
@@ -85,7 +85,7 @@ class Results:
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
-    """Return the value below which this percentage of the values lies."""
+    """Return the value below which this percentage of values lies."""
     return quantiles(values, n=100, method="inclusive")[percent - 1]
 
 

@@ -1,4 +1,4 @@
-"""The client's targets, each a ratio of two figures of the same run."""
+"""The client's targets, each a ratio of two figures from the same run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.series import Key, Results, Spread
 
 @dataclass(frozen=True)
 class Target:
-    """A limit for a ratio."""
+    """A limit on a ratio."""
 
     text: str
     above: Key

@@ -1,12 +1,12 @@
-"""Verdicts of evaluations: how often two identical variants are called different, and how often a change is found.
+"""Evaluation verdicts: how often two identical variants are called different, and how often a change is found.
 
     python -m benchmarks.verdicts                          # 1,000 simulated evaluations, 60 real ones, 500 runs
     python -m benchmarks.verdicts --simulated 100 --real 0 --replayed 0
     python -m benchmarks.verdicts --simulated 0 --real 60 --load 4
 
-Of identical variants, at most 6% of the verdicts may be `better` or `worse`. The real evaluations run on embedded
-servers, beside `--load` processes that use a processor for a while and then pause. At last, runs of a history are
-replayed with a changed flow, which must find the planted differences and no others.
+For identical variants, at most 6% of verdicts may be `better` or `worse`. Real evaluations run on embedded servers,
+alongside `--load` processes that alternate between using a processor and pausing. Finally, recorded runs are replayed
+with a changed flow, which must find exactly the planted differences.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ TIMED = ("time", "latency")
 
 
 def simulated(seed: int, cases: int, chunk: int, drift: float) -> EvaluationReport:
-    """Return a report of two identical variants, the items of whose runs share a delay that changes slowly."""
+    """Return a report on two identical variants, where items in the same run share a slowly changing delay."""
     chance = random.Random(seed)
     delays = dict.fromkeys("ab", 0.0)
     items = []
@@ -74,7 +74,7 @@ def simulated(seed: int, cases: int, chunk: int, drift: float) -> EvaluationRepo
 
 
 def improved(seed: int, cases: int = 300) -> EvaluationReport:
-    """Return a report in which the second variant is right in 10% more of the cases."""
+    """Return a report where the second variant is right in 10% more of the cases."""
     chance = random.Random(seed)
     return EvaluationReport(
         EvaluationItem(case=str(case), variant=variant, scores={"right": chance.random() < share}, run_id="run")
@@ -84,7 +84,7 @@ def improved(seed: int, cases: int = 300) -> EvaluationReport:
 
 
 def verdicts(report: EvaluationReport) -> Iterator[tuple[str, str]]:
-    """Yield the verdicts of the second variant, by score."""
+    """Yield the second variant's verdicts, by score."""
     comparison = report.compare("a", "b")
     for each in (*comparison.scores, *([comparison.failed] if comparison.failed else [])):
         yield each.score, str(each.verdict)
@@ -94,7 +94,7 @@ def verdicts(report: EvaluationReport) -> Iterator[tuple[str, str]]:
 
 
 def busy(seed: int) -> None:
-    """Use a processor for a while, pause, and so on."""
+    """Alternate between using a processor and pausing."""
     chance = random.Random(seed)
     parent = os.getppid()
     while os.getppid() == parent:
@@ -106,7 +106,7 @@ def busy(seed: int) -> None:
 
 @contextmanager
 def load(processes: int) -> Iterator[None]:
-    """Start processes that keep the machine busy, and end them."""
+    """Run processes that keep the machine busy during the block."""
     started = [multiprocessing.Process(target=busy, args=(seed,), daemon=True) for seed in range(processes)]
     for each in started:
         each.start()
@@ -137,7 +137,7 @@ async def real(number: int, cases: int) -> EvaluationReport:
 
 
 async def replayed(folder: str, runs: int) -> str:
-    """Replay runs of the history with a changed flow, and return whether it finds the planted differences alone."""
+    """Replay recorded runs with a changed flow, and report whether exactly the planted differences are found."""
     chance = random.Random(runs)
     old = {"name": "replayed", "steps": [], "output": {"answer": {"$input": "old"}, "id": {"$input": "id"}}}
     new = {**old, "output": {**old["output"], "answer": {"$coalesce": [{"$input": "new"}, {"$input": "old"}]}}}

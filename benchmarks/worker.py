@@ -1,7 +1,7 @@
-"""A process that drives one peer. It reads JSON objects from standard input, one per line, and responds to each.
+"""A process that drives one peer, reading JSON objects line by line from standard input and responding to each.
 
-Usage: python -m benchmarks.worker MODULE, where MODULE is one of `benchmarks.peers`, or `-` for none. A response holds
-the result of the command as `value`, and the wall and CPU seconds (user and system, all threads) it took.
+Usage: python -m benchmarks.worker MODULE, where MODULE is a module in `benchmarks.peers`, or `-` for none. Responses
+contain the command's result as `value`, plus the wall and CPU seconds (user and system, all threads) it took.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from benchmarks.drivers import driver
 
 
 def peak_memory() -> int:
-    """Return the peak memory of this process in bytes. (`getrusage` includes its parent's at the start.)"""
+    """Return this process's peak memory in bytes. (`getrusage` would include the parent's at the start.)"""
     try:
         with open("/proc/self/status") as status:
             return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
@@ -31,7 +31,7 @@ def peak_memory() -> int:
 
 
 def offline(function: str, **arguments: Any) -> Any:
-    """Call a function of `benchmarks.offline`, which is imported only by processes that need it."""
+    """Call a function in `benchmarks.offline`, which is only imported by processes that need it."""
     return getattr(importlib.import_module("benchmarks.offline"), function)(**arguments)
 
 
@@ -57,7 +57,7 @@ def answer(known: dict[str, Callable[..., Any]], request: dict[str, Any]) -> dic
 
 
 def main() -> None:
-    # Output of libraries must not come between the responses.
+    # Keep library output from mixing with the responses.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

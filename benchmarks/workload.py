@@ -1,4 +1,4 @@
-"""The flow to run: the smallest one possible, so that the client dominates and not the flow."""
+"""The flow to run, kept as small as possible so that the client dominates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 JsonObject = dict[str, Any]
 
 CHUNK = 400
-"""Maximum number of inputs in one run of `map`."""
+"""Maximum number of inputs in one of `map`'s runs."""
 
 FLOW: JsonObject = {
     "name": "echo",
@@ -23,20 +23,20 @@ INPUT: JsonObject = {"name": "World", "n": 1}
 
 
 def batch_input(count: int, is_tiny: bool = False) -> list[JsonObject]:
-    """Return the inputs of a batch, each a small object of mixed values, or of a single number."""
+    """Return the inputs of a batch: small objects with mixed values, or just one number if `is_tiny`."""
     if is_tiny:
         return [{"n": n} for n in range(count)]
     return [{"n": n, "name": f"item {n}", "score": n + 0.5, "tags": ["a", "b"], "open": True} for n in range(count)]
 
 
 def large_input(size: int) -> JsonObject:
-    """Return an input of at least this many bytes of JSON."""
+    """Return an input with at least this many bytes of JSON."""
     record = {"id": 123456, "name": "a name of some length", "values": [1.5, 2, 3.25], "note": "text " * 30}
     return {"records": [record] * (size // 240 + 1)}
 
 
 def steps_in_order(steps: int, *, is_reversed: bool = False) -> str:
-    """Return a flow in YAML with a line for each step, each of which reads the step before it."""
+    """Return a YAML flow with one line per step, where each step reads the one before it."""
     lines = [
         f"  - {{id: s{number}, component: /builtin/create_messages, input: {{user_prompt: {{$step: s{number - 1}}}}}}}"
         for number in range(1, steps)

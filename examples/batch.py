@@ -1,4 +1,4 @@
-"""Run one flow on many inputs, two at a time, and see that a bad input spoils only its own item."""
+"""Run one flow on many inputs, two at a time, to see that a bad input only affects its own item."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GUESTS: list[dict[str, Any]] = [{"guest": "Ada"}, {"guset": "a slip of the pen"}
 
 
 async def main() -> None:
-    """Submit the batch, wait, and look at the results and the run as a whole."""
+    """Submit the batch, wait, then look at the results and the run as a whole."""
     async with StepflowRuntime.start() as runtime:
         handle = await runtime.start_run(FLOW, GUESTS, max_concurrency=2)
         for given, result in zip(GUESTS, await handle.results(timeout=60), strict=True):

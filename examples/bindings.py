@@ -1,4 +1,4 @@
-"""An application on stepflow-api alone: store a flow, run it, follow its events, read the result."""
+"""An application built on stepflow-api alone: store a flow, run it, follow its events and read the result."""
 
 import os
 
@@ -11,7 +11,7 @@ FLOW = {"name": "hello", "steps": [GREET], "output": {"$step": "greet", "path": 
 
 
 def greet(client: Client, name: str) -> object:
-    """Run FLOW, and return its output."""
+    """Run FLOW and return its output."""
     stored = store_flow.sync_detailed(client=client, body={"flow": FLOW}).unwrap()
     run = create_run.sync_detailed(client=client, body={"flowId": stored.flow_id, "input": [{"name": name}]}).unwrap()
     for event in get_run_events.sync(run.summary.run_id, client=client):

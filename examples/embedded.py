@@ -1,4 +1,4 @@
-"""An embedded server that is watched: its log, its components, and a new start after a crash."""
+"""An embedded server under supervision: its log, its components and a restart after a crash."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ HELLO = Path(__file__).with_name("hello.yaml")
 
 
 def report(exit_code: int, last_lines: list[str]) -> None:
-    """Say that the server ended by itself."""
+    """Report that the server exited by itself."""
     print(f"the server ended with {exit_code}; {len(last_lines)} lines of its log are at hand")
 
 
 def wait_for_restart(runtime: StepflowRuntime, seconds: float = 20) -> None:
-    """Wait until the server has been started again and answers."""
+    """Wait until the server has restarted and responds."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
@@ -32,8 +32,8 @@ def wait_for_restart(runtime: StepflowRuntime, seconds: float = 20) -> None:
 
 
 def main() -> None:
-    """Start, look, crash, recover, end."""
-    # The server's own lines go to this logger; here only its errors are of interest.
+    """Start, look around, crash, recover, stop."""
+    # This logger also gets the server's own lines, but here we only care about errors.
     logging.getLogger("stepflow").setLevel(logging.CRITICAL)
     with StepflowRuntime.start(
         log_config=LogConfig(level="info"),

@@ -1,4 +1,4 @@
-"""Follow a run as it goes on, leave, and come back where one left."""
+"""Follow a run as it executes, leave, and pick up where you left off."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FAN_OUT = Path(__file__).with_name("fan_out.yaml")
 
 
 async def main() -> None:
-    """Read up to the first step, keep the cursor, and go on from there."""
+    """Read up to the first step, save the cursor, and continue from there."""
     async with StepflowRuntime.start() as runtime:
         handle = await runtime.start_run(FAN_OUT, {"names": ["Ada", "Grace", "Edsger"]})
 
@@ -22,7 +22,7 @@ async def main() -> None:
                 if isinstance(event, StepStartedEvent):
                     break
 
-        # The cursor is text: it can be stored, and used by another process.
+        # The cursor is a string, so you can store it or use it in another process.
         async for event in handle.events(after=events.cursor, include_results=True):
             match event:
                 case StepCompletedEvent():

@@ -1,6 +1,6 @@
 """Run a flow and print its output.
 
-On the server that STEPFLOW_URL names, else on an embedded one.
+Uses the server at STEPFLOW_URL, or else an embedded one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ HELLO = Path(__file__).with_name("hello.yaml")
 
 
 async def greet(executor: StepflowExecutor, name: str) -> None:
-    """Run the flow on whatever runs flows: a client or an embedded server."""
+    """Run the flow on any executor: a client or an embedded server."""
     result = await executor.run(HELLO, {"name": name})
     if result.is_success:
         print(result.output["messages"][-1]["content"])

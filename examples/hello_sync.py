@@ -1,6 +1,6 @@
-"""Run a flow without asyncio, and tell a run that fails from a server that cannot be reached.
+"""Run a flow without asyncio, and tell a failed run from an unreachable server.
 
-On the server that STEPFLOW_URL names, else on an embedded one.
+Uses the server at STEPFLOW_URL, or else an embedded one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def greet(client: SyncStepflowClient, name: str) -> None:
 
 
 def main() -> None:
-    """Choose the server; say in one line what went wrong."""
+    """Choose the server, and report errors in one line."""
     try:
         if "STEPFLOW_URL" in os.environ:
             with SyncStepflowClient.from_env() as client:

@@ -1,6 +1,6 @@
-"""Run a flow on all records of a table, as a job that may be killed and started again at any time.
+"""Run a flow on every record in a table, as a job that can be killed and restarted at any time.
 
-On the server that STEPFLOW_URL names, else on an embedded one, which keeps its runs only as long as it lives.
+Uses the server at STEPFLOW_URL, or else an embedded one, whose runs are lost when it stops.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ FLOW = Path(__file__).with_name("hello.yaml")
 
 
 def guests() -> Iterator[dict[str, Any]]:
-    """Return the inputs, read as they are needed: here they are made up."""
+    """Yield the inputs on demand (made up here)."""
     return ({"id": f"guest-{number}", "name": f"Guest {number}"} for number in range(1_000))
 
 
 def batch(client: SyncStepflowClient, folder: Path) -> None:
-    """Answer every input once: after a crash, the same call goes on where the last one stopped."""
+    """Answer each input once. After a crash, the same call continues where the last one stopped."""
     failed = count = 0
     with open(folder / "greetings.jsonl", "w", encoding="utf-8") as file:
         for outcome in client.map(FLOW, guests(), journal=folder / "greetings.journal"):

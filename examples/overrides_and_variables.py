@@ -1,4 +1,4 @@
-"""One flow in many guises: variables from a mapping and from the environment, and steps changed for one run."""
+"""One flow, many ways to run it: variables from a mapping and from the environment, and steps changed for one run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FLOW: dict[str, Any] = {
 
 
 async def main() -> None:
-    """Show what each source does, and which one goes before which."""
+    """Show what each source does, and which takes precedence."""
     async with StepflowRuntime.start() as runtime:
         place = {"place": "Lisbon"}
         stored = await runtime.client.store_flow(FLOW)
@@ -51,7 +51,7 @@ async def main() -> None:
         result = await runtime.run(FLOW, place, variables_from_env=True)
         print("from environment:  ", result.output[0]["content"])
 
-        # Merged from left to right: the second changes only what it names.
+        # Merged left to right: the second only changes what it mentions.
         house = {"report": {"input": {"system_instructions": "House style.", "user_prompt": "Porto"}}}
         today = {"report": {"input": {"system_instructions": "Today's style."}}}
         result = await runtime.run(FLOW, place, [house, today])

@@ -1,9 +1,9 @@
-"""Fail if a generated file in the repository is not exactly what `make generate` writes.
+"""Fail if any generated file in the repository differs from what `make generate` writes.
 
 Usage: python scripts/check_generated.py
 
-Everything is generated into a temporary folder and complete trees are compared, so that extra files are found as well
-as missing and edited ones.
+Everything is generated into a temporary folder. Comparing complete trees finds extra files as well as missing and
+edited ones.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Target:
-    """A folder or file of the repository, with the script that writes it."""
+    """A folder or file in the repository, and the script that generates it."""
 
     path: Path
     script: Path
@@ -57,9 +57,9 @@ def main() -> int:
 
 
 def check(target: Target) -> list[str]:
-    """Return a message for every file of the target that differs from what its script writes now."""
+    """Return a message for each of the target's files that differs from what its script generates now."""
     with tempfile.TemporaryDirectory() as temporary:
-        # The same name in another folder: the output must not depend on the folder, which a difference would show.
+        # Keep the name but use a different folder, to detect output that depends on the folder.
         output = Path(temporary) / target.path.name
         subprocess.run([sys.executable, str(target.script), *target.arguments, "--output", str(output)], check=True)
         if output.is_file():
@@ -68,7 +68,7 @@ def check(target: Target) -> list[str]:
 
 
 def compare(actual: Path, expected: Path) -> list[str]:
-    """Return a message for every file in which the trees differ, with what is wrong in the first one."""
+    """Return a message for each file that differs between the trees, saying what is wrong in the first one."""
     have, want = _files(actual), _files(expected)
     differences = []
     for name in sorted(have | want):

@@ -1,9 +1,8 @@
 """Check a released server: python scripts/check_server.py VERSION
 
-Downloads the release, runs the server tests and the conformance test of the API description on it, prints the
-differences, and records the outcome in scripts/pages/servers.json, from which docs/servers.md is written
-(`--write-only` only writes the page). Takes about two minutes. The exit code is 1 if a server test fails; differences
-from the description do not change it.
+Downloads the release, runs the server tests and the API conformance test on it, prints the differences, and records the
+outcome in scripts/pages/servers.json, from which docs/servers.md is generated (`--write-only` does just that). Takes
+about two minutes. The exit code is 1 if a server test fails, but not for differences from the API description.
 """
 
 from __future__ import annotations
@@ -82,7 +81,7 @@ def _differences(kinds: int) -> str:
 
 
 def run_suite(version: str) -> tuple[Counter[str], list[tuple[str, str, str]]]:
-    """Run the server tests on a release. Return the passed tests by file, and the failed tests."""
+    """Run the server tests on a release, and return passed counts by file and the failed tests."""
     with tempfile.NamedTemporaryFile(suffix=".xml") as report:
         paths = [str(ROOT / "tests" / "server" / name) for name in SUITE]
         command = [sys.executable, "-m", "pytest", "-q", "--no-header", "--servers", version]
@@ -108,7 +107,7 @@ def run_suite(version: str) -> tuple[Counter[str], list[tuple[str, str, str]]]:
 
 
 def conformance(version: str) -> list[str] | str:
-    """Call every operation of the description. Return how the release's responses differ from it."""
+    """Call every operation in the API description, and return how the release's responses differ from it."""
     if releases.number(version) < (0, 12):
         return "an older API, translated by the client"
     conformance_server.BINARY = releases.binary(version)
@@ -116,7 +115,7 @@ def conformance(version: str) -> list[str] | str:
     faults: list[str] = []
     with (
         conformance_server.running_server(releases.builtin_config(version)) as url,
-        # A new connection for each request, because a server may close an idle one just when it is reused.
+        # Use a new connection for each request, because a server may close an idle one just as it's reused.
         httpx.Client(
             base_url=url, timeout=30, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
         ) as client,
@@ -128,12 +127,12 @@ def conformance(version: str) -> list[str] | str:
             except (LookupError, TypeError, AssertionError, ValueError, httpx.HTTPError) as error:
                 faults.append(f"{part}: cannot be driven to its end: {type(error).__name__}: {error}")
             faults += [fault for exchange in recorder.exchanges for fault in spec.faults(exchange)]
-    # One line for a difference in all elements of a list.
+    # Report a difference in all elements of a list as one kind.
     return [re.sub(r"\[\d+\]", "[]", fault) for fault in faults]
 
 
 def page(outcomes: dict[str, dict[str, int | str]]) -> str:
-    """Return docs/servers.md."""
+    """Return the text of docs/servers.md."""
     known = sorted({*releases.RELEASES, *outcomes}, key=releases.number)
     lines = [
         "# Server releases",
@@ -151,7 +150,7 @@ def page(outcomes: dict[str, dict[str, int | str]]) -> str:
 
 
 def _checked(known: list[str], outcomes: dict[str, dict[str, int | str]]) -> list[str]:
-    """Return the section that says how each release was checked."""
+    """Return the section on how each release was checked."""
     lines = [
         "## What was checked",
         "",

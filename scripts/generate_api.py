@@ -1,7 +1,7 @@
-"""Write the package `stepflow_api` from the OpenAPI description: generate_api.py [SPEC] [--output DIR] [--force]
+"""Generate the `stepflow_api` package from the OpenAPI description: generate_api.py [SPEC] [--output DIR] [--force]
 
-The work is done by openapi/regenerate.py. The package contains a copy of it, of the description, and of the settings
-and templates, so that users can generate their own bindings (`python -m stepflow_api.regenerate`).
+openapi/regenerate.py does the work. The package includes copies of it, the description, the settings and the templates,
+so that users can generate their own bindings (`python -m stepflow_api.regenerate`).
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ def main() -> int:
 
 
 def generate(spec: str | Path, output: Path, *, force: bool = False) -> None:
-    """Replace `output` with the package for `spec`, including what its users need to generate bindings themselves.
+    """Replace `output` with the package for `spec`, including what users need to generate bindings themselves.
 
-    An edited description is compared with the one that the package in the checkout was written from, and any other with
-    ours.
+    Our own description is compared with the one that the checked-out package was generated from, and any other
+    description with ours.
     """
     written_from = OUTPUT / "_openapi" / "stepflow.yaml"
     needed = written_from if Path(spec).resolve() == SPEC and written_from.exists() else SPEC

@@ -1,9 +1,9 @@
-"""Write the synchronous client from the asynchronous one.
+"""Generate the sync client from the async one.
 
     python scripts/generate_sync.py [FOLDER [--output DIR]]
 
-unasync rewrites the code token by token; the pairs below rewrite the docstrings. ruff sorts the imports and formats the
-code. The result depends only on the source, so it can be compared byte for byte.
+unasync rewrites the code token by token, and the pairs below rewrite docstrings. ruff then sorts imports and formats
+the code. The result depends only on the source, so it can be compared byte for byte.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import unasync
 ROOT = Path(__file__).resolve().parent.parent
 CLIENT = ROOT / "packages/stepflow-client/src/stepflow_client"
 FOLDERS = (CLIENT, CLIENT / "evaluation")
-"""The folders with a package `_async`, beside which its twin `_sync` is written."""
+"""Folders with an `_async` package, whose `_sync` twin is written next to it."""
 BANNER = "# Written from _async/{name} by `make generate`. Change that file instead.\n\n"
 
 TOKENS = {
@@ -111,7 +111,7 @@ TEXTS = {
 
 
 def write(folder: Path, output: Path) -> None:
-    """Write the synchronous twin of every module of a folder to another one, which is created anew."""
+    """Write the sync twin of each module in a folder to `output`, replacing it."""
     shutil.rmtree(output, ignore_errors=True)
     with tempfile.TemporaryDirectory() as temporary:
         # unasync determines its target by replacing the folder's name in the path.

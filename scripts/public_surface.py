@@ -1,14 +1,14 @@
 """Compare the public interfaces with tests/surface: python scripts/public_surface.py [--rewrite | --release]
 
-- client.txt: the public names of stepflow_client and of its public modules with their signatures, read from the source
-- command.txt: every command of `stepflow` with its arguments and flags
+- client.txt: public names in stepflow_client and its public modules, with signatures, read from the source
+- command.txt: every `stepflow` command with its arguments and flags
 
-A removed or changed line breaks callers; new lines are recorded with `--rewrite`. Without it, any difference is printed
+Removed or changed lines break callers. New lines are recorded with `--rewrite`; without it, any difference is printed
 and the exit code is 1.
 
-tests/surface/released holds the snapshots of the last release, which `--release` writes. A public name or argument may
-only go if it was deprecated there: the name with `@deprecated` (PEP 702), the argument with a description in `Args:`
-that begins with `Deprecated`. Before the first release the files are empty, and everything may change.
+tests/surface/released holds the snapshots from the last release, written by `--release`. A public name or argument may
+only be removed if it was deprecated there: names with `@deprecated` (PEP 702), arguments with a description in `Args:`
+that starts with `Deprecated`. Before the first release, the files are empty and anything may change.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ PUBLIC_MODULES = (
     "tools",
     "web",
 )
-"""The modules whose names in `__all__` are public besides those of the package itself."""
+"""Modules whose `__all__` is public, in addition to the package's own."""
 MADE_HERE = frozenset(
     {
         *("EventStream", "OutcomeStream", "RunPager", "SyncEventStream", "SyncOutcomeStream", "SyncRunPager"),
@@ -54,20 +54,20 @@ MADE_HERE = frozenset(
         *("StepflowRuntime", "Drawing", "RunItems", "PlainResult", "PlainRun", "FlowTool", "SyncFlowTool", "Component"),
     }
 )
-"""Classes whose objects only this package makes: their constructors are private."""
+"""Classes that only this package instantiates, so their constructors are private."""
 DEPRECATED = "  # deprecated"
-"""Marks a line whose name is deprecated; followed by a colon and their names, arguments that are."""
+"""Marks a deprecated name. If followed by a colon, the arguments listed there are deprecated instead."""
 
 
 @cache
 def client_lines(sources: Path = SOURCES) -> list[str]:
-    """Return a line for each public name of stepflow_client and its public modules, and for each member of classes."""
+    """Return a line for each public name in stepflow_client and its public modules, and for each class member."""
     return [line for name, found in public_objects(sources).items() for line in _object_lines(name, found)]
 
 
 @cache
 def public_objects(sources: Path = SOURCES) -> dict[str, Any]:
-    """Return the public functions, classes and values of stepflow_client and its public modules, by their names."""
+    """Return the public functions, classes and values in stepflow_client and its public modules, by name."""
     package = griffe.load("stepflow_client", search_paths=[str(sources)], resolve_aliases=True)
     objects: dict[str, Any] = {}
     known: set[str] = set()
@@ -76,13 +76,13 @@ def public_objects(sources: Path = SOURCES) -> dict[str, Any]:
         for name in sorted(str(each).strip("'\"") for each in where.exports or []):
             found = where[name].final_target if where[name].is_alias else where[name]
             if found.is_module and name in (found.exports or []):
-                # A function in the module of its name.
+                # A function in a module with the same name.
                 found = found[name]
             if found.path in known:
                 continue
             known.add(found.path)
             if found.is_module:
-                # A module that is exported like a name: `authoring.on_error`.
+                # A module exported like a name, e.g. `authoring.on_error`.
                 waiting.append((f"{prefix}{name}.", found))
             else:
                 objects[f"{prefix}{name}"] = found
@@ -90,9 +90,9 @@ def public_objects(sources: Path = SOURCES) -> dict[str, Any]:
 
 
 def public_members(found: Any) -> dict[str, Any]:
-    """Return the public members of a class by name, with its constructor unless only this package makes its objects.
+    """Return a class's public members by name, including its constructor unless only this package creates instances.
 
-    The constructor of a `Model` takes its fields.
+    A `Model`'s constructor accepts its fields.
     """
     names = sorted(name for name in found.all_members if not name.startswith("_") and name != "model_config")
     create = found.all_members.get("__init__")
@@ -124,7 +124,7 @@ def _member_lines(name: str, member: Any) -> Iterator[str]:
 
 
 def _deprecations(found: Any) -> str:
-    """Return the mark of a name that is deprecated, or of its arguments that are."""
+    """Return the deprecation marker for a name or for its arguments."""
     decorators = [str(each.value) for each in getattr(found, "decorators", ())]
     if any(re.match(r"(?:[\w.]+\.)?deprecated\(", each) for each in decorators):
         return DEPRECATED
@@ -134,7 +134,7 @@ def _deprecations(found: Any) -> str:
 
 
 def removals(released: list[str], now: list[str]) -> list[str]:
-    """Return the names and arguments of a release that are gone although they were not deprecated in it."""
+    """Return names and arguments that are gone since a release without having been deprecated in it."""
     known = {name: arguments for name, arguments, _ in map(_parts, now)}
     gone: list[str] = []
     for line in released:
@@ -150,7 +150,7 @@ def removals(released: list[str], now: list[str]) -> list[str]:
 
 
 def _parts(line: str) -> tuple[str, set[str], set[str] | None]:
-    """Return the name of a line of client.txt, its arguments, and the deprecated ones: None for the name itself."""
+    """Parse a line of client.txt into a name, arguments and deprecated arguments (None if the name itself is)."""
     text, mark, names = line.partition(DEPRECATED)
     deprecated = None if mark and not names else set(re.findall(r"\w+", names))
     start = re.match(r"(?:class |async )?([\w.]+)", text)
@@ -218,7 +218,7 @@ WHO_BREAKS = {
 
 
 def differences(name: str, now: list[str]) -> str:
-    """Return the differences from a snapshot and what to do about them; empty if there are none."""
+    """Return the differences from a snapshot and how to resolve them, or "" if there are none."""
     before = (SNAPSHOTS / name).read_text("utf-8").splitlines()
     gone = [f"  - {line}" for line in before if line not in set(now)]
     new = [f"  + {line}" for line in now if line not in set(before)]
@@ -234,7 +234,7 @@ def differences(name: str, now: list[str]) -> str:
 
 
 def undeprecated() -> str:
-    """Return what the last release had and is gone without having been deprecated, and what to do; empty if nothing."""
+    """Return what was removed since the last release without deprecation, and what to do, or "" if nothing was."""
     gone = removals((RELEASED / "client.txt").read_text("utf-8").splitlines(), client_lines())
     if not gone:
         return ""

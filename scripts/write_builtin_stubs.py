@@ -1,4 +1,4 @@
-"""Write `stepflow_client/authoring/builtin.py`: functions for the builtin components, from an embedded server.
+"""Generate `stepflow_client/authoring/builtin.py`: functions for the builtin components, from an embedded server.
 
 Usage: python scripts/write_builtin_stubs.py [--output FILE]
 """
@@ -21,7 +21,7 @@ def main() -> int:
     output = parser.parse_args().output
     stepflow = [sys.executable, "-m", "stepflow_cli"]
     with tempfile.TemporaryDirectory() as folder:
-        # In a folder without settings. An embedded server has no route to /builtin/load_file unless it is asked for.
+        # Run in a folder without settings. By default, an embedded server has no route to /builtin/load_file.
         listed = [*stepflow, "components", "list", "--local", "--no-hide-unreachable", "-o", "json"]
         found = subprocess.run(listed, check=False, cwd=folder, stdout=subprocess.PIPE)
         if found.returncode:

@@ -1,7 +1,7 @@
-"""Write docs/cli.md: python scripts/write_cli_page.py [--output FILE]
+"""Generate docs/cli.md: python scripts/write_cli_page.py [--output FILE]
 
-The page consists of scripts/pages/cli.md and the help of every command.
-An option or a paragraph that several commands share is shown once.
+The page consists of scripts/pages/cli.md and the help for every command. Options and paragraphs that several commands
+share are shown only once.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ PAGE = ROOT / "docs" / "cli.md"
 NOTES = ROOT / "scripts" / "pages" / "cli.md"
 WIDTH = 100
 SHARED_BY = 8
-"""The number of commands from which an option or a paragraph is shown among the shared ones.
+"""Show options and paragraphs in the shared section if at least this many commands have them.
 
-With fewer commands, the first one shows an option, and each shows the paragraph.
+Below that, an option is shown with its first command, and a paragraph with each.
 """
 EVERYWHERE = ("Messages", "Help")
-"""The sections of the options that every command has."""
+"""The sections with options that every command has."""
 
 
 class Entry(NamedTuple):
@@ -46,12 +46,12 @@ def main() -> None:
 
 
 def page() -> str:
-    """Return the text of the page."""
+    """Return the page's text."""
     return "\n".join([NOTES.read_text(), *help_texts(dict(walk("stepflow", cli)))])
 
 
 def walk(path: str, command: click.Command, parent: click.Context | None = None) -> Iterator[tuple[str, click.Context]]:
-    """Yield a command and all commands below it, by what people type."""
+    """Yield a command and all its subcommands, keyed by what people type."""
     settings = {**command.context_settings, "terminal_width": WIDTH, "max_content_width": WIDTH}
     context = click.Context(command, info_name=path.rpartition(" ")[2], parent=parent, **settings)
     yield path, context
@@ -63,7 +63,7 @@ def walk(path: str, command: click.Command, parent: click.Context | None = None)
 
 
 def help_texts(commands: dict[str, click.Context]) -> Iterator[str]:
-    """Yield the options that many commands share, then the section of every command with its own options."""
+    """Yield the options many commands share, then each command's section with its own options."""
     options = {path: list(options_of(context)) for path, context in commands.items() if is_listed(context)}
     variants: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for section, names, text in (each for found in options.values() for each in found):
@@ -79,7 +79,7 @@ def help_texts(commands: dict[str, click.Context]) -> Iterator[str]:
     yield from (f"{' '.join(paragraph.split())}\n" for paragraph in repeated)
     homes: dict[Entry, str] = {}
     titles = {name: title for title, names in SECTIONS.items() for name in names}
-    # `stepflow` itself is first, and commands that its help does not list are last.
+    # `stepflow` itself comes first, and commands not listed in its help come last.
     groups = {path: titles.get(path.split()[1], "Other commands") if " " in path else "Overview" for path in options}
     order = ["Overview", *SECTIONS, "Other commands"]
     title = ""
@@ -102,7 +102,7 @@ def help_texts(commands: dict[str, click.Context]) -> Iterator[str]:
 
 
 def options_of(context: click.Context) -> Iterator[Entry]:
-    """Yield the options of a command as its whole help shows them."""
+    """Yield a command's options as shown in its full help."""
     for param in context.command.get_params(context):
         record = param.get_help_record(context) if isinstance(param, click.Option) else None
         if record is not None:
@@ -111,21 +111,21 @@ def options_of(context: click.Context) -> Iterator[Entry]:
 
 
 def head(context: click.Context) -> str:
-    """Return what the help of a command prints before its options; for `stepflow`, the commands too."""
-    get_full_help(context)  # makes the context one of the whole help
+    """Return what a command's help prints before its options, including the commands for `stepflow`."""
+    get_full_help(context)  # # switches the context to the full help
     formatter, command = context.make_formatter(), context.command
     command.format_usage(context, formatter)
     command.format_help_text(context, formatter)
     if isinstance(command, click.Group):
         if context.parent is None:
             command.format_commands(context, formatter)
-        else:  # the sections of its commands have the examples
+        else:  # # its commands' sections already have the examples
             return re.sub(r"\nExamples:\n(?:  .*\n)+", "", formatter.getvalue())
     return formatter.getvalue()
 
 
 def options_text(context: click.Context, entries: list[Entry]) -> str:
-    """Return options under the headings of their sections."""
+    """Return options under their section headings."""
     formatter = context.make_formatter()
     for section in dict.fromkeys(each.section for each in entries):
         with formatter.section(section):
@@ -134,7 +134,7 @@ def options_text(context: click.Context, entries: list[Entry]) -> str:
 
 
 def is_listed(context: click.Context) -> bool:
-    """Return whether the page has a section about a command."""
+    """Return whether the page has a section for a command."""
     return context.command.name not in ("help", "list-components", "version")
 
 

@@ -1,6 +1,6 @@
-"""Write docs/llms.txt, the list of pages for language models: python scripts/write_llms_txt.py [--output FILE]
+"""Generate docs/llms.txt, the list of pages for language models: python scripts/write_llms_txt.py [--output FILE]
 
-The pages are those of `nav` in zensical.toml; the remark for each is its first sentence.
+The pages are the ones in zensical.toml's `nav`, each described by its first sentence.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ DOCS = ROOT / "docs"
 
 
 def pages(nav: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    """Yield the title and file of each page, from top to bottom."""
+    """Yield each page's title and file, from top to bottom."""
     for entry in nav:
         for title, below in entry.items():
             if isinstance(below, str):
@@ -27,7 +27,7 @@ def pages(nav: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
 
 
 def first_sentence(page: Path) -> str:
-    """Return the first sentence of a page; empty if it begins with a table, a list, a picture or code."""
+    """Return a page's first sentence, or "" if it begins with a table, list, picture or code."""
     beginning = re.split(r"^(?:## |```|\||1\. )", page.read_text("utf-8"), maxsplit=1, flags=re.M)[0]
     for paragraph in beginning.split("\n\n"):
         text = " ".join(paragraph.split())

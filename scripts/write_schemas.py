@@ -1,4 +1,4 @@
-"""Write docs/reference/schemas.json, the JSON Schemas of what `to_dict()` returns and `-o json` prints.
+"""Generate docs/reference/schemas.json, the JSON Schemas for `to_dict()` results and `-o json` output.
 
 Usage: python scripts/write_schemas.py [--output FILE]
 """
@@ -23,7 +23,7 @@ SHAPES: tuple[Any, ...] = (
 
 
 def schemas() -> dict[str, Any]:
-    """Return the schemas of all shapes, by the name of their type."""
+    """Return the schemas for all shapes, by type name."""
     for kind in KINDS.values():
         if hasattr(kind, "to_dict"):
             kind.__pydantic_config__ = {"use_attribute_docstrings": True}
@@ -32,7 +32,7 @@ def schemas() -> dict[str, Any]:
     for name, schema in found.items():
         kind = KINDS[name]
         if issubclass(kind, Enum):
-            # Newer servers have more members.
+            # Newer servers may have more members.
             schema["anyOf"] = [{"enum": schema.pop("enum")}, {"pattern": "^unknown_"}]
             continue
         for each in kind._derived:
@@ -46,11 +46,11 @@ def schemas() -> dict[str, Any]:
 
 
 def plain(value: Any, *, is_named: bool = False) -> Any:
-    """Return a schema without titles and defaults, and with `"type": [..., "null"]` where that is enough.
+    """Strip titles and defaults from a schema, and use `"type": [..., "null"]` where that is enough.
 
     Args:
-        value: The schema, or a part of it.
-        is_named: Whether the keys are names, of fields or types.
+        value: The schema, or part of one.
+        is_named: Whether the keys are field or type names.
     """
     if isinstance(value, list):
         return [plain(each) for each in value]

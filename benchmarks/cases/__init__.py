@@ -1,4 +1,4 @@
-"""The cases: a module each, with a function `measure`. CASES has them in the order in which they are run."""
+"""The cases, one module each with a `measure` function. CASES lists them in execution order."""
 
 from __future__ import annotations
 

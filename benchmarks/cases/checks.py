@@ -1,4 +1,4 @@
-"""Checking flows without a server: large flows, in order and in reverse order, and many small files in one command."""
+"""Checking flows without a server: large flows in both step orders, and many small files in one command."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WAYS = (IN_ORDER, REVERSED)
 
 
 def measure(bench: Bench) -> None:
-    """Measure the time of a step in flows of 100 to 10,000 steps, and that of a small file among 1,000."""
+    """Measure time per step in flows of 100 to 10,000 steps, and time per small file among 1,000."""
     with bench.offline_workers(_WAYS) as workers:
         for steps in (100, 3_000, 10_000):
             for _ in bench.count_rounds(7, 1):

@@ -1,4 +1,4 @@
-"""OutputDecoder large answers and writing large inputs, without a server."""
+"""Decoding large responses and encoding large inputs, without a server."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _INPUT = 10_000_000
 
 
 def measure_decoding(bench: Bench) -> None:
-    """Measure how long the items of a run take to read, and how much memory they then hold.
+    """Measure how long a run's items take to decode, and how much memory they then use.
 
-    The client reads an item when it is looked at; so both are measured, the list and the list with all its items.
+    The client decodes items lazily, so measure both the list alone and the list with all items accessed.
     """
     answers = {size: _record(bench, size) for size in (1_000, 10_000)}
     with bench.offline_workers(WAYS) as workers:
@@ -37,7 +37,7 @@ def _decode(bench: Bench, workers: Workers, size: int, path: str) -> None:
     at = f"{size:,} items"
     for _ in bench.count_rounds(7, 1):
         for way, worker in workers.items():
-            # A short answer is read several times.
+            # Read short responses several times.
             taken = worker.ask("offline", function="decode", way=way, path=path, repeat=10_000 // size).value
             bench.results.add(DECODE, DECODE_TIME, at, way, taken * 1000)
     for way, worker in workers.items():
@@ -46,7 +46,7 @@ def _decode(bench: Bench, workers: Workers, size: int, path: str) -> None:
 
 
 def _record(bench: Bench, size: int) -> Path:
-    """Write down what the server answers when asked for the items of a run."""
+    """Record the server's response to a request for a run's items."""
     recorded = SCRATCH / f"items-{size}.json"
     with bench.server() as url, SyncStepflowClient(url) as client:
         run_id = client.submit(FLOW, batch_input(size))
@@ -56,7 +56,7 @@ def _record(bench: Bench, size: int) -> Path:
 
 
 def measure_encoding(bench: Bench) -> None:
-    """Measure how long an input of 10 MB takes to write and to send to a transport that drops it."""
+    """Measure encoding a 10 MB input and sending it to a transport that discards it."""
     size = bench.amount(_INPUT, _INPUT // 4)
     with bench.offline_workers(_ENCODERS) as workers:
         for _ in bench.count_rounds(5):

@@ -1,4 +1,4 @@
-"""The language server over its standard input and output: how long an editor waits after an edit."""
+"""The language server over stdio: how long an editor waits after an edit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _URI = "file:///flow.yaml"
 
 
 def measure(bench: Bench) -> None:
-    """Measure completion, hover and diagnostics after an edit of flows of 100 and 500 steps."""
+    """Measure completion, hover and diagnostics after edits to flows with 100 and 500 steps."""
     for steps in (100, 500):
         with _Server() as server:
             text = steps_in_order(steps)
@@ -31,7 +31,7 @@ def measure(bench: Bench) -> None:
 
 
 class _Server:
-    """A language server, with one open flow."""
+    """A language server with a single open flow."""
 
     def __init__(self) -> None:
         command = [Path(sys.executable).with_name("stepflow"), "lsp"]
@@ -48,7 +48,7 @@ class _Server:
         self._process.wait(60)
 
     def edited(self, steps: int) -> dict[str, float]:
-        """Edit the first step, and return how long the editor waits for each answer about the last one."""
+        """Edit the first step, and return how long the editor waits for each response about the last one."""
         before = "  - {id: s0, component: /builtin/create_messages, input: {user_prompt: "
         letter = {"start": {"line": 1, "character": len(before)}, "end": {"line": 1, "character": len(before) + 1}}
         last = {"line": steps, "character": len(before) + len(str(steps - 1)) - 1 + len("{$step: ")}
@@ -76,7 +76,7 @@ class _Server:
         self._send(f"textDocument/{name}", params=params)
 
     def wait(self, method: str, version: int) -> None:
-        """Wait for a notification about a version of the flow."""
+        """Wait for a notification about a specific version of the flow."""
         while (message := self._read()).get("method") != method or message["params"]["version"] != version:
             pass
 

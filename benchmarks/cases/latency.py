@@ -1,4 +1,4 @@
-"""One call after the other."""
+"""Sequential calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much memory a client's process holds at most."""
+"""Peak memory of a client's process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MIB = 1024 * 1024
 
 
 def measure(bench: Bench) -> None:
-    """Look at the peak after connecting, then after many calls at once, then after a batch."""
+    """Record the peak after connecting, after many concurrent calls, and after a batch."""
     size, seconds = bench.amount(20_000, 2_000), 0.2 if bench.quick else 0.5
     for _ in bench.count_rounds(2, 1):
         with bench.server() as url, bench.workers(CALLERS, url) as workers:

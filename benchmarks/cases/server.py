@@ -1,4 +1,4 @@
-"""A server that the client starts, compared with the same binary started by hand."""
+"""A server started by the client, compared with the same binary started by hand."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class _Server:
     parent: psutil.Process | None
 
     def cpu(self) -> tuple[float, float]:
-        """Return the CPU seconds of the server and of its parent so far."""
+        """Return the CPU seconds used so far by the server and its parent."""
         return _cpu(self.process), 0.0 if self.parent is None else _cpu(self.parent)
 
 
 def measure(bench: Bench) -> None:
-    """Measure what logging and supervision cost a server, with sockets that call it."""
+    """Measure the server's overhead from logging and supervision, calling it over bare sockets."""
     seconds = 0.2 if bench.quick else 1.0
     commands = {SERVE: [Path(sys.executable).with_name("stepflow"), "serve", "--port", "0", "-o", "json"]}
     commands[RUNTIME] = [OUR_PYTHON, "-c", _RUNTIME]
@@ -92,8 +92,8 @@ def _started(command: list[str | Path]) -> Iterator[_Server]:
 
 @contextmanager
 def _first_line(command: list[str | Path]) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, str | int]]]:
-    """Start a process, and yield it with the JSON of its first line; end it afterwards."""
-    # Its history and logs are not the user's.
+    """Start a process, yield it with the JSON from its first line, and terminate it afterwards."""
+    # Keep its history and logs separate from the user's.
     environment = {**clean_environment(), "XDG_STATE_HOME": str(SCRATCH / "state")}
     process = subprocess.Popen(
         command,
@@ -101,7 +101,7 @@ def _first_line(command: list[str | Path]) -> Iterator[tuple[subprocess.Popen[by
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        # As the runtime does: Linux shares a busy machine between sessions, not between processes.
+        # Like the runtime: Linux shares a busy machine between sessions, not processes.
         start_new_session=True,
     )
     try:

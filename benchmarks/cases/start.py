@@ -1,4 +1,4 @@
-"""How long it takes from nothing to the first result."""
+"""Time from a cold start to the first result."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ with StepflowRuntime.start() as runtime:
 
 
 def measure(bench: Bench) -> None:
-    """Measure processes that import, make a client, print help, run a flow; then the embedded server."""
+    """Measure processes that import, create a client, print help or run a flow, then the embedded server."""
     rounds = bench.count_rounds(11, 1)
     with bench.server() as url:
         _time(bench, _commands(url), len(rounds))
@@ -52,7 +52,7 @@ def _time(bench: Bench, commands: Mapping[str, Command], rounds: int) -> None:
     for warm_up in (True, *(False for _ in range(rounds))):
         for name, command in commands.items():
             taken, _ = time_command(command)
-            # The first time may write bytecode.
+            # The first time may include writing bytecode.
             if not warm_up:
                 bench.results.add(CASE, TIME, AT, name, taken * 1000)
 

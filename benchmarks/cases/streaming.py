@@ -1,4 +1,4 @@
-"""`map` on many small inputs, against the same chunks of bare sockets and against one request of upstream's."""
+"""`map` on many small inputs, compared with the same chunks over bare sockets and a single upstream request."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ WALL, CPU, RATE = "all outcomes, s", "CPU of an item, µs", "items per second"
 AT, AT_LARGE = "20,000 items", "100,000 items"
 _SIZE, _LARGE = 20_000, 100_000
 _LIMIT = 120.0
-"""Seconds after which upstream's one run is given up: a server's time grows with the square of its items."""
+"""Seconds before giving up on upstream's single run, since a server's time is quadratic in the number of items."""
 
 
 def measure(bench: Bench) -> None:
-    """Measure a batch that streams; with upstream's client the same inputs are one run."""
+    """Measure a streaming batch. With upstream's client, the same inputs are one run."""
     _in_turns(bench, bench.amount(_SIZE, 2_000))
     if not bench.quick:
         for peer in (OURS, UPSTREAM):
@@ -35,9 +35,9 @@ def _in_turns(bench: Bench, size: int) -> None:
 
 
 def _large(bench: Bench, peer: str) -> None:
-    """Measure one batch that is too large for one run, on a server of its own."""
+    """Measure a batch that is too large for one run, on its own server."""
     with bench.server() as url, bench.workers([peer], url) as workers:
-        # Servers refuse gRPC messages of more than 4 MiB.
+        # Servers reject gRPC messages larger than 4 MiB.
         _prepare(workers[peer], _LARGE, is_tiny=True)
         try:
             wall = workers[peer].ask(_command(peer), limit=_LIMIT).wall

@@ -1,4 +1,4 @@
-"""Many calls at once."""
+"""Concurrent calls."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ CONCURRENCY_QUICK = (32, 256)
 
 
 def measure(bench: Bench) -> None:
-    """Measure how many `run()` end per second. The sync client has as many threads, all others one event loop."""
+    """Measure `run()` calls per second. The sync client uses one thread per call, the rest a single event loop."""
     seconds = 0.2 if bench.quick else 1.0
     for concurrency in CONCURRENCY_QUICK if bench.quick else CONCURRENCY:
         with bench.server() as url, bench.workers(CALLERS, url) as workers:
             for worker in workers.values():
-                # Opens the connections.
+                # Open the connections.
                 worker.ask("throughput", seconds=seconds / 4, concurrency=concurrency)
             for _ in bench.count_rounds(5, 1):
                 for peer, worker in workers.items():

@@ -1,7 +1,7 @@
-"""What is measured. A peer is a module with a class `Peer`, imported only by the process that runs it.
+"""What is measured. A peer is a module with a `Peer` class, imported only in the process that runs it.
 
-Every peer can do the same: open a connection to a server and store the flow, run the flow once and give the result,
-run a batch, follow the events of a run. The names in PEERS are those of the tables.
+All peers can connect to a server and store the flow, run the flow once and return the result, run a batch, and follow a
+run's events. The names in PEERS are the ones used in the tables.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BARE_JSON = "bare socket, JSON"
 
 @dataclass(frozen=True)
 class PeerModule:
-    """Where a peer is, and whether it needs the environment that holds the upstream client."""
+    """Where to find a peer, and whether it needs the upstream client's environment."""
 
     module: str
     upstream: bool = False
@@ -36,7 +36,7 @@ PEERS = {
     BARE: PeerModule("bare"),
     BARE_JSON: PeerModule("bare_json"),
 }
-# One call of the bare socket with JSON is that of the bare socket: only its batches are measured.
+# A single call over the bare socket is the same with JSON, so only batches are measured.
 CALLERS = [peer for peer in PEERS if peer != BARE_JSON]
 
 
@@ -47,16 +47,16 @@ class AsyncPeer(Protocol):
         """Connect to the server and store the flow."""
 
     async def run(self) -> object:
-        """Run the flow on the input and return what comes back."""
+        """Run the flow on the input and return the response."""
 
     def prepare(self, count: int, is_tiny: bool = False) -> None:
-        """Make a batch ready; this is not measured."""
+        """Prepare a batch. This is not measured."""
 
     async def batch(self) -> int:
-        """Run the batch and return how many results (the bare socket: bytes) came back."""
+        """Run the batch and return the number of results received (or bytes, for the bare socket)."""
 
     async def events(self, run_id: str, begun: Callable[[], None]) -> int:
-        """Follow a run to its end and return how many events came; call `begun` at the first one."""
+        """Follow a run to its end and return the number of events, calling `begun` at the first one."""
 
     async def close(self) -> None:
         """Disconnect."""
@@ -69,16 +69,16 @@ class SyncPeer(Protocol):
         """Connect to the server and store the flow."""
 
     def run(self) -> object:
-        """Run the flow on the input and return what comes back."""
+        """Run the flow on the input and return the response."""
 
     def prepare(self, count: int, is_tiny: bool = False) -> None:
-        """Make a batch ready; this is not measured."""
+        """Prepare a batch. This is not measured."""
 
     def batch(self) -> int:
-        """Run the batch and return how many results came back."""
+        """Run the batch and return the number of results received."""
 
     def events(self, run_id: str, begun: Callable[[], None]) -> int:
-        """Follow a run to its end and return how many events came; call `begun` at the first one."""
+        """Follow a run to its end and return the number of events, calling `begun` at the first one."""
 
     def close(self) -> None:
         """Disconnect."""

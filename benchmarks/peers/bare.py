@@ -1,4 +1,4 @@
-"""The limit: sockets in an event loop, requests written beforehand, answers only awaited. Nothing is checked."""
+"""The limit: sockets in an event loop, with prebuilt requests and unparsed responses. Nothing is checked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.workload import CHUNK, FLOW, INPUT, batch_input
 
 
 class _Line(asyncio.Protocol):
-    """A connection that is kept; one request at a time."""
+    """A keep-alive connection with one request at a time."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -44,7 +44,7 @@ class _Line(asyncio.Protocol):
 
 
 class Peer:
-    """Connections as many as are needed at once."""
+    """As many connections as are needed at once."""
 
     async def open(self, url: str) -> None:
         parts = urlsplit(url)
@@ -90,7 +90,7 @@ class Peer:
         return len(await self._ask(self.batch_request))
 
     async def stream(self) -> int:
-        """Post the prepared inputs in chunks of 400, four at once: what `map` sends, without its flows."""
+        """Post the prepared inputs in chunks of 400, four at a time, as `map` does but without storing flows."""
         requests = iter(self.chunk_requests)
 
         async def lane() -> int:

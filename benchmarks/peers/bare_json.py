@@ -1,4 +1,4 @@
-"""The bare socket with JSON: requests are written when they are sent, and responses read. Nothing is checked."""
+"""The bare socket with JSON: requests are built as they are sent, and responses parsed. Nothing is checked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.workload import CHUNK, batch_input
 
 
 class Peer(bare.Peer):
-    """Connections as many as are needed at once, and Python values at both ends."""
+    """As many connections as are needed at once, with Python values at both ends."""
 
     def prepare(self, count: int, is_tiny: bool = False) -> None:
         self.inputs = batch_input(count, is_tiny)
@@ -20,7 +20,7 @@ class Peer(bare.Peer):
         return len(await self._results(self.inputs, self.flow_id))
 
     async def stream(self) -> int:
-        """Do what `map` does: store a flow for each of four lanes, run chunks of 400, return their outputs."""
+        """Do the same as `map`: store a flow for each of four lanes, run chunks of 400, and return their outputs."""
         chunks = (self.inputs[first : first + CHUNK] for first in range(0, len(self.inputs), CHUNK))
         outputs: list[Any] = []
 

@@ -1,4 +1,4 @@
-"""The asynchronous client, as its users call it."""
+"""The async client, used the way its users do."""
 
 from __future__ import annotations
 

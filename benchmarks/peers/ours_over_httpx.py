@@ -1,4 +1,4 @@
-"""The asynchronous client with an httpx transport below it."""
+"""The async client on top of an httpx transport."""
 
 from __future__ import annotations
 

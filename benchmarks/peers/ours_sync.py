@@ -1,4 +1,4 @@
-"""The blocking client, as its users call it."""
+"""The sync client, used the way its users do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""httpx alone: the same requests, their answers decoded with json and nothing else done."""
+"""Plain httpx: the same requests, with responses decoded by json and nothing else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.workload import FLOW, INPUT, batch_input
 
 
 class Peer:
-    """`httpx.AsyncClient` without limits on connections."""
+    """`httpx.AsyncClient` without connection limits."""
 
     async def open(self, url: str) -> None:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)

@@ -1,4 +1,4 @@
-"""Upstream's client, over gRPC: `run` is its call that waits for the result; the result stays a protobuf message."""
+"""Upstream's gRPC client, where `run` is the call that waits for the result, left as a protobuf message."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stepflow_py import StepflowClient  # type: ignore[import-not-found,unused-i
 
 from benchmarks.workload import FLOW, INPUT, batch_input
 
-# Without it answers beyond 4 MiB are refused.
+# Otherwise, responses over 4 MiB are rejected.
 _OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 

@@ -1,4 +1,4 @@
-"""The support desk as a web application: tickets come in, replies come out.
+"""The support desk as a web application: tickets come in, replies go out.
 
 uvicorn app:app --workers 2 --timeout-graceful-shutdown 5
 """
@@ -31,7 +31,7 @@ class Reply(BaseModel):
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     url = os.environ.get("STEPFLOW_URL", "http://localhost:7837")
-    # A ticket is one run, also if the flow has changed in the meantime.
+    # Each ticket is a single run, even if the flow has changed in the meantime.
     async with StepflowClient(url, idempotency_scope="ticket") as client:
         await client.wait_ready("/support/draft", timeout=60)
         app.state.client = client
@@ -49,7 +49,7 @@ async def on_error(request: Request, error: StepflowClientError) -> Response:
 
 @app.post("/tickets", status_code=202)
 async def submit(ticket: Ticket, request: Request) -> dict[str, str]:
-    """Accept a ticket. The same ticket, sent again, is the same run."""
+    """Accept a ticket. Sending the same ticket again returns the same run."""
     client: StepflowClient = request.app.state.client
     run_id = await client.submit(FLOW, ticket, idempotency_key=ticket.id, wait_for_components=True, timeout=20)
     return {"run_id": run_id}
@@ -57,7 +57,7 @@ async def submit(ticket: Ticket, request: Request) -> dict[str, str]:
 
 @app.get("/tickets/{run_id}")
 async def reply(run_id: str, request: Request, response: Response, wait: Annotated[float, Query(le=30)] = 0) -> Any:
-    """Return the reply, or the status 202 if it is not there yet."""
+    """Return the reply, or status 202 if it isn't ready yet."""
     handle = request.app.state.client.handle(run_id, Reply)
     try:
         return (await handle.result(wait=wait > 0, timeout=wait or None)).unwrap()
@@ -68,7 +68,7 @@ async def reply(run_id: str, request: Request, response: Response, wait: Annotat
 
 @app.get("/tickets/{run_id}/events")
 async def events(run_id: str, request: Request, last_event_id: Annotated[str | None, Header()] = None) -> Response:
-    """Relay what happens to a ticket, for an EventSource."""
+    """Stream a ticket's events to an EventSource."""
     relay = await sse_events(request.app.state.client.handle(run_id), last_event_id=last_event_id)
     return StreamingResponse(relay.frames, relay.status, relay.headers)
 

@@ -1,4 +1,4 @@
-"""Starts a server with the worker and the application, sends tickets, and runs the night shift."""
+"""Start a server with the worker and the application, send tickets, and run the night shift."""
 
 import os
 import socket
@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 
 
 def free_port() -> int:
-    """Return a port of this machine that nobody uses."""
+    """Return an unused local port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]

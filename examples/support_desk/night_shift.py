@@ -1,4 +1,4 @@
-"""The night shift: drafts a reply to each ticket in a file. Start it again to continue after an interruption.
+"""The night shift: draft a reply to each ticket in a file. If interrupted, run it again to continue.
 
 python night_shift.py tickets.csv replies.jsonl
 """
@@ -13,7 +13,7 @@ FLOW = Path(__file__).with_name("ticket.yaml")
 
 
 def main(tickets: str, replies: str) -> int:
-    """Run the batch and return the number of tickets that failed."""
+    """Run the batch and return how many tickets failed."""
     failed = 0
     with SyncStepflowClient(os.environ.get("STEPFLOW_URL", "http://localhost:7837")) as client:
         client.wait_ready("/support/draft", timeout=60)

@@ -1,4 +1,4 @@
-"""The tests of the support desk, with its worker and with a mock in its place."""
+"""Tests for the support desk, with its real worker and with a mock."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""The worker of the support desk: its component drafts a reply. A real one would ask a model."""
+"""The support desk's worker, whose component drafts a reply. A real one would call a model."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ class Draft(TypedDict):
 
 
 def count(text: str) -> None:
-    """Append a text to the file that a test reads to count the drafts, if there is one."""
+    """Append text to the file that a test uses to count drafts, if it is set."""
     if "SUPPORT_DRAFTS" in os.environ:
         with open(os.environ["SUPPORT_DRAFTS"], "a", encoding="utf-8") as file:
             file.write(f"{text}\n")

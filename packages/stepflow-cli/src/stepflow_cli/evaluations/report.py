@@ -142,8 +142,7 @@ def show_report(
 
 
 def format_gates(gates: Sequence[Gate], output: Output) -> str:
-    """Format the gates as a table, or return "" if there's only the gate every variant has (that its items completed).
-    """
+    """Return a table of gates, or "" if there's only the gate that every variant has (that its items completed)."""
     rows = [gate.to_dict() for gate in gates]
     return f"\n{output.table(rows, _GATES)}" if len(rows) > len({gate.variant for gate in gates}) else ""
 

@@ -107,8 +107,7 @@ def format_summary(done: Sequence[FileResults], seconds: float) -> str:
 
 
 def format_github_annotations(done: FileResults) -> list[str]:
-    """Return GitHub annotations, with an error for each failed case and a warning for each case without an expectation.
-    """
+    """Return GitHub annotations: an error for each failed case, and a warning for each without an expectation."""
     lines = []
     for record in list_case_records(done):
         if record["verdict"] == "passed":

@@ -150,9 +150,7 @@ ITEM = View(
 
 
 def _format_step_status(record: Mapping[str, Any]) -> str:
-    """Describe a step's status, e.g. `not run (a failed)` if it's listed as failed because of step a, or `kept` in a
-    rerun.
-    """
+    """Describe a step's status, e.g. `not run (a failed)` if servers blame it on step a, or `kept` in a rerun."""
     from stepflow_client.types.account import state_text
 
     marks = {name: record[name] for name in ("is_kept", "is_default", "status")}
