@@ -12,7 +12,7 @@ CONCURRENCY_QUICK = (32, 256)
 
 
 def measure(bench: Bench) -> None:
-    """Measure `run()` calls per second. The sync client uses one thread per call, the rest a single event loop."""
+    """Measure `run()` calls per second. The sync client uses one thread per concurrent call, the rest an event loop."""
     seconds = 0.2 if bench.quick else 1.0
     for concurrency in CONCURRENCY_QUICK if bench.quick else CONCURRENCY:
         with bench.server() as url, bench.workers(CALLERS, url) as workers:

@@ -168,7 +168,7 @@ def check_workers(client: SyncStepflowClient) -> Check:
 
 
 def find_dead_workers(url: str) -> Iterator[str]:
-    """Describe how each of a local server's workers ended, if not yet restarted."""
+    """Yield how a local server's dead workers ended, unless they were restarted."""
     parts = urlsplit(url)
     if parts.hostname not in _HOSTS or parts.port is None:
         return

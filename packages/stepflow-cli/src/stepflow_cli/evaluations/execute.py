@@ -134,7 +134,7 @@ class Plan:
                     check_input=options.check,
                     max_concurrency=options.max_concurrency,
                     max_scores=options.max_scores,
-                    # An embedded server takes its runs with it.
+                    # Runs are lost when an embedded server stops.
                     on_lost="rerun" if target.ends_with_command else "fail",
                     on_cancel="cancel" if folder is None else "detach",
                     labels=options.labels if target.history.is_on else None,

@@ -157,7 +157,7 @@ def wait_and_print(target: Target, ids: list[str], wait: Wait, output: Output) -
     """Wait for runs and print those that end in time, in the order given.
 
     Raises:
-        Problem: If a run did not complete. Raises the worst problem, after showing the rest.
+        Problem: The worst one, if any run did not complete. The rest are shown first.
     """
     # Imported here because it loads rich, which isn't needed to wait for a single run.
     from .watch import find_failure

@@ -195,8 +195,8 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
             yield target
         return
     arguments, history = build_client_arguments(choice), CommandHistory()
-    # Don't search for pydantic plugins, which reads every installed package's metadata: none are used here. (No child
-    # processes inherit this variable.)
+    # Skip the search for pydantic plugins, because it reads every installed package's metadata and none are used here.
+    # (No child process inherits this variable.)
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     with reporting_outages(), SyncStepflowClient(**arguments, history=history.for_client) as client:
         try:
