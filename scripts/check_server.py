@@ -154,7 +154,7 @@ def _checked(known: list[str], outcomes: dict[str, dict[str, int | str]]) -> lis
     lines = [
         "## What was checked",
         "",
-        "`make check-server VERSION=x` runs the tests of a release, and writes this page.",
+        "`make check-server VERSION=x` tests a release and updates this page.",
         "",
         "| release | server tests | responses compared with `openapi/stepflow.yaml` |",
         "|---|---|---|",

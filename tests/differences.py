@@ -20,36 +20,40 @@ class Difference:
 
 DIFFERENCES = {
     "empty_batch": Difference(
-        "An empty list as input is a run of no items", "0.11", "`UnsupportedByServerError`: the server would hang"
+        "An empty input list creates a run with no items",
+        "0.11",
+        "`UnsupportedByServerError`, as the server would hang",
     ),
     "failures_at_once": Difference(
-        "A component that raises fails its step immediately", "0.11", "The server restarts the worker and tries 3 times"
+        "If a component raises, its step fails immediately", "0.11", "The server restarts the worker and tries 3 times"
     ),
     "events": Difference(
-        "Runs have events, from which come the times of steps and the progress",
+        "Runs have events, which provide step times and progress",
         "0.12",
         "`run_events` raises `UnsupportedByServerError`; waiting and `progress=` poll",
     ),
-    "live_steps": Difference("The steps of a run are visible before it ends", "0.12", "Only when it has ended"),
+    "live_steps": Difference("A run's steps are visible before it ends", "0.12", "Only once it has ended"),
     "step_outputs": Difference(
-        "`get_run_steps` returns outputs and errors, so reruns can keep them, and tests record them",
+        "`get_run_steps` returns outputs and errors, so reruns can keep them and tests can record them",
         "0.12",
-        "Only the status; what needs outputs raises `UnsupportedByServerError`",
+        "Only the status; calls that need outputs raise `UnsupportedByServerError`",
     ),
     "exact_integers_refused": Difference(
-        "An integer beyond 2**53 in an input or a variable is refused before sending: the server would change it",
+        "Inputs and variables with integers beyond 2**53 are rejected before sending, as the server would change them",
         "0.12",
-        "Integers of 64 bits come back unchanged; larger ones become floats",
+        "64-bit integers come back unchanged; larger ones become floats",
     ),
     "sorted_keys": Difference(
-        "Servers return the keys of objects in any order: the client puts those of outputs into the order of the "
-        "flow's `output`, or sorts them if that does not define it",
+        "Servers return object keys in any order; the client orders output keys as in the flow's `output`, or sorts "
+        "them if that doesn't define an order",
         "0.12",
-        "They come in the component's order",
+        "Keys keep the component's order",
     ),
-    "sleep_component": Difference("`/builtin/sleep` and `/builtin/noop`", "0.13", "No such components"),
+    "sleep_component": Difference("`/builtin/sleep` and `/builtin/noop`", "0.13", "Not available"),
     "plugins": Difference(
-        "`list_components` returns the plugin, and for a runtime with several plugins the path", "0.13", "Both are None"
+        "`list_components` returns the plugin and, for a runtime with several plugins, the path",
+        "0.13",
+        "Both are None",
     ),
 }
 
