@@ -90,7 +90,7 @@ def test_changed_inputs_are_refused(command: Stepflow) -> None:
     write_inputs(command.folder / "in.jsonl", 3)
     done = command(*RUN, "--resume")
     assert done.code == 2
-    assert "are not those of the journal" in done.stderr
+    assert "do not match the journal" in done.stderr
 
 
 def test_an_input_that_is_nested_too_deeply_fails_alone(command: Stepflow) -> None:
@@ -320,7 +320,7 @@ def test_inputs_that_the_schema_refuses_fail_on_their_own(command: Stepflow) -> 
         ("completed", False),
     ]
     assert found[1]["error"]["code"] == "invalid_input"
-    assert "expects integer, this is string (at $.n)" in found[1]["error"]["message"]
+    assert "expects integer, not string (at $.n)" in found[1]["error"]["message"]
     assert command(*RUN, "--no-check", "--retry-failed").code == 0
     assert [each["output"] for each in records(command)] == [1, "x", 3]
 

@@ -224,7 +224,7 @@ def test_an_outage_is_told(stepflow: Stepflow, server: str) -> None:
         assert stepflow("runs", "cancel", run_id, "--yes").code == 0
         told, rest = waiting.communicate(timeout=60)
     assert (waiting.returncode, told) == (6, f"{run_id}\n")
-    assert (said + rest).count("asking again") == 1
+    assert (said + rest).count("; retrying") == 1
     assert said.startswith(f"stepflow: run {run_id}: ")
 
 

@@ -154,7 +154,7 @@ def test_limits_decide_the_exit_code(stepflow: Stepflow) -> None:
     worse = stepflow("eval", "now", "--baseline", "main")
     assert (worse.code, worse.stderr) == (1, "stepflow: exact.category of v2 is worse than baseline: 1 -> 0.3333\n")
     assert "exact.category of v2 is not worse than baseline  failed" in worse.stdout
-    assert "Changes are from baseline" in worse.stdout
+    assert "Changes are relative to baseline" in worse.stdout
     assert stepflow("eval", "now", "--baseline", "main", "--tolerance", "exact.category=0.9").code == 0
     trend = stepflow("eval", ".", "--output", "trend.html")
     assert trend.stdout.splitlines()[0].split()[:3] == ["SCORE", "VARIANT", "EVALUATION"]
@@ -254,7 +254,7 @@ def test_scores_with_a_new_version_are_computed_again(stepflow: Stepflow) -> Non
     path.write_text(changed)
     again = evaluate(stepflow, *words, "--resume").stderr
     assert again.count("called") == 0
-    assert "stepflow: score 'ok' has changed, but not its version" in again
+    assert "stepflow: score 'ok' has changed but its version has not" in again
     path.write_text(f'{changed}ok.version = "2"\n')
     done = evaluate(stepflow, *words, "--resume", "-o", "json")
     assert done.stderr.count("called") == 30

@@ -82,7 +82,7 @@ def test_a_file_with_the_name_of_an_id_is_a_file(stepflow: Stepflow) -> None:
 @pytest.mark.usefixtures("server")
 @pytest.mark.parametrize("command", ["run", "submit"])
 def test_a_required_variable_that_is_missing(command: str, stepflow: Stepflow) -> None:
-    message = "stepflow: the flow requires the variable 'version', which is not given\n"
+    message = "stepflow: the flow requires the variable 'version', which is not set\n"
     message += "hint: --var version=VALUE sets it\n"
     done = stepflow(command, "variables.yaml")
     assert (done.code, done.stdout, done.stderr) == (2, "", message)

@@ -29,7 +29,7 @@ def test_components_are_waited_for(stepflow: Stepflow) -> None:
     assert stepflow("health", "--wait", "30s").code == 0
     for wait in ([], ["--wait", "0.5s"]):
         absent = stepflow("health", "--component", "/builtin/no_such", *wait)
-        assert "there is no component /builtin/no_such" in absent.stderr
+        assert "unknown component /builtin/no_such" in absent.stderr
         assert (absent.code, absent.stdout) == (4, "")
     assert stepflow("health", "--component", "echo").code == 2
 

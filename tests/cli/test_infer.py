@@ -84,7 +84,7 @@ def test_type_check_is_a_setting(faulty: Stepflow) -> None:
     assert "[type-mismatch]" in faulty(*check).stdout
     settings.write_text("[validate]\ntype-check = 1\n")
     done = faulty(*check)
-    assert (done.code, done.stderr) == (2, "stepflow: stepflow.toml: type-check is true or false, not 1\n")
+    assert (done.code, done.stderr) == (2, "stepflow: stepflow.toml: type-check must be true or false, not 1\n")
 
 
 def test_the_components_of_a_server(shop: Stepflow) -> None:

@@ -101,7 +101,7 @@ def test_a_run_that_fails(server_url: str) -> None:
         (["run", HELLO, "--example", "greets the world", "--timeout", "0"], 2, "timeout"),
         (["run", HELLO, "--example", "greets the world", "--config", "missing.yml"], 2, "missing.yml"),
         (["run", "refused.yaml"], 3, "refused.yaml:1:55: fatal: step 'a' refers to step 'b', which does not exist"),
-        (["run", "refused.yaml", "--no-check"], 3, "the server refuses the flow"),
+        (["run", "refused.yaml", "--no-check"], 3, "the server rejected the flow"),
         (
             ["run", HELLO, "--example", "greets the world", "--url", "http://127.0.0.1:9"],
             4,
@@ -210,7 +210,7 @@ def test_a_key_has_one_run(flow: Path, server_url: str) -> None:
     assert (done.code, json.loads(done.stdout)) == (0, 7), done.stderr
     refused = submit("8", "--idempotency-key", key)
     assert refused.code == 2
-    assert f"run {told[0].strip()} exists under the idempotency key '{key}'" in refused.stderr.replace("\n", " ")
+    assert f"run {told[0].strip()} already exists for the idempotency key '{key}'" in refused.stderr.replace("\n", " ")
     assert submit("8", "--idempotency-key", "").code == 2
 
 

@@ -50,7 +50,7 @@ def test_no_run_begins_so(stepflow: Stepflow, ada: str) -> None:
 def test_texts_that_begin_no_run_id_are_refused(stepflow: Stepflow, server: str, text: str) -> None:
     done = stepflow("runs", "get", text)
     assert done.code == 2
-    assert f"a run id is a UUID, not '{text}'" in done.stderr
+    assert f"a run id must be a UUID, not '{text}'" in done.stderr
     assert "give at least the first four digits" in done.stderr
 
 

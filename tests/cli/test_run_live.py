@@ -98,8 +98,8 @@ def test_items_are_counted_by_their_steps() -> None:
 @pytest.mark.parametrize(
     ("component", "hint"),
     [
-        ("/builtin/nop", "there is no component /builtin/nop; did you mean /builtin/noop?"),
-        ("/nowhere/xyz", "there is no component '/nowhere/xyz'; components are: /builtin/"),
+        ("/builtin/nop", "unknown component /builtin/nop; did you mean /builtin/noop?"),
+        ("/nowhere/xyz", "unknown component '/nowhere/xyz'; components are: /builtin/"),
         ("noop", "component 'noop' does not begin with /: it has no route; known: /builtin/noop"),
     ],
 )

@@ -75,7 +75,7 @@ def test_what_does_not_end_is_not_read_to_its_end(stepflow: Stepflow, server: st
     stepflow.folder.joinpath("endless.jsonl").symlink_to("/dev/zero")
     done = stepflow.shell(f"{line}; exit $?")
     assert (done.code, done.stdout) == (2, "")
-    assert done.stderr == f"stepflow: {name} holds more than 256 MiB, the most that is read\n"
+    assert done.stderr == f"stepflow: {name} is larger than 256 MiB, the maximum\n"
 
 
 def test_a_flow_may_come_through_a_pipe(stepflow: Stepflow, server: str) -> None:

@@ -129,7 +129,7 @@ def test_a_recorded_step_with_another_input_is_not_replayed(stepflow: Stepflow, 
     (case,) = json.loads(done.stdout)
     assert case["verdict"] == "error"
     assert case["message"] == (
-        'rec.json has no outcome of step \'model\' for the input {"user_prompt": "Hello"} '
+        'rec.json has no outcome for step \'model\' with the input {"user_prompt": "Hello"} '
         "(record the case 'passes' again with stepflow test --record)"
     )
     assert stepflow(*record).code == 0
@@ -240,7 +240,7 @@ def test_a_recording_without_inputs_is_refused(stepflow: Stepflow) -> None:
     for option in ("--replay", "--record"):
         done = stepflow("test", "tests", option, "rec.json")
         assert done.code != 0
-        assert "rec.json is a recording without the inputs of steps; write it again with stepflow test --record" in (
+        assert "rec.json is a recording without step inputs; record it again with stepflow test --record" in (
             " ".join(done.stderr.split())
         )
 
@@ -296,9 +296,9 @@ def test_cases_with_mocks(stepflow: Stepflow, flows: Path) -> None:
     assert [record["verdict"] for record in records] == [*["passed"] * 4, *["error"] * 3] * 2, str(done)
     assert [record["message"] for record in records[4:7]] == [
         "the flow has no step 'modle' to mock (did you mean 'model'?)",
-        "test.cases[5].mocks.model: a mock is an outcome, or a list of outcomes; write {outcome: success, result: ...} "
+        "test.cases[5].mocks.model: a mock must be an outcome, or a list of outcomes; write {outcome: success, result: ...} "
         "or {outcome: failed, error: {code: ..., message: ...}}",
-        "test.cases[6].mocks.model.error.code: there is no error code 'TIMOUT'; did you mean 'TIMEOUT'?",
+        "test.cases[6].mocks.model.error.code: unknown error code 'TIMOUT'; did you mean 'TIMEOUT'?",
     ]
     # A recording has nothing of mocked steps.
     assert stepflow("test", "tests/mocked.yaml", "--case", "output", "--record", "rec.json").code == 0
@@ -409,7 +409,7 @@ def test_a_faulty_case_stops_only_itself(stepflow: Stepflow, flows: Path) -> Non
         (9, "error", "test.cases[5]: a test case must be a mapping, not text"),
         (10, "passed", ""),
     ]
-    assert "$regex takes a regular expression" in records[3]["message"]
+    assert "$regex expects a regular expression" in records[3]["message"]
     assert [(record["attempt"], record["verdict"]) for record in records[7:]] == [
         (2, record["verdict"]) for record in records[:7]
     ]

@@ -235,13 +235,13 @@ def test_the_target_is_a_setting(stepflow: Stepflow) -> None:
 def test_a_target_that_is_no_release_is_refused_where_it_is_set(stepflow: Stepflow) -> None:
     (stepflow.folder / "f.yaml").write_text("output: 1\n")
     refused = stepflow("config", "set", "target", "newest")
-    assert (refused.code, "target is a release from 0.10 to 0.13, not 'newest'" in refused.stderr) == (2, True)
+    assert (refused.code, "target must be a release from 0.10 to 0.13, not 'newest'" in refused.stderr) == (2, True)
     refused = stepflow("validate", "--offline", "f.yaml", STEPFLOW_TARGET="newest")
     assert (refused.code, "STEPFLOW_TARGET: target is a release" in refused.stderr) == (2, True)
     for unknown in ("1.0", "0.8", "0.14"):
         refused = stepflow("validate", "--offline", "f.yaml", "--target", unknown)
         assert refused.code == 2
-        assert f"--target: target is a release from 0.10 to 0.13, not '{unknown}'" in refused.stderr
+        assert f"--target: target must be a release from 0.10 to 0.13, not '{unknown}'" in refused.stderr
     (stepflow.folder / "stepflow.toml").write_text("target = 0.13\n")
     refused = stepflow("validate", "--offline", "f.yaml")
     assert (refused.code, "stepflow.toml: target is a release" in refused.stderr) == (2, True)

@@ -42,5 +42,5 @@ def test_agents_call_flows(run_program: Callable[..., str], tmp_path: Path, monk
             'anthropic: {"text": "Bob"}',
             "fastmcp: greet",
             "fastmcp: {'text': 'Eve'}",
-            "fastmcp: True - wo: there is no field 'wo'; did you mean 'who'?",
+            "fastmcp: True - wo: unknown field 'wo'; did you mean 'who'?",
         ]

@@ -92,7 +92,7 @@ _YAML = [
     Mistake("undefined alias", _DESCRIPTION, "description: «*all\n", ""),
     Mistake("escape", _DESCRIPTION, 'description: "C:«\\data"\n', ""),
     Mistake("block text", _DESCRIPTION, "description: |«text\n", ""),
-    Mistake("missing dash", "  - id: save\n", "    «id: save\n", "'- ' is missing"),
+    Mistake("missing dash", "  - id: save\n", "    «id: save\n", "add '- ' before it"),
     Mistake("steps as a mapping half way", _SAVE, "  «save:\n    component: /builtin/put_blob\n", "begin each"),
     Mistake("a step that begins with its component", _SAVE, "  «component: /builtin/put_blob\n", "begin each"),
     Mistake(

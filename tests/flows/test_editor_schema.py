@@ -187,5 +187,5 @@ def test_a_stored_flow_is_checked_as_a_flow() -> None:
 
 
 def test_another_kind_is_refused() -> None:
-    with pytest.raises(InvalidArgumentError, match="kind is 'flow' or 'config', not 'run'"):
+    with pytest.raises(InvalidArgumentError, match="kind must be 'flow' or 'config', not 'run'"):
         schema("run")  # type: ignore[arg-type]

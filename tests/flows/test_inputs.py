@@ -20,10 +20,10 @@ _FLOW = {"schemas": {"$defs": {"T": {"type": "string"}}, "properties": {"input":
     ("given", "said"),
     [
         ({}, "'name' is missing"),
-        ({"name": 1}, r"expects string, this is integer \(at \$.name\)"),
+        ({"name": 1}, r"expects string, not integer \(at \$.name\)"),
         ({"name": "x", "n": 1.5}, "expects integer"),
         ({"name": "x", "k": "c"}, "not one of the allowed"),
-        ({"nam": "x"}, "no field 'nam'"),
+        ({"nam": "x"}, "unknown field 'nam'"),
         (None, "expects object"),
     ],
 )
@@ -39,5 +39,5 @@ def test_inputs_that_fit_the_schema_are_accepted(given: Any) -> None:
 
 
 def test_the_item_of_a_batch_is_named() -> None:
-    with pytest.raises(InvalidArgumentError, match=r"input 1 \(the first is 0\) does not match"):
+    with pytest.raises(InvalidArgumentError, match=r"input 1 \(counting from 0\) does not match"):
         check_inputs(_FLOW, [{"name": "x"}, 5])

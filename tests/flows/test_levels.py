@@ -109,7 +109,7 @@ _TEXTS = [
     ("{{ variables.v }}", "write {$variable: v} in place of the text"),
     (
         "About {{ input.sku }}:",
-        "write {$input: $.sku} in place of the text: a component can put texts together",
+        "write {$input: $.sku} in place of the text: use a component to concatenate strings",
     ),
 ]
 
@@ -213,7 +213,7 @@ def test_a_target_leaves_out_what_only_other_releases_have(
 
 
 def test_a_target_that_is_no_release_is_refused() -> None:
-    with pytest.raises(InvalidArgumentError, match="target is a release"):
+    with pytest.raises(InvalidArgumentError, match="target must be a release"):
         find_in_text("output: 1", "f.yaml", target="newest")
 
 

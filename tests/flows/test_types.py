@@ -297,7 +297,7 @@ def test_paths_into_what_a_step_gives() -> None:
     )
     assert _types_after({"x": 1}, {"$step": "a", "path": "$.x.y"}) == (
         "unknown",
-        ["error: 'y' reads a field of what is integer (the output of step 'a')"],
+        ["error: 'y' reads a field, but this is integer (the output of step 'a')"],
     )
     assert _types_after({"a.b": 1}, {"$step": "a", "path": "a.b"}) == ("unknown", [])
     assert _types_after({"c": 1}, {"$step": "a", "path": "a.b"}) == ("unknown", [])

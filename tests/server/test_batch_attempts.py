@@ -134,9 +134,9 @@ async def async_rule(outcome: Any) -> bool:
         ({"total": -1}, "total"),
         ({"idempotency_key": "doc"}, "idempotency_key"),
         ({"idempotency_key": async_rule}, "idempotency_key"),
-        ({"idempotency_key": str, "journal": "j"}, "idempotency_key and journal exclude each other"),
-        ({"idempotency_key": str, "max_attempts": 2}, "idempotency_key and max_attempts exclude each other"),
-        ({"idempotency_key": str, "chunk_size": 5}, "idempotency_key and chunk_size exclude each other"),
+        ({"idempotency_key": str, "journal": "j"}, "idempotency_key and journal cannot be used together"),
+        ({"idempotency_key": str, "max_attempts": 2}, "idempotency_key and max_attempts cannot be used together"),
+        ({"idempotency_key": str, "chunk_size": 5}, "idempotency_key and chunk_size cannot be used together"),
     ],
 )
 async def test_wrong_options_are_refused(client: Any, options: dict[str, Any], message: str) -> None:
@@ -211,7 +211,7 @@ async def test_inputs_that_the_schema_refuses_are_not_sent(client: Any) -> None:
     assert [(each.run_id, each.attempts) for each in (outcomes[1], outcomes[3])] == [(None, 0)] * 2
     assert outcomes[1].error is not None
     assert outcomes[1].error.code == "invalid_input"
-    assert "expects integer, this is string (at $.n)" in outcomes[1].error.message
+    assert "expects integer, not string (at $.n)" in outcomes[1].error.message
     assert [run.items.total for run in await runs_of(client, flow)] == [2]
     unchecked = await collect(client, flow, inputs, check_input=False)
     assert [outcome.output for outcome in unchecked] == [1, "x", 3, None]
@@ -308,8 +308,8 @@ async def test_an_error_that_ends_a_batch_says_how_it_continues(way: str, tmp_pa
             with pytest.raises(TransportError) as raised:
                 await interrupt(client, server, **options)
             said = {
-                "journal": f"the same call with the journal {tmp_path / 'the.journal'} continues the batch",
-                "key": "the same call continues the batch: its keys find their runs",
+                "journal": f"to continue the batch, repeat the call with the journal {tmp_path / 'the.journal'}",
+                "key": "to continue the batch, repeat the call: its keys find their runs",
                 "none": "",
             }[way]
             assert said in str(raised.value)
@@ -398,7 +398,7 @@ class TestKeys:
         assert outcomes[0].run_id == outcomes[2].run_id
         assert outcomes[3].error is not None
         assert (outcomes[3].run_id, outcomes[3].error.code, outcomes[3].attempts) == (None, "invalid_input", 0)
-        assert "with another input" in outcomes[3].error.message
+        assert "with different input" in outcomes[3].error.message
 
     async def test_the_function_gets_the_input_as_it_was_given(self, client: Any) -> None:
         prefix, given = unique("doc"), list[Any]()

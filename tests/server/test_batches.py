@@ -157,8 +157,8 @@ async def test_async_inputs(worker_runtime: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"inputs": 5}, "inputs are an iterable"),
-        ({"inputs": {"n": 1}}, "inputs are an iterable"),
+        ({"inputs": 5}, "inputs must be an iterable"),
+        ({"inputs": {"n": 1}}, "inputs must be an iterable"),
         ({"chunk_size": 0}, "chunk_size"),
         ({"max_concurrency": 0}, "max_concurrency"),
         ({"on_error": "ignore"}, "on_error"),
@@ -216,15 +216,15 @@ class TestJournal:
     async def test_another_batch_is_refused(self, client: Any, tmp_path: Path) -> None:
         journal = tmp_path / "batch.journal"
         await collect(client, NOOP, numbers(10), journal=journal)
-        with pytest.raises(JournalError, match="another flow"):
+        with pytest.raises(JournalError, match="flow changed"):
             await collect(client, ECHOED, numbers(10), journal=journal)
-        with pytest.raises(JournalError, match="another variables"):
+        with pytest.raises(JournalError, match="variables changed"):
             await collect(client, NOOP, numbers(10), variables={"x": 1}, journal=journal)
 
     async def test_other_inputs_are_refused(self, client: Any, tmp_path: Path) -> None:
         journal = tmp_path / "batch.journal"
         await collect(client, NOOP, numbers(10), journal=journal)
-        with pytest.raises(JournalError, match="inputs 0 to 9 are not those of the journal"):
+        with pytest.raises(JournalError, match="inputs 0 to 9 do not match the journal"):
             await collect(client, NOOP, ({"n": -number} for number in range(10)), journal=journal)
 
     async def test_a_second_batch_on_one_journal_is_refused(self, client: Any, tmp_path: Path) -> None:

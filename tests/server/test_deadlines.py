@@ -188,7 +188,7 @@ async def test_a_result_that_does_not_come(twin: str, server_url: str, release: 
         error = await refused(client.get_result(run_id, timeout=LIMIT))
         await closed(client)
     assert (type(error), error.run_id) == (RunTimeoutError, run_id)
-    assert "ended, but its result did not come in time" in error.message
+    assert "ended, but its result did not arrive in time" in error.message
 
 
 @pytest.mark.parametrize("twin", ["async", "sync"])

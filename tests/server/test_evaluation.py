@@ -179,11 +179,11 @@ class TestFolders:
         ]
         for number, count in [(0, 0), (0, 0), (1, 1), (1, 2)]:
             report = await call(scores={"judge": scores[number]})
-            assert caplog.text.count("score 'judge' has changed, but not its version") == count
+            assert caplog.text.count("score 'judge' has changed but its version has not") == count
             assert {item.scores["judge"] for item in report} == {1}
         scores[1].version = 2
         assert {item.scores["judge"] for item in await call(scores={"judge": scores[1]})} == {2}
-        assert caplog.text.count("but not its version") == 2
+        assert caplog.text.count("but its version has not") == 2
 
     async def test_a_variant_can_be_added(self, client: Any, tmp_path: Path) -> None:
         file, folder = tmp_path / "counted", tmp_path / "eval"
@@ -256,9 +256,9 @@ def score_of(calls: Counter[str], name: str, version: str) -> Callable[..., Any]
 
 
 async def test_a_client_of_the_other_kind_is_refused(worker_runtime: Any) -> None:
-    with pytest.raises(InvalidArgumentError, match="client is a SyncStepflowClient"):
+    with pytest.raises(InvalidArgumentError, match="client must be a SyncStepflowClient"):
         sync_evaluate(StepflowClient(worker_runtime.url), {"steps": []}, [1])
-    with pytest.raises(InvalidArgumentError, match="client is a StepflowClient"):
+    with pytest.raises(InvalidArgumentError, match="client must be a StepflowClient"):
         await evaluate(SyncStepflowClient(worker_runtime.url), {"steps": []}, [1])
 
 

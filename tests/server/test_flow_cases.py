@@ -175,7 +175,7 @@ def test_a_recording_is_replayed_for_the_same_input_only(twin: SyncStepflowClien
     tests = read_tests(path)
     (changed,) = run_cases(twin, tests, tests.cases, replay=loaded)
     assert changed.verdict == "error"
-    assert "no outcome of step 'first' for the input {" in changed.message
+    assert "no outcome for step 'first' with the input {" in changed.message
     assert "good-bye" in changed.message
 
 

@@ -156,7 +156,7 @@ def test_a_check_is_for_the_releases_that_the_flow_is_for(client: SyncStepflowCl
     levels = [[each.level.value for each in client.check(flow, target=each).diagnostics] for each in (None, "0.10")]
     assert levels == [["warning"], ["fatal"]]
     assert client.check(flow, target="0.13").diagnostics == []
-    with pytest.raises(InvalidArgumentError, match="target is a release"):
+    with pytest.raises(InvalidArgumentError, match="target must be a release"):
         client.check(flow, target="newest")
 
 

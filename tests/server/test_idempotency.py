@@ -64,9 +64,9 @@ async def test_another_input_under_a_key_is_refused(client: Any) -> None:
     flow = named("refused")
     run_id = await client.submit(flow, {"n": 1, "m": 2}, idempotency_key="k")
     for other in ({"n": 2}, [{"n": 1, "m": 2}, {"n": 3}]):
-        with pytest.raises(IdempotencyConflictError, match=f"run {run_id} exists under the idempotency key 'k'"):
+        with pytest.raises(IdempotencyConflictError, match=f"run {run_id} already exists for the idempotency key 'k'"):
             await client.submit(flow, other, idempotency_key="k")
-    with pytest.raises(IdempotencyConflictError, match="other variables"):
+    with pytest.raises(IdempotencyConflictError, match="different input, variables"):
         await client.submit(flow, {"n": 1, "m": 2}, variables={"x": 1}, idempotency_key="k")
     assert await client.submit(flow, {"m": 2.0, "n": 1}, idempotency_key="k") == run_id
     assert await runs_of(client, flow) == 1
@@ -169,7 +169,7 @@ async def test_a_process_that_was_killed_leaves_one_run(tmp_path: Path, release:
             again = client.run(flow, {"n": 1}, idempotency_key="doc-42")
             assert killed.stdout.strip() == found.run_id == again.run_id
             assert len(client.list_runs(flow_name=flow["name"]).runs) == 1
-            with pytest.raises(IdempotencyConflictError, match="another input"):
+            with pytest.raises(IdempotencyConflictError, match="different input"):
                 client.run(flow, {"n": 2}, idempotency_key="doc-42")
     finally:
         server.kill()

@@ -116,7 +116,7 @@ def outcome(*given: Any) -> str:
     try:
         return run(*given)
     except IdempotencyConflictError as error:
-        return "refused" if "another input" in error.message else error.message
+        return "refused" if "different input" in error.message else error.message
 
 
 def new_flow() -> dict[str, Any]:
@@ -221,7 +221,7 @@ def while_one_is_held(number: int, twin: str, url: str, flows_of: FlowsOf, caplo
             assert told == [second], name
             assert len(runs) == (2 if is_late else 1), name
             newer = max(runs)
-            text = f"two runs exist under the idempotency key {KEY!r}: {second}, which is returned, and {newer}"
+            text = f"two runs exist for the idempotency key {KEY!r}: {second}, which is returned, and {newer}"
             assert (text in caplog.messages) is is_late, name
         else:
             assert sorted([*told, second]) == [*runs, "refused"], name
@@ -265,7 +265,7 @@ def test_a_call_that_runs_out_of_time_says_whom_it_waited_for(
             except AmbiguousRunError:
                 # On a busy machine, the time of the call that takes over ends while it creates the run.
                 continue
-    for reason in ("another call is creating its run", "a call that may have created its run is silent"):
+    for reason in ("another call is creating its run", "a call that may have created its run is not responding"):
         assert any(reason in message for message in told)
     assert not any("overloaded" in message for message in told)
 

@@ -49,7 +49,7 @@ async def test_a_deploy_finds_the_run_of_the_older_version(
         again = await client.run(new, {"n": 1}, **keyed)
     older = (await client.get_run(first.run_id)).flow_id
     assert (again.run_id, again.output, again.older_flow_id) == (first.run_id, first.output, older)
-    assert f"run {first.run_id} under the idempotency key 'doc-42' is of another flow: {older}" in caplog.messages
+    assert f"run {first.run_id} for the idempotency key 'doc-42' has a different flow: {older}" in caplog.messages
     handle = await client.start_run(new, {"n": 1}, **keyed)
     assert (handle.older_flow_id, (await handle.result()).older_flow_id) == (older, older)
     assert (await client.start_run(old, {"n": 1}, **keyed)).older_flow_id is None
@@ -70,7 +70,7 @@ async def test_a_deploy_finds_the_run_of_the_older_version(
 
 async def test_another_input_is_refused_for_another_version_too(client: Any, name: str, keyed: dict[str, Any]) -> None:
     run_id = await client.submit(version(1, name), {"n": 1}, **keyed)
-    with pytest.raises(IdempotencyConflictError, match=f"run {run_id} exists under the idempotency key 'doc-42'"):
+    with pytest.raises(IdempotencyConflictError, match=f"run {run_id} already exists for the idempotency key 'doc-42'"):
         await client.submit(version(2, name), {"n": 2}, **keyed)
 
 
@@ -87,7 +87,7 @@ async def test_scopes_keys_and_no_scope_are_apart(client: Any, name: str) -> Non
     ids = [await client.submit(flow, {"n": 1}, **key) for key in keys]
     assert len({*ids}) == len(keys)
     assert [await client.submit(flow, {"n": 1}, **key) for key in keys] == ids
-    with pytest.raises(InvalidArgumentError, match="find_run needs the flow"):
+    with pytest.raises(InvalidArgumentError, match="pass the flow to find_run"):
         await client.find_run(idempotency_key="b")
 
 
@@ -176,7 +176,7 @@ async def test_a_killed_process_and_a_deploy_leave_one_run(
             assert made in ("", again.run_id)
             assert client.run(version(3, name), {"n": 1}, **KEYED).run_id == again.run_id
             assert len(client.list_runs().runs) == 1
-            with pytest.raises(IdempotencyConflictError, match="another input"):
+            with pytest.raises(IdempotencyConflictError, match="different input"):
                 client.run(new, {"n": 2}, **KEYED)
     finally:
         server.kill()

@@ -85,7 +85,7 @@ async def test_labels_need_a_history(client: Any) -> None:
         client.submit(FLOW, {"who": "Ada"}, labels={}),
         client.list_runs(labels={"a": "b"}),
     ):
-        with pytest.raises(InvalidArgumentError, match="labels are kept in a history"):
+        with pytest.raises(InvalidArgumentError, match="labels require a history"):
             await call
 
 

@@ -35,8 +35,8 @@ MAPPING: dict[str, Any] = {
     "output": {"$step": "map"},
 }
 """A server cannot recover a run of it: the flow inside is not in the store."""
-REPEATS = "the server lost the run before this item ended; steps of it had started, and would run again with it"
-NOT_STARTED = "the server lost the run before this item ended; the server lists no step of it as started"
+REPEATS = "the server lost the run before this item ended; some of its steps had started and would run again"
+NOT_STARTED = "the server lost the run before this item ended; the server lists none of its steps as started"
 
 
 def given(naps: int, ms: int) -> dict[str, Any]:

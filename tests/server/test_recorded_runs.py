@@ -159,10 +159,10 @@ async def test_rerun_takes_over_what_is_recorded(recorded: Any, history: History
     await recorded.wait_run(batch)
     assert [each.output["in"] for each in (await recorded.rerun(batch, variables={"key": "k"})).results] == [1, 2]
     quoted = await recorded.run(flow, {"n": SECRET}, variables={"key": SECRET, "city": "Oslo"})
-    with pytest.raises(InvalidArgumentError, match="history does not have"):
+    with pytest.raises(InvalidArgumentError, match="history does not contain"):
         await recorded.rerun(quoted.run_id, variables={"key": SECRET})
     url = await recorded.run(flow, "https://me:pa55@host", variables={"key": SECRET, "city": "Oslo"})
-    with pytest.raises(InvalidArgumentError, match="history does not have"):
+    with pytest.raises(InvalidArgumentError, match="history does not contain"):
         await recorded.rerun(url.run_id, variables={"key": SECRET})
 
 
@@ -223,7 +223,7 @@ async def test_runs_that_may_exist_are_logged_when_they_cannot_be_listed(
     monkeypatch.setattr("stepflow_client._telemetry.recorder._MAX_CREATION", 0.0)
     assert (await recorded.list_runs(labels={"env": "dev"})).runs == []
     assert [each.partition(":")[0] for each in caplog.messages] == [
-        "runs with these labels may exist that are not listed"
+        "some runs with these labels may not be listed"
     ]
 
 

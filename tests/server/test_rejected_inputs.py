@@ -228,7 +228,7 @@ async def test_an_input_above_the_size_limit_fails_alone(client: Any, release: s
     is_limited = not has(release, "events")
     assert [each.is_success for each in found] == [True, not is_limited, True]
     if is_limited:
-        assert found[1].error.message.startswith("the server rejects the input: ")
+        assert found[1].error.message.startswith("the server rejected the input: ")
 
 
 async def test_inputs_that_the_server_rejects_fail_alone(guarded: Any, gateway: Gateway, tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ async def test_inputs_that_the_server_rejects_fail_alone(guarded: Any, gateway: 
             assert each.output == inputs[each.index]
         else:
             assert (each.error.code, each.run_id, each.attempts) == (ErrorCode.INVALID_INPUT, None, 0)
-            assert each.error.message == "the server rejects the input: blocked"
+            assert each.error.message == "the server rejected the input: blocked"
     assert Counter(each["n"] for each in gateway.created) == Counter(n for n in range(100) if n not in poison)
     # For each of three chunks, one rejected run; and for each input, one rejected check of each size.
     assert gateway.rejections <= 3 + 4 * 6

@@ -322,8 +322,8 @@ async def test_a_cache_that_cannot_be_used_is_one_warning(
 
 
 async def test_options_that_exclude_a_cache(client: Any, cache: ResultCache, file: Path) -> None:
-    with pytest.raises(InvalidArgumentError, match="exclude each other"):
+    with pytest.raises(InvalidArgumentError, match="cannot be used together"):
         await client.run(counted(file), 1, cache=cache, idempotency_key="doc-42")
-    with pytest.raises(InvalidArgumentError, match="cache is a ResultCache, not str"):
+    with pytest.raises(InvalidArgumentError, match="cache must be a ResultCache, not str"):
         await client.run(counted(file), 1, cache="results.db")
     assert executions(file) == 0

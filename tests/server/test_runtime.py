@@ -871,7 +871,7 @@ def test_a_watchdog_is_replaced_while_the_runtime_goes_on(caplog: pytest.LogCapt
         run_flow(runtime.url)
     assert set(watchdogs_of(os.getpid())) == others
     assert [record.getMessage() for record in caplog.records if record.name == "stepflow.runtime"] == [
-        "The watchdog of the Stepflow server ended; starting another one"
+        "The Stepflow server's watchdog ended; starting a new one"
     ]
 
 

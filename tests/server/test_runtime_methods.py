@@ -48,7 +48,7 @@ async def test_runs_are_started_read_and_followed_through_a_runtime() -> None:
 async def test_the_log_of_another_server_is_not_known() -> None:
     run_id = "01900000-0000-7000-8000-000000000001"
     async with StepflowClient("http://127.0.0.1:9") as client:
-        with pytest.raises(UnsupportedByServerError, match="a StepflowRuntime has the log of its server"):
+        with pytest.raises(UnsupportedByServerError, match="read it from a StepflowRuntime"):
             await client.handle(run_id).logs()
     with SyncStepflowClient("http://127.0.0.1:9") as sync, pytest.raises(UnsupportedByServerError, match="log"):
         sync.handle(run_id).logs()

@@ -110,7 +110,7 @@ def test_a_client_waits_until_the_workers_are_connected(
         assert "echo" in {each.name for each in client.wait_ready("/python/echo", timeout=60)}
         assert client.run(ECHO, 5).output == 5
         assert client.health_check(include_workers=True).failed_plugins == []
-        with pytest.raises(RequestTimeoutError, match="there is no component /python/ecko"):
+        with pytest.raises(RequestTimeoutError, match="unknown component /python/ecko"):
             client.wait_ready("/python/ecko", timeout=0.5)
 
 
@@ -167,7 +167,7 @@ def test_a_run_waits_for_a_worker_that_connects_late(
         assert client.with_options(wait_for_components=True).run(ECHO, 5).output == 5
         assert "components" not in counted.paths
         changed = {ECHO["steps"][0]["id"]: {"component": "/python/ecko"}}
-        with pytest.raises(RequestTimeoutError, match="there is no component /python/ecko"):
+        with pytest.raises(RequestTimeoutError, match="unknown component /python/ecko"):
             client.run(ECHO, 5, changed, wait_for_components=0.5)
 
 
@@ -197,7 +197,7 @@ def test_a_batch_that_begins_before_its_worker_is_connected(
 def test_what_is_waited_for_are_paths(wrong: Any) -> None:
     with (
         SyncStepflowClient("http://127.0.0.1:9") as client,
-        pytest.raises(InvalidArgumentError, match="components is a path such as"),
+        pytest.raises(InvalidArgumentError, match="components must be a path such as"),
     ):
         client.wait_ready(wrong)
 

@@ -42,9 +42,9 @@ async def test_an_agent_repairs_its_calls_from_the_texts(client: Any) -> None:
     for arguments in ({"itme": "tea", "count": 1}, {"item": "tee", "count": 1}, '{"item": "tea", "count": 0}'):
         told.append(await tools.call("order_tea", arguments))
     assert [each.text.split("\n- ")[1] for each in told] == [
-        "itme: there is no field 'itme'; did you mean 'item'?",
+        "itme: unknown field 'itme'; did you mean 'item'?",
         "item: 'tee' is not one of the allowed values; did you mean 'tea'?",
-        "count: the schema expects at least 1, this is 0",
+        "count: the schema expects at least 1, not 0",
     ]
     assert all(each.is_error and each.run_id is None and each.structured is None for each in told)
     done = await tools.call("order_tea", {"item": "tea", "count": 2, "to": None})
@@ -60,7 +60,7 @@ async def test_an_agent_repairs_its_calls_from_the_texts(client: Any) -> None:
 async def test_an_unknown_tool_is_an_answer(client: Any) -> None:
     told = await tools_of(client, [FLOW]).call("order_coffee")
     assert told.is_error
-    assert told.text == "there is no tool 'order_coffee'; did you mean 'order_tea'?"
+    assert told.text == "unknown tool 'order_coffee'; did you mean 'order_tea'?"
 
 
 async def test_a_failed_run_is_an_answer(client: Any) -> None:
@@ -82,7 +82,7 @@ async def test_a_long_run_goes_on(client: Any) -> None:
     assert told.structured["next"] == f"Call wait_run with run_id {told.run_id} for its result."
     wrong = await tools.call("wait_run", {"run_id": str(UUID(int=7))})
     assert wrong.text == f"no call of these tools has started run {UUID(int=7)}\nHint: runs are: {told.run_id}"
-    assert "- runid: there is no field 'runid'" in (await tools.call("wait_run", {"runid": told.run_id})).text
+    assert "- runid: unknown field 'runid'" in (await tools.call("wait_run", {"runid": told.run_id})).text
     early = await tools.call("wait_run", {"run_id": told.run_id, "seconds": 0.01})
     assert early.structured == told.structured
     late = await tools.call("wait_run", {"run_id": told.run_id}, max_wait=30)

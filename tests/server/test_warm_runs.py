@@ -157,8 +157,8 @@ def refused(client: Any, **arguments: Any) -> Callable[[], Any]:
         ({"input": [1, 2]}, "a batch of 2"),
         ({"input": {"n": float("nan")}}, "not a number that JSON can hold"),
         ({"input": object()}, "not a JSON value"),
-        ({"overrides": {"nobody": {"input": 1}}}, "which the flow does not have"),
-        ({"variables": [1]}, "variables are a mapping"),
+        ({"overrides": {"nobody": {"input": 1}}}, "refer to unknown step"),
+        ({"variables": [1]}, "variables must be a mapping"),
         ({"timeout": -1}, "timeout"),
         ({"on_cancel": "never"}, "on_cancel"),
     ],
@@ -182,7 +182,7 @@ async def test_integers_stay_exact_each_time(kind: str, server_url: str, release
             if not has(release, "exact_integers_refused"):
                 assert (await client.run(FLOW, {"n": 2**60 + 1})).output == {"n": 2**60 + 1}
             else:
-                with pytest.raises(InvalidArgumentError, match="send the 61-bit one as text"):
+                with pytest.raises(InvalidArgumentError, match="send the 61-bit one as a string"):
                     await client.run(FLOW, {"n": 2**60 + 1})
 
 

@@ -226,11 +226,11 @@ def test_python_suggests_the_nearest_name_of_the_package() -> None:
 @pytest.mark.parametrize("kind", [StepflowClient, SyncStepflowClient])
 def test_an_argument_that_a_client_does_not_have(kind: Any) -> None:
     for call in (kind, kind.from_env):
-        with pytest.raises(TypeError, match=r"no argument 'tiemout' \(did you mean 'timeout'\?\)"):
+        with pytest.raises(TypeError, match=r"unknown argument 'tiemout' \(did you mean 'timeout'\?\)"):
             call(tiemout=1)
-        with pytest.raises(TypeError, match=r"no argument 'url' \(known: base_url, timeout, "):
+        with pytest.raises(TypeError, match=r"unknown argument 'url' \(known: base_url, timeout, "):
             call(url=URL)
-    with pytest.raises(TypeError, match=r"no argument 'confg' \(did you mean 'config'\?\)"):
+    with pytest.raises(TypeError, match=r"unknown argument 'confg' \(did you mean 'config'\?\)"):
         StepflowRuntime.start(confg="x")  # type: ignore[call-arg]
 
 
@@ -253,7 +253,7 @@ def test_an_attribute_that_a_handle_does_not_have() -> None:
 
 def test_an_argument_that_a_started_run_does_not_have() -> None:
     client = SyncStepflowClient(URL, transport=httpx.MockTransport(Server()))
-    with pytest.raises(TypeError, match=r"no argument 'timout' \(did you mean 'timeout'\?\)"):
+    with pytest.raises(TypeError, match=r"unknown argument 'timout' \(did you mean 'timeout'\?\)"):
         client.start_run(FLOW, timout=1)  # type: ignore[call-arg]
 
 
@@ -261,9 +261,9 @@ def test_an_argument_that_a_started_run_does_not_have() -> None:
 def test_an_argument_that_a_rerun_does_not_have(twin: str) -> None:
     server = Server()
     for method in ("start_rerun", "plan_rerun"):
-        with pytest.raises(TypeError, match=r"no argument 'kep' \(did you mean 'keep'\?\)"):
+        with pytest.raises(TypeError, match=r"unknown argument 'kep' \(did you mean 'keep'\?\)"):
             ask(twin, server, lambda client, method=method: getattr(client, method)(RUN_ID, kep="succeeded"))
     for name in ("idempotency_key", "labels", "variables_from_env"):
-        with pytest.raises(TypeError, match=f"no argument '{name}'"):
+        with pytest.raises(TypeError, match=f"unknown argument '{name}'"):
             ask(twin, server, lambda client, name=name: client.plan_rerun(RUN_ID, **{name: None}))
     assert not server.requests

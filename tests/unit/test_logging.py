@@ -44,8 +44,8 @@ def test_what_is_sent_again_is_logged_and_nothing_else_at_that_level(caplog: pyt
         client.health_check()
         client.health_check()
     assert [record.getMessage() for record in caplog.records] == [
-        "GET /health: status 503; sent again in 0.00 s",
-        "GET /health: status 502; sent again in 0.00 s",
+        "GET /health: status 503; retrying in 0.00 s",
+        "GET /health: status 502; retrying in 0.00 s",
     ]
 
 

@@ -208,7 +208,7 @@ def test_authorities_are_loaded_for_https_only() -> None:
 def test_a_context_is_taken_as_it_is() -> None:
     context = ssl.create_default_context()
     assert build_ssl_context(HTTPS, context, None) is context
-    with pytest.raises(InvalidArgumentError, match="inside the SSL context"):
+    with pytest.raises(InvalidArgumentError, match="in the SSL context"):
         build_ssl_context(HTTPS, context, "cert.pem")
 
 
@@ -405,7 +405,7 @@ def test_the_environment_has_settings(environ: dict[str, str], arguments: dict[s
 
 
 def test_a_wrong_setting_of_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InvalidArgumentError, match="STEPFLOW_TIMEOUT is a number of seconds, not 'soon'"):
+    with pytest.raises(InvalidArgumentError, match="STEPFLOW_TIMEOUT must be a number of seconds, not 'soon'"):
         read_environment_settings({"STEPFLOW_TIMEOUT": "soon"})
     for value in ("nan", "-1", "0", "inf"):
         monkeypatch.setenv("STEPFLOW_TIMEOUT", value)

@@ -150,7 +150,7 @@ def test_threads_that_meet_a_new_status_get_the_same_member() -> None:
 
 @pytest.mark.parametrize("status", [True, 1.5, None, [], {"a": 1}])
 def test_what_is_no_status_is_refused(status: object) -> None:
-    with pytest.raises(ValueError, match=r"^status is a member of ExecutionStatus, not "):
+    with pytest.raises(ValueError, match=r"^status must be a member of ExecutionStatus, not "):
         details(status=status)
 
 
@@ -485,15 +485,18 @@ def test_statuses_times_and_objects_are_converted() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: ValidationResult(valid=True, is_valid=False), "is_valid and valid are the same: give one of them"),
-        (lambda: FlowResult(output=1), "FlowResult needs a value for status"),
+        (
+            lambda: ValidationResult(valid=True, is_valid=False),
+            "is_valid and valid are the same: pass only one of them",
+        ),
+        (lambda: FlowResult(output=1), "FlowResult requires a value for status"),
         (lambda: FlowResult("id"), "FlowResult takes keyword arguments only"),
-        (lambda: FlowResult(status=1.5), "FlowResult.status is a member of ExecutionStatus, not 1.5"),
-        (lambda: FlowResult(status="failed", error="no"), "FlowResult.error is a FlowError, not 'no'"),
-        (lambda: details(items={"total": True}), "items.total is an integer, not True"),
-        (lambda: ValidationResult(diagnostics=[1]), "ValidationResult.diagnostics is a Diagnostic, not 1"),
-        (lambda: Diagnostic(level="error", message="m", is_experimental="no"), "is_experimental is True or False"),
-        (lambda: RunItem(index="1", status="failed"), "RunItem.index is an integer, not '1'"),
+        (lambda: FlowResult(status=1.5), "FlowResult.status must be a member of ExecutionStatus, not 1.5"),
+        (lambda: FlowResult(status="failed", error="no"), "FlowResult.error must be a FlowError, not 'no'"),
+        (lambda: details(items={"total": True}), "items.total must be an integer, not True"),
+        (lambda: ValidationResult(diagnostics=[1]), "ValidationResult.diagnostics must be a Diagnostic, not 1"),
+        (lambda: Diagnostic(level="error", message="m", is_experimental="no"), "is_experimental must be True or False"),
+        (lambda: RunItem(index="1", status="failed"), "RunItem.index must be an integer, not '1'"),
         (lambda: replace(FAILED, outptu=1), "FlowResult has no field 'outptu' (did you mean 'output'?)"),
         (lambda: types.Outcome(*range(10)), "Outcome takes at most 9 positional arguments"),
         (lambda: types.Outcome(1, "k", None, "failed", index=2), "Outcome has two values for index"),

@@ -144,12 +144,12 @@ def test_a_list_of_scores_is_taken_as_it_is(folder: Path) -> None:
         ("scores.py:poltie", "scores.py has no score poltie | did you mean polite?"),
         ("close:price", "--score close:price: this score is written as close:PATH:0.01 or close:PATH:5% | None"),
         ("close:price:x", "--score close:price:x: this score is written as close:PATH:0.01 or close:PATH:5% | None"),
-        ("close:price:nan", "--score close:price:nan: absolute is a number of at least zero, not nan | None"),
+        ("close:price:nan", "--score close:price:nan: absolute must be a number >= 0, not nan | None"),
         ("regex:a", "--score regex:a: this score is written as regex:PATH:PATTERN | None"),
         ("regex:a:(", "--score regex:a:(: pattern is not a regular expression: missing ), unterminated subpattern at "
          "position 0 | None"),
         ("latency:a", "--score latency:a: this score is written as latency | None"),
-        ("exact:a[", "--score exact:a[: path is wrong: 'a[': a [ is not closed | write it as answer.items[0]"),
+        ("exact:a[", "--score exact:a[: invalid path 'a[': a [ is not closed | write it as answer.items[0]"),
         ("output_field:cost:up", "--score output_field:cost:up: this score is written as output_field:PATH[:lower] | "
          "None"),
     ],

@@ -152,7 +152,7 @@ def test_a_large_document_has_one_diagnostic(editor: Editor, name: str, text: st
 def test_a_server_configuration(editor: Editor) -> None:
     editor.open("stepflow-config.yml", CONFIG)
     found = [(each["code"], each["severity"], each["message"]) for each in editor.diagnostics("stepflow-config.yml")]
-    assert found == [("configuration", 2, "there is no field 'argz' (did you mean 'args'?)")]
+    assert found == [("configuration", 2, "unknown field 'argz' (did you mean 'args'?)")]
     whole = {"start": {"line": 0, "character": 0}, "end": {"line": 99, "character": 0}}
     [fix] = editor.about("codeAction", "stepflow-config.yml", range=whole, context={"diagnostics": []})
     assert fix["title"] == "Replace argz with args"

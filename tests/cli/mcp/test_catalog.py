@@ -66,7 +66,7 @@ def test_a_flow_with_a_hidden_field_is_not_served(tmp_path: Path, capsys: pytest
     catalog = Catalog([str(folder)])
     assert names(catalog) == ["greet"]
     said = capsys.readouterr().err
-    assert "slow.json: the flow is no tool: the name of its field 'a·b' has" in said
+    assert "slow.json: the flow cannot be a tool: its field name 'a·b' contains" in said
     assert (catalog.refresh(), capsys.readouterr().err) == (False, "")
     with pytest.raises(InvalidArgumentError, match="no tool"):
         Catalog([str(folder / "slow.json")])

@@ -51,13 +51,13 @@ async def test_old_and_new_protocol_versions_work(
 async def test_wrong_arguments_are_answered_in_words_that_help(url: str, folder: Path, mode: str) -> None:
     async with agent(url, folder, mode) as client:
         for name, arguments, said in (
-            ("greet", {"wo": "Ada"}, "- wo: there is no field 'wo'; did you mean 'who'?"),
-            ("greet", {"who": 7}, "- who: the schema expects string, this is integer (got 7)"),
-            ("slow", {"mms": 1}, "- mms: there is no field 'mms'; did you mean 'ms'?"),
+            ("greet", {"wo": "Ada"}, "- wo: unknown field 'wo'; did you mean 'who'?"),
+            ("greet", {"who": 7}, "- who: the schema expects string, not integer (got 7)"),
+            ("slow", {"mms": 1}, "- mms: unknown field 'mms'; did you mean 'ms'?"),
             ("slow", {}, "- the arguments: the required field 'ms' is missing; add ms: integer"),
             ("get_run", {}, "- the arguments: the required field 'run_id' is missing; add run_id: string"),
-            ("get_run", {"run_id": "x"}, "a run id is a UUID, not 'x'"),
-            ("gret", {}, "there is no tool 'gret'; did you mean 'greet'?"),
+            ("get_run", {"run_id": "x"}, "a run id must be a UUID, not 'x'"),
+            ("gret", {}, "unknown tool 'gret'; did you mean 'greet'?"),
         ):
             result = await client.call_tool(name, arguments)
             assert result.is_error
@@ -132,7 +132,7 @@ async def test_a_repeated_rerun_runs_once(url: str, folder: Path) -> None:
             first, second = [run_of(await client.call_tool(name, arguments, meta=meta)) for _ in range(2)]
             assert first == second != run_id
         wrong = await client.call_tool("run_flow_text", {"flow": json.dumps(GREET), "input": {"wo": "Eve"}})
-        assert "- wo: there is no field 'wo'; did you mean 'who'?" in text_of(wrong)
+        assert "- wo: unknown field 'wo'; did you mean 'who'?" in text_of(wrong)
 
 
 async def test_agents_see_only_runs_of_agents(url: str, folder: Path) -> None:
@@ -241,11 +241,11 @@ async def test_authors_check_flows_and_run_them_only_if_that_is_named(url: str, 
         assert "\n/builtin/eval: " in text_of(await client.call_tool("list_components", {}))
         assert "input_schema" in text_of(await client.call_tool("list_components", {"component": "map"}))
         assert "did you mean" in text_of(await client.call_tool("list_components", {"component": "maps"}))
-        assert "there is no tool" in text_of(await client.call_tool("run_flow_text", {"flow": text}))
+        assert "unknown tool" in text_of(await client.call_tool("run_flow_text", {"flow": text}))
         assert (await client.call_tool("validate_flow", {"flow": "]"})).is_error
     async with agent(url, folder, tools=["run_flow_text"]) as client:
         misspelled = json.dumps(GREET).replace("/builtin/noop", "/builtin/nop")
         failed = await client.call_tool("run_flow_text", {"flow": misspelled, "input": {"who": "Ada"}})
-        assert "Hint: there is no component /builtin/nop; did you mean /builtin/noop?" in text_of(failed)
+        assert "Hint: unknown component /builtin/nop; did you mean /builtin/noop?" in text_of(failed)
         result = await client.call_tool("run_flow_text", {"flow": json.dumps(GREET), "input": {"who": "Ada"}})
         assert result.structured_content["output"] == {"text": "Ada"}

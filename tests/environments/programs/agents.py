@@ -24,7 +24,7 @@ def chat(request: httpx2.Request) -> httpx2.Response:
     assert body["tools"][0]["function"]["name"] == "greet"
     last = body["messages"][-1]
     message: dict[str, Any] = {"role": "assistant", "content": last["content"]}
-    if last["role"] == "user" or "there is no field" in last["content"]:
+    if last["role"] == "user" or "unknown field" in last["content"]:
         function = {"name": "greet", "arguments": json.dumps(next(ARGUMENTS))}
         message = {"role": "assistant", "content": None, "tool_calls": [call("function", function)]}
     choice = {"index": 0, "message": message, "finish_reason": "stop"}

@@ -87,7 +87,7 @@ async def test_a_completed_run_is_told_whole_though_streams_are_empty_at_first(
         set_timings(monkeypatch, event_outage=0.3)
         with FaultProxy(server_url, lambda number: Script(within=b"/events?", instead=empty)) as proxy:
             async with StepflowClient(proxy.url, server_release=release) as client:
-                with pytest.raises(ServerConnectionError, match="they end before the run does"):
+                with pytest.raises(ServerConnectionError, match="it ended before the run"):
                     [event async for event in client.run_events(run_id)]
 
 

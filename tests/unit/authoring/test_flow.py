@@ -219,7 +219,7 @@ def test_type_checks_use_the_types_of_components() -> None:
     assert output.line == found.line == wrong.places["steps", 0].line + 1
     # A server knows its components better.
     info = {"name": "classify", "path": "/llm/classify", "output_schema": {"type": "integer"}}
-    assert "reads a field of what is integer" in check(right, type_check=True, components=[info]).errors[0].message
+    assert "reads a field, but this is integer" in check(right, type_check=True, components=[info]).errors[0].message
 
 
 def test_a_case_has_variables_mocks_and_tags(tmp_path: Path) -> None:
@@ -237,7 +237,9 @@ def test_a_case_has_variables_mocks_and_tags(tmp_path: Path) -> None:
     failed, succeeded = case.mocks["price"]
     assert failed == {"outcome": "failed", "error": {"code": "TIMEOUT", "message": "closed"}}
     assert succeeded == {"outcome": "success", "result": {"eur": 2.5}}
-    with pytest.raises(InvalidArgumentError, match="a mock in a test case is an output, Fails, or InTurn of these"):
+    with pytest.raises(
+        InvalidArgumentError, match="a mock in a test case must be an output, Fails, or InTurn of these"
+    ):
         tested.case("late", Order("tea"), mocks={"price": lambda given: given})
 
 
@@ -263,7 +265,7 @@ def test_a_function_with_two_inputs() -> None:
     def two(given: Any, other: Any) -> Any:
         return given
 
-    with pytest.raises(InvalidArgumentError, match="has one input, and 'other' is another"):
+    with pytest.raises(InvalidArgumentError, match="accepts one input, and 'other' is a second one"):
         two.to_dict()
 
 
@@ -283,7 +285,7 @@ def test_an_asynchronous_function() -> None:
     async def waiting(given: Any) -> Any:
         return given
 
-    with pytest.raises(InvalidArgumentError, match="the function waiting of a flow is neither async nor a generator"):
+    with pytest.raises(InvalidArgumentError, match="the flow function waiting must not be async or a generator"):
         waiting.to_dict()
 
 
@@ -292,7 +294,7 @@ def test_a_function_that_returns_nothing() -> None:
     def nothing(given: Any) -> str:  # type: ignore[return]
         price_of(sku=given)
 
-    with pytest.raises(AuthoringError, match="the function returns nothing, and its output is str"):
+    with pytest.raises(AuthoringError, match="the function returns nothing, but its output is str"):
         nothing.to_dict()
 
 
@@ -310,9 +312,9 @@ def test_a_type_without_a_schema() -> None:
 
 
 def test_a_component_outside_of_a_flow() -> None:
-    with pytest.raises(AuthoringError, match=r"price_of\(\) makes a step, and no flow is being written"):
+    with pytest.raises(AuthoringError, match=r"price_of\(\) creates a step, but no flow is being built"):
         price_of(sku="a")
-    with pytest.raises(AuthoringError, match=r"order\(\) makes a step, and no flow is being written"):
+    with pytest.raises(AuthoringError, match=r"order\(\) creates a step, but no flow is being built"):
         order(Order("a"))
 
 
@@ -410,7 +412,7 @@ def test_a_value_of_another_flow() -> None:
 
     first.to_dict()
     with pytest.raises(
-        AuthoringError, match=r"price\.eur is a value of the flow first, which is not around this place"
+        AuthoringError, match=r"price\.eur is a value of the flow first, which does not enclose this place"
     ):
         second.to_dict()
 

@@ -24,7 +24,7 @@ FILES = ("below.yaml", "hello.yaml", "other.json", "flow.py", "inputs.jsonl", "n
         ("note.txt", "did you mean notes.txt?"),
         ("unlike.yaml", "the working folder has below.yaml, hello.yaml, other.json"),
         ("unlike.toml", "the working folder has no file that ends in .toml"),
-        ("nowhere/hello.yaml", "there is no folder nowhere"),
+        ("nowhere/hello.yaml", "the folder nowhere does not exist"),
         ("within/helo.yaml", "did you mean within/hello.yaml?"),
         ("within/unlike.yaml", "the folder within has a.yaml, b.yaml, c.yaml, d.yaml, e.yaml, ..."),
     ],

@@ -71,6 +71,6 @@ def test_an_async_view_waits_no_longer_than_its_timeout() -> None:
 
 
 def test_an_unknown_option_is_refused() -> None:
-    with pytest.raises(InvalidArgumentError, match="no option 'timout'") as caught:
+    with pytest.raises(InvalidArgumentError, match="unknown option 'timout'") as caught:
         SyncStepflowClient(URL).with_options(timout=3)  # type: ignore[call-arg]
     assert caught.value.hint == "did you mean 'timeout'?"

@@ -25,20 +25,26 @@ def fault(tmp_path: Path, case: str) -> str:
     ("case", "told"),
     [
         ("ouput: {outcome: success, result: 1}", "did you mean 'output'?"),
-        ("expected: {outcome: success, result: 1}", "no key 'expected': servers silently ignore it; write output: {"),
-        ("skip: true", "no key 'skip': servers silently ignore it; stepflow test -k 'not NAME' leaves a case out"),
-        ("timeout: 5", "no key 'timeout'"),
-        ("output: {outcome: success, result: 1, error: {code: TIMEOUT}}", "an expected success has no 'error'"),
-        ("output: {outcome: failed, error: {code: TIMEOUT}, result: 1}", "an expected failed has no 'result'"),
+        (
+            "expected: {outcome: success, result: 1}",
+            "unknown key 'expected' in a test case: servers silently ignore it; write output: {",
+        ),
+        (
+            "skip: true",
+            "unknown key 'skip' in a test case: servers silently ignore it; to skip a case, use stepflow test -k 'not NAME'",
+        ),
+        ("timeout: 5", "unknown key 'timeout'"),
+        ("output: {outcome: success, result: 1, error: {code: TIMEOUT}}", "unknown key 'error' in an expected success"),
+        ("output: {outcome: failed, error: {code: TIMEOUT}, result: 1}", "unknown key 'result' in an expected failed"),
         ("output: {outcome: failed, error: {code: TIMEOUT, mesage: x}}", "did you mean 'message'?"),
         ("output: {outcome: failed, error: {}}", "needs a code, a message or data"),
         ("output: {outcome: failed, error: {message: null}}", "needs a code, a message or data"),
-        ("output: {outcome: success, result: {$regex: ''}}", "$regex takes a text that is not empty"),
-        ("output: {outcome: success, result: [{$contains: ''}]}", "$contains takes a part, a key"),
+        ("output: {outcome: success, result: {$regex: ''}}", "$regex expects a non-empty string"),
+        ("output: {outcome: success, result: [{$contains: ''}]}", "$contains expects a part, a key"),
         ("output: {outcome: success, result: {$range: [null, null]}}", "numbers or one of them null"),
         ("mocks: {s: {outcome: failed, error: {mesage: x}}}", "did you mean 'message'?"),
-        ("mocks: {s: {outcome: failed, error: {code: TIMEOUT, data: 1}}}", "the error of a mock has no 'data'"),
-        ("mocks: {s: {outcome: success, result: 1, error: {}}}", "a mock has no 'error'"),
+        ("mocks: {s: {outcome: failed, error: {code: TIMEOUT, data: 1}}}", "unknown key 'data' in the error of a mock"),
+        ("mocks: {s: {outcome: success, result: 1, error: {}}}", "unknown key 'error' in a mock"),
         ("variables: [a]", "variables must be an object, not a list"),
         ("varaibles: {a: 1}", "did you mean 'variables'?"),
     ],
@@ -67,7 +73,7 @@ def test_other_cases_have_no_fault(tmp_path: Path, case: str) -> None:
 def test_cases_in_a_wrong_place_are_not_passed_over(tmp_path: Path, text: str) -> None:
     path = tmp_path / "flow.yaml"
     path.write_text(text)
-    with pytest.raises(FlowFileError, match="has no key"):
+    with pytest.raises(FlowFileError, match="unknown key"):
         read_tests(path)
 
 

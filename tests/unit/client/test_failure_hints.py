@@ -32,7 +32,7 @@ async def test_run_and_map_have_the_same_hints() -> None:
 
 def test_a_builtin_component_that_does_not_exist() -> None:
     wrong = {**FLOW, "steps": [{**FLOW["steps"][0], "component": "/builtin/create_mesages"}]}
-    hint = "there is no component /builtin/create_mesages; did you mean /builtin/create_messages?"
+    hint = "unknown component /builtin/create_mesages; did you mean /builtin/create_messages?"
     with fake_server().sync_client() as client:
         assert hint_of(client.run(wrong, {"name": "Ada"})) == hint
         assert [hint_of(each) for each in client.map(wrong, [{"name": "Ada"}])] == [hint]

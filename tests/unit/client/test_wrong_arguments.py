@@ -337,7 +337,7 @@ def test_the_client_of_tools_is_of_their_kind() -> None:
     ):
         other = client if kind is tools.SyncFlowTools else twin
         for value in (other, StepflowClient, type(twin), *(make() for make in VALUES.values())):
-            with pytest.raises(InvalidArgumentError, match=f"client is {wanted}, not "):
+            with pytest.raises(InvalidArgumentError, match=f"client must be {wanted}, not "):
                 kind(value, FLOW)
 
 
@@ -455,7 +455,7 @@ def accepted(call: Callable[..., Any], of: Any) -> list[str]:
         try:
             used(call(**{**right, name: "no"}))
         except (InvalidArgumentError, AuthoringError) as error:
-            if f"{name} is True or False, not 'no'" in str(error):
+            if f"{name} must be True or False, not 'no'" in str(error):
                 continue
         found.append(name)
     return found
@@ -493,6 +493,6 @@ def test_many_are_tried() -> None:
 
 
 def test_the_message_names_the_argument_and_what_it_must_be() -> None:
-    assert str(wrong("limit", "a number", [1])) == "limit is a number, not [1]"
-    assert str(wrong("limit", "a number", Unprintable())) == "limit is a number, not that Unprintable"
+    assert str(wrong("limit", "a number", [1])) == "limit must be a number, not [1]"
+    assert str(wrong("limit", "a number", Unprintable())) == "limit must be a number, not that Unprintable"
     assert len(str(wrong("limit", "a number", "a" * 10_000))) < 300

@@ -130,8 +130,8 @@ def test_without_a_schema_the_arguments_are_what_the_steps_read() -> None:
     with pytest.raises(InvalidArgumentError) as raised:
         spec.parse_input({"nme": "Ada", "other": 1})
     assert raised.value.message.split("\n")[1:] == [
-        "- nme: there is no field 'nme'; did you mean 'name'?",
-        "- other: there is no field 'other'; fields are: name (required)",
+        "- nme: unknown field 'nme'; did you mean 'name'?",
+        "- other: unknown field 'other'; fields are: name (required)",
     ]
     assert make_tool_spec(STEPS, "tool").is_wrapped
     assert make_tool_spec({"steps": [], "output": 1}, "tool").input_schema == {"type": "object"}
@@ -180,7 +180,7 @@ ORDER = {
         ({"item": "tea"}, ["the arguments: the required field 'count' is missing; add count: integer, at least 1"]),
         (
             {"item": "tea", "count": 1, "to": "Bonn"},
-            ['to: the schema expects object, this is string (got "Bonn"); fields are: city (string, required)'],
+            ['to: the schema expects object, not string (got "Bonn"); fields are: city (string, required)'],
         ),
         (
             {"count": 1},
@@ -190,13 +190,13 @@ ORDER = {
         (
             {"item": "tea", "count": "2", "to": {}},
             [
-                'count: the schema expects integer, this is string (got "2")',
+                'count: the schema expects integer, not string (got "2")',
                 "to: the required field 'city' is missing; add city: string",
             ],
         ),
         (
             {"item": "tea", "count": 1, "cuont": 1},
-            ["cuont: there is no field 'cuont'; did you mean 'count'?"],
+            ["cuont: unknown field 'cuont'; did you mean 'count'?"],
         ),
     ],
 )
@@ -251,12 +251,12 @@ def test_a_response_describes_the_fields_of_a_call() -> None:
     with pytest.raises(InvalidArgumentError) as raised:
         spec.parse_input({**right, "amount": 2, "qty": 50, "tags": "new", "to": {"city": "Bonn"}})
     assert raised.value.message.split("\n")[1:] == [
-        "- amount: there is no field 'amount'; fields are: sku (string, matching ^[a-z]+$, required), "
+        "- amount: unknown field 'amount'; fields are: sku (string, matching ^[a-z]+$, required), "
         "qty (integer, at least 1, at most 20, required), tags (array of (string, at least 2 characters)), "
         "gift ('ribbon' or 'box', required), to (object with city (string, required), zip (required), required)",
-        "- qty: the schema expects at most 20, this is 50",
+        "- qty: the schema expects at most 20, not 50",
         "- to: the required field 'zip' is missing; add zip: ...",
-        '- tags: the schema expects array, this is string (got "new"); write [...], with elements that are: '
+        '- tags: the schema expects array, not string (got "new"); write [...], with elements that are: '
         "string, at least 2 characters",
     ]
 
@@ -291,11 +291,11 @@ def test_names_that_the_flow_neither_declares_nor_reads_are_refused_together() -
     with pytest.raises(InvalidArgumentError) as raised:
         spec.parse_input({"quantity": 5, "nte": 1, "to": {"town": "Bonn", "zip": "5"}, "qty": "two"})
     assert raised.value.message.split("\n")[1:] == [
-        "- nte: there is no field 'nte'; did you mean 'note'?",
-        "- quantity: there is no field 'quantity'; fields are: id (string, required), qty (integer), "
+        "- nte: unknown field 'nte'; did you mean 'note'?",
+        "- quantity: unknown field 'quantity'; fields are: id (string, required), qty (integer), "
         "to (object with city (string), required), note (required)",
-        "- to.town: there is no field 'town'; fields are: city (string), zip (required)",
-        '- qty: the schema expects integer, this is string (got "two")',
+        "- to.town: unknown field 'town'; fields are: city (string), zip (required)",
+        '- qty: the schema expects integer, not string (got "two")',
         "- the arguments: the required field 'id' is missing; add id: string",
     ]
 
@@ -303,7 +303,7 @@ def test_names_that_the_flow_neither_declares_nor_reads_are_refused_together() -
 def test_a_flow_that_passes_an_object_on_may_get_any_name() -> None:
     spec = make_tool_spec({"steps": [], "output": [{"$input": "$.to"}, {"$input": "$.to.city"}]}, "send")
     assert spec.parse_input({"to": {"city": "Bonn", "town": 1}})["to"]["town"] == 1
-    with pytest.raises(InvalidArgumentError, match="- too: there is no field 'too'; did you mean 'to'"):
+    with pytest.raises(InvalidArgumentError, match="- too: unknown field 'too'; did you mean 'to'"):
         spec.parse_input({"to": {"city": "Bonn"}, "too": 1})
 
 
@@ -311,8 +311,8 @@ def test_a_flow_that_passes_an_object_on_may_get_any_name() -> None:
     ("arguments", "said"),
     [
         ("{", "the arguments are not JSON"),
-        ("[1]", "the arguments are an object, this is list"),
-        (7, "the arguments are an object, this is int"),
+        ("[1]", "the arguments must be an object, not list"),
+        (7, "the arguments must be an object, not int"),
         ({"a": float("nan")}, "nan is not a number"),
     ],
 )
@@ -334,7 +334,7 @@ def test_wrapped_input_says_where_it_belongs() -> None:
     with pytest.raises(InvalidArgumentError) as raised:
         spec.parse_input({"items": ["a"]})
     assert raised.value.message.split("\n")[1:] == [
-        "- items: there is no field 'items'; fields are: input (array of string, required)",
+        "- items: unknown field 'items'; fields are: input (array of string, required)",
         "- the arguments: the required field 'input' is missing; add input: array of string",
     ]
     with pytest.raises(InvalidArgumentError, match=r"- input\[1\]: the schema expects string"):

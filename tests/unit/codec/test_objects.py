@@ -219,7 +219,9 @@ def test_what_an_object_holds_is_checked_with_its_place() -> None:
 
 @pytest.mark.parametrize("flow", [object(), 5, {1, 2}, Flow, PydanticFlow, StructFlow])
 def test_other_objects_are_no_flows(flow: Any) -> None:
-    with pytest.raises(InvalidArgumentError, match="a flow is a path, a mapping, a builder, or an object with steps"):
+    with pytest.raises(
+        InvalidArgumentError, match="a flow must be a path, a mapping, a builder, or an object with steps"
+    ):
         load_flow(flow)
 
 
@@ -227,7 +229,7 @@ def test_an_object_that_gives_no_mapping_is_no_flow() -> None:
     class Listed(msgspec.Struct, array_like=True):
         steps: list[Any]
 
-    with pytest.raises(InvalidArgumentError, match="Listed is not a flow: it gives a list, not a mapping"):
+    with pytest.raises(InvalidArgumentError, match="Listed is not a flow: it yields a list, not a mapping"):
         load_flow(Listed([]))
 
 

@@ -96,5 +96,5 @@ def test_an_application_has_its_own_statuses_and_types() -> None:
 
 @pytest.mark.parametrize("wrong", [ValueError("x"), None, "text", errors.NotFoundError])
 def test_only_our_errors_are_problems(wrong: Any) -> None:
-    with pytest.raises(errors.InvalidArgumentError, match="error is a StepflowClientError"):
+    with pytest.raises(errors.InvalidArgumentError, match="error must be a StepflowClientError"):
         problem_details(wrong)

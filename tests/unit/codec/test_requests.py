@@ -23,7 +23,7 @@ def test_run_ids(run_id: str | UUID) -> None:
 
 @pytest.mark.parametrize("run_id", ["", "x", RUN_ID + "0", RUN_ID[:-1] + "g", "../flows", None, 5, b"x", [], object()])
 def test_what_is_no_run_id(run_id: Any) -> None:
-    with pytest.raises(InvalidArgumentError, match="a run id is a UUID"):
+    with pytest.raises(InvalidArgumentError, match="a run id must be a UUID"):
         requests.check_run_id(run_id)
 
 
@@ -65,7 +65,7 @@ def test_invalid_max_concurrency(value: Any) -> None:
 def test_what_is_no_limit(value: Any) -> None:
     assert requests.check_limit(None, "limit") is None
     assert requests.check_limit(0, "limit") == 0
-    with pytest.raises(InvalidArgumentError, match="limit is an integer of at least 0"):
+    with pytest.raises(InvalidArgumentError, match="limit must be an integer of at least 0"):
         requests.check_limit(value, "limit")
 
 

@@ -23,7 +23,7 @@ SUMMARY = {
     "createdAt": "2026-11-24T23:42:11.509354609Z",
     "rootRunId": RUN_ID,
 }
-SILENT = "the server does not say why"
+SILENT = "the server gave no reason"
 
 
 # Errors
@@ -219,7 +219,7 @@ def test_what_is_no_json_object(content: bytes) -> None:
     ],
 )
 def test_an_answer_of_another_shape(answer: dict[str, Any], reason: str) -> None:
-    with pytest.raises(errors.InvalidResponseError, match="a response of an unknown shape") as caught:
+    with pytest.raises(errors.InvalidResponseError, match="an unexpected response") as caught:
         responses.build(responses.read_run, answer, ASKED)
     assert reason in str(caught.value)
     assert caught.value.details == answer
@@ -349,7 +349,7 @@ def test_an_item_without_an_end_ended_as_its_run() -> None:
 @pytest.mark.parametrize("indexes", [[], [0, 1]])
 def test_one_result_is_asked_of_one_item(indexes: list[int]) -> None:
     listed = responses.read_items(RUN_ID, [{"itemIndex": index, "status": 2} for index in indexes])
-    with pytest.raises(errors.InvalidResponseError, match=f"gave {len(indexes)}") as caught:
+    with pytest.raises(errors.InvalidResponseError, match=f"returned {len(indexes)}") as caught:
         responses.get_only_result(listed, ExecutionStatus.COMPLETED)
     assert caught.value.run_id == RUN_ID
 

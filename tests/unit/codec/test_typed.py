@@ -100,7 +100,7 @@ def test_what_does_not_fit_is_told_with_its_path(kind: Any, output: Any, path: s
 
 
 def test_another_type_is_refused_at_once() -> None:
-    with pytest.raises(InvalidArgumentError, match="output_type is a type that outputs can have, not"):
+    with pytest.raises(InvalidArgumentError, match="output_type must be a supported output type, not"):
         check_output_type(Neither)
 
 
@@ -115,7 +115,7 @@ class Unfinished(BaseModel):
 
 @pytest.mark.parametrize("output_type", [Unfinished, "Answer", list[Unfinished]])
 def test_a_type_with_an_unknown_name_is_refused_before_a_run(output_type: Any) -> None:
-    with pytest.raises(InvalidArgumentError, match="a type that outputs can have, not"):
+    with pytest.raises(InvalidArgumentError, match="a supported output type, not"):
         check_output_type(output_type)
 
 

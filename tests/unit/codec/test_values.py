@@ -150,8 +150,8 @@ def test_what_can_be_sent(passed: Any, sent: Any) -> None:
         (Endless(), "nested too deeply", ""),
         (nested(300), "nested too deeply", ""),
         (nested(100_000), "nested too deeply", ""),
-        ([10**400], "an integer of 1329 bits is more than servers read", "$[0]"),
-        pytest.param(10**5000, "bits is more than servers read", "$", id="5000 digits"),
+        ([10**400], "servers cannot read an integer of 1329 bits", "$[0]"),
+        pytest.param(10**5000, "servers cannot read an integer of", "$", id="5000 digits"),
     ],
 )
 def test_what_cannot_be_sent(value: Any, reason: str, path: str) -> None:

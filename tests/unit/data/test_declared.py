@@ -53,7 +53,7 @@ def test_a_variable_without_a_value_has_to_be_set_if_it_is_certainly_read(schema
         "output": {"$variable": "v"},
     }
     needs = find_requirements(flow, parse_flow_variables(flow))
-    with pytest.raises(InvalidArgumentError, match="requires the variable 'v', which is not given"):
+    with pytest.raises(InvalidArgumentError, match="requires the variable 'v', which is not set"):
         needs.check_variables({}, None)
     needs.check_variables({"v": None}, None)
     flow["output"] = {"$variable": "v", "default": 1}

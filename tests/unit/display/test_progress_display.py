@@ -159,7 +159,7 @@ def test_wrong_arguments(twin: str, wrong: Any) -> None:
         lambda client: client.map(FLOW, [1], progress=wrong),
         lambda client: client.wait_run(RUN_ID, progress=wrong),
     ):
-        with pytest.raises(InvalidArgumentError, match="progress is True, False or a plain function"):
+        with pytest.raises(InvalidArgumentError, match="progress must be True, False or a plain function"):
             call(twin, server.transport, operation, server.url)
     assert server.requests == []
 

@@ -232,7 +232,7 @@ def test_what_a_server_tells_of_inputs_is_masked(monkeypatch: pytest.MonkeyPatch
 
 def test_report_says_that_the_input_is_not_known() -> None:
     shown = given(report(3), RunArguments(run_id="r"))
-    assert "not known" in started_with(shown)
+    assert "unknown" in started_with(shown)
     assert "<th>Input</th>" not in shown.html().partition("<h2>Items</h2>")[2]
     # Of a run whose items and inputs do not match, none is shown with the wrong item.
     fewer = given(report(3), RunArguments(run_id="r", inputs=[1, 2]))

@@ -27,7 +27,7 @@ _ROUTES = "routes: {/builtin: [{plugin: builtin}]}\n"
             f"{_BUILTIN}routes: {{/builtin: [{{plugin: bulitin}}]}}\n",
             f"{_CREATE}plugin not found: bulitin",
             2,
-            "route /builtin leads to the plugin 'bulitin', which does not exist",
+            "route /builtin refers to the plugin 'bulitin', which does not exist",
             "did you mean 'builtin'?",
         ),
         (
@@ -49,7 +49,7 @@ _ROUTES = "routes: {/builtin: [{plugin: builtin}]}\n"
             f"{_CREATE}error initializing plugin: error executing component: Failed to spawn gRPC worker: pyhton: "
             "No such file or directory (os error 2)",
             2,
-            "plugins.shop cannot start 'pyhton': there is no such program",
+            "plugins.shop cannot start 'pyhton': program not found",
             "command is a program on PATH, or a path relative to the configuration",
         ),
         (

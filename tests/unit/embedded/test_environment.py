@@ -18,7 +18,7 @@ from stepflow_client._embedded.process import build_telemetry_environment
     ],
 )  # fmt: skip
 def test_what_is_no_collector_is_refused_before_anything_starts(wrong: Any) -> None:
-    with pytest.raises(InvalidArgumentError, match="otlp_endpoint is the URL of a collector, such as"):
+    with pytest.raises(InvalidArgumentError, match="otlp_endpoint must be the URL of a collector, such as"):
         StepflowRuntime.start(otlp_endpoint=wrong)
 
 

@@ -49,7 +49,7 @@ def test_a_wrong_argument_is_refused_before_the_first_request(name: str, value: 
 
 def test_a_client_with_options_of_its_own_is_refused() -> None:
     server = fake_server()
-    with pytest.raises(InvalidArgumentError, match="takes no client of with_options") as caught:
+    with pytest.raises(InvalidArgumentError, match="does not accept a client from with_options") as caught:
         sync_evaluate(server.sync_client().with_options(cache=ResultCache()), FLOW, [1])
     assert "journal=" in str(caught.value.hint)
     assert server.requests == []

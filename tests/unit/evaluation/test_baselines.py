@@ -26,7 +26,7 @@ def test_variants_are_compared_with_those_of_the_same_name() -> None:
     verdicts = {each.after: each["right"].verdict for each in whole.summary().comparisons}
     assert verdicts == {"a": "worse", "b": "better"}
     assert whole.summary().compared_with == "the baseline of each variant"
-    assert "Changes are from the baseline of each variant" in str(whole.summary())
+    assert "Changes are relative to the baseline of each variant" in str(whole.summary())
     assert [each.item.variant for each in whole.worst(3, variant="a")] == ["a"] * 3
 
 
@@ -48,7 +48,7 @@ def test_cases_are_the_same_if_name_and_input_are() -> None:
     earlier = EvaluationReport([*(each for each in earlier if each.case != "c39"), *changed])
     whole = report({"a": 1.0}).with_baseline(earlier)
     assert whole.compare("baseline", "a")["right"].cases == 29
-    assert "The baseline lacks 11 of 40 cases" in whole.summary().remarks[0]
+    assert "11 of 40 cases are left out because the baseline lacks them" in whole.summary().remarks[0]
     assert len(list(whole)) == 40 + 29
 
 
@@ -58,7 +58,7 @@ def test_what_cannot_be_compared_is_refused() -> None:
         now.with_baseline(report({"a": 1.0}, first=5))
     with pytest.raises(InvalidArgumentError, match="without items"):
         now.with_baseline(EvaluationReport([]))
-    with pytest.raises(InvalidArgumentError, match="already called 'a'"):
+    with pytest.raises(InvalidArgumentError, match="already named 'a'"):
         now.with_baseline(report({"b": 1.0}), name="a")
 
 

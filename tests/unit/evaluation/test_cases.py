@@ -97,7 +97,7 @@ def test_names_are_unique() -> None:
 
 @pytest.mark.parametrize("cases", [7, b"text", {"n": 1}])
 def test_other_values_are_no_cases(cases: Any) -> None:
-    with pytest.raises(InvalidArgumentError, match="cases is a path, a collection of cases"):
+    with pytest.raises(InvalidArgumentError, match="cases must be a path, a collection of cases"):
         read(cases)
 
 

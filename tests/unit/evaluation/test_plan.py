@@ -46,11 +46,11 @@ def test_without_variants_the_flow_is_evaluated_as_it_is() -> None:
     ("variants", "said"),
     [
         ({}, "variants is empty"),
-        ([Variant()], "variants is a mapping"),
-        ({"a": "flow.yaml"}, "variant 'a' is a Variant"),
+        ([Variant()], "variants must be a mapping"),
+        ({"a": "flow.yaml"}, "variant 'a' must be a Variant"),
         ({"": Variant()}, "name of a variant"),
-        ({"a": Variant(variables=3)}, "variables are a mapping"),  # type: ignore[arg-type]
-        ({"a": Variant(overrides=3)}, "overrides map step ids"),
+        ({"a": Variant(variables=3)}, "variables must be a mapping"),  # type: ignore[arg-type]
+        ({"a": Variant(overrides=3)}, "overrides must map step ids"),
     ],
 )
 def test_wrong_variants_are_refused(variants: Any, said: str) -> None:

@@ -115,7 +115,7 @@ def test_a_page_of_many_long_cases_has_a_limit() -> None:
     assert len(page) < 5_000_000
     shown = len(cases(page))
     assert 50 < shown < 500
-    assert f"{3_000 - shown:,} more cases are not on this page" in page
+    assert f"{3_000 - shown:,} best cases are not on this page" in page
     # The worst are on it.
     assert all('<span class="values">s 0.000' in each for each in cases(page)[:50])
 

@@ -210,7 +210,7 @@ def test_a_message_can_be_stored() -> None:
 def test_an_output_that_does_not_fit_a_judge_is_an_error_of_its_score() -> None:
     schema = {"type": "object", "properties": {"output": {"type": "string"}}}
     judge = FlowScore({"name": "judge", "schemas": {"properties": {"input": schema}}, "steps": []})
-    said = "the input does not match the flow's schema: the schema expects string, this is integer (at $.output)"
+    said = "the input does not match the flow's schema: the schema expects string, not integer (at $.output)"
     assert scored(judge, 1) == ({}, {"judge": said})
 
 

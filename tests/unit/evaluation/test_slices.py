@@ -99,6 +99,6 @@ def test_new_cases_are_added_after_the_known_ones(tmp_path: Path) -> None:
         assert list(store.cases()) == [*known, *new]
         assert store.begin([*known, *new], 1, {"a": ""}) == 310
         for fewer in (known, [*known[1:], *new], [*known, *new[1:], EvaluationCase("new 0", 99)]):
-            with pytest.raises(JournalError, match="other cases"):
+            with pytest.raises(JournalError, match="different cases"):
                 store.begin(fewer, 1, {"a": ""})
         assert len(list(store.cases())) == 310

@@ -135,7 +135,7 @@ def test_the_files_are_private(tmp_path: Path) -> None:
 
 def test_a_folder_without_an_evaluation_has_no_report(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "none"):
-        with pytest.raises(JournalError, match="has no evaluation"):
+        with pytest.raises(JournalError, match="contains no evaluation"):
             EvaluationReport.load(folder)
     assert not (tmp_path / "none").exists()
 

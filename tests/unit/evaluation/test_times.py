@@ -73,7 +73,7 @@ def test_times_of_a_variant_that_was_added_later_have_no_verdict() -> None:
 def test_the_number_of_times_is_named() -> None:
     summary = report(timed=100).summary()
     assert [each.items for each in summary.durations] == [100, 100]
-    assert "The times of some items only were read: 100 of 120 of a, 100 of 120 of b." in summary.remarks
+    assert "Only some items' times were read: 100 of 120 of a, 100 of 120 of b." in summary.remarks
     assert not any("only were read" in each for each in report().summary().remarks)
 
 

@@ -61,7 +61,7 @@ def test_what_is_not_a_flow(name: str, flow: Any) -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize("flow", [ID, StoreFlowResponse(flow_id="any")])
 def test_an_id_is_not_the_flow_itself(name: str, flow: Any) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"the id of a stored flow is not the flow itself .*get_flow"):
+    with pytest.raises(InvalidArgumentError, match=r"a flow id is not the flow itself .*get_flow"):
         FUNCTIONS[name](flow)
 
 
@@ -86,7 +86,7 @@ def test_a_stored_flow_is_its_content(name: str) -> None:
             "services: {}",
             ": this is a Docker Compose file, not a flow: it has 'services', but neither steps nor output",
         ),
-        ("flow: {output: 1}", ": the flow is below the key 'flow'"),
+        ("flow: {output: 1}", ": the flow is under the key 'flow'"),
     ],
 )
 def test_what_is_not_a_flow_in_a_file(tmp_path: Path, text: str, reason: str) -> None:
@@ -111,7 +111,7 @@ def test_a_mapping_with_steps_or_an_output_is_a_flow() -> None:
 
 @pytest.mark.parametrize("flow", [None, 5, b"flow.yaml", [], ("a",), object(), "steps: []\noutput: 1\n", StoredFlow])
 def test_other_objects(flow: Any) -> None:
-    with pytest.raises(InvalidArgumentError, match="a flow"):
+    with pytest.raises(InvalidArgumentError, match="flow"):
         load_flow(flow)
 
 
@@ -146,5 +146,5 @@ def test_the_id_of_a_response_is_never_a_path(tmp_path: Path, monkeypatch: pytes
     Path(ID).write_text("output: 1\n")
     assert flow_argument(ID) == ID
     assert load_flow(ID) == {"output": 1}
-    with pytest.raises(InvalidArgumentError, match="the id of a stored flow"):
+    with pytest.raises(InvalidArgumentError, match="a flow id is not the flow"):
         load_flow(StoreFlowResponse(flow_id=ID))

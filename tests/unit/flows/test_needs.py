@@ -51,7 +51,7 @@ FIRST = {"id": "first", "input": {"deep": [1, {"key": KEY}]}}
 )
 def test_a_required_variable_that_is_certain_to_be_read(output: Any, steps: list[dict[str, Any]]) -> None:
     found = needs(output, *steps)
-    with pytest.raises(InvalidArgumentError, match="the flow requires the variable 'key', which is not given"):
+    with pytest.raises(InvalidArgumentError, match="the flow requires the variable 'key', which is not set"):
         found.check_variables({}, None)
     for given in ({"key": "x"}, {"key": None}):
         found.check_variables(given, None)
@@ -107,19 +107,19 @@ def test_the_hint_has_the_nearest_name() -> None:
         with pytest.raises(InvalidArgumentError) as caught:
             found.check_variables(given, None)
         assert caught.value.hint == hint
-    with pytest.raises(InvalidArgumentError, match="requires the variables 'key', 'tone', which are not given"):
+    with pytest.raises(InvalidArgumentError, match="requires the variables 'key', 'tone', which are not set"):
         found.check_variables({}, None)
 
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"frist": {"input": 1}}, r"step 'frist', which the flow does not have \(did you mean 'first'\?\)"),
-        ({"x": {}}, r"step 'x', which the flow does not have \(it has first, second\)"),
+        ({"frist": {"input": 1}}, r"unknown step 'frist' \(did you mean 'first'\?\)"),
+        ({"x": {}}, r"unknown step 'x' \(it has first, second\)"),
         ({"steps": {"secnd": {"value": {}}}}, r"did you mean 'second'\?"),
-        ({"first": {"inputs": 1}}, r"'inputs', which is not a key of a step \(did you mean 'input'\?\)"),
+        ({"first": {"inputs": 1}}, r"the unknown key 'inputs' \(did you mean 'input'\?\)"),
         ({"first": {"on_error": 1}}, r"did you mean 'onError'\?"),
-        ([{"first": {}}, {"second": {"zzz": 1}}], r"'zzz', which is not a key of a step \(a step has id, component,"),
+        ([{"first": {}}, {"second": {"zzz": 1}}], r"the unknown key 'zzz' \(a step has id, component,"),
     ],
 )
 def test_overrides_of_what_the_flow_does_not_have(overrides: Any, message: str) -> None:
@@ -213,10 +213,10 @@ DECLARED = {
             "'mood' does not match the flow's schema: 'kidn' is not one of the allowed",
             "did you mean 'kind'?",
         ),
-        ({"turns": 0}, "'turns' does not match the flow's schema: the schema expects at least 1, this is 0", None),
+        ({"turns": 0}, "'turns' does not match the flow's schema: the schema expects at least 1, not 0", None),
         (
             {"server": {"port": "80"}},
-            r"'server' .*: the schema expects integer, this is string \(at \$.port\)",
+            r"'server' .*: the schema expects integer, not string \(at \$.port\)",
             None,
         ),
         (
@@ -277,7 +277,7 @@ FLOW = {"schemas": SCHEMAS, "steps": [{"id": "first", "component": "/a", "input"
         ({"variables": {"key": 1}, "overrides": {"first": {"Input": 1}}}, "did you mean 'input'"),
         ({}, "requires the variable 'key'"),
         ({"variables": {"key": 1, "kye": 2}}, "the flow has no variable 'kye' .did you mean 'key'"),
-        ({"variables_from_env": True}, "requires the variable 'key', which is not given .API_KEY is not set"),
+        ({"variables_from_env": True}, "requires the variable 'key', which is not set .API_KEY is not set"),
     ],
 )
 def test_nothing_is_sent_for_a_run_that_cannot_be(
@@ -347,8 +347,8 @@ def test_an_id_stands_for_a_stored_flow(twin: str, tmp_path: Path, monkeypatch: 
     assert ask(twin, server, lambda c: c.validate(ID)).is_valid
     assert server.asked[-2:] == [f"GET /flows/{ID}", "POST /flows"]
     for operation, message in (
-        (lambda c: c.store_flow(ID), r"store_flow\(\) needs the flow itself, not the id"),
-        (lambda c: c.run(ID, private_copy=True), "private_copy=True needs the flow itself, not the id"),
+        (lambda c: c.store_flow(ID), r"store_flow\(\) needs the flow itself, not a flow id"),
+        (lambda c: c.run(ID, private_copy=True), "private_copy=True needs the flow itself, not a flow id"),
     ):
         with pytest.raises(InvalidArgumentError, match=message):
             ask(twin, server, operation)

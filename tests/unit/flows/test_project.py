@@ -122,20 +122,20 @@ def test_nothing_is_taken_from_a_folder_in_which_everybody_writes(folder: Path) 
         ('command = "rm"', "unknown key command", "a project file cannot name servers"),
         ("[headers]\nx = 1", "unknown key headers", "a project file cannot name servers"),
         ("[env]\nx = 1", "unknown key env", "a project file cannot name servers"),
-        ("target = 0.13", "target is a release from 0.10 to 0.13, not 0.13", "write it as text"),
-        ('target = "1.0"', "target is a release from 0.10 to 0.13, not '1.0'", None),
-        ('flows = "flows"', "flows is a list of texts, not 'flows'", None),
-        ("flows = [1]", "flows is a list of texts, not [1]", None),
-        ("components = 5", "components is a path, not 5", None),
-        ('components = " "', "components is a path, not ' '", None),
-        ('components = "a\\u0000b"', "components is a path, not 'a\\x00b'", None),
-        ("config = ['sh', '-c']", "config is a path, not ['sh', '-c']", None),
-        ("test = 1", "test is a table, not 1", None),
-        ("[validate]\nfail-on = 'none'", "fail-on is fatal, error or warning, not 'none'", None),
-        ("[validate]\ntype-check = 'yes'", "type-check is true or false, not 'yes'", None),
-        ("[validate]\nselect = 'x'", "select is a list of texts, not 'x'", None),
+        ("target = 0.13", "target must be a release from 0.10 to 0.13, not 0.13", "write it as text"),
+        ('target = "1.0"', "target must be a release from 0.10 to 0.13, not '1.0'", None),
+        ('flows = "flows"', "flows must be a list of strings, not 'flows'", None),
+        ("flows = [1]", "flows must be a list of strings, not [1]", None),
+        ("components = 5", "components must be a path, not 5", None),
+        ('components = " "', "components must be a path, not ' '", None),
+        ('components = "a\\u0000b"', "components must be a path, not 'a\\x00b'", None),
+        ("config = ['sh', '-c']", "config must be a path, not ['sh', '-c']", None),
+        ("test = 1", "test must be a table, not 1", None),
+        ("[validate]\nfail-on = 'none'", "fail-on must be fatal, error or warning, not 'none'", None),
+        ("[validate]\ntype-check = 'yes'", "type-check must be true or false, not 'yes'", None),
+        ("[validate]\nselect = 'x'", "select must be a list of strings, not 'x'", None),
         ("target = ", "is not TOML", None),
-        ("flows = '" + "x" * 500 + "'", "flows is a list of texts, not 'xxx", None),
+        ("flows = '" + "x" * 500 + "'", "flows must be a list of strings, not 'xxx", None),
         ("a = " + "[" * 5000, "is nested too deeply", None),
     ],
 )
@@ -162,7 +162,7 @@ def test_no_path_leads_out(folder: Path, key: str, path: str) -> None:
     (folder / "chain").symlink_to("link")
     value = f"['{path}']" if key == "flows" else f"'{path}'"
     write(folder, f"{key} = {value}")
-    with pytest.raises(FlowFileError, match=rf"{key}.*(in the project's folder|leads out of the project's folder)"):
+    with pytest.raises(FlowFileError, match=rf"{key}.*(in the project's folder|points outside the project's folder)"):
         find_project(folder)
 
 

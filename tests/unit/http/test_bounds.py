@@ -205,7 +205,7 @@ def test_what_an_answer_unpacks_to_is_bounded(twin: str) -> None:
 @pytest.mark.parametrize("wrong", [0, -1, True, 1.5, "1", None])
 @pytest.mark.parametrize("twin", TWINS)
 def test_a_bound_that_is_none(twin: str, wrong: Any) -> None:
-    with pytest.raises(ValueError, match="max_response_bytes is an integer of at least 1"):
+    with pytest.raises(ValueError, match="max_response_bytes must be an integer of at least 1"):
         call(twin, None, CALLS["health_check"], max_response_bytes=wrong)
 
 

@@ -143,7 +143,7 @@ def test_what_is_no_proxy(proxy: str, how: str, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("proxy", [5, True, b"http://proxy", ["http://proxy"], object], ids=repr)
 def test_what_is_no_url_of_a_proxy(proxy: Any) -> None:
-    with pytest.raises(InvalidArgumentError, match="proxy is the URL of a proxy, not"):
+    with pytest.raises(InvalidArgumentError, match="proxy must be a proxy URL, not"):
         check_proxy(proxy)
 
 

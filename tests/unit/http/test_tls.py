@@ -129,7 +129,7 @@ def test_verification_is_turned_off_by_false_alone(twin: str, certificate: Path)
 )
 def test_what_cannot_verify_a_server(verify: Any, url: str) -> None:
     for client in (StepflowClient, SyncStepflowClient):
-        with pytest.raises(InvalidArgumentError, match="verify is True, False, the path"):
+        with pytest.raises(InvalidArgumentError, match="verify must be True, False, the path"):
             client(url, verify=verify)
 
 
@@ -147,9 +147,9 @@ def test_the_environment_names_the_authority(
     ("variable", "value", "reason"),
     [
         ("SSL_CERT_FILE", "missing.pem", "No such file"),
-        ("SSL_CERT_FILE", __file__, "no certificate in PEM format"),
-        ("SSL_CERT_FILE", "empty.pem", "no certificate in PEM format"),
-        ("SSL_CERT_FILE", "broken.pem", "no certificate in PEM format"),
+        ("SSL_CERT_FILE", __file__, "no PEM certificate"),
+        ("SSL_CERT_FILE", "empty.pem", "no PEM certificate"),
+        ("SSL_CERT_FILE", "broken.pem", "no PEM certificate"),
         ("SSL_CERT_FILE", ".", "it is a folder"),
         ("SSL_CERT_DIR", "missing", "No such file"),
         ("SSL_CERT_DIR", __file__, "Not a directory"),

@@ -155,7 +155,7 @@ def test_what_is_no_file_of_inputs(tmp_path: Path) -> None:
             read_inputs(tmp_path / name)
     wrong: list[Any] = [3, None, [1, 2]]
     for source in wrong:
-        with pytest.raises(InvalidArgumentError, match="is a path or an open file"):
+        with pytest.raises(InvalidArgumentError, match="must be a path or an open file"):
             read_inputs(source)
     for options in ({"format": "xml"}, {"on_bad_line": "skip"}):
         with pytest.raises(InvalidArgumentError):
@@ -236,7 +236,7 @@ def test_what_outcomes_cannot_be_written_to(tmp_path: Path) -> None:
         write_outcomes(tmp_path / "out.docx")
     with pytest.raises(FlowFileError, match="cannot be written: No such file"):
         write_outcomes(tmp_path / "no" / "out.csv")
-    with pytest.raises(InvalidArgumentError, match="is a path or an open file"):
+    with pytest.raises(InvalidArgumentError, match="must be a path or an open file"):
         write_outcomes(3)  # type: ignore[arg-type]
     with pytest.raises(InvalidArgumentError, match="Parquet is written to a path"):
         write_outcomes(io.StringIO(), format="parquet")

@@ -84,5 +84,5 @@ def test_a_number_is_that_of_the_retries() -> None:
         RetryPolicy(),
     )
     for wrong in (-1, True, "3"):
-        with pytest.raises(InvalidArgumentError, match="retry is a RetryPolicy or a number of retries, not "):
+        with pytest.raises(InvalidArgumentError, match="retry must be a RetryPolicy or a number of retries, not "):
             resolve_retry_policy(wrong)  # type: ignore[arg-type]

@@ -249,10 +249,10 @@ def test_the_field_that_a_component_refuses() -> None:
     account = explained(content, 'step "a" failed', step("a", message='step "a" failed'), input={"name": 5})
     assert account.hint is not None
     assert "(at $.user_prompt)" in account.hint
-    assert "schema of its input" in account.hint
+    assert "an input schema" in account.hint
     assert explained(content, 'step "a" failed', step("a", message='step "a" failed')).hint is None
     literal = flow(s("a"), ("a", {"user_prompt": 5}), a={"component": MESSAGES})
-    assert str(hint_of(literal, "a", NOT_KNOWN, NOT_KNOWN)).endswith("a check of the flow finds this before a run")
+    assert str(hint_of(literal, "a", NOT_KNOWN, NOT_KNOWN)).endswith("to find this before a run, check the flow")
     assert hint_of(content, "a", {"name": "x"}, {}) is None
     assert hint_of(content, "other", {"name": 5}, {}) is None
 

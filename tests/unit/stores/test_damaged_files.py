@@ -212,11 +212,14 @@ def test_a_journal_whose_entries_contradict_each_other_is_refused(server: FakeSe
 
 @pytest.mark.parametrize("path", [5, b"name", "a\0b", "\ud800", ":memory:", ["name"]])
 def test_what_is_no_path_is_refused(server: FakeServer, path: Any) -> None:
-    with server.sync_client() as client, pytest.raises(InvalidArgumentError, match="journal is the path of a file"):
+    with (
+        server.sync_client() as client,
+        pytest.raises(InvalidArgumentError, match="journal must be the path of a file"),
+    ):
         list(client.map(FLOW, INPUTS, journal=path))
-    with pytest.raises(InvalidArgumentError, match="path is the path of a file"):
+    with pytest.raises(InvalidArgumentError, match="path must be the path of a file"):
         ResultCache(path)
-    with pytest.raises(InvalidArgumentError, match="path is the path of a file"):
+    with pytest.raises(InvalidArgumentError, match="path must be the path of a file"):
         History(path)
 
 
@@ -225,7 +228,7 @@ def test_a_database_of_another_program_is_neither_used_nor_changed(server: FakeS
     with sqlite3.connect(path) as file:
         file.execute("CREATE TABLE accounts (name TEXT)")
     file.close()
-    with server.sync_client() as client, pytest.raises(JournalError, match="another kind of database"):
+    with server.sync_client() as client, pytest.raises(JournalError, match="a different kind of database"):
         list(client.map(FLOW, INPUTS, journal=path))
     with sqlite3.connect(path) as file:
         assert file.execute("SELECT name FROM sqlite_schema").fetchall() == [("accounts",)]

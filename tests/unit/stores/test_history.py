@@ -277,7 +277,7 @@ def test_limits_are_positive() -> None:
 
 @pytest.mark.parametrize("client", [StepflowClient, SyncStepflowClient])
 def test_a_path_is_no_history(client: Any) -> None:
-    with pytest.raises(InvalidArgumentError, match="history is a History, not str"):
+    with pytest.raises(InvalidArgumentError, match="history must be a History, not str"):
         client("http://localhost:1", history="history.db")
 
 

@@ -95,7 +95,7 @@ def test_mocks_in_the_flow_of_a_step(client: SyncStepflowClient, tmp_path: Path)
     covered = Covered(client, tmp_path, used, unused)
     assert covered.of("each", "each/wrap") == [("reached", "0"), ("mocked", "0")]
     assert [each.verdict for each in covered.done] == ["unchecked", "error"]
-    assert covered.done[1].message == "the mock of wrap was not used: the run did not need the step"
+    assert covered.done[1].message == "the mock for wrap was not used: the run did not need the step"
 
 
 def test_a_mock_that_is_not_used_is_an_error(client: SyncStepflowClient, tmp_path: Path) -> None:

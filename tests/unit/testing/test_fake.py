@@ -75,7 +75,7 @@ def test_a_held_run_stays_running_until_it_is_released() -> None:
         server.release()
         assert client.get_result(run_id).output == {"text": "Dear Bob"}
     with pytest.raises(
-        InvalidArgumentError, match=r"no component '/model/darft' to hold \(did you mean '/model/draft'"
+        InvalidArgumentError, match=r"unknown component '/model/darft' to hold \(did you mean '/model/draft'"
     ):
         server.hold("/model/darft")
 

@@ -135,7 +135,7 @@ def test_the_sync_client_refuses_coroutine_functions() -> None:
 
     with pytest.raises(InvalidArgumentError, match="is a coroutine function") as caught:
         ask("sync", Server(), lambda client: client.get_run(RUN_ID), event_hooks={"request": [note]})
-    assert caught.value.hint == "give SyncStepflowClient plain functions"
+    assert caught.value.hint == "pass plain functions to SyncStepflowClient"
 
 
 @pytest.mark.parametrize("hooks", [{"requests": []}, {"request": print}, {"request": ["print"]}, [print]])

@@ -170,9 +170,9 @@ def numbers(count: int) -> list[Any]:
 @pytest.mark.parametrize("kind", [StepflowClient, SyncStepflowClient])
 @pytest.mark.parametrize("wrong", ["spred", "", None, 5, ["spread"]])
 def test_a_strategy_that_does_not_exist(kind: Any, wrong: Any) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"^strategy is 'failover' or 'spread', not "):
+    with pytest.raises(InvalidArgumentError, match=r"^strategy must be 'failover' or 'spread', not "):
         kind(["http://a", "http://b"], strategy=wrong)
-    with pytest.raises(InvalidArgumentError, match=r"^strategy is 'failover' or 'spread', not "):
+    with pytest.raises(InvalidArgumentError, match=r"^strategy must be 'failover' or 'spread', not "):
         kind.from_env("http://a", strategy=wrong)
 
 
@@ -349,7 +349,7 @@ def test_servers_that_do_not_share_a_store_are_named_as_the_reason() -> None:
         for call in (lambda: client.run(FLOW, {"n": 1}), lambda: list(client.map(FLOW, numbers(9), chunk_size=1))):
             with pytest.raises(NotFoundError) as caught:
                 call()
-            assert caught.value.hint == "do the servers share one store? strategy='spread' needs it"
+            assert caught.value.hint == "do the servers share one store? strategy='spread' requires it"
 
 
 class Stub(Transport):

@@ -174,7 +174,7 @@ def check_event_types(types: object) -> frozenset[str]:
     types = [*map(_make_type_name, _KINDS), "unknown"]
     for name in names:
         if name not in types:
-            raise InvalidArgumentError(f"there is no event type {name!r}", hint=near(name, types))
+            raise InvalidArgumentError(f"unknown event type {name!r}", hint=near(name, types))
     return frozenset(names)
 
 

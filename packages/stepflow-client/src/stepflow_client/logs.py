@@ -87,7 +87,7 @@ class LogConfig:
                 check_choice(value, name, levels)
         if self.python_logger is not None and not isinstance(self.python_logger, logging.Logger | str):
             raise InvalidArgumentError(
-                f"python_logger is a logging.Logger or its name, not {type(self.python_logger).__name__}"
+                f"python_logger must be a logging.Logger or its name, not {type(self.python_logger).__name__}"
             )
         for name in ("buffer_lines", "max_line_length"):
             check_integer(getattr(self, name), name, least=1)

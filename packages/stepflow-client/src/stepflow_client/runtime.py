@@ -356,7 +356,7 @@ def _check_settings(port: int | None, env: Mapping[str, str] | None, max_restart
     if env is not None:
         for name, value in check_mapping(env, "env").items():
             if not isinstance(value, str):
-                raise wrong(f"env[{name!r}]", "a text", value)
+                raise wrong(f"env[{name!r}]", "a string", value)
             if not name or "=" in name or "\0" in name + value:
                 raise InvalidArgumentError(f"{name!r} cannot be an environment variable")
     check_integer(max_restarts, "max_restarts", least=0, most=sys.maxsize)

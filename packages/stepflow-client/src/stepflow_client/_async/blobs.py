@@ -33,13 +33,13 @@ class BlobStore:
         name = None if filename is None else check_name(filename, "filename")
         if isinstance(data, _BYTES):
             if blob_type not in (None, "binary"):
-                raise wrong("the type of bytes", "binary", blob_type)
+                raise wrong("blob_type for bytes", "'binary'", blob_type)
             from stepflow_api.types import File
 
             request = api.store_blob(body=File(payload=bytes(data)), x_blob_filename=name)
         else:
             if blob_type not in (None, "data", "flow"):
-                raise wrong("the type of a JSON blob", "data or flow", blob_type)
+                raise wrong("blob_type for JSON", "'data' or 'flow'", blob_type)
             options = {"blobType": blob_type, "filename": name}
             metadata = {key: value for key, value in options.items() if value is not None}
             request = api.store_blob(body={"data": check_json(data, "the blob"), **metadata})

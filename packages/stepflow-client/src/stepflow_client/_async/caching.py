@@ -90,7 +90,7 @@ class CachedRuns:
                         own.set_result(None)
             await async_wait_until_done(shared, current_deadline())
             if not shared.done():
-                raise RequestTimeoutError("another call for the same result had not ended when the time was over")
+                raise RequestTimeoutError("timed out waiting for another call for the same result")
             outcome = shared.result()
             if isinstance(outcome, StepflowClientError):
                 raise copy.copy(outcome) from outcome
@@ -130,11 +130,11 @@ class CachedRuns:
             FlowFileError: If a file can't be read.
         """
         if not isinstance(cache, ResultCache):
-            raise InvalidArgumentError(f"cache is a ResultCache, not {type(cache).__name__}")
+            raise InvalidArgumentError(f"cache must be a ResultCache, not {type(cache).__name__}")
         if call.idempotency_key is not None:
             raise InvalidArgumentError(
-                "cache and idempotency_key exclude each other: a result from the cache is of a run without the key",
-                hint="a call under a key returns the result of its run without a cache",
+                "cache and idempotency_key cannot be used together: a cached result comes from a run without the key",
+                hint="with a key, a repeated call already returns its run's result",
             )
         input, checked = call.input, self._flows.check_flow_or_id(call.flow)
         if call.check_input:

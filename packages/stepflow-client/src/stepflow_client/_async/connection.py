@@ -306,7 +306,7 @@ class Connection:
                 # The response doesn't say what's missing, so explain it here.
                 problem.hint = operation.not_found or None
         if isinstance(problem, NotFoundError) and operation is api.create_run and self.spread is not None:
-            problem.hint = "do the servers share one store? strategy='spread' needs it"
+            problem.hint = "do the servers share one store? strategy='spread' requires it"
         raise problem
 
     def get_failed_url(self, error: Exception) -> str:
@@ -356,7 +356,7 @@ class Connection:
             ClientClosedError: If the client is closed.
         """
         if self.dialect.closed:
-            raise ClientClosedError("the client is closed", hint="make a new one")
+            raise ClientClosedError("the client is closed", hint="create a new one")
         deadline = current_deadline()
         if limit.whole != math.inf:
             deadline = get_earlier_deadline(deadline, limit.whole)

@@ -158,9 +158,7 @@ class FlowStore:
         """
         checked = self.check_flow_or_id(flow)
         if isinstance(checked, str):
-            raise InvalidArgumentError(
-                f"{what} needs the flow itself, not the id of a stored one", hint="get_flow() returns the flow of an id"
-            )
+            raise InvalidArgumentError(f"{what} needs the flow itself, not a flow id", hint="fetch it with get_flow()")
         return checked
 
     def check_flow_or_id(self, flow: FlowSource) -> CheckedFlow | StoredFlowId:
@@ -189,7 +187,7 @@ class FlowStore:
             content = check_json(content, "the flow")
             digest = requests.hash_flow(content)
             if digest is None:
-                raise InvalidArgumentError("the flow cannot be written as JSON")
+                raise InvalidArgumentError("the flow cannot be serialized to JSON")
         checked = CheckedFlow(content, digest, client_metadata.collect_examples(loaded))
         if stamp is not None:
             self._checked.put(stamp, checked)
@@ -246,7 +244,7 @@ class FlowStore:
                     diagnostic for diagnostic in result.diagnostics if diagnostic.level is types.DiagnosticLevel.FATAL
                 ]
                 more = f" (and {len(others)} more)" if others else ""
-                message = f"the server refuses the flow: {first.message} at {first.path}{more}"
+                message = f"the server rejected the flow: {first.message} at {first.path}{more}"
                 raise InvalidFlowError(message, diagnostics=result.diagnostics)
             self._accepted.put(digest, diagnostics)
         # Store the flow as a blob to preserve its integers. The server doesn't check blobs.
@@ -337,7 +335,7 @@ def _filter_diagnostics(response: dict[str, Any], flow: Mapping[str, Any]) -> li
     responses.read_flow_id(response)
     diagnostics = (response.get("diagnostics") or {}).get("diagnostics", [])
     if not isinstance(diagnostics, list) or not set(map(type, diagnostics)) <= {dict}:
-        raise TypeError("the diagnostics are no list of objects")
+        raise TypeError("the diagnostics are not a list of objects")
     steps = flow.get("steps")
     executed = {f"$.steps[{index}]" for index, step in enumerate(steps if isinstance(steps, list) else ())
                 if isinstance(step, Mapping) and step.get("mustExecute") is True}  # fmt: skip

@@ -172,8 +172,8 @@ class RunHandle(SuggestsNames, Shown, Generic[OutputT]):
         """
         if self.client._server_logs is None:
             raise UnsupportedByServerError(
-                "the log of this server is not known here",
-                hint="a StepflowRuntime has the log of its server; `stepflow runs logs` that of a server it started",
+                "this server's log is not available here",
+                hint="read it from a StepflowRuntime or, for a server started by `stepflow`, with `stepflow runs logs`",
             )
         from ..logs import find_run_lines
 

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 # For runs with more items, only request the summary, as servers would return every step of every item.
 _LARGE = 200
 
-_NOT_ENDED = "has not ended yet", "it continues; wait_run() waits again"
-_NO_ITEMS = "may have ended, but its result did not come in time", "call get_result() again"
-_NO_RESULT = "has ended, but its result did not come in time", "call get_result() again"
+_NOT_ENDED = "has not ended yet", "it continues; to wait again, call wait_run()"
+_NO_ITEMS = "may have ended, but its result did not arrive in time", "call get_result() again"
+_NO_RESULT = "has ended, but its result did not arrive in time", "call get_result() again"
 
 Answer = TypeVar("Answer")
 # A finished run, represented by its state or by what its items tell us.
@@ -88,7 +88,7 @@ class Waiter:
                     self._raise_if_hopeless(error, run_id, last_contact)
                     if not (is_lost or pauses.is_over):
                         is_lost = True
-                        logger.warning("run %s: %s; asking again", run_id, error.message)
+                        logger.warning("run %s: %s; retrying", run_id, error.message)
                     held, pause = 0, self._get_retry_after(error)
                 else:
                     if ended is not None:
@@ -159,7 +159,7 @@ class Waiter:
                     raise _make_timeout_error(run_id, late) from error
                 if not is_lost:
                     is_lost = True
-                    logger.warning("run %s: %s; asking again", run_id, error.message)
+                    logger.warning("run %s: %s; retrying", run_id, error.message)
             await asyncio.sleep(pause)
 
     async def wait_for_results(
@@ -303,7 +303,7 @@ def _check_single(run: RunDetails) -> None:
         raise InvalidArgumentError(
             f"run {run.run_id} is a batch of {run.items.total} items",
             run_id=run.run_id,
-            hint="get_results() returns the results of all items",
+            hint="to get the results of all items, call get_results()",
         )
 
 

@@ -85,7 +85,7 @@ def refuse_unknown(names: Iterable[str], known: Collection[str]) -> None:
     """
     for name in names:
         if name not in known:
-            raise TypeError(f"there is no argument {name!r} ({near(name, known)})")
+            raise TypeError(f"unknown argument {name!r} ({near(name, known)})")
 
 
 _VALUES = (".yaml", ".yml", ".json")
@@ -105,7 +105,7 @@ def explain_missing_file(path: str) -> str:
         return "download it and pass the path of the file"
     folder = Path(path).parent
     if not folder.is_dir():
-        return f"there is no folder {folder}"
+        return f"the folder {folder} does not exist"
     hint = suggest_nearest_file(path)
     if hint is not None:
         return hint

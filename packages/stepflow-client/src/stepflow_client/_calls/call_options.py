@@ -184,7 +184,7 @@ def make_view(client: Client, options: ClientOptions) -> Client:
     if unknown:
         from .._base.text import near
 
-        raise InvalidArgumentError(f"there is no option {unknown[0]!r}", hint=near(unknown[0], sorted(names)))
+        raise InvalidArgumentError(f"unknown option {unknown[0]!r}", hint=near(unknown[0], sorted(names)))
     base: Any = type(client)
     view: Any = object.__new__(base if issubclass(base, _View) else _make_view_type(base))
     vars(view).update(vars(client))

@@ -495,8 +495,8 @@ def _select_inputs(earlier: EarlierRun, request: RerunRequest) -> dict[int, Any]
         return {0: input[0] if isinstance(input, (list, tuple)) else input}
     if not isinstance(input, (list, tuple)) or len(input) != total:
         raise InvalidArgumentError(
-            f"run {earlier.run_id} is a batch of {total} items: input is the list of all their inputs, "
-            "or with items the list of theirs"
+            f"run {earlier.run_id} is a batch of {total} items: input must be the list of all their inputs "
+            "(with items, of those items' inputs)"
         )
     return dict(enumerate(input))
 

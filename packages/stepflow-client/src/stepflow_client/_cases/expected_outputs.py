@@ -182,7 +182,7 @@ def update_expected(content: bytes, expected: Mapping[int, Any], source: str) ->
     check_instance(content, "content", bytes)
     check_text(source, "source")
     if not isinstance(expected, Mapping) or not all(isinstance(index, int) for index in expected):
-        raise wrong("expected", "a mapping from the index of a case to its expected output", expected)
+        raise wrong("expected", "a mapping from case index to expected output", expected)
 
     def change(text: str, root: Node) -> tuple[list[Edit], Any]:
         wanted, edits = copy.deepcopy(root.value), list[Edit]()
@@ -191,7 +191,7 @@ def update_expected(content: bytes, expected: Mapping[int, Any], source: str) ->
             wanted["test"]["cases"][index]["output"] = value
         return edits, wanted
 
-    return edit_file(content, source, change, "the expected outputs cannot be replaced without touching more")
+    return edit_file(content, source, change, "the expected outputs cannot be updated without other changes")
 
 
 def _replace_output(text: str, root: Node, index: int, value: Any, source: str) -> Iterator[Edit]:

@@ -103,7 +103,7 @@ def format_mock(mock: Mock) -> Any:
     if isinstance(mock, Fails):
         return flow_result(None, FlowError(message=mock.message, code=mock.error_code))
     if callable(mock) or isinstance(mock, Delayed):
-        raise InvalidArgumentError("a mock in a test case is an output, Fails, or InTurn of these")
+        raise InvalidArgumentError("a mock in a test case must be an output, Fails, or InTurn of these")
     return flow_result(mock, None)
 
 
@@ -126,7 +126,7 @@ def parse_mock(value: Any) -> Any:
         given = {key: str(error[key]) for key in ("code", "message") if error.get(key) not in (None, "UNSPECIFIED")}
         return Fails(**given)
     raise InvalidArgumentError(
-        "a mock is {outcome: success, result: ...}, {outcome: failed, error: {code, message}}, or a list of these"
+        "a mock must be {outcome: success, result: ...}, {outcome: failed, error: {code, message}}, or a list of these"
     )
 
 
@@ -243,7 +243,7 @@ def parse_tests(text: FlowText, name: str) -> FlowTests:
     test: Mapping[str, Any] = root.value.get("test") or {}
     config = test.get("config", test.get("stepflow_config"))
     if config is not None and not isinstance(config, Mapping):
-        raise FlowFileError(f"{name}: test.config is an object, not {short_json(config, 40)}", path=name)
+        raise FlowFileError(f"{name}: test.config must be an object, not {short_json(config, 40)}", path=name)
     nodes = root.at("test", "cases")
     cases: list[FlowCase] = []
     for index, node in enumerate(nodes.elements if nodes is not None else ()):

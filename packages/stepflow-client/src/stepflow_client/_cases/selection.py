@@ -179,8 +179,8 @@ class _Expression:
 
     def _make_error(self) -> InvalidArgumentError:
         at = f"before {self._tokens[0]!r}" if self._tokens else "at its end"
-        hint = "write texts with and, or, not and parentheses: tea and not slow"
-        return InvalidArgumentError(f"the expression {self._text!r} lacks something {at}", hint=hint)
+        hint = "combine words with and, or, not and parentheses: tea and not slow"
+        return InvalidArgumentError(f"the expression {self._text!r} is incomplete {at}", hint=hint)
 
 
 def touching(tests: FlowTests, names: Sequence[str]) -> list[FlowCase]:

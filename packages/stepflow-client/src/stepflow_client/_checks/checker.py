@@ -168,11 +168,11 @@ def _check_flow(root: Node, catalogue: Catalogue, findings: Findings, depth: int
     if depth == 0:
         for node in root.walk():
             if node.merges:
-                findings.add("merge-key", "warning", node, "Stepflow's own tools do not merge: for them, << is an "
+                findings.add("merge-key", "warning", node, "Stepflow's own tools do not merge: they treat << as an "
                              "ordinary key", "write the keys out", key="<<")  # fmt: skip
             if isinstance(node.value, int) and not -(2**63) <= node.value < 2**64:
-                findings.add("large-integer", "warning", node, "servers turn an integer of this size into a float, "
-                             "which loses digits", "put it in quotes")  # fmt: skip
+                findings.add("large-integer", "warning", node, "servers convert an integer this large to a float, "
+                             "losing digits", "put it in quotes")  # fmt: skip
     for step in model.steps if depth < _MAX_DEPTH else ():
         inner = check_subflow(step, findings)
         if inner is not None:

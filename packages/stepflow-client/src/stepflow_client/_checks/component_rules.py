@@ -51,7 +51,7 @@ def check_component(step: Step, catalogue: Catalogue, findings: Findings) -> Non
             # Without routes it may exist after all, because routes can rename components.
             is_certain = plugin == "builtin" or all(name.startswith("/") for name in known)
             level = "error" if is_certain else "warning"
-            findings.add("unknown-component", level, node, f"there is no component {node.value!r}", hint)
+            findings.add("unknown-component", level, node, f"unknown component {node.value!r}", hint)
         elif nearest(plugin, ["builtin"], 0.75):
             findings.add("unknown-component", "warning", node, f"{node.value!r} looks misspelt", hint)
         _check_misplaced_keys(step, {}, findings)
@@ -124,7 +124,7 @@ def _check_misplaced_keys(step: Step, schema: Mapping[str, Any], findings: Findi
     misplaced = {key: _STEP_KEYS[name] for key, name in plain.items() if name in _STEP_KEYS}
     for key, name in misplaced.items():
         findings.add("misplaced-key", "warning", node, f"{key!r} in the input is passed to the component as data",
-                     f"{name} belongs to the step: write it beside input, not inside of it", key=key)  # fmt: skip
+                     f"{name} belongs to the step: write it beside input, not inside it", key=key)  # fmt: skip
     return [*misplaced]
 
 
@@ -150,7 +150,7 @@ def check_subflow(step: Step, findings: Findings) -> tuple[Node, bool] | None:
         return node, step.component == "/builtin/put_blob"
     # Allow variables: an inner flow's own runs have none, so they can only be read outside of $literal.
     if any(reference.kind != "variable" for reference in references(inner.flow)):
-        findings.add("unescaped-subflow", "warning", node, "the expressions of this flow are read in the outer flow, "
+        findings.add("unescaped-subflow", "warning", node, "this flow's expressions are evaluated in the outer flow, "
                      "not in its own runs", "write it below $literal:")  # fmt: skip
     return None
 

@@ -70,12 +70,12 @@ def check_expression(node: Node, findings: Findings, steps: Container[str] = ())
                     check_expression(node.items[key], findings, steps)
         case "$coalesce":
             if not isinstance(value.value, list):
-                findings.add("coalesce-list", "fatal", value, "$coalesce takes a list", "write $coalesce: [a, b]")
+                findings.add("coalesce-list", "fatal", value, "$coalesce expects a list", "write $coalesce: [a, b]")
             for element in value.elements:
                 check_expression(element, findings, steps)
         case "$step":
             if not isinstance(value.value, str):
-                findings.add("step-not-text", "fatal", value, "$step takes the id of a step, as text")
+                findings.add("step-not-text", "fatal", value, "$step expects a step id, as text")
             if "path" in node.items:
                 _check_path(node.items["path"], "path", findings)
         case "$input" | "$variable":
@@ -88,16 +88,16 @@ def check_expression(node: Node, findings: Findings, steps: Container[str] = ())
 
 def _check_data(node: Node, findings: Findings, steps: Container[str]) -> None:
     if (name := _find_forgotten_keyword(node, steps)) is not None:
-        findings.add("unknown-keyword", "error", node, f"{name!r} without $ is no keyword: the object is passed on as "
-                     "data", f"write ${name}", key=name)  # fmt: skip
+        findings.add("unknown-keyword", "error", node, f"{name!r} without $ is not a keyword: the object is passed on "
+                     "as data", f"write ${name}", key=name)  # fmt: skip
         return
     for key, child in node.items.items():
         if key.startswith("$") and key not in SCHEMA_KEYWORDS:
             similar = _ALIASES.get(key) or nearest(key, KEYWORDS, 0.75)
             hint = suggest_name(similar) if similar else None
             hint = "in the flow of map, $input is the item" if key in _ITEMS else hint
-            findings.add("unknown-keyword", "error" if hint else "warning", node, f"{key!r} is no keyword: the object "
-                         "is passed on as data", hint or f"expressions are: {', '.join(KEYWORDS)}",
+            findings.add("unknown-keyword", "error" if hint else "warning", node, f"{key!r} is not a keyword: the "
+                         "object is passed on as data", hint or f"expressions are: {', '.join(KEYWORDS)}",
                          key=key)  # fmt: skip
         check_expression(child, findings, steps)
     for child in node.elements:
@@ -132,7 +132,7 @@ def _check_ignored_key(node: Node, keyword: str, key: str, findings: Findings) -
                      "keep one of them", key=key)  # fmt: skip
         return
     allowed = _BESIDE.get(keyword, ()) if keyword != "$from" else ()
-    hint = near(key, allowed, f"beside {keyword}") if allowed else f"nothing beside {keyword} is read"
+    hint = near(key, allowed, f"beside {keyword}") if allowed else f"keys beside {keyword} are ignored"
     if keyword == "$if" and key == "otherwise":
         hint = "write 'else'"
     if keyword == "$input" and key == "path":
@@ -145,7 +145,7 @@ def _check_path(node: Node, keyword: str, findings: Findings) -> None:
     if node.value is None:
         return
     if not isinstance(node.value, str):
-        findings.add("path-not-text", "fatal", node, f"{keyword} takes a path as text, such as $.name")
+        findings.add("path-not-text", "fatal", node, f"{keyword} expects a path as text, such as $.name")
         return
     try:
         parse_path(node.value)
@@ -180,7 +180,7 @@ def _check_text(node: Node, findings: Findings) -> None:
     if reference is not None:
         is_whole, shown = reference[0].strip() == text.strip(), repr(reference[0].strip())
         hint = f"write {_translate_reference(reference[reference.lastgroup or 0])} in place of the text"
-        hint += "" if is_whole else ": a component can put texts together"
+        hint += "" if is_whole else ": use a component to concatenate strings"
         # Only a warning otherwise: the component may evaluate templates itself, and a single word may be data.
         level = "error" if is_whole and reference.lastgroup != "whole" else "warning"
     elif re.fullmatch(_QUOTED, text):
@@ -188,9 +188,9 @@ def _check_text(node: Node, findings: Findings) -> None:
     elif (name := re.fullmatch(_ENVIRONMENT, text)) is not None:
         hint = f"write {{$variable: {name[1]}}}, and declare the variable with env_var: {name[1]}"
     elif re.search(_OTHER, text):
-        shown, hint = "{{ }}", "put the expression in place of the text"
+        shown, hint = "{{ }}", "replace the text with the expression"
     if hint:
-        findings.add("template", level, node, f"text is never evaluated: {shown} reaches the component as it is", hint)
+        findings.add("template", level, node, f"text is never evaluated: {shown} reaches the component unchanged", hint)
 
 
 def _translate_reference(reference: str) -> str:

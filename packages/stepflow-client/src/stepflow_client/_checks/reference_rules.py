@@ -69,8 +69,8 @@ def _find_ineffective_defaults(schema: Node, findings: Findings) -> None:
     properties = schema.get("properties")
     for name, node in properties.items.items() if properties is not None else ():
         if "default" in node.items:
-            findings.add("dead-default", "warning", node, f"this default is never used: {name!r} is not added to an "
-                         "input without it", "pass the field with each input, or read it with $if and write the "
+            findings.add("dead-default", "warning", node, f"this default is never used: servers do not add {name!r} to "
+                         "an input without it", "pass the field with each input, or read it with $if and write the "
                          "default into 'else'", key="default")  # fmt: skip
         _find_ineffective_defaults(node, findings)
 
@@ -120,8 +120,8 @@ class _Variables:
         elif self.is_subflow:
             level = "error" if self.findings.in_unchecked and read.reference.is_certain else "warning"
             schemas = f"{{properties: {{variables: {{properties: {{{name}: {{default: {{$variable: {name}}}}}}}}}}}}}"
-            self.findings.add("unset-variable", level, read.target, "this fails: the flow inside a step gets no "
-                              f"variables of the run, and {name!r} has no default here", f"add schemas: {schemas} to "
+            self.findings.add("unset-variable", level, read.target, "this fails: a flow inside a step does not get "
+                              f"the run's variables, and {name!r} has no default here", f"add schemas: {schemas} to "
                               "this flow, and put $literal around its steps and its output instead of around the "
                               "flow")  # fmt: skip
         elif self.schema is not None and not is_required:
@@ -220,7 +220,7 @@ def _check_stalls(
     for read in reads:
         if read.step not in model.by_id or read.step in own:
             continue
-        hint = f"refer to {read.step!r} outside of the default too"
+        hint = f"also refer to {read.step!r} outside the default"
         if read.reference.in_default and step is not None:
             if read.step not in model.graph.upstream(step_id for step_id in plain if step_id):
                 findings.add("default-step", "warning", read.target, f"step {step.id!r} does not wait for step "
@@ -247,4 +247,4 @@ def _check_stalls(
                 condition = f"if the condition on {steps} is {'true' if branch.kind == 'then' else 'false'}"
             findings.add("conditional-stall", "warning", read.target, f"{condition}, the run {effect}, because nothing "
                          f"else makes step {read.step!r} run", f"set mustExecute: true on {read.step!r}, or refer to "
-                         "it outside of the condition")  # fmt: skip
+                         "it outside the condition")  # fmt: skip

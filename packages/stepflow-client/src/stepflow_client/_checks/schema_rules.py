@@ -50,17 +50,17 @@ def check_schemas(model: FlowModel, findings: Findings) -> None:
     variables = model.schema("variables", "properties")
     for node in (model.schema("variables"), *(variables.items.values() if variables is not None else ())):
         if node is not None and isinstance(node.value, bool):
-            findings.add("not-a-schema", "error", node, "runs of this flow never end: servers fail at a schema of "
-                         "variables that is no mapping", "write {} for any value")  # fmt: skip
+            findings.add("not-a-schema", "error", node, "runs of this flow never end: servers fail on a schema of "
+                         "variables that is not a mapping", "write {} for any value")  # fmt: skip
     steps = model.schema("steps")
     if steps is not None and isinstance(steps.value, dict):
         if steps.value and "properties" not in steps.items:
-            findings.add("misplaced-schema", "warning", steps, "schemas of steps without 'properties' are dropped",
+            findings.add("misplaced-schema", "warning", steps, "step schemas without 'properties' are ignored",
                          "write steps: {properties: {id: ...}}")  # fmt: skip
         by_step = steps.get("properties") or Node(None)
         for name, node in by_step.items.items():
             if name not in model.by_id:
-                findings.add("schema-of-unknown-step", "warning", by_step, f"there is no step {name!r}",
+                findings.add("schema-of-unknown-step", "warning", by_step, f"unknown step {name!r}",
                              near(name, model.by_id, "steps are"), key=name)  # fmt: skip
             _check_schema(node, defs, findings)
     examples = model.root.get("examples")
@@ -72,24 +72,24 @@ def _check_schema(node: Node, defs: Mapping[str, Any], findings: Findings) -> No
     if isinstance(node.value, bool):
         return
     if not isinstance(node.value, dict):
-        findings.add("not-a-schema", "error", node, "a schema is a mapping", "write {type: string} or the like")
+        findings.add("not-a-schema", "error", node, "a schema must be a mapping", "for example {type: string}")
         return
     _check_keywords(node, findings)
     defs = get_defs(node.value, defs)
     kind = node.get("type")
     for type_node in (kind.elements or [kind]) if kind is not None else []:
         if type_node.value not in JSON_TYPES:
-            findings.add("not-a-schema", "error", type_node, f"there is no type {type_node.value!r}",
+            findings.add("not-a-schema", "error", type_node, f"unknown type {type_node.value!r}",
                          near(str(type_node.value), JSON_TYPES, "types are"))  # fmt: skip
     reference = node.get("$ref")
     name = parse_ref(reference.value) if reference is not None else None
     if reference is not None and name is not None and not {name, name.split("/")[0]} & defs.keys():
-        findings.add("dangling-ref", "error", reference, f"$ref leads nowhere: {reference.value}",
+        findings.add("dangling-ref", "error", reference, f"$ref does not resolve: {reference.value}",
                      near(name, defs, "schemas.$defs has"))  # fmt: skip
     required, properties = node.get("required"), node.get("properties")
     if required is not None:
         if not isinstance(required.value, list) or not all(isinstance(name, str) for name in required.value):
-            findings.add("not-a-schema", "error", required, "required is a list of names",
+            findings.add("not-a-schema", "error", required, "required must be a list of names",
                          "write required: [a, b] beside properties")  # fmt: skip
         elif properties is not None and isinstance(properties.value, dict):
             for element in required.elements:
@@ -129,14 +129,14 @@ def _check_keywords(node: Node, findings: Findings) -> None:
             kind = _WIDER_KINDS.get(KEYWORDS[key], KEYWORDS[key])
             # Skip keywords that have their own checks.
             if key not in ("required", "type") and not is_of_kind(child.value, kind):
-                findings.add("not-a-schema", "error", child, f"{key} is {kind}", _HINTS.get(kind))
+                findings.add("not-a-schema", "error", child, f"{key} must be {kind}", _HINTS.get(kind))
         elif (name := _find_keyword(key)) is not None and name not in node.items:
             if name == "is_secret":
-                findings.add("unknown-key", "error", node, f"a schema has no keyword {key!r}: this client hides the "
+                findings.add("unknown-key", "error", node, f"unknown schema keyword {key!r}: this client hides the "
                              "values anyway, but other programs do not", suggest_name(name), key=key)  # fmt: skip
             elif is_of_kind(child.value, _WIDER_KINDS.get(KEYWORDS[name], KEYWORDS[name])):
                 level = "error" if name in _OF_RUNS else "warning"
-                findings.add("unknown-key", level, node, f"a schema has no keyword {key!r}: it has no effect",
+                findings.add("unknown-key", level, node, f"unknown schema keyword {key!r}: it has no effect",
                              suggest_name(name), key=key)  # fmt: skip
 
 
@@ -156,7 +156,7 @@ def _check_cases(kind: str, cases: Iterable[Node], model: FlowModel, findings: F
         name = case.get("name")
         if name is not None and isinstance(name.value, str):
             if name.value in names:
-                findings.add("duplicate-case", "warning", name, f"two {kind}s are called {name.value!r}",
+                findings.add("duplicate-case", "warning", name, f"two {kind}s are named {name.value!r}",
                              "rename one of them")  # fmt: skip
             names.add(name.value)
         value = case.get("input")

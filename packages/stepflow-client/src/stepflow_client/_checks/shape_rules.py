@@ -49,7 +49,7 @@ _EARLIER = {
     "defaults": "give each case its whole input",
     "environments": "use test.configFile",
     "includes": "use a file for each flow",
-    "timeout": "no release has it",
+    "timeout": "no release supports it",
     "retry": "write onError: {action: retry, maxRetries: 3}",
     "uses": "write 'component'",
     "run": "write 'component'",
@@ -59,8 +59,8 @@ _EARLIER = {
 
 _EXPECTS = "write output: {outcome: success, result: ...}"
 _EARLIER_IN_CASES = {
-    "skip": "stepflow test -k 'not NAME' leaves a case out",
-    "timeout": "stepflow test --timeout limits the cases of a file",
+    "skip": "to skip a case, use stepflow test -k 'not NAME'",
+    "timeout": "to limit the cases of a file, use stepflow test --timeout",
     "expect": _EXPECTS,
     "expected": _EXPECTS,
     "expectedoutput": _EXPECTS,
@@ -106,7 +106,7 @@ def check_step_shape(step: Node, findings: Findings) -> None:
     if action is None:
         return
     if action.value not in _ACTIONS:
-        findings.add("unknown-action", "fatal", action, f"there is no action {action.value!r}",
+        findings.add("unknown-action", "fatal", action, f"unknown action {action.value!r}",
                      near(str(action.value), _ACTIONS, "there are"))  # fmt: skip
     if retries is not None and not (type(retries.value) is int and 0 <= retries.value < 2**32):
         findings.add("wrong-type", "fatal", retries, "maxRetries must be an integer >= 0")
@@ -118,7 +118,7 @@ def check_step_shape(step: Node, findings: Findings) -> None:
     for node in default.walk(below_aliases=True) if default is not None else ():
         for key in ("$step", "$input", "$variable"):
             if key in node.items:
-                findings.add("not-evaluated", "warning", node, f"{key} inside of defaultValue is plain data: it is "
+                findings.add("not-evaluated", "warning", node, f"{key} inside defaultValue is plain data: it is "
                              "never evaluated", "write the value itself", key=key)  # fmt: skip
 
 
@@ -147,10 +147,10 @@ def _find_key(key: str, known: Collection[str]) -> str | None:
 
 def _check_test(test: Node, findings: Findings) -> None:
     if "config" in test.items and "stepflow_config" in test.items:
-        findings.add("duplicate-key", "fatal", test, "config and stepflow_config are two names of one key",
+        findings.add("duplicate-key", "fatal", test, "config and stepflow_config are two names for the same key",
                      "keep config", key="stepflow_config")  # fmt: skip
     if "configFile" in test.items and "config" in test.items:
-        findings.add("config-twice", "error", test, "a test has config or configFile, not both", "keep one",
+        findings.add("config-twice", "error", test, "a test cannot have both config and configFile", "keep one",
                      key="config")  # fmt: skip
     for case in _get_elements(test.get("cases")):
         if not _check_mapping(case, "a test case", _CASE, ("name", "input"), findings):
@@ -166,9 +166,7 @@ def _check_test(test: Node, findings: Findings) -> None:
                 _check_mock_outcome(outcome, findings)
         for tag in _get_elements(case.get("tags")):
             if not isinstance(tag.value, str):
-                findings.add(
-                    "wrong-type", "error", tag, f"tags must be a list of strings; this is {_name_kind(tag.value)}"
-                )
+                findings.add("wrong-type", "error", tag, f"tags must be a list of strings, not {_name_kind(tag.value)}")
 
 
 def _check_mock_outcome(node: Node, findings: Findings) -> None:
@@ -186,8 +184,8 @@ def _check_mock_outcome(node: Node, findings: Findings) -> None:
         except InvalidArgumentError as unknown:
             findings.add("mock", "error", code or node, unknown.message, unknown.hint)
     else:
-        findings.add("mock", "error", node, "a mock is an outcome, or a list of outcomes", "write {outcome: success, "
-                     "result: ...} or {outcome: failed, error: {code: ..., message: ...}}")  # fmt: skip
+        findings.add("mock", "error", node, "a mock must be an outcome, or a list of outcomes", "write {outcome: "
+                     "success, result: ...} or {outcome: failed, error: {code: ..., message: ...}}")  # fmt: skip
 
 
 def _check_expected(expected: Node, findings: Findings) -> None:
@@ -195,7 +193,7 @@ def _check_expected(expected: Node, findings: Findings) -> None:
 
     outcome = expected.get("outcome")
     if outcome is None or outcome.value not in ("success", "failed"):
-        message = "an expected output has outcome: success or failed"
+        message = "an expected output needs outcome: success or failed"
         findings.add("expected-output", "fatal", outcome or expected, message, "write {outcome: success, result: ...}")
         return
     key = "result" if outcome.value == "success" else "error"
@@ -206,7 +204,7 @@ def _check_expected(expected: Node, findings: Findings) -> None:
         return
     if key == "error":
         if not isinstance(value.value, dict):
-            findings.add("expected-output", "fatal", value, "an expected error is an object with code, message or data")
+            findings.add("expected-output", "fatal", value, "an error must be an object with code, message or data")
             return
         _check_keys(value, "an expected error", ("code", "message", "data"), findings)
         if all(item.value is None for item in value.items.values()):
@@ -228,12 +226,12 @@ def _check_keys(node: Node, what: str, known: tuple[str, ...], findings: Finding
     for key in node.items:
         if key not in known:
             hint = near(key, known, f"{what} has")
-            findings.add("unknown-key", "error", node, f"{what} has no {key!r}: it is ignored", hint, key=key)
+            findings.add("unknown-key", "error", node, f"unknown key {key!r} in {what}: it is ignored", hint, key=key)
 
 
 def _check_schemas(schemas: Node, findings: Findings) -> None:
     if not isinstance(schemas.value, dict):
-        findings.add("wrong-type", "fatal", schemas, "schemas is an object")
+        findings.add("wrong-type", "fatal", schemas, "schemas must be an object")
         return
     for key in schemas.items:
         if key in _PROPERTIES:
@@ -292,7 +290,9 @@ def _report_unknown_key(node: Node, key: str, what: str, known: dict[str, str], 
     hint = f"write {same!r}" if same else earlier or near(key, known, f"{what} has")
     is_meant = same or earlier or nearest(key, known)
     level = "error" if is_meant and not _is_empty(node.items[key]) else "warning"
-    findings.add("unknown-key", level, node, f"{what} has no key {key!r}: servers silently ignore it", hint, key=key)
+    findings.add(
+        "unknown-key", level, node, f"unknown key {key!r} in {what}: servers silently ignore it", hint, key=key
+    )
 
 
 def _name_kind(value: Any) -> str:

@@ -87,7 +87,7 @@ class _TypeCheck:
             # Skip builtin components: their output depends on their input.
             is_builtin = component is None or component.startswith("/builtin/")
             if step.id in read_steps and typed.source == "unknown" and not is_builtin:
-                reason = "has no output schema" if typed.is_known else "is not known here"
+                reason = "has no output schema" if typed.is_known else "is unknown here"
                 schemas = f"schemas: {{properties: {{steps: {{properties: {{{step.id}: ...}}}}}}}}"
                 hint = (
                     f"write {schemas}" if typed.is_known else f"name a server or --components FILE, or write {schemas}"
@@ -218,7 +218,7 @@ def suggest_fix(slot: Slot, mismatch: Conflict) -> str:
             items = [member.items for member in slot.expected.members if isinstance(member, ListOf)]
             if items and fits(slot.actual, items[0]):
                 return f"put it in a list: [{as_written}]"
-        return "expressions cannot convert values: use another value, or correct the wrong schema"
+        return "expressions cannot convert values: use a different value, or correct the schema"
     values = [
         str(one) for member in mismatch.expected.members if isinstance(member, Plain) for one in member.values or ()
     ]

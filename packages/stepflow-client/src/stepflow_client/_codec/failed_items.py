@@ -63,7 +63,7 @@ def add_failed_steps(
                 explained[place] = replace(item, error=replace(error, step_id=None))
         elif failed.error is not None:
             # Keep the item's own message if it says more than just that the step failed.
-            says_less = FAILED_STEP.match(error.message) and failed.error.message != "the server does not say why"
+            says_less = FAILED_STEP.match(error.message) and failed.error.message != "the server gave no reason"
             message, code = failed.error.message if says_less else error.message, error.code or failed.error.code
             explained[place] = replace(item, error=replace(error, step_id=failed.step_id, message=message, code=code))
     return replace(listed, items=items._replaced(explained))
@@ -87,18 +87,18 @@ def add_lost_items(listed: ListItemsResponse, status: ExecutionStatus, started: 
     for place in items._unfinished():
         steps = started.get(items[place].index)
         if steps is None:
-            consequence = "steps of it may have run, and would run again with it"
+            consequence = "some of its steps may have run and would run again"
             error = FlowError(message=f"{message}; {consequence}", code=ErrorCode.LOST)
         elif not steps:
             error = FlowError(
-                message=f"{message}; the server lists no step of it as started",
+                message=f"{message}; the server lists none of its steps as started",
                 code=ErrorCode.LOST_BEFORE_START,
                 details={"started_steps": []},
             )
         else:
             current = next((step for step in steps if not step.status.is_finished), steps[-1])
             error = FlowError(
-                message=f"{message}; steps of it had started, and would run again with it",
+                message=f"{message}; some of its steps had started and would run again",
                 code=ErrorCode.LOST,
                 step_id=current.step_id,
                 details={"started_steps": [step.step_id for step in steps]},

@@ -132,7 +132,7 @@ def _parse_arguments(arguments: Any) -> dict[str, Any]:
             raise InvalidArgumentError(f"the arguments are not JSON: {error}", hint="pass a JSON object") from None
     value = check_json({} if arguments is None else arguments, "the arguments")
     if not isinstance(value, dict):
-        raise InvalidArgumentError(f"the arguments are an object, this is {type(value).__name__}")
+        raise InvalidArgumentError(f"the arguments must be an object, not {type(value).__name__}")
     return value
 
 
@@ -140,7 +140,7 @@ def _format_fault(fault: Mismatch) -> str:
     """Format a fault as one line: where it is, what was expected, the actual value, and what to do."""
     where = fault.path.removeprefix("$").removeprefix(".") or "the arguments"
     value = short_repr(fault.value)
-    has_value = fault.message.startswith(value) or fault.message.endswith((f"this is {value}", "is missing"))
+    has_value = fault.message.startswith(value) or fault.message.endswith((f"not {value}", "is missing"))
     is_of_value = fault.key is None and not has_value
     got = f" (got {cut(json.dumps(fault.value, ensure_ascii=False), _MAX_VALUE_LENGTH)})" if is_of_value else ""
     return visible(f"- {where}: {fault.message}{got}{f'; {fault.hint}' if fault.hint else ''}")
@@ -177,7 +177,7 @@ def make_tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
     hidden = next((field for field in iter_names([schema, output]) if visible(field) != field), None)
     if hidden is not None:
         raise InvalidArgumentError(
-            f"the flow is no tool: the name of its field {visible(hidden)!r} has control or invisible characters",
+            f"the flow cannot be a tool: its field name {visible(hidden)!r} contains control or invisible characters",
             hint="rename the field in the flow's schemas",
         )
     return FlowToolSpec(
@@ -232,11 +232,11 @@ def build_outcome_schema(output: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": {
-            "run_id": {**text, "description": "The run. It exists on the server, whatever becomes of this call."},
+            "run_id": {**text, "description": "The run. It exists on the server, whatever happens to this call."},
             "status": {**text, "description": "completed, failed, cancelled, running, or another status of runs."},
             "output": inner or {"description": "The output of the flow."},
-            "unexpected_output": {"description": "The output, if it does not match the flow's own schema of it."},
-            "output_resource": {**text, "description": "Where to read an output that is too large for an answer."},
+            "unexpected_output": {"description": "The output, if it does not match the flow's output schema."},
+            "output_resource": {**text, "description": "Where to read an output that is too large for a response."},
             "error": {
                 "type": "object",
                 "properties": {"message": text, "step": text, "hint": text},
@@ -274,7 +274,7 @@ def make_unique_name(name: str, taken: Collection[str]) -> str:
 
 def format_unknown_tool(name: object, names: Collection[str]) -> str:
     """Return the message for a call to an unknown tool."""
-    return f"there is no tool {visible(cut(str(name), _MAX_NAME_LENGTH))!r}; {near(str(name), names, 'tools')}"
+    return f"unknown tool {visible(cut(str(name), _MAX_NAME_LENGTH))!r}; {near(str(name), names, 'tools')}"
 
 
 def format_result(result: FlowResult, output: str) -> str:

@@ -23,7 +23,7 @@ _STATUSES: tuple[tuple[type[StepflowClientError], HTTPStatus, str], ...] = (
     (errors.InvalidRequestError, HTTPStatus.UNPROCESSABLE_ENTITY, ""),
     (errors.NotFoundError, HTTPStatus.NOT_FOUND, ""),
     (errors.ConflictError, HTTPStatus.CONFLICT, ""),
-    (errors.RateLimitError, HTTPStatus.TOO_MANY_REQUESTS, "The workflow server has too many requests."),
+    (errors.RateLimitError, HTTPStatus.TOO_MANY_REQUESTS, "The workflow server is receiving too many requests."),
     (errors.RunFailedError, HTTPStatus.BAD_GATEWAY, ""),
     (errors.OutputTypeError, HTTPStatus.BAD_GATEWAY, "The output of the run has an unexpected form."),
     (errors.RunTimeoutError, HTTPStatus.GATEWAY_TIMEOUT, "The run has not ended yet; it continues."),
@@ -86,7 +86,7 @@ def problem_details(
         InvalidArgumentError: If `error` isn't one of this package's errors.
     """
     if not isinstance(error, StepflowClientError):
-        raise errors.InvalidArgumentError(f"error is a StepflowClientError, not {type(error).__name__}")
+        raise errors.InvalidArgumentError(f"error must be a StepflowClientError, not {type(error).__name__}")
     standard, sentence = next((status, text) for kind, status, text in _STATUSES if isinstance(error, kind))
     result = error.result if isinstance(error, errors.RunFailedError) else None
     if result is not None and result.is_cancelled:

@@ -115,7 +115,7 @@ def check_header_text(value: object, what: str) -> str:
     """
     text = check_text(value, what)
     if not text.isascii() or not text.isprintable():
-        raise InvalidArgumentError(f"{what} goes in a header and must be printable ASCII text, not {text!r}")
+        raise InvalidArgumentError(f"{what} is sent in a header and must be printable ASCII text, not {text!r}")
     return text
 
 
@@ -203,8 +203,8 @@ def require_single_input(value: Any) -> None:
     """
     if isinstance(value, (list, tuple)) and len(value) != 1:
         raise InvalidArgumentError(
-            f"the input is a batch of {len(value)}, and run() gives one result",
-            hint="use submit() and get_results(); a single input that is a list is [[...]]",
+            f"the input is a batch of {len(value)}, but run() returns one result",
+            hint="use submit() and get_results(); to pass a list as a single input, write [[...]]",
         )
 
 
@@ -236,10 +236,10 @@ def parse_run_variables(variables: Variables | None, *, exact_integers: bool = T
         return {}
     values = load_file(variables) if isinstance(variables, (str, PathLike)) else variables
     if not isinstance(values, Mapping) and not is_data_object(values):
-        raise InvalidArgumentError(f"variables are a mapping from name to value, not {type(values).__name__}")
+        raise InvalidArgumentError(f"variables must be a mapping from name to value, not {type(values).__name__}")
     checked = check_json(values, "variables", exact_integers=exact_integers)
     if not isinstance(checked, dict):
-        raise InvalidArgumentError(f"variables are a mapping from name to value, which {type(values).__name__} is not")
+        raise InvalidArgumentError(f"variables must be a mapping from name to value, not {type(values).__name__}")
     return dict(checked)
 
 

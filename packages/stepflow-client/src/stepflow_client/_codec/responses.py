@@ -102,9 +102,9 @@ def build(make: Callable[[dict[str, Any]], Answer], answer: dict[str, Any], requ
     except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
         reason = str(error)
     raise errors.InvalidResponseError(
-        f"{request} returned a response of an unknown shape: {clean_line(reason)}",
+        f"{request} returned an unexpected response: {clean_line(reason)}",
         details=answer,
-        hint="the server may be of a newer release",
+        hint="the server may be a newer release",
     )
 
 
@@ -166,14 +166,14 @@ _ERRORS: dict[int, type[errors.ApiError]] = {
     412: errors.ConflictError,
     429: errors.RateLimitError,
 }
-_CREDENTIALS = "give one by STEPFLOW_TOKEN, or by auth= in Python"
+_CREDENTIALS = "set one with STEPFLOW_TOKEN, or with auth= in Python"
 _HINTS = {
-    401: f"the token is missing, has expired or is for another server: {_CREDENTIALS}",
+    401: f"the token is missing, expired or for a different server: {_CREDENTIALS}",
     403: f"the credentials do not allow this, or a proxy refuses it: {_CREDENTIALS}",
     407: "write the user and password into the proxy's URL: http://USER:PASSWORD@HOST:PORT",
-    413: "the server, or a proxy in front of it, limits the size of requests; blobs hold large values",
+    413: "the server, or a proxy in front of it, limits the size of requests; store large values as blobs",
     429: "send fewer requests at once, or wait",
-    500: "the server's log has the reason",
+    500: "see the server's log for the reason",
     502: PROXY,
     503: PROXY,
     504: PROXY,
@@ -198,17 +198,17 @@ def find_status_error(
     if status < 300:
         if kind == "application/grpc":
             # Current servers respond like this to unknown paths.
-            return errors.UnsupportedByServerError(f"this server does not know {request}", status_code=status)
+            return errors.UnsupportedByServerError(f"this server does not support {request}", status_code=status)
         if kind == "text/html":
             return errors.InvalidResponseError(
                 f"{request} returned a web page", status_code=status, hint=ANOTHER_SERVICE
             )
         if status == 206:
-            return errors.InvalidResponseError(f"{request} returned a part of a response", status_code=status)
+            return errors.InvalidResponseError(f"{request} returned a partial response", status_code=status)
         return None
     if status < 400:
         return errors.InvalidResponseError(
-            f"{request} returned a redirect ({status})", status_code=status, hint="use the address that it leads to"
+            f"{request} returned a redirect ({status})", status_code=status, hint="use the address it redirects to"
         )
     message, details = _parse_message(kind, content)
     if status == 408:
@@ -224,7 +224,7 @@ def find_status_error(
         message = f"{answered}: {message}" if message else answered
     hint = None if status >= 500 and is_by_server else _HINTS.get(status)
     if status == 400 and _BY_CONTENT.search(request):
-        hint = "the id of a flow or blob has 64 hexadecimal digits"
+        hint = "a flow or blob id has 64 hexadecimal digits"
     return kinds(message, status_code=status, details=details, hint=hint)
 
 
@@ -281,7 +281,7 @@ def read_run(answer: dict[str, Any], run_id: str | None = None) -> RunDetails:
     """
     run = _read_summary(answer["summary"])
     if run_id is not None and run.run_id != run_id:
-        raise ValueError(f"it is about another run, {run.run_id}")
+        raise ValueError(f"it is about a different run, {run.run_id}")
     return run
 
 
@@ -358,13 +358,13 @@ def check_items(answers: Any) -> list[dict[str, Any]]:
     Since items are built lazily, this also covers items that are never accessed.
     """
     if not isinstance(answers, list) or not set(map(type, answers)) <= {dict}:
-        raise TypeError("the items are no list of objects")
+        raise TypeError("the items are not a list of objects")
     # Check types first, because `True == 1`.
     if not set(map(type, map(_INDEX_OF, answers))) <= {int}:
-        raise TypeError("the index of an item is no integer")
+        raise TypeError("an item's index is not an integer")
     statuses = list(map(_STATUS_OF, answers))
     if not set(map(type, statuses)) <= {int, str}:
-        raise TypeError("the status of an item is neither a number nor a word")
+        raise TypeError("an item's status is neither a number nor a string")
     for status in set(statuses).difference(STATUS_NUMBERS):
         read_status(status)
     return answers
@@ -454,7 +454,7 @@ def read_flow(answer: dict[str, Any], flow_id: str | None = None) -> types.Store
     written = client_metadata.restore_flow(content) if isinstance(content, dict) else content
     stored = decode_model(types.StoredFlow, {**answer, "flow": written})
     if flow_id is not None and stored.flow_id != flow_id:
-        raise ValueError(f"it is about another flow, {stored.flow_id}")
+        raise ValueError(f"it is about a different flow, {stored.flow_id}")
     return stored
 
 
@@ -542,7 +542,7 @@ def get_only_result(listed: ListItemsResponse, status: ExecutionStatus, decoder:
     results = read_results(listed, status, decoder)
     if len(results) != 1:
         raise errors.InvalidResponseError(
-            f"run {listed.run_id} has one item, but the server gave {len(results)}", run_id=listed.run_id
+            f"run {listed.run_id} has one item, but the server returned {len(results)}", run_id=listed.run_id
         )
     return results[0]
 
@@ -550,7 +550,7 @@ def get_only_result(listed: ListItemsResponse, status: ExecutionStatus, decoder:
 def read_error(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> FlowError:
     """Read the error of a failed item or step, hiding any secrets it quotes."""
     message = answer.get("errorMessage")
-    message = message if isinstance(message, str) and message else "the server does not say why"
+    message = message if isinstance(message, str) and message else "the server gave no reason"
     step = failed_items.FAILED_STEP.match(message)
     code: Any = answer.get("errorCode")
     details = restore_integers({key: answer[key] for key in ("errorCode", "errorData") if key in answer})
@@ -594,7 +594,7 @@ def read_requested_step(
     """
     step = read_step(answer, decoder)
     if (step.step_id, step.item_index) != (step_id, item_index):
-        raise ValueError(f"it is about another step, {step.step_id!r} of item {step.item_index}")
+        raise ValueError(f"it is about a different step, {step.step_id!r} of item {step.item_index}")
     return step
 
 

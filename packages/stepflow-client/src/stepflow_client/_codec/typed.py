@@ -97,9 +97,7 @@ def _get_adapter(output_type: Any) -> TypeAdapter[Any]:
         return _make_adapter(output_type)
     except Exception as error:
         # Evaluating string annotations may raise anything.
-        raise wrong(
-            "output_type", "a type that outputs can have", output_type, str(error).partition("\n")[0]
-        ) from error
+        raise wrong("output_type", "a supported output type", output_type, str(error).partition("\n")[0]) from error
 
 
 @functools.lru_cache(maxsize=256)

@@ -206,7 +206,7 @@ def _take_inputs(inputs: Iterator[Any], max_count: int) -> tuple[list[Any], Exce
 
 def _make_iterator(inputs: Any) -> Iterator[Any]:
     if not isinstance(inputs, Iterable) or isinstance(inputs, (str, bytes, dict)):
-        raise InvalidArgumentError(f"inputs are an iterable of inputs, not {type(inputs).__name__}")
+        raise InvalidArgumentError(f"inputs must be an iterable of inputs, not {type(inputs).__name__}")
     return iter(inputs)
 
 
@@ -311,5 +311,5 @@ def _raise_long_check() -> NoReturn:
 
 def _make_timeout_error() -> RequestTimeoutError:
     return RequestTimeoutError(
-        "the time was over before a check of the flow or its input ended", hint="check_input=False skips that of inputs"
+        "timed out while checking the flow or its input", hint="to skip checking inputs, use check_input=False"
     )

@@ -27,7 +27,7 @@ def wrong(what: str, expected: str, value: object, hint: str | None = None) -> I
         value: The actual value.
         hint: How to fix it.
     """
-    return InvalidArgumentError(f"{what} is {expected}, not {shown(value)}", hint=hint)
+    return InvalidArgumentError(f"{what} must be {expected}, not {shown(value)}", hint=hint)
 
 
 def shown(value: object) -> str:
@@ -66,7 +66,7 @@ def check_text(value: object, what: str) -> str:
         InvalidArgumentError: If it is not a string, or empty.
     """
     if not isinstance(value, str) or not value:
-        raise wrong(what, "a text that is not empty", value)
+        raise wrong(what, "a non-empty string", value)
     check_json(value, what)
     return value
 
@@ -81,7 +81,7 @@ def check_texts(values: object, what: str) -> list[str]:
         return [values]
     texts: list[Any] = list(values) if isinstance(values, Iterable) else [None]
     if not all(isinstance(text, str) for text in texts):
-        raise wrong(what, "a text, or a list of texts", values)
+        raise wrong(what, "a string or a list of strings", values)
     return texts
 
 
@@ -193,7 +193,7 @@ def check_mapping(value: object, what: str) -> Mapping[str, Any]:
         InvalidArgumentError: If it is not.
     """
     if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
-        raise wrong(what, "a mapping with texts as keys", value)
+        raise wrong(what, "a mapping with string keys", value)
     return value
 
 

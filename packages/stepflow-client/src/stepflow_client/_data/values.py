@@ -309,10 +309,10 @@ class _Checker:
         elif kind is int:
             bits = value.bit_length()
             if not self.exact_integers and abs(value) > LARGEST_EXACT_INTEGER:
-                reason = f"this server keeps integers exact only up to 2**53; send the {bits}-bit one as text"
+                reason = f"this server keeps integers exact only up to 2**53; send the {bits}-bit one as a string"
                 self.refuse(path, reason)
             if bits > _LARGEST_BITS:
-                self.refuse(path, f"an integer of {bits} bits is more than servers read")
+                self.refuse(path, f"servers cannot read an integer of {bits} bits")
         elif kind is float:
             if not math.isfinite(value):
                 self.refuse(path, f"{value} is not a number that JSON can hold")
@@ -354,7 +354,7 @@ class _Checker:
         try:
             text.encode()
         except UnicodeEncodeError:
-            self.refuse(path, "it holds half of a surrogate pair, which is not a character")
+            self.refuse(path, "it contains half of a surrogate pair, which is not a character")
 
     def refuse(self, path: tuple[str | int, ...], reason: str) -> NoReturn:
         raise InvalidArgumentError(f"{self.what} cannot be sent: {reason} (at {write_path(path)})") from None
@@ -379,17 +379,17 @@ def merge_overrides(overrides: Any) -> dict[str, Any] | None:
     for override in overrides if isinstance(overrides, (list, tuple)) else [overrides]:
         steps = check_json(override, "overrides")
         if not isinstance(steps, dict):
-            raise InvalidArgumentError(f"overrides map step ids to changes; this is {type(steps).__name__}")
+            raise InvalidArgumentError(f"overrides must map step ids to changes, not {type(steps).__name__}")
         if set(steps) == {"steps"} and isinstance(steps["steps"], dict):
             steps = steps["steps"]
         patches = {}
         for step, change in steps.items():
             if not isinstance(change, dict):
-                raise InvalidArgumentError(f"the override of step {step!r} is a mapping, not {type(change).__name__}")
+                raise InvalidArgumentError(f"the override of {step!r} must be a mapping, not {type(change).__name__}")
             if "value" in change and set(change) <= {"value", "$type"}:
                 if change.get("$type", "merge_patch") != "merge_patch":
                     raise InvalidArgumentError(
-                        f"the override of step {step!r} has the type {change['$type']!r}; servers know only merge_patch"
+                        f"the override of step {step!r} has the type {change['$type']!r}; only merge_patch is supported"
                     )
                 change = change["value"]
             patches[step] = {"value": change}

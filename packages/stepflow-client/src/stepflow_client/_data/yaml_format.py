@@ -168,7 +168,7 @@ class YamlReader:
             total += self.size(child)
         self.open.discard(id(node))
         if total - self.distinct > _MAX_VALUES:
-            self.fail(node, f"its aliases unfold to more than {_MAX_VALUES:,} values")
+            self.fail(node, f"its aliases expand to more than {_MAX_VALUES:,} values")
         self.sizes[id(node)] = total
         return total
 
@@ -226,13 +226,13 @@ class YamlReader:
             self.open.discard(id(mapping))
             self.merged += len(source)
             if self.merged > _MAX_VALUES:
-                self.fail(mapping, f"its merges unfold to more than {_MAX_VALUES:,} values")
+                self.fail(mapping, f"its merges expand to more than {_MAX_VALUES:,} values")
             for key, child in source.items():
                 merged.setdefault(key, child)
 
     def enter(self, node: yaml.Node) -> None:
         if id(node) in self.open:
-            self.fail(node, "an alias is inside of the value that it refers to")
+            self.fail(node, "an alias is inside the value it refers to")
         self.open.add(id(node))
 
     def constant(self, node: yaml.ScalarNode, known: dict[str, bool | None]) -> bool | None:
@@ -278,8 +278,8 @@ def _suggest_duplicate_fix(node: yaml.MappingNode, key: str) -> str:
     first = next(name for name, _ in node.value if name.value == key)
     line = first.start_mark.line + 1
     if first is node.value[0][0] and not node.flow_style and len(node.value) > 2:
-        return f"the first is in line {line}; if a new element begins here, '- ' is missing before it"
-    return f"the first is in line {line}; remove one of them"
+        return f"the first is on line {line}; if a new element starts here, add '- ' before it"
+    return f"the first is on line {line}; remove one of them"
 
 
 # Line separators and bidirectional controls. YAML allows them, but they change how text is displayed.

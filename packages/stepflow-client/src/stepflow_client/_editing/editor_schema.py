@@ -70,7 +70,7 @@ def _add_components(definitions: Schema, components: Components | None) -> None:
         # Servers don't report which prefix a plugin is mounted under.
         allowed.append({"pattern": f"^/(?!builtin/)([^/]+/)+({'|'.join(names)})$"})
     definitions["component"] = {
-        "description": "The component's path. stepflow components list lists them.",
+        "description": "The component's path. To list components, run 'stepflow components list'.",
         "type": "string",
         "pattern": "^/",
         "anyOf": allowed,

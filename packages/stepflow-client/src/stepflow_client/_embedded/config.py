@@ -99,11 +99,11 @@ def read_config(config: ConfigSource) -> ServerConfig:
         raise InvalidArgumentError(f"{type(config).__name__} failed to build a configuration: {error}") from error
     if not isinstance(config, Mapping) and not is_data_object(config):
         raise InvalidArgumentError(
-            f"config is a path, a mapping, a builder, or an object like StepflowConfig, not {type(config).__name__}"
+            f"config must be a path, a mapping, a builder or an object like StepflowConfig, not {type(config).__name__}"
         )
     document = check_json(config, "config")
     if not isinstance(document, dict):
-        raise InvalidArgumentError(f"config is a mapping from name to value, which {type(config).__name__} is not")
+        raise InvalidArgumentError(f"config must be a mapping from name to value, not {type(config).__name__}")
 
     def without_nulls(fields: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in fields.items() if value is not None}
@@ -264,7 +264,7 @@ def _read_text(path: Path) -> str:
     try:
         return read_file_bytes(path)[:_MAX_BYTES].decode("utf-8", "replace")
     except FlowFileNotFoundError as error:
-        missing = FlowFileNotFoundError(f"there is no configuration file {path}", path=str(path))
+        missing = FlowFileNotFoundError(f"the configuration file {path} does not exist", path=str(path))
         missing.hint = error.hint
         raise missing from None
 
@@ -371,7 +371,7 @@ def _explain(reason: str, root: Node) -> tuple[str, Node, str | None] | None:
                 plugin = rule.get("plugin")
                 if plugin is not None and plugin.value == match[1]:
                     hint = near(match[1], [*plugins.items] if plugins is not None else [], "plugins")
-                    return f"route {route} leads to the plugin {match[1]!r}, which does not exist", plugin, hint
+                    return f"route {route} refers to the plugin {match[1]!r}, which does not exist", plugin, hint
     if "any variant of untagged enum StorageConfig" in reason:
         store = root.get("storageConfig")
         kind = store.get("type") if store is not None else None
@@ -393,7 +393,7 @@ def _explain(reason: str, root: Node) -> tuple[str, Node, str | None] | None:
             command = node.get("command")
             if command is not None and command.value == match[1]:
                 hint = "command is a program on PATH, or a path relative to the configuration"
-                return f"plugins.{name} cannot start {command.value!r}: there is no such program", command, hint
+                return f"plugins.{name} cannot start {command.value!r}: program not found", command, hint
     match = re.search(r"Failed to (?:instantiate|initialize) plugin (?:for )?'?([\w-]+)'?.*queueName", reason)
     if match is not None:
         node, name = _locate(f"plugins.{match[1]}", root)

@@ -243,7 +243,7 @@ class _Forwarder:
             dropped, self._dropped = self._dropped, 0
             if dropped and self._logger is not None:
                 with contextlib.suppress(Exception):
-                    self._logger.warning("%d lines of the server were dropped: logging is too slow for them", dropped)
+                    self._logger.warning("dropped %d lines of the server's log: logging cannot keep up", dropped)
 
     def _is_logged(self, line: RawLine) -> bool:
         return self._logger is not None and self._logger.isEnabledFor(_LEVELS[line.level])

@@ -69,7 +69,7 @@ def find_binary() -> ServerBinary:
     if not folders:
         raise ServerNotInstalledError(_NOT_INSTALLED, hint=install_command("stepflow-client", "runtime"))
     path = Path(folders[0]) / "bin" / "stepflow-server"
-    _check_executable(path, "stepflow-orchestrator should hold", "install the package stepflow-orchestrator again")
+    _check_executable(path, "stepflow-orchestrator should contain", "reinstall the package stepflow-orchestrator")
     try:
         numbers = re.match(r"(\d+)\.(\d+)", importlib.metadata.version("stepflow-orchestrator"))
     except importlib.metadata.PackageNotFoundError:
@@ -79,9 +79,9 @@ def find_binary() -> ServerBinary:
 
 def _check_executable(path: Path, source: str, hint: str) -> None:
     if not path.exists():
-        raise ServerNotInstalledError(f"{source} {path}, but there is no such file", hint=hint)
+        raise ServerNotInstalledError(f"{source} {path}, which does not exist", hint=hint)
     if not path.is_file() or not os.access(path, os.X_OK):
-        raise ServerNotInstalledError(f"{source} {path}, but that is not an executable file", hint=hint)
+        raise ServerNotInstalledError(f"{source} {path}, which is not an executable file", hint=hint)
 
 
 ORCHESTRATOR_VARIABLE = "STEPFLOW_ORCHESTRATOR_ID"

@@ -102,7 +102,7 @@ def adapt_crash_callback(callback: CrashCallback | None) -> Callable[[int, list[
         except TypeError:
             continue
         return function if count == 2 else lambda exit_code, log_tail: function(exit_code)
-    raise InvalidArgumentError("on_crash takes the exit code, or the exit code and the last lines of the log")
+    raise InvalidArgumentError("on_crash must accept the exit code, or the exit code and the last lines of the log")
 
 
 _MAX_SERVERS = 64
@@ -603,8 +603,8 @@ class Supervisor:
                 failure = self._restart(loss)
             error = _build_stopped_error() if self.is_stopped else failure
         except BaseException as fault:
-            error = EmbeddedServerError(f"the supervision of the server failed: {fault!r}")
-            _log(logging.ERROR, "The supervision of the Stepflow server failed", exc_info=True)
+            error = EmbeddedServerError(f"supervising the server failed: {fault!r}")
+            _log(logging.ERROR, "Supervising the Stepflow server failed", exc_info=True)
             with suppress(Exception):
                 self._process.stop(_STOP_SECONDS)
                 self._end_process()

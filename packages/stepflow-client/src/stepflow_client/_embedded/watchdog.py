@@ -74,9 +74,7 @@ class Guard:
             process.wait()
             if self._closed.is_set():
                 return
-            logging.getLogger("stepflow.runtime").warning(
-                "The watchdog of the Stepflow server ended; starting another one"
-            )
+            logging.getLogger("stepflow.runtime").warning("The Stepflow server's watchdog ended; starting a new one")
             with self._lock:
                 if self._closed.is_set():
                     return

@@ -305,7 +305,7 @@ class AsyncSocket(asyncio.Protocol):
 
 def _expire(future: asyncio.Future[None], kind: type[HttpError], timeout: float) -> None:
     if not future.done():
-        _fail(future, kind(f"nothing within {timeout:g} s"))
+        _fail(future, kind(f"no data received within {timeout:g} s"))
 
 
 def _fail(future: asyncio.Future[None], error: HttpError) -> None:

@@ -84,7 +84,7 @@ def build_ssl_context(
         return None
     if isinstance(verify, ssl.SSLContext):
         if cert is not None:
-            raise InvalidArgumentError("pass the client certificate inside the SSL context given as verify")
+            raise InvalidArgumentError("put the client certificate in the SSL context passed as verify")
         return verify
     context = _build_verifying_context(verify)
     if cert is not None:
@@ -126,7 +126,7 @@ def _load_certificates(path: str, what: str, *, is_folder: bool) -> ssl.SSLConte
         os.listdir(path)
         return ssl.create_default_context(capath=path)
     except ssl.SSLError:
-        raise InvalidArgumentError(f"{what} cannot be loaded: there is no certificate in PEM format") from None
+        raise InvalidArgumentError(f"{what} cannot be loaded: it contains no PEM certificate") from None
     except (OSError, ValueError, TypeError) as error:
         raise InvalidArgumentError(f"{what} cannot be loaded: {_describe_load_error(error)}") from None
 

@@ -82,7 +82,7 @@ def sync_call_hooks(kind: str, hooks: Sequence[Hook], value: object, request: Ht
             called.close()
             raise InvalidArgumentError(
                 f"the {kind} hook {shown(hook)} is a coroutine function",
-                hint="give SyncStepflowClient plain functions",
+                hint="pass plain functions to SyncStepflowClient",
             )
 
 

@@ -369,7 +369,7 @@ class ResponseReader:
         except httptools.HttpParserCallbackError as error:
             if self._refusal is None:
                 if isinstance(error.__context__, MemoryError):
-                    raise ConnectionBroken("there is no memory for the response") from None
+                    raise ConnectionBroken("not enough memory for the response") from None
                 # Our callbacks can't fail in any other way, so it must have been an interrupt. (Its type is lost if
                 # another exception is being handled.)
                 raise KeyboardInterrupt from error

@@ -40,7 +40,7 @@ def check_proxy(
         return proxy
     # Detect httpx.URL by its attributes, without importing httpx.
     if not isinstance(proxy, str) and not hasattr(proxy, "raw_path"):
-        raise InvalidArgumentError(f"{source} is the URL of a proxy, not {type(proxy).__name__}", hint=_PROXY_HINT)
+        raise InvalidArgumentError(f"{source} must be a proxy URL, not {type(proxy).__name__}", hint=_PROXY_HINT)
     text = str(proxy).strip()
     has_scheme = "://" in text
     if not has_scheme:
@@ -49,14 +49,14 @@ def check_proxy(
         parsed = urlsplit(text)
         host, port = (parsed.hostname or "").encode("idna"), parsed.port
     except (ValueError, UnicodeError):
-        raise InvalidArgumentError(f"{source} is not the URL of a proxy", hint=_PROXY_HINT) from None
+        raise InvalidArgumentError(f"{source} is not a proxy URL", hint=_PROXY_HINT) from None
     if parsed.scheme not in _SCHEMES:
         raise InvalidArgumentError(f"{source} is not an http, https or socks5 URL", hint=_PROXY_HINT)
     if not host or (port is None and not has_scheme):
         raise InvalidArgumentError(f"{source} has no host and port", hint=_PROXY_HINT)
     # Part of an unescaped password may have been parsed as the host, in which case it would end up in messages.
     if "@" in text.partition(parsed.netloc)[2] or not text.isprintable() or " " in text:
-        raise InvalidArgumentError(f"{source} is not the URL of a proxy", hint=_PROXY_HINT)
+        raise InvalidArgumentError(f"{source} is not a proxy URL", hint=_PROXY_HINT)
     return text
 
 
@@ -181,7 +181,7 @@ def check_limits(limits: httpx.Limits) -> PoolLimits:
         InvalidArgumentError: If they aren't an `httpx.Limits`, or don't allow any connections.
     """
     if not hasattr(limits, "max_keepalive_connections"):
-        raise InvalidArgumentError(f"limits are httpx.Limits, not {type(limits).__name__}")
+        raise InvalidArgumentError(f"limits must be httpx.Limits, not {type(limits).__name__}")
     if limits.max_connections is not None and limits.max_connections < 1:
         raise InvalidArgumentError("limits allow no connections")
     return PoolLimits(limits.max_connections, limits.max_keepalive_connections, limits.keepalive_expiry)
@@ -202,7 +202,7 @@ def parse_url(url: str | httpx.URL | ServerUrl) -> ServerUrl:
         return url
     # Detect httpx.URL by its attributes, without importing httpx.
     if not isinstance(url, str) and not hasattr(url, "raw_path"):
-        raise InvalidArgumentError(f"the server's URL is a text, not {type(url).__name__}")
+        raise InvalidArgumentError(f"the server's URL must be a string, not {type(url).__name__}")
     text = str(url).strip()
     if not text:
         raise InvalidArgumentError("the server's URL is empty")
@@ -226,7 +226,7 @@ def parse_url(url: str | httpx.URL | ServerUrl) -> ServerUrl:
     if parsed.scheme not in _PORTS:
         raise InvalidArgumentError(f"{shown} is not an http or https URL", hint=_URL_HINT)
     if not host or port == 0 or any(char.isspace() or not char.isprintable() for char in text) or len(text) > 65_536:
-        raise InvalidArgumentError(f"{shown} is not the URL of a server")
+        raise InvalidArgumentError(f"{shown} is not a server URL")
     path = quote(parsed.path, safe="/%:@!$&'()*+,;=~").rstrip("/").removesuffix(API_PATH).rstrip("/")
     user = None
     if parsed.username is not None:
@@ -300,7 +300,7 @@ def check_timeout(
 
 def _check_max(seconds: float, what: str) -> float:
     if seconds > MAX_TIMEOUT:
-        raise InvalidArgumentError(f"{what} is at most {MAX_TIMEOUT:,} seconds, not {seconds!r}")
+        raise InvalidArgumentError(f"{what} must be at most {MAX_TIMEOUT:,} seconds, not {seconds!r}")
     return seconds
 
 
@@ -319,7 +319,7 @@ def read_environment_settings(environ: Mapping[str, str]) -> dict[str, Any]:
         try:
             settings["timeout"] = float(timeout)
         except ValueError:
-            raise InvalidArgumentError(f"STEPFLOW_TIMEOUT is a number of seconds, not {timeout!r}") from None
+            raise InvalidArgumentError(f"STEPFLOW_TIMEOUT must be a number of seconds, not {timeout!r}") from None
     return settings
 
 
@@ -361,7 +361,7 @@ class TokenAuth:
     @staticmethod
     def _sign(request: _Signable, token: object) -> None:
         if not isinstance(token, str):
-            raise InvalidArgumentError(f"the callable given as auth must return a token, not {type(token).__name__}")
+            raise InvalidArgumentError(f"the callable passed as auth must return a token, not {type(token).__name__}")
         request.headers["authorization"] = f"Bearer {_check_token(token.strip())}"
 
 
@@ -387,13 +387,13 @@ def check_auth(
             ":".join(auth).encode()
         except UnicodeEncodeError:
             # Don't chain the exception, because its message quotes the credentials.
-            raise InvalidArgumentError("the user or the password given as auth is not Unicode text") from None
+            raise InvalidArgumentError("the user or password passed as auth is not Unicode text") from None
         return auth
     if callable(auth):
         return TokenAuth(auth)
     if not isinstance(auth, str):
         raise InvalidArgumentError(
-            f"auth is a token, a callable, a (user, password) pair or httpx.Auth, not {type(auth).__name__}"
+            f"auth must be a token, a callable, a (user, password) pair or httpx.Auth, not {type(auth).__name__}"
         )
     return TokenAuth(_check_token(auth))
 
@@ -416,10 +416,10 @@ def check_headers(headers: Mapping[str, str] | None) -> dict[str, str] | None:
     if headers is None:
         return None
     if not isinstance(headers, Mapping):
-        raise InvalidArgumentError(f"headers are a mapping from name to value, not {type(headers).__name__}")
+        raise InvalidArgumentError(f"headers must be a mapping from name to value, not {type(headers).__name__}")
     for name, value in headers.items():
         if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
-            raise InvalidArgumentError(f"{name!r} is not the name of a header")
+            raise InvalidArgumentError(f"{name!r} is not a header name")
         if not isinstance(value, str) or not _is_printable(value):
             raise InvalidArgumentError(f"the value of the header {name} is not printable ASCII text")
     return dict(headers)

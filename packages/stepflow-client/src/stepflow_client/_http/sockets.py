@@ -155,7 +155,7 @@ class SyncSocket:
         try:
             self._socket.sendall(data)
         except TimeoutError:
-            raise WriteTimeout(f"nothing was accepted within {timeout:g} s") from None
+            raise WriteTimeout(f"no data was accepted within {timeout:g} s") from None
         except OSError as error:
             raise ConnectionBroken(describe_failure(error)) from error
 
@@ -174,7 +174,7 @@ class SyncSocket:
         try:
             return self._socket.recv(CHUNK)
         except TimeoutError:
-            raise ReadTimeout(f"nothing within {timeout:g} s") from None
+            raise ReadTimeout(f"no data received within {timeout:g} s") from None
         except ssl.SSLEOFError:
             raise ConnectionBroken(TLS_CUT_OFF) from None
         except OSError as error:

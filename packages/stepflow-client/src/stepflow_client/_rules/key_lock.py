@@ -304,7 +304,7 @@ class KeyLock:
             if call is not None:
                 self._rival = earlier, call
                 self._published.append(call)
-                self.obstacle = "a call that may have created its run is silent"
+                self.obstacle = "a call that may have created its run is not responding"
                 if not (yield from self._is_gone(earlier, call)):
                     return
                 break

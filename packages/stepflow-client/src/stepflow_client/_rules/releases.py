@@ -215,7 +215,7 @@ class Operation:
 
 _RUN, _FLOW, _BLOB = "the server has no such run", "the server has no such flow", "the server has no such blob"
 
-_NO_SERVER = "this is not a Stepflow server, or its API has another path"
+_NO_SERVER = "this is not a Stepflow server, or its API has a different path"
 
 health_check = Operation("health.health_check", not_found=_NO_SERVER)
 list_components = Operation("component.list_components", not_found=_NO_SERVER)

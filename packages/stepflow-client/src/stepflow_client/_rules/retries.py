@@ -124,7 +124,7 @@ class RetryPolicy:
         for name in ("first_delay", "max_delay", "budget"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
-                raise wrong(name, "a number of at least 0", value)
+                raise wrong(name, "a number >= 0", value)
 
 
 def resolve_retry_policy(retry: RetryPolicy | int | None) -> RetryPolicy:
@@ -280,7 +280,7 @@ class RetryRule:
             for text in check_texts(texts, "retry_on"):
                 if text not in known and not _NEWER_CODE.fullmatch(text):
                     hint = suggest_nearest(text, known) or f"the codes are {', '.join(known)}"
-                    raise InvalidArgumentError(f"retry_on has {text!r}, which is not an error code", hint=hint)
+                    raise InvalidArgumentError(f"retry_on contains {text!r}, which is not an error code", hint=hint)
                 self._codes.add(ErrorCode(text))
         self.is_enabled = self._max_attempts > 1
         """Whether inputs may run more than once."""

@@ -102,7 +102,7 @@ def _parse_timestamp(value: object, what: str) -> float | None:
             return time.timestamp()
     except (ValueError, OverflowError, OSError):
         pass
-    raise wrong(what, "a datetime or a text such as 2026-11-25T14:00:00Z", value)
+    raise wrong(what, "a datetime or a string such as 2026-11-25T14:00:00Z", value)
 
 
 def _get_creation_time(run: RunDetails) -> float:

@@ -34,10 +34,10 @@ from ..errors import (
 from .retries import was_not_processed
 
 ANOTHER_SERVICE = "another service is at this address: correct the host, port or path of the URL"
-NO_RESPONSE = "the host may be down, or a firewall or VPN in the way; otherwise correct the URL"
+NO_RESPONSE = "the host may be down, or blocked by a firewall or VPN; otherwise correct the URL"
 NO_NAME_SERVER = "the name server does not respond: check the network or VPN of this machine"
-SLOW = "the server may be overloaded; timeout= in Python, or STEPFLOW_TIMEOUT, waits longer"
-PROXY = "a proxy responds like this if the server behind it does not: check that the server runs, then try again"
+SLOW = "the server may be overloaded; to wait longer, set timeout= in Python, or STEPFLOW_TIMEOUT"
+PROXY = "the server behind a proxy is not responding: check that it is running, then try again"
 _SERVE_PORT, _DEFAULT_PORT = 7837, 80
 _NO_ROUTE = frozenset({EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH})
 _NO_TLS = "wrong version number|record layer|packet length too long|http request"
@@ -66,7 +66,7 @@ def get_unreachable_hint(error: BaseException, url: str, proxy: str | None) -> s
     if re.search(_NO_TLS, text):
         return f"the server speaks http: write {_replace_scheme(url, 'http')}"
     if "cannot be resolved" in text or "name or service not known" in text:
-        return f"the host {host} is not known here: correct the URL, or connect to the network or VPN that knows it"
+        return f"the host {host} cannot be resolved here: correct the URL, or connect to its network or VPN"
     if codes & _NO_ROUTE:
         return f"there is no route to {host}: check the network or VPN of this machine, or correct the URL"
     return get_refused_hint(url) if ECONNREFUSED in codes else NO_RESPONSE
@@ -77,10 +77,10 @@ def get_refused_hint(url: str) -> str:
     root = parse_url(url)
     if root.scheme == "http" and not root.path and is_loopback(root.host):
         if root.port == _DEFAULT_PORT:
-            return f"nothing listens on port 80: servers of 'stepflow serve' are at http://{root.host}:{_SERVE_PORT}"
+            return f"nothing is listening on port 80: 'stepflow serve' uses http://{root.host}:{_SERVE_PORT}"
         port = "" if root.port == _SERVE_PORT else f" --port {root.port}"
-        return f"nothing listens on port {root.port}: 'stepflow serve{port}' starts a server there, or correct the URL"
-    return f"nothing listens on port {root.port} of {root.host}: start the server, or correct the URL"
+        return f"nothing is listening on port {root.port}: run 'stepflow serve{port}', or correct the URL"
+    return f"nothing is listening on port {root.port} of {root.host}: start the server, or correct the URL"
 
 
 def get_not_http_hint(reason: str, url: str) -> str:
@@ -105,7 +105,7 @@ def get_broken_hint(reason: str, url: str) -> str | None:
     if not reason.endswith("without a response"):
         return None
     secure = f"; if it speaks https, write {_replace_scheme(url, 'https')}" if url.startswith("http://") else ""
-    return f"check that the server runs{secure}"
+    return f"check that the server is running{secure}"
 
 
 def build_not_stepflow_error(url: str, status: int, headers: Mapping[str, str], content: bytes) -> InvalidResponseError:
@@ -130,7 +130,7 @@ def build_not_stepflow_error(url: str, status: int, headers: Mapping[str, str], 
         else:
             hint = (
                 "a login page or another service is at this address: "
-                "correct the URL, or set the token that a proxy needs"
+                "correct the URL, or set the token that a proxy requires"
             )
     elif status == 400 and url.startswith("http://") and re.search(_WANTS_TLS, content):
         hint = f"the server speaks https: write {_replace_scheme(url, 'https')}"

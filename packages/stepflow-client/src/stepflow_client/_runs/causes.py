@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NOT_KNOWN"]
 
-SILENT = "the server does not say why"
+SILENT = "the server gave no reason"
 """Message for failures without an error message."""
 FAILED_STEP = re.compile(r'^step "(?P<id>.+)" failed$')
 _STALLED = re.compile(r"^Step (?P<id>.+) not completed$")

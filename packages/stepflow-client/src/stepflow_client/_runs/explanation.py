@@ -231,7 +231,7 @@ class _ExplainedItem(ItemCauses):
         if not record.has_steps:
             yield "this server does not report the steps of this item"
         if not record.flow:
-            yield "the flow of this run is not known, so neither is which step reads which"
+            yield "this run's flow, and therefore which step reads which"
         if self.cause.kind == "unknown":
             yield "which step failed first"
         names = [step.step_id for step in steps if step.state == "unknown" and step.status in FAILED_STATUSES]
@@ -241,7 +241,7 @@ class _ExplainedItem(ItemCauses):
             names = [step.step_id for step in steps if step.is_default is None]
             yield f"whether the output of {', '.join(names)} is its default"
         if record.status is ExecutionStatus.CANCELLED and not record.has_steps:
-            yield "which steps may still be executing; cancelling a run stops no step"
+            yield "which steps may still be executing (cancelling a run does not stop its steps)"
 
 
 RUNS_FLOWS = ("/builtin/map", "/builtin/eval")

@@ -125,16 +125,14 @@ def find_failure_hint(
     """
     if "no heartbeat received" in message:
         # The server rejects such a worker's report, then waits for the heartbeat to time out.
-        return (
-            "the worker has crashed, or its output is larger than 4 MB: store large outputs as blobs, return their ids"
-        )
+        return "the worker crashed or its output is larger than 4 MB: store large outputs as blobs and return their ids"
     if step is None:
         return None
     component = str(step.get("component"))
     if message.startswith(NO_ROUTE):
         is_builtin = component.startswith("/builtin/") and component not in BUILTINS
         similar = nearest(component, BUILTINS) if is_builtin else None
-        return None if similar is None else f"there is no component {component}; did you mean {similar}?"
+        return None if similar is None else f"unknown component {component}; did you mean {similar}?"
     try:
         value = evaluation.value(step.get("input"))
     except (Failure, NotKnownError, *BROKEN):
@@ -156,8 +154,8 @@ def find_failure_hint(
     except (Failure, NotKnownError, *BROKEN):
         is_literal = False
     if is_literal:
-        return f"{rejected}; a check of the flow finds this before a run"
-    return f"{rejected}; if the flow declares a schema of its input, inputs are checked before a run"
+        return f"{rejected}; to find this before a run, check the flow"
+    return f"{rejected}; to check inputs before a run, declare an input schema in the flow"
 
 
 def _find_missing_field_hint(step: Mapping[str, Any], input: Any) -> str | None:

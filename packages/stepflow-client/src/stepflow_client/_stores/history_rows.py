@@ -131,7 +131,7 @@ def decode_row(row: tuple[Any, ...]) -> dict[str, Any]:
     """
     try:
         if row[-1] != _compute_checksum(row[:-1]):
-            raise ValueError("the checksum is wrong")
+            raise ValueError("checksum mismatch")
         fields: dict[str, Any] = dict(zip(COLUMNS.split(", "), row[:-1], strict=False))
         for name in ("labels", "omitted", "kept", "rerun_items", *FIELDS):
             fields[name] = None if fields[name] is None else json.loads(fields[name])

@@ -80,7 +80,7 @@ class Journal:
         file.execute("COMMIT")
         tables = [name for (name,) in file.execute("SELECT name FROM sqlite_schema")]
         if tables not in ([], ["entry"]):
-            raise self._unusable("it is another kind of database")
+            raise self._unusable("it is a different kind of database")
         file.execute(_TABLE)
         problem = file.execute("PRAGMA quick_check(1)").fetchone()[0]
         if problem != "ok":
@@ -165,7 +165,7 @@ class Journal:
         for name, value in settings.items():
             if batch.get(name) != value:
                 raise JournalError(
-                    f"the journal {self.path} belongs to a batch with another {name}",
+                    f"the journal {self.path} belongs to a different batch ({name} changed)",
                     hint="use a separate journal for a changed batch",
                 )
         with self._opened() as file:
@@ -224,7 +224,7 @@ class Journal:
         except (TypeError, ValueError, KeyError) as error:
             raise self._unusable(error) from None
         if not fits:
-            raise self._unusable(f"the outcomes of chunk {number} are not those of its inputs")
+            raise self._unusable(f"the outcomes of chunk {number} do not match its inputs")
         return chunk
 
     def has_lost_run(self) -> bool:

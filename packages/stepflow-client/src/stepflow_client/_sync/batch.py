@@ -70,9 +70,9 @@ _MANY = 100
 _MAX_CHUNKS_AHEAD = 8
 # Options that can't be combined with idempotency keys, each with its no-op value and the reason.
 _EXCLUDED_BY_KEYS = {
-    "journal": (None, "the same call with the same keys finds the runs after a crash, without a journal"),
-    "max_attempts": (1, "a key stands for one run, even a failed one"),
-    "chunk_size": (1, "each input is a run of its own"),
+    "journal": (None, "no journal is needed: after a crash, the same call with the same keys finds the runs"),
+    "max_attempts": (1, "a key identifies one run, even a failed one"),
+    "chunk_size": (1, "each input gets its own run"),
 }
 
 
@@ -112,7 +112,7 @@ class BatchOptions:
             return
         for name, (usual, hint) in _EXCLUDED_BY_KEYS.items():
             if getattr(self, name) not in (None, usual):
-                raise InvalidArgumentError(f"idempotency_key and {name} exclude each other", hint=hint)
+                raise InvalidArgumentError(f"idempotency_key and {name} cannot be used together", hint=hint)
 
 
 class Batch:
@@ -210,7 +210,7 @@ class Batch:
                     # This also catches timeouts from requests that share the deadline.
                     if not has_passed(deadline):
                         raise
-                    raise RunTimeoutError("the batch did not end in time; its runs continue") from None
+                    raise RunTimeoutError("timed out waiting for the batch; its runs continue") from None
                 self._finished_outcomes[chunk.number] = chunk.outcomes or []
                 ready: list[Outcome] = []
                 while self._finished_outcomes and (not options.ordered or self._next in self._finished_outcomes):
@@ -234,9 +234,9 @@ class Batch:
         except (AmbiguousRunError, RunTimeoutError, ServerFaultError, TransportError) as error:
             continuation = None
             if options.journal is not None:
-                continuation = f"the same call with the journal {os.fsdecode(options.journal)} continues the batch"
+                continuation = f"to continue the batch, repeat the call with the journal {os.fsdecode(options.journal)}"
             elif options.idempotency_key is not None:
-                continuation = "the same call continues the batch: its keys find their runs"
+                continuation = "to continue the batch, repeat the call: its keys find their runs"
             error.hint = "; ".join(filter(None, (error.hint, continuation))) or None
             raise
         finally:
@@ -343,7 +343,7 @@ class Batch:
                 return chunk
             if chunk.digest != recorded.digest:
                 raise JournalError(
-                    f"inputs {recorded.first} to {recorded.first + recorded.count - 1} are not those of the journal",
+                    f"inputs {recorded.first} to {recorded.first + recorded.count - 1} do not match the journal",
                     hint="pass the same inputs in the same order to continue a batch",
                 )
             if recorded.settled:
@@ -472,7 +472,7 @@ class Batch:
                 # Create the run without the rejected inputs.
                 settled = []
                 for place, rejection in rejected.items():
-                    message = f"the server rejects the input: {rejection.message}"
+                    message = f"the server rejected the input: {rejection.message}"
                     index, key = chunk.indexes[place], chunk.keys[place]
                     settled.append(_make_refused_outcome(index, key, message, rejection.hint))
                 self._prepare_repeat(chunk, chunk.attempt, settled)

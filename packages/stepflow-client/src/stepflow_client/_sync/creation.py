@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from ..types import CreateRunResponse
     from .context import ClientContext
 
-_SHARED_FLOW_HINT = "run() and submit() find their runs, as they run a copy of the flow that nobody else runs"
+_SHARED_FLOW_HINT = "run() and submit() can find their runs because they use a private copy of the flow"
 _MAX_SENDS = 5
 # Maximum number of flows to keep ready for their next run.
 _MAX_TEMPLATES = 1_000
@@ -180,7 +180,7 @@ class LostRunSearch:
         return AmbiguousRunError(
             f"a run of flow {flow} may have been created, but its response was lost ({self.error.message}): {names}",
             candidates=list(candidates),
-            hint=f"look at the candidates before you start it again; {exact if self._is_ours else _SHARED_FLOW_HINT}",
+            hint=f"check the candidates before starting it again; {exact if self._is_ours else _SHARED_FLOW_HINT}",
         )
 
 
@@ -188,7 +188,7 @@ def _get_summaries(response: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the summaries from a list of runs, by run id."""
     summaries = {run["runId"]: run for run in response["runs"]}
     if not all(isinstance(run_id, str) and isinstance(run["flowId"], str) for run_id, run in summaries.items()):
-        raise TypeError("a run has no runId or no flowId")
+        raise TypeError("a run has no runId or flowId")
     return summaries
 
 
@@ -466,7 +466,7 @@ class RunCreator:
             pause = max(pause, error.retry_after)
         if sends >= _MAX_SENDS or pause >= limit_seconds(current_deadline(), timings.resend_longest_pause):
             raise error
-        logger.info("a run of flow %s was not created (%s); sent again", flow_id, type(error).__name__)
+        logger.info("creating a run of flow %s failed (%s); retrying", flow_id, type(error).__name__)
         time.sleep(pause)
 
 

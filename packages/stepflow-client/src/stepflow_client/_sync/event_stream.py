@@ -149,7 +149,7 @@ class StreamedRun:
                     raise _make_broken_error(run_id, error.message, self._position) from error
                 # Warn once per outage, to explain why no events arrive.
                 log = logger.warning if self._failures == 1 else logger.info
-                log("the events of run %s broke off: %s; requesting them again", run_id, error.message)
+                log("the event stream of run %s broke: %s; reconnecting", run_id, error.message)
                 for idle in sleep_with_idles(self._backoff.next_delay(), self._request, self._position):
                     yield idle
                 continue
@@ -165,7 +165,7 @@ class StreamedRun:
                 for idle in sleep_with_idles(self._backoff.next_delay(), self._request, self._position):
                     yield idle
             self._ended = state if has_ended else None
-            logger.info("the events of run %s ended without its end; requesting them again", run_id)
+            logger.info("the event stream of run %s ended before the run; reconnecting", run_id)
 
     def _has_all_events(self, state: _ReadState) -> bool:
         """Return whether every event has been yielded, for a run that ended before a stream with nothing new.
@@ -179,7 +179,7 @@ class StreamedRun:
         if self._is_silent or self._has_event or beyond or not state.has_end_event:
             return True
         if time.monotonic() - self._last_event > self._timings.event_outage:
-            raise _make_broken_error(self._request.run_id, "they end before the run does", self._position)
+            raise _make_broken_error(self._request.run_id, "it ended before the run", self._position)
         return False
 
     def _read_connection(self) -> Generator[RunEvent | Idle, None, None]:
@@ -261,10 +261,10 @@ class StreamedRun:
 
 def _make_broken_error(run_id: str, reason: str, position: Cursor) -> ServerConnectionError:
     return ServerConnectionError(
-        f"the events of run {run_id} broke off: {reason}",
+        f"the event stream of run {run_id} broke: {reason}",
         run_id=run_id,
         details={"cursor": str(position)},
-        hint="run_events(after=cursor) continues after the last event",
+        hint="to continue after the last event, use run_events(after=cursor)",
     )
 
 
@@ -353,4 +353,4 @@ def _read_error(sent: HttpRequest, stream: Stream, chunks: Iterator[bytes], limi
             break
     content_type = stream.headers.get("content-type", "")
     problem = responses.find_status_error(stream.status, content_type, content, str(sent))
-    return problem or InvalidResponseError(f"{sent} did not return a stream of events")
+    return problem or InvalidResponseError(f"{sent} did not return an event stream")

@@ -221,7 +221,7 @@ class Follower:
             with closing(self.follow(request)) as sequence:
                 for update in sequence:
                     if has_passed(deadline):
-                        raise RequestTimeoutError(f"the events of run {run_id} did not come in time", run_id=run_id)
+                        raise RequestTimeoutError(f"timed out waiting for events of run {run_id}", run_id=run_id)
                     if isinstance(update, Idle):
                         if update.run is not None:
                             break

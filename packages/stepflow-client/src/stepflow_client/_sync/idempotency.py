@@ -142,7 +142,7 @@ class KeyedRuns:
         scope = self._resolve_scope(key, scope)
         if flow is None and scope is None:
             raise InvalidArgumentError(
-                "without an idempotency_scope, a key belongs to the content of a flow: find_run needs the flow"
+                "without an idempotency_scope, a key is tied to the flow's content: pass the flow to find_run"
             )
         checked = None if flow is None else self._flows.check_flow(flow, "an idempotency key")
         if scope is None and checked is not None:
@@ -186,8 +186,8 @@ class KeyedRuns:
                 # Calls from the same client take turns.
                 is_first = False
                 if has_passed(current_deadline()):
-                    other = f"another call of this client under the idempotency key {key!r} had not ended"
-                    raise RequestTimeoutError(f"{other} when the time was over")
+                    other = f"another call of this client with the idempotency key {key!r}"
+                    raise RequestTimeoutError(f"timed out waiting for {other}")
                 time.sleep(self._connection.timings.key_poll)
             try:
                 run = self._find_or_create_run(keyed, keyed_call, looks=not (self._was_last_key_new and is_first))
@@ -221,7 +221,7 @@ class KeyedRuns:
         self.older_flows.pop(run.run_id, None)
         if older is not None:
             self.older_flows.put(run.run_id, older)
-            logger.info("run %s under the idempotency key %r is of another flow: %s", run.run_id, keyed.key, older)
+            logger.info("run %s for the idempotency key %r has a different flow: %s", run.run_id, keyed.key, older)
         if not self._recorder.is_on:
             return
         if (entry := self._recorder.find_entry(run.run_id)) is not None:
@@ -256,20 +256,20 @@ class KeyedRuns:
                 raise
             key_run, self._was_last_key_new = outcome.run, not outcome.was_recorded
             for other in outcome.others:
-                message = "two runs exist under the idempotency key %r: %s, which is returned, and %s"
+                message = "two runs exist for the idempotency key %r: %s, which is returned, and %s"
                 logger.warning(message, keyed.key, key_run.run.run_id, other.run.run_id)
         run = key_run.run
         if isinstance(run, responses.Started):
             return run
         if run is None or key_run.digest != self._compute_digest(keyed, keyed_call, run.flow_id):
             # `run` is None if the other call hasn't created one (yet).
-            used = f"the idempotency key {keyed.key!r} was used before"
+            used = f"the idempotency key {keyed.key!r} was already used"
             if run is not None:
-                used = f"run {run.run_id} exists under the idempotency key {keyed.key!r}"
+                used = f"run {run.run_id} already exists for the idempotency key {keyed.key!r}"
             raise IdempotencyConflictError(
-                f"{used}, with another input, other variables or other overrides",
+                f"{used}, with different input, variables or overrides",
                 run_id=None if run is None else run.run_id,
-                hint="a key stands for one call; find_run() returns its run",
+                hint="use a new key for a different call, or find_run() to get the existing run",
             )
         return responses.Started(run.run_id, run.status, [], None if run.flow_id == keyed.flow_id else run.flow_id)
 
@@ -327,7 +327,7 @@ class KeyedRuns:
                 deadline = current_deadline()
                 time.sleep(limit_seconds(deadline, step.seconds))
                 if has_passed(deadline):
-                    raise RequestTimeoutError("the time is over")
+                    raise RequestTimeoutError("timed out")
 
     def _read_mark(self, keyed: _KeyedFlow, mark: Mark) -> str | None:
         """Return the name stored with a mark, or None if the mark doesn't exist."""
@@ -398,7 +398,7 @@ class KeyedRuns:
             # Every run of these flows belongs to this key, no matter which call created it.
             oldest = self._search_runs(keyed, [call]) if error.candidates else []
             if not oldest:
-                error.hint = "the same call with this idempotency key finds the run, if there is one"
+                error.hint = "to find the run, if any, repeat the call with this idempotency key"
                 raise
             return oldest[0]
         except TRANSIENT_ERRORS as error:
@@ -420,6 +420,6 @@ def _make_timeout_error(key: str, lock: KeyLock, error: StepflowClientError) -> 
     """Return the error for a call that ran out of time before its key's run was known."""
     slow = f"{error.message}, after {lock.requests} requests of {duration_text(lock.round_trip)} each"
     return RequestTimeoutError(
-        f"no run is known yet under the idempotency key {key!r}: {lock.obstacle or slow}",
-        hint="the same call, now or with a longer timeout=, returns the run or creates it",
+        f"no run found yet for the idempotency key {key!r}: {lock.obstacle or slow}",
+        hint="repeat the call, possibly with a longer timeout=, to get or create the run",
     )

@@ -102,7 +102,7 @@ def wait_ready(connection: Connection, components: str | Iterable[str], timeout:
             if not absent and not away:
                 return listed
             plugins = [f"plugin {plugin.plugin} is not available ({plugin.error})" for plugin in away]
-            missing = "; ".join([*plugins, *(f"there is no component {path}" for path in absent)])
+            missing = "; ".join([*plugins, *(f"unknown component {path}" for path in absent)])
         time.sleep(pauses.next_delay())
     unseen = f" (waiting for {', '.join(paths)})" if paths else ""
     raise kind(f"{connection.url} was not ready within {timeout:g} s: {missing or failure + unseen}")

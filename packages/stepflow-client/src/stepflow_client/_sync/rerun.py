@@ -96,10 +96,10 @@ class Rerunner:
         plan, new_run = self._make_plan(request)
         if plan.items and new_run.inputs is None and rules.needs_input(new_run.effective, plan.items):
             raise InvalidArgumentError(
-                "the steps that are executed read the flow's input, which the server does not give back "
-                "and the history does not have",
+                "the executed steps read the flow's input, which the server does not return "
+                "and the history does not contain",
                 run_id=plan.run_id,
-                hint="give the input again; of a batch all its inputs",
+                hint="pass the input again (for a batch, all its inputs)",
             )
         return plan, new_run
 

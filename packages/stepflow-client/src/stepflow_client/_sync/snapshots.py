@@ -259,7 +259,7 @@ class SnapshotReader:
         patterns = parse_patterns(ignore)
         pair = None if items is None else check_instances(items, "items", int)
         if pair is not None and len(pair) != 2:
-            raise wrong("items", "two indexes: that of an item of the first run, and of one of the second run", items)
+            raise wrong("items", "two indexes: an item of the first run and one of the second", items)
         reads = [partial(self.read, requests.check_run_id(run_id), ("items", "steps", "flow")) for run_id in run_ids]
         # Request this first. Otherwise, both concurrent calls would.
         can = self.get_capabilities()

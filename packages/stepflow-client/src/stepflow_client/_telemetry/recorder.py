@@ -81,7 +81,7 @@ class Recorder:
 
     def __init__(self, history: History | None, server: str) -> None:
         if history is not None and not hasattr(history, "record"):
-            raise InvalidArgumentError(f"history is a History, not {type(history).__name__}", hint="History(path)")
+            raise InvalidArgumentError(f"history must be a History, not {type(history).__name__}", hint="History(path)")
         self.history = history
         self._server = server
         self.is_embedded = False
@@ -121,7 +121,7 @@ class Recorder:
         with_own_flow = {entry.flow_id or "": entry for entry in pending if entry.run_id.startswith(OWN)}
         others = [entry for entry in pending if not entry.run_id.startswith(OWN)]
         if any(entry.created_at.timestamp() < time.time() - _MAX_CREATION for entry in others):
-            logger.warning("runs with these labels may exist that are not listed: see History.search(confirmed=False)")
+            logger.warning("some runs with these labels may not be listed: see History.search(confirmed=False)")
         return LabelledRuns(frozenset(entry.run_id for entry in entries if entry.is_confirmed), with_own_flow)
 
     def check_labels(self, labels: object) -> Mapping[str, str]:
@@ -132,7 +132,7 @@ class Recorder:
         """
         checked = check_labels(labels)
         if self.history is None:
-            raise InvalidArgumentError("labels are kept in a history", hint="StepflowClient(history=History())")
+            raise InvalidArgumentError("labels require a history", hint="StepflowClient(history=History())")
         return checked
 
     def complete_entry(self, entry_id: str, run_id: str | None, *, is_settled: bool) -> None:

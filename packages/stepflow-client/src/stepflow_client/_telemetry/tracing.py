@@ -296,17 +296,15 @@ def _create_instruments(provider: Any) -> _Instruments:
         return made
 
     return _Instruments(
-        duration=histogram("operation.duration", "Duration of operations of the Stepflow client, with retries"),
-        retries=meter.create_counter(
-            f"{_NAME}.operation.retries", unit="{retry}", description="Requests that were sent again"
-        ),
-        run_started=meter.create_counter(f"{_NAME}.run.started", unit="{run}", description="Runs that were created"),
-        run_ended=meter.create_counter(f"{_NAME}.run.ended", unit="{run}", description="Runs whose end was seen"),
-        run_duration=histogram("run.duration", "Time from the creation of a run until its end was seen"),
+        duration=histogram("operation.duration", "Duration of Stepflow client operations, including retries"),
+        retries=meter.create_counter(f"{_NAME}.operation.retries", unit="{retry}", description="Retried requests"),
+        run_started=meter.create_counter(f"{_NAME}.run.started", unit="{run}", description="Runs created"),
+        run_ended=meter.create_counter(f"{_NAME}.run.ended", unit="{run}", description="Runs seen to end"),
+        run_duration=histogram("run.duration", "Time from a run's creation until it was seen to end"),
         inputs_in_flight=meter.create_up_down_counter(
-            f"{_NAME}.map.inputs_in_flight", unit="{input}", description="Inputs of map in runs that have not ended"
+            f"{_NAME}.map.inputs_in_flight", unit="{input}", description="Inputs of map whose runs have not ended"
         ),
-        chunk_duration=histogram("map.chunk.duration", "Duration of chunks of map, from creation to their outcomes"),
+        chunk_duration=histogram("map.chunk.duration", "Duration of map chunks, from creation to outcomes"),
     )
 
 

@@ -89,7 +89,7 @@ def parse_signature(function: Callable[..., Any], local_names: Mapping[str, Any]
         InvalidArgumentError: If the function has more than one input, or is async or a generator.
     """
     if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
-        raise InvalidArgumentError(f"the function {function.__name__} of a flow is neither async nor a generator",
+        raise InvalidArgumentError(f"the flow function {function.__name__} must not be async or a generator",
                                    hint="it is called once to build the flow, and not when the flow runs")  # fmt: skip
     hints = _fields.get_hints(function, local_names)
     input, variables, names = None, dict[str, Variable](), dict[str, str]()
@@ -102,7 +102,7 @@ def parse_signature(function: Callable[..., Any], local_names: Mapping[str, Any]
             input = name
         else:
             raise InvalidArgumentError(
-                f"the function {function.__name__} of a flow has one input, and {name!r} is another",
+                f"the flow function {function.__name__} accepts one input, and {name!r} is a second one",
                 hint="put the fields of the input into one class; variables come after *",
             )
     return Signature(function, input, variables, names, hints)
@@ -138,7 +138,7 @@ def build_flow(name: str, parts: Signature, call: Call, options: Mapping[str, An
         with fix_place(ending):
             kind = parts.hints.get("return")
             if result is None and kind not in (None, type(None)):
-                message = f"the function returns nothing, and its output is {_fields.name_type(kind)}"
+                message = f"the function returns nothing, but its output is {_fields.name_type(kind)}"
                 raise refuse(message, "return the output of the flow")
             output = None if result is None else scope.freeze(result)
     _name_steps(scope)
@@ -181,7 +181,7 @@ def _call_function(call: Call, input: list[Any], variables: Mapping[str, Any]) -
             # pydantic and msgspec include the rejected value in the message.
             if MARK in str(error):
                 kind = getattr(error, "title", "the class")
-                raise refuse(f"{kind} validates its fields, and rejects a value of the flow",
+                raise refuse(f"{kind} validates its fields, and rejects values of the flow",
                              f"write construct({kind}, ...)") from None  # fmt: skip
             raise refuse(f"{type(error).__name__}: {error}") from error
 

@@ -44,7 +44,7 @@ def when(condition: Any, then: Any, otherwise: Any = NOT_GIVEN) -> Any:
     scope = get_current_scope("when()")
     is_known = type(condition) is not Value
     if is_known and not isinstance(condition, bool):
-        message = f"the condition of when() is a value of the flow, not {arguments.shown(condition)}"
+        message = f"the condition of when() must be a value of the flow, not {arguments.shown(condition)}"
         raise refuse(message, "use Python's if for others")
     read = None if is_known else condition.__stepflow__
     if isinstance(read, Read) and not all(
@@ -70,7 +70,7 @@ def exists(value: object) -> bool:
         AuthoringError: If it isn't a value of the flow.
     """
     if type(value) is not Value:
-        raise refuse(f"exists() takes a value of the flow, not {arguments.shown(value)}")
+        raise refuse(f"exists() expects a value of the flow, not {arguments.shown(value)}")
     expression = value.__stepflow__
     kind: Any = Value(expression._replace(kind=bool) if isinstance(expression, Read) else expression)
     return kind  # type: ignore[no-any-return]
@@ -155,7 +155,7 @@ def if_unset(variable: T1, otherwise: T2) -> T1 | T2:
     scope = get_current_scope("if_unset()")
     read = get_expression(variable)
     if not isinstance(read, Read) or not isinstance(read.source, str):
-        raise refuse("if_unset() takes a variable of the flow", "use coalesce() for other values")
+        raise refuse("if_unset() expects a variable of the flow", "use coalesce() for other values")
     value_in_flow: Any = Value(read._replace(default=Present(scope.freeze(otherwise))))
     return value_in_flow  # type: ignore[no-any-return]
 
@@ -180,7 +180,7 @@ def construct(kind: Callable[P, T], /, *arguments: P.args, **fields: P.kwargs) -
     """
     declared = field_types.get_attrs(kind)
     if declared is None or arguments:
-        raise refuse("construct() takes a class and its fields by name: construct(Receipt, total=price.eur)")
+        raise refuse("construct() expects a class and its fields by name: construct(Receipt, total=price.eur)")
     # Also accept aliases, which is how pydantic models are created.
     attribute = {declaration.name: name for name, declaration in declared.items()} | {name: name for name in declared}
     for name in fields:

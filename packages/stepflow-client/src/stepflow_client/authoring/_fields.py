@@ -68,7 +68,7 @@ def _find_attribute(kind: Any, name: str) -> Field | PartNotFound:
     if _is_list(kind):
         return PartNotFound(f"{name_type(kind)} has no fields", "write [0], or item(value, 0), for an element")
     return PartNotFound(
-        f"{name_type(kind)} has no field {name!r}", "values of a flow have no methods; a component can compute"
+        f"{name_type(kind)} has no field {name!r}", "values of a flow have no methods; use a component to compute"
     )
 
 

@@ -218,7 +218,7 @@ class Probe(NamedTuple):
 
 # Functions that inspect their first argument, but only when called with this many arguments.
 _FUNCTIONS = {"type": (1,), "hasattr": (2,), "getattr": (3,), "callable": (1,), "id": (1,)}
-_CONTENT = "has no content while the flow is written: {} cannot inspect it"
+_CONTENT = "has no content while the flow is being built: {} cannot inspect it"
 _WORDS = re.compile(rf"\b(?:is|match|{'|'.join(_FUNCTIONS)})\b")
 
 
@@ -291,7 +291,7 @@ def _iter_inspected(node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
 
 
 def _format_never(value: object) -> str:
-    return f"is never {value!r} while the flow is written"
+    return f"is never {value!r} while the flow is being built"
 
 
 def _is_pure(node: ast.expr) -> bool:

@@ -86,7 +86,7 @@ class Scope:
         """
         if explicit_id is not None:
             if not isinstance(explicit_id, str) or not explicit_id.strip():
-                raise refuse(f"a step has a text as its id, not {arguments.shown(explicit_id)}")
+                raise refuse(f"a step id must be a string, not {arguments.shown(explicit_id)}")
             if explicit_id in self.explicit_ids:
                 raise refuse(f"there are two steps with the id {explicit_id!r}", "step ids are unique within a flow")
             self.explicit_ids.add(explicit_id)
@@ -116,7 +116,7 @@ class Scope:
         if isinstance(value, str):
             if MARK in value:
                 raise refuse(f"the text {arguments.shown(value)} was made from a value of the flow",
-                             "flows put no texts together; pass the parts to a component that does")  # fmt: skip
+                             "flows cannot concatenate strings; pass the parts to a component that does")  # fmt: skip
             return value
         if value is None or isinstance(value, (bool, int)):
             return value
@@ -133,7 +133,7 @@ class Scope:
             raise refuse(f"an object with the key {word!r} is an expression of flow files", _KEYWORD_HINT)
         for key in value:
             if not isinstance(key, str):
-                raise refuse(f"{arguments.shown(key)} cannot be a key: the keys of JSON are text")
+                raise refuse(f"{arguments.shown(key)} cannot be a key: JSON keys are strings")
         return {self._freeze(key): self._freeze(part) for key, part in value.items()}
 
     def _rebind(self, expression: Expression) -> Any:
@@ -161,8 +161,8 @@ class Scope:
             outer = outer.outer
         if outer is None:
             within = read.scope.name
-            raise refuse(f"{read.label} is a value of {within}, which is not around this place",
-                         "the values of a sub-flow are known there only; return what is needed")  # fmt: skip
+            raise refuse(f"{read.label} is a value of {within}, which does not enclose this place",
+                         "the values of a sub-flow are only available inside it; return what you need")  # fmt: skip
         assert self.outer is not None
         value = self.outer.freeze(Value(read))
         start = read.scope.input_name if read.source is None else getattr(read.source, "label", read.source)
@@ -196,7 +196,7 @@ def get_current_scope(what: str) -> Scope:
     """
     scope = _current.get()
     if scope is None:
-        raise refuse(f"{what} makes a step, and no flow is being written", "call it in a function with @flow")
+        raise refuse(f"{what} creates a step, but no flow is being built", "call it in a function decorated with @flow")
     return scope
 
 
@@ -257,7 +257,7 @@ def encode_data(value: Any, what: str) -> Any:
     """
     try:
         if has_value(value):
-            raise refuse(f"{what} is data that is never evaluated, and this has a value of the flow in it")
+            raise refuse(f"{what} is data that is never evaluated, but this contains a value of the flow")
         return check_data(_encode_objects(value), what)
     except RecursionError:
         raise make_depth_error(what) from None

@@ -154,7 +154,7 @@ def component(path: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
         InvalidArgumentError: If the path doesn't start with `/`, or the decorated object is not a function.
     """
     if not isinstance(path, str) or not path.startswith("/"):
-        raise arguments.wrong("the path of a component", "a text that begins with /", path)
+        raise arguments.wrong("a component path", "a string that begins with /", path)
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         check_function(function, "@component")
@@ -194,12 +194,12 @@ def add_step(
     new_step = scope.add_step(path, input, step, name)
     if on_error is not None:
         if not isinstance(on_error, OnError):
-            message = f"on_error is made by the functions of on_error, not {arguments.shown(on_error)}"
+            message = f"on_error must be created with the functions of on_error, not {arguments.shown(on_error)}"
             raise refuse(message, "on_error.retry(3)")
         new_step.options["onError"] = on_error.to_dict()
     if must_execute is not False:
         if must_execute is not True:
-            message = f"must_execute is True or False, not {arguments.shown(must_execute)}"
+            message = f"must_execute must be True or False, not {arguments.shown(must_execute)}"
             raise refuse(message, "it cannot depend on a value of the flow")
         new_step.options["mustExecute"] = True
     if metadata is not None:
@@ -327,7 +327,7 @@ def _make_sub_flow(scope: Scope, name: str, body: Callable[[Any], Any], kind: An
     try:
         parameters = inspect.signature(body).parameters
     except ValueError:
-        message = f"{name}() takes a function with a known signature, not {arguments.shown(body)}"
+        message = f"{name}() expects a function with a known signature, not {arguments.shown(body)}"
         raise refuse(message, "use a lambda") from None
     required = [
         parameter.name
@@ -361,10 +361,10 @@ def _get_element_kind(items: Any) -> Any:
     """
     if type(items) is not Value:
         if not isinstance(items, (list, tuple)):
-            raise refuse(f"each() takes a list, not {type(items).__name__}")
+            raise refuse(f"each() expects a list, not {type(items).__name__}")
         return _get_kind(items[0]) if items else Any
     try:
         return fields.find_element(_get_kind(items), 0).kind
     except fields.PartNotFound:
         kind = fields.name_type(_get_kind(items))
-        raise refuse(f"{items.__stepflow__.label} is not a list but {kind}", "each() takes a list") from None
+        raise refuse(f"{items.__stepflow__.label} is not a list but {kind}", "each() expects a list") from None

@@ -211,8 +211,8 @@ def read_part(expression: Expression, key: Any) -> Expression:
         AuthoringError: If there is no such element.
     """
     if type(key) is Value:
-        raise refuse(f"{expression.label}[...] needs a key or a position that is known when the flow is written",
-                     "paths in a flow are fixed; a component can choose an element")  # fmt: skip
+        raise refuse(f"{expression.label}[...] needs a key or a position that is known when the flow is built",
+                     "paths in a flow are fixed; use a component to choose an element")  # fmt: skip
     if isinstance(key, slice):
         raise refuse(f"a slice of {expression.label} cannot be read", "paths lead to one element: [0]")
     if isinstance(key, bool) or not isinstance(key, (int, str)):
@@ -255,10 +255,10 @@ def _read_with(expression: Expression, key: Any, find: Callable[..., Field], *, 
 
 
 _CHOICE = "use when(condition, then, otherwise) for a choice and coalesce(a, b) for the first that is not None"
-_COMPUTE = "flows do not compute; call a component that does"
-_TEXT = "flows put no texts together; pass the parts to a component that does"
+_COMPUTE = "flows cannot compute; call a component that does"
+_TEXT = "flows cannot concatenate strings; pass the parts to a component that does"
 _EACH = "use each(values, function) to run a sub-flow for each element, and [0] or item(value, 0) to read one"
-_COMPARE = "flows do not compare; call a component that does, and use when() on its output"
+_COMPARE = "flows cannot compare; call a component that does, and use when() on its output"
 _NUMBER = "it can be passed on as it is, and read with when() and coalesce()"
 
 # Operations that would otherwise fail obscurely or silently do the wrong thing, with suggested alternatives.
@@ -278,14 +278,14 @@ _TRAPS = {
         )),
         "divmod", "rdivmod", "neg", "pos", "abs", "invert",
     ],
-    ("cannot be called: values of a flow have no methods", "a component can compute"): ["call"],
+    ("cannot be called: values of a flow have no methods", "use a component to compute"): ["call"],
     ("cannot be awaited or entered: it is not the result of a run", "run the flow with order.run(client, input)"): [
         "await", "enter", "exit", "aenter", "aexit",
     ],
     ("cannot be changed", "values of a flow are read only; write a new object with the parts"): [
         "setattr", "delattr", "setitem", "delitem",
     ],
-    ("cannot be pickled: it belongs to the function of its flow", None): ["reduce_ex", "getstate"],
+    ("cannot be pickled: it belongs to its flow's function", None): ["reduce_ex", "getstate"],
 }  # fmt: skip
 
 

@@ -45,7 +45,7 @@ def retry(max_retries: int | None = None) -> OnError[Never]:
     if max_retries is None:
         return OnError("retry")
     if isinstance(max_retries, bool) or not isinstance(max_retries, int) or not 0 <= max_retries < 2**32:
-        raise refuse(f"the number of retries is an integer from 0, not {arguments.shown(max_retries)}")
+        raise refuse(f"the number of retries must be an integer >= 0, not {arguments.shown(max_retries)}")
     return OnError("retry", maxRetries=max_retries)
 
 

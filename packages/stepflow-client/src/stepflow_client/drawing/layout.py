@@ -180,7 +180,7 @@ def lay_out(graph: FlowGraph, *, details: bool = True) -> Layout:
     try:
         rendered = render("\n".join(_write_source(graph, details)))
     except ImportError:
-        hint = f"{install_command('stepflow-client', 'draw')}; DOT and Mermaid need nothing"
+        hint = f"{install_command('stepflow-client', 'draw')}; DOT and Mermaid do not need it"
         raise DrawingUnavailableError("pictures need a package that is not installed", hint=hint) from None
     return _read_layout(graph, json.loads(rendered))
 

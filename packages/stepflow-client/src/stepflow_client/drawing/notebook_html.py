@@ -233,7 +233,7 @@ def _(stored: StoredFlow) -> str:
     drawing = draw(stored.flow)
     picture = drawing._repr_html_() or ""
     if len(picture.encode()) > _MAX_BYTES:
-        picture = f"<pre>{escape(repr(drawing))}; it is too large for a notebook: draw(flow).html() has it</pre>"
+        picture = f"<pre>{escape(repr(drawing))}; it is too large for a notebook: use draw(flow).html()</pre>"
     return f"<div>flow {escape(stored.flow_id)}</div>{picture}"
 
 

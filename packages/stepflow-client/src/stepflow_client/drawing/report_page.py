@@ -198,7 +198,7 @@ def _write_result(report: RunReport) -> str:
     if account is not None and account.kind is not None:
         notes += [f"Not run because of it: {', '.join(account.not_run)}"] if account.not_run else []
         notes += [account.hint] if account.hint else []
-        notes += [f"Not known: {'; '.join(account.unknown)}"] if account.unknown else []
+        notes += [f"Unknown: {'; '.join(account.unknown)}"] if account.unknown else []
     if result is None:
         text = account.text if account is not None and account.kind is not None else "It has not ended."
         content = f"<p>{message(text)}</p>"
@@ -236,7 +236,7 @@ def _write_summary(report: RunReport) -> str:
 def _write_arguments(arguments: RunArguments, *, is_batch: bool) -> str:
     rows: list[tuple[str, str]] = []
     if arguments.inputs is None:
-        rows.append(("input", "not known: this server does not return it, and the history does not have it"))
+        rows.append(("input", "unknown: this server does not return it, and it is not in the history"))
     elif is_batch:
         rows.append(("inputs", f"{len(arguments.inputs)}, with the items below"))
     else:

@@ -148,6 +148,6 @@ def describe_needed_cases(change: ScoreChange, paired: Change, tolerance: float)
         return "there are too few cases for an interval"
     count = change.cases * ((interval.high - interval.low) / 2 / gap) ** 2 if gap else math.inf
     if count > _MAX_CASES:
-        return "more cases hardly decide it"
+        return "more cases are unlikely to decide it"
     scale = 10 ** max(0, len(str(int(count))) - 2)
     return f"about {max(math.ceil(count / scale) * scale, change.cases + 1):,} cases would decide it"

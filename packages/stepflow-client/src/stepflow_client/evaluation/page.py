@@ -148,12 +148,12 @@ class CasesSection:
                 break
             cases.append(case)
         only = '<label><input type="checkbox"> only regressions</label>' if len(report.variants) > 1 else ""
-        search = '<input type="search" placeholder="filter" aria-label="filter the cases by a text">'
+        search = '<input type="search" placeholder="filter" aria-label="filter cases by text">'
         count = '<span class="soft" id="count" role="status"></span>'
         rest = '<button class="more" type="button" hidden>more</button>'
         if left := len(report.cases) - len(cases):
-            hint = "<code>to_dicts(include_outputs=True)</code> of the report has all of them"
-            rest += f'<p class="soft">{left:,} more cases are not on this page, the best ones; {hint}.</p>'
+            hint = "to get them all, use the report's <code>to_dicts(include_outputs=True)</code>"
+            rest += f'<p class="soft">the {left:,} best cases are not on this page; {hint}.</p>'
         return f'<div class="filter" hidden>{search}{only}{count}</div>{"".join(cases)}{rest}'
 
     def _rate_cases(self) -> dict[str, float]:

@@ -107,7 +107,7 @@ def _read_test_cases(flow: FlowSource) -> Iterator[_Row]:
     text = FlowText.of(flow)
     cases = parse_tests(text, text.name).cases
     if not cases:
-        raise InvalidArgumentError("the flow has no test cases to evaluate", hint="give cases: a list, or a file")
+        raise InvalidArgumentError("the flow has no test cases to evaluate", hint="pass cases: a list, or a file")
     for case in cases:
         if case.fault:
             raise FlowFileError(case.fault, path=text.name, line=case.line)

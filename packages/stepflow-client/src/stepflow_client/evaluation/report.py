@@ -178,7 +178,7 @@ class EvaluationReport(ShownAsTable):
         new_names = {variant: name if len(used) == 1 else f"{name} {variant}" for variant in used}
         taken = next((new_name for new_name in new_names.values() if new_name in self.variants), None)
         if taken is not None:
-            raise InvalidArgumentError(f"a variant is already called {taken!r}", hint="give the baseline another name")
+            raise InvalidArgumentError(f"a variant is already named {taken!r}", hint="give the baseline another name")
         # Keep digests instead of inputs, since there may be many.
         inputs = {item.case: _digest_input(item) for item in self}
 
@@ -195,8 +195,8 @@ class EvaluationReport(ShownAsTable):
             )
         if missing:
             remarks.append(
-                f"The baseline lacks {missing:,} of {len(inputs):,} cases, or has another input for them: they are "
-                "left out."
+                f"{missing:,} of {len(inputs):,} cases are left out because the baseline lacks them or has a different "
+                "input for them."
             )
         # Don't compare times across evaluations: they were measured at different times.
         moments: dict[str, Hashable] = dict.fromkeys(new_names.values(), "baseline")
@@ -275,12 +275,12 @@ class EvaluationReport(ShownAsTable):
 
     def _check_variant(self, name: str, what: str) -> str:
         if check_text(name, what) not in self._columns.variants:
-            raise InvalidArgumentError(f"there is no variant {name!r}", hint=near(name, self.variants))
+            raise InvalidArgumentError(f"unknown variant {name!r}", hint=near(name, self.variants))
         return name
 
     def _check_score(self, name: str) -> str:
         if check_text(name, "score") not in self._columns.kinds:
-            raise InvalidArgumentError(f"there is no score {name!r}", hint=near(name, self.scores))
+            raise InvalidArgumentError(f"unknown score {name!r}", hint=near(name, self.scores))
         return name
 
     def assert_no_regression(
@@ -304,7 +304,7 @@ class EvaluationReport(ShownAsTable):
         """
         check_flag(strict, "strict")
         if not is_number(tolerance) or not tolerance >= 0:
-            raise wrong("tolerance", "a number of at least zero", tolerance)
+            raise wrong("tolerance", "a number >= 0", tolerance)
         comparison = self.compare(baseline, variant)
         if comparison.failed is None:
             raise InvalidArgumentError(f"nothing to compare: no case has ended in both {baseline} and {variant}")

@@ -107,7 +107,7 @@ def _run_without_waiting(call: Coroutine[Any, Any, None]) -> None:
     with suppress(StopIteration):
         call.send(None)
         while True:
-            call.throw(TypeError("it returned something to wait for; define it with async def"))
+            call.throw(TypeError("it returned an awaitable; define it with async def"))
 
 
 class AsyncScoring:
@@ -214,11 +214,11 @@ def build_scorers(scores: Any) -> list[Scorer]:
     built: list[Scorer] = []
     for name, score in named:
         if name is not None and (not isinstance(name, str) or not name):
-            raise wrong("scores", "a mapping with texts as keys", scores)
+            raise wrong("scores", "a mapping with string keys", scores)
         scorer = _build_scorer(score, name or _infer_name(score, len(built)))
         if any(other.name == scorer.name for other in built):
             hint = 'give them names: scores={"first": ..., "second": ...}'
-            raise InvalidArgumentError(f"two scores are called {scorer.name!r}", hint=hint)
+            raise InvalidArgumentError(f"two scores are named {scorer.name!r}", hint=hint)
         built.append(scorer)
     return built
 
@@ -303,7 +303,7 @@ def _bind_parameters(score: Callable[..., Any]) -> Callable[[EvaluationItem], An
     if len(others) == 1 and not names:
         return lambda item: score(item.output)
     has = f"has the parameters {', '.join([*names, *others])}" if names or others else "has no parameters"
-    hint = "a score has any of the parameters input, output, expected and item"
+    hint = "a score may have the parameters input, output, expected and item"
     raise InvalidArgumentError(f"the score {shown(score)} {has}", hint=hint)
 
 
@@ -319,16 +319,16 @@ def _to_score_value(value: Any) -> ScoreValue:
     if isinstance(value, str):
         if len(value) > _MAX_LABEL_LENGTH:
             raise ValueError(
-                f"a label has at most {_MAX_LABEL_LENGTH} characters, not {len(value)}: {cut(value, 60)!r}"
+                f"a label must have at most {_MAX_LABEL_LENGTH} characters, not {len(value)}: {cut(value, 60)!r}"
             )
         check_json(value, "a label")
         return value
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"a score is a number, true or false, or a label, not {shown(value)}") from None
+        raise TypeError(f"a score must be a number, true or false, or a label, not {shown(value)}") from None
     if not math.isfinite(number):
-        raise ValueError(f"a score is a finite number, not {number}")
+        raise ValueError(f"a score must be a finite number, not {number}")
     return number
 
 
@@ -378,7 +378,7 @@ def _describe_failure(scorer: Scorer, error: Exception) -> tuple[dict[str, Score
     return {}, {scorer.name: text.encode(errors="backslashreplace").decode()}
 
 
-_NOT_MEASURED = "the spans of a flow are those of its server: they are not recorded here"
+_NOT_MEASURED = "a flow's spans are recorded by its server, not here"
 
 
 def is_evaluator(value: object) -> bool:

@@ -225,9 +225,9 @@ def close(path: str = "", *, absolute: float = 0.0, relative: float = 0.0) -> Sc
     """
     for what, value in (("absolute", absolute), ("relative", relative)):
         if not is_number(value) or not 0 <= value < math.inf:
-            raise wrong(what, "a number of at least zero", value)
+            raise wrong(what, "a number >= 0", value)
     if not absolute and not relative:
-        raise InvalidArgumentError("close needs a tolerance", hint="close('price', absolute=0.01), or relative=0.05")
+        raise InvalidArgumentError("close requires a tolerance", hint="close('price', absolute=0.01), or relative=0.05")
     return _Close(**_build_path_and_name("close", path), absolute=absolute, relative=relative)
 
 
@@ -381,7 +381,7 @@ def parse_output_path(text: str) -> Path:
     try:
         return parse_path(text if text.startswith("$") or not text else f"$.{text}")
     except PathError as error:
-        raise InvalidArgumentError(f"path is wrong: {text!r}: {error}", hint="write it as answer.items[0]") from None
+        raise InvalidArgumentError(f"invalid path {text!r}: {error}", hint="write it as answer.items[0]") from None
 
 
 def find_part(value: Any, path: Path) -> Any:

@@ -92,7 +92,7 @@ class EvaluationStore:
         self._cases: list[tuple[int, list[EvaluationCase]]] = []
         """The most recently read pages of cases, each with the number of its first case."""
         if not is_new and not self.exists(self.folder):
-            raise JournalError(f"{self.folder} has no evaluation")
+            raise JournalError(f"{self.folder} contains no evaluation")
         try:
             (self.folder / "runs").mkdir(mode=0o700, parents=True, exist_ok=True)
             self._file = open_private(self.folder / _FILE, timeout=0)
@@ -183,8 +183,8 @@ class EvaluationStore:
             changed += [f"flows, variables or overrides of {', '.join(others)}"] if others else []
         if changed:
             raise JournalError(
-                f"{self.folder} is of an evaluation with other {' and '.join(changed)}",
-                hint="a changed evaluation needs a folder of its own",
+                f"{self.folder} belongs to an evaluation with different {' and '.join(changed)}",
+                hint="use a separate folder for a changed evaluation",
             )
         count = self._store_cases(cases, before or 0)
         if not count:

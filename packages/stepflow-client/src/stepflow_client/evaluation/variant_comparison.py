@@ -240,7 +240,7 @@ class EvaluationSummary(ShownAsTable, Record):
         """How to read the changes. Empty for a single variant."""
         if not self.comparisons:
             return []
-        notes = [f"Changes are from {self.compared_with}, in pairs of the same case."]
+        notes = [f"Changes are relative to {self.compared_with}, paired by case."]
         count = max(len(comparison.scores) for comparison in self.comparisons)
         if count > 1:
             notes.append(f"Verdicts are corrected for {count} scores (Holm).")
@@ -375,7 +375,7 @@ def collect_remarks(columns: Columns, comparisons: Sequence[Comparison]) -> Iter
         yield "No items yet: no case has ended."
     elif count < _FEW:
         cases = f"{count} case{'s' * (count != 1)}"
-        yield f"Only {cases}: the intervals are wide, and small differences cannot be found; add cases."
+        yield f"Only {cases}: the intervals are wide, and small differences cannot be detected; add cases."
     for name, variant in columns.variants.items():
         failed_items = variant.items - variant.statuses["completed"]
         if failed_items:
@@ -399,7 +399,7 @@ def collect_remarks(columns: Columns, comparisons: Sequence[Comparison]) -> Iter
         if 0 < len(variant.times) < variant.statuses["completed"]
     ]
     if timed:
-        yield f"The times of some items only were read: {', '.join(timed)}."
+        yield f"Only some items' times were read: {', '.join(timed)}."
     for comparison in comparisons:
         duration = comparison.duration
         both = f"{comparison.before} and {comparison.after}"
@@ -407,6 +407,6 @@ def collect_remarks(columns: Columns, comparisons: Sequence[Comparison]) -> Iter
             yield f"Times of {both} were measured at different times: they have no verdict."
         elif duration is not None and duration.low is None and duration.verdict != "equal":
             yield (
-                f"Times of {both} have no interval: items of one run share a queue, so groups of runs are compared, of "
-                f"which there are fewer than {MIN_BLOCKS}; add cases."
+                f"Times of {both} have no interval: items of one run share a queue, so groups of runs are compared, "
+                f"and there are fewer than {MIN_BLOCKS} of them; add cases."
             )

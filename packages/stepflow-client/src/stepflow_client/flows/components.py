@@ -80,9 +80,9 @@ BUILTINS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 """Input and output schemas by component path. Some components require a recent release."""
 
 BUILTIN_TEXTS = {
-    "/builtin/create_messages": "Make a list of chat messages of a prompt and instructions.",
+    "/builtin/create_messages": "Build a list of chat messages from a prompt and instructions.",
     "/builtin/put_blob": "Store a value, and return its id.",
-    "/builtin/get_blob": "Return the value of a blob.",
+    "/builtin/get_blob": "Return a blob's value.",
     "/builtin/load_file": "Read a JSON, YAML or text file on the server.",
     "/builtin/map": "Run a flow for each element of a list. Failed elements do not fail the step.",
     "/builtin/iterate": "Run a flow again with the `next` of its output, until it returns a `result`.",

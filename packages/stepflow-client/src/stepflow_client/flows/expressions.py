@@ -194,11 +194,11 @@ def explain_ambiguity(text: str) -> str | None:
     """Explain why a path may not mean what its author intended, or return None if it's unambiguous."""
     is_bare = not text.strip().startswith("$")
     if re.search(r"\.\*|\.\.|\[\*\]", text) and not is_bare:
-        return f"{text!r} has no wildcards or descent: * is the name of a field and empty names vanish"
+        return f"{text!r} has no wildcards or descent: * is a field name and empty names are dropped"
     for part in parse_path(text):
         if isinstance(part, str) and not _survives_rewriting(part):
             if is_bare:
-                return f"{text!r} is the name of one field; write {'$.' + text!r} for a path"
+                return f"{text!r} is a single field name; write {'$.' + text!r} for a path"
             return f"the quoted name {part!r} is read as a path if a step is overridden; rename the field"
     return None
 

@@ -296,7 +296,7 @@ def _check_type(check: _Check, wanted: tuple[list[str], Mapping[str, Any]], valu
     hint = check.validator.fields(properties, required) if "object" in names and properties else None
     if "array" in names and (items := check.validator.text(get_list_schemas(schema)[1])):
         hint = f"write [...], with elements that are: {items}"
-    return [Mismatch(value, f"the schema expects {' or '.join(names)}, this is {json_type(value)}", hint)]
+    return [Mismatch(value, f"the schema expects {' or '.join(names)}, not {json_type(value)}", hint)]
 
 
 def _has_expressions(check: _Check, value: Any) -> bool:
@@ -377,7 +377,7 @@ def _check_limit(check: _Check, limit: tuple[Any, ...], value: Any) -> Mismatche
     is_limited, size_of, is_within, words, unit, bound = limit
     if not is_limited(value) or is_within(size_of(value), bound):
         return ()
-    return [Mismatch(value, f"the schema expects {words} {bound}{unit}, this is {size_of(value)}")]
+    return [Mismatch(value, f"the schema expects {words} {bound}{unit}, not {size_of(value)}")]
 
 
 def _check_multiple(check: _Check, step: float, value: Any) -> Mismatches:
@@ -388,13 +388,13 @@ def _check_multiple(check: _Check, step: float, value: Any) -> Mismatches:
         is_multiple = abs(round(value / step) * step - value) <= 1e-9 * max(1.0, abs(value))
     except (OverflowError, ValueError):
         is_multiple = True
-    return () if is_multiple else [Mismatch(value, f"the schema expects a multiple of {step}, this is {value}")]
+    return () if is_multiple else [Mismatch(value, f"the schema expects a multiple of {step}, not {value}")]
 
 
 def _check_pattern(check: _Check, pattern: str, value: Any) -> Mismatches:
     if not isinstance(value, str) or check.is_found(pattern, value) is not False:
         return ()
-    return [Mismatch(value, f"the schema expects a text that matches {cut(pattern, _MAX_TEXT)}")]
+    return [Mismatch(value, f"the schema expects a string that matches {cut(pattern, _MAX_TEXT)}")]
 
 
 def _check_object(
@@ -423,7 +423,7 @@ def _check_object(
             check.slices.spend(_MAX_NAMES)
             hint = suggest_nearest(name, list(properties)[:_MAX_NAMES])
             hint = hint or check.validator.fields(properties, required)
-            results.append(Mismatch(value, f"there is no field {short_repr(name)}", hint, name))
+            results.append(Mismatch(value, f"unknown field {short_repr(name)}", hint, name))
         elif not is_known and others is not True:
             schemas = (others,)
         for schema in schemas:
@@ -487,7 +487,7 @@ def _check_any(check: _Check, parts: list[Any], value: Any) -> Mismatches:
     reasons = "; ".join(dict.fromkeys(alternative[0].message for alternative in near or results))
     texts = dict.fromkeys(filter(None, map(check.validator.text, parts[:_MAX_CHOICES])))
     hint = f"write one of: {cut('; '.join(texts), _MAX_HINT)}" if texts else None
-    return [Mismatch(value, cut(f"none of the {len(parts)} allowed forms fits: {reasons}", _MAX_TEXT), hint)]
+    return [Mismatch(value, cut(f"does not match any of the {len(parts)} allowed forms: {reasons}", _MAX_TEXT), hint)]
 
 
 def _check_condition(check: _Check, parts: tuple[Any, Any, Any], value: Any) -> Mismatches:

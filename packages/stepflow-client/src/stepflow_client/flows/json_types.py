@@ -216,7 +216,7 @@ def type_at_path(type: Type, parts: Sequence[str | int], *, keeps_null: bool = F
                 member.kind if isinstance(member, Plain) else "array" if isinstance(member, ListOf) else "object"
                 for member in type.members
             )
-            return Lookup(UNKNOWN, f"{read} of what is {' or '.join(kinds)}", None, is_certain)
+            return Lookup(UNKNOWN, f"{read}, but this is {' or '.join(kinds)}", None, is_certain)
         type = types[0] if len(types) == 1 else union(types) if types else UNKNOWN
         is_secret = is_secret or type.is_secret
     type = union([type, *null]) if null else type

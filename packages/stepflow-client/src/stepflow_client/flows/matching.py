@@ -41,7 +41,7 @@ def parse_error_code(code: ErrorCode | str) -> ErrorCode:
     known = {**WORDS, **{known_code.value.upper(): known_code for known_code in WORDS.values()}}
     word = check_text(code.value if isinstance(code, ErrorCode) else code, "the error code")
     if word.upper() not in known:
-        raise InvalidArgumentError(f"there is no error code {word!r}", hint=near(word, WORDS, "the codes"))
+        raise InvalidArgumentError(f"unknown error code {word!r}", hint=near(word, WORDS, "the codes"))
     return known[word.upper()]
 
 
@@ -52,9 +52,9 @@ def get_code_word(error: FlowError) -> str:
 
 MATCHERS = {
     "$any": "true: any value, including null",
-    "$contains": "a string with this part, an object with this key, or a list with such an element",
-    "$range": "[low, high]: a number between them, both included; null for an open end",
-    "$regex": "a string in which this pattern is found; anchor it with ^ and $",
+    "$contains": "a string containing this part, an object with this key, or a list with this element",
+    "$range": "[low, high]: a number between them, inclusive; null for an open end",
+    "$regex": "a string matching this pattern; anchor it with ^ and $",
     "$type": "null, boolean, integer, number, string, array or object",
     "$equals": "exactly this value: no matchers, and no further keys",
 }
@@ -180,23 +180,23 @@ def _check_matcher(name: str, argument: Any, path: str) -> None:
     problem = None
     match name:
         case "$any":
-            problem = None if argument is True else "$any takes true"
+            problem = None if argument is True else "$any expects true"
         case "$range":
             is_pair = isinstance(argument, list) and len(argument) == 2 and argument != [None, None]
             if not is_pair or not all(end is None or is_number(end) for end in argument):
-                problem = "$range takes [low, high], numbers or one of them null"
+                problem = "$range expects [low, high], numbers or one of them null"
         case "$regex" if not isinstance(argument, str) or not argument:
-            problem = "$regex takes a text that is not empty"
+            problem = "$regex expects a non-empty string"
         case "$regex":
             try:
                 if all(map(re.compile(argument).search, _SAMPLES)):
-                    problem = "$regex takes a pattern that is not in every text ({$type: string} expects any text)"
+                    problem = "$regex expects a pattern that some strings do not match ({$type: string} expects any)"
             except re.error as error:
-                problem = f"$regex takes a regular expression ({error})"
+                problem = f"$regex expects a regular expression ({error})"
         case "$type" if not isinstance(argument, str) or argument not in JSON_TYPES:
-            problem = f"$type takes one of {', '.join(JSON_TYPES)}"
+            problem = f"$type expects one of {', '.join(JSON_TYPES)}"
         case "$contains" if argument == "":
-            problem = "$contains takes a part, a key or an element"
+            problem = "$contains expects a part, a key or an element"
     if problem is not None:
         raise InvalidArgumentError(f"{path}: {problem}, not {short_json(argument)}", hint=_ESCAPE)
 

@@ -54,15 +54,13 @@ class RunRequirements(NamedTuple):
         """
         for step, change in (overrides or {}).items():
             if step not in self.steps.by_id:
-                message = f"the overrides refer to step {step!r}, which the flow does not have"
+                message = f"the overrides refer to unknown step {step!r}"
                 raise InvalidArgumentError(message, hint=_suggest_name(step, self.steps.by_id, "it has", "steps"))
             value = change["value"]
             for key in value if isinstance(value, dict) else ():
                 if key not in STEP_KEYS:
                     hint = _suggest_name(key, STEP_KEYS, "a step has", "keys")
-                    raise InvalidArgumentError(
-                        f"the override of step {step!r} has {key!r}, which is not a key of a step", hint=hint
-                    )
+                    raise InvalidArgumentError(f"the override of step {step!r} has the unknown key {key!r}", hint=hint)
 
     def check_variables(
         self,
@@ -102,7 +100,7 @@ class RunRequirements(NamedTuple):
             elif hint is None:
                 hint = f"add {name} to the variables" + (f", or read {source} from the environment" if source else "")
             what = f"variable {listed}, which is" if len(absent) == 1 else f"variables {listed}, which are"
-            raise InvalidArgumentError(f"the flow requires the {what} not given", hint=hint)
+            raise InvalidArgumentError(f"the flow requires the {what} not set", hint=hint)
         _check_names(self.names, given, overrides)
         if check_values:
             _check_values(self.variable_checks, given, "use check_input=False to send it anyway")
@@ -281,7 +279,7 @@ def _find_unread(
         else:
             names = {*required, *(str(path[0]) for path in needed)}
             hint = suggest_nearest(str(name), fields) or json_schema.describe_fields(fields, names, defs)
-            yield json_schema.Mismatch(value, f"there is no field {name!r}", hint, str(name), parts)
+            yield json_schema.Mismatch(value, f"unknown field {name!r}", hint, str(name), parts)
 
 
 def check_inputs(
@@ -350,7 +348,7 @@ class ValueCheck(NamedTuple):
         where = "" if file is None else f" in {file}"
         for index, value in enumerate(inputs):
             try:
-                self.one(value, f"the input{where}" if len(inputs) == 1 else f"input {index}{where} (the first is 0)")
+                self.one(value, f"the input{where}" if len(inputs) == 1 else f"input {index}{where} (counting from 0)")
             except InvalidArgumentError as error:
                 error.hint = "; ".join(filter(None, (error.hint, advice)))
                 raise

@@ -234,7 +234,7 @@ class _ProjectReader:
     def _texts(self, key: str, table: Mapping[str, Any]) -> tuple[str, ...]:
         value = table.get(key, [])
         if not isinstance(value, list) or not all(isinstance(element, str) for element in value):
-            raise self._wrong(key, "a list of texts", value)
+            raise self._wrong(key, "a list of strings", value)
         return tuple(value)
 
     def _path(self, key: str, value: Any) -> Path:
@@ -246,14 +246,14 @@ class _ProjectReader:
             raise self._wrong(key, "a path in the project's folder", value, "write it relative to this file")
         path, folder = self._file.parent / value, os.path.realpath(self._file.parent)
         if not Path(os.path.realpath(path)).is_relative_to(folder):
-            message = f"{self._file}: {key}: {value} leads out of the project's folder"
+            message = f"{self._file}: {key}: {value} points outside the project's folder"
             error = FlowFileError(message, path=str(self._file))
             error.hint = "it must not be a link to another folder"
             raise error
         return path
 
     def _wrong(self, key: str, wanted: str, value: Any, hint: str | None = None) -> FlowFileError:
-        error = FlowFileError(f"{self._file}: {key} is {wanted}, not {cut(repr(value), 80)}", path=str(self._file))
+        error = FlowFileError(f"{self._file}: {key} must be {wanted}, not {cut(repr(value), 80)}", path=str(self._file))
         error.hint = hint
         return error
 
@@ -267,7 +267,7 @@ def existing_file(project: Project, key: str, path: Path) -> Path:
     if not path.is_file():
         what = "is not a file" if path.exists() else "does not exist"
         error = FlowFileError(f"{path}, which {project.file} names as {key}, {what}", path=str(path))
-        error.hint = "stepflow components lock writes it" if key == "components" else None
+        error.hint = "to write it, run 'stepflow components lock'" if key == "components" else None
         raise error
     if key == "components" and path.stat().st_size > _MAX_COMPONENT_BYTES:
         raise FlowFileError(f"{path} is larger than 16 MiB", path=str(path))

@@ -123,7 +123,7 @@ def _read_open_file(file: FileIO, name: str) -> bytes:
             poll = select.poll()
             poll.register(file.fileno(), select.POLLIN)
             if not poll.poll(seconds * 1000):
-                raise FlowFileError(f"{name} is a pipe to which nothing was written for {seconds:.3g} s", path=name)
+                raise FlowFileError(f"{name} is a pipe that received no data for {seconds:.3g} s", path=name)
             return file.read(size)
 
         return read_stream(read_pipe, name)
@@ -152,7 +152,7 @@ def read_stream(read: Callable[[int], bytes | None], name: str) -> bytes:
 
 def format_too_long(name: str) -> str:
     """Return the error message for a file that is too large."""
-    return f"{name} holds more than {MAX_FILE_BYTES >> 20} MiB, the most that is read"
+    return f"{name} is larger than {MAX_FILE_BYTES >> 20} MiB, the maximum"
 
 
 def parse_yaml(text: str, source: str = "the YAML text") -> Any:
@@ -289,7 +289,7 @@ def flow_argument(flow: FlowSource) -> FlowSource:
         raise InvalidArgumentError(f"{type(flow).__name__} built no flow: {error}", hint=FLOW_HINT) from error
     if isinstance(source, str):
         if "\n" in source:
-            raise InvalidArgumentError("a flow given as text is taken for a path; parse it first and pass the mapping")
+            raise InvalidArgumentError("a string is treated as a path; parse the flow first and pass the mapping")
         return StoredFlowId(source) if _FLOW_ID.fullmatch(source) and is_flow_id(source) else source
     if isinstance(source, (PathLike, Mapping)):
         return source
@@ -297,7 +297,8 @@ def flow_argument(flow: FlowSource) -> FlowSource:
     if is_data_object(source) and type(source).__module__.partition(".")[0] not in _OWN:
         return source
     raise InvalidArgumentError(
-        f"a flow is a path, a mapping, a builder, or an object with steps, not {type(source).__name__}", hint=FLOW_HINT
+        f"a flow must be a path, a mapping, a builder, or an object with steps, not {type(source).__name__}",
+        hint=FLOW_HINT,
     )
 
 
@@ -321,7 +322,7 @@ def load_flow(flow: FlowSource) -> dict[str, Any]:
     source = flow_argument(flow)
     if isinstance(source, StoredFlowId):
         raise InvalidArgumentError(
-            "the id of a stored flow is not the flow itself", hint="pass what get_flow() returns for the id"
+            "a flow id is not the flow itself", hint="fetch the flow with get_flow() and pass the result"
         )
     if isinstance(source, (str, PathLike)):
         return flow_in(load_file(source), fsdecode(source))
@@ -330,7 +331,7 @@ def load_flow(flow: FlowSource) -> dict[str, Any]:
         content = check_json(source, "the flow")
         if not isinstance(content, dict):
             raise InvalidArgumentError(
-                f"{type(source).__name__} is not a flow: it gives {_name_kind(content)}, not a mapping", hint=FLOW_HINT
+                f"{type(source).__name__} is not a flow: it yields {_name_kind(content)}, not a mapping", hint=FLOW_HINT
             )
         content = _drop_nulls(content)
     reason = explain_no_flow(content)
@@ -367,7 +368,7 @@ def explain_no_flow(document: Mapping[str, Any]) -> tuple[str, str] | None:
     if "steps" in document or "output" in document:
         return None
     if isinstance(document.get("flow"), Mapping):
-        return "the flow is below the key 'flow'", f"remove the key 'flow': {FLOW_HINT}"
+        return "the flow is under the key 'flow'", f"remove the key 'flow': {FLOW_HINT}"
     keys = [key for key in document if key not in _LIKE_OTHERS] or list(document)
     has = ", ".join(cut(repr(key), 40) for key in keys[:4])
     what = next((name for marks, name in _OTHER_FILES.items() if document.keys() >= {*marks.split()}), None)

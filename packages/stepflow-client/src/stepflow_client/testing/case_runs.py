@@ -109,7 +109,7 @@ def run_cases(
     if replay is not None:
         check_instance(replay, "replay", Recording)
     if check_flag(replay_only, "replay_only") and replay is None:
-        raise InvalidArgumentError("replay_only needs a recording: give replay")
+        raise InvalidArgumentError("replay_only requires a recording: pass replay")
     check_function(record, "record")
     check_flag(include_times, "include_times")
     if coverage is not None:
@@ -223,7 +223,7 @@ class _CaseRunner:
         done = _make_result(attempt, result, seconds, steps)
         if not unused or done.is_failed:
             return done
-        message = f"the mock of {', '.join(unused)} was not used: the run did not need the step"
+        message = f"the mock for {', '.join(unused)} was not used: the run did not need the step"
         return replace(done, verdict="error", message=message)
 
     def _unused_mocks(self, case: FlowCase, runs: Sequence[MockedRun]) -> list[str]:

@@ -508,7 +508,7 @@ class FakeServer:
         for path in components:
             if path not in (*self.components, *SUB_FLOWS):
                 hint = near(path, (*self.components, *SUB_FLOWS), "there are")
-                raise InvalidArgumentError(f"there is no component {path!r} to hold", hint=hint)
+                raise InvalidArgumentError(f"unknown component {path!r} to hold", hint=hint)
         with self._lock:
             self._world.held |= {*components} or {"*"}
         block = ExitStack()

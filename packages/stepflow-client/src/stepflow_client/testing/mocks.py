@@ -60,7 +60,7 @@ class Recording:
         value = parse_content(content, os.fsdecode(path))
         version = value.get("stepflow_recording") if isinstance(value, Mapping) else None
         if version == 1:
-            message = f"{path} is a recording without the inputs of steps; write it again with stepflow test --record"
+            message = f"{path} is a recording without step inputs; record it again with stepflow test --record"
             raise FlowFileError(message, path=str(path))
         flows = value.get("flows") if isinstance(value, Mapping) else None
         if version != _VERSION or not _is_nested(flows, depth=4):
@@ -82,7 +82,7 @@ class Recording:
         """
         recorded = self._case(flow, case).get(check_text(step_id, "step_id"), {}).get(_hash_input(given))
         if recorded is None:
-            message = f"{self.path} has no outcome of step {step_id!r} for the input {short_json(given, 200)}"
+            message = f"{self.path} has no outcome for step {step_id!r} with the input {short_json(given, 200)}"
             raise InvalidArgumentError(message, hint=f"record the case {case!r} again with stepflow test --record")
         return parse_mock(recorded)
 

@@ -31,19 +31,19 @@ class CaseFailed(Exception):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options and settings."""
-    group = parser.getgroup("stepflow", "flows of Stepflow")
+    group = parser.getgroup("stepflow", "Stepflow flows")
     group.addoption("--stepflow", action="store_true", help="collect the test cases in flow files")
     group.addoption(
-        "--stepflow-config", metavar="FILE", help="configuration of the embedded server, for all flows and fixtures"
+        "--stepflow-config", metavar="FILE", help="use this embedded server configuration for all flows and fixtures"
     )
-    group.addoption("--stepflow-replay", metavar="FILE", help="take the outcomes of steps from a recording")
+    group.addoption("--stepflow-replay", metavar="FILE", help="take step outcomes from a recording")
     group.addoption(
         "--stepflow-replay-only", action="store_true", help="fail cases without a recording instead of executing them"
     )
     group.addoption(
         "--stepflow-coverage",
         action="store_true",
-        help="show which steps of flows no case reaches",
+        help="show flow steps that no case reaches",
     )
     parser.addini("stepflow_config", "configuration of the embedded server, relative to the root folder")
     parser.addini("stepflow_replay", "recording that the test cases of flow files replay, relative to the root folder")

@@ -70,7 +70,7 @@ class ValidationResult(Model, Shown):
     def __post_init__(self) -> None:
         flags = {flag for flag in (self.valid, self.is_valid) if flag is not None}
         if len(flags) > 1:
-            raise InvalidArgumentError("is_valid and valid are the same: give one of them")
+            raise InvalidArgumentError("is_valid and valid are the same: pass only one of them")
         is_fatal = (diagnostic.level is DiagnosticLevel.FATAL for diagnostic in self.diagnostics)
         is_valid = flags.pop() if flags else not any(is_fatal)
         for name in ("valid", "is_valid"):

@@ -229,7 +229,7 @@ class Model(Record):
                 elif factory is not None:
                     value = factory()
                 elif default is MISSING:
-                    raise InvalidArgumentError(f"{kind.__name__} needs a value for {name}")
+                    raise InvalidArgumentError(f"{kind.__name__} requires a value for {name}")
                 else:
                     value = default
                 put(self, name, value)

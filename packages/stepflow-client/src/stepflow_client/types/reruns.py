@@ -110,7 +110,7 @@ class Keep:
             raise InvalidArgumentError("before keeps the steps before a step, and steps='nothing' keeps none")
         others = self.steps != "completed" or self.before is not None or self.succeeded_items
         if self.all_except is not None and others:
-            raise InvalidArgumentError("all_except executes one step alone: it excludes the other arguments")
+            raise InvalidArgumentError("all_except executes one step alone: it cannot be combined with other arguments")
 
 
 KeepOption = Literal["nothing", "succeeded", "completed", "unchanged"] | Keep

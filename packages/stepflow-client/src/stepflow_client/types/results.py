@@ -138,7 +138,7 @@ class FlowResult(Typed[OutputT], Model, Shown):
 
     def __post_init__(self) -> None:
         if self.error is None and self.status in FAILED_STATUSES:
-            object.__setattr__(self, "error", FlowError(message="the server does not say why"))
+            object.__setattr__(self, "error", FlowError(message="the server gave no reason"))
 
     def unwrap(self) -> OutputT:
         """Return the output if the item succeeded.

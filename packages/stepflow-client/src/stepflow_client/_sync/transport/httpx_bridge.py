@@ -400,7 +400,7 @@ def copy_headers_from(request: HttpRequest, signed: object) -> HttpRequest:
         InvalidArgumentError: If the headers can't be sent, or if the `httpx.Auth` didn't return a request.
     """
     if not isinstance(signed, httpx.Request):
-        raise InvalidArgumentError(f"the httpx.Auth given as auth gave {type(signed).__name__}, not a request")
+        raise InvalidArgumentError(f"the httpx.Auth passed as auth yielded {type(signed).__name__}, not a request")
     headers = {k: v for k, v in lower_names(signed.headers.multi_items()).items() if k not in _CONNECTION}
     check_headers(headers)
     return request._replace(headers=headers)

@@ -68,7 +68,7 @@ class Retry(Middleware):
             )
             if delay is None or not request.is_retried or not self._budget.spend():
                 break
-            logger.info("%s: %s; sent again in %.2f s", request, attempts[-1], delay)
+            logger.info("%s: %s; retrying in %.2f s", request, attempts[-1], delay)
             note_resend()
             time.sleep(delay)
         if isinstance(outcome, HttpResponse):
@@ -192,14 +192,14 @@ def _request_credentials(step: Callable[[], Signed], request: HttpRequest) -> Si
     except StopIteration:
         return None
     except TimeoutError as error:
-        late = RequestTimeoutError(f"{request} was not sent: the credentials given as auth did not come in time")
+        late = RequestTimeoutError(f"{request} was not sent: timed out waiting for the credentials from auth")
         late.was_sent = False
         raise late from error
     except (StepflowClientError, AssertionError):
         raise
     except Exception as error:
         # Leave out the error's message: it may quote the credentials.
-        raise InvalidArgumentError(f"the credentials given as auth failed: {type(error).__name__}") from error
+        raise InvalidArgumentError(f"getting the credentials from auth failed: {type(error).__name__}") from error
     return signed
 
 
@@ -270,7 +270,7 @@ class Dialect(Middleware):
         try:
             return response._replace(content=encode(dialect.convert_health(health))), server
         except (ValueError, RecursionError) as error:
-            raise InvalidResponseError(f"{request} returned what JSON cannot represent: {error}") from None
+            raise InvalidResponseError(f"{request} returned data that JSON cannot represent: {error}") from None
 
     def _detect_server(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
         """Request the server's health, and return the response along with the server it describes.
@@ -327,7 +327,7 @@ class Dialect(Middleware):
         except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
             self.forget()
             raise InvalidResponseError(
-                f"{request} returned a response whose shape is not that of {server.release or server.dialect}",
+                f"{request} returned a response that does not match {server.release or server.dialect}",
                 details=str(error),
             ) from None
         if response is not None and (final is reply or final.body is None):
@@ -336,7 +336,7 @@ class Dialect(Middleware):
         try:
             content = encode(final.body)
         except (ValueError, RecursionError) as error:
-            raise InvalidResponseError(f"{request} returned what JSON cannot represent: {error}") from None
+            raise InvalidResponseError(f"{request} returned data that JSON cannot represent: {error}") from None
         if response is None:
             return HttpResponse(final.status, headers, content)
         headers |= {name: response.headers[name] for name in ("retry-after", "date") if name in response.headers}

@@ -166,7 +166,7 @@ class Pool(Transport):
             # The pool was closed while we were connecting and may have missed this connection.
             self._busy.discard(connection)
             connection.close()
-        raise ClientClosedError("the client is closed", hint="make a new one")
+        raise ClientClosedError("the client is closed", hint="create a new one")
 
     def _take_idle(self) -> SyncSocket | None:
         while self._idle:

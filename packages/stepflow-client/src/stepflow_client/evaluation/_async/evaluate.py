@@ -143,8 +143,8 @@ class Evaluator:
             journal = self._journal(number)
             if ended[number] and journal is not None and not journal.exists():
                 raise JournalError(
-                    f"{journal} is missing, without which the evaluation cannot be continued",
-                    hint="restore it, or evaluate in a new folder",
+                    f"cannot resume the evaluation: {journal} is missing",
+                    hint="restore it, or use a new folder",
                 )
             inputs = _Inputs(self.store, self._turns, place, self.repeat)
             await self._workers.start(partial(self._run_variant, variant, number, inputs, ended[number]))
@@ -340,7 +340,7 @@ async def history_cases(
     if not hasattr(check_client(client, "client", awaited=True), "snapshot"):
         raise wrong("client", "a StepflowClient", client)
     if client.history is None:
-        raise InvalidArgumentError("the client has no history", hint="make it with history=History()")
+        raise InvalidArgumentError("the client has no history", hint="create it with history=History()")
     check_integer(limit, "limit", least=1)
     entries = client.history.search(query, status="completed", server=client.url, limit=limit)
     values = parse_run_variables(variables)
@@ -348,11 +348,11 @@ async def history_cases(
     cases_by_run = await async_gather(calls, _AT_ONCE)
     left_out = sum(not run_cases for run_cases in cases_by_run)
     if left_out:
-        why = "they had other variables, overrides or kept steps, or the server no longer has them"
-        logger.warning("%d of %d runs of the history are no cases: %s", left_out, len(entries), why)
+        why = "they had different variables, overrides or kept steps, or the server no longer has them"
+        logger.warning("%d of %d runs in the history cannot be used as cases: %s", left_out, len(entries), why)
     cases = [case for run_cases in cases_by_run for case in run_cases]
     if not cases:
-        raise InvalidArgumentError(f"the history has no runs on {client.url} that can be cases")
+        raise InvalidArgumentError(f"the history has no runs on {client.url} that can be used as cases")
     return cases
 
 
@@ -479,9 +479,9 @@ async def evaluate(
         raise wrong("client", "a StepflowClient", client)
     if getattr(client, "_options", None):
         raise InvalidArgumentError(
-            "an evaluation takes no client of with_options()",
-            hint="pass the client itself: variables=, max_attempts=, labels= and others are arguments of evaluate, and "
-            "with journal= no case and no score is executed again, as with a cache",
+            "an evaluation does not accept a client from with_options()",
+            hint="pass the original client: variables=, max_attempts=, labels= and others are arguments of evaluate, "
+            "and journal= avoids executing a case or score again, as a cache does",
         )
     # `map` only checks its arguments once it starts.
     check_flags(variables_from_env=variables_from_env, check_input=check_input)
@@ -514,7 +514,7 @@ async def evaluate(
         sources: dict[str, str] = store.value("sources", {})
         for function in functions:
             if sources.setdefault(function.key, function.scorer.source) != function.scorer.source:
-                changed = "score %r has changed, but not its version: stored values are not computed again"
+                changed = "score %r has changed but its version has not: stored values are not recomputed"
                 logger.warning(changed, function.scorer.name)
         moments: dict[str, int] = store.value("moments", {})
         now = max(moments.values(), default=-1) + 1
