@@ -95,5 +95,5 @@ def test_the_field_that_a_component_refuses(stepflow: Stepflow) -> None:
     done = stepflow("run", "greeting.json", "--input-json", '{"name": 5}')
     assert done.code == 1
     hint = done.stderr.partition("hint: ")[2]
-    assert hint.startswith("component /builtin/create_messages rejects its input: the schema expects string, this")
+    assert hint.startswith("component /builtin/create_messages rejects its input: the schema expects string, not")
     assert "(at $.user_prompt)" in hint

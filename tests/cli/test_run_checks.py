@@ -174,5 +174,5 @@ def test_text_that_looks_like_an_expression_is_noted(stepflow: Stepflow) -> None
         for line in done.stderr.splitlines():
             place, _, said = line.removeprefix("stepflow: ").partition(": ")
             assert f"{place}: warning: {said.partition(';')[0]}" in found.stdout
-    assert "near.yaml:2:49: '$field' is no keyword" in done.stderr
+    assert "near.yaml:2:49: '$field' is not a keyword" in done.stderr
     assert stepflow("run", "near.yaml", "--input-json", "{}", "--no-check").stderr == ""

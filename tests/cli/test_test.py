@@ -296,8 +296,8 @@ def test_cases_with_mocks(stepflow: Stepflow, flows: Path) -> None:
     assert [record["verdict"] for record in records] == [*["passed"] * 4, *["error"] * 3] * 2, str(done)
     assert [record["message"] for record in records[4:7]] == [
         "the flow has no step 'modle' to mock (did you mean 'model'?)",
-        "test.cases[5].mocks.model: a mock must be an outcome, or a list of outcomes; write {outcome: success, result: ...} "
-        "or {outcome: failed, error: {code: ..., message: ...}}",
+        "test.cases[5].mocks.model: a mock must be an outcome, or a list of outcomes; write {outcome: success, "
+        "result: ...} or {outcome: failed, error: {code: ..., message: ...}}",
         "test.cases[6].mocks.model.error.code: unknown error code 'TIMOUT'; did you mean 'TIMEOUT'?",
     ]
     # A recording has nothing of mocked steps.

@@ -209,7 +209,7 @@ def test_a_target_leaves_out_what_only_other_releases_refuse(stepflow: Stepflow)
     assert codes == [3, 0]
     done = stepflow("validate", "--offline", "old.yaml", "--target", "newest")
     assert done.code == 2
-    assert "target is a release" in done.stderr
+    assert "target must be a release" in done.stderr
 
 
 def test_the_target_is_a_setting(stepflow: Stepflow) -> None:
@@ -237,14 +237,14 @@ def test_a_target_that_is_no_release_is_refused_where_it_is_set(stepflow: Stepfl
     refused = stepflow("config", "set", "target", "newest")
     assert (refused.code, "target must be a release from 0.10 to 0.13, not 'newest'" in refused.stderr) == (2, True)
     refused = stepflow("validate", "--offline", "f.yaml", STEPFLOW_TARGET="newest")
-    assert (refused.code, "STEPFLOW_TARGET: target is a release" in refused.stderr) == (2, True)
+    assert (refused.code, "STEPFLOW_TARGET: target must be a release" in refused.stderr) == (2, True)
     for unknown in ("1.0", "0.8", "0.14"):
         refused = stepflow("validate", "--offline", "f.yaml", "--target", unknown)
         assert refused.code == 2
         assert f"--target: target must be a release from 0.10 to 0.13, not '{unknown}'" in refused.stderr
     (stepflow.folder / "stepflow.toml").write_text("target = 0.13\n")
     refused = stepflow("validate", "--offline", "f.yaml")
-    assert (refused.code, "stepflow.toml: target is a release" in refused.stderr) == (2, True)
+    assert (refused.code, "stepflow.toml: target must be a release" in refused.stderr) == (2, True)
 
 
 _ALWAYS = """\

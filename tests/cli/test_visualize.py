@@ -110,7 +110,7 @@ def test_report_has_the_recorded_input(stepflow: Stepflow) -> None:
     assert "hunter2-lynx" not in started
     # Without the history no command knows it.
     stepflow("history", "clear", "--yes")
-    assert "not known" in stepflow("runs", "report", run_id).stdout
+    assert "unknown" in stepflow("runs", "report", run_id).stdout
 
 
 @pytest.mark.parametrize("status", ["running", "cancelled"])

@@ -68,7 +68,7 @@ def test_a_flow_with_a_hidden_field_is_not_served(tmp_path: Path, capsys: pytest
     said = capsys.readouterr().err
     assert "slow.json: the flow cannot be a tool: its field name 'a·b' contains" in said
     assert (catalog.refresh(), capsys.readouterr().err) == (False, "")
-    with pytest.raises(InvalidArgumentError, match="no tool"):
+    with pytest.raises(InvalidArgumentError, match="cannot be a tool"):
         Catalog([str(folder / "slow.json")])
     write(tmp_path / "flows", SLOW)
     assert (catalog.refresh(), names(catalog)) == (True, ["greet", "slow"])

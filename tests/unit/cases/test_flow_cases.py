@@ -31,7 +31,7 @@ def fault(tmp_path: Path, case: str) -> str:
         ),
         (
             "skip: true",
-            "unknown key 'skip' in a test case: servers silently ignore it; to skip a case, use stepflow test -k 'not NAME'",
+            "'skip' in a test case: servers silently ignore it; to skip a case, use stepflow test -k 'not NAME'",
         ),
         ("timeout: 5", "unknown key 'timeout'"),
         ("output: {outcome: success, result: 1, error: {code: TIMEOUT}}", "unknown key 'error' in an expected success"),

@@ -71,7 +71,7 @@ def parse_run_id(text: str, where: str = "", listing: str = "runs list") -> str:
         if is_id_prefix(lower):
             return lower
         hint = f"'stepflow {listing}' shows them; give at least the first four digits, or @last, @2 ..."
-        raise usage(f"{where}a run id is a UUID, not {text!r}", hint) from None
+        raise usage(f"{where}a run id must be a UUID, not {text!r}", hint) from None
 
 
 run_argument = click.argument("run_id", metavar="RUN", type=RUN_ID)

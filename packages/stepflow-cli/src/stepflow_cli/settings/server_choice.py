@@ -300,4 +300,4 @@ def check_target_release(value: Any, where: str) -> None:
 
     if parse_target_release(value) is None:
         hint = "leave it out to check for all of them" if isinstance(value, str) else 'write it as text: "0.13"'
-        raise usage(f"{where}: target is a release from {TARGETS}, not {value!r}", hint)
+        raise usage(f"{where}: target must be a release from {TARGETS}, not {value!r}", hint)

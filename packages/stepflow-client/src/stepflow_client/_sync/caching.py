@@ -132,7 +132,7 @@ class CachedRuns:
             FlowFileError: If a file can't be read.
         """
         if not isinstance(cache, ResultCache):
-            raise InvalidArgumentError(f"cache is a ResultCache, not {type(cache).__name__}")
+            raise InvalidArgumentError(f"cache must be a ResultCache, not {type(cache).__name__}")
         if call.idempotency_key is not None:
             raise InvalidArgumentError(
                 "cache and idempotency_key cannot be used together: a cached result comes from a run without the key",
