@@ -197,8 +197,8 @@ class TestFolders:
     @pytest.mark.parametrize(
         ("change", "said"),
         [
-            ({"cases": [*CASES[1:], {"n": 9}]}, "other cases"),
-            ({"repeat": 2}, "other repeats"),
+            ({"cases": [*CASES[1:], {"n": 9}]}, "different cases"),
+            ({"repeat": 2}, "different repeats"),
             (
                 {"variants": {**VARIANTS, "formal": Variant(variables={"tone": "x"})}},
                 "overrides of 'formal'",

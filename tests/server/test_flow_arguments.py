@@ -223,7 +223,7 @@ async def test_a_flow_id_may_be_an_object_that_has_one(caller: Any) -> None:
     for given in (response, run, await caller.get_flow(response)):
         assert (await caller.get_flow(given)).flow_id == response.flow_id
         assert (await caller.get_flow_variables(given)).flow_id == response.flow_id
-    with pytest.raises(InvalidArgumentError, match="flow_id must be a string"):
+    with pytest.raises(InvalidArgumentError, match="flow_id must be a non-empty string"):
         await caller.get_flow(Input())
 
 

@@ -263,7 +263,7 @@ def test_a_mock_of_nothing_is_an_error_with_the_nearest_name(client: SyncStepflo
 def test_wrong_mocks_are_refused_when_they_are_given(client: SyncStepflowClient) -> None:
     mock = StepflowMock(client)
     with pytest.raises(
-        InvalidArgumentError, match=r"no error code 'COMPONENT_FAILD' \(did you mean 'COMPONENT_FAILED'"
+        InvalidArgumentError, match=r"unknown error code 'COMPONENT_FAILD' \(did you mean 'COMPONENT_FAILED'"
     ):
         mock.mock("draft", fails="COMPONENT_FAILD")
     for wrong in ({"outcome": 1, "fails": "TIMEOUT"}, {}, {"outcome": 1, "message": "x"}):

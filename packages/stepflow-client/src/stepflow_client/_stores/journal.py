@@ -165,7 +165,7 @@ class Journal:
         for name, value in settings.items():
             if batch.get(name) != value:
                 raise JournalError(
-                    f"the journal {self.path} belongs to a different batch ({name} changed)",
+                    f"the journal {self.path} belongs to a different batch: {name} changed",
                     hint="use a separate journal for a changed batch",
                 )
         with self._opened() as file:
