@@ -55,7 +55,7 @@ def test_an_hour(stepflow: Stepflow, server: str, watching: Callable[..., Watchi
     own = stepflow("run", "greeting.yaml", "--step", "answer", "--input-json", '{"user_prompt": "Hi"}')
     assert json.loads(own.stdout) == {"messages": [{"role": "user", "content": "Hi"}]}, own
     value = stepflow("runs", "eval", "@last", "{$step: call, path: '$.x'}")
-    assert "the flow of the run has no step call" in value.stderr
+    assert "the run's flow has no step call" in value.stderr
 
     # Keep the run as a test, and see what the tests reach.
     failing = stepflow("test", "greeting.yaml")

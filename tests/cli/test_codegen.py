@@ -200,7 +200,7 @@ def test_null_and_wrong_defaults(stepflow: Stepflow) -> None:
             eval(wrong, vars(module))
     fields = module.WrongDefaultsInput.model_fields
     assert check_json(module.WrongDefaultsInput(), "defaults") == {"right": "x"}
-    assert fields["n"].description == 'The default "five" does not fit and is left out.'
+    assert fields["n"].description == 'The default "five" does not fit and is omitted.'
     assert module.EqualOutput is not module.EqualInput
 
 
@@ -298,7 +298,7 @@ def test_it_is_the_same_byte_for_byte(stepflow: Stepflow) -> None:
 
 def test_a_check_fails_where_the_file_is_another(stepflow: Stepflow) -> None:
     (file,) = written(stepflow, "plain")
-    again = f"hint: write it again: stepflow codegen {file} -O flows.py\n"
+    again = f"hint: to update it, run stepflow codegen {file} -O flows.py\n"
     (stepflow.folder / file).write_text(json.dumps(flow_of("plain") | {"name": "another"}))
     before = (stepflow.folder / "flows.py").read_bytes()
     done = stepflow("codegen", file, "-O", "flows.py", "--check")
@@ -324,9 +324,9 @@ def test_without_the_extra_it_says_what_to_install(stepflow: Stepflow) -> None:
     ("schema", "said"),
     [
         ({"$ref": "#/$defs/Missing"}, "$ref leads nowhere: #/$defs/Missing"),
-        ({"properties": {"a": {"$ref": "https://example.com/a.json"}}}, "$ref leads out of the flow"),
-        ({"properties": {"a": {"type": "objekt"}}}, 'there is no type "objekt"'),
-        ({"properties": {"a": 5}}, "a schema is a mapping, not 5"),
+        ({"properties": {"a": {"$ref": "https://example.com/a.json"}}}, "$ref points outside the flow"),
+        ({"properties": {"a": {"type": "objekt"}}}, 'unknown type "objekt"'),
+        ({"properties": {"a": 5}}, "a schema must be a mapping, not 5"),
         ({"properties": {"a": {"$ref": "#"}}, "allOf": [{"$ref": "#"}]}, "allOf refers to itself: #"),
         ({"$ref": "#"}, "$ref refers to itself: #"),
     ],
@@ -342,7 +342,7 @@ def test_a_schema_that_is_none(stepflow: Stepflow, schema: Any, said: str) -> No
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "give at least one flow file"),
+        ([], "pass at least one flow file"),
         (["-"], "a flow from standard input has no path"),
         (["hello.yaml", "--check"], "--check needs --output FILE"),
         (["hello.yaml", "-O", ".", "--check"], ". is a folder, not a file"),

@@ -129,7 +129,7 @@ def test_the_value_of_one_option(text: str, value: object) -> None:
 @pytest.mark.parametrize("flag", ["--url", "--profile", "--config"])
 def test_an_empty_flag_is_not_left_out(flag: str, stepflow: Stepflow) -> None:
     done = stepflow("run", "echo.yaml", flag, "")
-    hint = "leave it out, or set the shell variable that it is given"
+    hint = "leave it out, or set the shell variable it uses"
     assert (done.code, done.stderr) == (2, f"stepflow: {flag} is empty\nhint: {hint}\n")
 
 
@@ -137,7 +137,7 @@ def test_an_empty_flag_is_not_left_out(flag: str, stepflow: Stepflow) -> None:
 def test_nothing_is_left_detached_on_a_server_that_ends(options: list[str], stepflow: Stepflow) -> None:
     done = stepflow("run", *options, "echo.yaml", "--detach")
     assert (done.code, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"stepflow: --detach and {options[0]} exclude each other\n")
+    assert done.stderr.startswith(f"stepflow: --detach and {options[0]} cannot be used together\n")
 
 
 @pytest.mark.parametrize("options", [[], ["-v"]])
@@ -171,7 +171,7 @@ def test_a_detached_run_goes_on(command: str, stepflow: Stepflow, server: str) -
 def test_a_detached_run_has_no_result_to_keep(stepflow: Stepflow, server: str) -> None:
     done = stepflow("run", "hello.yaml", "--example", "ada", "--detach", "--cache")
     assert (done.code, done.stdout) == (2, "")
-    assert done.stderr.startswith("stepflow: --detach and --cache exclude each other")
+    assert done.stderr.startswith("stepflow: --detach and --cache cannot be used together")
 
 
 @pytest.mark.parametrize(

@@ -40,14 +40,14 @@ def test_a_plugin_that_could_not_be_asked(stepflow: Stepflow, server: str) -> No
         done = stepflow("components", "list", "--url", gateway.url, "-o", "name")
         assert (done.code, done.stderr) == (
             0,
-            "stepflow: plugin python lists no components: gone \\x1b[31m\n",
+            "stepflow: cannot list the components of plugin python: gone \\x1b[31m\n",
         )
         # Those who asked for JSON get nothing but errors there.
         assert stepflow("components", "list", "--url", gateway.url, "-o", "json").stderr == ""
 
 
 def test_a_table_has_no_schemas(stepflow: Stepflow) -> None:
-    said = "stepflow: a table has no room for schemas: -o json prints them\n"
+    said = "stepflow: a table has no room for schemas: use -o json\n"
     assert stepflow("components", "list", "--local", "--schemas").stderr == said
     assert stepflow("components", "list", "--local", "--schemas", "-o", "json").stderr == ""
 
@@ -108,14 +108,14 @@ def test_a_lock_is_compared(lock: Path, stepflow: Stepflow) -> None:
     more = [f"{len(keys) - 5} more"] if len(keys) > 5 else []
     said = f"new: {gone}; gone: /shop/old; changed: {changed} ({', '.join(sorted(keys)[:5] + more)})"
     assert done.stderr == (
-        f"stepflow: {lock.name} is not what the server has: {said}\nhint: without --check it is written again\n"
+        f"stepflow: {lock.name} differs from the server: {said}\nhint: to update it, leave out --check\n"
     )
     assert lock.read_bytes() == before
     lock.unlink()
     done = stepflow("components", "lock", "--check", "-o", "json")
     assert done.code == 2  # It prints no data.
     done = stepflow("components", "lock", "--check")
-    assert done.stderr == f"stepflow: {lock.name} does not exist\nhint: without --check it is written\n"
+    assert done.stderr == f"stepflow: {lock.name} does not exist\nhint: to write it, leave out --check\n"
 
 
 def test_a_lock_is_whole(stepflow: Stepflow, server: str) -> None:

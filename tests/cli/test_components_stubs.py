@@ -192,7 +192,7 @@ def test_where_components_are_from(stepflow: Stepflow, server: str) -> None:
     (stepflow.folder / "lock.json").write_text(json.dumps(COMPONENTS))
     module = stepflow("components", "stubs", "--from", "lock.json", "-O", "shop.py")
     assert (module.code, module.stdout) == (0, "")
-    assert "stepflow: /bad/type: there is no type 5; any value is accepted there\n" in module.stderr
+    assert "stepflow: /bad/type: unknown type 5; any value is accepted there\n" in module.stderr
     again = stepflow("components", "stubs", "--from", "lock.json", "-O", "shop.py", "--check")
     assert again.stderr.endswith("stepflow: shop.py is up to date\n")
     (stepflow.folder / "lock.json").write_text(json.dumps(COMPONENTS[:5]))

@@ -298,7 +298,7 @@ def test_repeated_keys_are_reported(text: str, said: str, stepflow: Stepflow, fi
 def test_a_profile_has_a_name(stepflow: Stepflow) -> None:
     for key in ("profiles..url", "profiles."):
         done = stepflow("config", "set", key, "http://a")
-        assert (done.code, done.stderr) == (2, f"stepflow: {key} names no profile\nhint: it is profiles.NAME.KEY\n")
+        assert (done.code, done.stderr) == (2, f"stepflow: {key} names no profile\nhint: use profiles.NAME.KEY\n")
 
 
 def test_a_file_that_cannot_be_used(stepflow: Stepflow, file: Path, golden: Golden) -> None:

@@ -110,7 +110,7 @@ def test_between_files(stepflow: Stepflow) -> None:
     (stepflow.folder / "order.json").write_text("{}")
     done = stepflow("convert", "order.yaml", "-O", "order.json", "--check")
     assert (done.code, done.stdout) == (1, "")
-    assert "hint: write it again: stepflow convert order.yaml --to json -O order.json\n" in done.stderr
+    assert "hint: to update it, run stepflow convert order.yaml --to json -O order.json\n" in done.stderr
 
 
 def test_wrong_calls(stepflow: Stepflow, golden: Golden) -> None:

@@ -107,7 +107,7 @@ def test_a_missing_binary_matters_less_where_a_server_is_named(stepflow: Stepflo
     assert (done.code, found(done)["embedded server"]["status"]) == (0, "warning")
     binary = str(releases.binary("0.11.1"))
     check = found(stepflow("doctor", "--no-run", "-o", "json", STEPFLOW_SERVER_BINARY=binary))["embedded server"]
-    assert check["message"] == f"it starts: release 0.11.1, {binary}, by environment variable STEPFLOW_SERVER_BINARY"
+    assert check["message"] == f"it starts: release 0.11.1, {binary}, from environment variable STEPFLOW_SERVER_BINARY"
 
 
 def test_no_server_is_left_running(stepflow: Stepflow) -> None:

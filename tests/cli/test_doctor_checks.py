@@ -104,4 +104,4 @@ def test_packages_of_different_versions(monkeypatch: pytest.MonkeyPatch) -> None
 def test_no_stepflow_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     check = list(network.check_versions())[1]
-    assert (check.status, check.message) == ("warning", "there is no stepflow on PATH")
+    assert (check.status, check.message) == ("warning", "stepflow is not on PATH")

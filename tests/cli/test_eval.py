@@ -141,7 +141,7 @@ def test_variants_are_compared_and_kept(stepflow: Stepflow) -> None:
     assert json.loads(shown.stdout) == report
     assert stepflow("eval", "eval", "-o", "name").stdout == "eval\n"
     again = evaluate(stepflow, *words, "--output", "eval")
-    assert (again.code, again.stderr.splitlines()[0]) == (2, "stepflow: eval has an evaluation already")
+    assert (again.code, again.stderr.splitlines()[0]) == (2, "stepflow: eval already has an evaluation")
 
 
 @pytest.mark.usefixtures("server")
@@ -382,7 +382,7 @@ def test_a_killed_evaluation_continues(stepflow: Stepflow, server: str, newest_s
         return process.returncode, said
 
     code, said = ended(runs, signal.SIGINT)
-    assert (code, said.splitlines()[1]) == (130, "hint: the same command with --resume continues")
+    assert (code, said.splitlines()[1]) == (130, "hint: to continue, run the same command with --resume")
     for most in (5, 30):
         assert ended(lambda most=most: len(calls.read_text().splitlines()) > most, signal.SIGKILL, "--resume")[0] == -9
     done = stepflow(*words, "--resume")

@@ -66,7 +66,7 @@ def test_an_id_that_the_server_does_not_have(stepflow: Stepflow, server: str) ->
         assert UNKNOWN in done.stderr
     done = stepflow("run", UNKNOWN, "--local")
     assert done.code == 1
-    assert "hint: this is an embedded server, which has only the flows of its own store; --url names another" in (
+    assert "hint: this embedded server only has the flows in its own store; to use another server, pass --url" in (
         done.stderr
     )
 
@@ -83,7 +83,7 @@ def test_a_file_with_the_name_of_an_id_is_a_file(stepflow: Stepflow) -> None:
 @pytest.mark.parametrize("command", ["run", "submit"])
 def test_a_required_variable_that_is_missing(command: str, stepflow: Stepflow) -> None:
     message = "stepflow: the flow requires the variable 'version', which is not set\n"
-    message += "hint: --var version=VALUE sets it\n"
+    message += "hint: set it with --var version=VALUE\n"
     done = stepflow(command, "variables.yaml")
     assert (done.code, done.stdout, done.stderr) == (2, "", message)
     done = stepflow(command, "variables.yaml", "--variables-from-env", "--variables-json", '{"Version": 1}')

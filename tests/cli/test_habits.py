@@ -64,15 +64,15 @@ def test_an_alias_is_the_command(stepflow: Stepflow, typed: str, meant: str) -> 
 WRONG = [
     ("vlaidate", "did you mean validate?"),
     ("cancel", "did you mean stepflow runs cancel?"),
-    ("ls", "'stepflow runs list' lists runs, 'stepflow flows list' flows, 'stepflow components list' components"),
+    ("ls", "use 'stepflow runs list', 'stepflow flows list' or 'stepflow components list'"),
     ("component", "did you mean components?"),
     ("runs submit", "did you mean stepflow submit?"),
     ("runs lst", "did you mean list?"),
-    ("history search", "'stepflow history list TEXT' searches the recorded runs"),
-    ("runs wait", "'stepflow runs watch -q RUN...' waits for runs to end"),
-    ("eval-expr", "'stepflow runs eval RUN EXPRESSION' evaluates an expression with the outputs of a run"),
-    ("flows variables", "'stepflow flows get FLOW --variables' lists them"),
-    ("xyzzy", "'stepflow --help' lists the commands"),
+    ("history search", "to search the recorded runs, use 'stepflow history list TEXT'"),
+    ("runs wait", "to wait for runs to end, use 'stepflow runs watch -q RUN...'"),
+    ("eval-expr", "to evaluate an expression with a run's outputs, use 'stepflow runs eval RUN EXPRESSION'"),
+    ("flows variables", "to list variables, use 'stepflow flows get FLOW --variables'"),
+    ("xyzzy", "to list the commands, run 'stepflow --help'"),
 ]
 
 
@@ -80,13 +80,13 @@ WRONG = [
 def test_a_wrong_word(stepflow: Stepflow, typed: str, hint: str) -> None:
     done = stepflow(*typed.split())
     assert (done.code, done.stdout) == (2, "")
-    assert done.stderr == f"stepflow: there is no command stepflow {typed}\nhint: {hint}\n"
+    assert done.stderr == f"stepflow: unknown command stepflow {typed}\nhint: {hint}\n"
 
 
 def test_a_wrong_word_on_a_terminal(terminal: Callable[..., Terminal]) -> None:
     ran = terminal("ls", width=60)
     assert ran.end() == 2
-    assert ran.screen.splitlines()[0] == "stepflow: there is no command stepflow ls"
+    assert ran.screen.splitlines()[0] == "stepflow: unknown command stepflow ls"
     # Lines break between words.
     assert " ".join(ran.screen.split()).endswith(f"hint: {dict(WRONG)['ls']}")
     assert max(map(len, ran.screen.splitlines())) <= 60
@@ -143,33 +143,36 @@ def test_every_command_is_listed_but_those_typed_by_habit(stepflow: Stepflow) ->
 
 TRACING = "the command is not traced; for traces of the server and its workers, use stepflow serve --otlp-endpoint URL"
 OPTIONS = [
-    ("--log-destination stderr run hello.yaml", "logs go to standard error, or into the file that --log-file names"),
+    ("--log-destination stderr run hello.yaml", "logs go to standard error, or to the file that --log-file names"),
     ("run hello.yaml --otlp-endpoint=x", TRACING),
-    ("run hello.yaml --log-format json", "logs are for people; -o json prints results and errors for programs"),
+    (
+        "run hello.yaml --log-format json",
+        "logs are for people; for results and errors that programs can read, use -o json",
+    ),
     ("run hello.yaml --trace-enabled", TRACING),
-    ("serve --metrics-enabled", "there is no counterpart: the command exports no metrics"),
-    ("test hello.yaml --exclude-tags slow", "--tag TAG selects cases; there is no option that leaves cases out"),
-    ("run hello.yaml --environment prod", "there are no environments: --config FILE names a configuration"),
-    ("run hello.yaml --save-intermediate", "'stepflow runs steps RUN' prints the outputs of the steps of a run"),
-    ("test hello.yaml --max-concurrency 4", "--jobs N is how many files run at once"),
-    ("validate hello.yaml --show-step-inputs", "stepflow infer has it"),
-    ("visualize hello.yaml --config x.yml", "no server is used: the path of a component tells its plugin"),
-    ("codegen --components", "'stepflow components stubs --from FILE' writes functions for components"),
-    ("components stubs --components a.json", "--from FILE names the file that 'components lock' wrote"),
-    ("run-batch --flow hello.yaml", "'stepflow batch FLOW INPUTS' runs a batch"),
-    ("submit-batch --flow hello.yaml", "'stepflow batch FLOW INPUTS --url URL' runs a batch"),
+    ("serve --metrics-enabled", "there is no equivalent: the command exports no metrics"),
+    ("test hello.yaml --exclude-tags slow", "use --tag TAG to select cases; there is no option to exclude cases"),
+    ("run hello.yaml --environment prod", "there are no environments: use --config FILE for a configuration"),
+    ("run hello.yaml --save-intermediate", "to see step outputs, use 'stepflow runs steps RUN'"),
+    ("test hello.yaml --max-concurrency 4", "use --jobs N to set how many files run at once"),
+    ("validate hello.yaml --show-step-inputs", "use it with stepflow infer"),
+    ("visualize hello.yaml --config x.yml", "no server is used: a component's path tells its plugin"),
+    ("codegen --components", "to write functions for components, use 'stepflow components stubs --from FILE'"),
+    ("components stubs --components a.json", "use --from FILE to name the file that 'components lock' wrote"),
+    ("run-batch --flow hello.yaml", "to run a batch, use 'stepflow batch FLOW INPUTS'"),
+    ("submit-batch --flow hello.yaml", "to run a batch, use 'stepflow batch FLOW INPUTS --url URL'"),
     ("run hello.yaml --other-log-level warn", "did you mean --log-level?"),
-    ("test hello.yaml -o JUnit", "--junit FILE writes a JUnit report, besides what is printed"),
-    ("test hello.yaml --debug", "--log-level debug shows the logs of the client and the server"),
+    ("test hello.yaml -o JUnit", "use --junit FILE to write a JUnit report, besides what is printed"),
+    ("test hello.yaml --debug", "use --log-level debug to see the logs of the client and the server"),
     ("--omit-stack-trace run hello.yaml", "leave it out: only -vv prints tracebacks"),
-    ("runs get @last --fields status", "-o json prints the whole record; jq selects fields of it"),
+    ("runs get @last --fields status", "use -o json to print the whole record, and jq to select fields"),
     ("runs list --local", "an embedded server would be empty here"),
-    ("submit hello.yaml --config x.yml", "'stepflow run' starts an embedded server"),
+    ("submit hello.yaml --config x.yml", "to start an embedded server, use 'stepflow run'"),
     ("test hello.yaml --dif", "did you mean --diff?"),
     # What changes or deletes something is not suggested.
-    ("test hello.yaml --updat", "'stepflow test --help' lists the options"),
-    ("validate hello.yaml --fx", "'stepflow validate --help' lists the options"),
-    ("runs delete @last --yse", "'stepflow runs delete --help' lists the options"),
+    ("test hello.yaml --updat", "to list the options, run 'stepflow test --help'"),
+    ("validate hello.yaml --fx", "to list the options, run 'stepflow validate --help'"),
+    ("runs delete @last --yse", "to list the options, run 'stepflow runs delete --help'"),
 ]
 
 

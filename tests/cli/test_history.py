@@ -136,7 +136,7 @@ def test_a_run_that_may_exist_is_listed(stepflow: Stepflow) -> None:
 def test_a_wrong_setting_is_refused_before_anything_runs(stepflow: Stepflow, server: str) -> None:
     done = stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}', STEPFLOW_HISTORY="perhaps")
     assert (done.code, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert "STEPFLOW_HISTORY is on, off or postgresql://HOST/DATABASE, not 'perhaps'" in done.stderr
+    assert "STEPFLOW_HISTORY must be on, off or postgresql://HOST/DATABASE, not 'perhaps'" in done.stderr
     assert not state(stepflow).exists()
     assert stepflow("config", "set", "history", "perhaps").code == 2
 

@@ -34,12 +34,12 @@ def test_an_entry_starts_the_command(client: str, stepflow: Stepflow) -> None:
     ("words", "said"),
     [
         ("missing.yaml", "missing.yaml does not exist"),
-        ("hello.yaml --tools rnus", "there are no tools rnus"),
+        ("hello.yaml --tools rnus", "unknown tools rnus"),
         ("hello.yaml --read-only other.yaml", "--read-only names other.yaml, which is not served"),
         ("hello.yaml --http 0 --host 203.0.113.7", "cannot listen on 203.0.113.7"),
-        ("empty", "there is no flow to serve"),
+        ("empty", "no flows to serve"),
         ("hello.yaml --max-wait 0", "--max-wait"),
-        ("hello.yaml --variables -", "would read what the agent sends"),
+        ("hello.yaml --variables -", "would read the agent's messages"),
     ],
 )
 def test_it_says_why_it_does_not_serve(words: str, said: str, stepflow: Stepflow) -> None:
@@ -134,5 +134,5 @@ def test_an_entry_names_all_that_only_this_place_has(stepflow: Stepflow) -> None
     named = server("--profile", "prod", STEPFLOW_CONFIG_FILE="mine.toml")
     assert named["env"] == {"STEPFLOW_CONFIG_FILE": str(folder / "mine.toml")}
     token = stepflow("mcp", "config", "hello.yaml", "--client", "cursor", STEPFLOW_TOKEN="hidden")
-    assert "the host needs STEPFLOW_TOKEN too" in token.stderr
+    assert "set STEPFLOW_TOKEN in the host too" in token.stderr
     assert "hidden" not in token.stdout + token.stderr

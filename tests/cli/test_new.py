@@ -78,7 +78,7 @@ def test_names(empty: Stepflow) -> None:
 def test_nothing_is_overwritten(empty: Stepflow) -> None:
     (empty.folder / "stepflow.toml").write_text("# mine\n")
     done = empty("new", "hello", "--template", "worker")
-    assert (done.code, "stepflow: stepflow.toml exists\n" in done.stderr) == (2, True)
+    assert (done.code, "stepflow: stepflow.toml already exists\n" in done.stderr) == (2, True)
     assert [each.name for each in empty.folder.iterdir()] == ["stepflow.toml"]
     assert empty("new", "hello").code == 0
     before = (empty.folder / "hello.yaml").read_text()
@@ -86,4 +86,4 @@ def test_nothing_is_overwritten(empty: Stepflow) -> None:
     assert empty("new", "hello.yaml").code == 2
     assert (empty.folder / "hello.yaml").read_text() == before + "# mine\n"
     (empty.folder / "link.yaml").symlink_to(Path("/nonexistent/elsewhere.yaml"))
-    assert "link.yaml exists" in empty("new", "link").stderr
+    assert "link.yaml already exists" in empty("new", "link").stderr

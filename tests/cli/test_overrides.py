@@ -43,7 +43,7 @@ def test_a_value_takes_the_place_of_an_expression(text: str, output: object, ste
     ("option", "text", "message", "hint"),
     [
         ("--set", "greting.input.text=x", "the flow has no step greting", "did you mean greeting?"),
-        ("--set", "greeting.inputs.text=x", "--set: a step has no inputs (of greeting)", "did you mean input?"),
+        ("--set", "greeting.inputs.text=x", "--set: unknown key inputs for step greeting", "did you mean input?"),
         (
             "--set",
             "greeting.input.text.more=x",
@@ -54,13 +54,13 @@ def test_a_value_takes_the_place_of_an_expression(text: str, output: object, ste
         (
             "--overrides-json",
             '{"greeting": {"onerror": {}}}',
-            "--overrides-json: a step has no onerror (of greeting)",
+            "--overrides-json: unknown key onerror for step greeting",
             "did you mean onError?",
         ),
         (
             "--overrides-json",
             '{"steps": {"greeting": {"value": {"inptu": {}}}}}',
-            "--overrides-json: a step has no inptu (of greeting)",
+            "--overrides-json: unknown key inptu for step greeting",
             "did you mean input?",
         ),
     ],

@@ -38,7 +38,7 @@ def shop(stepflow: Stepflow) -> Stepflow:
     done = stepflow("components", "lock")
     assert (done.code, done.stdout) == (0, ""), done
     assert done.stderr.startswith(
-        "stepflow: the embedded server's configuration is server/shop.yml, as stepflow.toml says\n"
+        "stepflow: the embedded server uses configuration server/shop.yml, set in stepflow.toml\n"
     )
     return stepflow
 
@@ -55,7 +55,10 @@ def test_components_are_checked_without_a_server(shop: Stepflow, golden: Golden)
 
 def test_a_schema_has_the_components_of_the_project(shop: Stepflow) -> None:
     done = shop("schema")
-    assert done.stderr == "stepflow: the schema has the components of stepflow-components.json, as stepflow.toml says\n"
+    assert (
+        done.stderr
+        == "stepflow: the schema includes the components of stepflow-components.json, set in stepflow.toml\n"
+    )
     assert '"/shop/price"' in done.stdout
     (shop.folder / "empty.json").write_text("[]")
     option = shop("schema", "--components", "empty.json")
@@ -107,13 +110,13 @@ def test_a_lock_is_compared_key_by_key(shop: Stepflow) -> None:
     done = shop(*check)
     assert done.code == 1
     keys = "input_schema.properties.n is new, input_schema.properties.sku.type, input_schema.required[0] is gone"
-    assert f"stepflow-components.json is not what the server has: changed: /shop/price ({keys})" in done.stderr
+    assert f"stepflow-components.json differs from the server: changed: /shop/price ({keys})" in done.stderr
     config.write_text(_SHOP.replace("/price:", "/cost:"))
     assert "new: /shop/cost; gone: /shop/price\n" in shop(*check).stderr
 
 
 def test_run_and_call_have_the_configuration_of_the_project(shop: Stepflow) -> None:
-    said = "stepflow: the embedded server's configuration is {}, as {} says\n"
+    said = "stepflow: the embedded server uses configuration {}, set in {}\n"
     here = said.format("server/shop.yml", "stepflow.toml")
     (shop.folder / "flows" / "tea.yaml").write_text(_BUYS.replace("sku: 5", "sku: gold"))
     done = shop("run", "flows/tea.yaml")
@@ -147,12 +150,12 @@ def test_tests_have_a_configuration_of_their_own(shop: Stepflow) -> None:
     (shop.folder / "flows" / "tested.yaml").write_text(_TESTED)
     (shop.folder / "flows" / "buys.yaml").unlink()
     done = shop("test")
-    assert (done.code, "server/shop.yml, as stepflow.toml says" in done.stderr) == (0, True), done
+    assert (done.code, "server/shop.yml, set in stepflow.toml" in done.stderr) == (0, True), done
     (shop.folder / "server" / "test.yml").write_text(_SHOP.replace("eur: 3", "eur: 5"))
     (shop.folder / "stepflow.toml").write_text(_FACTS + "[test]\nconfig = 'server/test.yml'\n")
     done = shop("test")
-    assert (done.code, "server/test.yml, as stepflow.toml says" in done.stderr) == (1, True), done
-    assert shop("test", "--config", "server/shop.yml").stderr.count("as stepflow.toml says") == 0
+    assert (done.code, "server/test.yml, set in stepflow.toml" in done.stderr) == (1, True), done
+    assert shop("test", "--config", "server/shop.yml").stderr.count("set in stepflow.toml") == 0
 
 
 def test_pytest_says_which_configuration_it_uses(shop: Stepflow) -> None:
@@ -161,21 +164,21 @@ def test_pytest_says_which_configuration_it_uses(shop: Stepflow) -> None:
     assert done.code == 0, done
     config, file = shop.folder / "server" / "shop.yml", shop.folder / "stepflow.toml"
     shown = [line for line in done.stdout.splitlines() if line.startswith("stepflow: ")]
-    said = "stepflow: the embedded server's configuration is {}, as {} says"
+    said = "stepflow: the embedded server uses configuration {}, set in {}"
     assert shown in ([said.format(config, file)], [said.format("server/shop.yml", "stepflow.toml")])
 
 
 def test_no_flows(stepflow: Stepflow) -> None:
     for command in ("validate", "test", "codegen"):
         done = stepflow(command)
-        assert (done.code, 'hint: or name those of the project in stepflow.toml: flows = ["flows"]' in done.stderr) == (
+        assert (done.code, 'hint: or name them in stepflow.toml: flows = ["flows"]' in done.stderr) == (
             2, True,
         )  # fmt: skip
     (stepflow.folder / "stepflow.toml").write_text("flows = ['nowhere']\n")
     done = stepflow("validate")
-    assert done.stderr == "stepflow: nowhere, which stepflow.toml names under flows, does not exist\n"
+    assert done.stderr == "stepflow: nowhere, listed under flows in stepflow.toml, does not exist\n"
     # Nothing is stored that was not named.
-    assert "give at least one flow file" in stepflow("flows", "store").stderr
+    assert "pass at least one flow file" in stepflow("flows", "store").stderr
 
 
 def test_the_target_is_a_setting(stepflow: Stepflow) -> None:
@@ -222,7 +225,7 @@ def test_a_cloned_project_starts_nothing(words: str, stepflow: Stepflow) -> None
 def test_what_runs_a_project_says_what_it_starts(stepflow: Stepflow) -> None:
     proof = _attack(stepflow.folder)
     done = stepflow("run", "flows/flow.yaml")
-    assert "stepflow: the embedded server's configuration is server/evil.yml, as stepflow.toml says\n" in done.stderr
+    assert "stepflow: the embedded server uses configuration server/evil.yml, set in stepflow.toml\n" in done.stderr
     assert proof.exists()
 
 

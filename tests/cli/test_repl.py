@@ -105,7 +105,7 @@ def test_an_embedded_server_that_ends(stepflow: Stepflow, prompt: Terminal) -> N
     enter(prompt, "run echo.yaml --input-json 41", "\n41\n")
     (child,) = stepflow.shell(f"pgrep -P {prompt.child.pid} -f stepflow-server").stdout.split()
     os.kill(int(child), signal.SIGKILL)
-    enter(prompt, "run echo.yaml --input-json 42", "the embedded server ended unexpectedly")
+    enter(prompt, "run echo.yaml --input-json 42", "the embedded server exited unexpectedly")
     prompt.send("exit\r")
     assert prompt.end() == 0
 
@@ -132,7 +132,7 @@ def test_a_line_that_is_given_up_and_leaving(prompt: Terminal, stepflow: Stepflo
     prompt.interrupt()
     prompt.wait_for("\nstepflow>\n")
     enter(prompt, "health", "STATUS        healthy")
-    assert "there is no command" not in prompt.screen
+    assert "unknown command" not in prompt.screen
     prompt.send(CTRL_D)
     assert prompt.end() == 0
     assert "Traceback" not in prompt.screen

@@ -93,9 +93,13 @@ def test_a_run_that_fails(server_url: str) -> None:
         (["run", "list.yaml"], 2, "list.yaml is not a flow"),
         (["run", HELLO, "--input-json", "{"], 2, "--input-json is not JSON"),
         (["run", HELLO, "--input", "missing.json"], 2, "missing.json does not exist"),
-        (["run", HELLO, "--input", "a.json", "--input-json", "1"], 2, "--input and --input-json exclude each other"),
-        (["run"], 2, "give a flow, as FLOW"),
-        (["run", HELLO, "--flow", HELLO], 2, "give one flow"),
+        (
+            ["run", HELLO, "--input", "a.json", "--input-json", "1"],
+            2,
+            "--input and --input-json cannot be used together",
+        ),
+        (["run"], 2, "pass a flow as FLOW"),
+        (["run", HELLO, "--flow", HELLO], 2, "pass only one flow"),
         (["run", HELLO, "--no-such-option"], 2, "no such option"),
         (["run", HELLO, "--example", "greets the world", "--url", "ftp://server"], 2, "is not an http or https URL"),
         (["run", HELLO, "--example", "greets the world", "--timeout", "0"], 2, "timeout"),
@@ -107,7 +111,7 @@ def test_a_run_that_fails(server_url: str) -> None:
             4,
             "http://127.0.0.1:9 cannot be reached",
         ),
-        (["nonsense"], 2, "there is no command stepflow nonsense"),
+        (["nonsense"], 2, "unknown command stepflow nonsense"),
     ],
 )
 def test_bad_input_is_one_sentence(
@@ -165,7 +169,7 @@ def test_an_embedded_server_that_is_killed_ends_the_command(tmp_path: Path) -> N
         servers[0].kill()
         stdout, stderr = command.communicate(timeout=60)
     assert (command.returncode, stdout) == (4, "")
-    assert stderr == "stepflow: the embedded server ended unexpectedly (exit code -9)\n"
+    assert stderr == "stepflow: the embedded server exited unexpectedly (exit code -9)\n"
 
 
 def test_a_reader_that_stops_is_no_error(flow: Path, server_url: str) -> None:
@@ -227,7 +231,7 @@ def test_a_key_with_a_scope_outlives_the_text_of_the_flow(stepflow: Stepflow, se
     assert first.stderr == ""
     again = submit(2, *keyed)
     assert json.loads(again.stdout) == {"version": 1, "n": 7}
-    told = r"stepflow: run [0-9a-f-]{36} has this idempotency key, and is of another version of the flow: [0-9a-f]{64}"
+    told = r"stepflow: run [0-9a-f-]{36} has this idempotency key, but ran another version of the flow: [0-9a-f]{64}"
     assert re.fullmatch(told, again.stderr.strip()), again.stderr
     assert json.loads(submit(2, *keyed[:2]).stdout)["version"] == 2
     # The run that was found again is recorded once.

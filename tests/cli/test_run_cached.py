@@ -32,7 +32,9 @@ def test_a_result_is_printed_again(stepflow: Stepflow, server: str) -> None:
     whole = json.loads(stepflow("run", "hello.yaml", *ADA, "--cache", "-o", "json").stdout)
     assert (whole["status"], whole["output"]) == ("completed", json.loads(first.stdout))
     assert datetime.fromisoformat(whole["cached_at"]) <= datetime.now(UTC)
-    told = f"stepflow: this is the result of run {whole['run_id']}, from the cache; --refresh runs the flow again\n"
+    told = (
+        f"stepflow: this is the result of run {whole['run_id']}, from the cache; to run the flow again, use --refresh\n"
+    )
     assert again.stderr == told
     newest = json.loads(stepflow("history", "show", "@last", "-o", "json").stdout)
     assert newest["run_id"] == whole["run_id"], "nothing is recorded of a hit"
@@ -140,9 +142,9 @@ def test_a_cache_that_cannot_be_used_is_a_warning(stepflow: Stepflow, server: st
     [
         (["--refresh"], "--refresh needs --cache"),
         (["--max-age", "1h"], "--max-age needs --cache"),
-        (["--cache", "--max-age", "soon"], "--max-age is a time such as 90s"),
-        (["--cache", "--max-age", "0s"], "--max-age is a time such as 90s"),
-        (["--cache", "--idempotency-key", "k"], "--cache and --idempotency-key exclude each other"),
+        (["--cache", "--max-age", "soon"], "--max-age must be a time such as 90s"),
+        (["--cache", "--max-age", "0s"], "--max-age must be a time such as 90s"),
+        (["--cache", "--idempotency-key", "k"], "--cache and --idempotency-key cannot be used together"),
     ],
 )
 def test_what_contradicts_itself(stepflow: Stepflow, words: list[str], said: str) -> None:

@@ -146,8 +146,8 @@ def test_a_flow_that_reads_its_input_needs_one(command: str, stepflow: Stepflow)
     (stepflow.folder / "reads.yaml").write_text("output: {a: {$input: $.sku}, b: {$input: size}, c: {$input: $}}\n")
     done = stepflow(command, "reads.yaml", *NOWHERE)
     said = (
-        "stepflow: the flow reads sku, size from its input, but no input is given\n"
-        'hint: give --input-json \'{"sku": "...", "size": "..."}\' or --input FILE\n'
+        "stepflow: the flow reads sku, size from its input, but no input was passed\n"
+        'hint: pass --input-json \'{"sku": "...", "size": "..."}\' or --input FILE\n'
     )
     assert (done.code, done.stderr) == (2, said)
     for given in (("--input-json", "null"), ("--input-json", "{}")):

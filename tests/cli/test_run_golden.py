@@ -205,7 +205,7 @@ def test_an_unexpected_error(stepflow: Stepflow) -> None:
     )
     done = stepflow("run", "hello.yaml")
     assert (done.code, done.stdout) == (1, "")
-    assert done.stderr == "stepflow: an unexpected LookupError: out of order\nhint: -vv shows the traceback\n"
+    assert done.stderr == "stepflow: unexpected LookupError: out of order\nhint: to see the traceback, use -vv\n"
     assert "Traceback" in stepflow("run", "hello.yaml", "-vv").stderr
 
 

@@ -43,7 +43,7 @@ def test_no_run_begins_so(stepflow: Stepflow, ada: str) -> None:
     first, server, *hints = done.stderr.splitlines()
     assert first == "stepflow: no run's id begins with 00000000-0001"
     assert server.endswith(" (from STEPFLOW_URL)")
-    assert hints[0] == "hint: 'stepflow runs list' shows them"
+    assert hints[0] == "hint: to see run ids, run 'stepflow runs list'"
 
 
 @pytest.mark.parametrize("text", ["abc", "xyzzy", "0123456-", "012345678"])
@@ -51,7 +51,7 @@ def test_texts_that_begin_no_run_id_are_refused(stepflow: Stepflow, server: str,
     done = stepflow("runs", "get", text)
     assert done.code == 2
     assert f"a run id must be a UUID, not '{text}'" in done.stderr
-    assert "give at least the first four digits" in done.stderr
+    assert "use at least the first four digits" in done.stderr
 
 
 def test_ids_are_shortened_as_far_as_they_differ() -> None:
@@ -92,6 +92,6 @@ def test_there_is_more(terminal: Callable[..., Terminal], start: Start) -> None:
         start("hello.yaml", [{"name": name}])
     ran = terminal("runs", "list", "-n", "1", width=60)
     assert ran.end() == 0
-    assert "stepflow: only the newest run is shown; -n N" in ran.screen
+    assert "stepflow: only the newest run is shown; use -n N" in ran.screen
     quiet = terminal("runs", "list", "-qn", "1", width=60)
     assert (quiet.end(), "only the" in quiet.screen) == (0, False)

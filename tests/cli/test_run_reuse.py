@@ -119,7 +119,7 @@ def test_outputs_with_secrets_are_not_kept(embedded: Stepflow) -> None:
 def test_one_step_alone(three: Stepflow, server: str) -> None:
     unknown = three("run", "three.json", "--step", "c")
     assert unknown.code == 1
-    assert "give the step its input" in unknown.stderr
+    assert "pass the step's input" in unknown.stderr
     given = three("run", "three.json", "--step", "c", "--input-json", '{"mine": [1, {"$step": "a"}]}')
     assert (given.code, json.loads(given.stdout)) == (0, {"mine": [1, {"$step": "a"}]}), given
     three("run", "three.json", "--input-json", EMPTY)
@@ -194,4 +194,4 @@ def test_rerun_with_what_has_changed(three: Stepflow, server: str) -> None:
     alone = three("runs", "rerun", run_id, "--step", "b")
     assert said(alone) == "stepflow: keeps a; executes b"
     both = three("runs", "rerun", run_id, "--step", "b", "--failed")
-    assert (both.code, "--step and --failed exclude each other" in both.stderr) == (2, True), both
+    assert (both.code, "--step and --failed cannot be used together" in both.stderr) == (2, True), both

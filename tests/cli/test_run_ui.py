@@ -96,4 +96,4 @@ def test_what_it_excludes(stepflow: Stepflow, option: str) -> None:
     (stepflow.folder / "flow.yaml").write_text(FLOW)
     done = stepflow("run", "flow.yaml", "--ui", option)
     assert done.code == 2
-    assert f"--ui and {option} exclude each other" in done.stderr
+    assert f"--ui and {option} cannot be used together" in done.stderr

@@ -110,7 +110,7 @@ def test_two_items(stepflow: Stepflow, start: Start) -> None:
     assert (other.code, other.stdout) == (1, "$.steps.a.output.document.pages[1].words\n")
     for wrong, said in (
         ("1", "has no item 1"),
-        ("a", "index of an item"),
+        ("a", "item index"),
         ("1:", "has no item 1"),
         ("-1:0", "index"),
     ):

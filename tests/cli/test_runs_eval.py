@@ -86,7 +86,7 @@ def test_a_run_that_is_not_recorded(stepflow: Stepflow, server: str, newest_serv
     run_id = newest_server.sync_client.submit({"output": {"$input": "$"}}, {"a": 1})
     newest_server.sync_client.wait_run(run_id, timeout=60)
     done = stepflow("runs", "eval", run_id, "{$input: $.a}")
-    assert (done.code, "the value depends on the input, which is not known" in done.stderr) == (1, True), done
+    assert (done.code, "the value depends on the input, which is unknown" in done.stderr) == (1, True), done
 
 
 def test_an_older_server(stepflow: Stepflow) -> None:

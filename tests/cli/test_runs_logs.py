@@ -140,7 +140,7 @@ def test_without_workers_errors_are_kept(serving_builtins: subprocess.Popen[str]
     assert stepflow("run", "hello.yaml", "--input-json", '{"name": "Ada"}').code == 0
     done = stepflow("runs", "logs", "@last")
     assert done.code == 1
-    assert "writes warnings and errors unless it is started with --log-level info" in done.stderr
+    assert "logs only warnings and errors unless started with --log-level info" in done.stderr
 
 
 def test_without_workers_everything_is_kept_where_it_is_asked_for(stepflow: Stepflow) -> None:
@@ -204,7 +204,7 @@ def test_no_line_of_a_level_is_no_failure(stepflow: Stepflow, written: Callable[
     written(("info", f"begins: run_id={FIRST}"))
     done = stepflow("runs", "logs", FIRST, "--level", "error")
     assert (done.code, done.stdout) == (0, "")
-    assert done.stderr == f"stepflow: none of the 1 lines of run {FIRST} is of level error or above\n"
+    assert done.stderr == f"stepflow: none of the 1 lines of run {FIRST} has level error or above\n"
 
 
 def test_a_log_that_was_set_aside_or_cut_off(stepflow: Stepflow, written: Callable[..., Path]) -> None:
@@ -302,7 +302,7 @@ def test_several_ids_that_begin_so(stepflow: Stepflow, written: Callable[..., Pa
 def test_a_run_of_another_server(stepflow: Stepflow) -> None:
     done = stepflow("runs", "logs", UNKNOWN)
     assert (done.code, done.stdout) == (1, "")
-    assert f"stepflow: no log is kept of run {UNKNOWN}\nhint: kept are logs of servers that this" in done.stderr
+    assert f"stepflow: no log was kept for run {UNKNOWN}\nhint: only logs of servers started by this" in done.stderr
     assert "stepflow config set history on" in stepflow("runs", "logs", UNKNOWN, STEPFLOW_HISTORY="off").stderr
     assert "stepflow: the history has no run @last\n" in stepflow("runs", "logs", "@last").stderr
 
@@ -344,7 +344,7 @@ def test_a_full_disk_is_a_warning(stepflow: Stepflow) -> None:
     done = stepflow.shell(f"ulimit -f 1; {line}")
     assert done.code == 0, done
     assert '"hello": "Ada"' in done.stdout
-    assert "the server's log is not kept any longer: " in done.stderr
+    assert "no longer keeping the server's log: " in done.stderr
 
 
 def test_a_log_level_holds_for_what_is_kept_and_not_for_the_terminal(stepflow: Stepflow) -> None:
@@ -352,7 +352,7 @@ def test_a_log_level_holds_for_what_is_kept_and_not_for_the_terminal(stepflow: S
     assert "Starting items execution" not in stepflow(*run, STEPFLOW_LOG="warn").stderr
     assert len(messages(stepflow, "@last")) > 2
     assert stepflow(*run, "--log-level", "error").stderr == ""
-    assert "no log is kept of run" in stepflow("runs", "logs", "@last").stderr
+    assert "no log was kept for run" in stepflow("runs", "logs", "@last").stderr
 
 
 def test_the_oldest_logs_are_removed(stepflow: Stepflow, folder: Path, written: Callable[..., Path]) -> None:

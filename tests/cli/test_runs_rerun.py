@@ -96,7 +96,7 @@ def test_rerun_refuses(stepflow: Stepflow, start: Start) -> None:
     assert (overridden.code, "is kept" in overridden.stderr) == (2, True)
     assert stepflow("runs", "rerun", UNKNOWN, "--failed").code == 1
     for flow, told in (
-        ("name: other\nsteps: []\n", "is flow other, and run"),
+        ("name: other\nsteps: []\n", "is flow other, but run"),
         ("steps: [{id: x}]\n", "has no step of"),
     ):
         (stepflow.folder / "other.yaml").write_text(f"{flow}output: 1\n")
@@ -164,7 +164,7 @@ def test_outputs_of_another_input_are_told(stepflow: Stepflow, server: str) -> N
     (stepflow.folder / "chain.json").write_text(json.dumps(CHAIN))
     assert stepflow("submit", "chain.json", "--input-json", '{"x": "OLD"}').code == 0
     kept = stepflow("runs", "rerun", "@last", "--from", "c", "--input-json", '{"x": "NEW"}')
-    assert "warning: keeps outputs of another definition, input or other variables: a, b" in kept.stderr
+    assert "warning: keeps outputs of a different definition, input or variables: a, b" in kept.stderr
     same = stepflow("runs", "rerun", "@2", "--from", "c", "--input-json", '{"x": "OLD"}')
     assert "warning" not in same.stderr
 

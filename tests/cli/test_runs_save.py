@@ -57,10 +57,10 @@ def test_a_run_becomes_a_case(stepflow: Stepflow, flow: str, golden: Golden) -> 
 
 def test_mocks_of_all_steps_are_those_that_the_test_needs(stepflow: Stepflow, flow: str) -> None:
     saved = stepflow("runs", "save", "@last", "--as", "all", "--mock", "*")
-    assert (saved.code, "no mock of greet: only mocked steps read it" in saved.stderr) == (0, True)
+    assert (saved.code, "not mocked: greet (read only by mocked steps)" in saved.stderr) == (0, True)
     assert stepflow("test", flow).code == 0
     named = stepflow("runs", "save", "@last", "--as", "named", "--mock", "greet", "--mock", "note", "--mock", "*")
-    assert "no mock of greet: only mocked steps read it" in named.stderr
+    assert "not mocked: greet (read only by mocked steps)" in named.stderr
     for case in yaml.safe_load((stepflow.folder / flow).read_text())["test"]["cases"]:
         assert case["mocks"] == {"note": {"outcome": "success", "result": {"name": "Ann"}}}
 
@@ -87,7 +87,7 @@ def test_a_rerun_is_one_of_the_same_file(stepflow: Stepflow, flow: str) -> None:
     # One step is no run of the flow.
     assert stepflow("runs", "rerun", "@last", "--step", "note").code == 0
     refused = stepflow("runs", "save", "@last")
-    assert (refused.code, "give the file of the flow" in refused.stderr) == (2, True)
+    assert (refused.code, "pass the flow's file" in refused.stderr) == (2, True)
 
 
 def hints(done: Done) -> str:
@@ -98,7 +98,7 @@ def hints(done: Done) -> str:
 def test_items_overrides_and_secrets(stepflow: Stepflow, flow: str, start: Start) -> None:
     (stepflow.folder / "two.jsonl").write_text('{"name": "Ann"}\n{"name": "Bob"}\n')
     assert stepflow("batch", flow, "two.jsonl", "--set", "greet.input.more=1").code == 0
-    assert "--item N names one" in hints(stepflow("runs", "save", "@last"))
+    assert "choose one with --item N" in hints(stepflow("runs", "save", "@last"))
     done = stepflow("runs", "save", "@last", "--item", "1")
     assert "warning: the run had overrides of steps; a test case has none" in hints(done)
     (case,) = yaml.safe_load((stepflow.folder / flow).read_text())["test"]["cases"]
@@ -136,8 +136,8 @@ def test_what_cannot_be_saved(stepflow: Stepflow, flow: str, start: Start) -> No
     (stepflow.folder / "other.yaml").write_text("name: other\noutput: 1\n")
     wrong = {
         ("@last", "nowhere.yaml"): (2, "nowhere.yaml does not exist"),
-        ("@last", "list.yaml"): (2, "a test case cannot be added"),
-        ("@last", "other.yaml"): (2, "other.yaml is flow other, and run"),
+        ("@last", "list.yaml"): (2, "cannot add a test case"),
+        ("@last", "other.yaml"): (2, "other.yaml is flow other, but run"),
         (UNKNOWN, flow): (1, "not found"),
         (running, flow): (2, "it has not ended yet"),
         (running,): (2, "it has not ended yet"),
@@ -149,7 +149,7 @@ def test_what_cannot_be_saved(stepflow: Stepflow, flow: str, start: Start) -> No
         assert (done.code, told in hints(done), done.stdout) == (code, True, ""), str(done)
     assert (stepflow.folder / flow).read_bytes() == before
     off = stepflow("runs", "save", "@last", STEPFLOW_HISTORY="off")
-    assert (off.code, "the input of the run is not known" in hints(off)) == (2, True), str(off)
+    assert (off.code, "the run's input is unknown" in hints(off)) == (2, True), str(off)
     if os.geteuid():
         (stepflow.folder / flow).chmod(0o444)
         assert stepflow("runs", "save", "@last", flow).code == 2

@@ -124,7 +124,7 @@ def test_it_logs_what_is_asked_for(serve: Serve) -> None:
 
 def test_a_port_in_use(stepflow: Stepflow, serve: Serve, server: str) -> None:
     port = urlsplit(server).port
-    said = f"stepflow: port {port} is in use\nhint: choose another one with --port, or 0 for a free one\n"
+    said = f"stepflow: port {port} is in use\nhint: choose a different one with --port, or 0 for any free port\n"
     done = stepflow("serve", "--port", str(port))
     assert (done.code, done.stdout, done.stderr) == (4, "", said)
     done = stepflow("serve", "--port", str(port), "-o", "json")
@@ -147,7 +147,7 @@ def test_a_crash_shows_the_end_of_the_log(form: list[str], serve: Serve, stepflo
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 4
     told = json.loads(stderr.splitlines()[-1])
-    assert told["message"].startswith("the server ended unexpectedly (exit code -9)")
+    assert told["message"].startswith("the server exited unexpectedly (exit code -9)")
     assert "ERROR stepflow_execution::flow_executor: Internal error executing step 'a'" in told["hint"]
 
 
@@ -161,7 +161,7 @@ def test_a_crash_in_words(serve: Serve, stepflow: Stepflow) -> None:
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 4
     assert "Internal error executing step 'a'" in stderr
-    assert stderr.splitlines()[-1] == "stepflow: the server ended unexpectedly (exit code -9)"
+    assert stderr.splitlines()[-1] == "stepflow: the server exited unexpectedly (exit code -9)"
 
 
 def test_a_server_that_ends_is_started_again_if_somebody_says_so(serve: Serve, stepflow: Stepflow) -> None:
@@ -176,7 +176,7 @@ def test_a_server_that_ends_is_started_again_if_somebody_says_so(serve: Serve, s
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 0
-    again = "stepflow: the server ended unexpectedly (exit code -9) and is started again"
+    again = "stepflow: the server exited unexpectedly (exit code -9); restarting it"
     assert stderr.splitlines()[2:] == [again, again]
 
 
@@ -186,7 +186,7 @@ def test_a_server_that_ends_without_a_failure_is_not(serve: Serve) -> None:
     os.kill(json.loads(process.stdout.readline())["pid"], signal.SIGTERM)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 4
-    assert json.loads(stderr.splitlines()[-1])["message"] == "the server ended unexpectedly (exit code 0)"
+    assert json.loads(stderr.splitlines()[-1])["message"] == "the server exited unexpectedly (exit code 0)"
 
 
 def test_a_worker_that_ends_is_told(serve: Serve, stepflow: Stepflow) -> None:

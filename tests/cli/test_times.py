@@ -45,7 +45,7 @@ def test_times_are_left_as_they_are(text: str) -> None:
 def test_what_is_no_time_is_refused(stepflow: Stepflow, text: str) -> None:
     done = stepflow("runs", "list", "--since", text)
     assert done.code == 2
-    assert f"{text!r} is not a time\nhint: write 15m, 1h30m" in done.stderr
+    assert f"{text!r} is not a time\nhint: use 15m, 1h30m" in done.stderr
 
 
 @pytest.mark.parametrize(("word", "days"), [("today", 0), ("Yesterday", 1)])
@@ -73,4 +73,4 @@ def test_a_timeout_may_have_a_unit(text: str, seconds: float) -> None:
 def test_no_timeout(stepflow: Stepflow, text: str) -> None:
     done = stepflow("runs", "watch", "-q", "01a2b3c4", f"--timeout={text}")
     assert done.code == 2
-    assert f"--timeout is a positive number of seconds, or a time such as 15m or 1h30m, not {text}" in done.stderr
+    assert f"--timeout must be a positive number of seconds, or a time such as 15m or 1h30m, not {text}" in done.stderr

@@ -88,7 +88,7 @@ def test_a_key_that_the_component_takes_may_be_added(shop: Stepflow) -> None:
     done = shop(*words, "greet.input.system_instructions=Shout.")
     assert (done.code, "Shout." in done.stdout, done.stderr) == (0, True, ""), done
     unknown = shop(*words, "mine.input.colour=red")
-    assert (unknown.code, "the input of step mine has no colour in the flow: it is added" in unknown.stderr) == (
+    assert (unknown.code, "the input of step mine has no colour in the flow; adding it" in unknown.stderr) == (
         0,
         True,
     )
@@ -97,5 +97,5 @@ def test_a_key_that_the_component_takes_may_be_added(shop: Stepflow) -> None:
 @pytest.mark.usefixtures("server")
 def test_a_report_is_a_page_in_html(stepflow: Stepflow, tmp_path: Path) -> None:
     done = stepflow("runs", "report", "@last", "-O", "x.pdf")
-    assert (done.code, "x.pdf: a report is a page in HTML, not .pdf" in done.stderr) == (2, True), done
+    assert (done.code, "x.pdf: a report is an HTML page, not .pdf" in done.stderr) == (2, True), done
     assert not (stepflow.folder / "x.pdf").exists()

@@ -125,7 +125,7 @@ def test_run(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
     flow.write_text(_FLOW + "# comment\n")
     assert '\n+"hi"\n' in run.round()
     flow.write_text(_FLOW)
-    assert '"hi"\nstepflow: the result is the same as before\n' in run.round()
+    assert '"hi"\nstepflow: same result as before\n' in run.round()
     assert run.servers == servers
     assert run.interrupt() == 0
     assert not Path("/proc", servers.pop()).exists()
@@ -191,7 +191,7 @@ def test_the_server_is_restarted_with_its_configuration(stepflow: Stepflow, watc
     replace(config, _SHOP.replace("eur: 3", "eur: 5"))
     changed = run.round()
     assert '-  "eur": 3\n+  "eur": 5\n' in changed
-    assert "the embedded server's configuration is server/shop.yml" in changed
+    assert "the embedded server uses configuration server/shop.yml" in changed
     after = run.servers
     assert (len(after), before & after) == (1, set())
     (stepflow.folder / "other.yml").write_text(_SHOP.replace("eur: 3", "eur: 8"))
@@ -220,7 +220,7 @@ def test_a_server_that_was_killed_is_started_again(stepflow: Stepflow, watching:
     while server in run.servers:
         time.sleep(0.01)
     replace(flow, _FLOW + "# again\n")
-    assert '"hi"\nstepflow: the result is the same as before\n' in run.round()
+    assert '"hi"\nstepflow: same result as before\n' in run.round()
 
 
 def test_validate(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
@@ -261,7 +261,7 @@ def test_test(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
     servers = test.servers
     flow.write_text(_TESTED + "\n")
     # How long cases take is no difference.
-    assert "the result is the same as before\n" in test.round()
+    assert "same result as before\n" in test.round()
     assert test.servers == servers
     replace(config, _SHOP.replace("eur: 3", "eur: 4"))
     assert "stepflow: 1 of 1 test case failed\n" in test.round()
@@ -275,13 +275,13 @@ def test_test(stepflow: Stepflow, watching: Callable[..., Watching]) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("run - --watch", "--watch needs files: standard input can be read only once"),
+        ("run - --watch", "--watch needs files, because standard input can be read only once"),
         ("run hello.yaml --input - --watch", "--watch needs files"),
-        ("run hello.yaml --detach --watch", "--watch and --detach exclude each other"),
+        ("run hello.yaml --detach --watch", "--watch and --detach cannot be used together"),
         ("validate - --watch", "--watch needs files"),
-        ("validate hello.yaml --fix --watch", "--watch and --fix exclude each other"),
-        ("test hello.yaml --update --watch", "--watch and --update exclude each other"),
-        ("test hello.yaml --record r.json --watch", "--watch and --record exclude each other"),
+        ("validate hello.yaml --fix --watch", "--watch and --fix cannot be used together"),
+        ("test hello.yaml --update --watch", "--watch and --update cannot be used together"),
+        ("test hello.yaml --record r.json --watch", "--watch and --record cannot be used together"),
     ],
 )
 def test_what_cannot_be_watched(words: str, said: str, stepflow: Stepflow) -> None:

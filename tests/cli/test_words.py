@@ -113,15 +113,15 @@ def test_h_is_help(name: str, stepflow: Stepflow) -> None:
 
 
 FILES = [
-    ("run hello.yaml -o out.json", "-o is the format; -O out.json names the file"),
-    ("visualize hello.yaml -o out.svg", "-o is the format; -O out.svg names the file"),
-    ("infer hello.yaml -o out/typed", "-o is the format; -O out/typed names the file"),
-    ("runs list -o 'my runs.json'", "-o is the format; add > 'my runs.json' to write a file"),
-    ("runs list -O runs.json", "add > FILE to write a file"),
-    ("runs list --output runs.json", "add > FILE to write a file"),
-    ("codegen hello.yaml -o flows.py", "-O FILE names the file"),
-    ("schema -o flow.json", "-O FILE names the file"),
-    ("runs report 01a2b3c4 -o report.html", "-O FILE names the file"),
+    ("run hello.yaml -o out.json", "-o is the format; for a file, use -O out.json"),
+    ("visualize hello.yaml -o out.svg", "-o is the format; for a file, use -O out.svg"),
+    ("infer hello.yaml -o out/typed", "-o is the format; for a file, use -O out/typed"),
+    ("runs list -o 'my runs.json'", "-o is the format; for a file, add > 'my runs.json'"),
+    ("runs list -O runs.json", "for a file, add > FILE"),
+    ("runs list --output runs.json", "for a file, add > FILE"),
+    ("codegen hello.yaml -o flows.py", "for a file, use -O FILE"),
+    ("schema -o flow.json", "for a file, use -O FILE"),
+    ("runs report 01a2b3c4 -o report.html", "for a file, use -O FILE"),
     # A misspelt format is no file.
     ("run hello.yaml -o jsn", "did you mean json?"),
 ]
@@ -147,16 +147,16 @@ def test_a_file_is_named_by_the_letter_and_by_the_word(flag: str, stepflow: Step
 @pytest.mark.parametrize(
     ("typed", "said", "hint"),
     [
-        ("run hello.yaml --env-variables", "no such option '--env-variables'", "--variables-from-env is its name here"),
+        ("run hello.yaml --env-variables", "no such option '--env-variables'", "use --variables-from-env"),
         (
             "list-components --schemas=true",
-            "--schemas takes no value",
-            "say --schemas or --no-schemas",
+            "--schemas does not accept a value",
+            "use --schemas or --no-schemas",
         ),
         (
             "components list --hide-unreachable=false",
-            "--hide-unreachable takes no value",
-            "say --hide-unreachable or --no-hide-unreachable",
+            "--hide-unreachable does not accept a value",
+            "use --hide-unreachable or --no-hide-unreachable",
         ),
     ],
 )

@@ -227,7 +227,7 @@ WRONG: dict[str, list[tuple[str, ...]]] = {
         ("run hello.yaml --input in.json --url 7837", "7837"),
         ("run hello.yaml --input in.json --url ''", "--url"),
         ("run hello.yaml --input in.json --url http://host:port", "http://host:port"),
-        ("run hello.yaml --input in.json --local --url http://host", "--local", "give one of them"),
+        ("run hello.yaml --input in.json --local --url http://host", "--local", "use only one of them"),
         ("run hello.yaml --input in.json --config nofile.yml", "nofile.yml"),
         ("run hello.yaml --input in.json --profile dev", "dev"),
         (f"test tested.yaml {NOWHERE}", "127.0.0.1:9"),

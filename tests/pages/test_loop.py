@@ -108,12 +108,12 @@ def output_of_tests(file: Path) -> str:
 
 def keep(page: Page, name: str) -> None:
     """Keep what is shown as a test, after a look at the difference."""
-    page.get_by_label("Name of the case").fill(name)
+    page.get_by_label("Case name").fill(name)
     page.get_by_role("button", name="Show the change").click()
     expect(page.locator(".diff .added").filter(has_text=name)).to_have_count(1)
     expect(page.locator(".diff .removed")).to_have_count(0)
     shot(page, f"keep-{name.replace(' ', '-')}")
-    page.get_by_role("button", name="Write the case into the file").click()
+    page.get_by_role("button", name="Write the case to the file").click()
     expect(page.get_by_role("status").filter(has_text="Kept as")).to_contain_text(name)
 
 

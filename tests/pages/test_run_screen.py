@@ -138,7 +138,7 @@ def test_copy_and_download(tab: Seen, client: SyncStepflowClient) -> None:
 def test_search_within_an_output(tab: Seen, client: SyncStepflowClient) -> None:
     page = tab.go(f"/runs/{run(client, ROWS, {'rows': [{'name': f'name {number}'} for number in range(200)]})}")
     page.locator("#result").get_by_role("link", name="Search").click()
-    page.get_by_label("Text in a key or a value").fill("NAME 17")
+    page.get_by_label("Text in a key or value").fill("NAME 17")
     page.keyboard.press("Enter")
     expect(page.locator("#places li")).to_have_count(11)
     page.locator("#places a").first.click()

@@ -210,7 +210,7 @@ def test_ten_thousand_items(tab: Seen, server: StepflowRuntime) -> None:
 
 def test_a_flow_is_checked_while_it_is_typed(tab: Seen) -> None:
     page = tab.go("/flows/new")
-    editor = page.get_by_label("Flow in YAML or JSON")
+    editor = page.get_by_label("Flow as YAML or JSON")
     editor.fill("steps:\n  - id: a\n    komponent: /builtin/noop\n")
     expect(page.locator("#findings")).to_contain_text("Line 3")
     editor.fill("name: typed\nsteps:\n  - id: a\n    component: /builtin/noop\n    input: 1\noutput: {$step: a}\n")
@@ -226,7 +226,7 @@ def test_by_keyboard_alone(tab: Seen, server: StepflowRuntime) -> None:
     flow_id = server.sync_client.store_flow(flow).flow_id
     page = tab.go(f"/flows/{flow_id}")
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    assert page.evaluate("document.activeElement.textContent") == "Skip to content"
     page.keyboard.press("Enter")
 
     def tab_to(script: str) -> None:

@@ -85,19 +85,19 @@ FORMS = "write NAME, NAME:VARIABLE=VALUE, NAME:STEP.input.KEY=VALUE or NAME=FLOW
         (["=x"], f"--variant '=x' has no name | {FORMS}"),
         (["a:tone"], f"--variant 'a:tone' sets nothing: 'tone' has no = | {FORMS}"),
         (["a:=1"], f"--variant 'a:=1' sets nothing: '=1' has no name before = | {FORMS}"),
-        (["a="], "--variant a= names no flow | a=FLOW is another flow, a alone the flow as it is"),
-        (["tone=formal"], "variant tone: formal is neither a flow file nor the id of a flow | "
-         "a variable is set with --variant NAME:tone=formal"),
+        (["a="], "--variant a= has no flow | use a=FLOW for another flow, a for the flow as is"),
+        (["tone=formal"], "variant tone: formal is neither a flow file nor a flow id | "
+         "to set a variable, use --variant NAME:tone=formal"),
         (["a=v3.yaml"], "variant a: v3.yaml does not exist | the working folder has judge.yaml, v2.yaml"),
         ([f"a={'0' * 64}"], "variant a is the id of a stored flow, not a file | "
-         f"'stepflow flows get {'0' * 64} -O a.yaml' writes it to a file"),
+         f"to write it to a file, run 'stepflow flows get {'0' * 64} -O a.yaml'"),
         (["a:rpely.input.max=1"], "the flow has no step rpely | did you mean reply?"),
         (["a=v2.yaml", "a=judge.yaml"], "variant a has two flows: v2.yaml and judge.yaml | "
-         "give one of them another name: NAME=FLOW"),
-        (["a/b"], "--variant 'a/b': the name of a variant has letters, digits, spaces and -._, and is not 'a/b' | "
+         "give one of them a different name: NAME=FLOW"),
+        (["a/b"], "--variant 'a/b': a variant name may have letters, digits, spaces and -._, so 'a/b' is invalid | "
          f"{FORMS}"),
-        (["\x1b[2J"], "--variant '\\x1b[2J': the name of a variant has letters, digits, spaces and -._, and is not "
-         f"'\\x1b[2J' | {FORMS}"),
+        (["\x1b[2J"], "--variant '\\x1b[2J': a variant name may have letters, digits, spaces and -._, so "
+         f"'\\x1b[2J' is invalid | {FORMS}"),
     ],
 )  # fmt: skip
 def test_wrong_variants(words: list[str], message: str) -> None:
@@ -113,7 +113,7 @@ def test_scores(folder: Path) -> None:
     words += ["nice=scores.py:polite", "scores:length"]
     with pytest.raises(Problem) as error:
         read_scores(words)
-    assert said(error) == "two scores are called length | give one of them another name: --score NAME=scores:length"
+    assert said(error) == "two scores are called length | give one of them a different name: --score NAME=scores:length"
     found = read_scores([*words[:-1], "mine=scores.py"])
     assert list(found) == [
         *("exact.category", "price", "contains.reply", "regex", "latency", "cost", "valid", "polite", "length"),
@@ -136,9 +136,9 @@ def test_a_list_of_scores_is_taken_as_it_is(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("exct:category", "--score exct:category: there is no module exct | did you mean exact?"),
-        ("polite", "--score polite: there is no module polite | built-in scores are exact, contains, regex, "
-         "json_distance, close, schema_valid, latency, output_field, usage, rubric; your own are functions in a file: "
+        ("exct:category", "--score exct:category: no module named exct | did you mean exact?"),
+        ("polite", "--score polite: no module named polite | built-in scores are exact, contains, regex, "
+         "json_distance, close, schema_valid, latency, output_field, usage, rubric; for your own, pass a file: "
          "--score scores.py"),
         ("scroes.py", "--score scroes.py: scroes.py does not exist | did you mean scores.py?"),
         ("scores.py:poltie", "scores.py has no score poltie | did you mean polite?"),
@@ -198,7 +198,7 @@ def test_names_are_checked_before_anything_runs() -> None:
     check_gate_names(gate_rules, ["length"], ["now", "v2"])
     with pytest.raises(Problem) as error:
         check_gate_names(gate_rules, ["exact.category"], ["now", "v2"])
-    assert said(error) == "--fail-below: there is no score length.tone | the scores are exact.category, failed"
+    assert said(error) == "--fail-below: unknown score length.tone | the scores are exact.category, failed"
     with pytest.raises(Problem) as error:
         check_gate_names(gate_rules, ["length"], ["now", "v3"])
-    assert said(error) == "--fail-below: there is no variant v2 | the variants are now, v3"
+    assert said(error) == "--fail-below: unknown variant v2 | the variants are now, v3"

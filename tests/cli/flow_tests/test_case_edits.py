@@ -74,13 +74,13 @@ def test_only_the_case_is_added(text: str, end: str, mark: str) -> None:
     ],
 )
 def test_what_cannot_be_changed_on_its_own_is_refused(text: str) -> None:
-    with pytest.raises(FlowFileError, match=r"flow.yaml: a test case cannot be added"):
+    with pytest.raises(FlowFileError, match=r"flow.yaml: cannot add a test case"):
         add_case(text.encode(), CASE, "flow.yaml")
 
 
 def test_a_name_stands_once() -> None:
     after = add_case(STEPS.encode(), CASE, "flow.yaml")
-    with pytest.raises(InvalidArgumentError, match="a test case 'kept' already"):
+    with pytest.raises(InvalidArgumentError, match="already has a test case 'kept'"):
         add_case(after, CASE, "flow.yaml")
 
 

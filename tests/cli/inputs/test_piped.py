@@ -64,7 +64,7 @@ def test_what_is_piped_and_is_no_json(stepflow: Stepflow) -> None:
     done = stepflow("run", "hello.yaml", stdin="name: Ada")
     assert (done.code, done.stdout) == (2, "")
     assert "standard input is not JSON" in done.stderr
-    assert "hint: --stdin-format yaml reads YAML; to ignore standard input, use --no-stdin" in done.stderr
+    assert "hint: for YAML, use --stdin-format yaml; to ignore standard input, use --no-stdin" in done.stderr
 
 
 def test_who_waits_for_a_pipe_is_told(stepflow: Stepflow) -> None:
@@ -92,21 +92,21 @@ def test_a_terminal_is_no_input(terminal: Callable[..., Terminal], stepflow: Ste
 @pytest.mark.parametrize(
     ("args", "message", "hint"),
     [
-        (["hello.yaml", "--input", ADA], "--input takes the name of a file, not JSON", f"write --input-json '{ADA}'"),
+        (["hello.yaml", "--input", ADA], "--input expects a file name, not JSON", f"use --input-json '{ADA}'"),
         (
             ["hello.yaml", "--variables", ADA],
-            "--variables takes the name of a file, not JSON",
-            f"write --variables-json '{ADA}'",
+            "--variables expects a file name, not JSON",
+            f"use --variables-json '{ADA}'",
         ),
         (
             ["hello.yaml", "name=World"],
             "got unexpected extra argument (name=World)",
-            'an input is --input-json \'{"name": "World"}\', a variable is --var name=World',
+            'for an input, use --input-json \'{"name": "World"}\'; for a variable, use --var name=World',
         ),
         (
             ["requiring.yaml"],
             "the flow requires an input with name",
-            'give --input-json \'{"name": "..."}\', --input FILE, or --example NAME: ada',
+            'pass --input-json \'{"name": "..."}\', --input FILE, or --example NAME: ada',
         ),
     ],
 )

@@ -112,7 +112,7 @@ _ERRORS = {
     "shop:zzz": ("shop has no flow zzz", _NAMED),
     "shop:plain": (
         "shop:plain is not a flow, but a function",
-        "decorate the function with @flow of stepflow_client.authoring",
+        "decorate the function with @flow from stepflow_client.authoring",
     ),
     "shop:Builder": ("shop:Builder is a class, not a flow", "did you mean built?"),
     "shop:Group.other": (
@@ -120,13 +120,13 @@ _ERRORS = {
         "a flow has steps: [...] and output: ...",
     ),
     "shop:number": ("shop:number is not a flow, but of type int", _NAMED),
-    "shop:broken": ("shop:broken gives no flow: ValueError: no steps (shop.py:21)", "-vv shows the traceback"),
-    "shpo:hello": ("there is no module shpo", "did you mean shop?"),
-    "parts.iner:flow": ("there is no module parts.iner", "did you mean parts.inner?"),
-    "parts.inner:flow": ("parts.inner has no flow flow", "it has no flow; @flow makes one of a function"),
+    "shop:broken": ("shop:broken gives no flow: ValueError: no steps (shop.py:21)", "to see the traceback, use -vv"),
+    "shpo:hello": ("no module named shpo", "did you mean shop?"),
+    "parts.iner:flow": ("no module named parts.iner", "did you mean parts.inner?"),
+    "parts.inner:flow": ("parts.inner has no flow flow", "it has no flow; decorate a function with @flow to make one"),
     "zzz:flow": (
-        "there is no module zzz",
-        "modules are searched for in the working folder and in the environment of this command",
+        "no module named zzz",
+        "modules are looked up in the working folder and in this command's environment",
     ),
     "shpo.py:hello": ("shpo.py does not exist", "did you mean shop.py?"),
     "shop.py": ("shop.py is a Python file, not a flow", "name the flow in it: shop.py:FUNCTION"),
@@ -155,7 +155,7 @@ def test_what_is_said_of_wrong_words(project: Path) -> None:
         with pytest.raises(Problem) as raised:
             load_flow_file(word)
         found = raised.value
-        assert (found.message, found.hint) == (message, "-vv shows the traceback" if hint is ... else hint), word
+        assert (found.message, found.hint) == (message, "to see the traceback, use -vv" if hint is ... else hint), word
         assert (found.kind, found.exit_code) == ("usage", 2)
 
 
@@ -263,7 +263,7 @@ def test_codegen_imports_it(stepflow: Stepflow) -> None:
     done = stepflow("codegen", "shop.py:kept")
     assert done.code == 2
     assert done.stderr == (
-        "stepflow: shop.py:kept is the path of a file, which the module cannot import\n"
+        "stepflow: the module cannot import shop.py:kept by its file path\n"
         "hint: use the import path instead: shop:kept\n"
     )
 

@@ -80,7 +80,7 @@ def test_a_server_that_does_not_answer_is_logged_once(caplog: pytest.LogCaptureF
     checks.url = "http://127.0.0.1:9"
     assert [checks.check(analysis) for _ in range(3)] == [None] * 3
     [said] = caplog.messages
-    assert said.startswith("saved flows are not checked by the server: ")
+    assert said.startswith("the server does not check saved flows: ")
     checks.url = "nonsense"
     assert checks.check(analysis) is None
     assert len(caplog.messages) == 2

@@ -98,4 +98,4 @@ def test_the_page(session: httpx.Client, newest_server: StepflowRuntime, names: 
     assert 'aria-label="completed, failed"' in text
     assert "50%" in text
     assert names["rare"] in text
-    assert "No flow has such a name." in session.get("/flows?q=nothing-of-this-name").text
+    assert "No flow has that name." in session.get("/flows?q=nothing-of-this-name").text

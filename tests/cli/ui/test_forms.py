@@ -105,7 +105,7 @@ def test_a_changed_text_is_used_and_a_conflict_is_refused() -> None:
     assert not is_raw_input(fields, {**other, "before": before, "raw": " "})
     # A script disables the fields once there is a text.
     assert is_raw_input(fields, {"before": before, "raw": changed})
-    with pytest.raises(ValueError, match="change one of them only"):
+    with pytest.raises(ValueError, match="change only one of them"):
         is_raw_input(fields, {**other, "before": before, "raw": changed})
     assert is_raw_input([], {})
 

@@ -80,7 +80,7 @@ def test_a_run_and_a_failed_item_become_cases_that_pass(
     assert tested.code == 0, tested.stderr
     assert "2 passed" in tested.stdout + tested.stderr
     again = browser.get(f"{path}?item=0&name=a name")
-    assert "a test case &#39;a name&#39; already" in again.text
+    assert "already has a test case &#39;a name&#39;" in again.text
 
 
 def fields(page: httpx.Response, path: str) -> dict[str, str]:
@@ -149,7 +149,7 @@ def test_what_cannot_be_kept(session: httpx.Client, newest_server: StepflowRunti
     run_id = client.wait_run(client.submit(yaml.safe_load(FLOW), {"name": "x"}), timeout=60).run_id
     page = session.get(f"/runs/{run_id}/keep")
     assert page.status_code == 400
-    assert "the input of the run is not known" in page.text
+    assert "the run's input is unknown" in page.text
     assert session.get(f"/runs/{run_id}/keep?item=1").status_code == 404
     assert session.get(f"/runs/{run_id}/keep?item=%00").status_code == 404
 

@@ -177,7 +177,7 @@ def test_a_cancelled_run_tells_what_may_still_be_executing(session: httpx.Client
         time.sleep(0.05)
     client.cancel_run(run_id)
     told = words(session.get(f"/runs/{run_id}"))
-    assert "Cancelling stops no step. May still be executing: slow" in told
+    assert "Cancelling does not stop steps. May still be executing: slow" in told
 
 
 def test_a_running_run_is_shown_as_far_as_it_came(session: httpx.Client, client: Any) -> None:
@@ -339,7 +339,7 @@ def test_the_input_is_known_without_a_history(start_ui: StartUi, newest_server: 
         started = browser.post(f"{path}/start", data=sent).headers["location"]
         assert "a special tea" in words(browser.get(started + "?panel=run")).partition("Input")[2].partition("Graph")[0]
         other = client.submit(ECHO_FLOW, "unseen")
-        assert "The input is not known" in words(browser.get(f"/runs/{other}"))
+        assert "The input is unknown" in words(browser.get(f"/runs/{other}"))
 
 
 def test_paste_and_upload_a_flow(session: httpx.Client) -> None:

@@ -97,12 +97,12 @@ def test_ticked_runs_run_again(browser: httpx.Client, client: SyncStepflowClient
 def test_nonsense_is_refused(browser: httpx.Client, client: SyncStepflowClient) -> None:
     one = run(client, {"card": 1})
     for action, ticked, message in (
-        ("compare", [one], "a comparison needs two runs, and 1 are ticked"),
+        ("compare", [one], "a comparison needs two runs, but 1 are ticked"),
         ("compare", [], "a comparison needs two runs"),
         ("cancel", [one], "none of the ticked runs is running"),
         ("cancel", ["../flows"], "a ticked run has no valid id"),
         ("rerun", [], "no run is ticked"),
-        ("delete", [one], "the form names no action"),
+        ("delete", [one], "the form has no action"),
     ):
         response = press(browser, action, *ticked)
         assert response.status_code == 400, (action, ticked)

@@ -111,7 +111,7 @@ def test_the_input_of_a_step_is_resolved(start_ui: StartUi, newest_server: Stepf
             assert browser.get(f"/runs/{batch}/output.json?item=1&step=load&of=input").json() == {
                 "customer": {"card": 42}
             }
-            assert "Not known: the input" in panel(browser.get(f"/runs/{unknown}/steps/load"))
+            assert "Unknown: the input" in panel(browser.get(f"/runs/{unknown}/steps/load"))
             # What it reads of steps is known all the same.
             assert "card : 43" in panel(browser.get(f"/runs/{unknown}/steps/charge%2Fcard"))
 

@@ -86,7 +86,7 @@ def _parse_log_variable(text: str) -> str | None:
     if word in ("1", "true", "yes"):
         return "debug"
     if word not in _LEVELS:
-        raise usage(f"STEPFLOW_LOG is {', '.join(_LEVELS)} or off, not {text!r}", suggest(word, _LEVELS))
+        raise usage(f"STEPFLOW_LOG must be {', '.join(_LEVELS)} or off, not {text!r}", suggest(word, _LEVELS))
     return word
 
 
@@ -113,14 +113,14 @@ _PLAINER = (
     (r"is not in the range (\S+)<=x<=(\S+)", r"is not between \1 and \2"),
 )
 ARGUMENTS = {
-    "RUN": "RUN is an id of 'stepflow runs list' or its beginning, or @last",
-    "BLOB_ID": "'stepflow blobs put FILE' stores a blob and prints its id",
-    "KEY": "'stepflow config list' shows the settings",
-    "VALUE": "VALUE is the new value of the setting; 'stepflow config unset KEY' removes one",
-    "PATH": "PATH is a component, as 'stepflow components list' names them",
-    "FILE|-": "FILE is a file, - is standard input",
+    "RUN": "RUN is a run id from 'stepflow runs list' or its first digits, or @last",
+    "BLOB_ID": "to store a blob and get its id, run 'stepflow blobs put FILE'",
+    "KEY": "to see the settings, run 'stepflow config list'",
+    "VALUE": "VALUE is the setting's new value; to remove a setting, run 'stepflow config unset KEY'",
+    "PATH": "PATH is a component path from 'stepflow components list'",
+    "FILE|-": "FILE is a file, or - for standard input",
     "INPUTS": "INPUTS is a .jsonl, .csv or .parquet file, a list in a YAML or JSON file, or - for standard input",
-    "FLOW": "FLOW is a YAML or JSON file; 'stepflow new FILE' writes one",
+    "FLOW": "FLOW is a YAML or JSON file; to create one, run 'stepflow new FILE'",
 }
 """Hints for missing arguments, keyed by their name in the help."""
 
@@ -281,22 +281,22 @@ def to_problem(error: BaseException, *, hint: str | None = None) -> Problem:
         except OSError:
             return usage("the working folder was deleted", "change to another folder")
     words = " ".join(str(error).split())
-    message = f"an unexpected {type(error).__name__}" + (f": {words}" if words else "")
-    return Problem(message, kind="internal", hint="-vv shows the traceback")
+    message = f"unexpected {type(error).__name__}" + (f": {words}" if words else "")
+    return Problem(message, kind="internal", hint="to see the traceback, use -vv")
 
 
 # Where to find what a server lacks, keyed by the message's first word.
 _LISTS = {
-    "run": "'stepflow runs list' lists the runs of the server; another server may have it: --url",
-    "flow": "'stepflow flows list' lists the flows of recent runs, 'stepflow flows store FLOW' stores one",
-    "blob": "'stepflow blobs put FILE' stores a blob and prints its id; another server may have it: --url",
+    "run": "to list the server's runs, run 'stepflow runs list'; to try a different server, use --url",
+    "flow": "to list recent flows, run 'stepflow flows list'; to store one, run 'stepflow flows store FLOW'",
+    "blob": "to store a blob and get its id, run 'stepflow blobs put FILE'; to try a different server, use --url",
 }
 
 
 def _get_client_hint(error: StepflowClientError) -> str | None:
     """Return a client error's hint, replacing client arguments with command options."""
-    hint = re.sub(r"^add (\w+) to the variables$", r"--var \1=VALUE sets it", error.hint or "")
-    hint = re.sub(r"^the environment, which has (\w+), .*", r"--variables-from-env takes it from \1", hint)
+    hint = re.sub(r"^add (\w+) to the variables$", r"set it with --var \1=VALUE", error.hint or "")
+    hint = re.sub(r"^the environment, which has (\w+), .*", r"to read it from \1, use --variables-from-env", hint)
     candidates: Sequence[str] = getattr(error, "candidates", ())
     if not hint and candidates:
         hint = f"it may be one of these runs: {', '.join(candidates)}"
@@ -312,7 +312,7 @@ def _convert_click_error(error: click.ClickException) -> Problem:
     context = getattr(error, "ctx", None)
     hint = _hint_for_option(error, context) or getattr(error, "hint", None) or _hint_for_value(error)
     if hint is None and context is not None:
-        hint = f"'{context.command_path} --help' lists the options"
+        hint = f"to list the options, run '{context.command_path} --help'"
     message = " ".join(message.split()).rstrip(".")
     for wrong, better in _PLAINER:
         message = re.sub(wrong, better, message)
@@ -328,12 +328,12 @@ def _hint_for_value(error: click.ClickException) -> str | None:
         name = error.option_name
         option = next((parameter for parameter in error.ctx.command.params if name in parameter.opts), None)
         if isinstance(option, click.Option):
-            return f"write {name} alone" if option.is_flag else f"write {name} {option.metavar or 'VALUE'}"
+            return f"use {name} without a value" if option.is_flag else f"use {name} {option.metavar or 'VALUE'}"
     if isinstance(error, click.BadParameter) and isinstance(param, click.Option):
         kind = param.type
         if isinstance(kind, (click.IntRange, click.FloatRange)) and kind.min is not None:
             most = "or more" if kind.max is None else f"to {kind.max}"
-            return f"give a number: {kind.min} {most}"
+            return f"use a number: {kind.min} {most}"
     return None
 
 
@@ -361,9 +361,9 @@ def _hint_for_option(error: click.ClickException, context: click.Context | None)
     if hint := option_hint(command.name or "", [option], names):
         return hint
     if option == "-o" and has_file_option(command):
-        return "-O FILE names the file"
+        return "for a file, use -O FILE"
     if option in ("-O", "--output") and not has_file_option(command) and "-o" in names:
-        return "add > FILE to write a file"
+        return "for a file, add > FILE"
     if not option.startswith("--"):
         return None
     typed, long_names = option.lstrip("-"), [name.lstrip("-") for name in names if name.startswith("--")]
@@ -371,7 +371,7 @@ def _hint_for_option(error: click.ClickException, context: click.Context | None)
         name = f"--{hint.removeprefix('did you mean ').removesuffix('?')}"
         return None if getattr(names[name], "is_risky", False) else f"did you mean {name}?"
     if command.name in ("run", "submit") and typed.isidentifier():
-        return f"a field of the input is given as --input-json '{{\"{typed}\": ...}}'"
+        return f"to set an input field, use --input-json '{{\"{typed}\": ...}}'"
     return None
 
 

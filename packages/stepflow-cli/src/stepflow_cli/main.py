@@ -18,10 +18,10 @@ from .stdio import flush_quietly, prepare_streams
 _COMMANDS = {
     "run": "Run a flow and print its output.",
     "batch": "Run a flow on many inputs.",
-    "submit": "Run a flow on a server that is already up, and print its output.",
+    "submit": "Run a flow on a running server and print its output.",
     "new": "Write a new flow, with a test.",
-    "validate": "Validate flows: offline checks, and what a server adds to them.",
-    "infer": "Infer the types of a flow: what its steps take and return.",
+    "validate": "Validate flows with offline checks, plus a server's own checks.",
+    "infer": "Infer the types of a flow: what its steps accept and return.",
     "test": "Run the test cases in flow files.",
     "eval": "Compare variants of a flow by scores.",
     "lsp": "Run a language server for editors: flows and server configurations.",
@@ -33,7 +33,7 @@ _COMMANDS = {
     "blobs": "Store and read blobs: JSON values and files, addressed by their content.",
     "config": "Show and change settings, and manage server profiles.",
     "components": "List, lock and call components, or write functions for them.",
-    "list-components": "The same as 'components list'.",
+    "list-components": "Same as 'components list'.",
     "runs": "Show why a run failed; list, watch, rerun, cancel and save runs.",
     "history": "List and search the runs that were started from this machine.",
     "ui": "Show a server's runs, flows and components in the browser.",
@@ -134,14 +134,14 @@ cli = LazyGroup(
 def _help(ctx: click.Context, words: tuple[str, ...]) -> None:
     """Show the help of a command.
 
-    Without one, that of stepflow itself: 'stepflow help runs list' is the same as 'stepflow runs list --help'.
-    """
+    Without a command, show the help of stepflow itself. 'stepflow help runs list' is the same as 'stepflow runs list
+    --help'."""
     context = ctx.find_root()
     for word in words:
         group = context.command
         if not isinstance(group, LazyGroup):
             path = context.command_path
-            raise usage(f"{path} has no command {word}", f"'{path} --help' shows its help")
+            raise usage(f"{path} has no command {word}", f"to see its help, run '{path} --help'")
         name, command, _ = group.resolve_command(context, [word])
         assert command is not None
         context = click.Context(command, info_name=name, parent=context, **command.context_settings)

@@ -133,7 +133,7 @@ _MAX_NAMES = 3
 def check_no_stdin(flows: Iterable[str]) -> None:
     """Raise a Problem if any flow is standard input."""
     if "-" in flows:
-        raise usage("--watch needs files: standard input can be read only once")
+        raise usage("--watch needs files, because standard input can be read only once")
 
 
 def watch_files(
@@ -210,11 +210,11 @@ def _run_and_capture(command: Callable[[], None]) -> str:
 
 def _show_difference(before: str, after: str) -> None:
     if before == after:
-        note("the result is the same as before")
+        note("same result as before")
         return
     one, other = before.splitlines(), after.splitlines()
     if max(len(one), len(other)) > _MAX_LINES:
-        note(f"the result differs from the one before; with more than {_MAX_LINES} lines they are not compared")
+        note(f"the result differs from the previous one; results with more than {_MAX_LINES} lines are not compared")
         return
     lines = list(difflib.unified_diff(one, other, "before", "now", lineterm="", n=1))[2:]
     session = current_session()

@@ -100,7 +100,7 @@ def _check_defaults(schema: Mapping[str, Any], validated: Mapping[str, Any], def
         # Fields default to None anyway.
         del result["default"]
     elif mismatches(default, {key: each for key, each in validated.items() if key != "default"}, defs):
-        left_out = f"The default {json.dumps(result.pop('default'), ensure_ascii=False)} does not fit and is left out."
+        left_out = f"The default {json.dumps(result.pop('default'), ensure_ascii=False)} does not fit and is omitted."
         result["description"] = f"{schema.get('description', '')} {left_out}".strip()
     elif isinstance(default, float) and schema.get("type") == "integer":
         result["default"] = int(default)

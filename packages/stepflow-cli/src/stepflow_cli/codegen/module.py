@@ -55,7 +55,7 @@ def write_module(files: Iterable[str], output: str | None) -> str:
             module, _, attribute = file.rpartition(":")
             if module.lower().endswith(".py"):
                 hint = f"use the import path instead: {Path(module).stem}:{attribute}"
-                raise usage(f"{file} is the path of a file, which the module cannot import", hint)
+                raise usage(f"the module cannot import {file} by its file path", hint)
             first, dot, rest = attribute.partition(".")
             alias = names.take(f"{name}_flow")
             python_imports.append(f"from {module} import {first} as {alias}\n")

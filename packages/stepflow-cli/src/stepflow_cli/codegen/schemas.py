@@ -45,7 +45,7 @@ class SchemaDocument:
             Problem: If it can't be resolved or points to a different document.
         """
         if not isinstance(reference, str) or not reference.startswith("#"):
-            raise self.fault(f"$ref leads out of the flow: {reference!r}", "copy the schema into schemas.$defs")
+            raise self.fault(f"$ref points outside the flow: {reference!r}", "copy the schema into schemas.$defs")
         pointer = unquote(reference[1:]).removeprefix("/schemas")
         parts = [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
         for document in (self.root, self.shared):
@@ -54,7 +54,7 @@ class SchemaDocument:
                 for part in parts:
                     target = target[int(part)] if isinstance(target, list) else target[part]
                 return (parts[-1] if parts else ""), target
-        raise self.fault(f"$ref leads nowhere: {reference}", "name a schema of schemas.$defs")
+        raise self.fault(f"$ref leads nowhere: {reference}", "refer to a schema in schemas.$defs")
 
     def resolve(self, reference: Any) -> tuple[str, Any]:
         """Return the name and schema that a reference points to, following chains of references."""
@@ -267,7 +267,7 @@ class _SchemaReader:
         if isinstance(schema, bool):
             return {}
         if not isinstance(schema, Mapping):
-            raise self.place.fault(f"a schema is a mapping, not {json.dumps(schema)}")
+            raise self.place.fault(f"a schema must be a mapping, not {json.dumps(schema)}")
         if "$ref" in schema:
             return self._read_reference(schema)
         if isinstance(schema.get("allOf"), list):
@@ -328,7 +328,7 @@ class _SchemaReader:
         kinds = kinds if isinstance(kinds, list) else [kinds]
         for kind in kinds:
             if kind not in _TYPES:
-                raise self.place.fault(f"there is no type {json.dumps(kind)}", f"types are {', '.join(_TYPES)}")
+                raise self.place.fault(f"unknown type {json.dumps(kind)}", f"use one of {', '.join(_TYPES)}")
         return kinds
 
     def _read_object(self, schema: Mapping[str, Any], name: str) -> str:

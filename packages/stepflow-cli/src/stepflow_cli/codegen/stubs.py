@@ -106,17 +106,17 @@ def write_stubs(records: Iterable[Mapping[str, Any]], only: Sequence[str]) -> st
     if guessed:
         shown = ", ".join(guessed[:_MAX_NAMED]) + (", ..." if len(guessed) > _MAX_NAMED else "")
         note(
-            f"servers do not report routes: the components of each plugin are assumed to be below /PLUGIN: {shown}; "
-            "use --local to read the routes of a configuration"
+            f"servers do not report routes, so each plugin's components are assumed to be under /PLUGIN: {shown}; use "
+            "--local to read routes from a configuration"
         )
     for glob in only:
         if not any(fnmatchcase(path, glob) for path in stubs):
-            raise usage(f"no component matches --only {glob}", "'components list' lists them")
+            raise usage(f"no component matches --only {glob}", "to list components, run 'stepflow components list'")
     chosen = [stub for path, stub in stubs.items() if is_chosen(path)]
     if not chosen:
         raise usage(
-            "there are only builtin components",
-            "flows in Python already have these: from stepflow_client.authoring import builtin",
+            "found only builtin components",
+            "for these, use: from stepflow_client.authoring import builtin",
         )
     writer = _StubWriter()
     source = writer.write_module(chosen)

@@ -34,12 +34,12 @@ _BLOB = View(columns=columns("blob_id:id", "blob_type=TYPE", "filename", "size:n
 @click.argument("file", metavar="FILE|-", type=FILE)
 @option(
     "--type",
-    "data: a JSON value; flow: a flow, which the server does not check; binary: bytes. [default: data for .json, "
-    ".yaml and .yml, else binary]",
+    "Store FILE as a JSON value (data), a flow that the server does not check (flow), or bytes (binary). [default: "
+    "data for .json, .yaml and .yml, else binary]",
     to="blob_type",
     type=Choice(["data", "flow", "binary"]),
 )
-@option("--filename NAME", "The file name to store with it. [default: FILE's]")
+@option("--filename NAME", "Store this file name with the blob. [default: FILE's name]")
 @running_server_options
 @record_options
 def _put(file: str, blob_type: str | None, filename: str | None, server: ServerOptions, output: Output) -> None:
@@ -69,7 +69,7 @@ def _put(file: str, blob_type: str | None, filename: str | None, server: ServerO
 
 @command.command("get")
 @click.argument(
-    "blob_id", metavar="BLOB_ID", type=id_type("blob", "'stepflow blobs put FILE' stores a blob and prints its id")
+    "blob_id", metavar="BLOB_ID", type=id_type("blob", "to store a blob and get its id, run 'stepflow blobs put FILE'")
 )
 @running_server_options
 @file_output_options
@@ -79,7 +79,7 @@ def _get(blob_id: str, server: ServerOptions, output: Output) -> None:
     A JSON value is printed as JSON, or as YAML into a .yaml file. Bytes are written as they are: into --output FILE or
     a pipe, and to a terminal only with --output -.
 
-    With -o it is printed with its type and its file name; bytes are then in `base64`, and only bytes have a size.
+    With -o, the record includes the blob's type and file name; bytes are in `base64`, and only bytes have a size.
     """
     with connect(server) as target:
         try:
@@ -105,7 +105,7 @@ def _get(blob_id: str, server: ServerOptions, output: Output) -> None:
     elif not is_binary:
         output.value(data)
     elif output.path is None and sys.stdout.isatty():
-        message = f"{len(data)} bytes of binary data are not printed on a terminal"
-        raise usage(message, "--output FILE keeps them; --output - prints them")
+        message = f"not printing {len(data)} bytes of binary data to a terminal"
+        raise usage(message, "to save them, use --output FILE; to print them anyway, use --output -")
     else:
         write_document(data, output.path or "-")

@@ -51,12 +51,12 @@ _COMPONENTS = View(
 @command.command("list")
 @option(
     "--schemas/--no-schemas",
-    "Also print their schemas. [default: --schemas for json, jsonl and yaml, else --no-schemas]",
+    "Also print the components' schemas. [default: --schemas for json, jsonl and yaml, else --no-schemas]",
     default=None,
 )
 @option(
     "--hide-unreachable/--no-hide-unreachable",
-    "Leave out components that no route leads to, where routes are known. [default: --hide-unreachable]",
+    "Hide components that no route reaches, if routes are known. [default: --hide-unreachable]",
     default=True,
 )
 @server_options(default="embedded", reads_project=True)
@@ -66,18 +66,18 @@ def list_components_command(
 ) -> None:
     """List the components that flows may use.
 
-    PATH is what a step names as its `component`. Servers do not report it; for an embedded server it is known from
+    PATH is the path that a step uses as its `component`. Servers do not report it; for an embedded server it comes from
     the configuration.
     """
     if schemas and output.format in (None, "table") and not output.fields:
-        note("a table has no room for schemas: -o json prints them")
+        note("a table has no room for schemas: use -o json")
     if schemas is None:
         schemas = output.format in ("json", "jsonl", "yaml") or any("schema" in field for field in output.fields)
     with connect(server) as target:
         listed = fetch_components(target, schemas=schemas)
         output.records(_list_records(listed, schemas, hide_unreachable and target.runtime is not None), _COMPONENTS)
     for failed in listed.failed_plugins:
-        note(f"plugin {failed.plugin} lists no components: {failed.error}")
+        note(f"cannot list the components of plugin {failed.plugin}: {failed.error}")
 
 
 def _list_records(listed: ComponentList, schemas: bool, hide_unreachable: bool) -> Iterator[Mapping[str, Any]]:
@@ -96,19 +96,19 @@ _MAX_KEYS = 5
 
 @command.command("lock")
 @server_options(default="embedded", reads_project=True)
-@file_option(f"Write to this file, - for standard output. [default: components in stepflow.toml, else {_FILE}]")
+@file_option(f"Write to this file, or - for standard output. [default: components in stepflow.toml, else {_FILE}]")
 @check_option
 def _lock(server: ServerOptions, output: str | None, check: bool) -> None:
-    """Write the components of a server, with their schemas, into a file.
+    """Write a server's components and their schemas to a file.
 
-    With --components FILE, or components = "FILE" in the project's stepflow.toml, 'validate' and 'infer' take them from
-    there and use no server. With --check, the exit code is 1 if the server's components have changed; the message names
+    With --components FILE, or components = "FILE" in the project's stepflow.toml, 'validate' and 'infer' read them from
+    there, without a server. With --check, the exit code is 1 if the server's components have changed; the message names
     them, with the keys that differ.
     """
     named = find_flow_project(None).components
     output = output or str(named or _FILE)
     if check and output == "-":
-        raise usage("--check compares a file", "name it with -O FILE")
+        raise usage("--check needs a file to compare with", "name it with -O FILE")
     if not check:
         Output(path=output).check()
     with connect(server) as target:
@@ -133,7 +133,7 @@ def _read_all_records(target: Target) -> list[Mapping[str, Any]]:
     """
     listed = fetch_components(target)
     if (missing := describe_missing(listed)) is not None:
-        hint = "nothing was written; 'stepflow components list' shows the others"
+        hint = "nothing was written; to see the others, run 'stepflow components list'"
         raise Problem(missing, kind="incomplete", hint=hint)
     return list(_list_records(listed, True, target.runtime is not None))
 
@@ -150,7 +150,7 @@ def _check_lock_file(path: str, records: Sequence[Mapping[str, Any]]) -> None:
     from ..validation.flow_checks import load_saved_components
 
     if not Path(path).exists():
-        raise Problem(f"{path} does not exist", kind="outdated", hint="without --check it is written")
+        raise Problem(f"{path} does not exist", kind="outdated", hint="to write it, leave out --check")
     before, now = _index_by_path(load_saved_components(path)), _index_by_path(records)
     changed: list[str] = []
     for name in sorted(now.keys() & before.keys()):
@@ -167,8 +167,8 @@ def _check_lock_file(path: str, records: Sequence[Mapping[str, Any]]) -> None:
     lists = {"new": new, "gone": gone, "changed": changed}
     differences = "; ".join(f"{word}: {', '.join(names)}" for word, names in lists.items() if names)
     if differences:
-        message = f"{path} is not what the server has: {differences}"
-        raise Problem(message, kind="outdated", hint="without --check it is written again")
+        message = f"{path} differs from the server: {differences}"
+        raise Problem(message, kind="outdated", hint="to update it, leave out --check")
     note(f"{path} is up to date")
 
 
@@ -183,22 +183,22 @@ def _index_by_path(records: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[st
 @command.command("stubs", conflicts=[check_needs_file, excludes("--from", SERVER_NAMES)])
 @option(
     "--from FILE",
-    "The file that 'components lock' wrote. [default: components in stepflow.toml, unless an option names a server]",
+    "Read a file that 'components lock' wrote. [default: components in stepflow.toml, unless an option names a server]",
     to="locked",
     type=FILE,
 )
 @option(
     "--only GLOB",
-    "Components by path, such as '/shop/*'; repeatable. [default: all but the builtin ones]",
+    "Include only components whose path matches, such as '/shop/*'; repeatable. [default: all except builtin ones]",
     multiple=True,
 )
 @server_options(default="embedded", reads_project=True)
-@file_option("Write the module to this file, - for standard output.")
+@file_option("Write the module to this file, or - for standard output.")
 @check_option
 def _stubs(locked: str | None, only: tuple[str, ...], server: ServerOptions, output: str | None, check: bool) -> None:
     """Write a Python module with a typed function for each component, for flows in Python.
 
-    The module needs only stepflow-client. The same components give the same module, byte for byte.
+    The module needs only stepflow-client. For the same components, the module is byte-for-byte identical.
     """
     from stepflow_client.flows.project import existing_file
 
@@ -214,7 +214,7 @@ def _stubs(locked: str | None, only: tuple[str, ...], server: ServerOptions, out
     else:
         with connect(server) as target:
             records = _read_all_records(target)
-    file.write_or_compare(write_stubs(records, only), "leave --check out")
+    file.write_or_compare(write_stubs(records, only), "leave out --check")
 
 
 @command.command("call", conflicts=[one_input])
@@ -226,18 +226,18 @@ def _stubs(locked: str | None, only: tuple[str, ...], server: ServerOptions, out
 def _call(component: str, values: Values, server: ServerOptions, wait: Wait, output: Output) -> None:
     """Call one component, without a flow, and print its output.
 
-    PATH is what a step names as its `component`, such as /builtin/create_messages. The input comes from an option,
-    else it is the JSON piped into the command, else null.
+    PATH is the path that a step uses as its `component`, such as /builtin/create_messages. The input comes from an
+    option, or else from JSON piped into the command, or else is null.
 
-    It is run as a flow of one step, and recorded like one. It prints what 'run' prints: the output as JSON; with -o the
-    whole result, even if the call failed.
+    The call runs as a flow with one step, and is recorded like one. Like 'run', it prints the output as JSON, or with
+    -o the whole result, even if the call failed.
     """
     from ..runs.job import Job
     from ..runs.run_options import RunOptions
     from ..runs.single_run import run_job
 
     if not component.startswith("/"):
-        raise usage(f"{component} is not the path of a component", "start it with a slash: /builtin/create_messages")
+        raise usage(f"{component} is not a component path", "start it with a slash: /builtin/create_messages")
     values.check(flow="")
     flow = {
         "name": component,

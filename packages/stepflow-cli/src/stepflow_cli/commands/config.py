@@ -55,9 +55,9 @@ _SETTINGS = View(columns=columns("name", "value", "origin"), name="name", folds=
 @running_server_options
 @output_options
 def _list(show_origin: bool, server: ServerOptions, output: Output) -> None:
-    """Show the settings in effect: the server that commands use, and all others.
+    """Show the settings in effect, such as the server that commands use.
 
-    They take the environment and the flags of this command into account. A token is never shown, only its source.
+    The environment and this command's flags are taken into account. A token is never shown, only its source.
     """
     from ..settings.display import abbreviate_home, list_settings
 
@@ -72,7 +72,7 @@ def _list(show_origin: bool, server: ServerOptions, output: Output) -> None:
             del record["origin"]
         output.records(records, _SETTINGS._replace(columns=_SETTINGS.columns[:2]))
     if any(setting.name == "url" and setting.origin == "default" for setting in settings):
-        note("no server is named: run, batch, test, eval, validate, infer, components and repl start an embedded one")
+        note("no server is set: run, batch, test, eval, validate, infer, components and repl start an embedded one")
 
 
 @command.command("get")
@@ -82,8 +82,8 @@ def _list(show_origin: bool, server: ServerOptions, output: Output) -> None:
 def _get(key: str, server: ServerOptions, output: Output) -> None:
     """Print one setting.
 
-    KEY is one that 'stepflow config list' shows: url, profile, token, timeout, history, target and so on, with the
-    value in effect. Or it is a key of the file: current, profiles.NAME, or profiles.NAME.KEY.
+    KEY is a setting from 'stepflow config list' (url, profile, token, timeout, history, target and so on), for the
+    value in effect, or a key in the file: current, profiles.NAME, or profiles.NAME.KEY.
 
     The exit code is 1 if it is not set. A token is never shown, only its source.
     """
@@ -110,7 +110,7 @@ def _get(key: str, server: ServerOptions, output: Output) -> None:
         settings = {setting.name: setting for setting in list_settings(server)}
         if key not in settings:
             known = [*settings, "current"]
-            raise usage(f"there is no setting {key}", suggest(key, known) or f"the settings are {', '.join(known)}")
+            raise usage(f"unknown setting {key}", suggest(key, known) or f"the settings are {', '.join(known)}")
         _, value, origin = settings[key]
         if value is None:
             raise Problem(f"{key} is not set", kind="not_set")
@@ -131,17 +131,17 @@ _CHANGED = View(columns=columns("name", "value", "file"), name="name")
 @changed_profile_option
 @record_options
 def _set(key: str, value: str, profile: str | None, output: Output) -> None:
-    """Set a key of a profile, whether runs are recorded, or for which servers flows are checked.
+    """Set a profile key, the history, or the release to check flows for.
 
-    KEY is profiles.NAME.KEY, or a KEY alone for the profile that --profile names, else for the current one. A profile
-    is made by setting its url.
+    KEY is profiles.NAME.KEY, or just KEY for the profile named by --profile, or else the current one. To create a
+    profile, set its url.
 
-    'stepflow config set history off' keeps commands from recording runs in the history, 'stepflow config set history
-    postgresql://HOST/NAME' records them in a database that several hosts share. 'stepflow config set target 0.13'
-    leaves out what only other releases refuse when flows are checked, as 'stepflow validate --target' does.
+    To stop recording runs in the history, use 'stepflow config set history off'; to record them in a database that
+    several hosts share, use 'stepflow config set history postgresql://HOST/NAME'. With 'stepflow config set target
+    0.13', flow checks ignore problems that only affect other releases, as with 'stepflow validate --target'.
 
-    A token is never written into the file: token_env names a variable that holds it, token_file a file that others
-    cannot read, token_command a command that prints it. Comments in the file are kept.
+    Tokens are never written to the file: name a variable that holds the token (token_env), a file that others cannot
+    read (token_file), or a command that prints it (token_command). Comments in the file are kept.
     """
     from ..settings.edit import parse_key, set_value
 
@@ -160,10 +160,10 @@ _REMOVED = View(columns=columns("name", "file"), name="name")
 @changed_profile_option
 @record_options
 def _unset(key: str, profile: str | None, output: Output) -> None:
-    """Remove a key of a profile, or a whole profile.
+    """Remove a profile key, or a whole profile.
 
-    KEY is profiles.NAME.KEY, profiles.NAME for the whole profile, current, history, or a KEY alone, as for 'config
-    set'. If the current profile is removed, there is no current one.
+    KEY is profiles.NAME.KEY, profiles.NAME for the whole profile, current, history, or just KEY, as for 'config set'.
+    Removing the current profile leaves no profile current.
     """
     from ..settings.edit import parse_key, unset_value
 
@@ -183,7 +183,7 @@ _USED = View(columns=columns("profile", "url", "file"), name="profile")
 def _use(name: str, output: Output) -> None:
     """Make a profile the current one.
 
-    From then on commands use its server, unless a flag, STEPFLOW_URL or STEPFLOW_PROFILE names another one.
+    Commands then use its server, unless a flag, STEPFLOW_URL or STEPFLOW_PROFILE names a different one.
     """
     from ..settings.edit import use_profile
 
@@ -193,8 +193,8 @@ def _use(name: str, output: Output) -> None:
     if output.format:
         output.record({"profile": name, "url": url, "file": str(profiles.path)}, _USED)
     else:
-        note(f"commands now use {url}, by profile {name}")
+        note(f"commands now use {url} (profile {name})")
     for variable in ("STEPFLOW_URL", "STEPFLOW_PROFILE"):
         if os.environ.get(variable):
-            note(f"{variable} is set in this environment, and takes precedence over it")
+            note(f"{variable} is set in the environment and takes precedence")
             break

@@ -36,15 +36,16 @@ _ENDINGS = {".yaml": "yaml", ".yml": "yaml", ".json": "json"}
 @click.command("convert", cls=Command, conflicts=[check_needs_file])
 @flow_argument
 @OUTPUT.option(
-    "--to", "yaml or json. [default: by the extension of --output, else yaml]", to="form", type=Choice(_FORMATS)
+    "--to", "Write yaml or json. [default: from the extension of --output, else yaml]", to="form", type=Choice(_FORMATS)
 )
-@file_option("Write the flow to this file, - for standard output.")
+@file_option("Write the flow to this file, or - for standard output.")
 @check_option
 def command(flow: str, form: str | None, output: str | None, check: bool) -> None:
-    """FLOW is a YAML or JSON file, - for standard input, or MODULE:FUNCTION for a flow in Python. The same flow gives
-    the same file. Nothing is run, and no server is needed.
+    """FLOW is a YAML or JSON file, or - for standard input, or MODULE:FUNCTION for a flow in Python. The same flow
+    always gives the same file. Nothing is run, and no server is needed.
 
-    YAML of a flow in Python has a comment at each step that names its line. Comments of a YAML file are not kept.
+    For a flow in Python, the YAML has a comment at each step with its source line. Comments in a YAML file are not
+    kept.
     """
     from stepflow_client._command import write_yaml
 
@@ -52,7 +53,7 @@ def command(flow: str, form: str | None, output: str | None, check: bool) -> Non
     ending = PurePath(output or "").suffix.lower()
     if form is None and ending and ending not in _ENDINGS:
         hint = f"use one of {', '.join(_ENDINGS)}, or name the format with --to"
-        raise usage(f"{output}: there is no format {ending}", hint)
+        raise usage(f"{output}: unknown format {ending}", hint)
     form = form or _ENDINGS.get(ending, "yaml")
     content = load_flow_file(flow)
     commented = getattr(import_flow(flow).value, "to_yaml", None) if is_python_flow(flow) else None
@@ -65,23 +66,23 @@ def command(flow: str, form: str | None, output: str | None, check: bool) -> Non
 
 @click.command("codegen", cls=Command, conflicts=[check_needs_file])
 @flows_argument(of_project=True)
-@file_option("Write the module to this file, - for standard output; it finds the flows from there.")
+@file_option("Write the module to this file, or - for standard output; it locates the flows relative to it.")
 @check_option
 def codegen_command(flows: list[str], output: str | None, check: bool) -> None:
-    """FLOW is a YAML or JSON file, or a folder of such files. Without any, the flows of the project are taken.
+    """FLOW is a YAML or JSON file, or a folder of such files. Without any, the project's flows are used.
 
     The module has an object for each flow, with the methods run, submit, start_run, map and result. If the flow has
     schemas, it also has pydantic models for input, output and variables. mypy and pyright check the calls.
 
-    The module needs only stepflow-client. The same flows give the same module, byte for byte, with the same release of
-    datamodel-code-generator, which comes with the extra stepflow-cli[codegen].
+    The module needs only stepflow-client. For the same flows, the module is byte-for-byte identical with the same
+    release of datamodel-code-generator, which comes with the extra stepflow-cli[codegen].
     """
     from ..validation.flow_checks import list_flow_files
 
     file = GeneratedFile(output, check=check)
     flows = list_flow_files(flows)
     if "-" in flows:
-        raise usage("a flow from standard input has no path that the module could name", "write it to a file first")
+        raise usage("a flow from standard input has no path for the module to refer to", "write it to a file first")
     from ..codegen.models import import_generator
     from ..codegen.module import write_module
 
@@ -94,11 +95,10 @@ def codegen_command(flows: list[str], output: str | None, check: bool) -> None:
 @click.argument("kind", type=Choice(["flow", "config"]), default="flow", metavar="[flow|config]")
 @components_option
 @server_options(default="embedded", is_needed=False)
-@file_option("Write the schema to this file, - for standard output.")
+@file_option("Write the schema to this file, or - for standard output.")
 def schema_command(kind: str, components: str | None, server: ServerOptions, output: str | None) -> None:
-    """If an option names a server (--url, --profile, --local or --config), the schema has the names and inputs of its
-    components. Otherwise it has those of the builtin components, and of the file that the project names as
-    `components`.
+    """If an option names a server (--url, --profile, --local or --config), the schema includes the names and inputs of
+    its components. Otherwise it includes those of the builtin components and of the project's `components` file.
     """
     from stepflow_client.flows import schema
     from stepflow_client.flows.project import existing_file
@@ -107,7 +107,7 @@ def schema_command(kind: str, components: str | None, server: ServerOptions, out
 
     names_server = server.is_named
     if kind == "config" and (names_server or components is not None):
-        raise usage("the schema of a configuration has no components", "leave out the server and --components")
+        raise usage("a configuration's schema has no components", "leave out the server and --components")
     if kind == "config":
         document = schema("config")
     # Within a repl, all commands use its server.
@@ -121,6 +121,6 @@ def schema_command(kind: str, components: str | None, server: ServerOptions, out
         project = find_flow_project(None)
         if components is None and project.components is not None:
             components = str(existing_file(project, "components", project.components))
-            note(f"the schema has the components of {components}, as {project.file} says")
+            note(f"the schema includes the components of {components}, set in {project.file}")
         document = schema("flow", components=None if components is None else load_saved_components(components))
     write_document((json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode(), output)

@@ -38,16 +38,16 @@ _HEALTH = View(
 )
 @WAITING.option(
     "--wait TIME",
-    "How long to wait for the server, and its components: 90s or 5m. [default: not at all]",
+    "Wait this long for the server and its components: 90s or 5m. [default: do not wait]",
     type=DURATION,
 )
 @server_options(default="server")
 @record_options
 def health_command(components: tuple[str, ...], wait: float | None, server: ServerOptions, output: Output) -> None:
-    """The exit code is 1 if it is not healthy.
+    """The exit code is 1 if the server is not healthy.
 
-    With --wait, the command waits until the server responds and has the components, or the workers of all its plugins
-    if none is named.
+    With --wait, the command waits until the server responds and has the components, or, if none are named, until all
+    its plugins have workers.
     """
     with connect(server) as target:
         if components or wait is not None:
@@ -152,7 +152,7 @@ def _run_checks(server: ServerOptions, *, measure: bool) -> Iterator[Check]:
         with connect(server) as target:
             if choice.is_embedded:
                 yield network.check_embedded_release(target.client)
-            yield from check_server(target.client, choice, unmeasured=None if measure else "by --no-run")
+            yield from check_server(target.client, choice, unmeasured=None if measure else "--no-run")
     except Exception as raised:
         failure = to_problem(raised)
         # A profile's invalid token is detected before contacting the server.

@@ -13,19 +13,19 @@ from ..params.parsing import Command
 
 @click.command("lsp", cls=Command)
 @components_option
-@option("--type-check", "Report types that do not fit as errors and warnings, not only as notes.")
-@option("--stdio", "Accepted because editors add it; there is no other way.", hidden=True)
+@option("--type-check", "Report type mismatches as errors and warnings, not just as notes.")
+@option("--stdio", "Use standard input and output; accepted because editors pass it.", hidden=True)
 def lsp_command(components: str | None, type_check: bool, stdio: bool) -> None:
     """Editors start this command and talk to it over standard input and output: docs/guides/editors.md shows how.
 
-    It reports the findings of 'validate --offline' (types that do not fit as notes), completes what you type, and
-    finds, renames and explains steps, variables, input fields and components. Files that are neither flows nor server
+    It reports the findings of 'validate --offline' (type mismatches as notes), completes what you type, and finds,
+    renames and explains steps, variables, input fields and components. Files that are neither flows nor server
     configurations are left alone.
 
-    A server that STEPFLOW_URL, a profile or the setting 'server' of the editor names also checks flows when they are
-    saved. A project cannot name one, and no server is started.
+    If STEPFLOW_URL, a profile or the editor's setting 'server' names a server, it also checks flows when they are
+    saved. A project cannot name a server, and none is started.
 
-    Components and other settings are those of the flow's project, as in 'validate'; --components takes precedence.
+    Components and other settings come from the flow's project, as in 'validate'; --components takes precedence.
 
     Needs the extra stepflow-cli[lsp].
     """
@@ -42,12 +42,12 @@ def lsp_command(components: str | None, type_check: bool, stdio: bool) -> None:
 @click.command("completion", cls=Command)
 @click.argument("shell", type=Choice(list(SHELLS)), metavar="bash|zsh|fish")
 def completion_command(shell: str) -> None:
-    """For bash, put this line into ~/.bashrc:
+    """For bash, add this line to ~/.bashrc:
 
     \b
       eval "$(stepflow completion bash)"
 
-    For zsh, put it into ~/.zshrc, behind compinit:
+    For zsh, add it to ~/.zshrc, after compinit:
 
     \b
       eval "$(stepflow completion zsh)"
@@ -57,7 +57,7 @@ def completion_command(shell: str) -> None:
     \b
       stepflow completion fish > ~/.config/fish/completions/stepflow.fish
 
-    It completes commands, options, flow files, the steps, examples and variables of the flow on the line, runs of the
-    server, profiles and settings.
+    It completes commands, options, flow files, the steps, examples and variables of the flow being typed, the server's
+    runs, profiles and settings.
     """
     click.echo(SHELLS[shell](cli, {}, "stepflow", VARIABLE).source())

@@ -56,20 +56,20 @@ _cases = (
     flow_argument,
     _CASES.option(
         "--cases FILE",
-        "The cases: CSV, JSON lines (.jsonl, or -), Parquet, or a list in a YAML or JSON file. The column or key "
-        "'expected' is the expected output, the others are the input. Or history:QUERY: the completed runs of "
-        "'stepflow history list QUERY', with their outputs as expected ones. [default: the test cases of the flow]",
+        "Read cases from CSV, JSON lines (.jsonl, or -), Parquet, or a list in a YAML or JSON file. The column or key "
+        "'expected' is the expected output; the others are the input. Or use history:QUERY for the completed runs of "
+        "'stepflow history list QUERY', expecting their outputs. [default: the flow's test cases]",
         type=FILE,
     ),
     _CASES.option(
         "--cases-format",
-        "Format of --cases. [default: by the file extension; JSON lines for -]",
+        "Read --cases in this format. [default: from the file extension; JSON lines for -]",
         type=Choice(INPUT_FORMATS),
     ),
     _CASES.option(
-        "--expected NAME", "The column or key of the expected output. [default: expected]", default="expected"
+        "--expected NAME", "Use this column or key as the expected output. [default: expected]", default="expected"
     ),
-    limit_option("cases: the first ones", section=_CASES),
+    limit_option("cases, from the start", section=_CASES),
     _CASES.option(
         "--repeat N", "Run each case N times with each variant. [default: 1]", type=click.IntRange(1), default=1
     ),
@@ -77,18 +77,18 @@ _cases = (
 _what = (
     _VARIANTS.option(
         "--variant WORDS",
-        "A variant: NAME is the flow as it is, NAME:VARIABLE=VALUE sets a variable, NAME:STEP.input.KEY=VALUE a "
-        "value of a step, NAME=FLOW is another flow. Repeatable; the same NAME adds to one variant. The others are "
-        "compared with the first. [default: the flow as it is]",
+        "Add a variant: NAME is the flow as is, NAME:VARIABLE=VALUE sets a variable, NAME:STEP.input.KEY=VALUE sets "
+        "a value of a step, NAME=FLOW uses a different flow. Repeatable; repeat NAME to add to that variant. The "
+        "others are compared with the first. [default: the flow as is]",
         to="variants",
         multiple=True,
     ),
     setting_options,
     _SCORES.option(
         "--score SCORE",
-        "A built-in score, such as exact:category, contains:reply, close:price:5%, json_distance, latency or "
-        "output_field:cost:lower; scores.py for the functions of a file, scores.py:polite for one; or a flow, "
-        "judge.yaml. NAME=SCORE names it. Repeatable.",
+        "Add a built-in score, such as exact:category, contains:reply, close:price:5%, json_distance, latency or "
+        "output_field:cost:lower, or use scores.py for the functions in a file, scores.py:polite for one of them, or "
+        "judge.yaml for a flow. Name it with NAME=SCORE. Repeatable.",
         to="scores",
         multiple=True,
     ),
@@ -101,16 +101,16 @@ _what = (
     no_check_option(_CASES),
     BATCH.option(
         "--max-concurrency N",
-        "Maximum number of items to execute at once, over all variants. [default: the server decides]",
+        "Maximum number of items to execute at once, across all variants. [default: the server decides]",
         type=click.IntRange(1),
     ),
     grouped("retry", Retry, *retry_options),
-    label_option("Recorded with the runs in the history; repeatable.", section=HISTORY),
+    label_option("Record this label with the runs in the history; repeatable.", section=HISTORY),
 )
 _results = (
     OUTPUT.option(
         "-O, --output PATH",
-        "A folder that keeps the evaluation, for --resume and --baseline; or a file by its ending: the page "
+        "Save the evaluation in this folder, for --resume and --baseline; or write a file, by extension: the page "
         "(.html), JUnit (.xml), the report (.json), or with --worst the worst cases (.jsonl). Repeatable.",
         to="paths",
         multiple=True,
@@ -124,8 +124,8 @@ _results = (
     ),
     OUTPUT.option(
         "--slice FIELD",
-        "Also print the scores for each tag (tags), or for each value of a field of the cases: a key of their "
-        "metadata, or a field of the input, such as user.language.",
+        "Also print scores per tag (tags) or per value of a case field: a metadata key, or an input field such as "
+        "user.language.",
         to="slice_by",
     ),
     OUTPUT.option("--worst [SCORE=]N", "Print the N worst cases of the last variant, by the first score or by SCORE."),
@@ -136,18 +136,18 @@ _results = (
 @grouped("options", _evaluation, *_cases, *_what, *_results)
 @_JUDGEMENT.option(
     "--fail-below SCORE=NUMBER",
-    "Fail if the mean of a score is below this; above it, if low values are good: failed=0.01. Repeatable; "
-    "VARIANT:SCORE=NUMBER is about one variant.",
+    "Fail if a score's mean is below this, or above it if lower is better: failed=0.01. Repeatable; use "
+    "VARIANT:SCORE=NUMBER for a single variant.",
     to="below",
     multiple=True,
 )
 @_JUDGEMENT.option(
     "--tolerance [SCORE=]NUMBER",
-    "How much worse than --baseline scores may be. Repeatable. [default: 0]",
+    "Allow scores to be this much worse than --baseline. Repeatable. [default: 0]",
     to="tolerances",
     multiple=True,
 )
-@_JUDGEMENT.option("--strict", "Fail too if the cases are too few to tell whether a score is worse than --baseline.")
+@_JUDGEMENT.option("--strict", "Also fail if there are too few cases to tell whether a score is worse than --baseline.")
 @server_options(default="embedded", reads_project=True)
 @formatted_output(html="html", junit="junit")
 def command(
@@ -158,20 +158,20 @@ def command(
     server: ServerOptions,
     output: Output,
 ) -> None:
-    """FLOW is run on all cases with each variant, and what it returns is scored. The table has the mean of each score
-    with its 95% interval, and the change from the first variant; the verdict is 'unclear' where it may be chance. FLOW
-    may also be the folder of an earlier evaluation, which is shown again, or a folder of several: the table then has
-    each score of the last 10 (or --limit N), the oldest first.
+    """FLOW is run on all cases with each variant, and its outputs are scored. The table shows the mean of each score
+    with its 95% interval, and the change from the first variant; the verdict is 'unclear' if the change may be chance.
+    FLOW may also be the folder of an earlier evaluation, which is shown again, or a folder with several: the table then
+    shows each score of the last 10 (or --limit N), oldest first.
 
     The exit code is 1 if a score is below --fail-below, worse than --baseline, or if all items of a variant failed.
-    Times are not compared with --baseline: they were measured at another time.
-    Failed runs and scores that raise are counted, and do not end the evaluation.
+    Times are not compared with --baseline, because they were measured on a different occasion. Failed runs and scores
+    that raise are counted, but do not stop the evaluation.
 
-    With --output FOLDER, Ctrl-C or a crash loses nothing: --resume continues, and neither runs a case nor computes a
-    score again. Scores whose function has changed are computed again. An embedded server ends with the command, so that
-    runs in flight are run again.
+    With --output FOLDER, Ctrl-C or a crash loses nothing: --resume continues without repeating any case or score.
+    Scores whose function has changed are recomputed. An embedded server stops with the command, so runs in flight are
+    repeated.
 
-    The functions of a scores file have any of the parameters input, output, expected and item, and return a number,
+    The functions in a scores file accept any of the parameters input, output, expected and item, and return a number,
     true or false, a label, or a dict of these. Functions whose names begin with _ are not scores.
     """
     from stepflow_client.evaluation.gates import GateRules

@@ -48,16 +48,16 @@ _FLOW = View(
 
 
 @command.command("list")
-@option("--since TIME", "Only flows that ran then or later: 2026-11-25, or 1h for an hour ago.", type=TIME)
+@option("--since TIME", "List only flows that ran since this time: 2026-11-25, or 1h for an hour ago.", type=TIME)
 @limit_option("flows", default=_LIMIT)
 @running_server_options
 @watch_option
 @output_options
 def _list(since: str | None, limit: int | None, server: ServerOptions, watch: bool, output: Output) -> None:
-    """List the flows of recent runs, the one that ran last first.
+    """List the flows of recent runs, most recent first.
 
-    Servers cannot list their flows. These are the flows of the server's newest 1,000 runs, and RUNS counts the runs
-    among those; a flow that was never run is missing.
+    Servers cannot list their flows. These are the flows of the server's newest 1,000 runs, and RUNS counts only those
+    runs; flows that never ran are missing.
     """
     from ..output.live import check_watch, watch_records
 
@@ -142,13 +142,13 @@ _EXAMPLES = View(columns=columns("name", "description", "input"), name="name")
 @running_server_options
 @file_output_options
 def _get(flow: str, examples: bool, variables: bool, server: ServerOptions, output: Output) -> None:
-    """Print a flow, of a server or in a file.
+    """Print a flow, from a server or a file.
 
     FLOW is the id of a flow on a server, a YAML or JSON file, or - for standard input. A server is needed only for an
     id.
 
     It is printed as YAML, which 'stepflow run' accepts; with -o json as JSON, with -o table as an outline. A server
-    returns no comments, and no keys that it does not know.
+    does not return comments or unknown keys.
 
     With --variables, defaults of secret variables are not shown. With --variables-from-env, 'run' reads a variable that
     has no ENV_VAR from STEPFLOW_VAR_<NAME>.
@@ -199,7 +199,7 @@ _DELETED = View(columns=columns("flow_id:id", "status:status"), name="flow_id", 
     nargs=-1,
     required=True,
     metavar="FLOW_ID...",
-    type=id_type("flow", "'stepflow flows list' lists the flows of recent runs"),
+    type=id_type("flow", "to list the flows of recent runs, run 'stepflow flows list'"),
 )
 @confirm_option
 @running_server_options

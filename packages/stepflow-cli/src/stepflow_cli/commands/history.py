@@ -54,7 +54,7 @@ _LIMIT = 30
 
 @command.command("list")
 @query_argument
-@label_option("Only runs that have this label; repeatable.")
+@label_option("List only runs with this label; repeatable.")
 @status_option("runs")
 @limit_option("runs", default=_LIMIT)
 @output_options
@@ -63,8 +63,8 @@ def _list(query: RunQuery, labels: dict[str, str], status: tuple[str, ...], limi
 
     All words of QUERY must match, for example flow:order status:failed customer=42 since:tuesday until:1h "not found".
     Words are searched in id, server, flow, input, variables, overrides, labels and note, ignoring case; NAME=VALUE also
-    finds a label. STATUS is the last one that a command on this machine has seen, or - if none has. It is unconfirmed
-    for a run that is being created, or may exist because its process ended, or lost the response, meanwhile.
+    finds a label. STATUS is the last one seen by a command on this machine, or - if there is none. It is unconfirmed
+    while a run is being created, or if the run may exist because its process exited or lost the response meanwhile.
     """
     limit = limit or _LIMIT
     search = partial(open_history().search, str(query) or None, labels=labels, limit=limit, confirmed=None)
@@ -81,7 +81,7 @@ def _show(run_id: str, output: Output) -> None:
     """Show a recorded run: its input, variables, overrides and flow.
 
     No server is needed: @last, @2 and so on count the recorded runs of all servers. Values of secret variables are
-    never recorded and shown as ***; with -o json or -o yaml the flow is shown too.
+    never recorded and are shown as ***; -o json and -o yaml include the flow.
     """
     output.record(build_entry_record(_recorded(run_id), full=True), ENTRY_IN_FULL)
 
@@ -98,7 +98,7 @@ def _recorded(run_id: str) -> HistoryEntry:
     else:
         entries = history.search(run_id=run_id, confirmed=None, limit=2)
     if len(entries) > 1:
-        raise usage(f"several recorded run ids begin with {run_id}", "give more digits of it")
+        raise usage(f"several recorded run ids begin with {run_id}", "use more digits")
     if not entries:
         hint = "to see the recorded runs, run 'stepflow history list'"
         raise Problem(f"the history has no run {run_id}", kind="not_found", hint=hint)
@@ -114,7 +114,7 @@ _CLEARED = View(columns=columns("removed:number", "file"), name="removed")
 @confirm_option
 @record_options
 def _clear(run_id: str | None, max_age: float | None, confirm: Confirm, output: Output) -> None:
-    """Remove recorded runs: RUN alone, for example because its input must be erased, or all of them.
+    """Remove all recorded runs, or only RUN, for example to erase its input.
 
     Their data in the file is overwritten; in a database, the tables are rewritten. Without RUN, the logs that 'runs
     logs' prints are removed too, even if their server is still running. Servers keep their runs: 'stepflow runs delete'
@@ -123,7 +123,7 @@ def _clear(run_id: str | None, max_age: float | None, confirm: Confirm, output: 
     from ..server.logs import clear_logs
 
     if run_id is not None and max_age is not None:
-        raise usage("RUN and --max-age exclude each other")
+        raise usage("RUN and --max-age cannot be used together")
     history = open_history()
     if run_id is not None:
         entry = _recorded(run_id)

@@ -33,16 +33,16 @@ _BESIDE = os.path.join(os.devnull, "")
 @flow_argument
 @offline_option
 @components_option
-@option("--strict", "Outputs without a type are errors, not warnings.", hidden=True)
+@option("--strict", "Report outputs without a type as errors, not warnings.", hidden=True)
 @file_option(
-    "Write the flow with the schemas that it lacks to this file, - for standard output; without a name to "
-    "FLOW.inferred.yaml. Comments and layout stay.",
+    "Write the flow with its missing schemas to this file, or - for standard output; without a file name, to "
+    "FLOW.inferred.yaml. Comments and layout are kept.",
     "written",
     metavar="[FILE]",
     is_flag=False,
     flag_value=_BESIDE,
 )
-@OUTPUT.option("--show-step-inputs", "Show what steps are given, and what they take.")
+@OUTPUT.option("--show-step-inputs", "Show the input each step receives and expects.")
 @server_options(default="embedded")
 @formatted_output()
 def command(
@@ -55,12 +55,12 @@ def command(
     server: ServerOptions,
     output: Output,
 ) -> None:
-    """FLOW is a YAML or JSON file, or - for standard input. Types come from the flow's own schemas, then from those of
-    the components (of a server, or of --components). They are followed through paths, branches and flows within the
-    flow. Nothing is run.
+    """FLOW is a YAML or JSON file, or - for standard input. Types come from the flow's own schemas, then from the
+    components' (on a server, or in --components). They are followed through paths, branches and nested flows. Nothing
+    is run.
 
     Values that never fit are errors (exit code 3). Values that may not fit, and outputs without a type, are warnings.
-    'stepflow validate --type-check' reports the same beside its other findings.
+    'stepflow validate --type-check' reports the same alongside its other findings.
     """
     from stepflow_client._command import infer_from_text
     from stepflow_client.flows.reading import decode_text
@@ -81,7 +81,7 @@ def command(
     path = written
     if written == _BESIDE:
         if flow == "-":
-            raise usage("--output needs the name of a file: the flow comes from standard input")
+            raise usage("--output needs a file name, because the flow comes from standard input")
         stem, ending = (import_flow(flow).name, "") if is_python_flow(flow) else os.path.splitext(flow)
         path = f"{stem}.inferred{ending or '.yaml'}"
     Output(path=path).check()

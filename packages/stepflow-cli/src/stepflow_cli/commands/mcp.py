@@ -57,7 +57,7 @@ HOSTS = {
 
 def _build_values(variables: str | None, var: Sequence[str]) -> Values:
     if variables == "-":
-        raise usage("--variables - would read what the agent sends", "name a file")
+        raise usage("--variables - would read the agent's messages", "name a file")
     files = [ValueArgument("--variables", "file", variables)] if variables is not None else []
     return Values(variables=files, single_variables=var)
 
@@ -80,21 +80,21 @@ def _build_service(tools: str, **options: Any) -> Service:
     grouped(
         "values",
         _build_values,
-        _FLOWS.option("--variables FILE", "Values of the flows' variables, as a file.", type=FILE),
+        _FLOWS.option("--variables FILE", "Read the flows' variables from this file.", type=FILE),
         _FLOWS.option(
             "--var NAME=VALUE",
-            "The value of a variable of the flows; agents cannot set any; repeatable.",
+            "Set a variable of the flows; agents cannot set any. Repeatable.",
             multiple=True,
         ),
     ),
     _FLOWS.option(
         "--read-only FLOW",
-        "A flow, by its file or its tool, that changes nothing: hosts may call it without asking; repeatable.",
+        "Mark this flow (file or tool name) as changing nothing, so hosts may call it without asking; repeatable.",
         multiple=True,
     ),
     _AGENTS.option(
         "--tools GROUPS",
-        "The tools beside the flows, separated by commas: runs, diagnose, author, or single tools. [default: runs]",
+        "Also offer these tools, separated by commas: runs, diagnose, author, or single tools. [default: runs]",
         default="runs",
     ),
     _AGENTS.option("--all-runs", "Let agents see and cancel all runs of the server."),
@@ -103,20 +103,20 @@ def _build_service(tools: str, **options: Any) -> Service:
         Bounds,
         _AGENTS.option(
             "--max-wait SECONDS",
-            "How long a call waits for its run, before it returns the run's id. [default: 50]",
+            "Let a call wait this long for its run before it returns the run's id. [default: 50]",
             type=_SECONDS,
             default=50.0,
         ),
         _AGENTS.option(
             "--max-runs N",
-            "Maximum number of unfinished runs of agents. [default: 20]",
+            "Maximum number of unfinished agent runs. [default: 20]",
             to="runs",
             type=click.IntRange(1),
             default=20,
         ),
         _AGENTS.option(
             "--max-rate N",
-            "Maximum number of calls a second, on average. [default: 20]",
+            "Maximum number of calls per second, on average. [default: 20]",
             to="rate",
             type=_SECONDS,
             default=20.0,
@@ -125,7 +125,7 @@ def _build_service(tools: str, **options: Any) -> Service:
 )
 @_HTTP.option(
     "--http PORT",
-    "Serve over HTTP on this port, 0 for a free one, instead of standard input and output.",
+    "Serve over HTTP on this port (0 picks a free one) instead of standard input and output.",
     to="port",
     type=click.IntRange(0, 65_535),
 )
@@ -134,12 +134,12 @@ def _serve(service: Service, server: ServerOptions, port: int | None, host: str)
     """Serve flows as tools for agents, over the Model Context Protocol.
 
     Hosts start this command and talk to it over standard input and output; 'stepflow mcp config' prints what a host
-    needs. With --http, agents send the token that is printed, or that of STEPFLOW_MCP_TOKEN.
+    needs. With --http, agents send the token that is printed, or the one in STEPFLOW_MCP_TOKEN.
 
-    Each flow is a tool, with the schemas of the flow. Runs stay on the server when a call takes too long, a connection
-    breaks or this command ends: their results can be read with the id in the response. Runs that agents start are in
-    the history, with the labels via=mcp, agent, session and tool. Files that change are read again. Values of secret
-    variables are *** in all responses.
+    Each flow is a tool with the flow's schemas. Runs stay on the server if a call takes too long, a connection breaks
+    or this command exits: their results can be read with the id in the response. Runs started by agents are in the
+    history, with the labels via=mcp, agent, session and tool. Changed files are reloaded. Values of secret variables
+    are *** in all responses.
 
     Needs the extra stepflow-cli[mcp].
     """
@@ -155,14 +155,14 @@ def _serve(service: Service, server: ServerOptions, port: int | None, host: str)
 @command.command("config", context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, required=True, metavar="FLOW|DIR...", type=click.UNPROCESSED)
 @option("--client NAME", f"{', '.join(HOSTS)}.", to="host", type=Choice(list(HOSTS)), required=True)
-@option("--name TEXT", "What the host calls the server. [default: stepflow]", default="stepflow")
+@option("--name TEXT", "Give the server this name in the host. [default: stepflow]", default="stepflow")
 @click.pass_context
 def _config(ctx: click.Context, arguments: tuple[str, ...], host: str, name: str) -> None:
-    """Print the configuration with which a host of agents starts 'stepflow mcp serve'.
+    """Print the configuration that makes an agent host start 'stepflow mcp serve'.
 
-    All options of 'mcp serve' can be given; they become part of it, and so does the server that the environment or a
-    profile names. Files are named by their absolute paths. The file to add the entry to is printed on standard error.
-    The flows are read first: the entry is printed only if 'mcp serve' can serve them.
+    All options of 'mcp serve' are accepted and become part of it, as does the server named by the environment or a
+    profile. File paths become absolute. The file to add the entry to is printed on standard error. The flows are read
+    first: the entry is printed only if 'mcp serve' can serve them.
     """
     from ..mcp.serving import load_catalog
 
@@ -192,7 +192,7 @@ def _server_arguments(server: ServerOptions) -> tuple[list[str], dict[str, str]]
         config = choice.config.value
         return ["--config", str(Path(config).absolute())] if config and server.config is None else [], {}
     if os.environ.get("STEPFLOW_TOKEN"):
-        note("the host needs STEPFLOW_TOKEN too: set it there, or use a profile with token_env, token_file")
+        note("set STEPFLOW_TOKEN in the host too, or use a profile with token_env, token_file")
     if choice.profile is not None:
         profiles = os.environ.get("STEPFLOW_CONFIG_FILE")
         variables = {"STEPFLOW_CONFIG_FILE": str(Path(profiles).absolute())} if profiles else {}

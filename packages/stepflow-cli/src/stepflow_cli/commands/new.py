@@ -27,21 +27,21 @@ _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 @click.argument("flow", metavar="FLOW", type=click.Path(path_type=Path))
 @option(
     "--template NAME",
-    "What to start from: plain, map or worker. [default: plain]",
+    "Start from this template: plain, map or worker. [default: plain]",
     type=Choice(["plain", "map", "worker"]),
     default="plain",
 )
 def command(flow: Path, template: str) -> None:
-    """FLOW is the file to write; without an ending, .yaml is added. It has a schema, and a test case that passes. The
-    names of the written files are printed; nothing is overwritten.
+    """FLOW is the file to create; .yaml is added if it has no extension. It has a schema and a passing test case. The
+    names of the new files are printed; nothing is overwritten.
 
-    plain has one builtin step; map runs a flow for each element of a list; worker has a component in Python, with a
-    configuration that starts its worker, and a project that names them: stepflow.toml and the components, with which
-    'validate --offline' checks the flow. The worker needs the package stepflow-py of the server's release.
+    plain has one builtin step; map runs a flow for each element of a list; worker has a component in Python, a
+    configuration that starts its worker, and a project (stepflow.toml) that names them and the components that
+    'validate --offline' uses to check the flow. The worker needs the package stepflow-py of the server's release.
     """
     if flow.suffix not in (".yaml", ".yml"):
         if flow.suffix:
-            raise usage(f"{flow} is the name of no YAML file", f"write {flow.with_suffix('.yaml')}")
+            raise usage(f"{flow} is not a YAML file name", f"use {flow.with_suffix('.yaml')}")
         flow = flow.with_name(f"{flow.name}.yaml")
     name = flow.stem if _PLAIN_NAME.fullmatch(flow.stem) else json.dumps(flow.stem)
     contents: dict[Path, str] = {}
@@ -52,7 +52,7 @@ def command(flow: Path, template: str) -> None:
         contents[path] = text.replace('"NAME.yaml"', json.dumps(flow.name))
     for path in contents:
         if path.exists() or path.is_symlink():
-            raise usage(f"{path} exists", "nothing was written; give another name, or a folder of its own")
+            raise usage(f"{path} already exists", "nothing was written; choose a different name or folder")
     for path, text in contents.items():
         with writing(str(path)):
             path.parent.mkdir(parents=True, exist_ok=True)

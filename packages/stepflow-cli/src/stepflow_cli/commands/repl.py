@@ -28,7 +28,7 @@ from ..settings.server_choice import ServerOptions
 @server_options(default="embedded")
 def command(server: ServerOptions) -> int:
     """The leading word stepflow may be omitted; --url, --profile or --local on a line apply to that line. An embedded
-    server, with its flows and runs, lasts until the prompt is left. Tab completes; Ctrl-C discards the line, or
+    server, with its flows and runs, lasts until you leave the prompt. Tab completes; Ctrl-C discards the line, or
     interrupts the running command; Ctrl-D, exit or quit leaves.
 
     Without a terminal, all lines of standard input are run, even after one fails; the exit code is that of the last one
@@ -36,7 +36,7 @@ def command(server: ServerOptions) -> int:
     """
     session = current_session()
     if session.kept is not None:
-        raise usage("this is already the repl")
+        raise usage("already in the repl")
     with connect(server) as target:
         session.kept = target._replace(is_kept=True)
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -61,7 +61,7 @@ def _run_lines(lines: Iterator[str], *, is_script: bool) -> int:
         try:
             args = [] if line.lstrip().startswith("#") else shlex.split(line)
         except ValueError as error:
-            print_problem(to_problem(usage(f"the line cannot be read: {str(error).lower()}")), as_json=False)
+            print_problem(to_problem(usage(f"cannot parse the line: {str(error).lower()}")), as_json=False)
             failed = ExitCode.USAGE
             continue
         args = args[1:] if args[:1] == ["stepflow"] else args

@@ -40,8 +40,8 @@ _SUBMIT_MAIN = "--input --input-json --example --var --set --idempotency-key --u
 @click.command("submit", cls=Command, main_options=_SUBMIT_MAIN, conflicts=run_conflicts)
 @grouped("options", RunOptions, *run_options, running_server_options, detach_option, wait_options, file_output_options)
 def submit_command(options: RunOptions) -> None:
-    """The same as 'run', but it never starts a server: the run continues when this command ends, so Ctrl-C and
-    --timeout only end the wait.
+    """Like 'run', but never starts a server: the run continues after this command exits, so Ctrl-C and --timeout only
+    stop waiting.
     """
     from ..runs.execute import execute
 
@@ -58,13 +58,13 @@ def submit_command(options: RunOptions) -> None:
     server_options(default="embedded", reads_project=True),
     rounds_option,
     detach_option,
-    WAITING.option("--ui", "Open the page of the run until Ctrl-C."),
+    WAITING.option("--ui", "Open the run's page and serve it until Ctrl-C."),
     wait_options,
     file_output_options,
 )
 def command(options: RunOptions) -> None:
     """FLOW is a YAML or JSON file, MODULE:FUNCTION for a flow in Python, - for standard input, or the id of a flow that
-    the server has. The input comes from an option, else it is the JSON piped into the command, else null.
+    the server has. The input comes from an option, or else from JSON piped into the command, or else is null.
 
     The output is printed as JSON. With -o the whole result is printed, even for failed runs. For many inputs, use
     'stepflow batch'.
@@ -76,11 +76,11 @@ def command(options: RunOptions) -> None:
     With --watch, an embedded server stays up, and is restarted when its configuration changes; standard input is not
     read.
 
-    With --detach, it prints the id of the run and ends. The run is then on the server of --url, by default the one of
+    With --detach, it prints the run's id and exits. The run is then on the --url server, by default the one started by
     'stepflow serve'.
 
-    With --ui, the page of the run is opened at once and served until Ctrl-C; an embedded server runs as long. The
-    result is printed when the run ends. See 'stepflow ui'.
+    With --ui, the run's page opens immediately and is served until Ctrl-C; an embedded server keeps running until then.
+    The result is printed when the run ends. See 'stepflow ui'.
     """
     from ..runs.execute import execute
 
@@ -118,17 +118,16 @@ _BATCH_MAIN = (
     file_output(dict.fromkeys((*FORMATS, *INPUT_FORMATS))),
 )
 def batch_command(options: RunOptions) -> None:
-    """INPUTS is a file with an input on each line (.jsonl), a CSV or Parquet file, a list in a YAML or JSON file, or -
-    for JSON lines on standard input. FLOW is a file, MODULE:FUNCTION, - or an id, as for 'stepflow run'.
+    """INPUTS is a file with one input per line (.jsonl), a CSV or Parquet file, a list in a YAML or JSON file, or - for
+    JSON lines on standard input. FLOW is a file, MODULE:FUNCTION, - or an id, as for 'stepflow run'.
 
-    Each input gets a record: its output, or why it failed. Records are printed as lines of JSON, in the order of the
-    inputs. Up to 400 inputs are one run; more are split into several.
+    Each input gets a record with its output, or why it failed. Records are printed as JSON lines, in input order. Up to
+    400 inputs share one run; more are split into several.
 
-    With -O FILE, records are written while the batch runs, in the order in which inputs end, and a journal is kept
-    beside the file: --resume continues an interrupted batch, and --retry-failed runs the failed inputs of a finished
-    one again.
+    With -O FILE, records are written as inputs finish, and a journal is kept beside the file: --resume continues an
+    interrupted batch, and --retry-failed reruns the failed inputs of a finished one.
 
-    With --detach, all inputs become one run of a server, and its id is printed.
+    With --detach, all inputs become one run on a server, and its id is printed.
     """
     from ..runs.execute import execute
 

@@ -30,12 +30,12 @@ _IN_USE = ("address already in use", "address in use", "os error 98", "os error 
 @SERVER.option("--all-interfaces", "Let other machines reach the port, without authentication.")
 @SERVER.option(
     "--config FILE",
-    "The server's configuration. [default: stepflow-config.yml in the working folder, else the builtin components]",
+    "Use this server configuration. [default: stepflow-config.yml in the working folder, else the builtin components]",
     type=FILE,
 )
 @SERVER.option(
     "--worker-timeout SECONDS",
-    "How long to wait for workers that connect by themselves. [default: not at all]",
+    "Wait this long for workers that connect on their own. [default: do not wait]",
     type=SECONDS,
 )
 @SERVER.option(
@@ -46,9 +46,9 @@ _IN_USE = ("address already in use", "address in use", "os error 98", "os error 
 )
 @SERVER.option(
     "--otlp-endpoint URL",
-    "The OpenTelemetry collector for traces of the server and its workers, such as http://localhost:4317.",
+    "Send traces of the server and its workers to this OpenTelemetry collector, such as http://localhost:4317.",
 )
-@SERVER.option("--allow-load-file", "Let flows read any file that the server can read, where it has no configuration.")
+@SERVER.option("--allow-load-file", "Let flows read any file that the server can read, if it has no configuration.")
 @record_options
 def command(
     port: int,
@@ -61,17 +61,16 @@ def command(
     output: Output,
 ) -> None:
     """The server has no authentication: anyone who reaches the port can run flows with every component of the
-    configuration, and read all runs and blobs. On Linux (5.7 and newer) only this machine reaches it, unless
-    --all-interfaces is given. On macOS, and in containers that forbid the system calls for this, it listens on all
-    interfaces and prints a warning. Without a configuration, /builtin/load_file is denied: it reads any file. Variables
-    of a client, such as STEPFLOW_TOKEN, are not passed to the server.
+    configuration, and read all runs and blobs. On Linux (5.7 and newer) only this machine can reach it, unless you pass
+    --all-interfaces. On macOS, and in containers that forbid the system calls for this, it listens on all interfaces
+    and prints a warning. Without a configuration, /builtin/load_file is denied: it reads any file. Client variables,
+    such as STEPFLOW_TOKEN, are not passed to the server.
 
-    Without a store in its configuration, flows and runs are lost when it ends. With an SQLite store, it resumes
+    Without a store in its configuration, flows and runs are lost when it stops. With an SQLite store, it resumes
     unfinished runs when it is started again: 100 of them unless recovery.maxStartupRecovery is larger. Its URL is
-    printed on standard error, and with -o json as one line on standard output, once it and the workers it starts
-    are ready. Its logs go to standard error, with -v or --log-level; 'stepflow runs logs' prints those of a run.
-    Without workers, and without these options, it only logs warnings and errors: a server that logs each step is
-    slower.
+    printed on standard error, and with -o json as one line on standard output, once it and the workers it starts are
+    ready. Its logs go to standard error, with -v or --log-level; 'stepflow runs logs' prints those of a run. Without
+    workers, and without these options, it only logs warnings and errors: a server that logs each step is slower.
     """
     from stepflow_client import LogConfig, RestartPolicy, ServerStartError, StepflowRuntime
     from stepflow_client.flows.project import find_config
@@ -84,7 +83,7 @@ def command(
     if config is None and (path := find_config(Path())) is not None:
         config = str(path)
     if allow_load_file and config is not None:
-        raise usage(f"--allow-load-file is for a server without a configuration; {config} says what flows can use")
+        raise usage(f"--allow-load-file only works without a configuration; {config} defines what flows can use")
     if config is not None:
         note_repeated_keys(config)
         for hazard, hint in find_recovery_warnings(config):
@@ -121,15 +120,15 @@ def command(
                     sys.stdout.flush()
                 code, tail = crashes.get()
                 while policy.covers(code):
-                    note(f"the server ended unexpectedly (exit code {code}) and is started again")
+                    note(f"the server exited unexpectedly (exit code {code}); restarting it")
                     code, tail = crashes.get()
-                raise _crash_problem(f"the server ended unexpectedly (exit code {code})", "embedded_server", tail)
+                raise _crash_problem(f"the server exited unexpectedly (exit code {code})", "embedded_server", tail)
             finally:
                 runtime.stop()
     except ServerStartError as error:
         text = f"{error.message} {' '.join(error.log_tail)}".lower()
         if port and any(words in text for words in _IN_USE):
-            hint = "choose another one with --port, or 0 for a free one"
+            hint = "choose a different one with --port, or 0 for any free port"
             code = ExitCode.NO_SERVER
             raise Problem(f"port {port} is in use", kind="port_in_use", exit_code=code, hint=hint) from error
         if error.__cause__ is not None:

@@ -49,46 +49,45 @@ _TIMES = re.compile(r" \([<\d][\d.dhmsµ]*\)")
     ),
 )
 @click.argument("paths", nargs=-1, metavar="[PATH]...", shell_complete=complete_with("flow_files"))
-@_CASES.option("--case GLOB", "Cases by name; repeatable.", to="patterns", multiple=True)
-@_CASES.option("--tag TAG", "Cases with this tag; repeatable.", to="tags", multiple=True)
+@_CASES.option("--case GLOB", "Run only cases with this name; repeatable.", to="patterns", multiple=True)
+@_CASES.option("--tag TAG", "Run only cases with this tag; repeatable.", to="tags", multiple=True)
 @_CASES.option(
     "-k TEXT",
-    "Cases with this text in their name or in a tag; with and, or, not and parentheses: 'tea and not slow'.",
+    "Run only cases with this text in their name or a tag; combine with and, or, not and parentheses: 'tea and not "
+    "slow'.",
     to="expression",
 )
 @_CASES.option(
     "--touching NAME",
-    "Cases that may execute this step, or a step with this component, such as /shop/price; repeatable.",
+    "Run only cases that may execute this step, or a step with this component, such as /shop/price; repeatable.",
     to="touched",
     multiple=True,
 )
-@_CASES.option(
-    "--last-failed, --lf", "Cases that failed when they were last run; all if there are none.", to="last_failed"
-)
+@_CASES.option("--last-failed, --lf", "Run only cases that failed last time, or all if none did.", to="last_failed")
 @_CASES.option(
     "--var NAME=VALUE",
-    "A variable for the flows that have it, in cases that do not set it; repeatable.",
+    "Set a variable in the flows that have it, for cases that do not set it; repeatable.",
     multiple=True,
 )
 @_CASES.option("--repeat N", "Run each case N times.", type=click.IntRange(1), default=1)
-@_CASES.option("-x, --fail-fast", "Start no further file after a failed case.")
+@_CASES.option("-x, --fail-fast", "Do not start more files after a failed case.")
 @_CASES.option("--jobs N", "Maximum number of files to run at once. [default: 4]", type=click.IntRange(1), default=4)
-@time_limit_option("How long the cases of one file may take. [default: no limit]", _CASES)
-@_FILES.option("--update", "Write actual outputs into the files as expected ones.", is_risky=True)
-@_FILES.option("--record FILE", "Write the outcomes of steps into this file.", type=FILE)
+@time_limit_option("Stop the cases of a file after this time. [default: no limit]", _CASES)
+@_FILES.option("--update", "Write actual outputs to the files as the expected ones.", is_risky=True)
+@_FILES.option("--record FILE", "Record step outcomes in this file.", type=FILE)
 @_FILES.option(
-    "--record-step GLOB", "Steps to record, by id; repeatable. [default: all]", to="record_steps", multiple=True
+    "--record-step GLOB", "Record only steps with this id; repeatable. [default: all]", to="record_steps", multiple=True
 )
-@_FILES.option("--replay FILE", "Take the outcomes of steps from this file instead of executing them.", type=FILE)
-@_FILES.option("--replay-only", "Fail cases that --replay has no recording of, instead of executing their steps.")
+@_FILES.option("--replay FILE", "Replay step outcomes from this file instead of executing the steps.", type=FILE)
+@_FILES.option("--replay-only", "Fail cases that have no recording in --replay, instead of executing their steps.")
 @OUTPUT.option(
     "--coverage",
-    "Show which steps of the flows no case reaches; with -o, print a record for each step. Each "
-    "case is then a run of its own.",
+    "Show which steps of the flows no case reaches; with -o, print a record for each step. Each case then has its "
+    "own run.",
 )
 @OUTPUT.option(
     "--fail-under PERCENT",
-    "Fail if the cases reach fewer of the steps; implies --coverage.",
+    "Fail if the cases reach less than this share of the steps; implies --coverage.",
     to="least",
     type=click.FloatRange(0, 100),
 )
@@ -107,10 +106,10 @@ def command(
     output: Output,
     **how: Any,
 ) -> None:
-    """PATH is a flow file, or a folder, which is searched for flows with cases; without any, these are the flows of the
-    project. The cases of a file run as one batch, on an embedded server with the configuration that the file's tests
-    name (test.configFile, test.config), or else the project (test.config in stepflow.toml), or else
-    stepflow-config.test.yml beside the flow; or on the server of --url or --profile.
+    """PATH is a flow file, or a folder, which is searched for flows with cases; without any, the project's flows are
+    used. The cases of a file run as one batch, on an embedded server with the configuration that the file's tests name
+    (test.configFile, test.config), or else the project (test.config in stepflow.toml), or else stepflow-config.test.yml
+    beside the flow; or on the server of --url or --profile.
 
     Outputs are compared with the expected ones. A failed case makes the exit code 1. A case without an expected output
     is reported, but does not fail.
@@ -123,7 +122,7 @@ def command(
     from ..flow_tests.execute import CaseRunSettings, open_clients
     from ..flow_tests.report import check_coverage
 
-    named = paths or list_project_flows("give at least one flow file or folder, as PATH")
+    named = paths or list_project_flows("pass at least one flow file or folder as PATH")
     choice = CaseFilter(how["patterns"], how["tags"], how["expression"], how["touched"], how["last_failed"])
     globs = how["record_steps"] or ("*",)
 
@@ -153,7 +152,7 @@ def command(
             runnable = [(file.tests, case) for file in plan for case in file.cases if not case.fault]
             missing = [case.name for tests, case in runnable if may_execute(tests, case, settings.replay)]
             if missing:
-                note(f"{settings.replay.path} has nothing for {', '.join(missing)}: their steps are executed")
+                note(f"{settings.replay.path} has no recording of {', '.join(missing)}; executing their steps")
         if not all(case.fault for file in plan for case in file.cases):
             clients.check_server()
         done = _run_and_report(plan, clients, settings, output, diff=diff, junit=junit)
@@ -259,7 +258,7 @@ def _save_recordings(path: str, done: Iterable[FileResults]) -> None:
                 recording.add(flow, result.case.name, step_id, *step)
             count += len(result.steps)
     recording.save()
-    note(f"recorded {count} outcomes of steps in {path}")
+    note(f"recorded {count} step outcomes in {path}")
 
 
 def _update_files(done: Iterable[FileResults]) -> set[tuple[str, str]]:

@@ -24,14 +24,14 @@ _PAGES = Section("Pages")
     to="folder",
     type=click.Path(exists=True, file_okay=False),
 )
-@_PAGES.option("--open RUN", "Open the page of this run.", to="run", type=RUN_ID)
+@_PAGES.option("--open RUN", "Open this run's page.", to="run", type=RUN_ID)
 @_PAGES.option("--no-open", "Print the link without opening a browser.")
 def command(server: ServerOptions, port: int, host: str, folder: str | None, run: str | None, no_open: bool) -> None:
     """The pages start, follow, cancel and rerun runs. They are served from this machine until Ctrl-C, load nothing from
     the network and work without JavaScript; with it, they update live.
 
-    A server must be running, such as 'stepflow serve', or --url names one. With --local, an embedded server runs as
-    long as the pages are served.
+    A server must be running, such as 'stepflow serve'; to use a different one, pass --url. With --local, an embedded
+    server runs while the pages are served.
 
     The link contains a token for one browser, where it is exchanged for a cookie. Once it is used, the command prints
     a link for another browser. Credentials for the Stepflow server stay in this command.

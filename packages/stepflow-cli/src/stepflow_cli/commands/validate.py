@@ -49,7 +49,7 @@ def _build_rules(
 @click.command(
     "validate",
     cls=Command,
-    conflicts=[excludes("--watch", "--fix", "editors with the language server correct while you write")],
+    conflicts=[excludes("--watch", "--fix", "to get fixes as you type, use the language server in your editor")],
 )
 @flows_argument(of_project=True)
 @offline_option
@@ -57,19 +57,19 @@ def _build_rules(
     "rules",
     _build_rules,
     components_option,
-    option("--type-check", "Follow types from step to step, and report those that do not fit."),
+    option("--type-check", "Follow types from step to step and report mismatches."),
     option("--target RELEASE", "Check for servers of this release only, for example 0.13."),
     option("--select RULE,...", "Report only these rules; repeatable.", multiple=True),
-    option("--ignore RULE,...", "Leave these rules out; repeatable.", multiple=True),
+    option("--ignore RULE,...", "Ignore these rules; repeatable.", multiple=True),
     option(
         "--fail-on LEVEL",
-        "The lowest level that makes a flow invalid: fatal, error or warning. [default: error]",
+        "Treat a flow as invalid from this level on: fatal, error or warning. [default: error]",
         type=Choice(_LEVELS),
     ),
     # The upstream command has this option.
-    option("--strict", "The same as --fail-on warning.", hidden=True),
+    option("--strict", "Same as --fail-on warning.", hidden=True),
 )
-@option("--fix", "Correct the files where the intention is clear, and leave everything else unchanged.", is_risky=True)
+@option("--fix", "Fix the files where the intent is clear, and leave everything else unchanged.", is_risky=True)
 @server_options(default="embedded")
 @rounds_option
 @formatted_output(sarif="sarif", github="github")
@@ -83,15 +83,15 @@ def command(
     output: Output,
 ) -> None:
     """FLOW is a YAML or JSON file, a folder of such files, MODULE:FUNCTION for a flow in Python, - for standard input,
-    or the id of a flow that the server has; without any, these are the flows of the project. Nothing is stored and
-    nothing is run.
+    or the id of a flow that the server has; without any, the project's flows are used. Nothing is stored and nothing is
+    run.
 
     A flow with a fatal error is refused by servers; one with other errors is accepted, but will likely fail. Both are
-    invalid (exit code 3); warnings are allowed. With --fail-on warning, outputs without a type that --type-check finds
-    make a flow invalid too. A comment # stepflow: ignore[RULE] in a line suppresses a rule there. Defaults come from
-    the flow's project, in stepflow.toml or pyproject.toml: components, target, and in the table validate select,
-    ignore, fail-on and type-check. STEPFLOW_TARGET, or 'stepflow config set target', is the --target of all commands
-    that check flows.
+    invalid (exit code 3); warnings are allowed. With --fail-on warning, outputs without a type, found by --type-check,
+    also make a flow invalid. To suppress a rule in a line, add the comment # stepflow: ignore[RULE] there. Defaults
+    come from the flow's project, in stepflow.toml or pyproject.toml: components, target, and in the table validate
+    select, ignore, fail-on and type-check. STEPFLOW_TARGET, or 'stepflow config set target', is the --target of all
+    commands that check flows.
     """
     from ..validation.flow_checks import CheckOptions
 
@@ -140,7 +140,7 @@ def _validate(
     for rule in (rule for flow_rules in rules.values() for rule in (*flow_rules.select, *flow_rules.ignore)):
         # Server rules are spelled differently, e.g. unreachableStep.
         if rule not in RULES and rule == rule.lower():
-            raise usage(f"there is no rule {rule!r}", near(rule, sorted(RULES), "the rules are"))
+            raise usage(f"unknown rule {rule!r}", near(rule, sorted(RULES), "the rules are"))
     checked = [check_flow(name, each) for name, each in rules.items()]
     if fix:
         checked = [_fix_file(flow) for flow in checked]

@@ -28,11 +28,11 @@ _ENDINGS = {name: name for name in ("svg", "png", "html", "dot")} | {
 @flow_argument
 @format_option(
     _FORMATS,
-    f"Output format: {', '.join(_FORMATS)}. [default: by the ending of --output; text on a terminal, else svg]",
+    f"Output format: {', '.join(_FORMATS)}. [default: from the extension of --output; text on a terminal, else svg]",
 )
-@file_option("Write the picture to this file, - for standard output.")
+@file_option("Write the picture to this file, or - for standard output.")
 @OUTPUT.option("--open", "Show the file in the browser; needs --output.", to="show")
-@OUTPUT.option("--no-servers", "Leave out the colours and legend of plugins.")
+@OUTPUT.option("--no-servers", "Omit the colours and legend of plugins.")
 @OUTPUT.option("--no-details", "Show steps by name only, without component and marks.")
 @OUTPUT.option("--all-steps", "Draw a box for each step, even in a fan-out.")
 def command(
@@ -60,7 +60,7 @@ def command(
         ending = PurePath(output or "").suffix.lower()
         if ending and ending[1:] not in _ENDINGS:
             names = ", ".join(f".{name}" for name in _ENDINGS)
-            raise usage(f"{output}: there is no format {ending}", f"use one of {names}, or name the format with -o")
+            raise usage(f"{output}: unknown format {ending}", f"use one of {names}, or name the format with -o")
         form = _ENDINGS.get(ending[1:], "text" if output is None and sys.stdout.isatty() else "svg")
     flow_content = load_flow_file(flow)
     if write := {"text": to_text, "dot": to_dot, "mermaid": to_mermaid}.get(form):
@@ -75,6 +75,6 @@ def command(
         document = drawing.png() if form == "png" else drawing.html() if form == "html" else drawing.svg()
     write_document(document.encode() if isinstance(document, str) else document, output)
     if format is None and form == "text" and output is None:
-        note("-O flow.svg draws a picture")
+        note("to draw a picture, use -O flow.svg")
     if show:
         open_in_browser(str(output))

@@ -53,10 +53,10 @@ def check_versions() -> Iterator[Check]:
     if Path(sys.argv[0]).name == "stepflow":
         own = Path(shutil.which(sys.argv[0]) or sys.argv[0]).absolute()
     if first is None:
-        yield warning("command", "there is no stepflow on PATH", f"add {own.parent} to PATH, or use its full path")
+        yield warning("command", "stepflow is not on PATH", f"add {own.parent} to PATH, or use its full path")
     elif Path(first).resolve() != own.resolve():
         hint = f"put {own.parent} before {Path(first).parent} on PATH, or remove the other one"
-        yield warning("command", f"another stepflow comes first on PATH: {first}, and this one is {own}", hint)
+        yield warning("command", f"a different stepflow comes first on PATH: {first}, and this one is {own}", hint)
     else:
         yield ok("command", f"{first} is the first stepflow on PATH")
 
@@ -68,7 +68,7 @@ def check_profiles() -> tuple[Check, Profiles | None]:
     except Problem as problem:
         return error("configuration", problem.message, problem.hint or "fix it in an editor"), None
     if not profiles.tables:
-        state = "has no profiles" if profiles.path.exists() else "does not exist; without it there are no profiles"
+        state = "has no profiles" if profiles.path.exists() else "does not exist, so there are no profiles"
         return ok("configuration", f"{profiles.path} {state}"), profiles
     for name in profiles.tables:
         try:
@@ -76,8 +76,8 @@ def check_profiles() -> tuple[Check, Profiles | None]:
         except Problem as problem:
             return warning("configuration", problem.message, problem.hint or "fix it in an editor"), profiles
     if profiles.current is not None and profiles.current not in profiles.tables:
-        message = f"{profiles.path}: the current profile {profiles.current} is not among the profiles"
-        return error("configuration", message, "'stepflow config use NAME' selects another one"), profiles
+        message = f"{profiles.path}: the current profile {profiles.current} does not exist"
+        return error("configuration", message, "to select a different one, run 'stepflow config use NAME'"), profiles
     return ok("configuration", f"{profiles.path}: profiles {', '.join(profiles.tables)}"), profiles
 
 
@@ -104,8 +104,8 @@ def check_server_choice(choice: ServerChoice) -> Check:
     shown = choice.shown_url
     ignored = [name for name in ("STEPFLOW_URL", "STEPFLOW_PROFILE") if os.environ.get(name) and name not in origin]
     if ignored and choice.profile is None:
-        return ok("server", f"{shown}, by {origin} ({', '.join(ignored)} does not count)")
-    return ok("server", f"{shown}, by {origin}")
+        return ok("server", f"{shown}, from {origin} ({', '.join(ignored)} ignored)")
+    return ok("server", f"{shown}, from {origin}")
 
 
 def check_proxy(choice: ServerChoice) -> tuple[Check, str | None]:
@@ -113,13 +113,15 @@ def check_proxy(choice: ServerChoice) -> tuple[Check, str | None]:
     url = str(choice.url.value)
     if choice.profile is not None and choice.profile.proxy:
         named = choice.profile.proxy
-        return ok("proxy", f"{without_password(named)}, by profile {choice.profile.name}"), named
+        return ok("proxy", f"{without_password(named)}, from profile {choice.profile.name}"), named
     proxy = find_environment_proxy(url)
     if proxy is None:
         return ok("proxy", "none"), None
     if proxy.url is None:
         return ok("proxy", f"none: {proxy.why_not} ({proxy.variable} is set)"), None
-    return ok("proxy", f"{proxy.url}, by {proxy.variable}; NO_PROXY=HOST bypasses it"), os.environ[proxy.variable]
+    return ok("proxy", f"{proxy.url}, from {proxy.variable}; to bypass it, set NO_PROXY=HOST"), os.environ[
+        proxy.variable
+    ]
 
 
 def check_embedded_server() -> Check:
@@ -137,7 +139,7 @@ def check_embedded_release(client: SyncStepflowClient) -> Check:
     """Report a running embedded server's release and where it comes from."""
     named, info = os.environ.get("STEPFLOW_SERVER_BINARY"), client.server_info()
     whose = (
-        f"{named}, by environment variable STEPFLOW_SERVER_BINARY"
+        f"{named}, from environment variable STEPFLOW_SERVER_BINARY"
         if named
         else "from the package stepflow-orchestrator"
     )
@@ -157,7 +159,7 @@ def check_network(choice: ServerChoice, proxy: str | None) -> Iterator[Check]:
     try:
         scheme, host, port = split_url(proxy or url)
     except ValueError as problem:
-        yield error("name", f"{without_password(proxy or url)} is not a URL: {problem}", "write http://HOST:PORT")
+        yield error("name", f"{without_password(proxy or url)} is not a URL: {problem}", "use http://HOST:PORT")
         return
     named = _check_name(host, port)
     yield named
@@ -180,8 +182,8 @@ def _check_name(host: str, port: int) -> Check:
         addresses = {str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
-        hint = "correct the name, or connect to the network or VPN that knows it"
-        return error("name", f"{host} is not known: {reason[:1].lower()}{reason[1:]}", hint, exit_code=4)
+        hint = "correct the name, or connect to the network or VPN that resolves it"
+        return error("name", f"cannot resolve {host}: {reason[:1].lower()}{reason[1:]}", hint, exit_code=4)
     return ok("name", f"{host} is {', '.join(sorted(addresses))}")
 
 
@@ -191,8 +193,8 @@ def _check_port(host: str, port: int, hint: str | None) -> Check:
         with socket.create_connection((host, port), timeout=_TIMEOUT):
             return ok("port", f"{host}:{port} accepts connections, after {(time.monotonic() - started) * 1000:.0f} ms")
     except TimeoutError:
-        hint = "it may be down, or a firewall or VPN in the way"
-        return error("port", f"{host}:{port} does not accept a connection within {_TIMEOUT:g} s", hint, exit_code=4)
+        hint = "it may be down, or a firewall or VPN may be blocking it"
+        return error("port", f"{host}:{port} did not accept a connection within {_TIMEOUT:g} s", hint, exit_code=4)
     except OSError as problem:
         reason = (problem.strerror or str(problem)).lower()
         return error("port", f"{host}:{port} cannot be reached: {reason}", hint, exit_code=4)
@@ -235,13 +237,13 @@ def _check_certificate(host: str, port: int, profile: Profile | None) -> Check:
     except ssl.SSLCertVerificationError as problem:
         return _rejected_certificate(problem, host, port)
     except ssl.SSLError as problem:
-        hint = "if it speaks http only, write http:// in its URL"
+        hint = "if it only speaks http, use http:// in its URL"
         return error("certificate", f"{host}:{port} does not speak TLS: {problem.reason}", hint, exit_code=4)
     except OSError as problem:
-        return error("certificate", f"the connection broke while TLS began: {problem}", exit_code=4)
+        return error("certificate", f"the connection broke during the TLS handshake: {problem}", exit_code=4)
     if not certificate:
         hint = "set ca_file in the profile, and remove verify = false"
-        return warning("certificate", f"{spoken}; the profile turns verification of the certificate off", hint)
+        return warning("certificate", f"{spoken}; the profile turns off certificate verification", hint)
     left = ssl.cert_time_to_seconds(str(certificate["notAfter"])) - time.time()
     if left < _SOON:
         return warning("certificate", f"it expires in {left / 86_400:.0f} days", "renew it on the server")
@@ -250,7 +252,7 @@ def _check_certificate(host: str, port: int, profile: Profile | None) -> Check:
 
 def _rejected_certificate(problem: ssl.SSLCertVerificationError, host: str, port: int) -> Check:
     reason, hint = describe_certificate_problem(problem, host)
-    hint = hint or "if you trust it, name it: ca_file in a profile, or SSL_CERT_FILE in the environment"
+    hint = hint or "if you trust it, set ca_file in a profile, or SSL_CERT_FILE in the environment"
     return error("certificate", f"the certificate of {host}:{port} {reason}", hint, exit_code=4)
 
 

@@ -47,7 +47,7 @@ def check_server(client: SyncStepflowClient, choice: ServerChoice, *, unmeasured
     except StepflowClientError as problem:
         hint = name_origins(problem.hint or ANOTHER_SERVICE, choice)
         if client.url.startswith("http://") and is_speaking_tls(client.url):
-            hint = f"it speaks TLS: write https{client.url.removeprefix('http')}"
+            hint = f"it speaks TLS: use https{client.url.removeprefix('http')}"
         yield error("stepflow", problem.message, hint, exit_code=4)
         return
     yield ok("stepflow", f"{client.url} is a Stepflow server, and {health.status}")
@@ -58,7 +58,7 @@ def check_server(client: SyncStepflowClient, choice: ServerChoice, *, unmeasured
         yield _rejected_credentials(problem, choice)
         return
     except StepflowClientError as problem:
-        yield error("authorisation", f"runs cannot be listed: {problem.message}", problem.hint)
+        yield error("authorisation", f"cannot list runs: {problem.message}", problem.hint)
         return
     credentials = choice.credentials
     yield ok("authorisation", f"accepted, with {credentials}" if credentials else "no credentials are needed")
@@ -66,23 +66,23 @@ def check_server(client: SyncStepflowClient, choice: ServerChoice, *, unmeasured
     check = check_workers(client)
     yield check
     if check.status == "error" and unmeasured is None:
-        unmeasured = "as each run waits for the missing worker"
+        unmeasured = "each run would wait for the missing worker"
     if choice.is_embedded:
         yield skipped("events", "not applicable to an embedded server")
     else:
-        yield skipped("events", f"not measured, {unmeasured}") if unmeasured else _check_event_stream(client, info)
+        yield skipped("events", f"not measured: {unmeasured}") if unmeasured else _check_event_stream(client, info)
 
 
 def _rejected_credentials(problem: StepflowClientError, choice: ServerChoice) -> Check:
     if problem.status_code == 407:
-        hint = "write the proxy's user and password into its URL"
+        hint = "add the proxy's user and password to its URL"
         return error("authorisation", "the proxy requires credentials (407)", hint, exit_code=4)
     credentials = choice.credentials
     if credentials is None:
         hint = "set STEPFLOW_TOKEN, or token_env, token_file or token_command in a profile"
-        message = f"the server requires credentials ({problem.status_code}), and there are none"
+        message = f"the server requires credentials ({problem.status_code}), but none are set"
     else:
-        hint = "are they for this server, and have they not expired?"
+        hint = "check that the credentials are for this server and have not expired"
         message = f"the server rejects {credentials} ({problem.status_code})"
     return error("authorisation", message, hint, exit_code=4)
 
@@ -132,10 +132,10 @@ def _check_event_stream(client: SyncStepflowClient, info: ServerInfo) -> Check:
     except StepflowClientError as problem:
         return error("events", f"they cannot be read: {problem.message}", problem.hint)
     if first is None or whole < _SLEEP / 2:
-        return skipped("events", f"run {run_id} ended too soon to measure them: are there no builtin components?")
+        return skipped("events", f"run {run_id} ended too soon to measure them: are the builtin components missing?")
     if first > _SLEEP * 0.9:
-        message = f"the first came after {first:.1f} s, when run {run_id} had ended: something buffers the stream"
-        hint = "turn buffering off in the proxy before the server (nginx: proxy_buffering off), for /events at least"
+        message = f"the first came after {first:.1f} s, when run {run_id} had ended: something is buffering the stream"
+        hint = "turn off buffering in the server's proxy (nginx: proxy_buffering off), at least for /events"
         return warning("events", message, hint)
     return ok("events", "they arrive at once, while the run continues")
 
@@ -143,7 +143,7 @@ def _check_event_stream(client: SyncStepflowClient, info: ServerInfo) -> Check:
 # Timeout in seconds for listing components. Servers wait 5 s for each plugin without a worker.
 _ALL_WORKERS = 60.0
 _HOSTS = ("localhost", "127.0.0.1", "::1")
-_HINT = "start it, or look into its log; a run that needs it waits for about 30 s, and may then fail"
+_HINT = "start it, or check its log; a run that needs it waits for about 30 s, and may then fail"
 
 
 def check_workers(client: SyncStepflowClient) -> Check:
@@ -151,7 +151,7 @@ def check_workers(client: SyncStepflowClient) -> Check:
     try:
         listed = client.list_components(include_schemas=False, timeout=_ALL_WORKERS)
     except StepflowClientError as problem:
-        return error("workers", f"components cannot be listed: {problem.message}", problem.hint)
+        return error("workers", f"cannot list components: {problem.message}", problem.hint)
     if (missing := describe_missing(listed)) is not None:
         return error("workers", missing, _HINT)
     dead = list(find_dead_workers(client.url))
@@ -160,7 +160,7 @@ def check_workers(client: SyncStepflowClient) -> Check:
         return warning(
             "workers",
             f"{' and '.join(dead)}",
-            "look into its log; the server may start it again for the next run, which then waits for about 30 s",
+            "check its log; the server may restart it for the next run, which then waits for about 30 s",
         )
     if not client.server_info().capabilities.get("events"):
         return skipped("workers", "this release does not report them")

@@ -81,7 +81,7 @@ class Plan:
             # The recorded outputs are the expected ones.
             self.scores = read_scores(["exact"])
         if options.cases is None and not list_case_names({"test": self._flow.get("test")}):
-            raise usage("the flow has no test cases to evaluate", "--cases FILE names the cases")
+            raise usage("the flow has no test cases to evaluate", "pass the cases with --cases FILE")
         if options.check:
             # Fail now if a run would: an evaluation's folder can't be reused once its flows are corrected.
             from ..validation.before_run import check_before_run, read_flow_text
@@ -108,7 +108,7 @@ class Plan:
         file = options.flow if os.path.isfile(options.flow) else None
         recording = target.history.recording(flow=self._flow, flow_file=file, labels=options.labels)
         folder = options.files.folder
-        continuation = None if folder is None else "the same command with --resume continues"
+        continuation = None if folder is None else "to continue, run the same command with --resume"
         done: list[int] = [0]
         try:
             # Keep whatever scores print out of standard output, which is for the report.
@@ -179,7 +179,7 @@ class Plan:
                 reported == name or reported.startswith((f"{name}.", f"{name}=")) for reported in report.scores
             )
             if not has_value and f"{name} failed" not in remarks:
-                why = "no case has an expected output; --expected NAME names its column or key"
+                why = "no case has an expected output; name its column or key with --expected NAME"
                 if getattr(score, "needs_duration", False):
                     why = "this server does not report the times of steps"
                 note(f"{name} has no value: {why}")
@@ -203,7 +203,7 @@ def read_recorded_cases(query: str, variables: Mapping[str, Any] | None, limit: 
             "no completed runs" if not servers else f"runs on {len(servers)} servers: {', '.join(sorted(servers))}"
         )
         ended = "runs on embedded servers end with them; " if runs and not servers else ""
-        hint = f"{ended}'stepflow history list' shows the runs of a query; the URL of a server can be a part of it"
+        hint = f"{ended}to see a query's runs, run 'stepflow history list'; a query may include a server's URL"
         raise usage(f"--cases history:{query} finds {searched}", hint)
     with SyncStepflowClient(servers.pop(), history=history) as client:
         return sync_history_cases(client, search, variables=variables, limit=limit or _MAX_RUNS)

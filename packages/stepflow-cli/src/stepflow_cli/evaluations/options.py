@@ -55,7 +55,7 @@ def read_scores(words: Iterable[str]) -> dict[str, Any]:
         for own_name, score in listed:
             key = f"{name}.{own_name}" if name and len(listed) > 1 else name or own_name
             if key in scores:
-                raise usage(f"two scores are called {key}", f"give one of them another name: --score NAME={text}")
+                raise usage(f"two scores are called {key}", f"give one of them a different name: --score NAME={text}")
             scores[key] = score
     return scores
 
@@ -119,8 +119,8 @@ def _import_scores(source: str, name: str, word: str) -> Iterator[tuple[str, Any
     except Problem as problem:
         known = suggest(source, BUILTIN)
         if known is None and not source.endswith(".py"):
-            known = f"built-in scores are {', '.join(BUILTIN)}; your own are functions in a file: --score scores.py"
-        problem.hint = known if "there is no module" in problem.message else problem.hint
+            known = f"built-in scores are {', '.join(BUILTIN)}; for your own, pass a file: --score scores.py"
+        problem.hint = known if "no module named" in problem.message else problem.hint
         problem.message = f"--score {word}: {problem.message}"
         raise
     if not name:
@@ -128,7 +128,7 @@ def _import_scores(source: str, name: str, word: str) -> Iterator[tuple[str, Any
         if not functions:
             raise usage(
                 f"{source} has no score: it defines no public function",
-                "write a function of input, output and expected, whose name does not begin with _",
+                "define a function of input, output and expected whose name does not start with _",
             )
         yield from functions
         return
@@ -215,7 +215,7 @@ def _parse_words(words: Iterable[str]) -> dict[str, _VariantWords]:
         name, sign, rest = word[:end].strip(), word[end : end + 1], word[end + 1 :]
         if not _NAME.fullmatch(name):
             raise usage(
-                f"--variant {word!r}: the name of a variant has letters, digits, spaces and -._, and is not {name!r}"
+                f"--variant {word!r}: a variant name may have letters, digits, spaces and -._, so {name!r} is invalid"
                 if name
                 else f"--variant {word!r} has no name",
                 f"write {_FORMS}",
@@ -224,12 +224,12 @@ def _parse_words(words: Iterable[str]) -> dict[str, _VariantWords]:
         if sign == "=":
             if not rest:
                 raise usage(
-                    f"--variant {name}= names no flow", f"{name}=FLOW is another flow, {name} alone the flow as it is"
+                    f"--variant {name}= has no flow", f"use {name}=FLOW for another flow, {name} for the flow as is"
                 )
             if variant.flow not in (None, rest):
                 raise usage(
                     f"variant {name} has two flows: {variant.flow} and {rest}",
-                    "give one of them another name: NAME=FLOW",
+                    "give one of them a different name: NAME=FLOW",
                 )
             variant.flow = rest
         elif sign == ":":
@@ -252,17 +252,17 @@ def _load_variant_flow(name: str, word: str) -> Mapping[str, Any]:
     except Problem as problem:
         problem.message = f"variant {name}: {problem.message}"
         if "/" not in word and "." not in word:
-            problem.hint = f"a variable is set with --variant {shlex.quote(f'NAME:{name}={word}')}"
+            problem.hint = f"to set a variable, use --variant {shlex.quote(f'NAME:{name}={word}')}"
         raise
     if isinstance(flow, str):
         raise usage(
             f"variant {name} is the id of a stored flow, not a file",
-            f"'stepflow flows get {word} -O {name}.yaml' writes it to a file",
+            f"to write it to a file, run 'stepflow flows get {word} -O {name}.yaml'",
         )
     return flow
 
 
-_WHERE = "the folder of an evaluation is the one that --output has named"
+_WHERE = "an evaluation's folder is the one that --output named"
 _HISTORY = "history:"
 # What to write to a file, by extension.
 _KINDS = {"html": "html", "htm": "html", "xml": "junit", "json": "json", "jsonl": "cases"}
@@ -338,9 +338,9 @@ class EvalOptions(NamedTuple):
         if self.resume and self.files.folder is None:
             raise usage("--resume needs --output FOLDER: it continues the evaluation in it")
         if any(kind == "cases" for kind, _ in self.files.reports) and self.worst is None:
-            raise usage("a file of cases keeps the worst ones: --output FILE.jsonl needs --worst N")
+            raise usage("a .jsonl file keeps the worst cases: --output FILE.jsonl needs --worst N")
         if self.baseline is not None and not is_evaluation(self.baseline):
-            raise usage(f"--baseline {self.baseline}: there is no evaluation in this folder", _WHERE)
+            raise usage(f"--baseline {self.baseline}: no evaluation in this folder", _WHERE)
         if self.is_stored or self.is_trend:
             unused = {
                 "--cases": self.cases,
@@ -351,8 +351,8 @@ class EvalOptions(NamedTuple):
             }
             for name in (name for name, value in unused.items() if value):
                 raise usage(
-                    f"{self.flow} is an evaluation that is shown again: {name} has no use here",
-                    "to continue it, give the same command as before with --resume",
+                    f"{self.flow} is an evaluation, which is only shown again: {name} has no effect here",
+                    "to continue it, run the same command as before with --resume",
                 )
             of_one = {
                 "--baseline": self.baseline,
@@ -376,7 +376,7 @@ class EvalOptions(NamedTuple):
         if os.path.lexists(folder) and not os.path.isdir(folder):
             raise usage(
                 f"--output {folder} is a file, not a folder",
-                "a file of the report ends with .html, .json, .xml (JUnit) or .jsonl (the worst cases)",
+                "a report file ends with .html, .json, .xml (JUnit) or .jsonl (the worst cases)",
             )
         if is_evaluation(folder):
             if not _has_begun(folder):
@@ -388,11 +388,11 @@ class EvalOptions(NamedTuple):
                     Path(folder, "runs").rmdir()
             elif not self.resume:
                 raise usage(
-                    f"{folder} has an evaluation already",
-                    "--resume continues it, or computes new scores of what has run; else name another folder",
+                    f"{folder} already has an evaluation",
+                    "use --resume to continue it or to compute new scores; otherwise name a different folder",
                 )
         elif os.path.isdir(folder) and os.listdir(folder):
-            raise usage(f"{folder} is not empty, and has no evaluation", "name a new folder")
+            raise usage(f"{folder} is not empty and has no evaluation", "name a new folder")
 
 
 def is_evaluation(path: str | Path) -> bool:
@@ -460,9 +460,9 @@ def _parse_limit(word: str, option: str, *, needs_score: bool = False) -> Limit:
     except ValueError:
         number = float("nan")
     if not abs(number) < float("inf"):
-        raise usage(f"{option} {word}: {text!r} is no number", f"write it as {option} exact=0.9")
+        raise usage(f"{option} {word}: {text!r} is not a number", f"write it as {option} exact=0.9")
     if (equals and not score) or (needs_score and not equals) or (colon and not variant):
-        raise usage(f"{option} {word} names no score", f"write it as {option} exact={text}")
+        raise usage(f"{option} {word} does not name a score", f"write it as {option} exact={text}")
     from stepflow_client.evaluation.gates import Limit
 
     return Limit(score or None, number, variant if colon else None)
@@ -476,7 +476,7 @@ def parse_worst(word: str) -> Limit:
     """
     worst = _parse_limit(word, "--worst")
     if worst.number < 1 or worst.number != int(worst.number):
-        raise usage(f"--worst {word}: {worst.number:g} is no number of cases", "write it as --worst 20")
+        raise usage(f"--worst {word}: {worst.number:g} is not a number of cases", "write it as --worst 20")
     return worst
 
 
@@ -494,7 +494,7 @@ def check_gate_names(gate_rules: GateRules, scores: Iterable[str], variants: Ite
                 longer = [score for score in score_names if score.startswith(f"{name}.")]
                 near = f"did you mean {longer[0]}?" if longer else suggest(name, score_names)
                 hint = near or f"the scores are {', '.join(score_names)}"
-                raise usage(f"{option}: there is no score {name}", hint)
+                raise usage(f"{option}: unknown score {name}", hint)
             if limit.variant is not None and limit.variant not in variant_names:
                 hint = suggest(limit.variant, variant_names) or f"the variants are {', '.join(variant_names)}"
-                raise usage(f"{option}: there is no variant {limit.variant}", hint)
+                raise usage(f"{option}: unknown variant {limit.variant}", hint)

@@ -104,14 +104,14 @@ class CaseFilter:
         tags = {tag for case in every for tag in case.tags}
         for tag in self.tags:
             if tag not in tags:
-                hint = f"there are {', '.join(sorted(tags))}" if tags else "no case has tags"
+                hint = f"the tags are {', '.join(sorted(tags))}" if tags else "no case has tags"
                 raise usage(f"no test case has the tag {tag}", suggest(tag, tags) or hint)
         if self.expression is not None and not select_cases(every, expression=self.expression):
-            raise usage(f"no test case matches -k {self.expression!r}", "it is compared with names and tags")
+            raise usage(f"no test case matches -k {self.expression!r}", "it is matched against names and tags")
         names = {name for tests in files for name in list_names(tests)} if self.touching else set()
         for name in self.touching:
             if name not in names:
-                raise usage(f"no flow here has a step or a component {name}", suggest(name, names))
+                raise usage(f"no flow here has a step or component {name}", suggest(name, names))
 
     def select(self, tests: FlowTests) -> list[FlowCase]:
         """Return a flow's cases that meet the conditions, ignoring `last_failed`."""
@@ -148,7 +148,7 @@ def select_file_cases(
     flows = _set_variables(list(files.values()), variables)
     readable = [tests for tests in flows if not tests.is_broken]
     if not any(tests.cases for tests in flows):
-        raise usage(f"there are no test cases in {', '.join(paths)}", "cases are in test.cases of a flow")
+        raise usage(f"there are no test cases in {', '.join(paths)}", "define cases in test.cases of a flow")
     for tests in readable:
         if not tests.cases and str(tests.path) in paths:
             note(f"{tests.path} has no test cases")
@@ -158,7 +158,7 @@ def select_file_cases(
     untested = [file for file in plan if not file.tests.cases]
     plan = [file for file in plan if file.cases]
     if not plan:
-        raise usage("no test case meets all these conditions")
+        raise usage("no test case matches all these conditions")
     if choice.last_failed:
         failed = []
         for file in plan:

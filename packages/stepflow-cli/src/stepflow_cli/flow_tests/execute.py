@@ -84,7 +84,7 @@ class TestClients:
         if config.path is not None and config.path not in self._contents:
             self._contents[config.path] = read_config_content(config.path)
             if config.project is not None:
-                note(f"the embedded server's configuration is {config.label}, as {config.project} says")
+                note(f"the embedded server uses configuration {config.label}, set in {config.project}")
         return self._servers.get(config).sync_client
 
     def restart_changed(self) -> None:
@@ -233,7 +233,7 @@ def update_expected_outputs(done: FileResults) -> list[str]:
         raise usage(f"--update changes flow files, not flows in Python: {path}")
     before = read_bytes(path)
     if read_tests(path).cases != done.file.tests.cases:
-        raise usage(f"{path} has changed while its cases ran; nothing was updated")
+        raise usage(f"{path} changed while its cases were running; nothing was updated")
     after = update_expected(before, changed, path)
     write_bytes(path, after, unchanged_from=before)
     return [case.name for case in done.file.cases if case.index in changed]

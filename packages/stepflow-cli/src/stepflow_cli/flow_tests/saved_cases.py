@@ -68,9 +68,9 @@ def build_case(
     """
     check_text(name, "name")
     if check_instance(result, "result", FlowResult).is_cancelled:
-        raise InvalidArgumentError("a cancelled run is no test case: it has neither an output nor an error")
+        raise InvalidArgumentError("a cancelled run cannot become a test case: it has neither an output nor an error")
     if is_lost(result):
-        raise InvalidArgumentError("a run that the server lost is no test case: it has neither an output nor an error")
+        raise InvalidArgumentError("a lost run cannot become a test case: it has neither an output nor an error")
     pinned = {name: dict(each) for name, each in (("variables", variables), ("mocks", mocks)) if each}
     given = (input, pinned, remove_cases(flow or {}))
     return {"name": name, "input": input, **pinned, "output": expectation_of(result, given=given, at=at)}
@@ -101,7 +101,7 @@ def add_case(content: bytes, case: Mapping[str, Any], source: str, *, replace: b
             return [], added
         same = [at for at, each in enumerate(cases) if isinstance(each, dict) and each.get("name") == added.get("name")]
         if same and not replace:
-            raise InvalidArgumentError(f"{source} has a test case {added['name']!r} already")
+            raise InvalidArgumentError(f"{source} already has a test case {added['name']!r}")
         if same:
             # Drop variables and mocks that the new case doesn't have.
             dropped = {"variables", "mocks"} - added.keys()
@@ -112,7 +112,7 @@ def add_case(content: bytes, case: Mapping[str, Any], source: str, *, replace: b
         # Stay lazy: errors are only reported while the edits are read.
         return map(partial(_append_case, text, root), [added]), changed
 
-    problem = "a test case cannot be added without changing more of the file; write test.cases as a list of its own"
+    problem = "cannot add a test case without changing more of the file; write test.cases as a separate list"
     return edit_file(content, source, change, problem)
 
 
@@ -219,7 +219,7 @@ class ItemToSave:
             ways = " ".join(f"--var {name}=VALUE" for name in secret)
             warnings.append(f"secret variables are left out: set them with 'stepflow test {ways}'")
         if is_hidden([self.input, self.result.output, *([error.message, error.details] if error else [])]):
-            warnings.append("secrets are ***: write their values, or other ones, into the case")
+            warnings.append("secrets are ***: replace them in the case with their values, or others")
         return warnings
 
     @property
@@ -265,8 +265,8 @@ def read_item_to_save(snapshot: RunSnapshot, index: int) -> ItemToSave:
     if item.result is None:
         raise InvalidArgumentError("it has not ended yet: a test case needs its output or its error")
     if arguments is None or arguments.inputs is None or len(arguments.inputs) != len(items):
-        hint = "runs that were started on this machine are in the history, if it is on"
-        raise InvalidArgumentError("the input of the run is not known, so it cannot become a test case", hint=hint)
+        hint = "runs started on this machine are in the history, if it is on"
+        raise InvalidArgumentError("the run's input is unknown, so it cannot become a test case", hint=hint)
     account = explain_items(shown)[item.index]
     # The remaining steps did not run because a step they read failed.
     ended = {step.step_id for step in account.steps if step.state in ("completed", "failed")}

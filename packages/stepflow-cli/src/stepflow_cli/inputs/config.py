@@ -32,9 +32,9 @@ def note_repeated_keys(path: str) -> None:
         return
     repeated = find_repeated_keys(text) if len(text) <= _MAX_BYTES else []
     for key, first, again in repeated[:_MAX_NOTES]:
-        note(f"{path}:{again}: {key} occurs twice, first in line {first}; the last one counts")
+        note(f"{path}:{again}: duplicate key {key}, first in line {first}; the last one is used")
     if len(repeated) > _MAX_NOTES:
-        note(f"{path}: {len(repeated) - _MAX_NOTES} more keys occur twice")
+        note(f"{path}: {len(repeated) - _MAX_NOTES} more duplicate keys")
 
 
 def read_config_content(path: str | Path | None) -> bytes:

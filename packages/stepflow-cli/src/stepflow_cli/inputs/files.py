@@ -125,5 +125,5 @@ def read_piped_value(stdin_format: str | None = None) -> tuple[Any] | None:
                 if isinstance(parse_yaml(text), (dict, list)):
                     looks_like_json = text.lstrip()[:1] in ("{", "[")
                     hint = f"{hint}; " if hint and looks_like_json else ""
-                    hint += "--stdin-format yaml reads YAML"
+                    hint += "for YAML, use --stdin-format yaml"
         raise usage(error.message, f"{hint}; to ignore standard input, use --no-stdin") from None

@@ -112,7 +112,7 @@ def _get_flow(module: ModuleType, source: str, name: str) -> Any:
     if isinstance(value, type):
         raise usage(f"{source}:{name} is a class, not a flow", _hint_flows(module, name))
     if callable(value):
-        hint = "decorate the function with @flow of stepflow_client.authoring"
+        hint = "decorate the function with @flow from stepflow_client.authoring"
         raise usage(f"{source}:{name} is not a flow, but a function", hint)
     raise usage(f"{source}:{name} is not a flow, but of type {type(value).__name__}", _hint_flows(module, name))
 
@@ -135,7 +135,7 @@ def _hint_flows(module: ModuleType, name: str) -> str | None:
     names = [key for key, value in vars(module).items() if not key.startswith("_") and _is_flow(value)]
     shown = ", ".join(names[:_MAX_NAMES]) + (", ..." if len(names) > _MAX_NAMES else "")
     return suggest(name, names) or (
-        f"its flows are {shown}" if names else "it has no flow; @flow makes one of a function"
+        f"its flows are {shown}" if names else "it has no flow; decorate a function with @flow to make one"
     )
 
 
@@ -167,7 +167,7 @@ def check_flow_exists(path: str) -> None:
 
     if not os.path.lexists(path):
         file, colons, case = path.partition("::")
-        hint = f"cases are chosen by an option: {file} --case {case}" if colons else explain_missing_file(path)
+        hint = f"to select cases, use an option: {file} --case {case}" if colons else explain_missing_file(path)
         raise usage(f"{path} {'is a URL, not a file' if '://' in path else 'does not exist'}", hint)
     if path.lower().endswith(".py"):
         raise usage(f"{path} is a Python file, not a flow", f"name the flow in it: {path}:FUNCTION")
@@ -216,9 +216,9 @@ def load_flow_or_id(name: str) -> dict[str, Any] | str:
     if is_flow_id(name):
         return name
     if name != "-" and not Path(name).suffix and not os.path.lexists(name) and not is_python_flow(name):
-        ids = "an id has 64 hexadecimal digits; 'stepflow flows list' shows those of recent runs"
+        ids = "an id has 64 hexadecimal digits; to see those of recent runs, run 'stepflow flows list'"
         hint = suggest_nearest_file(name) or ids
-        raise usage(f"{name} is neither a flow file nor the id of a flow", hint)
+        raise usage(f"{name} is neither a flow file nor a flow id", hint)
     return load_flow_file(name)
 
 
@@ -295,7 +295,7 @@ def get_example_input(flow: Mapping[str, Any], name: str) -> Any:
     if name in inputs:
         return inputs[name]
     names = list(inputs)
-    known = f"it has {', '.join(names)}" if names else "it has none; --input-json JSON or --input FILE gives an input"
+    known = f"it has {', '.join(names)}" if names else "it has none; use --input-json JSON or --input FILE"
     raise usage(f"the flow has no example or test case {name}", suggest(name, names) or known)
 
 
@@ -331,8 +331,8 @@ def list_project_flows(missing: str) -> list[str]:
     """
     project = find_flow_project(None)
     if not project.flows:
-        raise usage(missing, 'or name those of the project in stepflow.toml: flows = ["flows"]')
+        raise usage(missing, 'or name them in stepflow.toml: flows = ["flows"]')
     for path in project.flows:
         if not path.exists():
-            raise usage(f"{path}, which {project.file} names under flows, does not exist")
+            raise usage(f"{path}, listed under flows in {project.file}, does not exist")
     return [str(path) for path in project.flows]

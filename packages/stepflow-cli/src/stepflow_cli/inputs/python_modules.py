@@ -106,7 +106,7 @@ class ProjectModules:
         except (Exception, SystemExit) as error:
             missing = error.name if isinstance(error, ModuleNotFoundError) else None
             if module is not None and missing is not None and f"{module}.".startswith(f"{missing}."):
-                raise usage(f"there is no module {module}", _suggest_module(module)) from None
+                raise usage(f"no module named {module}", _suggest_module(module)) from None
             cause = error.__cause__ or error
             place = _find_project_frames(cause)
             for file, _ in place:
@@ -116,7 +116,7 @@ class ProjectModules:
             at = f" ({relative_to_cwd(place[-1][0])}:{place[-1][1]})" if place else ""
             reason = printable(" ".join(traceback.format_exception_only(cause)[-1].split()))
             hint = suggest(cause.name or "", dir(cause.obj)) if isinstance(cause, AttributeError) else None
-            raise usage(f"{source} {failure}: {reason}{at}", hint or "-vv shows the traceback") from error
+            raise usage(f"{source} {failure}: {reason}{at}", hint or "to see the traceback, use -vv") from error
 
 
 def _locate_module(file: Path) -> tuple[Path, str]:
@@ -181,7 +181,7 @@ def _suggest_module(module: str) -> str:
         if entry.suffix == ".py" or (entry / "__init__.py").is_file():
             names.append(f"{prefix}{dot}{entry.stem}")
     near = suggest(module, names)
-    return near or "modules are searched for in the working folder and in the environment of this command"
+    return near or "modules are looked up in the working folder and in this command's environment"
 
 
 def relative_to_cwd(file: str) -> str:

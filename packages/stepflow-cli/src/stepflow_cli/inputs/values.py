@@ -68,7 +68,7 @@ class Values(NamedTuple):
             Problem: If any options contradict each other.
         """
         if inputs is not None and inputs.lstrip()[:1] in ("{", "[") and not os.path.lexists(inputs):
-            raise usage(f"{option} takes the name of a file, not JSON", "write a value on each line of a .jsonl file")
+            raise usage(f"{option} expects a file name, not JSON", "put one value on each line of a .jsonl file")
         given = [*self.input, *self.variables, *self.overrides]
         for argument in given:
             _check_file(argument)
@@ -109,7 +109,7 @@ class Values(NamedTuple):
         if read:
             listed = f"{', '.join(read[:5])}{', ...' if len(read) > 5 else ''}"
             raise usage(
-                f"the flow reads {listed} from its input, but no input is given", _hint_input_options(flow, read)
+                f"the flow reads {listed} from its input, but no input was passed", _hint_input_options(flow, read)
             )
         return None
 
@@ -127,7 +127,7 @@ class Values(NamedTuple):
         value = read_value(self.variables[0], self.stdin_format) if self.variables else {}
         if not isinstance(value, dict):
             option = self.variables[0].option
-            raise usage(f"{option} is not a mapping of names to values", 'write {"name": "value"}, or --var name=value')
+            raise usage(f"{option} is not a mapping of names to values", 'use {"name": "value"}, or --var name=value')
         value = of_example | value
         declared = collect_declared_variables(flow)
         for variable in self.single_variables:
@@ -181,7 +181,7 @@ def read_value(given: ValueArgument, stdin_format: str | None = None) -> Any:
         parse = parse_json if stdin_format == "json" else parse_yaml
         return parse(read_stdin(), "standard input")
     if given.option == "--input" and given.text.lower().endswith((".csv", ".parquet")):
-        raise usage(f"{given.text} is a file of many inputs, and --input takes one", _batch_hint(given.text))
+        raise usage(f"{given.text} is a file of many inputs, but --input accepts only one", _batch_hint(given.text))
     try:
         return load_file(given.text)
     except FlowFileError as error:
@@ -191,7 +191,7 @@ def read_value(given: ValueArgument, stdin_format: str | None = None) -> Any:
 
 
 def _batch_hint(path: str) -> str:
-    return f"'stepflow batch FLOW {shlex.quote(path)}' runs the flow on each input in it"
+    return f"to run the flow once per input, use 'stepflow batch FLOW {shlex.quote(path)}'"
 
 
 def _read_json(text: str, option: str) -> Any:
@@ -208,12 +208,12 @@ def _read_json(text: str, option: str) -> Any:
     except FlowFileError as error:
         file, pair = text.removeprefix("@"), re.fullmatch(r"(\w+)=(.*)", text)
         if os.path.isfile(file):
-            error.hint = f"{option.removesuffix('-json')} {shlex.quote(file)} reads the file"
+            error.hint = f"to read the file, use {option.removesuffix('-json')} {shlex.quote(file)}"
         elif pair is not None:
-            error.hint = f"write {_suggest_json(option, pair)}"
+            error.hint = f"use {_suggest_json(option, pair)}"
         elif text.lstrip()[:1] in ("{", "["):
             # Don't try YAML: this is JSON with a mistake, and {"a": None} would turn into text.
-            error.hint = error.hint or "put names and text into double quotes"
+            error.hint = error.hint or "put names and text in double quotes"
         else:
             with suppress(FlowFileError):
                 value = parse_yaml(text)
@@ -264,7 +264,7 @@ def _hint_input_options(flow: Mapping[str, Any], required: Sequence[str]) -> str
     names = list_case_names(flow)
     ways = f"--input-json {shlex.quote(sample)}"
     return (
-        f"give {ways}, --input FILE, or --example NAME: {', '.join(names)}" if names else f"give {ways} or --input FILE"
+        f"pass {ways}, --input FILE, or --example NAME: {', '.join(names)}" if names else f"pass {ways} or --input FILE"
     )
 
 
@@ -288,24 +288,24 @@ def _check_file(given: ValueArgument) -> None:
     pair = re.fullmatch(r"(\w+)=(.*)", given.text)
     if given.text.lstrip()[:1] in ("{", "["):
         raise usage(
-            f"{given.option} takes the name of a file, not JSON",
-            f"write {given.option}-json {shlex.quote(given.text)}",
+            f"{given.option} expects a file name, not JSON",
+            f"use {given.option}-json {shlex.quote(given.text)}",
         )
     if pair is not None and given.option == "--input":
-        hint = f"write {_suggest_json('--input-json', pair)}"
-        raise usage(f"--input takes the name of a file, not {given.text}", hint)
+        hint = f"use {_suggest_json('--input-json', pair)}"
+        raise usage(f"--input expects a file name, not {given.text}", hint)
 
 
 def _split_pair(text: str, option: str, form: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise usage(f"{option} takes {form}, not {text!r}", _hint_pair(option, name))
+        raise usage(f"{option} expects {form}, not {text!r}", _hint_pair(option, name))
     return name, value
 
 
 def _hint_pair(option: str, name: str) -> str:
     value = f"{name or 'NAME'}=VALUE" if option == "--var" else f"{name.partition('.')[0] or 'STEP'}.input.KEY=VALUE"
-    return f"write {option} {shlex.quote(value)}"
+    return f"use {option} {shlex.quote(value)}"
 
 
 def _parse_override(text: str, flow: Mapping[str, Any]) -> dict[str, Any]:
@@ -315,7 +315,7 @@ def _parse_override(text: str, flow: Mapping[str, Any]) -> dict[str, Any]:
     # Dots within names are escaped with a backslash.
     parts = [part.replace("\0", ".") for part in path.replace("\\.", "\0").split(".")]
     if len(parts) < 2 or not all(parts):
-        raise usage(f"--set takes {form}, not {text!r}", _hint_pair("--set", parts[0]))
+        raise usage(f"--set expects {form}, not {text!r}", _hint_pair("--set", parts[0]))
     override, current = read_scalar(value), _get_current_value(parts, flow)
     if isinstance(override, dict) and isinstance(current, Mapping):
         # Set the remaining keys to null, which removes them. Otherwise the override would be merged with the old value.
@@ -345,7 +345,7 @@ def _check_input_key(step: str, key: str, flow: Mapping[str, Any]) -> None:
     near = suggest(key, known)
     if near or "properties" in schema:
         raise usage(f"the input of step {step} has no {key}", near or f"it has {', '.join(known)}")
-    note(f"the input of step {step} has no {key} in the flow: it is added")
+    note(f"the input of step {step} has no {key} in the flow; adding it")
 
 
 def _get_current_value(parts: Sequence[str], flow: Mapping[str, Any]) -> Any:
@@ -386,8 +386,8 @@ def _check_overrides(given: ValueArgument, overrides: Mapping[str, Any], flow: M
             raise usage(f"the flow has no step {step}", suggest(step, steps) or f"it has {', '.join(steps)}")
         for key in change if isinstance(change, Mapping) else ():
             if key not in ("id", *_STEP_KEYS, "value", "$type"):
-                known = suggest(key, _STEP_KEYS) or f"a step has {', '.join(_STEP_KEYS)}"
-                raise usage(f"{given.option}: a step has no {key} (of {step})", known)
+                known = suggest(key, _STEP_KEYS) or f"the keys are {', '.join(_STEP_KEYS)}"
+                raise usage(f"{given.option}: unknown key {key} for step {step}", known)
 
 
 def read_inputs(

@@ -136,8 +136,8 @@ def analyse(name: str, text: DocumentText, rules: CheckRules) -> Analysis:
     elif is_flow_text(text.text):
         kind = "flow"
     if kind is not None and len(text.text) > MAX_LENGTH:
-        message = f"the document has more than {MAX_LENGTH:,} characters and is not checked here"
-        hint = "stepflow validate checks files of any size"
+        message = f"the document has more than {MAX_LENGTH:,} characters, so it is not checked here"
+        hint = "to check files of any size, use stepflow validate"
         return Analysis(None, text, name, rules, [Finding("too-large", "warning", message, "$", 1, 1, hint)])
     analysis = Analysis(kind, text, name, rules)
     if kind is None:
@@ -231,7 +231,7 @@ class ServerChecks:
                 finally:
                     self._clients.discard(client)
         except (Problem, StepflowClientError) as error:
-            message = f"saved flows are not checked by the server: {error}"
+            message = f"the server does not check saved flows: {error}"
             if message != self._failure and not self._is_stopped:
                 self._failure = message
                 log.warning("%s", message)

@@ -205,7 +205,7 @@ def list_rename_edits(text: str, mentions: Iterable[Mention], mention: Mention, 
         if not re.fullmatch(r"(/[^/\s]+)+", name):
             raise ValueError("a component must be a path such as /plugin/name")
     elif name != mention.name and any(other.scope == mention.scope and other.name == name for other in mentions):
-        raise ValueError(f"there is a {mention.kind} {name!r} already")
+        raise ValueError(f"there is already a {mention.kind} {name!r}")
     if mention.kind == "field" and mention.flow.parent is not None and not any(other.is_definition for other in same):
         raise ValueError("the step around this flow creates its input, which has no schema")
     return [_rename_edit(text, other, name) for other in same]

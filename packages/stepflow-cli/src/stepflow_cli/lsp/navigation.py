@@ -176,7 +176,7 @@ def rename(analysis: Analysis, params: types.RenameParams) -> types.WorkspaceEdi
     """
     mention = find_mention(analysis.mentions, analysis.text.to_offset(params.position))
     if mention is None:
-        raise JsonRpcInvalidParams("there is no step, variable, input field or component here")
+        raise JsonRpcInvalidParams("no step, variable, input field or component here")
     try:
         edits = list_rename_edits(analysis.text.text, analysis.mentions, mention, params.new_name)
     except ValueError as error:

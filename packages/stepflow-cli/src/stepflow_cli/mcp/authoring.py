@@ -69,13 +69,13 @@ async def list_components(call: Call) -> ToolResult:
             for path, component in components.items()
         ]
         if any(path.startswith(_UNKNOWN_ROUTE) for path in components):
-            lines.append(f"The server does not report its routes: replace {_UNKNOWN_ROUTE} by the route of the plugin.")
+            lines.append(f"The server does not report its routes: replace {_UNKNOWN_ROUTE} with the plugin's route.")
         return ToolResult("\n".join(lines), {"components": list(components)})
     # The name alone, without its route, is enough.
     path = next((path for path in components if path == name or path.endswith(f"/{name}")), None)
     if path is None:
         hint = suggest_nearest(name.rpartition("/")[2], [path.rpartition("/")[2] for path in components])
-        raise InvalidArgumentError(f"there is no component {name!r}", hint=hint or near(name, components, "components"))
+        raise InvalidArgumentError(f"unknown component {name!r}", hint=hint or near(name, components, "components"))
     component = components[path]
     description = {
         "component": path,

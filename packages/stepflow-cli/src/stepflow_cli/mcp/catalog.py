@@ -55,7 +55,7 @@ class Catalog:
         self._files: dict[str, str] = {}
         self.refresh()
         if not self.tools:
-            raise usage("there is no flow to serve", "name flow files, or a folder of them")
+            raise usage("no flows to serve", "name flow files, or a folder of them")
         self._is_starting = False
 
     def get_file(self, name: str) -> str:

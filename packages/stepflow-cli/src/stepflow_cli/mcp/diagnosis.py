@@ -91,8 +91,8 @@ def _explain_failure(
     yield from (f"Log: {cut(visible(line), _MAX_LINE)}" for line in log[-_MAX_LINES:])
     if cause is not None:
         yield (
-            f"What to try: call rerun with run_id {account.run_id} and from_step {visible(cause.step_id)}, with "
-            "another input or with overrides; without a change, only if the cause was temporary."
+            f"What to try: call rerun with run_id {account.run_id} and from_step {visible(cause.step_id)}, with a "
+            "different input or overrides; without a change, only if the cause was temporary."
         )
 
 
@@ -122,7 +122,7 @@ async def rerun(call: Call) -> ToolResult:
             run_id, labels=labels, idempotency_key=call.idempotency_key, **options
         )
         if not handles:
-            raise InvalidArgumentError(f"there is nothing in run {run_id} to run again")
+            raise InvalidArgumentError(f"nothing to run again in run {run_id}")
         for handle in handles[1:]:
             call.runs.add_run(handle.run_id)
         return handles[0].run_id

@@ -66,7 +66,7 @@ class Prompts:
                 )
                 message = PromptMessage(role="user", content=TextContent(text=text))
                 return GetPromptResult(description=description, messages=[message])
-        raise MCPError(INVALID_PARAMS, "there is no such prompt")
+        raise MCPError(INVALID_PARAMS, "unknown prompt")
 
     def _iterate_prompts(self) -> Iterator[tuple[str, str | None, FlowToolSpec, Any]]:
         """Yield each prompt's name and description, with its tool and the flow's input."""
@@ -81,7 +81,7 @@ _JSON, _HTML = "application/json", "text/html"
 _MAX_RUNS = 20
 _URI = re.compile(r"stepflow://(flows|runs)/([^/?]+)(?:/(?:items/(\d{1,9})/)?(output|report))?(?:\?(.*))?")
 _TEMPLATES = (
-    ("run", "stepflow://runs/{run_id}", "What became of a run, and of each of its steps.", _JSON),
+    ("run", "stepflow://runs/{run_id}", "The outcome of a run and of each of its steps.", _JSON),
     ("output", "stepflow://runs/{run_id}/items/{item}/output{?offset}", "The output of an item, in pages.", _JSON),
     ("report", "stepflow://runs/{run_id}/report", "A report of a run, as a page.", _HTML),
 )
@@ -136,7 +136,7 @@ class Resources:
         uri = str(params.uri)
         match = _URI.fullmatch(uri)
         if match is None:
-            raise MCPError(INVALID_PARAMS, "there is no such resource")
+            raise MCPError(INVALID_PARAMS, "unknown resource")
         kind, name, item, part, query = match.groups()
         more = None
         try:
@@ -145,7 +145,7 @@ class Resources:
             elif name in self._catalog.tools:
                 text, media = format_json(hide_flow_secrets(self._catalog.tools[name].flow)), _JSON
             else:
-                raise MCPError(INVALID_PARAMS, "there is no such flow")
+                raise MCPError(INVALID_PARAMS, "unknown flow")
         except StepflowClientError as error:
             raise MCPError(INVALID_PARAMS, error.message) from error
         meta = None if more is None else {"org.stepflow/next": more}
@@ -155,7 +155,7 @@ class Resources:
     async def _read_run(self, run_id: str, item: int, part: str | None, query: str) -> tuple[str, str, str | None]:
         run_id = check_run_id(run_id)
         if not self._runs.owns(run_id):
-            raise MCPError(INVALID_PARAMS, "there is no such run of an agent")
+            raise MCPError(INVALID_PARAMS, "no such run started by an agent")
         if part == "report":
             return await asyncio.to_thread(self._render_report, run_id), _HTML, None
         if part is None:

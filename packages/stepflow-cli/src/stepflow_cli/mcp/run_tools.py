@@ -169,7 +169,7 @@ TOOLS = (
     RunTool(
         "list_runs",
         "runs",
-        "List the runs that agents have started, newest first, with their states.",
+        "List the runs started by agents, newest first, with their states.",
         {
             "status": {"type": "string", "enum": [*STATUSES]},
             "limit": {"type": "integer", "minimum": 1, "maximum": 100, "description": "Default 20."},
@@ -179,7 +179,7 @@ TOOLS = (
     RunTool(
         "diagnose_run",
         "diagnose",
-        "Explain why a run failed: the step that is the cause, the input it got, log lines, and what to try.",
+        "Explain why a run failed: the step that caused it, the step's input, log lines, and what to try.",
         {"run_id": RUN_ID, "item": _ITEM},
         _import_when_called("diagnosis", "diagnose"),
         ("run_id",),
@@ -187,12 +187,12 @@ TOOLS = (
     RunTool(
         "rerun",
         "diagnose",
-        "Run a run that has ended again, from a step on, with the outputs of the steps before it. The input, or "
-        "settings of steps, can be changed.",
+        "Rerun a finished run from a step on, reusing the outputs of earlier steps. The input and step settings can "
+        "be changed.",
         {
             "run_id": RUN_ID,
             "from_step": {"type": "string", "description": "The first step to execute. Default: all of them."},
-            "input": {"description": "The whole input of the flow. Default: that of the run."},
+            "input": {"description": "The whole input of the flow. Default: the run's input."},
             "overrides": {
                 "type": "object",
                 "description": 'Changes to steps: {"step": {"value": {"input": {...}}}}',
@@ -206,7 +206,7 @@ TOOLS = (
     RunTool(
         "validate_flow",
         "author",
-        "Check the text of a flow, without running it.",
+        "Check a flow's text without running it.",
         {"flow": {"type": "string", "description": "The flow, as YAML or JSON."}},
         _import_when_called("authoring", "validate_flow"),
         ("flow",),
@@ -221,7 +221,7 @@ TOOLS = (
     RunTool(
         "run_flow_text",
         "run_flow_text",
-        "Run a flow that is given as text, with any component of the server.",
+        "Run a flow passed as text, with any of the server's components.",
         {
             "flow": {"type": "string", "description": "The flow, as YAML or JSON."},
             "input": {"description": "The input of the flow."},

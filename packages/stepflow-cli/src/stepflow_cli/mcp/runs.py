@@ -112,7 +112,7 @@ class AgentRuns:
             StepflowClientError: If the run can't be started.
         """
         if self._find_request(names) is None and not await self._has_room():
-            raise RateLimitError(f"{self.bounds.runs} runs are in progress, and no more are allowed at once")
+            raise RateLimitError(f"{self.bounds.runs} runs are in progress, the most that are allowed at once")
         creation = self._find_request(names)
         if creation is None:
             creation = asyncio.ensure_future(self._create_and_add(create))

@@ -114,7 +114,7 @@ class AgentServer:
                 is_changed = await asyncio.to_thread(self._catalog.refresh)
             except Exception as error:
                 # Keep serving the flows as they were.
-                note(f"the flows cannot be read again: {error}")
+                note(f"cannot reload the flows: {error}")
                 is_changed = False
             took = time.monotonic() - began
             if not is_changed:
@@ -147,7 +147,7 @@ class AgentServer:
             size = len(json.dumps(params.arguments, ensure_ascii=False, default=str))
             if size > MAX_ARGUMENT_BYTES:
                 raise InvalidArgumentError(
-                    f"the arguments have {size:,} characters of JSON, and {MAX_ARGUMENT_BYTES:,} are allowed",
+                    f"the arguments have {size:,} characters of JSON, but only {MAX_ARGUMENT_BYTES:,} are allowed",
                     hint="pass a reference to the data, such as a path or a URL, if the flow accepts one",
                 )
             return await _run_until_closed(ctx, self._run_tool(ctx, params))

@@ -146,7 +146,7 @@ def application(server: Callable[[], Opened], addresses: AcceptedAddresses, toke
             return PlainTextResponse(f"The server is at {PATH}.\n", 404)
         sent = headers["authorization"]
         if len(sent) != 1 or not hmac.compare_digest(sent[0].encode("latin-1"), expected):
-            text = "Send the token that 'stepflow mcp serve' has printed, as 'Authorization: Bearer TOKEN'.\n"
+            text = "Send the token that 'stepflow mcp serve' printed, as 'Authorization: Bearer TOKEN'.\n"
             return PlainTextResponse(text, 401, headers={"www-authenticate": "Bearer"})
         return None
 
@@ -186,7 +186,7 @@ class Service:
         known = [*GROUPS, *(tool.name for tool in TOOLS)]
         for name in self.tools:
             if name not in known:
-                raise usage(f"there are no tools {name}", f"--tools takes {', '.join(known)}")
+                raise usage(f"unknown tools {name}", f"--tools accepts {', '.join(known)}")
 
     def offer(self, catalog: Catalog) -> Offer:
         """Return the tools to offer."""
@@ -223,7 +223,7 @@ def load_catalog(service: Service) -> Catalog:
         if name not in catalog.tools and name not in map(catalog.get_file, catalog.tools):
             raise usage(f"--read-only names {name}, which is not served", f"tools are {', '.join(catalog.tools)}")
     if get_history_setting().value == "off":
-        note("the history is off: agents see only the runs that this process has started, and no run has a label")
+        note("the history is off: agents see only the runs started by this process, and runs have no labels")
     return catalog
 
 
@@ -243,7 +243,7 @@ def serve_stdio(target: Target, service: Service) -> None:
     """Serve an agent over stdio until it closes the streams, or until SIGINT, SIGTERM or SIGHUP."""
     catalog = load_catalog(service)
     if is_terminal(sys.stdin):
-        note("waiting for an agent on standard input; 'stepflow mcp config' prints what its host needs")
+        note("waiting for an agent on standard input; to configure its host, run 'stepflow mcp config'")
 
     async def serve() -> None:
         # Open stdin separately: at exit, the interpreter can't close `sys.stdin` while a thread is reading from it.

@@ -124,7 +124,7 @@ def get_field(record: Mapping[str, Any], name: str, default: Any = None) -> Any:
 
 def _check_field(name: str, records: Sequence[Mapping[str, Any]], view: View) -> None:
     if not name:
-        raise usage("--fields names fields, such as a,b.c; one of them is empty")
+        raise usage("--fields expects fields such as a,b.c, but one of them is empty")
     if name in view.known or any(get_field(record, name, _MISSING) is not _MISSING for record in records):
         return
     if any(name.startswith(f"{field}.") for field in view.open_fields):
@@ -139,7 +139,7 @@ def _check_field(name: str, records: Sequence[Mapping[str, Any]], view: View) ->
         return
     known = {*view.known, *(path for record in records for path in _iter_field_names(record))}
     top = sorted({path for path in known if "." not in path})
-    raise usage(f"there is no field {name}", suggest(name, known) or f"the fields are {', '.join(top)}")
+    raise usage(f"unknown field {name}", suggest(name, known) or f"the fields are {', '.join(top)}")
 
 
 def _iter_field_names(value: Any, before: str = "", depth: int = 3) -> Iterator[str]:

@@ -117,11 +117,11 @@ def check_watch(output: Output) -> None:
         Problem: If stdout isn't a terminal or the requested format isn't a table.
     """
     if output.format not in (None, "table"):
-        raise usage(f"--watch draws a table; -o {output.format} cannot be combined with it")
+        raise usage(f"--watch draws a table and cannot be used with -o {output.format}")
     if not is_terminal(sys.stdout):
         raise usage(
-            "--watch draws on a terminal, and standard output is none",
-            "leave it out, and repeat the command in a loop; 'runs events' follows one run in a pipe",
+            "--watch needs a terminal, but standard output is not one",
+            "leave it out and repeat the command in a loop; to follow one run in a pipe, use 'runs events'",
         )
 
 

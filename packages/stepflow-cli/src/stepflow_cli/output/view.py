@@ -53,8 +53,8 @@ class Output(NamedTuple):
         if os.path.isdir(path):
             raise usage(f"{path} is a folder, not a file", "name a file in it")
         if not os.path.isdir(folder):
-            hint = "create the folder, or name another file"
-            raise usage(f"{path} cannot be written: there is no folder {folder}", hint)
+            hint = "create the folder, or name a different file"
+            raise usage(f"{path} cannot be written: folder {folder} does not exist", hint)
         with writing(path):
             check_writable(path)
 
@@ -186,7 +186,7 @@ def write_document(content: bytes, path: str | None) -> None:
     """
     if path in (None, "-"):
         if path is None and sys.stdout.isatty() and b"\x00" in content:
-            raise usage("a PNG picture is not printed on a terminal", "--output FILE keeps it")
+            raise usage("not printing a PNG picture to a terminal", "to save it, use --output FILE")
         sys.stdout.flush()
         with reporting_lost_output():
             sys.stdout.buffer.write(content)
@@ -205,7 +205,7 @@ def open_in_browser(path: str) -> None:
 
     if not webbrowser.open(Path(path).resolve().as_uri()):
         hint = f"open {path} yourself"
-        raise Problem("no browser could be started", kind="no_browser", hint=hint)
+        raise Problem("could not start a browser", kind="no_browser", hint=hint)
 
 
 class GeneratedFile:
@@ -246,4 +246,4 @@ class GeneratedFile:
             note(f"{file} is up to date")
             return
         difference = "is out of date" if file.exists() else "does not exist"
-        raise Problem(f"{file} {difference}", kind="outdated", hint=f"write it again: {again}")
+        raise Problem(f"{file} {difference}", kind="outdated", hint=f"to update it, run {again}")

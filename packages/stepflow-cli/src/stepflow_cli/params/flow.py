@@ -48,15 +48,14 @@ RETRY_CODES = [
 retry_options = (
     BATCH.option(
         "--retry N",
-        "Run inputs again within the batch, up to N times, after failures that may pass: a timeout, a missing "
-        "worker, a run lost before it started. All their steps run again. [default: 0]",
+        "Rerun inputs within the batch, up to N times, after transient failures: a timeout, a missing worker, a run "
+        "lost before it started. All their steps run again. [default: 0]",
         to="retries",
         type=click.IntRange(min=0),
     ),
     BATCH.option(
         "--retry-on CODE",
-        "With --retry: run inputs with this error code again, and no others; repeatable. The codes are those "
-        "of the records.",
+        "With --retry, rerun only inputs with this error code, as in the records; repeatable.",
         to="codes",
         multiple=True,
         type=Choice(RETRY_CODES),
@@ -67,7 +66,7 @@ retry_options = (
 stream_options = (
     BATCH.option(
         "--input-format",
-        "The format of INPUTS. [default: by the file extension; JSON lines for -]",
+        "Read INPUTS in this format. [default: from the file extension; JSON lines for -]",
         type=Choice(INPUT_FORMATS),
     ),
     BATCH.option("--resume", "Continue an interrupted batch, from the journal beside --output FILE."),
@@ -76,15 +75,15 @@ stream_options = (
     limit_option("inputs", section=BATCH),
     BATCH.option(
         "--sample N",
-        "Run N randomly chosen inputs, of those that --skip and --limit leave.",
+        "Run N randomly chosen inputs out of those left by --skip and --limit.",
         type=click.IntRange(min=1),
     ),
     BATCH.option(
-        "--seed N", "Seed of the random choice: the same inputs and seed give the same sample. [default: 0]", type=int
+        "--seed N", "Seed the random choice: the same inputs and seed give the same sample. [default: 0]", type=int
     ),
     BATCH.option(
         "--on-bad-line",
-        "A malformed line is a failed input, or ends the batch. [default: fail with --output, else stop]",
+        "Count malformed lines as failed inputs, or stop the batch. [default: fail with --output, else stop]",
         type=Choice(["fail", "stop"]),
         default=None,
     ),
@@ -94,9 +93,9 @@ stream_options = (
 
 def _choose_flow(flow: str | None, flow_option: str | None) -> str:
     if flow is not None and flow_option is not None:
-        raise usage("give one flow", f"the argument is {flow}, --flow names {flow_option}")
+        raise usage("pass only one flow", f"the argument is {flow}, --flow names {flow_option}")
     if flow is None and flow_option is None:
-        raise usage("give a flow, as FLOW", ARGUMENTS["FLOW"])
+        raise usage("pass a flow as FLOW", ARGUMENTS["FLOW"])
     return flow or flow_option or ""
 
 
@@ -107,7 +106,7 @@ flow_argument = grouped(
     # The upstream command has this option.
     FLOW.option(
         "--flow FILE",
-        "The flow, instead of FLOW.",
+        "Run this flow, instead of FLOW.",
         to="flow_option",
         shell_complete=complete_with("flow_files"),
         hidden=True,
@@ -115,7 +114,7 @@ flow_argument = grouped(
 )
 """Adds `FLOW` and a hidden `--flow FILE`. The command gets `flow`, which is a file name, `-` or a flow id."""
 
-NO_FLOW = "give at least one flow file, as FLOW"
+NO_FLOW = "pass at least one flow file as FLOW"
 """The error when no flow is given and the project's aren't used."""
 
 
@@ -141,7 +140,7 @@ def flows_argument(*, of_project: bool) -> Decorator:
         click.argument("flows", nargs=-1, metavar=metavar, shell_complete=complete_with("flow_files")),
         FLOW.option(
             "--flow FILE",
-            "A flow, like FLOW; repeatable.",
+            "Add a flow, like FLOW; repeatable.",
             to="flow_option",
             multiple=True,
             hidden=True,
@@ -151,52 +150,52 @@ def flows_argument(*, of_project: bool) -> Decorator:
 
 
 _INPUT = (
-    INPUT.option("--input FILE", "The input: a YAML or JSON file, - for standard input.", type=FILE),
-    INPUT.option("--input-json JSON", "The input as JSON or YAML."),
+    INPUT.option("--input FILE", "Read the input from a file, or - for standard input.", type=FILE),
+    INPUT.option("--input-json JSON", "Pass the input as JSON or YAML."),
     # The upstream command has this, as well as --variables-yaml and --overrides-yaml.
-    INPUT.option("--input-yaml YAML", "The input as YAML.", hidden=True),
+    INPUT.option("--input-yaml YAML", "Pass the input as YAML.", hidden=True),
 )
 _EXAMPLE = INPUT.option(
     "--example NAME",
-    "The input of an example of the flow, or the input and variables of a test case.",
+    "Use the input of one of the flow's examples, or the input and variables of a test case.",
     shell_complete=complete_with("examples"),
 )
 _STDIN = (
     INPUT.option(
         "--stdin-format",
-        "The format of standard input. [default: JSON; YAML or JSON with -]",
+        "Read standard input in this format. [default: JSON; YAML or JSON with -]",
         type=Choice(["json", "yaml"]),
     ),
     INPUT.option(
         "--no-stdin",
-        "Do not read standard input, in a loop for example. By default it is the input if it is a pipe or a "
-        "file, and no option gives another.",
+        "Do not read standard input, for example in a loop. By default it is the input if it is a pipe or a file and "
+        "no option sets one.",
     ),
 )
 _VARIABLES = (
-    VARIABLES.option("--variables FILE", "The flow's variables: a YAML or JSON file, - for standard input.", type=FILE),
-    VARIABLES.option("--variables-json JSON", "The variables as JSON or YAML."),
-    VARIABLES.option("--variables-yaml YAML", "The variables as YAML.", hidden=True),
+    VARIABLES.option("--variables FILE", "Read variables from a file, or - for standard input.", type=FILE),
+    VARIABLES.option("--variables-json JSON", "Pass the variables as JSON or YAML."),
+    VARIABLES.option("--variables-yaml YAML", "Pass the variables as YAML.", hidden=True),
     VARIABLES.option(
         "--var NAME=VALUE",
-        "One variable; takes precedence over the others; repeatable.",
+        "Set one variable; takes precedence over the others; repeatable.",
         multiple=True,
         shell_complete=complete_with("variables"),
     ),
     VARIABLES.option(
         "--variables-from-env",
-        "Take missing variables from the environment: by the env_var of the flow's schema, else STEPFLOW_VAR_<NAME>.",
+        "Read missing variables from the environment: the schema's env_var, else STEPFLOW_VAR_<NAME>.",
     ),
 )
 _OVERRIDES = (
     OVERRIDES.option(
-        "--overrides FILE", "Overrides of steps: a YAML or JSON file, - for standard input.", multiple=True, type=FILE
+        "--overrides FILE", "Read step overrides from a file, or - for standard input.", multiple=True, type=FILE
     ),
-    OVERRIDES.option("--overrides-json JSON", "Overrides of steps as JSON or YAML.", multiple=True),
-    OVERRIDES.option("--overrides-yaml YAML", "Overrides of steps as YAML.", multiple=True, hidden=True),
+    OVERRIDES.option("--overrides-json JSON", "Pass step overrides as JSON or YAML.", multiple=True),
+    OVERRIDES.option("--overrides-yaml YAML", "Pass step overrides as YAML.", multiple=True, hidden=True),
     OVERRIDES.option(
         "--set STEP.input.KEY=VALUE",
-        "Override one value: JSON, a YAML scalar, or else text; a dot in a name is written \\.",
+        "Override one value: JSON, a YAML scalar, or else text; write a dot in a name as \\.",
         to="set_",
         multiple=True,
         shell_complete=complete_with("overrides"),
@@ -254,7 +253,7 @@ def no_check_option(section: Section) -> Decorator:
     )
 
 
-one_input = excludes("--input --input-json --input-yaml --example --inputs", hint="give one input")
+one_input = excludes("--input --input-json --input-yaml --example --inputs", hint="pass only one input")
 one_mapping = excludes("--variables --variables-json --variables-yaml")
 retry_needed = needs("--retry-on", "--retry")
 _REUSING = "--reuse --from --step"
@@ -268,7 +267,7 @@ run_conflicts = (
     excludes("--step", "--up-to", "--up-to also executes the steps that it needs"),
     excludes(_REUSING, "--idempotency-key", "a key identifies one run of the whole flow"),
     excludes(_REUSING, "--cache", "only whole results are cached"),
-    excludes(_REUSING, "--wait-for-components", "'stepflow health --component PATH --wait 60s' waits"),
+    excludes(_REUSING, "--wait-for-components", "to wait, use 'stepflow health --component PATH --wait 60s'"),
     excludes("--detach", "--cache", "a result is cached by the command that waits for it"),
     _no_embedded,
     needs("--refresh --max-age", "--cache"),
@@ -283,7 +282,7 @@ batch_conflicts = (
     retry_needed,
     needs("--seed", "--sample"),
     excludes("--resume --retry-failed"),
-    needs("--resume", "--output", "the journal lies beside it"),
+    needs("--resume", "--output", "the journal is kept beside it"),
     needs("--retry-failed", "--output", "it lists the failed inputs"),
     excludes("--retry-failed", "--skip --limit --sample", "the failed inputs are the ones that run"),
     excludes("--detach", f"--retry --output {_CHOOSING}", "it starts one run of all inputs"),
@@ -303,29 +302,29 @@ def _build_history_data(**given: Any) -> dict[str, Any]:
 history_options = grouped(
     "about",
     _build_history_data,
-    label_option("Recorded with the run in the history; repeatable.", HISTORY),
-    HISTORY.option("--note TEXT", "A text to find the run by."),
+    label_option("Record this label with the run in the history; repeatable.", HISTORY),
+    HISTORY.option("--note TEXT", "Record this text, to find the run by."),
 )
 """Adds --label and --note, passed to the command as `about`, a dict with `labels` and `note` if set."""
 _REUSE = (
     REUSE.option(
         "--reuse RUN",
-        "Execute only what has changed since this run; the other steps return their earlier output. @last, @2 and "
-        "so on count the runs of this flow. If no input is given, the input, variables and overrides that are not "
-        "given are those of RUN. To repeat a run or the failed items of a batch, use 'stepflow runs rerun'.",
+        "Execute only what has changed since this run; the other steps return their earlier output. @last, @2 and so "
+        "on count the runs of this flow. If you pass no input, the input and missing variables and overrides come "
+        "from RUN. To repeat a run or the failed items of a batch, use 'stepflow runs rerun'.",
         to="run",
         type=RUN_ID,
     ),
     REUSE.option(
         "--from STEP",
-        "Execute this step and all that depend on it, also if they have not changed. [default: --reuse @last]",
+        "Execute this step and all that depend on it, even if they have not changed. [default: --reuse @last]",
         to="from_step",
         shell_complete=complete_with("steps"),
     ),
     REUSE.option(
         "--step STEP",
-        "Execute this step alone and print its output. The outputs that it reads are those of the run of "
-        "--reuse, by default @last. If an input is given, it is that of the step, and no run is needed.",
+        "Execute this step alone and print its output. The outputs it reads come from the run of --reuse, by default "
+        "@last. If you pass an input, it becomes the step's input, and no run is needed.",
         to="only_step",
         shell_complete=complete_with("steps"),
     ),
@@ -352,7 +351,7 @@ run_options = (
     ),
     FLOW.option(
         "--idempotency-scope NAME",
-        "Let the key identify a run whatever the version of the flow; a name such as ticket.",
+        "Let the key identify a run regardless of the flow's version; use a name such as ticket.",
     ),
     FLOW.option(
         "--wait-for-components",
@@ -398,7 +397,7 @@ cache_options = grouped(
         "there is none, keep the result of this run, if it succeeds.",
         to="is_on",
     ),
-    CACHE.option("--max-age TIME", "How old the result may be: 90s, 15m, 1h or 2d. [default: 7d]", type=DURATION),
-    CACHE.option("--refresh", "Run the flow in any case, and replace the result.", is_risky=True),
+    CACHE.option("--max-age TIME", "Accept a result up to this age: 90s, 15m, 1h or 2d. [default: 7d]", type=DURATION),
+    CACHE.option("--refresh", "Always run the flow, and replace the result.", is_risky=True),
 )
 """Adds --cache, --max-age and --refresh, passed as `caching`, a `CacheOptions`."""

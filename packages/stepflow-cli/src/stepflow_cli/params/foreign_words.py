@@ -11,63 +11,63 @@ import shlex
 from collections.abc import Collection, Iterable, Sequence
 
 _TRACING = "the command is not traced; for traces of the server and its workers, use stepflow serve --otlp-endpoint URL"
-_URL = "--url URL names the server"
-_EMPTY = "an embedded server would be empty here; --url URL names another server"
-_EMBEDDED = "'stepflow run' starts an embedded server"
-_LIST = "'stepflow runs list' lists runs, 'stepflow flows list' flows, 'stepflow components list' components"
+_URL = "use --url URL to name the server"
+_EMPTY = "an embedded server would be empty here; to name a different server, use --url URL"
+_EMBEDDED = "to start an embedded server, use 'stepflow run'"
+_LIST = "use 'stepflow runs list', 'stepflow flows list' or 'stepflow components list'"
 
 # Options, after the command if specific to one. An option's value follows after a space.
 _OPTIONS = {
-    "--log-destination": "logs go to standard error, or into the file that --log-file names",
-    "--log-format": "logs are for people; -o json prints results and errors for programs",
+    "--log-destination": "logs go to standard error, or to the file that --log-file names",
+    "--log-format": "logs are for people; for results and errors that programs can read, use -o json",
     "--omit-stack-trace": "leave it out: only -vv prints tracebacks",
     "--trace-enabled": _TRACING,
-    "--metrics-enabled": "there is no counterpart: the command exports no metrics",
+    "--metrics-enabled": "there is no equivalent: the command exports no metrics",
     "--otlp-endpoint": _TRACING,
-    "--exclude-tags": "--tag TAG selects cases; there is no option that leaves cases out",
-    "--environment": "there are no environments: --config FILE names a configuration, --profile NAME a server",
-    "--save-intermediate": "'stepflow runs steps RUN' prints the outputs of the steps of a run",
-    "--env-variables": "--variables-from-env is its name here",
-    "--max-concurrency": "--jobs N is how many files run at once; the cases of a file are one batch",
-    "codegen --components": "'stepflow components stubs --from FILE' writes functions for components",
-    "stubs --components": "--from FILE names the file that 'components lock' wrote",
-    "--show-step-inputs": "stepflow infer has it; validate --type-check checks the types",
-    "visualize --config": "no server is used: the path of a component tells its plugin",
-    "--format junit": "--junit FILE writes a JUnit report, besides what is printed",
-    "--debug": "--log-level debug shows the logs of the client and the server; -vv shows tracebacks too",
+    "--exclude-tags": "use --tag TAG to select cases; there is no option to exclude cases",
+    "--environment": "there are no environments: use --config FILE for a configuration, --profile NAME for a server",
+    "--save-intermediate": "to see step outputs, use 'stepflow runs steps RUN'",
+    "--env-variables": "use --variables-from-env",
+    "--max-concurrency": "use --jobs N to set how many files run at once; the cases of a file are one batch",
+    "codegen --components": "to write functions for components, use 'stepflow components stubs --from FILE'",
+    "stubs --components": "use --from FILE to name the file that 'components lock' wrote",
+    "--show-step-inputs": "use it with stepflow infer; to check the types, use validate --type-check",
+    "visualize --config": "no server is used: a component's path tells its plugin",
+    "--format junit": "use --junit FILE to write a JUnit report, besides what is printed",
+    "--debug": "use --log-level debug to see the logs of the client and the server, or -vv to see tracebacks too",
     "submit --local": _EMBEDDED,
     "submit --config": _EMBEDDED,
     "--local": _EMPTY,
     "--config": _EMPTY,
-    "--fields": "-o json prints the whole record; jq selects fields of it",
+    "--fields": "use -o json to print the whole record, and jq to select fields",
     "--host": _URL,
     "--server": _URL,
 }
 _BATCH = "--inputs --retry --retry-on --input-format --output-format --resume --retry-failed --skip --limit -n --sample"
 _OPTIONS |= {
-    f"{command} {option}": "'stepflow batch FLOW INPUTS' runs a flow on many inputs, with --retry, --resume and --limit"
+    f"{command} {option}": "for many inputs, use 'stepflow batch FLOW INPUTS', with --retry, --resume and --limit"
     for command in ("run", "submit")
     for option in _BATCH.split()
 } | {
-    "items --item": "'stepflow runs result RUN --item N' prints one item, 'runs steps RUN --item N' its steps",
+    "items --item": "for one item, use 'stepflow runs result RUN --item N'; for its steps, 'runs steps RUN --item N'",
     "batch --inputs": "INPUTS is the second argument: stepflow batch FLOW INPUTS",
-    "batch --output-format": "-o FORMAT is the format of the records",
+    "batch --output-format": "use -o FORMAT to set the format of the records",
 }
 
 # Commands, without the leading `stepflow`.
 _COMMANDS = {
-    "run-batch": "'stepflow batch FLOW INPUTS' runs a batch",
-    "submit-batch": "'stepflow batch FLOW INPUTS --url URL' runs a batch",
-    "history search": "'stepflow history list TEXT' searches the recorded runs",
-    "history delete": "'stepflow history clear RUN' removes one recorded run",
-    "runs wait": "'stepflow runs watch -q RUN...' waits for runs to end",
-    "eval-expr": "'stepflow runs eval RUN EXPRESSION' evaluates an expression with the outputs of a run",
-    "flows variables": "'stepflow flows get FLOW --variables' lists them",
+    "run-batch": "to run a batch, use 'stepflow batch FLOW INPUTS'",
+    "submit-batch": "to run a batch, use 'stepflow batch FLOW INPUTS --url URL'",
+    "history search": "to search the recorded runs, use 'stepflow history list TEXT'",
+    "history delete": "to remove one recorded run, use 'stepflow history clear RUN'",
+    "runs wait": "to wait for runs to end, use 'stepflow runs watch -q RUN...'",
+    "eval-expr": "to evaluate an expression with a run's outputs, use 'stepflow runs eval RUN EXPRESSION'",
+    "flows variables": "to list variables, use 'stepflow flows get FLOW --variables'",
     "ls": _LIST,
     "ps": _LIST,
-    "init": "'stepflow new FILE' writes a new flow, with a test",
-    "start": "'stepflow serve' starts a server, 'stepflow run FLOW' runs a flow",
-    "status": "'stepflow health' shows the server, 'stepflow runs get RUN' a run",
+    "init": "to write a new flow with a test, use 'stepflow new FILE'",
+    "start": "to start a server, use 'stepflow serve'; to run a flow, use 'stepflow run FLOW'",
+    "status": "to see the server, use 'stepflow health'; to see a run, use 'stepflow runs get RUN'",
 }
 
 
@@ -90,7 +90,7 @@ def option_hint(command: str, options: Iterable[str], known: Collection[str]) ->
     """
     for option in options:
         hint = _OPTIONS.get(f"{command} {option}") or _OPTIONS.get(option)
-        first = (hint or "").partition(" ")[0]
+        first = (hint or "").removeprefix("use ").partition(" ")[0]
         if hint is not None and (first in known or not first.startswith("-")):
             return hint
     return None
@@ -110,14 +110,14 @@ def extra_hint(extra: str, args: Sequence[str]) -> str | None:
     name, equals, value = extra.partition("=")
     if equals and re.fullmatch(r"[^\s={}\[\]]+", name):
         text = shlex.quote(json.dumps({name: value}, ensure_ascii=False))
-        return f"an input is --input-json {text}, a variable is --var {shlex.quote(extra)}"
+        return f"for an input, use --input-json {text}; for a variable, use --var {shlex.quote(extra)}"
     if any(arg[:1] in "{[" and not _is_json(arg) for arg in args if arg):
-        return "put the JSON into single quotes, so that the shell leaves it as it is: --input-json '{...}'"
+        return "put the JSON in single quotes, so that the shell leaves it as is: --input-json '{...}'"
     if extra[:1] in ("{", "["):
-        return f"an input is --input-json {shlex.quote(extra)}"
+        return f"to pass an input, use --input-json {shlex.quote(extra)}"
     if extra.lower().endswith(_BATCHES):
-        return f"'stepflow batch FLOW {shlex.quote(extra)}' runs a flow on many inputs"
-    return f"an input is --input {shlex.quote(extra)}" if extra.lower().endswith(_FILES) else None
+        return f"to run a flow on many inputs, use 'stepflow batch FLOW {shlex.quote(extra)}'"
+    return f"to pass an input, use --input {shlex.quote(extra)}" if extra.lower().endswith(_FILES) else None
 
 
 def _is_json(text: str) -> bool:

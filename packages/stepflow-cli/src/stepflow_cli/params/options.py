@@ -165,7 +165,7 @@ def needs(options: str, other: str, hint: str | None = None) -> Conflict:
 
 
 def check_conflicts(ctx: click.Context, conflicts: Sequence[Conflict]) -> None:
-    """Check the command line for options that exclude each other or lack one they need.
+    """Check the command line for options that cannot be used together or lack one they need.
 
     Raises:
         Problem: If there are any.
@@ -184,7 +184,7 @@ def check_conflicts(ctx: click.Context, conflicts: Sequence[Conflict]) -> None:
                 continue
             if is_need:
                 raise usage(f"{option} needs {' '.join(filter(None, (other, params[other].metavar)))}", hint)
-            raise usage(f"{option} and {other} exclude each other", hint)
+            raise usage(f"{option} and {other} cannot be used together", hint)
 
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -229,7 +229,7 @@ def parse_time(text: str) -> str:
     try:
         datetime.fromisoformat(text)
     except ValueError:
-        hint = "write 15m, 1h30m, 2d, yesterday, tuesday, 2026-11-25 or 2026-11-25T14:00"
+        hint = "use 15m, 1h30m, 2d, yesterday, tuesday, 2026-11-25 or 2026-11-25T14:00"
         raise usage(f"{text!r} is not a time", hint) from None
     return text
 
@@ -245,7 +245,7 @@ def _start_of_day(before: int | None) -> str:
 def _parse_duration_option(text: str, name: str) -> float:
     span = parse_duration(text)
     if not span:
-        raise usage(f"{name} is a time such as 90s, 15m, 1h, 2d or 1h30m, not {text}")
+        raise usage(f"{name} must be a time such as 90s, 15m, 1h, 2d or 1h30m, not {text}")
     return span.total_seconds()
 
 
@@ -256,7 +256,7 @@ def _parse_seconds_option(text: str, name: str) -> float:
         span = parse_duration(text)
         seconds = math.nan if span is None else span.total_seconds()
     if not 0 < seconds < 1e9:
-        raise usage(f"{name} is a positive number of seconds, or a time such as 15m or 1h30m, not {text}")
+        raise usage(f"{name} must be a positive number of seconds, or a time such as 15m or 1h30m, not {text}")
     return seconds
 
 
@@ -313,7 +313,9 @@ def _server_name_options(default: str, *, is_needed: bool = True) -> tuple[Decor
     url = f" [env: STEPFLOW_URL; default: {default}]" if is_needed else ""
     profile = " [env: STEPFLOW_PROFILE]" if is_needed else ""
     return (
-        SERVER.option("--url URL", f"The server's URL, or local for the server started by 'stepflow serve'.{url}"),
+        SERVER.option(
+            "--url URL", f"Use the server at this URL, or local for the server started by 'stepflow serve'.{url}"
+        ),
         SERVER.option(
             "--profile NAME",
             f"Use the server of this profile.{profile}",
@@ -343,7 +345,7 @@ def server_options(default: Default, *, is_needed: bool = True, reads_project: b
         SERVER.option("--local", "Start an embedded server, and stop it when the command exits."),
         SERVER.option(
             "--config FILE",
-            f"The embedded server's configuration; implies --local. [default: {_CONFIG[reads_project]}"
+            f"Configure the embedded server with this file; implies --local. [default: {_CONFIG[reads_project]}"
             "stepflow-config.yml beside the flow, else in the working folder, else the builtin components]",
             type=FILE,
         ),
@@ -352,7 +354,7 @@ def server_options(default: Default, *, is_needed: bool = True, reads_project: b
 
 changed_profile_option = SERVER.option(
     "--profile NAME",
-    "The profile to change. [default: the current one]",
+    "Change this profile. [default: the current one]",
     shell_complete=complete_with("profiles"),
 )
 """Adds --profile for commands that change a profile, passed as `profile`, its name or None."""
@@ -370,7 +372,7 @@ def file_option(help: str, name: str = "output", *, metavar: str = "FILE", **mor
     return OUTPUT.option(f"-O, --output {metavar}", help, name, type=FILE, **more)
 
 
-check_option = OUTPUT.option("--check", "Write nothing; fail where FILE is not what would be written.")
+check_option = OUTPUT.option("--check", "Write nothing; fail if FILE is out of date.")
 """Adds --check for commands that write a file, passed as `check`."""
 check_needs_file = needs("--check", "--output")
 SERVER_NAMES = "--url --profile --local --config"
@@ -392,7 +394,7 @@ class _Format(Choice):
         except click.BadParameter as error:
             if ctx is not None and any(mark in str(value) for mark in "./"):
                 file = shlex.quote(str(value))
-                way = f"-O {file} names the file" if has_file_option(ctx.command) else f"add > {file} to write a file"
+                way = f"for a file, use -O {file}" if has_file_option(ctx.command) else f"for a file, add > {file}"
                 error.hint = f"-o is the format; {way}"  # type: ignore[attr-defined]
             raise
 
@@ -416,7 +418,7 @@ def _output_options(
     def build(format: str | None, json: str | bool | None, path: str | None = None, **more: Any) -> Output:
         is_json = json not in (None, False)
         if is_json and format not in (None, "json"):
-            raise usage(f"--json is -o json: it excludes -o {format}")
+            raise usage(f"--json is -o json and cannot be used with -o {format}")
         format = "json" if is_json else (aliases or {}).get(format or "", format)
         names = json or more.get("fields")
         selected = [name.strip() for name in names.split(",")] if isinstance(names, str) else []
@@ -430,17 +432,17 @@ def _output_options(
     help = f"Output format: {', '.join(names)}. With json and jsonl, errors are JSON too."
     decorators = [format_option(names, help, callback=_note_json)]
     if file:
-        decorators.insert(0, file_option("Write the result to this file, - for standard output.", "path"))
+        decorators.insert(0, file_option("Write the result to this file, or - for standard output.", "path"))
     if table:
         # As in other commands, a word after --json names fields.
         json_option: dict[str, Any] = {"callback": _note_json, "hidden": True, "is_flag": False, "flag_value": ""}
         decorators += [
             OUTPUT.option("--fields A,B.C", "Print only these fields."),
-            OUTPUT.option("--json A,B.C", "The same as -o json --fields A,B.C.", **json_option),
-            OUTPUT.option("--wide", "Do not shorten columns and run ids of a table, however long its lines are."),
+            OUTPUT.option("--json A,B.C", "Same as -o json --fields A,B.C.", **json_option),
+            OUTPUT.option("--wide", "Do not shorten table columns and run ids, however long the lines are."),
         ]
     else:
-        decorators.append(OUTPUT.option("--json", "The same as -o json.", callback=_note_json, hidden=True))
+        decorators.append(OUTPUT.option("--json", "Same as -o json.", callback=_note_json, hidden=True))
     return grouped("output", build, *decorators)
 
 
@@ -466,12 +468,12 @@ file_output_options = file_output()
 """Adds -O/--output FILE and -o/--format, passed as `output`, an `Output` that writes to the file."""
 
 components_option = option(
-    "--components FILE", "Take the components from the file that 'components lock' wrote, not from a server.", type=FILE
+    "--components FILE", "Read components from a file written by 'components lock', not from a server.", type=FILE
 )
 """Adds --components FILE, passed as `components`, the file's name or None."""
 offline_option = option(
     "--offline",
-    "Do not use a server: take the builtin components and those of --components or the project.",
+    "Do not use a server; use the builtin components plus those from --components or the project.",
 )
 """Adds --offline, passed as `offline`."""
 
@@ -480,7 +482,7 @@ def port_option(default: int, section: Section) -> Decorator:
     """Return a decorator that adds --port, passed as `port`."""
     return section.option(
         "--port PORT",
-        f"The port to listen on; 0 takes a free port. [default: {default}]",
+        f"Listen on this port; 0 picks a free one. [default: {default}]",
         type=click.IntRange(0, 65_535),
         default=default,
     )
@@ -490,8 +492,8 @@ def host_option(section: Section) -> Decorator:
     """Return a decorator that adds --host, passed as `host`."""
     return section.option(
         "--host HOST",
-        "The address to listen on. Any address except loopback exposes it to the network, unencrypted. "
-        "[default: 127.0.0.1]",
+        "Listen on this address. Any address except loopback exposes it to the network, unencrypted. [default: "
+        "127.0.0.1]",
         default="127.0.0.1",
     )
 
@@ -518,7 +520,7 @@ def time_limit_option(help: str, section: Section = WAITING) -> Decorator:
 
 
 _TIMEOUT = time_limit_option(
-    "How long to wait for the run to end; a run on a server continues after that. [default: no limit]"
+    "Wait at most this long for the run to end; a run on a server continues after that. [default: no limit]"
 )
 
 
@@ -587,7 +589,7 @@ def _parse_labels(ctx: click.Context, param: click.Parameter, given: Sequence[st
         name, equals, value = text.partition("=")
         name = name.strip()
         if not name or not equals:
-            raise usage(f"a label is NAME=VALUE, not {text!r}")
+            raise usage(f"a label must be NAME=VALUE, not {text!r}")
         if labels.setdefault(name, value) != value:
-            raise usage(f"label {name} is given twice, with different values")
+            raise usage(f"label {name} is set twice, with different values")
     return labels

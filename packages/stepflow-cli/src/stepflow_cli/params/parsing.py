@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _ORDER = "stepflow_cli.order"
 _WHOLE = "stepflow_cli.whole_help"
-_RUN_HELP = "RUN is the id of a run or its first digits; @last is the newest recorded run, @2 the one before."
+_RUN_HELP = "RUN is a run's id or its first digits; @last is the newest recorded run, @2 the one before."
 # The heading for options that every command accepts.
 _MESSAGES = Section("Messages")
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -47,7 +47,7 @@ def session_options() -> list[click.Parameter]:
     add("-q, --quiet", "Suppress notes and progress; print only results and errors.")
     add("--log-level LEVEL", level_help, type=levels, envvar="STEPFLOW_LOG_LEVEL")
     add("--log-file FILE", file_help, type=FILE, envvar="STEPFLOW_LOG_FILE")
-    add("--color WHEN", "Colours: auto, always or never. [default: auto]", type=Choice(["auto", "always", "never"]))
+    add("--color WHEN", "Use colours: auto, always or never. [default: auto]", type=Choice(["auto", "always", "never"]))
     return options
 
 
@@ -79,9 +79,9 @@ class Command(click.Command):
             return args
         except click.BadOptionUsage as error:
             both = [[*param.opts, *param.secondary_opts] for param in self.params if param.secondary_opts]
-            hint = next((f"say {' or '.join(names)}" for names in both if error.option_name in names), None)
+            hint = next((f"use {' or '.join(names)}" for names in both if error.option_name in names), None)
             if hint is not None:
-                raise usage(f"{error.option_name} takes no value", hint) from None
+                raise usage(f"{error.option_name} does not accept a value", hint) from None
             # click sets this only while reading parameter values.
             error.ctx = error.ctx or ctx
             raise
@@ -289,7 +289,7 @@ class LazyGroup(click.Group):
 
             typed = f"{ctx.command_path} {name}"
             hint = command_hint(typed) or _suggest_command(name, ctx)
-            raise usage(f"there is no command {typed}", hint or f"'{ctx.command_path} --help' lists the commands")
+            raise usage(f"unknown command {typed}", hint or (f"to list the commands, run '{ctx.command_path} --help'"))
         resolved, command, rest = super().resolve_command(ctx, args)
         # Messages should use the command's real name, not an alias.
         return self.aliases.get(resolved or "", resolved), command, rest

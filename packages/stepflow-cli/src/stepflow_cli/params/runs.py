@@ -70,7 +70,7 @@ def parse_run_id(text: str, where: str = "", listing: str = "runs list") -> str:
             return text
         if is_id_prefix(lower):
             return lower
-        hint = f"'stepflow {listing}' shows them; give at least the first four digits, or @last, @2 ..."
+        hint = f"to see them, run 'stepflow {listing}'; use at least the first four digits, or @last, @2 ..."
         raise usage(f"{where}a run id must be a UUID, not {text!r}", hint) from None
 
 
@@ -91,7 +91,7 @@ def status_option(what: str) -> Decorator:
     """
     from ..records.runs import STATUSES
 
-    text = f"Only {what} of this status, or of these, with commas between: {', '.join(STATUSES)}."
+    text = f"List only {what} with this status, or several separated by commas: {', '.join(STATUSES)}."
     return option("-s, --status STATUS", text, type=_Statuses(STATUSES), default="")
 
 
@@ -157,9 +157,9 @@ def parse_query(text: str) -> RunQuery:
             fields[name] = parse_time(fields[name])
     status, include = fields.get("status", ""), fields.get("include", "sub-runs")
     if status and status not in STATUSES:
-        raise usage(f"status:{status} is not a status", f"write {', '.join(STATUSES)}")
+        raise usage(f"status:{status} is not a status", f"use {', '.join(STATUSES)}")
     if include != "sub-runs":
-        raise usage(f"include:{include} has no meaning", "write include:sub-runs")
+        raise usage(f"include:{include} is not supported", "use include:sub-runs")
     return RunQuery(words, fields)
 
 

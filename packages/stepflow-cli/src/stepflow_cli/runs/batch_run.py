@@ -167,8 +167,8 @@ class BatchRun:
         elif not options.resume and (has_output or has_journal):
             raise usage(
                 f"{self._path if has_output else self._journal} already exists",
-                "--resume continues the batch, --retry-failed runs its failed inputs again; for a new batch, remove "
-                "the file and its journal",
+                "use --resume to continue the batch, or --retry-failed to rerun its failed inputs; for a new batch, "
+                "remove the file and its journal",
             )
 
     def run(self, target: Target) -> None:
@@ -247,7 +247,7 @@ class BatchRun:
                 keys = {str(value.get(name)) for name in ("id", "key")} if isinstance(value, dict) else set()
                 # Keys in CSV and Parquet files are text, and an unreadable line has none.
                 if key is not None and str(key) not in keys:
-                    raise usage(f"{self._source} has changed: input {position} is not the one with the key {key!r}")
+                    raise usage(f"{self._source} has changed: input {position} is no longer the one with key {key!r}")
                 yield position, value
         except LookupError as error:
             raise usage(f"{self._source} has changed: {error.args[0]}, which has failed") from None
@@ -261,7 +261,7 @@ class BatchRun:
             with read_inputs(self._source, options.input_format, self._job.flow, stops=stops) as self._inputs:
                 yield from enumerate(self._inputs)
         except FlowFileError as error:
-            raise usage(error.message, adapt_hint(error.hint, "--on-bad-line fail continues")) from None
+            raise usage(error.message, adapt_hint(error.hint, "to continue anyway, use --on-bad-line fail")) from None
 
     def _iter_values(self, chosen: Iterable[IndexedInput]) -> Iterator[Any]:
         for number, (position, value) in enumerate(chosen):
@@ -351,7 +351,7 @@ def _choose_format(output: Output) -> OutcomeFormat | None:
             raise usage("Parquet needs --output FILE")
         return "csv" if form == "csv" else None
     if form in FORMATS and form not in ("json", "jsonl", "yaml"):
-        raise usage(f"-o {form} is printed, not written to a file", "a file is jsonl, csv, json, yaml or parquet")
+        raise usage(f"-o {form} is printed, not written to a file", "a file must be jsonl, csv, json, yaml or parquet")
     try:
         return resolve_output_format(path or "", form)
     except (FlowFileError, InvalidArgumentError) as error:

@@ -93,7 +93,7 @@ class JobCache:
         if result is None:
             return False
         print_result(result, job.options.output)
-        note(f"this is the result of run {result.run_id}, from the cache; --refresh runs the flow again")
+        note(f"this is the result of run {result.run_id}, from the cache; to run the flow again, use --refresh")
         return True
 
     def store(self, job: Job, result: FlowResult) -> None:

@@ -84,9 +84,9 @@ def find_failure_hint(
         return None
     hint = FailureHints(flow, variables or {}).find_hint(error, input)
     if isinstance(input, list) and error.message.startswith("Input path"):
-        return "the input is a list; 'stepflow batch FLOW INPUTS' runs the flow on each of its elements"
+        return "the input is a list; to run the flow once per item, use 'stepflow batch FLOW INPUTS'"
     if error.message.startswith(_UNSET):
-        return f"--var {error.message.removeprefix(_UNSET)}=VALUE sets it"
+        return f"set it with --var {error.message.removeprefix(_UNSET)}=VALUE"
     if hint is not None or not error.message.startswith((_NO_ROUTE, _SWALLOWED)):
         return hint
     step = next((step for step in flow.get("steps", ()) if step.get("id") == error.step_id), None)
@@ -115,7 +115,7 @@ def _find_reason(message: str, flow: Mapping[str, Any], step: Mapping[str, Any],
         )
         if finding is not None:
             return f"{finding.message}; {finding.hint}" if finding.hint else finding.message
-        return describe_missing(listed) or f"there is no component {step['component']!r}; 'components list' lists them"
+        return describe_missing(listed) or f"unknown component {step['component']!r}; see 'stepflow components list'"
     given, schemas = step.get("input"), find_schemas(str(step.get("component")), components or Components())
     required = (schemas[0] or {}).get("required") or [] if schemas else []
     if not isinstance(given, dict | None) or any(key.startswith("$") for key in given or {}):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _CANDIDATES = 5
 # Timeout in seconds for an embedded server, which may have stopped.
 _TIMEOUT = 2.0
-_OTHER_RUN = "name a run of this flow: 'stepflow history list' shows the runs with their flows"
+_OTHER_RUN = "name a run of this flow; to see runs with their flows, run 'stepflow history list'"
 # Positions of the dashes in a run id.
 _DASHES = (8, 13, 18, 23)
 # Maximum difference between the time in a run's id and its creation time.
@@ -50,7 +50,7 @@ class EndedRunError(Problem):
 
     def __init__(self, text: str, entry: HistoryEntry) -> None:
         message = f"{text} is {_describe(entry)} on an embedded server, which has stopped"
-        hint = "'stepflow history show' shows what is recorded; a run on 'stepflow serve' can be used again"
+        hint = "to see what is recorded, run 'stepflow history show'; a run on 'stepflow serve' can be used again"
         super().__init__(message, kind="server_stopped", exit_code=ExitCode.NO_SERVER, run_id=entry.run_id, hint=hint)
         self.entry = entry
 
@@ -113,7 +113,7 @@ def connect_to_runs(
     servers = {entry.server: text for text, entry in entries.items() if entry.server is not None}
     if len(servers) > 1:
         (one, first), (other, second), *_ = servers.items()
-        raise usage(f"{first} is a run on {one}, {second} one on {other}", "give runs of one server")
+        raise usage(f"{first} is a run on {one}, {second} one on {other}", "use runs of one server")
     for url, text in servers.items():
         kept = get_kept_server(server)
         current = kept.client.url if kept is not None else choose_server(server).url.value
@@ -162,7 +162,7 @@ def check_same_flow(
         return
     names = flow.get("name"), written.get("name")
     if all(names) and names[0] != names[1]:
-        raise usage(f"{name} is flow {names[1]}, and run {run_id} is of flow {names[0]}", _OTHER_RUN)
+        raise usage(f"{name} is flow {names[1]}, but run {run_id} is of flow {names[0]}", _OTHER_RUN)
     ids = [{step.get("id") for step in version.get("steps") or ()} for version in (flow, written)]
     if not all(names) and all(ids) and ids[0].isdisjoint(ids[1]):
         raise usage(f"{name} has no step of the flow of run {run_id}", _OTHER_RUN)
@@ -206,7 +206,7 @@ def resolve_run_id(client: SyncStepflowClient, text: str) -> str:
         runs = client.iter_runs(since=span[0], until=span[1])
         ids = list(islice((run.run_id for run in runs if run.run_id.startswith(text)), _CANDIDATES + 1))
     if not ids:
-        hint = "'stepflow runs list' shows them"
+        hint = "to see run ids, run 'stepflow runs list'"
         raise Problem(f"no run's id begins with {text}", kind="not_found", hint=hint)
     if len(ids) > 1:
         more = " ..." if len(ids) > _CANDIDATES else ""
@@ -230,11 +230,11 @@ def find_recorded_run(text: str, url: str | None = None) -> HistoryEntry:
         raise Problem(f"the history has no run {text}{where}", kind="not_found", hint=hint)
     (entry,) = entries
     if entry.has_more_runs:
-        hint = "its output names the run of each input; 'stepflow runs list' shows them"
+        hint = "its output names the run of each input; to see the runs, run 'stepflow runs list'"
         raise usage(f"{text} is a batch of several runs; the first is {entry.run_id}", hint)
     if not entry.is_confirmed:
-        hint = "'stepflow runs list' shows the runs of the server, 'stepflow history list' older ones"
-        raise Problem(f"it is not known whether run {text} was created", kind="not_found", hint=hint)
+        hint = "to see the server's runs, run 'stepflow runs list'; for older ones, run 'stepflow history list'"
+        raise Problem(f"it is unknown whether run {text} was created", kind="not_found", hint=hint)
     return entry
 
 

@@ -146,10 +146,10 @@ def read_values(job: Job, text: FlowText | None = None) -> None:
         # Reduce the flow to a single step that gets the job's input.
         step = reuse.only_step
         if reuse.run is not None:
-            raise usage("--step takes its input from the run of --reuse, or from an option: give one of them")
+            raise usage("--step reads its input from the run of --reuse, or from an option: use one of them")
         overrides = merge_overrides(job.overrides) or {}
         if "input" in (overrides.get(step) or {}).get("value", {}):
-            raise usage(f"the input of step {step} is given as a whole: an override of it would have no effect")
+            raise usage(f"the input of step {step} is passed as a whole, so an override of it would have no effect")
         job.flow = flow_of_step(flow_with(job.flow, job.overrides), step)
         job.flow_id = job.overrides = job.variables = None
         job.reuse = Reuse()
@@ -159,5 +159,5 @@ def read_values(job: Job, text: FlowText | None = None) -> None:
         inputs = [job.input] if job.batch is None else job.batch
         file = options.inputs or next((argument.text for argument in values.input if argument.form == "file"), None)
         if isinstance(job.input, list):
-            advice = f"'stepflow batch FLOW INPUTS' runs a flow on each input of a list; {advice}"
+            advice = f"to run a flow once per input of a list, use 'stepflow batch FLOW INPUTS'; {advice}"
         check_inputs(job.flow, inputs, advice=advice, file=None if file == "-" else file)

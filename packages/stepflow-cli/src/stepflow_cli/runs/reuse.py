@@ -55,7 +55,7 @@ def resolve_earlier_run(target: Target, job: Job) -> None:
             # A single step's run doesn't count as a run of the flow's file.
             job.about.pop("flow_file", None)
     elif text == "@last" and reuse.only_step is None:
-        note("there is no earlier run of the flow: all of it is executed")
+        note("no earlier run of the flow: executing all of it")
         if not job.has_input:
             # Raise if the flow needs an input.
             Values(reads_stdin=False).read_input(job.flow)
@@ -64,7 +64,7 @@ def resolve_earlier_run(target: Target, job: Job) -> None:
         raise Problem(
             f"the history has no run {text} of this flow" + ("" if target.runtime else f" on {target.client.url}"),
             kind="not_found",
-            hint="run the whole flow first, or give the step its input" if reuse.only_step else None,
+            hint="run the whole flow first, or pass the step's input" if reuse.only_step else None,
         )
 
 
@@ -115,8 +115,8 @@ def start_reusing(target: Target, job: Job) -> SyncRunHandle[Any]:
     plan = plan_reuse(target, job)
     if plan.total != 1:
         raise usage(
-            f"run {plan.run_id} is a batch of {plan.total} items, and this is one run",
-            f"'stepflow runs rerun {plan.run_id} --only-changed --flow FLOW' runs the batch again",
+            f"run {plan.run_id} is a batch of {plan.total} items, but this is one run",
+            f"to run the batch again, use 'stepflow runs rerun {plan.run_id} --only-changed --flow FLOW'",
         )
     note_plan(plan)
     (handle,) = target.client.start_rerun(job.reuse.run or "", **_build_rerun_arguments(job))
@@ -196,12 +196,12 @@ def note_plan(plan: RerunPlan, attempt: int | None = None) -> None:
         kept, executed = kinds.pop()
         note(f"keeps {', '.join(kept) or 'no step'}; executes {', '.join(executed) or 'no step'}")
     else:
-        note("kept steps differ between items; --dry-run lists them")
+        note("kept steps differ between items; to list them, use --dry-run")
     if plan.recorded:
         note(f"takes {', '.join(plan.recorded)} from the history")
     if plan.outdated:
         steps = ", ".join(plan.outdated)
-        note(f"warning: keeps outputs of another definition, input or other variables: {steps}")
+        note(f"warning: keeps outputs of a different definition, input or variables: {steps}")
     if plan.unknown:
         what = " and ".join(plan.unknown)
-        note(f"{what} of the earlier run are not taken over: give them again if it had any")
+        note(f"{what} of the earlier run are not reused: pass them again if it had any")

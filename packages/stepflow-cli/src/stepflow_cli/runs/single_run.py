@@ -154,7 +154,7 @@ def complete_job(target: Target, job: Job) -> None:
         try:
             job.flow = target.client.get_flow(str(job.flow_id)).flow
         except NotFoundError as error:
-            hint = "this is an embedded server, which has only the flows of its own store; --url names another"
+            hint = "this embedded server only has the flows in its own store; to use another server, pass --url"
             raise to_problem(error, hint=hint if target.runtime else None) from None
         read_values(job)
     resolve_earlier_run(target, job)
@@ -234,7 +234,7 @@ def start_run(target: Target, job: Job) -> SyncRunHandle[Any]:
             hint=f"'{target.return_command('runs list --limit', '5')}' shows the newest",
         ) from None
     if run.older_flow_id is not None:
-        note(f"run {run.run_id} has this idempotency key, and is of another version of the flow: {run.older_flow_id}")
+        note(f"run {run.run_id} has this idempotency key, but ran another version of the flow: {run.older_flow_id}")
     return run
 
 

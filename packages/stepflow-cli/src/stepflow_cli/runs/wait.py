@@ -104,7 +104,7 @@ def add_view_commands(problem: Problem, target: Target, run_id: str) -> None:
     if problem.kind == "run_failed" and not target.ends_with_command and is_terminal(sys.stderr):
         page = target.return_command("ui --open", run_id)
         report = target.return_command("runs report", run_id)
-        views = f"'{page}' shows the run, '{report} -O report.html' saves a report"
+        views = f"to see the run, use '{page}'; to save a report, use '{report} -O report.html'"
         problem.hint = f"{problem.hint}; {views}" if problem.hint else views
 
 

@@ -59,7 +59,7 @@ def get_hint(error: TransportError | AuthenticationError, choice: ServerChoice) 
         if choice.url.origin == "default":
             return _NO_SERVER if choice.options.may_end else _NO_LASTING_SERVER
         if "the URL" in (error.hint or "") and "'stepflow serve" not in (error.hint or ""):
-            return name_origins(f"{error.hint}; 'stepflow doctor' checks the connection", choice)
+            return name_origins(f"{error.hint}; to check the connection, run 'stepflow doctor'", choice)
     return name_origins(error.hint, choice)
 
 
@@ -188,7 +188,7 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
         except StepflowClientError as error:
             if kept.runtime is None or kept.runtime.is_alive:
                 raise
-            raise EmbeddedServerError("the embedded server ended unexpectedly", run_id=error.run_id) from error
+            raise EmbeddedServerError("the embedded server exited unexpectedly", run_id=error.run_id) from error
         return
     if choice.is_embedded:
         with _start_embedded_server(choice) as target:
@@ -257,10 +257,10 @@ def _start_embedded_server(choice: ServerChoice) -> Iterator[Target]:
     from .logs import keeping_logs
 
     if choice.url.origin == "default" and sys.stderr.isatty() and is_listening("localhost", DEFAULT_PORT):
-        note(f"this runs on an embedded server; one is running at {DEFAULT_URL}: --url local uses that")
+        note(f"this runs on an embedded server; to use the one running at {DEFAULT_URL}, use --url local")
     config: str | None = choice.config.value
     if choice.config.origin.endswith(".toml"):
-        note(f"the embedded server's configuration is {config}, as {choice.config.origin} says")
+        note(f"the embedded server uses configuration {config}, set in {choice.config.origin}")
     if config is not None:
         note_repeated_keys(config)
     # Use level info so that 'runs logs' has lines for this command's runs.
@@ -293,7 +293,7 @@ def _start_embedded_server(choice: ServerChoice) -> Iterator[Target]:
         except StepflowClientError as error:
             if not exit_codes:
                 raise
-            message = f"the embedded server ended unexpectedly (exit code {exit_codes[0]})"
+            message = f"the embedded server exited unexpectedly (exit code {exit_codes[0]})"
             raise EmbeddedServerError(message, run_id=error.run_id) from error
 
 

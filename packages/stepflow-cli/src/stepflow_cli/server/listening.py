@@ -32,10 +32,10 @@ def listen(host: str, port: int) -> socket.socket:
         return listening
     except OSError as error:
         if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-            hint = "--host takes an address of this machine"
+            hint = "--host expects an address of this machine"
             raise usage(f"cannot listen on {host}: {error.strerror or error}", hint) from None
         state = "in use" if error.errno == errno.EADDRINUSE else "not allowed for this user"
-        code, hint = ExitCode.NO_SERVER, "choose another one with --port, or 0 for a free one"
+        code, hint = ExitCode.NO_SERVER, "choose a different one with --port, or 0 for any free port"
         raise Problem(f"port {port} is {state}", kind="port_in_use", exit_code=code, hint=hint) from None
 
 

@@ -143,7 +143,7 @@ class _LogWriter:
         except OSError:
             # A full disk must not disturb a run. Anything already written stays readable.
             self._failed = True
-            note(f"the server's log is not kept any longer: {self._path} cannot be written")
+            note(f"no longer keeping the server's log: {self._path} cannot be written")
 
 
 def _encode_line(line: RawLine) -> bytes:

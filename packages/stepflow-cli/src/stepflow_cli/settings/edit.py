@@ -49,14 +49,14 @@ def parse_key(key: str, profile: str | None, profiles: Profiles) -> KeyPath:
     """
     if key.startswith("profiles."):
         if profile is not None:
-            raise usage(f"{key} and --profile both name a profile; give one of them")
+            raise usage(f"{key} and --profile both name a profile; use only one of them")
         rest = key.removeprefix("profiles.")
         # Profile names may contain dots.
         name, dot, own_key = rest.rpartition(".")
         if rest and (rest in profiles.tables or not dot):
             return KeyPath(rest, None)
         if not name:
-            raise usage(f"{key} names no profile", "it is profiles.NAME.KEY")
+            raise usage(f"{key} names no profile", "use profiles.NAME.KEY")
         if own_key not in KEYS:
             raise _unknown_key(own_key, key, KEYS)
         return KeyPath(name, own_key)
@@ -66,17 +66,17 @@ def parse_key(key: str, profile: str | None, profiles: Profiles) -> KeyPath:
         raise _unknown_key(key, key, [*KEYS, *_TOP])
     current = profile or profiles.current
     if current is None:
-        hint = f"write profiles.dev.{key}, for a profile dev; 'stepflow config use dev' makes it the default"
+        hint = f"use profiles.dev.{key}, for a profile dev; to make it the default, run 'stepflow config use dev'"
         raise usage(f"{key} belongs to a profile, and none is named", hint)
     return KeyPath(current, key)
 
 
 def _unknown_key(key: str, whole: str, known: Sequence[str]) -> Problem:
     if key in _SECRETS:
-        message = f"{whole} cannot be set: a token is never written into the file, where others could find it"
+        message = f"{whole} cannot be set: tokens are never written to the file, where others could find them"
         hint = "name its source: token_env (a variable), token_file (a file) or token_command (a command)"
         return usage(message, hint)
-    return usage(f"there is no key {whole}", suggest(key, known) or f"the keys are {', '.join(known)}")
+    return usage(f"unknown key {whole}", suggest(key, known) or f"the keys are {', '.join(known)}")
 
 
 def set_value(path: KeyPath, text: str, profiles: Profiles) -> Any:
@@ -94,7 +94,7 @@ def set_value(path: KeyPath, text: str, profiles: Profiles) -> Any:
     if path.profile is None:
         return use_profile(text, profiles)
     if not path.profile:
-        raise usage("a profile has a name", "it is profiles.NAME.KEY")
+        raise usage("a profile has a name", "use profiles.NAME.KEY")
     if path.key is None:
         raise usage(f"{path} is a profile, not a key", f"its keys are {', '.join(KEYS)}")
     name, key = path.profile, path.key
@@ -194,7 +194,7 @@ def _edit_file(path: Path, edit: Callable[[Any], None]) -> None:
 
     if path.exists() and not path.is_file():
         # Don't replace a device, for example.
-        raise usage(f"{path} is not a regular file, and is not changed", "STEPFLOW_CONFIG_FILE names another file")
+        raise usage(f"{path} is not a regular file, so it is not changed", "set STEPFLOW_CONFIG_FILE to a file")
     before: bytes | None = None
     try:
         before = path.read_bytes() if path.exists() else None
@@ -208,7 +208,7 @@ def _edit_file(path: Path, edit: Callable[[Any], None]) -> None:
         changed, is_done = "", False
     if not is_done:
         # Refuse rather than lose content, e.g. of tables that are split up.
-        raise usage(f"{path} is written in a way that cannot be changed here", "change it with an editor")
+        raise usage(f"{path} is written in a way that cannot be edited here", "edit it in an editor")
     with writing(str(path)):
         path.resolve().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_file(path, changed.encode(), unchanged_from=before, mode=0o600)

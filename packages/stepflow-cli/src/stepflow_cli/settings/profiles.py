@@ -68,7 +68,7 @@ def find_environment_proxy(url: str) -> EnvironmentProxy | None:
         return EnvironmentProxy(without_password(os.environ[variable]), variable)
     if proxy is not None:
         return EnvironmentProxy(proxy, variable)
-    why_not = "a server on this machine is asked directly" if is_loopback(host) else f"NO_PROXY has {host}"
+    why_not = "connections to this machine bypass it" if is_loopback(host) else f"NO_PROXY has {host}"
     return EnvironmentProxy(None, variable, why_not)
 
 
@@ -208,7 +208,7 @@ class Profiles(NamedTuple):
             raise usage("a profile has a name", f"the profiles are {', '.join(self.tables)}" if self.tables else None)
         if name not in self.tables:
             key = shlex.quote(f"profiles.{name}.url")
-            new = f"it has no profiles; 'stepflow config set {key} URL' makes one"
+            new = f"it has no profiles; to create one, run 'stepflow config set {key} URL'"
             known = f"the profiles are {', '.join(self.tables)}" if self.tables else new
             raise usage(f"there is no profile {name} in {self.path}", suggest(name, self.tables) or known)
         return parse_profile(name, self.tables[name], self.path)
@@ -281,9 +281,9 @@ def load_profiles(path: Path | None = None, *, may_miss: bool = False) -> Profil
     if history is not None:
         history = parse_stored_history(str(history), f"{path}: history")
     if current is not None and not isinstance(current, str):
-        raise usage(f"{path}: current is the name of a profile, not {current!r}")
+        raise usage(f"{path}: current must be the name of a profile, not {current!r}")
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
-        raise usage(f"{path}: each profile is a table, [profiles.NAME]")
+        raise usage(f"{path}: each profile must be a table, [profiles.NAME]")
     return Profiles(path, current, tables, history, content.get("target"))
 
 
@@ -297,7 +297,7 @@ def parse_history_value(text: str, name: str) -> str:
         return text
     if text.lower() not in _WORDS:
         # Show only the scheme, because a URL may contain a password.
-        raise usage(f"{name} is on, off or postgresql://HOST/DATABASE, not {text.partition('://')[0]!r}")
+        raise usage(f"{name} must be on, off or postgresql://HOST/DATABASE, not {text.partition('://')[0]!r}")
     return "on" if _WORDS[text.lower()] else "off"
 
 
@@ -324,11 +324,11 @@ def parse_profile(name: str, table: Mapping[str, Any], path: Path) -> Profile:
         if key not in KEYS:
             hint = suggest(key, KEYS)
             if key in ("token", "password"):
-                hint = "a token is not written into the file; name its source: token_env, token_file or token_command"
+                hint = "tokens are not written to the file; use token_env, token_file or token_command instead"
             raise usage(f"{where}: unknown key {key}", hint or f"the keys are {', '.join(KEYS)}")
         problem = _CHECKS[key](value)
         if problem:
-            raise usage(f"{where}: {key} is {problem}")
+            raise usage(f"{where}: {key} must be {problem}")
     if "url" not in table:
         raise usage(f"{where}: url is missing")
     if sum(key in table for key in TOKEN_KEYS) > 1:
@@ -374,7 +374,7 @@ def _split_command(command: Any) -> list[Any]:
 
 
 _CHECKS: dict[str, Callable[[Any], str | None]] = {
-    **dict.fromkeys(KEYS, lambda value: None if isinstance(value, str) and value else "text that is not empty"),
+    **dict.fromkeys(KEYS, lambda value: None if isinstance(value, str) and value else "a non-empty string"),
     "url": _check_url,
     "timeout": _check_timeout,
     "verify": lambda value: None if isinstance(value, bool) else "true or false",

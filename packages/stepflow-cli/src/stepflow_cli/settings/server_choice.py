@@ -236,7 +236,7 @@ def _check_options(options: ServerOptions, environ: Mapping[str, str]) -> None:
     for flag, value in (("--url", options.url), ("--profile", options.profile), ("--config", options.config)):
         if value is not None and not value.strip():
             # Most likely an unset shell variable. Don't let that silently send the command to a different server.
-            raise usage(f"{flag} is empty", "leave it out, or set the shell variable that it is given")
+            raise usage(f"{flag} is empty", "leave it out, or set the shell variable it uses")
     if "STEPFLOW_CONFIG_FILE" in environ:
         check_config_file(environ)
     if history := environ.get("STEPFLOW_HISTORY", "").strip():
@@ -247,9 +247,9 @@ def _check_options(options: ServerOptions, environ: Mapping[str, str]) -> None:
     local = "--local" if options.local else "--config" if options.config is not None else None
     named = "--url" if options.url else "--profile" if options.profile else None
     if local and named:
-        raise usage(f"{local} starts an embedded server and {named} names another one; give one of them")
+        raise usage(f"{local} starts an embedded server and {named} names a different one; use only one of them")
     if options.url and options.profile:
-        raise usage("--url and --profile both name a server; give one of them")
+        raise usage("--url and --profile both name a server; use only one of them")
     if options.profile and environ.get("STEPFLOW_URL"):
         # Neither may silently win, or the command could run on the wrong server.
         raise usage("--profile and the environment variable STEPFLOW_URL both name a server", "unset STEPFLOW_URL")
@@ -299,5 +299,5 @@ def check_target_release(value: Any, where: str) -> None:
     from stepflow_client._rules.releases import TARGETS, parse_target_release
 
     if parse_target_release(value) is None:
-        hint = "leave it out to check for all of them" if isinstance(value, str) else 'write it as text: "0.13"'
+        hint = "to check for all of them, leave it out" if isinstance(value, str) else 'write it as text: "0.13"'
         raise usage(f"{where}: target must be a release from {TARGETS}, not {value!r}", hint)

@@ -180,7 +180,7 @@ def build_rerun_arguments(subject: ChangeSubject, form: Mapping[str, str]) -> di
         further = parse_text(form.get("overrides", ""))
         if further is not None:
             if not isinstance(further, dict):
-                raise ValueError("they are a mapping from step id to what changes")
+                raise ValueError("use a mapping from step ids to their changes")
             overrides.append(further)
         name = "step"
         if subject.step in subject.steps:
@@ -215,4 +215,4 @@ def _change_inputs(subject: ChangeSubject, form: Mapping[str, str]) -> list[Any]
 
 def _reject_hidden(value: Any) -> None:
     if is_hidden(value):
-        raise ValueError("*** stands for a secret value: write the value itself")
+        raise ValueError("*** stands for a secret value: enter the value itself")

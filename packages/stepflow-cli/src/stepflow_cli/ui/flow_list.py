@@ -89,7 +89,7 @@ class FlowFolder:
             OSError: If it can't be written, or is no longer a regular file inside the folder.
         """
         if not self._is_inside(file.path):
-            raise OSError(f"{file.name} is outside of {self.root}")
+            raise OSError(f"{file.name} is outside {self.root}")
         write_file(file.path, content, unchanged_from=unchanged_from)
 
     def _is_inside(self, path: Path) -> bool:

@@ -451,7 +451,7 @@ def is_raw_input(fields: Sequence[Field], form: Mapping[str, str]) -> bool:
         return False
     sent = {name: _get_sent_text(form, name) for name in names}
     if not names.keys().isdisjoint(form) and not before.startswith(f"{_digest_text(json.dumps(sent))} "):
-        raise ValueError("both the fields and the text below them were changed: change one of them only")
+        raise ValueError("both the fields and the text below them were changed: change only one of them")
     return True
 
 

@@ -110,7 +110,7 @@ class Guard:
         if "token" in query and method == "GET" and session is None:
             session = self._sessions.begin(query["token"])
             if session is None:
-                return _refuse(403, "This link was used already, or is not of this server. Open the one printed last.")
+                return _refuse(403, "This link was already used, or is for another server. Open the one printed last.")
             # Use a page with a refresh instead of a redirect: browsers withhold a strict cookie from cross-site
             # requests, and a redirect counts as initiated by the page that had the link.
             response = HTMLResponse(_SESSION_OPENED.format(path=escape(choose_first_path(query))))
@@ -142,14 +142,14 @@ class Guard:
             body += message.get("body", b"")
             has_more = message.get("more_body", False)
             if len(body) > MAX_BODY_BYTES:
-                return _refuse(413, f"A form may have up to {MAX_BODY_BYTES // 2**20} MiB.")
+                return _refuse(413, f"A form may be up to {MAX_BODY_BYTES // 2**20} MiB.")
         try:
             form = read_form(next(iter(headers["content-type"]), ""), bytes(body))
         except MalformedFormError:
             return _refuse(400, "The form cannot be read.")
         path = scope["path"]
         if not self._forms.accept(session, path, form.get("csrf", ""), again=path == CHECK):
-            return _refuse(403, "This form was sent already, or is too old. Go back, reload the page and try again.")
+            return _refuse(403, "This form was already sent, or is too old. Go back, reload the page and try again.")
         scope["stepflow.form"] = form
         return None
 
@@ -170,11 +170,11 @@ def read_form(content_type: str, body: bytes) -> Mapping[str, str]:
             text = body.decode("ascii")
             return dict(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARTS))
         if kind != "multipart/form-data":
-            raise MalformedFormError(f"a form is urlencoded or multipart/form-data, not {kind or 'without a type'}")
+            raise MalformedFormError(f"forms must be urlencoded or multipart/form-data, not {kind or 'without a type'}")
         head = f"Content-Type: {content_type}\r\n\r\n".encode("ascii")
         parts = message_from_bytes(head + body, policy=HTTP).get_payload()
         if not isinstance(parts, list) or len(parts) > _MAX_PARTS:
-            raise MalformedFormError("it has no parts, or too many")
+            raise MalformedFormError("it has no parts or too many")
         fields = {}
         for part in parts:
             name = part.get_param("name", header="content-disposition") if isinstance(part, EmailMessage) else None

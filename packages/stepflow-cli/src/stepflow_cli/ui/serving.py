@@ -57,7 +57,7 @@ def serve_pages(
             import webbrowser
 
             if not webbrowser.open(url):
-                print("No browser could be started: open the link yourself.", file=sys.stderr, flush=True)
+                print("Could not start a browser: open the link yourself.", file=sys.stderr, flush=True)
 
     with listen(host, port) as listening, target.history.recording():
         addresses = AcceptedAddresses.from_socket(listening, host)

@@ -164,7 +164,7 @@ def list_flow_files(names: Sequence[str]) -> list[str]:
             continue
         inner = sorted(map(str, files_in(name)))
         if not inner:
-            raise usage(f"{name} holds no flow", "a flow is a .yaml, .yml or .json file with steps or an output")
+            raise usage(f"{name} holds no flow", "a flow must be a .yaml, .yml or .json file with steps or an output")
         files += inner
     return list(dict.fromkeys(files))
 
@@ -208,7 +208,7 @@ def fetch_known_components(target: Target) -> Any:
     except ServerConnectionError:
         raise
     except StepflowClientError as error:
-        note(f"the server's components are not known, and were not checked: {error.message}")
+        note(f"the server's components are unknown and were not checked: {error.message}")
         return None
     if (missing := describe_missing(listed)) is not None:
         note(f"{missing}; its components are not checked")
@@ -271,7 +271,7 @@ def load_saved_components(path: str) -> list[dict[str, Any]]:
     listed = load_file(path)
     listed = listed.get("components") if isinstance(listed, dict) else listed
     if not isinstance(listed, list) or not all(isinstance(entry, dict) and "name" in entry for entry in listed):
-        raise usage(f"{path} holds no components", "stepflow components lock writes them")
+        raise usage(f"{path} holds no components", "to write them, run 'stepflow components lock'")
     return listed
 
 

@@ -180,7 +180,7 @@ class FlowFile(pytest.File):
         stash, recording, coverage = self.config.stash, _get_setting(self.config, "replay"), None
         config = config_of(self.tests, _get_setting(self.config, "config"))
         if config.project is not None:
-            text = f"the embedded server's configuration is {config.label}, as {config.project} says"
+            text = f"the embedded server uses configuration {config.label}, set in {config.project}"
             stash.setdefault(_NOTES, {})[text] = None
         if _SERVERS not in stash:
             stash[_SERVERS] = Servers()

@@ -19,21 +19,21 @@ def _parse_item_pair(text: str, name: str) -> tuple[int, int]:
     """Parse an item index in A and one in B."""
     one, _, other = text.partition(":")
     if not (one.isdecimal() and (other or one).isdecimal()):
-        raise usage(f"{name} {text}: write the index of an item, such as 7, or of two items, such as 7:0")
+        raise usage(f"{name} {text}: use an item index, such as 7, or two of them, such as 7:0")
     return int(one), int(other or one)
 
 
 @click.command("diff", cls=Command)
 @click.argument("a", metavar="A", type=RUN_ID)
 @click.argument("b", metavar="B", type=RUN_ID)
-@option("--ignore PATH", "Leave out a path and all below it; * is any key. Repeatable.", multiple=True)
+@option("--ignore PATH", "Ignore a path and everything below it; * matches any key. Repeatable.", multiple=True)
 @option(
     "--item N[:M]",
     "Compare only item N of A with item M of B, counted from 0. [default of M: N]",
     to="items",
     type=TextType(_parse_item_pair),
 )
-@option("--all", "Also show differences that repeat one of an earlier step.", to="every")
+@option("--all", "Also show differences that repeat one from an earlier step.", to="every")
 @running_server_options
 @output_options
 def command(
@@ -49,8 +49,8 @@ def command(
     `$.flow.steps.ID.input`, `$.steps.ID.output`, `$.output`; for batches below `$.items[N]`. Times are not compared. A
     and B are ids of runs or their first digits, or @last, @2 and so on.
 
-    A value that a step passes on to others is shown once, at the first step that has it; --all shows every place.
-    Values of secret variables in the flows are ***. Inputs cannot be compared: servers do not return them.
+    A value that is passed from step to step is shown once, at its first step; --all shows every place. Values of secret
+    variables in the flows are ***. Inputs cannot be compared: servers do not return them.
 
     With --item, two items are compared as if each were a run of its own. --item 7:0 compares item 7 of a batch with its
     rerun.
@@ -66,9 +66,9 @@ def command(
     ]
     note(("no differences: " if compared.is_same else "") + ", ".join(ends))
     if "step outputs" in compared.not_compared:
-        note("this server does not return the outputs of steps, so they are not compared")
+        note("this server does not return step outputs, so they are not compared")
     if repeated := len(compared.every_difference) - len(shown):
         places = "place repeats" if repeated == 1 else "places repeat"
-        note(f"{repeated} more {places} these differences; --all shows them")
+        note(f"{repeated} more {places} these differences; to show them, use --all")
     if not compared.is_same:
         raise click.exceptions.Exit(ExitCode.FAILED)

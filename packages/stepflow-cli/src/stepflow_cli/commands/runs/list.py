@@ -46,19 +46,19 @@ _MAX_SEARCHED = 300
 @click.command(
     "list",
     cls=Command,
-    conflicts=(excludes("--all", "--limit"), excludes("--watch", "--all", "-n N watches more runs")),
+    conflicts=(excludes("--all", "--limit"), excludes("--watch", "--all", "use -n N to watch more runs")),
 )
 @query_argument
 @status_option("runs")
-@option("--flow-name NAME", "Only runs of flows of this name.")
-@option("--root RUN", "Only this run and the runs below it.", type=RUN_ID)
-@option("--parent RUN", "Only runs that a step of this run created.", type=RUN_ID)
+@option("--flow-name NAME", "List only runs of flows with this name.")
+@option("--root RUN", "List only this run and its sub-runs, at any depth.", type=RUN_ID)
+@option("--parent RUN", "List only runs created by a step of this run.", type=RUN_ID)
 @option("--roots-only", "Leave out runs that steps created.")
-@label_option("Only runs that the history of this machine has with this label; repeatable.")
-@option("--since TIME", "Only runs created then or later: 2026-11-25, or 1h for an hour ago.", type=TIME)
-@option("--until TIME", "Only runs created before then; without a time zone it is local time.", type=TIME)
+@label_option("List only runs that have this label in this machine's history; repeatable.")
+@option("--since TIME", "List only runs created since this time: 2026-11-25, or 1h for an hour ago.", type=TIME)
+@option("--until TIME", "List only runs created before this time (local unless it has a time zone).", type=TIME)
 @limit_option("runs", default=_LIMIT)
-@option("--all", "All runs; with jsonl and name each is printed as it arrives.", to="everything")
+@option("--all", "List all runs; with jsonl and name, print each as it arrives.", to="everything")
 @running_server_options
 @watch_option
 @output_options
@@ -73,13 +73,13 @@ def command(
     **given: Any,
 ) -> None:
     """All words of QUERY must match, for example flow:order status:failed customer=42 since:tuesday until:1h. They are
-    searched in the flow's name, the id, and what the history of this machine has of the run: its input, note and
-    labels. The query field of 'stepflow ui' also searches components and errors.
+    searched in the flow's name, the run id, and the input, note and labels in this machine's history. The query field
+    of 'stepflow ui' also searches components and errors.
 
-    ITEMS is how many items have ended, of how many. Servers count them when the whole run ends; until then, those of
-    the 10 newest running or cancelled batches are counted by their events, if the server has them. STATUS names the
-    failed items in sub-runs of up to 10 completed runs. In tables, the duration of a run that has not ended is the time
-    since it was created.
+    ITEMS shows how many items have ended, out of how many. Servers count them when the whole run ends; until then,
+    those of the 10 newest running or cancelled batches are counted by their events, if the server has them. STATUS
+    names the failed items in sub-runs of up to 10 completed runs. In tables, the duration of a run that has not ended
+    is the time since it was created.
 
     With --watch, PROGRESS has the items, rate and time left of batches and the steps of other runs. For running runs it
     comes from their events (up to 10 runs at once), if the server has them.
@@ -125,7 +125,7 @@ def command(
     output.records([run.to_dict() for run in shown], RUN)
     if len(runs) > limit and is_terminal(sys.stderr):
         newest = "the newest run is" if limit == 1 else f"the newest {limit} runs are"
-        note(f"only {newest} shown; -n N shows more, --all shows all")
+        note(f"only {newest} shown; use -n N for more, or --all for all")
 
 
 def _add_counts(client: SyncStepflowClient, runs: Sequence[RunDetails]) -> list[RunDetails]:

@@ -97,26 +97,26 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
         "keep",
         _build_keep,
         _RERUN.option("--from STEP", "Execute this step and all that depend on it.", to="before"),
-        _RERUN.option("--failed", "Only the items that did not succeed."),
-        _RERUN.option("--only-missing", "Only steps that did not complete, or are new."),
-        _RERUN.option("--only-changed", "Only steps that are new, or whose definition, input or variables changed."),
+        _RERUN.option("--failed", "Rerun only items that did not succeed."),
+        _RERUN.option("--only-missing", "Execute only steps that did not complete or are new."),
+        _RERUN.option("--only-changed", "Execute only steps that are new or differ in definition, input or variables."),
         _RERUN.option("--step STEP", "Execute this step alone.", to="all_except"),
     ),
     _RERUN.option(
         "--item N",
-        "Only this item, counted from 0; repeatable.",
+        "Rerun only this item, counted from 0; repeatable.",
         to="items",
         type=click.IntRange(min=0),
         multiple=True,
     ),
-    _RERUN.option("--flow FILE", "A changed flow, or its id.", shell_complete=complete_with("flow_files")),
+    _RERUN.option("--flow FILE", "Use this changed flow, by file or id.", shell_complete=complete_with("flow_files")),
     _RERUN.option("--force", "Keep steps even if they have changed.", is_risky=True),
     _RERUN.option("--dry-run", "Run nothing: print what would be kept and executed."),
     _RERUN.option(
         "--idempotency-key KEY",
-        "Create new runs once for this key of the run; the same command with the key returns them.",
+        "Create the new runs once for this key; repeating the command with the key returns them.",
     ),
-    _RERUN.option("--inputs FILE", "New inputs of a batch, in a file as 'stepflow batch' takes it.", type=FILE),
+    _RERUN.option("--inputs FILE", "Read new inputs for a batch from this file, as for 'stepflow batch'.", type=FILE),
     value_options,
     history_options,
 )
@@ -128,14 +128,14 @@ def command(options: _RerunOptions, wait: Wait, server: ServerOptions, output: O
     everything is executed. --failed alone keeps the completed steps of the failed items. While you edit a flow, use
     'stepflow run FLOW --reuse @last'.
 
-    Input, variables and overrides come from the history, if the run was started on this machine. An input that you give
-    replaces the recorded one; variables and overrides that you give take precedence. Secret variables are not recorded:
-    give them again.
+    Input, variables and overrides come from the history, if the run was started on this machine. If you pass an input,
+    it replaces the recorded one; variables and overrides that you pass take precedence. Secret variables are not
+    recorded, so pass them again.
 
-    Outputs of steps can be kept on 0.12 and newer. Elsewhere --failed runs the failed items as a whole.
+    Step outputs can be kept on 0.12 and newer. On older servers, --failed runs the failed items in full.
 
-    It prints what 'run' prints; for a batch, a line for each item of the earlier run, including kept ones. With --item,
-    it prints that item alone, and the exit code and a new input are those of the item.
+    It prints what 'run' prints; for a batch, one line per item of the earlier run, including kept ones. With --item, it
+    prints just that item, and the exit code and a new input apply to it.
     """
     options.values.check(flow=options.flow or "", inputs=options.inputs)
     changed = None if options.flow is None else load_flow_or_id(options.flow)
@@ -150,7 +150,7 @@ def command(options: _RerunOptions, wait: Wait, server: ServerOptions, output: O
         with (
             target.history.recording(**options.about),
             hinting_return(target, run_id, wait, again),
-            waiting(f"running {run_id} again"),
+            waiting(f"rerunning {run_id}"),
         ):
             rerun = target.client.rerun(
                 run_id,
@@ -214,8 +214,8 @@ _DELETION = View(columns=columns("run_id:id", "status:status"))
 def cancel_command(ids: list[str], confirm: Confirm, server: ServerOptions, output: Output) -> None:
     """RUN may be - for ids on standard input, one per line.
 
-    Released servers do not stop the run: the running step ends, later steps still start, and at the end the
-    status may turn to completed or failed. If a run has ended already, it is not changed, and the exit code is 1.
+    Released servers do not stop the run: the running step finishes, later steps still start, and the status may end up
+    as completed or failed. A run that has already ended is not changed, and the exit code is 1.
     """
     problems: list[Problem] = []
     with connect_to_runs(server, ids, says=True) as (target, ids):
@@ -229,7 +229,7 @@ def cancel_command(ids: list[str], confirm: Confirm, server: ServerOptions, outp
                 executing = target.client.explain_run(cancelled[0].run_id).may_be_executing
     print_done(output, [run.to_dict() for run in cancelled], RUN)
     if cancelled:
-        note("marked as cancelled; released servers do not stop a run: it continues to its end")
+        note("marked as cancelled; released servers do not stop a run, so it continues to its end")
     if executing:
         note(f"steps that may still be executing: {', '.join(executing)}")
     raise_worst(problems)

@@ -37,22 +37,22 @@ _CASE = Section("Case")
 @click.command("save", cls=Command)
 @run_argument
 @click.argument("flow", required=False, metavar="[FLOW]", shell_complete=complete_with("flow_files"))
-@_CASE.option("--as NAME", "The name of the case. [default: 'works as in' or 'fails as in', and the run]", to="name")
-@_CASE.option("--item N", "The item of a batch, counted from 0.", to="index", type=click.IntRange(min=0))
+@_CASE.option("--as NAME", "Name the case. [default: 'works as in' or 'fails as in', and the run]", to="name")
+@_CASE.option("--item N", "Save this item of a batch, counted from 0.", to="index", type=click.IntRange(min=0))
 @_CASE.option(
     "--input-json JSON",
-    "The input of the item, if neither the history nor the server has it: of an evaluation, for example.",
+    "Use this input for the item if neither the history nor the server has it, for example after an evaluation.",
 )
 @_CASE.option(
     "--mock STEP",
-    "Keep the outcome of this step as a mock, so that the test does not execute it; repeatable, '*' is all steps "
-    "but those that only mocked steps read.",
+    "Keep this step's outcome as a mock, so that the test does not execute it; repeatable. Use '*' for all steps "
+    "except those read only by mocked steps.",
     to="mocked",
     multiple=True,
     shell_complete=complete_with("steps_of_run"),
 )
-@_CASE.option("--replace", "Change the case of this name if there is one.", to="replaces", is_risky=True)
-@OUTPUT.option("--dry-run", "Write nothing: only show the change.")
+@_CASE.option("--replace", "Replace an existing case with this name.", to="replaces", is_risky=True)
+@OUTPUT.option("--dry-run", "Show the change without writing it.")
 @running_server_options
 def command(
     run_id: str,
@@ -65,9 +65,9 @@ def command(
     dry_run: bool,
     server: ServerOptions,
 ) -> None:
-    """FLOW is the flow's file; by default, the one that the history names. The case has the input and the variables of
-    the run, and its output, or its error, as expected. UUIDs and times of the run become matchers, because they differ
-    in each run. The change of the file is printed; comments and layout stay.
+    """FLOW is the flow's file, by default the one in the history. The case has the run's input and variables, and
+    expects its output or error. UUIDs and times become matchers, because they differ in each run. The change to the
+    file is printed; comments and layout are kept.
 
     Input, variables and overrides come from the history, where the run was started on this machine, or from the server
     if it reports them. Secret variables are left out; their known values are ***.
@@ -85,7 +85,7 @@ def command(
         snapshot = target.client.snapshot(run_id, include=parts, item_index=index)
         total = len(snapshot.items or ())
         if index is None and total > 1:
-            raise usage(f"run {run_id} has {total} items", "--item N names one, counted from 0")
+            raise usage(f"run {run_id} has {total} items", "choose one with --item N, counted from 0")
         if input_json is not None and snapshot.arguments is not None:
             input = read_value(ValueArgument("--input-json", "json", input_json))
             snapshot = replace(snapshot, arguments=replace(snapshot.arguments, inputs=[input] * total))
@@ -94,7 +94,7 @@ def command(
         if path is None:
             entry = target.history.get(run_id)
             if entry is None or entry.flow_file is None:
-                raise usage("give the file of the flow, as FLOW", "the history does not name the one of this run")
+                raise usage("pass the flow's file as FLOW", "the history does not name the one of this run")
             path = entry.flow_file
             check_flow_exists(path)
     case = kept.to_case(name or kept.name, _steps_to_mock(kept, mocked))
@@ -109,7 +109,7 @@ def command(
     for line in diff_lines(before, after):
         click.echo(format_diff_line(line, sys.stdout, color), color=has_color(sys.stdout, color))
     if kept.flow and rate_match(written, kept.flow) < 4:
-        note(f"warning: {path} differs from the flow of the run, so the case may fail")
+        note(f"warning: {path} differs from the run's flow, so the case may fail")
     for warning in kept.warnings:
         note(f"warning: {warning}")
     if dry_run:
@@ -130,28 +130,27 @@ def _steps_to_mock(kept: ItemToSave, mocked: Sequence[str]) -> list[str]:
     known = [name for name in ids if name in kept.outcomes]
     for step_id in mocked:
         if step_id != "*" and step_id not in ids:
-            raise usage(f"the flow of the run has no step {step_id}", suggest(step_id, ids))
+            raise usage(f"the run's flow has no step {step_id}", suggest(step_id, ids))
         if step_id not in known and (step_id != "*" or not known):
             what = "steps" if step_id == "*" else f"step {step_id}"
-            hint = "it did not run, or this server does not return the outputs of steps"
-            raise usage(f"the run has no outcome of {what} to mock", hint)
+            hint = "it did not run, or this server does not return step outputs"
+            raise usage(f"the run has no outcome for {what} to mock", hint)
     chosen = [name for name in known if name in mocked or "*" in mocked]
     needed = FlowSteps(kept.flow).needed(unread=chosen)
     left_out = [name for name in chosen if name not in needed]
     if left_out:
-        note(f"no mock of {', '.join(left_out)}: only mocked steps read it")
+        note(f"not mocked: {', '.join(left_out)} (read only by mocked steps)")
     return [name for name in chosen if name in needed]
 
 
 @click.command("report", cls=Command, conflicts=[needs("--open", "--output")])
 @runs_argument
 @running_server_options
-@file_option("Write the page to this file, - for standard output.")
+@file_option("Write the page to this file, or - for standard output.")
 @OUTPUT.option("--open", "Show the file in the browser; needs --output.", to="show")
 def report_command(ids: list[str], server: ServerOptions, output: str | None, show: bool) -> None:
-    """The page has the flow's graph coloured by status, a timeline, the steps, the errors in groups, and outputs that
-    fold. For a batch it also has the latency of the items. Pass two runs to compare them. An unfinished run shows its
-    current state.
+    """The page has the flow's graph coloured by status, a timeline, the steps, grouped errors and collapsible outputs.
+    For a batch it also has item latencies. Pass two runs to compare them. An unfinished run shows its current state.
 
     Input, variables and overrides come from the history, if the run was started on this machine, or from the server if
     it reports them. Values of secret variables are ***, as far as they are known: the flow's defaults, and the
@@ -162,7 +161,7 @@ def report_command(ids: list[str], server: ServerOptions, output: str | None, sh
     Output(path=output).check()
     ending = PurePath(output or "").suffix.lower()
     if ending not in ("", ".html", ".htm"):
-        raise usage(f"{output}: a report is a page in HTML, not {ending}", "name a file that ends in .html")
+        raise usage(f"{output}: a report is an HTML page, not {ending}", "use a file name that ends in .html")
     from stepflow_client.drawing import gather, report_page
 
     with connect_to_runs(server, ids) as (target, ids):

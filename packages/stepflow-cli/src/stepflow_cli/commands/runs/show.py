@@ -41,8 +41,9 @@ _MAX_RERUNS = 20
 @running_server_options
 @record_options
 def get_command(run_id: str, server: ServerOptions, output: Output) -> None:
-    """ITEMS is how many items have ended, of how many. Servers count them when the whole run ends; until then, they are
-    counted by the events of the run. 'runs result', 'items' and 'steps' print the output of a run, or why it failed.
+    """ITEMS shows how many items have ended, out of how many. Servers count them when the whole run ends; until then,
+    they are counted by the events of the run. 'runs result', 'items' and 'steps' print the output of a run, or why it
+    failed.
 
     A run that failed or was cancelled is shown with the step that failed first, and the steps that did not run because
     of it; of a batch, with those of its first failed item. A run that completed although items of its sub-runs failed
@@ -62,7 +63,7 @@ def get_command(run_id: str, server: ServerOptions, output: Output) -> None:
                 if reruns := [rerun.run_id for rerun in target.history.search(rerun_of=run_id, limit=_MAX_RERUNS)]:
                     links["reruns"] = reruns
     except EndedRunError as ended:
-        note(f"{ended.message}: this is what the history has")
+        note(f"{ended.message}; showing what the history has")
         output.record(build_entry_record(ended.entry, full=True), ENTRY_IN_FULL)
         return
     output.record(run.to_dict() | links, get_run_view(run.account, links))
@@ -73,8 +74,8 @@ def get_command(run_id: str, server: ServerOptions, output: Output) -> None:
 @running_server_options
 @file_output_options
 def flow_command(run_id: str, server: ServerOptions, output: Output) -> None:
-    """It is the flow as the server stores it: without comments, and without keys that the server does not know. Values
-    of secret variables in it are printed as ***; 'stepflow flows get' prints the flow as it is.
+    """This is the flow as the server stores it, without comments and unknown keys. Values of secret variables in it are
+    printed as ***; 'stepflow flows get' prints the flow as it is.
     """
     from ...records.diagnostics import print_flow
 
@@ -86,7 +87,7 @@ def flow_command(run_id: str, server: ServerOptions, output: Output) -> None:
 @click.command("items", cls=Command, conflicts=[excludes("--failed", "--status")])
 @run_argument
 @status_option("items")
-@option("--failed", "Only items that failed.")
+@option("--failed", "List only items that failed.")
 @running_server_options
 @output_options
 def items_command(run_id: str, status: tuple[str, ...], failed: bool, server: ServerOptions, output: Output) -> None:
@@ -103,10 +104,10 @@ def items_command(run_id: str, status: tuple[str, ...], failed: bool, server: Se
 
 @click.command("steps", cls=Command, conflicts=[excludes("--include-times", "--step", "it adds columns to the list")])
 @run_argument
-@option("--item N", "Only steps of this item, counted from 0.", type=click.IntRange(min=0))
+@option("--item N", "List only steps of this item, counted from 0.", type=click.IntRange(min=0))
 @option(
     "--step ID",
-    "Show only this step, of the first item or the one that --item names.",
+    "Show only this step, from the first item or the one that --item names.",
     shell_complete=complete_with("steps_of_run"),
 )
 @option("--include-times", "Add start, duration and attempts, from the run's events.")
@@ -142,7 +143,7 @@ def steps_command(
 
 @click.command("result", cls=Command, conflicts=[excludes("--no-wait", "--timeout")])
 @run_argument
-@option("--item N", "Only the result of this item, counted from 0.", type=click.IntRange(min=0))
+@option("--item N", "Print only the result of this item, counted from 0.", type=click.IntRange(min=0))
 @option("--no-wait", "Do not wait for the run: exit code 5 if it has not ended.")
 @timeout_option
 @running_server_options
@@ -162,7 +163,7 @@ def result_command(
                 # A batch of one item can't be told apart from a single run, so it's printed like one.
                 results = target.client.get_results(run_id, wait=not no_wait, timeout=wait.timeout)
     except EndedRunError as ended:
-        note(f"{ended.message}: this is what the history has")
+        note(f"{ended.message}; showing what the history has")
         run_id, results = ended.entry.run_id, ended.results()
     if item is not None:
         print_result(_get_item(results, item, run_id), output)
@@ -197,9 +198,8 @@ _VALUE = View((*columns("run_id:id", "index:number"), Column("value", show=forma
 @running_server_options
 @file_output_options
 def eval_command(run_id: str, expression: str, item: int, server: ServerOptions, output: Output) -> None:
-    """EXPRESSION is what a flow may contain, as YAML or JSON: '{$step: a, path: $.x}'. Its value is computed from the
-    outputs of the run's steps, and from the input and the variables of the run as far as the history or the server has
-    them. Nothing is run.
+    """EXPRESSION is a flow expression in YAML or JSON: '{$step: a, path: $.x}'. It is evaluated with the outputs of the
+    run's steps, and with the run's input and variables if the history or the server has them. Nothing is run.
 
     The value is printed as JSON; with -o a record that contains it.
     """
@@ -213,7 +213,7 @@ def eval_command(run_id: str, expression: str, item: int, server: ServerOptions,
 
     parsed = parse_yaml(expression, "the expression")
     if isinstance(parsed, str) and parsed.startswith("$"):
-        hint = f"write '{{$input: {parsed}}}' or '{{$step: ID, path: ...}}'"
+        hint = f"use '{{$input: {parsed}}}' or '{{$step: ID, path: ...}}'"
         raise usage(f"{parsed} is text, not an expression", hint)
     with connect_to_run(server, run_id) as (target, run_id):
         require_capability(target.client.server_info(), "step_outputs", "the outputs of steps")
@@ -226,7 +226,7 @@ def eval_command(run_id: str, expression: str, item: int, server: ServerOptions,
             if reference.step is not None and reference.step not in causes.definitions:
                 steps = ", ".join(causes.definitions) or "none"
                 hint = suggest(reference.step, causes.definitions) or f"its steps are {steps}"
-                raise usage(f"the flow of the run has no step {reference.step}", hint)
+                raise usage(f"the run's flow has no step {reference.step}", hint)
         try:
             value = causes.evaluation.value(parsed)
         except Failure as failure:
@@ -239,10 +239,10 @@ def eval_command(run_id: str, expression: str, item: int, server: ServerOptions,
         except NotKnownError as error:
             if str(error).startswith("step "):
                 raise Problem(f"the value depends on {error}, which has not ended", kind="expression") from None
-            hint = "the history has what 'stepflow run' and clients with history=True started"
-            raise Problem(f"the value depends on {error}, which is not known", kind="expression", hint=hint) from None
+            hint = "the history only has runs started by 'stepflow run' or clients with history=True"
+            raise Problem(f"the value depends on {error}, which is unknown", kind="expression", hint=hint) from None
         except BROKEN as error:
-            raise usage(f"the expression cannot be evaluated: {' '.join(str(error).split())}") from None
+            raise usage(f"cannot evaluate the expression: {' '.join(str(error).split())}") from None
     if output.format:
         output.record({"run_id": run_id, "index": item, "value": value}, _VALUE, default="json")
     else:

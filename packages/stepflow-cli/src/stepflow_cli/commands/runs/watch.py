@@ -54,8 +54,8 @@ _QUIET = ("run_created", "steps_needed", "step_ready")
 @output_options
 def command(ids: list[str], wait: Wait, server: ServerOptions, output: Output) -> None:
     """Prints a tree on a terminal, and a line for each change elsewhere. With -o jsonl it prints the events, with -o
-    json and yaml the run when it has ended. With -q it only prints how runs ended, and takes several; RUN may then be -
-    for ids on standard input, one per line.
+    json and yaml the run when it has ended. With -q it only prints how runs ended, and accepts several; RUN may then be
+    - for ids on standard input, one per line.
 
     The exit code is 0 if all runs completed. Otherwise it is 5 if one did not end in time, else 1 if one failed, else 6
     if one was cancelled. Ctrl-C stops watching, not the run, and prints the command to watch it again. A cancelled run
@@ -63,9 +63,9 @@ def command(ids: list[str], wait: Wait, server: ServerOptions, output: Output) -
     """
     quiet = current_session().quiet
     if len(ids) > 1 and not quiet:
-        raise usage("only one run can be watched at once", "-q prints only how runs ended, and takes several")
+        raise usage("only one run can be watched at once", "to watch several, use -q, which prints only how they ended")
     if len(ids) > 1 and wait.on_interrupt == "cancel":
-        raise usage("--on-interrupt cancel takes one run")
+        raise usage("--on-interrupt cancel accepts only one run")
     with connect_to_runs(server, ids) as (target, ids):
         if quiet or not ids:
             from ...runs.wait import wait_and_print
@@ -129,9 +129,9 @@ class _EventOptions(NamedTuple):
 @grouped(
     "options",
     _EventOptions,
-    option("--after CURSOR", "Only events after this one, or from this number on."),
+    option("--after CURSOR", "Print only events after this cursor, or from this number on."),
     option(
-        "--type TYPE", f"Only these; repeatable: {', '.join(TYPES)}.", to="types", type=Choice(TYPES), multiple=True
+        "--type TYPE", f"Print these; repeatable: {', '.join(TYPES)}.", to="types", type=Choice(TYPES), multiple=True
     ),
     option("--include-results", "Include the outputs of the steps."),
     option(
@@ -232,11 +232,11 @@ _LINE = View(
 @recorded_run_argument
 @option(
     "--level LEVEL",
-    "Only this level or above: info, warn, error. [default: info]",
+    "Print only this level or above: info, warn, error. [default: info]",
     type=Choice(LEVELS),
     default=LEVELS[0],
 )
-@limit_option("lines, the last ones")
+@limit_option("lines, from the end")
 @option("--all", "Include lines that name only other runs.", to="everything")
 @output_options
 def logs_command(run_id: str, level: str, limit: int | None, everything: bool, output: Output) -> None:
@@ -257,16 +257,16 @@ def logs_command(run_id: str, level: str, limit: int | None, everything: bool, o
     lines = read_run_lines(run_id, everything=everything)
     if not lines:
         hint = (
-            "kept are logs of servers that this command started, such as 'stepflow serve'; without workers, it only "
-            "writes warnings and errors unless it is started with --log-level info"
+            "only logs of servers started by this command, such as 'stepflow serve', are kept; without workers, it "
+            "logs only warnings and errors unless started with --log-level info"
         )
         if get_history_setting().value == "off":
             hint = "logs are kept only if the history is on: stepflow config set history on"
-        raise Problem(f"no log is kept of run {run_id}", kind="not_found", hint=hint)
+        raise Problem(f"no log was kept for run {run_id}", kind="not_found", hint=hint)
     levels = LEVELS[LEVELS.index(level) :]
     shown = [line for line in lines if line.level in levels][-(limit or 0) :]
     if not shown:
-        note(f"none of the {len(lines)} lines of run {run_id} is of level {level} or above")
+        note(f"none of the {len(lines)} lines of run {run_id} has level {level} or above")
     if (output.format or "table") == "table" and not output.fields:
         output.write_all(map(_format_log_line, shown))
     else:

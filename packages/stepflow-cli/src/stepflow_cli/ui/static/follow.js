@@ -33,7 +33,7 @@ async function takeFresh() {
   const response = await fetch(url);
   if (response.status === 401) {
     end();
-    return say("This page belongs to a 'stepflow ui' that has ended. Open the link of the new one.");
+    return say("This page belongs to a 'stepflow ui' that has exited. Open the link from the new one.");
   }
   if (response.redirected && response.url !== location.href) return location.assign(response.url);
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
@@ -83,7 +83,7 @@ function place(number = 0) {
 function listen(stream, restart) {
   stream.addEventListener("server", (message) => {
     const isDown = message.data === "down";
-    if (isDown) say("The server does not respond. The page continues as soon as it does.");
+    if (isDown) say("The server does not respond. The page will continue when it does.");
     else say(wasDown ? "The server is back." : "", true);
     // An error page may have missed that the server was down.
     if (!isDown && (wasDown || document.getElementById("again"))) refresh();
@@ -92,7 +92,7 @@ function listen(stream, restart) {
   stream.addEventListener("change", refresh);
   stream.addEventListener("error", () => {
     wasDown = true;
-    say("The connection to 'stepflow ui' is lost. Trying again.");
+    say("Lost the connection to 'stepflow ui'. Trying again.");
     // Refused, because the server was down or the session is over. A closed stream doesn't reconnect by itself.
     if (stream.readyState !== EventSource.CLOSED) return;
     refresh();

@@ -190,7 +190,7 @@ async def rerun_page(request: Request) -> Response:
     site, key = get_site(request), request.path_params["key"]
     again = site.reruns.get(key)
     if again is None:
-        raise NotFoundError("no run was run again under this address", status_code=404)
+        raise NotFoundError("no run was rerun under this address", status_code=404)
     runs = await again.runs(site)
     live = "" if all(run.is_finished for run in runs) else f"/live/reruns/{key}"
     return site.render(request, "rerun", again=again, runs=runs, live=live)
@@ -207,11 +207,11 @@ async def act_on_selection(request: Request) -> Response:
     action = form.get("action", "")
     if action == "compare":
         if len(run_ids) != 2:
-            raise InvalidArgumentError(f"a comparison needs two runs, and {len(run_ids)} are ticked")
+            raise InvalidArgumentError(f"a comparison needs two runs, but {len(run_ids)} are ticked")
         # The list is newest first, so this puts the older run on the left.
         return RedirectResponse(f"/runs/{run_ids[0]}/compare?with={run_ids[1]}", status_code=303)
     if action not in ("cancel", "rerun"):
-        raise InvalidArgumentError("the form names no action")
+        raise InvalidArgumentError("the form has no action")
     if not run_ids:
         raise InvalidArgumentError("no run is ticked")
     runs = [await site.read_run(run_id) for run_id in run_ids]
@@ -237,7 +237,7 @@ async def create_link(request: Request) -> Response:
     """Show a link to a page, including a token for the next browser."""
     to = get_form_fields(request).get("to", "")
     if match_page_path(to) is None:
-        raise InvalidArgumentError("the form names no page")
+        raise InvalidArgumentError("the form has no page")
     state = request.app.state
     link = f"{request.base_url}?{urlencode({'token': state.sessions.token, 'to': to})}"
     return get_site(request).render(request, "link", link=link, to=to, is_exposed=state.addresses.is_exposed)

@@ -112,7 +112,7 @@ async def _read_side(site: Site, run: RunDetails, index: int) -> Side:
     items = snapshot.items or ()
     item = next((item for item in items if item.index == index), None)
     if item is None:
-        raise InvalidArgumentError("one of the runs has no such item")
+        raise InvalidArgumentError("one of the runs does not have this item")
     report = await build_report(site, replace(snapshot, items=[item]))
     assert report.given is not None
     inputs = report.given.inputs

@@ -191,7 +191,7 @@ async def store_flow(request: Request) -> Response:
     try:
         flow = await run_in_threadpool(parse_yaml, text, "the flow")
         if not isinstance(flow, dict):
-            return site.render(request, "new", 400, text=text, findings=[], problem="a flow is a mapping")
+            return site.render(request, "new", 400, text=text, findings=[], problem="a flow must be a mapping")
         stored = await site.client.store_flow(flow)
     except StepflowClientError as error:
         findings = await run_in_threadpool(_check_text, text)
