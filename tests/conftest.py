@@ -186,7 +186,7 @@ def transport(request: pytest.FixtureRequest) -> Iterator[None]:
             def sender(root, settings, kind=kind, bridge=bridge):  # type: ignore[no-untyped-def]
                 return bridge.HttpxTransport(settings.transport or kind(), root)
 
-            patch.setattr(connection, "build_sender", sender)
+            patch.setattr(connection, "build_server_transport", sender)
         yield
 
 

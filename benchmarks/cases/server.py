@@ -78,7 +78,7 @@ def _calls(worker: Worker, seconds: float) -> tuple[int, float]:
 @contextmanager
 def _by_hand() -> Iterator[_Server]:
     config = SCRATCH / "builtins.json"
-    config.write_text(json.dumps(build_builtin_config(prefixes=True)))
+    config.write_text(json.dumps(build_builtin_config(use_prefix_routes=True)))
     command = [find_binary().path, "--port", "0", "--config", config.absolute(), "--log-level", "warn"]
     with _first_line(command) as (process, line):
         yield _Server(f"http://127.0.0.1:{line['port']}", psutil.Process(process.pid), None)

@@ -335,17 +335,17 @@ def _end(code: int) -> None:
 @cache
 def _compile_layout() -> None:
     """Compile the WebAssembly that lays out pictures, once for all forks; it takes longer than most commands."""
-    from stepflow_client.drawing.layout import render
+    from stepflow_client.drawing.layout import run_graphviz
 
-    render("digraph {}")
+    run_graphviz("digraph {}")
 
 
 @cache
 def _import_generator() -> None:
     """Import what generates models, once for all forks."""
-    from stepflow_cli.codegen.models import write_models
+    from stepflow_cli.codegen.models import generate_models
 
-    write_models({"Model": {"type": "object", "properties": {"a": {"type": "string", "minLength": 1}}}}, [])
+    generate_models({"Model": {"type": "object", "properties": {"a": {"type": "string", "minLength": 1}}}}, [])
 
 
 def _import_all() -> None:

@@ -137,7 +137,7 @@ def test_the_summary_groups_failures(capsys: pytest.CaptureFixture[str]) -> None
     for index in range(3):
         progress.add_outcome(Outcome(index, None, "r", ExecutionStatus.FAILED, duration=2.0))
     with pytest.raises(Problem, match="3 of 3 inputs did not succeed"):
-        progress.summarise()
+        progress.print_summary()
     said = capsys.readouterr().err
     assert "3 x failed" in said
     assert re.search(r"latency of runs: p50 (1.9|2)", said)

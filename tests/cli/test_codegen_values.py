@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
-from stepflow_cli.codegen.module import write_module
+from stepflow_cli.codegen.module import generate_module
 from stepflow_cli.codegen.names import camel_name, snake_name
 from stepflow_client._data.values import check_json
 
@@ -52,7 +52,7 @@ def write_flows(folder: Path) -> Path:
     for file, name in zip(files, FLOWS, strict=True):
         file.write_text(json.dumps(flow_of(name)))
     path = folder / "flows.py"
-    path.write_text(write_module(map(str, files), str(path)))
+    path.write_text(generate_module(map(str, files), str(path)))
     return path
 
 

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from stepflow_cli.codegen.stubs import write_stubs
+from stepflow_cli.codegen.stubs import generate_stubs
 from stepflow_client.authoring import flow, literal, on_error
 
 from tests.cli.codegen_components import COMPONENTS, many
@@ -102,7 +102,7 @@ _STRICT = '{"typeCheckingMode": "strict", "pythonVersion": "3.11", "reportUnnece
 @pytest.fixture(scope="module")
 def source() -> str:
     """The module for all components."""
-    return write_stubs(COMPONENTS, ("*",))
+    return generate_stubs(COMPONENTS, ("*",))
 
 
 @pytest.fixture(scope="module")
@@ -174,14 +174,14 @@ def test_it_is_the_same_whatever_the_order(source: str) -> None:
             return {key: turned(value[key]) for key in reversed(value)}
         return [turned(each) for each in value] if isinstance(value, list) else value
 
-    assert write_stubs([turned(each) for each in reversed(COMPONENTS)], ("*",)) == source
+    assert generate_stubs([turned(each) for each in reversed(COMPONENTS)], ("*",)) == source
 
 
 @pytest.mark.exhaustive
 def test_two_hundred_large_components() -> None:
     components = many(200)
     started = time.process_time()
-    source = write_stubs(components, ())
+    source = generate_stubs(components, ())
     # It takes a second on a quiet machine.
     assert time.process_time() - started < 20
     assert source.count("\n@component(") == 200

@@ -69,7 +69,7 @@ def test_a_clock_within_the_time_of_the_answer(before: float, after: float, stat
 def test_what_can_be_wrong_with_a_certificate(code: int, said: str) -> None:
     problem = ssl.SSLCertVerificationError("refused")
     problem.verify_code, problem.verify_message = code, "unspecified"
-    check = network._rejected_certificate(problem, "host", 443)
+    check = network._build_certificate_error(problem, "host", 443)
     assert (check.status, check.exit_code, check.message) == ("error", 4, f"the certificate of host:443 {said}")
     assert check.hint
 

@@ -179,7 +179,7 @@ def test_limits_decide_the_exit_code(stepflow: Stepflow) -> None:
 def test_an_evaluation_of_which_nothing_has_ended(stepflow: Stepflow) -> None:
     with EvaluationStore(stepflow.folder / "eval", is_new=True) as store:
         variants = {"now": "settings", "friendly": "settings"}
-        store.begin([EvaluationCase("T1", "cat")], 1, variants, scores=["exact"])
+        store.store_or_check_settings([EvaluationCase("T1", "cat")], 1, variants, scores=["exact"])
     shown = stepflow("eval", "eval", "--output", "page.html")
     assert "No items yet: no case has ended." in shown.stdout
     assert "No items yet" in (stepflow.folder / "page.html").read_text()

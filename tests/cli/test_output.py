@@ -10,7 +10,7 @@ import yaml
 from stepflow_cli.errors import Problem, wants_json
 from stepflow_cli.output import tables
 from stepflow_cli.output.columns import Column, View, select_fields
-from stepflow_cli.output.terminal import printable
+from stepflow_cli.output.terminal import escape
 from stepflow_cli.output.view import Output, format_json
 
 VIEW = View(columns=(Column("id", kind="id"), Column("n", kind="number"), Column("at", kind="time")), name="id")
@@ -72,11 +72,11 @@ def test_fields() -> None:
 
 def test_a_file(tmp_path: Any) -> None:
     path = tmp_path / "out.json"
-    Output(path=str(path)).value({"ä": "\u2028"})
+    Output(path=str(path)).print_value({"ä": "\u2028"})
     assert path.read_text(encoding="utf-8") == '{\n  "ä": "\\u2028"\n}\n'
     for wrong in (tmp_path, tmp_path / "no" / "file"):
         with pytest.raises(Problem):
-            Output(path=str(wrong)).check()
+            Output(path=str(wrong)).check_file_writable()
 
 
 def test_text_that_no_encoding_holds() -> None:
@@ -87,7 +87,7 @@ def test_text_that_no_encoding_holds() -> None:
 def test_what_a_terminal_would_obey_is_shown_instead() -> None:
     text = tables.format_plain_table([{"id": "\x1b[31mred\r\nnext", "n": 1}], View((Column("id"),)))
     assert text == "ID\n\\x1b[31mred\\r\\nnext\n"
-    assert printable("a\u202eb\tc\n") == "a\\u202eb\tc\\n"
+    assert escape("a\u202eb\tc\n") == "a\\u202eb\tc\\n"
     assert "\x1b]" not in tables.format_terminal_table([{"id": "\x1b]0;title\x07"}], View((Column("id"),)), color=False)
 
 

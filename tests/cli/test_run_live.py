@@ -92,7 +92,7 @@ def test_items_are_counted_by_their_steps() -> None:
     end(1, 0)
     end(1, 1, "failed")
     assert run.ended_items() == (1, 1)
-    assert run.items() == ({0}, {1}, {2})
+    assert run.get_item_states() == ({0}, {1}, {2})
 
 
 @pytest.mark.parametrize(

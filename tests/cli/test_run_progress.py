@@ -37,15 +37,18 @@ def ended(
 def test_a_step_is_waiting_then_running_then_completed() -> None:
     run = RunProgress("run", ("flow", {0: "a", 1: "b"}), created_at=START)
     run.apply_event(StepsNeededEvent(run_id="run", step_ids=["b", "a"], **COMMON))
-    assert [(step.step_id, step.status(1, run.is_over)) for step in run.steps] == [("a", "waiting"), ("b", "waiting")]
+    assert [(step.step_id, step.get_status(1, run.is_over)) for step in run.steps] == [
+        ("a", "waiting"),
+        ("b", "waiting"),
+    ]
     run.apply_event(started("a", 0, 1))
-    assert run.steps[0].status(1, run.is_over) == "running"
-    assert run.steps[0].seconds(START + timedelta(seconds=3)) == 2
+    assert run.steps[0].get_status(1, run.is_over) == "running"
+    assert run.steps[0].get_duration(START + timedelta(seconds=3)) == 2
     assert run.apply_event(ended("a", 0, 2.5)) == 1.5
-    assert run.steps[0].status(1, run.is_over) == "completed"
-    assert run.steps[0].seconds(START + timedelta(seconds=9)) == 1.5
+    assert run.steps[0].get_status(1, run.is_over) == "completed"
+    assert run.steps[0].get_duration(START + timedelta(seconds=9)) == 1.5
     assert run.apply_event(RunCompletedEvent(run_id="run", timestamp=START + timedelta(seconds=4), **COMMON)) == 4
-    assert run.steps[1].status(1, run.is_over) == "not run"
+    assert run.steps[1].get_status(1, run.is_over) == "not run"
 
 
 def test_a_second_attempt_goes_on_with_the_time_of_the_first() -> None:
@@ -67,14 +70,14 @@ def test_the_items_of_a_batch_are_counted() -> None:
     run.apply_event(ended("a", 0, 1, item=0))
     run.apply_event(ended("a", 0, 1, item=1, status="failed"))
     (step,) = run.steps
-    assert (len(step.ended), step.failed, len(step.running), step.status(3, False)) == (2, 1, 1, "running")
+    assert (len(step.ended), step.failed, len(step.running), step.get_status(3, False)) == (2, 1, 1, "running")
     run.apply_event(ended("a", 0, 1, item=2))
-    assert step.status(3, False) == "failed"
+    assert step.get_status(3, False) == "failed"
     # A server that was started again runs steps anew.
     run.apply_event(started("a", 0, 2, item=1))
-    assert (step.failed, step.status(3, False)) == (0, "running")
+    assert (step.failed, step.get_status(3, False)) == (0, "running")
     run.apply_event(ended("a", 0, 3, item=1))
-    assert (step.count("completed"), step.status(3, False)) == (3, "completed")
+    assert (step.count("completed"), step.get_status(3, False)) == (3, "completed")
 
 
 def test_steps_of_runs_below_are_named_by_their_place() -> None:

@@ -270,8 +270,8 @@ def test_a_full_file_is_rotated(folder: Path, stepflow: Stepflow, monkeypatch: p
     monkeypatch.setenv("XDG_STATE_HOME", str(folder.parent.parent))
     monkeypatch.setenv("STEPFLOW_HISTORY", "on")
     record = {"timestamp": "2026-11-25T00:00:00+00:00", "level": "INFO", "target": "x", "message": "y" * 1_000}
-    lines = [RawLine.of(json.dumps(record, separators=(",", ":")).encode(), "stdout", 0.0)] * 1_000
-    debug = RawLine.of(lines[0].data.replace(b"INFO", b"DEBUG"), "stdout", 0.0)
+    lines = [RawLine.from_bytes(json.dumps(record, separators=(",", ":")).encode(), "stdout", 0.0)] * 1_000
+    debug = RawLine.from_bytes(lines[0].data.replace(b"INFO", b"DEBUG"), "stdout", 0.0)
     with keeping_logs():
         store = LogStore(LogConfig(capture=False, forward=False))
         for _ in range(25):

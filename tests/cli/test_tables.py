@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 from stepflow_cli.output.columns import Column, View, format_json_cell
-from stepflow_cli.output.tables import cell_width, cut, format_terminal_table
+from stepflow_cli.output.tables import cell_width, format_terminal_table, truncate_to_width
 
 from tests.cli.command import Stepflow
 from tests.cli.runs import Start
@@ -78,7 +78,11 @@ def test_widths(monkeypatch: pytest.MonkeyPatch) -> None:
         assert max(map(cell_width, lines)) <= width
         assert lines[1].count("…") == 2
         assert lines[1].endswith("7")
-    assert (cut("日本語", 6), cut("日本語", 5), cut("abc", 2)) == ("日本語", "日本…", "a…")
+    assert (truncate_to_width("日本語", 6), truncate_to_width("日本語", 5), truncate_to_width("abc", 2)) == (
+        "日本語",
+        "日本…",
+        "a…",
+    )
 
 
 def test_data_are_json_but_for_texts() -> None:
@@ -89,7 +93,7 @@ def test_data_are_json_but_for_texts() -> None:
         *("[]", '["a"]', '{"ok": true, "no": false}')
     ]
     view = View((Column("run_id"),), open_fields=("output",))
-    named = view.only(["output", "output.ok", "outputs"]).columns
+    named = view.select_columns(["output", "output.ok", "outputs"]).columns
     assert [column.show for column in named] == [format_json_cell, format_json_cell, None]
 
 

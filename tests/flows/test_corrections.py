@@ -7,7 +7,7 @@ import re
 
 import pytest
 from stepflow_client._checks.checker import check_source
-from stepflow_client._editing.corrections import Corrected, correct_flow
+from stepflow_client._editing.corrections import CorrectedFlow, correct_flow
 from stepflow_client.flows.source import FlowText
 
 from tests.flows.mutations import misspelt, mutations
@@ -15,7 +15,7 @@ from tests.flows.mutations import misspelt, mutations
 HEAD = "name: f\ndescription: d\n"
 
 
-def corrected_text(text: str, name: str = "f.yaml") -> Corrected:
+def corrected_text(text: str, name: str = "f.yaml") -> CorrectedFlow:
     return correct_flow(FlowText(text, name), check_source)
 
 
@@ -28,7 +28,7 @@ def test_only_the_keys_change_in_one_go() -> None:
     done = corrected_text(text)
     expected = text.replace("must_execute", "mustExecute").replace("  on_error: {", "  onError: {")
     assert done.flow.text == expected.replace("max_retries", "maxRetries").replace("paht", "path")
-    assert (done.number, done.found) == (4, [])
+    assert (done.number, done.remaining_findings) == (4, [])
 
 
 STEP = "steps:\n- id: save\n  component: /builtin/put_blob\n  input: {data: 1, blob_type: data}\n"
@@ -108,7 +108,7 @@ def test_unambiguous_faults_are_corrected(wrong: str, right: str) -> None:
     for newline in ("\n", "\r\n"):
         done = corrected_text((HEAD + wrong).replace("\n", newline))
         assert done.flow.text == (HEAD + right).replace("\n", newline)
-        assert done.found == []
+        assert done.remaining_findings == []
 
 
 def test_json_is_corrected_as_json() -> None:
@@ -121,7 +121,7 @@ def test_json_is_corrected_as_json() -> None:
             "a": {"$step": "save", "path": "$.blob_id"},
             "b": {"$step": "save", "path": "$.blob_id"},
         }
-        assert done.found == []
+        assert done.remaining_findings == []
 
 
 READ = STEP + "output: {$step: save}\n"
@@ -201,13 +201,13 @@ def test_suggestions_leave_a_valid_flow(wrong: str, right: str) -> None:
 def test_ambiguous_faults_are_left_alone(text: str) -> None:
     done = corrected_text(HEAD + text)
     assert (done.flow.text, done.number) == (HEAD + text, 0)
-    assert done.found
+    assert done.remaining_findings
 
 
 def test_one_harmful_correction_does_not_stop_the_others() -> None:
     done = corrected_text(HEAD + STEP + "  on_error: {retries: 3}\n  must_execute: true\nouput: {$step: svae}\n")
     assert done.flow.text == HEAD + STEP + "  on_error: {retries: 3}\n  mustExecute: true\noutput: {$step: save}\n"
-    assert [each.rule for each in done.found] == ["unknown-key"]
+    assert [each.rule for each in done.remaining_findings] == ["unknown-key"]
 
 
 @pytest.mark.parametrize("number", [80, pytest.param(400, marks=pytest.mark.exhaustive)])
@@ -219,11 +219,11 @@ def test_corrections_never_make_a_file_worse(number: int) -> None:
         before = check_source(flow)
         done = correct_flow(flow, check_source)
         if flow.error is None:
-            assert len(done.found) <= len(before), text
+            assert len(done.remaining_findings) <= len(before), text
             assert done.flow.error is None, text
         again = corrected_text(done.flow.text)
         assert (again.flow.text, again.number) == (done.flow.text, 0), text
-        assert done.found == check_source(done.flow)
+        assert done.remaining_findings == check_source(done.flow)
         for kept in ("#[^\r\n]*", "\r", "['\"]"):
             kinds = re.findall(kept, text), re.findall(kept, done.flow.text)
             assert len(kinds[1]) >= len(kinds[0]), text

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import InvalidArgumentError
-from stepflow_client.flows.needs import check_inputs
+from stepflow_client.flows.run_requirements import check_inputs
 
 _SCHEMA = {
     "type": "object",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from stepflow_client._checks.type_comparison import type_text
+from stepflow_client._checks.type_comparison import format_type
 from stepflow_client.flows import check, infer
 from stepflow_client.flows.json_types import schema_to_type, to_schema
 from stepflow_client.flows.reading import parse_yaml
@@ -70,14 +70,14 @@ def test_what_a_secret_is_given_to_is_marked(expression: object, shown: str) -> 
 )
 def test_merged_schemas_stay_secret(schema: dict[str, object], shown: str) -> None:
     type = schema_to_type(schema)
-    assert type_text(type) == shown
-    assert type_text(schema_to_type(to_schema(type))) == shown
+    assert format_type(type) == shown
+    assert format_type(schema_to_type(to_schema(type))) == shown
 
 
 def test_the_field_of_merged_objects_is_secret_if_it_is_in_one() -> None:
     parts = [{"type": "object", "properties": {"a": each}} for each in ({"type": "string"}, SECRET)]
     for both in (parts, parts[::-1]):
-        assert type_text(schema_to_type({"allOf": both})) == "{a?: string [secret]} [secret]"
+        assert format_type(schema_to_type({"allOf": both})) == "{a?: string [secret]} [secret]"
 
 
 def test_an_input_of_unknown_type_is_secret_if_its_component_says_so() -> None:

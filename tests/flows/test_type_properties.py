@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings, strategies as st
 from jsonschema import Draft202012Validator
-from stepflow_client._checks.type_comparison import find_conflict, fits
+from stepflow_client._checks.type_comparison import find_conflict, is_compatible
 from stepflow_client.flows.json_types import schema_to_type, to_schema, union, value_to_type
 
 _KINDS = ["null", "boolean", "integer", "number", "string", "array", "object"]
@@ -131,7 +131,7 @@ def test_a_value_is_valid_for_the_schema_of_its_type(number: int) -> None:
         types = [value_to_type(each) for each in values]
         for value, type in zip(values, types, strict=True):
             assert _is_valid(value, to_schema(type))
-            assert fits(type, union(types))
+            assert is_compatible(type, union(types))
             assert _is_valid(value, to_schema(union(types)))
 
     check()

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from stepflow_client import FlowFileError
 from stepflow_client._checks.checker import check_source
 from stepflow_client._checks.inferred_flow import infer_from_text
-from stepflow_client._checks.type_comparison import type_text
+from stepflow_client._checks.type_comparison import format_type
 from stepflow_client.flows import check, infer
 from stepflow_client.flows.components import parse_components
 from stepflow_client.flows.findings import TYPE_RULES
@@ -69,12 +69,12 @@ def test_a_valid_flow_has_no_findings(index: int) -> None:
     text = json.dumps(VALID[index][0], indent=1)
     for source in ("flow.json", "flow.yaml"):
         assert find_in_text(text, source, type_check=True) == []
-    assert check_source(FlowText.of(VALID[index][0]), type_check=True) == []
+    assert check_source(FlowText.from_flow(VALID[index][0]), type_check=True) == []
 
 
 @pytest.mark.parametrize("path", _VALID_FILES, ids=str)
 def test_flow_files_have_no_findings(path: Path) -> None:
-    assert [each for each in check_source(FlowText.of(path), type_check=True) if each.rule in TYPE_RULES] == []
+    assert [each for each in check_source(FlowText.from_flow(path), type_check=True) if each.rule in TYPE_RULES] == []
 
 
 def test_rules_are_chosen_and_suppressed_like_others() -> None:
@@ -140,7 +140,7 @@ def test_odd_flows_and_odd_schemas_break_nothing(number: int) -> None:
     ],
 )
 def test_schemas_as_people_read_them(value: Any, words: str) -> None:
-    assert type_text(schema_to_type(value)) == words
+    assert format_type(schema_to_type(value)) == words
 
 
 _INPUT = {
@@ -365,7 +365,7 @@ def test_a_wrong_input_is_told_once(given: str) -> None:
     text = f"name: f\ndescription: d\nsteps: [{step}]\noutput: {{$step: a}}\n"
     for source in ("f.yaml", ""):
         found = check_source(
-            FlowText(text, source) if source else FlowText.of(parse_yaml(text, "f.yaml")), type_check=True
+            FlowText(text, source) if source else FlowText.from_flow(parse_yaml(text, "f.yaml")), type_check=True
         )
         assert [each.rule for each in found] == ["component-input"]
 

@@ -18,7 +18,7 @@ from stepflow_client import (
     SyncStepflowClient,
 )
 from stepflow_client.flows import infer
-from stepflow_client.flows.reading import explain_no_flow, parse_yaml
+from stepflow_client.flows.reading import explain_not_a_flow, parse_yaml
 
 from tests.flows.faults import FAULTS
 from tests.flows.found import find_in_text
@@ -115,7 +115,7 @@ def test_a_server_finds_fewer_faults(client: SyncStepflowClient) -> None:
             flow = parse_yaml(fault.text.replace("«", ""), "flow.yaml")
         except FlowFileError:
             continue
-        is_flow = isinstance(flow, dict) and explain_no_flow(flow) is None
+        is_flow = isinstance(flow, dict) and explain_not_a_flow(flow) is None
         found += is_flow and bool(client.validate(flow).errors)
     print(f"a server finds {found} of {len(FAULTS)}")
     assert 0 < found < len(FAULTS)

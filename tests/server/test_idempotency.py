@@ -139,7 +139,7 @@ async def test_the_runtime_has_it_too(client: Any, worker_runtime: StepflowRunti
 KILLED = """
 import os, sys
 from stepflow_client import SyncStepflowClient
-from stepflow_client._sync.creation import RunCreator
+from stepflow_client._sync.run_creation import RunCreator
 create = RunCreator.create
 def and_die(*args, **more):
     print(create(*args, **more).run_id, flush=True)

@@ -138,7 +138,7 @@ async def test_the_history_keeps_the_flow_of_the_run(
 KILLED = """
 import os, sys
 from stepflow_client import SyncStepflowClient
-from stepflow_client._sync.creation import RunCreator
+from stepflow_client._sync.run_creation import RunCreator
 create = RunCreator.create
 def and_die(*args, **more):
     if sys.argv[3] == "after":

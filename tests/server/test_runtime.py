@@ -362,7 +362,7 @@ def test_stop_at_the_moment_the_server_is_ready_leaves_nothing() -> None:
         assert eventually(lambda: supervisor.is_stopped)
 
     # Called where the supervisor announces the server, before it goes on to watch it.
-    supervisor.ready.add_done_callback(stop_first)
+    supervisor.ready_future.add_done_callback(stop_first)
     assert eventually(lambda: supervisor.is_stopped)
     with pytest.raises(EmbeddedServerError, match="stopped"):
         runtime.wait_ready()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from stepflow_client import ExecutionStatus
-from stepflow_client._base.long_computations import collector_paused
+from stepflow_client._base.long_computations import pause_garbage_collector
 from stepflow_client._codec import responses
 from stepflow_client._data.values import decode_raw
 
@@ -23,20 +23,20 @@ def enabled() -> Iterator[None]:
 
 
 def test_it_is_paused_in_the_block_and_goes_on_after_it() -> None:
-    with collector_paused():
+    with pause_garbage_collector():
         assert not gc.isenabled()
     assert gc.isenabled()
 
 
 def test_it_goes_on_after_an_error() -> None:
-    with pytest.raises(ValueError, match="no"), collector_paused():
+    with pytest.raises(ValueError, match="no"), pause_garbage_collector():
         raise ValueError("no")
     assert gc.isenabled()
 
 
 def test_a_disabled_collector_stays_disabled() -> None:
     gc.disable()
-    with collector_paused():
+    with pause_garbage_collector():
         pass
     assert not gc.isenabled()
 
@@ -45,14 +45,14 @@ def test_blocks_of_several_threads_overlap() -> None:
     inside, leave = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with collector_paused():
+        with pause_garbage_collector():
             inside.set()
             leave.wait(10)
 
     thread = threading.Thread(target=hold)
     thread.start()
     assert inside.wait(10)
-    with collector_paused():
+    with pause_garbage_collector():
         leave.set()
         thread.join(10)
         assert not gc.isenabled()
@@ -62,12 +62,12 @@ def test_blocks_of_several_threads_overlap() -> None:
 FORKED = """
 import gc, os, signal, sys, threading, warnings
 from stepflow_client._base import long_computations as _collector
-from stepflow_client._base.long_computations import collector_paused
+from stepflow_client._base.long_computations import pause_garbage_collector
 
 inside, leave = threading.Event(), threading.Event()
 
 def hold():
-    with collector_paused():
+    with pause_garbage_collector():
         # As a thread that has just come to the end of it.
         with _collector._lock:
             inside.set()
@@ -81,7 +81,7 @@ child = os.fork()
 if not child:
     signal.alarm(10)
     enabled = gc.isenabled()
-    with collector_paused():
+    with pause_garbage_collector():
         paused = not gc.isenabled()
     os._exit(not (enabled and paused and gc.isenabled()))
 done = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -51,10 +51,10 @@ def test_what_is_sent_again_is_logged_and_nothing_else_at_that_level(caplog: pyt
 
 WARNS = """
 import sys
-from stepflow_client._base.logging import logger, passing_warnings
+from stepflow_client._base.logging import logger, listen_to_warnings
 
 told = []
-with passing_warnings(told.append):
+with listen_to_warnings(told.append):
     logger.warning("run %s is lost", 7)
 logger.warning("nobody listens")
 assert told == ["run 7 is lost"], told

@@ -158,7 +158,7 @@ def test_none_is_no_limit() -> None:
     assert check_timeout(None) == check_timeout(httpx.Timeout(None)) == Timeouts(*[MAX_TIMEOUT] * 4)
     assert check_timeout(httpx.Timeout(5, read=None)).read == MAX_TIMEOUT
     # A response that the server should have sent minutes ago is lost.
-    assert check_timeout(None).waiting(20).read == 620
+    assert check_timeout(None).for_long_poll(20).read == 620
 
 
 @pytest.mark.parametrize(

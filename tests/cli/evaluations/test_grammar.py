@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from stepflow_cli.errors import Problem, Session
 from stepflow_cli.evaluations.options import (
+    build_variants,
     check_gate_names,
-    list_flow_files,
+    get_variant_flows,
+    load_scores,
     parse_limits,
     parse_worst,
-    read_scores,
-    read_variants,
 )
 from stepflow_client.evaluation import FlowScore
 from stepflow_client.evaluation.gates import GateRules, Limit
@@ -64,16 +64,16 @@ def said(error: pytest.ExceptionInfo[Problem]) -> str:
 
 def test_variants() -> None:
     words = ["now", "formal: tone=very formal", "v2=v2.yaml", "formal:reply.input.max=50", "odd.Name-1 _:tone=a=b:c"]
-    found = read_variants(words, FLOW)
+    found = build_variants(words, FLOW)
     assert found is not None
     assert list(found) == ["now", "formal", "v2", "odd.Name-1 _"]
     assert (found["now"].flow, found["now"].variables, found["now"].overrides) == (None, None, None)
     assert found["formal"].overrides == {"reply": {"value": {"input": {"max": 50}}}}
     assert found["odd.Name-1 _"].variables == {"tone": "a=b:c"}
     assert found["v2"].flow["name"] == "two"  # type: ignore[call-overload,index]
-    assert read_variants([], FLOW) is None
-    assert list_flow_files(words, "ticket.yaml")["v2"] == "v2.yaml"
-    assert list_flow_files(words, "ticket.yaml")["now"] == "ticket.yaml"
+    assert build_variants([], FLOW) is None
+    assert get_variant_flows(words, "ticket.yaml")["v2"] == "v2.yaml"
+    assert get_variant_flows(words, "ticket.yaml")["now"] == "ticket.yaml"
 
 
 FORMS = "write NAME, NAME:VARIABLE=VALUE, NAME:STEP.input.KEY=VALUE or NAME=FLOW"
@@ -102,7 +102,7 @@ FORMS = "write NAME, NAME:VARIABLE=VALUE, NAME:STEP.input.KEY=VALUE or NAME=FLOW
 )  # fmt: skip
 def test_wrong_variants(words: list[str], message: str) -> None:
     with pytest.raises(Problem) as error:
-        read_variants(words, FLOW)
+        build_variants(words, FLOW)
     assert said(error) == message
 
 
@@ -112,9 +112,9 @@ def test_scores(folder: Path) -> None:
     words += ["output_field:cost:lower", "valid=schema_valid::schema.json", "scores.py", "judge.yaml", "v2.yaml"]
     words += ["nice=scores.py:polite", "scores:length"]
     with pytest.raises(Problem) as error:
-        read_scores(words)
+        load_scores(words)
     assert said(error) == "two scores are called length | give one of them a different name: --score NAME=scores:length"
-    found = read_scores([*words[:-1], "mine=scores.py"])
+    found = load_scores([*words[:-1], "mine=scores.py"])
     assert list(found) == [
         *("exact.category", "price", "contains.reply", "regex", "latency", "cost", "valid", "polite", "length"),
         *("judge", "two", "nice", "mine.polite", "mine.length"),
@@ -129,8 +129,8 @@ def test_scores(folder: Path) -> None:
 def test_a_list_of_scores_is_taken_as_it_is(folder: Path) -> None:
     (folder / "listed.py").write_text(f"{SCORES}\nscores = [_helper]\n")
     (folder / "named.py").write_text(f"{SCORES}\nscores = {{'a': _helper, 'b': polite}}\n")
-    assert list(read_scores(["listed.py"])) == ["_helper"]
-    assert list(read_scores(["named.py"])) == ["a", "b"]
+    assert list(load_scores(["listed.py"])) == ["_helper"]
+    assert list(load_scores(["named.py"])) == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_a_list_of_scores_is_taken_as_it_is(folder: Path) -> None:
 )  # fmt: skip
 def test_wrong_scores(word: str, message: str) -> None:
     with pytest.raises(Problem) as error:
-        read_scores([word])
+        load_scores([word])
     assert said(error) == message
 
 
@@ -168,7 +168,7 @@ def test_files_of_scores_that_cannot_be_used(folder: Path) -> None:
     ):
         (folder / name).write_text(text)
         with pytest.raises(Problem) as error:
-            read_scores([name])
+            load_scores([name])
         assert error.value.message.startswith(message)
 
 

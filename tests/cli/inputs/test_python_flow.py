@@ -76,7 +76,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with click.Context(cli, obj=session):
         yield tmp_path
     if isinstance(session.modules, ProjectModules):
-        session.modules.forget()
+        session.modules.forget_imports()
 
 
 @pytest.mark.parametrize("word", ["shop:hello", "shop.py:hello", "./shop.py:hello", "shop:built", "shop:converted"])

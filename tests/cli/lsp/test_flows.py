@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stepflow_client._checks.flow_model import FlowModel, Read
+from stepflow_client._checks.flow_analysis import FlowAnalysis, Read
 from stepflow_client._checks.type_inference import infer_flow_types
 from stepflow_client.flows.components import Catalogue
 from stepflow_client.flows.json_types import UNKNOWN, is_unknown
@@ -22,11 +22,11 @@ flows = pytest.mark.parametrize("name", FLOWS)
 WHOLE = {"start": {"line": 0, "character": 0}, "end": {"line": 999, "character": 0}}
 
 
-def models(name: str, text: str | None = None) -> list[FlowModel]:
-    return list(FlowModel(FlowText(FLOWS[name] if text is None else text, name).root).flows)
+def models(name: str, text: str | None = None) -> list[FlowAnalysis]:
+    return list(FlowAnalysis(FlowText(FLOWS[name] if text is None else text, name).root).all_flows)
 
 
-def reads(name: str, kind: str) -> Iterator[tuple[FlowModel, Read]]:
+def reads(name: str, kind: str) -> Iterator[tuple[FlowAnalysis, Read]]:
     """Yield the references of a flow and of those inside of it, except for those below aliases."""
     for model in models(name):
         for read in model.reads:

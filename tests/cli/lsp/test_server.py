@@ -38,7 +38,7 @@ def wanted(name: str, text: str) -> tuple[Any, Any]:
     from stepflow_cli.lsp.documents import ProjectRules, analyse, build_diagnostics
     from stepflow_cli.lsp.navigation import list_symbols
 
-    analysis = analyse(name, DocumentText(text), ProjectRules().rules(name)).infer()
+    analysis = analyse(name, DocumentText(text), ProjectRules().get_rules(name)).infer_types()
     convert = default_converter().unstructure
     return convert(build_diagnostics(analysis)), convert(list_symbols(analysis))
 

@@ -75,13 +75,13 @@ def write(folder: Path, *flows: Mapping[str, Any]) -> Path:
 @asynccontextmanager
 async def serving(url: str, folder: Path, *, var: tuple[str, ...] = (), **options: Any) -> AsyncIterator[AgentServer]:
     """Serve the flows of a folder, on a server."""
-    from stepflow_cli.mcp.serving import Service, agent_server, load_catalog
+    from stepflow_cli.mcp.serving import ServiceOptions, load_catalog, open_agent_server
 
     options["bounds"] = Bounds(**options.get("bounds", {}))
-    service = Service([str(folder)], Values(single_variables=var), **options)
+    service = ServiceOptions([str(folder)], Values(single_variables=var), **options)
     with connect(ServerOptions(url=url, default="server")) as target, target.history.recording():
         catalog = load_catalog(service)
-        async with agent_server(target, service, catalog) as made:
+        async with open_agent_server(target, service, catalog) as made:
             yield made
 
 

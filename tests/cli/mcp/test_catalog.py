@@ -80,4 +80,4 @@ def test_each_flow_gets_its_own_variables(tmp_path: Path) -> None:
     # A secret of one flow would not be one in the history of another.
     assert catalog.variables["greet"] == {}
     assert catalog.variables["secretive"] == {"key": "1.10"}
-    assert [each.hide("key 1.10") for each in catalog.secrets] == ["key ***"]
+    assert [each.hide_in_text("key 1.10") for each in catalog.secrets] == ["key ***"]

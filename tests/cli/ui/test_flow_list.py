@@ -62,9 +62,9 @@ async def test_a_busy_flow_hides_no_other(
     assert {each.name for each in found.flows} >= {names["busy"], names["rare"], names["filed"]}
     assert [each.name for each in found.files] == ["never.json"]
     (busy,) = [each for each in found.flows if each.name == names["busy"]]
-    assert [each.status.value for each in busy.marks] == ["failed", *["completed"] * 5]
+    assert [each.status.value for each in busy.latest_runs] == ["failed", *["completed"] * 5]
     assert busy.success_rate == pytest.approx(5 / 6)
-    assert busy.seconds is not None
+    assert busy.median_seconds is not None
     assert [
         each.name for each in (await flow_list.list_flows(client, CommandHistory(), None, names["rare"][:7])).flows
     ] == [names["rare"]]

@@ -9,13 +9,13 @@ import pytest
 from stepflow_cli.ui.forms import (
     FormError,
     build_fields,
-    digest_texts,
     fill_field,
-    is_raw_input,
-    list_texts,
-    parse_text,
+    fill_fields,
+    get_field_texts,
+    hash_form_contents,
+    is_raw_text_used,
+    parse_json_or_yaml,
     read_form_value,
-    show_value,
 )
 from stepflow_cli.ui.security import MalformedFormError, read_form
 
@@ -53,7 +53,7 @@ def test_the_kinds_of_fields() -> None:
         ("of", "integer", False),
         ("text", "long", False),
     ]
-    assert NAMED["style"].labels == ["short", "3", "true"]
+    assert NAMED["style"].option_labels == ["short", "3", "true"]
     assert NAMED["count"].value == "3"
     assert NAMED["of"].description == "Of what"
 
@@ -86,28 +86,28 @@ def test_odd_schemas_are_fields_for_json() -> None:
 
 
 def test_a_nullable_field_can_be_null() -> None:
-    (shown,) = show_value([NAMED["share"]], {"share": None})
-    texts = list_texts([shown])
+    (shown,) = fill_fields([NAMED["share"]], {"share": None})
+    texts = get_field_texts([shown])
     assert texts == {shown.name: "", f"{shown.name}-null": "1"}
     assert read_form_value([shown], texts) == {"share": None}
     assert read_form_value([shown], {shown.name: "2"}) == {"share": 2}
-    (counted,) = show_value([NAMED["count"]], {"count": None}) or [None]
+    (counted,) = fill_fields([NAMED["count"]], {"count": None}) or [None]
     assert counted is None, "a field that is not nullable cannot show null"
 
 
 def test_a_changed_text_is_used_and_a_conflict_is_refused() -> None:
-    fields = show_value(FIELDS, {"topic": "tea", "count": 3})
-    texts, before = list_texts(fields), digest_texts(fields, '{\n  "topic": "tea"\n}')
+    fields = fill_fields(FIELDS, {"topic": "tea", "count": 3})
+    texts, before = get_field_texts(fields), hash_form_contents(fields, '{\n  "topic": "tea"\n}')
     unchanged, changed = '{\r\n  "topic": "tea"\r\n}', '{"topic": "coffee"}'
     other = texts | sent(topic="milk")
-    assert not is_raw_input(fields, {**other, "before": before, "raw": unchanged})
-    assert is_raw_input(fields, {**texts, "before": before, "raw": changed})
-    assert not is_raw_input(fields, {**other, "before": before, "raw": " "})
+    assert not is_raw_text_used(fields, {**other, "before": before, "raw": unchanged})
+    assert is_raw_text_used(fields, {**texts, "before": before, "raw": changed})
+    assert not is_raw_text_used(fields, {**other, "before": before, "raw": " "})
     # A script disables the fields once there is a text.
-    assert is_raw_input(fields, {"before": before, "raw": changed})
+    assert is_raw_text_used(fields, {"before": before, "raw": changed})
     with pytest.raises(ValueError, match="change only one of them"):
-        is_raw_input(fields, {**other, "before": before, "raw": changed})
-    assert is_raw_input([], {})
+        is_raw_text_used(fields, {**other, "before": before, "raw": changed})
+    assert is_raw_text_used([], {})
 
 
 def test_values_of_a_form() -> None:
@@ -256,14 +256,14 @@ def test_a_form_shows_a_value_only_if_it_shows_all_of_it() -> None:
         "customer": {"name": "Ada", "address": {"zip": 5}},
         "lines": [{"sku": "x"}],
     }
-    shown = show_value(FORM, value)
-    assert read_form_value(shown, list_texts(shown)) == value
+    shown = fill_fields(FORM, value)
+    assert read_form_value(shown, get_field_texts(shown)) == value
     assert next(each for each in shown if each.key == "at").input_type == "datetime-local"
-    offset = show_value(FORM, {**value, "at": "2026-01-31T10:00:00+02:00"})
+    offset = fill_fields(FORM, {**value, "at": "2026-01-31T10:00:00+02:00"})
     assert next(each for each in offset if each.key == "at").input_type == "text"
     for other in ({"more": 1}, {"customer": {"name": "Ada", "age": 5}}, {"customer": 5}, {"count": "3"}, {"lines": {}}):
-        assert show_value(FORM, {**value, **other}) == []
-    assert show_value(FORM, []) == show_value(FORM, None) == []
+        assert fill_fields(FORM, {**value, **other}) == []
+    assert fill_fields(FORM, []) == fill_fields(FORM, None) == []
 
 
 def test_an_optional_object_that_is_left_empty_is_omitted() -> None:
@@ -307,13 +307,13 @@ def test_a_secret_is_not_shown_again() -> None:
     [("", None), (" \n", None), ('{"a": 1}', {"a": 1}), ("a: 1\nb: [x]", {"a": 1, "b": ["x"]}), ("3", 3), ("[1]", [1])],
 )
 def test_values_as_text(text: str, value: Any) -> None:
-    assert parse_text(text) == value
+    assert parse_json_or_yaml(text) == value
 
 
 @pytest.mark.parametrize("text", ['{"a": 1,, }', "a: [", "a: 1\na: 2", "!!python/object:os.system x", "NaN: .nan"])
 def test_texts_that_are_no_values(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        parse_text(text)
+        parse_json_or_yaml(text)
 
 
 def test_urlencoded_forms() -> None:

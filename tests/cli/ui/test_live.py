@@ -14,8 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
-from stepflow_cli.ui import following
-from stepflow_cli.ui.following import STATES, Followers, Health, RunFollower, list_state_ranges
+from stepflow_cli.ui.run_followers import STATES, Followers, RunFollower, ServerHealth, format_state_ranges
 from stepflow_client import ExecutionStatus, LogConfig, RunDetails, StepflowRuntime
 from stepflow_client.events import StepCompletedEvent, StepStartedEvent
 from stepflow_client.types import ItemCounts
@@ -81,7 +80,7 @@ def shown_counts(page: str) -> Counter[str]:
     ("codes", "text"), [(b"", ""), (b"\0\0", ""), (b"\2\2\2\3\2", "2:0-2,4;3:3"), (b"\0\2\1", "1:2;2:1")]
 )
 def test_ranges_of_states(codes: bytes, text: str) -> None:
-    assert list_state_ranges(codes) == text
+    assert format_state_ranges(codes) == text
 
 
 def test_a_page_of_a_running_batch_shows_items_and_failures_as_they_end(
@@ -230,12 +229,12 @@ async def test_a_follower_keeps_a_few_numbers_per_item() -> None:
 
     client: Any = Client()
     tracemalloc.start()
-    follower = RunFollower(client, "run", Health(client), client)
-    assert await follower.catch_up(120)
+    follower = RunFollower(client, "run", ServerHealth(client), client)
+    assert await follower.wait_for_past_events(120)
     kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert len(await follower.read_times()) == 2_000
-    assert follower.get_codes() == bytes([STATES.index("completed")]) * 10_000
+    assert len(await follower.read_step_times()) == 2_000
+    assert follower.get_state_codes() == bytes([STATES.index("completed")]) * 10_000
     assert len(follower.get_item_times()) == 10_000
     # 60,000 events would be three times that.
     assert kept < 15_000_000, kept

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from stepflow_cli.ui.listing import build_run_rows
+from stepflow_cli.ui.run_list import build_run_rows
 from stepflow_client import RunDetails, StepflowRuntime, SyncStepflowClient
 from stepflow_client.history import History, HistoryEntry
 
@@ -124,8 +124,8 @@ def test_runs_of_one_evaluation_share_a_row(session: httpx.Client, newest_server
     entries = {each: entry(each, {"eval": "classify"}) for each in "abcd" if each != "c"}
     rows = build_run_rows(runs, entries, "", folds=True)
     # The evaluation of an hour ago is another one.
-    assert [(each.run.run_id, len(each.others)) for each in rows] == [("d", 1), ("c", 0), ("a", 0)]
-    assert rows[0].items == {"total": 2, "completed": 2, "failed": 0}
+    assert [(each.run.run_id, len(each.folded_runs)) for each in rows] == [("d", 1), ("c", 0), ("a", 0)]
+    assert rows[0].item_counts == {"total": 2, "completed": 2, "failed": 0}
     opened = build_run_rows(runs, entries, rows[0].key, folds=True)
     assert [(each.run.run_id, each.is_inside) for each in opened] == [
         ("d", False),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from stepflow_cli.server.listening import AcceptedAddresses
-from stepflow_cli.ui.security import HEADERS, FormTokens, Sessions
+from stepflow_cli.ui.security import RESPONSE_HEADERS, FormTokens, Sessions
 
 
 @pytest.mark.parametrize(
@@ -50,49 +50,49 @@ def test_a_token_opens_one_session() -> None:
     told: list[str] = []
     sessions = Sessions(told.append)
     token = sessions.token
-    session = sessions.begin(token)
+    session = sessions.begin_with_token(token)
     assert session is not None
-    assert sessions.knows(session)
-    assert sessions.begin(token) is None
+    assert sessions.has_session(session)
+    assert sessions.begin_with_token(token) is None
     assert told == [sessions.token] != [token]
-    assert not sessions.knows("")
-    assert sessions.begin("ä") is None
-    assert sessions.begin("") is None
+    assert not sessions.has_session("")
+    assert sessions.begin_with_token("ä") is None
+    assert sessions.begin_with_token("") is None
 
 
 def test_sessions_are_bounded() -> None:
     sessions = Sessions()
-    first = sessions.begin(sessions.token)
+    first = sessions.begin_with_token(sessions.token)
     for _ in range(100):
-        sessions.begin(sessions.token)
-    assert not sessions.knows(first or "")
+        sessions.begin_with_token(sessions.token)
+    assert not sessions.has_session(first or "")
 
 
 def test_a_form_is_sent_once() -> None:
     forms = FormTokens()
     token = forms.issue("a", "/runs/1/cancel")
-    assert forms.accept("a", "/runs/1/cancel", token)
-    assert not forms.accept("a", "/runs/1/cancel", token)
+    assert forms.verify_and_consume("a", "/runs/1/cancel", token)
+    assert not forms.verify_and_consume("a", "/runs/1/cancel", token)
 
 
 def test_a_form_belongs_to_its_session_and_path() -> None:
     forms = FormTokens()
     token = forms.issue("a", "/runs/1/cancel")
-    assert not forms.accept("b", "/runs/1/cancel", token)
-    assert not forms.accept("a", "/runs/2/cancel", token)
-    assert not FormTokens().accept("a", "/runs/1/cancel", token)
+    assert not forms.verify_and_consume("b", "/runs/1/cancel", token)
+    assert not forms.verify_and_consume("a", "/runs/2/cancel", token)
+    assert not FormTokens().verify_and_consume("a", "/runs/1/cancel", token)
     for wrong in ("", ".", "..", "x", token[:-1], token + "0", "0" + token, token.replace(".", "")):
-        assert not forms.accept("a", "/runs/1/cancel", wrong)
-    assert forms.accept("a", "/runs/1/cancel", token)
+        assert not forms.verify_and_consume("a", "/runs/1/cancel", wrong)
+    assert forms.verify_and_consume("a", "/runs/1/cancel", token)
 
 
 def test_a_form_is_too_old_after_12_hours() -> None:
     now = [1000.0]
     forms = FormTokens(lambda: now[0])
     token = forms.issue("a", "/")
-    assert forms.accept("a", "/", token, again=True)
+    assert forms.verify_and_consume("a", "/", token, is_reusable=True)
     now[0] += 12 * 3600 + 1
-    assert not forms.accept("a", "/", token, again=True)
+    assert not forms.verify_and_consume("a", "/", token, is_reusable=True)
 
 
 def test_used_forms_are_bounded_and_none_is_good_twice_for_it() -> None:
@@ -100,14 +100,14 @@ def test_used_forms_are_bounded_and_none_is_good_twice_for_it() -> None:
     forms = FormTokens(lambda: now[0])
     forms._used = {str(number): 0.0 for number in range(10_000)}
     token = forms.issue("a", "/")
-    assert not forms.accept("a", "/", token)
+    assert not forms.verify_and_consume("a", "/", token)
     now[0] += 12 * 3600 + 1
-    assert forms.accept("a", "/", forms.issue("a", "/"))
+    assert forms.verify_and_consume("a", "/", forms.issue("a", "/"))
     assert len(forms._used) == 1
 
 
 def test_no_page_runs_inline_code() -> None:
-    policy = HEADERS["content-security-policy"]
+    policy = RESPONSE_HEADERS["content-security-policy"]
     assert policy.startswith("default-src 'none'")
     assert "unsafe" not in policy
     assert "frame-ancestors 'none'" in policy

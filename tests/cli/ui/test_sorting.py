@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from stepflow_cli.ui.listing import Order
+from stepflow_cli.ui.run_list import Order
 from stepflow_client import StepflowRuntime
 
 NOOP = "/builtin/noop"

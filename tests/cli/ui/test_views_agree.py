@@ -15,12 +15,12 @@ from typing import Any
 
 import httpx
 import pytest
-from stepflow_cli.runs.watch import RunningRuns
+from stepflow_cli.runs.watch import RunningRunsFollower
 from stepflow_client import Keep, LogConfig, Progress, RunTimeoutError, StepflowRuntime, SyncStepflowClient
 from stepflow_client._base.text import duration_text
 from stepflow_client._rules.failure_groups import group_failures
 from stepflow_client.history import History
-from stepflow_client.types.account import state_text
+from stepflow_client.types.account import format_state
 
 from tests import releases, workers
 from tests.cli.command import Stepflow
@@ -195,7 +195,7 @@ def from_python(world: World, run_id: str) -> Facts:
     )
     return {
         "status": run.status.value,
-        "headline": state_text(run.status.value, failed_children=children),
+        "headline": format_state(run.status.value, failed_children=children),
         "counts": nonzero(snapshot.counts.to_dict()),
         "took": None if run.duration is None else duration_text(run.duration),
         "cause": failed and cause_of(failed.item_index, failed.to_dict()),
@@ -233,7 +233,7 @@ def cause_of(index: int, account: Mapping[str, Any]) -> tuple[int, str | None, s
 
 def of_record(record: Mapping[str, Any]) -> Facts:
     took = duration_text(record["duration"]) if record["completed_at"] else None
-    headline = state_text(record["status"], failed_children=record["failed_in_sub_runs"] or 0)
+    headline = format_state(record["status"], failed_children=record["failed_in_sub_runs"] or 0)
     return {"status": record["status"], "counts": nonzero(record["items"]), "took": took, "headline": headline}
 
 
@@ -257,7 +257,7 @@ def from_steps(world: World, run_id: str) -> Facts:
     listed = {}
     for step in json.loads(done.stdout):
         marks = {name: step[name] for name in ("is_kept", "is_default", "status")}
-        words = state_text(step["state"], step["because_of"], len(step["failed_children"]), **marks)
+        words = format_state(step["state"], step["because_of"], len(step["failed_children"]), **marks)
         listed[step["item_index"], step["step_id"]] = words
     return {"listed": listed}
 
@@ -435,7 +435,7 @@ def from_follower(world: World, run_id: str) -> Facts:
         return {}
     counts = {"completed": told[-1].completed, "failed": told[-1].failed}
     counts["running"] = (told[-1].total or 0) - sum(counts.values())
-    with closing(RunningRuns(world.client)) as running:
+    with closing(RunningRunsFollower(world.client)) as running:
         for _ in range(20):
             listed = {name: running.add_progress([record])[0]["items"][name] for name in counts}
             if listed == counts:

@@ -48,7 +48,7 @@ def test_durations(seconds: float | None, shown: str) -> None:
 
 @pytest.mark.parametrize(("word", "found"), [("ste", "set"), ("USEE", "use"), ("unlike", None)])
 def test_the_nearest_word(word: str, found: str | None) -> None:
-    assert text.nearest(word, ["use", "set", "list"]) == found
+    assert text.find_nearest(word, ["use", "set", "list"]) == found
 
 
 @pytest.mark.parametrize(
@@ -56,5 +56,5 @@ def test_the_nearest_word(word: str, found: str | None) -> None:
     ["http://me:secret@host:1/api", "http://me:se/cret@host:1/api", "http://me:a://b@host:1/api", "http://host:1/api"],
 )
 def test_a_url_is_shown_without_its_password(url: str) -> None:
-    assert text.without_password(url) == "http://host:1/api"
-    assert text.without_password(url.removeprefix("http://")) == "host:1/api"
+    assert text.remove_url_credentials(url) == "http://host:1/api"
+    assert text.remove_url_credentials(url.removeprefix("http://")) == "host:1/api"

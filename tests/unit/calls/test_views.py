@@ -55,7 +55,7 @@ def test_a_view_is_a_client_with_the_same_connections(kind: Any) -> None:
     assert view._connection is client._connection
     assert view._services is client._services
     assert repr(view) == repr(client)
-    assert check_client(view, "client", awaited=kind is StepflowClient) is view
+    assert check_client(view, "client", is_async=kind is StepflowClient) is view
     again = pickle.loads(pickle.dumps(view))
     assert again.url == client.url
     assert again._options == {"timeout": 3}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import ErrorCode, ExecutionStatus, FlowError, FlowFileError, FlowResult
-from stepflow_client._cases.flow_cases import FlowCase, judge, read_tests
+from stepflow_client._cases.flow_cases import FlowCase, compute_verdict, read_tests
 
 COMPLETED, FAILED = ExecutionStatus.COMPLETED, ExecutionStatus.FAILED
 
@@ -79,7 +79,7 @@ def test_cases_in_a_wrong_place_are_not_passed_over(tmp_path: Path, text: str) -
 
 def verdict(wanted: Any, **result: Any) -> tuple[str, list[str]]:
     case = FlowCase("a", 0, None, wanted)
-    found, differences = judge(case, FlowResult(run_id="r", **result))
+    found, differences = compute_verdict(case, FlowResult(run_id="r", **result))
     return found, [str(each) for each in differences]
 
 

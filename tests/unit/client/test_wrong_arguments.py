@@ -41,7 +41,7 @@ from stepflow_client import (
 )
 from stepflow_client._calls import call_options as options_module
 from stepflow_client._calls.call_options import ClientOptions
-from stepflow_client._data.arguments import wrong
+from stepflow_client._data.arguments import argument_error
 from stepflow_client.authoring import Flow, flow
 from stepflow_client.authoring._methods import FlowMethods
 from stepflow_client.authoring._scopes import Scope
@@ -493,6 +493,6 @@ def test_many_are_tried() -> None:
 
 
 def test_the_message_names_the_argument_and_what_it_must_be() -> None:
-    assert str(wrong("limit", "a number", [1])) == "limit must be a number, not [1]"
-    assert str(wrong("limit", "a number", Unprintable())) == "limit must be a number, not that Unprintable"
-    assert len(str(wrong("limit", "a number", "a" * 10_000))) < 300
+    assert str(argument_error("limit", "a number", [1])) == "limit must be a number, not [1]"
+    assert str(argument_error("limit", "a number", Unprintable())) == "limit must be a number, not that Unprintable"
+    assert len(str(argument_error("limit", "a number", "a" * 10_000))) < 300

@@ -17,7 +17,7 @@ from stepflow_client import (
 )
 from stepflow_client._base.text import format_json
 from stepflow_client._codec.flow_tools import (
-    make_refusal,
+    make_error_result,
     make_tool_name,
     make_tool_result,
     make_tool_spec,
@@ -276,11 +276,11 @@ def test_only_fields_that_every_run_reads_are_required(output: Any, required: li
 
 
 def test_a_run_whose_state_is_unknown_is_named() -> None:
-    lost = make_refusal(
+    lost = make_error_result(
         ServerConnectionError("the connection broke", hint="look whether the server runs", run_id="r-7")
     )
     assert lost.text == "The state of run r-7 is unknown: the connection broke\nHint: look whether the server runs"
-    known = make_refusal(ConflictError("run r-7 is already completed", run_id="r-7"))
+    known = make_error_result(ConflictError("run r-7 is already completed", run_id="r-7"))
     assert known.text == "run r-7 is already completed"
 
 
@@ -358,13 +358,13 @@ def test_hostile_texts_stay_on_their_lines() -> None:
 def test_secrets_are_in_no_answer() -> None:
     variables = {"type": "object", "properties": {"key": {"type": "string", "is_secret": True}}}
     secretive = {**STEPS, "schemas": {"properties": {"variables": variables}}}
-    secrets = make_tool_spec(secretive, "tool").secrets({"key": "hunter2"})
+    secrets = make_tool_spec(secretive, "tool").collect_secrets({"key": "hunter2"})
     done = FlowResult(run_id="r", status=ExecutionStatus.COMPLETED, output={"key": "hunter2", "hunter2": 1})
     failed = FlowResult(run_id="r", status=ExecutionStatus.FAILED, error=FlowError(message="bad key hunter2"))
     for said in (
         make_tool_result(done, None, secrets),
         make_tool_result(failed, None, secrets),
-        make_refusal(InvalidArgumentError("hunter2 is wrong"), secrets),
+        make_error_result(InvalidArgumentError("hunter2 is wrong"), secrets),
     ):
         assert "hunter2" not in f"{said}"
 

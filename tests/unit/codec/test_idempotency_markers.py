@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from stepflow_client._codec.idempotency_markers import make_tag
+from stepflow_client._codec.idempotency_markers import make_key_tag
 
 
 def test_a_tag_has_the_key_and_its_scope() -> None:
-    assert make_tag("a:b", None) == "key:a:b"
-    assert make_tag("a:b", "nightly") == 'scoped-key:["nightly", "a:b"]'
+    assert make_key_tag("a:b", None) == "key:a:b"
+    assert make_key_tag("a:b", "nightly") == 'scoped-key:["nightly", "a:b"]'

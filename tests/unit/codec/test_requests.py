@@ -30,12 +30,12 @@ def test_what_is_no_run_id(run_id: Any) -> None:
 @pytest.mark.parametrize("value", ["a", "a/b", "ä", " ", "..."])
 def test_texts_and_ids(value: str) -> None:
     assert requests.check_text(value, "flow_id") == value
-    assert requests.check_id(value, "flow_id") == value
+    assert requests.check_path_id(value, "flow_id") == value
 
 
 @pytest.mark.parametrize("value", ["", None, 5, b"a", ["a"], "\ud800"])
 def test_what_is_no_text(value: Any) -> None:
-    for check in (requests.check_text, requests.check_id, requests.check_header_text):
+    for check in (requests.check_text, requests.check_path_id, requests.check_header_text):
         with pytest.raises(InvalidArgumentError, match="flow_id"):
             check(value, "flow_id")
 
@@ -43,7 +43,7 @@ def test_what_is_no_text(value: Any) -> None:
 @pytest.mark.parametrize("value", [".", ".."])
 def test_an_id_does_not_lead_to_another_path(value: str) -> None:
     with pytest.raises(InvalidArgumentError):
-        requests.check_id(value, "flow_id")
+        requests.check_path_id(value, "flow_id")
 
 
 @pytest.mark.parametrize("value", ["a\nb", "ä", "\x00"])
@@ -70,9 +70,9 @@ def test_what_is_no_limit(value: Any) -> None:
 
 
 def test_no_server_has_a_debug_mode() -> None:
-    requests.check_debug(False)
+    requests.reject_debug_mode(False)
     with pytest.raises(UnsupportedByServerError, match="debug"):
-        requests.check_debug(True)
+        requests.reject_debug_mode(True)
 
 
 # Inputs and variables

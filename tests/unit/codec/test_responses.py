@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from stepflow_client import errors
 from stepflow_client._codec import failed_items, responses
-from stepflow_client._codec.requests import parse_flow_variables
-from stepflow_client._codec.responses import Started
+from stepflow_client._codec.requests import parse_declared_variables
+from stepflow_client._codec.responses import StartedRun
 from stepflow_client.types import ComponentInfo, ComponentList, ErrorCode, ExecutionStatus, FailedPlugin, FlowVariable
 
 RUN_ID = "01900000-0000-7000-8000-000000000001"
@@ -220,7 +220,7 @@ def test_what_is_no_json_object(content: bytes) -> None:
 )
 def test_an_answer_of_another_shape(answer: dict[str, Any], reason: str) -> None:
     with pytest.raises(errors.InvalidResponseError, match="an unexpected response") as caught:
-        responses.build(responses.read_run, answer, ASKED)
+        responses.build_from_response(responses.read_run, answer, ASKED)
     assert reason in str(caught.value)
     assert caught.value.details == answer
 
@@ -266,8 +266,8 @@ def test_any_object_is_read_or_refused(number: int) -> None:
             lambda each: responses.read_steps(RUN_ID, each["steps"]),
         ):
             with suppress(errors.InvalidResponseError):
-                responses.build(make, answer, ASKED)
-        assert isinstance(parse_flow_variables(answer), dict)
+                responses.build_from_response(make, answer, ASKED)
+        assert isinstance(parse_declared_variables(answer), dict)
 
     check()
 
@@ -277,7 +277,7 @@ def test_any_object_is_read_or_refused(number: int) -> None:
 
 def test_a_run_just_created_may_bring_its_items() -> None:
     items = [{"itemIndex": 0, "status": 2, "output": 1}]
-    started = responses.Started(RUN_ID, ExecutionStatus.COMPLETED, items, summary=SUMMARY)
+    started = responses.StartedRun(RUN_ID, ExecutionStatus.COMPLETED, items, summary=SUMMARY)
     assert responses.read_started_run({"summary": SUMMARY, "results": items}) == started
     for answer in ({"summary": SUMMARY}, {"summary": SUMMARY, "results": []}, {"summary": SUMMARY, "results": None}):
         assert responses.read_started_run(answer).answers == []
@@ -286,7 +286,7 @@ def test_a_run_just_created_may_bring_its_items() -> None:
 @pytest.mark.parametrize("wrong", [{"runId": 5}, {"runId": None}, {"status": None}, {"status": 1.5}])
 def test_a_run_just_created_has_an_id_and_a_status(wrong: dict[str, Any]) -> None:
     with pytest.raises(errors.InvalidResponseError):
-        responses.build(responses.read_started_run, {"summary": {**SUMMARY, **wrong}}, ASKED)
+        responses.build_from_response(responses.read_started_run, {"summary": {**SUMMARY, **wrong}}, ASKED)
 
 
 def test_results_are_the_same_looked_at_before_or_not() -> None:
@@ -429,7 +429,7 @@ def test_items_of_a_failed_run_that_have_not_ended_are_lost(
         for index, status in enumerate(statuses or [])
     ]
     started = {} if statuses is None else {1: responses.read_steps(RUN_ID, answers).steps}
-    lost = failed_items.add_lost_items(listed, ExecutionStatus.FAILED, started)
+    lost = failed_items.add_lost_item_errors(listed, ExecutionStatus.FAILED, started)
     assert lost.items[0] == listed.items[0]
     result = lost.items[1].result
     assert (lost.items[1].status, result and result.status) == ("failed", "failed")
@@ -468,7 +468,7 @@ def test_the_variables_of_a_flow() -> None:
         "wrong": {"env_var": 5, "description": [], "is_secret": "yes"},
     }
     schema = {"type": "object", "required": ["key", "n"], "properties": declared}
-    found = parse_flow_variables({"schemas": {"properties": {"variables": schema}}})
+    found = parse_declared_variables({"schemas": {"properties": {"variables": schema}}})
     assert list(found) == ["key", "n", "free", "wrong"]
     assert found["key"] == FlowVariable(
         is_required=True,
@@ -493,13 +493,13 @@ def test_the_variables_of_a_flow() -> None:
     ],
 )
 def test_a_flow_without_variables(flow: dict[str, Any]) -> None:
-    assert parse_flow_variables(flow) == {}
+    assert parse_declared_variables(flow) == {}
 
 
 @pytest.mark.parametrize("required", [5, None, "a", {"a": 1}, True])
 def test_required_may_be_nonsense(required: Any) -> None:
     schema = {"required": required, "properties": {"a": {}}}
-    assert not parse_flow_variables({"schemas": {"properties": {"variables": schema}}})["a"].is_required
+    assert not parse_declared_variables({"schemas": {"properties": {"variables": schema}}})["a"].is_required
 
 
 def test_components_by_any_of_their_names() -> None:
@@ -572,8 +572,8 @@ def test_the_name_of_a_blob(disposition: str | None, name: str | None) -> None:
     ],
 )
 def test_only_a_success_is_read_from_its_answer_alone(answers: list[dict[str, Any]], status: ExecutionStatus) -> None:
-    assert responses.read_single_result(Started("r", status, answers)) is None
+    assert responses.read_immediate_result(StartedRun("r", status, answers)) is None
     done = [{"itemIndex": 0, "status": 2, "output": {"n": 1.0, "none": None}}]
-    result = responses.read_single_result(Started("r", ExecutionStatus.COMPLETED, done))
+    result = responses.read_immediate_result(StartedRun("r", ExecutionStatus.COMPLETED, done))
     assert result is not None
     assert (result.run_id, result.is_success, result.output) == ("r", True, {"n": 1, "none": None})

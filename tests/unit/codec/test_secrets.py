@@ -234,7 +234,7 @@ def variable(**more: Any) -> FlowVariable:
 
 
 def hidden(error: StepflowClientError, values: dict[str, Any], declared: dict[str, FlowVariable] | None) -> str:
-    find_secrets(values, declared).clean(error)
+    find_secrets(values, declared).hide_in_error(error)
     return str(error)
 
 

@@ -26,7 +26,7 @@ from stepflow_client._data.values import (
     decode,
     decode_raw,
     encode,
-    encode_plain,
+    encode_if_plain,
     is_plain,
     merge_overrides,
     restore_order,
@@ -334,8 +334,8 @@ def written(value: Any) -> str:
 def part_by_part(value: Any, reading: OutputDecoder) -> Any:
     """Return an output that is read as it is opened on a page."""
     if not isinstance(value, (dict, list)):
-        return reading.whole(value)
-    read = [(key, part_by_part(each, how)) for key, each, how in reading.entries(value, 0, len(value))]
+        return reading.restore_value(value)
+    read = [(key, part_by_part(each, how)) for key, each, how in reading.iter_entries(value, 0, len(value))]
     return dict(read) if isinstance(value, dict) else [each for _, each in read]
 
 
@@ -350,15 +350,15 @@ def test_an_output_read_part_by_part_is_that_read_as_a_whole(output: Any, like: 
     assert written(parts) == written(reading._replace(as_sent=False).flow_output(deepcopy(output)))
     if isinstance(output, dict):
         for key in output:
-            assert written(reading.at([key]).whole(sent[key])) == written(parts[key])
+            assert written(reading.get_decoder_at([key]).restore_value(sent[key])) == written(parts[key])
 
 
 def test_some_entries_are_read() -> None:
     reading = OutputDecoder({"c": 1, "a": [1, 2]}, keeps_order=False)
     output = {"a": [1.0, {"z": 1, "b": 2}], "b": 2.0, "c": 3.0}
-    assert [key for key, _, _ in reading.entries(output, 0, 2)] == ["c", "a"]
-    assert [(key, each) for key, each, _ in reading.entries(output, 2, 9)] == [("b", 2)]
-    assert [(key, each) for key, each, _ in reading.entries(output["a"], 1, 2)] == [(1, {"z": 1, "b": 2})]
+    assert [key for key, _, _ in reading.iter_entries(output, 0, 2)] == ["c", "a"]
+    assert [(key, each) for key, each, _ in reading.iter_entries(output, 2, 9)] == [("b", 2)]
+    assert [(key, each) for key, each, _ in reading.iter_entries(output["a"], 1, 2)] == [(1, {"z": 1, "b": 2})]
 
 
 def test_keys_of_outputs_are_sorted_and_whole_numbers_are_integers_wherever_they_stand() -> None:
@@ -383,16 +383,16 @@ def test_numbers_beyond_every_float_are_refused_while_ordering(output: str) -> N
 @QUICK
 @given(VALUES | st.lists(VALUES, max_size=2))
 def test_plain_values_are_written_alike(value: Any) -> None:
-    assert encode_plain(value) in (None, encode(value))
+    assert encode_if_plain(value) in (None, encode(value))
 
 
 def test_which_values_are_written_without_a_closer_look() -> None:
     deep: Any = {"ä": ["é", {"n": 1.5, "large": 2**53, "none": None, "is": True}]}
-    assert encode_plain(deep) == encode(deep)
+    assert encode_if_plain(deep) == encode(deep)
     for other in (float("nan"), 2**53 + 1, {1: 2}, (1, 2), {"a": {1}}, ExecutionStatus.COMPLETED):
-        assert encode_plain([other]) is None
+        assert encode_if_plain([other]) is None
     for half in ("\ud800", {"a": ["\udc00"]}, {"\ud800": 1}):
-        assert encode_plain(half) is None
+        assert encode_if_plain(half) is None
     holder: list[Any] = []
     holder.append(holder)
-    assert encode_plain(holder) is None
+    assert encode_if_plain(holder) is None

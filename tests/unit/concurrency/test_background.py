@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import uvloop
-from stepflow_client._concurrency import AsyncWorkers, async_gather, sync_gather
+from stepflow_client._concurrency import AsyncTaskPool, async_gather, sync_gather
 
 from tests.unit.both_twins import HEALTH, RUN_ID, SUMMARY, TWINS, ask
 
@@ -109,7 +109,7 @@ def test_large_runs_are_asked_for_few_items(twin: str, status: int) -> None:
 
 async def waits_until_the_deadline() -> list[float]:
     """Return by how many seconds waits have ended before their deadlines."""
-    workers: AsyncWorkers[None] = AsyncWorkers()
+    workers: AsyncTaskPool[None] = AsyncTaskPool()
     await workers.start(lambda: asyncio.sleep(60))
     early = []
     for number in range(40):

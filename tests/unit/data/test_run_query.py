@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from stepflow_client._rules.run_queries import RunQuery, quote_word, split_query
+from stepflow_client._rules.run_search import RunQuery, parse_run_query, quote_word
 
 
 @pytest.mark.parametrize(
@@ -20,9 +20,9 @@ from stepflow_client._rules.run_queries import RunQuery, quote_word, split_query
     ],
 )
 def test_words_and_fields(text: str, words: tuple[str, ...], fields: dict[str, str]) -> None:
-    query = split_query(text)
+    query = parse_run_query(text)
     assert query == RunQuery(words, fields)
-    assert split_query(str(query)) == query
+    assert parse_run_query(str(query)) == query
 
 
 def test_a_quoted_text_is_one_word() -> None:

@@ -60,4 +60,4 @@ def test_a_formatter_of_the_user_stays(formatter: Formatter) -> None:
 
 def test_an_outcome_alone() -> None:
     failed = outcomes()[3]
-    assert "no &lt;b&gt;card&lt;/b&gt;" in notebook_html.html(failed)
+    assert "no &lt;b&gt;card&lt;/b&gt;" in notebook_html.format_html(failed)

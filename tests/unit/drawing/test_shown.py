@@ -29,7 +29,7 @@ CLASSES = sorted({each for each in shown(Shown) if each.__module__.startswith("s
 
 @pytest.mark.parametrize("cls", [each for each in CLASSES if each is not Records], ids=repr)
 def test_every_shown_class_has_a_representation(cls: type) -> None:
-    assert notebook_html.html.dispatch(cls) is not notebook_html.html.dispatch(object)
+    assert notebook_html.format_html.dispatch(cls) is not notebook_html.format_html.dispatch(object)
 
 
 def test_the_classes_are_all_of_them() -> None:

@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 from stepflow_client._embedded.config import (
-    Workers,
+    WorkerPlugins,
     build_builtin_config,
     build_default_config,
     find_store_path,
-    find_workers,
-    read_config,
+    find_worker_plugins,
+    resolve_config_source,
 )
 from stepflow_client._embedded.process import build_server_environment, collect_inherited_environment
 from stepflow_client._embedded.supervisor import RestartPolicy
@@ -35,7 +35,7 @@ from stepflow_client.runtime import StepflowRuntime
         ((0, 12), False, None),
         ((0, 13), True, None),
         ((1, 0), True, None),
-        (None, False, build_builtin_config(prefixes=True)),
+        (None, False, build_builtin_config(use_prefix_routes=True)),
     ],
 )
 def test_the_default_config_suits_the_release(
@@ -45,7 +45,7 @@ def test_the_default_config_suits_the_release(
     assert config.load() == build_builtin_config(prefixes)
     assert config.fallback == fallback
     assert config.arguments() == ["--config-stdin"]
-    assert json.loads(config.stdin() or b"") == build_builtin_config(prefixes)
+    assert json.loads(config.encode_for_stdin() or b"") == build_builtin_config(prefixes)
 
 
 @pytest.mark.parametrize(
@@ -79,9 +79,9 @@ def test_a_file_is_passed_by_its_absolute_path(
 ) -> None:
     (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
-    config = read_config(name)
+    config = resolve_config_source(name)
     assert config.arguments() == ["--config", str(tmp_path / name)]
-    assert config.stdin() is None
+    assert config.encode_for_stdin() is None
     assert config.load() == {"plugins": {}, "routes": {}}
 
 
@@ -102,22 +102,22 @@ def piped(path: Path, text: str) -> Iterator[Path]:
 
 def test_a_pipe_is_read_once_and_handed_over_on_stdin(tmp_path: Path) -> None:
     with piped(tmp_path / "c.yml", CONFIG) as path:
-        config = read_config(path)
+        config = resolve_config_source(path)
     assert config.arguments() == ["--config-stdin"]
-    assert json.loads(config.stdin() or b"") == config.load() == PARSED
+    assert json.loads(config.encode_for_stdin() or b"") == config.load() == PARSED
     reading, writing = os.pipe()
     os.write(writing, b'{"plugins": {}, "routes": {"/${NAME}": []}}')
     os.close(writing)
-    config = read_config(f"/dev/fd/{reading}")
+    config = resolve_config_source(f"/dev/fd/{reading}")
     os.close(reading)
     assert config.load() == {"plugins": {}, "routes": {"/${NAME}": []}}
-    assert config.find_variables() == {"NAME"}
+    assert config.find_env_variables() == {"NAME"}
 
 
 def test_a_descriptor_of_a_regular_file_is_read_here_because_the_server_does_not_have_it(tmp_path: Path) -> None:
     (tmp_path / "c.yml").write_text(CONFIG)
     with open(tmp_path / "c.yml") as file:
-        config = read_config(f"/dev/fd/{file.fileno()}")
+        config = resolve_config_source(f"/dev/fd/{file.fileno()}")
     assert (config.path, config.load()) == (None, PARSED)
 
 
@@ -187,7 +187,7 @@ def test_a_config_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_a_config_that_is_no_mapping(tmp_path: Path, text: str, line: int | None) -> None:
     (tmp_path / "c.yml").write_text(text)
     with pytest.raises(FlowFileError) as caught:
-        read_config(tmp_path / "c.yml").load()
+        resolve_config_source(tmp_path / "c.yml").load()
     assert caught.value.line == line
 
 
@@ -211,27 +211,29 @@ routes: {/shop: [{plugin: shop}]}
 
 def test_a_config_that_only_servers_read_is_no_reason_to_refuse_it(tmp_path: Path) -> None:
     (tmp_path / "c.yml").write_text(MOCK)
-    config = read_config(tmp_path / "c.yml")
-    read = config.view()
+    config = resolve_config_source(tmp_path / "c.yml")
+    read = config.load_or_empty()
     behaviors = read["plugins"]["shop"]["components"]["/price"]["behaviors"]
     assert list(behaviors) == ['{"sku": "tea"}', '{"sku": [1]}', "2"]
     assert behaviors["2"]["result"] == "text"
     assert read["since"] == "2026-13-45"
-    assert find_workers(read) == Workers(frozenset({"python"}), frozenset({"remote", "bus"}), {"python": "python"})
-    assert config.find_variables() == {"STEPFLOW_KEY"}
+    assert find_worker_plugins(read) == WorkerPlugins(
+        frozenset({"python"}), frozenset({"remote", "bus"}), {"python": "python"}
+    )
+    assert config.find_env_variables() == {"STEPFLOW_KEY"}
 
 
 @pytest.mark.parametrize("content", [b"a: [1\nb: }", b"- 1", b"", b"\xff\xfe", b"[" * 1_100, b"a: 1\n---\nb: 2"])
 def test_a_config_that_cannot_be_read_here_is_for_the_server_to_refuse(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "c.yml").write_bytes(content)
-    config = read_config(tmp_path / "c.yml")
-    assert config.view() == {}
-    assert find_workers(config.view()) == Workers(frozenset(), frozenset())
+    config = resolve_config_source(tmp_path / "c.yml")
+    assert config.load_or_empty() == {}
+    assert find_worker_plugins(config.load_or_empty()) == WorkerPlugins(frozenset(), frozenset())
 
 
 @pytest.mark.parametrize("odd", [{"plugins": [1]}, {"plugins": {"a": 1}}, {"plugins": None}, {}])
 def test_odd_plugins_have_no_workers(odd: dict[str, Any]) -> None:
-    assert find_workers(odd) == Workers(frozenset(), frozenset())
+    assert find_worker_plugins(odd) == WorkerPlugins(frozenset(), frozenset())
 
 
 @pytest.mark.parametrize(
@@ -259,7 +261,7 @@ def test_where_a_store_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store
 
 def test_a_dict_is_copied() -> None:
     given = {"plugins": {"a": {"type": "builtin"}}}
-    config = read_config(given)
+    config = resolve_config_source(given)
     given["plugins"]["a"]["type"] = "mock"
     config.load()["plugins"].clear()
     assert config.load() == {"plugins": {"a": {"type": "builtin"}}}

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 
 import pytest
-from stepflow_client._embedded.log_pump import LogPump, LogStore, passing_lines
+from stepflow_client._embedded.log_pump import LogPump, LogStore, listen_to_lines
 from stepflow_client.logs import LogConfig, RawLine, Stream
 
 
@@ -23,7 +23,7 @@ def logger() -> Iterator[logging.Logger]:
 
 
 def line(level: str, message: str = "x") -> RawLine:
-    return RawLine.of(
+    return RawLine.from_bytes(
         f'{{"timestamp":"2026-01-02T03:04:05Z","level":"{level}","message":"{message}"}}'.encode(), "stdout", 5.0
     )
 
@@ -41,13 +41,13 @@ def line(level: str, message: str = "x") -> RawLine:
 def test_the_level_is_that_of_whoever_listens(level: int, workers: bool, asked: str, logger: logging.Logger) -> None:
     logger.setLevel(level)
     store = LogStore(LogConfig(python_logger=logger))
-    assert store.level(workers) == asked
+    assert store.choose_level(workers) == asked
     store.close()
 
 
 def test_a_logger_that_gets_nothing_does_not_listen(logger: logging.Logger) -> None:
     logger.setLevel(logging.INFO)
-    assert LogStore(LogConfig(python_logger=logger, forward=False)).level(False) == "warn"
+    assert LogStore(LogConfig(python_logger=logger, forward=False)).choose_level(False) == "warn"
 
 
 def test_a_listener_gets_every_line_and_the_logger_its_own(
@@ -60,7 +60,7 @@ def test_a_listener_gets_every_line_and_the_logger_its_own(
         heard.extend(lines)
         raise RuntimeError("a listener that fails")
 
-    with passing_lines(listen):
+    with listen_to_lines(listen):
         store = LogStore(LogConfig(python_logger=logger))
     later = LogStore(LogConfig(python_logger=logger))
     lines = [line("INFO", "begins"), line("WARN", "slow"), line("ERROR", "broken")]
@@ -70,8 +70,8 @@ def test_a_listener_gets_every_line_and_the_logger_its_own(
     later.close()
     assert heard == lines
     assert [record.getMessage() for record in caplog.records] == ["slow", "broken", "of another server"]
-    assert [entry.message for entry in store.recent(2)] == ["slow", "broken"]
-    assert [entry.message for entry in store.tail()] == ["begins", "slow", "broken"]
+    assert [entry.message for entry in store.get_recent_entries(2)] == ["slow", "broken"]
+    assert [entry.message for entry in store.get_tail_entries()] == ["begins", "slow", "broken"]
 
 
 def test_a_slow_handler_loses_lines_and_says_how_many(logger: logging.Logger) -> None:

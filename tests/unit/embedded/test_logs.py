@@ -112,19 +112,19 @@ def test_odd_values_in_a_json_line_do_no_harm() -> None:
 
 
 def test_a_line_that_is_not_parsed_yet() -> None:
-    record = RawLine.of(encoded(), "stdout", 5.0)
+    record = RawLine.from_bytes(encoded(), "stdout", 5.0)
     assert (record.level, record.is_record) == ("warn", True)
-    assert record.entry() == parse_line(encoded(), "stdout")
-    printed = RawLine.of(b"error: owl", "stderr", 5.0)
+    assert record.parse_entry() == parse_line(encoded(), "stdout")
+    printed = RawLine.from_bytes(b"error: owl", "stderr", 5.0)
     assert (printed.level, printed.is_record) == ("error", False)
-    assert printed.entry().timestamp == datetime.fromtimestamp(5, UTC)
+    assert printed.parse_entry().timestamp == datetime.fromtimestamp(5, UTC)
 
 
 @pytest.mark.parametrize(
     ("line", "stream"), [(encoded()[:-20], "stdout"), (encoded(), "stderr"), (encoded(level="LOUD"), "stdout")]
 )
 def test_what_is_no_record_of_the_server(line: bytes, stream: Literal["stdout", "stderr"]) -> None:
-    raw = RawLine.of(line, stream, 5.0)
+    raw = RawLine.from_bytes(line, stream, 5.0)
     assert not raw.is_record
     assert raw.level == parse_line(line, stream).level
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from stepflow_client import InvalidArgumentError
 from stepflow_client.evaluation import Variant
-from stepflow_client.evaluation.records import choose_chunk_size, limit_concurrency, plan_variants
+from stepflow_client.evaluation.records import choose_chunk_size, divide_concurrency, plan_variants
 
 FLOW: dict[str, Any] = {
     "name": "f",
@@ -60,7 +60,7 @@ def test_wrong_variants_are_refused(variants: Any, said: str) -> None:
 
 @pytest.mark.parametrize(("most", "found"), [(None, None), (7, 2), (2, 1)])
 def test_all_variants_have_the_same_limit(most: int | None, found: int | None) -> None:
-    assert limit_concurrency(most, 3) == found
+    assert divide_concurrency(most, 3) == found
 
 
 @pytest.mark.parametrize(("items", "size"), [(5, 2), (120, 5), (600, 25), (4_999, 32), (5_000, None)])

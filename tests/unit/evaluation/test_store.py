@@ -13,7 +13,7 @@ import pytest
 from stepflow_client import ExecutionStatus, FlowError, InvalidArgumentError, JournalError
 from stepflow_client._data.secrets import Secrets
 from stepflow_client.evaluation import EvaluationCase, EvaluationReport, trend
-from stepflow_client.evaluation.records import Block, BlockScores, build_block
+from stepflow_client.evaluation.records import BlockScores, ItemBlock, build_block
 from stepflow_client.evaluation.store import EvaluationStore, TemporaryFolder
 from stepflow_client.types.results import Outcome
 
@@ -23,11 +23,11 @@ CASES = [EvaluationCase(f"case {number}", {"n": number}, number % 2) for number 
 
 def begun(folder: Path, *variants: str, **about: Any) -> EvaluationStore:
     store = EvaluationStore(folder, is_new=True)
-    store.begin(CASES, 1, dict.fromkeys(variants or ("a",), "settings"), **{"scores": ["k"], **about})
+    store.store_or_check_settings(CASES, 1, dict.fromkeys(variants or ("a",), "settings"), **{"scores": ["k"], **about})
     return store
 
 
-def ended(*numbers: int, variant: int = 0, **more: Any) -> Block:
+def ended(*numbers: int, variant: int = 0, **more: Any) -> ItemBlock:
     outcomes = [
         Outcome(number, None, "run", item_index=3, **{"status": COMPLETED, "output": {"n": number}, **more})
         for number in numbers
@@ -105,7 +105,7 @@ def test_items_without_a_score_are_found(tmp_path: Path) -> None:
         store.store_blocks([ended(0, variant=1), ended(1, variant=1, status=ExecutionStatus.FAILED)])
         store.store_scores(scored(0, *[None] * 298))
         store.store_scores(scored(299, None))
-        known = {0: store.read_ended(0), 1: store.read_ended(1)}
+        known = {0: store.read_finished_blocks(0), 1: store.read_finished_blocks(1)}
         assert known == {0: {0: 100, 100: 200}, 1: {0: 1, 1: 1}}
         found = [(block.variant, block.first, places) for block, places in store.iterate_unscored("k", known)]
         assert found == [(0, 100, [198]), (1, 0, [0])]
@@ -167,8 +167,8 @@ def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
 def test_an_evaluation_without_cases_is_refused(tmp_path: Path) -> None:
     with EvaluationStore(tmp_path, is_new=True) as store:
         with pytest.raises(InvalidArgumentError, match="no cases"):
-            store.begin([], 1, {"a": "settings"})
-        assert store.begin(CASES, 1, {"a": "settings"}) == 450
+            store.store_or_check_settings([], 1, {"a": "settings"})
+        assert store.store_or_check_settings(CASES, 1, {"a": "settings"}) == 450
 
 
 def test_variants_can_be_left_out_and_come_back(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_a_later_report_does_not_show_secrets(tmp_path: Path) -> None:
         store.secrets = Secrets(["hunter22"])
         store.store_blocks([ended(0, output={"key": "is hunter22"}), ended(1), ended(2, **failure)])
         # Scores that are computed later get what the flow returned.
-        first, _ = next(store.iterate_unscored("k", {0: store.read_ended(0)}))
+        first, _ = next(store.iterate_unscored("k", {0: store.read_finished_blocks(0)}))
         assert first.outputs == [{"key": "is hunter22"}]
     report = EvaluationReport.load(tmp_path / "eval")
     assert [(item.output, item.error) for item in report] == [

@@ -9,7 +9,7 @@ import pytest
 from stepflow_client import InvalidArgumentError
 from stepflow_client._data.secrets import NO_SECRETS
 from stepflow_client.evaluation import EvaluationItem, EvaluationReport
-from stepflow_client.evaluation._sync.evaluate import _Turns
+from stepflow_client.evaluation._sync.evaluate import _VariantTurns
 
 
 def report(*, run_of: int = 5, slower: float = 1.0, cases: int = 120, timed: int | None = None) -> EvaluationReport:
@@ -65,9 +65,9 @@ def test_times_of_another_evaluation_have_no_verdict_and_no_gate() -> None:
 
 
 def test_times_of_a_variant_that_was_added_later_have_no_verdict() -> None:
-    added = report()._with_secrets(NO_SECRETS, {"a": 0, "b": 1})
+    added = report()._set_secrets(NO_SECRETS, {"a": 0, "b": 1})
     assert added.compare("a", "b")["latency"].verdict is None
-    assert report()._with_secrets(NO_SECRETS, {"a": 1, "b": 1}).compare("a", "b")["latency"].verdict == "unclear"
+    assert report()._set_secrets(NO_SECRETS, {"a": 1, "b": 1}).compare("a", "b")["latency"].verdict == "unclear"
 
 
 def test_the_number_of_times_is_named() -> None:
@@ -78,7 +78,7 @@ def test_the_number_of_times_is_named() -> None:
 
 
 def test_each_variant_comes_first_as_often_as_the_others() -> None:
-    turns = _Turns(3)
+    turns = _VariantTurns(3)
     first: Counter[int] = Counter()
     for number in range(300):
         taken = [turns.next()]

@@ -10,7 +10,7 @@ from stepflow_client.evaluation.columns import DurationBudget
 def test_all_or_none(wanted: bool) -> None:
     budget = DurationBudget(wanted)
     assert [budget.should_read(first) for first in (0, 2, 0)] == [wanted] * 3
-    budget.add_duration(1e9)
+    budget.record_reading_time(1e9)
     assert budget.should_read(4) is wanted
 
 
@@ -18,16 +18,16 @@ def test_one_run_at_a_time_while_there_is_time() -> None:
     budget = DurationBudget(None)
     assert budget.should_read(0)
     assert not budget.should_read(2)
-    budget.add_duration(0.0)
+    budget.record_reading_time(0.0)
     assert budget.should_read(4)
-    budget.add_duration(1e9)
+    budget.record_reading_time(1e9)
     assert not budget.should_read(6)
 
 
 def test_all_variants_have_the_times_of_the_same_cases_although_it_is_late() -> None:
     budget = DurationBudget(None)
     assert [budget.should_read(first) for first in (0, 2, 0, 2)] == [True, False, True, False]
-    budget.add_duration(0.0)
-    budget.add_duration(0.0)
+    budget.record_reading_time(0.0)
+    budget.record_reading_time(0.0)
     # A run that was left out stays so.
     assert not budget.should_read(2)

@@ -274,7 +274,7 @@ def test_merges_take_a_time_that_grows_with_the_file(monkeypatch: pytest.MonkeyP
         f"a{each}: &a{each} {{<<: *a{each - 1}, k{each}: x}}\n" for each in range(1, number)
     )
     made = []
-    pairs = yaml_format.YamlReader.pairs
+    pairs = yaml_format.YamlReader.read_pairs
 
     def counted(reader: Any, node: Any) -> Any:
         made.append(id(node) not in reader.mappings)
@@ -321,7 +321,7 @@ def test_files_are_utf_8_with_or_without_a_mark(tmp_path: Path) -> None:
 
 
 def test_a_flow_that_is_not_utf_8_is_a_fault_with_a_place() -> None:
-    flow = FlowText.read("name: a\nä: é\noutput: café".encode().replace("é".encode(), b"\xe9", 2), "f.yaml")
+    flow = FlowText.from_bytes("name: a\nä: é\noutput: café".encode().replace("é".encode(), b"\xe9", 2), "f.yaml")
     assert flow.error is not None
     assert (flow.error.line, flow.error.column) == (2, 4)
     assert [(each.rule, each.level, each.line, each.column, each.hint) for each in check_source(flow)] == [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stepflow_client.flows.graph import FlowSteps, InnerFlow, inner_flow, steps_behind
+from stepflow_client.flows.graph import FlowSteps, InnerFlow, find_downstream_steps, inner_flow
 
 
 def flow_of(output: Any, **inputs: Any) -> dict[str, Any]:
@@ -18,23 +18,23 @@ def test_needed_steps() -> None:
         {"$if": {"$step": "a"}, "then": {"$step": "b"}, "else": {"$coalesce": [{"$step": "c"}, {"$step": "d"}]}},
         a=1, b={"$step": "e"}, c=1, d=1, e=1, unused={"$step": "a"},
     )  # fmt: skip
-    assert FlowSteps(flow).needed() == {"a", "b", "c", "d", "e"}
-    assert FlowSteps(flow).needed(certainly=True) == {"a"}
+    assert FlowSteps(flow).find_steps_to_run() == {"a", "b", "c", "d", "e"}
+    assert FlowSteps(flow).find_steps_to_run(certainly=True) == {"a"}
     flow["steps"][5]["mustExecute"] = True
-    assert FlowSteps(flow).needed(certainly=True) == {"a", "unused"}
+    assert FlowSteps(flow).find_steps_to_run(certainly=True) == {"a", "unused"}
 
 
 def test_a_default_makes_no_step_run_but_is_read() -> None:
     flow = flow_of({"$variable": "v", "default": {"$step": "a"}}, a=1, b={"$variable": "v", "default": {"$step": "a"}})
-    assert FlowSteps(flow).needed() == set()
-    assert steps_behind(flow, ["a"]) == {"a", "b"}
+    assert FlowSteps(flow).find_steps_to_run() == set()
+    assert find_downstream_steps(flow, ["a"]) == {"a", "b"}
     assert FlowSteps(flow).upstream(["b"]) == {"a", "b"}
 
 
 def test_the_first_keyword_decides_what_is_read() -> None:
     flow = flow_of(1, a=1, b={"$literal": 1, "$step": "a"}, c={"$if": 1, "then": 2, "$step": "a"}, d=[{"$step": "b"}])
-    assert steps_behind(flow, ["a"]) == {"a"}
-    assert steps_behind(flow, ["b"]) == {"b", "d"}
+    assert find_downstream_steps(flow, ["a"]) == {"a"}
+    assert find_downstream_steps(flow, ["b"]) == {"b", "d"}
 
 
 def test_components_of_steps_that_run() -> None:
@@ -66,7 +66,7 @@ def test_cycles() -> None:
 def test_a_long_chain_in_any_order() -> None:
     inputs = {f"s{i}": {"$step": f"s{i + 1}"} for i in range(20_000)}
     steps = FlowSteps(flow_of({"$step": "s0"}, **inputs, s20000=1))
-    assert len(steps.needed()) == len(steps.upstream(["s0"])) == len(steps.downstream(["s20000"])) == 20_001
+    assert len(steps.find_steps_to_run()) == len(steps.upstream(["s0"])) == len(steps.downstream(["s20000"])) == 20_001
     assert not steps.cyclic
 
 

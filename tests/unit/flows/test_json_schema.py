@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 from jsonschema import Draft202012Validator
-from stepflow_cli.lsp.place import find_schemas
+from stepflow_cli.lsp.node_context import find_schemas
 from stepflow_client import InvalidArgumentError
 from stepflow_client._base.long_computations import run_in_slices
 from stepflow_client.flows.json_schema import mismatches
-from stepflow_client.flows.needs import check_inputs
+from stepflow_client.flows.run_requirements import check_inputs
 
 _NAMES = st.sampled_from(["name", "nam", "n", "T"])
 _SCALARS = st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from([1.0, 0.5, "", "a", "name", 10**400])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from stepflow_client import InvalidArgumentError
 from stepflow_client._data.secrets import HIDDEN_IN_URL
-from stepflow_client.flows.matching import check_expected, compare, may_be_equal
+from stepflow_client.flows.matching import check_expected, compare, may_equal_masked
 
 
 @pytest.mark.parametrize(
@@ -100,16 +100,16 @@ def test_a_malformed_matcher_is_an_error(expected: Any, words: str) -> None:
     ],
 )
 def test_what_may_be_a_value_with_hidden_secrets(hidden: Any, same: Any, other: Any) -> None:
-    assert may_be_equal(hidden, same)
-    assert may_be_equal(hidden, hidden)
-    assert other is None or not may_be_equal(hidden, other)
+    assert may_equal_masked(hidden, same)
+    assert may_equal_masked(hidden, hidden)
+    assert other is None or not may_equal_masked(hidden, other)
 
 
 def test_with_another_mark_the_usual_one_is_data() -> None:
-    assert may_be_equal("*** of ://***@h", "*** of ://me:word@h", HIDDEN_IN_URL)
-    assert not may_be_equal("*** of ://***@h", "x of ://me:word@h", HIDDEN_IN_URL)
-    assert not may_be_equal("***", "x", HIDDEN_IN_URL)
-    assert not may_be_equal(["://***@h"], ["://h"], HIDDEN_IN_URL)
+    assert may_equal_masked("*** of ://***@h", "*** of ://me:word@h", HIDDEN_IN_URL)
+    assert not may_equal_masked("*** of ://***@h", "x of ://me:word@h", HIDDEN_IN_URL)
+    assert not may_equal_masked("***", "x", HIDDEN_IN_URL)
+    assert not may_equal_masked(["://***@h"], ["://h"], HIDDEN_IN_URL)
 
 
 def test_ids_of_runs_are_equal_and_other_values_are_not() -> None:

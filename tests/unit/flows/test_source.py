@@ -11,7 +11,7 @@ import pytest
 import yaml
 from stepflow_cli.validation.flow_checks import locate_node
 from stepflow_client import FlowFileError
-from stepflow_client._base.long_computations import collector_paused
+from stepflow_client._base.long_computations import pause_garbage_collector
 from stepflow_client._checks.checker import check_source
 from stepflow_client._data.yaml_format import read_yaml
 from stepflow_client.flows.reading import parse_json, parse_yaml
@@ -72,7 +72,7 @@ def test_aliases_and_merges() -> None:
     assert merged is not None
     assert merged.value == {"x": 1, "y": 3, "last": "it's"}
     assert (merged.items["x"].line, merged.keys["x"].start) == (11, -1)
-    assert [TEXT[key.start : key.end] for key in merged.written] == ["<<", "y", "last"]
+    assert [TEXT[key.start : key.end] for key in merged.written_keys] == ["<<", "y", "last"]
     assert written(TEXT, merged.merges[0][1]) == "*base"
     assert written(TEXT, merged.at("last")) == "*n"
 
@@ -172,9 +172,9 @@ def test_a_file_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_collector_is_paused_and_goes_on() -> None:
     def failing() -> None:
-        with collector_paused():
+        with pause_garbage_collector():
             assert not gc.isenabled()
-            with collector_paused():
+            with pause_garbage_collector():
                 pass
             assert not gc.isenabled()
             raise ValueError("x")
@@ -187,6 +187,6 @@ def test_the_collector_is_paused_and_goes_on() -> None:
 
 def test_the_nodes_of_the_parser_are_freed_without_the_garbage_collector() -> None:
     freed = list[Any]()
-    with collector_paused():
+    with pause_garbage_collector():
         read_yaml("a: [1, 1.5, b, null, true]\n", "f.yaml", lambda reader, _: freed.append(weakref.ref(reader)))
         assert freed[0]() is None

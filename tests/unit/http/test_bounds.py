@@ -84,7 +84,7 @@ def test_a_protocol_that_nobody_asked_for(twin: str) -> None:
 
 def test_as_much_as_an_answer_may_have() -> None:
     reader = ResponseReader()
-    reader.begin("GET", 10)
+    reader.begin_response("GET", 10)
     reader.feed(b"HTTP/1.1 100 Continue\r\n\r\n" * MAX_INTERIM + b"HTTP/1.1 200 OK\r\n")
     reader.feed(b"x-a: y\r\n" * (MAX_FIELDS - 2) + b"x-b: " + b"y" * 65536 + b"\r\n")
     reader.feed(b"content-length: 10\r\n\r\n0123456789")
@@ -99,7 +99,7 @@ def test_trailers_are_kept_apart_from_headers(size: int) -> None:
     reader = ResponseReader()
     stream = CHUNKED + b"2\r\n{}\r\n0\r\ncontent-type: text/html\r\nx-blob-type: flow\r\n\r\n"
     for _ in range(2):
-        reader.begin()
+        reader.begin_response()
         for start in range(0, len(stream), size):
             reader.feed(stream[start : start + size])
         assert reader.complete

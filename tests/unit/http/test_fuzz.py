@@ -105,7 +105,7 @@ def test_whatever_is_read_only_errors_of_ours_come_of_it() -> None:
     for number in range(ANSWERS):
         answer, size = mutated(chance), chance.choice([1, 7, 100, 100_000])
         most = chance.choice([None, 10, 100_000])
-        reader.begin(chance.choice(["GET", "GET", "HEAD"]), most)
+        reader.begin_response(chance.choice(["GET", "GET", "HEAD"]), most)
         started = time.thread_time()
         try:
             for start in range(0, len(answer), size):

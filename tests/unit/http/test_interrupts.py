@@ -91,11 +91,11 @@ def test_an_interrupt_at_any_line(idle: bool) -> None:
 def test_a_slot_that_is_lost_is_replaced() -> None:
     slots = SyncSlots(1)
     for number in range(4):
-        slot = slots.wait(0.01)
-        assert slots.take() is None
+        slot = slots.wait_and_take(0.01)
+        assert slots.try_take() is None
         with pytest.raises(PoolTimeout, match="no connection was free"):
-            slots.wait(0.01)
+            slots.wait_and_take(0.01)
         if number % 2:
             slots.release(slot)
         del slot
-    assert slots.take() is not None
+    assert slots.try_take() is not None

@@ -33,7 +33,7 @@ def test_bytes_after_a_response_are_not_part_of_it(behind: bytes, size: int) -> 
 def test_answers_that_come_one_after_the_other() -> None:
     reader = ResponseReader()
     for number in range(3):
-        reader.begin()
+        reader.begin_response()
         reader.feed(b"HTTP/1.1 100 Continue\r\nx: y\r\n\r\n")
         reader.feed(b"HTTP/1.1 20%d OK\r\ncontent-length: 1\r\n\r\n%d" % (number, number))
         assert (reader.status, reader.take_body(), reader.extra) == (200 + number, b"%d" % number, False)
@@ -52,11 +52,11 @@ def test_what_is_no_answer() -> None:
 
 
 def test_the_deadline_limits_each_phase() -> None:
-    assert HttpRequest("GET", "/health").remaining(30.0) == 30.0
+    assert HttpRequest("GET", "/health").limit_to_deadline(30.0) == 30.0
     now = time.monotonic()
-    assert 10 < HttpRequest("GET", "/health", deadline=now + 20).remaining(30.0) <= 20
-    assert HttpRequest("GET", "/health", deadline=now + 60).remaining(30.0) == 30.0
-    assert 0 < HttpRequest("GET", "/health", deadline=now - 60).remaining(30.0) < 0.01
+    assert 10 < HttpRequest("GET", "/health", deadline=now + 20).limit_to_deadline(30.0) <= 20
+    assert HttpRequest("GET", "/health", deadline=now + 60).limit_to_deadline(30.0) == 30.0
+    assert 0 < HttpRequest("GET", "/health", deadline=now - 60).limit_to_deadline(30.0) < 0.01
 
 
 def test_no_phase_is_longer_than_the_whole() -> None:

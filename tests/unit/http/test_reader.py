@@ -11,7 +11,7 @@ Read = tuple[int, dict[str, str], bytes, bool, bool]
 
 
 def read(reader: ResponseReader, *pieces: bytes, most: int | None = 100, method: str = "GET") -> Read:
-    reader.begin(method, most)
+    reader.begin_response(method, most)
     for piece in pieces:
         reader.feed(piece)
     assert reader.complete
@@ -49,7 +49,7 @@ def test_what_comes_after_the_response_is_noticed(after: bytes) -> None:
 def test_a_body_may_still_be_too_large() -> None:
     reader = ResponseReader()
     read(reader, HEAD + BODY)
-    reader.begin("GET", 6)
+    reader.begin_response("GET", 6)
     with pytest.raises(TooLarge):
         reader.feed(HEAD + BODY)
 
@@ -57,7 +57,7 @@ def test_a_body_may_still_be_too_large() -> None:
 def test_a_body_that_is_cut_off_is_no_body() -> None:
     reader = ResponseReader()
     read(reader, HEAD + BODY)
-    reader.begin("GET", 100)
+    reader.begin_response("GET", 100)
     reader.feed(HEAD + BODY[:-1])
     assert not reader.complete
     with pytest.raises(ConnectionBroken):

@@ -11,12 +11,12 @@ from stepflow_client._http.messages import PoolTimeout
 
 async def test_a_slot_is_given_to_the_call_that_has_waited_longest() -> None:
     slots, order = AsyncSlots(1), []
-    held = slots.take()
+    held = slots.try_take()
     assert held is not None
-    assert slots.take() is None
+    assert slots.try_take() is None
 
     async def wait(number: int) -> None:
-        slot = await slots.wait(10)
+        slot = await slots.wait_and_take(10)
         order.append(number)
         slots.release(slot)
 
@@ -24,47 +24,47 @@ async def test_a_slot_is_given_to_the_call_that_has_waited_longest() -> None:
     await asyncio.sleep(0)
     slots.release(held)
     # The slot belongs to the first of those that wait, even before it runs.
-    assert slots.take() is None
+    assert slots.try_take() is None
     await asyncio.gather(*waiting)
     assert order == [0, 1, 2]
-    assert slots.take() is not None
+    assert slots.try_take() is not None
 
 
 async def test_a_call_that_waits_too_long_or_is_cancelled_takes_none() -> None:
     slots = AsyncSlots(1)
-    held = slots.take()
+    held = slots.try_take()
     with pytest.raises(PoolTimeout, match=r"no connection was free within 0\.01 s"):
-        await slots.wait(0.01)
-    waiting = asyncio.ensure_future(slots.wait(10))
+        await slots.wait_and_take(0.01)
+    waiting = asyncio.ensure_future(slots.wait_and_take(10))
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
     slots.release(held)
-    assert slots.take() is not None
+    assert slots.try_take() is not None
 
 
 async def test_a_call_that_is_cancelled_as_it_gets_a_slot_gives_it_back() -> None:
     slots = AsyncSlots(1)
-    held = slots.take()
-    waiting = asyncio.ensure_future(slots.wait(10))
+    held = slots.try_take()
+    waiting = asyncio.ensure_future(slots.wait_and_take(10))
     await asyncio.sleep(0)
     slots.release(held)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert slots.take() is not None
+    assert slots.try_take() is not None
 
 
 async def test_without_a_limit_there_is_always_one() -> None:
     slots = AsyncSlots(None)
-    assert all(slots.take() for _ in range(1_000))
+    assert all(slots.try_take() for _ in range(1_000))
 
 
 def test_each_event_loop_has_its_own() -> None:
     slots = AsyncSlots(1)
 
     async def take() -> bool:
-        return slots.take() is not None
+        return slots.try_take() is not None
 
     assert [asyncio.run(take()) for _ in range(3)] == [True, True, True]

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import ServerConnectionError, StepflowClient, SyncStepflowClient
-from stepflow_client._data.arguments import shown
+from stepflow_client._data.arguments import short_repr
 from stepflow_client.errors import InvalidArgumentError
 
 from tests.certificates import Authority, self_signed, server_context
@@ -125,7 +125,7 @@ def test_verification_is_turned_off_by_false_alone(twin: str, certificate: Path)
 
 @pytest.mark.parametrize("url", ["https://server", "http://server"])
 @pytest.mark.parametrize(
-    "verify", [None, 0, 1, 0.0, "", b"", b"authority.pem", [], (), {}, object, 10**5000], ids=shown
+    "verify", [None, 0, 1, 0.0, "", b"", b"authority.pem", [], (), {}, object, 10**5000], ids=short_repr
 )
 def test_what_cannot_verify_a_server(verify: Any, url: str) -> None:
     for client in (StepflowClient, SyncStepflowClient):

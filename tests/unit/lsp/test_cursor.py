@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from stepflow_cli.lsp.cursor import blank_invalid_lines, find_key_or_value, find_typed_word
-from stepflow_cli.lsp.flow_names import find_mentions, list_rename_edits
-from stepflow_client._checks.flow_model import FlowModel
+from stepflow_cli.lsp.mentions import find_mentions, list_rename_edits
+from stepflow_client._checks.flow_analysis import FlowAnalysis
 from stepflow_client.flows.source import FlowText
 
 STEP = "steps:\n  - id: a\n    "
@@ -40,7 +40,7 @@ def test_what_is_typed(text: str, path: str, is_key: bool, word: str, first: int
     offset, plain = text.index("|"), text.replace("|", "")
     found = find_typed_word(plain, "x.json" if text.startswith("{") else "x.yaml", offset)
     assert found is not None
-    assert (found.spot.node.path, found.spot.key is not None, found.text) == (path, is_key, word)
+    assert (found.target.node.path, found.target.key is not None, found.text) == (path, is_key, word)
     assert (found.first_step, found.is_quoted) == (first, is_quoted)
     assert plain[found.start : offset] == word
 
@@ -68,7 +68,7 @@ def test_of_json_only_the_step_is_parsed(typed: str, indent: str) -> None:
     found = find_typed_word(text, "x.json", text.index("$st") + 3 + ("ep" in typed) * len('ep": "st'))
     assert found is not None
     assert (found.first_step, found.text) == (1, "st" if "ep" in typed else "$st")
-    root = found.spot.node
+    root = found.target.node
     while root.parent is not None:
         root = root.parent
     assert root.at("steps", 0, "id").value == "b"  # type: ignore[union-attr]
@@ -88,7 +88,7 @@ def test_lines_at_fault_are_left_out() -> None:
     flow = blank_invalid_lines(FlowText(text, "x.yaml"))
     assert flow.error is None
     assert len(flow.text) == len(text)
-    assert [each.id for each in FlowModel(flow.root).steps] == ["a", "b"]
+    assert [each.id for each in FlowAnalysis(flow.root).steps] == ["a", "b"]
     assert blank_invalid_lines(FlowText("a: [", "x.yaml")).error is None
     assert blank_invalid_lines(FlowText("{}", "x.yaml")).text == "{}"
 
@@ -102,7 +102,7 @@ def test_lines_at_fault_are_left_out() -> None:
 def test_variables_are_renamed_in_paths(written: str, new: str | None) -> None:
     declared = "schemas: {properties: {variables: {properties: {v: {}}}}}"
     text = f"{declared}\noutput: {{$variable: {written}}}\n"
-    mentions = list(find_mentions(FlowModel(FlowText(text, "x.yaml").root), text))
+    mentions = list(find_mentions(FlowAnalysis(FlowText(text, "x.yaml").root), text))
     if new is None:
         with pytest.raises(ValueError, match="escapes"):
             list_rename_edits(text, mentions, mentions[0], "w")

@@ -80,7 +80,7 @@ def test_only_the_follower_infers_an_end() -> None:
 
 def test_one_place_turns_events_into_progress() -> None:
     # A snapshot counts a running batch up to now, with the same rule.
-    assert users("apply_event") == {f"{ROOM}/snapshots.py", f"{ROOM}/watching.py"}
+    assert users("apply_event") == {f"{ROOM}/snapshot_reader.py", f"{ROOM}/watching.py"}
 
 
 def constants(module: str) -> Iterator[tuple[str, str]]:
@@ -94,7 +94,7 @@ def constants(module: str) -> Iterator[tuple[str, str]]:
 
 def test_who_reads_events_has_no_clock_for_silence() -> None:
     readers = users(*EVENTS)
-    assert {"stepflow_cli/runs/watch.py", "stepflow_cli/ui/following.py", f"{ROOM}/watching.py"} <= readers
+    assert {"stepflow_cli/runs/watch.py", "stepflow_cli/ui/run_followers.py", f"{ROOM}/watching.py"} <= readers
     clocks = {
         (module, name)
         for module in readers - FOLLOWER
@@ -110,5 +110,5 @@ def test_who_reads_events_has_no_clock_for_silence() -> None:
         ("stepflow_cli/runs/single_run.py", "_QUIET"),
         ("stepflow_cli/commands/runs/watch.py", "_QUIET"),
         # After how long a page asks whether a worker is running.
-        ("stepflow_cli/ui/following.py", "_QUIET_SECONDS"),
+        ("stepflow_cli/ui/run_followers.py", "_QUIET_SECONDS"),
     }

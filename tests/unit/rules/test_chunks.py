@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stepflow_client._rules.chunks import Chunk, ChunkSizer, ReadAhead, get_input_key, split_concurrency
+from stepflow_client._rules.chunks import Chunk, ChunkSizer, ReadAhead, get_id_or_key, split_concurrency
 from stepflow_client.types import ExecutionStatus
 from stepflow_client.types.results import Outcome
 
@@ -34,7 +34,7 @@ def test_chunks_grow_while_the_server_is_fast_and_are_bounded() -> None:
     sizer = ChunkSizer(None)
     sizes = [sizer.size]
     for _ in range(6):
-        sizer.add_chunk(sizer.size, 0.001)
+        sizer.record_chunk_duration(sizer.size, 0.001)
         sizes.append(sizer.size)
     assert sizes == [32, 64, 128, 256, 400, 400, 400]
 
@@ -42,13 +42,13 @@ def test_chunks_grow_while_the_server_is_fast_and_are_bounded() -> None:
 def test_chunks_shrink_while_the_server_is_slow() -> None:
     sizer = ChunkSizer(None)
     for _ in range(8):
-        sizer.add_chunk(sizer.size, 1000.0)
+        sizer.record_chunk_duration(sizer.size, 1000.0)
     assert sizer.size == 1
 
 
 def test_a_chosen_size_stays() -> None:
     sizer = ChunkSizer(1000)
-    sizer.add_chunk(1000, 1e9)
+    sizer.record_chunk_duration(1000, 1e9)
     assert sizer.size == 1000
 
 
@@ -67,19 +67,19 @@ def test_a_chosen_size_stays() -> None:
     ],
 )
 def test_the_key_of_an_input(value: Any, key: Any) -> None:
-    assert get_input_key(value) == key
+    assert get_id_or_key(value) == key
 
 
 def test_few_inputs_are_read_at_once_where_they_are_large() -> None:
     ahead = ReadAhead(1_600_000)
     counts = [ahead.count]
     for _ in range(8):
-        ahead.add_inputs(ahead.count, 10 * ahead.count)
+        ahead.record_input_size(ahead.count, 10 * ahead.count)
         counts.append(ahead.count)
     assert counts == [1, 2, 4, 8, 16, 32, 64, 128, 128]
-    ahead.add_inputs(128, 128 * 50_000)
+    ahead.record_input_size(128, 128 * 50_000)
     assert ahead.count == 2
-    ahead.add_inputs(2, 2_000_000)
+    ahead.record_input_size(2, 2_000_000)
     assert ahead.count == 1
 
 
@@ -94,7 +94,7 @@ def test_an_attempt_has_the_inputs_that_are_not_settled() -> None:
     assert chunk.run_tag == "tag-2"
     chunk.run_id = "r"
     settled = [Outcome(11, None, "r", ExecutionStatus.COMPLETED)]
-    chunk.repeat(2, settled)
+    chunk.begin_attempt(2, settled)
     assert (chunk.attempt, chunk.run_id, chunk.settled, chunk.run_tag) == (2, None, settled, "tag-2-2")
     assert (chunk.indexes, chunk.values, chunk.keys) == ([10, 13], [{"n": 1}, None], ["a", None])
     assert b",".join(chunk.texts) == b'{"n":1},null'

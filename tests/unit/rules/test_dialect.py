@@ -14,7 +14,7 @@ from stepflow_client._rules.dialect import (
     convert_components,
     translate,
 )
-from stepflow_client._rules.releases import describe_pinned_server
+from stepflow_client._rules.releases import make_pinned_server
 
 RUN = "01900000-0000-7000-8000-000000000001"
 OLD_RUN = {
@@ -33,7 +33,7 @@ def drive(
     release: str, request: DecodedRequest, *replies: DecodedResponse
 ) -> tuple[list[DecodedRequest], DecodedResponse]:
     """Send a request through the translation; give what the old server is sent and the answer."""
-    translation = translate(describe_pinned_server("http://server", release), request)
+    translation = translate(make_pinned_server("http://server", release), request)
     waiting = iter(replies)
     sent: list[DecodedRequest] = []
     try:
@@ -47,7 +47,7 @@ def drive(
 
 def test_only_servers_before_0_12_need_it() -> None:
     needed = {
-        release: describe_pinned_server("u", release).needs_translation for release in ("0.10", "0.11.1", "0.12", "1.0")
+        release: make_pinned_server("u", release).needs_translation for release in ("0.10", "0.11.1", "0.12", "1.0")
     }
     assert needed == {"0.10": True, "0.11.1": True, "0.12": False, "1.0": False}
 

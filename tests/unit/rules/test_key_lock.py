@@ -105,7 +105,7 @@ class World:
             case Put(mark, name):
                 self.marks[mark] = self.marks.get(mark, name) if self.is_sticky else name
                 if mark[0] == "call":
-                    caller.lease = KeyLock._lease(caller.lock)
+                    caller.lease = KeyLock._compute_lease(caller.lock)
             case FindRecord():
                 return self.recorded
             case RecordRun(found):
@@ -274,7 +274,7 @@ def doubles(world: World) -> str:
     ended = [caller for caller in world.callers if caller.took is not None]
     if len(world.runs) > 1 and not world.is_outlasted:
         return "two runs"
-    digests = {call.digest for name in world.marks.values() if (call := PublishedCall.read(name))}
+    digests = {call.digest for name in world.marks.values() if (call := PublishedCall.parse(name))}
     for caller in ended:
         if caller.outcome.run.run is None and digests != {caller.digest}:
             continue  # It is refused: the key stands for other arguments.

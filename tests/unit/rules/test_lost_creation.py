@@ -150,10 +150,10 @@ def test_a_flow_is_stored_once_and_again_under_the_same_tag_if_the_server_has_lo
     registry = RunRegistry()
     assert registry.find_shared_flow(b"d") is None
     tag = registry.choose_shared_tag(b"d")
-    registry.share_flow(b"d", "f")
+    registry.record_shared_flow(b"d", "f")
     assert registry.find_shared_flow(b"d") == "f"
-    assert registry.is_ours("f")
-    assert not registry.is_ours("g")
+    assert registry.is_exclusive_flow("f")
+    assert not registry.is_exclusive_flow("g")
     registry.forget_flow("f")
     assert registry.find_shared_flow(b"d") is None
     assert registry.choose_shared_tag(b"d") == tag
@@ -162,15 +162,15 @@ def test_a_flow_is_stored_once_and_again_under_the_same_tag_if_the_server_has_lo
 def test_a_flow_with_a_run_that_nobody_owns_gets_another_tag() -> None:
     registry = RunRegistry()
     tag = registry.choose_shared_tag(b"d")
-    registry.share_flow(b"d", "f")
-    registry.share_flow(b"e", "g")
+    registry.record_shared_flow(b"d", "f")
+    registry.record_shared_flow(b"e", "g")
     registry.end_call(registry.begin_call("f"), is_settled=False)
-    assert not registry.is_ours("f")
+    assert not registry.is_exclusive_flow("f")
     # Neither does it come back because a server has lost it.
     registry.forget_flow("f")
     assert registry.find_shared_flow(b"d") is None
     assert registry.choose_shared_tag(b"d") != tag
-    registry.share_flow(b"d", "f2")
+    registry.record_shared_flow(b"d", "f2")
     assert registry.find_shared_flow(b"d") == "f2"
     assert registry.find_shared_flow(b"e") == "g", "others keep theirs"
 
@@ -178,15 +178,15 @@ def test_a_flow_with_a_run_that_nobody_owns_gets_another_tag() -> None:
 def test_only_so_many_flows_are_remembered() -> None:
     registry = RunRegistry()
     for number in range(1_050):
-        registry.share_flow(str(number).encode(), f"f{number}")
+        registry.record_shared_flow(str(number).encode(), f"f{number}")
     assert registry.find_shared_flow(b"49") is None
     assert registry.find_shared_flow(b"50") == "f50"
 
 
 def test_the_flow_of_a_single_call_is_ours_and_shared_by_none() -> None:
     registry = RunRegistry()
-    registry.reserve_flow("f")
-    assert registry.is_ours("f")
+    registry.record_private_flow("f")
+    assert registry.is_exclusive_flow("f")
     assert registry.find_shared_flow(b"d") is None
 
 

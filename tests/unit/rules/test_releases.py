@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stepflow_client._rules.releases import describe_pinned_server, identify_server, require_capability
+from stepflow_client._rules.releases import identify_server, make_pinned_server, require_capability
 from stepflow_client.errors import InvalidArgumentError, InvalidResponseError, UnsupportedByServerError
 
 URL = "http://server:7840"
@@ -66,17 +66,17 @@ def test_what_is_no_stepflow_server(health: dict[str, Any]) -> None:
     ],
 )
 def test_what_a_release_can_do(version: str, can: set[str], cannot: set[str]) -> None:
-    capabilities = describe_pinned_server(URL, version).capabilities
+    capabilities = make_pinned_server(URL, version).capabilities
     assert {name for name in can if capabilities[name]} == can
     assert not {name for name in cannot if capabilities[name]}
 
 
 def test_what_a_server_cannot_do_is_refused_with_the_release_that_can() -> None:
-    require_capability(describe_pinned_server(URL, "0.12"), "events", "events")
+    require_capability(make_pinned_server(URL, "0.12"), "events", "events")
     with pytest.raises(
         UnsupportedByServerError, match=r"^events: not supported by this server \(0\.11\.1\)"
     ) as refused:
-        require_capability(describe_pinned_server(URL, "0.11.1"), "events", "events")
+        require_capability(make_pinned_server(URL, "0.11.1"), "events", "events")
     assert refused.value.hint == "it needs release 0.12 or newer"
 
 
@@ -90,4 +90,4 @@ def test_a_server_that_is_too_old_is_refused(version: str) -> None:
 @pytest.mark.parametrize("version", ["", "x", "1", 0.13, None, "0", "a.b", True, "0.9", "0.9.0"])
 def test_what_is_no_release(version: Any) -> None:
     with pytest.raises(InvalidArgumentError):
-        describe_pinned_server(URL, version)
+        make_pinned_server(URL, version)

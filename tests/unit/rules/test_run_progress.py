@@ -8,23 +8,23 @@ from stepflow_client._rules.run_progress import StepProgress
 def _ended(*statuses: str) -> StepProgress:
     step = StepProgress("summarise")
     for item, status in enumerate(statuses):
-        step.end(item, None, status)
+        step.record_item_end(item, None, status)
     return step
 
 
 def test_a_step_that_ran_for_most_items_is_not_called_not_run() -> None:
     step = _ended("completed", "completed", "failed")
     step.not_run[2] = "fetch"
-    assert step.state(3, True) == "completed"
+    assert step.get_state_text(3, True) == "completed"
 
 
 def test_a_step_that_ran_for_no_item_names_the_reason() -> None:
     step = _ended("failed", "failed")
     step.not_run.update({0: "fetch", 1: "fetch"})
-    assert step.state(2, True) == "not run (fetch failed)"
+    assert step.get_state_text(2, True) == "not run (fetch failed)"
 
 
 def test_a_step_that_failed_itself_is_failed() -> None:
     step = _ended("completed", "failed", "failed")
     step.not_run[1] = "fetch"
-    assert step.state(3, True) == "failed"
+    assert step.get_state_text(3, True) == "failed"

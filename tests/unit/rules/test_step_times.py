@@ -40,7 +40,7 @@ def read(steps: list[StepDetails], events: list[RunEvent]) -> tuple[StepTimes, i
     times = StepTimes("r", steps)
     for count, event in enumerate(events, start=1):
         times.add_event(event)
-        if times.is_past(event):
+        if times.is_after_listed_steps(event):
             return times, count
     return times, len(events)
 
@@ -93,7 +93,7 @@ def test_other_runs_and_steps_say_nothing() -> None:
     steps = [listed("a", "completed", 0.0)]
     times, _ = read(steps, [started(0.0, run="below"), started(0.0, "b"), ended(5.0, "b")])
     assert times.add_times_to(steps[0]) == steps[0]
-    assert not any(times.is_past(event) for event in (started(9.0), ended(9.0)))
+    assert not any(times.is_after_listed_steps(event) for event in (started(9.0), ended(9.0)))
 
 
 class Events(httpx.SyncByteStream, httpx.AsyncByteStream):

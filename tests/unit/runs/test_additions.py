@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from stepflow_client._runs.client_metadata import Origin, add_tag, read_origin, restore_flow
+from stepflow_client._runs.stored_form import RerunOrigin, add_tag, read_origin, restore_flow
 
 FLOW: dict[str, Any] = {
     "steps": [
@@ -43,18 +43,18 @@ def test_metadata_that_servers_refuse_stays_as_it_is(metadata: Any) -> None:
 @pytest.mark.parametrize("kept", [{}, {"a": None}, {"b": {"$step": "zz", "n": [None]}}, {"a": 1, "b": {"c": None}}])
 def test_pins_come_off_again_and_can_be_read(kept: dict[str, Any]) -> None:
     before = repr(FLOW)
-    stored = json.loads(json.dumps(add_tag(FLOW, "t", Origin("run", kept, [3]))))
+    stored = json.loads(json.dumps(add_tag(FLOW, "t", RerunOrigin("run", kept, [3]))))
     assert repr(FLOW) == before
     assert repr(restore_flow(stored)) == before
-    assert read_origin(stored) == Origin("run", kept)
+    assert read_origin(stored) == RerunOrigin("run", kept)
     changed = [step.get("id") for step, was in zip(stored["steps"], FLOW["steps"], strict=True) if step != was]
     assert changed == list(kept)
-    again = add_tag(restore_flow(stored), "u", Origin("another", {"b": 5}))
-    assert (restore_flow(again), read_origin(again)) == (FLOW, Origin("another", {"b": 5}))
+    again = add_tag(restore_flow(stored), "u", RerunOrigin("another", {"b": 5}))
+    assert (restore_flow(again), read_origin(again)) == (FLOW, RerunOrigin("another", {"b": 5}))
 
 
 def test_a_pinned_flow_that_someone_runs_as_theirs_is_theirs() -> None:
-    stored = add_tag(FLOW, "t", Origin("run", {"a": 1}))
+    stored = add_tag(FLOW, "t", RerunOrigin("run", {"a": 1}))
     theirs = add_tag(stored, "u")
     assert restore_flow(theirs)["steps"] == stored["steps"]
     assert read_origin(theirs) is None

@@ -11,12 +11,12 @@ from stepflow_client._runs.explanation import (
     add_explanations as with_states,
     explain_item,
     explain_items,
-    find_needed_schema,
+    find_component_needing_schema,
 )
-from stepflow_client._runs.refusals import FailureHints, may_return
-from stepflow_client.flows.interpreter import flow_with
+from stepflow_client._runs.failure_hints import FailureHintFinder, may_return
+from stepflow_client.flows.interpreter import override_flow
 from stepflow_client.types import RunItem
-from stepflow_client.types.account import StepAccount, shown_state, state_text
+from stepflow_client.types.account import StepAccount, format_state, get_displayed_state
 from stepflow_client.types.runs import RunSnapshot
 
 RUN = "00000000-0000-4000-8000-000000000001"
@@ -42,7 +42,7 @@ def explained(content: Any, message: str | None, *steps: StepDetails, **more: An
 
 
 def hint_of(content: Any, step_id: str, given: Any, variables: Any) -> str | None:
-    return FailureHints(content, variables).find_hint(FlowError(message="it failed", step_id=step_id), given)
+    return FailureHintFinder(content, variables).find_hint(FlowError(message="it failed", step_id=step_id), given)
 
 
 def s(name: str, path: str | None = None) -> dict[str, Any]:
@@ -282,8 +282,8 @@ def test_a_worker_that_is_silent_may_have_too_large_an_output() -> None:
 def test_the_schema_of_another_component_is_asked_for_only_if_the_error_says_nothing() -> None:
     only = flow(s("a"), ("a", 1))
     bare = explained(only, 'step "a" failed', step("a", message='step "a" failed', component="/x/y"))
-    assert find_needed_schema(bare) == "/x/y"
-    assert find_needed_schema(explained(only, "boom", step("a", message="boom", component="/x/y"))) is None
+    assert find_component_needing_schema(bare) == "/x/y"
+    assert find_component_needing_schema(explained(only, "boom", step("a", message="boom", component="/x/y"))) is None
     record = ItemRecord(only, ExecutionStatus.FAILED, bare.error, [step("a", message='step "a" failed')])
     told = explain_item(RUN, 0, record, {"/x/y": {"type": "object"}})
     assert str(told.hint).startswith("component /x/y rejects its input: the schema expects object")
@@ -306,10 +306,10 @@ def test_what_a_builtin_component_may_return() -> None:
 
 
 def test_the_overrides_of_a_run_are_part_of_its_flow() -> None:
-    changed = flow_with(CHAIN, {"steps": {"b": {"value": {"input": 3}}}})
+    changed = override_flow(CHAIN, {"steps": {"b": {"value": {"input": 3}}}})
     assert [each["input"] for each in changed["steps"]] == [1, 3, s("b")]
-    assert flow_with(CHAIN, {"unknown": {"input": 3}}) == CHAIN
-    assert flow_with(CHAIN, None) == CHAIN
+    assert override_flow(CHAIN, {"unknown": {"input": 3}}) == CHAIN
+    assert override_flow(CHAIN, None) == CHAIN
 
 
 def test_several_items() -> None:
@@ -343,7 +343,7 @@ def test_accounts_are_json_and_html() -> None:
     assert "not run (a failed)" in html
     assert "<boom>" not in html
     assert account.step("x") is None
-    assert state_text("recovery_failed") == "recovery failed"
+    assert format_state("recovery_failed") == "recovery failed"
     assert StepAccount("a", "unknown").text == "unknown"
 
 
@@ -361,4 +361,4 @@ def test_accounts_are_json_and_html() -> None:
 def test_all_views_take_the_words_and_the_look_of_a_step_from_one_place(
     account: StepAccount, words: str, look: str
 ) -> None:
-    assert (account.text, shown_state(account)) == (words, look)
+    assert (account.text, get_displayed_state(account)) == (words, look)

@@ -188,7 +188,7 @@ def test_a_journal_whose_entries_contradict_each_other_is_refused(server: FakeSe
         path.write_bytes(whole)
 
     def outcomes_of(journal: Journal, number: int) -> list[Outcome]:
-        chunk = journal.read_chunk(number, 3 * number)
+        chunk = journal.find_chunk(number, 3 * number)
         assert chunk is not None
         assert chunk.outcomes is not None
         return chunk.outcomes
@@ -243,7 +243,7 @@ def test_a_damaged_cache_gives_the_true_result_or_none(tmp_path: Path, count: in
     stored = {f"{number:064x}": {"price": number * 1000, "text": "as it was " * number} for number in range(20)}
     whole = ResultFile(path, max_age=1e6, max_bytes=2**20, namespace="", on_failure=None)
     for key, output in stored.items():
-        whole.keep(key, f"run {key}", output)
+        whole.store_result(key, f"run {key}", output)
     whole.close()
     _merged(path)
     ends: Counter[str] = Counter()
@@ -251,11 +251,11 @@ def test_a_damaged_cache_gives_the_true_result_or_none(tmp_path: Path, count: in
         warnings: list[str] = []
         cache = ResultFile(path, max_age=1e6, max_bytes=2**20, namespace="", on_failure=warnings.append)
         for key, output in stored.items():
-            found = cache.find(key)
+            found = cache.find_result(key)
             ends["none" if found is None else "true"] += 1
             assert found is None or (found.output, found.run_id) == (output, f"run {key}"), (seed, kind)
-        cache.keep("0" * 64, "new", [])
-        found = cache.find("0" * 64)
+        cache.store_result("0" * 64, "new", [])
+        found = cache.find_result("0" * 64)
         assert found is None or (found.output, found.run_id) in (([], "new"), (stored["0" * 64], f"run {'0' * 64}"))
         assert len(warnings) <= 1
         cache.close()

@@ -13,7 +13,7 @@ def test_a_chunk_that_has_begun_can_be_read(tmp_path: Path) -> None:
     with closing(Journal(tmp_path / "batch.journal")) as journal:
         assert not journal.has_begun()
         chunk = Chunk(0, first=0, tag="t", count=2, digest="d")
-        journal.record_begin(chunk)
+        journal.record_chunk_begin(chunk)
         assert journal.has_begun()
-        assert journal.read_chunk(0, 0) == chunk
-        assert journal.read_chunk(1, 2) is None
+        assert journal.find_chunk(0, 0) == chunk
+        assert journal.find_chunk(1, 2) is None

@@ -36,61 +36,61 @@ def _file(path: Path, **settings: Any) -> ResultFile:
 def _write(path: Path, name: int, count: int) -> None:
     cache = _file(path)
     for number in range(count):
-        cache.keep(f"{name}-{number}", "run", {"number": number})
-        found = cache.find(f"{name}-{number}")
+        cache.store_result(f"{name}-{number}", "run", {"number": number})
+        found = cache.find_result(f"{name}-{number}")
         assert found is not None
         assert found.output == {"number": number}
 
 
 def test_a_result_is_kept_whole_and_private(path: Path) -> None:
     cache = _file(path)
-    assert cache.find("a") is None
+    assert cache.find_result("a") is None
     assert not path.exists(), "reading makes no file"
     output = {"ä": [None, 1.0, 2**53, "\u2028"], "b": {}, "a": 1}
-    cache.keep("a", "run", output)
-    found = cache.find("a")
+    cache.store_result("a", "run", output)
+    found = cache.find_result("a")
     assert found is not None
     assert (found.run_id, found.output, list(found.output)) == ("run", output, ["ä", "b", "a"])
     assert {stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()} == {0o600}
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    cache.keep("a", "later", 2)
-    assert (cache.find("a") or found).run_id == "later"
+    cache.store_result("a", "later", 2)
+    assert (cache.find_result("a") or found).run_id == "later"
 
 
 def test_it_is_bounded_by_age(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1_000_000.0
     monkeypatch.setattr("time.time", lambda: now)
-    _file(path, max_age=10).keep("short", "run", 1)
-    _file(path, max_age=math.inf).keep("ever", "run", 1)
+    _file(path, max_age=10).store_result("short", "run", 1)
+    _file(path, max_age=math.inf).store_result("ever", "run", 1)
     now += 9
-    assert _file(path).find("short") is not None
-    assert _file(path, max_age=5).find("short") is None, "the reader's limit holds too"
+    assert _file(path).find_result("short") is not None
+    assert _file(path, max_age=5).find_result("short") is None, "the reader's limit holds too"
     now += 1
-    assert _file(path, max_age=math.inf).find("short") is None
+    assert _file(path, max_age=math.inf).find_result("short") is None
     now += 1e9
-    assert _file(path, max_age=math.inf).find("ever") is not None
+    assert _file(path, max_age=math.inf).find_result("ever") is not None
 
 
 def test_it_is_bounded_by_size(path: Path) -> None:
     cache = _file(path, max_bytes=100_000)
     for number in range(200):
-        cache.keep(str(number), "run", "x" * 5_000)
-    kept = [number for number in range(200) if cache.find(str(number))]
+        cache.store_result(str(number), "run", "x" * 5_000)
+    kept = [number for number in range(200) if cache.find_result(str(number))]
     assert kept == list(range(200 - len(kept), 200)), "the oldest are removed first"
     assert 15 <= len(kept) <= 20
     assert path.stat().st_size < 400_000
-    cache.keep("large", "run", "x" * 30_000)
-    assert cache.find("large") is None, "one result may take a quarter at most"
-    assert cache.find("199") is not None
+    cache.store_result("large", "run", "x" * 30_000)
+    assert cache.find_result("large") is None, "one result may take a quarter at most"
+    assert cache.find_result("199") is not None
 
 
 def test_cleared_results_are_overwritten(path: Path) -> None:
     cache = _file(path)
     assert cache.clear() == 0
-    cache.keep("a", "run", "remove-me-please")
+    cache.store_result("a", "run", "remove-me-please")
     assert cache.clear(max_age=3600) == 0
     assert cache.clear() == 1
-    assert cache.find("a") is None
+    assert cache.find_result("a") is None
     assert b"remove-me-please" not in b"".join(each.read_bytes() for each in path.parent.iterdir())
 
 
@@ -104,7 +104,7 @@ def test_processes_that_write_at_once_lose_nothing(path: Path, count: int) -> No
         worker.join()
     assert [worker.exitcode for worker in workers] == [0] * count
     cache = _file(path)
-    assert all(cache.find(f"{name}-{number}") for name in range(count) for number in range(200))
+    assert all(cache.find_result(f"{name}-{number}") for name in range(count) for number in range(200))
 
 
 def test_a_full_disk_is_one_warning(path: Path) -> None:
@@ -130,8 +130,8 @@ def test_a_file_of_another_program_is_left_alone(path: Path, caplog: pytest.LogC
         other.execute("CREATE TABLE results (number INTEGER, size INTEGER)")
     other.close()
     cache = _file(path)
-    cache.keep("a", "run", 1)
-    assert cache.find("a") is None
+    cache.store_result("a", "run", 1)
+    assert cache.find_result("a") is None
     assert caplog.text.count("the result cache cannot") == 1
     with pytest.raises(StepflowClientError, match="cannot change the result cache"):
         cache.clear()
@@ -149,8 +149,8 @@ def _is_locked(path: Path) -> bool:
 
 def test_opening_it_again_frees_no_lock(path: Path) -> None:
     first = _file(path)
-    first.keep("a", "run", 1)
-    _file(path).keep("b", "run", 2)
+    first.store_result("a", "run", 1)
+    _file(path).store_result("b", "run", 2)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         assert pool.apply(_is_locked, (path,))
         first.close()
@@ -160,34 +160,34 @@ def test_opening_it_again_frees_no_lock(path: Path) -> None:
 
 def test_a_file_that_was_removed_or_replaced_is_made_again(path: Path) -> None:
     cache = _file(path)
-    cache.keep("a", "run", 1)
+    cache.store_result("a", "run", 1)
     for each in [*path.parent.iterdir()]:
         each.unlink()
-    assert cache.find("a") is None
-    cache.keep("b", "run", 2)
+    assert cache.find_result("a") is None
+    cache.store_result("b", "run", 2)
     other = _file(path)
-    assert (other.find("b") or 0, cache.find("b")) == (cache.find("b"), other.find("b"))
+    assert (other.find_result("b") or 0, cache.find_result("b")) == (cache.find_result("b"), other.find_result("b"))
     other.close()
     cache.close()
     moved = path.with_name("moved.db")
     path.rename(moved)
-    cache.keep("c", "run", 3)
+    cache.store_result("c", "run", 3)
     moved.replace(path)
     for each in path.parent.glob("results.db-*"):
         each.unlink()
-    found = cache.find("b")
+    found = cache.find_result("b")
     assert found is not None
     assert found.output == 2
-    assert cache.find("c") is None
+    assert cache.find_result("c") is None
 
 
 def test_a_result_kept_before_the_clock_was_set_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 2_000_000.0
     monkeypatch.setattr("time.time", lambda: now)
     cache = ResultCache(path, max_age=10)
-    cache._file.keep("a", "run", 1)
+    cache._file.store_result("a", "run", 1)
     now -= 1_000_000
-    assert cache._file.find("a") is None, "its age is unknown"
+    assert cache._file.find_result("a") is None, "its age is unknown"
     assert cache.clear(max_age=5) == 0
     assert cache.clear() == 1
 
@@ -229,7 +229,7 @@ def test_a_fork_while_threads_use_it(path: Path) -> None:
 
 def test_it_is_pickled_as_its_settings(path: Path) -> None:
     cache = ResultCache(path, max_age=7, refresh=True, namespace="prod")
-    cache._file.keep("a", "run", 1)
+    cache._file.store_result("a", "run", 1)
     copy = pickle.loads(pickle.dumps(cache))
     assert copy._file.find("a") is not None
     assert (copy.refresh, repr(copy), copy.clear()) == (True, repr(cache), 1)

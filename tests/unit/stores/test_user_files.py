@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from stepflow_client import FlowFileError
 from stepflow_client._stores import user_files
-from stepflow_client._stores.user_files import FileChangedError, replacing, write_file, write_text
+from stepflow_client._stores.user_files import FileChangedError, replace_atomically, write_file, write_text
 
 OLD = b"name: flow\nsteps: []\noutput: " + b"x" * 8000 + b"\n"
 NEW = OLD + b"test: {cases: []}\n"
@@ -55,7 +55,7 @@ def test_permissions_owner_and_attributes_stay(file: Path) -> None:
         has_attributes = False
     before = file.stat()
     os.utime(file, (1, 1))
-    write_file(file, NEW, unchanged_from=OLD)
+    write_file(file, NEW, expected_content=OLD)
     after = file.stat()
     assert file.read_bytes() == NEW
     assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
@@ -82,7 +82,7 @@ def test_links_are_followed(tmp_path: Path, file: Path) -> None:
     (tmp_path / "links").mkdir()
     (tmp_path / "links" / "one.yaml").symlink_to("../two.yaml")
     (tmp_path / "two.yaml").symlink_to("flow.yaml")
-    write_file(tmp_path / "links" / "one.yaml", NEW, unchanged_from=OLD)
+    write_file(tmp_path / "links" / "one.yaml", NEW, expected_content=OLD)
     assert file.read_bytes() == NEW
     assert not file.is_symlink()
     assert (tmp_path / "two.yaml").is_symlink()
@@ -112,7 +112,7 @@ def test_pipes_devices_and_open_files_are_written_directly(tmp_path: Path, file:
     assert file.read_bytes() == OLD + b"more" * 2
     assert names(tmp_path) == ["flow.yaml", "pipe", "stdout"]
     with pytest.raises(OSError, match="not a regular file"):
-        write_file("/dev/null", NEW, unchanged_from=b"")
+        write_file("/dev/null", NEW, expected_content=b"")
     with pytest.raises(IsADirectoryError):
         write_file(tmp_path, NEW)
 
@@ -130,7 +130,7 @@ def test_a_full_disk_leaves_the_file(file: Path) -> None:
 
 def test_an_error_or_an_interrupt_leaves_the_file(file: Path) -> None:
     def write(error: BaseException) -> None:
-        with replacing(file) as beside:
+        with replace_atomically(file) as beside:
             Path(beside).write_bytes(NEW)
             raise error
 
@@ -181,9 +181,9 @@ def test_nothing_is_written_without_permission(limited_folder: Path) -> None:
 
 def test_a_new_file_replaces_none(file: Path) -> None:
     with pytest.raises(FileExistsError):
-        write_file(file, NEW, unchanged_from=None)
+        write_file(file, NEW, expected_content=None)
     assert file.read_bytes() == OLD
-    write_file(file.with_name("new.yaml"), NEW, unchanged_from=None)
+    write_file(file.with_name("new.yaml"), NEW, expected_content=None)
     assert names(file.parent) == ["flow.yaml", "new.yaml"]
 
 
@@ -200,11 +200,11 @@ def overwrite(file: Path, content: bytes) -> None:
 def test_an_edit_of_another_program_stays(file: Path, save: Callable[[Path, bytes], None]) -> None:
     save(file, b"edited")
     with pytest.raises(FileChangedError):
-        write_file(file, NEW, unchanged_from=OLD)
+        write_file(file, NEW, expected_content=OLD)
     assert file.read_bytes() == b"edited"
     file.unlink()
     with pytest.raises(FileChangedError):
-        write_file(file, NEW, unchanged_from=OLD)
+        write_file(file, NEW, expected_content=OLD)
     assert names(file.parent) == []
 
 
@@ -224,7 +224,7 @@ def test_an_edit_at_the_last_moment_stays(
 
     monkeypatch.setattr(user_files, "_exchange_names", edited)
     with pytest.raises(FileChangedError):
-        write_file(file, NEW, unchanged_from=OLD)
+        write_file(file, NEW, expected_content=OLD)
     assert file.read_bytes() == (b"first" if saves == 1 else b"second")
     assert names(file.parent) == ["flow.yaml"]
 
@@ -233,20 +233,20 @@ def test_an_edit_at_the_last_moment_stays(
 def test_a_file_that_is_being_written_is_left_to_its_writer(file: Path) -> None:
     with file.open("ab") as opened:
         with pytest.raises(FileChangedError, match="another program is writing it"):
-            write_file(file, NEW, unchanged_from=OLD)
+            write_file(file, NEW, expected_content=OLD)
         opened.write(b"more\n")
     assert file.read_bytes() == OLD + b"more\n"
     with file.open("rb"):
-        write_file(file, NEW, unchanged_from=OLD + b"more\n")
+        write_file(file, NEW, expected_content=OLD + b"more\n")
     assert file.read_bytes() == NEW
 
 
 def test_without_an_exchange_the_file_is_renamed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(user_files, "_exchange_names", lambda *_: False)
-    write_file(file, NEW, unchanged_from=OLD)
+    write_file(file, NEW, expected_content=OLD)
     assert file.read_bytes() == NEW
     with pytest.raises(FileChangedError):
-        write_file(file, OLD, unchanged_from=OLD)
+        write_file(file, OLD, expected_content=OLD)
     assert names(file.parent) == ["flow.yaml"]
 
 
@@ -296,7 +296,7 @@ def test_no_save_of_an_editor_is_lost(file: Path, style: str, rounds: int) -> No
             begun = time.perf_counter()
             before = file.read_bytes()
             with suppress(FileChangedError):
-                write_file(file, before + b"test: {cases: []}\n", unchanged_from=before)
+                write_file(file, before + b"test: {cases: []}\n", expected_content=before)
             longest = max(0.9 * longest, time.perf_counter() - begun)
             assert editor.stdout.readline() == "\n"
             saved = file.read_text()

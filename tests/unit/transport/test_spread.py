@@ -27,7 +27,7 @@ from stepflow_client import (
 from stepflow_client._async.transport import failover
 from stepflow_client._async.transport.base import Transport
 from stepflow_client._http.messages import ConnectFailed, HttpRequest, HttpResponse
-from stepflow_client._rules.spread import ServerLoads
+from stepflow_client._rules.server_loads import ServerLoads
 
 from tests.scripted_server import decoded, listening, message
 from tests.timings import set_timings

@@ -22,7 +22,7 @@ from click.shell_completion import (
 )
 
 from .inputs.files import DATA_SUFFIXES
-from .output.terminal import printable
+from .output.terminal import escape
 
 if TYPE_CHECKING:
     from stepflow_client import SyncStepflowClient
@@ -39,19 +39,19 @@ _PLACES = 9
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
-def _completer(offer: Callable[[click.Context, str], Iterable[CompletionItem]]) -> Completer:
+def _make_completer(list_items: Callable[[click.Context, str], Iterable[CompletionItem]]) -> Completer:
     """Return a completer that filters items by prefix and returns none if anything fails."""
 
-    @functools.wraps(offer)
+    @functools.wraps(list_items)
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         try:
-            items = [item for item in offer(ctx, incomplete) if item.value.startswith(incomplete)]
+            items = [item for item in list_items(ctx, incomplete) if item.value.startswith(incomplete)]
         except Exception:
             return []
         for item in items:
             # Keep to one line without control characters, because run names come from the server.
-            item.help = item.help and " ".join(printable(str(item.help)).split())
-        return [item for item in items if item.value == printable(item.value) and "\n" not in item.value]
+            item.help = item.help and " ".join(escape(str(item.help)).split())
+        return [item for item in items if item.value == escape(item.value) and "\n" not in item.value]
 
     return complete
 
@@ -65,7 +65,7 @@ def _get_argument(ctx: click.Context, name: str) -> object:
 # The server
 
 
-@_completer
+@_make_completer
 def complete_run_ids(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the newest runs, with descriptions, on the server selected by the command line or settings.
 
@@ -77,7 +77,7 @@ def complete_run_ids(ctx: click.Context, incomplete: str) -> Iterable[Completion
     return [CompletionItem(run.run_id, help=f"{run.status.value}, {run.flow_name or 'unnamed flow'}") for run in listed]
 
 
-@_completer
+@_make_completer
 def complete_components(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the builtin components' paths. Servers don't report any other paths."""
     from stepflow_client.flows.components import BUILTINS
@@ -85,7 +85,7 @@ def complete_components(ctx: click.Context, incomplete: str) -> Iterable[Complet
     return [CompletionItem(path) for path in BUILTINS]
 
 
-@_completer
+@_make_completer
 def complete_recorded_runs(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the newest runs in the history, by position and id."""
     from .settings.history import open_history
@@ -100,11 +100,11 @@ def complete_recorded_runs(ctx: click.Context, incomplete: str) -> Iterable[Comp
 def _list_recorded_runs(ctx: click.Context) -> list[HistoryEntry]:
     """Return the newest recorded runs, limited to the command line's server if it names one."""
     from .settings.history import open_history
-    from .settings.server_choice import choose_server, list_server_urls
+    from .settings.server_choice import choose_server, list_equivalent_urls
 
     options = _read_server_options(ctx)
-    url = choose_server(options).url.value if options.is_named else None
-    return open_history().search(server=None if url is None else list_server_urls(url), limit=_PLACES)
+    url = choose_server(options).url.value if options.has_named_server else None
+    return open_history().search(server=None if url is None else list_equivalent_urls(url), limit=_PLACES)
 
 
 def _list_positions(entries: list[HistoryEntry]) -> list[CompletionItem]:
@@ -119,7 +119,7 @@ def _describe_entry(entry: HistoryEntry) -> str:
     return ", ".join(part for part in (entry.status or "started", name or "unnamed flow", entry.note) if part)
 
 
-@_completer
+@_make_completer
 def complete_steps_of_run(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the steps of the run on the command line."""
     from .inputs.flow import list_step_ids
@@ -178,7 +178,7 @@ def _query_server(ctx: click.Context, question: Callable[[SyncStepflowClient], I
 # Files
 
 
-@_completer
+@_make_completer
 def complete_flow_files(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return folders and YAML and JSON files in the folder being completed."""
     folder, slash, start = incomplete.rpartition("/")
@@ -202,7 +202,7 @@ def _load_named_flow(ctx: click.Context) -> Mapping[str, Any]:
     return load_flow_file(os.path.expanduser(str(name))) if is_file else {}
 
 
-@_completer
+@_make_completer
 def complete_examples(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the names of the flow's examples and test cases."""
     from .inputs.flow import list_case_names
@@ -210,7 +210,7 @@ def complete_examples(ctx: click.Context, incomplete: str) -> Iterable[Completio
     return [CompletionItem(name) for name in list_case_names(_load_named_flow(ctx))]
 
 
-@_completer
+@_make_completer
 def complete_steps(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the flow's step ids."""
     from .inputs.flow import list_step_ids
@@ -218,7 +218,7 @@ def complete_steps(ctx: click.Context, incomplete: str) -> Iterable[CompletionIt
     return [CompletionItem(step) for step in list_step_ids(_load_named_flow(ctx))]
 
 
-@_completer
+@_make_completer
 def complete_variables(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the flow's variables as `name=`."""
     from stepflow_client._data.flow_declarations import collect_declared_variables
@@ -227,7 +227,7 @@ def complete_variables(ctx: click.Context, incomplete: str) -> Iterable[Completi
     return [CompletionItem(f"{name}=", type="part", help=each["description"]) for name, each in declared.items()]
 
 
-@_completer
+@_make_completer
 def complete_overrides(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the flow's steps, then the keys of a step's input (`step.input.key=`)."""
     steps = _load_named_flow(ctx).get("steps")
@@ -248,7 +248,7 @@ def _escape_dots(name: str) -> str:
 # Settings
 
 
-@_completer
+@_make_completer
 def complete_profiles(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the profiles with their servers."""
     from .settings.profiles import load_profiles
@@ -256,13 +256,13 @@ def complete_profiles(ctx: click.Context, incomplete: str) -> Iterable[Completio
     return [CompletionItem(name, help=str(table.get("url") or "")) for name, table in load_profiles().tables.items()]
 
 
-@_completer
+@_make_completer
 def complete_config_keys(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the keys that `config set` and `config unset` accept."""
     return [CompletionItem(key) for key in _list_config_keys()]
 
 
-@_completer
+@_make_completer
 def complete_settings(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
     """Return the keys that `config get` accepts."""
     connection = ("verify", "ca_file", "cert_file", "key_file", "proxy")

@@ -212,7 +212,7 @@ class Problem(Exception):
         self.server: NamedServer | None = None
         """The server whose response, or lack of one, is to blame."""
 
-    def record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         """Return the problem as a JSON object."""
         return {
             "kind": self.kind,
@@ -377,9 +377,9 @@ def _hint_for_option(error: click.ClickException, context: click.Context | None)
 
 def suggest(word: str, known: Iterable[str]) -> str | None:
     """Return a `did you mean ...?` hint for a misspelled word, or None if nothing is close."""
-    from stepflow_client._base.text import nearest
+    from stepflow_client._base.text import find_nearest
 
-    name = nearest(word, known)
+    name = find_nearest(word, known)
     return f"did you mean {name}?" if name else None
 
 

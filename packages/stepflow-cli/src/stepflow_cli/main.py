@@ -82,7 +82,7 @@ def _suggest_commands() -> None:
 
     from stepflow_client.flows.project import is_flow_file
 
-    from .output.terminal import printable
+    from .output.terminal import escape
 
     try:
         files = sorted(path for path in islice(Path().iterdir(), _MAX_FILES) if is_flow_file(path))
@@ -91,7 +91,7 @@ def _suggest_commands() -> None:
     if files:
         name = shlex.quote(files[0].name)
         lines = [f"run {name}", f"visualize {name}", "validate .", "ui --flows ."]
-        click.echo("\nWith the flows in this folder:\n" + "\n".join(f"  stepflow {printable(line)}" for line in lines))
+        click.echo("\nWith the flows in this folder:\n" + "\n".join(f"  stepflow {escape(line)}" for line in lines))
 
 
 cli = LazyGroup(
@@ -206,9 +206,9 @@ def run_command_line(args: list[str], session: Session) -> int:
         if session.verbosity > 1:
             import traceback
 
-            from .output.terminal import printable_traceback
+            from .output.terminal import escape_traceback
 
-            print(printable_traceback(traceback.format_exception(error)), end="", file=sys.stderr)
+            print(escape_traceback(traceback.format_exception(error)), end="", file=sys.stderr)
         print_problem(problem, as_json=session.json_errors, color=session.color)
         flush_quietly()
         return problem.exit_code

@@ -78,8 +78,8 @@ def prepare_streams() -> None:
                 os.dup2(opened, number)
                 os.close(opened)
             setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
-    sys.stdout = _reopen(sys.stdout, _ClosedStream if is_closed else _ResultStream)
-    sys.stderr = _reopen(sys.stderr, _MessageStream)
+    sys.stdout = _reopen_stream(sys.stdout, _ClosedStream if is_closed else _ResultStream)
+    sys.stderr = _reopen_stream(sys.stderr, _MessageStream)
 
 
 def read_stdin_bytes() -> bytes:
@@ -117,7 +117,7 @@ def flush_quietly() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _reopen(stream: Any, kind: type[TextIOWrapper]) -> Any:
+def _reopen_stream(stream: Any, kind: type[TextIOWrapper]) -> Any:
     if not isinstance(stream, TextIOWrapper):
         return stream
     return kind(

@@ -16,9 +16,9 @@ import click
 from stepflow_client.flows.reading import is_flow_id
 
 from .errors import current_session, to_problem, usage
-from .inputs.config import read_config_content
 from .inputs.files import DATA_SUFFIXES, Signature, get_signature
 from .inputs.flow import find_flow_project, is_python_flow, list_module_files
+from .inputs.server_config import read_config_content
 from .output.messages import note, print_problem
 from .output.terminal import format_diff_line, has_color
 from .server.connect import Target, connect
@@ -45,7 +45,7 @@ class WatchedFiles:
         self._find = find
         self._paths = list(find())
         self._known: dict[str, Signature] = {}
-        self._known = self._poll()
+        self._known = self._read_signatures()
 
     @property
     def count(self) -> int:
@@ -54,12 +54,12 @@ class WatchedFiles:
 
     def wait(self) -> list[str]:
         """Wait until files have changed since the last call and are fully written, then return their names."""
-        while (now := self._poll()) == self._known:
+        while (now := self._read_signatures()) == self._known:
             self._pause()
         since = time.monotonic()
         while time.monotonic() - since < _SETTLED_SECONDS:
             self._pause()
-            later = self._poll()
+            later = self._read_signatures()
             if later != now:
                 now, since = later, time.monotonic()
         before, self._known = self._known, now
@@ -70,9 +70,9 @@ class WatchedFiles:
         paths = list(self._find())
         if paths != self._paths:
             self._paths = paths
-            self._known = {name: self._known.get(name, each) for name, each in self._poll().items()}
+            self._known = {name: self._known.get(name, each) for name, each in self._read_signatures().items()}
 
-    def _poll(self) -> dict[str, Signature]:
+    def _read_signatures(self) -> dict[str, Signature]:
         started = time.monotonic()
         signatures: dict[str, Signature] = {}
         for path in self._paths:
@@ -136,7 +136,7 @@ def check_no_stdin(flows: Iterable[str]) -> None:
         raise usage("--watch needs files, because standard input can be read only once")
 
 
-def watch_files(
+def rerun_on_changes(
     command: Callable[[], None], find_files: Callable[[], Iterable[str]], *, noise: re.Pattern[str] | None = None
 ) -> None:
     """Run a command now and whenever a file changes, until Ctrl-C (which is not a failure here).

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from ._base.lazy import lazy_names
+from ._base.lazy import make_lazy_exports
 
 if TYPE_CHECKING:
     from ._async.client import StepflowClient
@@ -148,7 +148,7 @@ __all__ = [
 ]  # fmt: skip
 
 # Import each name on first use, so a program that only needs the client doesn't pay for the runtime.
-_find, _names = lazy_names(
+_find, _names = make_lazy_exports(
     __name__,
     {
         "_async.client": ["StepflowClient"],

@@ -68,7 +68,7 @@ from ._base.basic_errors import (
     TransportError,
     UnsupportedByServerError,
 )
-from ._base.lazy import lazy_names
+from ._base.lazy import make_lazy_exports
 
 if TYPE_CHECKING:
     from .types.flows import InvalidFlowError
@@ -107,6 +107,6 @@ __all__ = [
     "UnsupportedByServerError",
 ]
 
-__getattr__, __dir__ = lazy_names(
+__getattr__, __dir__ = make_lazy_exports(
     __name__, {".types.flows": ["InvalidFlowError"], ".types.results": ["OutputTypeError", "RunFailedError"]}
 )

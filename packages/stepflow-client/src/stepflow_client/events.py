@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
 
 from ._base.basic_errors import InvalidArgumentError
-from ._base.text import near
+from ._base.text import suggest_or_list
 from ._data.arguments import check_texts
 from ._data.values import PLAIN, OutputDecoder
 from .types.models import Model, decode_model, field, record
@@ -159,7 +159,7 @@ RunEvent: TypeAlias = _Known | HeartbeatEvent | UnknownEvent
 
 _KINDS: dict[str, type[_Known]] = {kind.wire_name: kind for kind in get_args(_Known)}
 # The smallest sequence number that doesn't fit in a cursor.
-_LARGEST_NUMBER = 10**18
+_SEQUENCE_NUMBER_LIMIT = 10**18
 # Fields not read from the event's data.
 _SEPARATE_FIELDS = frozenset({"cursor", "inferred", "sequenceNumber", "type"})
 
@@ -174,7 +174,7 @@ def check_event_types(types: object) -> frozenset[str]:
     types = [*map(_make_type_name, _KINDS), "unknown"]
     for name in names:
         if name not in types:
-            raise InvalidArgumentError(f"unknown event type {name!r}", hint=near(name, types))
+            raise InvalidArgumentError(f"unknown event type {name!r}", hint=suggest_or_list(name, types))
     return frozenset(names)
 
 
@@ -190,7 +190,7 @@ def parse_sequence_number(response: Mapping[str, Any]) -> int:
         ValueError: If the sequence number is invalid.
     """
     number = response["sequenceNumber"]
-    if type(number) is not int or not 0 <= number < _LARGEST_NUMBER:
+    if type(number) is not int or not 0 <= number < _SEQUENCE_NUMBER_LIMIT:
         raise ValueError(f"sequenceNumber: {number!r} is not a sequence number")
     return number
 

@@ -16,7 +16,7 @@ from .types import ComponentInfo, FlowResult, ValidationResult
 __all__ = ["StepflowExecutor"]
 
 
-class _LooksOnly(type(Protocol)):  # type: ignore[misc]
+class _AttributeCheckMeta(type(Protocol)):  # type: ignore[misc]
     """Check instances by attribute name only, as Python 3.12 does: 3.11 would read a stopped runtime's URL."""
 
     def __instancecheck__(cls, instance: object) -> bool:
@@ -28,7 +28,7 @@ class _LooksOnly(type(Protocol)):  # type: ignore[misc]
 
 
 @runtime_checkable
-class StepflowExecutor(Protocol, metaclass=_LooksOnly):
+class StepflowExecutor(Protocol, metaclass=_AttributeCheckMeta):
     """An object that runs flows.
 
     `StepflowClient` and `StepflowRuntime` both implement this protocol, so code written for it accepts either.

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID, uuid4
 
-from ._base.lazy import lazy_names
+from ._base.lazy import make_lazy_exports
 from ._data.arguments import (
     check_flag,
     check_instance,
@@ -32,7 +32,7 @@ from ._data.arguments import (
     check_texts,
     file_path,
 )
-from ._rules.run_queries import RunQuery, split_query
+from ._rules.run_search import RunQuery, parse_run_query
 from ._stores.history_rows import (
     COLUMNS,
     FIELDS,
@@ -41,12 +41,12 @@ from ._stores.history_rows import (
     SCHEMA,
     DamagedRowError,
     annotate_row,
-    confirm_row,
     decode_outputs,
     decode_row,
     encode_json,
     encode_row,
     hide_secrets,
+    make_confirmed_row,
 )
 from ._stores.sqlite import SharedFile
 from ._stores.user_folders import user_folder
@@ -61,16 +61,16 @@ if TYPE_CHECKING:
 __all__ = ["History", "HistoryEntry", "default_path"]
 
 # Load the entry class lazily: recording doesn't need it, and it is slow to create.
-__getattr__, _ = lazy_names(__name__, {".types.runs": ["HistoryEntry"]})
+__getattr__, _ = make_lazy_exports(__name__, {".types.runs": ["HistoryEntry"]})
 
 _DAY = 86_400.0
 _PRUNE_EVERY = 50
 # Maximum attempts to annotate a run while other processes annotate it.
-_MAX_OVERLAPS = 100
+_MAX_ANNOTATE_ATTEMPTS = 100
 # Keep step outputs for this many runs only. They can be large, and are meant for trying the next version of a flow.
-_MAX_OUTPUTS = 20
+_MAX_RUNS_WITH_OUTPUTS = 20
 # Maximum size of a run's outputs, in characters of JSON.
-_LARGEST_OUTPUTS = 5_000_000
+_MAX_OUTPUTS_LENGTH = 5_000_000
 _UPDATES = ", ".join(f"{column} = excluded.{column}" for column in ("number", *COLUMNS.split(", ")))
 _INSERT = f"INSERT INTO runs ({COLUMNS}) VALUES ({', '.join('?' * len(COLUMNS.split(', ')))})"  # noqa: S608
 _RECORD, _RECORD_NEW = f"{_INSERT} ON CONFLICT (run_id) DO UPDATE SET {_UPDATES}", f"{_INSERT} ON CONFLICT DO NOTHING"
@@ -80,7 +80,7 @@ _FIELD_CONDITIONS = {
     "flow": "instr(flow, ?) > 0", "status": "status = ?", "since": "created >= ?", "until": "created < ?"
 }  # fmt: skip
 _IS_PENDING = f"substr(run_id, 1, {len(PENDING)}) = '{PENDING}'"
-_FORGET = f"DELETE FROM runs WHERE flow_id = ? AND {_IS_PENDING} AND substr(run_id, 1, {len(OWN)}) = '{OWN}'"  # noqa: S608
+_DELETE_PENDING = f"DELETE FROM runs WHERE flow_id = ? AND {_IS_PENDING} AND substr(run_id, 1, {len(OWN)}) = '{OWN}'"  # noqa: S608
 
 
 class _Cursor(Protocol):
@@ -97,8 +97,8 @@ class _Connection(Protocol):
 
 
 class _HistoryFile(SharedFile):
-    _what = "history"
-    _where = "the state folder"
+    _store_name = "history"
+    _default_location_name = "the state folder"
     _schema = SCHEMA
 
     def _default_path(self) -> Path:
@@ -154,7 +154,7 @@ class History:
         self._store = _open_store(path, on_failure)
         self._pending: dict[str, tuple[Any, ...]] = {}
         """Rows of runs not yet confirmed, by entry id."""
-        self._max_age = check_seconds(max_age, "max_age", endless=True)
+        self._max_age = check_seconds(max_age, "max_age", allow_infinity=True)
         self._max_runs = check_integer(max_runs, "max_runs", least=1, most=sys.maxsize)
 
     @property
@@ -236,7 +236,7 @@ class History:
         check_flag(is_embedded, "is_embedded")
         items = check_instances(rerun_items, "rerun_items", int)
         added: dict[str, Any] = {"rerun_of": earlier, "kept": check_texts(kept, "kept"), "rerun_items": items}
-        with self._store.warning("record a run"):
+        with self._store.warn_on_failure("record a run"):
             about = {
                 "flow": flow,
                 "input": input,
@@ -320,9 +320,9 @@ class History:
         """
         checked_id, origin = _parse_run_id(run_id), check_instance(server, "server", str)
         what = "keep the outputs of a run"
-        with self._store.warning(what):
+        with self._store.warn_on_failure(what):
             content = json.dumps([dict(output) for output in outputs], ensure_ascii=False)
-            if len(content) <= _LARGEST_OUTPUTS:
+            if len(content) <= _MAX_OUTPUTS_LENGTH:
                 change = partial(_write_outputs, checked_id, origin, content)
                 self._store.change(what, change, run_id=checked_id, size=len(content))
 
@@ -393,7 +393,7 @@ class History:
             StepflowClientError: If the store can't be read.
         """
         conditions, values = ["1 = 1"], list[Any]()
-        query = split_query(check_text(text, "text")) if text else RunQuery()
+        query = parse_run_query(check_text(text, "text")) if text else RunQuery()
         for word in query.words:
             condition, word_values = _make_word_condition(word)
             conditions.append(condition)
@@ -440,7 +440,7 @@ class History:
         Raises:
             StepflowClientError: If the store can't be changed.
         """
-        check_seconds(max_age, "max_age", zero=True)
+        check_seconds(max_age, "max_age", allow_zero=True)
         # Without a limit, include runs dated in the future, recorded before the clock was set back.
         last = time.time() - max_age if max_age > 0 else math.inf
         return self._store.call("change", partial(_delete_runs, "created <= ?", last), missing=0)
@@ -467,12 +467,12 @@ class History:
             try:
                 entries.append(HistoryEntry(**decode_row(row)))
             except DamagedRowError:
-                self._store.report("read a run", "its record is damaged")
+                self._store.report_failure_once("read a run", "its record is damaged")
         return entries
 
     def _write_run(self, row: tuple[Any, ...], own_flow_id: str | None, connection: _Connection) -> None:
         if own_flow_id is not None:
-            connection.execute(_FORGET, [own_flow_id])
+            connection.execute(_DELETE_PENDING, [own_flow_id])
         connection.execute(_RECORD, row)
         if zlib.crc32(row[0].encode()) % min(_PRUNE_EVERY, max(1, self._max_runs // 10)) == 0:
             connection.execute("DELETE FROM runs WHERE created < ?", [time.time() - self._max_age])
@@ -525,7 +525,7 @@ def _write_annotation(run_id: str, note: str | None, labels: Mapping[str, str], 
     # A changed checksum means another process has annotated the run in the meantime.
     update = f"UPDATE runs SET ({COLUMNS}) = ({', '.join('?' * len(COLUMNS.split(', ')))}) WHERE run_id = ?"  # noqa: S608
     update += " AND checksum = ?"
-    for _ in range(_MAX_OVERLAPS):
+    for _ in range(_MAX_ANNOTATE_ATTEMPTS):
         row = connection.execute(query, [run_id]).fetchone()
         if row is None:
             return
@@ -540,7 +540,7 @@ def _write_confirmation(
     if row is None:
         row = connection.execute(f"SELECT {COLUMNS} FROM runs WHERE run_id = ?", [entry_id]).fetchone()  # noqa: S608
     if run_id is not None and row is not None:
-        values = confirm_row(row, run_id)
+        values = make_confirmed_row(row, run_id)
         # Another process using the same key may already have recorded the run.
         update = "UPDATE runs SET run_id = ?, checksum = ? WHERE run_id = ?"
         update += " AND NOT EXISTS (SELECT 1 FROM runs AS other WHERE other.run_id = ?)"
@@ -555,7 +555,7 @@ def _write_outputs(run_id: str, server: str, content: str, connection: _Connecti
     insert = "INSERT INTO outputs (run_id, server, content) VALUES (?, ?, ?) ON CONFLICT (run_id) DO UPDATE SET "
     connection.execute(insert + ", ".join(f"{name} = excluded.{name}" for name in names), [run_id, server, content])
     oldest = "SELECT number FROM outputs ORDER BY number DESC LIMIT 1 OFFSET ?"
-    connection.execute(f"DELETE FROM outputs WHERE number <= ({oldest})", [_MAX_OUTPUTS])  # noqa: S608
+    connection.execute(f"DELETE FROM outputs WHERE number <= ({oldest})", [_MAX_RUNS_WITH_OUTPUTS])  # noqa: S608
 
 
 def _delete_runs(condition: str, value: float | str, connection: _Connection) -> int:

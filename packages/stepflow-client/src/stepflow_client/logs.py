@@ -30,7 +30,7 @@ _MAX_WORKER_DELAY = 1.0
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _BACKTRACE_RULE = "━━━"  # the line the server prints between an error report and its backtraces
 _WORKER_LINE = "Component stderr: "
-_BRANCHES = "│├╰─▶╴ "
+_TREE_CHARACTERS = "│├╰─▶╴ "
 # The start of a server log line, the same in every release.
 _RECORD = re.compile(rb'\{"timestamp":"[^"]*","level":"(TRACE|DEBUG|INFO|WARN|ERROR)"')
 _OWN_KEYS = frozenset({"timestamp", "level", "target", "file", "line", "message"})
@@ -195,7 +195,7 @@ Line = TypeVar("Line", bound=RunLine)
 
 
 def find_run_lines(
-    lines: Sequence[Line], run_id: str, seconds: Callable[[Line], float], *, others: bool = False
+    lines: Sequence[Line], run_id: str, seconds: Callable[[Line], float], *, include_other_runs: bool = False
 ) -> list[Line]:
     """Return all lines from the first to the last that mention a run, in order.
 
@@ -212,7 +212,7 @@ def find_run_lines(
     until = seconds(lines[last]) + _MAX_WORKER_DELAY
     late = [line for line in lines[last + 1 :] if not line.target and seconds(line) <= until]
     span = [*lines[first : last + 1], *late]
-    return span if others else [line for line in span if not line.run_ids or run_id in line.run_ids]
+    return span if include_other_runs else [line for line in span if not line.run_ids or run_id in line.run_ids]
 
 
 class RawLine(NamedTuple):
@@ -230,18 +230,18 @@ class RawLine(NamedTuple):
     """Whether the line is a JSON record from the server's own log."""
 
     @classmethod
-    def of(cls, data: bytes, stream: Stream, read_at: float) -> Self:
+    def from_bytes(cls, data: bytes, stream: Stream, read_at: float) -> Self:
         """Create a raw line with its level. Server log records don't need to be parsed for that."""
         if stream == "stdout" and (match := _RECORD.match(data)) and data.endswith(b"}"):
-            return cls(data, stream, read_at, _WORDS[match[1]], True)
+            return cls(data, stream, read_at, _LEVELS_BY_WORD[match[1]], True)
         return cls(data, stream, read_at, parse_line(data, stream).level, False)
 
-    def entry(self) -> LogEntry:
+    def parse_entry(self) -> LogEntry:
         """Parse the line."""
         return parse_line(self.data, self.stream, self.read_at)
 
 
-_WORDS: dict[bytes, LogLevel] = {level.upper().encode(): level for level in get_args(LogLevel)}
+_LEVELS_BY_WORD: dict[bytes, LogLevel] = {level.upper().encode(): level for level in get_args(LogLevel)}
 
 
 class LineSplitter:
@@ -342,7 +342,7 @@ def find_failure_reason(entries: Iterable[LogEntry]) -> str | None:
         return None
     causes: list[str] = []
     for line in reports[-1].message.partition(_BACKTRACE_RULE)[0].splitlines():
-        cause = line.strip(_BRANCHES).removeprefix("Server error: ")
+        cause = line.strip(_TREE_CHARACTERS).removeprefix("Server error: ")
         if cause and not cause.startswith(("at ", "backtrace (")) and cause not in causes:
             causes.append(cause)
     return ": ".join(causes)[:1000] or None

@@ -10,17 +10,17 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from ._base.suggestions import suggests_names
+from ._base.suggestions import suggest_argument_names
 from ._data.arguments import (
+    argument_error,
     check_choice,
     check_flag,
     check_instance,
     check_integer,
     check_mapping,
     check_seconds,
-    wrong,
 )
-from ._embedded.config import ConfigSource, build_default_config, read_config
+from ._embedded.config import ConfigSource, build_default_config, resolve_config_source
 from ._embedded.executor_methods import EmbeddedExecutor
 from ._embedded.process import build_telemetry_environment, find_binary
 from ._embedded.supervisor import CrashCallback, LaunchPlan, RestartPolicy, Supervisor, adapt_crash_callback
@@ -77,7 +77,7 @@ class StepflowRuntime(EmbeddedExecutor):
         weakref.finalize(self, supervisor.stop_in_background).atexit = False
 
     @classmethod
-    @suggests_names
+    @suggest_argument_names
     def start(
         cls,
         config: ConfigSource | None = None,
@@ -163,7 +163,7 @@ class StepflowRuntime(EmbeddedExecutor):
                 )
             # If the configuration is a pipe, don't wait longer than the startup timeout for its writer.
             with deadline_scope(compute_deadline(startup_timeout)):
-                prepared = read_config(config)
+                prepared = resolve_config_source(config)
             binary = find_binary()
         else:
             binary = find_binary()
@@ -247,8 +247,8 @@ class StepflowRuntime(EmbeddedExecutor):
         return self._supervisor.config.load()
 
     @property
-    def _config_reader(self) -> Callable[[], Mapping[str, Any]]:
-        return self._supervisor.config.view
+    def _config_getter(self) -> Callable[[], Mapping[str, Any]]:
+        return self._supervisor.config.load_or_empty
 
     def get_recent_logs(self, limit: int = 100) -> list[LogEntry]:
         """Return the latest log lines from the server and its workers, oldest first. Also works after `stop`.
@@ -256,7 +256,7 @@ class StepflowRuntime(EmbeddedExecutor):
         Args:
             limit: Maximum number of lines. Defaults to 100. At most `LogConfig.buffer_lines` are available.
         """
-        return self._supervisor.logs.recent(check_integer(limit, "limit", least=0))
+        return self._supervisor.logs.get_recent_entries(check_integer(limit, "limit", least=0))
 
     def wait_ready(self) -> None:
         """Wait up to `startup_timeout` until the server and its workers are ready.
@@ -269,7 +269,7 @@ class StepflowRuntime(EmbeddedExecutor):
 
     async def await_ready(self) -> None:
         """Like `wait_ready`, without blocking the event loop."""
-        await asyncio.shield(asyncio.wrap_future(self._supervisor.ready))
+        await asyncio.shield(asyncio.wrap_future(self._supervisor.ready_future))
         self._supervisor.check_not_stopped()
 
     def stop(self, timeout: float = 3.0) -> None:
@@ -356,7 +356,7 @@ def _check_settings(port: int | None, env: Mapping[str, str] | None, max_restart
     if env is not None:
         for name, value in check_mapping(env, "env").items():
             if not isinstance(value, str):
-                raise wrong(f"env[{name!r}]", "a string", value)
+                raise argument_error(f"env[{name!r}]", "a string", value)
             if not name or "=" in name or "\0" in name + value:
                 raise InvalidArgumentError(f"{name!r} cannot be an environment variable")
     check_integer(max_restarts, "max_restarts", least=0, most=sys.maxsize)
@@ -365,4 +365,4 @@ def _check_settings(port: int | None, env: Mapping[str, str] | None, max_restart
 
 def _check_seconds(name: str, value: float) -> None:
     if check_seconds(value, name) >= threading.TIMEOUT_MAX:
-        raise wrong(name, f"less than {threading.TIMEOUT_MAX:,.0f} seconds", value)
+        raise argument_error(name, f"less than {threading.TIMEOUT_MAX:,.0f} seconds", value)

@@ -12,10 +12,10 @@ from typing import Any
 
 from stepflow_client.flow_models import NULLABLE
 from stepflow_client.flows.json_schema import json_type, mismatches
-from stepflow_client.flows.patterns import compile_linear
+from stepflow_client.flows.linear_patterns import compile_linear
 
 from ..errors import missing_extra_problem
-from ..output.terminal import printable_lines
+from ..output.terminal import escape_lines_for_terminal
 
 _CONSTRAINTS = {
     "string": ("minLength", "maxLength", "pattern"),
@@ -36,7 +36,7 @@ def get_constraints(schema: Mapping[str, Any], kinds: Sequence[str]) -> dict[str
     result: dict[str, Any] = {"enum": values} if values and _is_expressible(values) else {}
     for kind in kinds:
         for key in _CONSTRAINTS.get(kind, ()):
-            if _is_constraint(key, schema.get(key)):
+            if _is_valid_constraint(key, schema.get(key)):
                 result[key] = int(schema[key]) if key in _LENGTHS else schema[key]
     return result
 
@@ -58,7 +58,7 @@ def _is_expressible(values: list[Any]) -> bool:
     return all(value is None or isinstance(value, (str, int)) for value in values)
 
 
-def _is_constraint(key: str, value: Any) -> bool:
+def _is_valid_constraint(key: str, value: Any) -> bool:
     """Return whether pydantic accepts a constraint. It rejects negative lengths, multiples of 0 and some patterns."""
     if key == "pattern":
         return isinstance(value, str) and compile_linear(value) is not None
@@ -108,7 +108,7 @@ def _check_defaults(schema: Mapping[str, Any], validated: Mapping[str, Any], def
 
 
 # Types whose defaults are written as strings. The generator appends `_aliased` if a field has the same name.
-_TYPES_OF_TEXT = ("UUID", "datetime", "date")
+_STRING_DEFAULT_TYPES = ("UUID", "datetime", "date")
 
 
 def import_generator() -> Any:
@@ -124,7 +124,7 @@ def import_generator() -> Any:
     return datamodel_code_generator
 
 
-def write_models(schemas: Mapping[str, Any], imports: list[str]) -> str:
+def generate_models(schemas: Mapping[str, Any], imports: list[str]) -> str:
     """Return the source of a module with a class per schema.
 
     Args:
@@ -135,20 +135,20 @@ def write_models(schemas: Mapping[str, Any], imports: list[str]) -> str:
         names = sorted(path.rpartition(".") for path in imports)
         lines = [f"from {module} import {name}\n" for module, _, name in names]
         return "".join(["from __future__ import annotations\n\n", *lines])
-    text = _generate(schemas, imports)
+    text = _run_model_generator(schemas, imports)
     if not any(_find_untyped_defaults(text)):
         return text
     # These defaults only get the right type during validation, so cast them to Any for type checkers.
-    lines = _generate(schemas, [*imports, "typing.cast"]).split("\n")
+    lines = _run_model_generator(schemas, [*imports, "typing.cast"]).split("\n")
     defaults = sorted(_find_untyped_defaults("\n".join(lines)), key=lambda node: (node.lineno, node.col_offset))
     for value in reversed(defaults):
         last = (value.end_lineno or value.lineno) - 1
-        lines[last] = _insert(lines[last], value.end_col_offset or 0, ")")
-        lines[value.lineno - 1] = _insert(lines[value.lineno - 1], value.col_offset, "cast(Any, ")
+        lines[last] = _insert_at_byte_offset(lines[last], value.end_col_offset or 0, ")")
+        lines[value.lineno - 1] = _insert_at_byte_offset(lines[value.lineno - 1], value.col_offset, "cast(Any, ")
     return "\n".join(lines)
 
 
-def _insert(line: str, offset: int, text: str) -> str:
+def _insert_at_byte_offset(line: str, offset: int, text: str) -> str:
     # `ast` offsets are in bytes.
     content = line.encode()
     return (content[:offset] + text.encode() + content[offset:]).decode()
@@ -160,11 +160,11 @@ def _find_untyped_defaults(text: str) -> Iterator[ast.expr]:
             continue
         is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
         names = {part.id.removesuffix("_aliased") for part in ast.walk(node.annotation) if isinstance(part, ast.Name)}
-        if isinstance(node.value, (ast.Dict, ast.List)) or (is_text and names & set(_TYPES_OF_TEXT)):
+        if isinstance(node.value, (ast.Dict, ast.List)) or (is_text and names & set(_STRING_DEFAULT_TYPES)):
             yield node.value
 
 
-def _generate(schemas: Mapping[str, Any], imports: list[str]) -> str:
+def _run_model_generator(schemas: Mapping[str, Any], imports: list[str]) -> str:
     generator = import_generator()
     document = {
         "openapi": "3.1.0",
@@ -200,4 +200,4 @@ def _generate(schemas: Mapping[str, Any], imports: list[str]) -> str:
             use_union_operator=True,
         )
     # Escape control characters in descriptions. In string literals, the escapes mean the same.
-    return printable_lines(str(text)).removeprefix("#").lstrip()
+    return escape_lines_for_terminal(str(text)).removeprefix("#").lstrip()

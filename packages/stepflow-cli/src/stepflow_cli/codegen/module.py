@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import usage
 from ..inputs.flow import is_python_flow, load_flow_file
-from .models import drop_invalid_defaults, write_models
+from .models import drop_invalid_defaults, generate_models
 from .names import UniqueNames, camel_name, quote_text, snake_name
 from .schemas import NamedSchemas, list_typed_parts
 
@@ -29,7 +29,7 @@ _UNTYPED = {"input": "Any", "output": "Any", "variables": "Variables"}
 _IMPORTS = {"Any": "typing.Any", "Variables": "stepflow_client.Variables"}
 
 
-def write_module(files: Iterable[str], output: str | None) -> str:
+def generate_module(files: Iterable[str], output: str | None) -> str:
     """Return the source of a module for flows. The result doesn't depend on the order of the files.
 
     Args:
@@ -72,7 +72,7 @@ def write_module(files: Iterable[str], output: str | None) -> str:
     untyped = {kind for *_, parts in typed for part, kind in _UNTYPED.items() if part not in parts}
     imports = ["stepflow_client.flow_models.TypedFlow", *(_IMPORTS[part] for part in untyped)]
     imports += ["pathlib.Path"] if len(python_imports) < len(flows) else []
-    models = write_models(drop_invalid_defaults(schemas.named), imports)
+    models = generate_models(drop_invalid_defaults(schemas.named), imports)
     lines = models.splitlines(keepends=True)
     last = [node for node in ast.parse(models).body if isinstance(node, (ast.Import, ast.ImportFrom))][-1].end_lineno
     head, classes = "".join(lines[:last]), "".join(lines[last or 0 :]).rstrip("\n") + "\n"

@@ -9,7 +9,7 @@ import textwrap
 import unicodedata
 from collections.abc import Iterable
 
-from ..output.terminal import printable_lines
+from ..output.terminal import escape_lines_for_terminal
 
 _IMPORTED = (
     *("Annotated", "Any", "ConfigDict", "Field", "FlowModel", "Literal", "Optional", "Path", "TypeAliasType"),
@@ -105,7 +105,7 @@ def _wrap_description(description: object, indent: str) -> str:
     """Wrap a description's paragraphs for use in a docstring."""
     if not isinstance(description, str):
         return ""
-    text = printable_lines(description.strip().expandtabs()).replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    text = escape_lines_for_terminal(description.strip().expandtabs()).replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
     width = max(40, _WIDTH - len(indent))
     paragraphs = []
     for paragraph in text.split("\n\n"):

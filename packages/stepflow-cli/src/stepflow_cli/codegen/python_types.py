@@ -20,7 +20,7 @@ _TYPE_WORDS = {
     "NotRequired", "Mapping", "Sequence",
 }  # fmt: skip
 # Prefixes of attributes that Python or notebooks look up automatically.
-_UNREADABLE = ("__", "_repr_", "_ipython_")
+_MAGIC_PREFIXES = ("__", "_repr_", "_ipython_")
 
 
 class PythonTypes:
@@ -43,7 +43,7 @@ class PythonTypes:
         """Return the type annotation for a schema."""
         return " | ".join(dict.fromkeys(self._list_members(schema)))
 
-    def write_classes(self) -> Iterator[str]:
+    def generate_pending_classes(self) -> Iterator[str]:
         """Yield the source of each class that types have started to use since the last call."""
         while self._waiting:
             name = self._waiting.pop(0)
@@ -69,7 +69,7 @@ class PythonTypes:
 
     def _list_members(self, schema: Mapping[str, Any]) -> Iterator[str]:
         if "$ref" in schema:
-            yield from self._list_references(schema["$ref"].removeprefix(PREFIX))
+            yield from self._list_referenced_types(schema["$ref"].removeprefix(PREFIX))
         elif "enum" in schema:
             values = [value for value in schema["enum"] if value is not None]
             if values:
@@ -90,7 +90,7 @@ class PythonTypes:
             if not kinds:
                 yield "Any"
 
-    def _list_references(self, name: str) -> Iterator[str]:
+    def _list_referenced_types(self, name: str) -> Iterator[str]:
         if not self._is_object(name) and name not in self._within:
             self._within.append(name)
             inner = list(self._list_members(self._named[name]))
@@ -184,7 +184,7 @@ def choose_python_names(keys: Iterable[str], taken: Collection[str] = ()) -> dic
     def is_valid(key: str) -> bool:
         # Only allow ASCII: Python normalizes other letters, which would change the name.
         is_name = key.isascii() and key.isidentifier() and not keyword.iskeyword(key)
-        return is_name and not key.startswith(_UNREADABLE) and key not in taken
+        return is_name and not key.startswith(_MAGIC_PREFIXES) and key not in taken
 
     keys = sorted(keys)
     names = {key: key for key in keys if is_valid(key)}

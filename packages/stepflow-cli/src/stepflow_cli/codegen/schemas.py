@@ -31,10 +31,10 @@ class SchemaDocument:
     """The document's name in messages."""
     root: Any
     shared: Mapping[str, Any]
-    referred: dict[str, dict[str, Any]] = field(default_factory=dict)
+    resolved_references: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Targets of references inside `allOf`."""
 
-    def fault(self, message: str, hint: str | None = None) -> Problem:
+    def make_error(self, message: str, hint: str | None = None) -> Problem:
         """Create an error about the schema."""
         return usage(f"{self.label}: {message}", hint)
 
@@ -45,7 +45,7 @@ class SchemaDocument:
             Problem: If it can't be resolved or points to a different document.
         """
         if not isinstance(reference, str) or not reference.startswith("#"):
-            raise self.fault(f"$ref points outside the flow: {reference!r}", "copy the schema into schemas.$defs")
+            raise self.make_error(f"$ref points outside the flow: {reference!r}", "copy the schema into schemas.$defs")
         pointer = unquote(reference[1:]).removeprefix("/schemas")
         parts = [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
         for document in (self.root, self.shared):
@@ -54,7 +54,7 @@ class SchemaDocument:
                 for part in parts:
                     target = target[int(part)] if isinstance(target, list) else target[part]
                 return (parts[-1] if parts else ""), target
-        raise self.fault(f"$ref leads nowhere: {reference}", "refer to a schema in schemas.$defs")
+        raise self.make_error(f"$ref leads nowhere: {reference}", "refer to a schema in schemas.$defs")
 
     def resolve(self, reference: Any) -> tuple[str, Any]:
         """Return the name and schema that a reference points to, following chains of references."""
@@ -66,9 +66,9 @@ class SchemaDocument:
                 return name, target
             reference = target["$ref"]
             if reference in seen:
-                raise self.fault(f"$ref refers to itself: {reference}")
+                raise self.make_error(f"$ref refers to itself: {reference}")
 
-    def identity(self, schema: Any) -> str:
+    def compute_identity(self, schema: Any) -> str:
         """Return a string that is the same for equal schemas, taking into account everything they refer to."""
         reached: dict[str, Any] = {}
         waiting = [schema]
@@ -87,7 +87,7 @@ class SchemaDocument:
     def merge_all_of(self, schema: Mapping[str, Any], seen: tuple[str, ...] = ()) -> dict[str, Any]:
         """Return a schema with its `allOf` parts merged in."""
         parts = [*schema["allOf"], {key: each for key, each in schema.items() if key != "allOf"}]
-        return _join_schemas(piece for part in parts for piece in self._iter_parts(part, seen))
+        return _intersect_schemas(piece for part in parts for piece in self._iter_parts(part, seen))
 
     def _iter_parts(self, part: Any, seen: tuple[str, ...]) -> Iterator[dict[str, Any]]:
         if not isinstance(part, Mapping):
@@ -95,11 +95,11 @@ class SchemaDocument:
         reference = part.get("$ref")
         if isinstance(reference, str):
             if reference in seen:
-                raise self.fault(f"allOf refers to itself: {reference}")
-            if reference not in self.referred:
+                raise self.make_error(f"allOf refers to itself: {reference}")
+            if reference not in self.resolved_references:
                 target = self.lookup(reference)[1]
-                self.referred[reference] = _join_schemas(self._iter_parts(target, (*seen, reference)))
-            yield self.referred[reference]
+                self.resolved_references[reference] = _intersect_schemas(self._iter_parts(target, (*seen, reference)))
+            yield self.resolved_references[reference]
         rest = {key: each for key, each in part.items() if key != "$ref"}
         yield self.merge_all_of(rest, seen) if isinstance(rest.get("allOf"), list) else rest
 
@@ -115,7 +115,7 @@ class LenientDocument(SchemaDocument):
             return "", True
 
 
-def _join_schemas(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def _intersect_schemas(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Combine schemas into one that requires all of them."""
     joined: dict[str, Any] = {}
     for part in parts:
@@ -177,9 +177,9 @@ class NamedSchemas:
         for part, name in parts.items():
             schema = flow["schemas"]["properties"][part]
             place = SchemaDocument(f"{label}: schemas.properties.{part}", schema, flow["schemas"])
-            _SchemaReader(self, prefix, place, known).read_part(schema, name)
+            _SchemaNormalizer(self, prefix, place, known).define_part(schema, name)
 
-    def read(self, schema: Any, name: str, place: SchemaDocument) -> dict[str, Any]:
+    def normalize(self, schema: Any, name: str, document: SchemaDocument) -> dict[str, Any]:
         """Return a schema in the form used for code generation. Its objects become named schemas.
 
         Args:
@@ -190,9 +190,9 @@ class NamedSchemas:
         Raises:
             Problem: If the schema is invalid.
         """
-        return _SchemaReader(self, "", place, self._known).read(schema, name)
+        return _SchemaNormalizer(self, "", document, self._known).normalize(schema, name)
 
-    def define(self, name: str, *, is_taken: bool = False) -> str:
+    def add_class(self, name: str, *, is_taken: bool = False) -> str:
         """Add a class and return its name. The caller must then set its schema in `named`."""
         name = name if is_taken else self._names.take(name)
         self.named[name] = {}
@@ -208,7 +208,7 @@ def list_typed_parts(flow: Mapping[str, Any]) -> list[str]:
 
 
 @dataclass
-class _SchemaReader:
+class _SchemaNormalizer:
     """Reads the schemas for one part of a flow.
 
     `known` is shared between all parts of the flow, so that a schema used in several becomes a single class.
@@ -216,27 +216,27 @@ class _SchemaReader:
 
     schemas: NamedSchemas
     prefix: str
-    place: SchemaDocument
+    document: SchemaDocument
     known: dict[str, str]
     expanding: list[str] = field(default_factory=list)
-    referred: dict[str, dict[str, Any]] = field(default_factory=dict)
+    normalized_references: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Results for references already read."""
     chains: dict[str, int] = field(default_factory=dict)
     """The nesting depth of each named type. Recursive types don't count."""
-    own: str | None = None
+    reserved_name: str | None = None
     """The part's reserved name, until its class is defined."""
 
-    def read_part(self, schema: Any, name: str) -> None:
+    def define_part(self, schema: Any, name: str) -> None:
         """Define an entire part of the flow under its reserved name."""
-        self.own = name if self._has_class(schema, name) else None
-        read = self.read(schema, name)
+        self.reserved_name = name if self._has_class(schema, name) else None
+        read = self.normalize(schema, name)
         class_name = str(read.get("$ref", "")).removeprefix(PREFIX)
         if class_name == name:
             return
         if class_name and "$ref" in unwrap_single_part(schema):
             self.schemas.aliases[name] = class_name
             return
-        self.schemas.define(name, is_taken=True)
+        self.schemas.add_class(name, is_taken=True)
         # Identical parts still get separate classes.
         self.schemas.named[name] = self.schemas.named[class_name] if class_name else read
 
@@ -244,17 +244,20 @@ class _SchemaReader:
         """Return whether the part's schema becomes a class that can have this name."""
         part = unwrap_single_part(schema)
         if isinstance(part, Mapping) and "$ref" in part:
-            target_name, part = self.place.resolve(part["$ref"])
+            target_name, part = self.document.resolve(part["$ref"])
             name = name if self.prefix + camel_name(target_name) == name else ""
         elif isinstance(part, Mapping) and isinstance(part.get("allOf"), list):
-            part = self.place.merge_all_of(part)
+            part = self.document.merge_all_of(part)
         return bool(name) and _is_object(part) and part.get("type", "object") in ("object", ["object"])
 
     def _define_class(self, name: str) -> str:
-        is_own, self.own = name == self.own, None if name == self.own else self.own
-        return self.schemas.define(name, is_taken=is_own)
+        is_own, self.reserved_name = (
+            name == self.reserved_name,
+            None if name == self.reserved_name else self.reserved_name,
+        )
+        return self.schemas.add_class(name, is_taken=is_own)
 
-    def read(self, schema: Any, name: str) -> dict[str, Any]:
+    def normalize(self, schema: Any, name: str) -> dict[str, Any]:
         """Return a schema in the form used for code generation, replacing objects with references to named schemas.
 
         Args:
@@ -267,17 +270,17 @@ class _SchemaReader:
         if isinstance(schema, bool):
             return {}
         if not isinstance(schema, Mapping):
-            raise self.place.fault(f"a schema must be a mapping, not {json.dumps(schema)}")
+            raise self.document.make_error(f"a schema must be a mapping, not {json.dumps(schema)}")
         if "$ref" in schema:
-            return self._read_reference(schema)
+            return self._normalize_reference(schema)
         if isinstance(schema.get("allOf"), list):
             part = unwrap_single_part(schema)
             if part is schema:
-                return self.read(self.place.merge_all_of(schema), name)
-            return self.read(part, name) | {key: schema[key] for key in BESIDE if key in schema}
+                return self.normalize(self.document.merge_all_of(schema), name)
+            return self.normalize(part, name) | {key: schema[key] for key in BESIDE if key in schema}
         kinds = self._list_types(schema) or list_inexpressible_kinds(schema)
         if _is_object(schema):
-            reference = {"$ref": PREFIX + self._read_object(schema, name)}
+            reference = {"$ref": PREFIX + self._define_object_class(schema, name)}
             default = {"default": schema["default"]} if "default" in schema else {}
             others = [{"type": kind} for kind in kinds if kind != "object"]
             return ({"anyOf": [reference, *others]} if others else reference) | default
@@ -287,23 +290,23 @@ class _SchemaReader:
             return read
         if len(set(kinds) - {"null"}) > 1 and get_constraints(schema, kinds).keys() - {"enum"}:
             # Split the types, since a constraint only applies to one of them.
-            return read | {"anyOf": self._read_union([{**schema, "type": kind} for kind in kinds], name)}
+            return read | {"anyOf": self._normalize_union([{**schema, "type": kind} for kind in kinds], name)}
         if kinds:
             read["type"] = kinds[0] if len(kinds) == 1 else kinds
         read |= get_constraints(schema, kinds)
         if "string" in kinds and schema.get("format") in _FORMATS:
             read["format"] = schema["format"]
         if "array" in kinds:
-            read |= self._read_elements(schema, name)
+            read |= self._normalize_list(schema, name)
         if "object" in kinds and "additionalProperties" in schema:
             read["additionalProperties"] = self._read_inner(schema["additionalProperties"], f"{name}Value") or True
         for key in ("anyOf", "oneOf"):
             if isinstance(schema.get(key), list) and not kinds:
-                options = self._read_union(schema[key], name)
+                options = self._normalize_union(schema[key], name)
                 read |= {"anyOf": options} if options != [_NULL] else {}
         return read
 
-    def _read_union(self, listed: Sequence[Any], name: str) -> list[dict[str, Any]]:
+    def _normalize_union(self, listed: Sequence[Any], name: str) -> list[dict[str, Any]]:
         """Return the distinct types in a union, flattening nested unions."""
         options: list[dict[str, Any]] = []
         for number, each in enumerate(listed, 1):
@@ -317,7 +320,7 @@ class _SchemaReader:
     def _is_null(self, schema: Mapping[str, Any]) -> bool:
         """Return whether a schema allows nothing but null."""
         if "$ref" in schema:
-            schema = self.place.resolve(schema["$ref"])[1]
+            schema = self.document.resolve(schema["$ref"])[1]
         if not isinstance(schema, Mapping):
             return False
         values = [schema["const"]] if "const" in schema else schema.get("enum")
@@ -328,12 +331,12 @@ class _SchemaReader:
         kinds = kinds if isinstance(kinds, list) else [kinds]
         for kind in kinds:
             if kind not in _TYPES:
-                raise self.place.fault(f"unknown type {json.dumps(kind)}", f"use one of {', '.join(_TYPES)}")
+                raise self.document.make_error(f"unknown type {json.dumps(kind)}", f"use one of {', '.join(_TYPES)}")
         return kinds
 
-    def _read_object(self, schema: Mapping[str, Any], name: str) -> str:
+    def _define_object_class(self, schema: Mapping[str, Any], name: str) -> str:
         """Return the class name for an object with properties."""
-        text = self.place.identity(schema)
+        text = self.document.compute_identity(schema)
         if text in self.known:
             return self.known[text]
         class_name = self.known[text] = self._define_class(name)
@@ -343,7 +346,7 @@ class _SchemaReader:
         if "description" in schema:
             read["description"] = schema["description"]
         read["properties"] = {
-            key: self.read(each, _class_name_of_title(each, self.prefix) or class_name + camel_name(key))
+            key: self.normalize(each, _class_name_of_title(each, self.prefix) or class_name + camel_name(key))
             for key, each in properties.items()
         }
         if isinstance(required, list):
@@ -356,22 +359,22 @@ class _SchemaReader:
     def _read_inner(self, schema: Any, name: str) -> dict[str, Any]:
         """Return a type nested in a union, list or mapping. Types with constraints are given a name."""
         name = _class_name_of_title(schema, self.prefix) or name
-        read = self.read(schema, name)
+        read = self.normalize(schema, name)
         if not read.keys() & NAMED_CONSTRAINTS:
             return read
         if not all(self.schemas.named[target] for target in _list_referred_names(read)):
             # Naming it would put the name before the recursive type that it refers to.
             return _without_constraints(read)
-        return self._refer_to(json.dumps(read, sort_keys=True), name, read)
+        return self._make_reference(json.dumps(read, sort_keys=True), name, read)
 
-    def _refer_to(self, identity: str, name: str, read: dict[str, Any]) -> dict[str, Any]:
+    def _make_reference(self, identity: str, name: str, read: dict[str, Any]) -> dict[str, Any]:
         """Return a reference to a type, naming the type first if necessary."""
         if identity not in self.known:
             type_name = self.known[identity] = self._define_class(name)
             self.schemas.named[type_name] = read
         return {"$ref": PREFIX + self.known[identity]}
 
-    def _read_elements(self, schema: Mapping[str, Any], name: str) -> dict[str, Any]:
+    def _normalize_list(self, schema: Mapping[str, Any], name: str) -> dict[str, Any]:
         first, rest = schema.get("prefixItems"), schema.get("items")
         if isinstance(first, list) and schema.get("minItems") == schema.get("maxItems") == len(first):
             return {"prefixItems": [self._read_inner(each, f"{name}{number}") for number, each in enumerate(first, 1)]}
@@ -379,25 +382,25 @@ class _SchemaReader:
             return {"items": {}}
         return {"items": self._read_inner(rest, f"{name}Item")}
 
-    def _read_reference(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+    def _normalize_reference(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         reference = str(schema["$ref"])
-        if reference not in self.referred:
-            target_name, target = self.place.resolve(schema["$ref"])
+        if reference not in self.normalized_references:
+            target_name, target = self.document.resolve(schema["$ref"])
             name = self.prefix + (camel_name(target_name) or "Part")
             if reference in self.expanding and not _is_object(target):
                 # A recursive type that isn't an object needs a name.
-                read = self._read_recursive(reference, target, name)
+                read = self._normalize_recursive(reference, target, name)
             else:
-                read = self.referred[reference] = self._expand_reference(reference, target, name)
+                read = self.normalized_references[reference] = self._expand_reference(reference, target, name)
         else:
-            read = self.referred[reference]
+            read = self.normalized_references[reference]
         return read | {key: schema[key] for key in BESIDE if key in schema}
 
     def _expand_reference(self, reference: str, target: Any, name: str) -> dict[str, Any]:
         """Return a reference's target, inlined if small, or else as a named type."""
         self.expanding.append(reference)
         try:
-            read = self.read(target, name)
+            read = self.normalize(target, name)
         finally:
             self.expanding.pop()
         if _count_types(read) <= _MAX_INLINE:
@@ -405,15 +408,15 @@ class _SchemaReader:
         length = 1 + max((self.chains.get(name, 0) for name in _list_referred_names(read)), default=0)
         if length > _MAX_CHAIN_LENGTH:
             return {}
-        named = self._refer_to(self.place.identity({"$ref": reference}), name, read)
+        named = self._make_reference(self.document.compute_identity({"$ref": reference}), name, read)
         self.chains |= dict.fromkeys(_list_referred_names(named), length)
         return named
 
-    def _read_recursive(self, reference: str, target: Any, name: str) -> dict[str, Any]:
-        text = self.place.identity({"$ref": reference})
+    def _normalize_recursive(self, reference: str, target: Any, name: str) -> dict[str, Any]:
+        text = self.document.compute_identity({"$ref": reference})
         if text not in self.known:
             type_name = self.known[text] = self._define_class(name)
-            read = _without_constraints(self.read(target, name))
+            read = _without_constraints(self.normalize(target, name))
             kinds = read.get("type", [])
             # The generator supports recursion in unions but not in lists.
             options = [

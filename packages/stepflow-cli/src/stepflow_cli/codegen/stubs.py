@@ -43,7 +43,7 @@ _INSTALLED = ("pydantic", "stepflow_client.authoring")
 # Maximum length of a single-line import.
 _WIDTH = 88
 # Left out, because `stepflow_client.authoring` provides them as `each` and `iterate`.
-_OF_AUTHORING = ("/builtin/map", "/builtin/iterate")
+_SKIPPED_COMPONENTS = ("/builtin/map", "/builtin/iterate")
 _BUILTIN = "/builtin/"
 _MAX_NAMED = 3
 
@@ -86,7 +86,7 @@ def _copy_descriptions(schema: Mapping[str, Any], sent: Any) -> dict[str, Any]:
     return {**schema, "properties": fields} if fields else dict(schema)
 
 
-def write_stubs(records: Iterable[Mapping[str, Any]], only: Sequence[str]) -> str:
+def generate_stubs(records: Iterable[Mapping[str, Any]], only: Sequence[str]) -> str:
     """Return the source of a module with a function per component.
 
     Args:
@@ -119,8 +119,8 @@ def write_stubs(records: Iterable[Mapping[str, Any]], only: Sequence[str]) -> st
             "for these, use: from stepflow_client.authoring import builtin",
         )
     writer = _StubWriter()
-    source = writer.write_module(chosen)
-    for message in writer.unread.values():
+    source = writer.generate_module(chosen)
+    for message in writer.invalid_schemas.values():
         note(f"{message}; any value is accepted there")
     return source
 
@@ -134,12 +134,12 @@ class _StubWriter:
         self._inputs, self._outputs = NamedSchemas(UniqueNames()), NamedSchemas(names)
         self._input_types = PythonTypes(self._inputs.named, names, is_input=True)
         self._output_types = PythonTypes(self._outputs.named, names, is_input=False)
-        self.unread: dict[str, str] = {}
+        self.invalid_schemas: dict[str, str] = {}
         """Why schemas were ignored, by component path."""
 
-    def write_module(self, components: Iterable[ComponentStub]) -> str:
+    def generate_module(self, components: Iterable[ComponentStub]) -> str:
         """Return the source of a module with a function per component, regardless of their order."""
-        chosen = sorted(component for component in components if component.path not in _OF_AUTHORING)
+        chosen = sorted(component for component in components if component.path not in _SKIPPED_COMPONENTS)
         # Name functions after the last part of the path, or the whole path if that's ambiguous.
         lasts = [snake_name_or_reserved(stub.path.rpartition("/")[2], "component") for stub in chosen]
         names = []
@@ -181,17 +181,17 @@ class _StubWriter:
         listed = "".join(f"    {parameter},\n" for parameter in parameters)
         documentation = format_docstring(stub.description, "    ", descriptions)
         head = f"@component({literal(stub.path)})\ndef {name}(\n{listed}) -> {output}:\n"
-        classes = [*self._input_types.write_classes(), *self._output_types.write_classes()]
+        classes = [*self._input_types.generate_pending_classes(), *self._output_types.generate_pending_classes()]
         return [*classes, f"{head}{documentation}    raise NotImplementedError\n"]
 
     def _read(self, schemas: NamedSchemas, stub: ComponentStub, schema: Any, name: str) -> dict[str, Any]:
         """Return a schema in the form used for code generation. An invalid schema allows any value."""
         try:
-            return schemas.read(schema if schema is not None else {}, name, LenientDocument(stub.path, schema, {}))
+            return schemas.normalize(schema if schema is not None else {}, name, LenientDocument(stub.path, schema, {}))
         except Problem as problem:
-            self.unread[stub.path] = problem.message
+            self.invalid_schemas[stub.path] = problem.message
         except RecursionError:
-            self.unread[stub.path] = f"{stub.path}: the schema is nested too deeply"
+            self.invalid_schemas[stub.path] = f"{stub.path}: the schema is nested too deeply"
         return {}
 
 

@@ -64,7 +64,7 @@ def _put(file: str, blob_type: str | None, filename: str | None, server: ServerO
         name = None
     with connect(server) as target:
         stored = target.client.store_blob(data, filename=name, blob_type=kind)
-    output.record({"blob_id": stored.blob_id, "blob_type": kind, "filename": name}, _STORED, default="name")
+    output.print_record({"blob_id": stored.blob_id, "blob_type": kind, "filename": name}, _STORED, default="name")
 
 
 @command.command("get")
@@ -101,9 +101,9 @@ def _get(blob_id: str, server: ServerOptions, output: Output) -> None:
             "data": None if is_binary else data,
             "base64": b64encode(data).decode() if is_binary else None,
         }
-        output.record(record, _BLOB)
+        output.print_record(record, _BLOB)
     elif not is_binary:
-        output.value(data)
+        output.print_value(data)
     elif output.path is None and sys.stdout.isatty():
         message = f"not printing {len(data)} bytes of binary data to a terminal"
         raise usage(message, "to save them, use --output FILE; to print them anyway, use --output -")

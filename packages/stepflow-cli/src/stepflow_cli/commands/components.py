@@ -110,9 +110,9 @@ def _lock(server: ServerOptions, output: str | None, check: bool) -> None:
     if check and output == "-":
         raise usage("--check needs a file to compare with", "name it with -O FILE")
     if not check:
-        Output(path=output).check()
+        Output(path=output).check_file_writable()
     with connect(server) as target:
-        records = _read_all_records(target)
+        records = _read_complete_records(target)
     if check:
         _check_lock_file(output, records)
     else:
@@ -125,7 +125,7 @@ def _lock(server: ServerOptions, output: str | None, check: bool) -> None:
             note(f'all checks of the project use them with components = "{_FILE}" in stepflow.toml')
 
 
-def _read_all_records(target: Target) -> list[Mapping[str, Any]]:
+def _read_complete_records(target: Target) -> list[Mapping[str, Any]]:
     """Return a server's components, leaving out unreachable ones where routes are known.
 
     Raises:
@@ -147,11 +147,11 @@ def _check_lock_file(path: str, records: Sequence[Mapping[str, Any]]) -> None:
     from stepflow_client._command import ABSENT, find_value_changes
     from stepflow_client.flows.expressions import write_path
 
-    from ..validation.flow_checks import load_saved_components
+    from ..validation.flow_checks import load_component_records
 
     if not Path(path).exists():
         raise Problem(f"{path} does not exist", kind="outdated", hint="to write it, leave out --check")
-    before, now = _index_by_path(load_saved_components(path)), _index_by_path(records)
+    before, now = _index_by_path(load_component_records(path)), _index_by_path(records)
     changed: list[str] = []
     for name in sorted(now.keys() & before.keys()):
         # Sort keys because servers return them in a different order each time.
@@ -202,19 +202,19 @@ def _stubs(locked: str | None, only: tuple[str, ...], server: ServerOptions, out
     """
     from stepflow_client.flows.project import existing_file
 
-    from ..codegen.stubs import write_stubs
-    from ..validation.flow_checks import load_saved_components
+    from ..codegen.stubs import generate_stubs
+    from ..validation.flow_checks import load_component_records
 
     file = GeneratedFile(output, check=check)
     project = find_flow_project(None)
-    if locked is None and not server.is_named and project.components is not None:
+    if locked is None and not server.has_named_server and project.components is not None:
         locked = str(existing_file(project, "components", project.components))
     if locked is not None:
-        records: Sequence[Mapping[str, Any]] = load_saved_components(locked)
+        records: Sequence[Mapping[str, Any]] = load_component_records(locked)
     else:
         with connect(server) as target:
-            records = _read_all_records(target)
-    file.write_or_compare(write_stubs(records, only), "leave out --check")
+            records = _read_complete_records(target)
+    file.write_or_compare(generate_stubs(records, only), "leave out --check")
 
 
 @command.command("call", conflicts=[one_input])
@@ -238,7 +238,7 @@ def _call(component: str, values: Values, server: ServerOptions, wait: Wait, out
 
     if not component.startswith("/"):
         raise usage(f"{component} is not a component path", "start it with a slash: /builtin/create_messages")
-    values.check(flow="")
+    values.check_conflicts(flow="")
     flow = {
         "name": component,
         "steps": [{"id": "call", "component": component, "input": {"$input": "$"}}],

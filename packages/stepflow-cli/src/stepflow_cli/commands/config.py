@@ -6,12 +6,12 @@ import os
 from typing import Any
 
 import click
-from stepflow_client._base.text import without_password
+from stepflow_client._base.text import remove_url_credentials
 
 from ..errors import Problem, suggest, usage
 from ..output.columns import View, columns
 from ..output.messages import note
-from ..output.terminal import printable
+from ..output.terminal import escape
 from ..output.view import Output
 from ..params.options import (
     changed_profile_option,
@@ -99,7 +99,7 @@ def _get(key: str, server: ServerOptions, output: Output) -> None:
         else:
             value = profiles.tables.get(path.profile)
             for name in {"url", "proxy"} & set(value or ()):
-                value = {**value, name: without_password(str(value[name]))}
+                value = {**value, name: remove_url_credentials(str(value[name]))}
             if value is not None and path.key is not None:
                 value = value.get(path.key)
         if value is None:
@@ -115,11 +115,11 @@ def _get(key: str, server: ServerOptions, output: Output) -> None:
         if value is None:
             raise Problem(f"{key} is not set", kind="not_set")
     if output.format in ("table", "name"):
-        output.record({"name": key, "value": value, "origin": origin}, _SETTINGS)
+        output.print_record({"name": key, "value": value, "origin": origin}, _SETTINGS)
     elif output.format is None and isinstance(value, (str, int, float)) and not isinstance(value, bool):
-        output.write(printable(str(value)) + "\n")
+        output.write(escape(str(value)) + "\n")
     else:
-        output.value(value)
+        output.print_value(value)
 
 
 _CHANGED = View(columns=columns("name", "value", "file"), name="name")
@@ -145,11 +145,11 @@ def _set(key: str, value: str, profile: str | None, output: Output) -> None:
     """
     from ..settings.edit import parse_key, set_value
 
-    profiles = load_profiles(may_miss=True)
+    profiles = load_profiles(missing_ok=True)
     path = parse_key(key, profile, profiles)
     stored = set_value(path, value, profiles)
     if output.format:
-        output.record({"name": str(path), "value": stored, "file": str(profiles.path)}, _CHANGED)
+        output.print_record({"name": str(path), "value": stored, "file": str(profiles.path)}, _CHANGED)
 
 
 _REMOVED = View(columns=columns("name", "file"), name="name")
@@ -167,11 +167,11 @@ def _unset(key: str, profile: str | None, output: Output) -> None:
     """
     from ..settings.edit import parse_key, unset_value
 
-    profiles = load_profiles(may_miss=True)
+    profiles = load_profiles(missing_ok=True)
     path = parse_key(key, profile, profiles)
     unset_value(path, profiles)
     if output.format:
-        output.record({"name": str(path), "file": str(profiles.path)}, _REMOVED)
+        output.print_record({"name": str(path), "file": str(profiles.path)}, _REMOVED)
 
 
 _USED = View(columns=columns("profile", "url", "file"), name="profile")
@@ -180,18 +180,18 @@ _USED = View(columns=columns("profile", "url", "file"), name="profile")
 @command.command("use")
 @click.argument("name", metavar="NAME", shell_complete=complete_with("profiles"))
 @record_options
-def _use(name: str, output: Output) -> None:
+def _use_profile(name: str, output: Output) -> None:
     """Make a profile the current one.
 
     Commands then use its server, unless a flag, STEPFLOW_URL or STEPFLOW_PROFILE names a different one.
     """
     from ..settings.edit import use_profile
 
-    profiles = load_profiles(may_miss=True)
+    profiles = load_profiles(missing_ok=True)
     name = use_profile(name, profiles)
     url = profiles.get(name).url
     if output.format:
-        output.record({"profile": name, "url": url, "file": str(profiles.path)}, _USED)
+        output.print_record({"profile": name, "url": url, "file": str(profiles.path)}, _USED)
     else:
         note(f"commands now use {url} (profile {name})")
     for variable in ("STEPFLOW_URL", "STEPFLOW_PROFILE"):

@@ -77,18 +77,18 @@ def codegen_command(flows: list[str], output: str | None, check: bool) -> None:
     The module needs only stepflow-client. For the same flows, the module is byte-for-byte identical with the same
     release of datamodel-code-generator, which comes with the extra stepflow-cli[codegen].
     """
-    from ..validation.flow_checks import list_flow_files
+    from ..validation.flow_checks import expand_flow_files
 
     file = GeneratedFile(output, check=check)
-    flows = list_flow_files(flows)
+    flows = expand_flow_files(flows)
     if "-" in flows:
         raise usage("a flow from standard input has no path for the module to refer to", "write it to a file first")
     from ..codegen.models import import_generator
-    from ..codegen.module import write_module
+    from ..codegen.module import generate_module
 
     import_generator()
     again = shlex.join(["stepflow", "codegen", *flows, "-O", str(file.path)])
-    file.write_or_compare(write_module(flows, file.path), again)
+    file.write_or_compare(generate_module(flows, file.path), again)
 
 
 @click.command("schema", cls=Command, conflicts=[excludes("--components", SERVER_NAMES)])
@@ -103,9 +103,9 @@ def schema_command(kind: str, components: str | None, server: ServerOptions, out
     from stepflow_client.flows import schema
     from stepflow_client.flows.project import existing_file
 
-    from ..validation.flow_checks import load_saved_components
+    from ..validation.flow_checks import load_component_records
 
-    names_server = server.is_named
+    names_server = server.has_named_server
     if kind == "config" and (names_server or components is not None):
         raise usage("a configuration's schema has no components", "leave out the server and --components")
     if kind == "config":
@@ -122,5 +122,5 @@ def schema_command(kind: str, components: str | None, server: ServerOptions, out
         if components is None and project.components is not None:
             components = str(existing_file(project, "components", project.components))
             note(f"the schema includes the components of {components}, set in {project.file}")
-        document = schema("flow", components=None if components is None else load_saved_components(components))
+        document = schema("flow", components=None if components is None else load_component_records(components))
     write_document((json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode(), output)

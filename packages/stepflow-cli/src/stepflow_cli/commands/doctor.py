@@ -10,7 +10,7 @@ from stepflow_client.types.models import to_plain_data
 
 from ..errors import ExitCode, Problem, current_session, to_problem
 from ..output.columns import View, columns
-from ..output.messages import waiting
+from ..output.messages import show_spinner
 from ..output.view import Output
 from ..params.options import DURATION, WAITING, option, output_options, record_options, server_options
 from ..params.parsing import Command
@@ -54,7 +54,7 @@ def health_command(components: tuple[str, ...], wait: float | None, server: Serv
             target.client.wait_ready(components, timeout=_CHECK_TIMEOUT if wait is None else wait)
         health = target.client.health_check()
         info = target.client.server_info()
-    output.record(
+    output.print_record(
         {
             "url": info.url,
             "status": health.status,
@@ -97,7 +97,7 @@ def command(no_run: bool, server: ServerOptions, output: Output) -> None:
     """
     from ..settings.display import abbreviate_home
 
-    with waiting("running the checks") as spinner:
+    with show_spinner("running the checks") as spinner:
         checks: list[Check] = []
         for check in _run_checks(server, measure=not no_run):
             checks.append(check)
@@ -152,7 +152,7 @@ def _run_checks(server: ServerOptions, *, measure: bool) -> Iterator[Check]:
         with connect(server) as target:
             if choice.is_embedded:
                 yield network.check_embedded_release(target.client)
-            yield from check_server(target.client, choice, unmeasured=None if measure else "--no-run")
+            yield from check_server(target.client, choice, skip_reason=None if measure else "--no-run")
     except Exception as raised:
         failure = to_problem(raised)
         # A profile's invalid token is detected before contacting the server.

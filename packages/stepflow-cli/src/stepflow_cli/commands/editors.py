@@ -31,9 +31,9 @@ def lsp_command(components: str | None, type_check: bool, stdio: bool) -> None:
     """
     require_extra("'stepflow lsp'", "lsp", "pygls")
     if components is not None:
-        from ..validation.flow_checks import load_components
+        from ..validation.flow_checks import load_component_types
 
-        load_components(components)
+        load_component_types(components)
     from ..lsp.server import serve
 
     serve(components, type_check=type_check)

@@ -26,7 +26,7 @@ from ..params.options import (
     Choice,
     Section,
     formatted_output,
-    grouped,
+    group_options,
     label_option,
     limit_option,
     server_options,
@@ -43,11 +43,11 @@ _MAIN = "--cases --variant --score --repeat --output --resume --baseline --fail-
 _CASES, _JUDGEMENT, _SCORES, _VARIANTS = map(Section, ("Cases", "Judgement", "Scores", "Variants"))
 
 
-def _evaluation(paths: Sequence[str], worst: str | None, retry: Retry, **given: Any) -> EvalOptions:
+def _build_eval_options(paths: Sequence[str], worst: str | None, retry: Retry, **given: Any) -> EvalOptions:
     return EvalOptions(
         files=classify_output_paths(paths),
         worst=None if worst is None else parse_worst(worst),
-        retry=retry.options,
+        retry=retry.map_options,
         **given,
     )
 
@@ -104,7 +104,7 @@ _what = (
         "Maximum number of items to execute at once, across all variants. [default: the server decides]",
         type=click.IntRange(1),
     ),
-    grouped("retry", Retry, *retry_options),
+    group_options("retry", Retry, *retry_options),
     label_option("Record this label with the runs in the history; repeatable.", section=HISTORY),
 )
 _results = (
@@ -133,7 +133,7 @@ _results = (
 
 
 @click.command("eval", cls=Command, main_options=_MAIN, conflicts=[one_mapping, retry_needed])
-@grouped("options", _evaluation, *_cases, *_what, *_results)
+@group_options("options", _build_eval_options, *_cases, *_what, *_results)
 @_JUDGEMENT.option(
     "--fail-below SCORE=NUMBER",
     "Fail if a score's mean is below this, or above it if lower is better: failed=0.01. Repeatable; use "

@@ -22,7 +22,7 @@ from ..params.options import (
 )
 from ..params.parsing import LazyGroup
 from ..params.runs import optional_recorded_run_argument, query_argument, recorded_run_argument, status_option
-from ..records.runs import ENTRY, ENTRY_IN_FULL, build_entry_record
+from ..records.runs import ENTRY, ENTRY_IN_FULL, build_history_record
 from ..runs.find import parse_position
 from ..settings.history import open_history
 
@@ -71,7 +71,7 @@ def _list(query: RunQuery, labels: dict[str, str], status: tuple[str, ...], limi
     entries = [entry for word in status or (None,) for entry in search(status=word)]
     if len(status) > 1:
         entries.sort(key=lambda entry: entry.created_at, reverse=True)
-    output.records(map(build_entry_record, entries[:limit]), ENTRY)
+    output.records(map(build_history_record, entries[:limit]), ENTRY)
 
 
 @command.command("show")
@@ -83,10 +83,10 @@ def _show(run_id: str, output: Output) -> None:
     No server is needed: @last, @2 and so on count the recorded runs of all servers. Values of secret variables are
     never recorded and are shown as ***; -o json and -o yaml include the flow.
     """
-    output.record(build_entry_record(_recorded(run_id), full=True), ENTRY_IN_FULL)
+    output.print_record(build_history_record(_get_recorded_entry(run_id), full=True), ENTRY_IN_FULL)
 
 
-def _recorded(run_id: str) -> HistoryEntry:
+def _get_recorded_entry(run_id: str) -> HistoryEntry:
     """Return a run's history entry.
 
     Raises:
@@ -126,7 +126,7 @@ def _clear(run_id: str | None, max_age: float | None, confirm: Confirm, output: 
         raise usage("RUN and --max-age cannot be used together")
     history = open_history()
     if run_id is not None:
-        entry = _recorded(run_id)
+        entry = _get_recorded_entry(run_id)
         confirm(f"remove run {entry.run_id} from the history")
         removed = int(history.delete(entry.run_id))
     else:
@@ -135,4 +135,4 @@ def _clear(run_id: str | None, max_age: float | None, confirm: Confirm, output: 
         confirm(f"remove {which}")
         clear_logs(age)
         removed = history.clear(max_age=age)
-    output.record({"removed": removed, "file": history.location}, _CLEARED)
+    output.print_record({"removed": removed, "file": history.location}, _CLEARED)

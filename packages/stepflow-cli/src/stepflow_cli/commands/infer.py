@@ -9,7 +9,7 @@ import click
 from ..errors import current_session, usage
 from ..inputs.files import write_bytes
 from ..inputs.flow import find_flow_project, import_flow, is_python_flow, read_flow_content
-from ..output.terminal import printable
+from ..output.terminal import escape
 from ..output.view import Output, write_document
 from ..params.flow import flow_argument
 from ..params.options import (
@@ -84,10 +84,10 @@ def command(
             raise usage("--output needs a file name, because the flow comes from standard input")
         stem, ending = (import_flow(flow).name, "") if is_python_flow(flow) else os.path.splitext(flow)
         path = f"{stem}.inferred{ending or '.yaml'}"
-    Output(path=path).check()
+    Output(path=path).check_file_writable()
     content, source = read_flow_content(flow)
     text = import_flow(flow).text if is_python_flow(flow) else FlowText(decode_text(content, source), source)
-    options = CheckOptions(components, reads_components=offline or not server.is_named)
+    options = CheckOptions(components, reads_components=offline or not server.has_named_server)
     known = options.load_known_components(find_flow_project(flow))
     if known is None and not offline:
         with connect(server, flow=flow) as target:
@@ -102,7 +102,7 @@ def command(
             write_document(annotated, path)
     if path != "-":
         if output.format in ("json", "yaml") and not output.fields:
-            output.value(build_types_object(flow, inferred, findings))
+            output.print_value(build_types_object(flow, inferred, findings))
         else:
             records = list_type_records(inferred)
             if output.format == "name":
@@ -117,4 +117,4 @@ def command(
         typed = sum(step.source != "unknown" for step in inferred.steps)
         counts = f"; {format_counts(findings)}" if findings else ""
         message = f"{display_name(flow)}: outputs with a type: {typed} of {len(inferred.steps)}{counts}"
-        click.echo(printable(message), err=True)
+        click.echo(escape(message), err=True)

@@ -15,13 +15,13 @@ from ..errors import require_extra, usage
 from ..inputs.values import ValueArgument, Values
 from ..mcp.runs import Bounds
 from ..output.messages import note
-from ..params.options import FILE, Choice, Section, complete_with, grouped, host_option, option, server_options
+from ..params.options import FILE, Choice, Section, complete_with, group_options, host_option, option, server_options
 from ..params.parsing import LazyGroup
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions, choose_server
 
 if TYPE_CHECKING:
-    from ..mcp.serving import Service
+    from ..mcp.serving import ServiceOptions
 
 command = LazyGroup("mcp")
 _SECONDS = click.FloatRange(0, min_open=True)
@@ -62,22 +62,22 @@ def _build_values(variables: str | None, var: Sequence[str]) -> Values:
     return Values(variables=files, single_variables=var)
 
 
-def _build_service(tools: str, **options: Any) -> Service:
+def _build_service(tools: str, **options: Any) -> ServiceOptions:
     require_extra(*_EXTRA)
-    from ..mcp.serving import Service
+    from ..mcp.serving import ServiceOptions
 
-    service = Service(tools=[name for part in tools.split(",") if (name := part.strip())], **options)
+    service = ServiceOptions(tools=[name for part in tools.split(",") if (name := part.strip())], **options)
     service.check_tools()
     return service
 
 
 @command.command("serve")
 @server_options(default="server")
-@grouped(
+@group_options(
     "service",
     _build_service,
     click.argument("flows", nargs=-1, required=True, metavar="FLOW|DIR...", shell_complete=complete_with("flow_files")),
-    grouped(
+    group_options(
         "values",
         _build_values,
         _FLOWS.option("--variables FILE", "Read the flows' variables from this file.", type=FILE),
@@ -98,7 +98,7 @@ def _build_service(tools: str, **options: Any) -> Service:
         default="runs",
     ),
     _AGENTS.option("--all-runs", "Let agents see and cancel all runs of the server."),
-    grouped(
+    group_options(
         "bounds",
         Bounds,
         _AGENTS.option(
@@ -130,7 +130,7 @@ def _build_service(tools: str, **options: Any) -> Service:
     type=click.IntRange(0, 65_535),
 )
 @host_option(_HTTP)
-def _serve(service: Service, server: ServerOptions, port: int | None, host: str) -> None:
+def _serve(service: ServiceOptions, server: ServerOptions, port: int | None, host: str) -> None:
     """Serve flows as tools for agents, over the Model Context Protocol.
 
     Hosts start this command and talk to it over standard input and output; 'stepflow mcp config' prints what a host
@@ -157,7 +157,7 @@ def _serve(service: Service, server: ServerOptions, port: int | None, host: str)
 @option("--client NAME", f"{', '.join(HOSTS)}.", to="host", type=Choice(list(HOSTS)), required=True)
 @option("--name TEXT", "Give the server this name in the host. [default: stepflow]", default="stepflow")
 @click.pass_context
-def _config(ctx: click.Context, arguments: tuple[str, ...], host: str, name: str) -> None:
+def _print_host_config(ctx: click.Context, arguments: tuple[str, ...], host: str, name: str) -> None:
     """Print the configuration that makes an agent host start 'stepflow mcp serve'.
 
     All options of 'mcp serve' are accepted and become part of it, as does the server named by the environment or a
@@ -177,7 +177,7 @@ def _config(ctx: click.Context, arguments: tuple[str, ...], host: str, name: str
         option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
         is_file = value and os.path.exists(value)
         words.append(f"{option}{equals}{Path(value).absolute()}" if is_file else word)
-    click.echo(_format_entry(HOSTS[host], words + server, name, environment), nl=False)
+    click.echo(_format_host_entry(HOSTS[host], words + server, name, environment), nl=False)
     note(f"add this to {HOSTS[host].file}")
 
 
@@ -198,13 +198,13 @@ def _server_arguments(server: ServerOptions) -> tuple[list[str], dict[str, str]]
         variables = {"STEPFLOW_CONFIG_FILE": str(Path(profiles).absolute())} if profiles else {}
         return [] if server.profile is not None else ["--profile", choice.profile.name], variables
     if choice.url.origin == "environment variable STEPFLOW_URL":
-        if choice.shown_url != choice.url.value:
+        if choice.url_without_password != choice.url.value:
             raise usage("the password in STEPFLOW_URL would become part of the entry", "use a profile: --profile NAME")
-        return ["--url", choice.shown_url], {}
+        return ["--url", choice.url_without_password], {}
     return [], {}
 
 
-def _format_entry(host: AgentHost, arguments: Sequence[str], name: str, environment: Mapping[str, str]) -> str:
+def _format_host_entry(host: AgentHost, arguments: Sequence[str], name: str, environment: Mapping[str, str]) -> str:
     """Return the entry for a host's configuration.
 
     Args:

@@ -13,9 +13,9 @@ from pathlib import Path
 import click
 
 from ..errors import usage
-from ..inputs.files import write_bytes, writing
+from ..inputs.files import convert_write_errors, write_bytes
 from ..output.messages import note
-from ..output.terminal import printable
+from ..output.terminal import escape
 from ..params.options import Choice, option
 from ..params.parsing import Command
 
@@ -54,10 +54,10 @@ def command(flow: Path, template: str) -> None:
         if path.exists() or path.is_symlink():
             raise usage(f"{path} already exists", "nothing was written; choose a different name or folder")
     for path, text in contents.items():
-        with writing(str(path)):
+        with convert_write_errors(str(path)):
             path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(str(path), text.encode(), unchanged_from=None)
-        click.echo(printable(str(path)))
+        click.echo(escape(str(path)))
     install = ""
     if template == "worker" and not _can_run_python("import stepflow_py"):
         tool = "python -m pip install" if _can_run_python("import pip") else "uv pip install --python python"

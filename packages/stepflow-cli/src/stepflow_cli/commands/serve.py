@@ -13,8 +13,8 @@ import click
 
 from ..errors import ExitCode, Problem, current_session, usage
 from ..output.columns import View, columns
-from ..output.messages import note, noting_warnings, waiting
-from ..output.terminal import printable_lines
+from ..output.messages import note, noting_warnings, show_spinner
+from ..output.terminal import escape_lines_for_terminal
 from ..output.view import Output
 from ..params.options import FILE, SECONDS, SERVER, port_option, record_options
 from ..params.parsing import Command
@@ -75,7 +75,7 @@ def command(
     from stepflow_client import LogConfig, RestartPolicy, ServerStartError, StepflowRuntime
     from stepflow_client.flows.project import find_config
 
-    from ..inputs.config import find_recovery_warnings, note_repeated_keys
+    from ..inputs.server_config import find_recovery_warnings, note_repeated_keys
     from ..server.logs import keeping_logs
 
     level, policy = current_session().server_log_level, RestartPolicy(restart.replace("-", "_"))
@@ -90,7 +90,7 @@ def command(
             note(f"{config}: {hazard}; {hint}")
     try:
         with (
-            suppress(_Stopped),
+            suppress(_StopRequested),
             handling_stop_signals(_raise_stopped),
             keeping_logs(),
             noting_warnings("runtime.workers"),
@@ -108,7 +108,7 @@ def command(
                 on_crash=lambda code, tail: crashes.put((code, tail)),
             )
             try:
-                with waiting("starting the server"):
+                with show_spinner("starting the server"):
                     runtime.wait_ready()
                 where = " and on all other interfaces" if runtime.is_exposed else ", for this machine only"
                 message = f"The server listens on {runtime.url}{where}, without authentication; Ctrl-C stops it."
@@ -116,7 +116,7 @@ def command(
                 if output.format:
                     # One line of JSON, so that a waiting program can read it immediately.
                     form = "jsonl" if output.format == "json" else output.format
-                    output._replace(format=form).record({"url": runtime.url, "pid": runtime.pid}, _SERVER)
+                    output._replace(format=form).print_record({"url": runtime.url, "pid": runtime.pid}, _SERVER)
                     sys.stdout.flush()
                 code, tail = crashes.get()
                 while policy.covers(code):
@@ -138,7 +138,7 @@ def command(
         raise _crash_problem(error.message, "server_start", [] if ": " in error.message else error.log_tail) from error
 
 
-class _Stopped(BaseException):
+class _StopRequested(BaseException):
     """The process was asked to stop."""
 
 
@@ -146,12 +146,12 @@ def _raise_stopped(number: int, frame: Any) -> None:
     # A second signal must not disturb the shutdown.
     for ignored in STOP:
         signal.signal(ignored, signal.SIG_IGN)
-    raise _Stopped
+    raise _StopRequested
 
 
 def _crash_problem(message: str, kind: str, tail: list[str]) -> Problem:
     last = "\n".join(tail)
     if tail and not current_session().json_errors:
-        print(printable_lines(last), file=sys.stderr)
+        print(escape_lines_for_terminal(last), file=sys.stderr)
         last = ""
     return Problem(message, kind=kind, exit_code=ExitCode.NO_SERVER, hint=last or None)

@@ -12,7 +12,7 @@ import click
 from ..errors import Problem
 from ..inputs.flow import find_flow_project, list_project_flows
 from ..output.messages import note
-from ..output.terminal import printable
+from ..output.terminal import escape
 from ..output.view import Output
 from ..params.flow import rounds_option
 from ..params.options import (
@@ -174,17 +174,17 @@ def command(
         if not watch:
             once(clients)
             return
-        from ..watching import list_watched_files, watch_files
+        from ..watching import list_watched_files, rerun_on_changes
 
         def again() -> None:
-            clients.restart_changed()
+            clients.stop_if_config_changed()
             once(clients)
 
-        def files() -> list[str]:
+        def list_files_to_watch() -> list[str]:
             # Configurations are only known once servers have started.
             return [*(file for path in named for file in list_watched_files(path)), *clients.config_files]
 
-        watch_files(again, files, noise=_TIMES)
+        rerun_on_changes(again, list_files_to_watch, noise=_TIMES)
 
 
 def _run_and_report(
@@ -205,8 +205,8 @@ def _run_and_report(
         format_coverage,
         format_file,
         format_github_annotations,
-        format_github_notices,
         format_summary,
+        format_unreached_step_notices,
         list_case_records,
         list_step_records,
         write_junit,
@@ -224,7 +224,7 @@ def _run_and_report(
         output.write_all(
             (line + "\n" for result in results() for line in format_github_annotations(result)), flush=True
         )
-        output.write_all((line + "\n" for line in format_github_notices(done)), flush=True)
+        output.write_all((line + "\n" for line in format_unreached_step_notices(done)), flush=True)
     elif output.format is None and not output.fields:
         output.write_all((line + "\n" for result in results() for line in format_file(result, diff=diff)), flush=True)
         output.write_all((line + "\n" for line in format_coverage(done)), flush=True)
@@ -238,7 +238,7 @@ def _run_and_report(
     if junit is not None:
         write_junit(junit, done, seconds)
     if output.format in (None, "table", "github"):
-        click.echo(printable(format_summary(done, seconds)), err=True)
+        click.echo(escape(format_summary(done, seconds)), err=True)
     return done
 
 

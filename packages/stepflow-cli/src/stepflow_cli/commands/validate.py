@@ -8,14 +8,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
-from stepflow_client._base.text import near
+from stepflow_client._base.text import suggest_or_list
 
 from .._version import VERSION
 from ..errors import Problem, current_session, to_problem, usage
 from ..inputs.files import read_bytes, write_bytes
 from ..inputs.flow import is_python_flow
 from ..output.messages import note, print_problem
-from ..output.terminal import printable
+from ..output.terminal import escape
 from ..output.view import Output
 from ..params.flow import flows_argument, rounds_option
 from ..params.options import (
@@ -23,7 +23,7 @@ from ..params.options import (
     components_option,
     excludes,
     formatted_output,
-    grouped,
+    group_options,
     offline_option,
     option,
     server_options,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _LEVELS = ("fatal", "error", "warning")
 
 
-def _build_rules(
+def _build_check_options(
     fail_on: str | None, strict: bool, select: Sequence[str], ignore: Sequence[str], **more: Any
 ) -> dict[str, Any]:
     """Return the arguments for `CheckOptions`."""
@@ -53,9 +53,9 @@ def _build_rules(
 )
 @flows_argument(of_project=True)
 @offline_option
-@grouped(
+@group_options(
     "rules",
-    _build_rules,
+    _build_check_options,
     components_option,
     option("--type-check", "Follow types from step to step and report mismatches."),
     option("--target RELEASE", "Check for servers of this release only, for example 0.13."),
@@ -95,12 +95,12 @@ def command(
     """
     from ..validation.flow_checks import CheckOptions
 
-    options = CheckOptions(reads_components=offline or not server.is_named, **rules)
+    options = CheckOptions(reads_components=offline or not server.has_named_server, **rules)
     named_server = None if offline else server
     if not watch:
         _validate(flows, options, output, named_server, fix=fix)
         return
-    from ..watching import check_no_stdin, keeping_server, list_watched_files, watch_files
+    from ..watching import check_no_stdin, keeping_server, list_watched_files, rerun_on_changes
 
     check_no_stdin(flows)
     own = [] if options.components is None else [options.components]
@@ -113,7 +113,9 @@ def command(
             with open_round() as session_options:
                 _validate(flows, replace(options), output, session_options)
 
-        watch_files(once, lambda: [*own, *(file for flow in flows for file in list_watched_files(flow, named_server))])
+        rerun_on_changes(
+            once, lambda: [*own, *(file for flow in flows for file in list_watched_files(flow, named_server))]
+        )
 
 
 def _validate(
@@ -134,13 +136,13 @@ def _validate(
     from stepflow_client.flows.findings import RULES
 
     from ..records.diagnostics import finding_records
-    from ..validation.flow_checks import check_flow, check_on_server, check_with_components, list_flow_files
+    from ..validation.flow_checks import check_flow, check_on_server, expand_flow_files, recheck_with_components
 
-    rules = {name: options.get_rules(name) for name in list_flow_files(flows)}
+    rules = {name: options.get_rules(name) for name in expand_flow_files(flows)}
     for rule in (rule for flow_rules in rules.values() for rule in (*flow_rules.select, *flow_rules.ignore)):
         # Server rules are spelled differently, e.g. unreachableStep.
         if rule not in RULES and rule == rule.lower():
-            raise usage(f"unknown rule {rule!r}", near(rule, sorted(RULES), "the rules are"))
+            raise usage(f"unknown rule {rule!r}", suggest_or_list(rule, sorted(RULES), "the rules are"))
     checked = [check_flow(name, each) for name, each in rules.items()]
     if fix:
         checked = [_fix_file(flow) for flow in checked]
@@ -148,7 +150,7 @@ def _validate(
     if server is not None and any(flow.is_readable for flow in checked):
         try:
             with connect(server, flow=checked[0].name) as target:
-                check_with_components(checked, target)
+                recheck_with_components(checked, target)
                 for flow in checked:
                     check_on_server(flow, target.client)
         except Exception as error:
@@ -190,9 +192,9 @@ def _fix_file(checked: CheckedFlow) -> CheckedFlow:
             before, after = BOM_UTF8 + before, BOM_UTF8 + after
         write_bytes(checked.name, after, unchanged_from=before)
     if checked.findings:
-        left = "" if not done.found else f", {_format_count(len(done.found), 'finding')} left"
+        left = "" if not done.remaining_findings else f", {_format_count(len(done.remaining_findings), 'finding')} left"
         click.echo(f"{checked.name}: {_format_count(done.number, 'correction')}{left}", err=True)
-    return replace(checked, flow=done.flow, findings=list(done.found))
+    return replace(checked, flow=done.flow, findings=list(done.remaining_findings))
 
 
 def _format_count(number: int, noun: str) -> str:
@@ -246,7 +248,7 @@ def _report_verdicts(
             # With --fail-on, a flow that has errors may pass without being valid.
             has_errors = any(record["level"] in ("fatal", "error") for record in findings[flow])
             verdict = f"{'passes' if has_errors else 'is valid'}{f': {counts}' if counts else ''}"
-            click.echo(f"{printable(display_name(flow))} {verdict}", err=True)
+            click.echo(f"{escape(display_name(flow))} {verdict}", err=True)
     if invalid:
         if failure is not None:
             print_problem(failure, as_json=False)

@@ -54,7 +54,7 @@ def command(
     """
     from stepflow_client.drawing import draw, to_dot, to_mermaid, to_text
 
-    Output(path=output).check()
+    Output(path=output).check_file_writable()
     form = format
     if form is None:
         ending = PurePath(output or "").suffix.lower()

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stepflow_client import FlowFileError
-from stepflow_client._base.text import without_password
+from stepflow_client._base.text import remove_url_credentials
 from stepflow_client._command import describe_certificate_problem
 
 from ..errors import Problem
-from ..inputs.config import find_recovery_warnings
-from ..server.connect import name_origins
+from ..inputs.server_config import find_recovery_warnings
+from ..server.connect import add_url_origins
 from ..settings.profiles import Profiles, find_environment_proxy, load_profiles, split_url
 from ..settings.server_choice import DEFAULT_URL, ServerChoice, ServerOptions, choose_server, describe_origin
 from . import Check, error, ok, warning
@@ -101,7 +101,7 @@ def check_server_choice(choice: ServerChoice) -> Check:
     if url is None:
         others = f"; runs, flows and blobs use {DEFAULT_URL}" if origin == "default" else ""
         return ok("server", f"an embedded one ({describe_origin(origin)}){others}")
-    shown = choice.shown_url
+    shown = choice.url_without_password
     ignored = [name for name in ("STEPFLOW_URL", "STEPFLOW_PROFILE") if os.environ.get(name) and name not in origin]
     if ignored and choice.profile is None:
         return ok("server", f"{shown}, from {origin} ({', '.join(ignored)} ignored)")
@@ -113,7 +113,7 @@ def check_proxy(choice: ServerChoice) -> tuple[Check, str | None]:
     url = str(choice.url.value)
     if choice.profile is not None and choice.profile.proxy:
         named = choice.profile.proxy
-        return ok("proxy", f"{without_password(named)}, from profile {choice.profile.name}"), named
+        return ok("proxy", f"{remove_url_credentials(named)}, from profile {choice.profile.name}"), named
     proxy = find_environment_proxy(url)
     if proxy is None:
         return ok("proxy", "none"), None
@@ -159,13 +159,13 @@ def check_network(choice: ServerChoice, proxy: str | None) -> Iterator[Check]:
     try:
         scheme, host, port = split_url(proxy or url)
     except ValueError as problem:
-        yield error("name", f"{without_password(proxy or url)} is not a URL: {problem}", "use http://HOST:PORT")
+        yield error("name", f"{remove_url_credentials(proxy or url)} is not a URL: {problem}", "use http://HOST:PORT")
         return
-    named = _check_name(host, port)
+    named = _check_host_name(host, port)
     yield named
     if named.status == "error":
         return
-    hint = "start the proxy, or correct its URL" if proxy else name_origins(get_refused_hint(url), choice)
+    hint = "start the proxy, or correct its URL" if proxy else add_url_origins(get_refused_hint(url), choice)
     reached = _check_port(host, port, hint)
     yield reached
     if reached.status == "error" or scheme != "https":
@@ -174,7 +174,7 @@ def check_network(choice: ServerChoice, proxy: str | None) -> Iterator[Check]:
         yield _check_certificate(host, port, choice.profile)
 
 
-def _check_name(host: str, port: int) -> Check:
+def _check_host_name(host: str, port: int) -> Check:
     with suppress(ValueError):
         ip_address(host.partition("%")[0])
         return ok("name", f"{host} is an IP address")
@@ -235,7 +235,7 @@ def _check_certificate(host: str, port: int, profile: Profile | None) -> Check:
         ):
             certificate, spoken = secured.getpeercert(), secured.version()
     except ssl.SSLCertVerificationError as problem:
-        return _rejected_certificate(problem, host, port)
+        return _build_certificate_error(problem, host, port)
     except ssl.SSLError as problem:
         hint = "if it only speaks http, use http:// in its URL"
         return error("certificate", f"{host}:{port} does not speak TLS: {problem.reason}", hint, exit_code=4)
@@ -250,7 +250,7 @@ def _check_certificate(host: str, port: int, profile: Profile | None) -> Check:
     return ok("certificate", f"{spoken}; valid until {certificate['notAfter']}")
 
 
-def _rejected_certificate(problem: ssl.SSLCertVerificationError, host: str, port: int) -> Check:
+def _build_certificate_error(problem: ssl.SSLCertVerificationError, host: str, port: int) -> Check:
     reason, hint = describe_certificate_problem(problem, host)
     hint = hint or "if you trust it, set ca_file in a profile, or SSL_CERT_FILE in the environment"
     return error("certificate", f"the certificate of {host}:{port} {reason}", hint, exit_code=4)

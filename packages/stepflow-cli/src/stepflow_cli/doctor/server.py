@@ -12,7 +12,7 @@ from stepflow_client import AuthenticationError, StepflowClientError
 from stepflow_client._command import ANOTHER_SERVICE
 from stepflow_client._rules.releases import NEWEST, parse_release
 
-from ..server.connect import describe_missing, name_origins
+from ..server.connect import add_url_origins, describe_missing
 from ..settings.server_choice import ServerChoice
 from . import Check, error, ok, skipped, warning
 from .network import is_speaking_tls
@@ -28,7 +28,7 @@ _SKEW = 5.0
 _SLEEP = 1.5
 
 
-def check_server(client: SyncStepflowClient, choice: ServerChoice, *, unmeasured: str | None) -> Iterator[Check]:
+def check_server(client: SyncStepflowClient, choice: ServerChoice, *, skip_reason: str | None) -> Iterator[Check]:
     """Check the server, as far as it responds.
 
     Args:
@@ -42,10 +42,10 @@ def check_server(client: SyncStepflowClient, choice: ServerChoice, *, unmeasured
         after = time.time()
         info = client.server_info()
     except AuthenticationError as problem:
-        yield _rejected_credentials(problem, choice)
+        yield _build_credentials_error(problem, choice)
         return
     except StepflowClientError as problem:
-        hint = name_origins(problem.hint or ANOTHER_SERVICE, choice)
+        hint = add_url_origins(problem.hint or ANOTHER_SERVICE, choice)
         if client.url.startswith("http://") and is_speaking_tls(client.url):
             hint = f"it speaks TLS: use https{client.url.removeprefix('http')}"
         yield error("stepflow", problem.message, hint, exit_code=4)
@@ -55,29 +55,29 @@ def check_server(client: SyncStepflowClient, choice: ServerChoice, *, unmeasured
     try:
         client.list_runs(limit=1, timeout=_TIMEOUT)
     except AuthenticationError as problem:
-        yield _rejected_credentials(problem, choice)
+        yield _build_credentials_error(problem, choice)
         return
     except StepflowClientError as problem:
         yield error("authorisation", f"cannot list runs: {problem.message}", problem.hint)
         return
-    credentials = choice.credentials
+    credentials = choice.credentials_description
     yield ok("authorisation", f"accepted, with {credentials}" if credentials else "no credentials are needed")
     yield _check_clock(health, before, after)
     check = check_workers(client)
     yield check
-    if check.status == "error" and unmeasured is None:
-        unmeasured = "each run would wait for the missing worker"
+    if check.status == "error" and skip_reason is None:
+        skip_reason = "each run would wait for the missing worker"
     if choice.is_embedded:
         yield skipped("events", "not applicable to an embedded server")
     else:
-        yield skipped("events", f"not measured: {unmeasured}") if unmeasured else _check_event_stream(client, info)
+        yield skipped("events", f"not measured: {skip_reason}") if skip_reason else _check_event_stream(client, info)
 
 
-def _rejected_credentials(problem: StepflowClientError, choice: ServerChoice) -> Check:
+def _build_credentials_error(problem: StepflowClientError, choice: ServerChoice) -> Check:
     if problem.status_code == 407:
         hint = "add the proxy's user and password to its URL"
         return error("authorisation", "the proxy requires credentials (407)", hint, exit_code=4)
-    credentials = choice.credentials
+    credentials = choice.credentials_description
     if credentials is None:
         hint = "set STEPFLOW_TOKEN, or token_env, token_file or token_command in a profile"
         message = f"the server requires credentials ({problem.status_code}), but none are set"
@@ -154,7 +154,7 @@ def check_workers(client: SyncStepflowClient) -> Check:
         return error("workers", f"cannot list components: {problem.message}", problem.hint)
     if (missing := describe_missing(listed)) is not None:
         return error("workers", missing, _HINT)
-    dead = list(find_dead_workers(client.url))
+    dead = list(describe_dead_workers(client.url))
     if dead:
         # Servers remember a plugin's components even without a worker.
         return warning(
@@ -167,7 +167,7 @@ def check_workers(client: SyncStepflowClient) -> Check:
     return ok("workers", "none is missing")
 
 
-def find_dead_workers(url: str) -> Iterator[str]:
+def describe_dead_workers(url: str) -> Iterator[str]:
     """Yield how a local server's dead workers ended, unless they were restarted."""
     parts = urlsplit(url)
     if parts.hostname not in _HOSTS or parts.port is None:

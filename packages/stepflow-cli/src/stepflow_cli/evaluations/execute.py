@@ -14,14 +14,14 @@ from stepflow_client._command import merge_overrides
 
 from ..errors import ExitCode, Problem, require_extra, to_problem, usage
 from ..inputs.flow import list_case_names, load_flow_file
-from ..inputs.values import read_inputs
-from ..output.messages import note, waiting
+from ..inputs.values import open_inputs
+from ..output.messages import note, show_spinner
 from ..output.view import Output
 from ..params.runs import parse_query
 from ..server.connect import Target, connect
 from ..settings.history import open_history
 from ..settings.server_choice import ServerOptions
-from .options import EvalOptions, check_gate_names, list_flow_files, read_scores, read_variants
+from .options import EvalOptions, build_variants, check_gate_names, get_variant_flows, load_scores
 from .report import print_trend, show_report
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def run_evaluation(options: EvalOptions, gate_rules: GateRules, server: ServerOp
 
     options.check_options(gate_rules)
     require_extra("an evaluation", "eval", "numpy")
-    if options.is_trend:
+    if options.has_several_evaluations:
         print_trend(options, output)
     elif options.is_stored:
         report = EvaluationReport.load(options.flow)
@@ -70,29 +70,29 @@ class Plan:
         Raises:
             Problem, FlowFileError: If any of them can't be read.
         """
-        options.values.check(flow=options.flow, inputs=options.cases, option="--cases")
+        options.values.check_conflicts(flow=options.flow, inputs=options.cases, option="--cases")
         self._options = options
         self._flow = load_flow_file(options.flow)
         self._variables = options.values.read_variables(self._flow)
         self._overrides = options.values.read_overrides(self._flow)
-        self.variants: Mapping[str, Variant] | None = read_variants(options.variants, self._flow)
-        self.scores = read_scores(options.scores)
+        self.variants: Mapping[str, Variant] | None = build_variants(options.variants, self._flow)
+        self.scores = load_scores(options.scores)
         if options.history_query is not None and not self.scores:
             # The recorded outputs are the expected ones.
-            self.scores = read_scores(["exact"])
+            self.scores = load_scores(["exact"])
         if options.cases is None and not list_case_names({"test": self._flow.get("test")}):
             raise usage("the flow has no test cases to evaluate", "pass the cases with --cases FILE")
         if options.check:
             # Fail now if a run would: an evaluation's folder can't be reused once its flows are corrected.
-            from ..validation.before_run import check_before_run, read_flow_text
+            from ..validation.before_run import check_before_run, load_mapping_flow_text
 
             changed = set(merge_overrides(self._overrides) or {})
             for variant in (self.variants or {}).values():
                 changed |= set(variant.overrides or {})
-            variant_files = list_flow_files(options.variants, options.flow).values()
+            variant_files = get_variant_flows(options.variants, options.flow).values()
             for file in dict.fromkeys([options.flow, *variant_files]):
                 if file != "-":
-                    check_before_run(read_flow_text(file), file, load_flow_file(file), changed=changed)
+                    check_before_run(load_mapping_flow_text(file), file, load_flow_file(file), changed=changed)
 
     def run(self, target: Target) -> EvaluationReport:
         """Run the evaluation and return its report.
@@ -113,7 +113,7 @@ class Plan:
         try:
             # Keep whatever scores print out of standard output, which is for the report.
             printed = redirect_stdout(sys.stderr)
-            with waiting("starting the evaluation") as spinner, printed, recording, self._open_cases() as cases:
+            with show_spinner("starting the evaluation") as spinner, printed, recording, self._open_cases() as cases:
 
                 def show(progress: Any) -> None:
                     done[0] = progress.done
@@ -162,7 +162,7 @@ class Plan:
             yield read_recorded_cases(query, self._variables, options.limit)
         else:
             try:
-                with read_inputs(options.cases, options.cases_format, self._flow) as rows:
+                with open_inputs(options.cases, options.cases_format, self._flow) as rows:
                     yield islice(rows, options.limit)
             except FlowFileError as error:
                 # The client's hint refers to an argument.

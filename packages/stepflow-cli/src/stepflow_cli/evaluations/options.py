@@ -38,7 +38,7 @@ BUILTIN = {
 """Built-in scores and how to write them."""
 
 
-def read_scores(words: Iterable[str]) -> dict[str, Any]:
+def load_scores(words: Iterable[str]) -> dict[str, Any]:
     """Return the scores by name.
 
     Raises:
@@ -69,7 +69,7 @@ def _parse_score(text: str) -> Iterator[tuple[str, Any]]:
     if kind in BUILTIN and not os.path.lexists(text):
         path, colon, argument = (rest, "", "") if kind == "rubric" else rest.partition(":")
         try:
-            score = _build_builtin(kind, path, argument if colon else None)
+            score = _build_builtin_score(kind, path, argument if colon else None)
         except InvalidArgumentError as error:
             raise usage(f"--score {text}: {error.message}", error.hint) from None
         if score is None:
@@ -83,7 +83,7 @@ def _parse_score(text: str) -> Iterator[tuple[str, Any]]:
         yield from _import_scores(source, name, text)
 
 
-def _build_builtin(kind: str, path: str, argument: str | None) -> Any:
+def _build_builtin_score(kind: str, path: str, argument: str | None) -> Any:
     """Return a built-in score, or None if its argument is missing or malformed."""
     from stepflow_client.evaluation import rubric, scores
     from stepflow_client.flows.reading import load_file
@@ -133,7 +133,7 @@ def _import_scores(source: str, name: str, word: str) -> Iterator[tuple[str, Any
         yield from functions
         return
     if not hasattr(module, name):
-        names = [key for key, var in vars(module).items() if _is_own_score(var, module.__name__)]
+        names = [key for key, var in vars(module).items() if _is_score_of_module(var, module.__name__)]
         raise usage(f"{source} has no score {name}", suggest(name, names) or f"it has {', '.join(names) or 'none'}")
     yield name, getattr(module, name)
 
@@ -148,11 +148,11 @@ def _list_scores(module: ModuleType) -> list[tuple[str, Any]]:
     return [
         ("", var)
         for name, var in vars(module).items()
-        if not name.startswith("_") and _is_own_score(var, module.__name__)
+        if not name.startswith("_") and _is_score_of_module(var, module.__name__)
     ]
 
 
-def _is_own_score(value: Any, module: str) -> bool:
+def _is_score_of_module(value: Any, module: str) -> bool:
     from stepflow_client.evaluation import FlowScore
     from stepflow_client.evaluation.scorers import is_evaluator
     from stepflow_client.evaluation.scores import Score
@@ -167,7 +167,7 @@ _FORMS = "NAME, NAME:VARIABLE=VALUE, NAME:STEP.input.KEY=VALUE or NAME=FLOW"
 
 
 @dataclass
-class _VariantWords:
+class _VariantParts:
     """What the command line says about one variant."""
 
     flow: str | None = None
@@ -175,7 +175,7 @@ class _VariantWords:
     overrides: list[str] = field(default_factory=list)
 
 
-def read_variants(words: Iterable[str], flow: Mapping[str, Any]) -> dict[str, Variant] | None:
+def build_variants(words: Iterable[str], flow: Mapping[str, Any]) -> dict[str, Variant] | None:
     """Return the variants by name, in order of first mention, or None if there are none.
 
     Args:
@@ -190,7 +190,7 @@ def read_variants(words: Iterable[str], flow: Mapping[str, Any]) -> dict[str, Va
     from stepflow_client.evaluation import Variant
 
     variants = {}
-    for name, parts in _parse_words(words).items():
+    for name, parts in _parse_variant_options(words).items():
         own_flow = None if parts.flow is None else _load_variant_flow(name, parts.flow)
         varied = flow if own_flow is None else own_flow
         values = Values(
@@ -202,13 +202,13 @@ def read_variants(words: Iterable[str], flow: Mapping[str, Any]) -> dict[str, Va
     return variants or None
 
 
-def list_flow_files(words: Iterable[str], flow: str) -> dict[str, str]:
+def get_variant_flows(words: Iterable[str], flow: str) -> dict[str, str]:
     """Return each variant's flow as written on the command line, by variant name."""
-    return {name: parts.flow or flow for name, parts in _parse_words(words).items()}
+    return {name: parts.flow or flow for name, parts in _parse_variant_options(words).items()}
 
 
-def _parse_words(words: Iterable[str]) -> dict[str, _VariantWords]:
-    variants: dict[str, _VariantWords] = {}
+def _parse_variant_options(words: Iterable[str]) -> dict[str, _VariantParts]:
+    variants: dict[str, _VariantParts] = {}
     for word in words:
         # The name ends at the first `:` or `=`.
         end = next((place for place, letter in enumerate(word) if letter in ":="), len(word))
@@ -220,7 +220,7 @@ def _parse_words(words: Iterable[str]) -> dict[str, _VariantWords]:
                 else f"--variant {word!r} has no name",
                 f"write {_FORMS}",
             )
-        variant = variants.setdefault(name, _VariantWords())
+        variant = variants.setdefault(name, _VariantParts())
         if sign == "=":
             if not rest:
                 raise usage(
@@ -316,7 +316,7 @@ class EvalOptions(NamedTuple):
         return is_evaluation(self.flow)
 
     @property
-    def is_trend(self) -> bool:
+    def has_several_evaluations(self) -> bool:
         """Whether FLOW is a folder of evaluations rather than an evaluation itself."""
         return os.path.isdir(self.flow) and not self.is_stored and any(map(is_evaluation, Path(self.flow).iterdir()))
 
@@ -341,7 +341,7 @@ class EvalOptions(NamedTuple):
             raise usage("a .jsonl file keeps the worst cases: --output FILE.jsonl needs --worst N")
         if self.baseline is not None and not is_evaluation(self.baseline):
             raise usage(f"--baseline {self.baseline}: no evaluation in this folder", _WHERE)
-        if self.is_stored or self.is_trend:
+        if self.is_stored or self.has_several_evaluations:
             unused = {
                 "--cases": self.cases,
                 "--variant": self.variants,
@@ -363,14 +363,14 @@ class EvalOptions(NamedTuple):
                 "--worst": self.worst,
                 "--output FILE.xml": any(kind == "junit" for kind, _ in self.files.reports),
             }
-            for name in (name for name, value in of_one.items() if value and self.is_trend):
+            for name in (name for name, value in of_one.items() if value and self.has_several_evaluations):
                 raise self.single_evaluation_problem(name)
         elif os.path.isdir(self.flow):
             raise usage(f"{self.flow} is a folder without an evaluation", f"FLOW is a file; {_WHERE}")
         elif self.files.folder is not None:
             self._check_folder(self.files.folder)
         for _, path in self.files.reports:
-            Output(path=path).check()
+            Output(path=path).check_file_writable()
 
     def _check_folder(self, folder: str) -> None:
         if os.path.lexists(folder) and not os.path.isdir(folder):
@@ -379,7 +379,7 @@ class EvalOptions(NamedTuple):
                 "a report file ends with .html, .json, .xml (JUnit) or .jsonl (the worst cases)",
             )
         if is_evaluation(folder):
-            if not _has_begun(folder):
+            if not _has_started_runs(folder):
                 # Start over, because its flow or cases were invalid.
                 for path in (*Path(folder).glob("evaluation.db*"), *Path(folder, "runs").glob("*.journal*")):
                     path.unlink()
@@ -404,13 +404,13 @@ def is_evaluation(path: str | Path) -> bool:
     return EvaluationStore.exists(path)
 
 
-def _has_begun(folder: str) -> bool:
+def _has_started_runs(folder: str) -> bool:
     """Return whether the evaluation in a folder has started a run."""
     from stepflow_client._command import Journal
     from stepflow_client.evaluation.store import EvaluationStore
 
     with EvaluationStore(folder, is_new=True) as store:
-        if any(store.read_ended(number) for number in store.variants.values()):
+        if any(store.read_finished_blocks(number) for number in store.variants.values()):
             return True
     for path in Path(folder, "runs").glob("*.journal"):
         with closing(Journal(path)) as journal:

@@ -16,10 +16,10 @@ import click
 from ..errors import Problem
 from ..inputs.files import write_bytes
 from ..output.columns import Column, View, columns
-from ..output.terminal import is_terminal, printable
+from ..output.terminal import escape, is_terminal
 from ..output.view import Output, format_json
 from ..server.connect import Target
-from .options import list_flow_files
+from .options import get_variant_flows
 
 if TYPE_CHECKING:
     from stepflow_client.evaluation import EvaluationReport, EvaluationSummary, WorstCase
@@ -116,12 +116,12 @@ def show_report(
         if slices:
             names = ("value", "score", "variant", "cases", "mean", "change", "interval", "verdict")
             rows: list[dict[str, str]] = [dict(zip(names, format_slice_cells(score), strict=True)) for score in slices]
-            output.write(f"\n{output.table(rows, _SLICES)}")
+            output.write(f"\n{output.format_table(rows, _SLICES)}")
         if worst is not None:
-            output.write(_format_worst(report, worst, output, _save_commands(target, worst, options)))
+            output.write(_format_worst(report, worst, output, _build_save_commands(target, worst, options)))
     else:
         more = {} if options.slice_by is None else {"slices": [score.to_dict() for score in slices]}
-        output.record(record | more, _REPORT, default="json")
+        output.print_record(record | more, _REPORT, default="json")
     page = [] if options.files.folder is None else [("html", os.path.join(options.files.folder, "report.html"))]
     for kind, path in (*page, *options.files.reports):
         match kind:
@@ -144,7 +144,7 @@ def show_report(
 def format_gates(gates: Sequence[Gate], output: Output) -> str:
     """Return a table of gates, or "" if there's only the gate that every variant has (that its items completed)."""
     rows = [gate.to_dict() for gate in gates]
-    return f"\n{output.table(rows, _GATES)}" if len(rows) > len({gate.variant for gate in gates}) else ""
+    return f"\n{output.format_table(rows, _GATES)}" if len(rows) > len({gate.variant for gate in gates}) else ""
 
 
 def raise_failed_gates(gates: Sequence[Gate]) -> None:
@@ -177,7 +177,7 @@ def print_trend(options: EvalOptions, output: Output) -> None:
     elif output.format in (None, "table") and not output.fields:
         names = [*TREND_HEADS[:2], "name", *TREND_HEADS[3:-1], "interval"]
         output.write(
-            output.table([dict(zip(names, format_trend_cells(point), strict=True)) for point in points], _TREND)
+            output.format_table([dict(zip(names, format_trend_cells(point), strict=True)) for point in points], _TREND)
         )
     else:
         output.records([point.to_dict() for point in points], _TREND, default="json")
@@ -206,12 +206,12 @@ def _format_summary(summary: EvaluationSummary, output: Output) -> str:
         row["counts"] = "/".join(row[name] for name in ("better", "equal", "worse")).strip("/")
         above, row["score"] = row["score"], "" if row["score"] == above else row["score"]
         rows.append(row)
-    table = output.table(rows, _SCORES if summary.comparisons else _SINGLE) if rows else "no scores\n"
-    lines = [f"{printable(format_title(summary))}\n\n{table}"]
+    table = output.format_table(rows, _SCORES if summary.comparisons else _SINGLE) if rows else "no scores\n"
+    lines = [f"{escape(format_title(summary))}\n\n{table}"]
     # On a terminal, wrap sentences between words.
     width = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
     for text in (*summary.notes, *summary.remarks):
-        shown = printable(text)
+        shown = escape(text)
         lines.append(shown if width is None else textwrap.fill(shown, max(width, 20), subsequent_indent="  "))
     return "\n".join([*lines, ""]) if len(lines) > 1 else lines[0]
 
@@ -235,15 +235,15 @@ def _format_worst(
         for case in worst
     ]
     title = f"The worst cases by {worst[0].score} of {worst[0].item.variant}"
-    shown = "".join(f"{printable(commands[case.case])}\n" for case in worst if case.case in commands)
-    return f"\n{printable(title)}\n\n{output.table(rows, _WORST)}" + (f"\n{shown}" if shown else "")
+    shown = "".join(f"{escape(commands[case.case])}\n" for case in worst if case.case in commands)
+    return f"\n{escape(title)}\n\n{output.format_table(rows, _WORST)}" + (f"\n{shown}" if shown else "")
 
 
-def _save_commands(target: Target | None, worst: Sequence[WorstCase], options: EvalOptions) -> dict[str, str]:
+def _build_save_commands(target: Target | None, worst: Sequence[WorstCase], options: EvalOptions) -> dict[str, str]:
     """Return commands that save cases as tests, keyed by case. Empty if runs end with the command."""
     if target is None or target.ends_with_command:
         return {}
-    flows = list_flow_files(options.variants, options.flow)
+    flows = get_variant_flows(options.variants, options.flow)
     commands = {}
     for case in worst:
         value, flow = json.dumps(case.item.input, ensure_ascii=False), flows.get(case.item.variant, options.flow)

@@ -95,7 +95,7 @@ class CaseFilter:
         Raises:
             Problem: If one can't be met. The hint suggests the most similar name.
         """
-        from stepflow_client._command import list_names
+        from stepflow_client._command import list_ids_and_components
 
         every = [case for tests in files for case in tests.cases]
         for pattern in self.patterns:
@@ -108,7 +108,7 @@ class CaseFilter:
                 raise usage(f"no test case has the tag {tag}", suggest(tag, tags) or hint)
         if self.expression is not None and not select_cases(every, expression=self.expression):
             raise usage(f"no test case matches -k {self.expression!r}", "it is matched against names and tags")
-        names = {name for tests in files for name in list_names(tests)} if self.touching else set()
+        names = {name for tests in files for name in list_ids_and_components(tests)} if self.touching else set()
         for name in self.touching:
             if name not in names:
                 raise usage(f"no flow here has a step or component {name}", suggest(name, names))
@@ -173,11 +173,11 @@ def select_file_cases(
 
 def _set_variables(flows: list[FlowTests], variables: Sequence[str]) -> list[FlowTests]:
     from stepflow_client.flows.graph import FlowSteps
-    from stepflow_client.flows.needs import find_variable_names
+    from stepflow_client.flows.run_requirements import find_allowed_variables
 
     if not variables:
         return flows
-    names = [find_variable_names(FlowSteps(tests.flow)) for tests in flows]
+    names = [find_allowed_variables(FlowSteps(tests.flow)) for tests in flows]
     values_of_flows = [Values(single_variables=variables).read_variables(tests.flow) or {} for tests in flows]
     every = {name for declared in names for name in declared or ()}
     for name in (name for values in values_of_flows[:1] for name in values):

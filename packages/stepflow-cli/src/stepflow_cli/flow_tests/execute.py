@@ -26,10 +26,10 @@ from stepflow_client.testing import (
 )
 
 from ..errors import current_session, usage
-from ..inputs.config import note_repeated_keys, read_config_content
 from ..inputs.files import read_bytes, write_bytes
 from ..inputs.flow import is_python_flow
-from ..output.messages import note, waiting
+from ..inputs.server_config import note_repeated_keys, read_config_content
+from ..output.messages import note, show_spinner
 from ..server.connect import connect, get_kept_server
 from ..settings.server_choice import ServerOptions, choose_server
 from .case_filter import FileCases
@@ -87,7 +87,7 @@ class TestClients:
                 note(f"the embedded server uses configuration {config.label}, set in {config.project}")
         return self._servers.get(config).sync_client
 
-    def restart_changed(self) -> None:
+    def stop_if_config_changed(self) -> None:
         """Stop the embedded servers if any of their configuration files changed. `get_client` restarts them."""
         contents = self._contents.items()
         if self._servers is not None and any(read_config_content(path) != content for path, content in contents):
@@ -153,7 +153,7 @@ def run_files(plan: Sequence[FileCases], clients: TestClients, settings: CaseRun
     cases = sum(len(file.cases) for file in plan) * settings.repeat
     failed = threading.Event()
     ended: dict[int, int] = {}
-    with waiting(f"running {cases} test cases") as spinner:
+    with show_spinner(f"running {cases} test cases") as spinner:
 
         def run(place: int) -> FileResults:
             file = plan[place]

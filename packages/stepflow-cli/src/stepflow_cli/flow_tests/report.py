@@ -16,7 +16,7 @@ from stepflow_client.testing.case_runs import coverage_lines, get_percent, make_
 from ..errors import Problem
 from ..inputs.files import write_bytes
 from ..output.columns import Column, View, columns
-from ..output.terminal import printable
+from ..output.terminal import escape
 from ..records.diagnostics import format_github_command
 from .execute import FileResults, build_expectation
 
@@ -82,7 +82,7 @@ def format_file(done: FileResults, *, diff: bool) -> list[str]:
             lines = [line for difference in result.differences for line in str(difference).splitlines()]
             lines += difflib.unified_diff(before, after, "expected", "actual", n=3, lineterm="")
         text += [f"    {line}" for line in lines]
-    return [printable(line) for line in text]
+    return [escape(line) for line in text]
 
 
 def _format_counts(counts: Mapping[str, int]) -> str:
@@ -119,7 +119,7 @@ def format_github_annotations(done: FileResults) -> list[str]:
     return lines
 
 
-def format_github_notices(done: Sequence[FileResults]) -> Iterator[str]:
+def format_unreached_step_notices(done: Sequence[FileResults]) -> Iterator[str]:
     """Yield a GitHub annotation for each step that no case reaches."""
     for step in (step for file in done for step in list_step_records(file) if step["state"] == "not_reached"):
         message = f"no test case reaches step {step['step']}"
@@ -139,13 +139,13 @@ def write_junit(path: str, done: Sequence[FileResults], seconds: float) -> None:
         suite = ElementTree.SubElement(root, "testsuite", name=file.file.name, time=f"{file.seconds:.3f}")
         for record in list_case_records(file):
             name = record["case"] if record["attempt"] == 1 else f"{record['case']} [{record['attempt']}]"
-            place = {"name": printable(name), "classname": printable(record["file"]), "file": printable(record["file"])}
+            place = {"name": escape(name), "classname": escape(record["file"]), "file": escape(record["file"])}
             element = ElementTree.SubElement(suite, "testcase", {**place, "time": f"{record['duration']:.3f}"})
             if record["line"]:
                 element.set("line", str(record["line"]))
             if record["verdict"] in ("failed", "error"):
                 kind = "failure" if record["verdict"] == "failed" else "error"
-                message = printable(record["message"])
+                message = escape(record["message"])
                 ElementTree.SubElement(element, kind, message=message.split("\n")[0]).text = message
             elif record["verdict"] == "unchecked":
                 ElementTree.SubElement(element, "skipped", message="the case has no expected output")
@@ -173,7 +173,7 @@ def list_step_records(done: FileResults) -> list[dict[str, Any]]:
 def format_coverage(done: Sequence[FileResults]) -> Iterator[str]:
     """Yield readable text with each flow's reached step count and unreached steps."""
     for file in done:
-        yield from map(printable, coverage_lines(file.file.tests.path, file.steps))
+        yield from map(escape, coverage_lines(file.file.tests.path, file.steps))
 
 
 def check_coverage(done: Sequence[FileResults], least: float) -> None:

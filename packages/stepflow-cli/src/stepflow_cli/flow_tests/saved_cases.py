@@ -17,7 +17,7 @@ from stepflow_client._command import (
     check_mapping,
     check_text,
     expectation_of,
-    get_edits,
+    find_value_edits,
     is_lost,
     remove_cases,
 )
@@ -29,8 +29,8 @@ from stepflow_client._editing.text_edits import (
     detect_newline,
     edit_file,
     find_line_end,
+    format_block,
     make_addition,
-    write_block,
     write_json,
 )
 from stepflow_client.flows.expressions import PathError, parse_path, write_path
@@ -93,7 +93,7 @@ def add_case(content: bytes, case: Mapping[str, Any], source: str, *, replace: b
     check_instance(content, "content", bytes)
     added = dict(check_mapping(case, "case"))
 
-    def change(text: str, root: Node) -> tuple[Iterable[Edit], Any]:
+    def build_edits(text: str, root: Node) -> tuple[Iterable[Edit], Any]:
         changed = copy.deepcopy(root.value)
         test = (changed.get("test") or {}) if isinstance(changed, dict) else None
         cases = (test.get("cases") or []) if isinstance(test, dict) else None
@@ -107,16 +107,16 @@ def add_case(content: bytes, case: Mapping[str, Any], source: str, *, replace: b
             dropped = {"variables", "mocks"} - added.keys()
             old = {key: value for key, value in cases[same[0]].items() if key not in dropped}
             cases[same[0]] = old | added
-            return _replace_case(text, root, same[0], cases[same[0]]), changed
+            return _build_replace_edits(text, root, same[0], cases[same[0]]), changed
         changed["test"] = {**test, "cases": [*cases, added]}
         # Stay lazy: errors are only reported while the edits are read.
-        return map(partial(_append_case, text, root), [added]), changed
+        return map(partial(_build_append_edit, text, root), [added]), changed
 
     problem = "cannot add a test case without changing more of the file; write test.cases as a separate list"
-    return edit_file(content, source, change, problem)
+    return edit_file(content, source, build_edits, problem)
 
 
-def _replace_case(text: str, root: Node, index: int, case: Mapping[str, Any]) -> Iterator[Edit]:
+def _build_replace_edits(text: str, root: Node, index: int, case: Mapping[str, Any]) -> Iterator[Edit]:
     node = root.at("test", "cases", index)
     around = [root.at("test"), root.at("test", "cases"), node]
     if node is None or any(part is None or part.original is not None or part.merges for part in around):
@@ -130,28 +130,28 @@ def _replace_case(text: str, root: Node, index: int, case: Mapping[str, Any]) ->
             yield text.rindex("-", 0, node.start) - indent, find_line_end(text, node.last), written
         return
     for name, part in node.items.items():
-        yield from get_edits(text, node, node.keys[name], part, case[name])
+        yield from find_value_edits(text, node, node.keys[name], part, case[name])
     new = {name: value for name, value in case.items() if name not in node.items}
     if new:
         yield make_addition(text, node, new)
 
 
-def _append_case(text: str, root: Node, case: dict[str, Any]) -> Edit:
+def _build_append_edit(text: str, root: Node, case: dict[str, Any]) -> Edit:
     test = root.get("test")
-    if not root.written:
+    if not root.written_keys:
         # There are no positions in JSON that isn't valid YAML, e.g. because of very long keys.
         raise NotEditableError
     if test is None:
         return make_addition(text, root, {"test": {"cases": [case]}})
     if test.value in (None, {}):
-        return _fill_empty(text, root, "test", {"cases": [case]})
+        return _replace_empty_value(text, root, "test", {"cases": [case]})
     if not isinstance(test.value, dict) or test.original is not None:
         raise NotEditableError
     cases = test.get("cases")
     if cases is None:
         return make_addition(text, test, {"cases": [case]})
     if cases.value in (None, []):
-        return _fill_empty(text, test, "cases", [case])
+        return _replace_empty_value(text, test, "cases", [case])
     if cases.original is not None or not cases.elements:
         raise NotEditableError
     last, newline = cases.elements[-1], detect_newline(text)
@@ -165,7 +165,7 @@ def _append_case(text: str, root: Node, case: dict[str, Any]) -> Edit:
     return last.end, last.end, between + (newline + before).join(lines)
 
 
-def _fill_empty(text: str, parent: Node, name: str, value: Any) -> Edit:
+def _replace_empty_value(text: str, parent: Node, name: str, value: Any) -> Edit:
     """Return an edit that replaces null or an empty collection."""
     key, node, newline = parent.keys[name], parent.items[name], detect_newline(text)
     if key.start < 0 or node.original is not None:
@@ -176,7 +176,7 @@ def _fill_empty(text: str, parent: Node, name: str, value: Any) -> Edit:
         return colon, end, f" {write_json(value)}"
     if "#" in text[colon : find_line_end(text, end)]:
         raise NotEditableError
-    return colon, end, newline + write_block(value, key.column + 1, newline)
+    return colon, end, newline + format_block(value, key.column + 1, newline)
 
 
 def _format_element(text: str, sibling: Node, case: Mapping[str, Any]) -> tuple[int, str]:
@@ -185,7 +185,7 @@ def _format_element(text: str, sibling: Node, case: Mapping[str, Any]) -> tuple[
     if not before.endswith("-"):
         raise NotEditableError
     indent = len(before) - 1 - (before.rfind("\n") + 1)
-    written = write_block([case], indent, detect_newline(text))
+    written = format_block([case], indent, detect_newline(text))
     if written.lstrip().startswith("["):
         # Some text in it can't be written in block style.
         written = f"{' ' * indent}- {write_json(case)}"
@@ -242,7 +242,7 @@ class ItemToSave:
         return build_case(name, self.input, self.result, **known, at=self.run.created_at)
 
 
-def read_item_to_save(snapshot: RunSnapshot, index: int) -> ItemToSave:
+def build_item_to_save(snapshot: RunSnapshot, index: int) -> ItemToSave:
     """Return a run's item for saving.
 
     Args:
@@ -283,14 +283,14 @@ def diff_lines(before: bytes, after: bytes) -> tuple[str, ...]:
     return tuple(unified_diff(was, now, lineterm=""))[2:]
 
 
-def rate_match(written: Mapping[str, Any], flow: Mapping[str, Any]) -> int:
+def rate_match(file_flow: Mapping[str, Any], flow: Mapping[str, Any]) -> int:
     """Rate how well a flow matches the one in a file, from 0 (different) to 4 (identical)."""
-    from stepflow_client.flows.matching import equal
+    from stepflow_client.flows.matching import json_equal
 
-    if equal(_normalize_flow(remove_cases(written)), _normalize_flow(remove_cases(flow))):
+    if json_equal(_normalize_flow(remove_cases(file_flow)), _normalize_flow(remove_cases(flow))):
         return 4
-    if flow.get("name") and written.get("name") == flow["name"]:
-        return 3 if [*steps_by_id(written)] == [*steps_by_id(flow)] else 2
+    if flow.get("name") and file_flow.get("name") == flow["name"]:
+        return 3 if [*steps_by_id(file_flow)] == [*steps_by_id(flow)] else 2
     return 0
 
 

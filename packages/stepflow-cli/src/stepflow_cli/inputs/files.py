@@ -58,12 +58,12 @@ def write_bytes(path: str, content: bytes, **options: Any) -> None:
     """
     from stepflow_client._stores.user_files import write_file
 
-    with writing(path):
+    with convert_write_errors(path):
         write_file(path, content, **options)
 
 
 @contextmanager
-def writing(path: str) -> Iterator[None]:
+def convert_write_errors(path: str) -> Iterator[None]:
     """Convert errors from writing a file to a `Problem`, except when the reader of a pipe has closed it.
 
     Raises:

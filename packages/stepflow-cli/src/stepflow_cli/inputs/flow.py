@@ -39,7 +39,7 @@ class PythonFlow:
         """Import the flow."""
         source, self.name = _split_word(word)
         module = modules.load(source)
-        self.value = _get_flow(module, source, self.name)
+        self.value = _find_flow_in_module(module, source, self.name)
         self._word, self._modules = word, modules
         self.module = module.__name__
 
@@ -53,7 +53,7 @@ class PythonFlow:
         from stepflow_client.flows.source import FlowText
 
         with self._modules.running_user_code(self._word, "gives no flow"):
-            return FlowText.of(self.value)
+            return FlowText.from_flow(self.value)
 
 
 def is_python_flow(word: str) -> bool:
@@ -77,7 +77,7 @@ def import_flow(word: str) -> PythonFlow:
     """
     modules = get_project_modules()
     if modules.have_changed:
-        modules.forget()
+        modules.forget_imports()
     flow: PythonFlow = modules.flows.get(word) or modules.flows.setdefault(word, PythonFlow(word, modules))
     return flow
 
@@ -99,7 +99,7 @@ def get_project_modules() -> ProjectModules:
     return modules
 
 
-def _get_flow(module: ModuleType, source: str, name: str) -> Any:
+def _find_flow_in_module(module: ModuleType, source: str, name: str) -> Any:
     """Look up a flow in a module by name."""
     value: Any = module
     for part in name.split("."):
@@ -120,12 +120,12 @@ def _get_flow(module: ModuleType, source: str, name: str) -> Any:
 def _is_flow(value: object) -> bool:
     """Return whether a value is a flow, a builder, or an object with a flow's fields, without building anything."""
     from stepflow_client._command import is_data_object
-    from stepflow_client.flows.reading import explain_no_flow
+    from stepflow_client.flows.reading import explain_not_a_flow
 
     if isinstance(value, (type, ModuleType)):
         return False
     if isinstance(value, Mapping):
-        return explain_no_flow(value) is None
+        return explain_not_a_flow(value) is None
     is_built = any(callable(getattr(type(value), name, None)) for name in ("__flow__", "build", "to_dict"))
     return is_built or (is_data_object(value) and (hasattr(value, "steps") or hasattr(value, "output")))
 
@@ -147,12 +147,12 @@ def load_flow_file(path: str) -> dict[str, Any]:
             imported.
         FlowFileError: If it can't be read.
     """
-    from stepflow_client.flows.reading import flow_in, load_flow, parse_yaml
+    from stepflow_client.flows.reading import load_flow, parse_yaml, require_flow
 
     if is_python_flow(path):
         return dict(import_flow(path).text.root.value)
     if path == "-":
-        return flow_in(parse_yaml(read_stdin(), "standard input"), "standard input")
+        return require_flow(parse_yaml(read_stdin(), "standard input"), "standard input")
     check_flow_exists(path)
     return load_flow(path)
 
@@ -181,7 +181,7 @@ def load_flow_text(name: str) -> FlowText:
     """
     from stepflow_client.flows.source import FlowText
 
-    return import_flow(name).text if is_python_flow(name) else FlowText.read(*read_flow_content(name))
+    return import_flow(name).text if is_python_flow(name) else FlowText.from_bytes(*read_flow_content(name))
 
 
 def read_flow_content(name: str) -> tuple[bytes, str]:

@@ -15,7 +15,7 @@ from stepflow_client import StepflowClientError
 from stepflow_client._command import explain_missing_file
 
 from ..errors import suggest, usage
-from ..output.terminal import printable
+from ..output.terminal import escape
 from .files import Signature, get_signature
 
 
@@ -40,7 +40,7 @@ class ProjectModules:
         """Whether any file has changed since it was imported."""
         return any(get_signature(file) != known for file, known in self._files.items())
 
-    def forget(self) -> None:
+    def forget_imports(self) -> None:
         """Discard all imports, so that modules are imported again."""
         import linecache
 
@@ -114,7 +114,7 @@ class ProjectModules:
             if isinstance(cause, StepflowClientError):
                 raise usage(cause.message, cause.hint) from error
             at = f" ({relative_to_cwd(place[-1][0])}:{place[-1][1]})" if place else ""
-            reason = printable(" ".join(traceback.format_exception_only(cause)[-1].split()))
+            reason = escape(" ".join(traceback.format_exception_only(cause)[-1].split()))
             hint = suggest(cause.name or "", dir(cause.obj)) if isinstance(cause, AttributeError) else None
             raise usage(f"{source} {failure}: {reason}{at}", hint or "to see the traceback, use -vv") from error
 

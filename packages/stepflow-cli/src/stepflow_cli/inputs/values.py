@@ -56,7 +56,7 @@ class Values(NamedTuple):
         arguments = (*self.input, *self.variables, *self.overrides)
         return [argument.text for argument in arguments if argument.form == "file"]
 
-    def check(self, *, flow: str, inputs: str | None = None, option: str = "--inputs") -> None:
+    def check_conflicts(self, *, flow: str, inputs: str | None = None, option: str = "--inputs") -> None:
         """Check for contradictory options before reading anything.
 
         Args:
@@ -71,7 +71,7 @@ class Values(NamedTuple):
             raise usage(f"{option} expects a file name, not JSON", "put one value on each line of a .jsonl file")
         given = [*self.input, *self.variables, *self.overrides]
         for argument in given:
-            _check_file(argument)
+            _check_not_json(argument)
         readers = [argument.option for argument in given if argument.form == "file" and argument.text == "-"]
         readers += ["FLOW"] * (flow == "-") + [option] * (inputs == "-")
         if len(readers) > 1:
@@ -102,7 +102,7 @@ class Values(NamedTuple):
         required = list_required_fields(flow)
         if required:
             raise usage(f"the flow requires an input with {', '.join(required)}", _hint_input_options(flow, required))
-        from stepflow_client.flows.needs import required_paths
+        from stepflow_client.flows.run_requirements import required_paths
 
         paths = [] if self.overrides else required_paths(flow)
         read = list(dict.fromkeys(path[0] for path in paths if isinstance(path[0], str)))
@@ -134,7 +134,7 @@ class Values(NamedTuple):
             name, text = _split_pair(variable, "--var", "name=value")
             # Don't convert values of string variables: 1.10 would become a number.
             is_text = name in declared and declared[name]["value_schema"].get("type") == "string"
-            value[name] = text if is_text else read_scalar(text)
+            value[name] = text if is_text else parse_scalar(text)
         return value
 
     def read_overrides(self, flow: Mapping[str, Any]) -> list[Any] | None:
@@ -174,7 +174,7 @@ def read_value(given: ValueArgument, stdin_format: str | None = None) -> Any:
     from stepflow_client.flows.reading import load_file, parse_json, parse_yaml
 
     if given.form == "json":
-        return _read_json(_decode_utf_8(given.text), given.option)
+        return _parse_json_text(_decode_utf_8(given.text), given.option)
     if given.form == "yaml":
         return parse_yaml(_decode_utf_8(given.text), given.option)
     if given.text == "-":
@@ -194,7 +194,7 @@ def _batch_hint(path: str) -> str:
     return f"to run the flow once per input, use 'stepflow batch FLOW {shlex.quote(path)}'"
 
 
-def _read_json(text: str, option: str) -> Any:
+def _parse_json_text(text: str, option: str) -> Any:
     """Parse JSON from the command line, or a YAML mapping or list in block style.
 
     Raises:
@@ -224,10 +224,10 @@ def _read_json(text: str, option: str) -> Any:
 
 def _suggest_json(option: str, pair: re.Match[str]) -> str:
     """Suggest the option with the JSON object that `name=value` stands for."""
-    return f"{option} {shlex.quote(json.dumps({pair[1]: read_scalar(pair[2])}, ensure_ascii=False))}"
+    return f"{option} {shlex.quote(json.dumps({pair[1]: parse_scalar(pair[2])}, ensure_ascii=False))}"
 
 
-def read_scalar(text: str) -> Any:
+def parse_scalar(text: str) -> Any:
     """Parse the value in `name=value` as JSON or a YAML number, boolean, null, list or mapping. Anything else is text.
 
     Text stays as it is, including surrounding whitespace and anything YAML would treat as a comment, anchor or tag.
@@ -270,14 +270,14 @@ def _hint_input_options(flow: Mapping[str, Any], required: Sequence[str]) -> str
 
 def note_unread_fields(flow: Mapping[str, Any], input: Any) -> None:
     """Print a note about input fields the flow neither declares nor reads. The flow must have its overrides applied."""
-    from stepflow_client.flows.needs import unread_fields
+    from stepflow_client.flows.run_requirements import unread_fields
 
     for field in unread_fields(flow, input):
         name = field.path.removeprefix("$.")
         note(f"the input has {name!r}, which the flow neither declares nor reads; {field.hint}")
 
 
-def _check_file(given: ValueArgument) -> None:
+def _check_not_json(given: ValueArgument) -> None:
     """Check that JSON isn't passed where a file name is expected.
 
     Raises:
@@ -316,7 +316,7 @@ def _parse_override(text: str, flow: Mapping[str, Any]) -> dict[str, Any]:
     parts = [part.replace("\0", ".") for part in path.replace("\\.", "\0").split(".")]
     if len(parts) < 2 or not all(parts):
         raise usage(f"--set expects {form}, not {text!r}", _hint_pair("--set", parts[0]))
-    override, current = read_scalar(value), _get_current_value(parts, flow)
+    override, current = parse_scalar(value), _get_current_value(parts, flow)
     if isinstance(override, dict) and isinstance(current, Mapping):
         # Set the remaining keys to null, which removes them. Otherwise the override would be merged with the old value.
         override = {**dict.fromkeys(str(key) for key in current if key not in override), **override}
@@ -390,7 +390,7 @@ def _check_overrides(given: ValueArgument, overrides: Mapping[str, Any], flow: M
                 raise usage(f"{given.option}: unknown key {key} for step {step}", known)
 
 
-def read_inputs(
+def open_inputs(
     path: str, form: str | None, flow: Mapping[str, Any] | None = None, *, stops: bool = True
 ) -> InputStream:
     """Open a file of inputs.
@@ -416,7 +416,7 @@ def read_all_inputs(path: str, form: str | None, flow: Mapping[str, Any] | None)
     from stepflow_client import FlowFileError
 
     try:
-        with read_inputs(path, form, flow) as inputs:
+        with open_inputs(path, form, flow) as inputs:
             values = list(inputs)
     except FlowFileError as error:
         raise usage(error.message, adapt_hint(error.hint)) from None
@@ -428,9 +428,9 @@ def read_all_inputs(path: str, form: str | None, flow: Mapping[str, Any] | None)
 
 def adapt_hint(hint: str | None, instead: str | None = None) -> str | None:
     """Adapt a hint from `read_inputs` to the command line, replacing the function argument with an option, if any."""
-    from stepflow_client._command import GOES_ON
+    from stepflow_client._command import SKIP_HINT
 
-    parts = [instead if part == GOES_ON else part for part in (hint or "").split("; ")]
+    parts = [instead if part == SKIP_HINT else part for part in (hint or "").split("; ")]
     return "; ".join(filter(None, parts)) or None
 
 

@@ -9,9 +9,9 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from lsprotocol import types
-from stepflow_client._command import FlowTypes, infer_variable_type, type_text
+from stepflow_client._command import FlowTypes, format_type, infer_variable_type
 from stepflow_client._data.flow_declarations import get_fields
-from stepflow_client._editing.text_edits import write_one_line
+from stepflow_client._editing.text_edits import format_inline_yaml
 from stepflow_client.flows.expressions import Path, PathError, format_path_part, parse_path, write_path
 from stepflow_client.flows.json_schema import JSON_TYPES, get_type_names, resolve_ref
 from stepflow_client.flows.json_types import Type, is_unknown, iter_parts, iter_paths, type_at_path
@@ -20,15 +20,15 @@ from stepflow_client.flows.project import find_top_level_keys
 from stepflow_client.flows.reading import parse_yaml
 
 from .cursor import DocumentText, TypedWord, find_typed_word
-from .documents import Analysis, has_completions
-from .place import FlowPlace, find_place
+from .documents import Analysis, should_offer_completions
+from .node_context import NodeContext, find_node_context
 
 _STEP = "id: ${1:name}\ncomponent: ${2:/builtin/noop}\ninput: $3"
 _CASE = "name: ${1:usual}\ninput: {$2}\noutput: {outcome: success, result: $3}"
 _OBJECT = "type: object\nproperties:\n  ${1:name}: {type: ${2:string}}\nrequired: [${1:name}]"
 
 
-def _nest(key: str, body: str) -> str:
+def _nest_under_key(key: str, body: str) -> str:
     """Return a body indented below a key."""
     return f"{key}:\n  " + body.replace("\n", "\n  ")
 
@@ -59,15 +59,15 @@ ELEMENTS: Mapping[Path, str] = {("steps",): _STEP, ("test", "cases"): _CASE}
 """Snippets for list elements, by the list's path within the flow."""
 _KEYS: Mapping[tuple[Path, str], str] = {
     # List indexes are replaced by 0 in these paths.
-    ((), "schemas"): _nest("schemas", _nest("properties", _nest("input", _OBJECT))),
-    ((), "steps"): _nest("steps", to_list_element(_STEP)),
-    ((), "test"): _nest("test", _nest("cases", to_list_element(_CASE))),
-    ((), "examples"): _nest("examples", to_list_element("name: ${1:usual}\ninput: {$2}")),
-    (("schemas", "properties"), "input"): _nest("input", _OBJECT),
-    (("schemas", "properties"), "output"): _nest("output", _OBJECT),
-    (("schemas", "properties"), "variables"): _nest("variables", _OBJECT),
+    ((), "schemas"): _nest_under_key("schemas", _nest_under_key("properties", _nest_under_key("input", _OBJECT))),
+    ((), "steps"): _nest_under_key("steps", to_list_element(_STEP)),
+    ((), "test"): _nest_under_key("test", _nest_under_key("cases", to_list_element(_CASE))),
+    ((), "examples"): _nest_under_key("examples", to_list_element("name: ${1:usual}\ninput: {$2}")),
+    (("schemas", "properties"), "input"): _nest_under_key("input", _OBJECT),
+    (("schemas", "properties"), "output"): _nest_under_key("output", _OBJECT),
+    (("schemas", "properties"), "variables"): _nest_under_key("variables", _OBJECT),
     (("steps", 0), "onError"): "onError: {action: ${1:retry}, maxRetries: ${2:3}}",
-    (("test",), "cases"): _nest("cases", to_list_element(_CASE)),
+    (("test",), "cases"): _nest_under_key("cases", to_list_element(_CASE)),
     (("test", "cases", 0), "output"): "output: {outcome: ${1:success}, result: $2}",
 }
 _EXPRESSIONS = {"$if": "\\$if: $1\nthen: $2\nelse: $3", "$coalesce": "\\$coalesce: [$1]"}
@@ -116,9 +116,9 @@ TRIGGERS = ["$", ".", "/", '"', "'", "[", "{", " "]
 _MAX_ITEMS = 200
 # Maximum number of steps and of input fields to suggest as complete expressions.
 _MAX_READS = 5
-_RARE = ("$schema", "schema", "version", "metadata", "configFile", "config", "stepflow_config")
+_RARE_KEYS = ("$schema", "schema", "version", "metadata", "configFile", "config", "stepflow_config")
 # Keys to list last, in this order.
-_LAST = ("$step", "$input", "$variable", "$if", "$coalesce", "$literal", *_RARE)
+_KEYS_LISTED_LAST = ("$step", "$input", "$variable", "$if", "$coalesce", "$literal", *_RARE_KEYS)
 
 
 class Candidate(NamedTuple):
@@ -141,10 +141,10 @@ def list_completions(
 ) -> types.CompletionList:
     """Return the completions at a position. The document's text may be newer than its analysis."""
     offset = text.to_offset(position)
-    typed = find_typed_word(text.text, analysis.name, offset) if has_completions(analysis, text) else None
+    typed = find_typed_word(text.text, analysis.name, offset) if should_offer_completions(analysis, text) else None
     if typed is None:
         return types.CompletionList(is_incomplete=False, items=[])
-    place = find_place(analysis, typed.spot.node, typed.first_step)
+    place = find_node_context(analysis, typed.target.node, typed.first_step)
     is_json = analysis.name.lower().endswith(".json") or text.text.lstrip()[:1] == "{"
     chosen = dict[tuple[str, bool], Candidate]()
     candidates = _iter_candidates(place, typed, text, is_json=is_json)
@@ -161,7 +161,7 @@ def list_completions(
 
 
 def _label(candidate: Candidate) -> str:
-    return candidate.value if isinstance(candidate.value, str) else write_one_line(candidate.value)
+    return candidate.value if isinstance(candidate.value, str) else format_inline_yaml(candidate.value)
 
 
 def _build_item(
@@ -178,7 +178,7 @@ def _build_item(
         quote = text.text[start - 1]
         new = json.dumps(label, ensure_ascii=False)[1:-1] if quote == '"' else label.replace("'", "''")
     else:
-        new = json.dumps(candidate.value, ensure_ascii=False) if is_json else write_one_line(candidate.value)
+        new = json.dumps(candidate.value, ensure_ascii=False) if is_json else format_inline_yaml(candidate.value)
         if candidate.is_key and not text.text[end:].lstrip(" ").startswith(":"):
             new += ": "
     return types.CompletionItem(
@@ -203,16 +203,16 @@ def _lacks_value(text: DocumentText, start: int, end: int) -> bool:
     return not line.strip() and (depth < len(before) or is_sibling)
 
 
-def _iter_candidates(place: FlowPlace, typed: TypedWord, text: DocumentText, *, is_json: bool) -> Iterator[Candidate]:
-    key = typed.spot.key
-    present = typed.spot.node.items.keys() - {key} if key is not None else set[str]()
+def _iter_candidates(place: NodeContext, typed: TypedWord, text: DocumentText, *, is_json: bool) -> Iterator[Candidate]:
+    key = typed.target.key
+    present = typed.target.node.items.keys() - {key} if key is not None else set[str]()
     if place.path == () and place.flow.parent is None and not is_json:
         # The tree covers just one section, so look for keys in the whole text.
         present = find_top_level_keys(text.text[: typed.start] + text.text[typed.end :])
     if place.path == () and not present and (key is None or not is_json):
         yield Candidate("flow", Kind.Snippet, "a flow with an input, a step and an output", rank=0, snippet=FLOW)
     if key is None:
-        in_list = is_json and isinstance(typed.spot.node.part, int)
+        in_list = is_json and isinstance(typed.target.node.part, int)
         element = ELEMENTS.get(place.path[:-1] if in_list else place.path)
         if element is not None and not typed.is_quoted and (typed.opens_line or is_json):
             label = "- " + element.partition(":")[0]
@@ -222,7 +222,7 @@ def _iter_candidates(place: FlowPlace, typed: TypedWord, text: DocumentText, *, 
         yield from _iter_keys(place, present, typed)
 
 
-def _iter_keys(place: FlowPlace, present: Iterable[str], typed: TypedWord) -> Iterator[Candidate]:
+def _iter_keys(place: NodeContext, present: Iterable[str], typed: TypedWord) -> Iterator[Candidate]:
     path, defs, present = place.path, place.analysis.schema.get("$defs", {}), [*present]
     is_mocks = path[:1] == ("test",) and path[-1:] == ("mocks",)
     if place.types is not None and (is_mocks or path == ("schemas", "properties", "steps", "properties")):
@@ -235,29 +235,29 @@ def _iter_keys(place: FlowPlace, present: Iterable[str], typed: TypedWord) -> It
             for variable in _iter_variables(place.types, "$")
             if variable.value not in present
         )
-    for part, type in iter_parts(place.data):
+    for part, type in iter_parts(place.test_data_type):
         if isinstance(part, str) and part not in present:
-            yield Candidate(part, Kind.Field, type_text(type, 80), is_key=True)
+            yield Candidate(part, Kind.Field, format_type(type, 80), is_key=True)
     if place.is_expected and not present:
         for name, description in MATCHERS.items():
             yield Candidate(name, Kind.Keyword, "matcher", description, is_key=True, rank=2)
     # Inside braces, only offer single-line snippets.
-    is_block = not typed.spot.node.is_flow or typed.opens_line
-    for schema in place.schemas:
+    is_block = not typed.target.node.is_flow or typed.opens_line
+    for schema in place.applicable_schemas:
         properties, required = get_fields(schema)
         for name, unresolved in properties.items():
             if name in present:
                 continue
             inner = resolve_ref(unresolved, defs)
-            rank = 0 if name in required else 2 + _LAST.index(name) if name in _LAST else 1
+            rank = 0 if name in required else 2 + _KEYS_LISTED_LAST.index(name) if name in _KEYS_LISTED_LAST else 1
             snippet = get_key_snippet(path, name, is_expression=place.is_expression, is_first=not present)
             snippet = snippet if is_block or "\n" not in snippet else ""
             kinds = " | ".join(map(str, get_type_names(inner))) if isinstance(inner, Mapping) else ""
             yield Candidate(name, Kind.Property, kinds, _get_description(inner), True, rank, snippet)
 
 
-def _iter_values(place: FlowPlace, typed: TypedWord) -> Iterator[Candidate]:
-    holder, part = typed.spot.node.parent, typed.spot.node.part
+def _iter_values(place: NodeContext, typed: TypedWord) -> Iterator[Candidate]:
+    holder, part = typed.target.node.parent, typed.target.node.part
     if place.path[:1] == ("steps",) and place.path[2:] == ("component",):
         yield from _iter_components(place)
     elif place.is_expression and holder is not None and part == "$step":
@@ -266,7 +266,7 @@ def _iter_values(place: FlowPlace, typed: TypedWord) -> Iterator[Candidate]:
         step = next((earlier for earlier in place.steps if earlier.step.id == holder.items["$step"].value), None)
         yield from _iter_paths(step.output, typed.text) if step is not None else ()
     elif place.is_expression and part == "$input":
-        yield from _iter_paths(place.input, typed.text)
+        yield from _iter_paths(place.flow_input_type, typed.text)
     elif place.is_expression and part == "$variable":
         yield from _iter_variables(place.reads, typed.text)
     elif part == "$ref" and place.types is not None:
@@ -279,7 +279,7 @@ def _iter_values(place: FlowPlace, typed: TypedWord) -> Iterator[Candidate]:
     else:
         # A line is more likely to start with a key than a value.
         rank = 2 if typed.opens_line else 1
-        for schema in place.schemas:
+        for schema in place.applicable_schemas:
             values = [*schema["enum"]] if isinstance(schema.get("enum"), list) else []
             values += [schema["const"]] if "const" in schema else []
             values += [True, False] if "boolean" in get_type_names(schema) and not values else []
@@ -291,21 +291,21 @@ def _iter_values(place: FlowPlace, typed: TypedWord) -> Iterator[Candidate]:
             yield from _iter_expressions(place)
 
 
-def _iter_components(place: FlowPlace) -> Iterator[Candidate]:
+def _iter_components(place: NodeContext) -> Iterator[Candidate]:
     catalogue = place.analysis.catalogue
     for name in sorted(catalogue.known, key=lambda word: (word.startswith("/builtin/"), word)):
         plugin = catalogue.known.plugins.get(name)
         path = name if name.startswith("/") else f"/{plugin}/{name}" if plugin else None
         if path is not None:
             declared = catalogue.types(path)
-            detail = f"{type_text(declared[0], 60)} -> {type_text(declared[1], 60)}" if declared is not None else ""
+            detail = f"{format_type(declared[0], 60)} -> {format_type(declared[1], 60)}" if declared is not None else ""
             yield Candidate(path, Kind.Function, detail, catalogue.description(path) or "")
 
 
-def _iter_steps(place: FlowPlace) -> Iterator[Candidate]:
+def _iter_steps(place: NodeContext) -> Iterator[Candidate]:
     # Nearest first: most steps read from the one just before.
     for step in reversed(place.steps):
-        yield Candidate(step.step.id, Kind.Reference, type_text(step.output, 80), step.step.component or "")
+        yield Candidate(step.step.id, Kind.Reference, format_type(step.output, 80), step.step.component or "")
 
 
 def _iter_variables(flow: FlowTypes | None, prefix: str) -> Iterator[Candidate]:
@@ -313,15 +313,15 @@ def _iter_variables(flow: FlowTypes | None, prefix: str) -> Iterator[Candidate]:
         return
     for name, schema in (flow.scope.variables or {}).items():
         type = infer_variable_type(schema, flow.scope.defs)
-        yield Candidate(name, Kind.Variable, type_text(type, 80), _get_description(schema))
+        yield Candidate(name, Kind.Variable, format_type(type, 80), _get_description(schema))
         if not prefix or prefix.startswith(("$.", name)):
             yield from (path._replace(value=f"$.{name}{path.value[1:]}") for path in _iter_paths(type, ""))
 
 
-def _iter_expressions(place: FlowPlace) -> Iterator[Candidate]:
+def _iter_expressions(place: NodeContext) -> Iterator[Candidate]:
     """Yield expressions that read a step, input field or variable. Those that mention the field's name rank first."""
     steps = [{"$step": step.value} for step in islice(_iter_steps(place), _MAX_READS)]
-    fields = [{"$input": write_path([part])} for part, _ in islice(iter_parts(place.input), _MAX_READS)]
+    fields = [{"$input": write_path([part])} for part, _ in islice(iter_parts(place.flow_input_type), _MAX_READS)]
     variables = [{"$variable": variable.value} for variable in _iter_variables(place.reads, "$")]
     for value in (*steps, *fields, {"$input": "$"}, *variables):
         has_same_name = isinstance(place.node.part, str) and place.node.part in "".join(value.values())
@@ -340,7 +340,7 @@ def _iter_paths(type: Type, text: str) -> Iterator[Candidate]:
     following = [(f"{begin or '$'}{format_path_part(part)}", each) for part, each in iter_parts(inner)]
     certain = [(path, each) for path, each in iter_paths(type) if path.startswith(begin)]
     for path, each in (*following, *certain):
-        yield Candidate(path, Kind.Field, "" if is_unknown(each) else type_text(each, 80))
+        yield Candidate(path, Kind.Field, "" if is_unknown(each) else format_type(each, 80))
 
 
 def _get_description(schema: Any) -> str:

@@ -89,7 +89,7 @@ _CLOSERS = {"{": "}", "[": "]"}
 # The start of a section. It includes the line feed because `re` is much faster with a fixed first character.
 _SECTION = re.compile(r"\n(?![ \t#\n]|-[ \t\r\n]|---|\.\.\.|\r?(?:\n|\Z))")
 _PATH = re.compile(r"(?<=[\s:])\$(?:\.[\w-]*|\[[^\]\s]*\]?)*\[[^\s,{}]*$")
-_SPACE = re.compile(r"[ \t\n\r]*")
+_WHITESPACE = re.compile(r"[ \t\n\r]*")
 _MAX_REMOVED_LINES = 5
 # From this length on, reparsing the whole text for each attempt is too slow.
 _LARGE = 100_000
@@ -123,7 +123,7 @@ def find_key_or_value(root: Node, offset: int) -> KeyOrValue:
 class TypedWord(NamedTuple):
     """The key or value being typed at an offset."""
 
-    spot: KeyOrValue
+    target: KeyOrValue
     """The key or value, in a tree of just the surrounding text. The tree has its own positions."""
     text: str
     """The part of the word before the offset."""
@@ -238,7 +238,7 @@ def _iter_json_steps(text: str) -> Iterator[tuple[int, int | None]]:
 
 def _skip_space(text: str, at: int) -> int:
     """Return the offset of the next non-whitespace character in a JSON text."""
-    match = _SPACE.match(text, at)
+    match = _WHITESPACE.match(text, at)
     return match.end() if match is not None else at
 
 

@@ -17,13 +17,13 @@ from pygls.uris import to_fs_path
 from stepflow_client import StepflowClientError, SyncStepflowClient
 from stepflow_client._base.text import cut
 from stepflow_client._command import (
-    FlowModel,
+    FlowAnalysis,
     FlowTypes,
     check_config,
-    collector_paused,
     correct_flow,
     infer_flow_types,
     make_edit,
+    pause_garbage_collector,
 )
 from stepflow_client._data.flow_declarations import get_fields
 from stepflow_client.flows import schema
@@ -44,11 +44,11 @@ from ..validation.flow_checks import (
     CheckOptions,
     CheckRules,
     check_on_server,
-    check_with_components,
     find_offline,
+    recheck_with_components,
 )
 from .cursor import DocumentText, blank_invalid_lines
-from .flow_names import Mention, find_mentions
+from .mentions import Mention, find_mentions
 
 MAX_LENGTH = 2**20
 """Maximum document length in characters. Analysing one this long takes a few seconds."""
@@ -60,7 +60,7 @@ _FOREIGN = re.compile(r"""^(?!["'{}\s#]|---)(?![\w-]*[ \t]*(?:$|:))""", re.MULTI
 Kind = Literal["flow", "config"]
 
 
-def has_completions(analysis: Analysis, text: DocumentText) -> bool:
+def should_offer_completions(analysis: Analysis, text: DocumentText) -> bool:
     """Return whether to offer completions: for flows, configurations, and text that may become a flow.
 
     Text may become a flow if it is empty or all of its keys are flow keys.
@@ -81,7 +81,7 @@ class Analysis:
     findings: Sequence[Finding] = ()
     root: Node | None = None
     """The tree without any invalid lines, or None if the text can't be parsed."""
-    is_mended: bool = False
+    has_skipped_lines: bool = False
     """Whether the tree leaves out invalid lines."""
     types: FlowTypes | None = None
     server_findings: Sequence[Mapping[str, Any]] = ()
@@ -102,28 +102,28 @@ class Analysis:
         """All mentions of steps, variables, input fields and components."""
         return list(find_mentions(self.model, self.text.text)) if self.model is not None else []
 
-    @collector_paused()
-    def infer(self) -> Analysis:
+    @pause_garbage_collector()
+    def infer_types(self) -> Analysis:
         """Infer the flow's types, and return the analysis itself."""
         if self.kind == "flow" and self.root is not None and isinstance(self.root.value, dict):
             self.types = infer_flow_types(self.root, UNKNOWN, self.catalogue)
         return self
 
-    def replaces(self, other: Analysis | None) -> bool:
+    def should_replace(self, other: Analysis | None) -> bool:
         """Return whether to use this analysis for completions from now on. Not if a syntax error hides some steps."""
         if self.types is None or other is None or other.types is None:
             return self.types is not None or self.kind != "flow"
-        return not self.is_mended or len(self.types.steps) >= len(other.types.steps)
+        return not self.has_skipped_lines or len(self.types.steps) >= len(other.types.steps)
 
     @property
-    def model(self) -> FlowModel | None:
+    def model(self) -> FlowAnalysis | None:
         """The flow's steps and references."""
         return self.types.model if self.types is not None else None
 
 
-@collector_paused()
+@pause_garbage_collector()
 def analyse(name: str, text: DocumentText, rules: CheckRules) -> Analysis:
-    """Parse and check a version of a document. Call `infer` on the result to add types.
+    """Parse and check a version of a document. Call `infer_types` on the result to add types.
 
     Args:
         name: The file's path.
@@ -143,7 +143,7 @@ def analyse(name: str, text: DocumentText, rules: CheckRules) -> Analysis:
     if kind is None:
         return analysis
     flow = FlowText(text.text, name)
-    analysis.is_mended = flow.error is not None
+    analysis.has_skipped_lines = flow.error is not None
     tree = blank_invalid_lines(flow)
     analysis.root = tree.root if tree.error is None else None
     if kind == "config":
@@ -153,7 +153,7 @@ def analyse(name: str, text: DocumentText, rules: CheckRules) -> Analysis:
         omitted = () if rules.type_check else ("untyped-output",)
         findings = find_offline(flow, replace(rules, type_check=True))
         analysis.findings = [
-            finding for finding in findings if rules.reports(finding.rule) and finding.rule not in omitted
+            finding for finding in findings if rules.is_reported(finding.rule) and finding.rule not in omitted
         ]
     return analysis
 
@@ -173,7 +173,7 @@ class ProjectRules:
         self._components, self._type_check = components, type_check
         self._cache: dict[Path | None, tuple[object, CheckRules]] = {}
 
-    def rules(self, path: str) -> CheckRules:
+    def get_rules(self, path: str) -> CheckRules:
         """Return the rules for a file. Invalid project settings are logged and ignored."""
         try:
             project = find_flow_project(path)
@@ -226,7 +226,7 @@ class ServerChecks:
             with SyncStepflowClient(**settings) as client:
                 self._clients.add(client)
                 try:
-                    check_with_components([checked], Target(client, choice, CommandHistory(), arguments=settings))
+                    recheck_with_components([checked], Target(client, choice, CommandHistory(), arguments=settings))
                     check_on_server(checked, client)
                 finally:
                     self._clients.discard(client)
@@ -237,7 +237,7 @@ class ServerChecks:
                 log.warning("%s", message)
             return None
         self._failure = ""
-        checked.findings = [finding for finding in checked.findings if checked.rules.reports(finding.rule)]
+        checked.findings = [finding for finding in checked.findings if checked.rules.is_reported(finding.rule)]
         checked.records = [dict(record) for record in checked.filter_records(checked.records)]
         return checked
 
@@ -274,7 +274,7 @@ def build_diagnostics(analysis: Analysis) -> list[types.Diagnostic]:
 
 def _build_diagnostic(finding: Finding, analysis: Analysis) -> types.Diagnostic:
     # Types are always checked, but shown as notes unless the settings enable type checks.
-    is_note = finding.of_types and not analysis.rules.type_check
+    is_note = finding.is_type_finding and not analysis.rules.type_check
     page = types.CodeDescription(f"{RULES_PAGE}#{finding.rule}") if RULES_PAGE and finding.rule in RULES else None
     return types.Diagnostic(
         range=analysis.text.to_range(*_get_span(finding, analysis.text)),
@@ -312,10 +312,10 @@ def list_code_actions(analysis: Analysis, params: types.CodeActionParams) -> lis
         for finding in analysis.findings:
             first, last = _get_span(finding, text)
             if first <= end and start <= last:
-                actions.extend(_quick_fix(analysis, uri, finding))
+                actions.extend(_build_quick_fix(analysis, uri, finding))
     # Fixing everything means rechecking the whole flow, so only offer it on request.
     if kinds is not None and _is_requested(FIX_ALL, kinds) and analysis.kind == "flow":
-        actions.extend(_fix_all(analysis, uri))
+        actions.extend(_build_fix_all(analysis, uri))
     return actions
 
 
@@ -323,7 +323,7 @@ def _is_requested(kind: str, kinds: Sequence[str] | None) -> bool:
     return kinds is None or any(kind == requested or kind.startswith(f"{requested}.") for requested in kinds)
 
 
-def _quick_fix(analysis: Analysis, uri: str, finding: Finding) -> Iterator[types.CodeAction]:
+def _build_quick_fix(analysis: Analysis, uri: str, finding: Finding) -> Iterator[types.CodeAction]:
     fix = finding.fix or finding.suggestion
     edit = make_edit(analysis.text.text, fix) if fix is not None else None
     if fix is None or edit is None:
@@ -346,7 +346,7 @@ def _quick_fix(analysis: Analysis, uri: str, finding: Finding) -> Iterator[types
     )
 
 
-def _fix_all(analysis: Analysis, uri: str) -> Iterator[types.CodeAction]:
+def _build_fix_all(analysis: Analysis, uri: str) -> Iterator[types.CodeAction]:
     old = analysis.text.text
     new = correct_flow(FlowText(old, analysis.name), lambda flow: find_offline(flow, analysis.rules)).flow.text
     if new == old:
@@ -408,28 +408,28 @@ class Documents:
     def open(self, uri: str, text: DocumentText, version: int) -> None:
         """Add a document and analyse it right away."""
         self._documents[uri] = document = Document(uri, text, version)
-        self._start_check(document)
+        self._schedule_analysis(document)
 
     def change(self, uri: str, changes: Iterable[types.TextDocumentContentChangeEvent], version: int) -> None:
         """Change a document's text. It is analysed once there are no further changes for a moment."""
         document = self._documents.get(uri)
         if document is not None:
             document.text, document.version = document.text.apply_changes(changes), version
-            self._start_check(document, _PAUSE)
+            self._schedule_analysis(document, _PAUSE)
 
-    def save(self, uri: str) -> None:
+    def check_saved(self, uri: str) -> None:
         """Have the server check a saved document. Reanalyse all documents, since settings may have changed."""
-        self.recheck()
+        self.reanalyse_all()
         document = self._documents.get(uri)
         if document is not None:
             document.saved = document.text
 
-    def recheck(self) -> None:
+    def reanalyse_all(self) -> None:
         """Reanalyse every document because files they depend on have changed."""
         for document in self._documents.values():
             # A new text object invalidates the current analysis.
             document.text = DocumentText(document.text.text, document.text.encoding)
-            self._start_check(document)
+            self._schedule_analysis(document)
 
     def close(self, uri: str) -> Document | None:
         """Remove a document and return it, or None if it wasn't open."""
@@ -452,7 +452,7 @@ class Documents:
                 return document.latest
             if document.is_pausing:
                 # Don't make the request wait for a pause in typing.
-                self._start_check(document)
+                self._schedule_analysis(document)
             if document.task is not None:
                 await asyncio.wait([document.task])
         return None
@@ -466,7 +466,7 @@ class Documents:
                 await asyncio.wait([document.task])
         return None
 
-    def _start_check(self, document: Document, pause: float = 0) -> None:
+    def _schedule_analysis(self, document: Document, pause: float = 0) -> None:
         if document.is_being_checked:
             # Don't cancel the check, or completions wouldn't get new types while the user is typing. It picks up the
             # new text when it is done.
@@ -474,20 +474,20 @@ class Documents:
         if document.task is not None:
             document.task.cancel()
         document.is_pausing = pause > 0
-        document.task = asyncio.get_running_loop().create_task(self._check(document, pause))
+        document.task = asyncio.get_running_loop().create_task(self._analyse_until_current(document, pause))
 
-    async def _check(self, document: Document, pause: float) -> None:
+    async def _analyse_until_current(self, document: Document, pause: float) -> None:
         loop = asyncio.get_running_loop()
         run = partial(loop.run_in_executor, self._thread)
         text = None
         while text is not document.text:
             await asyncio.sleep(pause)
             text, document.is_being_checked = document.text, True
-            analysis = await run(self._analyse, document, text)
+            analysis = await run(self._analyse_or_log, document, text)
             if text is document.text:
                 self._publish(document, analysis)
-            document.latest = await run(_infer_types, analysis)
-            if analysis.replaces(document.typed):
+            document.latest = await run(_infer_types_or_log, analysis)
+            if analysis.should_replace(document.typed):
                 document.typed = analysis
             if text is document.saved and text is document.text:
                 document.server_task = loop.create_task(self._check_on_server(document, analysis))
@@ -500,18 +500,18 @@ class Documents:
             analysis.findings, analysis.server_findings = checked.findings, checked.records
             self._publish(document, analysis)
 
-    def _analyse(self, document: Document, text: DocumentText) -> Analysis:
+    def _analyse_or_log(self, document: Document, text: DocumentText) -> Analysis:
         name = document.name
         try:
-            return analyse(name, text, self._projects.rules(name))
+            return analyse(name, text, self._projects.get_rules(name))
         except Exception:
             log.exception("%s could not be checked", name)
             return Analysis(None, text, name, CheckRules())
 
 
-def _infer_types(analysis: Analysis) -> Analysis:
+def _infer_types_or_log(analysis: Analysis) -> Analysis:
     try:
-        return analysis.infer()
+        return analysis.infer_types()
     except Exception:
         log.exception("the types in %s could not be inferred", analysis.name)
         return analysis

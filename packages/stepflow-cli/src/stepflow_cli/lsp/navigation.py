@@ -8,7 +8,7 @@ from glob import escape
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcInvalidParams
-from stepflow_client._command import FlowModel, find_subflow, infer_variable_type, look_up_reference, type_text
+from stepflow_client._command import FlowAnalysis, find_subflow, format_type, infer_variable_type, look_up_reference
 from stepflow_client._data.flow_declarations import get_fields
 from stepflow_client.flows.expressions import get_keyword, portable_path
 from stepflow_client.flows.json_schema import get_type_names, resolve_ref
@@ -17,20 +17,20 @@ from stepflow_client.flows.source import Key, Node
 
 from .cursor import DocumentText, find_key_or_value
 from .documents import Analysis
-from .flow_names import Mention, find_mention, find_same_mentions, list_rename_edits
-from .place import FlowPlace, find_place
+from .mentions import Mention, find_mention, find_same_mentions, list_rename_edits
+from .node_context import NodeContext, find_node_context
 
 _MAX_LENGTH = 600
 
 
-def describe_position(analysis: Analysis, position: types.Position) -> types.Hover | None:
+def build_hover(analysis: Analysis, position: types.Position) -> types.Hover | None:
     """Return the hover text for the name, key or value at a position."""
     if analysis.root is None:
         return None
     text, offset = analysis.text, analysis.text.to_offset(position)
     mention = find_mention(analysis.mentions, offset)
     spot = find_key_or_value(analysis.root, offset)
-    place = find_place(analysis, spot.node)
+    place = find_node_context(analysis, spot.node)
     if mention is not None and (place.types is None or mention.flow is place.types.model.root or spot.key is None):
         lines, start, end = _describe_name(analysis, place, mention), mention.start, mention.end
     elif spot.key is not None:
@@ -43,14 +43,14 @@ def describe_position(analysis: Analysis, position: types.Position) -> types.Hov
     return types.Hover(types.MarkupContent(types.MarkupKind.Markdown, "\n\n".join(lines)), text.to_range(start, end))
 
 
-def _describe_name(analysis: Analysis, place: FlowPlace, mention: Mention) -> list[str]:
+def _describe_name(analysis: Analysis, place: NodeContext, mention: Mention) -> list[str]:
     lines = [f"**{mention.kind}** {_format_code(mention.name)}"]
     if mention.kind == "component":
         declared_types = analysis.catalogue.types(mention.name)
         if declared_types is None:
             return []
         given, returned = declared_types
-        description = _escape(analysis.catalogue.description(mention.name))
+        description = _escape_markdown(analysis.catalogue.description(mention.name))
         return [*lines, *description, f"input: {_format_type(given)}", f"output: {_format_type(returned)}"]
     scope = place.types if place.types is not None and place.types.model.root is mention.flow else place.reads
     same = find_same_mentions(analysis.mentions, mention)
@@ -58,16 +58,19 @@ def _describe_name(analysis: Analysis, place: FlowPlace, mention: Mention) -> li
     if step is not None:
         component = step.step.component
         if component:
-            lines += [f"component: {_format_code(component)}", *_escape(analysis.catalogue.description(component))]
+            lines += [
+                f"component: {_format_code(component)}",
+                *_escape_markdown(analysis.catalogue.description(component)),
+            ]
         lines.append(f"output: {_format_type(step.output)}")
     elif mention.kind != "step" and scope is not None:
-        schema = _declared_schema(analysis, same)
+        schema = _find_declared_schema(analysis, same)
         if schema is not None:
             lines += [
                 f"type: {_format_type(infer_variable_type(schema, scope.scope.defs))}",
-                *_escape(schema.get("description")),
+                *_escape_markdown(schema.get("description")),
             ]
-        if schema is None or mention.written != mention.name:
+        if schema is None or mention.text != mention.name:
             lines += _describe_value(place)
     readers = list(
         dict.fromkeys(_format_code(other.user) if other.user else "the output" for other in same if other.is_read)
@@ -76,7 +79,7 @@ def _describe_name(analysis: Analysis, place: FlowPlace, mention: Mention) -> li
     return lines
 
 
-def _declared_schema(analysis: Analysis, mentions: list[Mention]) -> Mapping[str, object] | None:
+def _find_declared_schema(analysis: Analysis, mentions: list[Mention]) -> Mapping[str, object] | None:
     definition = next((mention for mention in mentions if mention.is_definition), None)
     if definition is None or analysis.root is None:
         return None
@@ -85,41 +88,43 @@ def _declared_schema(analysis: Analysis, mentions: list[Mention]) -> Mapping[str
     return schema if isinstance(schema, Mapping) else None
 
 
-def _describe_key(place: FlowPlace, key: str) -> list[str]:
+def _describe_key(place: NodeContext, key: str) -> list[str]:
     defs = place.analysis.schema.get("$defs", {})
-    schemas = [resolve_ref(get_fields(declared)[0].get(key), defs) for declared in place.schemas]
+    schemas = [resolve_ref(get_fields(declared)[0].get(key), defs) for declared in place.applicable_schemas]
     schemas = [declared for declared in schemas if isinstance(declared, Mapping) and declared]
     if not schemas:
         return []
     schema = next((declared for declared in schemas if declared.get("description")), schemas[0])
-    kinds, description = get_type_names(schema), _escape(schema.get("description"))
+    kinds, description = get_type_names(schema), _escape_markdown(schema.get("description"))
     if not kinds and not description:
         return []
     kind = f": {_format_code(' | '.join(map(str, kinds)))}" if kinds else ""
-    return [f"**{''.join(_escape(key))}**{kind}", *description]
+    return [f"**{''.join(_escape_markdown(key))}**{kind}", *description]
 
 
-def _describe_value(place: FlowPlace) -> list[str]:
+def _describe_value(place: NodeContext) -> list[str]:
     node, holder = place.node, place.node.parent
     word = get_keyword(holder.items) if holder is not None else None
     if holder is None or word not in ("$step", "$input", "$variable") or node.part not in (word, "path"):
         # A value listed in a schema, e.g. an onError action.
-        described = (_escape(schema.get("description")) for schema in place.schemas if "enum" in schema)
+        described = (
+            _escape_markdown(schema.get("description")) for schema in place.applicable_schemas if "enum" in schema
+        )
         return next(filter(None, described), [])
     if not place.is_expression or place.reads is None:
         return []
     result = look_up_reference(holder, word, place.reads.scope)
     if result.problem is not None:
-        return _escape(result.problem)
+        return _escape_markdown(result.problem)
     type, path = result.type, portable_path(node.value)
     if word == "$input" and is_unknown(type) and path is not None:
         # Without an input schema, use the type the flow's steps expect.
-        type = type_at_path(place.input, path).type
+        type = type_at_path(place.flow_input_type, path).type
     return [f"type: {_format_type(type)}"]
 
 
 def _format_type(type: Type) -> str:
-    return _format_code(type_text(type, _MAX_LENGTH))
+    return _format_code(format_type(type, _MAX_LENGTH))
 
 
 def _format_code(text: str) -> str:
@@ -130,7 +135,7 @@ def _format_code(text: str) -> str:
     return f"{ticks}{space}{line}{space}{ticks}"
 
 
-def _escape(text: object) -> list[str]:
+def _escape_markdown(text: object) -> list[str]:
     """Return the text as a paragraph, if any. Text from servers may contain links or images, so Markdown is escaped."""
     return [re.sub(r"([\\`*_{}\[\]<>()#+!|~])", r"\\\1", text)] if isinstance(text, str) and text else []
 
@@ -198,10 +203,10 @@ def list_case_lenses(analysis: Analysis) -> list[types.CodeLens]:
 
 def list_symbols(analysis: Analysis) -> list[types.DocumentSymbol]:
     """Return a flow's outline: variables, steps, output and test cases."""
-    return _list_symbols(analysis.model, analysis.text) if analysis.model is not None else []
+    return _build_outline(analysis.model, analysis.text) if analysis.model is not None else []
 
 
-def _list_symbols(model: FlowModel, text: DocumentText) -> list[types.DocumentSymbol]:
+def _build_outline(model: FlowAnalysis, text: DocumentText) -> list[types.DocumentSymbol]:
     result: list[types.DocumentSymbol] = []
 
     def add(
@@ -216,7 +221,7 @@ def _list_symbols(model: FlowModel, text: DocumentText) -> list[types.DocumentSy
         result.append(symbol)
         return symbol
 
-    variables = model.schema("variables", "properties")
+    variables = model.find_schema("variables", "properties")
     if variables is not None:
         for name, node in variables.items.items():
             add(name, Kind.Variable, node, variables.keys[name])
@@ -224,7 +229,7 @@ def _list_symbols(model: FlowModel, text: DocumentText) -> list[types.DocumentSy
         symbol = add(step.id, Kind.Function, step.node, step.node.items["id"], step.component)
         inner = find_subflow(step.node)
         if symbol is not None and inner is not None:
-            symbol.children = _list_symbols(FlowModel(inner), text)
+            symbol.children = _build_outline(FlowAnalysis(inner), text)
     if (output := model.root.get("output")) is not None:
         add("output", Kind.Property, output, model.root.keys["output"])
     for case in model.cases:

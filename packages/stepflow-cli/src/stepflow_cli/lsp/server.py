@@ -28,12 +28,12 @@ from .documents import (
     build_diagnostics,
     list_code_actions,
 )
-from .navigation import describe_position
+from .navigation import build_hover
 
 log = logging.getLogger(__name__)
 
 
-class _Protocol(LanguageServerProtocol):
+class _DocumentlessProtocol(LanguageServerProtocol):
     """The protocol, minus pygls's own copy of the documents.
 
     pygls splits lines at more characters than the protocol allows, which throws off edit positions.
@@ -49,15 +49,15 @@ class StepflowServer(LanguageServer):
     """A language server for flows and server configurations."""
 
     def __init__(self, projects: ProjectRules) -> None:
-        super().__init__("stepflow", VERSION, protocol_cls=_Protocol)
+        super().__init__("stepflow", VERSION, protocol_cls=_DocumentlessProtocol)
         self.server_checks = ServerChecks()
         self.can_run_cases = False
         """Whether the editor has a command to run test cases."""
-        self.documents = Documents(projects, self._publish, self.server_checks)
+        self.documents = Documents(projects, self._publish_analysis, self.server_checks)
         _add_document_handlers(self)
         _add_request_handlers(self)
 
-    def text(self, text: str) -> DocumentText:
+    def make_document_text(self, text: str) -> DocumentText:
         """Wrap a document's text, using the position encoding negotiated with the client."""
         encoding = self.workspace.position_encoding
         return DocumentText(text, str(getattr(encoding, "value", encoding)))
@@ -69,14 +69,14 @@ class StepflowServer(LanguageServer):
         item = document.completion.completion_item if document is not None and document.completion is not None else None
         return item is not None and item.snippet_support is True
 
-    def _publish(self, document: Document, analysis: Analysis) -> None:
+    def _publish_analysis(self, document: Document, analysis: Analysis) -> None:
         diagnostics = build_diagnostics(analysis)
         # Stay silent about files that are neither flows nor configurations, except to clear old diagnostics.
         if diagnostics or document.is_published or analysis.kind is not None:
-            self.publish(document.uri, diagnostics, document.version)
+            self.publish_diagnostics(document.uri, diagnostics, document.version)
         document.is_published = bool(diagnostics)
 
-    def publish(self, uri: str, diagnostics: list[types.Diagnostic], version: int | None = None) -> None:
+    def publish_diagnostics(self, uri: str, diagnostics: list[types.Diagnostic], version: int | None = None) -> None:
         """Send a document's diagnostics to the client."""
         params = types.PublishDiagnosticsParams(uri=uri, diagnostics=diagnostics, version=version)
         self.text_document_publish_diagnostics(params)
@@ -106,7 +106,7 @@ def _add_document_handlers(server: StepflowServer) -> None:
     documents = server.documents
 
     @server.feature(types.INITIALIZE)
-    async def initialize(params: types.InitializeParams) -> None:
+    async def apply_editor_options(params: types.InitializeParams) -> None:
         options = params.initialization_options
         options = options if isinstance(options, dict) else getattr(options, "__dict__", {})
         server.can_run_cases = options.get("runCases") is True
@@ -119,7 +119,7 @@ def _add_document_handlers(server: StepflowServer) -> None:
     @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
     async def open_document(params: types.DidOpenTextDocumentParams) -> None:
         document = params.text_document
-        documents.open(document.uri, server.text(document.text), document.version)
+        documents.open(document.uri, server.make_document_text(document.text), document.version)
 
     @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
     async def change_document(params: types.DidChangeTextDocumentParams) -> None:
@@ -127,17 +127,17 @@ def _add_document_handlers(server: StepflowServer) -> None:
 
     @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
     async def save_document(params: types.DidSaveTextDocumentParams) -> None:
-        documents.save(params.text_document.uri)
+        documents.check_saved(params.text_document.uri)
 
     @server.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)
-    async def recheck(params: types.DidChangeWatchedFilesParams) -> None:
-        documents.recheck()
+    async def reanalyse_documents(params: types.DidChangeWatchedFilesParams) -> None:
+        documents.reanalyse_all()
 
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
     async def close_document(params: types.DidCloseTextDocumentParams) -> None:
         document = documents.close(params.text_document.uri)
         if document is not None and document.is_published:
-            server.publish(document.uri, [])
+            server.publish_diagnostics(document.uri, [])
 
     @server.feature(types.SHUTDOWN)
     async def shut_down(params: Any) -> None:
@@ -147,7 +147,7 @@ def _add_document_handlers(server: StepflowServer) -> None:
 def _add_request_handlers(server: StepflowServer) -> None:
     documents = server.documents
 
-    def answer(method: str, respond: Callable[[Analysis, Any], Any], options: Any = None) -> None:
+    def register_handler(method: str, respond: Callable[[Analysis, Any], Any], options: Any = None) -> None:
         """Handle a request using the analysis of the document's current text. Returns null if it isn't open."""
 
         @server.feature(method, options)
@@ -155,13 +155,13 @@ def _add_request_handlers(server: StepflowServer) -> None:
             analysis = await documents.get_current_analysis(params.text_document.uri)
             return respond(analysis, params) if analysis is not None else None
 
-    answer(types.TEXT_DOCUMENT_HOVER, lambda analysis, params: describe_position(analysis, params.position))
-    answer(types.TEXT_DOCUMENT_DEFINITION, navigation.find_definition)
-    answer(types.TEXT_DOCUMENT_REFERENCES, navigation.find_references)
-    answer(types.TEXT_DOCUMENT_PREPARE_RENAME, navigation.prepare_rename)
-    answer(types.TEXT_DOCUMENT_RENAME, navigation.rename, types.RenameOptions(prepare_provider=True))
-    answer(types.TEXT_DOCUMENT_DOCUMENT_SYMBOL, lambda analysis, params: navigation.list_symbols(analysis))
-    answer(
+    register_handler(types.TEXT_DOCUMENT_HOVER, lambda analysis, params: build_hover(analysis, params.position))
+    register_handler(types.TEXT_DOCUMENT_DEFINITION, navigation.find_definition)
+    register_handler(types.TEXT_DOCUMENT_REFERENCES, navigation.find_references)
+    register_handler(types.TEXT_DOCUMENT_PREPARE_RENAME, navigation.prepare_rename)
+    register_handler(types.TEXT_DOCUMENT_RENAME, navigation.rename, types.RenameOptions(prepare_provider=True))
+    register_handler(types.TEXT_DOCUMENT_DOCUMENT_SYMBOL, lambda analysis, params: navigation.list_symbols(analysis))
+    register_handler(
         types.TEXT_DOCUMENT_CODE_LENS,
         lambda analysis, params: navigation.list_case_lenses(analysis) if server.can_run_cases else [],
     )

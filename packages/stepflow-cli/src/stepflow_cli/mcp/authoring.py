@@ -7,11 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import InvalidArgumentError
-from stepflow_client._base.text import format_json, near, suggest_nearest, visible
+from stepflow_client._base.text import format_json, suggest_nearest, suggest_or_list, visible
 from stepflow_client._codec.flow_tools import make_tool_spec
 from stepflow_client._command import async_run_check
 from stepflow_client.flows.components import BUILTINS
-from stepflow_client.flows.reading import flow_in, parse_yaml
+from stepflow_client.flows.reading import parse_yaml, require_flow
 
 from ..server.connect import fetch_components
 
@@ -31,7 +31,7 @@ def _parse_flow(call: Call) -> dict[str, Any]:
     Raises:
         FlowFileError: If it isn't valid YAML or JSON, or isn't a flow.
     """
-    return flow_in(parse_yaml(call.arguments["flow"], "the flow"), "the flow")
+    return require_flow(parse_yaml(call.arguments["flow"], "the flow"), "the flow")
 
 
 async def validate_flow(call: Call) -> ToolResult:
@@ -75,7 +75,9 @@ async def list_components(call: Call) -> ToolResult:
     path = next((path for path in components if path == name or path.endswith(f"/{name}")), None)
     if path is None:
         hint = suggest_nearest(name.rpartition("/")[2], [path.rpartition("/")[2] for path in components])
-        raise InvalidArgumentError(f"unknown component {name!r}", hint=hint or near(name, components, "components"))
+        raise InvalidArgumentError(
+            f"unknown component {name!r}", hint=hint or suggest_or_list(name, components, "components")
+        )
     component = components[path]
     description = {
         "component": path,
@@ -113,4 +115,4 @@ async def run_flow_text(call: Call) -> ToolResult:
         client, key = call.runs.client, call.idempotency_key
         return str(await client.submit(flow, [value], labels=call.labels, idempotency_key=key, timeout=limit))
 
-    return await call.wait_for_outcome(await call.start(create), limit)
+    return await call.wait_for_outcome(await call.start_run(create), limit)

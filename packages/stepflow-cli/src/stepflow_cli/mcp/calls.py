@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .catalog import Catalog
 
 # How many characters of a truncated output to include in the response.
-_HEAD = 4_000
+_TRUNCATED_LENGTH = 4_000
 _OUTPUTS = ("output", "unexpected_output")
 
 
@@ -50,8 +50,8 @@ def build_response(result: ToolResult, item: int = 0) -> CallToolResult:
     content: list[Any] = []
     if len(text) > MAX_ANSWER_LENGTH and result.run_id is not None and structured is not None:
         uri = output_uri(result.run_id, item)
-        more = f"Call get_run with run_id {result.run_id} and offset {_HEAD}, or read {uri}."
-        text = f"{text[:_HEAD]}\n[cut off after {_HEAD:,} of {len(text):,} characters] {more}"
+        more = f"Call get_run with run_id {result.run_id} and offset {_TRUNCATED_LENGTH}, or read {uri}."
+        text = f"{text[:_TRUNCATED_LENGTH]}\n[cut off after {_TRUNCATED_LENGTH:,} of {len(text):,} characters] {more}"
         structured = {key: value for key, value in structured.items() if key not in _OUTPUTS}
         structured |= {"output_resource": uri, "next": more}
         content = [ResourceLink(name="output", uri=uri, mime_type="application/json")]
@@ -78,7 +78,7 @@ class Call:
     labels: Mapping[str, str]
     key: str | None = None
     """The idempotency key sent by the agent."""
-    names: list[Any] = field(default_factory=list)
+    request_ids: list[Any] = field(default_factory=list)
     """Ids of the request. A repeated request shares at least one of them."""
     report: Report | None = None
 
@@ -93,7 +93,7 @@ class Call:
         except InvalidArgumentError as error:
             error.hint = error.hint or self.suggest_tools(list_runs="to see the ids of runs")
             raise
-        if not self.runs.owns(run_id):
+        if not self.runs.is_accessible(run_id):
             raise InvalidArgumentError(
                 f"run {run_id} was not started by an agent on this machine",
                 hint=self.suggest_tools(list_runs="to see the runs that were"),
@@ -110,10 +110,10 @@ class Call:
         """The idempotency key for the run to start."""
         return None if self.key is None else f"mcp:{self.key}"
 
-    async def start(self, create: Callable[[], Awaitable[str]]) -> str:
-        """Start a run and return its id. See `AgentRuns.start`."""
+    async def start_run(self, create: Callable[[], Awaitable[str]]) -> str:
+        """Start a run and return its id. See `AgentRuns.start_run`."""
         try:
-            return await self.runs.start(self.names, create)
+            return await self.runs.start_run(self.request_ids, create)
         except StepflowClientError as error:
             advice = None
             if isinstance(error, RateLimitError):
@@ -129,7 +129,7 @@ class Call:
                 error.hint = advice if error.hint is None else f"{error.hint.rstrip('.')}. {advice}"
             raise
 
-    def suggest_next(self, run_id: str) -> str:
+    def suggest_follow_up_tools(self, run_id: str) -> str:
         """Return what to suggest for a run that hasn't ended."""
         purposes = {"wait_run": f"with run_id {run_id} for its result", "cancel_run": "to cancel it"}
         if "wait_run" not in self.offered:
@@ -141,10 +141,10 @@ class Call:
         try:
             result = await self.runs.wait_for_result(run_id, seconds, self.report)
         except (TransportError, ServerFaultError) as error:
-            error.run_id, error.hint = run_id, self.suggest_next(run_id)
+            error.run_id, error.hint = run_id, self.suggest_follow_up_tools(run_id)
             raise
         if result is None:
-            return make_unfinished_result(run_id, self.suggest_next(run_id))
+            return make_unfinished_result(run_id, self.suggest_follow_up_tools(run_id))
         spec = spec or self.catalog.tools.get(self.runs.find_tool_name(run_id) or "")
         response = await async_run_check(partial(make_tool_result, result, spec, self.catalog.secrets))
         more = self.suggest_tools(diagnose_run=f"with run_id {run_id} for its cause") if result.is_failed else None

@@ -13,7 +13,7 @@ from stepflow_client._codec.flow_tools import make_tool_spec
 from stepflow_client._command import async_run_check
 from stepflow_client.drawing import RunReport
 from stepflow_client.drawing.report_data import mask_snapshot
-from stepflow_client.flows.interpreter import flow_with
+from stepflow_client.flows.interpreter import override_flow
 from stepflow_client.tools import ToolResult
 
 from ..runs.failures import MAX_EXPLAINED_ITEMS
@@ -31,7 +31,7 @@ _MAX_TRACEBACK_LINES = 8
 _MAX_INPUT = 4_000
 _MAX_LINE = 300
 # The prefix of log lines in which workers report durations.
-_MEASUREMENT = "TIMING: "
+_TIMING_PREFIX = "TIMING: "
 
 
 async def diagnose(call: Call) -> ToolResult:
@@ -46,27 +46,29 @@ async def diagnose(call: Call) -> ToolResult:
     assert account is not None
     lines = await asyncio.to_thread(read_run_lines, run_id)
 
-    def hide(value: Any) -> Any:
+    def mask_secrets(value: Any) -> Any:
         for secret in call.catalog.secrets:
             value = secret.hide_in(value)
         return value
 
     # Hide secrets before truncating lines, since part of a secret wouldn't be recognised.
-    log = list(_select_log_lines(lines, hide))
-    text = "\n".join(map(hide, _explain_failure(account, RunReport(mask_snapshot(snapshot)), log, hide)))
-    return ToolResult(visible_lines(text), hide(snapshot.details.to_dict()), run_id)
+    log = list(_select_log_lines(lines, mask_secrets))
+    text = "\n".join(
+        map(mask_secrets, _explain_failure(account, RunReport(mask_snapshot(snapshot)), log, mask_secrets))
+    )
+    return ToolResult(visible_lines(text), mask_secrets(snapshot.details.to_dict()), run_id)
 
 
-def _select_log_lines(lines: Iterable[KeptLine], hide: Callable[[Any], Any]) -> Iterator[str]:
+def _select_log_lines(lines: Iterable[KeptLine], mask_secrets: Callable[[Any], Any]) -> Iterator[str]:
     """Yield worker output and server warnings, leaving out routine lines that don't explain a failure."""
     for line in lines:
-        if (not line.target or line.level != "info") and not line.message.startswith(_MEASUREMENT):
-            yield f"{line.time} {line.level} {hide(line.message)}"
-            yield from hide(line.exception or "").splitlines()[-_MAX_TRACEBACK_LINES:]
+        if (not line.target or line.level != "info") and not line.message.startswith(_TIMING_PREFIX):
+            yield f"{line.time} {line.level} {mask_secrets(line.message)}"
+            yield from mask_secrets(line.exception or "").splitlines()[-_MAX_TRACEBACK_LINES:]
 
 
 def _explain_failure(
-    account: RunAccount, report: RunReport, log: list[str], hide: Callable[[Any], Any]
+    account: RunAccount, report: RunReport, log: list[str], mask_secrets: Callable[[Any], Any]
 ) -> Iterator[str]:
     failures = report.run.failures or ()
     item = f", item {account.item_index}" if report.run.items.total > 1 else ""
@@ -78,7 +80,7 @@ def _explain_failure(
     if cause is not None:
         yield f"Cause: step {visible(cause.step_id)}, component {visible(cause.component or 'unknown')}"
         resolved = report.input_of(account.item_index, cause.step_id)
-        yield f"Its input: {visible(short_json(hide(resolved.value), _MAX_INPUT))}"
+        yield f"Its input: {visible(short_json(mask_secrets(resolved.value), _MAX_INPUT))}"
         yield from (f"Unknown parts of it: {visible(part)}" for part in resolved.not_known)
         yield from (f"Errors in it: {visible(failure)}" for failure in resolved.failures)
     if account.hint:
@@ -112,7 +114,7 @@ async def rerun(call: Call) -> ToolResult:
         if tool is not None:
             # An overridden step may read different fields.
             is_changed = "overrides" in options
-            spec = make_tool_spec(flow_with(tool.flow, options["overrides"]), tool.name) if is_changed else tool
+            spec = make_tool_spec(override_flow(tool.flow, options["overrides"]), tool.name) if is_changed else tool
             await async_run_check(partial(spec.check_input, value))
     if tool is not None:
         options["variables"] = call.catalog.variables[tool.name] or None
@@ -124,7 +126,7 @@ async def rerun(call: Call) -> ToolResult:
         if not handles:
             raise InvalidArgumentError(f"nothing to run again in run {run_id}")
         for handle in handles[1:]:
-            call.runs.add_run(handle.run_id)
+            call.runs.track_run(handle.run_id)
         return handles[0].run_id
 
-    return await call.wait_for_outcome(await call.start(create), call.runs.bounds.max_wait)
+    return await call.wait_for_outcome(await call.start_run(create), call.runs.bounds.max_wait)

@@ -154,7 +154,7 @@ class Resources:
 
     async def _read_run(self, run_id: str, item: int, part: str | None, query: str) -> tuple[str, str, str | None]:
         run_id = check_run_id(run_id)
-        if not self._runs.owns(run_id):
+        if not self._runs.is_accessible(run_id):
             raise MCPError(INVALID_PARAMS, "no such run started by an agent")
         if part == "report":
             return await asyncio.to_thread(self._render_report, run_id), _HTML, None
@@ -178,5 +178,5 @@ class Resources:
             report = replace(report, snapshot=mask_snapshot(report.snapshot, secret))
         html = report.html()
         for secret in self._catalog.secrets:
-            html = secret.hide(html)
+            html = secret.hide_in_text(html)
         return html

@@ -15,8 +15,8 @@ from stepflow_client._codec.flow_tools import (
     WAIT_RUN,
     WAIT_RUN_DESCRIPTION,
     WAIT_RUN_FIELDS,
-    make_fixed_tool,
     make_tool_result,
+    make_tool_without_flow,
     make_unfinished_result,
 )
 from stepflow_client.tools import ToolResult
@@ -64,7 +64,7 @@ class RunTool:
 
     def build_spec(self) -> FlowToolSpec:
         """Return the tool's spec, which includes the argument schema and its validation."""
-        return make_fixed_tool(self.name, self.description, self.properties, self.required)
+        return make_tool_without_flow(self.name, self.description, self.properties, self.required)
 
 
 async def _get_run(call: Call) -> ToolResult:
@@ -74,7 +74,7 @@ async def _get_run(call: Call) -> ToolResult:
         run = (await call.runs.client.snapshot(run_id, include="counts")).details
         counts = f" {run.items.completed + run.items.failed} of {run.items.total} items have ended."
         return make_unfinished_result(
-            run_id, call.suggest_next(run_id) + (counts if run.items.total > 1 else ""), run.status.value
+            run_id, call.suggest_follow_up_tools(run_id) + (counts if run.items.total > 1 else ""), run.status.value
         )
     offset = call.arguments.get("offset", 0)
     if run.items.total == 1 and item == 0 and not offset:

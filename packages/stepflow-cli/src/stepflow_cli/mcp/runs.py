@@ -50,7 +50,7 @@ class RateLimiter:
         self._available = self._capacity
         self._updated = clock()
 
-    def acquire(self) -> float:
+    def try_acquire(self) -> float:
         """Count a call. Return 0 if it is allowed, otherwise the seconds to wait."""
         now = self._clock()
         self._available = min(self._capacity, self._available + (now - self._updated) * self._per_second)
@@ -88,7 +88,7 @@ class AgentRuns:
         self._unfinished: set[str] = set()
         self._own: set[str] = set()
 
-    def owns(self, run_id: str) -> bool:
+    def is_accessible(self, run_id: str) -> bool:
         """Return whether agents may see a run."""
         if self.all_runs or run_id in self._own:
             return True
@@ -100,7 +100,7 @@ class AgentRuns:
         entry = self._history.get(run_id)
         return None if entry is None else entry.labels.get("tool")
 
-    async def start(self, names: list[Any], create: Callable[[], Awaitable[str]]) -> str:
+    async def start_run(self, names: list[Any], create: Callable[[], Awaitable[str]]) -> str:
         """Start a run and return its id. A repeated request returns the original run.
 
         Args:
@@ -111,11 +111,11 @@ class AgentRuns:
             RateLimitError: If the maximum number of concurrent runs is reached.
             StepflowClientError: If the run can't be started.
         """
-        if self._find_request(names) is None and not await self._has_room():
+        if self._find_request(names) is None and not await self._can_start_run():
             raise RateLimitError(f"{self.bounds.runs} runs are in progress, the most that are allowed at once")
         creation = self._find_request(names)
         if creation is None:
-            creation = asyncio.ensure_future(self._create_and_add(create))
+            creation = asyncio.ensure_future(self._create_and_track_run(create))
             self._requests.update(dict.fromkeys(names or [creation], creation))
             while len(self._requests) > _MAX_REQUESTS:
                 self._requests.popitem(last=False)
@@ -130,7 +130,7 @@ class AgentRuns:
     def _find_request(self, names: list[Any]) -> asyncio.Task[str] | None:
         return next((self._requests[name] for name in names if name in self._requests), None)
 
-    async def _create_and_add(self, create: Callable[[], Awaitable[str]]) -> str:
+    async def _create_and_track_run(self, create: Callable[[], Awaitable[str]]) -> str:
         try:
             run_id = await create()
         except TimeoutError as error:
@@ -138,15 +138,15 @@ class AgentRuns:
             run_id = getattr(error, "run_id", None) or ""
             if not run_id:
                 raise
-        self.add_run(run_id)
+        self.track_run(run_id)
         return run_id
 
-    def add_run(self, run_id: str) -> None:
+    def track_run(self, run_id: str) -> None:
         """Track a run started by an agent."""
         self._own.add(run_id)
         self._unfinished.add(run_id)
 
-    async def _has_room(self) -> bool:
+    async def _can_start_run(self) -> bool:
         """Return whether the limits allow another run."""
         starting = sum(not request.done() for request in set(self._requests.values()))
         if len(self._unfinished) + starting < self.bounds.runs:
@@ -175,7 +175,7 @@ class AgentRuns:
             elif report is None:
                 result = await handle.result(timeout=seconds)
             else:
-                result = await _wait_reporting(report, lambda show: handle.result(timeout=seconds, progress=show))
+                result = await _wait_with_reports(report, lambda show: handle.result(timeout=seconds, progress=show))
         except RunTimeoutError:
             return None
         self._unfinished.discard(run_id)
@@ -183,32 +183,32 @@ class AgentRuns:
 
         return await add_hint(self.client, result)
 
-    async def close(self) -> None:
+    async def wait_for_starting_runs(self) -> None:
         """Wait until any runs being started have been labelled."""
         if self._requests:
             await asyncio.wait(set(self._requests.values()), timeout=10)
 
 
-async def _wait_reporting(
+async def _wait_with_reports(
     report: Report, wait: Callable[[Callable[[Progress], None]], Awaitable[FlowResult]]
 ) -> FlowResult:
     """Wait for a run, reporting its latest progress. A slow receiver just gets fewer reports."""
     newest: list[Progress] = []
     changed = asyncio.Event()
 
-    def receive(progress: Progress) -> None:
+    def store_progress(progress: Progress) -> None:
         newest[:] = [progress]
         changed.set()
 
-    async def pass_on() -> None:
+    async def send_reports() -> None:
         while True:
             await changed.wait()
             changed.clear()
             await report(newest[0])
 
-    passing = asyncio.ensure_future(pass_on())
+    passing = asyncio.ensure_future(send_reports())
     try:
-        return await wait(receive)
+        return await wait(store_progress)
     finally:
         passing.cancel()
         with suppress(asyncio.CancelledError, Exception):

@@ -17,13 +17,13 @@ from mcp.server.models import InitializationOptions
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
 from stepflow_client import InvalidArgumentError, RateLimitError, ServerConnectionError, StepflowClientError
 from stepflow_client._base.text import cut, visible
-from stepflow_client._codec.flow_tools import format_unknown_tool, make_refusal
+from stepflow_client._codec.flow_tools import format_unknown_tool, make_error_result
 from stepflow_client._command import async_run_check
 
 from .._version import VERSION
 from ..output.messages import note
 from .calls import Call, build_response
-from .opening import Offer
+from .handshake import ToolOffer
 from .resources import Prompts, Resources
 from .runs import AGENT_LABEL, MAX_ARGUMENT_BYTES, AgentRuns, RateLimiter
 
@@ -48,7 +48,7 @@ _NOTIFICATION_TIMEOUT = 1.0
 _MAX_LABEL_LENGTH = 60
 
 
-class _Protocol(Server[Any]):
+class _McpServer(Server[Any]):
     """The server, advertising that its lists of tools and prompts may change."""
 
     def create_initialization_options(self, *args: Any, **more: Any) -> InitializationOptions:
@@ -64,7 +64,7 @@ class AgentServer:
         target: The server, for use in threads.
     """
 
-    def __init__(self, runs: AgentRuns, offer: Offer, target: Target) -> None:
+    def __init__(self, runs: AgentRuns, offer: ToolOffer, target: Target) -> None:
         self._runs = runs
         self._offer = offer
         self._catalog = catalog = offer.catalog
@@ -76,7 +76,7 @@ class AgentServer:
         """Sessions on older protocol versions, which need to be notified of changes."""
         self._resources = Resources(runs, catalog, target.client)
         self._prompts = Prompts(catalog)
-        self.protocol: Server[Any] = _Protocol(
+        self.protocol: Server[Any] = _McpServer(
             "stepflow",
             version=VERSION,
             title="Stepflow",
@@ -91,21 +91,21 @@ class AgentServer:
             on_get_prompt=self._prompts.get,
             on_subscriptions_listen=ListenHandler(self._bus),
         )
-        self.protocol.middleware.append(self._remember_connection)
+        self.protocol.middleware.append(self._remember_session)
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[None]:
+    async def watching_flow_files(self) -> AsyncIterator[None]:
         """Watch the flow files for changes for the duration of the block."""
-        watching = asyncio.ensure_future(self._watch())
+        watching = asyncio.ensure_future(self._poll_flow_files())
         try:
             yield
         finally:
             watching.cancel()
             with suppress(asyncio.CancelledError):
                 await watching
-            await self._runs.close()
+            await self._runs.wait_for_starting_runs()
 
-    async def _watch(self) -> None:
+    async def _poll_flow_files(self) -> None:
         took = 0.0
         while True:
             await asyncio.sleep(max(_MIN_INTERVAL, _INTERVAL_FACTOR * took))
@@ -129,7 +129,7 @@ class AgentServer:
                     # The connection is gone.
                     self._listening.pop(name, None)
 
-    async def _remember_connection(self, ctx: Context, call_next: CallNext) -> HandlerResult:
+    async def _remember_session(self, ctx: Context, call_next: CallNext) -> HandlerResult:
         """Remember the session, so it can be notified of changes."""
         if ctx.method == "notifications/initialized":
             self._listening[_get_connection_name(ctx)] = ctx.session
@@ -141,7 +141,7 @@ class AgentServer:
 
     async def _call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
         try:
-            seconds = self._rate.acquire()
+            seconds = self._rate.try_acquire()
             if seconds:
                 raise RateLimitError(f"too many calls: wait {seconds:.1f} seconds", hint="call one tool at a time")
             size = len(json.dumps(params.arguments, ensure_ascii=False, default=str))
@@ -152,7 +152,7 @@ class AgentServer:
                 )
             return await _run_until_closed(ctx, self._run_tool(ctx, params))
         except StepflowClientError as error:
-            return build_response(make_refusal(error, self._catalog.secrets))
+            return build_response(make_error_result(error, self._catalog.secrets))
 
     async def _run_tool(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
         connection = _get_connection_name(ctx)
@@ -171,7 +171,7 @@ class AgentServer:
             offered=self._tools,
             key=key if isinstance(key, str) and key else None,
             labels={**AGENT_LABEL, "agent": agent, "session": _format_label(connection or "none")},
-            names=names,
+            request_ids=names,
             report=_ProgressReporter(ctx).report if "progressToken" in meta else None,
         )
         if params.name in self._tools:
@@ -196,7 +196,7 @@ class AgentServer:
                 )
             )
 
-        run_id = await call.start(create)
+        run_id = await call.start_run(create)
         return build_response(await call.wait_for_outcome(run_id, max(0.0, until - time.monotonic()), flow_spec))
 
 

@@ -31,7 +31,7 @@ from ..server.listening import AcceptedAddresses, group_headers, listen
 from ..settings.history import get_history_setting
 from ..signals import handling_stop_signals
 from .catalog import Catalog
-from .opening import LineReader, Offer, Opening
+from .handshake import Handshake, LineReader, ToolOffer
 from .run_tools import GROUPS, TOOLS, select_tools
 from .runs import MAX_ARGUMENT_BYTES, AgentRuns, Bounds
 from .server import CLOSED
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 _MAX_DIGITS = 20
 
 
-async def _valid_messages(messages: Any, responses: Any) -> AsyncIterator[SessionMessage]:
+async def _filter_valid_messages(messages: Any, responses: Any) -> AsyncIterator[SessionMessage]:
     """Yield an agent's valid messages. Respond to any other line with an error."""
     try:
         async for message in messages:
@@ -103,31 +103,33 @@ class _ResponseStream:
 
 
 @asynccontextmanager
-async def open_streams(opening: Opening) -> AsyncIterator[tuple[Any, Any]]:
+async def open_streams(handshake: Handshake) -> AsyncIterator[tuple[Any, Any]]:
     """Yield the read and write message streams, picking up where an opening left off."""
-    async with stdio_server(stdin=cast("Any", opening.iterate_rest())) as (messages, responses):
-        yield _valid_messages(messages, responses), _ResponseStream(responses, opening.handshake)
+    async with stdio_server(stdin=cast("Any", handshake.iterate_remaining_lines())) as (messages, responses):
+        yield _filter_valid_messages(messages, responses), _ResponseStream(responses, handshake.answered_id)
 
 
 PATH = "/mcp"
 
 
-Opened = AbstractAsyncContextManager["AgentServer"]
+AgentServerContext = AbstractAsyncContextManager["AgentServer"]
 
 
-def application(server: Callable[[], Opened], addresses: AcceptedAddresses, token: str) -> ASGIApp:
-    """Return the ASGI application. `server` creates the agent server, and agents must send the token."""
+def build_http_application(
+    open_server: Callable[[], AgentServerContext], addresses: AcceptedAddresses, token: str
+) -> ASGIApp:
+    """Return the ASGI application. `open_server` creates the agent server, and agents must send the token."""
     managers: list[StreamableHTTPSessionManager] = []
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with server() as opened:
+        async with open_server() as opened:
             manager = StreamableHTTPSessionManager(opened.protocol, max_request_body_size=2 * MAX_ARGUMENT_BYTES)
             managers.append(manager)
             async with manager.run():
                 yield
 
-    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+    async def handle_mcp_request(scope: Scope, receive: Receive, send: Send) -> None:
         closed = scope[CLOSED] = asyncio.Event()
         try:
             await managers[0].handle_request(scope, receive, send)
@@ -137,7 +139,7 @@ def application(server: Callable[[], Opened], addresses: AcceptedAddresses, toke
     app = Starlette(lifespan=lifespan)
     expected = f"Bearer {token}".encode()
 
-    def refuse(scope: Scope) -> PlainTextResponse | None:
+    def build_refusal(scope: Scope) -> PlainTextResponse | None:
         headers = group_headers(scope["headers"])
         refusal = addresses.get_refusal(headers["host"], headers["origin"])
         if refusal is not None:
@@ -150,21 +152,21 @@ def application(server: Callable[[], Opened], addresses: AcceptedAddresses, toke
             return PlainTextResponse(text, 401, headers={"www-authenticate": "Bearer"})
         return None
 
-    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        # Don't mount `serve`: mounted applications redirect requests without a trailing slash.
+    async def guard_requests(scope: Scope, receive: Receive, send: Send) -> None:
+        # Don't mount `handle_mcp_request`: mounted applications redirect requests without a trailing slash.
         if scope["type"] == "http":
-            await (refuse(scope) or serve)(scope, receive, send)
+            await (build_refusal(scope) or handle_mcp_request)(scope, receive, send)
         else:
             await app(scope, receive, send)
 
-    return guarded
+    return guard_requests
 
 
 TOKEN_VARIABLE = "STEPFLOW_MCP_TOKEN"  # noqa: S105 - the name of a variable
 
 
 @dataclass(frozen=True)
-class Service:
+class ServiceOptions:
     """What to serve to agents."""
 
     flows: Sequence[str]
@@ -188,13 +190,13 @@ class Service:
             if name not in known:
                 raise usage(f"unknown tools {name}", f"--tools accepts {', '.join(known)}")
 
-    def offer(self, catalog: Catalog) -> Offer:
+    def build_offer(self, catalog: Catalog) -> ToolOffer:
         """Return the tools to offer."""
-        return Offer(catalog, select_tools(self.tools), self.read_only)
+        return ToolOffer(catalog, select_tools(self.tools), self.read_only)
 
 
 @asynccontextmanager
-async def agent_server(target: Target, service: Service, catalog: Catalog) -> AsyncIterator[AgentServer]:
+async def open_agent_server(target: Target, service: ServiceOptions, catalog: Catalog) -> AsyncIterator[AgentServer]:
     """Yield the agent server. Its client is closed at the end of the block.
 
     Args:
@@ -206,12 +208,12 @@ async def agent_server(target: Target, service: Service, catalog: Catalog) -> As
 
     async with target.async_client() as client:
         runs = AgentRuns(client, target.history, service.bounds, all_runs=service.all_runs)
-        agents = AgentServer(runs, service.offer(catalog), target)
-        async with agents.open():
+        agents = AgentServer(runs, service.build_offer(catalog), target)
+        async with agents.watching_flow_files():
             yield agents
 
 
-def load_catalog(service: Service) -> Catalog:
+def load_catalog(service: ServiceOptions) -> Catalog:
     """Load the flows to serve.
 
     Raises:
@@ -227,7 +229,7 @@ def load_catalog(service: Service) -> Catalog:
     return catalog
 
 
-def _import_protocol() -> None:
+def _import_mcp_package() -> None:
     """Import the MCP package, which takes longer than everything else."""
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # The import creates many objects but no garbage.
@@ -239,7 +241,7 @@ def _import_protocol() -> None:
         gc.enable()
 
 
-def serve_stdio(target: Target, service: Service) -> None:
+def serve_stdio(target: Target, service: ServiceOptions) -> None:
     """Serve an agent over stdio until it closes the streams, or until SIGINT, SIGTERM or SIGHUP."""
     catalog = load_catalog(service)
     if is_terminal(sys.stdin):
@@ -249,20 +251,20 @@ def serve_stdio(target: Target, service: Service) -> None:
         # Open stdin separately: at exit, the interpreter can't close `sys.stdin` while a thread is reading from it.
         lines = LineReader(open(0, "rb", closefd=False))  # noqa: SIM115, ASYNC230 - it is read by the thread
         # On a stop signal, end the messages just as if the agent had closed stdin.
-        with handling_stop_signals(lines.end):
-            importing = asyncio.ensure_future(asyncio.to_thread(_import_protocol))
-            opening = Opening(lines, service.offer(catalog))
-            await opening.run(importing)
+        with handling_stop_signals(lines.close):
+            importing = asyncio.ensure_future(asyncio.to_thread(_import_mcp_package))
+            opening = Handshake(lines, service.build_offer(catalog))
+            await opening.answer_until_imported(importing)
             await importing
 
-            async with agent_server(target, service, catalog) as agents, open_streams(opening) as (read, write):
+            async with open_agent_server(target, service, catalog) as agents, open_streams(opening) as (read, write):
                 await agents.protocol.run(read, write, agents.protocol.create_initialization_options())
 
     with target.history.recording():
         asyncio.run(serve())
 
 
-def serve_http(target: Target, service: Service, host: str, port: int) -> None:
+def serve_http(target: Target, service: ServiceOptions, host: str, port: int) -> None:
     """Serve agents over HTTP until SIGINT, SIGTERM or SIGHUP.
 
     Raises:
@@ -284,5 +286,5 @@ def serve_http(target: Target, service: Service, host: str, port: int) -> None:
             how = f"Authorization: Bearer {token}" if is_new else f"The token is the value of {TOKEN_VARIABLE}."
             print(how, file=sys.stderr, flush=True)
 
-        app = application(lambda: agent_server(target, service, catalog), addresses, token)
+        app = build_http_application(lambda: open_agent_server(target, service, catalog), addresses, token)
         serve_application(app, listening, asyncio.Event(), announce)

@@ -67,11 +67,11 @@ class View(NamedTuple):
     """Fields that contain arbitrary JSON, so their nested fields can't be known."""
 
     @property
-    def known(self) -> tuple[str, ...]:
+    def known_fields(self) -> tuple[str, ...]:
         """The fields known to exist."""
         return tuple(dict.fromkeys([*(column.field for column in self.columns), self.name, *self.fields]))
 
-    def only(self, fields: Sequence[str]) -> View:
+    def select_columns(self, fields: Sequence[str]) -> View:
         """Return a view with just these fields as columns."""
         # Never leave out a field the user asked for.
         known = {column.field: column._replace(optional=False) for column in self.columns}
@@ -125,7 +125,7 @@ def get_field(record: Mapping[str, Any], name: str, default: Any = None) -> Any:
 def _check_field(name: str, records: Sequence[Mapping[str, Any]], view: View) -> None:
     if not name:
         raise usage("--fields expects fields such as a,b.c, but one of them is empty")
-    if name in view.known or any(get_field(record, name, _MISSING) is not _MISSING for record in records):
+    if name in view.known_fields or any(get_field(record, name, _MISSING) is not _MISSING for record in records):
         return
     if any(name.startswith(f"{field}.") for field in view.open_fields):
         # The content is up to the user, e.g. for an output, so a missing field is just null.
@@ -134,10 +134,10 @@ def _check_field(name: str, records: Sequence[Mapping[str, Any]], view: View) ->
     if parent and any(get_field(record, parent, _MISSING) is None for record in records):
         # The parent is null, so there's no telling which fields it has.
         return
-    if not records and name.partition(".")[0] in {field.partition(".")[0] for field in view.known}:
+    if not records and name.partition(".")[0] in {field.partition(".")[0] for field in view.known_fields}:
         # Nested fields are unknown until there's a record.
         return
-    known = {*view.known, *(path for record in records for path in _iter_field_names(record))}
+    known = {*view.known_fields, *(path for record in records for path in _iter_field_names(record))}
     top = sorted({path for path in known if "." not in path})
     raise usage(f"unknown field {name}", suggest(name, known) or f"the fields are {', '.join(top)}")
 

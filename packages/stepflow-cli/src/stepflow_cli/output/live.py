@@ -139,7 +139,7 @@ def watch_records(fetch: Callable[[], Sequence[Mapping[str, Any]]], view: View, 
         def draw(height: int | None) -> Text:
             from rich.text import Text
 
-            lines = output.table(records, view).splitlines()
+            lines = output.format_table(records, view).splitlines()
             if height is not None:
                 room = max(1, height - 1)
                 if len(lines) > room:

@@ -6,7 +6,7 @@ import logging
 import traceback
 from typing import Any
 
-from .terminal import printable, printable_traceback
+from .terminal import escape, escape_traceback
 
 
 class LineFormatter(logging.Formatter):
@@ -17,8 +17,8 @@ class LineFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """Return the record's line."""
-        return printable(super().formatMessage(record))
+        return escape(super().formatMessage(record))
 
     def formatException(self, ei: Any) -> str:
         """Return the exception's traceback."""
-        return printable_traceback(traceback.format_exception(*ei)).rstrip("\n")
+        return escape_traceback(traceback.format_exception(*ei)).rstrip("\n")

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from ..errors import Problem, current_session
-from ..output.terminal import printable
+from ..output.terminal import escape
 from .terminal import has_color, is_terminal
 
 
@@ -20,7 +20,7 @@ def note(text: str) -> None:
     """Print a note to stderr, unless JSON or quiet output was requested, in which case only errors go there."""
     session = current_session()
     if not session.json_errors and not session.quiet:
-        click.echo(f"stepflow: {printable(text)}", err=True)
+        click.echo(f"stepflow: {escape(text)}", err=True)
 
 
 def print_problem(problem: Problem, *, as_json: bool, color: str = "auto") -> None:
@@ -32,14 +32,14 @@ def print_problem(problem: Problem, *, as_json: bool, color: str = "auto") -> No
         color: `auto`, `always` or `never`.
     """
     if as_json:
-        print(json.dumps(problem.record()), file=sys.stderr, flush=True)
+        print(json.dumps(problem.to_record()), file=sys.stderr, flush=True)
         return
     server = "" if problem.server is None else f"{problem.server.url} ({problem.server.origin})"
     lines = [("stepflow:", "31", problem.message), ("server", "36", server), ("hint:", "36", problem.hint or "")]
     for title, style, words in lines:
         if not words:
             continue
-        text = f"{title} {printable(words)}"
+        text = f"{title} {escape(words)}"
         if is_terminal(sys.stderr) and "\n" not in text:
             import shutil
             import textwrap
@@ -80,9 +80,9 @@ class Spinner:
             if self._status is not None:
                 self._status.console.print(_to_rich_text(text))
                 return
-        print(printable(text), file=sys.stderr, flush=True)
+        print(escape(text), file=sys.stderr, flush=True)
 
-    def show(self, color: bool, ended: threading.Event) -> None:
+    def show_after_delay(self, color: bool, ended: threading.Event) -> None:
         """Show the spinner after a second, unless the command has ended by then."""
         if ended.wait(_QUIET):
             return
@@ -108,11 +108,11 @@ def _to_rich_text(text: str) -> Any:
     # rich would parse a plain string as markup.
     from rich.text import Text
 
-    return Text(printable(text))
+    return Text(escape(text))
 
 
 @contextmanager
-def waiting(text: str) -> Iterator[Spinner]:
+def show_spinner(text: str) -> Iterator[Spinner]:
     """Show a spinner if the block takes longer than a second and stderr is a terminal.
 
     Args:
@@ -125,9 +125,9 @@ def waiting(text: str) -> Iterator[Spinner]:
 
     ended = threading.Event()
     color = has_color(sys.stderr, current_session().color)
-    threading.Thread(target=spinner.show, args=(color, ended), daemon=True).start()
+    threading.Thread(target=spinner.show_after_delay, args=(color, ended), daemon=True).start()
     try:
-        with outages_reported_by(spinner.print_above):
+        with report_outages_with(spinner.print_above):
             yield spinner
     finally:
         ended.set()
@@ -137,7 +137,7 @@ def waiting(text: str) -> Iterator[Spinner]:
 @contextmanager
 def reporting_outages() -> Iterator[None]:
     """Print outages during the block, unless JSON or quiet output was requested or they are being logged."""
-    from stepflow_client._command import passing_warnings
+    from stepflow_client._command import listen_to_warnings
 
     session = current_session()
     if session.json_errors or session.quiet or _has_log_handler():
@@ -146,18 +146,18 @@ def reporting_outages() -> Iterator[None]:
 
     def report(warning: str) -> None:
         reporters = session.reporters
-        text = f"stepflow: {printable(warning)}"
+        text = f"stepflow: {escape(warning)}"
         if reporters:
             reporters[-1](text)
         else:
             click.echo(text, err=True)
 
-    with passing_warnings(report):
+    with listen_to_warnings(report):
         yield
 
 
 @contextmanager
-def outages_reported_by(report: Callable[[str], None]) -> Iterator[None]:
+def report_outages_with(report: Callable[[str], None]) -> Iterator[None]:
     """Use a different function to print outages during the block.
 
     Args:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .columns import Column, View, get_field
-from .terminal import is_terminal, printable
+from .terminal import escape, is_terminal
 
 STATUS_STYLES = {
     "completed": "green",
@@ -41,12 +41,12 @@ def format_plain_table(records: Sequence[Mapping[str, Any]], view: View, *, vert
     rows = [[_plain_cell(record, column) for column in view.columns] for record in records]
     headings = [column.heading for column in view.columns]
     if vertical:
-        return _align([[heading, cell] for heading, cell in zip(headings, rows[0], strict=True)], set())
+        return _format_aligned_rows([[heading, cell] for heading, cell in zip(headings, rows[0], strict=True)], set())
     right = {place for place, column in enumerate(view.columns) if column.kind == "number"}
-    return _align([headings, *rows], right)
+    return _format_aligned_rows([headings, *rows], right)
 
 
-def _align(rows: Sequence[Sequence[str]], right: set[int]) -> str:
+def _format_aligned_rows(rows: Sequence[Sequence[str]], right: set[int]) -> str:
     widths = [max(map(cell_width, cells)) for cells in zip(*rows, strict=True)]
     text = ""
     for row in rows:
@@ -189,7 +189,9 @@ def format_local_time(text: str, *, relative: bool = True) -> str:
         time = datetime.fromisoformat(text).astimezone()
     except ValueError:
         return text
-    return f"{time:%Y-%m-%d %H:%M:%S} ({_format_distance(time)})" if relative else time.isoformat(timespec="seconds")
+    return (
+        f"{time:%Y-%m-%d %H:%M:%S} ({_format_relative_time(time)})" if relative else time.isoformat(timespec="seconds")
+    )
 
 
 def format_line_time(text: str) -> str:
@@ -203,12 +205,12 @@ def format_line_time(text: str) -> str:
 
 def _format_age(text: str) -> str:
     try:
-        return _format_distance(datetime.fromisoformat(text))
+        return _format_relative_time(datetime.fromisoformat(text))
     except ValueError:
         return text
 
 
-def _format_distance(time: datetime) -> str:
+def _format_relative_time(time: datetime) -> str:
     ago = (datetime.now(UTC) - time.astimezone(UTC)).total_seconds()
     seconds, direction = abs(ago), "ago" if ago >= -1 else "ahead"
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
@@ -233,8 +235,8 @@ def _format_value(value: Any) -> str:
 def _plain_cell(record: Mapping[str, Any], column: Column) -> str:
     value = get_field(record, column.field)
     if column.kind == "time" and isinstance(value, str):
-        return printable(format_local_time(value, relative=False))
-    return printable(_format_cell(record, column, value)).replace("\t", " ")
+        return escape(format_local_time(value, relative=False))
+    return escape(_format_cell(record, column, value)).replace("\t", " ")
 
 
 def _format_cell(record: Mapping[str, Any], column: Column, value: Any) -> str:
@@ -244,8 +246,8 @@ def _format_cell(record: Mapping[str, Any], column: Column, value: Any) -> str:
 def _styled_cell(record: Mapping[str, Any], column: Column, *, short: bool = False) -> tuple[str, str]:
     value = get_field(record, column.field)
     if column.kind == "time" and isinstance(value, str):
-        return printable(_format_age(value) if short else format_local_time(value)), ""
-    shown = printable(_format_cell(record, column, value))
+        return escape(_format_age(value) if short else format_local_time(value)), ""
+    shown = escape(_format_cell(record, column, value))
     # Only colour combined cells if they are exactly a status, unlike e.g. "not run (a failed)".
     status = str(value) if column.row is None else shown
     return shown, STATUS_STYLES.get(status, "") if column.kind == "status" else ""
@@ -264,7 +266,7 @@ def cell_width(text: str) -> int:
     return cell_len(text)
 
 
-def cut(text: str, width: int) -> str:
+def truncate_to_width(text: str, width: int) -> str:
     """Truncate text to a width in terminal columns, ending it with an ellipsis if necessary."""
     if cell_width(text) <= width:
         return text

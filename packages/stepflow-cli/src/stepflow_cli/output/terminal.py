@@ -36,7 +36,7 @@ def format_diff_line(line: str, stream: TextIO, when: str = "auto") -> str:
         when: `auto`, `always` or `never`.
     """
     color = _DIFFERENCES.get(line[:1]) if has_color(stream, when) else None
-    return click.style(printable(line), fg=color) if color else printable(line)
+    return click.style(escape(line), fg=color) if color else escape(line)
 
 
 _UNSAFE = "[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb]"
@@ -44,24 +44,24 @@ _UNSAFE_IN_DOCUMENT = _UNSAFE.replace("\x0a-\x1f", "\x0b-\x1f")
 _SHORT = {"\n": "\\n", "\r": "\\r"}
 
 
-def printable(text: str) -> str:
+def escape(text: str) -> str:
     """Return text as a single line, escaping anything a terminal would interpret except tabs."""
     return text if _is_plain(text) else re.sub(_UNSAFE, _escape, text)
 
 
-def printable_lines(text: str) -> str:
+def escape_lines_for_terminal(text: str) -> str:
     """Return multi-line text, escaping anything a terminal would interpret except tabs and line feeds."""
-    return "\n".join(map(printable, text.split("\n")))
+    return "\n".join(map(escape, text.split("\n")))
 
 
-def printable_traceback(chunks: Iterable[str]) -> str:
+def escape_traceback(chunks: Iterable[str]) -> str:
     """Format a traceback, keeping each exception message on one line.
 
     Args:
         chunks: The output of `traceback.format_exception`, where frames are indented and messages aren't.
     """
     return "".join(
-        printable_lines(chunk) if chunk[:1].isspace() else f"{printable(chunk.removesuffix(chr(10)))}\n"
+        escape_lines_for_terminal(chunk) if chunk[:1].isspace() else f"{escape(chunk.removesuffix(chr(10)))}\n"
         for chunk in chunks
     )
 

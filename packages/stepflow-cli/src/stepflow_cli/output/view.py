@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import Problem, current_session, usage
-from ..inputs.files import write_bytes, writing
-from ..output.terminal import printable
+from ..inputs.files import convert_write_errors, write_bytes
+from ..output.terminal import escape
 from ..stdio import reporting_lost_output
 from . import terminal as colors
 from .columns import View, select_fields
@@ -38,7 +38,7 @@ class Output(NamedTuple):
     wide: bool = False
     """Whether to let tables exceed the terminal's width instead of truncating them."""
 
-    def check(self) -> None:
+    def check_file_writable(self) -> None:
         """Check that the file can be written, before doing any work.
 
         Raises:
@@ -55,7 +55,7 @@ class Output(NamedTuple):
         if not os.path.isdir(folder):
             hint = "create the folder, or name a different file"
             raise usage(f"{path} cannot be written: folder {folder} does not exist", hint)
-        with writing(path):
+        with convert_write_errors(path):
             check_writable(path)
 
     @property
@@ -63,7 +63,7 @@ class Output(NamedTuple):
         """The format for documents such as flows. Defaults to the file extension, or YAML."""
         return self.value_format or ("json" if (self.path or "").lower().endswith(".json") else "yaml")
 
-    def record(self, record: Record, view: View, default: str = "table") -> None:
+    def print_record(self, record: Record, view: View, default: str = "table") -> None:
         """Print a record as an object, or as a table with one field per line.
 
         Args:
@@ -73,7 +73,7 @@ class Output(NamedTuple):
         """
         match self.format or default:
             case "table":
-                self.write(self.table([record], view, vertical=True))
+                self.write(self.format_table([record], view, vertical=True))
             case "json":
                 self.write(format_json(self._select(record, view), indent=2) + "\n")
             case form:
@@ -94,18 +94,18 @@ class Output(NamedTuple):
             return
         everything = list(records)
         if form == "table":
-            self.write(self.table(everything, view))
+            self.write(self.format_table(everything, view))
             return
         selected = list(select_fields(everything, self.fields, view)) if self.fields else everything
         self.write(format_json(selected, indent=2) + "\n" if form == "json" else _format_yaml(selected))
 
-    def table(self, records: Sequence[Record], view: View, *, vertical: bool = False) -> str:
+    def format_table(self, records: Sequence[Record], view: View, *, vertical: bool = False) -> str:
         """Format records as a table of the selected fields. If `vertical`, put one field of the first on each line."""
         from . import tables
 
         if self.fields:
             list(select_fields(records, self.fields, view))  # raises on unknown fields
-            view = view.only(self.fields)
+            view = view.select_columns(self.fields)
         on_terminal = self.path in (None, "-") and colors.is_terminal(sys.stdout)
         color = current_session().color
         if on_terminal or color == "always":
@@ -113,7 +113,7 @@ class Output(NamedTuple):
             return tables.format_terminal_table(records, view, vertical=vertical, color=has_color, wide=self.wide)
         return tables.format_plain_table(records, view, vertical=vertical)
 
-    def value(self, value: Any) -> None:
+    def print_value(self, value: Any) -> None:
         """Print a JSON value in the specified format, indented by default. With `jsonl`, it's a single line."""
         form = self.format or self.value_format
         if form == "yaml":
@@ -151,7 +151,7 @@ class Output(NamedTuple):
         if form == "yaml":
             return _format_yaml(selected)
         names = _list_leaves(selected) if self.fields else [record.get(view.name)]
-        return "\t".join(printable(str(name)) for name in names) + "\n"
+        return "\t".join(escape(str(name)) for name in names) + "\n"
 
 
 def _list_leaves(value: Any) -> list[Any]:
@@ -225,7 +225,7 @@ class GeneratedFile:
         if check and Path(str(self.path)).is_dir():
             raise usage(f"{self.path} is a folder, not a file")
         if not check:
-            Output(path=output).check()
+            Output(path=output).check_file_writable()
 
     def write_or_compare(self, text: str, again: str) -> None:
         """Write the file, or compare it with the generated text.

@@ -10,7 +10,7 @@ from ..errors import ARGUMENTS, usage
 from ..inputs.flow import list_project_flows
 from ..inputs.values import Form, ValueArgument, Values
 from ..runs.run_options import CacheOptions, Retry, Reuse
-from ..settings.history import require_history
+from ..settings.history import check_history_enabled
 from .options import (
     BATCH,
     CACHE,
@@ -29,7 +29,7 @@ from .options import (
     Section,
     complete_with,
     excludes,
-    grouped,
+    group_options,
     label_option,
     limit_option,
     needs,
@@ -99,7 +99,7 @@ def _choose_flow(flow: str | None, flow_option: str | None) -> str:
     return flow or flow_option or ""
 
 
-flow_argument = grouped(
+flow_argument = group_options(
     "flow",
     _choose_flow,
     click.argument("flow", required=False, metavar="FLOW", shell_complete=complete_with("flow_files")),
@@ -134,7 +134,7 @@ def flows_argument(*, of_project: bool) -> Decorator:
         return list_project_flows(NO_FLOW)
 
     metavar = "[FLOW]..." if of_project else "FLOW..."
-    return grouped(
+    return group_options(
         "flows",
         build,
         click.argument("flows", nargs=-1, metavar=metavar, shell_complete=complete_with("flow_files")),
@@ -205,7 +205,7 @@ _OVERRIDES = (
 _FORMS: dict[str, Form] = {"": "file", "_json": "json", "_yaml": "yaml"}
 
 
-def _collect_arguments(kind: str, given: dict[str, Any]) -> list[ValueArgument]:
+def _collect_value_arguments(kind: str, given: dict[str, Any]) -> list[ValueArgument]:
     return [
         ValueArgument(f"--{kind}{end.replace('_', '-')}", form, given[kind + end])
         for end, form in _FORMS.items()
@@ -223,9 +223,9 @@ def _build_values(**given: Any) -> Values:
     texts = {name: iter(given.get(name, ())) for name in forms}
     order = get_option_order(click.get_current_context(), list(forms))
     return Values(
-        input=_collect_arguments("input", given),
+        input=_collect_value_arguments("input", given),
         example=given.get("example"),
-        variables=_collect_arguments("variables", given),
+        variables=_collect_value_arguments("variables", given),
         single_variables=given.get("var", ()),
         variables_from_env=given.get("variables_from_env", False),
         overrides=[ValueArgument(*forms[name], next(texts[name])) for name in order],
@@ -234,11 +234,11 @@ def _build_values(**given: Any) -> Values:
     )
 
 
-value_options = grouped("values", _build_values, *_INPUT, _EXAMPLE, *_STDIN, *_VARIABLES, *_OVERRIDES)
+value_options = group_options("values", _build_values, *_INPUT, _EXAMPLE, *_STDIN, *_VARIABLES, *_OVERRIDES)
 """Adds options for input, variables and overrides, passed to the command as `values`, a `Values`."""
-setting_options = grouped("values", _build_values, *_VARIABLES, *_OVERRIDES)
+setting_options = group_options("values", _build_values, *_VARIABLES, *_OVERRIDES)
 """Adds options for variables and overrides but no input, passed to the command as `values`, a `Values`."""
-input_options = grouped("values", _build_values, *_INPUT, *_STDIN)
+input_options = group_options("values", _build_values, *_INPUT, *_STDIN)
 """Adds options for an input that isn't tied to a flow, passed to the command as `values`, a `Values`."""
 
 
@@ -295,11 +295,11 @@ batch_conflicts = (
 def _build_history_data(**given: Any) -> dict[str, Any]:
     about = {name: value for name, value in given.items() if value}
     if about:
-        require_history()
+        check_history_enabled()
     return about
 
 
-history_options = grouped(
+history_options = group_options(
     "about",
     _build_history_data,
     label_option("Record this label with the run in the history; repeatable.", HISTORY),
@@ -357,14 +357,14 @@ run_options = (
         "--wait-for-components",
         "Create the run once the server has the components that the flow needs; wait up to 60 s for workers.",
     ),
-    grouped("reuse", Reuse, *_REUSE),
+    group_options("reuse", Reuse, *_REUSE),
     history_options,
 )
 """Options for `run` and `submit`, apart from the cache, that make up `RunOptions`."""
 batch_options = (
     click.argument("flow", metavar="FLOW", shell_complete=complete_with("flow_files")),
     click.argument("inputs", metavar="INPUTS", type=FILE),
-    grouped("retry", Retry, *retry_options),
+    group_options("retry", Retry, *retry_options),
     *stream_options,
     BATCH.option(*_CONCURRENCY, type=click.IntRange(min=1)),
     setting_options,
@@ -388,7 +388,7 @@ detach_option = WAITING.option(
 )
 """Adds --detach, passed as `detach`."""
 
-cache_options = grouped(
+cache_options = group_options(
     "caching",
     CacheOptions,
     CACHE.option(

@@ -16,7 +16,7 @@ import click
 from click.core import ParameterSource
 
 from ..errors import current_session, has_file_option, suggest, usage
-from ..output.terminal import printable
+from ..output.terminal import escape
 from ..output.view import FORMATS, Output
 from ..settings.server_choice import DEFAULT_URL, Default, ServerOptions
 
@@ -295,7 +295,7 @@ class _GroupedParameters:
         return decorated  # type: ignore[no-any-return]
 
 
-def grouped(argument: str, build: Callable[..., Any], *decorators: Decorator) -> Decorator:
+def group_options(argument: str, build: Callable[..., Any], *decorators: Decorator) -> Decorator:
     """Return a decorator that adds parameters and passes the command the result of calling `build` with their values.
 
     Args:
@@ -324,8 +324,10 @@ def _server_name_options(default: str, *, is_needed: bool = True) -> tuple[Decor
     )
 
 
-running_server_options = grouped(
-    "server", functools.partial(ServerOptions, default="server", may_end=False), *_server_name_options(DEFAULT_URL)
+running_server_options = group_options(
+    "server",
+    functools.partial(ServerOptions, default="server", may_stop_on_exit=False),
+    *_server_name_options(DEFAULT_URL),
 )
 """Adds --url and --profile for commands about a server's contents, passed as `server`, a `ServerOptions`."""
 
@@ -338,7 +340,7 @@ def server_options(default: Default, *, is_needed: bool = True, reads_project: b
         is_needed: Whether the command contacts a server even if no option names one.
         reads_project: Whether an embedded server may use the project's configuration.
     """
-    return grouped(
+    return group_options(
         "server",
         functools.partial(ServerOptions, default=default, reads_project=reads_project),
         *_server_name_options("embedded" if default == "embedded" else DEFAULT_URL, is_needed=is_needed),
@@ -360,7 +362,7 @@ changed_profile_option = SERVER.option(
 """Adds --profile for commands that change a profile, passed as `profile`, its name or None."""
 
 
-def _note_json(ctx: click.Context, param: click.Parameter, value: str | bool | None) -> str | bool | None:
+def _set_json_errors(ctx: click.Context, param: click.Parameter, value: str | bool | None) -> str | bool | None:
     """Print errors as JSON if the results are JSON."""
     if value not in (None, False):
         current_session().json_errors = param.name == "json" or value in ("json", "jsonl")
@@ -381,10 +383,10 @@ SERVER_NAMES = "--url --profile --local --config"
 
 def format_option(names: Sequence[str], help: str, **more: Any) -> Decorator:
     """Return a decorator that adds -o/--format FORMAT, passed as the format's name or None."""
-    return OUTPUT.option("-o, --format FORMAT", help, type=_Format(names), **more)
+    return OUTPUT.option("-o, --format FORMAT", help, type=_FormatChoice(names), **more)
 
 
-class _Format(Choice):
+class _FormatChoice(Choice):
     """A format name. If it looks like a file name, the error says where that belongs."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
@@ -425,25 +427,25 @@ def _output_options(
         # Without --format, a file still gets only the value: its extension decides how to write it, not what.
         by_ending = {"yaml": "yaml", "yml": "yaml", "jsonl": "jsonl"}.get((path or "").lower().rpartition(".")[2])
         output = Output(format, selected, None if format else by_ending, path, bool(more.get("wide")))
-        output.check()
+        output.check_file_writable()
         return output
 
     names = [*formats, *(aliases or ())]
     help = f"Output format: {', '.join(names)}. With json and jsonl, errors are JSON too."
-    decorators = [format_option(names, help, callback=_note_json)]
+    decorators = [format_option(names, help, callback=_set_json_errors)]
     if file:
         decorators.insert(0, file_option("Write the result to this file, or - for standard output.", "path"))
     if table:
         # As in other commands, a word after --json names fields.
-        json_option: dict[str, Any] = {"callback": _note_json, "hidden": True, "is_flag": False, "flag_value": ""}
+        json_option: dict[str, Any] = {"callback": _set_json_errors, "hidden": True, "is_flag": False, "flag_value": ""}
         decorators += [
             OUTPUT.option("--fields A,B.C", "Print only these fields."),
             OUTPUT.option("--json A,B.C", "Same as -o json --fields A,B.C.", **json_option),
             OUTPUT.option("--wide", "Do not shorten table columns and run ids, however long the lines are."),
         ]
     else:
-        decorators.append(OUTPUT.option("--json", "Same as -o json.", callback=_note_json, hidden=True))
-    return grouped("output", build, *decorators)
+        decorators.append(OUTPUT.option("--json", "Same as -o json.", callback=_set_json_errors, hidden=True))
+    return group_options("output", build, *decorators)
 
 
 def formatted_output(**aliases: str) -> Decorator:
@@ -533,9 +535,9 @@ class Wait(NamedTuple):
     """What Ctrl-C does to the run: leave it running, or cancel it."""
 
 
-timeout_option = grouped("wait", Wait, _TIMEOUT)
+timeout_option = group_options("wait", Wait, _TIMEOUT)
 """Adds --timeout, passed as `wait`, a `Wait`. Ctrl-C stops the wait but not the run."""
-wait_options = grouped(
+wait_options = group_options(
     "wait",
     Wait,
     _TIMEOUT,
@@ -558,7 +560,7 @@ def _confirm(yes: bool, deed: str) -> None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise usage(f"refusing to {deed} without confirmation", "add --yes")
     # Not `click.confirm`, which would write to standard output.
-    click.echo(f"{printable(deed[:1].upper() + deed[1:])}? [y/N] ", nl=False, err=True)
+    click.echo(f"{escape(deed[:1].upper() + deed[1:])}? [y/N] ", nl=False, err=True)
     answer = ""
     try:
         answer = sys.stdin.readline()
@@ -570,7 +572,7 @@ def _confirm(yes: bool, deed: str) -> None:
         raise usage(f"not confirmed: did not {deed}")
 
 
-confirm_option = grouped(
+confirm_option = group_options(
     "confirm",
     lambda yes: functools.partial(_confirm, yes),
     OUTPUT.option("-y, --yes", "Do not ask for confirmation.", is_risky=True),

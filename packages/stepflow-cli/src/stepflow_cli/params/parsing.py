@@ -28,7 +28,7 @@ _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content
 def session_options() -> list[click.Parameter]:
     """Return the options that every command accepts, and that `stepflow` itself accepts before the command."""
 
-    def into_session(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    def store_in_session(ctx: click.Context, param: click.Parameter, value: Any) -> None:
         session = ctx.find_root().obj
         if not isinstance(session, Session) or param.name is None or value in (None, 0, False):
             return
@@ -37,7 +37,7 @@ def session_options() -> list[click.Parameter]:
         setattr(session, param.name, value)
 
     def add(usage: str, help: str, to: str | None = None, **settings: Any) -> None:
-        options.append(_MESSAGES.parameter(usage, help, to, callback=into_session, expose_value=False, **settings))
+        options.append(_MESSAGES.parameter(usage, help, to, callback=store_in_session, expose_value=False, **settings))
 
     options: list[click.Parameter] = []
     levels = Choice(["trace", "debug", "info", "warn", "error", "off"])
@@ -107,7 +107,7 @@ class Command(click.Command):
         _format_examples(ctx, formatter)
         whole = self.help
         try:
-            if self._is_short(ctx):
+            if self._shows_short_help(ctx):
                 self.help = "\n\n".join(cleandoc(whole or "").split("\n\n")[:2])
             super().format_help_text(ctx, formatter)
         finally:
@@ -120,7 +120,7 @@ class Command(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options under their headings, or only the main ones on a short page."""
         params = {param: getattr(param, "section", "Options") for param in self.get_params(ctx)}
-        if self._is_short(ctx):
+        if self._shows_short_help(ctx):
             named = {name: param for param in params for name in param.opts}
             order = [*self.main_options, "--help-all", "--help"]
             params = dict.fromkeys((named[name] for name in order), "Options")
@@ -135,7 +135,7 @@ class Command(click.Command):
             with formatter.section(heading):
                 formatter.write_dl(records)
 
-    def _is_short(self, ctx: click.Context) -> bool:
+    def _shows_short_help(self, ctx: click.Context) -> bool:
         return bool(self.main_options) and not ctx.meta.get(_WHOLE)
 
 

@@ -13,7 +13,7 @@ import click
 from ..errors import usage
 from ..runs.find import is_id_prefix
 from ..stdio import read_stdin
-from .options import Choice, Decorator, TextType, complete_with, grouped, option, parse_time
+from .options import Choice, Decorator, TextType, complete_with, group_options, option, parse_time
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -127,7 +127,7 @@ def _parse_run_ids(runs: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(ids))
 
 
-runs_argument = grouped(
+runs_argument = group_options(
     "ids",
     _parse_run_ids,
     click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_with("run_ids")),
@@ -146,11 +146,11 @@ def parse_query(text: str) -> RunQuery:
     Raises:
         Problem: If a field's value is invalid.
     """
-    from stepflow_client._command import RunQuery, split_query
+    from stepflow_client._command import RunQuery, parse_run_query
 
     from ..records.runs import STATUSES
 
-    words, given = split_query(text)
+    words, given = parse_run_query(text)
     fields = dict(given)
     for name in ("since", "until"):
         if name in fields:

@@ -12,7 +12,7 @@ from stepflow_client._data.flow_declarations import collect_declared_variables
 from ..errors import ExitCode, Problem, usage
 from ..inputs.flow import list_case_names, list_step_ids, sort_flow_keys
 from ..output.columns import Column, View, columns
-from ..output.terminal import printable
+from ..output.terminal import escape
 from ..output.view import Output
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ def print_flow(flow: Mapping[str, Any], output: Output, flow_id: str | None) -> 
             "variables": list(collect_declared_variables(flow)),
             "examples": list_case_names(flow),
         }
-        output.record(outline, _FLOW)
+        output.print_record(outline, _FLOW)
     else:
-        output._replace(value_format=output.document_format).value(sort_flow_keys(flow))
+        output._replace(value_format=output.document_format).print_value(sort_flow_keys(flow))
 
 
 _TYPES = View(
@@ -125,9 +125,9 @@ class InvalidFlow(Problem):
         super().__init__(message, kind="invalid_flow", exit_code=ExitCode.INVALID_FLOW, hint=hint)
         self.records = records
 
-    def record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         """Return the problem as a JSON object with `diagnostics`."""
-        return {**super().record(), "diagnostics": list(self.records)} if self.records else super().record()
+        return {**super().to_record(), "diagnostics": list(self.records)} if self.records else super().to_record()
 
 
 def diagnostic_records(flow: str, diagnostics: Iterable[Diagnostic]) -> list[dict[str, Any]]:
@@ -174,7 +174,7 @@ def print_diagnostics(records: Iterable[Mapping[str, Any]]) -> None:
     """Print diagnostics to standard error, one per line."""
     for record in records:
         text = f"{record['level']}: {display_name(record['flow'])}: {record['message']} at {record['path']}"
-        click.echo(printable(f"{text} ({record['kind']})".replace("\n", " ")), err=True)
+        click.echo(escape(f"{text} ({record['kind']})".replace("\n", " ")), err=True)
 
 
 Record = Mapping[str, Any]
@@ -195,7 +195,7 @@ def format_source_text(records: Iterable[Record]) -> str:
             lines += [f"  {number} | {excerpt[0]}", f"  {' ' * len(number)} | {excerpt[1]}"]
         if record.get("hint"):
             lines.append(f"  {' ' * len(number)} = {record['hint']}")
-        blocks.append("\n".join(map(printable, lines)) + "\n")
+        blocks.append("\n".join(map(escape, lines)) + "\n")
     return "".join(blocks)
 
 

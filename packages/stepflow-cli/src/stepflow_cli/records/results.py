@@ -38,10 +38,10 @@ def print_result(result: FlowResult, output: Output) -> None:
         record = result.to_dict()
         if result.cached_at is not None:
             record["cached_at"] = format_rfc3339(result.cached_at)
-        output.record(record, RESULT, default="json")
+        output.print_record(record, RESULT, default="json")
     elif result.is_success:
-        output.value(result.output)
-    problem = get_failure(result)
+        output.print_value(result.output)
+    problem = get_result_problem(result)
     if problem is not None:
         raise problem
 
@@ -53,7 +53,7 @@ def cancelled_run_problem(run_id: str) -> Problem:
     return Problem(f"run {run_id} is cancelled", kind="run_cancelled", exit_code=exit_code, run_id=run_id, hint=hint)
 
 
-def get_failure(result: FlowResult) -> Problem | None:
+def get_result_problem(result: FlowResult) -> Problem | None:
     """Return the problem for an unsuccessful result, or None if it succeeded."""
     if result.is_success:
         return None
@@ -103,7 +103,7 @@ def print_results(run_ids: Sequence[str], results: Sequence[Outcome], output: Ou
         groups = FailureGroups()
         for result in failed:
             groups.add(result.index, result.error, result.status)
-        for line in groups.lines():
+        for line in groups.format_lines():
             note(line)
         raise failed_batch_problem(len(failed), len(results), {result.run_id for result in failed})
 

@@ -21,7 +21,7 @@ STATUSES = ("running", "completed", "failed", "cancelled", "paused", "recovery_f
 """All server statuses, as strings because the client's enum is slow to import."""
 
 
-def _format_items(items: object) -> str:
+def _format_item_counts(items: object) -> str:
     if not isinstance(items, Mapping):
         return "-"
     return f"{sum(items[name] for name in ('completed', 'failed', 'cancelled'))}/{items['total']}"
@@ -32,14 +32,14 @@ _STATUS = Column("status", kind="status")
 
 
 def _format_status(record: Mapping[str, Any]) -> str:
-    from stepflow_client.types.account import state_text
+    from stepflow_client.types.account import format_state
 
-    return state_text(record["status"], failed_children=record["failed_in_sub_runs"] or 0)
+    return format_state(record["status"], failed_children=record["failed_in_sub_runs"] or 0)
 
 
 _RUN_STATUS = _STATUS._replace(row=_format_status)
 _FLOW = Column("flow_name", title="FLOW")
-_ITEMS = Column("items", kind="number", show=_format_items)
+_ITEMS = Column("items", kind="number", show=_format_item_counts)
 
 
 def get_seconds_so_far(record: Mapping[str, Any]) -> float | None:
@@ -108,7 +108,7 @@ _REASONS = {
 }
 
 
-def _format_origin(record: Mapping[str, Any]) -> str:
+def _format_rerun_origin(record: Mapping[str, Any]) -> str:
     items = ", ".join(map(str, record["rerun_items"][:_MAX_NUMBERS]))
     more = ", ..." if len(record["rerun_items"]) > _MAX_NUMBERS else ""
     return f"{record['rerun_of']}, items {items}{more}" if items else str(record["rerun_of"])
@@ -117,7 +117,7 @@ def _format_origin(record: Mapping[str, Any]) -> str:
 _MAX_NUMBERS = 20
 # Columns for a run that is a rerun or has reruns.
 _LINKS = {
-    "rerun_of": Column("rerun_of", title="RERUN OF", row=_format_origin),
+    "rerun_of": Column("rerun_of", title="RERUN OF", row=_format_rerun_origin),
     "reruns": Column("reruns", title="RERUNS", show=lambda value: ", ".join(value)),
 }
 
@@ -151,10 +151,10 @@ ITEM = View(
 
 def _format_step_status(record: Mapping[str, Any]) -> str:
     """Describe a step's status, e.g. `not run (a failed)` if servers blame it on step a, or `kept` in a rerun."""
-    from stepflow_client.types.account import state_text
+    from stepflow_client.types.account import format_state
 
     marks = {name: record[name] for name in ("is_kept", "is_default", "status")}
-    return state_text(record["state"], record["because_of"], len(record["failed_children"]), **marks)
+    return format_state(record["state"], record["because_of"], len(record["failed_children"]), **marks)
 
 
 def _format_step_error(record: Mapping[str, Any]) -> str:
@@ -260,7 +260,7 @@ ENTRY_IN_FULL = View(
 """A single recorded run."""
 
 
-def build_entry_record(entry: HistoryEntry, *, full: bool = False) -> dict[str, Any]:
+def build_history_record(entry: HistoryEntry, *, full: bool = False) -> dict[str, Any]:
     """Return a recorded run as a record.
 
     Args:

@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Any
 
 from stepflow_client import FlowFileError, InvalidArgumentError, RunTimeoutError, TransportError, write_outcomes
 from stepflow_client._command import BatchCount, FailureGroups, Journal, read_outcomes, resolve_output_format
-from stepflow_client._stores.user_files import replacing
+from stepflow_client._stores.user_files import replace_atomically
 
 from ..errors import ExitCode, Problem, to_problem, usage
-from ..inputs.files import writing
+from ..inputs.files import convert_write_errors
 from ..inputs.values import (
     IndexedInput,
     adapt_hint,
     choose_sample,
     note_unread_fields,
-    read_inputs,
+    open_inputs,
     select_positions,
     take_range,
 )
-from ..output.messages import Spinner, note, waiting
+from ..output.messages import Spinner, note, show_spinner
 from ..output.view import FORMATS, Output
 from ..records.results import BATCH_RESULT, failed_batch_problem
 from ..records.runs import duration_text
@@ -99,9 +99,9 @@ class BatchProgress(BatchCount):
     def show(self, spinner: Spinner) -> None:
         """Show the progress."""
         running = self.begun - self.done
-        spinner.update(str(self.progress()) + (f", {running:,} running" if running > 0 else ""))
+        spinner.update(str(self.make_progress()) + (f", {running:,} running" if running > 0 else ""))
 
-    def summarise(self, *, is_brief: bool = False) -> None:
+    def print_summary(self, *, is_brief: bool = False) -> None:
         """Print the outcome, most frequent failures first.
 
         Args:
@@ -120,7 +120,7 @@ class BatchProgress(BatchCount):
                 )
                 # An individual input's latency is unknown, so use its run's.
                 note(f"  latency of runs: {', '.join(percentiles)}")
-        for line in self._failures.lines():
+        for line in self._failures.format_lines():
             note(f"{indent}{line}")
         if self.failed:
             raise failed_batch_problem(self.failed, self.done, self._failed_runs, self._hint)
@@ -154,7 +154,7 @@ class BatchRun:
         self._source = source
         # Fail early if the inputs can't be read or existing files would be overwritten.
         if os.path.isfile(os.path.realpath(source)) or (not os.path.lexists(source) and source != "-"):
-            with read_inputs(source, options.input_format, stops=False) as inputs:
+            with open_inputs(source, options.input_format, stops=False) as inputs:
                 next(inputs, None)
         if self._journal is None:
             return
@@ -193,7 +193,7 @@ class BatchRun:
                 size = _ONE_RUN + 1 if len(first) <= _ONE_RUN else None
                 records = self._run_inputs(target, chain(first, chosen), self._journal, chunk_size=size, ordered=True)
                 with closing(records):
-                    printed = _iter_first_records(records) if options.output.format == "name" else records
+                    printed = _iter_first_per_run(records) if options.output.format == "name" else records
                     options.output.records(printed, BATCH_RESULT, default="jsonl", flush=True)
                 # Flush to surface errors from writing the last record.
                 sys.stdout.flush()
@@ -202,7 +202,7 @@ class BatchRun:
                     self._write_records(target, chosen, self._journal, file)
         if not self.progress.begun:
             note(f"no inputs in {'standard input' if self._source == '-' else self._source}")
-        self.progress.summarise(is_brief=not self._path)
+        self.progress.print_summary(is_brief=not self._path)
 
     def _retry_failed(self, target: Target) -> None:
         """Retry an output's failed inputs, and replace their records once all have ended."""
@@ -228,7 +228,7 @@ class BatchRun:
         self.progress.expected = len(failed)
         chosen = self._iter_failed_inputs(failed)
         with self._hinting_continuation(target, "--retry-failed"):
-            with writing(output), replacing(output) as merged:
+            with convert_write_errors(output), replace_atomically(output) as merged:
                 with write_outcomes(merged, flow=self._job.flow, format=form) as file:
                     for record in _read_records(output, form):
                         if record["index"] not in failed:
@@ -237,7 +237,7 @@ class BatchRun:
                 # Delete the old journal: resuming from it would bring back the earlier outcomes.
                 _remove(f"{output}.journal")
             _remove(journal)
-        self.progress.summarise()
+        self.progress.print_summary()
 
     def _iter_failed_inputs(self, failed: Mapping[int, tuple[Any, Any]]) -> Iterator[IndexedInput]:
         """Yield the failed inputs, checking that their keys match the recorded ones."""
@@ -258,12 +258,12 @@ class BatchRun:
         # By default, a malformed line is a failed record in an output file, but stops a batch that prints its records.
         stops = options.on_bad_line == "stop" or (options.on_bad_line is None and not self._path)
         try:
-            with read_inputs(self._source, options.input_format, self._job.flow, stops=stops) as self._inputs:
+            with open_inputs(self._source, options.input_format, self._job.flow, stops=stops) as self._inputs:
                 yield from enumerate(self._inputs)
         except FlowFileError as error:
             raise usage(error.message, adapt_hint(error.hint, "to continue anyway, use --on-bad-line fail")) from None
 
-    def _iter_values(self, chosen: Iterable[IndexedInput]) -> Iterator[Any]:
+    def _iter_tracked_inputs(self, chosen: Iterable[IndexedInput]) -> Iterator[Any]:
         for number, (position, value) in enumerate(chosen):
             self._positions[number] = position
             if not number and isinstance(value, dict):
@@ -291,12 +291,12 @@ class BatchRun:
         job, options = self._job, self._options
         outcomes = target.client.map(
             job.flow,
-            self._iter_values(chosen),
+            self._iter_tracked_inputs(chosen),
             chunk_size=chunk_size,
             ordered=ordered,
             check_input=options.check,
-            **job.arguments,
-            **options.retry.options,
+            **job.start_arguments,
+            **options.retry.map_options,
             journal=journal,
             # Rerun what was lost with an embedded server. Runs in a persistent store are taken over.
             on_lost="rerun" if target.ends_with_command else "fail",
@@ -304,7 +304,7 @@ class BatchRun:
             timeout=options.wait.timeout,
         )
         recording = target.history.recording(flow=job.flow, **job.about)
-        with waiting("running the batch") as spinner, recording, closing(outcomes):
+        with show_spinner("running the batch") as spinner, recording, closing(outcomes):
             for numbered in outcomes:
                 outcome = replace(numbered, index=self._positions.pop(numbered.index))
                 yield outcome.to_dict()
@@ -359,7 +359,7 @@ def _choose_format(output: Output) -> OutcomeFormat | None:
         raise usage(error.message, hint) from None
 
 
-def _iter_first_records(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _iter_first_per_run(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     seen = {None}
     for record in records:
         if record["run_id"] not in seen:

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import ExecutionStatus, FlowResult
-from stepflow_client._base.text import without_password
-from stepflow_client._command import complete_arguments, parse_flow_variables, parse_run_arguments
-from stepflow_client._data.secrets import quotes_secret
-from stepflow_client.flows.needs import find_requirements
+from stepflow_client._base.text import remove_url_credentials
+from stepflow_client._command import complete_arguments, parse_declared_variables, parse_run_arguments
+from stepflow_client._data.secrets import contains_secret
+from stepflow_client.flows.run_requirements import find_requirements
 
 from ..errors import usage
 from ..output.messages import note
@@ -57,7 +57,7 @@ def _server_identity(server: ServerOptions, flow: str) -> str:
     else:
         choice = choose_server(server, flow)
         if not choice.is_embedded:
-            return f"server {without_password(str(choice.url.value))}"
+            return f"server {remove_url_credentials(str(choice.url.value))}"
         config = choice.config.value
         if config is not None and is_read_once(config):
             message = "--cache needs a configuration that can be read twice, to tell servers apart"
@@ -79,9 +79,9 @@ class JobCache:
 
     def find(self, job: Job) -> FlowResult | None:
         """Return a job's cached result, or None if there isn't one or the job's flow hasn't been fetched."""
-        if self._cache.refresh or job.lacks_flow:
+        if self._cache.refresh or job.has_unloaded_flow:
             return None
-        entry = self._cache._file.find(self._key(job)[0])
+        entry = self._cache._file.find_result(self._key(job)[0])
         if entry is None:
             return None
         time = datetime.fromtimestamp(entry.created, UTC)
@@ -99,14 +99,16 @@ class JobCache:
     def store(self, job: Job, result: FlowResult) -> None:
         """Cache a successful run's result, unless the output contains a secret."""
         key, variables = self._key(job)
-        if result.is_success and not quotes_secret(result.output, variables, parse_flow_variables(job.flow), job.flow):
-            self._cache._file.keep(key, result.run_id, result.output)
+        if result.is_success and not contains_secret(
+            result.output, variables, parse_declared_variables(job.flow), job.flow
+        ):
+            self._cache._file.store_result(key, result.run_id, result.output)
 
     def _key(self, job: Job) -> tuple[str, dict[str, Any]]:
         """Return a job's cache key and the variables it runs with."""
         given = parse_run_arguments([job.input], job.variables, job.overrides, None)
-        needs = find_requirements(job.flow, parse_flow_variables(job.flow))
+        needs = find_requirements(job.flow, parse_declared_variables(job.flow))
         environment = os.environ if job.options.values.variables_from_env else None
         # Values were already checked when they were read.
         arguments = complete_arguments(given, needs, environment, check_values=False)
-        return self._cache._file.key(job.flow_id or job.flow, arguments), arguments.variables
+        return self._cache._file.compute_key(job.flow_id or job.flow, arguments), arguments.variables

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stepflow_client._data.flow_declarations import get_declared_schema, get_flow_defs, is_secret
+from stepflow_client._data.flow_declarations import get_declared_defs, get_declared_schema, is_secret
 
 from ..errors import current_session
 from ..output.columns import Column, View
-from ..output.messages import note, waiting
+from ..output.messages import note, show_spinner
 from ..records.diagnostics import InvalidFlow, diagnostic_records, display_name, format_counts, print_diagnostics
 from ..server.connect import Target
 from .caching import JobCache
@@ -37,7 +37,7 @@ def dry_run(target: Target, job: Job, cache: JobCache | None = None) -> None:
         Problem: If the server would reject the flow, or the run would probably fail.
     """
     name, output = job.options.flow, job.options.output
-    with waiting("validating"):
+    with show_spinner("validating"):
         complete_job(target, job)
         diagnostics = diagnostic_records(name, target.client.validate(job.flow).diagnostics)
         plan = plan_reuse(target, job) if any(job.reuse) else None
@@ -50,11 +50,11 @@ def dry_run(target: Target, job: Job, cache: JobCache | None = None) -> None:
         print_plan(plan, output)
     else:
         from stepflow_client._data.secrets import find_secrets
-        from stepflow_client.drawing.report_data import read_flow_environment
+        from stepflow_client.drawing.report_data import read_flow_env_variables
 
-        declared, environment = read_flow_environment(job.flow)
+        declared, environment = read_flow_env_variables(job.flow)
         input, variables = (
-            _mask_secrets(value, get_declared_schema(job.flow, part), get_flow_defs(job.flow, part))
+            _mask_secrets(value, get_declared_schema(job.flow, part), get_declared_defs(job.flow, part))
             for part, value in (("input", job.input), ("variables", job.variables))
         )
         # Inputs and overrides may repeat secret variables.
@@ -72,7 +72,7 @@ def dry_run(target: Target, job: Job, cache: JobCache | None = None) -> None:
         if cache is not None:
             cached = cache.find(job)
             request["cache"] = {"hit": cached is not None, "run_id": None if cached is None else cached.run_id}
-        output.record(request, _REQUEST, default="yaml")
+        output.print_record(request, _REQUEST, default="yaml")
     note("nothing was stored or run (--dry-run)")
 
 

@@ -7,7 +7,7 @@ from ..output.columns import Column, View
 from ..server.connect import connect
 from .job import read_job
 from .run_options import RunOptions
-from .single_run import adding_run_id, run_job, serve_page, start_run
+from .single_run import adding_run_id, run_job, serve_run_page, start_run
 
 _RUN_ID = View(columns=(Column("run_id", kind="id"),))
 
@@ -24,7 +24,7 @@ def execute(options: RunOptions) -> None:
         require_extra("--ui", "ui", *EXTRA)
     server = options.server
     if options.detach:
-        server = server._replace(default="server", may_end=False)
+        server = server._replace(default="server", may_stop_on_exit=False)
     job, batch, cache = read_job(options), None, None
     if options.inputs is not None and not (options.detach or options.dry_run):
         from .batch_run import BatchRun
@@ -46,9 +46,9 @@ def execute(options: RunOptions) -> None:
         elif options.detach:
             run_id = start_run(target, job).run_id
             with adding_run_id(target, run_id):
-                options.output.record({"run_id": run_id}, _RUN_ID, default="name")
+                options.output.print_record({"run_id": run_id}, _RUN_ID, default="name")
             job.note_unread_input()
         elif options.ui:
-            serve_page(target, job)
+            serve_run_page(target, job)
         else:
             run_job(target, job, cache)

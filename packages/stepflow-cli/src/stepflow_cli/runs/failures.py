@@ -31,7 +31,7 @@ def explain_steps(
     return add_step_states(steps, {(step.item_index, step.step_id): step for step in run.steps or ()})
 
 
-def add_failed_sub_runs(client: SyncStepflowClient, run: RunDetails) -> RunDetails:
+def add_failed_sub_run_counts(client: SyncStepflowClient, run: RunDetails) -> RunDetails:
     """Add the number of failed sub-run items to a completed run. Other runs are returned unchanged."""
     from stepflow_client._runs.explanation import RUNS_FLOWS
     from stepflow_client.flows.graph import FlowSteps
@@ -52,7 +52,7 @@ def explain_run(client: SyncStepflowClient, run_id: str) -> RunDetails:
     # A sub-run completes even if some of its items failed.
     if run.items.total and (run.status in UNSUCCESSFUL_STATUSES or run.items.failed):
         return client.snapshot(run_id, include=("counts", "account")).details
-    return add_failed_sub_runs(client, run)
+    return add_failed_sub_run_counts(client, run)
 
 
 _NO_ROUTE = "error routing component"
@@ -77,12 +77,12 @@ def find_failure_hint(
         input: The run's input.
         variables: The run's variables.
     """
-    from stepflow_client._command import FailureHints
+    from stepflow_client._command import FailureHintFinder
 
     error = result.error
     if error is None:
         return None
-    hint = FailureHints(flow, variables or {}).find_hint(error, input)
+    hint = FailureHintFinder(flow, variables or {}).find_hint(error, input)
     if isinstance(input, list) and error.message.startswith("Input path"):
         return "the input is a list; to run the flow once per item, use 'stepflow batch FLOW INPUTS'"
     if error.message.startswith(_UNSET):
@@ -95,13 +95,15 @@ def find_failure_hint(
     try:
         if error.message.startswith(_SWALLOWED):
             hint = target.client.explain_run(result.run_id).hint
-        return hint or _find_reason(error.message, flow, step, fetch_components(target, timeout=_TIMEOUT))
+        return hint or _explain_step_failure(error.message, flow, step, fetch_components(target, timeout=_TIMEOUT))
     except StepflowClientError:
         # Report the run's failure, not this one.
         return None
 
 
-def _find_reason(message: str, flow: Mapping[str, Any], step: Mapping[str, Any], listed: ComponentList) -> str | None:
+def _explain_step_failure(
+    message: str, flow: Mapping[str, Any], step: Mapping[str, Any], listed: ComponentList
+) -> str | None:
     """Return what a server's message about a step leaves out, worded as in `stepflow validate`."""
     from stepflow_client._command import check_source
     from stepflow_client.flows.components import Components, find_schemas, parse_components
@@ -111,7 +113,7 @@ def _find_reason(message: str, flow: Mapping[str, Any], step: Mapping[str, Any],
     if message.startswith(_NO_ROUTE):
         place = f"$.steps[{list(flow['steps']).index(step)}].component"
         finding = next(
-            (finding for finding in check_source(FlowText.of(flow), components) if finding.path == place), None
+            (finding for finding in check_source(FlowText.from_flow(flow), components) if finding.path == place), None
         )
         if finding is not None:
             return f"{finding.message}; {finding.hint}" if finding.hint else finding.message

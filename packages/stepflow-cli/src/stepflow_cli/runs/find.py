@@ -14,7 +14,7 @@ from ..errors import ExitCode, Problem, usage
 from ..output.messages import note
 from ..server.connect import Target, connect, get_kept_server, is_listening
 from ..settings.history import get_history_setting, open_history
-from ..settings.server_choice import ServerOptions, Setting, choose_server, list_server_urls
+from ..settings.server_choice import ServerOptions, Setting, choose_server, list_equivalent_urls
 
 if TYPE_CHECKING:
     from stepflow_client import FlowResult, RunDetails, SyncStepflowClient
@@ -45,16 +45,16 @@ def parse_position(text: str) -> int:
     return 0 if text == "@last" else int(text[1:]) - 1
 
 
-class EndedRunError(Problem):
+class StoppedServerError(Problem):
     """The run was on an embedded server that has since stopped, so only the history has it."""
 
     def __init__(self, text: str, entry: HistoryEntry) -> None:
-        message = f"{text} is {_describe(entry)} on an embedded server, which has stopped"
+        message = f"{text} is {_describe_entry(entry)} on an embedded server, which has stopped"
         hint = "to see what is recorded, run 'stepflow history show'; a run on 'stepflow serve' can be used again"
         super().__init__(message, kind="server_stopped", exit_code=ExitCode.NO_SERVER, run_id=entry.run_id, hint=hint)
         self.entry = entry
 
-    def results(self) -> list[FlowResult]:
+    def compute_results(self) -> list[FlowResult]:
         """Compute the results of the run's items from step outputs in the history.
 
         Raises:
@@ -67,7 +67,7 @@ class EndedRunError(Problem):
             NotKnownError,
             RecordedEvaluation,
             StepRun,
-            flow_with,
+            override_flow,
         )
 
         entry = self.entry
@@ -75,12 +75,12 @@ class EndedRunError(Problem):
         try:
             if entry.status != "completed" or entry.flow is None or outputs is None or "input" in entry.omitted:
                 raise NotKnownError("")
-            flow, results = flow_with(entry.flow, entry.overrides), []
+            flow, results = override_flow(entry.flow, entry.overrides), []
             listed: list[dict[str, Any]] = flow.get("steps") or []
             steps = {str(step["id"]): (place, step) for place, step in enumerate(listed)}
             for kept, given in zip(outputs, inputs if isinstance(inputs, list) else [inputs], strict=True):
                 ran = {name: StepRun(steps[name][1], steps[name][0], 1, output) for name, output in kept.items()}
-                output = RecordedEvaluation(flow, given, entry.variables or {}, ran).value(flow.get("output"))
+                output = RecordedEvaluation(flow, given, entry.variables or {}, ran).evaluate(flow.get("output"))
                 results.append(FlowResult(run_id=entry.run_id, status=ExecutionStatus.COMPLETED, output=output))
         except (Failure, NotKnownError, ValueError, *BROKEN):
             status = f"status {entry.status}" if entry.status else "no status"
@@ -93,7 +93,7 @@ class EndedRunError(Problem):
 
 @contextmanager
 def connect_to_runs(
-    server: ServerOptions, texts: Sequence[str], *, says: bool = False
+    server: ServerOptions, texts: Sequence[str], *, announce_runs: bool = False
 ) -> Iterator[tuple[Target, list[str]]]:
     """Connect to the server that has these runs, and yield it with their ids, in order and without duplicates.
 
@@ -108,7 +108,7 @@ def connect_to_runs(
         Problem: If a run can't be found, if the runs are on different servers, or as for `connect` and
             `resolve_run_id`.
     """
-    is_named = server.is_named
+    is_named = server.has_named_server
     entries = {} if is_named else {text: find_recorded_run(text) for text in texts if text.startswith("@")}
     servers = {entry.server: text for text, entry in entries.items() if entry.server is not None}
     if len(servers) > 1:
@@ -117,28 +117,28 @@ def connect_to_runs(
     for url, text in servers.items():
         kept = get_kept_server(server)
         current = kept.client.url if kept is not None else choose_server(server).url.value
-        if url not in list_server_urls(str(current)):
-            server = server._replace(of_run=Setting("url", url, text))
+        if url not in list_equivalent_urls(str(current)):
+            server = server._replace(run_server=Setting("url", url, text))
     with connect(server) as target:
         if is_named:
             entries = {text: find_recorded_run(text, target.client.url) for text in texts if text.startswith("@")}
         for text, entry in entries.items():
-            if entry.is_embedded and _has_stopped(target, entry):
-                raise EndedRunError(text, entry)
-            if says:
-                note(f"{text} is {_describe(entry)} on {target.choice.explanation}")
+            if entry.is_embedded and _has_server_stopped(target, entry):
+                raise StoppedServerError(text, entry)
+            if announce_runs:
+                note(f"{text} is {_describe_entry(entry)} on {target.choice.explanation}")
         ids = [entries[text].run_id if text in entries else resolve_run_id(target.client, text) for text in texts]
         yield target, list(dict.fromkeys(ids))
 
 
 @contextmanager
-def connect_to_run(server: ServerOptions, text: str, *, says: bool = False) -> Iterator[tuple[Target, str]]:
+def connect_to_run(server: ServerOptions, text: str, *, announce_runs: bool = False) -> Iterator[tuple[Target, str]]:
     """Connect to a run's server, and yield it with the run's id, like `connect_to_runs`.
 
     Raises:
         Problem: As for `connect_to_runs`.
     """
-    with connect_to_runs(server, [text], says=says) as (target, (run_id,)):
+    with connect_to_runs(server, [text], announce_runs=announce_runs) as (target, (run_id,)):
         yield target, run_id
 
 
@@ -168,7 +168,7 @@ def check_same_flow(
         raise usage(f"{name} has no step of the flow of run {run_id}", _OTHER_RUN)
 
 
-def _has_stopped(target: Target, entry: HistoryEntry) -> bool:
+def _has_server_stopped(target: Target, entry: HistoryEntry) -> bool:
     """Return whether a run's embedded server has stopped. Another program may now be using its port."""
     from stepflow_client import NotFoundError, TransportError
 
@@ -186,7 +186,7 @@ def _has_stopped(target: Target, entry: HistoryEntry) -> bool:
     return False
 
 
-def _describe(entry: HistoryEntry) -> str:
+def _describe_entry(entry: HistoryEntry) -> str:
     name = entry.flow.get("name") if entry.flow else None
     flow = name or (entry.flow_file and PurePath(entry.flow_file).name) or (entry.flow_id or "")[:12]
     return f"run {entry.run_id}{f' of flow {flow}' if flow else ''}"
@@ -220,7 +220,7 @@ def find_recorded_run(text: str, url: str | None = None) -> HistoryEntry:
     Raises:
         Problem: If the history has too few runs, or the run is unconfirmed or a batch of several runs.
     """
-    servers = None if url is None else list_server_urls(url)
+    servers = None if url is None else list_equivalent_urls(url)
     entries = open_history().search(server=servers, limit=1, offset=parse_position(text))
     if not entries:
         hint = "to see the recorded runs, run 'stepflow history list'"
@@ -245,7 +245,7 @@ def is_id_prefix(text: str) -> bool:
     )
 
 
-def is_matching(run: RunDetails, word: str) -> bool:
+def matches_query_word(run: RunDetails, word: str) -> bool:
     """Return whether a query word matches a run's flow name, flow id or run id."""
     text = word.casefold()
     if text in (run.flow_name or "").casefold() or text in (run.flow_id, run.run_id):

@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client._command import add_env_variables, merge_overrides, parse_flow_variables
+from stepflow_client._command import add_env_variables, merge_overrides, parse_declared_variables
 from stepflow_client.flows.graph import cut_flow, flow_of_step
-from stepflow_client.flows.interpreter import flow_with
-from stepflow_client.flows.needs import check_inputs, check_variables
+from stepflow_client.flows.interpreter import override_flow
 from stepflow_client.flows.reading import is_flow_id
+from stepflow_client.flows.run_requirements import check_inputs, check_variables
 
 from ..errors import usage
 from ..inputs.flow import load_flow_file
 from ..inputs.values import note_unread_fields, read_all_inputs
-from ..validation.before_run import check_before_run, read_flow_text
+from ..validation.before_run import check_before_run, load_mapping_flow_text
 from .run_options import Reuse, RunOptions
 
 if TYPE_CHECKING:
@@ -44,14 +44,14 @@ class Job:
     reuse: Reuse = field(default_factory=Reuse)
 
     @property
-    def lacks_flow(self) -> bool:
+    def has_unloaded_flow(self) -> bool:
         """Whether a stored flow still has to be fetched."""
         return self.flow_id is not None and not self.flow
 
     @property
     def flow_with_overrides(self) -> Mapping[str, Any]:
         """The flow with its overrides applied."""
-        return flow_with(self.flow, self.overrides)
+        return override_flow(self.flow, self.overrides)
 
     @property
     def all_variables(self) -> dict[str, Any]:
@@ -59,10 +59,10 @@ class Job:
         given = self.variables or {}
         if not self.options.values.variables_from_env:
             return given
-        return add_env_variables(given, parse_flow_variables(self.flow), os.environ)
+        return add_env_variables(given, parse_declared_variables(self.flow), os.environ)
 
     @property
-    def arguments(self) -> dict[str, Any]:
+    def start_arguments(self) -> dict[str, Any]:
         """Arguments for the client methods that start runs, except the input."""
         return {
             "overrides": self.overrides,
@@ -80,26 +80,26 @@ class Job:
 def read_job(options: RunOptions) -> Job:
     """Read the flow and its values before anything is sent or started.
 
-    For a stored flow, `read_values` reads the values once the flow is known.
+    For a stored flow, `read_job_values` reads the values once the flow is known.
 
     Raises:
         Problem, FlowFileError: If the flow or a value is invalid.
     """
     name = options.flow
-    options.values.check(flow=name, inputs=options.inputs, option="INPUTS")
+    options.values.check_conflicts(flow=name, inputs=options.inputs, option="INPUTS")
     if is_flow_id(name):
         if options.idempotency_key is not None:
             raise usage("--idempotency-key needs the flow's file, not its id: the flow carries the key")
         return Job(options, {}, flow_id=name, about=dict(options.about), reuse=options.reuse)
     about = options.about if name == "-" else {**options.about, "flow_file": name}
-    text = read_flow_text(name) if options.check else None
-    flow = load_flow_file(name) if text is None else dict(text.unplaced.root.value)
+    text = load_mapping_flow_text(name) if options.check else None
+    flow = load_flow_file(name) if text is None else dict(text.without_positions.root.value)
     job = Job(options, flow, about=dict(about), reuse=options.reuse)
-    read_values(job, text)
+    read_job_values(job, text)
     return job
 
 
-def read_values(job: Job, text: FlowText | None = None) -> None:
+def read_job_values(job: Job, text: FlowText | None = None) -> None:
     """Read and check the input, overrides and variables of a job whose flow is known.
 
     Args:
@@ -150,7 +150,7 @@ def read_values(job: Job, text: FlowText | None = None) -> None:
         overrides = merge_overrides(job.overrides) or {}
         if "input" in (overrides.get(step) or {}).get("value", {}):
             raise usage(f"the input of step {step} is passed as a whole, so an override of it would have no effect")
-        job.flow = flow_of_step(flow_with(job.flow, job.overrides), step)
+        job.flow = flow_of_step(override_flow(job.flow, job.overrides), step)
         job.flow_id = job.overrides = job.variables = None
         job.reuse = Reuse()
         # A single step's run doesn't count as a run of the flow's file.

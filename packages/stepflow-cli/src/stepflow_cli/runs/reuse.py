@@ -9,8 +9,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import Keep, StepflowClientError
-from stepflow_client._command import parse_flow_variables
-from stepflow_client._data.secrets import quotes_secret
+from stepflow_client._command import parse_declared_variables
+from stepflow_client._data.secrets import contains_secret
 
 from ..errors import Problem, usage
 from ..inputs.values import Values
@@ -88,7 +88,7 @@ def _iter_earlier_runs(target: Target, job: Job) -> Iterator[str]:
 
 def _build_rerun_arguments(job: Job) -> dict[str, Any]:
     """Return the arguments for the client's `start_rerun`."""
-    arguments = {"flow": job.flow, **job.arguments}
+    arguments = {"flow": job.flow, **job.start_arguments}
     if job.has_input:
         # Inherit nothing from the earlier run: the command line describes the whole run.
         arguments["inherit"] = ()
@@ -134,9 +134,9 @@ def keep_outputs(target: Target, job: Job, run_id: str) -> None:
     with suppress(StepflowClientError):
         if not target.client.server_info().capabilities["step_outputs"]:
             return
-        declared, variables = parse_flow_variables(job.flow), job.all_variables
+        declared, variables = parse_declared_variables(job.flow), job.all_variables
         for step in target.client.get_run_steps(run_id).steps:
-            is_public = not quotes_secret(step.output, variables, declared, job.flow)
+            is_public = not contains_secret(step.output, variables, declared, job.flow)
             if step.status.value == "completed" and is_public:
                 kept[step.step_id] = step.output
         open_history().keep_outputs(run_id, [kept], server=_digest_config(target) or "")

@@ -20,7 +20,7 @@ class Retry(NamedTuple):
     """Error codes to retry. Defaults to transient failures."""
 
     @property
-    def options(self) -> dict[str, Any]:
+    def map_options(self) -> dict[str, Any]:
         """The matching arguments for `map`."""
         if self.retries is None:
             return {}

@@ -17,12 +17,12 @@ from stepflow_client.flows.graph import FlowSteps
 
 from ..errors import ExitCode, Problem, current_session, to_problem
 from ..inputs.flow import import_flow, is_python_flow
-from ..output.messages import note, outages_reported_by, waiting
-from ..output.terminal import is_terminal, printable
+from ..output.messages import note, report_outages_with, show_spinner
+from ..output.terminal import escape, is_terminal
 from ..records.results import print_result
 from ..server.connect import Target
 from .failures import find_failure_hint
-from .job import Job, read_values
+from .job import Job, read_job_values
 from .reuse import keep_outputs, resolve_earlier_run, start_reusing
 from .wait import add_view_commands, hinting_return
 
@@ -40,7 +40,7 @@ _QUIET = 1.0
 _LINE = 10.0
 
 
-class _Ended(Exception):
+class _WaitEnded(Exception):
     """The caller has stopped waiting."""
 
 
@@ -62,13 +62,15 @@ def showing_progress(target: Target, run_id: str) -> Iterator[None]:
     logs = session.verbosity > 0 or session.log_level is not None
     draws = is_terminal(sys.stderr) and (not logs or session.log_file is not None)
     shown = _ProgressDisplay(target, run_id, color=session.color)
-    thread = threading.Thread(target=shown.draw if draws else shown.print_lines, name="stepflow-live", daemon=True)
+    thread = threading.Thread(
+        target=shown.draw_until_ended if draws else shown.print_lines, name="stepflow-live", daemon=True
+    )
     with ExitStack() as stack:
         if draws:
             from ..output.live import restoring_cursor
 
             stack.enter_context(restoring_cursor(sys.stderr))
-        stack.enter_context(outages_reported_by(shown.show_message))
+        stack.enter_context(report_outages_with(shown.show_message))
         thread.start()
         try:
             yield
@@ -94,15 +96,17 @@ class _ProgressDisplay:
         elif text != self._last_message:
             # Skip duplicates: both clients report the same outage.
             self._last_message = text
-            print(printable(text), file=sys.stderr, flush=True)
+            print(escape(text), file=sys.stderr, flush=True)
 
-    def draw(self) -> None:
+    def draw_until_ended(self) -> None:
         """Draw the run until it ends. Errors are ignored here because the caller reports them."""
-        with suppress(Exception), self._watching(_QUIET) as watch:
+        with suppress(Exception), self._watch_after_delay(_QUIET) as watch:
             from ..output.live import live_display
 
             def picture(height: int | None) -> Any:
-                return watch.tree(height, *([self._format_counts(watch)] if watch.run.items.total > 1 else []))
+                return watch.build_display_tree(
+                    height, *([self._format_counts(watch)] if watch.run.items.total > 1 else [])
+                )
 
             with live_display(picture, stream=sys.stderr, color=self._color, stays=False) as refresh:
                 self._watch = watch
@@ -113,7 +117,7 @@ class _ProgressDisplay:
 
     def print_lines(self) -> None:
         """Print a line every 10 s until the run ends."""
-        with suppress(Exception), self._watching(_LINE) as watch:
+        with suppress(Exception), self._watch_after_delay(_LINE) as watch:
             last = time.monotonic() - _LINE
 
             def line() -> None:
@@ -125,18 +129,18 @@ class _ProgressDisplay:
             watch.follow(refresh=partial(self._refresh, line))
 
     @contextmanager
-    def _watching(self, seconds: float) -> Iterator[RunWatch]:
+    def _watch_after_delay(self, seconds: float) -> Iterator[RunWatch]:
         """Yield a watch on the run after a delay, so that nothing is imported for the many runs that end sooner."""
         if self.ended.wait(seconds):
-            raise _Ended
+            raise _WaitEnded
         from .watch import RunWatch
 
-        with self._target.another_client() as client:
+        with self._target.create_another_client() as client:
             yield RunWatch(self._target._replace(client=client), self._run_id)
 
     def _refresh(self, refresh: Callable[[], None]) -> None:
         if self.ended.is_set():
-            raise _Ended
+            raise _WaitEnded
         refresh()
 
     def _format_counts(self, watch: RunWatch) -> str:
@@ -150,13 +154,13 @@ def complete_job(target: Target, job: Job) -> None:
     Raises:
         Problem: If the flow isn't on the server, the run isn't in the history, or a value is invalid.
     """
-    if job.lacks_flow:
+    if job.has_unloaded_flow:
         try:
             job.flow = target.client.get_flow(str(job.flow_id)).flow
         except NotFoundError as error:
             hint = "this embedded server only has the flows in its own store; to use another server, pass --url"
             raise to_problem(error, hint=hint if target.runtime else None) from None
-        read_values(job)
+        read_job_values(job)
     resolve_earlier_run(target, job)
 
 
@@ -167,7 +171,7 @@ def run_job(target: Target, job: Job, cache: JobCache | None = None) -> None:
         Problem: If it did not succeed.
     """
     if cache is not None:
-        with waiting("reading the flow"):
+        with show_spinner("reading the flow"):
             complete_job(target, job)
         if cache.print_result(job):
             return
@@ -203,7 +207,7 @@ def start_run(target: Target, job: Job) -> SyncRunHandle[Any]:
     """
     options = job.options
     try:
-        with waiting("submitting"):
+        with show_spinner("submitting"):
             complete_job(target, job)
             with target.history.recording(flow=job.flow, **job.about):
                 if any(job.reuse):
@@ -212,7 +216,7 @@ def start_run(target: Target, job: Job) -> SyncRunHandle[Any]:
                     job.flow_id or job.flow,
                     # Wrap the input, because a bare list would be taken for a batch.
                     [job.input] if job.batch is None else job.batch,
-                    **job.arguments,
+                    **job.start_arguments,
                     idempotency_key=options.idempotency_key,
                     idempotency_scope=options.idempotency_scope,
                     wait_for_components=options.wait_for_components,
@@ -238,7 +242,7 @@ def start_run(target: Target, job: Job) -> SyncRunHandle[Any]:
     return run
 
 
-def serve_page(target: Target, job: Job) -> None:
+def serve_run_page(target: Target, job: Job) -> None:
     """Start the run, serve its page until Ctrl-C, and print the result when it ends."""
     from concurrent.futures import Future
 

@@ -76,14 +76,14 @@ def print_done(output: Output, records: Iterable[Record], view: View) -> None:
     output.records(records, view, flush=True)
 
 
-def check_deletion(look: Callable[[], object]) -> str:
+def check_deletion(fetch: Callable[[], object]) -> str:
     """Return `deleted` if the object is gone from the server, otherwise `kept`.
 
     Args:
         look: Fetches the object.
     """
     try:
-        look()
+        fetch()
     except NotFoundError:
         return "deleted"
     return "kept"
@@ -160,7 +160,7 @@ def wait_and_print(target: Target, ids: list[str], wait: Wait, output: Output) -
         Problem: The worst one, if any run did not complete. The rest are shown first.
     """
     # Imported here because it loads rich, which isn't needed to wait for a single run.
-    from .watch import find_failure
+    from .watch import build_failure_problem
 
     problems: list[Problem] = []
     late: list[str] = []
@@ -184,7 +184,7 @@ def wait_and_print(target: Target, ids: list[str], wait: Wait, output: Output) -
                 run = latest if latest.is_finished else None
             if run is None:
                 late.append(run_id)
-            elif problem := find_failure(target, run):
+            elif problem := build_failure_problem(target, run):
                 problems.append(problem)
             return run
 

@@ -17,16 +17,16 @@ from stepflow_client import StepflowClientError
 from stepflow_client._command import build_progress, compute_deadline, deadline_scope
 from stepflow_client._rules.run_progress import FlowOutline, RunProgress, StepProgress
 from stepflow_client.progress import Progress
-from stepflow_client.types.account import state_text
+from stepflow_client.types.account import format_state
 from stepflow_client.types.statuses import FAILED_STATUSES
 
 from ..errors import Problem
-from ..output.tables import STATUS_STYLES, cut
-from ..output.terminal import printable, printable_lines
-from ..records.results import cancelled_run_problem, get_failure
+from ..output.tables import STATUS_STYLES, truncate_to_width
+from ..output.terminal import escape, escape_lines_for_terminal
+from ..records.results import cancelled_run_problem, get_result_problem
 from ..records.runs import duration_text, get_seconds_so_far
 from ..server.connect import Target
-from .failures import MAX_EXPLAINED_ITEMS, add_failed_sub_runs
+from .failures import MAX_EXPLAINED_ITEMS, add_failed_sub_run_counts
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails, StepAccount, SyncStepflowClient
@@ -44,7 +44,7 @@ def describe_event(event: RunEvent, root: RunProgress, seconds: float | None = N
         seconds: The duration, at the end of a step, item or run.
         error: The error, if a step failed.
     """
-    run = root.find_run(event)
+    run = root.get_run_of_event(event)
     below = "" if run is root else f"sub-run {run.run_id}, "
     item = below if run.total == 1 else f"{below}item {getattr(event, 'item_index', 0)}, "
     whole_run = f"run {run.run_id}" if run is root else f"sub-run {run.run_id}"
@@ -58,7 +58,7 @@ def describe_event(event: RunEvent, root: RunProgress, seconds: float | None = N
         case "steps_needed":
             return f"{item}steps needed: {', '.join(getattr(event, 'step_ids', ())) or 'none'}"
         case "step_ready" | "step_started" | "step_completed":
-            step = run.find_step(event)
+            step = run.get_step_of_event(event)
             return f"{item}step {step.step_id}: {_describe_step_state(event, step, took, error)}"
     return f"{whole_run}: {getattr(event, 'name', event.type).replace('_', ' ')}"
 
@@ -87,7 +87,7 @@ _READ_SECONDS = 0.5
 _SILENCE = 0.02
 
 
-class RunningRuns:
+class RunningRunsFollower:
     """Follows running runs, counting items and describing progress. Must be closed."""
 
     def __init__(self, client: SyncStepflowClient) -> None:
@@ -97,7 +97,7 @@ class RunningRuns:
 
     def close(self) -> None:
         """Stop following."""
-        self._keep_only(set())
+        self._stop_following_others(set())
 
     def add_progress(self, records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Add `progress` and current item counts to run records, and start following any new runs.
@@ -110,7 +110,7 @@ class RunningRuns:
             for record in records
             if record["status"] == "running" and 1 <= record["items"]["total"] <= _MAX_EVENT_ITEMS
         }
-        self._keep_only(set(totals))
+        self._stop_following_others(set(totals))
         # Batches first, since they take longest.
         for run_id in sorted(totals, key=lambda run_id: totals[run_id] == 1):
             # The list request already shows whether the server is reachable. Old counts stay until the run ends.
@@ -118,7 +118,7 @@ class RunningRuns:
                 self._read_events(run_id)
         return [self._add_progress(record) for record in records]
 
-    def _keep_only(self, run_ids: set[str]) -> None:
+    def _stop_following_others(self, run_ids: set[str]) -> None:
         for run_id in self._followed.keys() - run_ids:
             self._followed.pop(run_id).close()
             del self._progress[run_id]
@@ -139,7 +139,11 @@ class RunningRuns:
         items, seconds = record["items"], get_seconds_so_far(record) or 0.0
         progress = self._progress.get(record["run_id"])
         if progress is not None:
-            return {**record, "items": items | progress.counts(), "progress": str(progress.progress(seconds))}
+            return {
+                **record,
+                "items": items | progress.get_item_counts(),
+                "progress": str(progress.make_progress(seconds)),
+            }
         failed = items["failed"] + items["cancelled"]
         counts = Progress(total=items["total"], completed=items["completed"], failed=failed, duration=seconds)
         return {**record, "progress": duration_text(seconds) if counts.total == 1 else str(counts)}
@@ -165,10 +169,10 @@ def build_tree(
         failed_below: Number of failed items in sub-runs, if the run has completed.
     """
     status = (
-        state_text(run.status, failed_children=failed_below if run.status == "completed" else 0),
+        format_state(run.status, failed_children=failed_below if run.status == "completed" else 0),
         STATUS_STYLES.get(run.status, ""),
     )
-    title = _format_line(f"run {printable(run.run_id)}\n{_format_name(run)} ", status, _format_time(run.seconds(now)))
+    title = _format_line(f"run {escape(run.run_id)}\n{_format_name(run)} ", status, _format_time(run.get_duration(now)))
     if run.total != 1:
         title.append(f"  {run.total} items")
     tree = Tree(title)
@@ -182,7 +186,7 @@ def build_tree(
     places = sorted(range(len(below)), key=lambda place: (below[place].is_over, -place))
     for sub_run in [below[place] for place in sorted(places[:_SUB_RUNS])]:
         status = sub_run.status, STATUS_STYLES.get(sub_run.status, "")
-        title = _format_line(f"sub-run {sub_run.run_id} ", status, _format_time(sub_run.seconds(now)))
+        title = _format_line(f"sub-run {sub_run.run_id} ", status, _format_time(sub_run.get_duration(now)))
         title.append(f"  {_format_name(sub_run)}")
         _add_steps(tree.add(title), sub_run, now, None if height is None else 1, shown_errors)
     if len(below) > _SUB_RUNS:
@@ -204,16 +208,16 @@ def _add_steps(tree: Tree, run: RunProgress, now: datetime, most: int | None, sh
     """
     every = run.steps
     steps = every if most is None or len(every) <= most else _select_steps(every, run, most)
-    width = min(_WIDEST_ID, max((cell_len(printable(step.step_id)) for step in steps), default=0))
-    widest = max((cell_len(printable(step.state(run.total, run.is_over))) for step in steps), default=0)
+    width = min(_WIDEST_ID, max((cell_len(escape(step.step_id)) for step in steps), default=0))
+    widest = max((cell_len(escape(step.get_state_text(run.total, run.is_over))) for step in steps), default=0)
     for step in steps:
         line = _format_step(step, run, now, width, widest)
         if step.error and step.failed > len(step.not_run) and not any(step.error in error for error in shown_errors):
             shown_errors.append(step.error)
-            line.append(f"  {printable(step.error)}")
+            line.append(f"  {escape(step.error)}")
         tree.add(line)
     if len(steps) < len(every):
-        left_out = [step.state(run.total, run.is_over) for step in every if step not in steps]
+        left_out = [step.get_state_text(run.total, run.is_over) for step in every if step not in steps]
         tree.add(_format_line(f"… and {_format_counts(left_out)}"))
 
 
@@ -222,7 +226,7 @@ def _select_steps(steps: Sequence[StepProgress], run: RunProgress, most: int) ->
     order = {"running": 0, "failed": 1, "waiting": 2}
 
     def rank(place: int) -> tuple[int, int]:
-        status = steps[place].status(run.total, run.is_over)
+        status = steps[place].get_status(run.total, run.is_over)
         # Prefer the last finished steps and the first waiting ones.
         return order.get(status, 3), place if status == "waiting" else -place
 
@@ -230,11 +234,11 @@ def _select_steps(steps: Sequence[StepProgress], run: RunProgress, most: int) ->
 
 
 def _format_step(step: StepProgress, run: RunProgress, now: datetime, width: int, widest: int) -> Text:
-    name = set_cell_size(cut(printable(step.step_id), width), width)
-    status = printable(step.state(run.total, run.is_over))
+    name = set_cell_size(truncate_to_width(escape(step.step_id), width), width)
+    status = escape(step.get_state_text(run.total, run.is_over))
     text = _format_line(f"{name}  ", (set_cell_size(status, widest), STATUS_STYLES.get(status, "dim")))
     is_run = not step.kept and (len(step.not_run) < len(step.ended) or not step.not_run)
-    text.append(f"{_format_time(step.seconds(now) if is_run else None):>8}")
+    text.append(f"{_format_time(step.get_duration(now) if is_run else None):>8}")
     if run.total != 1:
         text.append(f"  {len(step.ended) - len(step.not_run)} of {run.total} done")
         text.append(f", {len(step.running)} running" if step.running else "")
@@ -247,12 +251,12 @@ def _format_step(step: StepProgress, run: RunProgress, now: datetime, width: int
 
 
 def _format_line(*parts: str | tuple[str, str]) -> Text:
-    safe = (printable_lines(part) if isinstance(part, str) else (printable(part[0]), part[1]) for part in parts)
+    safe = (escape_lines_for_terminal(part) if isinstance(part, str) else (escape(part[0]), part[1]) for part in parts)
     return Text.assemble(*safe, no_wrap=True, overflow="ellipsis")
 
 
 def _format_name(run: RunProgress) -> str:
-    return printable(run.flow_name or "unnamed flow")
+    return escape(run.flow_name or "unnamed flow")
 
 
 def _format_time(seconds: float | None) -> str:
@@ -304,7 +308,7 @@ class RunWatch:
         """Show a message until the next event arrives."""
         self._message = text
 
-    def tree(self, height: int | None, *messages: str) -> Tree:
+    def build_display_tree(self, height: int | None, *messages: str) -> Tree:
         """Return a tree of the run's current state, with messages below it."""
 
         if self._message is not None:
@@ -372,7 +376,7 @@ class RunWatch:
         elif has_failed and run.items.total <= _MAX_ITEMS:
             parts.append("items")
         snapshot = self._target.client.snapshot(run.run_id, include=parts)
-        details = add_failed_sub_runs(self._target.client, snapshot.details)
+        details = add_failed_sub_run_counts(self._target.client, snapshot.details)
         self.snapshot = replace(snapshot, details=details)
         self._accounts = explain_steps(self.snapshot) if "steps" in parts else {}
 
@@ -386,8 +390,8 @@ class RunWatch:
         """Fetch why a step failed, just once per step because batches can be large."""
         if event.type != "step_completed" or getattr(event, "status", None) != "failed":
             return None
-        run = self.progress.find_run(event)
-        step, item = run.find_step(event), getattr(event, "item_index", 0)
+        run = self.progress.get_run_of_event(event)
+        step, item = run.get_step_of_event(event), getattr(event, "item_index", 0)
         account = None
         if run is self.progress:
             account = self._accounts.get((item, step.step_id))
@@ -422,7 +426,7 @@ class RunWatch:
         return run.details.flow_name, steps
 
 
-def find_failure(target: Target, run: RunDetails) -> Problem | None:
+def build_failure_problem(target: Target, run: RunDetails) -> Problem | None:
     """Return the problem for a run that ended without success, or None if it succeeded."""
     if run.status == "completed":
         return None
@@ -432,7 +436,7 @@ def find_failure(target: Target, run: RunDetails) -> Problem | None:
     items = target.client.snapshot(run.run_id, include=parts).items or ()
     results = [item.result for item in items if item.result is not None]
     if run.items.total == 1 and results:
-        return get_failure(results[0])
+        return get_result_problem(results[0])
     # Items that never stop running were lost by the server.
     failed = run.items.failed + run.items.running
     message = f"{failed} of {run.items.total} items of run {run.run_id} failed"

@@ -37,7 +37,7 @@ def serve_application(app: Any, listening: socket.socket, stopping: asyncio.Even
         proxy_headers=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    server = _Server(config)
+    server = _StoppableServer(config)
     server.stopping = stopping
     # A signal that arrives before the server runs isn't a failure either.
     with server.capture_signals():
@@ -45,7 +45,7 @@ def serve_application(app: Any, listening: socket.socket, stopping: asyncio.Even
         server.run(sockets=[listening])
 
 
-class _Server(uvicorn.Server):
+class _StoppableServer(uvicorn.Server):
     """A server that stops on a signal, along with its streams, without raising the signal again."""
 
     stopping: asyncio.Event | None = None

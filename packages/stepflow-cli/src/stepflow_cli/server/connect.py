@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import NamedServer, Session, current_session, to_problem
-from ..output.messages import note, reporting_outages, waiting
+from ..output.messages import note, reporting_outages, show_spinner
 from ..settings.history import CommandHistory
 from ..settings.server_choice import (
     DEFAULT_PORT,
@@ -49,18 +49,18 @@ def get_hint(error: TransportError | AuthenticationError, choice: ServerChoice) 
 
     if isinstance(error, AuthenticationError):
         if error.status_code == 407:
-            return name_origins(error.hint, choice)
-        if choice.credentials is None:
+            return add_url_origins(error.hint, choice)
+        if choice.credentials_description is None:
             return _NO_CREDENTIALS
         failure = "have expired, or be for another server" if error.status_code == 401 else "not allow this"
-        return f"{choice.credentials} may {failure}"
+        return f"{choice.credentials_description} may {failure}"
     # Don't suggest starting a server if it had already found the run.
     if isinstance(error, ServerConnectionError) and not (error.run_id and error.was_sent):
         if choice.url.origin == "default":
-            return _NO_SERVER if choice.options.may_end else _NO_LASTING_SERVER
+            return _NO_SERVER if choice.options.may_stop_on_exit else _NO_LASTING_SERVER
         if "the URL" in (error.hint or "") and "'stepflow serve" not in (error.hint or ""):
-            return name_origins(f"{error.hint}; to check the connection, run 'stepflow doctor'", choice)
-    return name_origins(error.hint, choice)
+            return add_url_origins(f"{error.hint}; to check the connection, run 'stepflow doctor'", choice)
+    return add_url_origins(error.hint, choice)
 
 
 def describe_missing(listed: ComponentList) -> str | None:
@@ -74,7 +74,7 @@ def describe_missing(listed: ComponentList) -> str | None:
     return f"{message} ({errors})" if errors else message
 
 
-def name_origins(hint: str | None, choice: ServerChoice) -> str | None:
+def add_url_origins(hint: str | None, choice: ServerChoice) -> str | None:
     """Return a client hint that names where the server's and its proxy's URLs come from."""
     if hint is None:
         return None
@@ -112,7 +112,7 @@ class Target(NamedTuple):
         """Whether the server and all its runs end with the command."""
         return self.runtime is not None and not self.is_kept
 
-    def another_client(self) -> SyncStepflowClient:
+    def create_another_client(self) -> SyncStepflowClient:
         """Return a new client for this server, to use in a different thread. The caller must close it."""
         from stepflow_client import SyncStepflowClient
 
@@ -147,7 +147,7 @@ class Target(NamedTuple):
         command = f"stepflow {words} {run_id}"
         if self.choice.profile is not None:
             return f"{command} --profile {shlex.quote(self.choice.profile.name)}"
-        if self.choice.options.url or self.choice.options.of_run is not None:
+        if self.choice.options.url or self.choice.options.run_server is not None:
             # Use the client's URL, which has no password.
             return f"{command} --url {shlex.quote(self.client.url)}"
         return command
@@ -173,7 +173,7 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
         note(choice.ignored_config)
     if not choice.is_embedded:
         # Name the server in its errors.
-        session.server = NamedServer(choice.shown_url, describe_origin(choice.url.origin))
+        session.server = NamedServer(choice.url_without_password, describe_origin(choice.url.origin))
     from stepflow_client import (
         AuthenticationError,
         EmbeddedServerError,
@@ -209,7 +209,7 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
 def get_kept_server(server: ServerOptions, session: Session | None = None) -> Target | None:
     """Return the server kept in a session (by default, the current one), unless the options name a server."""
     kept = (session or current_session()).kept
-    return kept if isinstance(kept, Target) and not server.is_named else None
+    return kept if isinstance(kept, Target) and not server.has_named_server else None
 
 
 def build_client_arguments(choice: ServerChoice) -> dict[str, Any]:
@@ -253,7 +253,7 @@ def is_listening(host: str, port: int) -> bool:
 def _start_embedded_server(choice: ServerChoice) -> Iterator[Target]:
     from stepflow_client import EmbeddedServerError, LogConfig, ServerStartError, StepflowClientError, StepflowRuntime
 
-    from ..inputs.config import note_repeated_keys
+    from ..inputs.server_config import note_repeated_keys
     from .logs import keeping_logs
 
     if choice.url.origin == "default" and sys.stderr.isatty() and is_listening("localhost", DEFAULT_PORT):
@@ -268,7 +268,7 @@ def _start_embedded_server(choice: ServerChoice) -> Iterator[Target]:
     exit_codes: list[int] = []
     clients: list[SyncStepflowClient] = []
 
-    def ended(exit_code: int) -> None:
+    def handle_server_exit(exit_code: int) -> None:
         # Abort pending requests, because the server won't be restarted.
         exit_codes.append(exit_code)
         for client in clients:
@@ -278,9 +278,11 @@ def _start_embedded_server(choice: ServerChoice) -> Iterator[Target]:
     history = CommandHistory()
     with ExitStack() as stack:
         stack.enter_context(keeping_logs())
-        runtime = StepflowRuntime.start(config, on_crash=ended, log_config=log_config, history=history.for_client)
+        runtime = StepflowRuntime.start(
+            config, on_crash=handle_server_exit, log_config=log_config, history=history.for_client
+        )
         try:
-            with waiting("starting the embedded server"):
+            with show_spinner("starting the embedded server"):
                 stack.enter_context(runtime)
                 clients.append(runtime.sync_client)
         except ServerStartError as error:

@@ -58,18 +58,18 @@ class KeptLine:
 @contextmanager
 def keeping_logs() -> Iterator[None]:
     """Keep the logs of embedded servers in the block, unless the history is off."""
-    from stepflow_client._command import passing_lines
+    from stepflow_client._command import listen_to_lines
 
     with ExitStack() as stack:
         try:
             if get_history_setting().value != "off":
-                stack.enter_context(passing_lines(_LogWriter().write))
+                stack.enter_context(listen_to_lines(_LogWriter().write))
         except (OSError, Problem, StepflowClientError) as error:
             note(f"the server's log is not kept: {getattr(error, 'strerror', None) or error}")
         yield
 
 
-def read_run_lines(run_id: str, *, everything: bool = False) -> list[KeptLine]:
+def read_run_lines(run_id: str, *, include_other_runs: bool = False) -> list[KeptLine]:
     """Return the lines between the first and last mention of a run, oldest first.
 
     Args:
@@ -81,12 +81,12 @@ def read_run_lines(run_id: str, *, everything: bool = False) -> list[KeptLine]:
     """
     from stepflow_client import logs
 
-    def seconds(line: KeptLine) -> float:
+    def get_timestamp(line: KeptLine) -> float:
         return datetime.fromisoformat(line.time).timestamp()
 
     lines: list[KeptLine] = []
     for log in _iter_logs_with(run_id):
-        lines += logs.find_run_lines(log, run_id, seconds, others=everything)
+        lines += logs.find_run_lines(log, run_id, get_timestamp, include_other_runs=include_other_runs)
     merged = []
     for _, repeated in groupby(lines, key=lambda line: (line.level, line.target, line.message, line.exception)):
         first, *more = repeated
@@ -94,7 +94,7 @@ def read_run_lines(run_id: str, *, everything: bool = False) -> list[KeptLine]:
     return merged
 
 
-def find_runs(text: str) -> list[str]:
+def find_run_ids(text: str) -> list[str]:
     """Return the ids of logged runs with a given prefix, newest first."""
     ids = {run_id for lines in _iter_logs_with(text) for line in lines for run_id in line.run_ids}
     # Ids start with their creation time.
@@ -150,7 +150,7 @@ def _encode_line(line: RawLine) -> bytes:
     if line.is_record:
         return line.data + b"\n"
     # A worker's lines have no time, or its own.
-    entry, time = line.entry(), format_rfc3339(datetime.fromtimestamp(line.read_at, UTC))
+    entry, time = line.parse_entry(), format_rfc3339(datetime.fromtimestamp(line.read_at, UTC))
     record = {"time": time, "level": entry.level, "target": entry.target, "message": entry.message}
     record |= {key: str(entry.fields[key]) for key in ("run_id", "exception") if key in entry.fields}
     return json.dumps(record).encode() + b"\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from stepflow_client._base.text import without_password
+from stepflow_client._base.text import remove_url_credentials
 from stepflow_client.flows.project import find_project
 
 from .history import get_history_setting
@@ -44,7 +44,7 @@ def _mask_setting(setting: Setting, url: str | None) -> Setting:
     if setting.name in ("url", "proxy", "history") and setting.value is not None:
         # Database URL parameters may include a password.
         value = setting.value.partition("?")[0] if setting.name == "history" else setting.value
-        return Setting(setting.name, without_password(value), setting.origin)
+        return Setting(setting.name, remove_url_credentials(value), setting.origin)
     return setting
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Problem, suggest, usage
-from ..inputs.files import writing
-from ..inputs.values import read_scalar
+from ..inputs.files import convert_write_errors
+from ..inputs.values import parse_scalar
 from .profiles import KEYS, TOKEN_KEYS, Profiles, parse_profile, parse_stored_history
 from .server_choice import check_target_release
 
@@ -99,7 +99,7 @@ def set_value(path: KeyPath, text: str, profiles: Profiles) -> Any:
         raise usage(f"{path} is a profile, not a key", f"its keys are {', '.join(KEYS)}")
     name, key = path.profile, path.key
     is_json = key in ("timeout", "verify") or (key == "token_command" and text.lstrip().startswith("["))
-    value = read_scalar(text) if is_json else text
+    value = parse_scalar(text) if is_json else text
     table = profiles.tables.get(name)
     if table is None and key != "url":
         words = shlex.quote(f"profiles.{name}.url")
@@ -112,7 +112,7 @@ def set_value(path: KeyPath, text: str, profiles: Profiles) -> Any:
         raise usage(f"profile {name} takes its token from {other}", hint)
     parse_profile(name, changed, profiles.path)
 
-    def edit(document: Any) -> None:
+    def set_in_document(document: Any) -> None:
         import tomlkit
         from tomlkit.items import InlineTable
 
@@ -124,7 +124,7 @@ def set_value(path: KeyPath, text: str, profiles: Profiles) -> Any:
             tables[name] = tomlkit.inline_table() if inline else tomlkit.table()
         tables[name][key] = value
 
-    _edit_file(profiles.path, edit)
+    _edit_file(profiles.path, set_in_document)
     return value
 
 
@@ -153,7 +153,7 @@ def unset_value(path: KeyPath, profiles: Profiles) -> None:
     if path.key is not None and path.profile is not None:
         parse_profile(path.profile, {key: each for key, each in table.items() if key != path.key}, profiles.path)
 
-    def edit(document: Any) -> None:
+    def remove_from_document(document: Any) -> None:
         if path.profile is None:
             del document[path.key]
             return
@@ -167,7 +167,7 @@ def unset_value(path: KeyPath, profiles: Profiles) -> None:
         if document.get("current") == path.profile:
             del document["current"]
 
-    _edit_file(profiles.path, edit)
+    _edit_file(profiles.path, remove_from_document)
 
 
 def use_profile(name: str, profiles: Profiles) -> str:
@@ -209,6 +209,6 @@ def _edit_file(path: Path, edit: Callable[[Any], None]) -> None:
     if not is_done:
         # Refuse rather than lose content, e.g. of tables that are split up.
         raise usage(f"{path} is written in a way that cannot be edited here", "edit it in an editor")
-    with writing(str(path)):
+    with convert_write_errors(str(path)):
         path.resolve().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_file(path, changed.encode(), unchanged_from=before, mode=0o600)
+        write_file(path, changed.encode(), expected_content=before, mode=0o600)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import Problem, usage
 from ..output.messages import note as warn
-from .profiles import DATABASES, Profiles, load_profiles, parse_history_value
+from .profiles import DATABASE_SCHEMES, Profiles, load_profiles, parse_history_value
 from .server_choice import Setting
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def get_history_setting(profiles: Profiles | None = None) -> Setting:
     return Setting("history", "on", "default")
 
 
-def require_history() -> None:
+def check_history_enabled() -> None:
     """Check that the history is enabled.
 
     Raises:
@@ -63,7 +63,7 @@ def open_history() -> History:
     from stepflow_client.history import History
 
     value = get_history_setting().value
-    return History(value if value.startswith(DATABASES) else None, on_failure=warn)
+    return History(value if value.startswith(DATABASE_SCHEMES) else None, on_failure=warn)
 
 
 class CommandHistory:

@@ -57,7 +57,7 @@ def find_environment_proxy(url: str) -> EnvironmentProxy | None:
     if variable is None:
         return None
     from stepflow_client import StepflowClientError, SyncStepflowClient
-    from stepflow_client._base.text import without_password
+    from stepflow_client._base.text import remove_url_credentials
     from stepflow_client._command import is_loopback
 
     try:
@@ -65,7 +65,7 @@ def find_environment_proxy(url: str) -> EnvironmentProxy | None:
             proxy = client.proxy
     except StepflowClientError:
         # Not a valid proxy URL. Connecting will report that.
-        return EnvironmentProxy(without_password(os.environ[variable]), variable)
+        return EnvironmentProxy(remove_url_credentials(os.environ[variable]), variable)
     if proxy is not None:
         return EnvironmentProxy(proxy, variable)
     why_not = "connections to this machine bypass it" if is_loopback(host) else f"NO_PROXY has {host}"
@@ -74,9 +74,9 @@ def find_environment_proxy(url: str) -> EnvironmentProxy | None:
 
 CONFIG_VARIABLE = "STEPFLOW_CONFIG_FILE"
 _TOP = ("current", "history", "target", "profiles")
-DATABASES = ("postgresql://", "postgres://")
+DATABASE_SCHEMES = ("postgresql://", "postgres://")
 """URL prefixes of databases that can store a history."""
-_WORDS = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
+_BOOLEANS = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
 # Timeout for token commands in seconds. They may prompt the user to log in.
 _TOKEN_SECONDS = 120.0
 TOKEN_KEYS = ("token_env", "token_file", "token_command")
@@ -247,7 +247,7 @@ def check_config_file(environ: Mapping[str, str]) -> None:
         )
 
 
-def load_profiles(path: Path | None = None, *, may_miss: bool = False) -> Profiles:
+def load_profiles(path: Path | None = None, *, missing_ok: bool = False) -> Profiles:
     """Load the profiles. There are none if the file doesn't exist.
 
     Args:
@@ -260,7 +260,7 @@ def load_profiles(path: Path | None = None, *, may_miss: bool = False) -> Profil
     from stepflow_client import FlowFileError
     from stepflow_client._command import parse_toml
 
-    if path is None and not may_miss:
+    if path is None and not missing_ok:
         check_config_file(os.environ)
     path = path or config_path()
     try:
@@ -293,12 +293,12 @@ def parse_history_value(text: str, name: str) -> str:
     Raises:
         Problem: If it is none of these.
     """
-    if text.startswith(DATABASES):
+    if text.startswith(DATABASE_SCHEMES):
         return text
-    if text.lower() not in _WORDS:
+    if text.lower() not in _BOOLEANS:
         # Show only the scheme, because a URL may contain a password.
         raise usage(f"{name} must be on, off or postgresql://HOST/DATABASE, not {text.partition('://')[0]!r}")
-    return "on" if _WORDS[text.lower()] else "off"
+    return "on" if _BOOLEANS[text.lower()] else "off"
 
 
 def parse_stored_history(text: str, name: str) -> str:

@@ -46,16 +46,16 @@ class ServerOptions(NamedTuple):
     default: Default = "embedded"
     reads_project: bool = False
     """Whether an embedded server may use the project's configuration, and thus start the programs it names."""
-    may_end: bool = True
+    may_stop_on_exit: bool = True
     """Whether the server may stop when the command exits, like an embedded server does."""
 
-    of_run: Setting | None = None
+    run_server: Setting | None = None
     """The URL of an existing run's server, for commands that name a run such as `@last`."""
 
     @property
-    def is_named(self) -> bool:
+    def has_named_server(self) -> bool:
         """Whether the command line specifies a server."""
-        return bool(self.url or self.profile or self.local or self.config is not None or self.of_run)
+        return bool(self.url or self.profile or self.local or self.config is not None or self.run_server)
 
 
 @dataclass(frozen=True)
@@ -100,24 +100,24 @@ class ServerChoice:
 
         There is none if the user chose the server, as they know it has its own configuration.
         """
-        is_submitted = self.options.reads_project and not self.options.may_end
+        is_submitted = self.options.reads_project and not self.options.may_stop_on_exit
         if not is_submitted or self.url.origin != "default" or self.config.value is None:
             return None
         named = f"{self.config.value} ({describe_origin(self.config.origin)})"
-        return f"{named} is not used: it configures an embedded server, and {self.shown_url} has its own"
+        return f"{named} is not used: it configures an embedded server, and {self.url_without_password} has its own"
 
     @property
-    def shown_url(self) -> str:
+    def url_without_password(self) -> str:
         """The URL without its password."""
-        from stepflow_client._base.text import without_password
+        from stepflow_client._base.text import remove_url_credentials
 
-        return without_password(str(self.url.value))
+        return remove_url_credentials(str(self.url.value))
 
     @property
     def explanation(self) -> str:
         """A one-line description of the choice and its origin."""
         if not self.is_embedded:
-            return f"server {self.shown_url} ({describe_origin(self.url.origin)})"
+            return f"server {self.url_without_password} ({describe_origin(self.url.origin)})"
         config = self.config
         named = f"{config.value} ({describe_origin(config.origin)})" if config.value else "the builtin components"
         return f"embedded server ({describe_origin(self.url.origin)}) with {named}"
@@ -128,7 +128,7 @@ class ServerChoice:
         return self.url.value is None
 
     @property
-    def credentials(self) -> str | None:
+    def credentials_description(self) -> str | None:
         """A description of the credentials to send (never the credentials themselves), or None."""
         token = next((setting for setting in self.settings if setting.name == "token"), None)
         if token is not None and token.value is not None:
@@ -165,18 +165,18 @@ def choose_server(
         url = Setting("url", None, "flag --local" if options.local else "flag --config")
     elif options.url:
         url = Setting("url", _expand_local(options.url), "flag --url")
-    elif options.of_run is not None:
-        url, profiles = options.of_run, profiles or load_profiles()
+    elif options.run_server is not None:
+        url, profiles = options.run_server, profiles or load_profiles()
         names = (
-            name for name, table in profiles.tables.items() if url.value in list_server_urls(str(table.get("url")))
+            name for name, table in profiles.tables.items() if url.value in list_equivalent_urls(str(table.get("url")))
         )
         profile = next(map(profiles.get, names), None)
     elif environ.get("STEPFLOW_URL"):
-        url = Setting("url", _expand_local(environ["STEPFLOW_URL"]), _name_variable("STEPFLOW_URL"))
+        url = Setting("url", _expand_local(environ["STEPFLOW_URL"]), _format_variable_origin("STEPFLOW_URL"))
     else:
         name, origin = options.profile, "flag --profile"
         if not name:
-            name, origin = environ.get("STEPFLOW_PROFILE"), _name_variable("STEPFLOW_PROFILE")
+            name, origin = environ.get("STEPFLOW_PROFILE"), _format_variable_origin("STEPFLOW_PROFILE")
         profiles = profiles or load_profiles()
         if not name:
             name, origin = profiles.current, f"current in {profiles.path}"
@@ -186,14 +186,14 @@ def choose_server(
         else:
             url = Setting("url", DEFAULT_URL if options.default == "server" else None, "default")
     # STEPFLOW_TOKEN is meant for the server in STEPFLOW_URL, so don't send it to a run's server.
-    token = None if options.of_run is not None and environ.get("STEPFLOW_URL") else environ.get("STEPFLOW_TOKEN")
+    token = None if options.run_server is not None and environ.get("STEPFLOW_URL") else environ.get("STEPFLOW_TOKEN")
     settings = {"url": url, "profile": chosen or Setting("profile", None, "default")}
     if url.value is not None:
         defaults = {"token": None, "timeout": 30.0, "verify": True}
         for key in (*defaults, "ca_file", "cert_file", "key_file", "proxy"):
             settings[key] = Setting(key, defaults.get(key), "default")
         if token:
-            settings["token"] = Setting("token", "environment", _name_variable("STEPFLOW_TOKEN"))
+            settings["token"] = Setting("token", "environment", _format_variable_origin("STEPFLOW_TOKEN"))
     if profile is not None and profiles is not None:
         origin = f"profile {profile.name} in {profiles.path}"
         for key, value in profiles.tables[profile.name].items():
@@ -203,11 +203,13 @@ def choose_server(
             elif key != "url":
                 settings[key] = Setting(key, value, origin)
     if url.value is not None and environ.get("STEPFLOW_TIMEOUT"):
-        settings["timeout"] = Setting("timeout", environ["STEPFLOW_TIMEOUT"], _name_variable("STEPFLOW_TIMEOUT"))
+        settings["timeout"] = Setting(
+            "timeout", environ["STEPFLOW_TIMEOUT"], _format_variable_origin("STEPFLOW_TIMEOUT")
+        )
     return ServerChoice(url, profile, tuple(settings.values()), options, flow)
 
 
-def list_server_urls(url: str) -> list[str]:
+def list_equivalent_urls(url: str) -> list[str]:
     """Return all URLs in the history that mean the same server, or none if the URL is invalid."""
     from stepflow_client import StepflowClientError
     from stepflow_client._command import list_server_aliases, parse_url
@@ -255,7 +257,7 @@ def _check_options(options: ServerOptions, environ: Mapping[str, str]) -> None:
         raise usage("--profile and the environment variable STEPFLOW_URL both name a server", "unset STEPFLOW_URL")
 
 
-def _name_variable(name: str) -> str:
+def _format_variable_origin(name: str) -> str:
     return f"environment variable {name}"
 
 

@@ -25,10 +25,10 @@ from stepflow_client.drawing.svg import STYLE
 from ..server.listening import AcceptedAddresses
 from ..settings.history import CommandHistory
 from .flow_list import FlowFolder
-from .following import Followers, Health
-from .listing import RunFinder, RunLists
 from .reports import draw_flow_graph
-from .security import CHECK, FormTokens, Guard, Sessions
+from .run_followers import Followers, ServerHealth
+from .run_list import RunFinder, RunLists
+from .security import CHECK_PATH, FormTokens, Guard, Sessions
 from .site import Site, build_environment, get_site
 from .views import actions, change, compare, flows, live, run, runs, values
 
@@ -59,38 +59,38 @@ async def _serve_static(request: Request) -> Response:
 
 register_url_convertor("prefix", _IdPrefixConvertor())
 _ROUTES = [
-    Route("/", runs.redirect_home),
+    Route("/", runs.redirect_to_landing_page),
     Route("/runs", runs.runs_page),
     Route("/runs/chosen", actions.act_on_selection, methods=["POST"]),
-    Route("/runs/{prefix:prefix}", runs.resolve_run_id),
-    Route("/runs/{prefix:prefix}/{rest:path}", runs.resolve_run_id),
+    Route("/runs/{prefix:prefix}", runs.redirect_id_prefix),
+    Route("/runs/{prefix:prefix}/{rest:path}", runs.redirect_id_prefix),
     Route("/runs/{run_id}", run.run_page),
     Route("/runs/{run_id}/items/{index:int}", run.item_page),
     Route("/runs/{run_id}/steps/{step:path}", run.step_page),
     Route("/runs/{run_id}/value", values.value_page),
-    Route("/runs/{run_id}/output.json", values.output_json),
+    Route("/runs/{run_id}/output.json", values.stream_value_json),
     Route("/runs/{run_id}/flow", run.run_flow_page),
     Route("/runs/{run_id}/cancel", actions.cancel, methods=["POST"]),
     Route("/runs/{run_id}/rerun", actions.rerun, methods=["POST"]),
-    Route("/runs/{run_id}/report.html", run.report_file),
+    Route("/runs/{run_id}/report.html", run.download_report),
     Route("/runs/{run_id}/change", change.change_page),
-    Route("/runs/{run_id}/change", change.apply_change, methods=["POST"]),
+    Route("/runs/{run_id}/change", change.plan_or_run_change, methods=["POST"]),
     Route("/runs/{run_id}/compare", compare.compare_page),
-    Route("/runs/{run_id}/keep", actions.keep_page),
+    Route("/runs/{run_id}/keep", actions.save_case_page),
     Route("/runs/{run_id}/keep", actions.write_case, methods=["POST"]),
     Route("/reruns/{key}", actions.rerun_page),
     Route("/flows", flows.flows_page),
     Route("/flows", flows.store_flow, methods=["POST"]),
-    Route("/flows/new", flows.new_page),
-    Route(CHECK, flows.check_flow, methods=["POST"]),
+    Route("/flows/new", flows.new_flow_page),
+    Route(CHECK_PATH, flows.check_flow, methods=["POST"]),
     Route("/flows/{flow_id}", flows.flow_page),
     Route("/flows/{flow_id}/start", flows.start_flow, methods=["POST"]),
     Route("/components", flows.components_page),
-    Route("/link", actions.create_link, methods=["POST"]),
-    Route("/live", live.live),
-    Route("/live/runs", live.live_runs),
-    Route("/live/runs/{run_id}", live.live_run),
-    Route("/live/reruns/{key}", live.live_rerun),
+    Route("/link", actions.show_access_link, methods=["POST"]),
+    Route("/live", live.stream_server_health),
+    Route("/live/runs", live.stream_list_changes),
+    Route("/live/runs/{run_id}", live.stream_run_changes),
+    Route("/live/reruns/{key}", live.stream_rerun_changes),
     Route("/static/{name}", _serve_static),
 ]
 
@@ -115,13 +115,13 @@ def build_application(
     """
     forms = FormTokens()
 
-    async def failed(request: Request, error: Exception) -> Response:
+    async def handle_exception(request: Request, error: Exception) -> Response:
         return get_site(request).render_failure(request, error)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with create_client() as opened:
-            health = Health(opened)
+            health = ServerHealth(opened)
             runs = RunReader(opened._connection, as_sent=True)
             snapshots = SnapshotReader(opened._services, lambda: opened._services.follower, runs)
             followers = Followers(opened, health, snapshots)
@@ -140,7 +140,7 @@ def build_application(
     app = Starlette(
         routes=_ROUTES,
         lifespan=lifespan,
-        exception_handlers={StepflowClientError: failed, 404: failed},
+        exception_handlers={StepflowClientError: handle_exception, 404: handle_exception},
     )
     app.state.files, app.state.stopping = _load_static_files(), stopping
     app.state.sessions, app.state.addresses = sessions, addresses
@@ -148,12 +148,12 @@ def build_application(
     # cookie with cross-site requests. Event streams aren't compressed.
     small = GZipMiddleware(app, minimum_size=1_000, compresslevel=4)
 
-    async def compressed(scope: Scope, receive: Receive, send: Send) -> None:
+    async def compress_except_values(scope: Scope, receive: Receive, send: Send) -> None:
         # On the local machine, sending 50 MB is faster than compressing it.
         is_value = scope["type"] == "http" and scope["path"].endswith("/output.json")
         await (app if is_value else small)(scope, receive, send)
 
-    return Guard(compressed, addresses, sessions, forms)
+    return Guard(compress_except_values, addresses, sessions, forms)
 
 
 def _load_static_files() -> dict[str, tuple[bytes, str]]:

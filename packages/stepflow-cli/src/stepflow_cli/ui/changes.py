@@ -11,21 +11,21 @@ from stepflow_client import InvalidArgumentError, Keep, RunArguments, RunDetails
 from stepflow_client._command import FailureGroup, apply_patch, make_merge_patch
 from stepflow_client._data.secrets import is_hidden
 from stepflow_client.flows.graph import steps_by_id
-from stepflow_client.flows.interpreter import flow_with
-from stepflow_client.flows.needs import check_inputs
+from stepflow_client.flows.interpreter import override_flow
+from stepflow_client.flows.run_requirements import check_inputs
 
 from .forms import (
     Field,
     FormError,
-    empty_field,
+    clear_field,
     fill_field,
+    fill_fields,
     format_json,
-    is_raw_input,
-    list_texts,
-    parse_text,
+    get_field_texts,
+    is_raw_text_used,
+    parse_json_or_yaml,
     read_form_value,
     refill_fields,
-    show_value,
 )
 
 ALL, FAILED, CHANGED, FROM = "all", "failed", "changed", "from:"
@@ -39,9 +39,9 @@ class ChangeSubject:
 
     run: RunDetails
     stored: StoredFlow
-    given: RunArguments
+    arguments: RunArguments
     """The run's arguments. May contain secrets."""
-    shown: RunArguments
+    masked_arguments: RunArguments
     """The run's arguments without known secrets."""
     fields: tuple[list[Field], list[Field]]
     """The fields for the flow's input and variables."""
@@ -58,7 +58,7 @@ class ChangeSubject:
         return [self.index] if self.group is None else self.group.indexes
 
     @property
-    def place(self) -> dict[str, Any]:
+    def query_parameters(self) -> dict[str, Any]:
         """The query parameters that select this subject."""
         if self.group is not None:
             return {"group": self.group.key, "step": self.step}
@@ -67,12 +67,12 @@ class ChangeSubject:
     @cached_property
     def input(self) -> Any:
         """The item's input as displayed, or None if unknown."""
-        return None if self.shown.inputs is None else self.shown.inputs[self.index]
+        return None if self.masked_arguments.inputs is None else self.masked_arguments.inputs[self.index]
 
     @cached_property
     def steps(self) -> dict[str, Any]:
         """The flow's steps by id, with the run's overrides applied."""
-        return dict(steps_by_id(flow_with(self.stored.flow, self.given.overrides)))
+        return dict(steps_by_id(override_flow(self.stored.flow, self.arguments.overrides)))
 
     @property
     def step_input(self) -> Any:
@@ -92,7 +92,7 @@ class ChangeForm:
     overrides: str = ""
     start: str = ALL
     before: str | None = None
-    """The value of `digest_texts` that the submitted form carried, if any."""
+    """The value of `hash_form_contents` that the submitted form carried, if any."""
     errors: Mapping[str, str] = field(default_factory=dict)
     """Error messages by text box: `input`, `step` or `overrides`."""
 
@@ -100,17 +100,17 @@ class ChangeForm:
 def prefill_form(subject: ChangeSubject) -> ChangeForm:
     """Return the form filled in with the run's arguments."""
     inputs, variables = subject.fields
-    known = subject.shown.variables or {}
-    secret = {name for name in known if f"variables.{name}" in subject.shown.hidden}
+    known = subject.masked_arguments.variables or {}
+    secret = {name for name in known if f"variables.{name}" in subject.masked_arguments.hidden}
     start = CHANGED if subject.step else ALL if subject.total == 1 else FAILED
     return ChangeForm(
-        inputs=show_value(inputs, subject.input)
-        if subject.shown.inputs is not None
-        else list(map(empty_field, inputs)),
+        inputs=fill_fields(inputs, subject.input)
+        if subject.masked_arguments.inputs is not None
+        else list(map(clear_field, inputs)),
         variables=[
             fill_field(variable, known[variable.key])
             if variable.key in known and variable.key not in secret
-            else empty_field(variable)
+            else clear_field(variable)
             for variable in variables
         ],
         raw=format_json(subject.input),
@@ -119,7 +119,7 @@ def prefill_form(subject: ChangeSubject) -> ChangeForm:
     )
 
 
-def restore_form(subject: ChangeSubject, form: Mapping[str, str]) -> ChangeForm:
+def refill_form(subject: ChangeSubject, form: Mapping[str, str]) -> ChangeForm:
     """Return the form filled in with the submitted values, without secrets."""
     inputs, variables = subject.fields
     return ChangeForm(
@@ -147,7 +147,7 @@ def build_rerun_arguments(subject: ChangeSubject, form: Mapping[str, str]) -> di
     Raises:
         ChangeError: If a value is invalid.
     """
-    shown = restore_form(subject, form)
+    shown = refill_form(subject, form)
     arguments: dict[str, Any] = {"items": subject.indexes}
     start = form.get("start", ALL)
     if start == FAILED:
@@ -160,7 +160,7 @@ def build_rerun_arguments(subject: ChangeSubject, form: Mapping[str, str]) -> di
     try:
         inputs = _change_inputs(subject, form)
         if inputs is not None:
-            if inputs is not subject.given.inputs:
+            if inputs is not subject.arguments.inputs:
                 check_inputs(subject.stored.flow, [inputs[index] for index in subject.indexes])
             arguments["input"] = inputs
     except FormError as error:
@@ -172,21 +172,21 @@ def build_rerun_arguments(subject: ChangeSubject, form: Mapping[str, str]) -> di
     except FormError as error:
         raise ChangeError(str(error), replace(shown, variables=error.fields)) from None
     # A rerun keeps the original value of any variable it isn't passed.
-    known = subject.given.variables or {}
+    known = subject.arguments.variables or {}
     changed = {name: value for name, value in variables.items() if name not in known or known[name] != value}
     arguments["variables"] = changed or None
     overrides, name = [], "overrides"
     try:
-        further = parse_text(form.get("overrides", ""))
+        further = parse_json_or_yaml(form.get("overrides", ""))
         if further is not None:
             if not isinstance(further, dict):
                 raise ValueError("use a mapping from step ids to their changes")
             overrides.append(further)
         name = "step"
         if subject.step in subject.steps:
-            before, after = subject.step_input, parse_text(form.get("step_input", ""))
+            before, after = subject.step_input, parse_json_or_yaml(form.get("step_input", ""))
             if before != after:
-                _reject_hidden(after)
+                _reject_masked_value(after)
                 overrides.append({subject.step: {"input": make_merge_patch(before, after)}})
     except ValueError as error:
         raise ChangeError(f"{name}: {error}", replace(shown, errors={name: str(error)})) from None
@@ -195,17 +195,17 @@ def build_rerun_arguments(subject: ChangeSubject, form: Mapping[str, str]) -> di
 
 def _change_inputs(subject: ChangeSubject, form: Mapping[str, str]) -> list[Any] | None:
     """Return the changed inputs of all items, or None if the inputs are unknown and none was entered."""
-    known, fields = subject.given.inputs, subject.fields[0]
+    known, fields = subject.arguments.inputs, subject.fields[0]
     entered = None
-    if is_raw_input(fields, form):
-        entered = parse_text(form.get("raw", ""))
-    elif any(form.get(name) for name in list_texts(fields)):
+    if is_raw_text_used(fields, form):
+        entered = parse_json_or_yaml(form.get("raw", ""))
+    elif any(form.get(name) for name in get_field_texts(fields)):
         entered = read_form_value(fields, form)
     if known is None:
         return None if entered is None else [entered] * subject.total
     if entered == subject.input:
         return known
-    _reject_hidden(entered)
+    _reject_masked_value(entered)
     if subject.group is None:
         return [entered if index == subject.index else value for index, value in enumerate(known)]
     # The items have different inputs, so apply just the edits made to the one shown.
@@ -213,6 +213,6 @@ def _change_inputs(subject: ChangeSubject, form: Mapping[str, str]) -> list[Any]
     return [apply_patch(value, patch) if index in subject.indexes else value for index, value in enumerate(known)]
 
 
-def _reject_hidden(value: Any) -> None:
+def _reject_masked_value(value: Any) -> None:
     if is_hidden(value):
         raise ValueError("*** stands for a secret value: enter the value itself")

@@ -63,11 +63,11 @@ class FlowFolder:
         files = map(self._read_flow_file, islice(find_flow_files(self.root), _MAX_FILES))
         return [file for file in files if file is not None]
 
-    def find(self, name: str) -> FlowFile | None:
+    def find_file(self, name: str) -> FlowFile | None:
         """Return the file with this name, or None if the folder has no such flow."""
         return next((file for file in self.files() if file.name == name), None)
 
-    def rank_candidates(self, flow: Mapping[str, Any], recorded: str | None = None) -> list[FlowFile]:
+    def rank_source_files(self, flow: Mapping[str, Any], recorded: str | None = None) -> list[FlowFile]:
         """Return the files a flow may have come from, most likely first.
 
         Args:
@@ -81,8 +81,8 @@ class FlowFolder:
             ranked.append((score + 10 * is_recorded, file))
         return [file for score, file in sorted(ranked, key=lambda pair: -pair[0]) if score]
 
-    def write(self, file: FlowFile, content: bytes, *, unchanged_from: bytes) -> None:
-        """Replace a file's content, provided it is still `unchanged_from`.
+    def write_if_unchanged(self, file: FlowFile, content: bytes, *, expected_content: bytes) -> None:
+        """Replace a file's content, provided it is still `expected_content`.
 
         Raises:
             FileChangedError: If the file has changed.
@@ -90,7 +90,7 @@ class FlowFolder:
         """
         if not self._is_inside(file.path):
             raise OSError(f"{file.name} is outside {self.root}")
-        write_file(file.path, content, unchanged_from=unchanged_from)
+        write_file(file.path, content, expected_content=expected_content)
 
     def _is_inside(self, path: Path) -> bool:
         try:
@@ -136,7 +136,7 @@ class ListedFlow:
         return self.runs[0]
 
     @property
-    def marks(self) -> list[RunDetails]:
+    def latest_runs(self) -> list[RunDetails]:
         """The latest runs, oldest first."""
         return list(reversed(self.runs[:_MARKS]))
 
@@ -147,7 +147,7 @@ class ListedFlow:
         return sum(run.status.value == "completed" for run in ended) / len(ended) if ended else None
 
     @property
-    def seconds(self) -> float | None:
+    def median_seconds(self) -> float | None:
         """The (low) median duration of completed runs, or None if there are none."""
         durations = [run.duration for run in self.runs if run.status.value == "completed" and run.duration is not None]
         return median_low(durations) if durations else None

@@ -83,7 +83,7 @@ def _parse_field_text(kind: str, text: str) -> Any:
     if kind in ("text", "long", "secret"):
         return text
     if kind in FORMATS:
-        return _parse_formatted_text(kind, text.strip())
+        return _validate_format(kind, text.strip())
     value = _parse_json_text(text)
     if kind == "integer" and not (is_number(value) and value == int(value)):
         raise ValueError("is not an integer")
@@ -96,7 +96,7 @@ def _parse_field_text(kind: str, text: str) -> Any:
     return value
 
 
-def _parse_formatted_text(kind: str, text: str) -> str:
+def _validate_format(kind: str, text: str) -> str:
     try:
         match kind:
             case "date":
@@ -131,7 +131,7 @@ def _parse_json_text(text: str) -> Any:
         raise ValueError(error.message.removeprefix("the value ")) from None
 
 
-def parse_text(text: str) -> Any:
+def parse_json_or_yaml(text: str) -> Any:
     """Parse JSON or YAML text. Blank text is null.
 
     Raises:
@@ -188,7 +188,7 @@ class Field:
     definitions: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
-    def labels(self) -> list[str]:
+    def option_labels(self) -> list[str]:
         """The options as strings."""
         return [
             option if isinstance(option, str) else json.dumps(option, ensure_ascii=False) for option in self.options
@@ -238,7 +238,7 @@ def build_fields(
         secret: Properties whose values must not be shown.
     """
     builder = _FormBuilder(definitions or {})
-    return list(builder.build(builder.resolve(schema), prefix, 0, secret))
+    return list(builder.build_object_fields(builder.resolve_schema(schema), prefix, 0, secret))
 
 
 class _FormBuilder:
@@ -248,11 +248,11 @@ class _FormBuilder:
         self._definitions = definitions
         self._left = _MAX_FIELDS
 
-    def resolve(self, schema: Any) -> Mapping[str, Any]:
+    def resolve_schema(self, schema: Any) -> Mapping[str, Any]:
         target = resolve_ref(schema, self._definitions)
         return target if isinstance(target, Mapping) else {}
 
-    def build(
+    def build_object_fields(
         self, schema: Mapping[str, Any], prefix: str, depth: int, secret: Sequence[str] = ()
     ) -> tuple[Field, ...]:
         """Return an object's fields, or none if there are too many."""
@@ -261,18 +261,22 @@ class _FormBuilder:
             return ()
         self._left -= len(properties)
         return tuple(
-            self._build_field(f"{prefix}-{_digest_text(key)}", key, property, depth, key in required, key in secret)
+            self._build_field(f"{prefix}-{_hash_text(key)}", key, property, depth, key in required, key in secret)
             for key, property in properties.items()
         )
 
     def _build_field(self, name: str, key: str, schema: Any, depth: int, required: bool, secret: bool) -> Field:
-        target = self.resolve(schema)
+        target = self.resolve_schema(schema)
         kind, options = _choose_kind(target)
         parts: tuple[Field, ...] = ()
         if kind in ("object", "list") and not secret:
             if depth < _MAX_DEPTH:
                 is_object = kind == "object"
-                parts = self.build(target, name, depth + 1) if is_object else self._build_row(target, name)
+                parts = (
+                    self.build_object_fields(target, name, depth + 1)
+                    if is_object
+                    else self._build_element_fields(target, name)
+                )
             kind = kind if parts else "json"
         types, limits = target.get("type"), _ATTRIBUTES.get(kind, {})
         is_simple = kind not in ("choice", "json", "object", "list") and not secret
@@ -295,11 +299,11 @@ class _FormBuilder:
         )
         return fill_field(field, target["default"]) if "default" in target and not secret else field
 
-    def _build_row(self, schema: Mapping[str, Any], name: str) -> tuple[Field, ...]:
+    def _build_element_fields(self, schema: Mapping[str, Any], name: str) -> tuple[Field, ...]:
         """Return the fields for a list element, or none unless it's a simple value or a flat object."""
-        element = self.resolve(schema.get("items"))
+        element = self.resolve_schema(schema.get("items"))
         if _choose_kind(element)[0] == "object":
-            parts = self.build(element, f"{name}-row", _MAX_DEPTH)
+            parts = self.build_object_fields(element, f"{name}-row", _MAX_DEPTH)
         else:
             parts = (self._build_field(f"{name}-row", "", element, _MAX_DEPTH, True, False),)
         return parts if all(part.kind != "json" for part in parts) else ()
@@ -310,7 +314,7 @@ def _get_string(schema: Mapping[str, Any], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _digest_text(key: str) -> str:
+def _hash_text(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
@@ -343,7 +347,7 @@ def fill_field(field: Field, value: Any) -> Field:
     if field.kind == "object":
         values = value if isinstance(value, Mapping) else {}
         parts = (
-            fill_field(part, values[part.key]) if part.key in values else empty_field(part) for part in field.parts
+            fill_field(part, values[part.key]) if part.key in values else clear_field(part) for part in field.parts
         )
         return replace(field, parts=tuple(parts)) if isinstance(value, Mapping) else field
     if field.kind == "choice":
@@ -354,9 +358,9 @@ def fill_field(field: Field, value: Any) -> Field:
     return field if shown is None else replace(field, value=shown)
 
 
-def empty_field(field: Field) -> Field:
+def clear_field(field: Field) -> Field:
     """Return the field without a value."""
-    parts = tuple(map(empty_field, field.parts)) if field.kind == "object" else field.parts
+    parts = tuple(map(clear_field, field.parts)) if field.kind == "object" else field.parts
     return replace(field, value="", parts=parts, is_null=False)
 
 
@@ -367,7 +371,7 @@ def read_form_value(fields: Sequence[Field], form: Mapping[str, str]) -> dict[st
         FormError: If a field's value is invalid.
     """
     value: dict[str, Any] = {}
-    entered = [_read_field(value, field, form) for field in fields]
+    entered = [_parse_submitted_field(value, field, form) for field in fields]
     if any(field.has_error for field in entered):
         raise FormError(entered)
     checked = []
@@ -383,17 +387,17 @@ def read_form_value(fields: Sequence[Field], form: Mapping[str, str]) -> dict[st
     return value
 
 
-def _read_field(value: dict[str, Any], field: Field, form: Mapping[str, str]) -> Field:
+def _parse_submitted_field(value: dict[str, Any], field: Field, form: Mapping[str, str]) -> Field:
     """Add the submitted value to the object. Return the field with its text, and an error if it's invalid."""
     if field.kind == "object":
         inner: dict[str, Any] = {}
         if not field.required and not _is_entered(field, form):
-            return empty_field(field)
-        parts = tuple(_read_field(inner, part, form) for part in field.parts)
+            return clear_field(field)
+        parts = tuple(_parse_submitted_field(inner, part, form) for part in field.parts)
         value[field.key] = inner
         return replace(field, parts=parts)
     text = _get_sent_text(form, field.name)
-    field = replace(field, is_null=field.is_nullable and bool(form.get(_build_null_name(field))))
+    field = replace(field, is_null=field.is_nullable and bool(form.get(_get_null_checkbox_name(field))))
     if field.is_null:
         value[field.key] = None
         return replace(field, value="")
@@ -415,10 +419,10 @@ def _read_field(value: dict[str, Any], field: Field, form: Mapping[str, str]) ->
 def _is_entered(field: Field, form: Mapping[str, str]) -> bool:
     if field.kind == "object":
         return any(_is_entered(part, form) for part in field.parts)
-    return bool(form.get(field.name) or form.get(_build_null_name(field)))
+    return bool(form.get(field.name) or form.get(_get_null_checkbox_name(field)))
 
 
-def _build_null_name(field: Field) -> str:
+def _get_null_checkbox_name(field: Field) -> str:
     """Return the name of the checkbox that sets a field to null."""
     return f"{field.name}-null"
 
@@ -427,17 +431,17 @@ def _get_sent_text(form: Mapping[str, str], name: str) -> str:
     return form.get(name, "").replace("\r\n", "\n")
 
 
-def digest_texts(fields: Sequence[Field], raw: str) -> str:
-    """Return digests of the input fields and the raw JSON, for `is_raw_input` to detect edits."""
-    return f"{_digest_text(json.dumps(list_texts(fields)))} {_digest_text(raw)}"
+def hash_form_contents(fields: Sequence[Field], raw: str) -> str:
+    """Return digests of the input fields and the raw JSON, for `is_raw_text_used` to detect edits."""
+    return f"{_hash_text(json.dumps(get_field_texts(fields)))} {_hash_text(raw)}"
 
 
 def is_raw_edited(before: str | None, raw: str) -> bool:
-    """Return whether the form's JSON was edited since `digest_texts`."""
-    return before is not None and not before.endswith(f" {_digest_text(raw)}")
+    """Return whether the form's JSON was edited since `hash_form_contents`."""
+    return before is not None and not before.endswith(f" {_hash_text(raw)}")
 
 
-def is_raw_input(fields: Sequence[Field], form: Mapping[str, str]) -> bool:
+def is_raw_text_used(fields: Sequence[Field], form: Mapping[str, str]) -> bool:
     """Return whether to take the input from the form's JSON or YAML text instead of the fields because it was edited.
 
     Raises:
@@ -445,12 +449,12 @@ def is_raw_input(fields: Sequence[Field], form: Mapping[str, str]) -> bool:
     """
     if not fields or not form.get("raw", "").strip():
         return not fields
-    names = list_texts(map(empty_field, fields))
-    before = form.get("before") or digest_texts(list(map(empty_field, fields)), "")
+    names = get_field_texts(map(clear_field, fields))
+    before = form.get("before") or hash_form_contents(list(map(clear_field, fields)), "")
     if not is_raw_edited(before, _get_sent_text(form, "raw")):
         return False
     sent = {name: _get_sent_text(form, name) for name in names}
-    if not names.keys().isdisjoint(form) and not before.startswith(f"{_digest_text(json.dumps(sent))} "):
+    if not names.keys().isdisjoint(form) and not before.startswith(f"{_hash_text(json.dumps(sent))} "):
         raise ValueError("both the fields and the text below them were changed: change only one of them")
     return True
 
@@ -470,28 +474,28 @@ def refill_fields(fields: Sequence[Field], form: Mapping[str, str]) -> list[Fiel
         replace(
             field,
             value="" if field.kind == "secret" else form.get(field.name, field.value),
-            is_null=field.is_nullable and bool(form.get(_build_null_name(field))),
+            is_null=field.is_nullable and bool(form.get(_get_null_checkbox_name(field))),
             parts=tuple(refill_fields(field.parts, form)) if field.kind == "object" else field.parts,
         )
         for field in fields
     ]
 
 
-def show_value(fields: Sequence[Field], value: Any) -> list[Field]:
+def fill_fields(fields: Sequence[Field], value: Any) -> list[Field]:
     """Return the fields set to an object, or none if they can't show all of it."""
     if not isinstance(value, Mapping):
         return []
-    shown = [fill_field(field, value[field.key]) if field.key in value else empty_field(field) for field in fields]
+    shown = [fill_field(field, value[field.key]) if field.key in value else clear_field(field) for field in fields]
     value_shown: dict[str, Any] = {}
-    texts = list_texts(shown)
-    fields = [_read_field(value_shown, field, texts) for field in shown]
+    texts = get_field_texts(shown)
+    fields = [_parse_submitted_field(value_shown, field, texts) for field in shown]
     return shown if value_shown == value and not any(field.has_error for field in fields) else []
 
 
-def list_texts(fields: Iterable[Field]) -> dict[str, str]:
+def get_field_texts(fields: Iterable[Field]) -> dict[str, str]:
     """Return the fields' text by name, as a browser would submit it."""
     texts: dict[str, str] = {}
     for field in fields:
-        texts |= list_texts(field.parts) if field.kind == "object" else {field.name: field.value}
-        texts |= {_build_null_name(field): "1" if field.is_null else ""} if field.is_nullable else {}
+        texts |= get_field_texts(field.parts) if field.kind == "object" else {field.name: field.value}
+        texts |= {_get_null_checkbox_name(field): "1" if field.is_null else ""} if field.is_nullable else {}
     return texts

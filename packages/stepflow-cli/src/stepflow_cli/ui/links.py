@@ -38,25 +38,27 @@ class ItemUrls:
         return self._url(f"/items/{self.index}" if self.is_batch else "")
 
     @property
-    def run(self) -> str:
+    def item_panel(self) -> str:
         """The item's page with the item itself in the panel, even if a step failed."""
         return self._url(f"/items/{self.index}" if self.is_batch else "", panel="run")
 
-    def view(self, step_id: str | None, **changes: Any) -> str:
+    def change_view(self, step_id: str | None, **changes: Any) -> str:
         """Return the page for a step, or for the item if None, after changing `shows_all`, `sort` or `span`."""
         urls = replace(self, **changes)
         return urls.step(step_id) if step_id else urls.page
 
     def step(self, step_id: str) -> str:
         """Return the item's page with a step in the panel."""
-        return self._url(f"/steps/{quote(step_id, safe='')}", item=self._item)
+        return self._url(f"/steps/{quote(step_id, safe='')}", item=self._item_parameter)
 
     def value(self, step_id: str | None, part: str, path: Path = (), start: int = 0, **more: str) -> str:
         """Return the page for part of a step's or the item's `output` or `input`, starting at entry `start`."""
         place = write_path(path) if path else ""
-        return self._url("/value", item=self._item, step=step_id, of=part, path=place, **{"from": start or ""}, **more)
+        return self._url(
+            "/value", item=self._item_parameter, step=step_id, of=part, path=place, **{"from": start or ""}, **more
+        )
 
-    def links(self, step_id: str | None, part: str) -> Callable[[Path, int], str]:
+    def get_link_builder(self, step_id: str | None, part: str) -> Callable[[Path, int], str]:
         """Return a function that maps a path and a start entry to a URL. Used to render trees."""
         return partial(self.value, step_id, part)
 
@@ -67,7 +69,7 @@ class ItemUrls:
         place = write_path(path) if path else ""
         of = part if part != "output" else ""
         return self._url(
-            "/output.json", item=self._item, step=step_id, of=of, path=place, download="1" if download else ""
+            "/output.json", item=self._item_parameter, step=step_id, of=of, path=place, download="1" if download else ""
         )
 
     def change(self, step_id: str | None = None) -> str:
@@ -75,7 +77,7 @@ class ItemUrls:
         return f"/runs/{self.run_id}/change{_query(item=str(self.index), step=step_id)}"
 
     @property
-    def keep(self) -> str:
+    def save_case(self) -> str:
         """The page that saves the item as a test case."""
         return f"/runs/{self.run_id}/keep{_query(item=str(self.index))}"
 
@@ -84,7 +86,7 @@ class ItemUrls:
         return f"/runs/{self.run_id}/compare{_query(**{'with': other}, item=str(self.index))}"
 
     @property
-    def _item(self) -> str:
+    def _item_parameter(self) -> str:
         return str(self.index) if self.is_batch else ""
 
     def _url(self, page: str, /, **values: str | int | None) -> str:

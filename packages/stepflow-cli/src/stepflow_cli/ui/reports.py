@@ -16,13 +16,13 @@ from typing import Any
 from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from stepflow_client import ExecutionStatus, RunAccount, RunDetails, RunItem, StepflowClientError
-from stepflow_client._command import PLAIN, OutputDecoder, collector_paused, write_yaml
+from stepflow_client._command import PLAIN, OutputDecoder, pause_garbage_collector, write_yaml
 from stepflow_client.drawing import RunReport
 from stepflow_client.drawing.charts import StepTime, draw_timeline
-from stepflow_client.drawing.drawn_graph import FoldedGraph, build_graph, compact
+from stepflow_client.drawing.drawn_graph import FoldedGraph, build_graph, fold_for_drawing
 from stepflow_client.drawing.layout import Layout, lay_out
 from stepflow_client.drawing.report_data import mask_arguments, mask_snapshot
-from stepflow_client.drawing.report_page import build_bars, collect_statuses
+from stepflow_client.drawing.report_page import build_bars, find_worst_step_states
 from stepflow_client.drawing.svg import Look, svg
 from stepflow_client.types.runs import RunSnapshot
 
@@ -59,12 +59,12 @@ class ItemReport:
         """The item."""
         return self.report.items[0]
 
-    def get_decoder(self, step_id: str | None, of: str) -> OutputDecoder:
+    def get_decoder(self, step_id: str | None, part: str) -> OutputDecoder:
         """Return the decoder for a step's `input` or `output`, or the flow's if there is no step."""
         if step_id is not None:
-            return self.decoder.of_step
+            return self.decoder.step_decoder
         # The flow's input doesn't come from the server as sent, so it needs no decoding.
-        return self.decoder if of == "output" else PLAIN
+        return self.decoder if part == "output" else PLAIN
 
     @property
     def account(self) -> RunAccount | None:
@@ -92,7 +92,7 @@ async def read_item(site: Site, run: RunDetails, index: int) -> ItemReport | Non
         return replace(last, report=replace(last.report, snapshot=replace(last.report.snapshot, arguments=given)))
     # Don't cache the item while step times are still arriving.
     is_complete = follower is None or follower.has_ended
-    with _pause_collection():
+    with _pause_garbage_collector():
         snapshot, sub_runs, lines = await asyncio.gather(
             site.read_snapshot(run.run_id, PARTS, index),
             site.client.list_runs(None, _MAX_SUB_RUNS, parent_run_id=run.run_id),
@@ -115,9 +115,9 @@ async def read_item(site: Site, run: RunDetails, index: int) -> ItemReport | Non
 
 
 @contextmanager
-def _pause_collection() -> Iterator[None]:
+def _pause_garbage_collector() -> Iterator[None]:
     """Keep the garbage collector from repeatedly traversing a large output that stays alive anyway."""
-    with collector_paused():
+    with pause_garbage_collector():
         yield
         if gc.get_count()[0] > _MANY_OBJECTS:
             # Move every object to the oldest generation.
@@ -129,7 +129,7 @@ async def build_report(site: Site, snapshot: RunSnapshot, *, is_timed: bool = Tr
     """Return a run's report for display, with secrets masked."""
     times = []
     if is_timed and snapshot.steps and (await site.client.server_info()).capabilities.get("events"):
-        times = await (await site.followers.get(snapshot.run_id)).read_times()
+        times = await (await site.followers.get_or_create(snapshot.run_id)).read_step_times()
     return RunReport(mask_snapshot(snapshot), times)
 
 
@@ -168,10 +168,10 @@ def draw_run_timeline(
         for bar in bars
     ]
 
-    def zoom(begin: float, end: float) -> str:
-        return urls.view(selected, span=f"{begin:.6g}-{end:.6g}") + "#timeline"
+    def build_zoom_url(begin: float, end: float) -> str:
+        return urls.change_view(selected, span=f"{begin:.6g}-{end:.6g}") + "#timeline"
 
-    return Markup(draw_timeline(bars, right_edge=right_edge, span=span, zoom=zoom))  # noqa: S704
+    return Markup(draw_timeline(bars, right_edge=right_edge, span=span, zoom=build_zoom_url))  # noqa: S704
 
 
 def parse_span(text: str) -> tuple[float, float] | None:
@@ -204,8 +204,8 @@ def draw_item_graph(report: RunReport, urls: ItemUrls, selected: str | None) -> 
     if not report.flow.get("steps"):
         return Picture("")
     folded, layout = _lay_out(report.flow, is_whole=urls.shows_all)
-    states = collect_statuses(report)
-    boxes = folded.states(states)
+    states = find_worst_step_states(report)
+    boxes = folded.find_box_states(states)
     links = {}
     for node in folded.graph.nodes:
         if node.kind == "step":
@@ -215,18 +215,18 @@ def draw_item_graph(report: RunReport, urls: ItemUrls, selected: str | None) -> 
             first = next((member for member in members if states.get(member) == boxes.get(node.id)), members[0])
             links[node.id] = urls.step(first.partition("\x00")[0])
         elif node.kind in ("input", "output") and not node.group:
-            links[node.id] = urls.run
+            links[node.id] = urls.item_panel
     account = next(iter(report.accounts.values()), None)
     failed = {step.step_id: len(step.failed_children) for step in (account.steps if account else ())}
     box = folded.find_box(selected) if selected else ""
     children = {name: count for name, count in failed.items() if count}
     look = Look(boxes, style=False, links=links, failed_children=children, selected=box)
-    return Picture(_draw(folded, layout, look), folded.hidden, box)
+    return Picture(_draw(folded, layout, look), folded.hidden_count, box)
 
 
 def draw_run_graph(report: RunReport) -> str:
     """Draw a report's graph as SVG, coloured by status. Returns an empty string if it can't be drawn."""
-    return draw_flow_graph(report.flow, collect_statuses(report))
+    return draw_flow_graph(report.flow, find_worst_step_states(report))
 
 
 def draw_flow_graph(flow: Mapping[str, Any], statuses: Mapping[str, str] | None = None) -> str:
@@ -234,7 +234,7 @@ def draw_flow_graph(flow: Mapping[str, Any], statuses: Mapping[str, str] | None 
     if not flow.get("steps"):
         return ""
     folded, layout = _lay_out(flow, is_whole=False)
-    return _draw(folded, layout, Look(folded.states(statuses or {}), style=False))
+    return _draw(folded, layout, Look(folded.find_box_states(statuses or {}), style=False))
 
 
 _layouts: OrderedDict[tuple[str, bool], tuple[FoldedGraph, Layout | None]] = OrderedDict()
@@ -249,7 +249,7 @@ def _lay_out(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[FoldedGraph, L
     key = (repr(flow), is_whole)
     drawing = _layouts.pop(key, None)
     if drawing is None:
-        folded = compact(build_graph(flow), is_whole=is_whole)
+        folded = fold_for_drawing(build_graph(flow), is_whole=is_whole)
         try:
             drawing = folded, lay_out(folded.graph)
         except StepflowClientError:

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..server.listening import AcceptedAddresses, group_headers
 
-CHECK = "/flows/check"
+CHECK_PATH = "/flows/check"
 """Checks text while the user types. It has no side effects, so its form token can be reused."""
 
 _SESSION_OPENED = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Stepflow</title>
@@ -41,7 +41,7 @@ def match_page_path(text: str) -> str | None:
     return text if _PAGE.fullmatch(text) else None
 
 
-def choose_first_path(query: Mapping[str, str]) -> str:
+def choose_landing_path(query: Mapping[str, str]) -> str:
     """Return the path a link leads to: the page or run it names, or else the list of runs."""
     page = match_page_path(query.get("to", ""))
     if page is not None:
@@ -86,7 +86,7 @@ class Guard:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                ours = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+                ours = [(name.encode(), value.encode()) for name, value in RESPONSE_HEADERS.items()]
                 message = {**message, "headers": [*message.get("headers", ()), *ours]}
             await send(message)
 
@@ -97,27 +97,29 @@ class Guard:
         headers = group_headers(scope["headers"])
         refusal = self._addresses.get_refusal(headers["host"], headers["origin"])
         if refusal is not None:
-            return _refuse(403, refusal)
+            return _refusal_page(403, refusal)
         method, path = scope["method"], scope["path"]
         if method not in ("GET", "HEAD", "POST"):
-            return _refuse(405, "Only GET and POST are served.")
+            return _refusal_page(405, "Only GET and POST are served.")
         if method == "POST" and "cross-site" in headers["sec-fetch-site"]:
-            return _refuse(403, "Pages of other origins are not served.")
+            return _refusal_page(403, "Pages of other origins are not served.")
         if path.startswith("/static/"):
-            return None if method != "POST" else _refuse(405, "Files are only read.")
+            return None if method != "POST" else _refusal_page(405, "Files are only read.")
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"))) if path == "/" else {}
         session = self._find_session(headers["cookie"])
         if "token" in query and method == "GET" and session is None:
-            session = self._sessions.begin(query["token"])
+            session = self._sessions.begin_with_token(query["token"])
             if session is None:
-                return _refuse(403, "This link was already used, or is for another server. Open the one printed last.")
+                return _refusal_page(
+                    403, "This link was already used, or is for another server. Open the one printed last."
+                )
             # Use a page with a refresh instead of a redirect: browsers withhold a strict cookie from cross-site
             # requests, and a redirect counts as initiated by the page that had the link.
-            response = HTMLResponse(_SESSION_OPENED.format(path=escape(choose_first_path(query))))
+            response = HTMLResponse(_SESSION_OPENED.format(path=escape(choose_landing_path(query))))
             response.set_cookie(self._cookie, session, httponly=True, samesite="strict", path="/")
             return response
         if session is None:
-            return _refuse(401, "Open the link that 'stepflow ui' printed last; each link opens one browser.")
+            return _refusal_page(401, "Open the link that 'stepflow ui' printed last; each link opens one browser.")
         scope["stepflow.session"] = session
         return await self._check_form(scope, receive, headers, session) if method == "POST" else None
 
@@ -127,7 +129,7 @@ class Guard:
                 morsel = SimpleCookie(text).get(self._cookie)
             except CookieError:
                 continue
-            if morsel is not None and self._sessions.knows(morsel.value):
+            if morsel is not None and self._sessions.has_session(morsel.value):
                 return morsel.value
         return None
 
@@ -138,18 +140,20 @@ class Guard:
         while has_more:
             message = await receive()
             if message["type"] == "http.disconnect":
-                return _refuse(400, "The form is incomplete.")
+                return _refusal_page(400, "The form is incomplete.")
             body += message.get("body", b"")
             has_more = message.get("more_body", False)
             if len(body) > MAX_BODY_BYTES:
-                return _refuse(413, f"A form may be up to {MAX_BODY_BYTES // 2**20} MiB.")
+                return _refusal_page(413, f"A form may be up to {MAX_BODY_BYTES // 2**20} MiB.")
         try:
             form = read_form(next(iter(headers["content-type"]), ""), bytes(body))
         except MalformedFormError:
-            return _refuse(400, "The form cannot be read.")
+            return _refusal_page(400, "The form cannot be read.")
         path = scope["path"]
-        if not self._forms.accept(session, path, form.get("csrf", ""), again=path == CHECK):
-            return _refuse(403, "This form was already sent, or is too old. Go back, reload the page and try again.")
+        if not self._forms.verify_and_consume(session, path, form.get("csrf", ""), is_reusable=path == CHECK_PATH):
+            return _refusal_page(
+                403, "This form was already sent, or is too old. Go back, reload the page and try again."
+            )
         scope["stepflow.form"] = form
         return None
 
@@ -186,7 +190,7 @@ def read_form(content_type: str, body: bytes) -> Mapping[str, str]:
         raise MalformedFormError(str(error)) from None
 
 
-def _refuse(status: int, words: str) -> Response:
+def _refusal_page(status: int, words: str) -> Response:
     return HTMLResponse(
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Stepflow</title>'
         '<link rel="icon" href="/static/icon.svg">'
@@ -196,7 +200,7 @@ def _refuse(status: int, words: str) -> Response:
     )
 
 
-HEADERS = {
+RESPONSE_HEADERS = {
     "content-security-policy": (
         "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -228,7 +232,7 @@ class Sessions:
         self.token = secrets.token_urlsafe(32)
         """The token for the next browser."""
 
-    def begin(self, token: str) -> str | None:
+    def begin_with_token(self, token: str) -> str | None:
         """Open a session, or return None if the token isn't the current one."""
         if not hmac.compare_digest(token.encode("utf-8", "replace"), self.token.encode()):
             return None
@@ -241,7 +245,7 @@ class Sessions:
             self._on_used(self.token)
         return session
 
-    def knows(self, session: str) -> bool:
+    def has_session(self, session: str) -> bool:
         """Return whether a session exists."""
         # A constant-time comparison isn't needed: hash lookups of a random 256-bit string leak nothing useful.
         return session in self._open
@@ -260,8 +264,8 @@ class FormTokens:
         ticket = f"{self._clock():.0f}.{secrets.token_urlsafe(16)}"
         return f"{ticket}.{self._sign(session, path, ticket)}"
 
-    def accept(self, session: str, path: str, token: str, *, again: bool = False) -> bool:
-        """Return whether a token is valid. Invalidates it unless `again` is set (for requests without side effects)."""
+    def verify_and_consume(self, session: str, path: str, token: str, *, is_reusable: bool = False) -> bool:
+        """Return whether a token is valid, and invalidate it unless `is_reusable` (used without side effects)."""
         ticket, _, signature = token.rpartition(".")
         expected = self._sign(session, path, ticket)
         if not hmac.compare_digest(signature.encode("utf-8", "replace"), expected.encode()):
@@ -270,7 +274,7 @@ class FormTokens:
         # The signature proves the ticket was issued here, so it must start with a number.
         if now - float(ticket.partition(".")[0]) > _FORM_SECONDS or ticket in self._used:
             return False
-        if not again:
+        if not is_reusable:
             self._used = {used: at for used, at in self._used.items() if now - at <= _FORM_SECONDS}
             if len(self._used) >= _MAX_USED:
                 return False

@@ -33,17 +33,17 @@ from stepflow_client.types.runs import RunSnapshot
 from ..output.tables import shorten_ids
 from ..settings.history import CommandHistory
 from .flow_list import FlowFolder
-from .following import Followers, Health
-from .forms import digest_texts, is_raw_edited
+from .forms import hash_form_contents, is_raw_edited
 from .links import Commands
-from .listing import RunFinder, RunLists
+from .run_followers import Followers, ServerHealth
+from .run_list import RunFinder, RunLists
 from .security import FormTokens
 
 _MAX_INPUTS = 1_000
 _MAX_RECENT = 50
 
 
-class RecentEntries(dict[str, Any]):
+class BoundedDict(dict[str, Any]):
     """A dict that keeps only the newest entries."""
 
     def __init__(self, limit: int) -> None:
@@ -67,16 +67,16 @@ class Site:
     templates: Environment
     forms: FormTokens
     followers: Followers
-    health: Health
-    listings: RunLists
+    health: ServerHealth
+    run_lists: RunLists
     finder: RunFinder
-    inputs: RecentEntries = field(default_factory=lambda: RecentEntries(_MAX_INPUTS))
+    inputs: BoundedDict = field(default_factory=lambda: BoundedDict(_MAX_INPUTS))
     """Inputs of the newest runs started here, in case the history is off."""
     last_item: Any = None
     """The last finished item shown, cached by `reports`."""
-    reruns: RecentEntries = field(default_factory=lambda: RecentEntries(_MAX_RECENT))
+    reruns: BoundedDict = field(default_factory=lambda: BoundedDict(_MAX_RECENT))
     """Reruns that consist of several runs, by a random key."""
-    trials: RecentEntries = field(default_factory=lambda: RecentEntries(_MAX_RECENT))
+    trials: BoundedDict = field(default_factory=lambda: BoundedDict(_MAX_RECENT))
     """Submitted forms of changes tried on one item of a group, by the trial's run id."""
     history: CommandHistory = field(default_factory=CommandHistory)
     """The history the client records its runs in."""
@@ -87,7 +87,7 @@ class Site:
         """Render a template."""
         session = request.scope.get("stepflow.session", "")
 
-        def token(path: str) -> Markup:
+        def build_token_input(path: str) -> Markup:
             value = self.forms.issue(session, path)
             return Markup('<input type="hidden" name="csrf" value="{}">').format(value)
 
@@ -99,7 +99,7 @@ class Site:
             path=request.url.path,
             address=f"{address}?{urlencode(query)}" if query else address,
             commands=Commands(self.client.url),
-            csrf=token,
+            csrf=build_token_input,
             token_for=lambda path: self.forms.issue(session, path),
             **{"live": "", **values},
         )
@@ -116,13 +116,13 @@ class Site:
 
     async def read_run(self, run_id: str) -> RunDetails:
         """Return a run's current state."""
-        return (await self.snapshots.read(run_id, is_current=True)).details
+        return (await self.snapshots.read_snapshot(run_id, is_current=True)).details
 
     async def read_snapshot(
         self, run_id: str, include: str | Iterable[str], item_index: int | None = None
     ) -> RunSnapshot:
         """Return a run with the requested parts. Unknown inputs are taken from `inputs` if the run was started here."""
-        snapshot = await self.snapshots.read(run_id, include, item_index)
+        snapshot = await self.snapshots.read_snapshot(run_id, include, item_index)
         arguments = snapshot.arguments
         if arguments is None or arguments.inputs is not None or run_id not in self.inputs:
             return snapshot
@@ -135,7 +135,7 @@ class Site:
         assert arguments is not None
         return arguments
 
-    async def restore_order(self, stored: StoredFlow) -> StoredFlow:
+    async def restore_key_order(self, stored: StoredFlow) -> StoredFlow:
         """Return a flow with its schema properties in their original order.
 
         Servers may return them in a different order each time, except in the flow's blob.
@@ -156,13 +156,13 @@ class Site:
             return []
 
 
-def _reorder_keys(value: Any, written: Any) -> Any:
-    """Return a value with its mapping keys in the order of `written`."""
-    if isinstance(value, Mapping) and isinstance(written, Mapping):
-        keys = [*(key for key in written if key in value), *(key for key in value if key not in written)]
-        return {key: _reorder_keys(value[key], written.get(key)) for key in keys}
-    if isinstance(value, list) and isinstance(written, list) and len(value) == len(written):
-        return [_reorder_keys(entry, other) for entry, other in zip(value, written, strict=True)]
+def _reorder_keys(value: Any, reference: Any) -> Any:
+    """Return a value with its mapping keys in the order of `reference`."""
+    if isinstance(value, Mapping) and isinstance(reference, Mapping):
+        keys = [*(key for key in reference if key in value), *(key for key in value if key not in reference)]
+        return {key: _reorder_keys(value[key], reference.get(key)) for key in keys}
+    if isinstance(value, list) and isinstance(reference, list) and len(value) == len(reference):
+        return [_reorder_keys(entry, other) for entry, other in zip(value, reference, strict=True)]
     return value
 
 
@@ -189,7 +189,7 @@ def build_environment() -> Environment:
         lstrip_blocks=True,
     )
     templates.globals["statuses_with_look"] = STATUSES
-    templates.globals |= {"digest_texts": digest_texts, "is_raw_edited": is_raw_edited}
+    templates.globals |= {"hash_form_contents": hash_form_contents, "is_raw_edited": is_raw_edited}
     templates.filters["shown"] = lambda value: visible("" if value is None else str(value))
     templates.filters["cut"] = lambda value, longest=40: cut("" if value is None else str(value), longest)
     templates.filters["lines"] = lambda value: visible_lines(str(value))

@@ -11,18 +11,18 @@ from stepflow_client import NotFoundError, RunDetails, StepAccount, StepDetails,
 from stepflow_client._command import ResolvedInput
 from stepflow_client.drawing.charts import StepTime
 from stepflow_client.flows.graph import FlowSteps, inner_flow, steps_by_id
-from stepflow_client.types.account import shown_state
+from stepflow_client.types.account import get_displayed_state
 
 from ..server.logs import KeptLine
 from .links import ItemUrls
-from .listing import Order
 from .reports import ItemReport
+from .run_list import Order
 from .site import Site
 
 _MAX_ATTEMPTS = 50
 
 
-async def find_creator(site: Site, run: RunDetails) -> tuple[str, str] | None:
+async def find_creating_step(site: Site, run: RunDetails) -> tuple[str, str] | None:
     """Return the URL and id of the step that created a sub-run, or None if unknown."""
     if run.parent_run_id is None:
         return None
@@ -30,14 +30,14 @@ async def find_creator(site: Site, run: RunDetails) -> tuple[str, str] | None:
         parent = await site.read_snapshot(run.parent_run_id, ("flow", "steps"))
     except NotFoundError:
         return None
-    step_id = infer_creator(run, parent.flow or {}, parent.steps or ())
+    step_id = infer_creating_step(run, parent.flow or {}, parent.steps or ())
     if step_id is None or parent.details.items.total != 1:
         # In a batch, there's no telling which item the step belongs to.
         return None
     return ItemUrls(parent.run_id, 0, is_batch=False).step(step_id), step_id
 
 
-def infer_creator(run: RunDetails, flow: Mapping[str, Any], steps: Sequence[StepDetails]) -> str | None:
+def infer_creating_step(run: RunDetails, flow: Mapping[str, Any], steps: Sequence[StepDetails]) -> str | None:
     """Infer which of the parent's steps created a sub-run. Returns None if it is ambiguous.
 
     Servers don't report this. The output of `/builtin/eval` contains the run id. Otherwise, the step is known if only
@@ -118,7 +118,7 @@ async def _read_attempt(site: Site, run_id: str, index: int) -> Attempt:
 
 MAX_ROWS = 100
 # Tolerance when matching server log lines to a step's start and end.
-_AROUND = timedelta(milliseconds=200)
+_LOG_TOLERANCE = timedelta(milliseconds=200)
 
 
 @dataclass(frozen=True)
@@ -129,9 +129,9 @@ class StepRow:
     time: StepTime | None
 
     @property
-    def mark(self) -> str:
+    def icon_state(self) -> str:
         """The state that determines the step's icon and color."""
-        return shown_state(self.account)
+        return get_displayed_state(self.account)
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def build_step_rows(
     shown = [
         row
         for place, row in enumerate(rows)
-        if shows_all or place < MAX_ROWS or row.mark in ("failed", "running") or row.account.step_id == selected
+        if shows_all or place < MAX_ROWS or row.icon_state in ("failed", "running") or row.account.step_id == selected
     ]
     timed = [row for row in rows if row.time is not None and row.time.duration is not None]
     slowest = Order("duration", is_descending=True).sort(timed, STEP_KEYS)[0] if len(timed) > 1 else None
@@ -186,8 +186,8 @@ def find_step(item_report: ItemReport, step_id: str) -> SelectedStep | None:
         return None
     flow, time = FlowSteps(report.flow), item_report.times.get(step_id)
     # Include lines the run or a worker logged while the step ran, plus any that mention the step.
-    begin = time.attempts[0] - _AROUND if time is not None and time.attempts else None
-    end = time.end + _AROUND if time is not None and time.end is not None else None
+    begin = time.attempts[0] - _LOG_TOLERANCE if time is not None and time.attempts else None
+    end = time.end + _LOG_TOLERANCE if time is not None and time.end is not None else None
     lines = []
     for line in item_report.lines:
         is_near = report.run.run_id in line.run_ids or not (line.run_ids or line.target)
@@ -202,8 +202,10 @@ def find_step(item_report: ItemReport, step_id: str) -> SelectedStep | None:
         input=report.input_of(report.items[0].index, step_id),
         is_cause=account.cause == step_id,
         hint=account.hint if account.cause == step_id else None,
-        reads=[name for name in flow.by_id if name in flow.reads.get(step_id, ())],
-        read_by=[name for name, reads in flow.reads.items() if step_id in reads],
-        sub_runs=[run for run in item_report.sub_runs if infer_creator(run, report.flow, report.steps) == step_id],
+        reads=[name for name in flow.by_id if name in flow.reads_by_step.get(step_id, ())],
+        read_by=[name for name, reads in flow.reads_by_step.items() if step_id in reads],
+        sub_runs=[
+            run for run in item_report.sub_runs if infer_creating_step(run, report.flow, report.steps) == step_id
+        ],
         lines=lines,
     )

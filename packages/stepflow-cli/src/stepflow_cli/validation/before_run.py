@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from stepflow_client import StepflowClientError
 from stepflow_client._command import user_folder
-from stepflow_client.flows.reading import flow_in
+from stepflow_client.flows.reading import require_flow
 
 from .._version import VERSION
 from ..errors import current_session
@@ -34,17 +34,17 @@ _NOTED = ("unknown-keyword", "template")
 _MAX_REMEMBERED = 1000
 
 
-def read_flow_text(name: str) -> FlowText:
+def load_mapping_flow_text(name: str) -> FlowText:
     """Return a flow's text.
 
     Raises:
         Problem, FlowFileError: If it can't be read or isn't a mapping.
     """
     text = load_flow_text(name)
-    value = text.unplaced.root.value
+    value = text.without_positions.root.value
     # Any other errors have a position in the file.
     if not isinstance(value, dict):
-        flow_in(value, text.name)
+        require_flow(value, text.name)
     return text
 
 
@@ -84,8 +84,8 @@ def check_before_run(
     from stepflow_client._command import check_source
 
     kept = {*list_step_ids(run)} - {*changed}
-    flow = text.unplaced.root.value
-    every = check_source(text.unplaced, target=target)
+    flow = text.without_positions.root.value
+    every = check_source(text.without_positions, target=target)
     if all(finding.level == "warning" and finding.rule not in _NOTED for finding in every):
         # At worst, two commands writing at once lose a digest.
         with suppress(OSError, StepflowClientError):

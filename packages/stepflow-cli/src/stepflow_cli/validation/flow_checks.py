@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import ServerConnectionError, StepflowClientError
-from stepflow_client._command import check_source, find_suppressions, make_excerpt
+from stepflow_client._command import check_source, make_excerpt, make_suppression_check
 from stepflow_client.flows.components import parse_components
 from stepflow_client.flows.expressions import PathError, parse_path
 from stepflow_client.flows.project import existing_file, find_flow_files as files_in
@@ -60,7 +60,7 @@ class CheckRules:
     fail_on: str = "error"
     """The lowest level that makes the flow invalid."""
 
-    def reports(self, rule: str) -> bool:
+    def is_reported(self, rule: str) -> bool:
         """Return whether a rule's findings are reported."""
         return (not self.select or rule in self.select) and rule not in self.ignore
 
@@ -123,7 +123,7 @@ class CheckOptions:
         if path is None and self.reads_components and project.components is not None:
             path = str(existing_file(project, "components", project.components))
         if path is not None and path not in self._read:
-            self._read[path] = load_components(path)
+            self._read[path] = load_component_types(path)
         return None if path is None else self._read[path]
 
 
@@ -148,10 +148,10 @@ class CheckedFlow:
 
     def filter_records(self, records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Drop records whose rules aren't selected or are ignored."""
-        return [record for record in records if self.rules.reports(record["kind"])]
+        return [record for record in records if self.rules.is_reported(record["kind"])]
 
 
-def list_flow_files(names: Sequence[str]) -> list[str]:
+def expand_flow_files(names: Sequence[str]) -> list[str]:
     """Return the flow files, replacing folders with the flow files in them.
 
     Raises:
@@ -186,7 +186,7 @@ def find_offline(flow: FlowText, rules: CheckRules) -> list[Finding]:
     return check_source(flow, rules.components, type_check=rules.type_check, target=rules.target)
 
 
-def check_with_components(checked: Sequence[CheckedFlow], target: Target) -> None:
+def recheck_with_components(checked: Sequence[CheckedFlow], target: Target) -> None:
     """Recheck flows with unknown components against a server's. If it lists none, print a note."""
     read = [flow for flow in checked if flow.is_readable and flow.flow is not None and flow.rules.components is None]
     components = fetch_known_components(target) if read else None
@@ -222,7 +222,7 @@ def check_on_server(checked: CheckedFlow, client: SyncStepflowClient) -> None:
     flow = checked.flow
     if flow is not None and not isinstance(flow.root.value, dict):
         return
-    is_suppressed = find_suppressions(flow) if flow is not None else None
+    is_suppressed = make_suppression_check(flow) if flow is not None else None
     diagnostics = client.validate(checked.name if flow is None else flow.root.value).diagnostics
     if any(finding.level == "fatal" for finding in checked.findings):
         # Only the offline checks report positions for syntax errors.
@@ -251,17 +251,17 @@ def check_on_server(checked: CheckedFlow, client: SyncStepflowClient) -> None:
         checked.records.append(record)
 
 
-def load_components(path: str) -> Any:
+def load_component_types(path: str) -> Any:
     """Load the components in a file written by `components lock`, in the form used by checks.
 
     Raises:
         Problem: If the file contains no components.
         FlowFileError: If it can't be read.
     """
-    return parse_components(load_saved_components(path))
+    return parse_components(load_component_records(path))
 
 
-def load_saved_components(path: str) -> list[dict[str, Any]]:
+def load_component_records(path: str) -> list[dict[str, Any]]:
     """Load the components in a file written by `components lock` or `components list -o json`.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import types
 from .._codec import requests, responses
-from .._data.arguments import check_text, wrong
+from .._data.arguments import argument_error, check_text
 from .._data.values import check_json
 from .._rules import releases as api
 from ..types.models import decode_model
@@ -33,13 +33,13 @@ class BlobStore:
         name = None if filename is None else check_name(filename, "filename")
         if isinstance(data, _BYTES):
             if blob_type not in (None, "binary"):
-                raise wrong("blob_type for bytes", "'binary'", blob_type)
+                raise argument_error("blob_type for bytes", "'binary'", blob_type)
             from stepflow_api.types import File
 
             request = api.store_blob(body=File(payload=bytes(data)), x_blob_filename=name)
         else:
             if blob_type not in (None, "data", "flow"):
-                raise wrong("blob_type for JSON", "'data' or 'flow'", blob_type)
+                raise argument_error("blob_type for JSON", "'data' or 'flow'", blob_type)
             options = {"blobType": blob_type, "filename": name}
             metadata = {key: value for key, value in options.items() if value is not None}
             request = api.store_blob(body={"data": check_json(data, "the blob"), **metadata})
@@ -47,7 +47,7 @@ class BlobStore:
 
     async def get_blob(self, blob_id: str) -> BlobContent:
         """Return a blob, with the JSON value or (for a binary blob) `bytes` as its `data`."""
-        blob_id = requests.check_id(blob_id, "blob_id")
+        blob_id = requests.check_path_id(blob_id, "blob_id")
         response = await self._connection.send(_build_read_request(blob_id))
         # Ask for raw bytes. Any release with blobs then sends the type and filename in headers, and JSON stays exact.
         blob_type, data = response.headers.get("x-blob-type", "binary"), response.content
@@ -58,7 +58,7 @@ class BlobStore:
             data=data if blob_type == "binary" else responses.parse_json_value(data, f"GET /blobs/{blob_id}"),
         )
 
-    async def find_name(self, blob_id: str) -> tuple[str | None, str]:
+    async def find_blob_name(self, blob_id: str) -> tuple[str | None, str]:
         """Return a blob's name (or None if the server doesn't have the blob) and the response's date.
 
         A missing blob doesn't count as an error, not even in traces and metrics.

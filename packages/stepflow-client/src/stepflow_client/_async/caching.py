@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .. import types
 from .._calls.call_options import RunCall
 from .._codec import requests
-from .._codec.requests import parse_flow_variables
-from .._concurrency import async_run_check, async_wait_until_done
-from .._data.secrets import quotes_secret
+from .._codec.requests import parse_declared_variables
+from .._concurrency import async_run_check, async_wait_for_future
+from .._data.secrets import contains_secret
 from .._rules.timeouts import current_deadline, has_passed
 from ..errors import InvalidArgumentError, RequestTimeoutError, RunTimeoutError, StepflowClientError
 from ..result_cache import ResultCache
@@ -71,7 +71,7 @@ class CachedRuns:
         # Include the pid: a fork doesn't have the threads that would finish its parent's calls.
         place = (os.getpid(), cache.path, cache.refresh, prepared.key)
         while True:
-            cached = None if cache.refresh else cache._file.find(prepared.key)
+            cached = None if cache.refresh else cache._file.find_result(prepared.key)
             if cached is not None:
                 return types.FlowResult(
                     run_id=cached.run_id,
@@ -88,7 +88,7 @@ class CachedRuns:
                     del self._outcomes[place]
                     if not own.done():
                         own.set_result(None)
-            await async_wait_until_done(shared, current_deadline())
+            await async_wait_for_future(shared, current_deadline())
             if not shared.done():
                 raise RequestTimeoutError("timed out waiting for another call for the same result")
             outcome = shared.result()
@@ -111,13 +111,13 @@ class CachedRuns:
             content: Mapping[str, Any] = {}
             declared: Mapping[str, FlowVariable] | None = None
             if not isinstance(prepared.flow, str):
-                content, declared = prepared.flow, parse_flow_variables(prepared.flow)
+                content, declared = prepared.flow, parse_declared_variables(prepared.flow)
             else:
                 with suppress(StepflowClientError):
                     declared = await self._flows.get_declared_variables(prepared.flow)
             # Outputs that quote a secret variable must not be cached, and we can't tell without the flow's variables.
-            if declared is not None and not quotes_secret(result.output, prepared.variables, declared, content):
-                cache._file.keep(prepared.key, result.run_id, result.output)
+            if declared is not None and not contains_secret(result.output, prepared.variables, declared, content):
+                cache._file.store_result(prepared.key, result.run_id, result.output)
         # Share a copy, because the caller is free to modify its own.
         shared.set_result(copy.deepcopy(result))
         return result
@@ -150,7 +150,7 @@ class CachedRuns:
                 arguments = arguments._replace(variables=values)
         else:
             flow, digest, _ = checked
-            needs = self._flows.get_needs(flow, digest)
+            needs = self._flows.get_requirements(flow, digest)
             arguments = await async_run_check(partial(call.complete_arguments, arguments, needs))
         completed = RunCall(
             flow,
@@ -162,4 +162,4 @@ class CachedRuns:
             ready=call.ready,
             source=call.flow,
         )
-        return _CacheableCall(completed, flow, arguments.variables, cache._file.key(flow, arguments))
+        return _CacheableCall(completed, flow, arguments.variables, cache._file.compute_key(flow, arguments))

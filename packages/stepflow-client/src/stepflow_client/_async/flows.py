@@ -10,10 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from .. import types
+from .._base.bounded_dict import BoundedDict
 from .._base.lazy import lazy_module
-from .._base.newest import NewestEntries
 from .._codec import requests, responses
-from .._codec.requests import parse_flow_variables
+from .._codec.requests import parse_declared_variables
 from .._concurrency import async_run_check
 from .._data.arguments import check_flags
 from .._data.json_encoding import StoredFlowId
@@ -27,14 +27,14 @@ from .connection import Connection
 
 if TYPE_CHECKING:
     from .._codec.requests import FlowId
-    from .._runs import client_metadata
-    from ..flows import needs
-    from ..flows.needs import RunRequirements
+    from .._runs import stored_form
+    from ..flows import run_requirements
     from ..flows.reading import FlowSource
+    from ..flows.run_requirements import RunRequirements
     from ..types import FlowVariable, FlowVariables, StoredFlow, StoreFlowResponse, ValidationResult
 else:
-    client_metadata = lazy_module("stepflow_client._runs.client_metadata")
-    needs = lazy_module("stepflow_client.flows.needs")
+    client_metadata = lazy_module("stepflow_client._runs.stored_form")
+    needs = lazy_module("stepflow_client.flows.run_requirements")
 
 # How many checked and how many stored flows a client remembers.
 _MAX_CHECKED, _MAX_FLOWS = 32, 1_000
@@ -89,15 +89,15 @@ class FlowStore:
         self._connection = connection
         self.registries = RunRegistries()
         # Flows accepted by the server and flows stored by this client, by digest. Neither are sent again.
-        self._accepted: NewestEntries[bytes, list[dict[str, Any]]] = NewestEntries(_MAX_FLOWS)
-        self._stored: NewestEntries[bytes, StoreFlowResponse] = NewestEntries(_MAX_FLOWS)
-        self._checked: NewestEntries[object, CheckedFlow] = NewestEntries(_MAX_CHECKED)
+        self._accepted: BoundedDict[bytes, list[dict[str, Any]]] = BoundedDict(_MAX_FLOWS)
+        self._stored: BoundedDict[bytes, StoreFlowResponse] = BoundedDict(_MAX_FLOWS)
+        self._checked: BoundedDict[object, CheckedFlow] = BoundedDict(_MAX_CHECKED)
         """Checked flows, by the file's stamp or by the content of the flow as it was passed."""
-        self._declared: NewestEntries[str, Mapping[str, FlowVariable]] = NewestEntries(_MAX_FLOWS)
-        self._outputs: NewestEntries[str, Any] = NewestEntries(_MAX_FLOWS)
-        self._copies: NewestEntries[str, dict[str, Any]] = NewestEntries(_MAX_COPIES)
+        self._declared: BoundedDict[str, Mapping[str, FlowVariable]] = BoundedDict(_MAX_FLOWS)
+        self._outputs: BoundedDict[str, Any] = BoundedDict(_MAX_FLOWS)
+        self._copies: BoundedDict[str, dict[str, Any]] = BoundedDict(_MAX_COPIES)
         # The requirements of a flow's runs, by the flow's digest and by its id.
-        self._needs: NewestEntries[bytes | str, RunRequirements] = NewestEntries(_MAX_FLOWS)
+        self._needs: BoundedDict[bytes | str, RunRequirements] = BoundedDict(_MAX_FLOWS)
 
     def with_connection(self, connection: Connection) -> Self:
         """Return a store that uses a different connection but shares everything this one remembers."""
@@ -113,26 +113,26 @@ class FlowStore:
         key = requests.hash_flow(copy) or digest
         stored = self._stored.get(key)
         if stored is None:
-            flow_id = await self.store_accepted_copy(content, copy, digest)
+            flow_id = await self.validate_and_store_copy(content, copy, digest)
             diagnostics = _build_validation(self._accepted.get(digest, [])).diagnostics
             stored = types.StoreFlowResponse(flow_id=flow_id, diagnostics=diagnostics)
-            self._stored.put(key, stored)
+            self._stored.put_newest(key, stored)
             self._remember_flow(flow_id, content)
         return stored
 
-    def get_needs(self, flow: dict[str, Any], digest: bytes) -> RunRequirements:
+    def get_requirements(self, flow: dict[str, Any], digest: bytes) -> RunRequirements:
         """Return the requirements of a flow's runs, which are only determined once."""
         requirements = self._needs.get(digest)
         if requirements is None:
-            requirements = needs.find_requirements(flow, parse_flow_variables(flow))
-            self._needs.put(digest, requirements)
+            requirements = run_requirements.find_requirements(flow, parse_declared_variables(flow))
+            self._needs.put_newest(digest, requirements)
         return requirements
 
     def get_stored_copy(self, flow_id: str) -> StoredCopy:
         """Return whatever this client knows about a stored flow."""
         return StoredCopy(flow_id, self._declared.get(flow_id), self._outputs.get(flow_id))
 
-    def find_needs_by_id(self, flow_id: str) -> RunRequirements | None:
+    def find_requirements_by_id(self, flow_id: str) -> RunRequirements | None:
         """Return the requirements of a stored flow's runs, or None if this client doesn't know the flow."""
         return self._needs.get(flow_id)
 
@@ -143,11 +143,13 @@ class FlowStore:
             InvalidArgumentError: If the input doesn't match the flow's input schema.
         """
         requirements = (
-            self.find_needs_by_id(flow) if isinstance(flow, str) else self.get_needs(flow.content, flow.digest)
+            self.find_requirements_by_id(flow)
+            if isinstance(flow, str)
+            else self.get_requirements(flow.content, flow.digest)
         )
         if requirements is None or requirements.input_check is None:
             return value
-        return await async_run_check(partial(requests.parse_fitting_inputs, value, requirements.input_check))
+        return await async_run_check(partial(requests.check_inputs_against_schema, value, requirements.input_check))
 
     def check_flow(self, flow: FlowSource, what: str) -> CheckedFlow:
         """Check a flow and return it in a form that can be sent.
@@ -181,16 +183,16 @@ class FlowStore:
             loaded = requests.load_dumped_flow(dump)
         elif dump is not None:
             stamp = None
-        content = client_metadata.remove_cases(loaded)
+        content = stored_form.remove_cases(loaded)
         digest = requests.hash_flow(content)
         if digest is None or digest not in self._accepted:
             content = check_json(content, "the flow")
             digest = requests.hash_flow(content)
             if digest is None:
                 raise InvalidArgumentError("the flow cannot be serialized to JSON")
-        checked = CheckedFlow(content, digest, client_metadata.collect_examples(loaded))
+        checked = CheckedFlow(content, digest, stored_form.collect_examples(loaded))
         if stamp is not None:
-            self._checked.put(stamp, checked)
+            self._checked.put_newest(stamp, checked)
         return checked
 
     async def store_run_copy(self, flow: CheckedFlow, *, is_single: bool) -> StoredCopy:
@@ -203,17 +205,17 @@ class FlowStore:
         content, digest, _ = flow
         if is_single:
             return await self.store_private_copy(
-                flow, client_metadata.add_tag(flow.content_with_examples, os.urandom(16).hex())
+                flow, stored_form.add_tag(flow.content_with_examples, os.urandom(16).hex())
             )
         registry = self.registries.current
         while (shared_id := registry.find_shared_flow(digest)) is None:
             is_first = registry.try_claim(digest)
             if is_first or has_passed(current_deadline()):
                 try:
-                    copy = client_metadata.add_tag(flow.content_with_examples, registry.choose_shared_tag(digest))
-                    flow_id = await self.store_accepted_copy(content, copy, digest)
-                    registry.share_flow(digest, flow_id)
-                    self._copies.put(flow_id, copy)
+                    copy = stored_form.add_tag(flow.content_with_examples, registry.choose_shared_tag(digest))
+                    flow_id = await self.validate_and_store_copy(content, copy, digest)
+                    registry.record_shared_flow(digest, flow_id)
+                    self._copies.put_newest(flow_id, copy)
                 finally:
                     if is_first:
                         registry.release_claim(digest)
@@ -224,11 +226,11 @@ class FlowStore:
 
     async def store_private_copy(self, flow: CheckedFlow, copy: dict[str, Any]) -> StoredCopy:
         """Store a copy of a flow that only a single call runs, and return the copy."""
-        flow_id = await self.store_accepted_copy(flow.content, copy, flow.digest)
-        self.registries.current.reserve_flow(flow_id)
+        flow_id = await self.validate_and_store_copy(flow.content, copy, flow.digest)
+        self.registries.current.record_private_flow(flow_id)
         return self._remember_flow(flow_id, flow.content)._replace(flow=copy)
 
-    async def store_accepted_copy(self, flow: dict[str, Any], copy: dict[str, Any], digest: bytes) -> str:
+    async def validate_and_store_copy(self, flow: dict[str, Any], copy: dict[str, Any], digest: bytes) -> str:
         """Store a copy of a flow once the server has accepted the flow, and return the copy's id.
 
         Raises:
@@ -246,17 +248,17 @@ class FlowStore:
                 more = f" (and {len(others)} more)" if others else ""
                 message = f"the server rejected the flow: {first.message} at {first.path}{more}"
                 raise InvalidFlowError(message, diagnostics=result.diagnostics)
-            self._accepted.put(digest, diagnostics)
+            self._accepted.put_newest(digest, diagnostics)
         # Store the flow as a blob to preserve its integers. The server doesn't check blobs.
         request = api.store_blob(body={"data": copy, "blobType": "flow"})
         return await self._connection.call(request, partial(responses.read_flow_id, key="blobId"))
 
     def _remember_flow(self, flow_id: str, flow: Mapping[str, Any]) -> StoredCopy:
         """Remember what a flow's runs need and how to read them."""
-        declared = responses.build(lambda _: parse_flow_variables(flow), {}, f"GET /flows/{flow_id}")
-        self._declared.put(flow_id, declared)
-        self._outputs.put(flow_id, flow.get("output"))
-        self._needs.put(flow_id, needs.find_requirements(flow, declared))
+        declared = responses.build_from_response(lambda _: parse_declared_variables(flow), {}, f"GET /flows/{flow_id}")
+        self._declared.put_newest(flow_id, declared)
+        self._outputs.put_newest(flow_id, flow.get("output"))
+        self._needs.put_newest(flow_id, run_requirements.find_requirements(flow, declared))
         return StoredCopy(flow_id, declared, flow.get("output"))
 
     async def _fetch_diagnostics(self, flow: dict[str, Any]) -> list[dict[str, Any]]:
@@ -265,7 +267,7 @@ class FlowStore:
         sent = flow if server.capabilities["exact_numbers"] else requests.prepare_dry_run(flow)
         request = api.store_flow(body={"flow": sent, "dryRun": True})
         try:
-            return await self._connection.call(request, partial(_filter_diagnostics, flow=flow))
+            return await self._connection.call(request, partial(_read_true_diagnostics, flow=flow))
         except InvalidRequestError as error:
             # The server can't parse this as a flow, so return a single diagnostic in the usual form.
             message = requests.restore_written_numbers(error.message)
@@ -285,7 +287,7 @@ class FlowStore:
         flow_id = requests.check_flow_id(flow_id)
         return await self._connection.call(api.get_flow(flow_id), partial(responses.read_flow, flow_id=flow_id))
 
-    async def read_content(self, flow: FlowSource) -> dict[str, Any]:
+    async def load_or_fetch_flow(self, flow: FlowSource) -> dict[str, Any]:
         """Return a flow as it was passed, or fetch it from the server if it's a stored flow's id."""
         source = flow_argument(flow)
         return (await self.get_flow(source)).flow if isinstance(source, StoredFlowId) else load_flow(source)
@@ -300,7 +302,7 @@ class FlowStore:
         """Return the variables a stored flow declares, as its author wrote them."""
         flow_id = requests.check_flow_id(flow_id)
         declared = dict(await self.get_declared_variables(flow_id))
-        return responses.build(
+        return responses.build_from_response(
             lambda _: types.FlowVariables(flow_id=flow_id, variables=declared), {}, f"GET /flows/{flow_id}"
         )
 
@@ -326,11 +328,11 @@ class FlowStore:
 
     async def validate(self, flow: FlowSource) -> ValidationResult:
         """Ask the server to check a flow without storing it."""
-        sent = check_json(client_metadata.remove_cases(await self.read_content(flow)), "the flow")
+        sent = check_json(stored_form.remove_cases(await self.load_or_fetch_flow(flow)), "the flow")
         return _build_validation(await self._fetch_diagnostics(sent))
 
 
-def _filter_diagnostics(response: dict[str, Any], flow: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _read_true_diagnostics(response: dict[str, Any], flow: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return a flow's diagnostics, minus false positives (servers report mustExecute steps as unreachable)."""
     responses.read_flow_id(response)
     diagnostics = (response.get("diagnostics") or {}).get("diagnostics", [])
@@ -347,4 +349,4 @@ def _filter_diagnostics(response: dict[str, Any], flow: Mapping[str, Any]) -> li
 
 
 def _build_validation(diagnostics: list[dict[str, Any]]) -> ValidationResult:
-    return responses.build(responses.read_diagnostics, {"diagnostics": diagnostics}, "POST /flows")
+    return responses.build_from_response(responses.read_diagnostics, {"diagnostics": diagnostics}, "POST /flows")

@@ -11,14 +11,21 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._base.bounded_dict import BoundedDict
 from .._base.logging import logger
-from .._base.newest import NewestEntries
 from .._base.text import duration_text
 from .._calls.call_options import RunCall
 from .._calls.rerun_plan import drop_kept_overrides
 from .._codec import requests, responses
-from .._codec.idempotency_markers import RunNote, check_key, hash_arguments, make_marker, make_scoped_key, make_tag
-from .._codec.requests import RunArguments, parse_flow_variables
+from .._codec.idempotency_markers import (
+    RunMarkerName,
+    check_key,
+    hash_arguments,
+    make_key_tag,
+    make_marker,
+    make_scoped_key,
+)
+from .._codec.requests import RunArguments, parse_declared_variables
 from .._concurrency import async_run_check
 from .._rules.key_lock import (
     CompareCall,
@@ -38,10 +45,10 @@ from .._rules.key_lock import (
     StoreMark,
 )
 from .._rules.retries import TRANSIENT_ERRORS, parse_date
-from .._rules.timeouts import current_deadline, has_passed, limit_seconds
-from .._runs.client_metadata import Origin, add_tag
+from .._rules.timeouts import current_deadline, has_passed, limit_by_deadline
+from .._runs.stored_form import RerunOrigin, add_tag
 from .._telemetry.recorder import CreatedRun
-from .._telemetry.tracing import annotate
+from .._telemetry.tracing import annotate_operation
 from ..errors import (
     AmbiguousRunError,
     IdempotencyConflictError,
@@ -57,7 +64,7 @@ if TYPE_CHECKING:
     from ..flows.reading import FlowSource
     from ..types import FlowVariable, RunDetails
     from .context import ClientContext
-    from .creation import RunCreator
+    from .run_creation import RunCreator
 
 # How many runs of other flow versions, and how many keys without a run, a client remembers.
 _MAX_OLDER, _MAX_SIGHTS = 1_000, 1_000
@@ -79,7 +86,7 @@ class _KeyedFlow(NamedTuple):
     """The id of the flow's copy that carries the key, or an empty string if the call has no flow."""
 
     @property
-    def subject(self) -> str:
+    def uniqueness_key(self) -> str:
         """The subject of the marks, which has at most one run."""
         return self.flow_id if self.scope is None else make_scoped_key(self.scope, self.key)
 
@@ -95,7 +102,7 @@ class _KeyedCall(NamedTuple):
     sent_overrides: dict[str, Any] | None
     """Overrides for the steps that are executed, leaving out any steps that a rerun keeps."""
 
-    def complete_arguments(self, declared: Mapping[str, FlowVariable]) -> RunArguments:
+    def add_env_variables(self, declared: Mapping[str, FlowVariable]) -> RunArguments:
         """Return the arguments for a run of a flow that declares these variables."""
         values = self.arguments.variables
         if self.call.variables_from_env:
@@ -104,7 +111,7 @@ class _KeyedCall(NamedTuple):
 
     def compute_digest(self, declared: Mapping[str, FlowVariable]) -> str:
         """Return a digest of the arguments for a run of a flow that declares these variables."""
-        return hash_arguments(self.complete_arguments(declared), declared, self.call.origin)
+        return hash_arguments(self.add_env_variables(declared), declared, self.call.origin)
 
 
 class KeyedRuns:
@@ -131,9 +138,9 @@ class KeyedRuns:
         """The date of the last response about a mark, according to the server's clock."""
         self._was_last_key_new = False
         """Whether the last call's key was new, in which case the next call skips looking for a run first."""
-        self._sights: NewestEntries[str, FirstSeen] = NewestEntries(_MAX_SIGHTS)
+        self._sights: BoundedDict[str, FirstSeen] = BoundedDict(_MAX_SIGHTS)
         """What failed calls have seen of their keys' marks."""
-        self.older_flows: NewestEntries[str, str] = NewestEntries(_MAX_OLDER)
+        self.older_flows: BoundedDict[str, str] = BoundedDict(_MAX_OLDER)
         """The flow ids of existing runs that turned out to be of other versions, by run id."""
 
     async def find_run(self, flow: FlowSource | None, key: str, scope: str | None) -> RunDetails | None:
@@ -149,10 +156,10 @@ class KeyedRuns:
         else:
             keyed = _KeyedFlow(key, scope, {}, "")
         lock = self._make_lock(keyed, "", {})
-        key_run: KeyRun | None = await self._run_lock(keyed, lock, lock.find_run())
+        key_run: KeyRun | None = await self._execute_lock_steps(keyed, lock, lock.find_run())
         return None if key_run is None else key_run.run
 
-    async def start(self, call: RunCall, wait: int | None) -> responses.Started:
+    async def start_run(self, call: RunCall, hold_seconds: int | None) -> responses.StartedRun:
         """Return the run that exists under the call's key, or create it.
 
         Args:
@@ -164,13 +171,13 @@ class KeyedRuns:
         assert key is not None
         scope = self._resolve_scope(key, call.idempotency_scope)
         checked = self._flows.check_flow(call.flow, "an idempotency key")
-        annotate(flow_name=checked.content.get("name"))
+        annotate_operation(flow_name=checked.content.get("name"))
         if call.check_input:
             call = call._replace(input=await self._flows.check_input(checked, call.input))
         arguments = await self._creator.check_arguments(call)
-        keyed_call = _KeyedCall(call, arguments, wait, arguments.overrides)
+        keyed_call = _KeyedCall(call, arguments, hold_seconds, arguments.overrides)
         if origin is None:
-            needs = self._flows.get_needs(checked.content, checked.digest)
+            needs = self._flows.get_requirements(checked.content, checked.digest)
             # Reject arguments that don't fit the flow.
             await async_run_check(partial(call.complete_arguments, arguments, needs))
         else:
@@ -180,7 +187,7 @@ class KeyedRuns:
         for again in (True, False):
             keyed = await self._store_keyed_flow(checked, key, scope, origin)
             registry = self._flows.registries.current
-            turn, is_first = b"key " + keyed.subject.encode(), True
+            turn, is_first = b"key " + keyed.uniqueness_key.encode(), True
             while not registry.try_claim(turn):
                 # Calls from the same client take turns.
                 is_first = False
@@ -189,14 +196,16 @@ class KeyedRuns:
                     raise RequestTimeoutError(f"timed out waiting for {other}")
                 await asyncio.sleep(self._connection.timings.key_poll)
             try:
-                run = await self._find_or_create_run(keyed, keyed_call, looks=not (self._was_last_key_new and is_first))
+                run = await self._find_or_create_run(
+                    keyed, keyed_call, should_look_up=not (self._was_last_key_new and is_first)
+                )
             except NotFoundError:
                 # The server was restarted without a persistent store, so it no longer has the flow.
                 self._flows.forget_flow(keyed.flow_id)
                 if not again:
                     raise
             else:
-                annotate(run_id=run.run_id)
+                annotate_operation(run_id=run.run_id)
                 await self._record_in_history(keyed, run, keyed_call)
                 return run
             finally:
@@ -208,18 +217,20 @@ class KeyedRuns:
         return self._scope if scope is None else check_key(scope, "idempotency_scope")
 
     async def _store_keyed_flow(
-        self, checked: CheckedFlow, key: str, scope: str | None, origin: Origin | None = None
+        self, checked: CheckedFlow, key: str, scope: str | None, origin: RerunOrigin | None = None
     ) -> _KeyedFlow:
         content, digest, _ = checked
-        flow_id = await self._flows.store_accepted_copy(content, add_tag(content, make_tag(key, scope), origin), digest)
+        flow_id = await self._flows.validate_and_store_copy(
+            content, add_tag(content, make_key_tag(key, scope), origin), digest
+        )
         return _KeyedFlow(key, scope, content, flow_id)
 
-    async def _record_in_history(self, keyed: _KeyedFlow, run: responses.Started, keyed_call: _KeyedCall) -> None:
+    async def _record_in_history(self, keyed: _KeyedFlow, run: responses.StartedRun, keyed_call: _KeyedCall) -> None:
         """Record a run and its own flow in the history, and log if the call's flow is a different one."""
         older = run.older_flow_id
         self.older_flows.pop(run.run_id, None)
         if older is not None:
-            self.older_flows.put(run.run_id, older)
+            self.older_flows.put_newest(run.run_id, older)
             logger.info("run %s for the idempotency key %r has a different flow: %s", run.run_id, keyed.key, older)
         if not self._recorder.is_on:
             return
@@ -229,36 +240,40 @@ class KeyedRuns:
         # Whichever call created the run, this client's user asked for it, with these arguments.
         if older is None:
             recorded = _make_history_record(
-                keyed, keyed_call.complete_arguments(parse_flow_variables(keyed.flow)), keyed_call
+                keyed, keyed_call.add_env_variables(parse_declared_variables(keyed.flow)), keyed_call
             )
             self._recorder.record_run(run.run_id, recorded)
             return
         # The run exists, even if its flow can't be read.
         with suppress(StepflowClientError):
             flow = (await self._flows.get_flow(older)).flow
-            recorded = CreatedRun(older, keyed_call.complete_arguments(parse_flow_variables(flow)), flow=flow)
+            recorded = CreatedRun(older, keyed_call.add_env_variables(parse_declared_variables(flow)), flow=flow)
             self._recorder.record_run(run.run_id, recorded)
 
-    async def _find_or_create_run(self, keyed: _KeyedFlow, keyed_call: _KeyedCall, *, looks: bool) -> responses.Started:
-        looks = looks or keyed_call.call.ready is not None
-        key_run = await self._find_recorded_run(keyed) if looks else None
+    async def _find_or_create_run(
+        self, keyed: _KeyedFlow, keyed_call: _KeyedCall, *, should_look_up: bool
+    ) -> responses.StartedRun:
+        should_look_up = should_look_up or keyed_call.call.ready is not None
+        key_run = await self._find_run_by_marker(keyed) if should_look_up else None
         self._was_last_key_new = key_run is None
         if key_run is None:
             if keyed_call.call.ready is not None:
                 await keyed_call.call.ready()
-            sights = self._sights.pop(keyed.subject, {})
+            sights = self._sights.pop(keyed.uniqueness_key, {})
             lock = self._make_lock(keyed, await self._compute_digest(keyed, keyed_call, keyed.flow_id), sights)
             try:
-                outcome = await self._run_lock(keyed, lock, lock.obtain_run(has_looked=looks), keyed_call)
+                outcome = await self._execute_lock_steps(
+                    keyed, lock, lock.obtain_run(has_looked=should_look_up), keyed_call
+                )
             except StepflowClientError:
-                self._sights.put(keyed.subject, sights)
+                self._sights.put_newest(keyed.uniqueness_key, sights)
                 raise
             key_run, self._was_last_key_new = outcome.run, not outcome.was_recorded
             for other in outcome.others:
                 message = "two runs exist for the idempotency key %r: %s, which is returned, and %s"
                 logger.warning(message, keyed.key, key_run.run.run_id, other.run.run_id)
         run = key_run.run
-        if isinstance(run, responses.Started):
+        if isinstance(run, responses.StartedRun):
             return run
         if run is None or key_run.digest != await self._compute_digest(keyed, keyed_call, run.flow_id):
             # `run` is None if the other call hasn't created one (yet).
@@ -270,19 +285,19 @@ class KeyedRuns:
                 run_id=None if run is None else run.run_id,
                 hint="use a new key for a different call, or find_run() to get the existing run",
             )
-        return responses.Started(run.run_id, run.status, [], None if run.flow_id == keyed.flow_id else run.flow_id)
+        return responses.StartedRun(run.run_id, run.status, [], None if run.flow_id == keyed.flow_id else run.flow_id)
 
     def _make_lock(self, keyed: _KeyedFlow, digest: str, sights: FirstSeen) -> KeyLock:
-        floor, server_time = self._connection.timings.key_lease, self._get_server_time
+        floor, server_time = self._connection.timings.key_lease, self._get_last_response_time
         return KeyLock(PublishedCall(keyed.flow_id, digest), sights, floor, time.monotonic, server_time)
 
     async def _compute_digest(self, keyed: _KeyedFlow, keyed_call: _KeyedCall, flow_id: str) -> str:
         """Return the digest of the call's arguments as computed by a call with the given version of the flow."""
         own = flow_id == keyed.flow_id
-        declared = parse_flow_variables(keyed.flow) if own else await self._flows.get_declared_variables(flow_id)
+        declared = parse_declared_variables(keyed.flow) if own else await self._flows.get_declared_variables(flow_id)
         return keyed_call.compute_digest(declared)
 
-    async def _run_lock(
+    async def _execute_lock_steps(
         self, keyed: _KeyedFlow, lock: KeyLock, steps: Steps[Any], keyed_call: _KeyedCall | None = None
     ) -> Any:
         """Carry out a lock's steps and return their result. `keyed_call` is only needed to create a run."""
@@ -293,11 +308,11 @@ class KeyedRuns:
                 try:
                     if isinstance(step, CreateRun) and keyed_call is not None:
                         sends += 1
-                        result: Any = await self._create_run(keyed, keyed_call, sends)
+                        result: Any = await self._try_create_run(keyed, keyed_call, sends)
                     elif isinstance(step, CompareCall) and keyed_call is not None:
                         result = step.call.digest == await self._compute_digest(keyed, keyed_call, step.call.flow_id)
                     else:
-                        result = await self._run_lock_step(keyed, step)
+                        result = await self._execute_lock_step(keyed, step)
                 except StepflowClientError as error:
                     is_late = isinstance(error, RequestTimeoutError) and has_passed(current_deadline())
                     if is_late and not isinstance(step, CreateRun):
@@ -309,40 +324,40 @@ class KeyedRuns:
         except StopIteration as end:
             return end.value
 
-    async def _run_lock_step(self, keyed: _KeyedFlow, step: Step) -> Any:
+    async def _execute_lock_step(self, keyed: _KeyedFlow, step: Step) -> Any:
         match step:
             case ReadMark():
                 return await self._read_mark(keyed, step.mark)
             case StoreMark():
                 return await self._store_mark(keyed, step.mark, step.name)
             case FindRecord():
-                return await self._find_recorded_run(keyed)
+                return await self._find_run_by_marker(keyed)
             case SearchRuns():
                 return await self._search_runs(keyed, step.calls)
             case RecordRun():
-                note = RunNote(step.run.run.run_id, step.run.digest)
-                return await self._store_mark(keyed, ("run",), note.name)
+                note = RunMarkerName(step.run.run.run_id, step.run.digest)
+                return await self._store_mark(keyed, ("run",), note.text)
             case Pause():
                 deadline = current_deadline()
-                await asyncio.sleep(limit_seconds(deadline, step.seconds))
+                await asyncio.sleep(limit_by_deadline(deadline, step.seconds))
                 if has_passed(deadline):
                     raise RequestTimeoutError("timed out")
 
     async def _read_mark(self, keyed: _KeyedFlow, mark: Mark) -> str | None:
         """Return the name stored with a mark, or None if the mark doesn't exist."""
-        name, self._last_date = await self._blobs.find_name(make_marker(keyed.subject, *mark).blob_id)
+        name, self._last_date = await self._blobs.find_blob_name(make_marker(keyed.uniqueness_key, *mark).blob_id)
         return name
 
     async def _store_mark(self, keyed: _KeyedFlow, mark: Mark, name: str) -> None:
-        await self._blobs.store_blob(make_marker(keyed.subject, *mark).content, filename=name)
+        await self._blobs.store_blob(make_marker(keyed.uniqueness_key, *mark).content, filename=name)
 
-    async def _find_recorded_run(self, keyed: _KeyedFlow) -> KeyRun | None:
+    async def _find_run_by_marker(self, keyed: _KeyedFlow) -> KeyRun | None:
         """Return a key's recorded run, or None if there isn't one or the server has lost it."""
-        note = RunNote.read(await self._read_mark(keyed, ("run",)))
+        note = RunMarkerName.parse(await self._read_mark(keyed, ("run",)))
         if note is None:
             return None
         try:
-            return KeyRun(await self._runs.get_state(requests.check_run_id(note.run_id)), note.digest)
+            return KeyRun(await self._runs.get_run_without_steps(requests.check_run_id(note.run_id)), note.digest)
         except (NotFoundError, InvalidArgumentError):
             return None
 
@@ -376,22 +391,22 @@ class KeyedRuns:
         # Sort by id, which starts with the creation time and is more precise than `created_at`.
         return [KeyRun(run, digests[run.flow_id]) for run in sorted(runs, key=lambda run: run.run_id)]
 
-    def _get_server_time(self) -> float:
+    def _get_last_response_time(self) -> float:
         """Return the server's time as of the last response, in seconds since 1970, or 0 if it had no date."""
         date = parse_date(self._last_date)
         return 0.0 if date is None else date.timestamp()
 
-    async def _create_run(self, keyed: _KeyedFlow, keyed_call: _KeyedCall, sends: int) -> KeyRun | None:
+    async def _try_create_run(self, keyed: _KeyedFlow, keyed_call: _KeyedCall, sends: int) -> KeyRun | None:
         """Send a single request to create the run and return it, or None if it can be sent again."""
-        declared = parse_flow_variables(keyed.flow)
-        self._flows.registries.current.reserve_flow(keyed.flow_id)
+        declared = parse_declared_variables(keyed.flow)
+        self._flows.registries.current.record_private_flow(keyed.flow_id)
         copy = StoredCopy(keyed.flow_id, declared, keyed.flow.get("output"))
-        arguments = keyed_call.complete_arguments(declared)
+        arguments = keyed_call.add_env_variables(declared)
         call = PublishedCall(keyed.flow_id, keyed_call.compute_digest(declared))
         try:
             recorded = _make_history_record(keyed, arguments, keyed_call)
             sent = arguments._replace(overrides=keyed_call.sent_overrides)
-            run = await self._creator.create(copy, sent, keyed_call.wait, is_single=True, recorded=recorded)
+            run = await self._creator.create_from_copy(copy, sent, keyed_call.wait, is_single=True, recorded=recorded)
             return KeyRun(run, call.digest)
         except AmbiguousRunError as error:
             # Every run of these flows belongs to this key, no matter which call created it.
@@ -417,7 +432,7 @@ def _make_history_record(keyed: _KeyedFlow, arguments: RunArguments, keyed_call:
 
 def _make_timeout_error(key: str, lock: KeyLock, error: StepflowClientError) -> RequestTimeoutError:
     """Return the error for a call that ran out of time before its key's run was known."""
-    slow = f"{error.message}, after {lock.requests} requests of {duration_text(lock.round_trip)} each"
+    slow = f"{error.message}, after {lock.request_count} requests of {duration_text(lock.round_trip)} each"
     return RequestTimeoutError(
         f"no run found yet for the idempotency key {key!r}: {lock.obstacle or slow}",
         hint="repeat the call, possibly with a longer timeout=, to get or create the run",

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 from .._base.not_given import NOT_GIVEN, NotGiven
 from .._codec import requests, responses
-from .._data.arguments import check_flag, check_integer, check_text, wrong
+from .._data.arguments import argument_error, check_flag, check_integer, check_text
 from .._rules import releases as api
-from .._rules.run_queries import CreationWindow, get_creation_second, has_whole_seconds, sort_newest_first
+from .._rules.run_search import CreationWindow, get_creation_second, has_whole_seconds, sort_newest_first
 from .._rules.timeouts import call_scope
 from ..errors import InvalidResponseError
 from ..types.statuses import ExecutionStatus, get_status_number
@@ -61,7 +61,7 @@ class RunLister:
         start = requests.check_limit(offset, "offset") or 0
         limit = requests.check_limit(limit, "limit")
         request = self._build_request(status, filters)
-        if request.window.is_open and request.ids is None:
+        if request.window.is_unlimited and request.ids is None:
             listed = await self._request_page(request, limit, start)
             if not has_whole_seconds(listed):
                 return listed
@@ -134,7 +134,7 @@ class RunLister:
                     for held_run in sort_newest_first(held):
                         yield held_run
                     held = []
-                if request.window.is_over(run):
+                if request.window.is_run_too_old(run):
                     break
                 if run in request.window:
                     held.append(run)
@@ -175,7 +175,7 @@ def _parse_status_filter(status: ExecutionStatus | str) -> Any:
     number = get_status_number(status) if isinstance(status, str) else None
     # If servers don't know the number, they ignore the filter and list all runs.
     if number is None or ExecutionStatus(status) not in list(ExecutionStatus):
-        raise wrong("status", f"one of {', '.join(ExecutionStatus)}", status)
+        raise argument_error("status", f"one of {', '.join(ExecutionStatus)}", status)
     from stepflow_api.models import RunStatus
 
     return RunStatus(number)

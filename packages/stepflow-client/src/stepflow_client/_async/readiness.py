@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Set
 from typing import TYPE_CHECKING, Any
 
-from .._data.arguments import wrong
+from .._data.arguments import argument_error
 from .._rules.retries import TRANSIENT_ERRORS, Backoff
 from .._rules.timeouts import call_scope, compute_deadline, current_deadline, deadline_scope
 from ..errors import RequestTimeoutError, ServerConnectionError, TransportError
@@ -35,7 +35,7 @@ class ComponentWaiter:
         self._seen: set[str] = set()
         """Components that an earlier run has already waited for. They aren't waited for again."""
 
-    async def wait(self, flow: FlowSource, overrides: Any, seconds: float) -> None:
+    async def wait_for_flow_components(self, flow: FlowSource, overrides: Any, seconds: float) -> None:
         """Wait until the components for a run of a flow are available. Builtin ones always are.
 
         Args:
@@ -45,26 +45,28 @@ class ComponentWaiter:
         """
         needed: Set[str] = frozenset()
         if overrides is not None:
-            from ..flows.interpreter import flow_with
+            from ..flows.interpreter import override_flow
 
-            needed = FlowSteps(flow_with(await self._flows.read_content(flow), overrides)).components()
+            needed = FlowSteps(override_flow(await self._flows.load_or_fetch_flow(flow), overrides)).components()
         else:
             checked = self._flows.check_flow_or_id(flow)
             if isinstance(checked, str):
                 # Request the flow if the client doesn't know it yet.
                 await self._flows.get_declared_variables(checked)
-                needs = self._flows.find_needs_by_id(checked)
+                needs = self._flows.find_requirements_by_id(checked)
             else:
-                needs = self._flows.get_needs(checked.content, checked.digest)
+                needs = self._flows.get_requirements(checked.content, checked.digest)
             if needs is not None:
                 needed = needs.components
         missing = {path for path in needed - self._seen if path.startswith("/") and not path.startswith("/builtin/")}
         if missing:
-            await wait_ready(self._connection, sorted(missing), seconds)
+            await wait_until_components_listed(self._connection, sorted(missing), seconds)
             self._seen.update(missing)
 
 
-async def wait_ready(connection: Connection, components: str | Iterable[str], timeout: float | None) -> ComponentList:
+async def wait_until_components_listed(
+    connection: Connection, components: str | Iterable[str], timeout: float | None
+) -> ComponentList:
     """Wait until a server lists its components, including all of the named ones.
 
     Args:
@@ -75,7 +77,7 @@ async def wait_ready(connection: Connection, components: str | Iterable[str], ti
     listed_paths = [components] if isinstance(components, str) else components
     paths: list[str] = list(listed_paths) if isinstance(listed_paths, Iterable) else [""]
     if not all(isinstance(path, str) and path.startswith("/") for path in paths):
-        raise wrong("components", "a path such as /python/summarize, or a list of paths", components)
+        raise argument_error("components", "a path such as /python/summarize, or a list of paths", components)
     deadline, outer = compute_deadline(timeout), current_deadline()
     if outer is not None and (deadline is None or outer < deadline):
         # Stick to the deadline of the surrounding call.

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from ..flows.reading import FlowSource
     from .batch import Batch, BatchInputs, BatchOptions
     from .caching import CachedRuns
-    from .creation import RunCreator
     from .following import Follower
     from .idempotency import KeyedRuns
     from .readiness import ComponentWaiter
     from .rerun import Rerunner
-    from .snapshots import SnapshotReader
+    from .run_creation import RunCreator
+    from .snapshot_reader import SnapshotReader
     from .waiting import Waiter
     from .watching import ProgressReporter, RunWatcher
 
@@ -27,19 +27,19 @@ class Services(ClientContext):
     @cached_property
     def creator(self) -> RunCreator:
         """Creates runs."""
-        from .creation import RunCreator
+        from .run_creation import RunCreator
 
         return RunCreator(self)
 
     @cached_property
-    def keyed(self) -> KeyedRuns:
+    def keyed_runs(self) -> KeyedRuns:
         """Creates and finds runs under idempotency keys."""
         from .idempotency import KeyedRuns
 
         return KeyedRuns(self, self.creator)
 
     @cached_property
-    def cached(self) -> CachedRuns:
+    def cached_runs(self) -> CachedRuns:
         """Runs flows, or returns their cached results."""
         from .caching import CachedRuns
 
@@ -50,10 +50,10 @@ class Services(ClientContext):
         """Reruns finished runs."""
         from .rerun import Rerunner
 
-        return Rerunner(self, self.creator, self.waiter, self.snapshots, lambda: self.keyed)
+        return Rerunner(self, self.creator, self.waiter, self.snapshots, lambda: self.keyed_runs)
 
     @cached_property
-    def readiness(self) -> ComponentWaiter:
+    def component_waiter(self) -> ComponentWaiter:
         """Waits until the server has a flow's components."""
         from .readiness import ComponentWaiter
 
@@ -76,7 +76,7 @@ class Services(ClientContext):
     @cached_property
     def snapshots(self) -> SnapshotReader:
         """Reads everything that's known about runs."""
-        from .snapshots import SnapshotReader
+        from .snapshot_reader import SnapshotReader
 
         return SnapshotReader(self, lambda: self.follower)
 
@@ -94,8 +94,8 @@ class Services(ClientContext):
 
         return ProgressReporter(self.snapshots, self.watcher, self.waiter)
 
-    def batch(self, flow: FlowSource, inputs: BatchInputs, options: BatchOptions) -> Batch:
+    def make_batch(self, flow: FlowSource, inputs: BatchInputs, options: BatchOptions) -> Batch:
         """Create a batch, which starts once its outcomes are read."""
         from .batch import Batch
 
-        return Batch(self, self.creator, self.waiter, lambda: self.keyed, flow, inputs, options)
+        return Batch(self, self.creator, self.waiter, lambda: self.keyed_runs, flow, inputs, options)

@@ -11,18 +11,18 @@ from os import fsdecode
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from .._base.not_given import NOT_GIVEN, NotGiven
-from .._base.text import near
+from .._base.text import suggest_or_list
 from .._codec.flow_tools import (
     WAIT_RUN,
     WAIT_RUN_DESCRIPTION,
     WAIT_RUN_FIELDS,
     FlowToolSpec,
     format_unknown_tool,
-    make_fixed_tool,
-    make_refusal,
+    make_error_result,
     make_tool_name,
     make_tool_result,
     make_tool_spec,
+    make_tool_without_flow,
     make_unfinished_result,
     make_unique_name,
 )
@@ -31,7 +31,7 @@ from .._concurrency import async_run_check
 from .._data.arguments import check_choice, check_client, check_instance, check_labels, check_mapping, check_seconds
 from .._data.json_encoding import is_data_object
 from ..errors import InvalidArgumentError, RunTimeoutError, StepflowClientError
-from ..flows.reading import FlowSource, explain_no_flow, get_flow_path, load_flow
+from ..flows.reading import FlowSource, explain_not_a_flow, get_flow_path, load_flow
 from ..types.server import ToolResult
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class FlowTool:
         self._client = tools.client
         self._spec = spec
         self._variables = spec.select_variables(tools._variables)
-        self._secrets = spec.secrets(tools._variables)
+        self._secrets = spec.collect_secrets(tools._variables)
         self._max_wait = tools._max_wait
         self._labels = tools._labels
 
@@ -151,7 +151,7 @@ class FlowTool:
 
     def _make_failure_result(self, error: StepflowClientError) -> ToolResult:
         if not isinstance(error, RunTimeoutError) or error.run_id is None:
-            return make_refusal(error, self._secrets)
+            return make_error_result(error, self._secrets)
         return make_unfinished_result(error.run_id, self._tools._remember_unfinished(error.run_id, self))
 
     async def _make_result(self, result: Any) -> ToolResult:
@@ -203,7 +203,7 @@ class FlowTools(Sequence[FlowTool]):
         self._variables = parse_run_variables(variables)
         self._max_wait = None if max_wait is None else check_seconds(max_wait, "max_wait")
         self._labels = None if labels is None else check_labels(labels)
-        check_client(client, "client", awaited=True)
+        check_client(client, "client", is_async=True)
         self.client = client
         """The client that runs the flows."""
         # Keep track of these, because models must not be able to read the server's other runs.
@@ -211,7 +211,7 @@ class FlowTools(Sequence[FlowTool]):
         """The tools whose runs took longer than the call, by run id."""
         self._wait_tool = None
         if self._max_wait is not None:
-            self._wait_tool = make_fixed_tool(WAIT_RUN, WAIT_RUN_DESCRIPTION, WAIT_RUN_FIELDS, ["run_id"])
+            self._wait_tool = make_tool_without_flow(WAIT_RUN, WAIT_RUN_DESCRIPTION, WAIT_RUN_FIELDS, ["run_id"])
         self._tools: dict[str, FlowTool] = {}
         for name, flow in _pair_with_names(flows):
             loaded = load_flow(flow)
@@ -267,7 +267,7 @@ class FlowTools(Sequence[FlowTool]):
             return await self._wait_run(self._wait_tool, arguments, max_wait)
         if tool is None:
             names = [description["name"] for description in self._describe_tools()]
-            return make_refusal(InvalidArgumentError(format_unknown_tool(name, names)))
+            return make_error_result(InvalidArgumentError(format_unknown_tool(name, names)))
         return await tool.call(
             arguments, max_wait=max_wait, idempotency_key=idempotency_key, labels=labels, progress=progress
         )
@@ -280,10 +280,11 @@ class FlowTools(Sequence[FlowTool]):
             tool = self._unfinished.get(run_id)
             if tool is None:
                 raise InvalidArgumentError(
-                    f"no call of these tools has started run {run_id}", hint=near(run_id, self._unfinished, "runs are")
+                    f"no call of these tools has started run {run_id}",
+                    hint=suggest_or_list(run_id, self._unfinished, "runs are"),
                 )
         except InvalidArgumentError as error:
-            return make_refusal(error)
+            return make_error_result(error)
         seconds = min(limit or math.inf, values.get("seconds", math.inf))
         try:
             result = await add_hint(self.client, await self.client.get_result(run_id, timeout=seconds))
@@ -344,7 +345,7 @@ async def add_hint(client: Any, result: FlowResult) -> FlowResult:
 
 def _pair_with_names(flows: Any) -> Iterable[tuple[str | None, Any]]:
     """Pair each flow with its explicit name, if it has one."""
-    if isinstance(flows, Mapping) and flows and explain_no_flow(flows) is not None:
+    if isinstance(flows, Mapping) and flows and explain_not_a_flow(flows) is not None:
         return check_mapping(flows, "flows").items()
     is_flow = isinstance(flows, (str, Mapping)) or is_data_object(flows) or not isinstance(flows, Iterable)
     return [(None, flow) for flow in ([flows] if is_flow else flows)]

@@ -66,10 +66,12 @@ class StepflowClientError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # By default, the class would be called with just `args`, without its keyword-only arguments.
-        return (_rebuild, (type(self), self.args, self.__dict__.copy()))
+        return (_unpickle_error, (type(self), self.args, self.__dict__.copy()))
 
 
-def _rebuild(cls: type[StepflowClientError], args: tuple[Any, ...], state: dict[str, Any]) -> StepflowClientError:
+def _unpickle_error(
+    cls: type[StepflowClientError], args: tuple[Any, ...], state: dict[str, Any]
+) -> StepflowClientError:
     error = cls.__new__(cls, *args)
     error.args = args
     error.__dict__.update(state)

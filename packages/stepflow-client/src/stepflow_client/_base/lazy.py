@@ -37,8 +37,8 @@ def lazy_module(name: str) -> Any:
     return sys.modules.get(name) or _Lazy(name)
 
 
-def lazy_names(
-    package: str, homes: Mapping[str, Sequence[str]]
+def make_lazy_exports(
+    package: str, names_by_module: Mapping[str, Sequence[str]]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return `__getattr__` and `__dir__` functions for a package that imports its public names on first use.
 
@@ -47,7 +47,7 @@ def lazy_names(
         homes: Each module's public names, by the module's name within the package, or with a leading dot, within the
             parent package.
     """
-    home_of = {name: home for home, names in homes.items() for name in names}
+    home_of = {name: home for home, names in names_by_module.items() for name in names}
 
     def find(name: str) -> Any:
         home = home_of.get(name)

@@ -38,7 +38,7 @@ logger = _Logger()
 
 
 @contextmanager
-def passing_warnings(listener: Callable[[str], None]) -> Iterator[None]:
+def listen_to_warnings(listener: Callable[[str], None]) -> Iterator[None]:
     """Within the block, also pass client warnings to a function.
 
     Args:

@@ -30,7 +30,7 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextmanager
-def collector_paused() -> Iterator[None]:
+def pause_garbage_collector() -> Iterator[None]:
     """Pause Python's cyclic garbage collector.
 
     While creating 100,000 items, the collector would traverse the existing ones over and over, taking nearly half the

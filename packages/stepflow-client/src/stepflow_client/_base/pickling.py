@@ -14,8 +14,8 @@ class Picklable:
     Attributes added by a subclass are included.
     """
 
-    _made_by: type[Picklable]
-    _made_with: dict[str, Any]
+    _init_class: type[Picklable]
+    _init_arguments: dict[str, Any]
 
     def _keep_arguments(self, made_by: type[Picklable], arguments: Mapping[str, Any]) -> None:
         """Store the arguments for recreating the object.
@@ -24,18 +24,18 @@ class Picklable:
             made_by: The class whose `__init__` accepts the arguments.
             arguments: The local variables in `__init__`, by name. `self` and `__class__` are ignored.
         """
-        self._made_by = made_by
-        self._made_with = {}
+        self._init_class = made_by
+        self._init_arguments = {}
         for name, value in arguments.items():
             if name not in ("self", "__class__"):
                 # Copy headers and server lists, so that the caller can safely change them later.
                 if isinstance(value, MutableMapping):
                     value = dict(value)
-                self._made_with[name] = value.copy() if isinstance(value, list) else value
+                self._init_arguments[name] = value.copy() if isinstance(value, list) else value
 
     def __getstate__(self) -> tuple[type[Picklable], dict[str, Any], dict[str, Any]]:
         """Return the arguments and any attributes added by a subclass."""
-        return self._made_by, self._made_with, self._additions()
+        return self._init_class, self._init_arguments, self._get_added_attributes()
 
     def __setstate__(self, state: tuple[type[Picklable], dict[str, Any], dict[str, Any]]) -> None:
         made_by, arguments, additions = state
@@ -43,20 +43,20 @@ class Picklable:
         vars(self).update(additions)
 
     def __copy__(self) -> Self:
-        return self._recreate(self._additions())
+        return self._recreate(self._get_added_attributes())
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         # Share the arguments: they are settings that never change, and SSL contexts and transports can't be
         # deep-copied.
-        return self._recreate(copy.deepcopy(self._additions(), memo))
+        return self._recreate(copy.deepcopy(self._get_added_attributes(), memo))
 
     def _recreate(self, additions: dict[str, Any]) -> Self:
         twin = type(self).__new__(type(self))
-        twin.__setstate__((self._made_by, self._made_with, additions))
+        twin.__setstate__((self._init_class, self._init_arguments, additions))
         return twin
 
-    def _additions(self) -> dict[str, Any]:
-        own = vars(self._made_by(**self._made_with)).keys()
+    def _get_added_attributes(self) -> dict[str, Any]:
+        own = vars(self._init_class(**self._init_arguments)).keys()
         members = {name: value for kind in reversed(type(self).__mro__) for name, value in vars(kind).items()}
         # Leave out cached properties: each copy computes its own.
         return {

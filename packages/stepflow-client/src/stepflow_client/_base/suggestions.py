@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
-from .text import near, nearest
+from .text import find_nearest, suggest_or_list
 
 
 def install_command(package: str, extra: str) -> str:
@@ -38,7 +38,7 @@ def install_command(package: str, extra: str) -> str:
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class _WrongWithError(AttributeError, TypeError):
+class _AsyncWithRequiredError(AttributeError, TypeError):
     """The error for an unsupported `with` statement. An AttributeError, so that `hasattr` and `mock` still work."""
 
 
@@ -48,7 +48,7 @@ class _NeedsAsyncWith:
     def __get__(self, instance: object, owner: type) -> Any:
         hint = "; use `async with`" if hasattr(owner, "__aenter__") else ""
         message = f"{owner.__name__!r} object does not support the context manager protocol{hint}"
-        raise _WrongWithError(message, name="__enter__")
+        raise _AsyncWithRequiredError(message, name="__enter__")
 
 
 class SuggestsNames:
@@ -60,24 +60,26 @@ class SuggestsNames:
         def __getattr__(self, name: str) -> Any:
             message = f"{type(self).__name__!r} object has no attribute {name!r}"
             if not name.startswith("_"):
-                message += f" ({near(name, [member for member in dir(type(self)) if not member.startswith('_')])})"
+                message += (
+                    f" ({suggest_or_list(name, [member for member in dir(type(self)) if not member.startswith('_')])})"
+                )
             raise AttributeError(message, name=name)
 
 
-def suggests_names(function: Function) -> Function:
+def suggest_argument_names(function: Function) -> Function:
     """Decorate a function so that its unknown-argument errors suggest the closest name."""
     code = function.__code__
     known = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        refuse_unknown(kwargs, known)
+        reject_unknown_arguments(kwargs, known)
         return function(*args, **kwargs)
 
     return cast("Function", call)
 
 
-def refuse_unknown(names: Iterable[str], known: Collection[str]) -> None:
+def reject_unknown_arguments(names: Iterable[str], known: Collection[str]) -> None:
     """Check that a function has arguments with these names.
 
     Raises:
@@ -85,12 +87,12 @@ def refuse_unknown(names: Iterable[str], known: Collection[str]) -> None:
     """
     for name in names:
         if name not in known:
-            raise TypeError(f"unknown argument {name!r} ({near(name, known)})")
+            raise TypeError(f"unknown argument {name!r} ({suggest_or_list(name, known)})")
 
 
 _VALUES = (".yaml", ".yml", ".json")
 # Groups of file extensions that can stand in for each other.
-_KINDS = (_VALUES, (".py",), (".jsonl", ".ndjson", ".csv", ".parquet", *_VALUES))
+_SIMILAR_EXTENSIONS = (_VALUES, (".py",), (".jsonl", ".ndjson", ".csv", ".parquet", *_VALUES))
 _MAX_ENTRIES = 1000
 _MAX_SHOWN = 5
 
@@ -120,11 +122,11 @@ def suggest_nearest_file(path: str) -> str | None:
     """Return a hint with the closest name in a missing file's folder, or None if nothing is close."""
     # Compare names without their extensions, which would make all short names look similar.
     folder, names = Path(path).parent, _list_sibling_files(path)
-    stem = nearest(Path(path).stem, (Path(name).stem for name in names))
+    stem = find_nearest(Path(path).stem, (Path(name).stem for name in names))
     if stem is None:
         return None
     candidates = [name for name in names if Path(name).stem.lower() == stem.lower()]
-    name = nearest(Path(path).name, candidates) or candidates[0]
+    name = find_nearest(Path(path).name, candidates) or candidates[0]
     return f"did you mean {name if folder == Path() else folder / name}?"
 
 
@@ -140,4 +142,4 @@ def _list_sibling_files(path: str) -> list[str]:
 
 def _get_similar_endings(path: str) -> tuple[str, ...]:
     ending = Path(path).suffix.lower()
-    return next((endings for endings in _KINDS if ending in endings), (ending,) if ending else _VALUES)
+    return next((endings for endings in _SIMILAR_EXTENSIONS if ending in endings), (ending,) if ending else _VALUES)

@@ -12,7 +12,7 @@ from unicodedata import category
 # Longest word to compare with names. Comparison time grows at least quadratically with length.
 _MAX_NAME_LENGTH = 200
 # Seconds before a rate becomes meaningful.
-_ENOUGH = 3.0
+_MIN_RATE_SECONDS = 3.0
 
 
 def cut(text: str, max_width: int, width: Callable[[str], int] = len) -> str:
@@ -60,7 +60,7 @@ def visible_lines(text: str) -> str:
     return "\n".join(map(visible, text.split("\n")))
 
 
-def without_password(url: str) -> str:
+def remove_url_credentials(url: str) -> str:
     """Return a URL for display, without its user and password."""
     start = re.match(r"(?:[a-z][a-z0-9+.-]*://)?", url, re.IGNORECASE)
     scheme = start[0] if start else ""
@@ -68,7 +68,7 @@ def without_password(url: str) -> str:
     return scheme + url.removeprefix(scheme).rpartition("@")[2]
 
 
-def nearest(word: str, known: Iterable[str], similarity: float = 0.6) -> str | None:
+def find_nearest(word: str, known: Iterable[str], similarity: float = 0.6) -> str | None:
     """Return the known name closest to a word, ignoring case, or None if nothing is similar enough."""
     from difflib import get_close_matches
 
@@ -81,7 +81,7 @@ def nearest(word: str, known: Iterable[str], similarity: float = 0.6) -> str | N
     return lowered[matches[0]] if matches else None
 
 
-def suggest_name(name: str) -> str:
+def format_name_suggestion(name: str) -> str:
     """Return a hint that suggests a name."""
     return f"did you mean {name!r}?"
 
@@ -96,11 +96,11 @@ def parse_suggested_name(hint: str | None) -> str | None:
 
 def suggest_nearest(word: str, known: Iterable[str]) -> str | None:
     """Return a hint with the closest known name, or None if nothing is similar."""
-    name = nearest(word, known)
-    return None if name is None else suggest_name(name)
+    name = find_nearest(word, known)
+    return None if name is None else format_name_suggestion(name)
 
 
-def near(word: str, known: Iterable[Any], what: str = "known") -> str:
+def suggest_or_list(word: str, known: Iterable[Any], what: str = "known") -> str:
     """Return a hint with the closest known name, or else a list of all of them."""
     names = list(map(str, known))
     if not names:
@@ -141,7 +141,7 @@ def duration_text(seconds: object) -> str:
 
 def compute_rate(done: int, seconds: float) -> float | None:
     """Return the number of items finished per second, or None while that isn't meaningful yet."""
-    return done / seconds if done and seconds >= _ENOUGH else None
+    return done / seconds if done and seconds >= _MIN_RATE_SECONDS else None
 
 
 def estimate_seconds_left(total: int | None, done: int, seconds: float, *, known: int = 0) -> float | None:

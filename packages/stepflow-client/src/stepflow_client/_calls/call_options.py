@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from .._base.not_given import NotGiven
     from .._codec.requests import RunArguments, RunId, Variables
     from .._rules.retries import RetryOn
-    from .._runs.client_metadata import Origin
-    from ..flows.needs import RunRequirements
+    from .._runs.stored_form import RerunOrigin
     from ..flows.reading import FlowSource
+    from ..flows.run_requirements import RunRequirements
     from ..progress import ProgressOption
     from ..result_cache import ResultCache
     from ..types.reruns import KeepOption
@@ -169,7 +169,7 @@ OPTIONS_OF = {
 Client = TypeVar("Client")
 
 
-def make_view(client: Client, options: ClientOptions) -> Client:
+def bind_options(client: Client, options: ClientOptions) -> Client:
     """Return a client that passes the options to every method that accepts them, unless the caller overrides them.
 
     Args:
@@ -182,11 +182,11 @@ def make_view(client: Client, options: ClientOptions) -> Client:
     names = {"headers"}.union(*OPTIONS_OF.values())
     unknown = sorted(set(options) - names)
     if unknown:
-        from .._base.text import near
+        from .._base.text import suggest_or_list
 
-        raise InvalidArgumentError(f"unknown option {unknown[0]!r}", hint=near(unknown[0], sorted(names)))
+        raise InvalidArgumentError(f"unknown option {unknown[0]!r}", hint=suggest_or_list(unknown[0], sorted(names)))
     base: Any = type(client)
-    view: Any = object.__new__(base if issubclass(base, _View) else _make_view_type(base))
+    view: Any = object.__new__(base if issubclass(base, _BoundClient) else _make_bound_type(base))
     vars(view).update(vars(client))
     view._options = merge_options(getattr(client, "_options", {}), options)
     if headers := options.get("headers"):
@@ -206,17 +206,22 @@ def merge_options(options: Mapping[str, Any], overriding: Mapping[str, Any]) -> 
     return result
 
 
-class _View:
+class _BoundClient:
     _options: Mapping[str, Any]
 
 
 @cache
-def _make_view_type(base: Any) -> Any:
+def _make_bound_type(base: Any) -> Any:
     """Return a client subclass whose methods add the view's options."""
     methods: dict[str, Any] = {name: _add_options_to_method(base, name, names) for name, names in OPTIONS_OF.items()}
     # Pickles and copies refer to the client's own class. The view's options are among its added attributes.
-    methods["__reduce_ex__"] = lambda self, protocol: (_restore_view, (base, self.__getstate__(), dict(self._options)))
-    return type(base.__name__, (_View, base), {**methods, "__module__": base.__module__, "__doc__": base.__doc__})
+    methods["__reduce_ex__"] = lambda self, protocol: (
+        _unpickle_bound_client,
+        (base, self.__getstate__(), dict(self._options)),
+    )
+    return type(
+        base.__name__, (_BoundClient, base), {**methods, "__module__": base.__module__, "__doc__": base.__doc__}
+    )
 
 
 def _add_options_to_method(base: Any, name: str, option_names: frozenset[str]) -> Callable[..., Any]:
@@ -233,10 +238,10 @@ def _add_options_to_method(base: Any, name: str, option_names: frozenset[str]) -
     return await_method if inspect.iscoroutinefunction(method) else call_method
 
 
-def _restore_view(base: Any, state: Any, options: ClientOptions) -> Any:
+def _unpickle_bound_client(base: Any, state: Any, options: ClientOptions) -> Any:
     client = base.__new__(base)
     client.__setstate__(state)
-    return make_view(client, options)
+    return bind_options(client, options)
 
 
 class RunCall(NamedTuple):
@@ -256,7 +261,7 @@ class RunCall(NamedTuple):
     """What the key is scoped to. None means the client's scope, or else the flow's content."""
     ready: Callable[[], Any] | None = None
     """Waits until a run can be created, or None to create it right away."""
-    origin: Origin | None = None
+    origin: RerunOrigin | None = None
     """For a rerun, the earlier run and the outputs to keep. The key is then scoped to that run."""
     source: FlowSource | None = None
     """The flow as passed by the caller, if `flow` was already read from a file. None if it is `flow` itself."""

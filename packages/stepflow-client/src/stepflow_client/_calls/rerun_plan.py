@@ -10,17 +10,17 @@ from .._base.not_given import NOT_GIVEN
 from .._codec import requests
 from .._codec.idempotency_markers import check_key
 from .._codec.requests import Variables
-from .._data.arguments import check_choice, check_flags, check_instances, check_integer, check_texts, wrong
+from .._data.arguments import argument_error, check_choice, check_flags, check_instances, check_integer, check_texts
 from .._data.flow_declarations import collect_declared_variables
 from .._data.secrets import HIDDEN, get_hidden_mark, is_hidden
 from .._data.values import merge_overrides
-from .._runs.client_metadata import Origin
+from .._runs.stored_form import RerunOrigin
 from ..errors import InvalidArgumentError
 from ..flows.expressions import Reference, portable_path, references
-from ..flows.graph import FlowSteps, cut_flow, require_step, steps_behind, steps_by_id
-from ..flows.interpreter import flow_with
-from ..flows.matching import equal, may_be_equal
-from ..flows.needs import check_variables
+from ..flows.graph import FlowSteps, cut_flow, find_downstream_steps, require_step, steps_by_id
+from ..flows.interpreter import override_flow
+from ..flows.matching import json_equal, may_equal_masked
+from ..flows.run_requirements import check_variables
 from ..types.reruns import Keep
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class RecordedArguments:
     flow_file: str | None = None
     """The path of the flow's file."""
 
-    def select(self, inherit: Collection[str]) -> RecordedArguments:
+    def select_inherited(self, inherit: Collection[str]) -> RecordedArguments:
         """Return the arguments a rerun inherits. Apart from the input, anything not inherited is known to be empty."""
         return RecordedArguments(
             has_input=self.has_input and "input" in inherit,
@@ -106,7 +106,7 @@ def check_recorded_variables(
         )
 
 
-def check_items(items: Any) -> None:
+def check_item_indexes(items: Any) -> None:
     """Check the indexes of the items to rerun.
 
     Raises:
@@ -116,7 +116,7 @@ def check_items(items: Any) -> None:
         check_integer(index, "items", least=0)
 
 
-def choose_items(items: Iterable[int] | None, total: int, run_id: str) -> list[int]:
+def resolve_item_indexes(items: Iterable[int] | None, total: int, run_id: str) -> list[int]:
     """Return the chosen item indexes in order, or all of them if `items` is None.
 
     Raises:
@@ -133,7 +133,7 @@ def find_executed_steps(flow: Mapping[str, Any], kept: Collection[str]) -> list[
 
     Kept steps don't evaluate their inputs, so a step only they read is not executed.
     """
-    needed = FlowSteps(flow).needed(unread=kept)
+    needed = FlowSteps(flow).find_steps_to_run(unread=kept)
     return [step for step in steps_by_id(flow) if step in needed and step not in kept]
 
 
@@ -158,7 +158,7 @@ def check_kept_steps(
             raise InvalidArgumentError(f"step {step!r} is kept, so its override would have no effect", hint=_FORCE)
         if step in kept & changed:
             raise InvalidArgumentError(f"step {step!r} is kept, but its definition has changed", hint=_FORCE)
-    dependent = steps_behind(new, changed)
+    dependent = find_downstream_steps(new, changed)
     stale = next((step for step in steps_by_id(new) if step in kept & dependent), None)
     if stale is not None:
         raise InvalidArgumentError(f"step {stale!r} is kept, but reads a step that has changed", hint=_FORCE)
@@ -170,7 +170,7 @@ def find_changed_steps(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[st
     return {
         name
         for name, step in steps_by_id(new).items()
-        if name not in before or not equal(_get_definition(before[name]), _get_definition(step))
+        if name not in before or not json_equal(_get_definition(before[name]), _get_definition(step))
     }
 
 
@@ -317,7 +317,7 @@ def _has_changed_read(
             )
             # The new input's secret may differ from the hidden one.
             is_unknown = cautious and what == "input" and is_hidden(old, mark)
-            if is_unknown or not may_be_equal(old, new, mark):
+            if is_unknown or not may_equal_masked(old, new, mark):
                 return True
     return False
 
@@ -346,7 +346,7 @@ def parse_keep(option: KeepOption) -> Keep:
         if option in KEEPS:
             return KEEPS[option]
         hint = f"to keep the steps before a step, pass keep=Keep(before={option!r})"
-    raise wrong("keep", f"{', '.join(map(repr, KEEPS))} or a Keep", option, hint)
+    raise argument_error("keep", f"{', '.join(map(repr, KEEPS))} or a Keep", option, hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -407,7 +407,7 @@ class EarlierRun(NamedTuple):
     """The server's copy of the flow, without the client's additions."""
     written: Mapping[str, Any]
     """The flow as its author wrote it, if the history has it."""
-    origin: Origin | None
+    origin: RerunOrigin | None
     """What it kept from a run before it, if it is itself a rerun."""
     total: int
     """The number of items."""
@@ -470,7 +470,7 @@ def plan_new_run(request: RerunRequest, earlier: EarlierRun, flow: Mapping[str, 
         variables={**(recorded.variables or {}), **new_variables},
         overrides=overrides,
         inputs=_select_inputs(earlier, request),
-        effective=flow_with(flow, overrides),
+        effective=override_flow(flow, overrides),
         source=None if alone is not None else recorded.flow_file if request.flow is None else request.flow,
     )
 
@@ -523,7 +523,7 @@ def select_kept_outputs(new_run: NewRun, index: int, steps: Sequence[StepDetails
     defined = steps_by_id(flow)
     if keep.all_except is not None:
         outputs = {**pinned, **{step.step_id: step.output for step in steps if step.status.value == "completed"}}
-        reads = [name for name in defined if name in FlowSteps(flow).reads[keep.all_except]]
+        reads = [name for name in defined if name in FlowSteps(flow).reads_by_step[keep.all_except]]
         for name in reads:
             if name not in outputs:
                 raise InvalidArgumentError(
@@ -537,7 +537,7 @@ def select_kept_outputs(new_run: NewRun, index: int, steps: Sequence[StepDetails
         again.add(keep.before)
     if keep.steps == "unchanged":
         again |= new_run.changed | _find_steps_reading_changes(new_run, index, cautious=True)
-    dependent = steps_behind(flow, again)
+    dependent = find_downstream_steps(flow, again)
     outputs = {**pinned, **{step.step_id: step.output for step in steps}}
     return {step: output for step, output in outputs.items() if step in defined and step not in dependent}
 
@@ -546,6 +546,8 @@ def find_outdated_steps(new_run: NewRun, items: Sequence[RerunItem]) -> list[str
     """Return the kept steps whose outputs would differ if the whole flow ran again."""
     outdated = set[str]()
     for item in items:
-        behind = steps_behind(new_run.effective, new_run.changed | _find_steps_reading_changes(new_run, item.index))
+        behind = find_downstream_steps(
+            new_run.effective, new_run.changed | _find_steps_reading_changes(new_run, item.index)
+        )
         outdated |= behind & item.kept.keys()
     return [step for step in steps_by_id(new_run.flow) if step in outdated]

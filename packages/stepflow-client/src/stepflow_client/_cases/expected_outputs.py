@@ -13,21 +13,21 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from .._data.arguments import check_instance, check_mapping, check_text, wrong
+from .._data.arguments import argument_error, check_instance, check_mapping, check_text
 from .._data.values import check_json
 from .._editing.text_edits import (
     Edit,
     detect_newline,
     edit_file,
     find_line_end,
+    format_block,
+    format_flow_style_value,
+    format_yaml,
     make_addition,
-    write_block,
-    write_flow_value,
     write_json,
-    write_plain,
 )
 from ..errors import FlowFileError
-from ..flows.matching import compare, get_code_word, is_like_matcher, is_matcher, is_run_id
+from ..flows.matching import compare, get_error_code_name, is_matcher, is_run_id, resembles_matcher
 from ..flows.source import Key, Node
 from ..types import FlowResult
 from .flow_cases import get_error_data, matches_code
@@ -70,7 +70,7 @@ def replace_volatile(value: Any, given: Iterable[Any] = (), at: datetime | None 
             return False
 
     def replaced(value: Any) -> Any:
-        if is_like_matcher(value):
+        if resembles_matcher(value):
             return {"$equals": value}
         if isinstance(value, Mapping):
             kept = {
@@ -86,14 +86,14 @@ def replace_volatile(value: Any, given: Iterable[Any] = (), at: datetime | None 
             return value
         pattern, end = "^", 0
         for part in parts:
-            pattern += _escape(value[end : part.start()]) + (_UUID if part["uuid"] else _TIME)
+            pattern += _escape_regex(value[end : part.start()]) + (_UUID if part["uuid"] else _TIME)
             end = part.end()
-        return {"$regex": f"{pattern}{_escape(value[end:])}$"}
+        return {"$regex": f"{pattern}{_escape_regex(value[end:])}$"}
 
     return replaced(value)
 
 
-def _escape(text: str) -> str:
+def _escape_regex(text: str) -> str:
     return re.sub(r"[\\.^$*+?{}\[\]|()]", r"\\\g<0>", text)
 
 
@@ -119,7 +119,7 @@ def expectation_of(
     before = {} if expected is None else check_mapping(expected, "expected")
     check_instance(result, "result", FlowResult)
     if not isinstance(given, (list, tuple)):
-        raise wrong("given", "a list of JSON values", given)
+        raise argument_error("given", "a list of JSON values", given)
     given = [check_json(value, "given") for value in given]
     if at is not None:
         check_instance(at, "at", datetime)
@@ -127,23 +127,23 @@ def expectation_of(
     is_like = before.get("outcome") == ("success" if result.is_success else "failed")
     if result.is_success:
         if is_like and "result" in before:
-            return {**before, "result": _adapt(before["result"], result.output, from_actual)}
+            return {**before, "result": _adapt_expected(before["result"], result.output, from_actual)}
         return {"outcome": "success", "result": from_actual(result.output)}
     error = result.error
-    actual = {"code": get_code_word(error) if error else "UNSPECIFIED", "message": error.message if error else ""}
+    actual = {"code": get_error_code_name(error) if error else "UNSPECIFIED", "message": error.message if error else ""}
     if not is_like or not isinstance(before.get("error"), Mapping):
         return {"outcome": "failed", "error": from_actual(actual)}
     kept = dict(before["error"])
     if "code" in kept and not matches_code(kept["code"], error):
         kept["code"] = actual["code"]
     if "message" in kept:
-        kept["message"] = _adapt(kept["message"], actual["message"], from_actual)
+        kept["message"] = _adapt_expected(kept["message"], actual["message"], from_actual)
     if kept.get("data") is not None and get_error_data(error) is not None:
-        kept["data"] = _adapt(kept["data"], get_error_data(error), from_actual)
+        kept["data"] = _adapt_expected(kept["data"], get_error_data(error), from_actual)
     return {**before, "error": kept}
 
 
-def _adapt(expected: Any, actual: Any, from_actual: Callable[[Any], Any]) -> Any:
+def _adapt_expected(expected: Any, actual: Any, from_actual: Callable[[Any], Any]) -> Any:
     """Return an expected value that matches an actual one, keeping any parts that already match.
 
     `from_actual` converts an actual value to an expected value that also matches later runs.
@@ -157,14 +157,14 @@ def _adapt(expected: Any, actual: Any, from_actual: Callable[[Any], Any]) -> Any
         for key in [key for key in expected if key in actual]:
             # Whether a string is a run id depends on its key.
             if not is_run_id(key, actual[key]):
-                adapted[key] = _adapt(expected[key], actual[key], from_actual)
+                adapted[key] = _adapt_expected(expected[key], actual[key], from_actual)
             elif is_run_id(key, expected[key]) or not compare(expected[key], actual[key]):
                 adapted[key] = expected[key]
             else:
                 adapted[key] = from_actual({key: actual[key]})[key]
         return adapted or from_actual(actual)
     if isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
-        return [_adapt(*pair, from_actual) for pair in zip(expected, actual, strict=True)]
+        return [_adapt_expected(*pair, from_actual) for pair in zip(expected, actual, strict=True)]
     return from_actual(actual)
 
 
@@ -182,7 +182,7 @@ def update_expected(content: bytes, expected: Mapping[int, Any], source: str) ->
     check_instance(content, "content", bytes)
     check_text(source, "source")
     if not isinstance(expected, Mapping) or not all(isinstance(index, int) for index in expected):
-        raise wrong("expected", "a mapping from case index to expected output", expected)
+        raise argument_error("expected", "a mapping from case index to expected output", expected)
 
     def change(text: str, root: Node) -> tuple[list[Edit], Any]:
         wanted, edits = copy.deepcopy(root.value), list[Edit]()
@@ -210,22 +210,22 @@ def _replace_output(text: str, root: Node, index: int, value: Any, source: str) 
             name, line = text[alias.start + 1 : alias.end], text.count("\n", 0, alias.start) + 1
             message = f"{source}: line {node.line}: the expected output holds the anchor &{name}, which line {line} "
             raise FlowFileError(message + "uses; write it out there", path=source, line=node.line)
-    yield from get_edits(text, case, key, node, value)
+    yield from find_value_edits(text, case, key, node, value)
 
 
-def get_edits(text: str, parent: Node, key: Key | None, node: Node, new: Any) -> Iterator[Edit]:
+def find_value_edits(text: str, parent: Node, key: Key | None, node: Node, new: Any) -> Iterator[Edit]:
     """Yield minimal edits, keeping the layout and comments of unchanged values. For list elements, `key` is None."""
     old, is_own = node.value, node.original is None and not node.merges
     if old == new and json.dumps(old) == json.dumps(new):
         return
     if is_own and old and isinstance(old, dict) and isinstance(new, dict) and [*old] == [*new]:
         for name, part in node.items.items():
-            yield from get_edits(text, node, node.keys[name], part, new[name])
+            yield from find_value_edits(text, node, node.keys[name], part, new[name])
     elif key is None:
         yield node.start, node.end, write_json(new)
     elif is_own and old and isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for part, after in zip(node.elements, new, strict=True):
-            yield from get_edits(text, node, None, part, after)
+            yield from find_value_edits(text, node, None, part, after)
     else:
         yield _replace_value(text, parent, key, node, new)
 
@@ -239,11 +239,11 @@ def _replace_value(text: str, parent: Node, key: Key, node: Node, value: Any) ->
         # An empty value has no text, and its position is somewhere after the colon.
         if parent.is_flow or is_simple:
             return colon, colon, f" {write_json(value)}"
-        return colon, colon, newline + write_block(value, key.column + 1, newline)
+        return colon, colon, newline + format_block(value, key.column + 1, newline)
     if parent.is_flow or (node.is_flow and is_collection):
         is_one_line = "\n" not in text[node.start : node.end]
         keeps_line = is_one_line and not (is_simple or text.lstrip().startswith("{"))
-        return node.start, node.end, write_flow_value(text, key, value, newline, one_line=keeps_line)
+        return node.start, node.end, format_flow_style_value(text, key, value, newline, one_line=keeps_line)
     if is_simple and not is_collection:
         if isinstance(value, str) and "\n" in value and text[node.end : find_line_end(text, node.end)].strip():
             # Don't use a literal block, because a comment after the value would become part of it.
@@ -255,10 +255,10 @@ def _replace_value(text: str, parent: Node, key: Key, node: Node, value: Any) ->
             margin, style = " " * (key.column + 1), "|" if block.endswith("\n") else "|-"
             return node.start, node.end, newline.join([style, *(margin + line if line else line for line in lines)])
         is_plain = not block and (not isinstance(value, str) or value.isprintable())
-        return node.start, node.end, write_plain(value) if is_plain else write_json(value)
+        return node.start, node.end, format_yaml(value) if is_plain else write_json(value)
     if "\n" not in text[key.end : node.start]:
-        return colon, node.end, newline + write_block(value, key.column + 1, newline)
+        return colon, node.end, newline + format_block(value, key.column + 1, newline)
     # The value is on separate lines, so keep any comments between it and the key. Only lists may be indented no deeper
     # than their key.
     indent = (node.column if node.column > key.column else key.column + 2) - 1
-    return node.start, node.end, " " * (indent - node.column + 1) + write_block(value, indent, newline).lstrip(" ")
+    return node.start, node.end, " " * (indent - node.column + 1) + format_block(value, indent, newline).lstrip(" ")

@@ -11,15 +11,15 @@ from typing import Any, Literal
 from .._base.text import short_json
 from .._checks.shape_rules import check_shape
 from .._data.arguments import file_path
-from .._runs.client_metadata import remove_cases
 from .._runs.pins import Delayed, Fails
+from .._runs.stored_form import remove_cases
 from ..errors import FlowFileError, InvalidArgumentError
 from ..flows.expressions import Path as Place, parse_path
 from ..flows.findings import Findings
 from ..flows.graph import SUBFLOW_INPUTS
 from ..flows.interpreter import RETRIED, get_max_attempts
-from ..flows.matching import WORDS, Difference, compare, get_code_word, is_matcher
-from ..flows.reading import flow_in
+from ..flows.matching import ERROR_CODES, Difference, compare, get_error_code_name, is_matcher
+from ..flows.reading import require_flow
 from ..flows.source import FlowText, Node
 from ..types import ErrorCode, FlowError, FlowResult
 from ..types.models import Record
@@ -54,7 +54,7 @@ class InTurn:
         return outcome
 
 
-def needs_input(mock: Mock) -> bool:
+def is_computed_mock(mock: Mock) -> bool:
     """Return whether a mock's outcome isn't known until its step is called."""
     return callable(mock) or isinstance(mock, InTurn)
 
@@ -66,7 +66,7 @@ def get_outcome(mock: Mock, given: Any) -> Any:
     return get_outcome(mock(given), given) if callable(mock) else mock
 
 
-def settle_outcome(mock: Mock, given: Any, step: Mapping[str, Any]) -> Any:
+def resolve_final_outcome(mock: Mock, given: Any, step: Mapping[str, Any]) -> Any:
     """Return a step's final outcome after the attempts allowed by its `onError`, with their delays added up."""
     outcome, seconds = None, 0.0
     for _ in range(get_max_attempts(step)):
@@ -85,11 +85,11 @@ def get_error_number(code: ErrorCode) -> int:
 
 def flow_result(output: Any, error: FlowError | None) -> dict[str, Any]:
     """Wrap an output or error as a flow result."""
-    from ..flows.matching import get_code_word
+    from ..flows.matching import get_error_code_name
 
     if error is None:
         return {"outcome": "success", "result": output}
-    return {"outcome": "failed", "error": {"code": get_code_word(error), "message": error.message}}
+    return {"outcome": "failed", "error": {"code": get_error_code_name(error), "message": error.message}}
 
 
 def format_mock(mock: Mock) -> Any:
@@ -226,8 +226,8 @@ def read_tests(path: str | PathLike[str]) -> FlowTests:
             includes the line.
     """
     name = str(file_path(path, "path"))
-    text = FlowText.of(name)
-    flow_in(text.root.value, name)
+    text = FlowText.from_flow(name)
+    require_flow(text.root.value, name)
     return parse_tests(text, name)
 
 
@@ -307,7 +307,9 @@ def _find_faults(root: Node, name: str) -> dict[int, str]:
         if case is not None:
             faults.setdefault(int(case), message)
         elif (
-            place == ("steps",) or _holds_cases(place, root) or (place[:1] == ("test",) and finding.level != "warning")
+            place == ("steps",)
+            or _has_misplaced_cases(place, root)
+            or (place[:1] == ("test",) and finding.level != "warning")
         ):
             raise FlowFileError(f"{name}: {message}", path=name, line=finding.line or None)
     return faults
@@ -316,7 +318,7 @@ def _find_faults(root: Node, name: str) -> dict[int, str]:
 _OTHER_NAMES = ("tests", "cases", "testcases")
 
 
-def _holds_cases(place: Place, root: Node) -> bool:
+def _has_misplaced_cases(place: Place, root: Node) -> bool:
     """Return whether a place probably contains test cases under an unknown key, where they would go unnoticed."""
     node = root.at(*place)
     values = node.value if node is not None else None
@@ -328,7 +330,7 @@ def _holds_cases(place: Place, root: Node) -> bool:
 Verdict = Literal["passed", "failed", "unchecked"]
 
 
-def judge(case: FlowCase, result: FlowResult) -> tuple[Verdict, list[Difference]]:
+def compute_verdict(case: FlowCase, result: FlowResult) -> tuple[Verdict, list[Difference]]:
     """Judge a case's result and return the verdict with any differences from the expected output.
 
     Without an expected output, a case is `unchecked` if its run succeeded, otherwise `failed`.
@@ -375,7 +377,7 @@ def _compare_error(expected: Mapping[str, Any], error: FlowError | None) -> list
     return differences
 
 
-_NUMBERS = dict(enumerate(WORDS.values(), start=1))
+_NUMBERS = dict(enumerate(ERROR_CODES.values(), start=1))
 
 
 def matches_code(expected: Any, error: FlowError | None) -> bool:
@@ -388,9 +390,9 @@ def matches_code(expected: Any, error: FlowError | None) -> bool:
     if error is None or error.code is None:
         return False
     if is_matcher(expected):
-        return not compare(expected, get_code_word(error))
+        return not compare(expected, get_error_code_name(error))
     if isinstance(expected, str):
-        return WORDS.get(expected.upper(), expected.lower()) == error.code
+        return ERROR_CODES.get(expected.upper(), expected.lower()) == error.code
     details = error.details if isinstance(error.details, Mapping) else {}
     own = [details.get(key) for key in ("code", "errorCode")]
     return expected in own or _NUMBERS.get(int(expected)) == error.code

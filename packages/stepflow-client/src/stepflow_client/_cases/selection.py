@@ -39,7 +39,7 @@ class StepCoverage(Record):
         return self.state != "not_reached"
 
 
-class Execution(NamedTuple):
+class FlowExecution(NamedTuple):
     """A single execution of a flow, or of a sub-flow in one of its steps."""
 
     within: tuple[str, ...]
@@ -65,7 +65,7 @@ class FlowCoverage:
         """
         self._steps: dict[tuple[str, ...], StepCoverage] = {}
         try:
-            self._add_flow(load_flow(flow), (), ())
+            self._add_flow_steps(load_flow(flow), (), ())
         except RecursionError:
             raise InvalidArgumentError("the flow is nested too deeply") from None
 
@@ -74,15 +74,15 @@ class FlowCoverage:
         """The steps, in flow order."""
         return list(self._steps.values())
 
-    def _add_flow(self, flow: Mapping[str, Any], within: tuple[str, ...], at: Path) -> None:
+    def _add_flow_steps(self, flow: Mapping[str, Any], within: tuple[str, ...], at: Path) -> None:
         for step in FlowSteps(flow).by_id.values():
             path, place = (*within, step.id), (*at, "steps", step.index)
             self._steps[path] = StepCoverage(path, place)
             inner = inner_flow(step.value)
             if inner is not None and isinstance(inner.flow, Mapping):
-                self._add_flow(inner.flow, path, (*place, *inner.at))
+                self._add_flow_steps(inner.flow, path, (*place, *inner.at))
 
-    def _add(self, case: str, execution: Execution) -> None:
+    def _add_execution(self, case: str, execution: FlowExecution) -> None:
         """Add the steps executed by a case."""
         for account in explain_item("", 0, execution.record).steps:
             step = self._steps.get((*execution.within, account.step_id))
@@ -114,7 +114,11 @@ def select_cases(
         InvalidArgumentError: If the expression is malformed.
     """
     patterns, tags = check_texts(patterns, "patterns"), check_texts(tags, "tags")
-    matches = (lambda case: True) if expression is None else _Expression(check_text(expression, "expression")).parse()
+    matches = (
+        (lambda case: True)
+        if expression is None
+        else _CaseExpressionParser(check_text(expression, "expression")).parse()
+    )
     return [
         case
         for case in check_instances(cases, "cases", FlowCase)
@@ -124,7 +128,7 @@ def select_cases(
     ]
 
 
-class _Expression:
+class _CaseExpressionParser:
     """Parser for expressions made of text, `and`, `or`, `not` and parentheses. Consecutive words form a single text."""
 
     def __init__(self, text: str) -> None:
@@ -192,7 +196,11 @@ def touching(tests: FlowTests, names: Sequence[str]) -> list[FlowCase]:
     """
     check_instance(tests, "tests", FlowTests)
     wanted = {*check_texts(names, "names")}
-    return [case for case in tests.cases if wanted & (_collect_names(find_case_steps(tests, case)) | case.mocks.keys())]
+    return [
+        case
+        for case in tests.cases
+        if wanted & (_collect_ids_and_components(find_case_steps(tests, case)) | case.mocks.keys())
+    ]
 
 
 def find_case_steps(tests: FlowTests, case: FlowCase) -> Iterator[Mapping[str, Any]]:
@@ -221,14 +229,14 @@ def find_reachable_steps(
         for branch in reference.branches:
             if branch.kind in ("then", "else"):
                 try:
-                    holds = evaluation.value({"$if": branch.condition, "then": True, "else": False}) is True
+                    holds = evaluation.evaluate({"$if": branch.condition, "then": True, "else": False}) is True
                 except (Failure, NotKnownError, *BROKEN):
                     continue
                 if holds != (branch.kind == "then"):
                     return False
         return True
 
-    reached = steps.needed(may_read=may_be_read, unread=mocked)
+    reached = steps.find_steps_to_run(may_read=may_be_read, unread=mocked)
     for step in steps.all:
         if step.id in reached:
             yield step.value
@@ -237,11 +245,11 @@ def find_reachable_steps(
                 yield from iter_steps(inner.flow, needed=True)
 
 
-def _collect_names(steps: Iterable[Mapping[str, Any]]) -> set[str]:
+def _collect_ids_and_components(steps: Iterable[Mapping[str, Any]]) -> set[str]:
     """Return the steps' ids and components."""
     return {str(step[key]) for step in steps for key in ("id", "component") if key in step}
 
 
-def list_names(tests: FlowTests) -> set[str]:
+def list_ids_and_components(tests: FlowTests) -> set[str]:
     """Return the ids and components of all of a flow's steps, including those in sub-flows."""
-    return _collect_names(iter_steps(tests.flow))
+    return _collect_ids_and_components(iter_steps(tests.flow))

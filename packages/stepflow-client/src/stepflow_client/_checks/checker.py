@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .._base.long_computations import collector_paused
-from .._data.arguments import check_flag, wrong
+from .._base.long_computations import pause_garbage_collector
+from .._data.arguments import argument_error, check_flag
 from .._rules.releases import TARGETS, parse_target_release
 from ..flows.components import Catalogue, Components, parse_components
 from ..flows.findings import Finding, Findings, Release, make_syntax_finding
@@ -15,8 +15,8 @@ from ..flows.reading import FlowSource
 from ..flows.source import FlowText, Node
 from .component_rules import check_component, check_output_paths, check_subflow
 from .expression_rules import check_expression
-from .flow_model import FlowModel
-from .reference_rules import check_declared, check_references
+from .flow_analysis import FlowAnalysis
+from .reference_rules import check_dependencies, check_reads_against_declarations
 from .schema_rules import check_schemas
 from .shape_rules import check_shape, check_step_shape
 
@@ -65,13 +65,15 @@ def check(
         InvalidArgumentError: If `flow` is neither a path nor a flow, or `target` is not a release.
     """
     check_flag(type_check, "type_check")
-    findings = check_source(FlowText.of(flow), parse_components(components), type_check=type_check, target=target)
+    findings = check_source(
+        FlowText.from_flow(flow), parse_components(components), type_check=type_check, target=target
+    )
     return make_result(
         [finding for finding in findings if (not select or finding.rule in select) and finding.rule not in ignore]
     )
 
 
-@collector_paused()
+@pause_garbage_collector()
 def check_source(
     flow: FlowText,
     components: Components | None = None,
@@ -88,25 +90,25 @@ def check_source(
     release = parse_target(target)
     if flow.error is None:
         findings = Findings(release)
-        catalogue = Catalogue(components, release, flow.stubs if type_check else None)
+        catalogue = Catalogue(components, release, flow.component_schemas if type_check else None)
         _check_flow(flow.root, catalogue, findings, 0)
         if type_check and isinstance(flow.root.value, dict):
             from .type_rules import check_types
 
-            findings.of_types = True
+            findings.is_checking_types = True
             check_types(flow.root, catalogue, findings, strict=strict)
         results = list(findings.all.values())
         if results:
-            from .._editing.rewrites import add_rewrites
+            from .._editing.finding_fixes import add_hints_and_fixes
 
-            results = add_rewrites(flow, results)
+            results = add_hints_and_fixes(flow, results)
     else:
         from .._editing.corrections import add_syntax_fix
 
         results = [add_syntax_fix(flow, make_syntax_finding(flow.name, flow.error))]
     if not results:
         return []
-    lines, is_suppressed = flow.lines, find_suppressions(flow)
+    lines, is_suppressed = flow.lines, make_suppression_check(flow)
     results = [
         finding._replace(excerpt=make_excerpt(lines, finding.line, finding.column), file=flow.name, at=None, key=None)
         for finding in results
@@ -118,7 +120,7 @@ def check_source(
 def check_config(config: FlowText) -> list[Finding]:
     """Check a server configuration against its schema, for editors."""
     from .._editing.editor_schema import schema
-    from .._editing.rewrites import add_rewrites
+    from .._editing.finding_fixes import add_hints_and_fixes
     from ..flows.json_schema import mismatches
 
     error = config.error
@@ -130,7 +132,7 @@ def check_config(config: FlowText) -> list[Finding]:
     for mismatch in mismatches(config.root.value, config_schema, config_schema["$defs"]):
         # Just a warning for unknown keys, which servers ignore.
         findings.add_mismatch("configuration", "warning" if mismatch.key else "error", config.root, mismatch)
-    return add_rewrites(config, list(findings.all.values()))
+    return add_hints_and_fixes(config, list(findings.all.values()))
 
 
 def parse_target(target: str | None) -> Release | None:
@@ -141,19 +143,19 @@ def parse_target(target: str | None) -> Release | None:
     """
     release = parse_target_release(target)
     if target is not None and release is None:
-        raise wrong("target", f"a release from {TARGETS}, such as '0.13'", target)
+        raise argument_error("target", f"a release from {TARGETS}, such as '0.13'", target)
     return release
 
 
 def _check_flow(root: Node, catalogue: Catalogue, findings: Findings, depth: int) -> None:
-    with findings.unchecked(depth > 0):
+    with findings.treat_as_unchecked(depth > 0):
         check_shape(root, findings)
     if not isinstance(root.value, dict):
         return
-    model = FlowModel(root)
+    model = FlowAnalysis(root)
     listed, by_index = root.get("steps"), {step.index: step for step in model.steps}
     for index, node in enumerate(listed.elements if listed is not None else ()):
-        with findings.unchecked(depth > 0):
+        with findings.treat_as_unchecked(depth > 0):
             check_step_shape(node, findings)
         if (step_input := node.get("input")) is not None:
             check_expression(step_input, findings, model.by_id)
@@ -161,9 +163,9 @@ def _check_flow(root: Node, catalogue: Catalogue, findings: Findings, depth: int
             check_component(by_index[index], catalogue, findings)
     if (output := root.get("output")) is not None:
         check_expression(output, findings, model.by_id)
-    check_references(model, findings, is_subflow=depth > 0)
+    check_dependencies(model, findings, is_subflow=depth > 0)
     check_schemas(model, findings)
-    check_declared(model, findings, is_subflow=depth > 0)
+    check_reads_against_declarations(model, findings, is_subflow=depth > 0)
     check_output_paths(model, catalogue, findings)
     if depth == 0:
         for node in root.walk():
@@ -176,11 +178,11 @@ def _check_flow(root: Node, catalogue: Catalogue, findings: Findings, depth: int
     for step in model.steps if depth < _MAX_DEPTH else ():
         inner = check_subflow(step, findings)
         if inner is not None:
-            with findings.unchecked(not inner[1]):
+            with findings.treat_as_unchecked(not inner[1]):
                 _check_flow(inner[0], catalogue, findings, depth + 1)
 
 
-def find_suppressions(flow: FlowText) -> Callable[[int, Collection[str]], bool]:
+def make_suppression_check(flow: FlowText) -> Callable[[int, Collection[str]], bool]:
     """Return a function that tells if comments suppress any of several rules on a line."""
     # Rules by line, using line 0 for the whole file. An empty set means all rules.
     rules_by_line: dict[int, list[set[str]]] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .._base.text import near, nearest, suggest_name
+from .._base.text import find_nearest, format_name_suggestion, suggest_or_list
 from .._data.flow_declarations import get_fields
 from ..flows.components import Catalogue, Components
 from ..flows.expressions import get_keyword, portable_path, references
@@ -14,8 +14,8 @@ from ..flows.graph import inner_flow
 from ..flows.json_schema import get_defs, mismatches
 from ..flows.json_types import schema_to_type, type_at_path
 from ..flows.source import Node
-from .flow_model import FlowModel, Step, get_subflow_node
-from .reference_rules import soften_level
+from .flow_analysis import FlowAnalysis, Step, get_subflow_node
+from .reference_rules import lower_level_in_condition
 
 # Step keys that are rarely input fields of a component.
 _STEP_KEYS = {"onerror": "onError", "mustexecute": "mustExecute"}
@@ -40,26 +40,26 @@ def check_component(step: Step, catalogue: Catalogue, findings: Findings) -> Non
     elif not step.component.startswith("/"):
         dotted = "/" + step.component.replace(".", "/")
         named = [name for name in known if name.endswith(f"/{node.value}")] or [*known, "/" + node.value]
-        hint = suggest_name(dotted) if dotted in known else near(node.value, named)
+        hint = format_name_suggestion(dotted) if dotted in known else suggest_or_list(node.value, named)
         findings.add("component-slash", "error", node, f"component {node.value!r} does not begin with /: it has no "
                      "route", hint)  # fmt: skip
     elif schemas := catalogue.schemas(step.component):
-        _check_input(step, schemas[0], findings)
+        _check_component_input(step, schemas[0], findings)
     else:
         plugin, hint = parts[1], _suggest_component(node.value, known)
-        if plugin == "builtin" or catalogue.is_whole:
+        if plugin == "builtin" or catalogue.is_complete:
             # Without routes it may exist after all, because routes can rename components.
             is_certain = plugin == "builtin" or all(name.startswith("/") for name in known)
             level = "error" if is_certain else "warning"
             findings.add("unknown-component", level, node, f"unknown component {node.value!r}", hint)
-        elif nearest(plugin, ["builtin"], 0.75):
+        elif find_nearest(plugin, ["builtin"], 0.75):
             findings.add("unknown-component", "warning", node, f"{node.value!r} looks misspelt", hint)
         _check_misplaced_keys(step, {}, findings)
 
 
-def check_output_paths(model: FlowModel, catalogue: Catalogue, findings: Findings) -> None:
+def check_output_paths(model: FlowAnalysis, catalogue: Catalogue, findings: Findings) -> None:
     """Report paths that don't exist in the outputs of steps."""
-    declared = model.schema("steps", "properties") or Node(None)
+    declared = model.find_schema("steps", "properties") or Node(None)
     for read in model.reads:
         # Don't use `or ""`: a step id may be empty.
         step = None if read.step is None else model.by_id.get(read.step)
@@ -75,7 +75,7 @@ def check_output_paths(model: FlowModel, catalogue: Catalogue, findings: Finding
             continue
         lookup = type_at_path(type, portable_path(path) or (), keeps_null=True)
         if lookup.problem:
-            findings.add("unknown-output-path", soften_level(read, lookup.level), read.node.items["path"],
+            findings.add("unknown-output-path", lower_level_in_condition(read, lookup.level), read.node.items["path"],
                          f"{lookup.problem} ({source})", lookup.hint)  # fmt: skip
 
 
@@ -84,21 +84,21 @@ def _suggest_component(component: str, known: Components) -> str:
     prefix, _, name = component.rpartition("/")
     same = {path.removeprefix(f"{prefix}/") for path in known if path.startswith(f"{prefix}/")}
     # Compare just the names, since any two paths with the same prefix are similar.
-    similar = nearest(name, same) if same else nearest(component, known)
+    similar = find_nearest(name, same) if same else find_nearest(component, known)
     if similar is not None:
-        return suggest_name(f"{prefix}/{similar}" if same else similar)
-    similar = nearest(name, {path for path in known if not path.startswith("/")})
+        return format_name_suggestion(f"{prefix}/{similar}" if same else similar)
+    similar = find_nearest(name, {path for path in known if not path.startswith("/")})
     if similar is not None:
-        return suggest_name(f"{prefix}/{similar}")
+        return format_name_suggestion(f"{prefix}/{similar}")
     plugin = component.strip("/").split("/", 1)[0]
     paths = sorted(path for path in known if path.startswith("/")) or [*known]
     listed = [path for path in paths if path.startswith(f"/{plugin}/")] or paths
     return f"components are: {', '.join(listed[:12])}{', ...' if len(listed) > 12 else ''}"
 
 
-def _check_input(step: Step, schema: Any, findings: Findings) -> None:
+def _check_component_input(step: Step, schema: Any, findings: Findings) -> None:
     component = step.node.items["component"]
-    node = step.node.get("input") or Node(None, component.line, component.column).put(step.node, "input")
+    node = step.node.get("input") or Node(None, component.line, component.column).attach_to(step.node, "input")
     schema = schema if isinstance(schema, Mapping) else {}
     misplaced = _check_misplaced_keys(step, schema, findings)
     for mismatch in mismatches(node.value, schema, get_defs(schema), evaluated=True):
@@ -139,13 +139,13 @@ def check_subflow(step: Step, findings: Findings) -> tuple[Node, bool] | None:
         return None
     if step.component == "/builtin/iterate" and isinstance(node.value, dict) and get_keyword(node.items) is None:
         output = node.get("output")
-        values = [(node, False)] if output is None else list(_find_outputs(output))
+        values = [(node, False)] if output is None else list(_iter_possible_outputs(output))
         is_certain = not any(is_turn for _, is_turn in values)
         message = "iterate needs 'result' or 'next' in the output of its flow"
         for value in [value for value, is_turn in values if not is_turn]:
             findings.add("iterate-output", "error" if is_certain else "warning", value,
                          message if is_certain else f"{message}, and fails with this branch",
-                         near(next(iter(value.items), ""), ("result", "next"), "write one of"))  # fmt: skip
+                         suggest_or_list(next(iter(value.items), ""), ("result", "next"), "write one of"))  # fmt: skip
     if inner.is_as_written:
         return node, step.component == "/builtin/put_blob"
     # Allow variables: an inner flow's own runs have none, so they can only be read outside of $literal.
@@ -155,19 +155,19 @@ def check_subflow(step: Step, findings: Findings) -> tuple[Node, bool] | None:
     return None
 
 
-def _find_outputs(output: Node) -> Iterator[tuple[Node, bool]]:
+def _iter_possible_outputs(output: Node) -> Iterator[tuple[Node, bool]]:
     """Yield what an expression may evaluate to, and whether each value may have `result` or `next`."""
     match get_keyword(output.items):
         case "$if":
             for key in ("then", "else"):
                 if key in output.items:
-                    yield from _find_outputs(output.items[key])
+                    yield from _iter_possible_outputs(output.items[key])
             if "else" not in output.items and output.items["$if"].value is not True:
-                yield Node(None, output.line, output.column).put(output, "else"), False
+                yield Node(None, output.line, output.column).attach_to(output, "else"), False
         case "$coalesce":
             for element in output.items["$coalesce"].elements:
                 if element.value is not None:
-                    yield from _find_outputs(element)
+                    yield from _iter_possible_outputs(element)
         case None | "$literal" as keyword:
             value = output if keyword is None else output.items[keyword]
             yield output, isinstance(value.value, dict) and not value.items.keys().isdisjoint(("result", "next"))

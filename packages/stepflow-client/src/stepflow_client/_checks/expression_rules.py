@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Container
 
-from .._base.text import near, nearest, suggest_name
-from .._editing.text_edits import write_one_line
+from .._base.text import find_nearest, format_name_suggestion, suggest_or_list
+from .._editing.text_edits import format_inline_yaml
 from ..flows.expressions import KEYWORDS, PathError, explain_ambiguity, get_keyword, parse_path, write_path
 from ..flows.findings import Findings
 from ..flows.source import Node
@@ -93,8 +93,8 @@ def _check_data(node: Node, findings: Findings, steps: Container[str]) -> None:
         return
     for key, child in node.items.items():
         if key.startswith("$") and key not in SCHEMA_KEYWORDS:
-            similar = _ALIASES.get(key) or nearest(key, KEYWORDS, 0.75)
-            hint = suggest_name(similar) if similar else None
+            similar = _ALIASES.get(key) or find_nearest(key, KEYWORDS, 0.75)
+            hint = format_name_suggestion(similar) if similar else None
             hint = "in the flow of map, $input is the item" if key in _ITEMS else hint
             findings.add("unknown-keyword", "error" if hint else "warning", node, f"{key!r} is not a keyword: the "
                          "object is passed on as data", hint or f"expressions are: {', '.join(KEYWORDS)}",
@@ -132,12 +132,12 @@ def _check_ignored_key(node: Node, keyword: str, key: str, findings: Findings) -
                      "keep one of them", key=key)  # fmt: skip
         return
     allowed = _BESIDE.get(keyword, ()) if keyword != "$from" else ()
-    hint = near(key, allowed, f"beside {keyword}") if allowed else f"keys beside {keyword} are ignored"
+    hint = suggest_or_list(key, allowed, f"beside {keyword}") if allowed else f"keys beside {keyword} are ignored"
     if keyword == "$if" and key == "otherwise":
         hint = "write 'else'"
     if keyword == "$input" and key == "path":
         hint = "write the path as the value of $input"
-    level = "error" if nearest(key, allowed) or hint == "write 'else'" else "warning"
+    level = "error" if find_nearest(key, allowed) or hint == "write 'else'" else "warning"
     findings.add("ignored-key", level, node, f"{key!r} beside {keyword} is ignored", hint, key=key)
 
 
@@ -157,12 +157,12 @@ def _check_path(node: Node, keyword: str, findings: Findings) -> None:
     if reason and node.value.strip().startswith("$"):
         findings.add("ambiguous-path", "warning", node, reason)
     elif reason:
-        level = "error" if _is_certain(node) else "warning"
+        level = "error" if _is_always_evaluated(node) else "warning"
         findings.add("ambiguous-path", level, node, f"{reason}, or {write_path([node.value])} for the field",
                      f"write $.{node.value.strip()}")  # fmt: skip
 
 
-def _is_certain(node: Node) -> bool:
+def _is_always_evaluated(node: Node) -> bool:
     """Return whether part of an expression is always evaluated, so that its failure always fails the run."""
     while (holder := node.parent) is not None:
         is_branch = node.part in ("$if", "then", "else", "default") and get_keyword(holder.items) is not None
@@ -199,11 +199,11 @@ def _translate_reference(reference: str) -> str:
     assert name is not None
     kind, parts = name[0].rpartition(".")[2], re.findall(_PATH, reference[name.end() :])
     if kind.startswith("input"):
-        return write_one_line({"$input": "$" + "".join(parts)})
+        return format_inline_yaml({"$input": "$" + "".join(parts)})
     if not parts:
         return f"{{${'step' if kind.startswith('step') else 'variable'}: NAME}}"
     first, rest = parts[0].strip(".[]'\""), parts[1:]
     if not kind.startswith("step"):
-        return write_one_line({"$variable": first if not rest else "$" + "".join(parts)})
+        return format_inline_yaml({"$variable": first if not rest else "$" + "".join(parts)})
     rest = rest[1:] if rest and rest[0].strip(".[]'\"") in _OUTPUTS else rest
-    return write_one_line({"$step": first, "path": "$" + "".join(rest)} if rest else {"$step": first})
+    return format_inline_yaml({"$step": first, "path": "$" + "".join(rest)} if rest else {"$step": first})

@@ -11,11 +11,11 @@ from .._editing.schema_edits import add_schemas
 from ..flows.components import Catalogue, Components, parse_components
 from ..flows.findings import TYPE_RULES, Finding
 from ..flows.json_types import UNKNOWN, is_unknown, to_schema
-from ..flows.reading import FlowSource, flow_in
+from ..flows.reading import FlowSource, require_flow
 from ..flows.source import FlowText, Node
 from ..types.models import Record
 from .checker import check_source, make_result
-from .type_comparison import type_text
+from .type_comparison import format_type
 from .type_inference import infer_flow_types, infer_input_from_uses
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def infer(flow: FlowSource, *, components: Any = None, strict: bool = False) -> 
         InvalidArgumentError: If `flow` is neither a path nor a flow.
     """
     check_flag(strict, "strict")
-    return infer_from_text(FlowText.of(flow), parse_components(components), strict=strict)
+    return infer_from_text(FlowText.from_flow(flow), parse_components(components), strict=strict)
 
 
 def infer_from_text(flow: FlowText, components: Components | None = None, *, strict: bool = False) -> InferredFlow:
@@ -109,9 +109,9 @@ def infer_from_text(flow: FlowText, components: Components | None = None, *, str
     Raises:
         FlowFileError: If the text is neither YAML nor JSON, or isn't a flow.
     """
-    flow_in(flow.root.value, flow.name)
+    require_flow(flow.root.value, flow.name)
     findings = check_source(flow, components, type_check=True, strict=strict)
-    types = infer_flow_types(flow.root, UNKNOWN, Catalogue(components, stubs=flow.stubs))
+    types = infer_flow_types(flow.root, UNKNOWN, Catalogue(components, fallback_schemas=flow.component_schemas))
     input_type = infer_input_from_uses(types) if types.declared_input is None else types.declared_input
     steps = []
     for step in types.steps.values():
@@ -123,15 +123,15 @@ def infer_from_text(flow: FlowText, components: Components | None = None, *, str
                 **{name: to_schema(type) for name, type in parts.items()},
                 source=step.source,
                 line=step.step.node.items["id"].line,
-                summary={name: type_text(type) for name, type in parts.items()},
+                summary={name: format_type(type) for name, type in parts.items()},
             )
         )
     missing: dict[str, Any] = {}
     for name, type in (("input", input_type), ("output", types.output)):
-        declared = types.model.schema(name)
+        declared = types.model.find_schema(name)
         if (declared is None or declared.value is None) and not is_unknown(type) and type.members:
             missing[name] = to_schema(type)
-    declared_steps = types.model.schema("steps", "properties") or Node(None)
+    declared_steps = types.model.find_schema("steps", "properties") or Node(None)
     undeclared = {
         name: to_schema(step.output)
         for name, step in types.steps.items()
@@ -142,6 +142,6 @@ def infer_from_text(flow: FlowText, components: Components | None = None, *, str
         output=to_schema(types.output),
         steps=steps,
         missing=missing | ({"steps": {"properties": undeclared}} if undeclared else {}),
-        summary={"input": type_text(input_type), "output": type_text(types.output)},
+        summary={"input": format_type(input_type), "output": format_type(types.output)},
         _findings=[finding for finding in findings if finding.rule in _RULES or finding.level == "fatal"],
     )

@@ -6,49 +6,49 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._base.not_given import NOT_GIVEN
-from .._base.text import near, short_json
+from .._base.text import short_json, suggest_or_list
 from .._data.flow_declarations import get_fields, get_unset_value
 from ..flows.expressions import portable_path, write_path
 from ..flows.findings import Findings
 from ..flows.json_types import ObjectOf, Type, schema_to_type, type_at_path
 from ..flows.source import Node
-from .flow_model import FlowModel, Read, Step
+from .flow_analysis import FlowAnalysis, Read, Step
 
 
-def check_declared(model: FlowModel, findings: Findings, *, is_subflow: bool) -> None:
+def check_reads_against_declarations(model: FlowAnalysis, findings: Findings, *, is_subflow: bool) -> None:
     """Report reads of inputs and variables that fail, or may fail, according to the flow's own schemas."""
-    schema = model.schema("input")
+    schema = model.find_schema("input")
     if schema is not None:
         type = schema_to_type(schema.value, model.defs, is_source=True)
-        _find_ineffective_defaults(schema, findings)
+        _check_ineffective_defaults(schema, findings)
         for read in model.reads:
             if read.kind == "input":
-                _check_input(read, type, findings)
-    variables = _Variables(model, findings, is_subflow=is_subflow)
+                _check_input_read(read, type, findings)
+    variables = _VariableRules(model, findings, is_subflow=is_subflow)
     for read in model.reads:
         if read.kind == "variable":
-            variables.check(read)
+            variables.check_read(read)
     variables.check_unused()
 
 
-def soften_level(read: Read, level: str) -> str:
+def lower_level_in_condition(read: Read, level: str) -> str:
     """Lower the level of an invalid path inside a condition, where it merely makes the condition false."""
     return "warning" if read.reference.in_condition else level
 
 
-def _may_be_missing(read: Read) -> bool:
+def _tolerates_missing_value(read: Read) -> bool:
     """Return whether a missing value is harmless, because it's read in a condition or guarded by the same condition."""
     guards = [branch.condition for branch in read.reference.branches if branch.kind == "then"]
     return read.reference.in_condition or read.reference.expression in guards
 
 
-def _check_input(read: Read, type: Type, findings: Findings) -> None:
+def _check_input_read(read: Read, type: Type, findings: Findings) -> None:
     parts = portable_path(read.reference.path) or ()
     lookup = type_at_path(type, parts)
     if lookup.problem:
         message = f"{lookup.problem} (the flow's input schema)"
-        findings.add("unknown-input", soften_level(read, lookup.level), read.target, message, lookup.hint)
-    if _may_be_missing(read):
+        findings.add("unknown-input", lower_level_in_condition(read, lookup.level), read.target, message, lookup.hint)
+    if _tolerates_missing_value(read):
         return
     for index, part in enumerate(parts):
         holder = type_at_path(type, parts[:index]).type
@@ -64,7 +64,7 @@ def _check_input(read: Read, type: Type, findings: Findings) -> None:
             return
 
 
-def _find_ineffective_defaults(schema: Node, findings: Findings) -> None:
+def _check_ineffective_defaults(schema: Node, findings: Findings) -> None:
     """Report defaults of input fields, which have no effect."""
     properties = schema.get("properties")
     for name, node in properties.items.items() if properties is not None else ():
@@ -72,15 +72,15 @@ def _find_ineffective_defaults(schema: Node, findings: Findings) -> None:
             findings.add("dead-default", "warning", node, f"this default is never used: servers do not add {name!r} to "
                          "an input without it", "pass the field with each input, or read it with $if and write the "
                          "default into 'else'", key="default")  # fmt: skip
-        _find_ineffective_defaults(node, findings)
+        _check_ineffective_defaults(node, findings)
 
 
-class _Variables:
+class _VariableRules:
     """A flow's variables. A flow inside a step only has its own, because its runs don't receive the outer ones."""
 
-    def __init__(self, model: FlowModel, findings: Findings, *, is_subflow: bool) -> None:
+    def __init__(self, model: FlowAnalysis, findings: Findings, *, is_subflow: bool) -> None:
         self.model, self.findings, self.is_subflow = model, findings, is_subflow
-        node = model.schema("variables")
+        node = model.find_schema("variables")
         self.properties = node.get("properties") if node is not None else None
         self.schema: Mapping[str, Any] | None = None
         """None if the flow doesn't declare variables."""
@@ -88,7 +88,7 @@ class _Variables:
             self.schema = node.value
         self.declared, self.required = get_fields(self.schema)
 
-    def check(self, read: Read) -> None:
+    def check_read(self, read: Read) -> None:
         """Check one reference to a variable."""
         parts = portable_path(read.reference.path)
         if not parts:
@@ -98,13 +98,13 @@ class _Variables:
             type = schema_to_type(self.declared[name], self.model.defs, is_source=True)
             lookup = type_at_path(type, parts[1:])
             if lookup.problem:
-                level = soften_level(read, lookup.level)
+                level = lower_level_in_condition(read, lookup.level)
                 self.findings.add("variable-path", level, read.target, lookup.problem, lookup.hint)
         elif self.schema is not None and not self.is_subflow and self._is_undeclared(name):
             # Servers pass undeclared variables on, but this client rejects them.
             level = "warning" if has_default else "error"
             self.findings.add("undeclared-variable", level, read.target, f"variable {name!r} is not declared",
-                              near(name, self.declared, "declared are"))  # fmt: skip
+                              suggest_or_list(name, self.declared, "declared are"))  # fmt: skip
             return
         is_required = name in self.required
         value = get_unset_value(self.declared.get(name), is_required=is_required)
@@ -115,7 +115,7 @@ class _Variables:
                 self.findings.add("dead-default", "warning", read.node, "this default is never used: in runs that do "
                                   f"not set {name!r}, its value is {used}", "write the default into the schema of the "
                                   "variable", key="default")  # fmt: skip
-        elif has_default or _may_be_missing(read):
+        elif has_default or _tolerates_missing_value(read):
             return
         elif self.is_subflow:
             level = "error" if self.findings.in_unchecked and read.reference.is_certain else "warning"
@@ -142,7 +142,7 @@ class _Variables:
 
     def check_unused(self) -> None:
         """Report variables that are never read. Flows inside steps are checked separately."""
-        reads = [read.reference for flow in self.model.flows for read in flow.reads if read.kind == "variable"]
+        reads = [read.reference for flow in self.model.all_flows for read in flow.reads if read.kind == "variable"]
         if self.properties is None or any(read.path in ("", "$") for read in reads):
             return
         used = {read.variable for read in reads}
@@ -158,7 +158,7 @@ _MAX_SHOWN = 12
 _HIDING = ("undefined-step", "unknown-keyword", "from-expression", "template")
 
 
-def check_references(model: FlowModel, findings: Findings, *, is_subflow: bool = False) -> None:
+def check_dependencies(model: FlowAnalysis, findings: Findings, *, is_subflow: bool = False) -> None:
     """Report problems in the dependency graph of a flow, or of a flow inside a step."""
     for step in model.steps:
         # Servers don't check inner flows up front, so any step id is fine there.
@@ -177,27 +177,27 @@ def check_references(model: FlowModel, findings: Findings, *, is_subflow: bool =
             if read.step is not None and read.step not in model.by_id:
                 where = f"step {user.id!r}" if user is not None else "the output"
                 none = "the flow has no steps" if user is None else "no step is defined before this one"
-                hint = near(read.step, known, "steps are") if known else none
+                hint = suggest_or_list(read.step, known, "steps are") if known else none
                 findings.add("undefined-step", "fatal", read.target, f"{where} refers to step {read.step!r}, which "
                              "does not exist", hint)  # fmt: skip
             elif read.step is not None and user is not None:
                 _check_order(model, user, model.by_id[read.step], read, findings)
     # Steps that are only read in a default get their own finding.
     defaults = {read.step for read in model.reads if read.step and read.reference.in_default}
-    needed, root = model.graph.needed() | model.graph.upstream(defaults), model.root.path
+    needed, root = model.graph.find_steps_to_run() | model.graph.upstream(defaults), model.root.path
     if not any(rule in _HIDING and path.startswith(root) for rule, _, _, path in findings.all):
         for step in model.steps:
             if step.id not in needed and step.id.strip():
                 findings.add("unused-step", "warning", step.node.items["id"], f"step {step.id!r} never runs: neither "
                              "the output nor a step that runs needs it", "refer to it in the output, set mustExecute: "
                              "true, or remove it")  # fmt: skip
-    certain = model.graph.needed(certainly=True)
+    certain = model.graph.find_steps_to_run(certainly=True)
     _check_stalls(model, None, model.output_reads, certain, is_subflow, findings)
     for step in model.steps:
         _check_stalls(model, step, step.reads, certain, is_subflow, findings)
 
 
-def _check_order(model: FlowModel, step: Step, other: Step, read: Read, findings: Findings) -> None:
+def _check_order(model: FlowAnalysis, step: Step, other: Step, read: Read, findings: Findings) -> None:
     if other is step:
         findings.add("self-reference", "fatal", read.target, f"step {step.id!r} reads its own output")
     elif other.index >= step.index:
@@ -213,7 +213,7 @@ def _check_order(model: FlowModel, step: Step, other: Step, read: Read, findings
 
 
 def _check_stalls(
-    model: FlowModel, step: Step | None, reads: list[Read], certain: set[str], is_subflow: bool, findings: Findings
+    model: FlowAnalysis, step: Step | None, reads: list[Read], certain: set[str], is_subflow: bool, findings: Findings
 ) -> None:
     own = {read.step for read in reads if read.reference.is_certain}
     plain = {read.step for read in reads if not read.reference.in_default}

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from .._base.text import near, nearest, suggest_name
+from .._base.text import find_nearest, format_name_suggestion, suggest_or_list
 from .._data.flow_declarations import is_secret_marker
 from ..flows.findings import Findings
 from ..flows.json_schema import JSON_TYPES, get_defs, mismatches, parse_ref
 from ..flows.json_types import KEYWORDS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, is_of_kind
-from ..flows.patterns import compile_linear
+from ..flows.linear_patterns import compile_linear
 from ..flows.source import Node
-from .flow_model import FlowModel
+from .flow_analysis import FlowAnalysis
 
 # Keywords that, if lost, change what runs accept, show or use.
 _OF_RUNS = frozenset({
@@ -37,22 +37,22 @@ _SHORT = frozenset({"const", "not", "if", "then", "else", "id", "xml"})
 _SIMILAR = {"".join(filter(str.isalnum, keyword)).lower(): keyword for keyword in KEYWORDS if keyword not in _SHORT}
 
 
-def check_schemas(model: FlowModel, findings: Findings) -> None:
+def check_schemas(model: FlowAnalysis, findings: Findings) -> None:
     """Report problems in the flow's schemas, and in the parts of the flow they describe."""
     defs = model.defs
     shared = model.root.at("schemas", "$defs")
     for node in shared.items.values() if shared else ():
         _check_schema(node, defs, findings)
     for name in ("input", "output", "variables"):
-        schema = model.schema(name)
+        schema = model.find_schema(name)
         if schema is not None and schema.value is not None:
             _check_schema(schema, defs, findings)
-    variables = model.schema("variables", "properties")
-    for node in (model.schema("variables"), *(variables.items.values() if variables is not None else ())):
+    variables = model.find_schema("variables", "properties")
+    for node in (model.find_schema("variables"), *(variables.items.values() if variables is not None else ())):
         if node is not None and isinstance(node.value, bool):
             findings.add("not-a-schema", "error", node, "runs of this flow never end: servers fail on a schema of "
                          "variables that is not a mapping", "write {} for any value")  # fmt: skip
-    steps = model.schema("steps")
+    steps = model.find_schema("steps")
     if steps is not None and isinstance(steps.value, dict):
         if steps.value and "properties" not in steps.items:
             findings.add("misplaced-schema", "warning", steps, "step schemas without 'properties' are ignored",
@@ -61,7 +61,7 @@ def check_schemas(model: FlowModel, findings: Findings) -> None:
         for name, node in by_step.items.items():
             if name not in model.by_id:
                 findings.add("schema-of-unknown-step", "warning", by_step, f"unknown step {name!r}",
-                             near(name, model.by_id, "steps are"), key=name)  # fmt: skip
+                             suggest_or_list(name, model.by_id, "steps are"), key=name)  # fmt: skip
             _check_schema(node, defs, findings)
     examples = model.root.get("examples")
     _check_cases("test case", model.cases, model, findings)
@@ -80,12 +80,12 @@ def _check_schema(node: Node, defs: Mapping[str, Any], findings: Findings) -> No
     for type_node in (kind.elements or [kind]) if kind is not None else []:
         if type_node.value not in JSON_TYPES:
             findings.add("not-a-schema", "error", type_node, f"unknown type {type_node.value!r}",
-                         near(str(type_node.value), JSON_TYPES, "types are"))  # fmt: skip
+                         suggest_or_list(str(type_node.value), JSON_TYPES, "types are"))  # fmt: skip
     reference = node.get("$ref")
     name = parse_ref(reference.value) if reference is not None else None
     if reference is not None and name is not None and not {name, name.split("/")[0]} & defs.keys():
         findings.add("dangling-ref", "error", reference, f"$ref does not resolve: {reference.value}",
-                     near(name, defs, "schemas.$defs has"))  # fmt: skip
+                     suggest_or_list(name, defs, "schemas.$defs has"))  # fmt: skip
     required, properties = node.get("required"), node.get("properties")
     if required is not None:
         if not isinstance(required.value, list) or not all(isinstance(name, str) for name in required.value):
@@ -96,7 +96,7 @@ def _check_schema(node: Node, defs: Mapping[str, Any], findings: Findings) -> No
                 if element.value not in properties.items:
                     message = f"{element.value!r} is required but not declared"
                     findings.add("required-undeclared", "warning", element, message,
-                                 near(element.value, properties.items, "properties are"))  # fmt: skip
+                                 suggest_or_list(element.value, properties.items, "properties are"))  # fmt: skip
     pattern, named = node.get("pattern"), node.get("patternProperties")
     patterns: list[tuple[Node, Any, str | None]] = [] if pattern is None else [(pattern, pattern.value, None)]
     patterns += [(named, key, key) for key in named.items] if named is not None else []
@@ -133,11 +133,12 @@ def _check_keywords(node: Node, findings: Findings) -> None:
         elif (name := _find_keyword(key)) is not None and name not in node.items:
             if name == "is_secret":
                 findings.add("unknown-key", "error", node, f"unknown schema keyword {key!r}: this client hides the "
-                             "values anyway, but other programs do not", suggest_name(name), key=key)  # fmt: skip
+                             "values anyway, but other programs do not", format_name_suggestion(name),
+                             key=key)  # fmt: skip
             elif is_of_kind(child.value, _WIDER_KINDS.get(KEYWORDS[name], KEYWORDS[name])):
                 level = "error" if name in _OF_RUNS else "warning"
                 findings.add("unknown-key", level, node, f"unknown schema keyword {key!r}: it has no effect",
-                             suggest_name(name), key=key)  # fmt: skip
+                             format_name_suggestion(name), key=key)  # fmt: skip
 
 
 @lru_cache(maxsize=1024)
@@ -146,12 +147,12 @@ def _find_keyword(key: str) -> str | None:
     if is_secret_marker(key):
         return "is_secret"
     plain = "".join(filter(str.isalnum, key)).lower()
-    similar = None if key.startswith("x-") else nearest(plain, _SIMILAR, 0.75)
+    similar = None if key.startswith("x-") else find_nearest(plain, _SIMILAR, 0.75)
     return None if similar is None else _SIMILAR[similar]
 
 
-def _check_cases(kind: str, cases: Iterable[Node], model: FlowModel, findings: Findings) -> None:
-    input_schema, output_schema, names = model.schema("input"), model.schema("output"), set[str]()
+def _check_cases(kind: str, cases: Iterable[Node], model: FlowAnalysis, findings: Findings) -> None:
+    input_schema, output_schema, names = model.find_schema("input"), model.find_schema("output"), set[str]()
     for case in cases:
         name = case.get("name")
         if name is not None and isinstance(name.value, str):

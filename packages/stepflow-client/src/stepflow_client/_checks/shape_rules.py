@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from .._base.text import near, nearest
+from .._base.text import find_nearest, suggest_or_list
 from ..errors import InvalidArgumentError
 from ..flows.findings import Findings
-from ..flows.reading import explain_no_flow
+from ..flows.reading import explain_not_a_flow
 from ..flows.source import Node
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -72,11 +72,11 @@ _EARLIER_IN_CASES = {
 
 def check_shape(flow: Node, findings: Findings) -> None:
     """Report invalid keys and types at every level of a flow, except inside steps and expressions."""
-    reason = explain_no_flow(flow.value) if isinstance(flow.value, dict) else None
+    reason = explain_not_a_flow(flow.value) if isinstance(flow.value, dict) else None
     if reason is not None:
         unknown = [key for key, node in flow.items.items() if key not in {*_FLOW, *_COMMON} and not _is_empty(node)]
         # If it's just a typo, report that instead.
-        if not any(_find_key(key, _FLOW) or nearest(key, _FLOW) or _fold_key(key) in _EARLIER for key in unknown):
+        if not any(_find_key(key, _FLOW) or find_nearest(key, _FLOW) or _fold_key(key) in _EARLIER for key in unknown):
             findings.add("no-flow", "error", flow, *reason, key="flow" if "flow" in flow.items else None)
             return
     if not _check_mapping(flow, "a flow", _FLOW, (), findings):
@@ -84,7 +84,7 @@ def check_shape(flow: Node, findings: Findings) -> None:
     if "output" not in flow.items:
         findings.add("no-output", "warning", flow, "the flow has no output: it returns null and only mustExecute "
                      "steps run", "add output: {$step: id}")  # fmt: skip
-    with findings.unchecked(True):
+    with findings.treat_as_unchecked(True):
         for example in _get_elements(flow.get("examples")):
             _check_mapping(example, "an example", _EXAMPLE, ("name", "input"), findings)
         test = _get_non_null(flow, "test")
@@ -107,7 +107,7 @@ def check_step_shape(step: Node, findings: Findings) -> None:
         return
     if action.value not in _ACTIONS:
         findings.add("unknown-action", "fatal", action, f"unknown action {action.value!r}",
-                     near(str(action.value), _ACTIONS, "there are"))  # fmt: skip
+                     suggest_or_list(str(action.value), _ACTIONS, "there are"))  # fmt: skip
     if retries is not None and not (type(retries.value) is int and 0 <= retries.value < 2**32):
         findings.add("wrong-type", "fatal", retries, "maxRetries must be an integer >= 0")
     for key, wanted in (("maxRetries", "retry"), ("defaultValue", "useDefault")):
@@ -225,7 +225,7 @@ def _check_keys(node: Node, what: str, known: tuple[str, ...], findings: Finding
     """Report unknown keys in an outcome, which have no effect."""
     for key in node.items:
         if key not in known:
-            hint = near(key, known, f"{what} has")
+            hint = suggest_or_list(key, known, f"{what} has")
             findings.add("unknown-key", "error", node, f"unknown key {key!r} in {what}: it is ignored", hint, key=key)
 
 
@@ -287,8 +287,8 @@ def _report_unknown_key(node: Node, key: str, what: str, known: dict[str, str], 
         return
     same = _find_key(key, known)
     earlier = (_EARLIER_IN_CASES if known is _CASE else _EARLIER).get(_fold_key(key))
-    hint = f"write {same!r}" if same else earlier or near(key, known, f"{what} has")
-    is_meant = same or earlier or nearest(key, known)
+    hint = f"write {same!r}" if same else earlier or suggest_or_list(key, known, f"{what} has")
+    is_meant = same or earlier or find_nearest(key, known)
     level = "error" if is_meant and not _is_empty(node.items[key]) else "warning"
     findings.add(
         "unknown-key", level, node, f"unknown key {key!r} in {what}: servers silently ignore it", hint, key=key

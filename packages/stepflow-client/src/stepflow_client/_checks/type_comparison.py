@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from .._base.text import cut
 from ..flows.json_schema import is_json_type, make_key
-from ..flows.json_types import ListOf, Member, ObjectOf, Plain, Type, is_unknown, union, widen
+from ..flows.json_types import ListOf, Member, ObjectOf, Scalar, Type, is_unknown, union, widen
 
 _MAX_COMPARED_DEPTH = 20
 
@@ -26,14 +26,14 @@ class Conflict(NamedTuple):
     """Whether no value can match. If False, some may."""
 
 
-def fits(actual: Type, expected: Type) -> bool:
+def is_compatible(actual: Type, expected: Type) -> bool:
     """Return whether a type has no known conflict with the expected type."""
     return find_conflict(actual, expected) is None
 
 
 def find_conflict(actual: Type, expected: Type) -> Conflict | None:
     """Return the conflict between a type and the expected type, or None if they match or can't be compared."""
-    return _Comparison().conflict(actual, expected, 0)
+    return _Comparison().find_conflict(actual, expected, 0)
 
 
 class _Comparison:
@@ -42,13 +42,13 @@ class _Comparison:
     def __init__(self) -> None:
         self._results: dict[tuple[int, int], Conflict | None] = {}
 
-    def conflict(self, actual: Type, expected: Type, depth: int) -> Conflict | None:
+    def find_conflict(self, actual: Type, expected: Type, depth: int) -> Conflict | None:
         """Return the conflict between two types, or None."""
         if depth > _MAX_COMPARED_DEPTH or is_unknown(actual) or is_unknown(expected):
             return None
         key = (id(actual), id(expected))
         if key not in self._results:
-            reasons = [self._closest(member, expected, depth) for member in actual.members]
+            reasons = [self._find_closest_conflict(member, expected, depth) for member in actual.members]
             conflicts = [reason for reason in reasons if reason is not None]
             result = conflicts[0] if len(conflicts) == 1 else None
             if len(conflicts) > 1:
@@ -60,12 +60,12 @@ class _Comparison:
             self._results[key] = result
         return self._results[key]
 
-    def _closest(self, member: Member, expected: Type, depth: int) -> Conflict | None:
+    def _find_closest_conflict(self, member: Member, expected: Type, depth: int) -> Conflict | None:
         """Return the conflict with the closest expected member, or None if any of them matches."""
         conflicts = list[Conflict]()
         for candidate in expected.members:
             if type(candidate) is type(member):
-                conflicts_of_member = self._member_conflicts(member, candidate, depth)
+                conflicts_of_member = self._find_member_conflicts(member, candidate, depth)
                 if not conflicts_of_member:
                     return None
                 # Prefer conflicts that are certain.
@@ -77,29 +77,29 @@ class _Comparison:
             return near[0] if len(conflicts) == 1 or not near[0].is_certain else whole
         return whole._replace(is_certain=all(conflict.is_certain for conflict in conflicts))
 
-    def _member_conflicts(self, actual: Any, expected: Any, depth: int) -> list[Conflict]:
+    def _find_member_conflicts(self, actual: Any, expected: Any, depth: int) -> list[Conflict]:
         conflicts = list[Conflict]()
         match actual:
-            case Plain():
-                conflict = _find_plain_conflict(actual, expected)
+            case Scalar():
+                conflict = _find_scalar_conflict(actual, expected)
                 return [] if conflict is None else [conflict]
             case ListOf():
                 for index, part in enumerate(actual.first if actual.elements is None else actual.elements):
                     element = expected.first[index] if index < len(expected.first) else expected.items
-                    reason = self.conflict(part, element, depth + 1)
+                    reason = self.find_conflict(part, element, depth + 1)
                     if reason is not None:
                         # Lists may be too short to have this element.
                         is_certain = reason.is_certain and (not index or actual.elements is not None)
                         conflicts.append(reason._replace(path=(index, *reason.path), is_certain=is_certain))
                 if actual.elements is None and not actual.first:
-                    reason = self.conflict(actual.items, expected.items, depth + 1)
+                    reason = self.find_conflict(actual.items, expected.items, depth + 1)
                     if reason is not None:
                         conflicts.append(reason._replace(path=(0, *reason.path)))
             case ObjectOf():
                 for name, field in expected.fields.items():
                     given = actual.fields.get(name)
                     if given is not None:
-                        reason = self.conflict(given.type, field.type, depth + 1)
+                        reason = self.find_conflict(given.type, field.type, depth + 1)
                         if reason is not None:
                             is_certain = reason.is_certain and given.is_required
                             conflicts.append(reason._replace(path=(name, *reason.path), is_certain=is_certain))
@@ -112,7 +112,7 @@ class _Comparison:
         return conflicts
 
 
-def _find_plain_conflict(actual: Plain, expected: Plain) -> Conflict | None:
+def _find_scalar_conflict(actual: Scalar, expected: Scalar) -> Conflict | None:
     numbers = ("integer", "number")
     if actual.kind != expected.kind and not (actual.kind in numbers and expected.kind in numbers):
         return Conflict(Type((expected,)), Type((actual,)))
@@ -137,36 +137,36 @@ _SHOWN_VALUES = 5
 _MAX_LENGTH = 1_000
 
 
-def type_text(type: Type, longest: int = 200) -> str:
+def format_type(type: Type, max_length: int = 200) -> str:
     """Format a type as one line of text, cut to `longest` characters. Unknown parts become `unknown`."""
-    return cut(_Writer().text(type, 0), longest)
+    return cut(_TypeFormatter().render(type, 0), max_length)
 
 
 def type_noun(type: Type) -> str:
-    """Format a type as a noun phrase, e.g. `a string or null`, falling back to `type_text`."""
+    """Format a type as a noun phrase, e.g. `a string or null`, falling back to `format_type`."""
     nouns = []
     for member in type.members:
         match member:
-            case Plain("null"):
+            case Scalar("null"):
                 nouns.append("null")
-            case Plain(kind, values, is_literal) if values is None or is_literal:
+            case Scalar(kind, values, is_literal) if values is None or is_literal:
                 nouns.append(f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}")
             case ListOf(items) if is_unknown(items) or not items.members:
                 nouns.append("a list")
             case ObjectOf(fields, extra) if not fields and extra is not None:
                 nouns.append("an object")
             case _:
-                return type_text(type, 80)
-    return " or ".join(nouns) if 0 < len(nouns) <= 3 else type_text(type, 80)
+                return format_type(type, 80)
+    return " or ".join(nouns) if 0 < len(nouns) <= 3 else format_type(type, 80)
 
 
-class _Writer:
+class _TypeFormatter:
     """Formats types as text, caching repeated parts."""
 
     def __init__(self) -> None:
         self._texts: dict[tuple[int, int], str] = {}
 
-    def text(self, type: Type, depth: int) -> str:
+    def render(self, type: Type, depth: int) -> str:
         """Format a type as one line of text."""
         mark = " [secret]" if type.is_secret else ""
         if is_unknown(type):
@@ -176,27 +176,27 @@ class _Writer:
         key = (id(type), depth)
         if key not in self._texts:
             members = union([widen(type)]).members
-            text = " | ".join(dict.fromkeys(self._member(member, depth) for member in members))
+            text = " | ".join(dict.fromkeys(self._render_member(member, depth) for member in members))
             self._texts[key] = cut(text, _MAX_LENGTH) + mark
         return self._texts[key]
 
-    def _member(self, member: Member, depth: int) -> str:
+    def _render_member(self, member: Member, depth: int) -> str:
         match member:
-            case Plain(kind, None):
+            case Scalar(kind, None):
                 return kind
-            case Plain(_, values):
+            case Scalar(_, values):
                 shown = " | ".join(json.dumps(value, ensure_ascii=False) for value in (values or ())[:_SHOWN_VALUES])
                 return f"{shown} | …" if len(values or ()) > _SHOWN_VALUES else shown
             case ListOf(items):
                 if is_unknown(items) or not items.members or depth >= _MAX_DEPTH:
                     return "array"
-                return f"[{self.text(items, depth + 1)}]"
+                return f"[{self.render(items, depth + 1)}]"
             case ObjectOf(fields, extra):
                 if not fields or depth >= _MAX_DEPTH:
                     return "object" if fields or extra is not None else "{}"
                 texts = []
                 for name, field in [*fields.items()][:_SHOWN_FIELDS]:
                     shown = name if re.fullmatch(r"[\w-]+", name) else json.dumps(name, ensure_ascii=False)
-                    texts.append(f"{shown}{'' if field.is_required else '?'}: {self.text(field.type, depth + 1)}")
+                    texts.append(f"{shown}{'' if field.is_required else '?'}: {self.render(field.type, depth + 1)}")
                 return f"{{{', '.join(texts)}{', …' if len(fields) > _SHOWN_FIELDS else ''}}}"
         return "unknown"

@@ -22,7 +22,7 @@ from ..flows.json_types import (
     ListOf,
     Lookup,
     ObjectOf,
-    Plain,
+    Scalar,
     Type,
     is_unknown,
     make_object,
@@ -36,7 +36,7 @@ from ..flows.json_types import (
     without_null,
 )
 from ..flows.source import Node
-from .flow_model import FlowModel, Step, find_subflow
+from .flow_analysis import FlowAnalysis, Step, find_subflow
 
 _MAX_EXPRESSION_DEPTH = 60
 _MAX_ELEMENTS = 200
@@ -57,12 +57,12 @@ class Scope:
     true_conditions: tuple[Any, ...] = ()
     """Conditions of enclosing `then` branches, which can be neither null nor false there."""
 
-    def assuming(self, condition: Node) -> Scope:
+    def with_true_condition(self, condition: Node) -> Scope:
         """Return the scope for a branch that is only evaluated if a condition is true."""
         return replace(self, true_conditions=(*self.true_conditions, condition.value))
 
 
-class Slot(NamedTuple):
+class TypedPart(NamedTuple):
     """One part of an expression."""
 
     node: Node
@@ -81,7 +81,7 @@ def infer_type(
     node: Node | None,
     scope: Scope,
     expected: Type = UNKNOWN,
-    slots: list[Slot] | None = None,
+    typed_parts: list[TypedPart] | None = None,
     where: str = "",
     is_certain: bool = True,
     depth: int = 0,
@@ -94,10 +94,10 @@ def infer_type(
         return NULL
     if depth > _MAX_EXPRESSION_DEPTH:
         return UNKNOWN
-    slots = [] if slots is None else slots
+    typed_parts = [] if typed_parts is None else typed_parts
 
     def infer_part(part: Node | None, expected: Type, where: str, is_certain: bool, inner: Scope = scope) -> Type:
-        return infer_type(part, inner, expected, slots, where, is_certain, depth + 1)
+        return infer_type(part, inner, expected, typed_parts, where, is_certain, depth + 1)
 
     keyword = get_keyword(node.items)
     match keyword:
@@ -107,8 +107,8 @@ def infer_type(
             types = []
             for name, branch in branches:
                 if branch is None:
-                    slots.append(Slot(node, NULL, expected, False, where, is_missing=True))
-                inner = scope.assuming(node.items["$if"]) if name == "then" else scope
+                    typed_parts.append(TypedPart(node, NULL, expected, False, where, is_missing=True))
+                inner = scope.with_true_condition(node.items["$if"]) if name == "then" else scope
                 types.append(infer_part(branch, expected, where, is_certain and len(branches) == 1, inner))
             return union(types)
         case "$coalesce" if isinstance(node.items["$coalesce"].value, (list, tuple)):
@@ -127,20 +127,20 @@ def infer_type(
             if len(objects) < 2 and not is_unknown(expected):
                 # Leave the fields' types to their own slots.
                 shallow = Type((ObjectOf({name: Field(UNKNOWN) for name in node.items}, None),))
-                slots.append(Slot(node, shallow, expected, is_certain, where))
+                typed_parts.append(TypedPart(node, shallow, expected, is_certain, where))
             fields = {}
             for name, item in node.items.items():
                 part = known.fields.get(name, Field(known.extra or UNKNOWN))
                 fields[name] = Field(infer_part(item, part.type, f"{where}.{name}" if where else name, is_certain))
             type = Type((ObjectOf(fields, None),))
             if len(objects) > 1:
-                slots.append(Slot(node, type, expected, is_certain, where))
+                typed_parts.append(TypedPart(node, type, expected, is_certain, where))
             return type
         case None if isinstance(node.value, (list, tuple)):
             lists = [member for member in expected.members if isinstance(member, ListOf)]
             items = lists[0].items if len(lists) == 1 else UNKNOWN
             if not is_unknown(expected):
-                slots.append(Slot(node, Type((ListOf(UNKNOWN),)), expected, is_certain, where))
+                typed_parts.append(TypedPart(node, Type((ListOf(UNKNOWN),)), expected, is_certain, where))
             elements = tuple(
                 infer_part(element, items, f"{where}[{index}]", is_certain)
                 for index, element in enumerate(node.elements)
@@ -150,18 +150,18 @@ def infer_type(
             has_default = keyword == "$variable" and "default" in node.items
             default = infer_part(node.items["default"], UNKNOWN, where, False) if has_default else UNKNOWN
             type = look_up_reference(node, keyword, scope, default).type
-            type = _remove_false(type) if node.value in scope.true_conditions else type
+            type = _narrow_to_truthy(type) if node.value in scope.true_conditions else type
         case "$literal" | None:
             type = value_to_type(node.value if keyword is None else node.items[keyword].value)
         case _:
             type = UNKNOWN
-    slots.append(Slot(node, type, expected, is_certain, where))
+    typed_parts.append(TypedPart(node, type, expected, is_certain, where))
     return type
 
 
-def collect_slots(node: Node | None, expected: Type, scope: Scope) -> list[Slot]:
+def collect_typed_parts(node: Node | None, expected: Type, scope: Scope) -> list[TypedPart]:
     """Split an expression into parts with their expected types, given the type expected of the whole."""
-    slots = list[Slot]()
+    slots = list[TypedPart]()
     infer_type(node, scope, expected, slots)
     return slots
 
@@ -175,7 +175,7 @@ def _find_possible_branches(node: Node, condition: Type, scope: Scope) -> list[t
     is_reference = keyword in ("$step", "$input", "$variable")
     may_fail = is_reference and look_up_reference(node.items["$if"], str(keyword), scope, UNKNOWN).may_be_missing
     is_false = bool(condition.members) and all(
-        isinstance(member, Plain)
+        isinstance(member, Scalar)
         and (member.kind == "null" or (member.kind == "boolean" and member.values == (False,)))
         for member in condition.members
     )
@@ -185,9 +185,9 @@ def _find_possible_branches(node: Node, condition: Type, scope: Scope) -> list[t
     return branches
 
 
-def _remove_false(type: Type) -> Type:
+def _narrow_to_truthy(type: Type) -> Type:
     """Narrow a type, knowing that the value is neither null nor false."""
-    members = [Plain("boolean", (True,)) if isinstance(member, Plain) and member.kind == "boolean" else member
+    members = [Scalar("boolean", (True,)) if isinstance(member, Scalar) and member.kind == "boolean" else member
                for member in without_null(type).members]  # fmt: skip
     return type._replace(members=tuple(members)) if members else type
 
@@ -261,7 +261,7 @@ class StepTypes:
 class FlowTypes:
     """A flow's types."""
 
-    model: FlowModel
+    model: FlowAnalysis
     scope: Scope
     steps: dict[str, StepTypes] = field(default_factory=dict)
     """Step types by step id, in file order."""
@@ -275,16 +275,16 @@ class FlowTypes:
 
 def infer_flow_types(root: Node, given: Type, known: Catalogue, depth: int = 0) -> FlowTypes:
     """Infer the types of a flow when passed an input of the given type. `depth` is its nesting depth."""
-    model = FlowModel(root)
+    model = FlowAnalysis(root)
 
     def declared_type(name: str, *, is_source: bool) -> Type | None:
-        schema = model.schema(name)
+        schema = model.find_schema(name)
         if schema is None or schema.value is None:
             return None
         return schema_to_type(schema.value, model.defs, is_source=is_source)
 
     declared = declared_type("input", is_source=True)
-    variables = model.schema("variables", "properties")
+    variables = model.find_schema("variables", "properties")
     scope = Scope(
         input=given if declared is None or is_unknown(declared) else declared,
         variables=variables.value if variables is not None and isinstance(variables.value, dict) else {},
@@ -303,11 +303,11 @@ def infer_flow_types(root: Node, given: Type, known: Catalogue, depth: int = 0) 
     return types
 
 
-def _infer_step_types(step: Step, model: FlowModel, scope: Scope, known: Catalogue, depth: int) -> StepTypes:
+def _infer_step_types(step: Step, model: FlowAnalysis, scope: Scope, known: Catalogue, depth: int) -> StepTypes:
     types = known.types(step.component) if step.component is not None else None
     expected_input, returned = types or (UNKNOWN, UNKNOWN)
     returned, inner = _infer_builtin_output(step, scope, known, depth) or (returned, None)
-    own = model.schema("steps", "properties", step.id)
+    own = model.find_schema("steps", "properties", step.id)
     source: Literal["flow", "component", "unknown"] = "unknown" if is_unknown(returned) else "component"
     output = schema_to_type(own.value, model.defs, is_source=True) if own is not None else UNKNOWN
     if not is_unknown(output):
@@ -359,7 +359,7 @@ def _infer_builtin_output(
             if flow is not None:
                 inner = infer_flow_types(flow, UNKNOWN, known, depth + 1)
             content = widen(type_at("data")) if kind is not None and kind.value == "data" else UNKNOWN
-            return make_object({"blob_id": Type((Plain("string", blob=Blob(content, flow)),))}), inner
+            return make_object({"blob_id": Type((Scalar("string", blob=Blob(content, flow)),))}), inner
         case "/builtin/get_blob":
             blob = _find_blob(type_at("blob_id"))
             return (make_object({"data": blob.content}), None) if blob else None
@@ -416,25 +416,25 @@ def _split_iteration_output(output: Type) -> tuple[Type, Type]:
 
 def _find_blob(type: Type) -> Blob | None:
     member = type.members[0] if len(type.members) == 1 else None
-    return member.blob if isinstance(member, Plain) else None
+    return member.blob if isinstance(member, Scalar) else None
 
 
 class InputUse(NamedTuple):
     """A use of the flow's input, or of part of it."""
 
-    slot: Slot
+    slot: TypedPart
     user: str
     parts: Path
 
 
 @dataclass
-class _Part:
+class _InputPart:
     """Part of the flow's input."""
 
     expected: Type = UNKNOWN
     is_required: bool = False
-    fields: dict[str, _Part] = field(default_factory=dict)
-    items: _Part | None = None
+    fields: dict[str, _InputPart] = field(default_factory=dict)
+    items: _InputPart | None = None
 
 
 def find_input_uses(types: FlowTypes) -> Iterator[InputUse]:
@@ -443,7 +443,7 @@ def find_input_uses(types: FlowTypes) -> Iterator[InputUse]:
     users = [(f"step {step.step.id!r}", step.step.node.get("input"), step.expected_input) for step in steps]
     users.append(("the output", types.model.root.get("output"), types.declared_output or UNKNOWN))
     for user, node, expected in users:
-        for slot in collect_slots(node, expected, types.scope):
+        for slot in collect_typed_parts(node, expected, types.scope):
             if get_keyword(slot.node.items) == "$input" and not slot.is_missing:
                 parts = portable_path(slot.node.items["$input"].value)
                 if parts is not None:
@@ -452,22 +452,22 @@ def find_input_uses(types: FlowTypes) -> Iterator[InputUse]:
 
 def infer_input_from_uses(types: FlowTypes) -> Type:
     """Infer the type of a flow's input from how it's used."""
-    root = _Part()
+    root = _InputPart()
     for use in find_input_uses(types):
         part = root
         for key in use.parts:
             if isinstance(key, int):
-                part.items = part.items or _Part()
+                part.items = part.items or _InputPart()
                 part = part.items
             else:
-                part = part.fields.setdefault(key, _Part())
+                part = part.fields.setdefault(key, _InputPart())
             part.is_required = part.is_required or use.slot.is_certain
         if is_unknown(part.expected):
             part.expected = use.slot.expected
     return _build_part_type(root)
 
 
-def _build_part_type(part: _Part) -> Type:
+def _build_part_type(part: _InputPart) -> Type:
     if part.fields and part.items is None:
         own = next((member for member in part.expected.members if isinstance(member, ObjectOf)), ObjectOf({}, UNKNOWN))
         fields = dict(own.fields)

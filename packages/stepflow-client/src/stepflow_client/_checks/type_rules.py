@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .._base.text import near
-from .._editing.text_edits import write_one_line
+from .._base.text import suggest_or_list
+from .._editing.text_edits import format_inline_yaml
 from ..flows.components import Catalogue
 from ..flows.expressions import Path, get_keyword, write_path
 from ..flows.findings import Findings
@@ -13,7 +13,7 @@ from ..flows.json_types import (
     UNKNOWN,
     ListOf,
     ObjectOf,
-    Plain,
+    Scalar,
     Type,
     is_unknown,
     iter_paths,
@@ -22,17 +22,17 @@ from ..flows.json_types import (
     without_null,
 )
 from ..flows.source import Node
-from .flow_model import Read
-from .reference_rules import soften_level
+from .flow_analysis import Read
+from .reference_rules import lower_level_in_condition
 from .schema_rules import check_output
-from .type_comparison import Conflict, find_conflict, fits, type_noun, type_text
+from .type_comparison import Conflict, find_conflict, format_type, is_compatible, type_noun
 from .type_inference import (
     FlowTypes,
     InputUse,
     Scope,
-    Slot,
     StepTypes,
-    collect_slots,
+    TypedPart,
+    collect_typed_parts,
     find_input_uses,
     get_element_type,
     infer_flow_types,
@@ -75,12 +75,12 @@ class _TypeCheck:
         for typed in types.steps.values():
             step, component = typed.step, typed.step.component
             self._check_reads(step.reads, types.scope)
-            slots = collect_slots(step.node.get("input"), typed.expected_input, types.scope)
-            self._check_slots(slots, component or "the component")
+            slots = collect_typed_parts(step.node.get("input"), typed.expected_input, types.scope)
+            self._check_typed_parts(slots, component or "the component")
             mismatch = find_conflict(typed.returned, typed.output) if typed.source == "flow" else None
-            declared = types.model.schema("steps", "properties", step.id)
+            declared = types.model.find_schema("steps", "properties", step.id)
             if declared is not None and mismatch is not None and mismatch.is_certain:
-                schema, returned = type_text(typed.output, 80), type_text(typed.returned, 80)
+                schema, returned = format_type(typed.output, 80), format_type(typed.returned, 80)
                 self.findings.add("type-mismatch", "error", declared, f"the schema of step {step.id!r} declares "
                                   f"{schema}, but {component} returns {returned}", "correct the schema, or remove "
                                   "it")  # fmt: skip
@@ -100,15 +100,15 @@ class _TypeCheck:
                 self.check_flow(typed.inner)
         self._check_reads(types.model.output_reads, types.scope)
         if types.declared_output is not None:
-            slots = collect_slots(types.model.root.get("output"), types.declared_output, types.scope)
-            self._check_slots(slots, "the flow's output schema")
+            slots = collect_typed_parts(types.model.root.get("output"), types.declared_output, types.scope)
+            self._check_typed_parts(slots, "the flow's output schema")
         else:
             for case in types.model.cases:
                 check_output(case, to_schema(types.output), {}, self.findings, by="according to the types of its steps")
         if types.declared_input is None and is_unknown(types.given_input):
-            check_input_uses(types, self.findings)
+            check_input_use_conflicts(types, self.findings)
 
-    def _check_slots(self, slots: Iterable[Slot], consumer: str) -> None:
+    def _check_typed_parts(self, slots: Iterable[TypedPart], consumer: str) -> None:
         for slot in slots:
             node, mismatch = slot.node, find_conflict(slot.actual, slot.expected)
             if mismatch is None or ((node.line, node.column) if node.line else node.path) in self.reported:
@@ -118,7 +118,7 @@ class _TypeCheck:
                 continue
             is_certain = mismatch.is_certain and not slot.is_missing
             rule, level = ("type-mismatch", "error") if is_certain else ("possible-mismatch", "warning")
-            self.findings.add(rule, level, node, format_message(slot, mismatch, consumer), suggest_fix(slot, mismatch),
+            self.findings.add(rule, level, node, format_mismatch(slot, mismatch, consumer), suggest_fix(slot, mismatch),
                               key="$if" if slot.is_missing else None)  # fmt: skip
 
     def _check_reads(self, reads: list[Read], scope: Scope) -> None:
@@ -128,7 +128,7 @@ class _TypeCheck:
                 continue
             at = read.node.items["path"] if read.kind == "step" else read.target
             source = {"step": f" (the output of step {read.step!r})", "input": " (the flow's input)"}.get(read.kind, "")
-            level = soften_level(read, lookup.level)
+            level = lower_level_in_condition(read, lookup.level)
             self.findings.add(_PATH_RULES[read.kind], level, at, f"{lookup.problem}{source}", lookup.hint)
 
     def _check_subflow_input(self, types: FlowTypes, step: StepTypes, inner: FlowTypes) -> None:
@@ -139,16 +139,16 @@ class _TypeCheck:
             return
         consumer = "the input schema of the flow within"
         if key != "items":
-            self._check_slots(collect_slots(node, expected, types.scope), consumer)
+            self._check_typed_parts(collect_typed_parts(node, expected, types.scope), consumer)
             return
         if get_keyword(node.items) is not None:
-            item = Slot(node, get_element_type(infer_type(node, types.scope)), expected, True, "each item")
-            self._check_slots([item], consumer)
+            item = TypedPart(node, get_element_type(infer_type(node, types.scope)), expected, True, "each item")
+            self._check_typed_parts([item], consumer)
         for element in node.elements:
-            self._check_slots(collect_slots(element, expected, types.scope), consumer)
+            self._check_typed_parts(collect_typed_parts(element, expected, types.scope), consumer)
 
 
-def check_input_uses(types: FlowTypes, findings: Findings) -> None:
+def check_input_use_conflicts(types: FlowTypes, findings: Findings) -> None:
     """Report parts of the input that can never be valid because two steps require different types."""
     first_uses: dict[Path, InputUse] = {}
     for use in find_input_uses(types):
@@ -158,14 +158,14 @@ def check_input_uses(types: FlowTypes, findings: Findings) -> None:
         types_of_both = (first.slot.expected, use.slot.expected)
         conflicts = find_conflict(*types_of_both), find_conflict(*types_of_both[::-1])
         if any(conflict is not None and conflict.is_certain for conflict in conflicts):
-            earlier, later = (type_text(type, 60) for type in types_of_both)
+            earlier, later = (format_type(type, 60) for type in types_of_both)
             message = f"{use.user} expects {later}, but {first.user} expects {earlier} for the same input"
             findings.add("input-conflict", "warning", use.slot.node, f"{message}: no value matches both",
                          "read another field, or convert it in an earlier step (the other use is on line "
                          f"{first.slot.node.line})")  # fmt: skip
 
 
-def format_message(slot: Slot, mismatch: Conflict, consumer: str) -> str:
+def format_mismatch(slot: TypedPart, mismatch: Conflict, consumer: str) -> str:
     """Describe a mismatch with the type required by `consumer` (a component or schema) in one sentence."""
     where = write_path(mismatch.path, slot.where).removeprefix(".")
     here, keyword, node = f" for {where}" if where else "", get_keyword(slot.node.items), slot.node
@@ -199,7 +199,7 @@ def _describe(expected: Type) -> str:
     return type_noun(without_null(expected) if len(expected.members) > 1 else expected)
 
 
-def suggest_fix(slot: Slot, mismatch: Conflict) -> str:
+def suggest_fix(slot: TypedPart, mismatch: Conflict) -> str:
     """Suggest how to fix a mismatch, e.g. by adding a value or reading a different part."""
     keyword = get_keyword(slot.node.items)
     if slot.is_missing:
@@ -207,45 +207,49 @@ def suggest_fix(slot: Slot, mismatch: Conflict) -> str:
     if mismatch.missing is not None:
         return _suggest_field(slot, mismatch.missing, keyword)
     as_written = _extend_path(slot, str(keyword), "$") if keyword in ("$step", "$input") else "this"
-    if may_be_null(slot.actual) and not is_unknown(slot.actual) and fits(without_null(slot.actual), slot.expected):
+    if (
+        may_be_null(slot.actual)
+        and not is_unknown(slot.actual)
+        and is_compatible(without_null(slot.actual), slot.expected)
+    ):
         return f"write {{$coalesce: [{as_written}, a value in place of null]}}"
     if keyword in _READS:
         if not mismatch.path:
-            part = next((path for path, type in iter_paths(slot.actual) if fits(type, slot.expected)), None)
+            part = next((path for path, type in iter_paths(slot.actual) if is_compatible(type, slot.expected)), None)
             if part is not None:
                 or_map = ", or handle each element with /builtin/map" if part.startswith("$[") else ""
                 return f"write {_extend_path(slot, str(keyword), part)}{or_map}"
             items = [member.items for member in slot.expected.members if isinstance(member, ListOf)]
-            if items and fits(slot.actual, items[0]):
+            if items and is_compatible(slot.actual, items[0]):
                 return f"put it in a list: [{as_written}]"
         return "expressions cannot convert values: use a different value, or correct the schema"
     values = [
-        str(one) for member in mismatch.expected.members if isinstance(member, Plain) for one in member.values or ()
+        str(one) for member in mismatch.expected.members if isinstance(member, Scalar) for one in member.values or ()
     ]
     if keyword is None and values:
-        return near(str(slot.node.value), values, "one of")
-    return f"write {_describe(mismatch.expected)}" if mismatch.path == () else f"write {type_text(slot.expected, 60)}"
+        return suggest_or_list(str(slot.node.value), values, "one of")
+    return f"write {_describe(mismatch.expected)}" if mismatch.path == () else f"write {format_type(slot.expected, 60)}"
 
 
-def _suggest_field(slot: Slot, name: str, keyword: str | None) -> str:
+def _suggest_field(slot: TypedPart, name: str, keyword: str | None) -> str:
     if keyword not in _READS:
         return f"add {name}: ..."
     expected = [member.fields[name].type for member in slot.expected.members
               if isinstance(member, ObjectOf) and name in member.fields]  # fmt: skip
     for path, type in iter_paths(slot.actual) if expected and not is_unknown(expected[0]) else ():
-        if not is_unknown(type) and fits(type, expected[0]):
+        if not is_unknown(type) and is_compatible(type, expected[0]):
             return f"write an object: {{{name}: {_extend_path(slot, str(keyword), path)}}}"
     fields = [field for member in slot.actual.members if isinstance(member, ObjectOf) for field in member.fields]
     available = f"; this has {', '.join(fields[:8])}" if fields else ""
     return f"write an object with {name} in place of {keyword}{available}"
 
 
-def _extend_path(slot: Slot, keyword: str, path: str) -> str:
+def _extend_path(slot: TypedPart, keyword: str, path: str) -> str:
     """Return a slot's reference as written in the file, with `path` appended."""
     target = slot.node.items[keyword].value
     node = slot.node.get("path") if keyword == "$step" else slot.node.items[keyword]
     start = str(node.value) if node is not None and node.value else "$"
     whole = (start if start.startswith("$") else f"$.{start}") + path.removeprefix("$")
     if keyword == "$step":
-        return write_one_line({"$step": target} if whole == "$" else {"$step": target, "path": whole})
-    return write_one_line({keyword: whole})
+        return format_inline_yaml({"$step": target} if whole == "$" else {"$step": target, "path": whole})
+    return format_inline_yaml({keyword: whole})

@@ -16,15 +16,15 @@ FAILED_STEP = re.compile(r'^step "(?P<id>.+)" failed$')
 """Matches an item's message if it only says which step failed."""
 
 
-def get_run_items(listed: ListItemsResponse) -> RunItems:
+def make_lazy_items(listed: ListItemsResponse) -> RunItems:
     """Return a response's items as a `RunItems`, which doesn't build them until accessed."""
     items = listed.items
     return items if isinstance(items, RunItems) else RunItems(items)
 
 
-def needs_flow(listed: ListItemsResponse, places: Iterable[int], steps: StepsByItem) -> bool:
+def is_first_failure_ambiguous(listed: ListItemsResponse, places: Iterable[int], steps: StepsByItem) -> bool:
     """Return whether finding the step that failed first requires the flow (several failed, or the error differs)."""
-    items = get_run_items(listed)
+    items = make_lazy_items(listed)
     for place in places:
         failed = [step for step in steps.get(items[place].index, ()) if step.error is not None]
         error, errors = items[place].error, {(step.error.message, step.error.code) for step in failed if step.error}
@@ -47,7 +47,7 @@ def add_failed_steps(
     from .._runs.causes import ItemRecord, find_cause
     from ..flows.graph import FlowSteps
 
-    items = get_run_items(listed)
+    items = make_lazy_items(listed)
     flow_steps = FlowSteps(flow)
     explained: dict[int, RunItem] = {}
     for place in places:
@@ -66,10 +66,10 @@ def add_failed_steps(
             says_less = FAILED_STEP.match(error.message) and failed.error.message != "the server gave no reason"
             message, code = failed.error.message if says_less else error.message, error.code or failed.error.code
             explained[place] = replace(item, error=replace(error, step_id=failed.step_id, message=message, code=code))
-    return replace(listed, items=items._replaced(explained))
+    return replace(listed, items=items._with_replaced_items(explained))
 
 
-def add_lost_items(listed: ListItemsResponse, status: ExecutionStatus, started: StepsByItem) -> ListItemsResponse:
+def add_lost_item_errors(listed: ListItemsResponse, status: ExecutionStatus, started: StepsByItem) -> ListItemsResponse:
     """Add an error to those items of a lost run that haven't ended.
 
     A run can even be completed without an item's output, if the server's store fails in between.
@@ -79,12 +79,12 @@ def add_lost_items(listed: ListItemsResponse, status: ExecutionStatus, started: 
         status: The run's final status.
         started: The steps that had started, by item index, for items whose steps were requested.
     """
-    items = get_run_items(listed)
+    items = make_lazy_items(listed)
     lost: dict[int, RunItem] = {}
     message = "the server lost the run before this item ended"
     if status == ExecutionStatus.COMPLETED:
         status, message = ExecutionStatus.FAILED, "the server completed the run without the output of this item"
-    for place in items._unfinished():
+    for place in items._find_unfinished_places():
         steps = started.get(items[place].index)
         if steps is None:
             consequence = "some of its steps may have run and would run again"
@@ -104,4 +104,4 @@ def add_lost_items(listed: ListItemsResponse, status: ExecutionStatus, started: 
                 details={"started_steps": [step.step_id for step in steps]},
             )
         lost[place] = replace(items[place], status=status, error=error)
-    return replace(listed, items=items._replaced(lost))
+    return replace(listed, items=items._with_replaced_items(lost))

@@ -11,18 +11,25 @@ from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any
 
-from .._base.text import cut, format_json, near, visible, visible_lines
+from .._base.text import cut, format_json, suggest_or_list, visible, visible_lines
 from .._data.flow_declarations import get_declared_schema
 from .._data.secrets import Secrets, find_flow_secrets, find_secrets
 from .._data.values import check_json
 from ..errors import InvalidArgumentError, StepflowClientError
 from ..flows.graph import FlowSteps
 from ..flows.json_schema import Mismatch, Validator, get_defs, mismatches, short_repr
-from ..flows.needs import RunRequirements, find_requirements, required_paths, unread_fields
-from ..flows.tool_schemas import WRAPPER, add_required, inline_schema, is_plain_object, iter_names, wrap_schema
+from ..flows.run_requirements import RunRequirements, find_requirements, required_paths, unread_fields
+from ..flows.tool_schemas import (
+    WRAPPER,
+    inline_schema,
+    is_plain_object,
+    iter_fields_and_keywords,
+    require_fields_at_paths,
+    wrap_schema,
+)
 from ..types import FlowResult
 from ..types.server import ToolResult
-from .requests import parse_flow_variables
+from .requests import parse_declared_variables
 
 _MAX_NAME_LENGTH = 64
 # Some APIs reject longer descriptions.
@@ -70,7 +77,7 @@ class FlowToolSpec:
                 and actual values.
         """
         value = _parse_arguments(arguments)
-        self._check(value)
+        self._check_arguments(value)
         return value[WRAPPER] if self.is_wrapped else value
 
     def check_input(self, value: Any) -> None:
@@ -79,9 +86,9 @@ class FlowToolSpec:
         Raises:
             InvalidArgumentError: If it does not match, with the same kind of message as `parse_input`.
         """
-        self._check({WRAPPER: value} if self.is_wrapped else value)
+        self._check_arguments({WRAPPER: value} if self.is_wrapped else value)
 
-    def _check(self, arguments: Any) -> None:
+    def _check_arguments(self, arguments: Any) -> None:
         """Check arguments against the published schema and the flow's own, and reject fields the flow ignores."""
         faults = list(self._validator.mismatches(arguments, _MAX_FAULTS + 1))
         if not self.is_wrapped or WRAPPER in arguments:
@@ -113,12 +120,12 @@ class FlowToolSpec:
             return dict(variables) if get_declared_schema(self.flow, "variables") is not None else {}
         return {name: value for name, value in variables.items() if name in names}
 
-    def secrets(self, variables: Mapping[str, Any]) -> tuple[Secrets, ...]:
+    def collect_secrets(self, variables: Mapping[str, Any]) -> tuple[Secrets, ...]:
         """Return the values that must be kept from models."""
         groups = (find_secrets(self.select_variables(variables), self.needs.declared), find_flow_secrets(self.flow))
         return tuple(secrets for secrets in groups if secrets)
 
-    def is_expected(self, output: Any) -> bool:
+    def is_valid_output(self, output: Any) -> bool:
         """Return whether an output matches the tool's published schema."""
         schema = get_declared_schema(self.flow, "output")
         return not mismatches(output, schema, get_defs(schema, _get_defs(self.flow)))
@@ -146,7 +153,7 @@ def _format_fault(fault: Mismatch) -> str:
     return visible(f"- {where}: {fault.message}{got}{f'; {fault.hint}' if fault.hint else ''}")
 
 
-def make_fixed_tool(
+def make_tool_without_flow(
     name: str, description: str, fields: Mapping[str, Any] = MappingProxyType({}), required: Sequence[str] = ()
 ) -> FlowToolSpec:
     """Make a tool that isn't a flow, with these argument fields."""
@@ -171,10 +178,10 @@ def make_tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
     is_wrapped = not is_plain_object(schema)
     if not is_wrapped:
         # Servers don't apply an input schema's defaults, so a missing field makes the run fail.
-        schema = add_required(schema, required_paths(flow))
+        schema = require_fields_at_paths(schema, required_paths(flow))
     output = get_declared_schema(flow, "output")
-    output = {} if output is None else inline_schema(output, get_defs(output, _get_defs(flow)), decided=True)
-    hidden = next((field for field in iter_names([schema, output]) if visible(field) != field), None)
+    output = {} if output is None else inline_schema(output, get_defs(output, _get_defs(flow)), checkable_only=True)
+    hidden = next((field for field in iter_fields_and_keywords([schema, output]) if visible(field) != field), None)
     if hidden is not None:
         raise InvalidArgumentError(
             f"the flow cannot be a tool: its field name {visible(hidden)!r} contains control or invisible characters",
@@ -182,12 +189,12 @@ def make_tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
         )
     return FlowToolSpec(
         name=name,
-        description=_format_description(flow, name),
+        description=_format_tool_description(flow, name),
         input_schema=wrap_schema(schema) if is_wrapped else schema,
         output_schema=build_outcome_schema(output),
         is_wrapped=is_wrapped,
         flow=flow,
-        needs=find_requirements(flow, parse_flow_variables(flow)),
+        needs=find_requirements(flow, parse_declared_variables(flow)),
     )
 
 
@@ -210,7 +217,7 @@ def _get_defs(flow: Mapping[str, Any]) -> Any:
     return schemas.get("$defs") if isinstance(schemas, Mapping) else None
 
 
-def _format_description(flow: Mapping[str, Any], name: str) -> str:
+def _format_tool_description(flow: Mapping[str, Any], name: str) -> str:
     for key in ("description", "title"):
         text = flow.get(key)
         if isinstance(text, str) and text.strip():
@@ -274,10 +281,10 @@ def make_unique_name(name: str, taken: Collection[str]) -> str:
 
 def format_unknown_tool(name: object, names: Collection[str]) -> str:
     """Return the message for a call to an unknown tool."""
-    return f"unknown tool {visible(cut(str(name), _MAX_NAME_LENGTH))!r}; {near(str(name), names, 'tools')}"
+    return f"unknown tool {visible(cut(str(name), _MAX_NAME_LENGTH))!r}; {suggest_or_list(str(name), names, 'tools')}"
 
 
-def format_result(result: FlowResult, output: str) -> str:
+def format_run_result(result: FlowResult, output: str) -> str:
     """Describe a finished run to a model.
 
     Args:
@@ -310,12 +317,12 @@ def make_tool_result(result: FlowResult, spec: FlowToolSpec | None, secrets: Ite
         error = {key: visible(value) for key, value in parts.items() if value is not None}
     for secret in secrets:
         output, error = secret.hide_in(output), secret.hide_in(error)
-    text = format_result(result, format_json(output))
+    text = format_run_result(result, format_json(output))
     for secret in secrets:
-        text = secret.hide(text)
+        text = secret.hide_in_text(text)
     structured: dict[str, Any] = {"run_id": result.run_id, "status": result.status.value}
     if result.is_success:
-        is_expected = spec is None or spec.is_expected(output)
+        is_expected = spec is None or spec.is_valid_output(output)
         structured["output" if is_expected else "unexpected_output"] = output
     if error is not None:
         structured["error"] = error
@@ -334,11 +341,11 @@ def make_unfinished_result(run_id: str, next_step: str, status: str = "running")
     return ToolResult(text, {"run_id": run_id, "status": status, "next": next_step}, run_id)
 
 
-def make_refusal(error: StepflowClientError, secrets: Iterable[Secrets] = ()) -> ToolResult:
+def make_error_result(error: StepflowClientError, secrets: Iterable[Secrets] = ()) -> ToolResult:
     """Return the tool result for a call that did not start a run, or for a run that can't be read."""
     text = visible_lines(error.message) + (f"\nHint: {visible(error.hint)}" if error.hint else "")
     if error.run_id is not None and error.run_id not in text.partition("\n")[0]:
         text = f"The state of run {error.run_id} is unknown: {text}"
     for secret in secrets:
-        text = secret.hide(text)
+        text = secret.hide_in_text(text)
     return ToolResult(text, None, error.run_id, True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from .._data.arguments import check_flag, check_integer, check_text, wrong
+from .._data.arguments import argument_error, check_flag, check_integer, check_text
 from .._data.flow_declarations import collect_declared_variables
 from .._data.json_encoding import DataObject, is_data_object
 from .._data.values import INPUT_DEPTH, check_json, is_plain, merge_overrides
@@ -18,11 +18,11 @@ from ..errors import InvalidArgumentError, UnsupportedByServerError
 from ..flows.reading import load_file, parse_json
 
 if TYPE_CHECKING:
-    from ..flows.needs import RunRequirements, ValueCheck
+    from ..flows.run_requirements import RunRequirements, ValueValidator
     from ..types import FlowVariable
 
 
-def parse_flow_variables(flow: Mapping[str, Any]) -> dict[str, FlowVariable]:
+def parse_declared_variables(flow: Mapping[str, Any]) -> dict[str, FlowVariable]:
     """Return the variables a flow declares under `schemas.properties.variables`, or an empty dict if there are none."""
     declared = collect_declared_variables(flow)
     if not declared:
@@ -71,7 +71,7 @@ def check_run_id(run_id: RunId) -> str:
     try:
         return str(UUID(run_id if isinstance(run_id, str) else run_id.run_id))
     except (ValueError, AttributeError, TypeError):
-        raise wrong("a run id", "a UUID", run_id) from None
+        raise argument_error("a run id", "a UUID", run_id) from None
 
 
 class HasFlowId(Protocol):
@@ -92,10 +92,10 @@ def check_flow_id(flow_id: FlowId) -> str:
     Raises:
         InvalidArgumentError: If it isn't a valid ID.
     """
-    return check_id(flow_id if isinstance(flow_id, str) else getattr(flow_id, "flow_id", flow_id), "flow_id")
+    return check_path_id(flow_id if isinstance(flow_id, str) else getattr(flow_id, "flow_id", flow_id), "flow_id")
 
 
-def check_id(value: object, what: str) -> str:
+def check_path_id(value: object, what: str) -> str:
     """Validate and return an ID that will be part of a path. (With `..`, the path would lead to a different operation.)
 
     Raises:
@@ -139,7 +139,7 @@ def check_limit(value: int | None, what: str, *, least: int = 0) -> int | None:
     return None if value is None else check_integer(value, what, least=least)
 
 
-def check_debug(debug: bool) -> None:
+def reject_debug_mode(debug: bool) -> None:
     """Reject debug mode, which no released server supports.
 
     Raises:
@@ -208,20 +208,20 @@ def require_single_input(value: Any) -> None:
         )
 
 
-def list_items(value: Any) -> list[Any]:
+def list_item_inputs(value: Any) -> list[Any]:
     """Return item inputs as JSON values: the elements if `value` is a list, otherwise just `value`."""
     plain = check_json(value, "the input")
     return plain if isinstance(plain, list) else [plain]
 
 
-def parse_fitting_inputs(value: Any, check: ValueCheck) -> list[Any]:
+def check_inputs_against_schema(value: Any, check: ValueValidator) -> list[Any]:
     """Return item inputs, after checking them against the flow's input schema.
 
     Raises:
         InvalidArgumentError: If an input does not match, or can't be represented in JSON.
     """
-    items = list_items(value)
-    check.all(items, "use check_input=False to send it anyway")
+    items = list_item_inputs(value)
+    check.check_all(items, "use check_input=False to send it anyway")
     return items
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from .. import errors, types
 from .._base.lazy import lazy_module
-from .._base.long_computations import collector_paused
+from .._base.long_computations import pause_garbage_collector
 from .._base.text import cut
 from .._data.values import PLAIN, OutputDecoder, decode, restore_integers
 from .._rules.transport_errors import ANOTHER_SERVICE, PROXY
@@ -25,7 +25,7 @@ from . import failed_items
 from .requests import RUN_ID
 
 if TYPE_CHECKING:
-    from .._runs import client_metadata, pins
+    from .._runs import pins, stored_form
     from ..types import (
         FlowError,
         FlowResult,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     )
     from ..types.runs import HistoryEntry
 else:
-    client_metadata = lazy_module("stepflow_client._runs.client_metadata")
+    client_metadata = lazy_module("stepflow_client._runs.stored_form")
     pins = lazy_module("stepflow_client._runs.pins")
 
 Answer = TypeVar("Answer")
@@ -76,7 +76,7 @@ def parse_json_value(content: bytes, request: object, decode: Callable[[bytes], 
         InvalidResponseError: If the body isn't JSON.
     """
     try:
-        with collector_paused() if len(content) > _LARGE else nullcontext():
+        with pause_garbage_collector() if len(content) > _LARGE else nullcontext():
             return decode(content)
     except (ValueError, RecursionError):
         raise _make_not_json_error(content, request) from None
@@ -89,14 +89,16 @@ def _make_not_json_error(content: bytes, request: object) -> errors.InvalidRespo
     )
 
 
-def build(make: Callable[[dict[str, Any]], Answer], answer: dict[str, Any], request: object) -> Answer:
+def build_from_response(
+    convert_response: Callable[[dict[str, Any]], Answer], answer: dict[str, Any], request: object
+) -> Answer:
     """Build a value from a response with `make`.
 
     Raises:
         InvalidResponseError: If a required field is missing or has the wrong type.
     """
     try:
-        return make(answer)
+        return convert_response(answer)
     except KeyError as error:
         reason = f"{error.args[0]} is missing"
     except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
@@ -210,7 +212,7 @@ def find_status_error(
         return errors.InvalidResponseError(
             f"{request} returned a redirect ({status})", status_code=status, hint="use the address it redirects to"
         )
-    message, details = _parse_message(kind, content)
+    message, details = _parse_error_message(kind, content)
     if status == 408:
         return errors.RequestTimeoutError(message or f"{request} returned 408", status_code=408)
     from http import HTTPStatus
@@ -228,7 +230,7 @@ def find_status_error(
     return kinds(message, status_code=status, details=details, hint=hint)
 
 
-def _parse_message(kind: str, content: bytes) -> tuple[str | None, Any]:
+def _parse_error_message(kind: str, content: bytes) -> tuple[str | None, Any]:
     text = content.decode("utf-8", "replace").strip()
     if kind == "text/html" or text[:1] == "<":
         return None, text[:_MAX_MESSAGE_LENGTH] or None
@@ -320,7 +322,7 @@ def read_flow_id(answer: dict[str, Any], key: str = "flowId") -> str:
     return _check_id(answer[key], key)
 
 
-class Started(NamedTuple):
+class StartedRun(NamedTuple):
     """The data needed to wait for the end of a newly created run."""
 
     run_id: str
@@ -340,19 +342,19 @@ class Started(NamedTuple):
         return bool(self.answers) and all(read_status(answer["status"]).is_finished for answer in self.answers)
 
 
-def read_started_run(answer: dict[str, Any]) -> Started:
+def read_started_run(answer: dict[str, Any]) -> StartedRun:
     """Read just the fields of a newly created run that are needed to wait for its end."""
     summary = answer["summary"]
-    items = check_items(answer.get("results") or [])
+    items = check_raw_items(answer.get("results") or [])
     run_id = summary["runId"]
     run_id = run_id if RUN_ID.fullmatch(run_id) else _parse_run_id(run_id)
     status = summary["status"]
     # Hot path: skip `read_status` for known numbers. (Check the type because `True == 1`.)
     member = STATUS_NUMBERS.get(status) if type(status) is int else None
-    return Started(run_id, member or read_status(status), items, summary=summary)
+    return StartedRun(run_id, member or read_status(status), items, summary=summary)
 
 
-def check_items(answers: Any) -> list[dict[str, Any]]:
+def check_raw_items(answers: Any) -> list[dict[str, Any]]:
     """Return a response's items, after checking that each has an index and a status.
 
     Since items are built lazily, this also covers items that are never accessed.
@@ -370,7 +372,7 @@ def check_items(answers: Any) -> list[dict[str, Any]]:
     return answers
 
 
-def read_given_arguments(answer: dict[str, Any]) -> dict[str, Any]:
+def read_reported_arguments(answer: dict[str, Any]) -> dict[str, Any]:
     """Read the inputs and overrides a run was started with. Only older servers return them."""
     arguments = answer.get("given") or {}
     inputs = arguments.get("inputs")
@@ -388,7 +390,10 @@ def read_stored_content(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def make_run_arguments(
-    run_id: str, given: Mapping[str, Any], entry: HistoryEntry | None, origin: client_metadata.Origin | None = None
+    run_id: str,
+    reported: Mapping[str, Any],
+    entry: HistoryEntry | None,
+    origin: stored_form.RerunOrigin | None = None,
 ) -> RunArguments:
     """Return the arguments a run was started with.
 
@@ -398,7 +403,7 @@ def make_run_arguments(
         entry: The run's history entry, or None if it was not recorded.
         origin: For a rerun that was not recorded, the earlier run.
     """
-    inputs, overrides = given.get("inputs"), given.get("overrides")
+    inputs, overrides = reported.get("inputs"), reported.get("overrides")
     if entry is None:
         return types.RunArguments(
             run_id=run_id,
@@ -451,7 +456,7 @@ def read_flow(answer: dict[str, Any], flow_id: str | None = None) -> types.Store
         ValueError: If the response is for a different flow.
     """
     content = answer["flow"]
-    written = client_metadata.restore_flow(content) if isinstance(content, dict) else content
+    written = stored_form.restore_flow(content) if isinstance(content, dict) else content
     stored = decode_model(types.StoredFlow, {**answer, "flow": written})
     if flow_id is not None and stored.flow_id != flow_id:
         raise ValueError(f"it is about a different flow, {stored.flow_id}")
@@ -460,11 +465,13 @@ def read_flow(answer: dict[str, Any], flow_id: str | None = None) -> types.Store
 
 def read_items(run_id: str, answers: Any, decoder: OutputDecoder = PLAIN) -> ListItemsResponse:
     """Read a run's items, in input order. Each item is built on first access."""
-    answers = check_items(answers)
+    answers = check_raw_items(answers)
     order = [answer["itemIndex"] for answer in answers]
     if order != list(range(len(order))):
         answers = sorted(answers, key=lambda answer: int(answer["itemIndex"]))
-    read = partial(build, partial(read_item, run_id, decoder=decoder), request=f"GET /runs/{run_id}/items")
+    read = partial(
+        build_from_response, partial(read_item, run_id, decoder=decoder), request=f"GET /runs/{run_id}/items"
+    )
     return types.ListItemsResponse(run_id=run_id, items=types.RunItems(answers, read))
 
 
@@ -499,8 +506,8 @@ def read_results(
             run_id=run_id, status=status, error=read_error({}) if status in FAILED_STATUSES else None
         )
 
-    with collector_paused() if len(entries) > _MANY else nullcontext():
-        return build(lambda _: [read(entry) for entry in entries], {}, f"GET /runs/{run_id}/items")
+    with pause_garbage_collector() if len(entries) > _MANY else nullcontext():
+        return build_from_response(lambda _: [read(entry) for entry in entries], {}, f"GET /runs/{run_id}/items")
 
 
 # Status values of completed items.
@@ -512,13 +519,13 @@ def read_completed_outputs(listed: ListItemsResponse, decoder: OutputDecoder = P
     entries: Sequence[Any] = listed.items._entries if isinstance(listed.items, types.RunItems) else listed.items
     if not all(type(entry) is dict and entry["status"] in _COMPLETED for entry in entries):
         return None
-    with collector_paused() if len(entries) > _MANY else nullcontext():
+    with pause_garbage_collector() if len(entries) > _MANY else nullcontext():
         read = decoder.flow_output
         request = f"GET /runs/{listed.run_id}/items"
-        return build(lambda _: [read(entry.get("output")) for entry in entries], {}, request)
+        return build_from_response(lambda _: [read(entry.get("output")) for entry in entries], {}, request)
 
 
-def read_single_result(run: Started, decoder: OutputDecoder = PLAIN) -> FlowResult | None:
+def read_immediate_result(run: StartedRun, decoder: OutputDecoder = PLAIN) -> FlowResult | None:
     """Return the result of a newly created single-item run if it has already succeeded, otherwise None."""
     if run.status is not ExecutionStatus.COMPLETED or len(run.answers) != 1:
         return None
@@ -529,7 +536,9 @@ def read_single_result(run: Started, decoder: OutputDecoder = PLAIN) -> FlowResu
         output = decoder.flow_output(answer.get("output"))
     except (ValueError, RecursionError):
         # This raises an error that says what's wrong.
-        return build(partial(read_item, run.run_id, decoder=decoder), answer, f"GET /runs/{run.run_id}/items").result
+        return build_from_response(
+            partial(read_item, run.run_id, decoder=decoder), answer, f"GET /runs/{run.run_id}/items"
+        ).result
     return types.FlowResult(run_id=run.run_id, status=run.status, output=output)
 
 
@@ -558,7 +567,7 @@ def read_error(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> FlowEr
         # Drop the server's code and data. They belong to the component that fails in place of the mocked step.
         (code, message), details = mocked, None
     if decoder.secrets:
-        message, details = decoder.secrets.hide(message), decoder.secrets.hide_in(details)
+        message, details = decoder.secrets.hide_in_text(message), decoder.secrets.hide_in(details)
     return types.FlowError(
         message=message,
         code=code,

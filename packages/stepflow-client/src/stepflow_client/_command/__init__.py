@@ -4,38 +4,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._base.lazy import lazy_names
+from .._base.lazy import make_lazy_exports
 
 if TYPE_CHECKING:
     from .._async.runs import RunReader as RunReader
-    from .._async.snapshots import SnapshotReader as SnapshotReader
+    from .._async.snapshot_reader import SnapshotReader as SnapshotReader
     from .._async.tools import add_hint as add_hint
     from .._async.watching import RunWatcher as RunWatcher
-    from .._base.logging import get_logger as get_logger, passing_warnings as passing_warnings
-    from .._base.long_computations import collector_paused as collector_paused
+    from .._base.logging import get_logger as get_logger, listen_to_warnings as listen_to_warnings
+    from .._base.long_computations import pause_garbage_collector as pause_garbage_collector
     from .._base.suggestions import (
         explain_missing_file as explain_missing_file,
         install_command as install_command,
         suggest_nearest_file as suggest_nearest_file,
     )
-    from .._cases.expected_outputs import expectation_of as expectation_of, get_edits as get_edits
+    from .._cases.expected_outputs import expectation_of as expectation_of, find_value_edits as find_value_edits
     from .._cases.flow_cases import flow_result as flow_result, is_lost as is_lost, parse_tests as parse_tests
-    from .._cases.selection import list_names as list_names
+    from .._cases.selection import list_ids_and_components as list_ids_and_components
     from .._checks.checker import (
         check_config as check_config,
         check_source as check_source,
-        find_suppressions as find_suppressions,
         make_excerpt as make_excerpt,
         make_result as make_result,
+        make_suppression_check as make_suppression_check,
     )
-    from .._checks.flow_model import (
-        FlowModel as FlowModel,
+    from .._checks.flow_analysis import (
+        FlowAnalysis as FlowAnalysis,
         Read as Read,
         find_subflow as find_subflow,
         get_subflow_node as get_subflow_node,
     )
     from .._checks.inferred_flow import infer_from_text as infer_from_text
-    from .._checks.type_comparison import type_text as type_text
+    from .._checks.type_comparison import format_type as format_type
     from .._checks.type_inference import (
         FlowTypes as FlowTypes,
         StepTypes as StepTypes,
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
         add_env_variables as add_env_variables,
         check_run_id as check_run_id,
         complete_arguments as complete_arguments,
-        parse_flow_variables as parse_flow_variables,
+        parse_declared_variables as parse_declared_variables,
         parse_run_arguments as parse_run_arguments,
     )
     from .._concurrency import async_run_check as async_run_check, sync_gather as sync_gather
@@ -75,7 +75,7 @@ if TYPE_CHECKING:
         find_recovery_warnings as find_recovery_warnings,
         is_read_once as is_read_once,
     )
-    from .._embedded.log_pump import passing_lines as passing_lines
+    from .._embedded.log_pump import listen_to_lines as listen_to_lines
     from .._http.connecting import describe_certificate_problem as describe_certificate_problem
     from .._http.settings import (
         check_timeout as check_timeout,
@@ -83,7 +83,7 @@ if TYPE_CHECKING:
         parse_url as parse_url,
         read_environment_settings as read_environment_settings,
     )
-    from .._records.inputs import GOES_ON as GOES_ON
+    from .._records.inputs import SKIP_HINT as SKIP_HINT
     from .._records.junit_xml import junit_xml as junit_xml
     from .._records.outcome_files import (
         OutcomeFormat as OutcomeFormat,
@@ -103,23 +103,23 @@ if TYPE_CHECKING:
         StepTime as StepTime,
         StepTimes as StepTimes,
     )
-    from .._rules.run_queries import (
+    from .._rules.run_search import (
         QUERY_FIELDS as QUERY_FIELDS,
         RunQuery as RunQuery,
+        parse_run_query as parse_run_query,
         quote_word as quote_word,
-        split_query as split_query,
     )
     from .._rules.timeouts import compute_deadline as compute_deadline, deadline_scope as deadline_scope
     from .._rules.transport_errors import ANOTHER_SERVICE as ANOTHER_SERVICE, get_refused_hint as get_refused_hint
-    from .._runs.causes import ItemCauses as ItemCauses
-    from .._runs.client_metadata import (
+    from .._runs.causes import ItemFailureTracer as ItemFailureTracer
+    from .._runs.failure_hints import FailureHintFinder as FailureHintFinder, ResolvedInput as ResolvedInput
+    from .._runs.initial_progress import build_progress as build_progress
+    from .._runs.run_differences import ABSENT as ABSENT, find_value_changes as find_value_changes
+    from .._runs.stored_form import (
         collect_examples as collect_examples,
         convert_to_stored_form as convert_to_stored_form,
         remove_cases as remove_cases,
     )
-    from .._runs.initial_progress import build_progress as build_progress
-    from .._runs.refusals import FailureHints as FailureHints, ResolvedInput as ResolvedInput
-    from .._runs.run_differences import ABSENT as ABSENT, find_value_changes as find_value_changes
     from .._stores.journal import Journal as Journal
     from .._stores.user_folders import user_folder as user_folder
     from .._sync.watching import RunUpdate as RunUpdate
@@ -127,20 +127,20 @@ if TYPE_CHECKING:
     from ..testing.case_runs import may_execute as may_execute
     from ..types.statuses import is_given_up as is_given_up
 
-__getattr__, __dir__ = lazy_names(
+__getattr__, __dir__ = make_lazy_exports(
     __name__,
     {
         "._async.runs": ["RunReader"],
-        "._async.snapshots": ["SnapshotReader"],
+        "._async.snapshot_reader": ["SnapshotReader"],
         "._async.tools": ["add_hint"],
         "._async.watching": ["RunWatcher"],
-        "._base.long_computations": ["collector_paused"],
+        "._base.long_computations": ["pause_garbage_collector"],
         "._base.suggestions": ["install_command", "explain_missing_file", "suggest_nearest_file"],
-        "._base.logging": ["passing_warnings", "get_logger"],
-        "._cases.expected_outputs": ["get_edits", "expectation_of"],
+        "._base.logging": ["listen_to_warnings", "get_logger"],
+        "._cases.expected_outputs": ["find_value_edits", "expectation_of"],
         "._cases.flow_cases": ["is_lost", "parse_tests", "flow_result"],
-        "._cases.selection": ["list_names"],
-        "._checks.checker": ["make_excerpt", "check_source", "check_config", "make_result", "find_suppressions"],
+        "._cases.selection": ["list_ids_and_components"],
+        "._checks.checker": ["make_excerpt", "check_source", "check_config", "make_result", "make_suppression_check"],
         "._checks.type_inference": [
             "look_up_reference",
             "infer_variable_type",
@@ -149,15 +149,15 @@ __getattr__, __dir__ = lazy_names(
             "infer_input_from_uses",
             "infer_flow_types",
         ],
-        "._checks.flow_model": ["FlowModel", "Read", "find_subflow", "get_subflow_node"],
+        "._checks.flow_analysis": ["FlowAnalysis", "Read", "find_subflow", "get_subflow_node"],
         "._checks.inferred_flow": ["infer_from_text"],
-        "._checks.type_comparison": ["type_text"],
+        "._checks.type_comparison": ["format_type"],
         "._codec.requests": [
             "check_run_id",
             "complete_arguments",
             "add_env_variables",
             "parse_run_arguments",
-            "parse_flow_variables",
+            "parse_declared_variables",
         ],
         "._concurrency": ["async_run_check", "sync_gather"],
         "._data.arguments": ["check_instance", "check_mapping", "check_text"],
@@ -171,15 +171,15 @@ __getattr__, __dir__ = lazy_names(
             "OutputDecoder",
         ],
         "._data.json_encoding": ["is_data_object"],
-        "._rules.run_queries": ["QUERY_FIELDS", "RunQuery", "quote_word", "split_query"],
+        "._rules.run_search": ["QUERY_FIELDS", "RunQuery", "quote_word", "parse_run_query"],
         "._data.toml_reader": ["parse_toml"],
         "._data.yaml_format": ["find_open_marks", "write_yaml"],
         "._editing.corrections": ["correct_flow", "make_edit"],
         "._embedded.config": ["ServerConfig", "is_read_once", "find_recovery_warnings"],
-        "._embedded.log_pump": ["passing_lines"],
+        "._embedded.log_pump": ["listen_to_lines"],
         "._http.settings": ["check_timeout", "is_loopback", "read_environment_settings", "parse_url"],
         "._http.connecting": ["describe_certificate_problem"],
-        "._records.inputs": ["GOES_ON"],
+        "._records.inputs": ["SKIP_HINT"],
         "._records.junit_xml": ["junit_xml"],
         "._records.outcome_files": ["OutcomeFormat", "resolve_output_format", "read_outcomes"],
         "._rules.run_progress": ["BatchCount", "ItemTime", "ItemTimes", "StepTime", "StepTimes"],
@@ -187,10 +187,10 @@ __getattr__, __dir__ = lazy_names(
         ".types.statuses": ["is_given_up"],
         "._rules.failure_groups": ["FailureGroup", "FailureGroups", "MAX_GROUPS_SHOWN", "group_failures"],
         "._rules.transport_errors": ["ANOTHER_SERVICE", "get_refused_hint"],
-        "._runs.client_metadata": ["convert_to_stored_form", "collect_examples", "remove_cases"],
-        "._runs.causes": ["ItemCauses"],
+        "._runs.stored_form": ["convert_to_stored_form", "collect_examples", "remove_cases"],
+        "._runs.causes": ["ItemFailureTracer"],
         "._runs.initial_progress": ["build_progress"],
-        "._runs.refusals": ["FailureHints", "ResolvedInput"],
+        "._runs.failure_hints": ["FailureHintFinder", "ResolvedInput"],
         "._runs.run_differences": ["ABSENT", "find_value_changes"],
         "._stores.journal": ["Journal"],
         "._stores.user_folders": ["user_folder"],

@@ -15,7 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from .._base.lazy import lazy_module
-from .._base.long_computations import Slices, collector_paused, run_in_slices, slices
+from .._base.long_computations import Slices, pause_garbage_collector, run_in_slices, slices
 from .._rules.timeouts import current_deadline, get_seconds_left, has_passed
 from ..errors import InvalidArgumentError, RequestTimeoutError
 
@@ -29,10 +29,10 @@ else:
 Result = TypeVar("Result")
 
 # Event loop turns it takes a call to send its next request after a response arrives.
-_TURNS = 3
+_LOOP_TURNS = 3
 
 
-class AsyncWorkers(Generic[Result]):
+class AsyncTaskPool(Generic[Result]):
     """Runs calls in the background as tasks."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class AsyncWorkers(Generic[Result]):
             return await call()
 
         self._tasks.add(asyncio.create_task(run()))
-        for _ in range(_TURNS):
+        for _ in range(_LOOP_TURNS):
             await asyncio.sleep(0)
 
     async def wait_for_result(self, deadline: float | None = None) -> Result:
@@ -82,7 +82,7 @@ class AsyncWorkers(Generic[Result]):
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class SyncWorkers(Generic[Result]):
+class SyncTaskPool(Generic[Result]):
     """Runs calls in the background on daemon threads, so that they don't keep the process from exiting."""
 
     def __init__(self) -> None:
@@ -136,7 +136,7 @@ class SyncWorkers(Generic[Result]):
 _END = object()
 
 
-class AsyncSource:
+class AsyncInputReader:
     """Inputs read one by one, as needed.
 
     Raises:
@@ -171,7 +171,7 @@ class AsyncSource:
         return values, failure
 
 
-class SyncSource:
+class SyncInputReader:
     """Inputs read one by one, as needed.
 
     Raises:
@@ -210,9 +210,9 @@ def _make_iterator(inputs: Any) -> Iterator[Any]:
     return iter(inputs)
 
 
-async def async_gather(calls: Sequence[Callable[[], Awaitable[Result]]], at_once: int) -> list[Result]:
+async def async_gather(calls: Sequence[Callable[[], Awaitable[Result]]], max_concurrency: int) -> list[Result]:
     """Make calls concurrently, at most `at_once` at a time, and return their results in call order."""
-    free = asyncio.Semaphore(at_once)
+    free = asyncio.Semaphore(max_concurrency)
 
     async def limited(call: Callable[[], Awaitable[Result]]) -> Result:
         async with free:
@@ -221,13 +221,13 @@ async def async_gather(calls: Sequence[Callable[[], Awaitable[Result]]], at_once
     return await asyncio.gather(*map(limited, calls))
 
 
-def sync_gather(calls: Sequence[Callable[[], Result]], at_once: int) -> list[Result]:
+def sync_gather(calls: Sequence[Callable[[], Result]], max_concurrency: int) -> list[Result]:
     """Make calls concurrently, at most `at_once` at a time, and return their results in call order."""
     from concurrent.futures import ThreadPoolExecutor
 
     # Copy the context, which carries the caller's deadline.
     contexts = [copy_context() for _ in calls]
-    with ThreadPoolExecutor(at_once, thread_name_prefix="stepflow-client") as threads:
+    with ThreadPoolExecutor(max_concurrency, thread_name_prefix="stepflow-client") as threads:
         try:
             return list(threads.map(lambda context, call: context.run(call), contexts, calls))
         except BaseException:
@@ -235,12 +235,12 @@ def sync_gather(calls: Sequence[Callable[[], Result]], at_once: int) -> list[Res
             raise
 
 
-async def async_wait_until_done(future: Future[Any], deadline: float | None) -> None:
+async def async_wait_for_future(future: Future[Any], deadline: float | None) -> None:
     """Wait until a different call settles a future, or until a deadline (in `time.monotonic()` time)."""
     await asyncio.wait([asyncio.wrap_future(future)], timeout=get_seconds_left(deadline))
 
 
-def sync_wait_until_done(future: Future[Any], deadline: float | None) -> None:
+def sync_wait_for_future(future: Future[Any], deadline: float | None) -> None:
     """Wait until a different call settles a future, or until a deadline (in `time.monotonic()` time)."""
     from concurrent.futures import wait
 
@@ -276,7 +276,7 @@ async def async_run_check(check: Callable[[], Result], *, is_long: bool = False)
     try:
         left = None if deadline is None else deadline - time.monotonic()
         # Pause the collector: it would stop all threads to traverse a large input again and again.
-        paused = collector_paused()(run_in_slices)
+        paused = pause_garbage_collector()(run_in_slices)
         return await asyncio.wait_for(
             asyncio.to_thread(paused, check, lambda: stopped.is_set() and _raise_long_check()), left
         )

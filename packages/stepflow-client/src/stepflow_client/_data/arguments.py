@@ -18,7 +18,7 @@ Chosen = TypeVar("Chosen")
 Kind = TypeVar("Kind")
 
 
-def wrong(what: str, expected: str, value: object, hint: str | None = None) -> InvalidArgumentError:
+def argument_error(what: str, expected: str, value: object, hint: str | None = None) -> InvalidArgumentError:
     """Return the error for an invalid argument.
 
     Args:
@@ -27,10 +27,10 @@ def wrong(what: str, expected: str, value: object, hint: str | None = None) -> I
         value: The actual value.
         hint: How to fix it.
     """
-    return InvalidArgumentError(f"{what} must be {expected}, not {shown(value)}", hint=hint)
+    return InvalidArgumentError(f"{what} must be {expected}, not {short_repr(value)}", hint=hint)
 
 
-def shown(value: object) -> str:
+def short_repr(value: object) -> str:
     """Return a value as short text, even if it is infinite, deeply nested, or its `__repr__` fails."""
     try:
         return cut(repr(value), 200)
@@ -45,7 +45,7 @@ def check_flag(value: object, what: str) -> bool:
         InvalidArgumentError: If it is neither.
     """
     if not isinstance(value, bool):
-        raise wrong(what, "True or False", value)
+        raise argument_error(what, "True or False", value)
     return value
 
 
@@ -66,7 +66,7 @@ def check_text(value: object, what: str) -> str:
         InvalidArgumentError: If it is not a string, or empty.
     """
     if not isinstance(value, str) or not value:
-        raise wrong(what, "a non-empty string", value)
+        raise argument_error(what, "a non-empty string", value)
     check_json(value, what)
     return value
 
@@ -81,7 +81,7 @@ def check_texts(values: object, what: str) -> list[str]:
         return [values]
     texts: list[Any] = list(values) if isinstance(values, Iterable) else [None]
     if not all(isinstance(text, str) for text in texts):
-        raise wrong(what, "a string or a list of strings", values)
+        raise argument_error(what, "a string or a list of strings", values)
     return texts
 
 
@@ -92,11 +92,11 @@ def check_integer(value: object, what: str, *, least: int, most: int = 2**32 - 1
         InvalidArgumentError: If it is not.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise wrong(what, f"an integer of at least {least}", value)
+        raise argument_error(what, f"an integer of at least {least}", value)
     return value
 
 
-def check_seconds(value: object, what: str, *, endless: bool = False, zero: bool = False) -> float:
+def check_seconds(value: object, what: str, *, allow_infinity: bool = False, allow_zero: bool = False) -> float:
     """Check a number of seconds and return it as a float.
 
     Args:
@@ -109,13 +109,15 @@ def check_seconds(value: object, what: str, *, endless: bool = False, zero: bool
         InvalidArgumentError: If it is not an allowed number.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise wrong(what, "a number of seconds", value)
+        raise argument_error(what, "a number of seconds", value)
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
-    if not (number > 0 or (zero and number == 0)) or (number == math.inf and not endless):
-        raise InvalidArgumentError(f"{what} must be above zero{'' if endless else ' and finite'}, not {number!r}")
+    if not (number > 0 or (allow_zero and number == 0)) or (number == math.inf and not allow_infinity):
+        raise InvalidArgumentError(
+            f"{what} must be above zero{'' if allow_infinity else ' and finite'}, not {number!r}"
+        )
     return number
 
 
@@ -131,7 +133,7 @@ def check_choice(value: object, what: str, choices: type[Enum] | Sequence[Any]) 
         if isinstance(choice, Enum) and isinstance(value, str) and value == choice.value:
             return choice
     names = [repr(choice.value if isinstance(choice, Enum) else choice) for choice in choices]
-    raise wrong(what, f"{', '.join(names[:-1])} or {names[-1]}", value)
+    raise argument_error(what, f"{', '.join(names[:-1])} or {names[-1]}", value)
 
 
 def check_function(value: object, what: str) -> Callable[..., Any] | None:
@@ -141,7 +143,7 @@ def check_function(value: object, what: str) -> Callable[..., Any] | None:
         InvalidArgumentError: If it is neither.
     """
     if value is not None and (not callable(value) or inspect.iscoroutinefunction(value)):
-        raise wrong(what, "a plain function, or None", value)
+        raise argument_error(what, "a plain function, or None", value)
     return value
 
 
@@ -152,11 +154,11 @@ def check_instance(value: object, what: str, kind: type[Kind]) -> Kind:
         InvalidArgumentError: If it is not.
     """
     if not isinstance(value, kind):
-        raise wrong(what, f"a {kind.__name__}", value)
+        raise argument_error(what, f"a {kind.__name__}", value)
     return value
 
 
-def check_client(value: Any, what: str, *, awaited: bool) -> Any:
+def check_client(value: Any, what: str, *, is_async: bool) -> Any:
     """Check that a value can run flows like a client, a runtime or a wrapper around one, and return it.
 
     Args:
@@ -169,8 +171,10 @@ def check_client(value: Any, what: str, *, awaited: bool) -> Any:
     """
     # Don't use isinstance: a mock of a client passes it, although its methods are neither kind.
     methods = [getattr(value.__class__, name, None) for name in ("run", "start_run")]
-    if not all(callable(method) and inspect.iscoroutinefunction(method) is awaited for method in methods):
-        raise wrong(what, "a StepflowClient or a StepflowRuntime" if awaited else "a SyncStepflowClient", value)
+    if not all(callable(method) and inspect.iscoroutinefunction(method) is is_async for method in methods):
+        raise argument_error(
+            what, "a StepflowClient or a StepflowRuntime" if is_async else "a SyncStepflowClient", value
+        )
     return value
 
 
@@ -182,7 +186,7 @@ def check_instances(values: object, what: str, kind: type[Kind]) -> list[Kind]:
     """
     listed: list[Any] = list(values) if isinstance(values, Iterable) else [None]
     if not all(isinstance(element, kind) for element in listed):
-        raise wrong(what, f"a list of {kind.__name__} objects", values)
+        raise argument_error(what, f"a list of {kind.__name__} objects", values)
     return listed
 
 
@@ -193,7 +197,7 @@ def check_mapping(value: object, what: str) -> Mapping[str, Any]:
         InvalidArgumentError: If it is not.
     """
     if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
-        raise wrong(what, "a mapping with string keys", value)
+        raise argument_error(what, "a mapping with string keys", value)
     return value
 
 
@@ -220,8 +224,8 @@ def file_path(path: str | os.PathLike[str], what: str) -> Path:
         # Raises a ValueError for text that no file system can represent.
         name = os.fsencode(file)
     except (TypeError, ValueError):
-        raise wrong(what, "the path of a file", path) from None
+        raise argument_error(what, "the path of a file", path) from None
     # Reject an empty string, which would mean the working folder.
     if b"\0" in name or name == b":memory:" or not os.fspath(path):
-        raise wrong(what, "the path of a file", str(path))
+        raise argument_error(what, "the path of a file", str(path))
     return file

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from .._base.not_given import NOT_GIVEN
-from .._base.text import nearest
+from .._base.text import find_nearest
 
 # The values of unset variables, by schema type.
 _EMPTY = {"string": "", "number": 0, "integer": 0, "boolean": False}
@@ -39,7 +39,7 @@ def get_defs(schema: Any, defs: Any = None) -> dict[str, Any]:
     return {name: value for schemas in (defs, *own) if isinstance(schemas, Mapping) for name, value in schemas.items()}
 
 
-def get_flow_defs(flow: Any, part: str) -> dict[str, Any]:
+def get_declared_defs(flow: Any, part: str) -> dict[str, Any]:
     """Return the shared schemas that a flow's `input`, `output` or `variables` schema can refer to."""
     schemas = flow.get("schemas") if isinstance(flow, Mapping) else None
     return get_defs(get_declared_schema(flow, part), get_defs(schemas))
@@ -48,7 +48,7 @@ def get_flow_defs(flow: Any, part: str) -> dict[str, Any]:
 def collect_declared_variables(flow: Any) -> dict[str, dict[str, Any]]:
     """Return a flow's declared variables by name, each with the fields of a `FlowVariable`."""
     properties, required = (get_declared_schema(flow, "variables", key) for key in ("properties", "required"))
-    defs = get_flow_defs(flow, "variables")
+    defs = get_declared_defs(flow, "variables")
     return {
         name: {
             # A variable with a default is optional, even if it is listed as required.
@@ -129,7 +129,7 @@ def is_secret_marker(key: Any) -> bool:
     if key == "is_secret":
         return True
     plain = "".join(char for char in str(key).lower() if char.isalpha())
-    return "s" in plain and "t" in plain and nearest(plain, ("issecret", "secret"), 0.8) is not None
+    return "s" in plain and "t" in plain and find_nearest(plain, ("issecret", "secret"), 0.8) is not None
 
 
 def _get_string(value: Any) -> str | None:

@@ -62,7 +62,13 @@ class _MsgspecStruct(Protocol):
 DataObject = _PydanticModel | _Dataclass | _AttrsInstance | _MsgspecStruct
 """A pydantic model or dataclass, a plain dataclass, an attrs object, or a msgspec struct."""
 
-_MARKS = ("__dataclass_fields__", "model_dump", "__pydantic_serializer__", "__struct_fields__", "__attrs_attrs__")
+_DATA_CLASS_ATTRIBUTES = (
+    "__dataclass_fields__",
+    "model_dump",
+    "__pydantic_serializer__",
+    "__struct_fields__",
+    "__attrs_attrs__",
+)
 
 
 _SCALARS = (datetime, date, time, PurePath, Enum)
@@ -88,7 +94,7 @@ def encode_scalar(value: Any) -> Any:
 def is_data_object(value: object) -> bool:
     """Return whether a value is a data object. Classes themselves don't count."""
     # Exclude classes explicitly: a msgspec class would match through its metaclass.
-    return not isinstance(value, type) and any(hasattr(type(value), mark) for mark in _MARKS)
+    return not isinstance(value, type) and any(hasattr(type(value), mark) for mark in _DATA_CLASS_ATTRIBUTES)
 
 
 def call_builder(value: Any) -> Any:

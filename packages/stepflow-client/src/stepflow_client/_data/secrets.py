@@ -15,9 +15,9 @@ from urllib.parse import quote
 from .flow_declarations import (
     ALTERNATIVES,
     find_referred_schemas,
+    get_declared_defs,
     get_declared_schema,
     get_fields,
-    get_flow_defs,
     holds_secret,
     is_secret,
 )
@@ -26,14 +26,14 @@ HIDDEN = "***"
 HIDDEN_IN_URL = f"://{HIDDEN}@"
 """What a URL's user and password are replaced with."""
 # Hide strings shorter than this only as whole words, because they occur inside many words.
-_SHORT = 4
+_MIN_SUBSTRING_LENGTH = 4
 # Longest part of a secret to look for at the end of a shortened message. Messages are shortened to half of this.
 _MAX_CUT_LENGTH = 1_000
 # JSON schema keys that hold values.
 _VALUE_KEYS = ("default", "const", "enum", "examples", "example")
 
 
-class _Error(Protocol):
+class _ErrorParts(Protocol):
     """The parts of an error that may quote a secret."""
 
     message: str
@@ -42,7 +42,7 @@ class _Error(Protocol):
     details: Any
 
 
-class _Declared(Protocol):
+class _DeclaredVariable(Protocol):
     """The declaration of a variable in a flow."""
 
     @property
@@ -61,16 +61,18 @@ class Secrets:
             `1` or `true` would leave nothing readable.
     """
 
-    def __init__(self, values: Iterable[Any] = (), *, words: bool = True) -> None:
+    def __init__(self, values: Iterable[Any] = (), *, include_short: bool = True) -> None:
         scalars = [scalar for value in values for scalar in _iter_scalars(value)]
         texts = {form for scalar in scalars if isinstance(scalar, str) for form in _get_written_forms(scalar)}
-        whole = {text for text in texts if len(text) < _SHORT and words}
+        whole = {text for text in texts if len(text) < _MIN_SUBSTRING_LENGTH and include_short}
         others = (scalar for scalar in scalars if not isinstance(scalar, str))
         self._values = [
-            other for other in others if words or (not isinstance(other, bool) and len(str(other)) >= _SHORT)
+            other
+            for other in others
+            if include_short or (not isinstance(other, bool) and len(str(other)) >= _MIN_SUBSTRING_LENGTH)
         ]
         whole |= {form for other in self._values for form in (json.dumps(other), str(other))}
-        self._texts = sorted((text for text in texts if len(text) >= _SHORT), key=len, reverse=True)
+        self._texts = sorted((text for text in texts if len(text) >= _MIN_SUBSTRING_LENGTH), key=len, reverse=True)
         patterns = [re.escape(text) for text in self._texts]
         words_first = sorted(whole, key=len, reverse=True)
         patterns += [rf"(?<![^\W_]){re.escape(word)}(?![^\W_])" for word in words_first]
@@ -82,7 +84,7 @@ class Secrets:
     def __repr__(self) -> str:
         return f"<Secrets: {HIDDEN}>" if self else "<Secrets: none>"
 
-    def hide(self, text: str) -> str:
+    def hide_in_text(self, text: str) -> str:
         """Replace every secret in a string with `***`."""
         if self._pattern is None:
             return text
@@ -90,7 +92,7 @@ class Secrets:
         if text.endswith("…"):
             # A shortened message may be cut off in the middle of a secret.
             for secret in self._texts:
-                for length in range(min(len(secret), len(text), _MAX_CUT_LENGTH) - 1, _SHORT - 1, -1):
+                for length in range(min(len(secret), len(text), _MAX_CUT_LENGTH) - 1, _MIN_SUBSTRING_LENGTH - 1, -1):
                     if text.endswith(f"{secret[:length]}…"):
                         return f"{text[: -length - 1]}{HIDDEN}…"
         return text
@@ -100,7 +102,7 @@ class Secrets:
         if self._pattern is None:
             return value
         if isinstance(value, str):
-            return self.hide(value)
+            return self.hide_in_text(value)
         if isinstance(value, Mapping):
             return {self.hide_in(key): self.hide_in(part) for key, part in value.items()}
         if isinstance(value, (list, tuple)):
@@ -110,13 +112,13 @@ class Secrets:
         is_secret = any(value == secret and is_bool == isinstance(secret, bool) for secret in self._values)
         return HIDDEN if is_secret else value
 
-    def clean(self, error: _Error) -> None:
+    def hide_in_error(self, error: _ErrorParts) -> None:
         """Hide secrets in every part of an error."""
         if self._pattern is None:
             return
-        error.message = self.hide(error.message)
-        error.hint = None if error.hint is None else self.hide(error.hint)
-        error.args = tuple(self.hide(arg) if isinstance(arg, str) else arg for arg in error.args)
+        error.message = self.hide_in_text(error.message)
+        error.hint = None if error.hint is None else self.hide_in_text(error.hint)
+        error.args = tuple(self.hide_in_text(arg) if isinstance(arg, str) else arg for arg in error.args)
         error.details = self.hide_in(error.details)
 
 
@@ -141,7 +143,7 @@ def get_hidden_mark(flow: Mapping[str, Any] | None) -> str:
     return HIDDEN if has_secrets else HIDDEN_IN_URL
 
 
-def find_secrets(variables: Mapping[str, Any], declared: Mapping[str, _Declared] | None) -> Secrets:
+def find_secrets(variables: Mapping[str, Any], declared: Mapping[str, _DeclaredVariable] | None) -> Secrets:
     """Return the secrets among a run's variables, including the defaults of secret variables.
 
     Args:
@@ -150,7 +152,7 @@ def find_secrets(variables: Mapping[str, Any], declared: Mapping[str, _Declared]
             booleans.
     """
     if declared is None:
-        return Secrets(variables.values(), words=False) if variables else NO_SECRETS
+        return Secrets(variables.values(), include_short=False) if variables else NO_SECRETS
     parts: list[Any] = []
     for name, variable in declared.items():
         schema = {**variable.value_schema, "is_secret": True} if variable.is_secret else variable.value_schema
@@ -160,8 +162,8 @@ def find_secrets(variables: Mapping[str, Any], declared: Mapping[str, _Declared]
     return Secrets(parts) if parts else NO_SECRETS
 
 
-def quotes_secret(
-    value: Any, variables: Mapping[str, Any], declared: Mapping[str, _Declared], flow: Mapping[str, Any]
+def contains_secret(
+    value: Any, variables: Mapping[str, Any], declared: Mapping[str, _DeclaredVariable], flow: Mapping[str, Any]
 ) -> bool:
     """Return whether a JSON value contains a secret variable's value or default.
 
@@ -199,15 +201,15 @@ def find_flow_secrets(flow: Mapping[str, Any]) -> Secrets:
     Short values are skipped: hiding every `1` would leave nothing readable.
     """
     declared = get_variable_schemas(flow)
-    shared = find_referred_schemas(declared, get_flow_defs(flow, "variables"))
+    shared = find_referred_schemas(declared, get_declared_defs(flow, "variables"))
     parts = [part for schema in (*declared.values(), *shared) for part in _find_schema_secrets(schema)]
     parts += _find_expression_defaults(flow, {name for name, value in declared.items() if is_secret(value)})
-    return Secrets(parts, words=False) if parts else NO_SECRETS
+    return Secrets(parts, include_short=False) if parts else NO_SECRETS
 
 
 def get_variable_schemas(flow: Any) -> dict[str, Any]:
     """Return a flow's variable schemas. If a schema is secret because of a nested one, it is marked as well."""
-    defs = get_flow_defs(flow, "variables")
+    defs = get_declared_defs(flow, "variables")
     return {
         name: {**value, "is_secret": True} if is_secret(value, defs) else value
         for name, value in get_fields(get_declared_schema(flow, "variables"))[0].items()

@@ -20,8 +20,8 @@ _CLOSERS = {"{": "}", "[": "]"}
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 _PAIR = re.compile(r"\s*(?:- +)*(?P<key>[^\s:#'\"{\[][^:#]*): +(?P<value>[^\s'\"{\[|>&*!].*)")
 _COMMENT = re.compile(r"\s+#.*")
-_HEAD_OF_PATH = re.compile(r"[^\s,\[\]{}:\"']+$")
-_TAIL_OF_PATH = re.compile(r"(?:\[[^\]\n]*\]|\{[^}\n]*\}|[^\s,\[\]{}])*")
+_PATH_PREFIX = re.compile(r"[^\s,\[\]{}:\"']+$")
+_PATH_SUFFIX = re.compile(r"(?:\[[^\]\n]*\]|\{[^}\n]*\}|[^\s,\[\]{}])*")
 
 
 class Fault(NamedTuple):
@@ -32,7 +32,7 @@ class Fault(NamedTuple):
     line: int | None = None
     column: int | None = None
 
-    def error(self, source: str, what: str) -> FlowFileError:
+    def make_error(self, source: str, what: str) -> FlowFileError:
         """Return an error about a file; `what` completes the sentence, e.g. `is not YAML`."""
         where = f" (line {self.line}, column {self.column})" if self.line is not None else ""
         error = FlowFileError(f"{source} {what}: {self.reason}{where}", path=source, line=self.line, column=self.column)
@@ -125,9 +125,9 @@ def _explain_common_mistake(text: str, problem: str, context: yaml.Mark, mark: y
         quoted = json.dumps(_COMMENT.sub("", text[begin:].partition("\n")[0]).strip(), ensure_ascii=False)
         return build_fault(text, begin, f"text cannot begin with {text[begin]}", f"put it in quotes: {quoted}")
     if "',' or" in problem:
-        head = _HEAD_OF_PATH.search(line[: at - start])
+        head = _PATH_PREFIX.search(line[: at - start])
         if sign in _CLOSERS and head is not None:
-            tail = _TAIL_OF_PATH.match(text, at)
+            tail = _PATH_SUFFIX.match(text, at)
             quoted = json.dumps(head[0] + (tail[0] if tail else ""), ensure_ascii=False)
             begin = start + head.start()
             return build_fault(text, begin, f"text with {sign} inside of braces needs quotes", f"quote it: {quoted}")
@@ -141,7 +141,7 @@ def _explain_common_mistake(text: str, problem: str, context: yaml.Mark, mark: y
             return build_fault(text, start + pair.start("value"), "text with ': ' needs quotes", hint)
         hint = "indent it like the line above, or put text of several lines in quotes"
         return build_fault(text, start + _get_indent(line), "this line is indented deeper than its mapping", hint)
-    if "node content" in problem and sign != "," and (opened := _scan_before(text, mark, loader)[0]):
+    if "node content" in problem and sign != "," and (opened := _find_open_brackets(text, mark, loader)[0]):
         return _build_unclosed_fault(text, opened[-1])
     if any(each in problem for each in ("expected '-' indicator", "did not find expected key", "<block end>")):
         return _explain_misplaced_line(text, context, mark, loader)
@@ -158,13 +158,13 @@ def _explain_misplaced_line(text: str, context: yaml.Mark, mark: yaml.Mark, load
         column = context.column + (3 if text[context.index] == "-" else 1)
         reason = "the indentation of this line fits no line above"
         return build_fault(text, mark.index, reason, f"indent it to column {column}")
-    _, last = _scan_before(text, mark, loader)
+    _, last = _find_open_brackets(text, mark, loader)
     if last is not None and not last.plain and last.start_mark.line < mark.line:
         return _build_open_quote_fault(text, last.start_mark)
     return None
 
 
-def _scan_before(text: str, mark: yaml.Mark, loader: Any) -> tuple[list[int], yaml.ScalarToken | None]:
+def _find_open_brackets(text: str, mark: yaml.Mark, loader: Any) -> tuple[list[int], yaml.ScalarToken | None]:
     """Return the positions of the brackets still open at a mark, and the last scalar before it."""
     opened, last = list[int](), None
     with suppress(yaml.YAMLError):

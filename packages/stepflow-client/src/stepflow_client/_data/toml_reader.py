@@ -10,7 +10,7 @@ from .._base.basic_errors import FlowFileError
 # Maximum nesting depth of tables and lists. Settings need four levels.
 _MAX_DEPTH = 20
 # The parser's messages about duplicate names, with readable replacements.
-_TWICE = (
+_DUPLICATE_MESSAGES = (
     ("Cannot overwrite a value", "a key is defined twice in one table"),
     ("Cannot declare", "a table is defined twice"),
     ("Duplicate inline table key", "a key is defined twice in one table"),
@@ -36,7 +36,7 @@ def parse_toml(content: bytes, name: str) -> dict[str, Any]:
         raise FlowFileError(f"{name} is not UTF-8 text (byte {error.start})", path=name) from None
     except ValueError as error:
         reason = str(error)
-        for start, meaning in _TWICE:
+        for start, meaning in _DUPLICATE_MESSAGES:
             if reason.startswith(start):
                 table = re.search(r"declare \((.*?),?\) twice", reason)
                 names = ".".join(re.findall(r"'([^']*)'", table[1])) if table else ""
@@ -45,11 +45,11 @@ def parse_toml(content: bytes, name: str) -> dict[str, Any]:
         raise FlowFileError(f"{name} is not TOML: {reason}", path=name) from None
     except RecursionError:
         raise FlowFileError(f"{name} is nested too deeply", path=name) from None
-    if _is_deep(document):
+    if _is_too_deep(document):
         raise FlowFileError(f"{name} is nested too deeply", path=name)
     return document
 
 
-def _is_deep(value: Any, depth: int = 0) -> bool:
+def _is_too_deep(value: Any, depth: int = 0) -> bool:
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return depth > _MAX_DEPTH or any(_is_deep(part, depth + 1) for part in parts)
+    return depth > _MAX_DEPTH or any(_is_too_deep(part, depth + 1) for part in parts)

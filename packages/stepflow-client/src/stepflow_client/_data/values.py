@@ -54,17 +54,17 @@ def _serialize(value: Any) -> str:
 LARGEST_EXACT_INTEGER = 2**53
 """The limit up to which floats represent every integer. Current servers store all numbers as floats."""
 # Integers with more bits don't fit in a float, and servers of every release reject them.
-_LARGEST_BITS = 1023
+_MAX_INTEGER_BITS = 1023
 FIELD_DEPTH, INPUT_DEPTH, LOCAL_DEPTH = 126, 125, 200
 """Maximum nesting depths: for a field in a request body, for an input (an element of the field `input`), and for a
 value that isn't sent. Servers of every release accept bodies of up to 127 levels."""
 
 
 # Checking a container with more values than this counts as part of a slice.
-_MANY = 100
+_SLICE_THRESHOLD = 100
 
 
-def encode_plain(value: Any) -> bytes | None:
+def encode_if_plain(value: Any) -> bytes | None:
     """Return a value as compact JSON if it can be sent unchanged, or None if it needs `check_json`."""
     try:
         # Text can only fail for lone surrogates, in which case encode() raises.
@@ -93,7 +93,7 @@ def restore_integers(value: Any) -> Any:
     return value
 
 
-def restore_order(value: Any, like: Any = None) -> Any:
+def restore_order(value: Any, order_template: Any = None) -> Any:
     """Like `restore_integers`, but return a value whose keys are in a fixed order.
 
     Args:
@@ -107,8 +107,8 @@ def restore_order(value: Any, like: Any = None) -> Any:
     if kind is float:
         return _to_integer(value)
     if kind is dict:
-        # `_get_shape` also accepts None, but for most values this saves a call.
-        shape = {} if like is None else _get_shape(like)
+        # `_get_order_template` also accepts None, but for most values this saves a call.
+        shape = {} if order_template is None else _get_order_template(order_template)
         ordered = {}
         for key in _order_keys(value, shape) if shape else sorted(value):
             part = value[key]
@@ -121,36 +121,38 @@ def restore_order(value: Any, like: Any = None) -> Any:
             ordered[key] = part
         return ordered
     if kind is list:
-        if isinstance(like, list) and len(like) == len(value):
-            return [restore_order(entry, shape) for entry, shape in zip(value, like, strict=True)]
+        if isinstance(order_template, list) and len(order_template) == len(value):
+            return [restore_order(entry, shape) for entry, shape in zip(value, order_template, strict=True)]
         return [restore_order(entry) if type(entry) in _MAY_CHANGE else entry for entry in value]
     return value
 
 
-def iter_in_order(value: Any, like: Any, start: int, end: int) -> Iterator[tuple[str | int, Any, Any]]:
+def iter_entries_in_order(
+    value: Any, order_template: Any, start: int, end: int
+) -> Iterator[tuple[str | int, Any, Any]]:
     """Yield the entries of a decoded object or list from `start` up to `end`, in the same order as `restore_order`.
 
     Each is yielded with its key or index, and the expression that defines the order within it, if any.
     """
     if isinstance(value, dict):
-        for key in _order_keys(value, shape := _get_shape(like))[start:end]:
+        for key in _order_keys(value, shape := _get_order_template(order_template))[start:end]:
             yield key, value[key], shape.get(key)
     else:
-        shapes = like if isinstance(like, list) and len(like) == len(value) else None
+        shapes = order_template if isinstance(order_template, list) and len(order_template) == len(value) else None
         for index, part in enumerate(value[start:end], start):
             yield index, part, None if shapes is None else shapes[index]
 
 
-def get_shape_at(like: Any, key: str | int) -> Any:
+def get_order_template_at(order_template: Any, key: str | int) -> Any:
     """Return the expression that defines the order within an entry, or None."""
     if isinstance(key, int):
-        return like[key] if isinstance(like, list) and key < len(like) else None
-    return _get_shape(like).get(key)
+        return order_template[key] if isinstance(order_template, list) and key < len(order_template) else None
+    return _get_order_template(order_template).get(key)
 
 
-def fixes_order(like: Any) -> bool:
+def defines_key_order(order_template: Any) -> bool:
     """Return whether an expression determines the key order of its value."""
-    return isinstance(like, list) or bool(_get_shape(like))
+    return isinstance(order_template, list) or bool(_get_order_template(order_template))
 
 
 def _order_keys(value: dict[str, Any], shape: Mapping[str, Any]) -> list[str]:
@@ -158,15 +160,15 @@ def _order_keys(value: dict[str, Any], shape: Mapping[str, Any]) -> list[str]:
     return [key for key in shape if key in value] + sorted(key for key in value if key not in shape)
 
 
-def _get_shape(like: Any) -> Mapping[str, Any]:
+def _get_order_template(order_template: Any) -> Mapping[str, Any]:
     """Return the object an expression contains. Empty if the expression's value comes from elsewhere."""
-    if like is None:
+    if order_template is None:
         return {}
-    while isinstance(like, Mapping) and "$literal" in like:
-        like = like["$literal"]
-        if is_expression(like):
+    while isinstance(order_template, Mapping) and "$literal" in order_template:
+        order_template = order_template["$literal"]
+        if is_expression(order_template):
             return {}
-    return like if isinstance(like, Mapping) and not is_expression(like) else {}
+    return order_template if isinstance(order_template, Mapping) and not is_expression(order_template) else {}
 
 
 def _to_integer(number: float) -> int | float:
@@ -266,8 +268,8 @@ def is_plain(value: Any, max_depth: int = FIELD_DEPTH, *, any_text: bool = False
         children = value
     else:
         children = (value,)
-    if len(children) > _MANY:
-        _spend_slices(len(children))
+    if len(children) > _SLICE_THRESHOLD:
+        _count_check_steps(len(children))
     for child in children:
         kind = type(child)
         if kind is str:
@@ -287,7 +289,7 @@ def is_plain(value: Any, max_depth: int = FIELD_DEPTH, *, any_text: bool = False
     return True
 
 
-def _spend_slices(values: int) -> None:
+def _count_check_steps(values: int) -> None:
     """Count the steps for checking several values."""
     current = slices.get()
     if current is not None:
@@ -311,7 +313,7 @@ class _Checker:
             if not self.exact_integers and abs(value) > LARGEST_EXACT_INTEGER:
                 reason = f"this server keeps integers exact only up to 2**53; send the {bits}-bit one as a string"
                 self.refuse(path, reason)
-            if bits > _LARGEST_BITS:
+            if bits > _MAX_INTEGER_BITS:
                 self.refuse(path, f"servers cannot read an integer of {bits} bits")
         elif kind is float:
             if not math.isfinite(value):
@@ -323,8 +325,8 @@ class _Checker:
     def convert_value(self, value: Any, path: tuple[str | int, ...]) -> Any:
         if len(path) >= self.max_depth:
             self.refuse(path[:3], f"it is nested too deeply; the limit is {self.max_depth} levels")
-        if isinstance(value, (Mapping, list, tuple)) and len(value) > _MANY:
-            _spend_slices(2 * len(value))
+        if isinstance(value, (Mapping, list, tuple)) and len(value) > _SLICE_THRESHOLD:
+            _count_check_steps(2 * len(value))
         if isinstance(value, Mapping):
             for key in value:
                 if not isinstance(key, str):
@@ -393,16 +395,16 @@ def merge_overrides(overrides: Any) -> dict[str, Any] | None:
                     )
                 change = change["value"]
             patches[step] = {"value": change}
-        merged = _merge(merged, patches)
+        merged = _deep_merge(merged, patches)
     # One level less than a field, since the request nests overrides under `steps`.
     return check_json(merged, "overrides", max_depth=FIELD_DEPTH - 1) or None
 
 
-def _merge(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
+def _deep_merge(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
     both = dict(left)
     for key, value in right.items():
         old = both.get(key)
-        both[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        both[key] = _deep_merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return both
 
 
@@ -426,18 +428,18 @@ class OutputDecoder(NamedTuple):
 
     def step_output(self, value: Any) -> Any:
         """Return a step's output. Keys are sorted if the server returns them in arbitrary order."""
-        return value if self.as_sent else self.of_step.whole(value)
+        return value if self.as_sent else self.step_decoder.restore_value(value)
 
     @property
-    def of_step(self) -> OutputDecoder:
+    def step_decoder(self) -> OutputDecoder:
         """The decoder for step outputs, whose key order the flow doesn't define."""
         return self._replace(like=None)
 
-    def whole(self, value: Any) -> Any:
+    def restore_value(self, value: Any) -> Any:
         """Restore the numbers and key order of a value, as sent by the server."""
         return restore_integers(value) if self.keeps_order else restore_order(value, self.like)
 
-    def entries(self, value: Any, start: int, end: int) -> Iterator[tuple[str | int, Any, OutputDecoder]]:
+    def iter_entries(self, value: Any, start: int, end: int) -> Iterator[tuple[str | int, Any, OutputDecoder]]:
         """Yield entries of an object or list, as sent by the server, each with its own decoder.
 
         Scalars are decoded; nested objects and lists are left as the server sent them.
@@ -446,16 +448,16 @@ class OutputDecoder(NamedTuple):
         if self.keeps_order and isinstance(value, dict):
             entries = islice(((key, part, None) for key, part in value.items()), start, end)
         else:
-            entries = iter_in_order(value, self.like, start, end)
+            entries = iter_entries_in_order(value, self.like, start, end)
         for key, part, like in entries:
             decoder = self if like is self.like else self._replace(like=like)
             yield key, part if isinstance(part, (dict, list)) else restore_integers(part), decoder
 
-    def at(self, path: Iterable[str | int]) -> OutputDecoder:
+    def get_decoder_at(self, path: Iterable[str | int]) -> OutputDecoder:
         """Return the decoder for the part of a value at a path."""
         like = self.like
         for key in path:
-            like = get_shape_at(like, key)
+            like = get_order_template_at(like, key)
         return self._replace(like=like)
 
 
@@ -469,4 +471,8 @@ def make_output_decoder(output: Any, secrets: Secrets) -> OutputDecoder:
         output: The flow's `output`, or None if unknown.
         secrets: The runs' secrets.
     """
-    return OutputDecoder(output if fixes_order(output) else None, secrets) if secrets or fixes_order(output) else PLAIN
+    return (
+        OutputDecoder(output if defines_key_order(output) else None, secrets)
+        if secrets or defines_key_order(output)
+        else PLAIN
+    )

@@ -101,12 +101,12 @@ def read_yaml(text: str, source: str, convert: Callable[[YamlReader, yaml.Node |
         reader = YamlReader(source)
         if node is not None and "*" in text:
             # Only aliases can make a document expand to more values than it contains.
-            reader.size(node)
+            reader.count_values(node)
         if convert is not None:
             return convert(reader, node)
-        return None if node is None else reader.value(node)
+        return None if node is None else reader.read_value(node)
     except yaml.MarkedYAMLError as error:
-        raise syntax_faults.explain_yaml_error(text, error, _Loader).error(source, "is not YAML") from None
+        raise syntax_faults.explain_yaml_error(text, error, _Loader).make_error(source, "is not YAML") from None
     except yaml.reader.ReaderError as error:
         invalid = FlowFileError(f"{source} is not YAML: {error.reason} (position {error.position})", path=source)
         invalid.hint = "remove the character, or name a text file"
@@ -156,37 +156,37 @@ class YamlReader:
         self.mappings: dict[int, _Pairs] = {}
         """Each mapping's keys and value nodes, after merges."""
 
-    def size(self, node: yaml.Node) -> int:
+    def count_values(self, node: yaml.Node) -> int:
         """Return the number of values a node expands to. Visits each node only once, however often it is repeated."""
         if isinstance(node, yaml.ScalarNode) or id(node) in self.sizes:
             return self.sizes.get(id(node), 1)
         total = 1
-        self.enter(node)
-        children = list(self.pairs(node).values()) if isinstance(node, yaml.MappingNode) else node.value
+        self.enter_node(node)
+        children = list(self.read_pairs(node).values()) if isinstance(node, yaml.MappingNode) else node.value
         self.distinct += 1 + len(children)
         for child in children:
-            total += self.size(child)
+            total += self.count_values(child)
         self.open.discard(id(node))
         if total - self.distinct > _MAX_VALUES:
-            self.fail(node, f"its aliases expand to more than {_MAX_VALUES:,} values")
+            self.raise_fault(node, f"its aliases expand to more than {_MAX_VALUES:,} values")
         self.sizes[id(node)] = total
         return total
 
-    def value(self, node: yaml.Node) -> Any:
+    def read_value(self, node: yaml.Node) -> Any:
         if isinstance(node, yaml.ScalarNode):
             read = _SCALARS.get(node.tag)
             if read is not None:
                 return read(self, node)
         elif isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
-            return [self.value(child) for child in node.value]
+            return [self.read_value(child) for child in node.value]
         elif isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
-            return {key: self.value(child) for key, child in self.pairs(node).items()}
+            return {key: self.read_value(child) for key, child in self.read_pairs(node).items()}
         self.refuse_tag(node)
 
     def refuse_tag(self, node: yaml.Node) -> NoReturn:
-        self.fail(node, f"the tag {node.tag} has no JSON counterpart")
+        self.raise_fault(node, f"the tag {node.tag} has no JSON counterpart")
 
-    def pairs(self, node: yaml.MappingNode) -> _Pairs:
+    def read_pairs(self, node: yaml.MappingNode) -> _Pairs:
         """Return a mapping's keys and value nodes, after merges. Computed once per mapping."""
         if id(node) in self.mappings:
             return self.mappings[id(node)]
@@ -194,81 +194,83 @@ class YamlReader:
         merged: _Pairs = {}
         for key_node, value_node in node.value:
             if key_node.tag == "tag:yaml.org,2002:merge":
-                self.merge(value_node, merged)
+                self.add_merged_keys(value_node, merged)
                 continue
-            key = self.key(key_node)
+            key = self.read_key(key_node)
             if key in own:
-                self.fail(key_node, f"the key {key!r} appears twice in one mapping", _suggest_duplicate_fix(node, key))
+                self.raise_fault(
+                    key_node, f"the key {key!r} appears twice in one mapping", _suggest_duplicate_fix(node, key)
+                )
             own[key] = value_node
         # The mapping's own values take precedence, but merged keys come first, as in PyYAML.
         self.mappings[id(node)] = pairs = {**merged, **own} if merged else own
         return pairs
 
-    def key(self, node: yaml.Node) -> str:
+    def read_key(self, node: yaml.Node) -> str:
         """Return a key exactly as written, so `200` and `true` become '200' and 'true'."""
         if not isinstance(node, yaml.ScalarNode):
             hint = "put text with { } or [ ] in quotes"
             if isinstance(node, yaml.MappingNode):
                 hint += "; flows have no {{ }}: write {$input: name} or {$step: id}"
-            self.fail(node, "a key must be a string, not a list or a mapping", hint)
+            self.raise_fault(node, "a key must be a string, not a list or a mapping", hint)
         if node.tag not in _SCALARS:
             self.refuse_tag(node)
         key: str = node.value
         return key
 
-    def merge(self, node: yaml.Node, merged: _Pairs) -> None:
+    def add_merged_keys(self, node: yaml.Node, merged: _Pairs) -> None:
         """Add the keys of a mapping, or of a list of mappings, without replacing existing ones."""
         for mapping in node.value if isinstance(node, yaml.SequenceNode) else [node]:
             if not isinstance(mapping, yaml.MappingNode):
-                self.fail(mapping, "only mappings can be merged with <<")
-            self.enter(mapping)
-            source = self.pairs(mapping)
+                self.raise_fault(mapping, "only mappings can be merged with <<")
+            self.enter_node(mapping)
+            source = self.read_pairs(mapping)
             self.open.discard(id(mapping))
             self.merged += len(source)
             if self.merged > _MAX_VALUES:
-                self.fail(mapping, f"its merges expand to more than {_MAX_VALUES:,} values")
+                self.raise_fault(mapping, f"its merges expand to more than {_MAX_VALUES:,} values")
             for key, child in source.items():
                 merged.setdefault(key, child)
 
-    def enter(self, node: yaml.Node) -> None:
+    def enter_node(self, node: yaml.Node) -> None:
         if id(node) in self.open:
-            self.fail(node, "an alias is inside the value it refers to")
+            self.raise_fault(node, "an alias is inside the value it refers to")
         self.open.add(id(node))
 
-    def constant(self, node: yaml.ScalarNode, known: dict[str, bool | None]) -> bool | None:
+    def read_constant(self, node: yaml.ScalarNode, known: dict[str, bool | None]) -> bool | None:
         if node.value not in known:
-            self.fail(node, f"{cut(node.value, 41)!r} is not what its tag {node.tag} says")
+            self.raise_fault(node, f"{cut(node.value, 41)!r} is not what its tag {node.tag} says")
         return known[node.value]
 
-    def integer(self, node: yaml.ScalarNode) -> int:
+    def read_integer(self, node: yaml.ScalarNode) -> int:
         try:
             # A leading zero doesn't change the base: `!!int 017` is 17.
             return int(node.value, 0 if _BASED.match(node.value) else 10)
         except ValueError:
-            self.fail(node, f"{cut(node.value, 41)} is not an integer that can be read")
+            self.raise_fault(node, f"{cut(node.value, 41)} is not an integer that can be read")
 
-    def number(self, node: yaml.ScalarNode) -> float:
+    def read_number(self, node: yaml.ScalarNode) -> float:
         try:
             number = float(node.value)
         except ValueError:
             number = math.nan
         if not math.isfinite(number):
-            self.fail(node, f"{cut(node.value, 41)} is not a number that JSON can hold")
+            self.raise_fault(node, f"{cut(node.value, 41)} is not a number that JSON can hold")
         return number
 
-    def fail(self, node: yaml.Node, reason: str, hint: str | None = None) -> NoReturn:
+    def raise_fault(self, node: yaml.Node, reason: str, hint: str | None = None) -> NoReturn:
         mark = node.start_mark
         fault = syntax_faults.Fault(reason, hint, mark.line + 1, mark.column + 1)
-        raise fault.error(self.source, "cannot be used") from None
+        raise fault.make_error(self.source, "cannot be used") from None
 
 
 # Keep this outside the class: if readers referred to their own methods, they and all their nodes would have to wait for
 # the garbage collector.
 _SCALARS: dict[str, Callable[[YamlReader, yaml.ScalarNode], Any]] = {
-    "tag:yaml.org,2002:null": lambda reader, node: reader.constant(node, _NULLS),
-    "tag:yaml.org,2002:bool": lambda reader, node: reader.constant(node, _BOOLEANS),
-    "tag:yaml.org,2002:int": YamlReader.integer,
-    "tag:yaml.org,2002:float": YamlReader.number,
+    "tag:yaml.org,2002:null": lambda reader, node: reader.read_constant(node, _NULLS),
+    "tag:yaml.org,2002:bool": lambda reader, node: reader.read_constant(node, _BOOLEANS),
+    "tag:yaml.org,2002:int": YamlReader.read_integer,
+    "tag:yaml.org,2002:float": YamlReader.read_number,
     "tag:yaml.org,2002:str": lambda reader, node: node.value,
 }
 

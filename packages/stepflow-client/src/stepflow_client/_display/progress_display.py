@@ -13,14 +13,14 @@ from importlib.util import find_spec
 from shutil import get_terminal_size
 from typing import Any
 
-from .._data.arguments import wrong
+from .._data.arguments import argument_error
 from ..progress import Progress, ProgressOption
 
 # Seconds between lines when not on a terminal.
 _INTERVAL = 10.0
 _WIDTH = 30
 # Units in a full bar. Some libraries only count in integers.
-_PARTS = 1_000
+_BAR_UNITS = 1_000
 
 
 class Display:
@@ -41,7 +41,7 @@ def check_progress(progress: object) -> None:
         InvalidArgumentError: If it is neither a bool nor a plain function.
     """
     if not isinstance(progress, bool) and (not callable(progress) or inspect.iscoroutinefunction(progress)):
-        raise wrong("progress", "True, False or a plain function", progress)
+        raise argument_error("progress", "True, False or a plain function", progress)
 
 
 @contextmanager
@@ -80,12 +80,12 @@ def show_progress(progress: ProgressOption) -> Iterator[Callable[[Progress], obj
 
 def _create_display() -> Display:
     if _get_kernel_display() is not None:
-        return _Notebook()
+        return _NotebookDisplay()
     if sys.stderr is None or not sys.stderr.isatty():
-        return _Lines()
+        return _LogLineDisplay()
     if find_spec("rich") is not None:
-        return _Rich()
-    return _Tqdm() if find_spec("tqdm") is not None else _Line()
+        return _RichDisplay()
+    return _TqdmDisplay() if find_spec("tqdm") is not None else _TerminalLineDisplay()
 
 
 def _get_kernel_display() -> Callable[..., Any] | None:
@@ -119,7 +119,7 @@ class _NotebookView:
         return f"{_format_title(self._progress)}: {self._progress}"
 
 
-class _Notebook(Display):
+class _NotebookDisplay(Display):
     """A cell output updated in place. Every kernel and frontend supports this without ipywidgets."""
 
     def __init__(self) -> None:
@@ -134,7 +134,7 @@ class _Notebook(Display):
             self._handle.update(_NotebookView(progress))
 
 
-class _Lines(Display):
+class _LogLineDisplay(Display):
     """Prints a line every few seconds, for logs."""
 
     def __init__(self) -> None:
@@ -148,7 +148,7 @@ class _Lines(Display):
             print(f"{_format_title(progress)}: {progress}", file=sys.stderr, flush=True)
 
 
-class _Line(Display):
+class _TerminalLineDisplay(Display):
     """A terminal line rewritten on each update."""
 
     def __init__(self) -> None:
@@ -168,7 +168,7 @@ class _Line(Display):
         sys.stderr.flush()
 
 
-class _Rich(Display):
+class _RichDisplay(Display):
     """A rich progress bar."""
 
     def __init__(self) -> None:
@@ -185,8 +185,8 @@ class _Rich(Display):
         self._bars.update(
             self._task,
             description=_format_title(progress),
-            total=None if part is None else _PARTS,
-            completed=0 if part is None else round(part * _PARTS),
+            total=None if part is None else _BAR_UNITS,
+            completed=0 if part is None else round(part * _BAR_UNITS),
             text=str(progress),
         )
 
@@ -194,15 +194,15 @@ class _Rich(Display):
         self._bars.stop()
 
 
-class _Tqdm(Display):
+class _TqdmDisplay(Display):
     """A tqdm progress bar."""
 
     def __init__(self) -> None:
-        self._bar = import_module("tqdm").tqdm(total=_PARTS, bar_format="{desc} |{bar}| {postfix}", leave=True)
+        self._bar = import_module("tqdm").tqdm(total=_BAR_UNITS, bar_format="{desc} |{bar}| {postfix}", leave=True)
 
     def show(self, progress: Progress) -> None:
         self._bar.set_description_str(_format_title(progress), refresh=False)
-        self._bar.n = round((progress.fraction or 0.0) * _PARTS)
+        self._bar.n = round((progress.fraction or 0.0) * _BAR_UNITS)
         self._bar.set_postfix_str(str(progress))
 
     def close(self) -> None:

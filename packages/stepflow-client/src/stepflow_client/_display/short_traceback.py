@@ -20,7 +20,7 @@ from .._base.text import visible
 if TYPE_CHECKING:
     from ..errors import StepflowClientError
 
-_OWN = str(Path(__file__).parents[1])
+_PACKAGE_DIR = str(Path(__file__).parents[1])
 # IPython's default traceback mode. Users who choose a different mode get that mode's full traceback.
 _DEFAULT_MODE = "Context"
 _shown: WeakSet[BaseException] = WeakSet()
@@ -48,7 +48,7 @@ def render_error(error: StepflowClientError) -> list[str]:
 def _iter_lines(error: StepflowClientError, shell: Any) -> Iterator[str]:
     for frame in _find_user_frames(error.__traceback__, shell):
         number = frame.tb_lineno
-        yield f"{_format_place(frame, shell)}, line {number}"
+        yield f"{_format_frame_location(frame, shell)}, line {number}"
         yield f"----> {number} {visible(linecache.getline(frame.tb_frame.f_code.co_filename, number).strip())}"
         yield ""
     is_plain = str(getattr(shell, "colors", "nocolor")).lower() == "nocolor"
@@ -66,7 +66,7 @@ def _find_user_frames(trace: TracebackType | None, shell: Any) -> Iterator[Trace
     """Yield the cell's frame, and the frame that called this package if they differ."""
     outside = Path(getattr(sys.modules.get("IPython"), "__file__", None) or "no/such/file").parent
     frames: list[TracebackType] = []
-    while trace is not None and not trace.tb_frame.f_code.co_filename.startswith(_OWN):
+    while trace is not None and not trace.tb_frame.f_code.co_filename.startswith(_PACKAGE_DIR):
         if not frames and trace.tb_frame.f_code.co_filename.startswith(str(outside)):
             # Skip the shell that runs the cell.
             trace = trace.tb_next
@@ -78,7 +78,7 @@ def _find_user_frames(trace: TracebackType | None, shell: Any) -> Iterator[Trace
         yield frames[-1]
 
 
-def _format_place(frame: TracebackType, shell: Any) -> str:
+def _format_frame_location(frame: TracebackType, shell: Any) -> str:
     name = frame.tb_frame.f_code.co_filename
     label = getattr(getattr(shell, "compile", None), "format_code_name", lambda name: None)(name)
     return " ".join(label) if label else f"File {visible(name)}"

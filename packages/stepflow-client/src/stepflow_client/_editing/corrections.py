@@ -75,23 +75,23 @@ Find = Callable[[FlowText], Sequence[Finding]]
 """A function that returns a flow's findings."""
 
 
-class Corrected(NamedTuple):
+class CorrectedFlow(NamedTuple):
     """A corrected flow."""
 
     flow: FlowText
-    found: Sequence[Finding]
+    remaining_findings: Sequence[Finding]
     """The remaining findings."""
     number: int = 0
     """Number of corrections made."""
 
 
-def correct_flow(flow: FlowText, find: Find) -> Corrected:
+def correct_flow(flow: FlowText, find: Find) -> CorrectedFlow:
     """Apply corrections to a flow until there are none left, leaving the rest of its text unchanged.
 
     A correction is only kept if it doesn't cause more findings or more severe ones. Correcting the result again has no
     effect.
     """
-    state = Corrected(flow, find(flow))
+    state = CorrectedFlow(flow, find(flow))
     for _ in range(_MAX_ROUNDS):
         fixes = _collect_fixes(state)
         # Try all fixes at once, then halves, quarters and so on down to single fixes, since few are harmful.
@@ -109,24 +109,24 @@ def correct_flow(flow: FlowText, find: Find) -> Corrected:
     return state
 
 
-def _apply_fixes(state: Corrected, fixes: Collection[Fix], find: Find, rounds: int) -> Corrected | None:
+def _apply_fixes(state: CorrectedFlow, fixes: Collection[Fix], find: Find, rounds: int) -> CorrectedFlow | None:
     """Apply fixes, as well as the fixes for any findings they reveal. Return None if nothing changes."""
     before = state.flow.text
     old = {(known.old, known.text) for known in _collect_fixes(state)}
     for _ in range(rounds):
         edits = [edit for fix in fixes if (edit := make_edit(state.flow.text, fix)) is not None]
         flow = FlowText(apply_edits(state.flow.text, edits), state.flow.name)
-        state = Corrected(flow, find(flow), state.number + len(edits))
+        state = CorrectedFlow(flow, find(flow), state.number + len(edits))
         fixes = [fix for fix in _collect_fixes(state) if (fix.old, fix.text) not in old]
         if not fixes:
             break
     return state if state.flow.text != before else None
 
 
-def _collect_fixes(state: Corrected) -> list[Fix]:
+def _collect_fixes(state: CorrectedFlow) -> list[Fix]:
     """Return the fixes for a flow's findings in file order, dropping any that overlap an earlier one."""
     chosen: list[Fix] = []
-    for fix in sorted({finding.fix for finding in state.found if finding.fix is not None}):
+    for fix in sorted({finding.fix for finding in state.remaining_findings if finding.fix is not None}):
         if make_edit(state.flow.text, fix) is not None and (not chosen or fix.start >= chosen[-1].end):
             chosen.append(fix)
     return chosen
@@ -142,11 +142,11 @@ def make_edit(text: str, fix: Fix) -> Edit | None:
     return None
 
 
-def _is_worse(new: Corrected, old: Corrected) -> bool:
+def _is_worse(new: CorrectedFlow, old: CorrectedFlow) -> bool:
     if new.flow.error is not None or old.flow.error is not None:
         return new.flow.error is not None
     for levels in ({"fatal"}, {"fatal", "error"}, {"fatal", "error", "warning"}):
-        after, before = (sum(finding.level in levels for finding in state.found) for state in (new, old))
+        after, before = (sum(finding.level in levels for finding in state.remaining_findings) for state in (new, old))
         if after > before:
             return True
     return False

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any, Literal
 
-from .._data.arguments import wrong
+from .._data.arguments import argument_error
 from ..flows.components import Components, parse_components, with_builtins
 from ..flows.graph import SUBFLOW_INPUTS
 from ..flows.json_schema import parse_ref
@@ -48,7 +48,7 @@ def schema(kind: Literal["flow", "config"] = "flow", *, components: Any = None) 
         InvalidArgumentError: If `kind` is neither of these.
     """
     if kind not in ("flow", "config"):
-        raise wrong("kind", "'flow' or 'config'", kind)
+        raise argument_error("kind", "'flow' or 'config'", kind)
     loaded: dict[str, Any] = json.loads(
         (files("stepflow_client._editing") / "schemas" / f"{kind}.json").read_text("utf-8")
     )
@@ -61,9 +61,9 @@ def _add_components(definitions: Schema, components: Components | None) -> None:
     """Add schemas for the known components. Without a server, these are just the builtin ones."""
     known = with_builtins(components)
     paths = sorted(name for name in known if name.startswith("/"))
-    names = sorted(_escape(name) for name in known if not name.startswith("/"))
+    names = sorted(_escape_regex(name) for name in known if not name.startswith("/"))
     allowed: list[Schema] = [{"enum": paths}]
-    if components is None or not components.is_whole:
+    if components is None or not components.is_complete:
         # Allow any other component, except builtin ones.
         allowed.append({"pattern": "^/(?!builtin/)"})
     elif names:
@@ -82,7 +82,7 @@ def _add_components(definitions: Schema, components: Components | None) -> None:
         if not isinstance(given, Mapping) or not given:
             continue
         label = re.sub(r"[^A-Za-z0-9_.-]+", "_", name.strip("/")) + f"-{len(rules)}"
-        content = _Inputs(label, given.get("$defs"), definitions).convert(given)
+        content = _InputSchemaConverter(label, given.get("$defs"), definitions).convert(given)
         field = SUBFLOW_INPUTS.get(name)
         if field == "data":
             # put_blob only treats its data as a flow if `blob_type` is `flow`.
@@ -92,7 +92,7 @@ def _add_components(definitions: Schema, components: Components | None) -> None:
             content["else"]["properties"][field] = _SUBFLOW
         definitions[label] = content
         is_path = name.startswith("/")
-        which: Schema = {"const": name} if is_path else {"pattern": f"^/(?!builtin/)([^/]+/)+{_escape(name)}$"}
+        which: Schema = {"const": name} if is_path else {"pattern": f"^/(?!builtin/)([^/]+/)+{_escape_regex(name)}$"}
         step: Schema = {"properties": {"input": {"$ref": f"#/$defs/{label}"}}}
         if isinstance(given.get("required"), list) and given["required"]:
             step["required"] = ["input"]
@@ -100,7 +100,7 @@ def _add_components(definitions: Schema, components: Components | None) -> None:
     definitions["step"]["allOf"] = rules
 
 
-class _Inputs:
+class _InputSchemaConverter:
     """Converts an input schema so that expressions are accepted in place of any value.
 
     The component's shared schemas are converted as well, and added to `definitions` with names prefixed by `label`.
@@ -125,7 +125,7 @@ class _Inputs:
                 self.names[name] = f"{self.label}.{len(self.names)}"
                 self.definitions[self.names[name]] = self.convert(self.defs[name], depth + 1)
             return {"$ref": f"#/$defs/{self.names[name]}"}
-        plain = self._plain(schema, depth)
+        plain = self._convert_plain_value(schema, depth)
         if not plain:
             return dict(_EXPRESSION)
         help: Schema = {key: plain[key] for key in ("title", "description") if key in plain}
@@ -135,7 +135,7 @@ class _Inputs:
             return {**help, "anyOf": [plain, {"allOf": [{"$ref": "#/$defs/isExpression"}, _EXPRESSION]}]}
         return {**help, "if": {"$ref": "#/$defs/isExpression"}, "then": _EXPRESSION, "else": plain}
 
-    def _plain(self, schema: Mapping[str, Any], depth: int) -> Schema:
+    def _convert_plain_value(self, schema: Mapping[str, Any], depth: int) -> Schema:
         plain: Schema = {key: schema[key] for key in _KEPT if key in schema and is_valid_keyword(key, schema[key])}
         for key in ("enum", "const"):
             values = schema.get(key) if key == "enum" else [schema.get(key)]
@@ -165,6 +165,6 @@ class _Inputs:
         return plain
 
 
-def _escape(text: str) -> str:
+def _escape_regex(text: str) -> str:
     # Don't use `re.escape`: it escapes more characters than ECMAScript allows.
     return re.sub(r"[.*+?^${}()|\[\]\\/]", r"\\\g<0>", text)

@@ -13,10 +13,10 @@ from .text_edits import (
     detect_newline,
     edit_file,
     find_line_end,
+    format_block_key,
+    format_flow_style_value,
+    format_inline_yaml,
     make_addition,
-    write_block_key,
-    write_flow_value,
-    write_one_line,
 )
 
 # Maximum line length.
@@ -25,7 +25,7 @@ _LINE = 110
 Schemas = Mapping[str, Any]
 
 
-class _Frame(dict[str, Any]):
+class _SchemaContainer(dict[str, Any]):
     """A mapping that contains schemas but isn't one itself. Each key is written on its own line."""
 
 
@@ -39,10 +39,10 @@ def add_schemas(content: bytes, schemas: Schemas, source: str) -> bytes:
     """
     if not schemas:
         return content
-    framed = _Frame(schemas)
+    framed = _SchemaContainer(schemas)
     if "steps" in framed:
-        framed["steps"] = _Frame(properties=_Frame(framed["steps"]["properties"]))
-    added = {"schemas": _Frame(properties=framed)}
+        framed["steps"] = _SchemaContainer(properties=_SchemaContainer(framed["steps"]["properties"]))
+    added = {"schemas": _SchemaContainer(properties=framed)}
     message = "schemas cannot be added without changing more of the file; write 'schemas' as a mapping of its own, "
     message += "without aliases"
 
@@ -77,7 +77,9 @@ def _add_missing(text: str, mapping: Node, added: Schemas, *, is_root: bool = Fa
             yield from _add_missing(text, node, value)
     if missing:
         yield (
-            _add_before_steps(text, mapping, missing) if is_root else make_addition(text, mapping, missing, _write_keys)
+            _add_before_steps(text, mapping, missing)
+            if is_root
+            else make_addition(text, mapping, missing, _format_keys)
         )
 
 
@@ -86,42 +88,42 @@ def _fill_empty(text: str, parent: Node, key: Key, node: Node, value: Any) -> It
     newline = detect_newline(text)
     if parent.is_flow:
         one_line = "\n" not in text[parent.start : parent.end]
-        written = write_flow_value(text, key, value, newline, one_line=one_line)
+        written = format_flow_style_value(text, key, value, newline, one_line=one_line)
         yield node.start, node.end, written if node.start > key.end + 1 else f" {written}"
         return
     yield node.start, node.end, ""
     end = find_line_end(text, node.end)
-    yield end, end, newline + _write_keys(value, key.column + 1, newline)
+    yield end, end, newline + _format_keys(value, key.column + 1, newline)
 
 
 def _add_before_steps(text: str, root: Node, values: Schemas) -> Edit:
     """Return the edit that adds keys before `steps` and any comments above it, or else at the end."""
     steps = root.keys.get("steps")
     start = text.rfind("\n", 0, steps.start) + 1 if steps is not None else 0
-    if steps is None or root.is_flow or steps == root.written[0] or text[start : steps.start].strip():
-        return make_addition(text, root, values, _write_keys)
+    if steps is None or root.is_flow or steps == root.written_keys[0] or text[start : steps.start].strip():
+        return make_addition(text, root, values, _format_keys)
     while start and text[:start].splitlines()[-1].lstrip().startswith("#"):
         start = text.rfind("\n", 0, start - 1) + 1
     newline = detect_newline(text)
-    return start, start, _write_keys(values, steps.column - 1, newline) + newline
+    return start, start, _format_keys(values, steps.column - 1, newline) + newline
 
 
-def _write_keys(values: Schemas, indent: int, newline: str) -> str:
+def _format_keys(values: Schemas, indent: int, newline: str) -> str:
     """Format keys in block style, keeping schemas on one line if they fit."""
     lines = list[str]()
     for key, value in values.items():
-        start = f"{' ' * indent}{write_block_key(key)}:"
-        short = f"{start} {write_one_line(value)}"
-        is_short = len(short) <= _LINE and not isinstance(value, _Frame)
+        start = f"{' ' * indent}{format_block_key(key)}:"
+        short = f"{start} {format_inline_yaml(value)}"
+        is_short = len(short) <= _LINE and not isinstance(value, _SchemaContainer)
         if is_short or not value or not isinstance(value, (Mapping, list)):
             lines.append(short)
         elif isinstance(value, Mapping):
-            lines += [start, _write_keys(value, indent + 2, newline)]
+            lines += [start, _format_keys(value, indent + 2, newline)]
         else:
             lines.append(start)
             for element in value:
-                line = f"{' ' * (indent + 2)}- {write_one_line(element)}"
+                line = f"{' ' * (indent + 2)}- {format_inline_yaml(element)}"
                 if len(line) > _LINE and element and isinstance(element, Mapping):
-                    line = f"{' ' * (indent + 2)}- {_write_keys(element, indent + 4, newline).lstrip(' ')}"
+                    line = f"{' ' * (indent + 2)}- {_format_keys(element, indent + 4, newline).lstrip(' ')}"
                 lines.append(line)
     return newline.join(lines)

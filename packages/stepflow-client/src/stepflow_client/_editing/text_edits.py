@@ -69,10 +69,10 @@ def detect_newline(text: str) -> str:
 def make_addition(text: str, mapping: Node, values: Mapping[str, Any], write: Write | None = None) -> Edit:
     """Return the edit that adds keys to the end of a non-empty mapping.
 
-    Each value is an object or list. `write` formats them in block style and defaults to `write_block_keys`.
+    Each value is an object or list. `write` formats them in block style and defaults to `format_block_keys`.
     """
     newline = detect_newline(text)
-    first, last = mapping.written[0], mapping.written[-1]
+    first, last = mapping.written_keys[0], mapping.written_keys[-1]
     if mapping.is_flow:
         is_one_line = "\n" not in text[first.start : mapping.last]
         before = text[: last.start].rpartition("\n")[2]
@@ -82,23 +82,23 @@ def make_addition(text: str, mapping: Node, values: Mapping[str, Any], write: Wr
         added = ""
         for key, value in values.items():
             name = key if key.isidentifier() and key.isascii() and not is_json else write_json(key)
-            added += f"{between}{name}: {write_flow_value(text, last, value, newline)}"
+            added += f"{between}{name}: {format_flow_style_value(text, last, value, newline)}"
         return mapping.last, mapping.last, added
     end = find_line_end(text, mapping.last)
-    return end, end, newline + (write or write_block_keys)(values, first.column - 1, newline)
+    return end, end, newline + (write or format_block_keys)(values, first.column - 1, newline)
 
 
-def write_block_keys(values: Mapping[str, Any], indent: int, newline: str) -> str:
+def format_block_keys(values: Mapping[str, Any], indent: int, newline: str) -> str:
     """Format keys and values in block style. Each value is an object or list."""
     return newline.join(
-        f"{' ' * indent}{write_block_key(key)}:{newline}{write_block(value, indent + 2, newline)}"
+        f"{' ' * indent}{format_block_key(key)}:{newline}{format_block(value, indent + 2, newline)}"
         for key, value in values.items()
     )
 
 
-def write_block_key(key: str) -> str:
+def format_block_key(key: str) -> str:
     """Format a key in block style."""
-    return write_plain(key) if key.isprintable() and "\\" not in key else write_json(key)
+    return format_yaml(key) if key.isprintable() and "\\" not in key else write_json(key)
 
 
 def write_json(value: Any, indent: str | None = None) -> str:
@@ -110,17 +110,19 @@ def write_json(value: Any, indent: str | None = None) -> str:
     )
 
 
-def write_one_line(value: Any) -> str:
+def format_inline_yaml(value: Any) -> str:
     """Format a value as single-line YAML, e.g. `{$step: a, path: "$.x[0]"}`."""
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{write_one_line(key)}: {write_one_line(part)}' for key, part in value.items())}}}"
+        return (
+            f"{{{', '.join(f'{format_inline_yaml(key)}: {format_inline_yaml(part)}' for key, part in value.items())}}}"
+        )
     if isinstance(value, list):
-        return f"[{', '.join(map(write_one_line, value))}]"
+        return f"[{', '.join(map(format_inline_yaml, value))}]"
     is_plain = isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _RESERVED
     return str(value) if is_plain else write_json(value)
 
 
-def write_plain(value: Any) -> str:
+def format_yaml(value: Any) -> str:
     """Format a value as YAML without a trailing line ending."""
     from .._data.yaml_format import write_yaml
 
@@ -135,7 +137,7 @@ def find_line_end(text: str, position: int) -> int:
     return end - 1 if text[end - 1] == "\r" else end
 
 
-def write_flow_value(text: str, key: Key, value: Any, newline: str, *, one_line: bool = False) -> str:
+def format_flow_style_value(text: str, key: Key, value: Any, newline: str, *, one_line: bool = False) -> str:
     """Format a value as JSON. If the key starts its line, the value spans several lines, indented like the file."""
     before = text[text.rfind("\n", 0, key.start) + 1 : key.start]
     if one_line or before.strip():
@@ -149,9 +151,9 @@ def detect_json_indent(text: str) -> str:
     return step[1] if step else "  "
 
 
-def write_block(value: Any, indent: int, newline: str) -> str:
+def format_block(value: Any, indent: int, newline: str) -> str:
     """Format a value in block style with an indent."""
-    text = write_plain(value)
+    text = format_yaml(value)
     lines = text.split("\n")
     if "\\" in text or not all(map(str.isprintable, lines)):
         # Block style would split strings with unprintable characters across lines.
@@ -159,7 +161,7 @@ def write_block(value: Any, indent: int, newline: str) -> str:
     return newline.join(" " * indent + line if line else line for line in lines)
 
 
-def make_fix(text: str, edits: Sequence[Edit]) -> Fix | None:
+def combine_edits(text: str, edits: Sequence[Edit]) -> Fix | None:
     """Combine edits into a single fix that replaces everything from the first to the last. None if there are no
     edits."""
     if not edits or any(start < 0 for start, _, _ in edits):
@@ -169,19 +171,19 @@ def make_fix(text: str, edits: Sequence[Edit]) -> Fix | None:
     return Fix(start, end, text[start:end], apply_edits(text[start:end], moved))
 
 
-def write_inline(text: str, value: Any) -> str:
+def format_inline(text: str, value: Any) -> str:
     """Format a value on one line, in the text's language."""
-    return write_json(value) if text.lstrip()[:1] == "{" else write_one_line(value)
+    return write_json(value) if text.lstrip()[:1] == "{" else format_inline_yaml(value)
 
 
 def add_key(text: str, mapping: Node, key: str, value: Any) -> list[Edit]:
     """Return the edits that add a key to the end of a mapping, or none if that isn't possible."""
-    entry = f"{write_inline(text, key)}: {write_inline(text, value)}"
+    entry = f"{format_inline(text, key)}: {format_inline(text, value)}"
     if mapping.original is not None or mapping.start < 0 or not isinstance(mapping.value, dict):
         return []
     if not mapping.items:
         return [(mapping.start, mapping.end, f"{{{entry}}}")]
-    if not mapping.written:
+    if not mapping.written_keys:
         return []
     if mapping.is_flow and "\n" not in text[mapping.start : mapping.last]:
         return [(mapping.last, mapping.last, f", {entry}")]
@@ -193,7 +195,7 @@ def remove_key(text: str, mapping: Node, key: str) -> list[Edit]:
     where = mapping.keys.get(key)
     if where is None or where.start < 0:
         return []
-    keys = mapping.written
+    keys = mapping.written_keys
     return _remove_entry(text, mapping, [key.start for key in keys], keys.index(where))
 
 
@@ -227,7 +229,7 @@ def wrap_value(text: str, node: Node, key: str) -> list[Edit]:
     if node.original is not None or node.start < 0:
         return []
     if node.is_flow:
-        return [(node.start, node.start, f"{{{write_inline(text, key)}: "), (node.end, node.end, "}")]
+        return [(node.start, node.start, f"{{{format_inline(text, key)}: "), (node.end, node.end, "}")]
     newline, end = detect_newline(text), node.last
     body = re.sub(r"(\n)(?=[^\r\n])", r"\1  ", text[node.start : end])
     return [(node.start, end, f"{key}:{newline}{' ' * (node.column + 1)}{body}")]

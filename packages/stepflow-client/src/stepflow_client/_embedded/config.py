@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from .._base.text import near, nearest
+from .._base.text import find_nearest, suggest_or_list
 from .._data.arguments import file_path
 from .._data.json_encoding import Builder, DataObject, call_builder, is_data_object
 from .._data.values import check_json
@@ -22,13 +22,13 @@ from ..flows.reading import load_file, read_file_bytes
 from ..flows.source import FlowText
 
 # Current servers reject the old route form with this message; older servers accept the new form but ignore it.
-REFUSED_ROUTE = "Invalid prefix"
+REJECTED_ROUTE_MESSAGE = "Invalid prefix"
 _FIRST_WITH_PREFIXES = (0, 13)
 # Maximum amount read from a configuration file, in bytes.
 _MAX_BYTES = 16 * 1024 * 1024
 _VARIABLE = re.compile(r"\$\{(\w+)")
 # Plugin types whose workers take tasks from a queue, wherever the workers run.
-_QUEUES = frozenset({"grpc", "nats"})
+_QUEUE_PLUGIN_TYPES = frozenset({"grpc", "nats"})
 
 
 ConfigSource = str | os.PathLike[str] | Mapping[str, Any] | DataObject | Builder
@@ -53,7 +53,7 @@ class ServerConfig:
         """Return the server's command-line arguments."""
         return ["--config-stdin"] if self.path is None else ["--config", str(self.path)]
 
-    def stdin(self) -> bytes | None:
+    def encode_for_stdin(self) -> bytes | None:
         """Return the bytes for the server's stdin, or None."""
         return None if self.document is None else json.dumps(self.document).encode()
 
@@ -68,14 +68,14 @@ class ServerConfig:
             return copy
         return _parse_text(_read_text(self.path), self.path)
 
-    def view(self) -> dict[str, Any]:
+    def load_or_empty(self) -> dict[str, Any]:
         """Return the configuration as a dict, or an empty dict if it can't be read."""
         try:
             return self.load()
         except FlowFileError:
             return {}
 
-    def find_variables(self) -> frozenset[str]:
+    def find_env_variables(self) -> frozenset[str]:
         """Return the environment variables referenced in the configuration as `${NAME}` or `${NAME:-default}`."""
         try:
             text = json.dumps(self.document) if self.path is None else _read_text(self.path)
@@ -84,7 +84,7 @@ class ServerConfig:
         return frozenset(_VARIABLE.findall(text))
 
 
-def read_config(config: ConfigSource) -> ServerConfig:
+def resolve_config_source(config: ConfigSource) -> ServerConfig:
     """Check a configuration and return it.
 
     Raises:
@@ -92,7 +92,7 @@ def read_config(config: ConfigSource) -> ServerConfig:
         FlowFileError: If the file can't be read.
     """
     if isinstance(config, (str, os.PathLike)):
-        return _read_path(config)
+        return _resolve_config_path(config)
     try:
         config = call_builder(config)
     except Exception as error:
@@ -129,7 +129,7 @@ def is_read_once(path: str | os.PathLike[str]) -> bool:
     return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
-def _read_path(source: str | os.PathLike[str]) -> ServerConfig:
+def _resolve_config_path(source: str | os.PathLike[str]) -> ServerConfig:
     try:
         # Use an absolute path: workers start in the file's folder, which the server gets wrong for relative paths.
         path = file_path(source, "config").expanduser().absolute()
@@ -153,7 +153,7 @@ def _read_path(source: str | os.PathLike[str]) -> ServerConfig:
     return ServerConfig(document=document)
 
 
-def build_builtin_config(prefixes: bool, allow_load_file: bool = False) -> dict[str, Any]:
+def build_builtin_config(use_prefix_routes: bool, allow_load_file: bool = False) -> dict[str, Any]:
     """Return the default configuration with the builtin components.
 
     Args:
@@ -161,7 +161,7 @@ def build_builtin_config(prefixes: bool, allow_load_file: bool = False) -> dict[
         allow_load_file: Whether to let flows read any file the server can read.
     """
     rule: dict[str, Any] = {"plugin": "builtin"}
-    if not prefixes:
+    if not use_prefix_routes:
         routes: dict[str, Any] = {"/builtin/{*component}": [rule]}
         if not allow_load_file:
             # Older servers ignore a component deny list, but an exact route takes precedence over a pattern.
@@ -177,7 +177,7 @@ def build_builtin_config(prefixes: bool, allow_load_file: bool = False) -> dict[
 
 
 @dataclass(frozen=True, slots=True)
-class Workers:
+class WorkerPlugins:
     """A configuration's plugins whose workers take tasks from a queue."""
 
     started: frozenset[str]
@@ -198,15 +198,15 @@ class Workers:
         return bool(self.started or self.others)
 
 
-def find_workers(config: Mapping[str, Any]) -> Workers:
+def find_worker_plugins(config: Mapping[str, Any]) -> WorkerPlugins:
     """Return the configuration's plugins that have workers."""
     section = config.get("plugins")
     entries = section.items() if isinstance(section, Mapping) else ()
     plugins = {name: plugin for name, plugin in entries if isinstance(plugin, Mapping)}
-    queued = {name for name, plugin in plugins.items() if plugin.get("type") in _QUEUES}
+    queued = {name for name, plugin in plugins.items() if plugin.get("type") in _QUEUE_PLUGIN_TYPES}
     commands = {name for name, plugin in plugins.items() if "command" in plugin}
     started = queued & commands
-    return Workers(
+    return WorkerPlugins(
         frozenset(started),
         frozenset(queued - started),
         {str(plugins[name].get("queueName", name)): name for name in started},
@@ -278,7 +278,7 @@ def _parse_text(text: str, path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         value = None
     try:
-        value = yaml.load(text, _build_loader()) if value is None else value  # noqa: S506 - it is a SafeLoader
+        value = yaml.load(text, _make_lenient_yaml_loader()) if value is None else value  # noqa: S506 - it is a SafeLoader
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         what = getattr(error, "problem", None) or "it cannot be read"
@@ -295,7 +295,7 @@ def _parse_text(text: str, path: Path) -> dict[str, Any]:
 
 
 @lru_cache
-def _build_loader() -> Any:
+def _make_lenient_yaml_loader() -> Any:
     """Return a YAML loader as lenient as the servers': any keys, unknown tags, dates as text."""
     import yaml
 
@@ -340,13 +340,17 @@ def explain_config_error(reason: str, config: ServerConfig) -> FlowFileError | N
     """
     name = "the configuration" if config.path is None else str(config.path)
     try:
-        root = to_node(config.document) if config.path is None else FlowText.read(config.path.read_bytes(), name).root
+        root = (
+            to_node(config.document)
+            if config.path is None
+            else FlowText.from_bytes(config.path.read_bytes(), name).root
+        )
     except FlowFileError as unreadable:
         return unreadable if "Failed to parse config" in reason else None
     except OSError:
         return None
     reason = reason.rpartition("YAML: ")[2]
-    fault = _explain(reason, root)
+    fault = _explain_rejection(reason, root)
     if fault is None:
         return None
     message, node, hint = fault
@@ -357,12 +361,12 @@ def explain_config_error(reason: str, config: ServerConfig) -> FlowFileError | N
     return error
 
 
-def _explain(reason: str, root: Node) -> tuple[str, Node, str | None] | None:
+def _explain_rejection(reason: str, root: Node) -> tuple[str, Node, str | None] | None:
     """Return a message, the node it refers to, and a hint."""
     plugins = root.get("plugins")
     if match := re.search(_PATH + r"unknown variant `(?P<word>[^`]*)`, expected (?:one of )?(?P<types>.*)", reason):
-        node, name = _locate(match["path"], root)
-        hint = near(match["word"], re.findall(r"`(\w+)`", match["types"]), "the types are")
+        node, name = _find_deepest_node(match["path"], root)
+        hint = suggest_or_list(match["word"], re.findall(r"`(\w+)`", match["types"]), "the types are")
         return f"{name} has the unknown type {match['word']!r}", node.get("type") or node, hint
     if match := re.search(r"plugin not found: ([^:]+)", reason):
         routes = root.get("routes")
@@ -370,23 +374,23 @@ def _explain(reason: str, root: Node) -> tuple[str, Node, str | None] | None:
             for rule in rules.elements:
                 plugin = rule.get("plugin")
                 if plugin is not None and plugin.value == match[1]:
-                    hint = near(match[1], [*plugins.items] if plugins is not None else [], "plugins")
+                    hint = suggest_or_list(match[1], [*plugins.items] if plugins is not None else [], "plugins")
                     return f"route {route} refers to the plugin {match[1]!r}, which does not exist", plugin, hint
     if "any variant of untagged enum StorageConfig" in reason:
         store = root.get("storageConfig")
         kind = store.get("type") if store is not None else None
         if store is not None and kind is not None and kind.value not in _STORES:
-            hint = near(str(kind.value), _STORES, "the types are")
+            hint = suggest_or_list(str(kind.value), _STORES, "the types are")
             return f"storageConfig has the unknown type {kind.value!r}", kind, hint
         if store is not None and kind is not None and kind.value == "sqlite" and store.get("databaseUrl") is None:
             return "storageConfig requires databaseUrl", store, "such as databaseUrl: sqlite:runs.db?mode=rwc"
     if match := re.search(_PATH + r"missing field `(?P<key>\w+)`", reason):
-        node, name = _locate(match["path"], root)
+        node, name = _find_deepest_node(match["path"], root)
         return f"{name} requires {match['key']}", node, _suggest_spelling(match["key"], node)
     if match := re.search(_PATH + r"invalid type: .*?, expected (?:a )?(?P<type>\w+)", reason):
         if match["path"] is None and root.items:
             return None
-        node, name = _locate(match["path"], root)
+        node, name = _find_deepest_node(match["path"], root)
         return f"{name} must be {_TYPES.get(match['type'], 'a mapping')}", node, None
     if match := re.search(r"Failed to spawn gRPC worker: (.*?): No such file", reason):
         for name, node in plugins.items.items() if plugins is not None else ():
@@ -396,12 +400,12 @@ def _explain(reason: str, root: Node) -> tuple[str, Node, str | None] | None:
                 return f"plugins.{name} cannot start {command.value!r}: program not found", command, hint
     match = re.search(r"Failed to (?:instantiate|initialize) plugin (?:for )?'?([\w-]+)'?.*queueName", reason)
     if match is not None:
-        node, name = _locate(f"plugins.{match[1]}", root)
+        node, name = _find_deepest_node(f"plugins.{match[1]}", root)
         return f"{name} requires queueName", node, _suggest_spelling("queueName", node)
     return None
 
 
-def _locate(path: str | None, root: Node) -> tuple[Node, str]:
+def _find_deepest_node(path: str | None, root: Node) -> tuple[Node, str]:
     """Follow a path such as `plugins.shop: ` as far as it exists, and return that node and its name for messages."""
     path = (path or "").removesuffix(": ")
     node = root
@@ -411,5 +415,5 @@ def _locate(path: str | None, root: Node) -> tuple[Node, str]:
 
 
 def _suggest_spelling(key: str, node: Node) -> str | None:
-    similar = nearest(key, node.items)
+    similar = find_nearest(key, node.items)
     return f"write {key} instead of {similar}" if similar is not None else None

@@ -84,7 +84,7 @@ class EmbeddedExecutor(SuggestsNames):
         raise NotImplementedError  # pragma: no cover - the runtime has it
 
     @property
-    def _config_reader(self) -> Callable[[], Mapping[str, Any]]:
+    def _config_getter(self) -> Callable[[], Mapping[str, Any]]:
         """A function that returns the server's configuration. It must not keep the runtime alive."""
         raise NotImplementedError  # pragma: no cover - the runtime has it
 
@@ -132,7 +132,7 @@ class EmbeddedExecutor(SuggestsNames):
 
     def _set_up_client(self, client: StepflowClient | SyncStepflowClient) -> None:
         client._server_logs = self.get_recent_logs
-        client._connection.config = self._config_reader
+        client._connection.config = self._config_getter
         client._recorder.is_embedded = True
 
     def get_recent_logs(self, limit: int = 100) -> list[LogEntry]:

@@ -128,7 +128,7 @@ _listeners: list[Callable[[Sequence[RawLine]], None]] = []
 
 
 @contextlib.contextmanager
-def passing_lines(listener: Callable[[Sequence[RawLine]], None]) -> Iterator[None]:
+def listen_to_lines(listener: Callable[[Sequence[RawLine]], None]) -> Iterator[None]:
     """Pass lines from all embedded servers started in the block to a function, whatever `LogConfig` says.
 
     Args:
@@ -154,7 +154,7 @@ class LogStore:
         listeners = tuple(_listeners)
         self._forwarder = _Forwarder(self._logger, listeners) if self._logger or listeners else None
 
-    def level(self, has_workers: bool) -> LevelFilter:
+    def choose_level(self, has_workers: bool) -> LevelFilter:
         """Return the log level for a server if `LogConfig.level` isn't set."""
         is_read = self._logger is not None and self._logger.isEnabledFor(logging.INFO)
         return "info" if is_read or has_workers else "warn"
@@ -167,28 +167,28 @@ class LogStore:
         if self._forwarder is not None:
             self._forwarder.put(lines, pid)
 
-    def recent(self, limit: int) -> list[LogEntry]:
+    def get_recent_entries(self, limit: int) -> list[LogEntry]:
         """Return the last `limit` stored lines as entries, oldest first."""
         with self._lock:
             lines = list(self._recent)[-limit:] if limit > 0 else []
-        return [line.entry() for line in lines]
+        return [line.parse_entry() for line in lines]
 
-    def find(self, text: bytes) -> bytes | None:
+    def find_last_line(self, text: bytes) -> bytes | None:
         """Return the last stored line that contains some text."""
         with self._lock:
             lines = [*self._tail, *self._recent]
         return next((line.data for line in reversed(lines) if text in line.data), None)
 
-    def new_process(self) -> None:
+    def clear_tail(self) -> None:
         """Clear the tail, because an earlier process's output doesn't explain why the next one exited."""
         with self._lock:
             self._tail.clear()
 
-    def tail(self) -> list[LogEntry]:
+    def get_tail_entries(self) -> list[LogEntry]:
         """Return the current process's last entries, which are kept even if capturing is off."""
         with self._lock:
             lines = list(self._tail)
-        return [line.entry() for line in lines]
+        return [line.parse_entry() for line in lines]
 
     def close(self) -> None:
         """Forward the remaining lines for up to half a second, then stop."""
@@ -236,7 +236,7 @@ class _Forwarder:
                     return
                 with contextlib.suppress(Exception):
                     if self._logger is not None and self._is_logged(line):
-                        entry = line.entry()
+                        entry = line.parse_entry()
                         origin = {"target": entry.target, "stream": entry.stream, "server_pid": pid}
                         extra = {**origin, "run_id": entry.run_id, "trace_id": entry.trace_id}
                         self._logger.log(_LEVELS[entry.level], "%s", entry.message, extra=extra)

@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from .._base.suggestions import install_command
-from .._data.arguments import wrong
+from .._data.arguments import argument_error
 from ..errors import ServerNotInstalledError
 from ..logs import RawLine, Stream, parse_port
 from .log_pump import LogPump, LogStore
@@ -87,7 +87,7 @@ def _check_executable(path: Path, source: str, hint: str) -> None:
 ORCHESTRATOR_VARIABLE = "STEPFLOW_ORCHESTRATOR_ID"
 _DESTINATION = "STEPFLOW_LOG_DESTINATION"
 # Leave these out, as they would contradict the server's command-line arguments.
-_CONTRADICTING = ("STEPFLOW_CONFIG", "STEPFLOW_PORT")
+_CONFLICTING_VARIABLES = ("STEPFLOW_CONFIG", "STEPFLOW_PORT")
 _PREFIX = "STEPFLOW_"
 # Variables with this prefix that servers and workers read. All others belong to the client, including its token.
 _SERVER_VARIABLES = frozenset(
@@ -122,7 +122,7 @@ def build_server_environment(env: Mapping[str, str], token: str, orchestrator_id
         token: The token that identifies the server's processes.
         orchestrator_id: The server's name, unless a variable already sets one.
     """
-    environment = {name: value for name, value in env.items() if name not in _CONTRADICTING}
+    environment = {name: value for name, value in env.items() if name not in _CONFLICTING_VARIABLES}
     if orchestrator_id is not None:
         environment.setdefault(ORCHESTRATOR_VARIABLE, orchestrator_id)
     # Otherwise, older servers don't relay worker output, even if a worker exits before it is ready.
@@ -157,7 +157,9 @@ def build_telemetry_environment(endpoint: str) -> Mapping[str, str]:
         is_valid = False
     if not is_valid:
         expected = "the URL of a collector, such as http://localhost:4317"
-        raise wrong("otlp_endpoint", expected, endpoint, hint="the server sends OTLP over gRPC, so the URL has no path")
+        raise argument_error(
+            "otlp_endpoint", expected, endpoint, hint="the server sends OTLP over gRPC, so the URL has no path"
+        )
     environment = {"STEPFLOW_OTLP_ENDPOINT": endpoint, "STEPFLOW_TRACE_ENABLED": "true"}
     if _DESTINATION not in os.environ:
         # Otherwise, workers would send their logs only to the collector. The server has a separate argument for this.
@@ -170,7 +172,7 @@ _PIDFD_GETFD = 438
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 
-def bind_to_loopback(pid: int) -> frozenset[int]:
+def bind_sockets_to_loopback(pid: int) -> frozenset[int]:
     """Bind all of a child process's listening TCP sockets to the loopback interface.
 
     Returns:
@@ -264,7 +266,7 @@ class ServerProcess:
         self._logs = logs
         self.port: int | None = None
         self.port_known = threading.Event()
-        logs.new_process()
+        logs.clear_tail()
         # Use a file: unlike a pipe, it can hold any amount of data the server doesn't read.
         with tempfile.TemporaryFile() as file:
             file.write(stdin or b"")
@@ -302,12 +304,12 @@ class ServerProcess:
         """Whether other machines can reach the port."""
         return self.port not in self._confined
 
-    def confine(self) -> None:
+    def confine_to_loopback(self) -> None:
         """Close the port to other machines once the server is listening, if the system allows it."""
         if not self._loopback or self._confined:
             return
         try:
-            self._confined = bind_to_loopback(self.pid)
+            self._confined = bind_sockets_to_loopback(self.pid)
         except OSError:
             self._loopback = False
 
@@ -319,7 +321,7 @@ class ServerProcess:
         """Wait until the process exits, and return its exit code (negative for a signal)."""
         return self._popen.wait()
 
-    def close(self) -> None:
+    def close_pipes(self) -> None:
         """Read the last lines and close the pipes. Call this after the process has exited."""
         self._pump.close(timeout=0.2)
 
@@ -336,21 +338,21 @@ class ServerProcess:
         hard_end = time.monotonic() + timeout * 0.8
         grace = min(0.3, timeout * 0.15)
         # Find the workers before signalling: once the server has exited, its children can't be identified.
-        workers = self._workers()
+        workers = self._find_worker_processes()
         self._popen.terminate()
-        if workers and not self.ends_within(grace):
+        if workers and not self.wait_for_exit(grace):
             for worker in workers:
                 with suppress(psutil.Error, OSError):
                     worker.terminate()
-            self.ends_within(grace)
+            self.wait_for_exit(grace)
         while workers and self.poll() is None and time.monotonic() < hard_end:
             # Some releases restart workers that exit.
-            kill_all(workers + self._workers())
-            self.ends_within(min(0.1, hard_end - time.monotonic()))
-        if not self.ends_within(hard_end - time.monotonic()):
-            workers += self._workers()
+            kill_all(workers + self._find_worker_processes())
+            self.wait_for_exit(min(0.1, hard_end - time.monotonic()))
+        if not self.wait_for_exit(hard_end - time.monotonic()):
+            workers += self._find_worker_processes()
             self._popen.kill()
-            self.ends_within(1.0)
+            self.wait_for_exit(1.0)
         kill_all(workers)
 
     def _store_lines(self, lines: list[bytes], stream: Stream) -> None:
@@ -361,12 +363,12 @@ class ServerProcess:
                 lines = lines[:index] + lines[index + 1 :]
                 break
         read_at = time.time()
-        self._logs.add([RawLine.of(line, stream, read_at) for line in lines], self.pid)
+        self._logs.add([RawLine.from_bytes(line, stream, read_at) for line in lines], self.pid)
 
-    def _workers(self) -> list[psutil.Process]:
+    def _find_worker_processes(self) -> list[psutil.Process]:
         return [process for pid, process in find_session(self.leader).items() if pid != self.pid]
 
-    def ends_within(self, seconds: float) -> bool:
+    def wait_for_exit(self, seconds: float) -> bool:
         """Wait up to `seconds` for the process to exit, and return whether it has."""
         # Poll, because only one thread at a time can use waitpid, and another may be in it.
         end = time.monotonic() + seconds

@@ -34,13 +34,13 @@ from ..errors import (
 from ..logs import LogConfig, LogEntry, find_failure_reason, find_worker_message
 from . import watchdog
 from .config import (
-    REFUSED_ROUTE,
+    REJECTED_ROUTE_MESSAGE,
     ServerConfig,
-    Workers,
+    WorkerPlugins,
     explain_config_error,
     find_recovery_warnings,
     find_store_path,
-    find_workers,
+    find_worker_plugins,
 )
 from .log_pump import LogStore
 from .process import ServerProcess, build_server_environment, collect_inherited_environment
@@ -216,10 +216,10 @@ class StartupWait:
     """Waits for a newly started server and its workers."""
 
     process: ServerProcess
-    workers: Workers
+    workers: WorkerPlugins
     is_cancelled: Callable[[], bool]
 
-    def until_ready(self, timeout: float, worker_timeout: float | None) -> None:
+    def wait_until_ready(self, timeout: float, worker_timeout: float | None) -> None:
         """Wait until the server and its workers can be used.
 
         The first step is waiting for the line with the port, which proves that this very process is listening on it.
@@ -233,24 +233,24 @@ class StartupWait:
         """
         deadline = time.monotonic() + timeout
         late = f"The server was not ready within {timeout:g} s"
-        self._until(lambda: self.process.port is not None, deadline, late)
+        self._poll_until(lambda: self.process.port is not None, deadline, late)
         health = _PolledRequest(self.process, "/api/v1/health", _HEALTH_SECONDS)
-        self._until(lambda: health.response() is not None, deadline, late)
+        self._poll_until(lambda: health.poll_response() is not None, deadline, late)
         external = self.workers.external
         if self.workers.started or not external:
             # Older servers don't report worker state. Their workers count as ready once the server is healthy.
-            self._until(self._connected(ignored=external), deadline, late)
+            self._poll_until(self._make_connected_condition(ignored=external), deadline, late)
         if external and worker_timeout is not None:
             late = f"No worker of {', '.join(sorted(external))} connected within {worker_timeout:g} s"
-            self._until(self._connected(), time.monotonic() + worker_timeout, late)
+            self._poll_until(self._make_connected_condition(), time.monotonic() + worker_timeout, late)
 
-    def _until(self, condition: Callable[[], bool], deadline: float, late: str) -> None:
+    def _poll_until(self, condition: Callable[[], bool], deadline: float, late: str) -> None:
         """Poll a condition until a deadline, failing early if it can't be met any more."""
         process = self.process
         next_check = time.monotonic() + _WORKER_CHECK_SECONDS
         while True:
             # Do this before checking the condition, so that a ready server is already confined.
-            process.confine()
+            process.confine_to_loopback()
             if condition():
                 return
             now = time.monotonic()
@@ -261,18 +261,18 @@ class StartupWait:
                 # A worker that exits with code 0 may have started another one.
                 failed = next((worker for worker in find_ended_workers(process.leader) if worker.exit_code != 0), None)
                 # Give older servers time to exit on their own, since their message has more detail.
-                if failed is not None and not process.ends_within(0.5):
-                    raise NotReadyError(f"ended {failed.how} before it was ready", worker=failed)
+                if failed is not None and not process.wait_for_exit(0.5):
+                    raise NotReadyError(f"ended {failed.exit_description} before it was ready", worker=failed)
             if now >= deadline:
                 raise NotReadyError(late)
             process.port_known.wait(_POLL_SECONDS) if process.port is None else time.sleep(_POLL_SECONDS)
 
-    def _connected(self, ignored: frozenset[str] = frozenset()) -> Callable[[], bool]:
+    def _make_connected_condition(self, ignored: frozenset[str] = frozenset()) -> Callable[[], bool]:
         """Return a function that checks whether all workers are connected, except for those of ignored plugins."""
         components = _PolledRequest(self.process, "/api/v1/components?excludeSchemas=true", _COMPONENTS_SECONDS)
 
-        def connected() -> bool:
-            response = components.response()
+        def are_workers_connected() -> bool:
+            response = components.poll_response()
             if response is None:
                 return False
             failed = response.get("failedPlugins")
@@ -280,7 +280,7 @@ class StartupWait:
                 return True
             return all(isinstance(plugin, dict) and plugin.get("plugin") in ignored for plugin in failed)
 
-        return connected
+        return are_workers_connected
 
 
 class _PolledRequest:
@@ -291,7 +291,7 @@ class _PolledRequest:
         self._connection: http.client.HTTPConnection | None = None
         self._sent_at = 0.0
 
-    def response(self) -> dict[str, Any] | None:
+    def poll_response(self) -> dict[str, Any] | None:
         """Return the response if it has arrived and is a JSON object. Sends or repeats the request as needed."""
         value = None
         try:
@@ -335,7 +335,7 @@ class EndedWorker(NamedTuple):
     """Negative for a signal. None if the system doesn't provide it (macOS)."""
 
     @property
-    def how(self) -> str:
+    def exit_description(self) -> str:
         """How it exited, as a phrase."""
         return "by itself" if self.exit_code is None else f"with exit code {self.exit_code}"
 
@@ -373,7 +373,7 @@ def watch_workers(process: ServerProcess, stopping: threading.Event, report: Cal
         reported = {worker.pid for worker in ended}
 
 
-def find_worker_name(pid: int, logs: LogStore, workers: Workers) -> str:
+def find_worker_name(pid: int, logs: LogStore, workers: WorkerPlugins) -> str:
     """Return a worker's name for messages. Includes its plugin if the server logged the worker's start.
 
     Args:
@@ -381,10 +381,10 @@ def find_worker_name(pid: int, logs: LogStore, workers: Workers) -> str:
         logs: The server's log.
         workers: The plugins that have workers.
     """
-    line = logs.find(b"subprocess spawned (pid=Some(%d), queue=" % pid)
+    line = logs.find_last_line(b"subprocess spawned (pid=Some(%d), queue=" % pid)
     if line is None:
         # Servers only log the start of workers that have a queue, and only at level info.
-        is_logged = not workers.started or logs.find(b"subprocess spawned (pid=Some(") is not None
+        is_logged = not workers.started or logs.find_last_line(b"subprocess spawned (pid=Some(") is not None
         return f"The worker of {workers.others[0]}" if is_logged and len(workers.others) == 1 else "A worker"
     queue = line.partition(b", queue=")[2].partition(b")")[0].decode("utf-8", "replace")
     return f"The worker of {workers.queues.get(queue, queue)}"
@@ -439,7 +439,7 @@ class Supervisor:
         self._spawn_lock = threading.Lock()
         self._stop_lock = threading.Lock()
         self._stopping = threading.Event()
-        self._ready = _create_pending_future()
+        self._ready = _create_uncancellable_future()
         self.config = plan.config
         self.logs = LogStore(plan.log_config)
         self.port = plan.port
@@ -448,13 +448,13 @@ class Supervisor:
         self.restarts = 0
         self.crashed = False
         self._name: OrchestratorName | None = None
-        self._guard: watchdog.Guard | None = None
-        view = plan.config.view()
-        self._workers = find_workers(view)
+        self._guard: watchdog.WatchdogKeeper | None = None
+        view = plan.config.load_or_empty()
+        self._workers = find_worker_plugins(view)
         try:
             self._name = claim_name(find_store_path(view))
             # Start the watchdog first, so that the server never runs without one.
-            self._guard = watchdog.Guard(self._token)
+            self._guard = watchdog.WatchdogKeeper(self._token)
             self._process = self._spawn()
         except OSError as error:
             self._release()
@@ -466,7 +466,7 @@ class Supervisor:
             _log(logging.WARNING, "Another server uses the same store; without leases in etcd, both may execute a run")
         for hazard in find_recovery_warnings(view):
             _log(logging.WARNING, "%s; %s", *hazard)
-        if not self._guard.is_possible:
+        if not self._guard.can_start_watchdog:
             _log(
                 logging.WARNING,
                 "If this process is killed, its Stepflow server keeps running: there is no Python for a watchdog",
@@ -481,7 +481,7 @@ class Supervisor:
         return os.getpid() == self._owner
 
     @property
-    def ready(self) -> Future[int]:
+    def ready_future(self) -> Future[int]:
         """Resolves to the port once the server is ready, or to an error once it can never be used again."""
         return self._ready
 
@@ -551,17 +551,17 @@ class Supervisor:
     def _spawn(self) -> ServerProcess:
         plan = self._plan
         assert self._name is not None
-        inherited = collect_inherited_environment(self.config.find_variables()) if plan.inherit_env else {}
+        inherited = collect_inherited_environment(self.config.find_env_variables()) if plan.inherit_env else {}
         return ServerProcess(
             [
                 str(plan.binary),
                 *("--port", str(self.port or 0)),
                 *self.config.arguments(),
-                *plan.log_config.arguments(self.logs.level(self._workers.has_processes)),
+                *plan.log_config.arguments(self.logs.choose_level(self._workers.has_processes)),
             ],
             self.logs,
             env=build_server_environment({**inherited, **plan.env}, self._token, self._name.name),
-            stdin=self.config.stdin(),
+            stdin=self.config.encode_for_stdin(),
             max_line_length=plan.log_config.max_line_length,
             pass_fds=() if self._name.lock is None else (self._name.lock,),
             loopback=not plan.all_interfaces,
@@ -589,16 +589,16 @@ class Supervisor:
         error: StepflowClientError
         try:
             failure = self._await_startup()
-            if failure and self.config.fallback and REFUSED_ROUTE in failure.message:
+            if failure and self.config.fallback and REJECTED_ROUTE_MESSAGE in failure.message:
                 self.config = ServerConfig(document=self.config.fallback)
                 failure = self._start_next()
             # Even after `stop`: a process that became ready just before it has pipes and workers to clean up.
             while failure is None:
                 exit_code = self._process.wait()
                 # Make later callers wait for the next process.
-                self._ready = _create_pending_future()
+                self._ready = _create_uncancellable_future()
                 self.crashed = not self.is_stopped
-                self._end_process()
+                self._clean_up_process()
                 loss = self._build_error(f"the server ended by itself (exit code {exit_code})", exit_code)
                 failure = self._restart(loss)
             error = _build_stopped_error() if self.is_stopped else failure
@@ -607,7 +607,7 @@ class Supervisor:
             _log(logging.ERROR, "Supervising the Stepflow server failed", exc_info=True)
             with suppress(Exception):
                 self._process.stop(_STOP_SECONDS)
-                self._end_process()
+                self._clean_up_process()
         # Always publish a result, because callers may be waiting for one.
         self.failure = error
         if not self._ready.done():
@@ -644,7 +644,7 @@ class Supervisor:
         """Wait until the process is ready and publish its port. Otherwise, stop it and return the error."""
         process, plan = self._process, self._plan
         try:
-            StartupWait(process, self._workers, self._stopping.is_set).until_ready(
+            StartupWait(process, self._workers, self._stopping.is_set).wait_until_ready(
                 plan.startup_timeout, plan.worker_timeout
             )
         except NotReadyError as error:
@@ -663,43 +663,45 @@ class Supervisor:
             return None
         exit_code, worker = process.poll(), loss.worker
         # Read the log before stopping the server, because its other workers then log that they have lost it.
-        entries = None if worker is None else self.logs.tail()
+        entries = None if worker is None else self.logs.get_tail_entries()
         process.stop(_STOP_SECONDS)
-        self._end_process()
+        self._clean_up_process()
         if exit_code is None:
             name = "" if worker is None else f"{find_worker_name(worker.pid, self.logs, self._workers)} "
             return self._build_error(f"{name}{loss}", None, entries)
         failure = self._build_error(f"The server did not start (exit code {exit_code})", exit_code)
-        if (fault := explain_config_error(find_failure_reason(self.logs.tail()) or "", self.config)) is not None:
+        if (
+            fault := explain_config_error(find_failure_reason(self.logs.get_tail_entries()) or "", self.config)
+        ) is not None:
             explained = ServerStartError(fault.message, exit_code=exit_code, log_tail=failure.log_tail)
             explained.hint, explained.__cause__ = fault.hint, fault
             return explained
         # Without workers, stderr contains only the server's own output.
         own = () if self._workers.started else ("stderr",)
-        words = find_worker_message([entry for entry in self.logs.tail() if entry.stream not in own])
+        words = find_worker_message([entry for entry in self.logs.get_tail_entries() if entry.stream not in own])
         if words and words not in failure.message:
             failure.hint = f"the last line of its worker: {words}"
         return failure
 
-    def _end_process(self) -> None:
+    def _clean_up_process(self) -> None:
         """Kill any processes the server left behind, and read its last lines."""
         for _ in range(3):
-            if not watchdog.kill_family(self._token, {self._process.leader}):
+            if not watchdog.kill_runtime_processes(self._token, {self._process.leader}):
                 break
-        self._process.close()
+        self._process.close_pipes()
 
     def _report_worker(self, worker: EndedWorker) -> None:
         name = find_worker_name(worker.pid, self.logs, self._workers)
         with suppress(Exception):
             # Use a child logger, for programs that only show these messages.
-            get_logger("runtime.workers").warning(_WORKER_ENDED, name, worker.how)
+            get_logger("runtime.workers").warning(_WORKER_ENDED, name, worker.exit_description)
 
     def _build_error(
         self, message: str, exit_code: int | None, worker_entries: list[LogEntry] | None = None
     ) -> ServerStartError:
         """Return the error for a server that exited, or, without an exit code, wasn't ready in time."""
         kind = ServerStartTimeoutError if exit_code is None else ServerStartError
-        entries = self.logs.tail() if worker_entries is None else worker_entries
+        entries = self.logs.get_tail_entries() if worker_entries is None else worker_entries
         reason = find_failure_reason(entries) if worker_entries is None else find_worker_message(entries)
         if reason is None and worker_entries is not None:
             message += ", without a reason on standard error"
@@ -732,7 +734,7 @@ def _check_folder() -> None:
         ) from None
 
 
-def _create_pending_future() -> Future[int]:
+def _create_uncancellable_future() -> Future[int]:
     future: Future[int] = Future()
     # Mark it as running so that it can't be cancelled: a waiter that gives up must not affect the others.
     future.set_running_or_notify_cancel()

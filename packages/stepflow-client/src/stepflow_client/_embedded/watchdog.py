@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 TOKEN_VARIABLE = "STEPFLOW_RUNTIME_TOKEN"
 
 _PARENT_CHECK_SECONDS = 1.0
-_GAP_SECONDS = 0.3
+_SWEEP_INTERVAL_SECONDS = 0.3
 _MAX_SWEEPS = 10
 _FIRST_PAUSE_SECONDS = 0.1
 _MAX_PAUSE_SECONDS = 30.0
 
 
-class Guard:
+class WatchdogKeeper:
     """Keeps a watchdog running for a token, replacing it if it gets killed."""
 
     def __init__(self, token: str) -> None:
@@ -48,7 +48,7 @@ class Guard:
             self._thread.start()
 
     @property
-    def is_possible(self) -> bool:
+    def can_start_watchdog(self) -> bool:
         """Whether this Python can start a watchdog."""
         return self._process is not None
 
@@ -117,7 +117,7 @@ def launch_watchdog(token: str) -> subprocess.Popen[bytes] | None:
     )
 
 
-def find_family(token: str, leaders: set[psutil.Process]) -> list[psutil.Process]:
+def find_runtime_processes(token: str, leaders: set[psutil.Process]) -> list[psutil.Process]:
     """Return every other process that belongs to a runtime.
 
     That means processes with the token in their environment, processes in a server's session, and all their
@@ -130,7 +130,7 @@ def find_family(token: str, leaders: set[psutil.Process]) -> list[psutil.Process
     """
     import psutil
 
-    family = _open_processes(pid for pid in psutil.pids() if _has_token(pid, token))
+    family = _get_process_objects(pid for pid in psutil.pids() if _has_token(pid, token))
     leaders.update(process for process in family.values() if _get_session(process.pid) == process.pid)
     for leader in leaders:
         family.update(find_session(leader))
@@ -148,11 +148,11 @@ def find_session(leader: psutil.Process) -> dict[int, psutil.Process]:
         if psutil.Process(leader.pid) != leader:
             # The id was reused, which means the session is empty: a live session's id never is.
             return {}
-    members = _open_processes(pid for pid in psutil.pids() if _get_session(pid) == leader.pid)
+    members = _get_process_objects(pid for pid in psutil.pids() if _get_session(pid) == leader.pid)
     return {**members, **_find_descendants(leader)}
 
 
-def _open_processes(pids: Iterable[int]) -> dict[int, psutil.Process]:
+def _get_process_objects(pids: Iterable[int]) -> dict[int, psutil.Process]:
     import psutil
 
     processes = {}
@@ -199,12 +199,12 @@ def kill_all(processes: list[psutil.Process]) -> None:
             process.kill()
 
 
-def kill_family(token: str, leaders: set[psutil.Process]) -> bool:
+def kill_runtime_processes(token: str, leaders: set[psutil.Process]) -> bool:
     """Kill every process that belongs to a runtime, and return whether any were running."""
     import psutil
 
     running = []
-    for process in find_family(token, leaders):
+    for process in find_runtime_processes(token, leaders):
         with contextlib.suppress(psutil.Error, OSError):
             if process.status() != psutil.STATUS_ZOMBIE:
                 running.append(process)
@@ -224,9 +224,9 @@ def _main(token: str, parent: int, packages: str) -> None:
     leaders: set[psutil.Process] = set()
     for sweep in range(_MAX_SWEEPS):
         # The second sweep catches processes that were just starting during the first.
-        if not kill_family(token, leaders) and sweep > 0:
+        if not kill_runtime_processes(token, leaders) and sweep > 0:
             return
-        time.sleep(_GAP_SECONDS)
+        time.sleep(_SWEEP_INTERVAL_SECONDS)
 
 
 if __name__ == "__main__":

@@ -123,19 +123,19 @@ class AsyncSocket(asyncio.Protocol):
         """Wait until the system accepts bytes again."""
         if self._writable is None:
             return
-        timer = self._loop.call_later(timeout, _expire, self._writable, WriteTimeout, timeout)
+        timer = self._loop.call_later(timeout, _fail_with_timeout, self._writable, WriteTimeout, timeout)
         try:
             await self._writable
         finally:
             timer.cancel()
 
-    def response(self, request: HttpRequest, timeout: float) -> asyncio.Future[None]:
+    def read_response(self, request: HttpRequest, timeout: float) -> asyncio.Future[None]:
         """Read the response to a request with `reader`, waiting at most `timeout` seconds for each part.
 
         Returns:
             A future that is done once the response is complete. Awaiting it takes no extra task, timer or frame.
         """
-        self.reader.begin(request.method, request.max_response_bytes)
+        self.reader.begin_response(request.method, request.max_response_bytes)
         self._request, self._read_timeout = request, timeout
         waiter = self._waiter = self._loop.create_future()
         if self._unread or self._ended:
@@ -145,16 +145,16 @@ class AsyncSocket(asyncio.Protocol):
             if unread:
                 self.data_received(unread)
             if self._ended:
-                self._end()
+                self._handle_end()
         else:
-            self._expire_in(request.remaining(timeout))
+            self._set_read_deadline(request.limit_to_deadline(timeout))
         return waiter
 
     async def receive(self, timeout: float) -> bytes:
         """Wait for bytes and return them. Empty bytes mean the connection has ended."""
         if not self._unread and not self._ended:
             self._waiter = self._loop.create_future()
-            self._expire_in(timeout)
+            self._set_read_deadline(timeout)
             try:
                 await self._waiter
             finally:
@@ -171,7 +171,7 @@ class AsyncSocket(asyncio.Protocol):
             raise ConnectionBroken(describe_failure(self._error)) from self._error
         return b""
 
-    def _expire_in(self, timeout: float) -> None:
+    def _set_read_deadline(self, timeout: float) -> None:
         """Limit how long the reader waits.
 
         Responses usually arrive long before the limit, so starting a timer for each would be wasteful. Instead, one
@@ -196,7 +196,7 @@ class AsyncSocket(asyncio.Protocol):
         if left > 0:
             self._start_timer(left)
         else:
-            _expire(self._waiter, ReadTimeout, self._timeout)
+            _fail_with_timeout(self._waiter, ReadTimeout, self._timeout)
 
     # Event loop callbacks
 
@@ -227,7 +227,7 @@ class AsyncSocket(asyncio.Protocol):
                 self.reader.feed(data)
                 if not self.reader.complete:
                     request.check_deadline()
-                    self._expire_in(request.remaining(self._read_timeout))
+                    self._set_read_deadline(request.limit_to_deadline(self._read_timeout))
                     return
             except HttpError as error:
                 _fail(waiter, error)
@@ -252,7 +252,7 @@ class AsyncSocket(asyncio.Protocol):
             is_cut_off = True
         if is_cut_off:
             self._error = ConnectionError(TLS_CUT_OFF)
-        self._end()
+        self._handle_end()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -264,7 +264,7 @@ class AsyncSocket(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._end()
+        self._handle_end()
         writable, self._writable = self._writable, None
         if writable is not None and not writable.done():
             error = ConnectionBroken(describe_failure(exc) if exc else "the server closed the connection")
@@ -272,7 +272,7 @@ class AsyncSocket(asyncio.Protocol):
             # There may not be a sender waiting for it.
             _fail(writable, error)
 
-    def _end(self) -> None:
+    def _handle_end(self) -> None:
         self._ended = True
         waiter = self._waiter
         if self._request is None or waiter is None or waiter.done():
@@ -303,7 +303,7 @@ class AsyncSocket(asyncio.Protocol):
             future.set_result(None)
 
 
-def _expire(future: asyncio.Future[None], kind: type[HttpError], timeout: float) -> None:
+def _fail_with_timeout(future: asyncio.Future[None], kind: type[HttpError], timeout: float) -> None:
     if not future.done():
         _fail(future, kind(f"no data received within {timeout:g} s"))
 

@@ -17,7 +17,7 @@ from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
-from .._data.arguments import wrong
+from .._data.arguments import argument_error
 from ..errors import InvalidArgumentError
 from .messages import NameTimeout
 
@@ -62,7 +62,7 @@ def check_verify(verify: object) -> None:
     if isinstance(verify, ssl.SSLContext):
         return
     expected = "True, False, the path of CA certificates or an ssl.SSLContext"
-    raise wrong("verify", expected, verify, hint="only False turns verification off")
+    raise argument_error("verify", expected, verify, hint="only False turns verification off")
 
 
 def build_ssl_context(
@@ -192,7 +192,7 @@ def sync_open_socket(host: str, port: int, seconds: float) -> socket.socket:
     end = time.monotonic() + seconds
     addresses = _sync_look_up(host, port, seconds)
     if len(addresses) > 1:
-        return _sync_connect_first(addresses, end)
+        return _sync_connect_fastest(addresses, end)
     connected = _create_socket(addresses[0])
     try:
         connected.settimeout(max(end - time.monotonic(), 0.001))
@@ -214,7 +214,7 @@ async def async_open_socket(host: str, port: int, seconds: float) -> socket.sock
     addresses = await _async_look_up(host, port, seconds)
     async with asyncio.timeout(end - time.monotonic()):
         if len(addresses) > 1:
-            return await _async_connect_first(addresses, end)
+            return await _async_connect_fastest(addresses, end)
         return await _async_connect(addresses[0])
 
 
@@ -229,7 +229,7 @@ def _sync_look_up(host: str, port: int, seconds: float) -> list[_Address]:
     try:
         outcome = outcomes.get(timeout=min(seconds, threading.TIMEOUT_MAX))
     except queue.Empty:
-        raise _build_name_timeout(seconds) from None
+        raise _build_name_timeout_error(seconds) from None
     if isinstance(outcome, BaseException):
         raise outcome
     return outcome
@@ -255,13 +255,13 @@ async def _async_look_up(host: str, port: int, seconds: float) -> list[_Address]
         async with asyncio.timeout(seconds):
             outcome = await future
     except TimeoutError:
-        raise _build_name_timeout(seconds) from None
+        raise _build_name_timeout_error(seconds) from None
     if isinstance(outcome, BaseException):
         raise outcome
     return outcome
 
 
-def _build_name_timeout(seconds: float) -> NameTimeout:
+def _build_name_timeout_error(seconds: float) -> NameTimeout:
     return NameTimeout(f"its name was not resolved within {seconds:.3g} s")
 
 
@@ -315,7 +315,7 @@ def _run_lookup(host: str, port: int) -> None:
         callback(outcome)
 
 
-def _reset_in_fork() -> None:
+def _forget_lookups_in_fork() -> None:
     """Forget the running threads, which don't exist in a forked process."""
     global _lock
     _lock = threading.Lock()
@@ -323,7 +323,7 @@ def _reset_in_fork() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_in_fork)
+    os.register_at_fork(after_in_child=_forget_lookups_in_fork)
 
 
 # Hosts with several addresses
@@ -338,7 +338,7 @@ def _compute_head_start(end: float, left: int) -> float:
     return min(_HEAD_START, max(end - time.monotonic(), 0) / (left + 1))
 
 
-def _sync_connect_first(addresses: list[_Address], end: float) -> socket.socket:
+def _sync_connect_fastest(addresses: list[_Address], end: float) -> socket.socket:
     failure = OSError("it has no address")
     left = addresses[::-1]
     with selectors.DefaultSelector() as attempts:
@@ -390,7 +390,7 @@ async def _async_connect(address: _Address) -> socket.socket:
     return connected
 
 
-async def _async_connect_first(addresses: list[_Address], end: float) -> socket.socket:
+async def _async_connect_fastest(addresses: list[_Address], end: float) -> socket.socket:
     left = addresses[::-1]
     running: set[asyncio.Task[socket.socket]] = set()
     winner: asyncio.Task[socket.socket] | None = None

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._base.lazy import lazy_module
-from .._data.arguments import check_choice, check_mapping, shown, wrong
+from .._data.arguments import argument_error, check_choice, check_mapping, short_repr
 from ..errors import InvalidArgumentError, RequestTimeoutError, StepflowClientError
 from .messages import HttpRequest, PoolTimeout
 
@@ -38,7 +38,7 @@ def check_hooks(hooks: object) -> dict[str, tuple[Hook, ...]]:
     for name, functions in check_mapping(hooks, "event_hooks").items():
         check_choice(name, "a key of event_hooks", _KINDS)
         if not isinstance(functions, Sequence) or not all(map(callable, functions)):
-            raise wrong(f"event_hooks[{name!r}]", "a list of functions", functions)
+            raise argument_error(f"event_hooks[{name!r}]", "a list of functions", functions)
         checked[name] = tuple(functions)
     return checked
 
@@ -52,11 +52,15 @@ async def async_call_hooks(kind: str, hooks: Sequence[Hook], value: object, requ
     """
     for hook in hooks:
         try:
-            await async_call_within(partial(_call_hook, kind, hook, value), request.remaining(request.timeout.read))
+            await async_call_with_timeout(
+                partial(_call_hook, kind, hook, value), request.limit_to_deadline(request.timeout.read)
+            )
         except StepflowClientError:
             raise
         except TimeoutError as error:
-            raise RequestTimeoutError(f"{request}: the {kind} hook {shown(hook)} did not return in time") from error
+            raise RequestTimeoutError(
+                f"{request}: the {kind} hook {short_repr(hook)} did not return in time"
+            ) from error
 
 
 async def _call_hook(kind: str, hook: Hook, value: object) -> None:
@@ -81,7 +85,7 @@ def sync_call_hooks(kind: str, hooks: Sequence[Hook], value: object, request: Ht
         if inspect.iscoroutine(called):
             called.close()
             raise InvalidArgumentError(
-                f"the {kind} hook {shown(hook)} is a coroutine function",
+                f"the {kind} hook {short_repr(hook)} is a coroutine function",
                 hint="pass plain functions to SyncStepflowClient",
             )
 
@@ -90,7 +94,7 @@ def _convert_hook_error(kind: str, hook: Hook, error: Exception) -> Exception:
     """Return the error for a failed hook. This package's own errors and failed assertions are left unchanged."""
     if isinstance(error, (StepflowClientError, AssertionError)):
         return error
-    return StepflowClientError(f"the {kind} hook {shown(hook)} failed: {type(error).__name__}: {error}")
+    return StepflowClientError(f"the {kind} hook {short_repr(hook)} failed: {type(error).__name__}: {error}")
 
 
 class _LoopSlots:
@@ -113,7 +117,7 @@ class AsyncSlots:
         self._limit = math.inf if limit is None else limit
         self._slots: _LoopSlots | None = None
 
-    def take(self) -> _LoopSlots | None:
+    def try_take(self) -> _LoopSlots | None:
         """Take a slot if one is free. Pass it to `release` when done."""
         slots, loop = self._slots, asyncio.get_running_loop()
         if slots is None or slots.loop is not loop:
@@ -124,7 +128,7 @@ class AsyncSlots:
         slots.free -= 1
         return slots
 
-    async def wait(self, timeout: float) -> _LoopSlots:
+    async def wait_and_take(self, timeout: float) -> _LoopSlots:
         """Wait up to `timeout` seconds for a slot and take it, if `take` returned None. Calls are served in order.
 
         Raises:
@@ -134,7 +138,7 @@ class AsyncSlots:
         assert slots is not None
         waiter = slots.loop.create_future()
         slots.waiting.append(waiter)
-        timer = slots.loop.call_later(timeout, self._expire, waiter, timeout)
+        timer = slots.loop.call_later(timeout, self._expire_waiter, waiter, timeout)
         try:
             await waiter
         except asyncio.CancelledError:
@@ -147,7 +151,7 @@ class AsyncSlots:
         return slots
 
     @staticmethod
-    def _expire(waiter: asyncio.Future[None], timeout: float) -> None:
+    def _expire_waiter(waiter: asyncio.Future[None], timeout: float) -> None:
         if not waiter.done():
             waiter.set_exception(PoolTimeout(f"no connection was free within {timeout:g} s"))
 
@@ -175,23 +179,23 @@ class SyncSlots:
 
     def __init__(self, limit: int | None) -> None:
         # Not a semaphore, because those are written in Python and a KeyboardInterrupt can leave them locked.
-        self._free: queue.SimpleQueue[_Slot] | None = None if limit is None else queue.SimpleQueue()
+        self._free: queue.SimpleQueue[_SelfReplacingSlot] | None = None if limit is None else queue.SimpleQueue()
         for _ in range(limit or 0):
-            self.add()
+            self.add_slot()
 
-    def add(self) -> None:
+    def add_slot(self) -> None:
         """Add a slot."""
         if self._free is not None:
-            self._free.put(_Slot(weakref.ref(self)))
+            self._free.put(_SelfReplacingSlot(weakref.ref(self)))
 
-    def take(self) -> _Slot | None:
+    def try_take(self) -> _SelfReplacingSlot | None:
         """Take a slot if one is free. Pass it to `release` when done."""
         try:
             return _UNLIMITED if self._free is None else self._free.get_nowait()
         except queue.Empty:
             return None
 
-    def wait(self, timeout: float) -> _Slot:
+    def wait_and_take(self, timeout: float) -> _SelfReplacingSlot:
         """Wait up to `timeout` seconds for a slot and take it, if `take` returned None.
 
         Raises:
@@ -203,13 +207,13 @@ class SyncSlots:
         except queue.Empty:
             raise PoolTimeout(f"no connection was free within {timeout:g} s") from None
 
-    def release(self, slot: _Slot | None) -> None:
+    def release(self, slot: _SelfReplacingSlot | None) -> None:
         """Release a slot."""
         if self._free is not None and slot is not None:
             self._free.put(slot)
 
 
-class _Slot:
+class _SelfReplacingSlot:
     """A slot that is replaced with a new one when garbage-collected."""
 
     def __init__(self, slots: Callable[[], SyncSlots | None]) -> None:
@@ -218,22 +222,24 @@ class _Slot:
     def __del__(self) -> None:
         slots = self._slots()
         if slots is not None:
-            slots.add()
+            slots.add_slot()
 
 
-_UNLIMITED = _Slot(lambda: None)
+_UNLIMITED = _SelfReplacingSlot(lambda: None)
 
 
 Result = TypeVar("Result")
 
 
-async def async_call_within(call: Callable[[], Awaitable[Result]], seconds: float, *, leave: bool = False) -> Result:
+async def async_call_with_timeout(
+    call: Callable[[], Awaitable[Result]], seconds: float, *, may_abandon: bool = False
+) -> Result:
     """Return a call's result, or cancel the call if it takes too long.
 
     Args:
         call: The call.
         seconds: Maximum number of seconds it may take.
-        leave: Only used by `sync_call_within`.
+        leave: Only used by `sync_call_with_timeout`.
 
     Raises:
         TimeoutError: If it takes longer.
@@ -242,7 +248,7 @@ async def async_call_within(call: Callable[[], Awaitable[Result]], seconds: floa
         return await call()
 
 
-def sync_call_within(call: Callable[[], Result], seconds: float, *, leave: bool = False) -> Result:
+def sync_call_with_timeout(call: Callable[[], Result], seconds: float, *, may_abandon: bool = False) -> Result:
     """Return a call's result. The time limit only applies with `leave`.
 
     Args:
@@ -253,19 +259,19 @@ def sync_call_within(call: Callable[[], Result], seconds: float, *, leave: bool 
     Raises:
         TimeoutError: If it takes longer and `leave` is True.
     """
-    if not leave:
+    if not may_abandon:
         return call()
     context = copy_context()
     outcomes: queue.SimpleQueue[tuple[list[Result], BaseException | None]] = queue.SimpleQueue()
 
-    def work() -> None:
+    def call_in_thread() -> None:
         try:
             outcomes.put(([context.run(call)], None))
         except BaseException as error:
             outcomes.put(([], error))
 
     # A daemon thread, so that it can't keep the process alive.
-    threading.Thread(target=work, name="stepflow-request", daemon=True).start()
+    threading.Thread(target=call_in_thread, name="stepflow-request", daemon=True).start()
     try:
         results, error = outcomes.get(timeout=min(seconds, threading.TIMEOUT_MAX))
     except queue.Empty:

@@ -97,12 +97,12 @@ class Timeouts(NamedTuple):
     whole: float = math.inf
     """Seconds for all phases of all attempts combined. Needed because no phase times out if a server trickles bytes."""
 
-    def reading(self, seconds: float) -> Timeouts:
+    def for_stream(self, seconds: float) -> Timeouts:
         """Return a copy for streaming. Only this read timeout applies, since streams may last for hours."""
         return self._replace(read=seconds, whole=math.inf)
 
     @lru_cache(maxsize=32)  # noqa: B019 - a few constants
-    def waiting(self, seconds: float) -> Timeouts:
+    def for_long_poll(self, seconds: float) -> Timeouts:
         """Return a copy for a request the server may hold for this many seconds."""
         return self._replace(read=min(self.read, _MAX_OVERDUE) + seconds, whole=self.whole + seconds)
 
@@ -140,7 +140,7 @@ class HttpRequest(NamedTuple):
     is_retried: bool = True
     """Whether the request may be resent if the server did not process it. If False, that's up to the caller."""
 
-    def remaining(self, seconds: float) -> float:
+    def limit_to_deadline(self, seconds: float) -> float:
         """Return how many seconds a phase starting now may take.
 
         Args:
@@ -223,7 +223,7 @@ def encode_head(request: HttpRequest, host: bytes, root_path: str, cache: dict[H
     return b"%b%b%b\r\n\r\n" % (begin, host, headers)
 
 
-def lower_names(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+def normalize_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return headers as a dict with lowercase names. Repeated headers are joined with a comma."""
     values: dict[str, list[str]] = {}
     for name, value in headers:
@@ -321,9 +321,9 @@ class ResponseReader:
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
         self._body = bytearray()
-        self.begin()
+        self.begin_response()
 
-    def begin(self, method: str = "GET", max_bytes: int | None = None) -> None:
+    def begin_response(self, method: str = "GET", max_bytes: int | None = None) -> None:
         """Prepare for the next response, once the previous one has been read to the end.
 
         Args:
@@ -355,7 +355,7 @@ class ResponseReader:
             ConnectionBroken: If the connection ends before the response is complete, or if memory runs out.
         """
         if not data:
-            self._close()
+            self._handle_connection_end()
             return
         if self.complete:
             # Unexpected data, so don't reuse the connection.
@@ -398,7 +398,7 @@ class ResponseReader:
             if self._unframed > MAX_HEAD_LENGTH:
                 raise NotHttp(f"it has {self._unframed} bytes without a body")
 
-    def _close(self) -> None:
+    def _handle_connection_end(self) -> None:
         """Handle the end of the connection."""
         if self.complete:
             return

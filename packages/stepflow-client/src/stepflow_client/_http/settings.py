@@ -12,7 +12,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeGuard
 from urllib.parse import quote, unquote, urlsplit
 
-from .._base.text import without_password
+from .._base.text import remove_url_credentials
 from .._data.arguments import check_seconds
 from ..errors import InvalidArgumentError
 from .messages import Timeouts
@@ -122,7 +122,7 @@ def format_proxy(proxy: str | httpx.URL | httpx.Proxy | None) -> str | None:
     if proxy is None:
         return None
     text = str(getattr(proxy, "url", proxy))
-    return without_password(text if "://" in text else f"http://{text}")
+    return remove_url_credentials(text if "://" in text else f"http://{text}")
 
 
 API_PATH = "/api/v1"
@@ -174,7 +174,7 @@ class PoolLimits(NamedTuple):
     """Seconds before an idle connection is no longer reused, or None to rely on the server closing it."""
 
 
-def check_limits(limits: httpx.Limits) -> PoolLimits:
+def check_pool_limits(limits: httpx.Limits) -> PoolLimits:
     """Validate and return connection pool limits.
 
     Raises:
@@ -323,7 +323,7 @@ def read_environment_settings(environ: Mapping[str, str]) -> dict[str, Any]:
     return settings
 
 
-class _Signable(Protocol):
+class _HasHeaders(Protocol):
     @property
     def headers(self) -> Any: ...
 
@@ -341,25 +341,25 @@ class TokenAuth:
         self._token = token if callable(token) else lambda: token
         self.header = None if callable(token) else f"Bearer {token.strip()}"
 
-    def sync_auth_flow(self, request: _Signable) -> Generator[_Signable, Any, None]:
+    def sync_auth_flow(self, request: _HasHeaders) -> Generator[_HasHeaders, Any, None]:
         """Add the header."""
         token = self._token()
         if isinstance(token, Coroutine):
             # Close it, because Python warns about coroutines that are never awaited.
             token.close()
-        self._sign(request, token)
+        self._add_token_header(request, token)
         yield request
 
-    async def async_auth_flow(self, request: _Signable) -> AsyncGenerator[_Signable, Any]:
+    async def async_auth_flow(self, request: _HasHeaders) -> AsyncGenerator[_HasHeaders, Any]:
         """Add the header, awaiting the token if necessary."""
         token = self._token()
         if isinstance(token, Awaitable):
             token = await token
-        self._sign(request, token)
+        self._add_token_header(request, token)
         yield request
 
     @staticmethod
-    def _sign(request: _Signable, token: object) -> None:
+    def _add_token_header(request: _HasHeaders, token: object) -> None:
         if not isinstance(token, str):
             raise InvalidArgumentError(f"the callable passed as auth must return a token, not {type(token).__name__}")
         request.headers["authorization"] = f"Bearer {_check_token(token.strip())}"

@@ -61,7 +61,7 @@ def async_get_owner() -> tuple[object, ...]:
     return (count_forks(), asyncio.get_running_loop())
 
 
-def sync_get_owner() -> tuple[object, ...]:
+def sync_get_connection_owner() -> tuple[object, ...]:
     """Return the owner of a blocking client's connections: the process."""
     return (count_forks(),)
 
@@ -159,12 +159,12 @@ class SyncSocket:
         except OSError as error:
             raise ConnectionBroken(describe_failure(error)) from error
 
-    def response(self, request: HttpRequest, timeout: float) -> None:
+    def read_response(self, request: HttpRequest, timeout: float) -> None:
         """Read the response to a request with `reader`, waiting at most `timeout` seconds for each part."""
         reader = self.reader
-        reader.begin(request.method, request.max_response_bytes)
+        reader.begin_response(request.method, request.max_response_bytes)
         while not reader.complete:
-            reader.feed(self.receive(request.remaining(timeout)))
+            reader.feed(self.receive(request.limit_to_deadline(timeout)))
             if not reader.complete:
                 request.check_deadline()
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from io import TextIOWrapper
 from typing import IO, Any, Literal, Self
 
-from .._data.arguments import check_choice, wrong
+from .._data.arguments import argument_error, check_choice
 from .._data.flow_declarations import get_declared_schema, get_fields
 from .._data.syntax_faults import explain_json_error
 from .._data.values import reject_constant
@@ -34,8 +34,8 @@ InputFormat = Literal["jsonl", "csv", "json", "yaml", "parquet"]
 
 _ENDINGS: dict[str, InputFormat] = {"jsonl": "jsonl", "ndjson": "jsonl", "csv": "csv", "parquet": "parquet"}
 # Extensions of files containing a single value.
-_LISTS = (".yaml", ".yml", ".json")
-GOES_ON = "to skip such lines, set on_bad_line='fail'"
+_SINGLE_VALUE_EXTENSIONS = (".yaml", ".yml", ".json")
+SKIP_HINT = "to skip such lines, set on_bad_line='fail'"
 """The hint for a line that stops the batch."""
 
 
@@ -68,7 +68,7 @@ class InputStream(Iterator[Any]):
         self._size: int | None = None
         self._name, self._stops = name, stops
         self._unit = "row" if form == "parquet" else "line"
-        self._values = self._open(source, form, schema)
+        self._values = self._open_numbered_values(source, form, schema)
 
     @property
     def expected(self) -> int | None:
@@ -96,7 +96,7 @@ class InputStream(Iterator[Any]):
             self.close()
             message = f"{self._name}, {self._unit} {number}, cannot be read: {value}"
             if not isinstance(value, _BadHeader):
-                hint = "; ".join(filter(None, (hint, GOES_ON)))
+                hint = "; ".join(filter(None, (hint, SKIP_HINT)))
             raise _build_error(message, self._name, line=number, hint=hint)
         return ValueError(f"{self._unit} {number} cannot be read: {value}{f' ({hint})' if hint else ''}")
 
@@ -117,7 +117,7 @@ class InputStream(Iterator[Any]):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _open(self, source: Any, form: InputFormat, schema: Mapping[str, Any]) -> Any:
+    def _open_numbered_values(self, source: Any, form: InputFormat, schema: Mapping[str, Any]) -> Any:
         """Open the file and return a generator of (line or row number, value) pairs."""
         if form in ("json", "yaml"):
             values = _read_list(source, self._name, form)
@@ -206,7 +206,7 @@ def read_inputs(
     elif hasattr(source, "read"):
         name, form = _get_file_name(source), format or "jsonl"
     else:
-        raise wrong("source", "a path or an open file", source)
+        raise argument_error("source", "a path or an open file", source)
     schema = None if flow is None else get_declared_schema(load_flow(flow), "input")
     return InputStream(source, name, form, schema if isinstance(schema, Mapping) else {}, on_bad_line == "stop")
 
@@ -234,7 +234,7 @@ def _read_list(source: Any, name: str, form: InputFormat) -> list[Any]:
     if not isinstance(source, str):
         text = source.read() if hasattr(source, "encoding") else decode_text(read_stream(source.read, name), name)
         value = parse_yaml(text, name) if form == "yaml" else _parse_lines(text, name)
-    elif source.lower().endswith(_LISTS):
+    elif source.lower().endswith(_SINGLE_VALUE_EXTENSIONS):
         try:
             value = load_file(source)
         except FlowFileError:
@@ -290,7 +290,7 @@ def _iter_json_lines(file: Iterable[str]) -> Iterator[tuple[int, Any]]:
 def _iter_csv_rows(file: Iterable[str], schema: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
     lines = csv.reader(file, strict=True)
     fields: list[str] | None = None
-    types, optional = _find_columns(schema)
+    types, optional = _find_field_types(schema)
     while True:
         try:
             cells = next(lines)
@@ -340,7 +340,7 @@ def _check_header(cells: list[str]) -> _BadHeader | None:
     return _BadHeader(f"its fields are separated by {sign}", "separate them by commas")
 
 
-def _find_columns(schema: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]:
+def _find_field_types(schema: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]:
     """Return the fields' types, and the names of fields that are neither required nor nullable."""
     from ..flows.json_schema import get_defs, mismatches
 
@@ -356,7 +356,7 @@ def _iter_parquet_rows(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, A
     out."""
     from .parquet import convert_value
 
-    types, optional = _find_columns(schema)
+    types, optional = _find_field_types(schema)
     for number, row in enumerate(rows, start=1):
         try:
             value = convert_value(

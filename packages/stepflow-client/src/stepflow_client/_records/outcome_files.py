@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import IO, Any, Literal, Self
 
-from .._data.arguments import check_choice, check_mapping, wrong
+from .._data.arguments import argument_error, check_choice, check_mapping
 from .._data.flow_declarations import get_declared_schema, get_fields
 from .._data.yaml_format import write_yaml
 from ..errors import FlowFileError, InvalidArgumentError
@@ -20,7 +20,7 @@ from ..types.results import Outcome
 OutcomeFormat = Literal["jsonl", "csv", "parquet", "json", "yaml"]
 Record = Mapping[str, Any]
 
-ENDINGS: dict[str, OutcomeFormat] = {
+FORMAT_BY_EXTENSION: dict[str, OutcomeFormat] = {
     "jsonl": "jsonl",
     "ndjson": "jsonl",
     "csv": "csv",
@@ -35,7 +35,7 @@ _ERROR_FIELDS = ("code", "message", "step_id", "details")
 # Python types of the fields that get their own Parquet columns, by JSON Schema type.
 _PLAIN_TYPES: dict[str, Any] = {"string": str, "integer": int, "number": (int, float), "boolean": bool}
 # Number of records per Parquet row group.
-_GROUP = 2000
+_ROW_GROUP_SIZE = 2000
 
 
 class OutcomeWriter:
@@ -59,7 +59,7 @@ class OutcomeWriter:
             try:
                 self._lines.write(record)
             except (KeyError, RecursionError, TypeError, ValueError):
-                raise wrong("outcome", "an Outcome, or a record of one", outcome) from None
+                raise argument_error("outcome", "an Outcome, or a record of one", outcome) from None
 
     def close(self) -> None:
         """Complete the file, then close it unless the caller opened it.
@@ -72,7 +72,7 @@ class OutcomeWriter:
         file, self._file = self._file, None
         with _converting_errors(self._name):
             try:
-                self._lines.end()
+                self._lines.finish_file()
             finally:
                 if self._is_own:
                     file.close()
@@ -123,7 +123,7 @@ def write_outcomes(
         schema = None if flow is None else get_declared_schema(load_flow(flow), "output")
         return OutcomeWriter(file, name, form, True, schema)
     if not hasattr(target, "write"):
-        raise wrong("target", "a path or an open file", target)
+        raise argument_error("target", "a path or an open file", target)
     return OutcomeWriter(
         target, str(getattr(target, "name", "the file")), resolve_output_format("", format or "jsonl"), False
     )
@@ -136,11 +136,11 @@ def resolve_output_format(path: str, given: str | None) -> OutcomeFormat:
         InvalidArgumentError: If the format is unknown.
         FlowFileError: If pyarrow is missing.
     """
-    form = ENDINGS.get(path.lower().rpartition(".")[2]) if given is None else given
+    form = FORMAT_BY_EXTENSION.get(path.lower().rpartition(".")[2]) if given is None else given
     if form is None:
-        endings = ", ".join(f".{ending}" for ending in ENDINGS)
+        endings = ", ".join(f".{ending}" for ending in FORMAT_BY_EXTENSION)
         raise InvalidArgumentError(f"{path} has none of the extensions {endings}", hint="set format")
-    known: OutcomeFormat = check_choice(form, "format", tuple(dict.fromkeys(ENDINGS.values())))
+    known: OutcomeFormat = check_choice(form, "format", tuple(dict.fromkeys(FORMAT_BY_EXTENSION.values())))
     if known == "parquet":
         from .parquet import import_pyarrow
 
@@ -184,7 +184,7 @@ class _TextWriter:
                 self._file.write(_encode_json(record) + "\n")
         self._count += 1
 
-    def end(self) -> None:
+    def finish_file(self) -> None:
         if self._form == "json":
             self._file.write("\n]\n" if self._count else "[]\n")
         elif self._form == "yaml" and not self._count:
@@ -224,16 +224,16 @@ class _ParquetWriter:
         if record.get("error"):
             row["error"] = {name: text and _escape_surrogates(text) for name, text in _encode_error(record).items()}
         fields = record["output"] if isinstance(record["output"], Mapping) else {}
-        row |= {f"output_{name}": _convert_cell(fields.get(name), kind) for name, kind in self._typed.items()}
+        row |= {f"output_{name}": _get_matching_cell(fields.get(name), kind) for name, kind in self._typed.items()}
         self._rows.append({name: row.get(name) for name in self._schema.names})
-        if len(self._rows) >= _GROUP:
+        if len(self._rows) >= _ROW_GROUP_SIZE:
             self._flush()
 
     def _flush(self) -> None:
         rows, self._rows = self._rows, []
         self._table.write_table(self._arrow.Table.from_pylist(rows, schema=self._schema))
 
-    def end(self) -> None:
+    def finish_file(self) -> None:
         try:
             if self._rows:
                 self._flush()
@@ -249,7 +249,7 @@ def _get_column_type(schema: Any) -> str | None:
     return named[0] if len(named) == 1 and named[0] in _PLAIN_TYPES else None
 
 
-def _convert_cell(value: Any, kind: str) -> Any:
+def _get_matching_cell(value: Any, kind: str) -> Any:
     """Return a value if it has its column's type, otherwise None."""
     if isinstance(value, bool) is not (kind == "boolean") or not isinstance(value, _PLAIN_TYPES[kind]):
         return None

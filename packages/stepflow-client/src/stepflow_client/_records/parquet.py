@@ -12,7 +12,7 @@ from .._data.json_encoding import encode_scalar, is_scalar
 from ..errors import FlowFileError
 
 # Maximum number of rows to decode at once, so that only part of a row group is held in memory.
-_ROWS = 1000
+_BATCH_SIZE = 1000
 
 
 def import_pyarrow() -> Any:
@@ -68,7 +68,7 @@ def open_rows(source: Any, name: str) -> tuple[int, Iterator[dict[str, Any]]]:
 
 def _iter_rows(name: str, file: Any) -> Iterator[dict[str, Any]]:
     with file:
-        batches = file.iter_batches(batch_size=_ROWS)
+        batches = file.iter_batches(batch_size=_BATCH_SIZE)
         while True:
             with _converting_errors(name):
                 batch = next(batches, None)

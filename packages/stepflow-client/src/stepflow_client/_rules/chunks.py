@@ -60,7 +60,7 @@ class Chunk:
         """The tag that identifies the current attempt's flow."""
         return self.tag if self.attempt == 1 else f"{self.tag}-{self.attempt}"
 
-    def repeat(self, attempt: int, settled: list[Outcome]) -> None:
+    def begin_attempt(self, attempt: int, settled: list[Outcome]) -> None:
         """Start another attempt without the inputs whose outcomes are settled.
 
         Args:
@@ -87,7 +87,7 @@ class ChunkSizer:
         self._fixed = fixed
         self.size = fixed or _FIRST_SIZE
 
-    def add_chunk(self, count: int, seconds: float) -> None:
+    def record_chunk_duration(self, count: int, seconds: float) -> None:
         """Record how long a chunk took. The size can at most double or halve per chunk."""
         if self._fixed is not None or not count:
             return
@@ -107,7 +107,7 @@ class ReadAhead:
         self.max_bytes = max_bytes
         self.count = 1
 
-    def add_inputs(self, count: int, size: int) -> None:
+    def record_input_size(self, count: int, size: int) -> None:
         """Record the total size of inputs that were read together."""
         fitting = self.max_bytes // _SHARE * count // max(size, 1)
         self.count = max(1, min(fitting, 2 * self.count, _MAX_PER_REQUEST))
@@ -128,7 +128,7 @@ def split_concurrency(max_concurrency: int | None, servers: int = 1, *, single: 
     return [max_concurrency // lanes + (place < max_concurrency % lanes) for place in range(lanes)]
 
 
-def get_input_key(value: Any) -> str | int | None:
+def get_id_or_key(value: Any) -> str | int | None:
     """Return an object's `id`, falling back to its `key`. Return None for any other input."""
     if isinstance(value, dict):
         for name in ("id", "key"):

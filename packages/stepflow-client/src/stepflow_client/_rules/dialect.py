@@ -48,7 +48,7 @@ def convert_components(body: dict[str, Any]) -> dict[str, Any]:
     return {**body, "components": components}
 
 
-def get_flat_run(body: Any) -> dict[str, Any]:
+def check_flat_run(body: Any) -> dict[str, Any]:
     """Return a run's fields, which older servers don't nest."""
     if not isinstance(body, dict) or "runId" not in body:
         if isinstance(body, dict) and "summary" in body:
@@ -202,12 +202,12 @@ def translate(server: Server, request: DecodedRequest) -> Translation:
 
 
 def _convert_created_run(body: Any) -> dict[str, Any]:
-    run = get_flat_run(body)
+    run = check_flat_run(body)
     return {"summary": convert_summary(run), "results": [convert_item(item) for item in run.get("results") or []]}
 
 
 def _convert_run(body: Any) -> dict[str, Any]:
-    run = get_flat_run(body)
+    run = check_flat_run(body)
     details = run.get("itemDetails") or []
     steps = [
         convert_step(run, step, item["itemIndex"], index)
@@ -243,7 +243,7 @@ _CONVERTERS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "create_run": _convert_created_run,
     "get_run": _convert_run,
     "delete_run": lambda body: {},
-    "cancel_run": lambda body: {"summary": convert_summary(get_flat_run(body))},
+    "cancel_run": lambda body: {"summary": convert_summary(check_flat_run(body))},
     "get_run_items": _convert_run_items,
     "store_flow": _convert_stored_flow,
     # Old servers omit the field when there are no examples.
@@ -277,7 +277,7 @@ def _translate_get_run_steps(server: Server, request: DecodedRequest) -> Transla
     reply = yield DecodedRequest("GET", f"/runs/{run_id}")
     if reply.is_error:
         return reply
-    run = get_flat_run(reply.body)
+    run = check_flat_run(reply.body)
     total = run["items"]["total"]
     reply = yield DecodedRequest("GET", f"/runs/{run_id}/steps")
     if reply.is_error:

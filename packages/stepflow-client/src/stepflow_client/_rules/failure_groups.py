@@ -75,13 +75,13 @@ class FailureGroup:
 
 
 @dataclass(slots=True)
-class _Shape:
+class _MessagePattern:
     """Messages with the same code that share most of their words."""
 
     words: list[str]
     by_step: dict[str | None, FailureGroup] = field(default_factory=dict)
 
-    def fits(self, words: list[str]) -> bool:
+    def is_similar(self, words: list[str]) -> bool:
         """Return whether more than half of the message's words match."""
         if len(words) != len(self.words):
             return False
@@ -94,8 +94,8 @@ class FailureGroups:
 
     def __init__(self) -> None:
         """Start without failures."""
-        self._shapes: dict[str, list[_Shape]] = {}
-        self._known: dict[tuple[str, str], _Shape] = {}
+        self._shapes: dict[str, list[_MessagePattern]] = {}
+        self._known: dict[tuple[str, str], _MessagePattern] = {}
         self._without_error: Counter[str] = Counter()
 
     def add(self, index: int, error: FlowError | None, status: ExecutionStatus) -> None:
@@ -115,9 +115,9 @@ class FailureGroups:
         if shape is None:
             words = [_VARYING.sub("#", word) for word in _split_words(error.message)]
             shapes = self._shapes.setdefault(code, [])
-            shape = next((shape for shape in shapes if shape.fits(words)), None)
+            shape = next((shape for shape in shapes if shape.is_similar(words)), None)
             if shape is None and len(shapes) < _MAX_SHAPES:
-                shapes.append(_Shape(words))
+                shapes.append(_MessagePattern(words))
             shape = shape or shapes[-1]
             if len(self._known) < _MAX_SHAPES:
                 self._known[code, message] = shape
@@ -133,7 +133,7 @@ class FailureGroups:
                 group.words or _split_words(group.error.message), _split_words(error.message)
             )
 
-    def groups(self) -> list[FailureGroup]:
+    def build_groups(self) -> list[FailureGroup]:
         """Return the groups, largest first.
 
         If there are many failures, the client only fetches the failed steps of the first ones. The remaining failures
@@ -157,9 +157,9 @@ class FailureGroups:
                 groups += by_step.values()
         return sorted(groups, key=lambda group: (-len(group.indexes), group.indexes[0]))
 
-    def lines(self) -> list[str]:
+    def format_lines(self) -> list[str]:
         """Describe the largest groups, one line each, then count the rest and, by status, inputs without an error."""
-        groups = self.groups()
+        groups = self.build_groups()
         lines = [str(group) for group in groups[:MAX_GROUPS_SHOWN]]
         others = groups[MAX_GROUPS_SHOWN:]
         if others:
@@ -177,7 +177,7 @@ def group_failures(items: Iterable[RunItem]) -> list[FailureGroup]:
     for item in items:
         if item.error is not None:
             groups.add(item.index, item.error, item.status)
-    return groups.groups()
+    return groups.build_groups()
 
 
 def _split_words(message: str) -> list[str]:

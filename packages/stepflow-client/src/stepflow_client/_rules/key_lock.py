@@ -115,12 +115,12 @@ class PublishedCall(NamedTuple):
     """A time before the run is created, in seconds since 1970 by the server's clock, or 0 if unknown."""
 
     @property
-    def name(self) -> str:
+    def mark_name(self) -> str:
         """The name to store."""
         return f"{self.flow_id} {self.digest} {self.owner} {self.lease:.3f} {self.since:.0f}"
 
     @classmethod
-    def read(cls, name: str | None) -> PublishedCall | None:
+    def parse(cls, name: str | None) -> PublishedCall | None:
         """Parse a mark's name. Return None if there is no mark, or if something else stored it."""
         try:
             flow_id, digest, owner, lease, since = (name or "").split(" ")
@@ -164,14 +164,14 @@ class KeyLock:
     def __init__(
         self,
         call: PublishedCall,
-        sights: FirstSeen,
-        floor: float,
+        first_seen: FirstSeen,
+        min_lease: float,
         clock: Callable[[], float],
         server_time: Callable[[], float],
     ) -> None:
         self._call = call
-        self._sights = sights
-        self._floor = floor
+        self._sights = first_seen
+        self._floor = min_lease
         self._clock = clock
         self._server_time = server_time
         self._times: list[float] = []
@@ -190,7 +190,7 @@ class KeyLock:
         """Why this caller is waiting, for use in messages. Empty if it has no rivals."""
 
     @property
-    def requests(self) -> int:
+    def request_count(self) -> int:
         """How many requests about marks have been sent."""
         return len(self._times)
 
@@ -202,7 +202,7 @@ class KeyLock:
     def find_run(self) -> Steps[KeyRun | None]:
         """Return the key's run, or None if there is none."""
         run: KeyRun | None = yield FindRecord()
-        return run or next(iter((yield from self._search_all(0))), None)
+        return run or next(iter((yield from self._search_all_turns(0))), None)
 
     def obtain_run(self, *, has_looked: bool) -> Steps[KeyOutcome]:
         """Return the key's run, creating it if necessary.
@@ -212,62 +212,62 @@ class KeyLock:
         """
         turn = 0
         while True:
-            if (yield from self._compete(turn)):
-                outcome = yield from self._create(turn)
+            if (yield from self._compete_for_turn(turn)):
+                outcome = yield from self._create_in_turn(turn)
                 if outcome is not None:
                     return outcome
                 turn += 1
             elif not has_looked and (run := (yield FindRecord())) is not None:
                 return KeyOutcome(run, was_recorded=True)
             has_looked = True
-            run = yield from self._wait(turn)
+            run = yield from self._wait_for_turn_owner(turn)
             if run is not None:
                 return KeyOutcome(run)
             turn += 1
             self._losses += 1
 
-    def _compete(self, turn: int) -> Steps[bool]:
+    def _compete_for_turn(self, turn: int) -> Steps[bool]:
         """Compete for a turn, and return whether this caller now owns it."""
         claim, owner = ("claim", turn), uuid4().hex
         # Back off if there is a claim already. Overwriting it often defeats both callers.
-        if turn and (yield from self._read(claim)) is not None:
+        if turn and (yield from self._read_mark(claim)) is not None:
             return False
-        yield from self._store(claim, owner)
+        yield from self._store_mark(claim, owner)
         if not (yield from self._is_taken(turn)):
-            yield from self._take(turn)
-            if (yield from self._read(claim)) == owner:
+            yield from self._mark_turn_taken(turn)
+            if (yield from self._read_mark(claim)) == owner:
                 self._call = self._call._replace(owner=owner)
                 return True
         return False
 
-    def _create(self, turn: int) -> Steps[KeyOutcome | None]:
+    def _create_in_turn(self, turn: int) -> Steps[KeyOutcome | None]:
         """Create a run unless an earlier owner has. Return None if this caller has lost its turn."""
         yield from self._find_rival(turn)
         if self._rival is not None:
-            yield from self._wait_until(self._lease_end(), *self._rival)
+            yield from self._poll_for_run_until(self._lease_end(), *self._rival)
         if self._published:
             run: KeyRun | None = yield FindRecord()
             if run is not None:
                 return KeyOutcome(run)
-            if runs := (yield from self._search()):
-                return (yield from self._record(runs))
+            if runs := (yield from self._search_published_runs()):
+                return (yield from self._record_oldest_run(runs))
             if self._rival is not None and not (yield CompareCall(self._rival[1])):
                 return KeyOutcome(KeyRun(None, self._rival[1].digest))
-        lease = self._lease()
+        lease = self._compute_lease()
         self._call = self._call._replace(lease=lease, since=self._server_time())
         gone, may_exist = StoreMark(("gone", turn, self._call.owner), "gone"), False
         created: KeyRun | None = None
         checked = self._clock()
         try:
-            yield from self._store(("call", turn), self._call.name)
+            yield from self._store_mark(("call", turn), self._call.mark_name)
             while created is None:
                 checked = self._clock()
-                is_lost = yield from self._is_lost(turn)
+                is_lost = yield from self._is_turn_lost(turn)
                 if not is_lost and self._clock() - checked > lease / 2:
                     # The process was suspended or the response was slow. Check again, so that creation still fits in
                     # the lease.
                     checked = self._clock()
-                    is_lost = yield from self._is_lost(turn)
+                    is_lost = yield from self._is_turn_lost(turn)
                 if is_lost:
                     if not may_exist:
                         yield gone
@@ -288,10 +288,10 @@ class KeyLock:
             # Another turn's owner may also have created a run, if its creation took longer than its lease.
             with suppress(StepflowClientError):
                 recorded: KeyRun | None = yield FindRecord()
-                runs = [*(yield from self._search_all(turn + 1)), *([recorded] if recorded else []), created]
+                runs = [*(yield from self._search_all_turns(turn + 1)), *([recorded] if recorded else []), created]
                 by_id = {run.run.run_id: run for run in runs}
                 runs = [by_id[run_id] for run_id in sorted(by_id)]
-        return (yield from self._record(runs))
+        return (yield from self._record_oldest_run(runs))
 
     def _find_rival(self, turn: int) -> Steps[None]:
         """Find the last owner of an earlier turn that may have created a run.
@@ -300,7 +300,7 @@ class KeyLock:
         Owners that have published one first made sure that earlier turns had no run.
         """
         for earlier in range(turn - 1, self._settled - 1, -1):
-            call = PublishedCall.read((yield from self._read(("call", earlier))))
+            call = PublishedCall.parse((yield from self._read_mark(("call", earlier))))
             if call is not None:
                 self._rival = earlier, call
                 self._published.append(call)
@@ -310,13 +310,13 @@ class KeyLock:
                 break
         self._rival, self._settled = None, turn
 
-    def _record(self, runs: Sequence[KeyRun]) -> Steps[KeyOutcome]:
+    def _record_oldest_run(self, runs: Sequence[KeyRun]) -> Steps[KeyOutcome]:
         # If this fails, a search still finds the run.
         with suppress(StepflowClientError):
             yield RecordRun(runs[0])
         return KeyOutcome(runs[0], runs[1:])
 
-    def _wait(self, turn: int) -> Steps[KeyRun | None]:
+    def _wait_for_turn_owner(self, turn: int) -> Steps[KeyRun | None]:
         """Wait for the run of another caller's turn. Return None if this caller may compete for the next turn."""
         self.obstacle = "other calls compete for it"
         yield Pause(_OWNER_TIME * self.round_trip)
@@ -325,28 +325,28 @@ class KeyLock:
             return run
         # The only caller that claimed the turn may have stopped, so take it.
         if turn not in self._taken and not (yield from self._is_taken(turn)):
-            yield from self._take(turn)
+            yield from self._mark_turn_taken(turn)
         mark, has_paused = ("call", turn), False
-        while (call := PublishedCall.read(name := (yield from self._read(mark)) or "")) is None:
+        while (call := PublishedCall.parse(name := (yield from self._read_mark(mark)) or "")) is None:
             # The owner may itself be waiting for an earlier owner's lease to end.
             if (end := self._lease_end()) > self._clock():
-                if (run := (yield from self._wait_until(end))) is not None:
+                if (run := (yield from self._poll_for_run_until(end))) is not None:
                     return run
             elif has_paused:
                 return None
-            yield Pause(self._pause())
+            yield Pause(self._compute_turn_pause())
             has_paused = True
         self._rival = turn, call
         self._published.append(call)
         if (yield from self._is_gone(turn, call)):
             return None
         self.obstacle = "another call is creating its run"
-        run = yield from self._wait_until(self._sight(mark, name) + call.lease * _PATIENCE)
+        run = yield from self._poll_for_run_until(self._get_first_seen_time(mark, name) + call.lease * _PATIENCE)
         if run is not None or (yield from self._is_gone(turn, call)) or (yield CompareCall(call)):
             return run
-        return next(iter((yield from self._search())), KeyRun(None, call.digest))
+        return next(iter((yield from self._search_published_runs())), KeyRun(None, call.digest))
 
-    def _wait_until(self, end: float, turn: int = 0, call: PublishedCall | None = None) -> Steps[KeyRun | None]:
+    def _poll_for_run_until(self, end: float, turn: int = 0, call: PublishedCall | None = None) -> Steps[KeyRun | None]:
         """Wait for the run until `end`. Return None if it hasn't appeared by then, or once the turn's owner is gone."""
         step = self.round_trip
         backoff = Backoff(step, max(_MAX_POLL * step, _MAX_SHORT_POLL), 1.5, jitter=True)
@@ -359,23 +359,23 @@ class KeyLock:
                 break
         return None
 
-    def _search_all(self, turn: int) -> Steps[list[KeyRun]]:
+    def _search_all_turns(self, turn: int) -> Steps[list[KeyRun]]:
         """Return the runs of all calls, including those published in later turns, oldest first.
 
         Args:
             turn: The first turn whose call isn't known.
         """
         while (yield from self._is_taken(turn)):
-            call = PublishedCall.read((yield from self._read(("call", turn))))
+            call = PublishedCall.parse((yield from self._read_mark(("call", turn))))
             self._published += [] if call is None else [call]
             turn += 1
-        return (yield from self._search())
+        return (yield from self._search_published_runs())
 
-    def _search(self) -> Steps[list[KeyRun]]:
+    def _search_published_runs(self) -> Steps[list[KeyRun]]:
         """Return the runs of all known calls, oldest first."""
         return (yield SearchRuns(self._published)) if self._published else []
 
-    def _lease(self) -> float:
+    def _compute_lease(self) -> float:
         """Return the lease to publish."""
         return max(self._floor, _LEASE * sum(self._times) / len(self._times))
 
@@ -383,45 +383,45 @@ class KeyLock:
         """Return when the last call's owner, which has lost its turn, can no longer be creating a run."""
         return 0.0 if self._rival is None else self._taken[self._rival[0] + 1] + self._rival[1].lease
 
-    def _pause(self) -> float:
+    def _compute_turn_pause(self) -> float:
         """Return a random number of seconds to wait before competing for the next turn, so that callers diverge."""
         return compute_random_delay(_SPREAD, _MAX_SPREAD, self._losses + 1) * self.round_trip
 
-    def _is_lost(self, turn: int) -> Steps[bool]:
+    def _is_turn_lost(self, turn: int) -> Steps[bool]:
         """Return whether a turn's owner must no longer create a run."""
         return (yield from self._is_taken(turn + 1))
 
     def _is_gone(self, turn: int, call: PublishedCall) -> Steps[bool]:
         """Return whether a turn's owner has declared that it won't create a run."""
-        if (yield from self._read(("gone", turn, call.owner))) is None:
+        if (yield from self._read_mark(("gone", turn, call.owner))) is None:
             return False
         self._rival, self._settled = None, max(self._settled, turn + 1)
         return True
 
     def _is_taken(self, turn: int) -> Steps[bool]:
         mark = ("taken", turn)
-        name = yield from self._read(mark)
+        name = yield from self._read_mark(mark)
         if name is not None:
-            self._taken.setdefault(turn, self._sight(mark, name))
+            self._taken.setdefault(turn, self._get_first_seen_time(mark, name))
         return name is not None
 
-    def _take(self, turn: int) -> Steps[None]:
+    def _mark_turn_taken(self, turn: int) -> Steps[None]:
         mark, name = ("taken", turn), uuid4().hex
-        yield from self._store(mark, name)
-        self._taken.setdefault(turn, self._sight(mark, name))
+        yield from self._store_mark(mark, name)
+        self._taken.setdefault(turn, self._get_first_seen_time(mark, name))
 
-    def _sight(self, mark: Mark, name: str) -> float:
+    def _get_first_seen_time(self, mark: Mark, name: str) -> float:
         """Return when this process first saw a mark under this name."""
         return self._sights.setdefault((mark, name), self._clock())
 
-    def _read(self, mark: Mark) -> Steps[str | None]:
-        name: str | None = yield from self._timed(ReadMark(mark))
+    def _read_mark(self, mark: Mark) -> Steps[str | None]:
+        name: str | None = yield from self._time_mark_request(ReadMark(mark))
         return name
 
-    def _store(self, mark: Mark, name: str) -> Steps[None]:
-        yield from self._timed(StoreMark(mark, name))
+    def _store_mark(self, mark: Mark, name: str) -> Steps[None]:
+        yield from self._time_mark_request(StoreMark(mark, name))
 
-    def _timed(self, step: ReadMark | StoreMark) -> Steps[Any]:
+    def _time_mark_request(self, step: ReadMark | StoreMark) -> Steps[Any]:
         began = self._clock()
         result = yield step
         insort(self._times, self._clock() - began)

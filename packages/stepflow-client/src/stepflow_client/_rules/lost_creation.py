@@ -12,7 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from .._base.newest import NewestEntries
+from .._base.bounded_dict import BoundedDict
 from ..errors import InvalidResponseError, RequestTimeoutError, ServerFaultError, StepflowClientError, TransportError
 
 _VERSION_7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -45,7 +45,7 @@ def was_processed(error: StepflowClientError) -> bool:
     return {"code", "message"} <= error.details.keys()
 
 
-def may_arrive_later(error: StepflowClientError) -> bool:
+def may_still_be_processed(error: StepflowClientError) -> bool:
     """Return whether the server may still be processing a request that got no response.
 
     If so, resending the request could create a second run. Servers stop processing a request when its connection
@@ -82,13 +82,13 @@ def get_process_token() -> str:
     return _process
 
 
-def _reset_in_fork() -> None:
+def _renew_token_in_fork() -> None:
     global _process
     _process = os.urandom(16).hex()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_in_fork)
+    os.register_at_fork(after_in_child=_renew_token_in_fork)
 
 
 class CreationCall:
@@ -115,7 +115,7 @@ class CreationCall:
         """When the last such request was sent."""
 
     @property
-    def floor(self) -> float:
+    def earliest_creation_time(self) -> float:
         """When the newest run of any other call was created. This call's run can't be older."""
         return get_creation_time(self._newest) or 0.0
 
@@ -130,7 +130,7 @@ class CreationCall:
         """
         # Take the newest run, since a resent request may have arrived after all.
         newest = max(run_ids, key=lambda run_id: get_creation_time(run_id) or 0.0)
-        floor = self.floor
+        floor = self.earliest_creation_time
         is_certain = len(run_ids) <= self.sends and all(
             (get_creation_time(run_id) or 0.0) >= floor for run_id in run_ids
         )
@@ -143,14 +143,14 @@ class RunRegistry:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._tag = os.urandom(16).hex()
-        self._shared: NewestEntries[bytes, str] = NewestEntries(_MAX_FLOWS)
+        self._shared: BoundedDict[bytes, str] = BoundedDict(_MAX_FLOWS)
         self._claimed: set[bytes] = set()
-        self._ours: NewestEntries[str, None] = NewestEntries(_MAX_OWNED)
+        self._ours: BoundedDict[str, None] = BoundedDict(_MAX_OWNED)
         self._owned: OrderedDict[str, None] = OrderedDict()
-        self._newest: NewestEntries[str, str] = NewestEntries(_MAX_FLOWS)
+        self._newest: BoundedDict[str, str] = BoundedDict(_MAX_FLOWS)
         """Each flow's newest run that belongs to a call. (Version 7 IDs sort by time.)"""
         self._open: dict[str, set[CreationCall]] = {}
-        self._resent: NewestEntries[str, None] = NewestEntries(_MAX_FLOWS)
+        self._resent: BoundedDict[str, None] = BoundedDict(_MAX_FLOWS)
         """Flows that may have more runs than their calls know of, because a request was resent."""
 
     # Flows
@@ -182,16 +182,16 @@ class RunRegistry:
                 self._tag = os.urandom(16).hex()
             return self._tag
 
-    def share_flow(self, digest: bytes, flow_id: str) -> None:
+    def record_shared_flow(self, digest: bytes, flow_id: str) -> None:
         """Record the ID of a flow stored with its `choose_shared_tag`."""
         with self._lock:
-            self._shared.put(digest, flow_id)
-            self._ours.put(flow_id, None)
+            self._shared.put_newest(digest, flow_id)
+            self._ours.put_newest(flow_id, None)
 
-    def reserve_flow(self, flow_id: str) -> None:
+    def record_private_flow(self, flow_id: str) -> None:
         """Record the ID of a flow stored for just one call."""
         with self._lock:
-            self._ours.put(flow_id, None)
+            self._ours.put_newest(flow_id, None)
 
     def forget_flow(self, flow_id: str) -> None:
         """Record that the server may have lost a flow, so that it gets stored again with the same tag."""
@@ -200,7 +200,7 @@ class RunRegistry:
                 for digest in [digest for digest, shared in self._shared.items() if shared == flow_id]:
                     del self._shared[digest]
 
-    def is_ours(self, flow_id: str) -> bool:
+    def is_exclusive_flow(self, flow_id: str) -> bool:
         """Return whether only this client runs the flow and all its runs have an owner."""
         with self._lock:
             return flow_id in self._ours
@@ -236,7 +236,7 @@ class RunRegistry:
             if not is_settled:
                 self._ours.pop(call.flow_id, None)
             if call.sends > 1:
-                self._resent.put(call.flow_id, None)
+                self._resent.put_newest(call.flow_id, None)
             others = self._open[call.flow_id]
             others.discard(call)
             if not others:
@@ -265,7 +265,7 @@ class RunRegistry:
             self._owned.popitem(last=False)
         newest = self._newest.get(flow_id)
         if newest is None:
-            self._newest.put(flow_id, run_id)
+            self._newest.put_newest(flow_id, run_id)
         elif run_id > newest:
             self._newest[flow_id] = run_id
         return True

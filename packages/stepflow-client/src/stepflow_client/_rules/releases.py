@@ -9,7 +9,7 @@ from functools import cache, cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._data.arguments import wrong
+from .._data.arguments import argument_error
 from ..errors import InvalidResponseError, UnsupportedByServerError
 from .transport_errors import ANOTHER_SERVICE
 
@@ -67,10 +67,10 @@ def identify_server(url: str, health: Mapping[str, Any]) -> Server:
                 f"{url} is Stepflow {version}, which this client does not support",
                 hint=f"the oldest supported release is {_format_release(_OLDEST)}: upgrade the server",
             )
-        return _describe_server(url, number, release=version)
+        return _make_server(url, number, release=version)
     if isinstance(build, Mapping):
         commit = _replace_surrogates(str(build.get("gitVersion") or "")) or None
-        return _describe_server(url, _CURRENT, release=_COMMITS.get(commit or ""), commit=commit)
+        return _make_server(url, _CURRENT, release=_COMMITS.get(commit or ""), commit=commit)
     raise InvalidResponseError(f"{url} responds, but not like a Stepflow server", hint=ANOTHER_SERVICE)
 
 
@@ -79,7 +79,7 @@ def _replace_surrogates(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def describe_pinned_server(url: str, release: str) -> Server:
+def make_pinned_server(url: str, release: str) -> Server:
     """Describe a server whose release is already known, without sending a request.
 
     Raises:
@@ -87,10 +87,10 @@ def describe_pinned_server(url: str, release: str) -> Server:
     """
     number = parse_release(release)
     if number is None or number < _OLDEST:
-        raise wrong(
+        raise argument_error(
             "server_release", f"a release since {_format_release(_OLDEST)}, such as '0.11' or '0.13.0'", release
         )
-    return _describe_server(url, number, release=_replace_surrogates(release))
+    return _make_server(url, number, release=_replace_surrogates(release))
 
 
 def parse_release(release: object) -> tuple[int, int] | None:
@@ -112,7 +112,7 @@ def _format_release(number: tuple[int, int]) -> str:
     return f"{number[0]}.{number[1]}"
 
 
-def _describe_server(url: str, number: tuple[int, int], *, release: str | None, commit: str | None = None) -> Server:
+def _make_server(url: str, number: tuple[int, int], *, release: str | None, commit: str | None = None) -> Server:
     dialect = min(number, _CURRENT)
     capabilities = {
         **{name: dialect >= since for name, since in _SINCE.items()},

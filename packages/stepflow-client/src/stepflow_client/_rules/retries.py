@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._base.lazy import lazy_module
 from .._base.text import suggest_nearest
-from .._data.arguments import check_function, check_integer, check_texts, wrong
+from .._data.arguments import argument_error, check_function, check_integer, check_texts
 from .._http.messages import CannotSend, ConnectFailed, ConnectionBroken, HttpError, HttpResponse, NotHttp, PoolTimeout
 from ..errors import InvalidArgumentError, RateLimitError, ServerFaultError, TransportError
 from ..types.results import ErrorCode
-from .timeouts import has_passed, limit_seconds
+from .timeouts import has_passed, limit_by_deadline
 
 if TYPE_CHECKING:
     import random
@@ -68,7 +68,7 @@ class Backoff:
         pause, shortest = self._next, self._share * self.elapsed
         self._next = min(max(pause * self._factor, shortest), self._longest)
         pause = max(random.uniform(pause / 2, pause) if self._jitter else pause, least)
-        left = limit_seconds(self.deadline, pause)
+        left = limit_by_deadline(self.deadline, pause)
         self.is_last = left < pause
         return left
 
@@ -124,7 +124,7 @@ class RetryPolicy:
         for name in ("first_delay", "max_delay", "budget"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
-                raise wrong(name, "a number >= 0", value)
+                raise argument_error(name, "a number >= 0", value)
 
 
 def resolve_retry_policy(retry: RetryPolicy | int | None) -> RetryPolicy:
@@ -139,7 +139,7 @@ def resolve_retry_policy(retry: RetryPolicy | int | None) -> RetryPolicy:
         return retry
     if isinstance(retry, int) and not isinstance(retry, bool) and retry >= 0:
         return RetryPolicy(max_attempts=retry + 1)
-    raise wrong("retry", "a RetryPolicy or a number of retries", retry)
+    raise argument_error("retry", "a RetryPolicy or a number of retries", retry)
 
 
 class RetryBudget:
@@ -157,7 +157,7 @@ class RetryBudget:
         self.requests = 0
         """Number of non-retry requests since the last retry, each of which earns a fraction of a retry."""
 
-    def spend(self) -> bool:
+    def try_spend_retry(self) -> bool:
         """Use up one retry. Return False if none is left."""
         self._left = min(self._max, self._left + self.requests * self._share)
         self.requests = 0
@@ -255,7 +255,7 @@ RetryOn: TypeAlias = "Iterable[ErrorCode | str] | Callable[[Outcome[Any]], bool]
 _NEWER_CODE = re.compile(r"unknown_\d+")
 
 
-class RetryRule:
+class InputRetryRule:
     """Decides which inputs to run again.
 
     Args:
@@ -285,7 +285,7 @@ class RetryRule:
         self.is_enabled = self._max_attempts > 1
         """Whether inputs may run more than once."""
 
-    def choose_retries(self, outcomes: Iterable[Outcome[Any]], attempt: int) -> list[Outcome[Any]]:
+    def select_retried_outcomes(self, outcomes: Iterable[Outcome[Any]], attempt: int) -> list[Outcome[Any]]:
         """Return the outcomes whose inputs should run again.
 
         Args:

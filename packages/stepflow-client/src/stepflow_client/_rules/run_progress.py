@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._data.arguments import wrong
+from .._data.arguments import argument_error
 from ..errors import InvalidArgumentError
 from ..progress import Progress
 from ..types.models import Record
@@ -49,7 +49,7 @@ class Cursor(NamedTuple):
             return cls(mode, after)
         match = _TEXT.fullmatch(after) if isinstance(after, str) else None
         if match is None:
-            raise wrong("after", "the cursor of an event or a sequence number", after)
+            raise argument_error("after", "the cursor of an event or a sequence number", after)
         if match["mode"] != mode:
             raise InvalidArgumentError(
                 f"the cursor {after!r} comes from a request with a different include_sub_runs",
@@ -57,7 +57,7 @@ class Cursor(NamedTuple):
             )
         return cls(mode, int(match["number"]), int(match["handled"]))
 
-    def after(self, number: int) -> Cursor:
+    def advance_to(self, number: int) -> Cursor:
         """Return the cursor after one more event with this sequence number."""
         return Cursor(self.mode, number, self.handled + 1 if number == self.number else 1)
 
@@ -92,12 +92,12 @@ class BatchCount:
         # Outcomes read from the journal are instant, so keep them out of the rate.
         self.known += outcome.duration is None and outcome.run_id is not None
 
-    def add_known(self, known: int) -> None:
+    def add_earlier_outcomes(self, known: int) -> None:
         """Count items that ended before counting started."""
         self.done += known
         self.known += known
 
-    def progress(self, *, is_over: bool = False) -> Progress:
+    def make_progress(self, *, is_over: bool = False) -> Progress:
         """Return the batch's progress."""
         total = self.done if is_over else self.expected
         status = "running" if not is_over else "failed" if self.failed else "completed"
@@ -167,15 +167,15 @@ class ItemTimes:
         if event.run_id != self._run_id or event.timestamp is None:
             return
         if event.type == "step_started":
-            self.start(event.item_index, event.timestamp)
+            self.record_step_start(event.item_index, event.timestamp)
         elif event.type == "step_completed":
-            self.end(event.item_index, event.timestamp)
+            self.record_step_end(event.item_index, event.timestamp)
 
-    def start(self, index: int, time: datetime) -> None:
+    def record_step_start(self, index: int, time: datetime) -> None:
         """Record that one of the item's steps has started."""
         self._starts[index] = min(self._starts.get(index, time), time)
 
-    def end(self, index: int, time: datetime) -> None:
+    def record_step_end(self, index: int, time: datetime) -> None:
         """Record that one of the item's steps has ended."""
         self._ends[index] = max(self._ends.get(index, time), time)
 
@@ -210,23 +210,23 @@ class StepTimes:
         if event.type == "step_started":
             step_id = self._find_step_id(event.step_index, event.step_id)
             if step_id is not None:
-                self._time(event.item_index, step_id, has_ended=False).attempts.append(event.timestamp)
+                self._get_or_add_time(event.item_index, step_id, has_ended=False).attempts.append(event.timestamp)
         elif event.type == "step_completed":
             step_id = self._find_step_id(event.step_index, event.step_id)
             if step_id is not None:
-                time = self._time(event.item_index, step_id, has_ended=True)
+                time = self._get_or_add_time(event.item_index, step_id, has_ended=True)
                 time.end, time.status = event.timestamp, event.status.value
 
     def _find_step_id(self, step_index: int | None, step_id: str | None) -> str | None:
         return step_id if step_index is None else self.step_ids.get(step_index, step_id)
 
-    def _time(self, item_index: int, step_id: str, *, has_ended: bool) -> StepTime:
+    def _get_or_add_time(self, item_index: int, step_id: str, *, has_ended: bool) -> StepTime:
         key = (item_index, step_id)
         if has_ended or self._uncovered.get(key) is False:
             self._uncovered.pop(key, None)
         return self._times.setdefault(key, StepTime(*key))
 
-    def is_past(self, event: RunEvent) -> bool:
+    def is_after_listed_steps(self, event: RunEvent) -> bool:
         """Return whether all listed steps are covered and the event is newer than the list.
 
         A step that fails repeatedly has several end events, of which the list only shows the last.
@@ -298,7 +298,7 @@ class StepProgress:
         """How many items have ended unsuccessfully."""
         return len(self.ended) - self.count("completed")
 
-    def status(self, total: int, is_over: bool) -> str:
+    def get_status(self, total: int, is_over: bool) -> str:
         """Return a single status for all items: waiting, running, completed, failed, ..., or `not run`.
 
         Args:
@@ -314,9 +314,9 @@ class StepProgress:
             return "completed"
         return next((status for status in self.ended.values() if status != "completed"), "completed")
 
-    def state(self, total: int, is_over: bool) -> str:
+    def get_state_text(self, total: int, is_over: bool) -> str:
         """Return the status, or `kept`, or e.g. `not run (charge_card failed)` if a step this one reads has failed."""
-        status = self.status(total, is_over)
+        status = self.get_status(total, is_over)
         if self.kept and status == "completed":
             return "kept"
         return f"not run ({self.because_of} failed)" if status == "failed" and self.because_of else status
@@ -326,7 +326,7 @@ class StepProgress:
         """The failed step that kept this one from running, or None if it ran or failed on its own."""
         return next(iter(self.not_run.values()), None) if self.failed == len(self.not_run) else None
 
-    def seconds(self, now: datetime) -> float | None:
+    def get_duration(self, now: datetime) -> float | None:
         """Return the seconds from the first start to the last end, or to now while items are running.
 
         Args:
@@ -338,7 +338,7 @@ class StepProgress:
         end = now if self.running else self.last
         return _seconds_between(self.first, end)
 
-    def start(self, item: int, time: datetime | None, attempt: int) -> None:
+    def record_item_start(self, item: int, time: datetime | None, attempt: int) -> None:
         """Record that an item has started. On a retry, the original start time is kept."""
         self.attempt = attempt
         # Steps may start and end again after a server restart.
@@ -347,7 +347,7 @@ class StepProgress:
         self.running.setdefault(item, time)
         self.first = self.first or time
 
-    def end(self, item: int, time: datetime | None, status: str) -> float | None:
+    def record_item_end(self, item: int, time: datetime | None, status: str) -> float | None:
         """Record that an item has ended. Return how many seconds it took, or None if unknown."""
         started = self.running.pop(item, None)
         self.not_run.pop(item, None)
@@ -406,10 +406,10 @@ class RunProgress:
         """Return how many items have succeeded and failed, based on their steps if there are events."""
         if self.reported is not None and (self.is_over or not self._steps):
             return self.reported.completed, self.reported.failed + self.reported.cancelled
-        items = self.items()
+        items = self.get_item_states()
         return len(items.completed), len(items.failed)
 
-    def counts(self) -> dict[str, int]:
+    def get_item_counts(self) -> dict[str, int]:
         """Return the number of items in each state, keyed like `ItemCounts`."""
         completed, failed = self.ended_items()
         return {
@@ -419,7 +419,7 @@ class RunProgress:
             "cancelled" if self.status == "cancelled" else "running": self.total - completed - failed,
         }
 
-    def items(self) -> ItemStates:
+    def get_item_states(self) -> ItemStates:
         """Return the items that have started, with their state inferred from their steps.
 
         Needed because servers don't update a run's item counts until it ends. An item has succeeded once all its steps
@@ -439,7 +439,7 @@ class RunProgress:
         started = {item for step in steps for items in (step.running, step.ended) for item in items}
         return ItemStates(completed, failed, started - completed - failed)
 
-    def progress(self, seconds: float) -> Progress:
+    def make_progress(self, seconds: float) -> Progress:
         """Return the progress in numbers.
 
         Args:
@@ -459,11 +459,11 @@ class RunProgress:
             duration=seconds,
         )
 
-    def seconds(self, now: datetime) -> float | None:
+    def get_duration(self, now: datetime) -> float | None:
         """Return how many seconds the run took, or has taken so far."""
         return _seconds_between(self.created_at, self.completed_at if self.is_over else now)
 
-    def find_run(self, event: RunEvent) -> RunProgress:
+    def get_run_of_event(self, event: RunEvent) -> RunProgress:
         """Return the run an event belongs to, either this one or a sub-run."""
         if event.run_id == self.run_id:
             return self
@@ -481,7 +481,7 @@ class RunProgress:
             How many seconds the step or run that ended with this event took, or None if nothing ended or the server
             does not send times.
         """
-        run = self.find_run(event)
+        run = self.get_run_of_event(event)
         match event.type:
             case "run_created":
                 run.total = _get_field(event, "item_count", run.total)
@@ -489,46 +489,50 @@ class RunProgress:
                 # For sub-runs, servers send the wrong step IDs here.
                 for step_id in _get_field(event, "step_ids", ()):
                     self._needed.add(step_id)
-                    run._step(step_id)
+                    run._get_or_add_step(step_id)
             case "step_started":
-                step = run.find_step(event)
-                step.start(_get_field(event, "item_index", 0), event.timestamp, _get_field(event, "attempt", 1))
+                step = run.get_step_of_event(event)
+                step.record_item_start(
+                    _get_field(event, "item_index", 0), event.timestamp, _get_field(event, "attempt", 1)
+                )
             case "step_completed":
                 status = str(_get_field(event, "status", "completed"))
-                return run.find_step(event).end(_get_field(event, "item_index", 0), event.timestamp, status)
+                return run.get_step_of_event(event).record_item_end(
+                    _get_field(event, "item_index", 0), event.timestamp, status
+                )
             case "run_completed":
-                run.end(str(_get_field(event, "status", "completed")), event.timestamp)
+                run.record_end(str(_get_field(event, "status", "completed")), event.timestamp)
                 return _seconds_between(run.created_at, event.timestamp)
         return None
 
-    def end(self, status: str, time: datetime | None) -> None:
+    def record_end(self, status: str, time: datetime | None) -> None:
         """Record that the run has ended."""
         self.status, self.is_over, self.completed_at = status, True, time
 
-    def lose_running(self) -> None:
+    def mark_running_as_failed(self) -> None:
         """Mark everything still running as failed, including sub-runs, because the server has lost it."""
         for step in self._steps.values():
             for item in list(step.running):
-                step.end(item, None, "failed")
+                step.record_item_end(item, None, "failed")
         for sub_run in self.sub_runs.values():
             if not sub_run.is_over:
-                sub_run.end("failed", None)
-                sub_run.lose_running()
+                sub_run.record_end("failed", None)
+                sub_run.mark_running_as_failed()
 
-    def find_step(self, event: RunEvent) -> StepProgress:
+    def get_step_of_event(self, event: RunEvent) -> StepProgress:
         """Return the step an event of this run belongs to."""
         index, step_id = _get_field(event, "step_index", None), _get_field(event, "step_id", None)
         if step_id and not self._is_sub_run:
-            return self._step(step_id)
+            return self._get_or_add_step(step_id)
         # For sub-runs, servers send the wrong step ID or none, but the position in the flow is always right.
         if index is not None and index not in self._step_ids:
             self.flow_name, step_ids = self._flow_of(self.run_id, _get_field(event, "item_index", 0))
             # Remember unknown positions, so they aren't requested again.
             self._step_ids = {index: f"#{index}", **self._step_ids, **step_ids}
         known_id = None if index is None else self._step_ids.get(index)
-        return self._step(known_id or step_id or f"#{index}")
+        return self._get_or_add_step(known_id or step_id or f"#{index}")
 
-    def _step(self, step_id: str) -> StepProgress:
+    def _get_or_add_step(self, step_id: str) -> StepProgress:
         return self._steps.setdefault(step_id, StepProgress(step_id, kept=step_id in self._kept))
 
 

@@ -186,7 +186,7 @@ def has_passed(deadline: float | None) -> bool:
     return deadline is not None and time.monotonic() >= deadline
 
 
-def limit_seconds(deadline: float | None, seconds: float) -> float:
+def limit_by_deadline(deadline: float | None, seconds: float) -> float:
     """Return `seconds`, or the seconds left until the deadline if that is less."""
     return seconds if deadline is None else max(0.0, min(seconds, deadline - time.monotonic()))
 

@@ -41,7 +41,7 @@ class Cause(NamedTuple):
     step_id: str | None = None
 
 
-class _Source(NamedTuple):
+class _FailureSource(NamedTuple):
     """Where a step's failure came from."""
 
     kind: Literal["own", "read", "unknown"]
@@ -73,7 +73,7 @@ class ItemRecord:
 
 def find_cause(record: ItemRecord) -> Cause:
     """Return why an item didn't succeed, and which step failed first."""
-    return ItemCauses(record).cause
+    return ItemFailureTracer(record).cause
 
 
 def names_only_step(error: FlowError) -> bool:
@@ -81,7 +81,7 @@ def names_only_step(error: FlowError) -> bool:
     return error.message == SILENT or FAILED_STEP.match(error.message) is not None
 
 
-class ItemCauses:
+class ItemFailureTracer:
     """Traces the failures of an item."""
 
     def __init__(self, record: ItemRecord) -> None:
@@ -99,7 +99,7 @@ class ItemCauses:
         self.evaluation = RecordedEvaluation(
             record.flow, record.input, record.variables, ended, is_over=self.is_over and record.has_steps
         )
-        self._sources: dict[str, _Source] = {}
+        self._sources: dict[str, _FailureSource] = {}
 
     @property
     def is_over(self) -> bool:
@@ -108,10 +108,10 @@ class ItemCauses:
         is_lost = record.error is not None and record.error.code in _LOST
         return record.status is ExecutionStatus.COMPLETED or (record.status in FAILED_STATUSES and not is_lost)
 
-    def evaluate(self, expression: Any) -> list[Failure] | bool:
+    def find_expression_failures(self, expression: Any) -> list[Failure] | bool:
         """Return an expression's failures, True if it has a value, or False if that is unknown."""
         try:
-            self.evaluation.value(expression)
+            self.evaluation.evaluate(expression)
         except Failure as failure:
             return [failure, *failure.others]
         except (NotKnownError, *BROKEN):
@@ -128,44 +128,44 @@ class ItemCauses:
     def _has_failed(self, step_id: str) -> bool:
         return self.listed[step_id].status in FAILED_STATUSES
 
-    def _key(self, step_id: str) -> tuple[str, ErrorCode | None] | None:
+    def _get_step_error_key(self, step_id: str) -> tuple[str, ErrorCode | None] | None:
         """Return a step's error in comparable form, or None if the server doesn't report it."""
         return _get_comparison_key(self.listed[step_id].error)
 
-    def find_source(self, step_id: str) -> _Source:
+    def find_source(self, step_id: str) -> _FailureSource:
         """Return where a step's failure came from."""
         if step_id not in self._sources:
-            self._sources[step_id] = self._trace_source(step_id)
+            self._sources[step_id] = self._trace_failure_source(step_id)
         return self._sources[step_id]
 
-    def _trace_source(self, step_id: str) -> _Source:
+    def _trace_failure_source(self, step_id: str) -> _FailureSource:
         error = self.listed[step_id].error
         if step_id not in self.definitions:
             # Without the flow, the message is the only clue to the step it may have read.
             named = FAILED_STEP.match(error.message) if error is not None else None
             if named is None:
-                return _Source("unknown")
+                return _FailureSource("unknown")
             other = named["id"]
             is_read = other != step_id and other in self.listed and self._has_failed(other)
-            return _Source("read", other) if is_read else _Source("own")
+            return _FailureSource("read", other) if is_read else _FailureSource("own")
         key = _get_comparison_key(error)
-        evaluated = self.evaluate(self.definitions[step_id].get("input"))
+        evaluated = self.find_expression_failures(self.definitions[step_id].get("input"))
         if evaluated is True:
-            return _Source("own")
+            return _FailureSource("own")
         failures = evaluated if isinstance(evaluated, list) else []
         if key is None:
             if failures and failures[0].is_sure:
                 first = failures[0].step
-                return _Source("own") if first is None else _Source("read", first)
-            return _Source("unknown" if self._failed_reads(step_id) else "own")
+                return _FailureSource("own") if first is None else _FailureSource("read", first)
+            return _FailureSource("unknown" if self._failed_reads(step_id) else "own")
         # If the input fails in the same way as a step it reads, the step couldn't have run in either case.
         for failure in sorted(failures, key=lambda failure: failure.step is None):
             if failure.step is None and failure.message == key[0]:
-                return _Source("own")
-            if failure.step is not None and self._key(failure.step) in (key, None):
-                return _Source("read", failure.step)
-        same = [name for name in self._failed_reads(step_id) if self._key(name) in (key, None)]
-        return _Source("read", same[0]) if same else _Source("own")
+                return _FailureSource("own")
+            if failure.step is not None and self._get_step_error_key(failure.step) in (key, None):
+                return _FailureSource("read", failure.step)
+        same = [name for name in self._failed_reads(step_id) if self._get_step_error_key(name) in (key, None)]
+        return _FailureSource("read", same[0]) if same else _FailureSource("own")
 
     def find_root_step(self, step_id: str) -> str:
         """Trace a step's failure to the step where it began, as far as possible."""
@@ -189,32 +189,36 @@ class ItemCauses:
         if not record.has_steps:
             named = self._named_by_server
             return Cause("step", named) if named else Cause("stall" if self.stalled_step else "unknown")
-        evaluated = self.evaluate(record.flow.get("output"))
+        evaluated = self.find_expression_failures(record.flow.get("output"))
         failures = evaluated if isinstance(evaluated, list) else []
         roots = [None if failure.step is None else self.find_root_step(failure.step) for failure in failures]
         for failure, root in zip(failures, roots, strict=True):
             if root is None and failure.message == record.error.message:
                 return Cause("stall" if self.stalled_step else "output")
-            if root is not None and self._has_error_of(root) and (self._key(root) is not None or self._is_expression):
+            if (
+                root is not None
+                and self._has_error_of(root)
+                and (self._get_step_error_key(root) is not None or self._is_expression)
+            ):
                 # The item's error is this step's own error, or comes from evaluating this step's input.
-                return self._named(root)
+                return self._make_step_cause(root)
         # If there's just one candidate, it must have failed, even if the server doesn't report its error.
         only = roots[0] if len(set(roots)) == 1 and failures[0].is_sure else None
         fits = {
             name: self._has_error_of(name) for name in dict.fromkeys(map(self.find_root_step, self._failed_reads(None)))
         }
         if only is not None and fits.get(only) is not False:
-            return self._named(only)
+            return self._make_step_cause(only)
         sure = [name for name, fit in fits.items() if fit]
-        if len(sure) == 1 or (sure and self._key(sure[0]) is not None):
-            return self._named(sure[0])
+        if len(sure) == 1 or (sure and self._get_step_error_key(sure[0]) is not None):
+            return self._make_step_cause(sure[0])
         if sure or None in fits.values():
             return Cause("unknown")
         if self.stalled_step:
             return Cause("stall")
         return Cause("output" if self._is_expression else "unknown")
 
-    def _named(self, step_id: str) -> Cause:
+    def _make_step_cause(self, step_id: str) -> Cause:
         return Cause("step", step_id) if self.find_source(step_id).kind == "own" else Cause("unknown")
 
     @property
@@ -222,18 +226,18 @@ class ItemCauses:
         """The step named by the item's error, unless a sub-flow uses the same step id."""
         error = self.record.error
         named = None if error is None else error.step_id
-        return named if named in self.definitions and named not in self._flow_steps.inner_ids else None
+        return named if named in self.definitions and named not in self._flow_steps.inner_step_ids else None
 
     def _has_error_of(self, step_id: str) -> bool | None:
         """Return whether the item's error came from a step, or None if unknown."""
         error = self.record.error
         assert error is not None
-        key = self._key(step_id)
+        key = self._get_step_error_key(step_id)
         if key is not None:
             return key == _get_comparison_key(error)
         if self._named_by_server is not None:
             return self._named_by_server == step_id
-        failures = self.evaluate(self.definitions.get(step_id, {}).get("input"))
+        failures = self.find_expression_failures(self.definitions.get(step_id, {}).get("input"))
         if isinstance(failures, list) and failures[0].is_sure and all(failure.step is None for failure in failures):
             return any(failure.message == error.message for failure in failures)
         # Any other message could come from the step's component.
@@ -261,7 +265,11 @@ class ItemCauses:
         named = FAILED_STEP.match(error.message) if error is not None else None
         if named is not None and named["id"] in failed:
             return Cause("step", named["id"])
-        times = {name: self.listed[name].updated_at for name in failed if key is not None and self._key(name) == key}
+        times = {
+            name: self.listed[name].updated_at
+            for name in failed
+            if key is not None and self._get_step_error_key(name) == key
+        }
         if len(times) == 1 or (times and None not in times.values()):
             return Cause("step", min(times, key=lambda name: times[name] or datetime.min))
         return Cause("unknown")

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..flows.graph import FlowSteps
-from ..flows.interpreter import flow_with
+from ..flows.interpreter import override_flow
 from ..types import ErrorCode
 from ..types.account import FailedChild, RunAccount, StepAccount, StepState, count_failed_in_sub_runs
 from ..types.statuses import FAILED_STATUSES, ExecutionStatus
-from .causes import FAILED_STEP, NOT_KNOWN, SILENT, ItemCauses, ItemRecord, names_only_step
+from .causes import FAILED_STEP, NOT_KNOWN, SILENT, ItemFailureTracer, ItemRecord, names_only_step
 
 if TYPE_CHECKING:
     from ..types import RunItem, StepDetails
@@ -31,7 +31,7 @@ def explain_item(
     """
     item = _ExplainedItem(record)
     cause = item.cause
-    steps = list(item.iter_accounts())
+    steps = list(item.iter_step_accounts())
     error = record.error
     failed = item.listed.get(cause.step_id or "")
     if error is not None:
@@ -125,7 +125,7 @@ def collect_item_records(
     by_item: dict[int, list[StepDetails]] = {}
     for step in steps or ():
         by_item.setdefault(step.item_index, []).append(step)
-    flow = flow_with(snapshot.flow or {}, arguments.overrides if arguments else None)
+    flow = override_flow(snapshot.flow or {}, arguments.overrides if arguments else None)
     has_steps = steps is not None and snapshot.has_all_steps
     kept = arguments.kept if arguments is not None else ()
     base = ItemRecord(flow, run.status, None, (), has_steps=has_steps, flow_steps=FlowSteps(flow), kept=kept)
@@ -145,9 +145,9 @@ def collect_item_records(
     }
 
 
-def find_needed_schema(account: RunAccount) -> str | None:
+def find_component_needing_schema(account: RunAccount) -> str | None:
     """Return the component whose schema may explain a failure that its error doesn't, or None."""
-    from .refusals import has_known_schema
+    from .failure_hints import has_known_schema
 
     cause = account.step(account.cause or "")
     error = account.error
@@ -156,18 +156,18 @@ def find_needed_schema(account: RunAccount) -> str | None:
     return cause.component if names_only_step(error) or error.code is ErrorCode.INVALID_INPUT else None
 
 
-class _ExplainedItem(ItemCauses):
+class _ExplainedItem(ItemFailureTracer):
     """An item along with the accounts of its steps."""
 
-    def iter_accounts(self) -> Iterator[StepAccount]:
+    def iter_step_accounts(self) -> Iterator[StepAccount]:
         """Explain each step, in flow order."""
         for name in dict.fromkeys([*self.definitions, *self.listed]):
-            yield self._account(name, self.definitions.get(name, {}), self.listed.get(name))
+            yield self._explain_step(name, self.definitions.get(name, {}), self.listed.get(name))
 
-    def _account(self, name: str, definition: Mapping[str, Any], listed: StepDetails | None) -> StepAccount:
+    def _explain_step(self, name: str, definition: Mapping[str, Any], listed: StepDetails | None) -> StepAccount:
         component = (listed.component if listed else None) or definition.get("component")
         if listed is None:
-            state = self._unlisted(name)
+            state = self._infer_unlisted_state(name)
             error = self.record.error if state == "failed" else None
             return StepAccount(name, state, component, error=error, is_kept=name in self.record.kept)
         base = StepAccount(name, "unknown", component, listed.status)
@@ -175,7 +175,7 @@ class _ExplainedItem(ItemCauses):
             return replace(
                 base,
                 state="completed",
-                is_default=not listed.is_kept and self._used_default(definition, listed),
+                is_default=not listed.is_kept and self._has_used_default(definition, listed),
                 failed_children=list(iter_failed_children(component, listed.output)),
                 is_kept=listed.is_kept,
             )
@@ -192,7 +192,7 @@ class _ExplainedItem(ItemCauses):
         }
         return replace(base, state=states.get(listed.status, "unknown"))
 
-    def _unlisted(self, name: str) -> StepState:
+    def _infer_unlisted_state(self, name: str) -> StepState:
         if name in self.record.kept:
             return "completed"
         if name == self.stalled_step:
@@ -201,7 +201,7 @@ class _ExplainedItem(ItemCauses):
             return "failed" if name == self.cause.step_id else "unknown"
         return "not_needed" if self.is_over else "not_started"
 
-    def _used_default(self, definition: Mapping[str, Any], listed: StepDetails) -> bool | None:
+    def _has_used_default(self, definition: Mapping[str, Any], listed: StepDetails) -> bool | None:
         rule = definition.get("onError")
         if not isinstance(rule, Mapping) or rule.get("action") != "useDefault":
             return False
@@ -209,13 +209,13 @@ class _ExplainedItem(ItemCauses):
             return None
         if listed.output != rule.get("defaultValue"):
             return False
-        from .refusals import may_return
+        from .failure_hints import may_return
 
         return None if may_return(str(definition.get("component")), listed.output) else True
 
     def hint(self, schemas: Mapping[str, Any]) -> str | None:
         """Suggest what to change, based on the step that caused the failure."""
-        from .refusals import find_failure_hint
+        from .failure_hints import find_failure_hint
 
         record, step_id = self.record, self.cause.step_id or ""
         failed = self.listed.get(step_id)

@@ -13,10 +13,10 @@ from .._data.secrets import HIDDEN, find_flow_secrets, hide_flow_secrets
 from ..errors import InvalidArgumentError
 from ..flows.expressions import Path, PathError, parse_path, write_path
 from ..flows.graph import FlowSteps, reachable, steps_by_id
-from ..flows.matching import equal
+from ..flows.matching import json_equal
 from ..types.models import to_plain_data
 from ..types.reruns import RunDifference
-from .client_metadata import read_origin
+from .stored_form import read_origin
 
 if TYPE_CHECKING:
     from ..types import FlowError
@@ -76,14 +76,16 @@ def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path]
         for snapshot, flow in zip((a, b), flows, strict=True)
     )
     differences = [
-        shown.difference(change) for change in find_value_changes(before, after) if not is_ignored(change.path, ignored)
+        shown.make_masked_difference(change)
+        for change in find_value_changes(before, after)
+        if not is_ignored(change.path, ignored)
     ]
     items = [_index_items(snapshot) for snapshot in (a, b)]
     is_batch = any(len(item) > 1 for item in items)
     # Direct and indirect dependencies of each step. None stands for the item, which depends on all steps.
     direct: dict[str, set[str]] = {}
     for flow in flows:
-        for name, names in FlowSteps(flow).reads.items():
+        for name, names in FlowSteps(flow).reads_by_step.items():
             direct.setdefault(name, set()).update(names)
     reads: dict[str | None, set[str]] = {name: reachable(names, direct) for name, names in direct.items()}
     reads[None] = {*direct}
@@ -108,12 +110,18 @@ class _DifferenceMasker:
         self._flows = [{"flow": _index_steps(hide_flow_secrets(flow))} for flow in (a, b)]
         self._secrets = [find_flow_secrets(flow) for flow in (a, b)]
 
-    def difference(self, change: Change) -> RunDifference:
+    def make_masked_difference(self, change: Change) -> RunDifference:
         kind = "added" if change.a is ABSENT else "removed" if change.b is ABSENT else "changed"
         values: list[Any] = []
         for flow, value in zip(self._flows, (change.a, change.b), strict=True):
             # Within the flow itself, even short secrets can be told apart from other values.
-            shown = None if value is ABSENT else _get_at(flow, change.path) if change.path[0] == "flow" else value
+            shown = (
+                None
+                if value is ABSENT
+                else _get_value_or_mask(flow, change.path)
+                if change.path[0] == "flow"
+                else value
+            )
             for secrets in self._secrets:
                 shown = secrets.hide_in(shown)
             values.append(shown)
@@ -128,7 +136,7 @@ def _iter_item_differences(
     for change in differing:
         inside = change.path[depth:]
         step = str(inside[1]) if len(inside) > 1 and inside[0] == "steps" else None
-        difference = replace(shown.difference(change), item_index=index, step_id=step)
+        difference = replace(shown.make_masked_difference(change), item_index=index, step_id=step)
         if inside[-1:] == ("status",) and len(inside) in (1, 3):
             yield difference
             continue
@@ -152,7 +160,7 @@ def _describe_error(error: FlowError | None) -> dict[str, Any] | None:
     return None if error is None else {"code": to_plain_data(error.code), "message": error.message}
 
 
-def _get_at(value: Any, path: Path) -> Any:
+def _get_value_or_mask(value: Any, path: Path) -> Any:
     """Return the value at a path, or a mask if the path leads into a masked value."""
     for part in path:
         try:
@@ -186,11 +194,11 @@ def find_value_changes(a: Any, b: Any, path: Path = ()) -> Iterator[Change]:
     elif isinstance(a, list) and isinstance(b, list):
         for index, (one, other) in enumerate(zip_longest(a, b, fillvalue=ABSENT)):
             yield from find_value_changes(one, other, (*path, index))
-    elif a is ABSENT or b is ABSENT or not equal(a, b):
+    elif a is ABSENT or b is ABSENT or not json_equal(a, b):
         yield Change(path, a, b)
 
 
-def parse_patterns(patterns: str | Iterable[str]) -> list[Path]:
+def parse_ignored_paths(patterns: str | Iterable[str]) -> list[Path]:
     """Parse paths to ignore. `*` matches any key or index.
 
     Raises:

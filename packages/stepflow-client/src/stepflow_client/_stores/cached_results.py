@@ -24,7 +24,7 @@ _FORMAT = 1
 # An entry's size in bytes, not counting its output.
 _OVERHEAD = 200
 # Remove old results after this many new ones, and after any result larger than 1/50 of the size limit.
-_SHARE = 50
+_CLEANUP_INTERVAL = 50
 _SCHEMA = (
     """
     CREATE TABLE IF NOT EXISTS results (
@@ -58,8 +58,8 @@ def default_path() -> Path:
 class ResultFile(SharedFile):
     """Run results in an SQLite file. The arguments are the same as for `ResultCache`."""
 
-    _what = "result cache"
-    _where = "the cache folder"
+    _store_name = "result cache"
+    _default_location_name = "the cache folder"
     _schema = _SCHEMA
 
     def __init__(
@@ -73,7 +73,7 @@ class ResultFile(SharedFile):
     ) -> None:
         """Store the settings without opening the file."""
         super().__init__(path, on_failure=on_failure)
-        self._max_age = check_seconds(max_age, "max_age", endless=True)
+        self._max_age = check_seconds(max_age, "max_age", allow_infinity=True)
         self._max_bytes = check_integer(max_bytes, "max_bytes", least=1, most=sys.maxsize)
         self._namespace = check_instance(namespace, "namespace", str)
 
@@ -89,18 +89,18 @@ class ResultFile(SharedFile):
         Raises:
             StepflowClientError: If the file can't be changed.
         """
-        check_seconds(max_age, "max_age", zero=True)
+        check_seconds(max_age, "max_age", allow_zero=True)
         with self._converting_errors("change"):
             if not self.path.exists():
                 return 0
-            with self._connected() as connection:
+            with self._locked_connection() as connection:
                 # Include results dated in the future, stored before the clock was set back.
                 last = time.time() - max_age if max_age > 0 else math.inf
                 count = connection.execute("DELETE FROM results WHERE created <= ?", [last]).rowcount
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 return count
 
-    def key(self, flow: Mapping[str, Any] | str, arguments: RunArguments) -> str:
+    def compute_key(self, flow: Mapping[str, Any] | str, arguments: RunArguments) -> str:
         """Return the cache key for a single-input run: a SHA-256 digest of everything its result depends on.
 
         Args:
@@ -111,7 +111,7 @@ class ResultFile(SharedFile):
         text = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def find(self, key: str) -> CachedResult | None:
+    def find_result(self, key: str) -> CachedResult | None:
         """Return the result stored under a key, or None if there is none. On failure, log a warning and return None."""
         now = time.time()
         # Skip results from the future: they were stored before the clock was set back, so their age is unknown.
@@ -119,9 +119,9 @@ class ResultFile(SharedFile):
             "SELECT created, expires, run_id, output, digest FROM results"
             " WHERE key = ? AND created BETWEEN ? AND ? AND expires > ?"
         )
-        with self.warning("read a result"):
+        with self.warn_on_failure("read a result"):
             if self.path.exists():
-                with self._connected() as connection:
+                with self._locked_connection() as connection:
                     row = connection.execute(query, [key, now - self._max_age, now, now]).fetchone()
                 if row is not None:
                     created, expires, run_id, output, digest = row
@@ -130,12 +130,12 @@ class ResultFile(SharedFile):
                     return CachedResult(run_id, created, json.loads(output))
         return None
 
-    def keep(self, key: str, run_id: str, output: Any) -> None:
+    def store_result(self, key: str, run_id: str, output: Any) -> None:
         """Store a run's result under a key, replacing any older one. On failure, log a warning.
 
         Outputs larger than a quarter of the size limit are not stored.
         """
-        with self.warning("keep a result"):
+        with self.warn_on_failure("keep a result"):
             text = json.dumps(output, ensure_ascii=False, separators=(",", ":"))
             size = len(text.encode()) + _OVERHEAD
             if size - _OVERHEAD > self._max_bytes / 4:
@@ -143,13 +143,13 @@ class ResultFile(SharedFile):
             now = time.time()
             expires = now + self._max_age
             row = [key, now, expires, run_id, size, text, _digest(key, now, expires, run_id, text)]
-            with self._connected() as connection:
+            with self._locked_connection() as connection:
                 cursor = connection.execute(
                     "INSERT OR REPLACE INTO results (key, created, expires, run_id, size, output, digest)"
                     " VALUES (?, ?, ?, ?, ?, ?, ?)",
                     row,
                 )
-                if (cursor.lastrowid or 0) % _SHARE == 0 or size > self._max_bytes / _SHARE:
+                if (cursor.lastrowid or 0) % _CLEANUP_INTERVAL == 0 or size > self._max_bytes / _CLEANUP_INTERVAL:
                     connection.execute("DELETE FROM results WHERE expires <= ?", [now])
                     totals = "SELECT number, SUM(size) OVER (ORDER BY number DESC) AS total FROM results"
                     last = f"SELECT MAX(number) FROM ({totals}) WHERE total > ?"  # noqa: S608

@@ -56,7 +56,7 @@ def hide_secrets(
     """Return the values to record, with secrets replaced by `***`."""
     schemas = get_variable_schemas(flow)
     names = {name for name in variables or {} if flow is None or holds_secret(schemas.get(name))}
-    secrets = Secrets([value for name, value in (variables or {}).items() if name in names], words=False)
+    secrets = Secrets([value for name, value in (variables or {}).items() if name in names], include_short=False)
     hidden: dict[str, Any] = secrets.hide_in(entry | {"flow": None if flow is None else hide_flow_secrets(flow)})
     if variables is not None:
         hidden["variables"] = {
@@ -85,7 +85,7 @@ def encode_row(run_id: str, entry: Mapping[str, Any]) -> tuple[Any, ...]:
     return (*row, _compute_checksum(row))
 
 
-def confirm_row(row: tuple[Any, ...], run_id: str) -> tuple[Any, ...]:
+def make_confirmed_row(row: tuple[Any, ...], run_id: str) -> tuple[Any, ...]:
     """Return an unconfirmed run's row with the run's actual id."""
     changed = (run_id, *row[1:-1])
     return (*changed, _compute_checksum(changed))

@@ -64,13 +64,13 @@ class Journal:
         except (*DATABASE_ERRORS, OSError) as error:
             raise JournalError(f"the journal {self.path} cannot be opened: {error}") from None
         try:
-            with self._opened() as file:
-                self._count = self._prepare(file)
+            with self._locked_file() as file:
+                self._count = self._lock_and_check_file(file)
         except BaseException:
             self._file.close()
             raise
 
-    def _prepare(self, file: sqlite3.Connection) -> int:
+    def _lock_and_check_file(self, file: sqlite3.Connection) -> int:
         """Lock and check the file, and return the number of chunks begun."""
         # Exclusive mode uses no shared-memory file, so this process locks out all others until it exits.
         file.execute("PRAGMA locking_mode=EXCLUSIVE")
@@ -80,18 +80,18 @@ class Journal:
         file.execute("COMMIT")
         tables = [name for (name,) in file.execute("SELECT name FROM sqlite_schema")]
         if tables not in ([], ["entry"]):
-            raise self._unusable("it is a different kind of database")
+            raise self._make_unusable_error("it is a different kind of database")
         file.execute(_TABLE)
         problem = file.execute("PRAGMA quick_check(1)").fetchone()[0]
         if problem != "ok":
-            raise self._unusable(problem)
+            raise self._make_unusable_error(problem)
         # Check for gaps: a chunk whose entry was lost would look as if it never began, and would run again.
         count = 0
         for number, kind in file.execute("SELECT number, kind FROM entry ORDER BY number, kind = 'begun' DESC"):
             if kind == "begun" and number == count:
                 count += 1
             elif kind in ("begun", "repeated", "created", "ended") and number not in range(count):
-                raise self._unusable(f"the entry of chunk {count} is missing")
+                raise self._make_unusable_error(f"the entry of chunk {count} is missing")
         return count
 
     def close(self) -> None:
@@ -99,11 +99,11 @@ class Journal:
         with self._lock:
             self._file.close()
 
-    def _unusable(self, reason: object) -> JournalError:
+    def _make_unusable_error(self, reason: object) -> JournalError:
         return JournalError(f"{self.path} is not a usable journal: {reason}", hint=_DAMAGED)
 
     @contextmanager
-    def _opened(self) -> Iterator[sqlite3.Connection]:
+    def _locked_file(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             try:
                 yield self._file
@@ -113,7 +113,7 @@ class Journal:
                 if isinstance(error, (sqlite3.OperationalError, sqlite3.ProgrammingError)):
                     # For example, because the disk is full.
                     raise JournalError(f"the journal {self.path} cannot be written: {error}", hint=_RESUME) from None
-                raise self._unusable(error) from None
+                raise self._make_unusable_error(error) from None
 
     def _find(self, kind: _Kind, number: int = _WHOLE_BATCH) -> Any:
         """Return an entry's content, or None if there is no such entry.
@@ -121,7 +121,7 @@ class Journal:
         Raises:
             JournalError: If the entry is damaged.
         """
-        with self._opened() as file:
+        with self._locked_file() as file:
             row = file.execute(
                 "SELECT content, digest FROM entry WHERE kind = ? AND number = ?", (kind, number)
             ).fetchone()
@@ -135,19 +135,19 @@ class Journal:
                     return value
         except (zlib.error, ValueError, RecursionError):
             pass
-        raise self._unusable(f"the entry {kind!r} of chunk {number} is damaged")
+        raise self._make_unusable_error(f"the entry {kind!r} of chunk {number} is damaged")
 
     def _add(self, kind: _Kind, content: Any, number: int = _WHOLE_BATCH, *, replaces: _Kind | None = None) -> None:
         """Write an entry, optionally deleting a different entry for the same chunk in the same transaction."""
         packed = zlib.compress(json.dumps(content).encode(), 1)
         row = (kind, number, packed, _digest(kind, number, packed))
-        with self._opened() as file, file:
+        with self._locked_file() as file, file:
             file.execute("BEGIN")
             file.execute("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?)", row)
             if replaces is not None:
                 file.execute("DELETE FROM entry WHERE kind = ? AND number = ?", (replaces, number))
 
-    def begin(self, settings: Mapping[str, str]) -> str:
+    def begin_batch(self, settings: Mapping[str, str]) -> str:
         """Return the batch's tag. A new journal gets a new tag; otherwise the settings must match the stored ones.
 
         Args:
@@ -159,7 +159,7 @@ class Journal:
         batch = self._find("batch")
         if batch is None:
             if self._count:
-                raise self._unusable("the entry of the batch is missing")
+                raise self._make_unusable_error("the entry of the batch is missing")
             batch = {**settings, "tag": uuid4().hex}
             self._add("batch", batch)
         for name, value in settings.items():
@@ -168,12 +168,12 @@ class Journal:
                     f"the journal {self.path} belongs to a different batch: {name} changed",
                     hint="use a separate journal for a changed batch",
                 )
-        with self._opened() as file:
+        with self._locked_file() as file:
             # This time, there may be more inputs.
             file.execute("DELETE FROM entry WHERE kind = 'complete'")
         return str(batch["tag"])
 
-    def get_start_time(self, time: float) -> float:
+    def get_or_set_start_time(self, time: float) -> float:
         """Return the time before which the batch has no runs, storing `time` first if none is stored yet."""
         stored = self._find("since")
         if stored is None:
@@ -189,7 +189,7 @@ class Journal:
         stored = self._find("first")
         return None if stored is None else str(stored)
 
-    def end(self) -> None:
+    def record_batch_end(self) -> None:
         """Record that all inputs have been read and have ended."""
         self._add("complete", True)
 
@@ -201,7 +201,7 @@ class Journal:
         """Return whether all inputs had ended the last time the batch ran."""
         return self._find("complete") is not None
 
-    def read_chunk(self, number: int, first: int) -> Chunk | None:
+    def find_chunk(self, number: int, first: int) -> Chunk | None:
         """Return a chunk without its inputs, or None if it never began.
 
         Args:
@@ -222,26 +222,26 @@ class Journal:
             fits = chunk.first == first and {outcome.index for outcome in chunk.settled} <= {*indexes}
             fits = fits and (outcomes is None or [outcome.index for outcome in outcomes] == [*indexes])
         except (TypeError, ValueError, KeyError) as error:
-            raise self._unusable(error) from None
+            raise self._make_unusable_error(error) from None
         if not fits:
-            raise self._unusable(f"the outcomes of chunk {number} do not match its inputs")
+            raise self._make_unusable_error(f"the outcomes of chunk {number} do not match its inputs")
         return chunk
 
     def has_lost_run(self) -> bool:
         """Return whether any chunk began without its run being known."""
-        with self._opened() as file:
+        with self._locked_file() as file:
             with_run = "SELECT number FROM entry WHERE kind IN ('created', 'ended')"
             lost = f"SELECT 1 FROM entry WHERE kind = 'begun' AND number NOT IN ({with_run}) LIMIT 1"  # noqa: S608
             return file.execute(lost).fetchone() is not None
 
-    def record_begin(self, chunk: Chunk) -> None:
+    def record_chunk_begin(self, chunk: Chunk) -> None:
         """Record a chunk just before its run is created."""
         if chunk.number >= self._count:
             content = {"first": chunk.first, "tag": chunk.tag, "count": chunk.count, "digest": chunk.digest}
             self._add("begun", content, chunk.number)
             self._count = chunk.number + 1
 
-    def record_repeat(self, chunk: Chunk) -> None:
+    def record_chunk_repeat(self, chunk: Chunk) -> None:
         """Record that a chunk starts another attempt, or has fewer inputs, just before its run is created."""
         content = {"attempt": chunk.attempt, "settled": [_encode_outcome(outcome) for outcome in chunk.settled]}
         self._add("repeated", content, chunk.number, replaces="created")

@@ -26,7 +26,7 @@ from urllib.parse import unquote, urlsplit
 from .._base.logging import logger
 from ..errors import InvalidArgumentError, StepflowClientError
 from .history_rows import PENDING
-from .sqlite import Reports
+from .sqlite import FailureReporter
 
 Result = TypeVar("Result")
 
@@ -95,7 +95,7 @@ class _Job(NamedTuple):
     size: int = 0
 
 
-class SharedDatabase(Reports):
+class SharedDatabase(FailureReporter):
     """A history's tables in PostgreSQL, in the schema `stepflow_history`.
 
     Can be pickled, but without its queued changes.
@@ -110,7 +110,7 @@ class SharedDatabase(Reports):
         InvalidArgumentError: If psycopg is not installed, or the URL can't be parsed.
     """
 
-    _what = "history"
+    _store_name = "history"
 
     def __init__(
         self,
@@ -126,7 +126,7 @@ class SharedDatabase(Reports):
                 "a history in PostgreSQL needs psycopg", hint="pip install 'stepflow-client[postgres]'"
             )
         self._url, self._schema = url, schema
-        self._location, self._secrets = _remove_secrets(url)
+        self._location, self._secrets = _split_url_secrets(url)
         self._reset()
 
     def _reset(self) -> None:
@@ -204,7 +204,7 @@ class SharedDatabase(Reports):
                     raise FutureTimeoutError
                 with self._changed:
                     # Give a new connection a chance to respond.
-                    self._abandon_if_hung()
+                    self._shut_down_hung_connection()
             return job.done.result()  # type: ignore[no-any-return]
         except FutureTimeoutError:
             job.done.cancel()
@@ -232,7 +232,7 @@ class SharedDatabase(Reports):
                     began + _MAX_CLOSE_WAIT, progress + (_MAX_WAIT if self._failure is None else _MAX_OUTAGE_WAIT)
                 ):
                     break
-                self._abandon_if_hung()
+                self._shut_down_hung_connection()
                 self._changed.wait(0.1)
             # With nothing queued, the thread is idle and doesn't use the connection.
             is_unused = self._thread is None or not self._jobs
@@ -243,7 +243,7 @@ class SharedDatabase(Reports):
             self._changed.notify_all()
             if is_unused:
                 self._disconnect()
-        self._report_lost()
+        self._report_lost_runs()
 
     def __del__(self) -> None:
         if vars(self).get("_connection") is not None and self._process == os.getpid():
@@ -258,21 +258,21 @@ class SharedDatabase(Reports):
 
     def _enqueue(self, job: _Job) -> None:
         self._jobs.append(job)
-        self._abandon_if_hung()
+        self._shut_down_hung_connection()
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="stepflow-history", daemon=True)
+            self._thread = threading.Thread(target=self._run_jobs, name="stepflow-history", daemon=True)
             self._thread.start()
             _running.add(self)
         self._changed.notify_all()
 
-    def _abandon_if_hung(self) -> None:
+    def _shut_down_hung_connection(self) -> None:
         """Shut down a connection whose statement got no response in time, waking the thread immediately."""
         if self._began is None or time.monotonic() < self._began + _MAX_RESPONSE or self._connection is None:
             return
         with suppress(Exception), closing(socket.socket(fileno=os.dup(self._connection.plain.fileno()))) as duplicate:
             duplicate.shutdown(socket.SHUT_RDWR)
 
-    def _work(self) -> None:
+    def _run_jobs(self) -> None:
         delay, alone = _DELAYS[0], 0
         while True:
             with self._changed:
@@ -320,7 +320,7 @@ class SharedDatabase(Reports):
 
     def _finish_jobs(self, jobs: list[_Job], results: Sequence[Any] = (), *, error: Exception | None = None) -> None:
         if error is not None and jobs[0].run_id is not None:
-            self.report(jobs[0].name, self._format_error(error))
+            self.report_failure_once(jobs[0].name, self._format_error(error))
         with self._changed:
             for job, result in zip(jobs, results or [None] * len(jobs), strict=True):
                 # `close` may already have given up on the job.
@@ -335,7 +335,7 @@ class SharedDatabase(Reports):
             is_empty = not self._jobs
             self._changed.notify_all()
         if is_empty:
-            self._report_lost()
+            self._report_lost_runs()
 
     def _handle_outage(self, job: _Job, error: Exception) -> None:
         """Close the connection, fail pending reads, and report the outage unless the database was already down."""
@@ -349,9 +349,9 @@ class SharedDatabase(Reports):
                     read.done.set_exception(error)
             reason = f"{self._failure}; changes are kept in memory until it is reachable"
         if is_new and job.run_id is not None:
-            self._warn(job.name, reason)
+            self._emit_warning(job.name, reason)
 
-    def _report_lost(self) -> None:
+    def _report_lost_runs(self) -> None:
         lost, self._lost = list(dict.fromkeys(self._lost)), []
         # Before a run is created, its entry has a temporary id.
         lost = [run_id for run_id in lost if not run_id.startswith(PENDING)] or lost
@@ -359,7 +359,7 @@ class SharedDatabase(Reports):
             names = ", ".join(lost[:_MAX_NAMED])
             names += f" and {len(lost) - _MAX_NAMED} others" if lost[_MAX_NAMED:] else ""
             reason = f"{self._failure or 'it was closed'}: {names}"
-            self._warn(f"record {len(lost)} run{'s'[: len(lost) - 1]}", reason)
+            self._emit_warning(f"record {len(lost)} run{'s'[: len(lost) - 1]}", reason)
 
     def _disconnect(self) -> None:
         if self._connection is not None:
@@ -410,7 +410,7 @@ class SharedDatabase(Reports):
         return text
 
 
-def _remove_secrets(url: str) -> tuple[str, tuple[str, ...]]:
+def _split_url_secrets(url: str) -> tuple[str, tuple[str, ...]]:
     """Return a URL without user, password and parameters, along with the secrets it contained.
 
     Raises:

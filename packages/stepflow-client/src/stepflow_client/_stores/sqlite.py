@@ -18,14 +18,14 @@ from .._data.arguments import check_function, file_path
 from ..errors import StepflowClientError
 
 
-class Reports:
+class FailureReporter:
     """Base class for stores that report their first failure.
 
     Args:
         on_failure: Called with a message if the store can't be used. If None, a warning is logged instead.
     """
 
-    _what = "store"
+    _store_name = "store"
     """The store's name in messages."""
 
     def __init__(self, on_failure: Callable[[str], object] | None) -> None:
@@ -43,25 +43,25 @@ class Reports:
         return self.location
 
     @contextmanager
-    def warning(self, action: str) -> Iterator[None]:
+    def warn_on_failure(self, action: str) -> Iterator[None]:
         try:
             yield
         except Exception as error:
             # Let the run continue whatever the cause: a full disk, another program's file, a value that isn't JSON.
-            self.report(action, getattr(error, "strerror", None) or error)
+            self.report_failure_once(action, getattr(error, "strerror", None) or error)
 
-    def report(self, action: str, reason: object) -> None:
+    def report_failure_once(self, action: str, reason: object) -> None:
         """Report that an action failed, unless a failure was already reported."""
         if not self._has_warned:
             self._has_warned = True
-            self._warn(action, reason)
+            self._emit_warning(action, reason)
 
-    def _warn(self, action: str, reason: object) -> None:
+    def _emit_warning(self, action: str, reason: object) -> None:
         """Pass a message to `on_failure`, or log it."""
         if self._on_failure is None:
-            logger.warning("the %s cannot %s in %s: %s", self._what, action, self._logged_location, reason)
+            logger.warning("the %s cannot %s in %s: %s", self._store_name, action, self._logged_location, reason)
         else:
-            self._on_failure(f"the {self._what} cannot {action} in {self.location}: {reason}")
+            self._on_failure(f"the {self._store_name} cannot {action} in {self.location}: {reason}")
 
 
 Result = TypeVar("Result")
@@ -124,7 +124,7 @@ def open_private(path: Path, *, timeout: float) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
 
 
-class SharedFile(Reports):
+class SharedFile(FailureReporter):
     """An SQLite file for concurrent use by threads and processes. Base class of the history and the result cache.
 
     Can be pickled, including a subclass's attributes but not the connection. The file is created on first write.
@@ -134,7 +134,7 @@ class SharedFile(Reports):
         on_failure: Called once, with a message, if the file can't be used. If None, a warning is logged instead.
     """
 
-    _where = "its folder"
+    _default_location_name = "its folder"
     """The file's location in log messages if no path was passed."""
     _schema: tuple[str, ...] = ()
     """The statements that create the tables."""
@@ -193,7 +193,7 @@ class SharedFile(Reports):
             connection.close()
 
     @contextmanager
-    def _connected(self) -> Iterator[sqlite3.Connection]:
+    def _locked_connection(self) -> Iterator[sqlite3.Connection]:
         """Yield this process's connection, to one thread at a time."""
         with self._lock:
             is_own = self._connection is not None and self._process == os.getpid()
@@ -210,18 +210,18 @@ class SharedFile(Reports):
 
     @property
     def _logged_location(self) -> str:
-        return self._where if self._path is None else str(self._path)
+        return self._default_location_name if self._path is None else str(self._path)
 
     @contextmanager
     def _converting_errors(self, what: str) -> Iterator[None]:
         try:
             yield
         except (*DATABASE_ERRORS, OSError) as error:
-            raise StepflowClientError(f"cannot {what} the {self._what} {self.path}: {error}") from error
+            raise StepflowClientError(f"cannot {what} the {self._store_name} {self.path}: {error}") from error
 
     def change(self, what: str, change: Callable[[sqlite3.Connection], object], **_: object) -> None:
         """Change the file. Errors are reported once."""
-        with self.warning(what), self._connected() as connection:
+        with self.warn_on_failure(what), self._locked_connection() as connection:
             change(connection)
 
     def call(self, what: str, action: Callable[[sqlite3.Connection], Result], *, missing: Result) -> Result:
@@ -232,7 +232,7 @@ class SharedFile(Reports):
         """
         if not self.path.exists():
             return missing
-        with self._converting_errors(what), self._connected() as connection:
+        with self._converting_errors(what), self._locked_connection() as connection:
             return action(connection)
 
 

@@ -37,7 +37,7 @@ class FileChangedError(OSError):
         super().__init__(errno.ESTALE, "it has changed since it was read, or another program is writing it")
 
 
-def write_text(path: str | os.PathLike[str], text: str, *, unchanged_from: bytes | None = NOT_GIVEN) -> None:
+def write_text(path: str | os.PathLike[str], text: str, *, expected_content: bytes | None = NOT_GIVEN) -> None:
     """Write text to a file, like `write_file`.
 
     Raises:
@@ -46,24 +46,24 @@ def write_text(path: str | os.PathLike[str], text: str, *, unchanged_from: bytes
     """
     file = file_path(path, "path")
     try:
-        write_file(file, text.encode(), unchanged_from=unchanged_from)
+        write_file(file, text.encode(), expected_content=expected_content)
     except OSError as error:
         raise FlowFileError(f"{file} cannot be written: {error.strerror or error}", path=str(file)) from None
 
 
 def write_file(
-    path: str | os.PathLike[str], content: bytes, *, unchanged_from: bytes | None = NOT_GIVEN, mode: int | None = None
+    path: str | os.PathLike[str], content: bytes, *, expected_content: bytes | None = NOT_GIVEN, mode: int | None = None
 ) -> None:
-    """Write a file or replace its content. See `replacing`."""
-    with replacing(path, unchanged_from=unchanged_from, mode=mode) as name, open(name, "ab") as file:
+    """Write a file or replace its content. See `replace_atomically`."""
+    with replace_atomically(path, expected_content=expected_content, mode=mode) as name, open(name, "ab") as file:
         file.write(content)
 
 
 @contextmanager
-def replacing(
+def replace_atomically(
     path: str | os.PathLike[str],
     *,
-    unchanged_from: bytes | None = NOT_GIVEN,
+    expected_content: bytes | None = NOT_GIVEN,
     mode: int | None = None,
 ) -> Iterator[str]:
     """Yield a path to append a file's new content to. If the block ends normally, it replaces the old content.
@@ -79,7 +79,7 @@ def replacing(
     """
     target = _resolve_target(path)
     if not target.is_replaceable:
-        if unchanged_from is not NOT_GIVEN:
+        if expected_content is not NOT_GIVEN:
             raise OSError(errno.EINVAL, "it is not a regular file")
         yield target.path
         return
@@ -95,12 +95,12 @@ def replacing(
             _copy_permissions(target.path, target.status, beside)
         if mode is not None:
             os.chmod(beside, mode)
-        if unchanged_from is NOT_GIVEN:
+        if expected_content is NOT_GIVEN:
             os.replace(beside, target.path)
-        elif unchanged_from is None:
+        elif expected_content is None:
             _rename_to_new(beside, target.path)
         else:
-            _replace_if_unchanged(beside, target.path, unchanged_from)
+            _replace_if_unchanged(beside, target.path, expected_content)
     finally:
         with suppress(OSError):
             os.unlink(beside)
@@ -190,32 +190,32 @@ def _copy_permissions(source: str, status: os.stat_result, target: str) -> None:
         os.chmod(target, stat.S_IMODE(status.st_mode) & ~stat.S_IRWXG)
 
 
-def _rename_to_new(beside: str, target: str) -> None:
+def _rename_to_new(temp_path: str, target: str) -> None:
     """Rename a file, failing if the new name is already taken."""
     try:
-        os.link(beside, target)
+        os.link(temp_path, target)
     except FileExistsError:
         raise
     except OSError:
         # The file system doesn't support hard links.
         if os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
-        os.rename(beside, target)
+        os.rename(temp_path, target)
 
 
-def _replace_if_unchanged(beside: str, target: str, before: bytes) -> None:
+def _replace_if_unchanged(temp_path: str, target: str, before: bytes) -> None:
     """Replace a file unless its content has changed. Afterwards, `beside` is the file to discard."""
-    after = _read_content(beside)
+    after = _read_content(temp_path)
     if _read_content(target) != before:
         raise FileChangedError
-    if not _exchange_names(beside, target):
-        os.replace(beside, target)
+    if not _exchange_names(temp_path, target):
+        os.replace(temp_path, target)
         return
-    if _read_content(beside, if_closed=True) != before:
-        _exchange_names(beside, target)
-        if _read_content(beside, if_closed=True) != after:
+    if _read_content(temp_path, if_closed=True) != before:
+        _exchange_names(temp_path, target)
+        if _read_content(temp_path, if_closed=True) != after:
             # The file was saved again in between. Keep that newest content.
-            _exchange_names(beside, target)
+            _exchange_names(temp_path, target)
         raise FileChangedError
 
 

@@ -16,20 +16,20 @@ from uuid import uuid4
 
 from .. import types
 from .._calls.call_options import RunCall
-from .._codec import requests, responses, typed
+from .._codec import output_types, requests, responses
 from .._codec.idempotency_markers import check_key
-from .._codec.requests import parse_flow_variables
-from .._concurrency import SyncSource, SyncWorkers, sync_run_check
+from .._codec.requests import parse_declared_variables
+from .._concurrency import SyncInputReader, SyncTaskPool, sync_run_check
 from .._data.arguments import check_choice, check_flags, check_function, check_integer
-from .._data.values import INPUT_DEPTH, check_json, encode, encode_plain
+from .._data.values import INPUT_DEPTH, check_json, encode, encode_if_plain
 from .._rules import chunks
 from .._rules import releases as api
 from .._rules.chunks import Chunk
 from .._rules.lost_creation import get_creation_time
-from .._rules.retries import Backoff, RetryOn, RetryRule
+from .._rules.retries import Backoff, InputRetryRule, RetryOn
 from .._rules.timeouts import deadline_override, deadline_scope, has_passed
-from .._runs.client_metadata import add_tag
-from .._telemetry.tracing import annotate, measure_chunk
+from .._runs.stored_form import add_tag
+from .._telemetry.tracing import annotate_operation, measure_chunk
 from ..errors import (
     AmbiguousRunError,
     IdempotencyConflictError,
@@ -49,18 +49,18 @@ from .flows import StoredCopy
 
 if TYPE_CHECKING:
     from .._codec.requests import RunArguments, Variables
-    from .._runs.refusals import FailureHints
+    from .._runs.failure_hints import FailureHintFinder
     from .._stores.journal import Journal
     from .._telemetry.recorder import BatchRecorder
-    from ..flows.needs import ValueCheck
     from ..flows.reading import FlowSource
+    from ..flows.run_requirements import ValueValidator
     from ..types import FlowVariable
     from .context import ClientContext
-    from .creation import RunCreator
     from .idempotency import KeyedRuns
+    from .run_creation import RunCreator
     from .waiting import Waiter
 
-    BatchInputs = Iterable[Any] | SyncSource
+    BatchInputs = Iterable[Any] | SyncInputReader
 
 MAX_BYTES, MAX_BYTES_OLD = 8 << 20, 1_750_000
 """Maximum total size of a run's inputs in bytes. Older servers accept bodies of up to 2 MiB."""
@@ -134,7 +134,7 @@ class Batch:
     """The arguments that every run has, without its inputs."""
     _declared: dict[str, FlowVariable]
     _record: BatchRecorder
-    _hints: FailureHints | None = None
+    _hints: FailureHintFinder | None = None
 
     def __init__(
         self,
@@ -153,8 +153,8 @@ class Batch:
         self._creator, self._waiter, self._keyed = creator, waiter, keyed
         self._flow = flow
         self._options = options
-        self._retries = RetryRule(options.max_attempts, options.retry_on)
-        self._input_check: ValueCheck | None = None
+        self._retries = InputRetryRule(options.max_attempts, options.retry_on)
+        self._input_check: ValueValidator | None = None
         """Checks inputs against the flow's schema."""
         size = None if options.chunk_size is None else check_integer(options.chunk_size, "chunk_size", least=1)
         is_keyed = options.idempotency_key is not None
@@ -164,14 +164,14 @@ class Batch:
         self._free_lanes = list(range(len(self._lanes)))
         self._lane_flows: dict[int, str] = {}
         """The id of the flow shared by a lane's chunks, by lane."""
-        self._source = inputs if isinstance(inputs, SyncSource) else SyncSource(inputs)
+        self._source = inputs if isinstance(inputs, SyncInputReader) else SyncInputReader(inputs)
         self._has_exact_numbers = True
         self._read_ahead = chunks.ReadAhead(MAX_BYTES_OLD)
         self._tag = uuid4().hex
         self._journal: Journal | None = None
         self._existing: dict[str, str] = {}
         """Runs that already existed when the batch started, by flow id."""
-        self._workers: SyncWorkers[Chunk] = SyncWorkers()
+        self._workers: SyncTaskPool[Chunk] = SyncTaskPool()
         self._in_flight: dict[int, str] = {}
         """Ids of runs that haven't ended, by chunk number."""
         self._finished_outcomes: dict[int, list[Outcome]] = {}
@@ -196,9 +196,9 @@ class Batch:
                     self._open_journal(options.journal)
             while True:
                 with deadline_scope(deadline):
-                    while self._has_room() and (chunk := self._read_chunk()).count:
+                    while self._can_start_chunk() and (chunk := self._read_chunk()).count:
                         if chunk.outcomes is None and self._journal is not None:
-                            self._journal.record_begin(chunk)
+                            self._journal.record_chunk_begin(chunk)
                         self._workers.start(partial(self._run_chunk, chunk, self._free_lanes.pop()))
                 if not len(self._workers):
                     break
@@ -229,7 +229,7 @@ class Batch:
             if self._failure is not None:
                 raise self._failure
             if self._journal is not None:
-                self._journal.end()
+                self._journal.record_batch_end()
             self._record.record_end(status)
         except (AmbiguousRunError, RunTimeoutError, ServerFaultError, TransportError) as error:
             continuation = None
@@ -253,16 +253,16 @@ class Batch:
     def _prepare_flow(self) -> None:
         options, flow = self._options, self._flow
         self._content, self._digest, _ = self._flows.check_flow(flow, "map()")
-        annotate(flow_name=self._content.get("name"))
+        annotate_operation(flow_name=self._content.get("name"))
         can = (self._connection.detect_server()).capabilities
         self._has_exact_numbers = can["exact_numbers"] or not self._creator.exact_integers
         self._read_ahead.max_bytes = MAX_BYTES if can["events"] else MAX_BYTES_OLD
         from_env, check = options.variables_from_env, options.check_input
         call = RunCall(flow, [], options.overrides, options.variables, from_env, check_input=check)
-        needs = self._flows.get_needs(self._content, self._digest)
+        needs = self._flows.get_requirements(self._content, self._digest)
         self._arguments = sync_run_check(partial(call.complete_arguments, self._creator.check_arguments(call), needs))
-        self._declared = parse_flow_variables(self._content)
-        with self._recorder.apply_labels(options.labels):
+        self._declared = parse_declared_variables(self._content)
+        with self._recorder.label_created_runs(options.labels):
             self._record = self._recorder.create_batch_recorder(self._content, self._arguments, flow)
         if options.check_input:
             self._input_check = needs.input_check
@@ -277,12 +277,14 @@ class Batch:
             "overrides": self._arguments.overrides,
             "check_input": self._options.check_input,
         }
-        self._tag = journal.begin({name: hashlib.sha256(encode(value)).hexdigest() for name, value in settings.items()})
+        self._tag = journal.begin_batch(
+            {name: hashlib.sha256(encode(value)).hexdigest() for name, value in settings.items()}
+        )
         if (first := journal.first_run()) is not None:
             self._record.record_resumed(first)
         # Every run of the batch is newer than this, going by the server's clock.
         newest = self._connection.call(api.list_runs(roots_only=True, limit=1), _get_flow_ids)
-        since = journal.get_start_time(max((get_creation_time(run_id) or 0.0 for run_id in newest), default=0.0))
+        since = journal.get_or_set_start_time(max((get_creation_time(run_id) or 0.0 for run_id in newest), default=0.0))
         if not journal.has_lost_run():
             return
         # Find runs that were created but not recorded in the journal, using each chunk's own copy of the flow.
@@ -296,7 +298,7 @@ class Batch:
             limit *= 4
         self._existing = {flow_id: run_id for run_id, flow_id in runs.items()}
 
-    def _has_room(self) -> bool:
+    def _can_start_chunk(self) -> bool:
         """Return whether there's room to start another chunk."""
         is_ended = not self._unread and (self._source.ended or self._failure is not None)
         if is_ended or not self._free_lanes or len(self._workers) >= len(self._lanes):
@@ -309,7 +311,7 @@ class Batch:
         Raises:
             JournalError: If the inputs differ from those in the journal.
         """
-        recorded = None if self._journal is None else self._journal.read_chunk(self._number, self._index)
+        recorded = None if self._journal is None else self._journal.find_chunk(self._number, self._index)
         chunk = Chunk(self._number, self._index, f"{self._tag}-{self._number}")
         digest = hashlib.sha256()
         size = self._sizer.size if recorded is None else recorded.count
@@ -347,7 +349,7 @@ class Batch:
                     hint="pass the same inputs in the same order to continue a batch",
                 )
             if recorded.settled:
-                chunk.repeat(recorded.attempt, recorded.settled)
+                chunk.begin_attempt(recorded.attempt, recorded.settled)
             chunk.attempt, chunk.run_id, chunk.outcomes = recorded.attempt, recorded.run_id, recorded.outcomes
         if chunk.count:
             self._number += 1
@@ -363,16 +365,16 @@ class Batch:
             is_recorded: Whether the chunk and its number of inputs are in the journal, in which case they all fit.
         """
         # Fast path: the inputs are nearly always plain JSON and all fit, so check and encode them in one go.
-        text = encode_plain(values)
+        text = encode_if_plain(values)
         if text is not None and self._input_check is not None:
-            fits_all = partial(self._input_check.fits_all, values)
+            fits_all = partial(self._input_check.accepts_all, values)
             text = text if sync_run_check(fits_all, is_long=len(values) > _MANY) else None
         if text is not None and (is_recorded or chunk.size + len(text) <= self._read_ahead.max_bytes):
             count, text = len(values), text[1:-1]
-            self._read_ahead.add_inputs(count, len(text))
+            self._read_ahead.record_input_size(count, len(text))
             digest.update(b"," + text)
             chunk.indexes.extend(range(self._index, self._index + count))
-            chunk.keys.extend(map(chunks.get_input_key, values))
+            chunk.keys.extend(map(chunks.get_id_or_key, values))
             chunk.values.extend(values)
             chunk.texts.append(text)
             chunk.count += count
@@ -384,7 +386,7 @@ class Batch:
             added = len(text) if error is None else 0
             if not is_recorded and chunk.count and chunk.size + added > self._read_ahead.max_bytes:
                 return place
-            index, key = self._index, chunks.get_input_key(value)
+            index, key = self._index, chunks.get_id_or_key(value)
             self._index += 1
             chunk.count += 1
             digest.update(b"," + text)
@@ -396,7 +398,7 @@ class Batch:
             chunk.keys.append(key)
             chunk.values.append(value)
             chunk.texts.append(text)
-        self._read_ahead.add_inputs(max(1, len(chunk.values) - count), chunk.size - size)
+        self._read_ahead.record_input_size(max(1, len(chunk.values) - count), chunk.size - size)
         return len(values)
 
     def _check_input(self, value: Any) -> tuple[Any, bytes, InvalidArgumentError | None]:
@@ -408,7 +410,7 @@ class Batch:
             value = check_json(value, "the input", exact_integers=self._has_exact_numbers, max_depth=INPUT_DEPTH)
             text = encode(value)
             if self._input_check is not None:
-                self._input_check.one(value)
+                self._input_check.check_value(value)
         except InvalidArgumentError as error:
             return value, text, error
         return value, text, None
@@ -423,7 +425,7 @@ class Batch:
         outcomes: list[Outcome] = []
         if chunk.values:
             with measure_chunk(len(chunk.values)):
-                outcomes = self._attempt_chunk(chunk, lane)
+                outcomes = self._run_chunk_once(chunk, lane)
         seconds = time.monotonic() - began
         timings = self._connection.timings
         backoff = None
@@ -432,11 +434,11 @@ class Batch:
         while backoff is not None:
             again = {
                 outcome.index
-                for outcome in self._retries.choose_retries(self._apply_output_type(outcomes), chunk.attempt)
+                for outcome in self._retries.select_retried_outcomes(self._apply_output_type(outcomes), chunk.attempt)
             }
             if not again:
                 break
-            self._prepare_repeat(
+            self._begin_chunk_attempt(
                 chunk, chunk.attempt + 1, [outcome for outcome in outcomes if outcome.index not in again]
             )
             self._in_flight.pop(chunk.number, None)
@@ -444,22 +446,22 @@ class Batch:
             if self._is_closed:
                 # A sleeping thread can't be cancelled, so check once it wakes up.
                 raise StepflowClientError("the batch has ended")
-            outcomes = self._attempt_chunk(chunk, lane)
+            outcomes = self._run_chunk_once(chunk, lane)
         if chunk.refused or chunk.settled:
             outcomes = sorted([*outcomes, *chunk.settled, *chunk.refused], key=lambda outcome: outcome.index)
         if self._journal is not None:
             self._journal.record_outcomes(chunk.number, outcomes)
         self._in_flight.pop(chunk.number, None)
         chunk.outcomes = outcomes
-        self._sizer.add_chunk(chunk.count, seconds)
+        self._sizer.record_chunk_duration(chunk.count, seconds)
         self._free_lanes.append(lane)
         return chunk
 
-    def _attempt_chunk(self, chunk: Chunk, lane: int) -> list[Outcome]:
+    def _run_chunk_once(self, chunk: Chunk, lane: int) -> list[Outcome]:
         """Run a chunk's inputs once and return their outcomes."""
         began = time.monotonic()
         if chunk.run_id is not None:
-            run = responses.Started(chunk.run_id, ExecutionStatus.RUNNING, [])
+            run = responses.StartedRun(chunk.run_id, ExecutionStatus.RUNNING, [])
         else:
             try:
                 run = self._find_or_create_run(chunk, lane)
@@ -475,8 +477,8 @@ class Batch:
                     message = f"the server rejected the input: {rejection.message}"
                     index, key = chunk.indexes[place], chunk.keys[place]
                     settled.append(_make_refused_outcome(index, key, message, rejection.hint))
-                self._prepare_repeat(chunk, chunk.attempt, settled)
-                return self._attempt_chunk(chunk, lane) if chunk.values else []
+                self._begin_chunk_attempt(chunk, chunk.attempt, settled)
+                return self._run_chunk_once(chunk, lane) if chunk.values else []
             if self._journal is not None:
                 self._journal.record_run(chunk.number, run.run_id)
         run_id = self._in_flight[chunk.number] = run.run_id
@@ -497,7 +499,7 @@ class Batch:
         except NotFoundError as error:
             if self._options.on_lost == "rerun" and chunk.run_id is not None:
                 chunk.run_id = None
-                return self._attempt_chunk(chunk, lane)
+                return self._run_chunk_once(chunk, lane)
             # The server was restarted without its store.
             lost = types.FlowError(message=f"the server has lost the run: {error.message}", code=types.ErrorCode.LOST)
             results = [types.FlowResult(run_id=run_id, status=ExecutionStatus.FAILED, error=lost)] * len(chunk.values)
@@ -519,7 +521,7 @@ class Batch:
             for index, key, result, error, item in every
         ]
 
-    def _find_or_create_run(self, chunk: Chunk, lane: int) -> responses.Started:
+    def _find_or_create_run(self, chunk: Chunk, lane: int) -> responses.StartedRun:
         """Create a chunk's run, or return the run created before a crash or under the same key."""
         hold = self._connection.timings.get_creation_hold(self._options.on_cancel)
         # If this is the batch's only run, it can use the whole limit.
@@ -537,8 +539,8 @@ class Batch:
                 idempotency_scope=self._options.idempotency_scope,
                 source=self._flow,
             )
-            with self._recorder.apply_labels(self._options.labels):
-                return self._keyed().start(call, hold)
+            with self._recorder.label_created_runs(self._options.labels):
+                return self._keyed().start_run(call, hold)
         arguments = arguments._replace(inputs=chunk.values, max_concurrency=concurrency, text=b",".join(chunk.texts))
         for again in (self._connection.spread is None, False):
             # With a journal, each chunk gets its own copy of the flow, so that its run can be found after a crash.
@@ -546,16 +548,16 @@ class Batch:
             flow_id = self._lane_flows.get(lane)
             if flow_id is None:
                 copy = add_tag(self._content, chunk.run_tag)
-                flow_id = self._flows.store_accepted_copy(self._content, copy, self._digest)
+                flow_id = self._flows.validate_and_store_copy(self._content, copy, self._digest)
                 if self._journal is None:
                     self._lane_flows[lane] = flow_id
             if (existing := self._existing.get(flow_id)) is not None:
-                return responses.Started(existing, ExecutionStatus.RUNNING, [])
-            self._flows.registries.current.reserve_flow(flow_id)
+                return responses.StartedRun(existing, ExecutionStatus.RUNNING, [])
+            self._flows.registries.current.record_private_flow(flow_id)
             try:
                 stored = StoredCopy(flow_id, self._declared, self._content.get("output"))
                 on_lost = partial(self._lane_flows.pop, lane, None)
-                return self._creator.create(stored, arguments, hold, on_lost)
+                return self._creator.create_from_copy(stored, arguments, hold, on_lost)
             except NotFoundError:
                 # The server was restarted meanwhile and has lost the flow.
                 self._lane_flows.pop(lane, None)
@@ -563,25 +565,25 @@ class Batch:
                     raise
         raise AssertionError("unreachable")  # pragma: no cover - the loop returns or raises
 
-    def _prepare_repeat(self, chunk: Chunk, attempt: int, settled: list[Outcome]) -> None:
-        chunk.repeat(attempt, [*chunk.settled, *settled])
+    def _begin_chunk_attempt(self, chunk: Chunk, attempt: int, settled: list[Outcome]) -> None:
+        chunk.begin_attempt(attempt, [*chunk.settled, *settled])
         if self._journal is not None:
-            self._journal.record_repeat(chunk)
+            self._journal.record_chunk_repeat(chunk)
 
     def _apply_output_type(self, outcomes: list[Outcome]) -> list[Outcome]:
         kind = self._options.output_type
-        return outcomes if kind is None else [typed.convert_outcome(outcome, kind) for outcome in outcomes]
+        return outcomes if kind is None else [output_types.convert_outcome(outcome, kind) for outcome in outcomes]
 
     def _add_hint(self, error: types.FlowError | None, value: Any) -> types.FlowError | None:
         """Add hints to an input's error: what to change, and where the step is defined in Python, if known."""
         if error is None:
             return None
         if self._hints is None:
-            from .._runs.refusals import FailureHints
-            from ..flows.interpreter import flow_with
+            from .._runs.failure_hints import FailureHintFinder
+            from ..flows.interpreter import override_flow
 
-            flow = flow_with(self._content, {"steps": self._arguments.overrides or {}})
-            self._hints = FailureHints(flow, self._arguments.variables)
+            flow = override_flow(self._content, {"steps": self._arguments.overrides or {}})
+            self._hints = FailureHintFinder(flow, self._arguments.variables)
         hint = error.hint or self._hints.find_hint(error, value)
         return add_place(replace(error, hint=hint) if hint != error.hint else error, self._flow)
 

@@ -16,9 +16,9 @@ from .. import types
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN, NotGiven
 from .._base.pickling import Picklable
-from .._base.suggestions import SuggestsNames, refuse_unknown, suggests_names
+from .._base.suggestions import SuggestsNames, reject_unknown_arguments, suggest_argument_names
 from .._calls.call_options import RunCall
-from .._codec import requests, responses, typed
+from .._codec import output_types, requests, responses
 from .._codec.requests import FlowId, RunId, Variables
 from .._data.arguments import check_choice, check_flag, check_flags, check_seconds
 from .._data.json_encoding import StoredFlowId
@@ -31,7 +31,7 @@ from .._telemetry.recorder import Recorder
 from .._telemetry.tracing import is_untraced
 from ..errors import FlowFileError, StepflowClientError
 from ..flows.reading import flow_argument, load_flow
-from ..types.models import show_lists
+from ..types.models import register_list_formatter
 from ..types.statuses import ExecutionStatus
 from .connection import Connection, ConnectionSettings
 from .services import Services
@@ -78,12 +78,12 @@ if TYPE_CHECKING:
     from .handle import SyncRunHandle
     from .streams import SyncEventStream, SyncOutcomeStream, SyncRunPager
 
-    Start = Callable[..., responses.Started]
+    Start = Callable[..., responses.StartedRun]
     """Creates a run."""
 else:
     streams = lazy_module("stepflow_client._sync.streams")
 
-Run = TypeVar("Run", "responses.Started", "FlowResult[Any]")
+Run = TypeVar("Run", "responses.StartedRun", "FlowResult[Any]")
 
 
 class SyncStepflowClient(SuggestsNames, Picklable):
@@ -151,7 +151,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         InvalidArgumentError: If a setting is invalid.
     """
 
-    @suggests_names
+    @suggest_argument_names
     def __init__(
         self,
         base_url: str | httpx.URL | Sequence[str | httpx.URL] = "http://localhost:7837",
@@ -176,7 +176,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         """Store the settings without sending a request."""
         # This has to come first, while `locals()` still holds only the arguments.
         self._keep_arguments(SyncStepflowClient, locals())
-        show_lists()
+        register_list_formatter()
         settings = ConnectionSettings(
             base_url,
             timeout=timeout,
@@ -207,10 +207,10 @@ class SyncStepflowClient(SuggestsNames, Picklable):
 
     def _find_older_flow_id(self, run_id: str) -> str | None:
         """Return the flow id of a run found under a key, if it ran a different version of the flow."""
-        return self._services.keyed.older_flows.get(run_id) if "keyed" in vars(self._services) else None
+        return self._services.keyed_runs.older_flows.get(run_id) if "keyed" in vars(self._services) else None
 
     @classmethod
-    @suggests_names
+    @suggest_argument_names
     def from_env(
         cls,
         base_url: str | httpx.URL | Sequence[str | httpx.URL] | None = None,
@@ -316,9 +316,9 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         Raises:
             InvalidArgumentError: If an option doesn't exist.
         """
-        from .._calls.call_options import make_view
+        from .._calls.call_options import bind_options
 
-        return make_view(self, options)
+        return bind_options(self, options)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
@@ -355,7 +355,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         check_flag(include_workers, "include_workers")
         with call_scope(timeout):
             answer = self._connection.request_health()
-            health = responses.build(responses.read_health, answer, "GET /health")
+            health = responses.build_from_response(responses.read_health, answer, "GET /health")
             if not include_workers:
                 return health
             listed = self._connection.list_components(include_schemas=False)
@@ -385,9 +385,9 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             AuthenticationError: If the server rejects the credentials.
             InvalidResponseError: If the response isn't from a Stepflow server.
         """
-        from .readiness import wait_ready
+        from .readiness import wait_until_components_listed
 
-        return wait_ready(self._connection, components, timeout)
+        return wait_until_components_listed(self._connection, components, timeout)
 
     def server_info(self, *, timeout: float | NotGiven | None = NOT_GIVEN) -> ServerInfo:
         """Return the server's release and capabilities, requesting them only once.
@@ -535,7 +535,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         if isinstance(input, (list, tuple)):
             requests.require_single_input(input)
         if output_type is not None:
-            typed.check_output_type(output_type)
+            output_types.check_output_type(output_type)
         if progress is not False:
             _check_progress(progress)
         # Skip checks for arguments left at their defaults: this is the hot path.
@@ -556,25 +556,25 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             idempotency_scope,
             None if wait_for_components is False else self._make_readiness_check(flow, overrides, wait_for_components),
         )
-        creator = self._services.creator if idempotency_key is None else self._services.keyed
+        creator = self._services.creator if idempotency_key is None else self._services.keyed_runs
         # Inlines `get_creation_hold`, because this is the hot path.
         hold = None if on_cancel == "cancel" else self._connection.timings.creation_hold
-        run = partial(self._run_to_end, creator.start, hold, began, progress)
-        running = partial(run, call) if cache is None else partial(self._services.cached.run, cache, call, run)
+        run = partial(self._run_to_end, creator.start_run, hold, began, progress)
+        running = partial(run, call) if cache is None else partial(self._services.cached_runs.run, cache, call, run)
         is_plain = deadline is None and labels is None and is_untraced()
         result = running() if is_plain else self._call_in_scope("run", deadline, running, labels)
         if result.error is not None and result.older_flow_id is None:
-            result = _add_hint(result, flow, input, overrides, variables)
-        return result if output_type is None else typed.convert_output(result, output_type)
+            result = _add_failure_hint(result, flow, input, overrides, variables)
+        return result if output_type is None else output_types.convert_output(result, output_type)
 
     def _call_in_scope(
         self, name: str, deadline: float | None, call: Callable[[], Run], labels: Mapping[str, str] | None
     ) -> Run:
         """Make a call with its labels, deadline and span."""
-        labelling, traced = self._recorder.apply_labels(labels), self._connection.trace(name, kind="INTERNAL")
+        labelling, traced = self._recorder.label_created_runs(labels), self._connection.trace(name, kind="INTERNAL")
         with labelling, deadline_scope(deadline), traced as span:
             started = call()
-            span.note(run_id=started.run_id, run_status=started.status.value if name == "run" else None)
+            span.record_attributes(run_id=started.run_id, run_status=started.status.value if name == "run" else None)
             return started
 
     def _run_to_end(
@@ -584,7 +584,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         run = start(call, hold)
         try:
             if progress is False:
-                result = responses.read_single_result(run, self._connection.get_decoder(run.run_id))
+                result = responses.read_immediate_result(run, self._connection.get_decoder(run.run_id))
                 if result is None:
                     result = self._services.waiter.wait_for_result(run)
             else:
@@ -612,7 +612,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         seconds = self._connection.timings.ready_limit
         if wait_for_components is not True:
             seconds = check_seconds(wait_for_components, "wait_for_components")
-        return partial(self._services.readiness.wait, flow, overrides, seconds)
+        return partial(self._services.component_waiter.wait_for_flow_components, flow, overrides, seconds)
 
     def submit(
         self,
@@ -726,13 +726,13 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         """
         from .._calls.call_options import OPTIONS_OF
 
-        refuse_unknown(options, ("flow", "input", "output_type", *OPTIONS_OF["submit"]))
+        reject_unknown_arguments(options, ("flow", "input", "output_type", *OPTIONS_OF["submit"]))
         if output_type is not None:
-            typed.check_output_type(output_type)
+            output_types.check_output_type(output_type)
         # With a hold of 0, the response includes the result if the run ends at once. Batches may have many items.
         is_single = not isinstance(input, (list, tuple)) or len(input) == 1
         run = self._submit(flow, input, overrides, 0 if is_single else None, **options)
-        return self.handle(run.run_id, output_type)._remember_start(flow, run)
+        return self.handle(run.run_id, output_type)._store_flow_and_start(flow, run)
 
     def _submit(
         self,
@@ -751,7 +751,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         wait_for_components: bool | float = False,
         check_input: bool = True,
         labels: Mapping[str, str] | None = None,
-    ) -> responses.Started:
+    ) -> responses.StartedRun:
         """Start a flow and return the server's response, which may be held for `hold` seconds."""
         check_flags(variables_from_env=variables_from_env, private_copy=private_copy, check_input=check_input)
         call = RunCall(
@@ -767,9 +767,9 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             idempotency_scope,
             None if wait_for_components is False else self._make_readiness_check(flow, overrides, wait_for_components),
         )
-        creator = self._services.creator if idempotency_key is None else self._services.keyed
+        creator = self._services.creator if idempotency_key is None else self._services.keyed_runs
         with call_scope(timeout, limits_requests=False):
-            return self._call_in_scope("submit", None, partial(creator.start, call, hold), labels)
+            return self._call_in_scope("submit", None, partial(creator.start_run, call, hold), labels)
 
     def handle(
         self, run_id: RunId, output_type: type[OutputT] | TypeAdapter[OutputT] | None = None
@@ -819,7 +819,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             TransportError: If the server can't be reached.
         """
         with call_scope(timeout, limits_requests=False):
-            return self._services.keyed.find_run(flow, idempotency_key, idempotency_scope)
+            return self._services.keyed_runs.find_run(flow, idempotency_key, idempotency_scope)
 
     def map(
         self,
@@ -927,7 +927,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
 
         _check_progress(progress)
         if output_type is not None:
-            typed.check_output_type(output_type)
+            output_types.check_output_type(output_type)
         expected = requests.check_limit(total, "total")
         if labels is not None:
             self._recorder.check_labels(labels)
@@ -950,7 +950,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             on_lost=on_lost,
             on_cancel=on_cancel,
         )
-        outcomes = self._services.batch(flow, inputs, options).iterate_outcomes(compute_deadline(timeout))
+        outcomes = self._services.make_batch(flow, inputs, options).iterate_outcomes(compute_deadline(timeout))
         if progress is not False:
             outcomes = self._services.reporter.report_outcomes(outcomes, inputs, progress, expected)
         return streams.SyncOutcomeStream(self._connection.trace_stream("map", outcomes))
@@ -979,7 +979,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             RunTimeoutError: If the run doesn't end in time. It continues.
         """
         if output_type is not None:
-            typed.check_output_type(output_type)
+            output_types.check_output_type(output_type)
         waiter = self._services.waiter
         # If the run ended at once, its handle already has the response with the result.
         started = getattr(run_id, "_started", None)
@@ -988,7 +988,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         )
         older = self._find_older_flow_id(run.run_id)
         result = result if older is None else replace(result, older_flow_id=older)
-        return result if output_type is None else typed.convert_output(result, output_type)
+        return result if output_type is None else output_types.convert_output(result, output_type)
 
     def get_results(
         self,
@@ -1013,9 +1013,11 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             RunTimeoutError: If the run doesn't end in time. It continues.
         """
         if output_type is not None:
-            typed.check_output_type(output_type)
+            output_types.check_output_type(output_type)
         results = self._services.waiter.wait_for_results(run_id, wait=wait, timeout=timeout)
-        return results if output_type is None else [typed.convert_output(result, output_type) for result in results]
+        return (
+            results if output_type is None else [output_types.convert_output(result, output_type) for result in results]
+        )
 
     # Flows
 
@@ -1178,7 +1180,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
                 0.11.
         """
         with call_scope(timeout):
-            requests.check_debug(debug)
+            requests.reject_debug_mode(debug)
             flow_id = requests.check_flow_id(flow_id)
             call = RunCall(flow_id, input, overrides, variables, variables_from_env, max_concurrency)
             return self._services.creator.create_run(flow_id, call)
@@ -1237,7 +1239,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             RequestTimeoutError: If the timeout expires.
         """
         with call_scope(timeout):
-            return self._services.snapshots.read(run_id, include, item_index)
+            return self._services.snapshots.read_snapshot(run_id, include, item_index)
 
     def get_run_items(self, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> ListItemsResponse:
         """Return a run's items in input order. While an item is running, its `result` is None.
@@ -1455,7 +1457,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         """
         from .._calls.call_options import RunFilters
 
-        refuse_unknown(filters, ("status", "page_size", *RunFilters.__annotations__))
+        reject_unknown_arguments(filters, ("status", "page_size", *RunFilters.__annotations__))
         return streams.SyncRunPager(self._services.lister.iter_runs(status, page_size=page_size, **filters))
 
     # Waiting
@@ -1482,7 +1484,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
                 run = self._services.waiter.wait_run(run_id, timeout=timeout)
             else:
                 run = self._services.reporter.wait_run(run_id, timeout, progress)
-            span.note(run_id=run.run_id, run_status=run.status.value)
+            span.record_attributes(run_id=run.run_id, run_status=run.status.value)
         self._recorder.record_end(run.run_id, run.status)
         return run
 
@@ -1604,7 +1606,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         from .._calls.call_options import PlanOptions
         from .._calls.rerun_plan import RerunRequest
 
-        refuse_unknown(options, ("run_id", *PlanOptions.__annotations__))
+        reject_unknown_arguments(options, ("run_id", *PlanOptions.__annotations__))
         arguments: dict[str, Any] = {**options}
         timeout = arguments.pop("timeout", None)
         request = RerunRequest.from_arguments(run_id, **arguments, variables_from_env=True)
@@ -1702,7 +1704,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             variables_from_env=variables_from_env,
             idempotency_key=idempotency_key,
         )
-        with self._recorder.apply_labels(labels):
+        with self._recorder.label_created_runs(labels):
             return self._services.rerunner.run(request, timeout=timeout)
 
     def start_rerun(self, run_id: RunId, **options: Unpack[RerunOptions]) -> list[SyncRunHandle]:
@@ -1726,11 +1728,11 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         from .._calls.call_options import RerunOptions
         from .._calls.rerun_plan import RerunRequest
 
-        refuse_unknown(options, ("run_id", *RerunOptions.__annotations__))
+        reject_unknown_arguments(options, ("run_id", *RerunOptions.__annotations__))
         arguments: dict[str, Any] = {**options}
         labels, timeout = arguments.pop("labels", None), arguments.pop("timeout", None)
         request = RerunRequest.from_arguments(run_id, **arguments)
-        with self._recorder.apply_labels(labels):
+        with self._recorder.label_created_runs(labels):
             run_ids = self._services.rerunner.start(request, timeout=timeout)
         return [self.handle(run_id) for run_id in run_ids]
 
@@ -1811,12 +1813,12 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             RequestTimeoutError: If the timeout expires.
         """
         with call_scope(timeout, limits_requests=False):
-            account = (self._services.snapshots.read(run_id, ("account",), item_index)).account
+            account = (self._services.snapshots.read_snapshot(run_id, ("account",), item_index)).account
             assert account is not None
             return account
 
 
-def _add_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any, variables: Any) -> FlowResult:
+def _add_failure_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any, variables: Any) -> FlowResult:
     """Add a hint to a failed result, saying which input field the component rejects, if known.
 
     If the flow is written in Python, the hint also says where the step is defined.
@@ -1824,13 +1826,13 @@ def _add_hint(result: FlowResult, flow: FlowSource, input: Any, overrides: Any, 
     source = flow_argument(flow)
     if isinstance(source, StoredFlowId) or result.error is None:
         return result
-    from .._runs.refusals import FailureHints
-    from ..flows.interpreter import NOT_KNOWN, flow_with
+    from .._runs.failure_hints import FailureHintFinder
+    from ..flows.interpreter import NOT_KNOWN, override_flow
     from ..flows.nodes import describe_place
 
     values = {} if variables is None else dict(variables) if isinstance(variables, Mapping) else NOT_KNOWN
     try:
-        hint = FailureHints(flow_with(load_flow(source), overrides), values).find_hint(result.error, input)
+        hint = FailureHintFinder(override_flow(load_flow(source), overrides), values).find_hint(result.error, input)
     except FlowFileError:
         # The file is gone, but the failure to report is the run's.
         return result

@@ -14,8 +14,8 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar, cast
 from urllib.parse import urlencode
 
+from .._base.bounded_dict import BoundedDict
 from .._base.logging import logger
-from .._base.newest import NewestEntries
 from .._base.text import duration_text
 from .._codec import responses
 from .._data.arguments import check_choice, check_integer
@@ -30,7 +30,7 @@ from .._http.settings import (
     build_static_authorization,
     check_auth,
     check_headers,
-    check_limits,
+    check_pool_limits,
     check_proxy,
     check_timeout,
     find_environment_proxy,
@@ -40,9 +40,9 @@ from .._http.settings import (
 )
 from .._rules import releases as api
 from .._rules import timeouts
-from .._rules.releases import Operation, OperationRequest, Server, describe_pinned_server, identify_server
+from .._rules.releases import Operation, OperationRequest, Server, identify_server, make_pinned_server
 from .._rules.retries import parse_retry_after
-from .._rules.spread import ServerLoads
+from .._rules.server_loads import ServerLoads
 from .._rules.timeouts import current_deadline, current_timeouts, get_earlier_deadline
 from .._rules.transport_errors import convert_error
 from .._telemetry.tracing import Kind, is_untraced, trace_operation
@@ -57,7 +57,7 @@ from ..errors import (
 )
 from .transport.base import Transport
 from .transport.failover import Failover
-from .transport.layers import Authorization, Dialect, HttpxAuth, Retry, Token
+from .transport.middleware import Dialect, HttpxAuth, Retry, StaticAuthorization, TokenAuthorization
 from .transport.pool import Pool
 
 if TYPE_CHECKING:
@@ -131,22 +131,24 @@ class Connection:
         """Whether any server has ever responded to one of this client's operations."""
         self.headers = {"accept": "*/*", "user-agent": "stepflow-client"}
         """Headers to send with every request. A request with additional headers gets its own dict."""
-        server = None if settings.server_release is None else describe_pinned_server(self.url, settings.server_release)
+        server = None if settings.server_release is None else make_pinned_server(self.url, settings.server_release)
         settings = settings._replace(proxy=check_proxy(settings.proxy))
         # Credentials in a URL are sent only to its server and aren't part of its string form.
         header = build_static_authorization(credentials or (root.user if len(roots) == 1 else None))
         self._signed = {} if header is None else {"authorization": header}
         self._add_headers(check_headers(settings.headers) or {})
-        senders = [build_sender(url, settings) for url in roots]
+        senders = [build_server_transport(url, settings) for url in roots]
         if header is None:
-            senders = [add_credentials(sender, credentials, url) for sender, url in zip(senders, roots, strict=True)]
+            senders = [
+                wrap_with_authorization(sender, credentials, url) for sender, url in zip(senders, roots, strict=True)
+            ]
         self.proxy = (
             None if settings.transport is not None else format_proxy(settings.proxy or find_environment_proxy(root))
         )
         """The URL of the (first) server's proxy, without its password, or None if there isn't one."""
         sender = senders[0] if len(senders) == 1 else Failover(senders, self.spread)
         self.dialect = Dialect(Retry(sender, settings.retry), self.url, server)
-        self.decoders: NewestEntries[str | None, OutputDecoder] = NewestEntries(_MAX_DECODERS)
+        self.decoders: BoundedDict[str | None, OutputDecoder] = BoundedDict(_MAX_DECODERS)
         """How to decode responses about this client's most recent runs, by run id."""
         self._api: Client | None = None
 
@@ -226,7 +228,7 @@ class Connection:
     def call(
         self,
         request: OperationRequest,
-        make: Callable[[dict[str, Any]], Answer] | None,
+        convert_response: Callable[[dict[str, Any]], Answer] | None,
         *,
         may_be_missing: bool = False,
         span: Span | None = None,
@@ -241,11 +243,11 @@ class Connection:
         """
         if span is None and not is_untraced():
             with self.trace(request.operation.name) as span:
-                return self.call(request, make, may_be_missing=may_be_missing, span=span)
+                return self.call(request, convert_response, may_be_missing=may_be_missing, span=span)
         run_id = request.run_id
         try:
             limit = current_timeouts() or self.timeout
-            sent = self.build_request(request, limit.waiting(request.held) if request.held else limit)
+            sent = self.build_request(request, limit.for_long_poll(request.held) if request.held else limit)
             if span is not None:
                 sent = span.prepare_request(sent, self.url, run_id)
             started = time.monotonic()
@@ -254,33 +256,35 @@ class Connection:
             except StepflowClientError:
                 raise
             except (HttpError, OSError, ValueError) as error:
-                self.dialect.forget()
+                self.dialect.forget_server()
                 raise convert_error(error, sent, self.get_failed_url(error), self.proxy, run_id) from error
             self.has_answered = True
             if span is not None:
-                span.note(status_code=response.status)
+                span.record_attributes(status_code=response.status)
             logger.debug("%s -> %s in %.1f ms", sent, response.status, (time.monotonic() - started) * 1000)
             is_usual = response.status == 200 and response.headers.get("content-type") == "application/json"
             if not (is_usual or (may_be_missing and response.status == 404)):
                 self._raise_for_error(request.operation, sent, response)
-            if make is None:
+            if convert_response is None:
                 return cast("Answer", response)
             parse = decode_raw if request.operation.keeps_numbers else decode
             try:
-                answer = responses.build(make, responses.parse_object(response.content, sent, parse), sent)
+                answer = responses.build_from_response(
+                    convert_response, responses.parse_object(response.content, sent, parse), sent
+                )
             except InvalidResponseError:
                 # The URL may lead to a different server by now.
-                self.dialect.forget()
+                self.dialect.forget_server()
                 raise
             if self.spread is not None and response.server is not None and request.operation is api.create_run:
                 self.spread.remember_server(cast("_HasRunId", answer).run_id, response.server)
             if span is not None:
-                span.note_result(answer)
+                span.record_run_id(answer)
             return answer
         except StepflowClientError as error:
             error.run_id = error.run_id or run_id
             # A response may quote the run's inputs, so remove any secrets.
-            self.decoders.get(run_id, PLAIN).secrets.clean(error)
+            self.decoders.get(run_id, PLAIN).secrets.hide_in_error(error)
             raise
 
     def send(self, request: OperationRequest, *, may_be_missing: bool = False) -> HttpResponse:
@@ -335,7 +339,7 @@ class Connection:
             run_id: The run it's about, if any.
         """
         with self.trace(name, kind="INTERNAL", is_current=False) as span:
-            span.note(run_id=run_id)
+            span.record_attributes(run_id=run_id)
             with closing(source):
                 while True:
                     with span.make_current():
@@ -345,11 +349,11 @@ class Connection:
                             return
                     yield item
 
-    def count_waiting(self, run_id: str) -> AbstractContextManager[None]:
+    def counting_waited_run(self, run_id: str) -> AbstractContextManager[None]:
         """Return a context manager that counts a run towards its server's load while waiting for the run."""
-        return _NO_COUNTING if self.spread is None else self.spread.count_waiting(run_id)
+        return _NO_COUNTING if self.spread is None else self.spread.counting_waited_run(run_id)
 
-    def build_request(self, request: OperationRequest, limit: Timeouts) -> HttpRequest:
+    def build_request(self, request: OperationRequest, timeouts: Timeouts) -> HttpRequest:
         """Build the request to send, with its headers, timeouts, size limit and deadline.
 
         Args:
@@ -362,10 +366,10 @@ class Connection:
         if self.dialect.closed:
             raise ClientClosedError("the client is closed", hint="create a new one")
         deadline = current_deadline()
-        if limit.whole != math.inf:
-            deadline = get_earlier_deadline(deadline, limit.whole)
+        if timeouts.whole != math.inf:
+            deadline = get_earlier_deadline(deadline, timeouts.whole)
         if deadline is not None:
-            limit = limit.at_most(max(deadline - time.monotonic(), MIN_TIMEOUT))
+            timeouts = timeouts.at_most(max(deadline - time.monotonic(), MIN_TIMEOUT))
         operation, parts = request.operation, request.parts
         params, headers = parts.get("params"), parts.get("headers")
         return HttpRequest(
@@ -378,7 +382,7 @@ class Connection:
             else "",
             self.headers if not headers else self._merge_headers(tuple(headers.items())),
             encode(parts["json"]) if "json" in parts else parts.get("content") or b"",
-            limit,
+            timeouts,
             operation.is_idempotent,
             deadline,
             self.max_response_bytes,
@@ -388,22 +392,22 @@ class Connection:
         )
 
 
-def _merge_headers(headers: Mapping[str, str], more: HeaderItems) -> dict[str, str]:
-    return {**headers, **{name.lower(): value for name, value in more}}
+def _merge_headers(headers: Mapping[str, str], extra_headers: HeaderItems) -> dict[str, str]:
+    return {**headers, **{name.lower(): value for name, value in extra_headers}}
 
 
-def build_sender(root: ServerUrl, settings: ConnectionSettings) -> Transport:
+def build_server_transport(root: ServerUrl, settings: ConnectionSettings) -> Transport:
     """Return a server's transport: our own pool, unless there's a custom transport or a proxy to use with httpx."""
     limits, transport = settings.limits, settings.transport
     tls = build_ssl_context(root, settings.verify, settings.cert)
     via = settings.proxy or find_environment_proxy(root)
     sender: Transport
     if transport is None and via is None:
-        sender = Pool(root, tls, PoolLimits() if limits is None else check_limits(limits))
+        sender = Pool(root, tls, PoolLimits() if limits is None else check_pool_limits(limits))
     else:
         import httpx
 
-        from .transport.httpx_bridge import HttpxTransport, LocalTransport
+        from .transport.httpx_bridge import ForkSafeTransport, HttpxTransport
 
         if transport is None:
             bounds = limits or httpx.Limits(**PoolLimits()._asdict())
@@ -412,7 +416,7 @@ def build_sender(root: ServerUrl, settings: ConnectionSettings) -> Transport:
                     # Verify an https proxy's certificate just like a server's.
                     proxy_tls = build_ssl_context(root._replace(scheme="https"), settings.verify, None)
                     via = httpx.Proxy(via, ssl_context=proxy_tls)
-                transport = LocalTransport(verify=tls or False, proxy=via, limits=bounds)
+                transport = ForkSafeTransport(verify=tls or False, proxy=via, limits=bounds)
             except (TypeError, ValueError, AttributeError, ImportError, httpx.InvalidURL) as error:
                 raise InvalidArgumentError(f"the proxy cannot be used: {error}") from None
         sender = HttpxTransport(transport, root)
@@ -424,13 +428,13 @@ def build_sender(root: ServerUrl, settings: ConnectionSettings) -> Transport:
     return Hooks(sender, check_hooks(settings.event_hooks), root)
 
 
-def add_credentials(
+def wrap_with_authorization(
     sender: Transport, credentials: httpx.Auth | TokenAuth | tuple[str, str] | None, root: ServerUrl
 ) -> Transport:
     """Wrap a transport to add a server's credentials, either the client's or those in the server's URL."""
     if isinstance(credentials, TokenAuth):
-        return Token(sender, credentials)
+        return TokenAuthorization(sender, credentials)
     if is_httpx_auth(credentials):
         return HttpxAuth(sender, credentials, root)
     header = build_static_authorization(root.user)
-    return sender if header is None else Authorization(sender, header)
+    return sender if header is None else StaticAuthorization(sender, header)

@@ -77,7 +77,7 @@ def sleep_with_idles(seconds: float, request: FollowRequest, position: Cursor) -
         yield Idle(position)
 
 
-class _ReadState(NamedTuple):
+class _RequestedState(NamedTuple):
     """A run's state at the time it was requested."""
 
     run: RunDetails
@@ -113,9 +113,9 @@ class StreamedRun:
         self._backoff = Backoff(timings.event_first_pause, timings.event_longest_pause)
         self._failures = 0
         """How many times the stream has failed since the server last responded."""
-        self._ended: _ReadState | None = None
+        self._ended: _RequestedState | None = None
         """How the run ended, if we knew that before opening the stream."""
-        self._state: _ReadState | None = None
+        self._state: _RequestedState | None = None
         """The run's state when last requested alongside the stream, unless an event has arrived since."""
         self._is_silent = False
         """Whether nothing has arrived since this stream's last event."""
@@ -138,7 +138,7 @@ class StreamedRun:
                         yield update
                 if self._is_over:
                     return
-                state = self._state or self._read_state()
+                state = self._state or self._request_run_state()
             except TRANSIENT_ERRORS as error:
                 if not error.is_retryable or self._connection.closed:
                     raise
@@ -167,7 +167,7 @@ class StreamedRun:
             self._ended = state if has_ended else None
             logger.info("the event stream of run %s ended before the run; reconnecting", run_id)
 
-    def _has_all_events(self, state: _ReadState) -> bool:
+    def _has_all_events(self, state: _RequestedState) -> bool:
         """Return whether every event has been yielded, for a run that ended before a stream with nothing new.
 
         Raises:
@@ -206,13 +206,13 @@ class StreamedRun:
         with closing(frames):
             for frame in frames:
                 if frame is not None:
-                    number = responses.build(events.parse_sequence_number, frame, "an event")
+                    number = responses.build_from_response(events.parse_sequence_number, frame, "an event")
                     is_repeated = number == self._position.number and skip > 0
                     skip = skip - 1 if is_repeated else 0
-                    position = self._position if is_repeated else self._position.after(number)
+                    position = self._position if is_repeated else self._position.advance_to(number)
                     decoder = self._connection.get_decoder(run_id)
                     read = partial(events.read_event, run_id, cursor=str(position), decoder=decoder)
-                    event = responses.build(read, frame, "an event")
+                    event = responses.build_from_response(read, frame, "an event")
                     self._latest, self._state, self._is_silent = event.timestamp or self._latest, None, False
                     self._position = position
                     if not is_repeated:
@@ -232,7 +232,7 @@ class StreamedRun:
                     yield Idle(self._position)
                     continue
                 try:
-                    self._state = self._read_state()
+                    self._state = self._request_run_state()
                 except StepflowClientError:
                     if self._connection.closed:
                         raise
@@ -242,9 +242,9 @@ class StreamedRun:
                     return
                 yield Idle(self._position, self._state.run if self._state is not None and self._has_event else None)
 
-    def _read_state(self) -> _ReadState:
-        run = self._runs.get_state(self._request.run_id)
-        return _ReadState(run, self._runs.determine_ending(run, self._latest))
+    def _request_run_state(self) -> _RequestedState:
+        run = self._runs.get_run_without_steps(self._request.run_id)
+        return _RequestedState(run, self._runs.determine_ending(run, self._latest))
 
     def _get_state_delay(self) -> float:
         """Return how many seconds to wait for events before requesting the run's state alongside the stream."""
@@ -281,7 +281,10 @@ def infer_run_end(run: RunDetails, position: Cursor) -> RunCompletedEvent:
 
 
 def read_event_stream(
-    connection: Connection, request: OperationRequest, silence: float, next_look: Callable[[], float] = lambda: math.inf
+    connection: Connection,
+    request: OperationRequest,
+    max_silence: float,
+    get_idle_delay: Callable[[], float] = lambda: math.inf,
 ) -> Generator[dict[str, Any] | None, None, None]:
     """Yield JSON objects from a stream of server-sent events, until it ends or is silent for too long.
 
@@ -300,20 +303,20 @@ def read_event_stream(
     """
     from .transport.httpx_bridge import decompress
 
-    sent = connection.build_request(request, connection.timeout.reading(silence))
+    sent = connection.build_request(request, connection.timeout.for_stream(max_silence))
     sent = sent._replace(headers=sent.headers | {"accept": _EVENTS, "cache-control": "no-store"})
     with connection.trace(request.operation.name, is_current=False) as span:
         sent = span.prepare_request(sent, connection.url, request.run_id)
         try:
             with connection.dialect.stream(sent) as stream:
-                span.note(status_code=stream.status)
-                stream.remaining = max(MIN_TIMEOUT, min(silence, next_look()))
+                span.record_attributes(status_code=stream.status)
+                stream.remaining = max(MIN_TIMEOUT, min(max_silence, get_idle_delay()))
                 with closing(decompress(stream.chunks, stream.headers.get("content-encoding", ""))) as chunks:
                     content_type = stream.headers.get("content-type", "")
                     is_event_stream = content_type.partition(";")[0].strip().lower() == _EVENTS
                     if stream.status != 200 or not is_event_stream:
-                        longest = sent.remaining(min(silence, connection.timeout.read))
-                        problem = _read_error(sent, stream, chunks, longest)
+                        longest = sent.limit_to_deadline(min(max_silence, connection.timeout.read))
+                        problem = _read_error_response(sent, stream, chunks, longest)
                         problem.run_id = request.run_id
                         raise problem
                     decoder = EventDecoder(min(connection.timings.max_event_bytes, connection.max_response_bytes))
@@ -323,12 +326,12 @@ def read_event_stream(
                         for event in events:
                             yield responses.parse_object(event, str(sent))
                             last_event = time.monotonic()
-                        left = silence - (time.monotonic() - last_event)
+                        left = max_silence - (time.monotonic() - last_event)
                         if not events:
                             yield None
                         if left <= 0:
                             return
-                        stream.remaining = max(MIN_TIMEOUT, min(left, next_look()))
+                        stream.remaining = max(MIN_TIMEOUT, min(left, get_idle_delay()))
         except (HttpError, OSError, ValueError) as error:
             if isinstance(error, StepflowClientError):
                 raise
@@ -337,7 +340,9 @@ def read_event_stream(
             ) from error
 
 
-def _read_error(sent: HttpRequest, stream: Stream, chunks: Iterator[bytes], limit: float) -> StepflowClientError:
+def _read_error_response(
+    sent: HttpRequest, stream: Stream, chunks: Iterator[bytes], limit: float
+) -> StepflowClientError:
     """Return the error for a response that isn't an event stream.
 
     Args:

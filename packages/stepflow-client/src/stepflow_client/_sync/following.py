@@ -24,7 +24,7 @@ from .._rules.releases import require_capability
 from .._rules.retries import TRANSIENT_ERRORS, Backoff
 from .._rules.run_progress import Cursor
 from .._rules.timeouts import compute_deadline, current_deadline, deadline_scope, has_passed
-from .._telemetry.tracing import annotate
+from .._telemetry.tracing import annotate_operation
 from ..errors import RequestTimeoutError, RunTimeoutError, TransportError
 from ..types.statuses import is_given_up
 from .event_stream import FollowRequest, Idle, StreamedRun, infer_run_end, sleep_with_idles
@@ -49,8 +49,8 @@ class IdleTimer:
         until: When the caller stops following, on the `time.monotonic()` clock.
     """
 
-    def __init__(self, every: float = math.inf, until: float = math.inf) -> None:
-        self._every = every
+    def __init__(self, interval: float = math.inf, until: float = math.inf) -> None:
+        self._every = interval
         self.until = until
         self.restart()
 
@@ -99,7 +99,7 @@ class Follower:
         backoff = Backoff(timings.event_first_pause, timings.event_longest_pause, 1.5)
         while True:
             try:
-                run = self._runs.get_state(request.run_id)
+                run = self._runs.get_run_without_steps(request.run_id)
                 ending = self._runs.determine_ending(run)
             except TRANSIENT_ERRORS as error:
                 if not error.is_retryable or outage.elapsed > timings.event_outage:
@@ -144,7 +144,7 @@ class Follower:
                 elif update.run is not None:
                     yield update
 
-    def wait_until_settled(self, run: RunDetails) -> RunDetails | None:
+    def follow_given_up_run(self, run: RunDetails) -> RunDetails | None:
         """Follow a run that its server has given up on, and return its state once it has ended or is lost.
 
         Returns:
@@ -156,7 +156,7 @@ class Follower:
             with closing(self.follow_with_timer(FollowRequest(run.run_id), timer)) as sequence:
                 for update in sequence:
                     if not isinstance(update, Idle) and update.type == "run_completed":
-                        now = self._runs.get_state(run.run_id)
+                        now = self._runs.get_run_without_steps(run.run_id)
                         is_settled = update.inferred or not is_given_up(now.status, now.items.running)
                         return now if now.is_finished and is_settled else None
         return None
@@ -180,7 +180,7 @@ class Follower:
             for update in followed:
                 if not isinstance(update, Idle):
                     if update.type == "run_completed" and update.run_id == request.run_id:
-                        annotate(run_status=update.status.value)
+                        annotate_operation(run_status=update.status.value)
                         self._recorder.record_end(update.run_id, update.status)
                     if request.is_wanted(update):
                         yield update
@@ -227,6 +227,6 @@ class Follower:
                             break
                         continue
                     times.add_event(update)
-                    if times.is_past(update):
+                    if times.is_after_listed_steps(update):
                         break
         return times

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, Unpack
 
 from .._base.not_given import NOT_GIVEN, NotGiven
 from .._base.suggestions import SuggestsNames
-from .._codec import typed
+from .._codec import output_types
 from .._codec.requests import check_run_id
 from .._data.arguments import check_integer
 from .._rules.retries import Backoff
@@ -65,11 +65,11 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
         self.output_type = output_type
         """The output's type, or None for plain JSON."""
         self._flow: Any = None
-        self._started: responses.Started | None = None
+        self._started: responses.StartedRun | None = None
         if output_type is not None:
-            typed.check_output_type(output_type)
+            output_types.check_output_type(output_type)
 
-    def _remember_start(self, flow: object, started: responses.Started) -> Self:
+    def _store_flow_and_start(self, flow: object, started: responses.StartedRun) -> Self:
         """Remember how the run was started, so errors can point to the flow's Python source. Lost when pickled."""
         self._flow, self._started = flow, started
         return self
@@ -107,7 +107,7 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
             left = timeout if deadline is None else max(0.001, deadline - time.monotonic())
             result: FlowResult[OutputT] = self.client.get_result(self, wait=wait, timeout=left)
         result = self._add_source_location(result)
-        return result if self.output_type is None else typed.convert_output(result, self.output_type)
+        return result if self.output_type is None else output_types.convert_output(result, self.output_type)
 
     def results(self, *, wait: bool = True, timeout: float | NotGiven | None = NOT_GIVEN) -> list[FlowResult[OutputT]]:
         """Wait for the run to end and return the results of all items. See `SyncStepflowClient.get_results`.
@@ -116,7 +116,7 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
             OutputTypeError: If an item succeeded but its output doesn't match the handle's type.
         """
         results = self.client.get_results(self.run_id, wait=wait, timeout=timeout)
-        return [typed.convert_output(self._add_source_location(result), self.output_type) for result in results]
+        return [output_types.convert_output(self._add_source_location(result), self.output_type) for result in results]
 
     def wait(self, *, timeout: float | NotGiven | None = NOT_GIVEN, progress: ProgressOption = False) -> RunDetails:
         """Wait for the run to end and return its details. See `SyncStepflowClient.wait_run`."""

@@ -15,15 +15,15 @@ from .._calls.call_options import RunCall
 from .._calls.rerun_plan import EarlierRun, NewRun, RerunRequest, find_outdated_steps, plan_new_run, select_kept_outputs
 from .._codec import requests, responses
 from .._codec.idempotency_markers import make_rerun_scope
-from .._codec.requests import parse_flow_variables
+from .._codec.requests import parse_declared_variables
 from .._concurrency import sync_gather, sync_run_check
 from .._rules.releases import require_capability
 from .._rules.timeouts import compute_deadline, deadline_scope
-from .._runs.client_metadata import Origin, add_tag, read_origin
+from .._runs.stored_form import RerunOrigin, add_tag, read_origin
 from .._telemetry.recorder import CreatedRun
 from ..errors import ConflictError, InvalidArgumentError, NotFoundError
-from ..flows.interpreter import flow_with
-from ..flows.needs import find_requirements
+from ..flows.interpreter import override_flow
+from ..flows.run_requirements import find_requirements
 from ..types import ListItemsResponse
 from ..types.reruns import RerunItem, RerunPlan, RerunResult
 from ..types.statuses import FAILED_STATUSES
@@ -31,9 +31,9 @@ from ..types.statuses import FAILED_STATUSES
 if TYPE_CHECKING:
     from ..types import FlowResult, StepDetails
     from .context import ClientContext
-    from .creation import RunCreator
     from .idempotency import KeyedRuns
-    from .snapshots import SnapshotReader
+    from .run_creation import RunCreator
+    from .snapshot_reader import SnapshotReader
     from .waiting import Waiter
 
 # How many of a rerun's runs to execute concurrently (items that keep different outputs need separate runs).
@@ -78,7 +78,7 @@ class Rerunner:
         """Run a finished run again, reusing step outputs, and return all results."""
         with deadline_scope(compute_deadline(timeout)):
             plan, new_run = self._make_executable_plan(request)
-            calls = [partial(self._run_part, new_run, part, group) for part, group in enumerate(plan.groups)]
+            calls = [partial(self._run_item_group, new_run, part, group) for part, group in enumerate(plan.groups)]
             results = dict(enumerate(new_run.earlier.results))
             for part_results in sync_gather(calls, _AT_ONCE):
                 results |= part_results
@@ -88,7 +88,9 @@ class Rerunner:
         """Start a rerun's runs and return their ids, without waiting for them to end."""
         with deadline_scope(compute_deadline(timeout)):
             plan, new_run = self._make_executable_plan(request)
-            calls = [partial(self._start_part, new_run, part, group, None) for part, group in enumerate(plan.groups)]
+            calls = [
+                partial(self._start_item_group, new_run, part, group, None) for part, group in enumerate(plan.groups)
+            ]
             return [run.run_id for run in sync_gather(calls, _AT_ONCE)]
 
     def _make_executable_plan(self, request: RerunRequest) -> tuple[RerunPlan, NewRun]:
@@ -104,8 +106,8 @@ class Rerunner:
         return plan, new_run
 
     def _make_plan(self, request: RerunRequest) -> tuple[RerunPlan, NewRun]:
-        rules.check_items(request.items)
-        new = None if request.flow is None else self._flows.read_content(request.flow)
+        rules.check_item_indexes(request.items)
+        new = None if request.flow is None else self._flows.load_or_fetch_flow(request.flow)
         run_id = requests.check_run_id(request.run_id)
         try:
             earlier = self._read_earlier_run(run_id, new, keeps=request.keeps_outputs)
@@ -114,13 +116,13 @@ class Rerunner:
             if recorded_run is None:
                 raise
             earlier = recorded_run
-        old = flow_with(earlier.written, earlier.recorded.overrides)
-        recorded = earlier.recorded.select(request.inherit)
+        old = override_flow(earlier.written, earlier.recorded.overrides)
+        recorded = earlier.recorded.select_inherited(request.inherit)
         earlier = earlier._replace(recorded=recorded)
         new_run = plan_new_run(request, earlier, earlier.flow if new is None else new)
         flow = new_run.effective
         new_run = new_run._replace(changed=rules.find_changed_steps(old, flow))
-        items = self._select_items(new_run)
+        items = self._build_rerun_items(new_run)
         if not (request.force or request.keep.all_except is not None):
             rules.check_kept_steps(old, flow, request.overrides, items)
         if not request.variables_from_env:
@@ -141,7 +143,7 @@ class Rerunner:
     def _read_earlier_run(self, run_id: str, new: Mapping[str, Any] | None, *, keeps: bool) -> EarlierRun:
         can = self._snapshots.get_capabilities()
         parts = ["items", "flow", *(["steps"] if keeps and can["step_outputs"] else [])]
-        run = self._snapshots.read(run_id, parts)
+        run = self._snapshots.read_snapshot(run_id, parts)
         status = run.details.status
         items = ListItemsResponse(run_id=run_id, items=run.items or ())
         # If a failed run's items still count as running, it may still be executing.
@@ -175,10 +177,10 @@ class Rerunner:
         source = partial(rules.find_executing_run, entries, run_id)
         return EarlierRun(run_id, entry.flow, entry.flow, None, len(outputs), (), recorded, source, outputs=outputs)
 
-    def _select_items(self, new_run: NewRun) -> list[RerunItem]:
+    def _build_rerun_items(self, new_run: NewRun) -> list[RerunItem]:
         """Return the items to run again, each with the outputs to keep."""
         request, earlier = new_run.request, new_run.earlier
-        chosen = rules.choose_items(request.items, earlier.total, earlier.run_id)
+        chosen = rules.resolve_item_indexes(request.items, earlier.total, earlier.run_id)
         indexes = [
             index for index in chosen if not (request.keep.succeeded_items and earlier.results[index].is_success)
         ]
@@ -198,20 +200,20 @@ class Rerunner:
             for index in indexes
         ]
 
-    def _run_part(self, new_run: NewRun, part: int, group: Sequence[RerunItem]) -> dict[int, FlowResult]:
+    def _run_item_group(self, new_run: NewRun, part: int, group: Sequence[RerunItem]) -> dict[int, FlowResult]:
         """Execute items that keep the same outputs in a single run, and return their results by index."""
         if len(group) > 1:
-            run = self._start_part(new_run, part, group, None)
+            run = self._start_item_group(new_run, part, group, None)
             results = self._waiter.wait_for_results(run.run_id)
             return {item.index: result for item, result in zip(group, results, strict=True)}
-        run = self._start_part(new_run, part, group, self._connection.timings.creation_hold)
+        run = self._start_item_group(new_run, part, group, self._connection.timings.creation_hold)
         read_result = self._waiter.read_result
         _, result = self._waiter.wait_and_record("get_result", run.run_id, read_result, single=True, started=run)
         return {group[0].index: result}
 
-    def _start_part(
+    def _start_item_group(
         self, new_run: NewRun, part: int, group: Sequence[RerunItem], hold: int | None
-    ) -> responses.Started:
+    ) -> responses.StartedRun:
         """Start a run of a copy of the flow that pins the kept steps, and return the server's response.
 
         The run is recorded with the arguments as the caller passed them, including overrides for kept steps. If a rerun
@@ -224,7 +226,7 @@ class Rerunner:
             hold: Seconds the server may hold the request until the run ends, or None to respond immediately.
         """
         with self._connection.trace("submit", kind="INTERNAL"):
-            origin = Origin(new_run.earlier.run_id, group[0].kept, [item.index for item in group])
+            origin = RerunOrigin(new_run.earlier.run_id, group[0].kept, [item.index for item in group])
             checked = self._flows.check_flow(new_run.flow, "a rerun")
             flow = checked.content
             inputs = [None if new_run.inputs is None else new_run.inputs[index] for index in origin.items]
@@ -241,17 +243,17 @@ class Rerunner:
             copy = add_tag(checked.content_with_examples, uuid4().hex, origin)
             sent = original._replace(overrides=rules.drop_kept_overrides(original.overrides, origin.kept) or None)
             # Kept steps don't read their variables, and recorded ones may be from an earlier version of the flow.
-            needs = find_requirements(copy, parse_flow_variables(copy), any_variable=True)
+            needs = find_requirements(copy, parse_declared_variables(copy), any_variable=True)
             # The variables in the request have already been checked.
             sent = sync_run_check(partial(call.complete_arguments, sent, needs))
             if (key := request.idempotency_key) is not None:
                 scope = make_rerun_scope(origin.run_id, part)
                 call = call._replace(idempotency_key=key, idempotency_scope=scope, origin=origin, source=new_run.source)
-                run = self._keyed().start(call, hold)
+                run = self._keyed().start_run(call, hold)
                 self._runs.started_flows.append((run.run_id, copy))
             else:
                 stored = self._flows.store_private_copy(checked, copy)
                 arguments = sent._replace(overrides=original.overrides)
                 recorded = CreatedRun(stored.flow_id, arguments, new_run.source, flow, origin, has_own_flow=True)
-                run = self._creator.create(stored, sent, hold, recorded=recorded)
+                run = self._creator.create_from_copy(stored, sent, hold, recorded=recorded)
             return run

@@ -24,10 +24,10 @@ from .connection import Connection
 if TYPE_CHECKING:
     from .._codec.requests import RunId
     from .._data.values import OutputDecoder
-    from .._runs import client_metadata, pins
+    from .._runs import pins, stored_form
     from ..types import ListItemsResponse, ListStepsResponse, RunDetails, StepDetails, StoredFlow
 else:
-    client_metadata = lazy_module("stepflow_client._runs.client_metadata")
+    client_metadata = lazy_module("stepflow_client._runs.stored_form")
     pins = lazy_module("stepflow_client._runs.pins")
 
 ENDS_ITEMS = FAILED_STATUSES | {ExecutionStatus.COMPLETED}
@@ -85,8 +85,8 @@ class RunReader:
             # For unknown runs, servers may return an empty list instead of a 404.
             self.get_run(run_id)
         status: ExecutionStatus | None = None
-        if failed_items.get_run_items(listed)._unfinished():
-            run = self.get_state(run_id)
+        if failed_items.make_lazy_items(listed)._find_unfinished_places():
+            run = self.get_run_without_steps(run_id)
             if run.status in ENDS_ITEMS:
                 # The run and its items may have ended since we requested the items.
                 listed = self.list_items(run_id)
@@ -115,7 +115,9 @@ class RunReader:
     def get_server_time(self) -> datetime:
         """Return the current time on the server's clock, which is also used for the times of runs and events."""
         health = self._connection.request_health()
-        return responses.build(responses.read_health, health, "GET /health").timestamp or datetime.now(UTC)
+        return responses.build_from_response(responses.read_health, health, "GET /health").timestamp or datetime.now(
+            UTC
+        )
 
     def list_items(self, run_id: str) -> ListItemsResponse:
         """Return a run's items as reported by the server."""
@@ -125,7 +127,7 @@ class RunReader:
         """Return the server's raw data about a run's items, for `responses.items`."""
         return self._connection.call(
             api.get_run_items(run_id),
-            lambda answer: responses.check_items(answer["results"]),
+            lambda answer: responses.check_raw_items(answer["results"]),
         )
 
     def explain_items(self, listed: ListItemsResponse, status: ExecutionStatus | None) -> ListItemsResponse:
@@ -135,9 +137,9 @@ class RunReader:
             listed: The items.
             status: The run's status if it has ended or is lost. Can be None otherwise, or if all items have ended.
         """
-        items = failed_items.get_run_items(listed)
-        failed = items._places(FAILED_STATUSES.__contains__)
-        lost = items._unfinished() if status in ENDS_ITEMS else []
+        items = failed_items.make_lazy_items(listed)
+        failed = items._find_places(FAILED_STATUSES.__contains__)
+        lost = items._find_unfinished_places() if status in ENDS_ITEMS else []
         if not failed and not lost:
             return listed
         can = (self._connection.detect_server()).capabilities
@@ -146,16 +148,16 @@ class RunReader:
             failed = failed[:MAX_ITEMS_REQUESTED] if len(listed.items) > MAX_ITEMS_FOR_STEPS else failed
             steps = self._read_steps_by_item(listed, failed, can)
             flow: Mapping[str, Any] = {}
-            if steps and failed_items.needs_flow(listed, failed, steps):
+            if steps and failed_items.is_first_failure_ambiguous(listed, failed, steps):
                 # Ignore errors reading the flow, since it only adds details.
                 with suppress(StepflowClientError):
                     started = self.find_started_flow(listed.run_id)
-                    written = None if started is None else client_metadata.restore_flow(started)
+                    written = None if started is None else stored_form.restore_flow(started)
                     flow = written or (self.get_run_flow(listed.run_id)).flow
             listed = failed_items.add_failed_steps(listed, failed, steps, flow)
         if lost and status is not None:
             by_item = self._read_steps_by_item(listed, lost, can) if can["live_steps"] else {}
-            listed = failed_items.add_lost_items(listed, status, by_item)
+            listed = failed_items.add_lost_item_errors(listed, status, by_item)
         return listed
 
     def _read_steps_by_item(
@@ -219,14 +221,14 @@ class RunReader:
         except (NotFoundError, UnsupportedByServerError):
             # If a step created the run, its flow may not be stored.
             return steps
-        return client_metadata.mark_kept_steps(steps, stored)
+        return stored_form.mark_kept_steps(steps, stored)
 
     def get_run_step(self, run_id: RunId, step_id: str, *, item_index: int = 0) -> StepDetails:
         """Return a single step of an item."""
         run_id = requests.check_run_id(run_id)
         request = api.get_run_step(
             run_id,
-            requests.check_id(step_id, "step_id"),
+            requests.check_path_id(step_id, "step_id"),
             item_index=requests.check_limit(item_index, "item_index"),
         )
         return self._connection.call(
@@ -246,7 +248,7 @@ class RunReader:
     def cancel_run(self, run_id: RunId) -> RunDetails:
         """Mark a run as cancelled and return it."""
         run_id = requests.check_run_id(run_id)
-        now = self.get_state(run_id)
+        now = self.get_run_without_steps(run_id)
         if now.is_finished:
             raise ConflictError(
                 f"run {run_id} is already {now.status.value}", status_code=409, run_id=run_id, details=now
@@ -255,16 +257,16 @@ class RunReader:
             return self._connection.call(api.cancel_run(run_id), partial(responses.read_run, run_id=run_id))
         except ConflictError as error:
             # Older servers won't cancel a run twice, even if the first attempt only seemed to fail.
-            now = self.get_state(run_id)
+            now = self.get_run_without_steps(run_id)
             if len(error.attempts) > 1 and now.status is ExecutionStatus.CANCELLED:
                 return now
             raise
 
-    def get_state(self, run_id: str) -> RunDetails:
+    def get_run_without_steps(self, run_id: str) -> RunDetails:
         """Return a run's current state, if possible without its steps, since there can be many."""
-        return self.find_summary(run_id) or self.get_run(run_id)
+        return self.find_root_run(run_id) or self.get_run(run_id)
 
-    def find_summary(self, run_id: str) -> RunDetails | None:
+    def find_root_run(self, run_id: str) -> RunDetails | None:
         """Return a root run's state without its steps, or None for a sub-run or an unknown run."""
         request = api.list_runs(root_run_id=run_id, roots_only=True, limit=1)._replace(run_id=run_id)
         listed = self._connection.call(request, responses.read_runs)

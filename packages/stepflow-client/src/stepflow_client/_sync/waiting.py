@@ -14,7 +14,7 @@ from .._codec import requests, responses
 from .._data.arguments import check_flag
 from .._rules import releases as api
 from .._rules.retries import TRANSIENT_ERRORS, Backoff
-from .._rules.timeouts import compute_deadline, current_deadline, deadline_scope, limit_seconds
+from .._rules.timeouts import compute_deadline, current_deadline, deadline_scope, limit_by_deadline
 from ..errors import ApiError, InvalidArgumentError, RunTimeoutError, ServerConnectionError, StepflowClientError
 from ..types.statuses import ExecutionStatus, is_given_up, read_status
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..types import FlowResult, ListItemsResponse, RunDetails
     from .context import ClientContext
     from .following import Follower
-    from .snapshots import SnapshotReader
+    from .snapshot_reader import SnapshotReader
 
 # For runs with more items, only request the summary, as servers would return every step of every item.
 _LARGE = 200
@@ -34,7 +34,7 @@ _NO_RESULT = "has ended, but its result did not arrive in time", "call get_resul
 
 Answer = TypeVar("Answer")
 # A finished run, represented by its state or by what its items tell us.
-_Ended = Union["RunDetails", "responses.Started"]
+_Ended = Union["RunDetails", "responses.StartedRun"]
 # The server's data about a run's items, if already requested.
 _Items = list[dict[str, Any]] | None
 _Read = Callable[[str, ExecutionStatus, _Items], Answer]
@@ -67,10 +67,10 @@ class Waiter:
 
     def wait_until_ended(self, run_id: str, total: int | None = None) -> RunDetails:
         """Wait for a run of `total` items to end, or until the caller's deadline, and return its state."""
-        with self._connection.count_waiting(run_id):
+        with self._connection.counting_waited_run(run_id):
             if total is None:
                 # Don't wait on the first request: older servers respond with a 500 (not a 404) if the run is unknown.
-                first = self._retry_request(partial(self._runs.get_state, run_id), run_id)
+                first = self._retry_request(partial(self._runs.get_run_without_steps, run_id), run_id)
                 if first.is_finished and not is_given_up(first.status, first.items.running):
                     return first
                 total = first.items.total
@@ -81,12 +81,12 @@ class Waiter:
             pause, last_contact, is_lost = 0.0, time.monotonic(), False
             while True:
                 started = time.monotonic()
-                held = 0 if total > _LARGE else requests.get_wait_seconds(limit_seconds(deadline, longest), longest)
+                held = 0 if total > _LARGE else requests.get_wait_seconds(limit_by_deadline(deadline, longest), longest)
                 try:
                     ended = self._read_state_if_ended(run_id, held, total)
                 except TRANSIENT_ERRORS as error:
                     # The run is still going, or the server will resume it after a restart.
-                    self._raise_if_hopeless(error, run_id, last_contact)
+                    self._raise_unless_retryable(error, run_id, last_contact)
                     if not (is_lost or pauses.is_over):
                         is_lost = True
                         logger.warning("run %s: %s; retrying", run_id, error.message)
@@ -106,15 +106,15 @@ class Waiter:
 
         If the server has given up on the run, this only returns once its fate is settled.
         """
-        run = self._runs.find_summary(run_id) if total > _LARGE else None
+        run = self._runs.find_root_run(run_id) if total > _LARGE else None
         if run is None:
             request = api.get_run(run_id, wait=bool(held) or None, timeout_secs=held or None)._replace(held=held)
             run = self._connection.call(request, partial(responses.read_run, run_id=run_id))
         if is_given_up(run.status, run.items.running):
-            return self._follower().wait_until_settled(run)
+            return self._follower().follow_given_up_run(run)
         return run if run.is_finished else None
 
-    def wait_for_result(self, run: responses.Started) -> FlowResult:
+    def wait_for_result(self, run: responses.StartedRun) -> FlowResult:
         """Wait for a newly created single-item run to end and return its result."""
         if run.answers and run.has_ended:
             return self.read_result(run.run_id, run.status, run.answers)
@@ -123,7 +123,9 @@ class Waiter:
             status = (self.wait_until_ended(run.run_id, total=1)).status
         return self._retry_request(partial(self.read_result, run.run_id, status), run.run_id, _NO_RESULT)
 
-    def _retry_request(self, send: Callable[[], Answer], run_id: str, late: tuple[str, str] = _NOT_ENDED) -> Answer:
+    def _retry_request(
+        self, send: Callable[[], Answer], run_id: str, timeout_texts: tuple[str, str] = _NOT_ENDED
+    ) -> Answer:
         """Repeat a request until there's a response, even if the server is unavailable for a while.
 
         Keeps trying until the caller's deadline, or for two minutes if there isn't one.
@@ -147,7 +149,7 @@ class Waiter:
                 if backoff.deadline is None and not self._connection.has_answered:
                     # The server has never been reachable, so don't bother.
                     raise
-                self._raise_if_hopeless(error, run_id, last_contact)
+                self._raise_unless_retryable(error, run_id, last_contact)
                 pause = backoff.next_delay(self._get_retry_after(error))
                 if backoff.is_last:
                     time.sleep(pause)
@@ -155,7 +157,7 @@ class Waiter:
                     if isinstance(error, ServerConnectionError):
                         # This is more helpful than a timeout, as it says that the server is unreachable.
                         raise
-                    raise _make_timeout_error(run_id, late) from error
+                    raise _make_timeout_error(run_id, timeout_texts) from error
                 if not is_lost:
                     is_lost = True
                     logger.warning("run %s: %s; retrying", run_id, error.message)
@@ -175,12 +177,12 @@ class Waiter:
         wait: bool = True,
         timeout: float | None = None,
         single: bool = False,
-        started: responses.Started | None = None,
+        started: responses.StartedRun | None = None,
     ) -> tuple[_Ended, Answer]:
         """Call `wait_and_read` in a span with this name, and record how the run ended."""
         with self._connection.trace(name, kind="INTERNAL") as span:
             run, answer = self.wait_and_read(run_id, read, wait=wait, timeout=timeout, single=single, started=started)
-            span.note(run_id=run.run_id, run_status=run.status.value)
+            span.record_attributes(run_id=run.run_id, run_status=run.status.value)
         self._recorder.record_end(run.run_id, run.status)
         return run, answer
 
@@ -192,7 +194,7 @@ class Waiter:
         wait: bool = True,
         timeout: float | None = None,
         single: bool = False,
-        started: responses.Started | None = None,
+        started: responses.StartedRun | None = None,
     ) -> tuple[_Ended, Answer]:
         """Return the state of a finished run, along with whatever `read` returns for it.
 
@@ -227,11 +229,11 @@ class Waiter:
                 status = read_status(answers[0]["status"]) if len(answers) == 1 else None
                 if status is not None and status in _ENDED:
                     end = partial(read, run_id, status, answers)
-                    return responses.Started(run_id, status, answers), self._retry_request(end, run_id, _NO_RESULT)
+                    return responses.StartedRun(run_id, status, answers), self._retry_request(end, run_id, _NO_RESULT)
             if status is ExecutionStatus.RUNNING:
                 run = self.wait_until_ended(run_id, total=1)
             else:
-                read_state = partial(self._runs.get_state, run_id)
+                read_state = partial(self._runs.get_run_without_steps, run_id)
                 # If the caller isn't waiting for the run, don't wait for its server either.
                 run = self._retry_request(read_state, run_id) if wait else read_state()
             if single:
@@ -247,7 +249,7 @@ class Waiter:
                 return run, self._retry_request(end, run_id, _NO_RESULT)
             return run, read(run_id, run.status, None)
 
-    def _raise_if_hopeless(self, error: StepflowClientError, run_id: str, last_contact: float) -> None:
+    def _raise_unless_retryable(self, error: StepflowClientError, run_id: str, last_contact: float) -> None:
         """Raise an error, unless it's transient and we can keep waiting for the run.
 
         If the caller has no deadline, the time since the last response is limited instead.
@@ -272,7 +274,7 @@ class Waiter:
         """Return the result of a finished single-item run."""
         answers = self._runs.list_raw_items(run_id) if answers is None else answers
         decoder = self._connection.get_decoder(run_id)
-        result = responses.read_single_result(responses.Started(run_id, status, answers), decoder)
+        result = responses.read_immediate_result(responses.StartedRun(run_id, status, answers), decoder)
         if result is None:
             listed = responses.read_items(run_id, answers, decoder)
             if [item.status for item in listed.items] == [ExecutionStatus.FAILED]:
@@ -298,6 +300,6 @@ def _check_single(run: RunDetails) -> None:
         )
 
 
-def _make_timeout_error(run_id: str, late: tuple[str, str] = _NOT_ENDED) -> RunTimeoutError:
-    state, hint = late
+def _make_timeout_error(run_id: str, timeout_texts: tuple[str, str] = _NOT_ENDED) -> RunTimeoutError:
+    state, hint = timeout_texts
     return RunTimeoutError(f"run {run_id} {state}", run_id=run_id, hint=hint)

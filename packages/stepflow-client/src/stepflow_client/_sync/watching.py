@@ -22,7 +22,7 @@ from ..progress import Progress, ProgressOption
 from ..types.statuses import FAILED_STATUSES, is_given_up
 from .event_stream import FollowRequest, Idle
 from .following import Follower, IdleTimer
-from .snapshots import SnapshotReader
+from .snapshot_reader import SnapshotReader
 from .waiting import Waiter
 
 if TYPE_CHECKING:
@@ -97,16 +97,16 @@ class RunWatcher:
                 if update.run is not None:
                     progress.reported = update.run.items
                 yield RunUpdate(progress, run=update.run)
-        ended = self._snapshots.read(progress.run_id)
+        ended = self._snapshots.read_snapshot(progress.run_id)
         if not ended.details.is_finished:
             with suppress(RunTimeoutError), deadline_scope(min(until, time.monotonic() + _END_SECONDS)):
                 self._waiter.wait_run(progress.run_id)
-            ended = self._snapshots.read(progress.run_id)
+            ended = self._snapshots.read_snapshot(progress.run_id)
         run = ended.details
-        progress.end(run.status.value, run.completed_at)
+        progress.record_end(run.status.value, run.completed_at)
         progress.reported = None if run.items.running or run.items.cancelled else run.items
         if run.status in FAILED_STATUSES:
-            progress.lose_running()
+            progress.mark_running_as_failed()
         yield RunUpdate(progress, snapshot=ended)
 
 
@@ -118,7 +118,7 @@ class ProgressReporter:
         self._watcher = watcher
         self._waiter = waiter
 
-    def wait_for_result(self, run: responses.Started, began: float, progress: ProgressOption) -> FlowResult:
+    def wait_for_result(self, run: responses.StartedRun, began: float, progress: ProgressOption) -> FlowResult:
         """Wait for a newly created single-item run to end and return its result.
 
         Args:
@@ -128,7 +128,7 @@ class ProgressReporter:
         """
         with show_progress(progress) as report:
             if not run.has_ended:
-                self._follow(run.run_id, report, began)
+                self._report_until_ended(run.run_id, report, began)
             result = self._waiter.wait_for_result(run)
             completed = int(result.is_success)
             seconds = time.monotonic() - began
@@ -140,7 +140,7 @@ class ProgressReporter:
         run_id = requests.check_run_id(run_id)
         began = time.monotonic()
         with deadline_scope(compute_deadline(timeout)), show_progress(progress) as report:
-            self._follow(run_id, report, began)
+            self._report_until_ended(run_id, report, began)
             run = self._waiter.wait_run(run_id)
             total, completed = run.items.total, run.items.completed
             seconds = time.monotonic() - began
@@ -163,7 +163,7 @@ class ProgressReporter:
         if file is not None:
             count.expected, count.is_estimated = file.expected, file.total is None
         with show_progress(progress) as report:
-            report(count.progress())
+            report(count.make_progress())
             last_report = time.monotonic()
             with closing(outcomes) as chunks:
                 for chunk in chunks:
@@ -172,12 +172,12 @@ class ProgressReporter:
                     if time.monotonic() - last_report >= _MIN_INTERVAL:
                         if file is not None:
                             count.expected, count.is_estimated = file.expected, file.total is None
-                        report(count.progress())
+                        report(count.make_progress())
                         last_report = time.monotonic()
                     yield chunk
-            report(count.progress(is_over=True))
+            report(count.make_progress(is_over=True))
 
-    def _follow(self, run_id: str, report: Callable[[Progress], object], began: float) -> None:
+    def _report_until_ended(self, run_id: str, report: Callable[[Progress], object], began: float) -> None:
         """Report a run's progress until it has ended or the caller's deadline has passed.
 
         Errors from the run or its server aren't raised here, because waiting for the run raises them anyway. Errors
@@ -189,7 +189,7 @@ class ProgressReporter:
             began: When waiting for the run began, on the `time.monotonic()` clock.
         """
         last_report = -math.inf
-        with closing(self._follow_to_end(run_id)) as followed:
+        with closing(self._iterate_run_updates(run_id)) as followed:
             for update in followed:
                 if update.progress.is_over:
                     return
@@ -197,11 +197,11 @@ class ProgressReporter:
                 is_idle = update.event is None and update.run is None
                 if is_idle or now - last_report >= _MIN_INTERVAL:
                     last_report = now
-                    report(update.progress.progress(now - began))
+                    report(update.progress.make_progress(now - began))
 
-    def _follow_to_end(self, run_id: str) -> Generator[RunUpdate, None, None]:
+    def _iterate_run_updates(self, run_id: str) -> Generator[RunUpdate, None, None]:
         try:
-            run = self._snapshots.read(run_id, "flow")
+            run = self._snapshots.read_snapshot(run_id, "flow")
             details, deadline = run.details, current_deadline()
             if details.is_finished and not is_given_up(details.status, details.items.running):
                 return

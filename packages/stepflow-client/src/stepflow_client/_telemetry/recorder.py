@@ -17,7 +17,7 @@ from .tracing import count_ended_run
 
 if TYPE_CHECKING:
     from .._codec.requests import RunArguments
-    from .._runs.client_metadata import Origin
+    from .._runs.stored_form import RerunOrigin
     from ..history import History, HistoryEntry
     from ..types import ExecutionStatus, RunDetails
 
@@ -41,7 +41,7 @@ class CreatedRun(NamedTuple):
     """The flow as passed by the caller. If it is a path, the path gets recorded."""
     flow: Any = None
     """The flow's content as its author wrote it, if known."""
-    origin: Origin | None = None
+    origin: RerunOrigin | None = None
     """The original run, if this is a rerun."""
     has_own_flow: bool = False
     """Whether no other run shares the flow id."""
@@ -90,7 +90,7 @@ class Recorder:
         """Whether anything is recorded."""
 
     @contextmanager
-    def apply_labels(self, labels: Mapping[str, str] | None) -> Iterator[None]:
+    def label_created_runs(self, labels: Mapping[str, str] | None) -> Iterator[None]:
         """Record runs created in the block with these labels.
 
         Raises:
@@ -202,7 +202,7 @@ class Recorder:
         """Return each item's step outputs for a recorded run, or None if the history doesn't have them."""
         return self._read_history(lambda history: history.kept_outputs(run_id))
 
-    def search(self, text: str) -> list[HistoryEntry]:
+    def search_server_entries(self, text: str) -> list[HistoryEntry]:
         """Return this server's newest entries that match a query. Empty without a readable history."""
         servers = list_server_aliases(self._server)
         return self._read_history(lambda history: history.search(text, server=servers, limit=_MAX_ENTRIES)) or []

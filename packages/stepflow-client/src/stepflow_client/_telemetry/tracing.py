@@ -17,7 +17,7 @@ from contextvars import ContextVar, Token
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
-from .._base.newest import NewestEntries
+from .._base.bounded_dict import BoundedDict
 from .._http.settings import API_PATH
 from ..errors import StepflowClientError
 
@@ -76,10 +76,10 @@ class Operation:
         """
         return request
 
-    def note_result(self, answer: object) -> None:
+    def record_run_id(self, answer: object) -> None:
         """Record the run id from the result passed to the caller, if it has one."""
 
-    def note(self, **attributes: object) -> None:
+    def record_attributes(self, **attributes: object) -> None:
         """Record string and integer attributes, named by the keys of `_ATTRIBUTE_NAMES`. Other values are ignored."""
 
 
@@ -109,10 +109,10 @@ is_untraced = partial(sys.modules.keys().isdisjoint, ("opentelemetry.trace", "op
 """Returns whether the application doesn't use OpenTelemetry. Runs on every call, so it is implemented in C."""
 
 
-def annotate(**attributes: object) -> None:
+def annotate_operation(**attributes: object) -> None:
     """Record attributes on the current operation. See `Operation.note`."""
     if (traced := _innermost.get()) is not None:
-        traced.note(**attributes)
+        traced.record_attributes(**attributes)
 
 
 def note_resend() -> None:
@@ -122,7 +122,7 @@ def note_resend() -> None:
 
 
 # Start times of the newest runs created by this process (`time.monotonic()`), or None once their end has been counted.
-_newest_runs: NewestEntries[str, float | None] = NewestEntries(100_000)
+_newest_runs: BoundedDict[str, float | None] = BoundedDict(100_000)
 _newest_lock = threading.Lock()
 
 
@@ -135,7 +135,7 @@ def count_started_run(run_id: str, began: float) -> None:
     """
     if (instruments := _get_instruments()) is not None:
         with _newest_lock:
-            _newest_runs.put(run_id, began)
+            _newest_runs.put_newest(run_id, began)
         instruments.run_started.add(1)
 
 
@@ -151,7 +151,7 @@ def count_ended_run(run_id: str, status: ExecutionStatus) -> None:
     with _newest_lock:
         is_new = run_id not in _newest_runs
         began = _newest_runs.get(run_id)
-        _newest_runs.put(run_id, None)
+        _newest_runs.put_newest(run_id, None)
     attributes = {_ATTRIBUTE_NAMES["run_status"]: status.value}
     if is_new or began is not None:
         instruments.run_ended.add(1, attributes)
@@ -200,16 +200,16 @@ class _Traced(Operation):
         if self._is_current:
             self._deactivate()
         if self.resends:
-            self.note(resends=self.resends)
+            self.record_attributes(resends=self.resends)
         # Cancelling an operation or closing a stream early is not a failure.
         if isinstance(error, Exception):
             from opentelemetry.trace import Status, StatusCode
 
             # Record only the error's type: its message may quote request data, including secrets.
             self._span.set_status(Status(StatusCode.ERROR))
-            self.note(error=type(error).__name__)
+            self.record_attributes(error=type(error).__name__)
             if isinstance(error, StepflowClientError):
-                self.note(status_code=error.status_code, run_id=error.run_id)
+                self.record_attributes(status_code=error.status_code, run_id=error.run_id)
         self._span.end()
         if (instruments := _get_instruments()) is not None:
             attributes = {name: self._attributes[name] for name in _METRIC_ATTRIBUTES if name in self._attributes}
@@ -242,13 +242,13 @@ class _Traced(Operation):
         headers = dict(request.headers)
         inject(headers, context=self._context)
         query = f"?{request.query}" if request.query else ""
-        self.note(method=request.method, url=f"{url}{API_PATH}{request.path}{query}", run_id=run_id)
+        self.record_attributes(method=request.method, url=f"{url}{API_PATH}{request.path}{query}", run_id=run_id)
         return request._replace(headers=headers)
 
-    def note_result(self, answer: object) -> None:
-        self.note(run_id=getattr(answer, "run_id", None))
+    def record_run_id(self, answer: object) -> None:
+        self.record_attributes(run_id=getattr(answer, "run_id", None))
 
-    def note(self, **attributes: object) -> None:
+    def record_attributes(self, **attributes: object) -> None:
         for name, value in attributes.items():
             if isinstance(value, (str, int)):
                 self._attributes[_ATTRIBUTE_NAMES[name]] = value

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._base.lazy import lazy_names
+from .._base.lazy import make_lazy_exports
 
 if TYPE_CHECKING:
     from .._data.json_encoding import Name
@@ -41,7 +41,7 @@ __all__ = [
     "iterate", "literal", "on_error", "variable", "when",
 ]  # fmt: skip
 
-__getattr__, __dir__ = lazy_names(
+__getattr__, __dir__ = make_lazy_exports(
     __name__,
     {
         "._data.json_encoding": ["Name"],

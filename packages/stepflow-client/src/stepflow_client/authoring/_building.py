@@ -12,11 +12,11 @@ from ..errors import InvalidArgumentError, StepflowClientError
 from ..flows.expressions import Path
 from . import _fields, _values
 from ._expressions import Variable
-from ._lazy import expressions
-from ._places import Place, cache_source, find_error_place, find_return_place, fix_place, get_definition_place
-from ._scopes import Scope, Step, SubFlow, check_data
-from ._values import MARK, Coalesce, Condition, Read, Value, make_depth_error, refuse
-from ._watching import watch_errors
+from ._lazy_modules import expressions
+from ._places import Place, cache_source, find_error_place, find_return_place, get_definition_place, use_fixed_place
+from ._profiler import collect_authoring_errors
+from ._scopes import Scope, Step, SubFlow, check_json_data
+from ._values import MARK, Coalesce, Condition, Read, Value, authoring_error, make_depth_error
 
 T = TypeVar("T")
 
@@ -57,7 +57,7 @@ class Iterated(Generic[T]):
     """Whether the maximum number of turns was reached."""
 
 
-class Signature(NamedTuple):
+class FlowSignature(NamedTuple):
     """The parsed signature of a flow's function."""
 
     function: Callable[..., Any]
@@ -82,7 +82,7 @@ class BuiltFlow(NamedTuple):
     """The component functions it calls, by path."""
 
 
-def parse_signature(function: Callable[..., Any], local_names: Mapping[str, Any]) -> Signature:
+def parse_signature(function: Callable[..., Any], local_names: Mapping[str, Any]) -> FlowSignature:
     """Parse the signature of a flow's function.
 
     Raises:
@@ -105,10 +105,10 @@ def parse_signature(function: Callable[..., Any], local_names: Mapping[str, Any]
                 f"the flow function {function.__name__} accepts one input, and {name!r} is a second one",
                 hint="put the fields of the input into one class; variables come after *",
             )
-    return Signature(function, input, variables, names, hints)
+    return FlowSignature(function, input, variables, names, hints)
 
 
-def build_flow(name: str, parts: Signature, call: Call, options: Mapping[str, Any]) -> BuiltFlow:
+def build_flow(name: str, parts: FlowSignature, call: Call, options: Mapping[str, Any]) -> BuiltFlow:
     """Build a flow.
 
     Args:
@@ -123,7 +123,7 @@ def build_flow(name: str, parts: Signature, call: Call, options: Mapping[str, An
     scope, ending = Scope(f"the flow {name}", parts.input or "input"), find_return_place(parts.function)
     # Read the source now, because it is slow while profiling.
     cache_source(parts.function)
-    with scope.activate(), watch_errors() as errors:
+    with scope.activate(), collect_authoring_errors() as errors:
         input = [] if parts.input is None else [Value(Read(scope, None, (), parts.hints.get(parts.input, Any)))]
         variables = {
             argument: Value(Read(scope, name_in_flow, (), parts.hints.get(argument, Any)))
@@ -135,14 +135,14 @@ def build_flow(name: str, parts: Signature, call: Call, options: Mapping[str, An
             if errors:
                 # Raise the first error caught by the function, since it explains any later ones.
                 raise errors[0]
-        with fix_place(ending):
+        with use_fixed_place(ending):
             kind = parts.hints.get("return")
             if result is None and kind not in (None, type(None)):
                 message = f"the function returns nothing, but its output is {_fields.name_type(kind)}"
-                raise refuse(message, "return the output of the flow")
-            output = None if result is None else scope.freeze(result)
+                raise authoring_error(message, "return the output of the flow")
+            output = None if result is None else scope.convert_value(result)
     _name_steps(scope)
-    with fix_place(ending):
+    with use_fixed_place(ending):
         try:
             steps, output = _render_steps(scope), _render(output)
         except RecursionError:
@@ -163,7 +163,7 @@ def build_flow(name: str, parts: Signature, call: Call, options: Mapping[str, An
             for key, value in content.items()
             if (result is not None if key == "output" else value not in (None, [], {}))
         }
-        definition = check_data(content, scope.name)
+        definition = check_json_data(content, scope.name)
     places = {(): get_definition_place(parts.function), ("output",): ending}
     return BuiltFlow(definition, places | _collect_places(scope), scope.components)
 
@@ -177,22 +177,24 @@ def _call_function(call: Call, input: list[Any], variables: Mapping[str, Any]) -
         place = find_error_place(error)
         if place is None:
             raise
-        with fix_place(place):
+        with use_fixed_place(place):
             # pydantic and msgspec include the rejected value in the message.
             if MARK in str(error):
                 kind = getattr(error, "title", "the class")
-                raise refuse(f"{kind} validates its fields, and rejects values of the flow",
+                raise authoring_error(f"{kind} validates its fields, and rejects values of the flow",
                              f"write construct({kind}, ...)") from None  # fmt: skip
-            raise refuse(f"{type(error).__name__}: {error}") from error
+            raise authoring_error(f"{type(error).__name__}: {error}") from error
 
 
-def _make_schemas(parts: Signature) -> dict[str, Any]:
+def _make_schemas(parts: FlowSignature) -> dict[str, Any]:
     kinds = {("variables", argument): parts.hints.get(argument, Any) for argument in parts.names}
     if parts.input is not None:
         kinds["input", ""] = parts.hints.get(parts.input, Any)
     kinds["output", ""] = parts.hints.get("return", Any)
     declared = {
-        key: kind for key, kind in kinds.items() if not _fields.is_open(kind) and kind not in (None, type(None))
+        key: kind
+        for key, kind in kinds.items()
+        if not _fields.allows_any_value(kind) and kind not in (None, type(None))
     }
     shared: dict[str, Any] = {}
     schemas: dict[tuple[str, str], Any] = {}

@@ -6,9 +6,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar, overload
 
 from .._base.not_given import NOT_GIVEN
-from ._lazy import arguments, fields as field_types, near
+from ._lazy_modules import arguments, fields as field_types, suggest_or_list
 from ._scopes import encode_data, get_current_scope
-from ._values import Coalesce, Condition, Literal, Present, Read, Record, Value, get_expression, read_part, refuse
+from ._values import (
+    Coalesce,
+    Condition,
+    Literal,
+    Read,
+    Record,
+    Some,
+    Value,
+    authoring_error,
+    get_expression,
+    make_element_expression,
+)
 
 T = TypeVar("T")
 T1 = TypeVar("T1")
@@ -44,18 +55,18 @@ def when(condition: Any, then: Any, otherwise: Any = NOT_GIVEN) -> Any:
     scope = get_current_scope("when()")
     is_known = type(condition) is not Value
     if is_known and not isinstance(condition, bool):
-        message = f"the condition of when() must be a value of the flow, not {arguments.shown(condition)}"
-        raise refuse(message, "use Python's if for others")
+        message = f"the condition of when() must be a value of the flow, not {arguments.short_repr(condition)}"
+        raise authoring_error(message, "use Python's if for others")
     read = None if is_known else condition.__stepflow__
     if isinstance(read, Read) and not all(
-        alternative in (bool, type(None)) or field_types.is_open(alternative)
+        alternative in (bool, type(None)) or field_types.allows_any_value(alternative)
         for alternative in field_types.iter_alternatives(read.kind)
     ):
         kind = field_types.name_type(read.kind)
-        raise refuse(f"{read.label} is not a bool but {kind}, and servers treat 0, empty text and empty lists as true",
-                     "to check that it exists, write when(exists(value), ...)")  # fmt: skip
-    other = None if otherwise is NOT_GIVEN else Present(scope.freeze(otherwise))
-    return Value(Condition(scope.freeze(condition), scope.freeze(then), other))
+        raise authoring_error(f"{read.label} is not a bool but {kind}, and servers treat 0, empty text and empty lists "
+                     "as true", "to check that it exists, write when(exists(value), ...)")  # fmt: skip
+    other = None if otherwise is NOT_GIVEN else Some(scope.convert_value(otherwise))
+    return Value(Condition(scope.convert_value(condition), scope.convert_value(then), other))
 
 
 def exists(value: object) -> bool:
@@ -70,7 +81,7 @@ def exists(value: object) -> bool:
         AuthoringError: If it isn't a value of the flow.
     """
     if type(value) is not Value:
-        raise refuse(f"exists() expects a value of the flow, not {arguments.shown(value)}")
+        raise authoring_error(f"exists() expects a value of the flow, not {arguments.short_repr(value)}")
     expression = value.__stepflow__
     kind: Any = Value(expression._replace(kind=bool) if isinstance(expression, Read) else expression)
     return kind  # type: ignore[no-any-return]
@@ -98,7 +109,7 @@ def coalesce(*alternatives: Any) -> Any:
         alternatives: The values to try, in order.
     """
     scope = get_current_scope("coalesce()")
-    return Value(Coalesce(tuple(scope.freeze(alternative) for alternative in alternatives)))
+    return Value(Coalesce(tuple(scope.convert_value(alternative) for alternative in alternatives)))
 
 
 @overload
@@ -119,10 +130,12 @@ def item(value: Any, key: int | str, /, *more: int | str) -> Any:
         AuthoringError: If there is no such element, or `value` is not a value of the flow.
     """
     if type(value) is not Value:
-        raise refuse(f"item() reads a value of the flow, not {type(value).__name__}", "use Python's own [0] for others")
+        raise authoring_error(
+            f"item() reads a value of the flow, not {type(value).__name__}", "use Python's own [0] for others"
+        )
     expression = value.__stepflow__
     for part in (key, *more):
-        expression = read_part(expression, part)
+        expression = make_element_expression(expression, part)
     return Value(expression)
 
 
@@ -155,8 +168,8 @@ def if_unset(variable: T1, otherwise: T2) -> T1 | T2:
     scope = get_current_scope("if_unset()")
     read = get_expression(variable)
     if not isinstance(read, Read) or not isinstance(read.source, str):
-        raise refuse("if_unset() expects a variable of the flow", "use coalesce() for other values")
-    value_in_flow: Any = Value(read._replace(default=Present(scope.freeze(otherwise))))
+        raise authoring_error("if_unset() expects a variable of the flow", "use coalesce() for other values")
+    value_in_flow: Any = Value(read._replace(default=Some(scope.convert_value(otherwise))))
     return value_in_flow  # type: ignore[no-any-return]
 
 
@@ -178,14 +191,17 @@ def construct(kind: Callable[P, T], /, *arguments: P.args, **fields: P.kwargs) -
     Raises:
         AuthoringError: If a field is missing or unknown.
     """
-    declared = field_types.get_attrs(kind)
+    declared = field_types.get_fields_by_attribute(kind)
     if declared is None or arguments:
-        raise refuse("construct() expects a class and its fields by name: construct(Receipt, total=price.eur)")
+        raise authoring_error("construct() expects a class and its fields by name: construct(Receipt, total=price.eur)")
     # Also accept aliases, which is how pydantic models are created.
     attribute = {declaration.name: name for name, declaration in declared.items()} | {name: name for name in declared}
     for name in fields:
         if name not in attribute:
-            raise refuse(f"{field_types.name_type(kind)} has no field {name!r}", near(name, declared, "its fields are"))
+            raise authoring_error(
+                f"{field_types.name_type(kind)} has no field {name!r}",
+                suggest_or_list(name, declared, "its fields are"),
+            )
     value_in_flow: Any = Value(Record(kind, {attribute[name]: field for name, field in fields.items()}))
     return value_in_flow  # type: ignore[no-any-return]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar, get_args, get_origin, is_typeddict
 
-from .._base.text import near
+from .._base.text import suggest_or_list
 from .._data.json_encoding import get_field_names, get_json_name as get_json_name
 
 _TEXTS = (str, bytes)
@@ -50,7 +50,7 @@ def _find_first_part(kind: Any, key: Any, find: Callable[[Any, Any], Field | Par
     """Look up a part in each member of a union, returning the first match."""
     reasons: list[PartNotFound] = []
     for alternative in iter_alternatives(kind):
-        part = Field(str(key)) if is_open(alternative) else find(alternative, key)
+        part = Field(str(key)) if allows_any_value(alternative) else find(alternative, key)
         if isinstance(part, Field):
             return part
         reasons.append(part)
@@ -58,10 +58,10 @@ def _find_first_part(kind: Any, key: Any, find: Callable[[Any, Any], Field | Par
 
 
 def _find_attribute(kind: Any, name: str) -> Field | PartNotFound:
-    attributes = get_attrs(kind)
+    attributes = get_fields_by_attribute(kind)
     if attributes is not None:
         return attributes.get(name) or PartNotFound(
-            f"{name_type(kind)} has no field {name!r}", near(name, attributes, "its fields are")
+            f"{name_type(kind)} has no field {name!r}", suggest_or_list(name, attributes, "its fields are")
         )
     if is_typeddict(get_origin(kind) or kind) or _is_mapping(kind):
         return PartNotFound(f"a field of {name_type(kind)} is not an attribute", f"write [{name!r}]")
@@ -90,27 +90,27 @@ def _find_by_key(kind: Any, key: str) -> Field | PartNotFound:
         keys: Mapping[str, Field] = {name: Field(name, hint) for name, hint in class_hints(origin).items()}
         keys = _substitute_fields(keys, origin, kind) if get_args(kind) else keys
         return keys.get(key) or PartNotFound(
-            f"{name_type(kind)} has no field {key!r}", near(key, keys, "its fields are")
+            f"{name_type(kind)} has no field {key!r}", suggest_or_list(key, keys, "its fields are")
         )
     if _is_mapping(kind):
         arguments = get_args(kind)
         return Field(key, arguments[1] if len(arguments) == 2 else Any)
-    attributes = get_attrs(kind)
-    hint = near(key, attributes, "its fields are") if attributes is not None else None
+    attributes = get_fields_by_attribute(kind)
+    hint = suggest_or_list(key, attributes, "its fields are") if attributes is not None else None
     return PartNotFound(f"{name_type(kind)} has no keys", hint)
 
 
-def get_attrs(kind: Any) -> Mapping[str, Field] | None:
+def get_fields_by_attribute(kind: Any) -> Mapping[str, Field] | None:
     """Return a type's fields by attribute name, or None if it has none or they are unknown."""
     origin = get_origin(kind) or kind
     if not isinstance(origin, type) or is_typeddict(origin) or origin in _TEXTS:
         return None
-    attributes = _get_class_attributes(origin)
+    attributes = _get_class_fields(origin)
     return attributes if attributes is None or not get_args(kind) else _substitute_fields(attributes, origin, kind)
 
 
 @lru_cache(maxsize=1024)
-def _get_class_attributes(kind: type) -> Mapping[str, Field] | None:
+def _get_class_fields(kind: type) -> Mapping[str, Field] | None:
     names = get_field_names(kind)
     if names is None:
         return None
@@ -126,10 +126,10 @@ def class_hints(kind: Any) -> Mapping[str, Any]:
 
 def _substitute_fields(fields: Mapping[str, Field], origin: Any, kind: Any) -> Mapping[str, Field]:
     arguments = dict(zip(getattr(origin, "__parameters__", ()), get_args(kind), strict=False))
-    return {name: Field(field.name, substitute(field.kind, arguments)) for name, field in fields.items()}
+    return {name: Field(field.name, substitute_type_variables(field.kind, arguments)) for name, field in fields.items()}
 
 
-def substitute(kind: Any, arguments: Mapping[Any, Any]) -> Any:
+def substitute_type_variables(kind: Any, arguments: Mapping[Any, Any]) -> Any:
     """Replace the type variables in a type."""
     if isinstance(kind, TypeVar):
         return arguments.get(kind, Any)
@@ -170,7 +170,7 @@ def may_be_none(kind: Any) -> bool:
     return any(part in (None, type(None)) for part in _iter_members(kind))
 
 
-def is_open(kind: Any) -> bool:
+def allows_any_value(kind: Any) -> bool:
     """Return whether a type allows any value or can't be resolved."""
     return kind in (Any, object) or isinstance(kind, (TypeVar, str, typing.ForwardRef))
 

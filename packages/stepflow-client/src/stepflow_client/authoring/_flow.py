@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN
 from ..errors import InvalidArgumentError
-from ._lazy import arguments, near
+from ._lazy_modules import arguments, suggest_or_list
 from ._methods import FlowMethods, InputT, OutputT
 from ._places import Place, find_caller
 from ._scopes import check_function, encode_data, get_current_scope
-from ._values import refuse
+from ._values import authoring_error
 
 if TYPE_CHECKING:
     from ..flows.expressions import Path
@@ -84,18 +84,18 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         """
         get_current_scope(f"{self.__name__}()")
         if self in _calls.get():
-            raise refuse(f"the flow {self.name} calls itself", "iterate() runs a function again and again")
-        parts = self._parts
+            raise authoring_error(f"the flow {self.name} calls itself", "iterate() runs a function again and again")
+        parts = self._signature
         if parts.input is not None and given is NOT_GIVEN:
-            raise refuse(f"the flow {self.name} needs its input", f"pass {parts.input}")
+            raise authoring_error(f"the flow {self.name} needs its input", f"pass {parts.input}")
         for name in variables:
             if name not in parts.names:
-                raise refuse(f"the flow {self.name} has no variable {name!r}", _suggest(name, parts.names))
+                raise authoring_error(f"the flow {self.name} has no variable {name!r}", _suggest(name, parts.names))
         values: dict[str, Any] = dict(variables)
         for name, variable in parts.variables.items():
             if name not in values:
                 if not variable.has_default:
-                    raise refuse(f"the flow {self.name} needs the variable {name!r}", f"pass {name}=")
+                    raise authoring_error(f"the flow {self.name} needs the variable {name!r}", f"pass {name}=")
                 values[name] = variable.default
         return self._call_function([given] if parts.input else [], values)
 
@@ -114,7 +114,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
     @cached_property
     def output_type(self) -> Any:
         """The output type, or None if the function doesn't declare one."""
-        kind = self._parts.hints.get("return", Any)
+        kind = self._signature.hints.get("return", Any)
         return None if kind in (Any, type(None), object) else kind
 
     def to_dict(self) -> dict[str, Any]:
@@ -211,7 +211,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         Raises:
             InvalidArgumentError: If the flow has no such variable.
         """
-        names = self._parts.names
+        names = self._signature.names
         for name in variables:
             if name not in names:
                 raise InvalidArgumentError(f"the flow {self.name} has no variable {name!r}", hint=_suggest(name, names))
@@ -225,7 +225,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
             input: The input.
             description: What the example shows.
         """
-        self._add_entry(self._examples, name, description, input)
+        self._add_example_or_case(self._examples, name, description, input)
 
     def case(
         self,
@@ -276,9 +276,9 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
             more["output"] = {"outcome": "success", "result": encode_data(output, "the output of a test case")}
         elif error is not None:
             more["output"] = {"outcome": "failed", "error": encode_data(error, "the error of a test case")}
-        self._add_entry(self._cases, name, description, input, more)
+        self._add_example_or_case(self._cases, name, description, input, more)
 
-    def _add_entry(
+    def _add_example_or_case(
         self,
         entries: list[dict[str, Any]],
         name: str,
@@ -294,7 +294,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         self.__dict__.pop("_built", None)
 
     @cached_property
-    def _parts(self) -> building.Signature:
+    def _signature(self) -> building.FlowSignature:
         return building.parse_signature(self.function, self._local_names)
 
     @cached_property
@@ -306,11 +306,11 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         if self._cases:
             test["cases"] = self._cases
         options = {**self._options, "test": test, "examples": self._examples}
-        return building.build_flow(self.name, self._parts, self._call_function, options)
+        return building.build_flow(self.name, self._signature, self._call_function, options)
 
 
 def _suggest(name: str, names: Mapping[str, str]) -> str:
-    return near(name, names, "its variables are")
+    return suggest_or_list(name, names, "its variables are")
 
 
 class FlowDecorator(Protocol):

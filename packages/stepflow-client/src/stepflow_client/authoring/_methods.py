@@ -132,7 +132,7 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
 def _get_method(client: Any, name: str) -> Any:
     method = getattr(client, name, None)
     if isinstance(client, type) or not callable(method):
-        from .._data.arguments import wrong
+        from .._data.arguments import argument_error
 
-        raise wrong("client", "a client or a runtime", client)
+        raise argument_error("client", "a client or a runtime", client)
     return method

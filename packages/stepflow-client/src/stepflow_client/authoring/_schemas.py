@@ -10,10 +10,10 @@ from pydantic import TypeAdapter
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema
 
-from .._codec.typed import make_readable
+from .._codec.output_types import convert_for_pydantic
 from ..errors import AuthoringError
 from . import _fields
-from ._values import refuse
+from ._values import authoring_error
 
 TEMPLATE = "#/schemas/$defs/{model}"
 Key = tuple[str, str]
@@ -53,7 +53,10 @@ def _has_struct(kind: Any, around: tuple[Any, ...]) -> bool:
             return True
         if alternative in around:
             continue
-        parts = [*get_args(alternative), *(field.kind for field in (_fields.get_attrs(alternative) or {}).values())]
+        parts = [
+            *get_args(alternative),
+            *(field.kind for field in (_fields.get_fields_by_attribute(alternative) or {}).values()),
+        ]
         if any(_has_struct(part, (*around, alternative)) for part in parts):
             return True
     return False
@@ -62,14 +65,14 @@ def _has_struct(kind: Any, around: tuple[Any, ...]) -> bool:
 def _make_schema_error(kinds: Mapping[Key, Any], error: Exception) -> AuthoringError:
     names = ", ".join(map(_fields.name_type, kinds.values()))
     reason = str(error).partition("\n")[0]
-    return refuse(f"there is no JSON Schema for one of the types {names}: {reason}",
+    return authoring_error(f"there is no JSON Schema for one of the types {names}: {reason}",
                   "use a dataclass, a TypedDict, or a class of pydantic, attrs or msgspec")  # fmt: skip
 
 
 def _make_with_pydantic(kinds: Mapping[Key, Any]) -> tuple[dict[Key, Any], dict[str, Any]]:
     try:
         adapters: list[tuple[Key, Literal["validation"], TypeAdapter[Any]]] = [
-            (key, "validation", TypeAdapter(make_readable(kind))) for key, kind in kinds.items()
+            (key, "validation", TypeAdapter(convert_for_pydantic(kind))) for key, kind in kinds.items()
         ]
         generated, definitions = TypeAdapter.json_schemas(adapters, ref_template=TEMPLATE, schema_generator=_Untitled)
     except (PydanticSchemaGenerationError, PydanticUserError, PydanticInvalidForJsonSchema) as error:

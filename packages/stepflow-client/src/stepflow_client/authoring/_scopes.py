@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from ..errors import InvalidArgumentError
-from ._lazy import arguments, expressions, json_encoding, values
+from ._lazy_modules import arguments, expressions, json_encoding, values
 from ._places import Place, find_call_place
 from ._values import (
     EXPRESSIONS,
@@ -18,12 +18,12 @@ from ._values import (
     Condition,
     Expression,
     Literal,
-    Present,
     Read,
     Record,
+    Some,
     Value,
+    authoring_error,
     make_depth_error,
-    refuse,
 )
 
 _KEYWORD_HINT = "write literal(...) around data, and use values of the flow for expressions"
@@ -36,7 +36,7 @@ class Step:
 
     __slots__ = ("component", "explicit_id", "input", "name", "options", "place", "scope", "step_id")
 
-    def __init__(self, scope: Scope, component: str, input: Present | None, explicit_id: str | None, name: str) -> None:
+    def __init__(self, scope: Scope, component: str, input: Some | None, explicit_id: str | None, name: str) -> None:
         """Create a step. `name` is its component's name."""
         self.scope, self.component, self.input, self.explicit_id = scope, component, input, explicit_id
         self.place: Place = find_call_place()
@@ -78,7 +78,7 @@ class Scope:
         finally:
             _current.reset(token)
 
-    def add_step(self, component: str, input: Present | None, explicit_id: str | None, name: str) -> Step:
+    def add_step(self, component: str, input: Some | None, explicit_id: str | None, name: str) -> Step:
         """Add a step.
 
         Raises:
@@ -86,55 +86,57 @@ class Scope:
         """
         if explicit_id is not None:
             if not isinstance(explicit_id, str) or not explicit_id.strip():
-                raise refuse(f"a step id must be a string, not {arguments.shown(explicit_id)}")
+                raise authoring_error(f"a step id must be a string, not {arguments.short_repr(explicit_id)}")
             if explicit_id in self.explicit_ids:
-                raise refuse(f"there are two steps with the id {explicit_id!r}", "step ids are unique within a flow")
+                raise authoring_error(
+                    f"there are two steps with the id {explicit_id!r}", "step ids are unique within a flow"
+                )
             self.explicit_ids.add(explicit_id)
         step = Step(self, component, input, explicit_id, name)
         self.steps.append(step)
         return step
 
-    def freeze(self, value: Any) -> Any:
+    def convert_value(self, value: Any) -> Any:
         """Return a copy of a value, reduced to plain data and expressions.
 
         Raises:
             AuthoringError: If it contains values of another flow, or something JSON can't represent.
         """
         try:
-            return self._freeze(value)
+            return self._convert_value(value)
         except RecursionError:
             raise make_depth_error("a value") from None
 
-    def _freeze(self, value: Any) -> Any:
+    def _convert_value(self, value: Any) -> Any:
         if type(value) is Value:
             return self._rebind(value.__stepflow__)
         if isinstance(value, EXPRESSIONS):
             return self._rebind(value)
         if type(value) not in _PLAIN and json_encoding.is_scalar(value):
             # Enum members end up here even if they are also strings or numbers.
-            return self._freeze(json_encoding.encode_scalar(value))
+            return self._convert_value(json_encoding.encode_scalar(value))
         if isinstance(value, str):
             if MARK in value:
-                raise refuse(f"the text {arguments.shown(value)} was made from a value of the flow",
+                raise authoring_error(f"the text {arguments.short_repr(value)} was made from a value of the flow",
                              "flows cannot concatenate strings; pass the parts to a component that does")  # fmt: skip
             return value
         if value is None or isinstance(value, (bool, int)):
             return value
         if isinstance(value, float):
             if not math.isfinite(value):
-                raise refuse(f"{value} is not a number that JSON can hold")
+                raise authoring_error(f"{value} is not a number that JSON can hold")
             return value
         if isinstance(value, (list, tuple)):
-            return [self._freeze(element) for element in value]
+            return [self._convert_value(element) for element in value]
         if not isinstance(value, Mapping):
             parts = encode_object(value)
-            return parts if isinstance(parts, Literal) else self._freeze(parts)
+            return parts if isinstance(parts, Literal) else self._convert_value(parts)
         if (word := expressions.get_keyword(value)) is not None:
-            raise refuse(f"an object with the key {word!r} is an expression of flow files", _KEYWORD_HINT)
+            raise authoring_error(f"an object with the key {word!r} is an expression of flow files", _KEYWORD_HINT)
         for key in value:
             if not isinstance(key, str):
-                raise refuse(f"{arguments.shown(key)} cannot be a key: JSON keys are strings")
-        return {self._freeze(key): self._freeze(part) for key, part in value.items()}
+                raise authoring_error(f"{arguments.short_repr(key)} cannot be a key: JSON keys are strings")
+        return {self._convert_value(key): self._convert_value(part) for key, part in value.items()}
 
     def _rebind(self, expression: Expression) -> Any:
         """Rewrite an expression so that values of outer flows are read from variables.
@@ -145,14 +147,16 @@ class Scope:
         match expression:
             case Read():
                 read = expression if expression.scope is self else self._capture(expression)
-                return read._replace(default=Present(self._freeze(read.default.expression))) if read.default else read
+                return (
+                    read._replace(default=Some(self._convert_value(read.default.expression))) if read.default else read
+                )
             case Condition(condition, then, otherwise):
-                other = otherwise and Present(self._freeze(otherwise.expression))
-                return Condition(self._freeze(condition), self._freeze(then), other)
+                other = otherwise and Some(self._convert_value(otherwise.expression))
+                return Condition(self._convert_value(condition), self._convert_value(then), other)
             case Coalesce(alternatives):
-                return Coalesce(tuple(map(self._freeze, alternatives)))
+                return Coalesce(tuple(map(self._convert_value, alternatives)))
             case Record(kind, fields):
-                return self._freeze(encode_record(kind, fields))
+                return self._convert_value(encode_fields(kind, fields))
         return expression
 
     def _capture(self, read: Read) -> Read:
@@ -161,10 +165,10 @@ class Scope:
             outer = outer.outer
         if outer is None:
             within = read.scope.name
-            raise refuse(f"{read.label} is a value of {within}, which does not enclose this place",
+            raise authoring_error(f"{read.label} is a value of {within}, which does not enclose this place",
                          "the values of a sub-flow are only available inside it; return what you need")  # fmt: skip
         assert self.outer is not None
-        value = self.outer.freeze(Value(read))
+        value = self.outer.convert_value(Value(read))
         start = read.scope.input_name if read.source is None else getattr(read.source, "label", read.source)
         base = name = "_".join(filter(str.isidentifier, map(str, (start, *read.path)))) or "value"
         number = 1
@@ -196,14 +200,16 @@ def get_current_scope(what: str) -> Scope:
     """
     scope = _current.get()
     if scope is None:
-        raise refuse(f"{what} creates a step, but no flow is being built", "call it in a function decorated with @flow")
+        raise authoring_error(
+            f"{what} creates a step, but no flow is being built", "call it in a function decorated with @flow"
+        )
     return scope
 
 
 def check_function(value: Any, decorator: str) -> None:
     """Raise InvalidArgumentError if the decorated object is not a function."""
     if not callable(value) or not hasattr(value, "__qualname__"):
-        raise arguments.wrong(f"what {decorator} decorates", "a function", value)
+        raise arguments.argument_error(f"what {decorator} decorates", "a function", value)
 
 
 def encode_object(value: Any) -> Any:
@@ -218,19 +224,19 @@ def encode_object(value: Any) -> Any:
         names = _get_json_names(type(value))
         fields = {field: getattr(value, field) for field in names}
         # Let pydantic encode objects without values of the flow, to apply serializers and computed fields.
-        if not hasattr(value, "__pydantic_serializer__") or any(map(has_value, fields.values())):
+        if not hasattr(value, "__pydantic_serializer__") or any(map(contains_flow_value, fields.values())):
             config = getattr(value, "__struct_config__", None)
             tag = {} if config is None or config.tag is None else {config.tag_field: config.tag}
-            return {**tag, **encode_record(type(value), fields)}
+            return {**tag, **encode_fields(type(value), fields)}
         unset = {names[field] for field, part in fields.items() if _is_unset(type(value), field, part)}
         return {name: item for name, item in json_encoding.encode_fields(value).items() if name not in unset}
     if callable(getattr(type(value), "to_dict", None)):
         return Literal(value.to_dict())
     hint = "pass text, numbers, lists, dicts, or objects of pydantic, dataclasses, attrs or msgspec"
-    raise refuse(f"{type(value).__name__} cannot be represented in JSON", hint)
+    raise authoring_error(f"{type(value).__name__} cannot be represented in JSON", hint)
 
 
-def encode_record(kind: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
+def encode_fields(kind: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return an object's fields by JSON name, leaving out optional fields that are None.
 
     Without a class, the fields are returned unchanged.
@@ -256,14 +262,14 @@ def encode_data(value: Any, what: str) -> Any:
         AuthoringError: If the data contains values of the flow, or can't be represented in JSON.
     """
     try:
-        if has_value(value):
-            raise refuse(f"{what} is data that is never evaluated, but this contains a value of the flow")
-        return check_data(_encode_objects(value), what)
+        if contains_flow_value(value):
+            raise authoring_error(f"{what} is data that is never evaluated, but this contains a value of the flow")
+        return check_json_data(_encode_objects(value), what)
     except RecursionError:
         raise make_depth_error(what) from None
 
 
-def check_data(data: Any, what: str) -> Any:
+def check_json_data(data: Any, what: str) -> Any:
     """Convert data without values of the flow to JSON.
 
     Raises:
@@ -272,7 +278,7 @@ def check_data(data: Any, what: str) -> Any:
     try:
         return values.check_json(data, what)
     except InvalidArgumentError as error:
-        raise refuse(error.message) from None
+        raise authoring_error(error.message) from None
 
 
 def _encode_objects(value: Any) -> Any:
@@ -283,17 +289,17 @@ def _encode_objects(value: Any) -> Any:
     return [_encode_objects(element) for element in value] if isinstance(value, (list, tuple)) else value
 
 
-def has_value(value: Any) -> bool:
+def contains_flow_value(value: Any) -> bool:
     """Return whether data contains a flow's value, or a string built from one."""
     if type(value) is Value or (isinstance(value, str) and MARK in value):
         return True
     if isinstance(value, Mapping):
-        return any(map(has_value, (*value, *value.values())))
+        return any(map(contains_flow_value, (*value, *value.values())))
     if isinstance(value, (list, tuple)):
-        return any(map(has_value, value))
+        return any(map(contains_flow_value, value))
     if not json_encoding.is_data_object(value):
         return False
-    return any(has_value(getattr(value, field)) for field in _get_json_names(type(value)))
+    return any(contains_flow_value(getattr(value, field)) for field in _get_json_names(type(value)))
 
 
 def _is_unset(kind: Any, field: str, value: Any) -> bool:

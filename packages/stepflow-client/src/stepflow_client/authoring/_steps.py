@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Never, ParamSpec, TypeVar
 
 from .._base.lazy import lazy_module
-from ._lazy import arguments, fields, inspect, json_encoding
+from ._lazy_modules import arguments, fields, inspect, json_encoding
 from ._scopes import Scope, SubFlow, check_function, encode_data, get_current_scope
-from ._values import Present, Read, Record, Value, refuse, unwatched
+from ._values import Read, Record, Some, Value, authoring_error, without_profiler
 from .on_error import OnError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Component:
         # Pickle components by name, like functions.
         return self.__qualname__
 
-    @unwatched
+    @without_profiler
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Add a step to the flow being written, and return its output as a value.
 
@@ -71,21 +71,21 @@ class Component:
         try:
             bound: dict[str, Any] = signature.bind(*args, **kwargs).arguments
         except TypeError as error:
-            raise refuse(
+            raise authoring_error(
                 f"{self.__name__}(): {error}", f"its arguments are {', '.join(names.values()) or 'none'}"
             ) from None
         options = {name: bound.pop(name) for name in OPTIONS if name in bound and name not in names}
         if input_name is not None:
-            input = Present(scope.freeze(bound[input_name])) if input_name in bound else None
+            input = Some(scope.convert_value(bound[input_name])) if input_name in bound else None
         else:
             content: dict[str, Any] = {}
             for name, value in bound.items():
                 parameter = signature.parameters[name]
                 if parameter.kind is parameter.VAR_KEYWORD:
-                    content |= {key: scope.freeze(part) for key, part in value.items()}
+                    content |= {key: scope.convert_value(part) for key, part in value.items()}
                 elif type(value) is Value or value is not None or parameter.default is not None:
-                    content[names[name]] = scope.freeze(value)
-            input = Present(content) if names else None
+                    content[names[name]] = scope.convert_value(value)
+            input = Some(content) if names else None
         scope.components[self.path] = self
         return add_step(scope, self.path, input, self.path.rpartition("/")[2], output, **options)
 
@@ -127,7 +127,7 @@ def _make_schema(kind: Any) -> dict[str, Any]:
     """Return a self-contained schema for a type, or an empty one if it has none."""
     from ._schemas import make_schema
 
-    return {} if fields.is_open(kind) else make_schema(kind)
+    return {} if fields.allows_any_value(kind) else make_schema(kind)
 
 
 def component(path: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
@@ -154,7 +154,7 @@ def component(path: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
         InvalidArgumentError: If the path doesn't start with `/`, or the decorated object is not a function.
     """
     if not isinstance(path, str) or not path.startswith("/"):
-        raise arguments.wrong("a component path", "a string that begins with /", path)
+        raise arguments.argument_error("a component path", "a string that begins with /", path)
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         check_function(function, "@component")
@@ -166,7 +166,7 @@ def component(path: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
 def add_step(
     scope: Scope,
     path: str,
-    input: Present | None,
+    input: Some | None,
     name: str,
     output: Any,
     *,
@@ -194,13 +194,13 @@ def add_step(
     new_step = scope.add_step(path, input, step, name)
     if on_error is not None:
         if not isinstance(on_error, OnError):
-            message = f"on_error must be created with the functions of on_error, not {arguments.shown(on_error)}"
-            raise refuse(message, "on_error.retry(3)")
+            message = f"on_error must be created with the functions of on_error, not {arguments.short_repr(on_error)}"
+            raise authoring_error(message, "on_error.retry(3)")
         new_step.options["onError"] = on_error.to_dict()
     if must_execute is not False:
         if must_execute is not True:
-            message = f"must_execute must be True or False, not {arguments.shown(must_execute)}"
-            raise refuse(message, "it cannot depend on a value of the flow")
+            message = f"must_execute must be True or False, not {arguments.short_repr(must_execute)}"
+            raise authoring_error(message, "it cannot depend on a value of the flow")
         new_step.options["mustExecute"] = True
     if metadata is not None:
         new_step.options["metadata"] = encode_data(metadata, "the metadata of a step")
@@ -242,12 +242,12 @@ def each(
         AuthoringError: If the body does something a flow can't do.
     """
     scope = get_current_scope("each()")
-    flow, output = _make_sub_flow(scope, "each", body, _get_element_kind(items))
-    input = {"items": scope.freeze(items), "workflow": flow}
+    flow, output = _make_sub_flow(scope, "each", body, _get_element_type(items))
+    input = {"items": scope.convert_value(items), "workflow": flow}
     if max_concurrency is not None:
-        input["max_concurrency"] = scope.freeze(max_concurrency)
+        input["max_concurrency"] = scope.convert_value(max_concurrency)
     map_output: MapOutput[R] = add_step(
-        scope, "/builtin/map", Present(input), "each", outputs.MapOutput[output],  # type: ignore[valid-type]
+        scope, "/builtin/map", Some(input), "each", outputs.MapOutput[output],  # type: ignore[valid-type]
         step=step, on_error=on_error, must_execute=must_execute, metadata=metadata,
     )  # fmt: skip
     return map_output
@@ -270,7 +270,7 @@ def again(value: T) -> Turn[Never, T]:
 
 
 def _make_turn(key: str, value: Any) -> Any:
-    return Value(Record(None, {key: get_current_scope("done() and again()").freeze(value)}))
+    return Value(Record(None, {key: get_current_scope("done() and again()").convert_value(value)}))
 
 
 def iterate(
@@ -309,12 +309,12 @@ def iterate(
         AuthoringError: If the body does something a flow can't do.
     """
     scope = get_current_scope("iterate()")
-    flow, output = _make_sub_flow(scope, "iterate", body, _get_kind(initial))
-    input = {"flow": flow, "initial_input": scope.freeze(initial)}
+    flow, output = _make_sub_flow(scope, "iterate", body, _get_value_type(initial))
+    input = {"flow": flow, "initial_input": scope.convert_value(initial)}
     if max_iterations is not None:
-        input["max_iterations"] = scope.freeze(max_iterations)
+        input["max_iterations"] = scope.convert_value(max_iterations)
     iterated: Iterated[R] = add_step(
-        scope, "/builtin/iterate", Present(input), "iterate", outputs.Iterated[output],  # type: ignore[valid-type]
+        scope, "/builtin/iterate", Some(input), "iterate", outputs.Iterated[output],  # type: ignore[valid-type]
         step=step, on_error=on_error, must_execute=must_execute, metadata=metadata,
     )  # fmt: skip
     return iterated
@@ -323,37 +323,39 @@ def iterate(
 def _make_sub_flow(scope: Scope, name: str, body: Callable[[Any], Any], kind: Any) -> tuple[SubFlow, Any]:
     """Build a function's sub-flow, and return it along with its output type."""
     if not callable(body):
-        raise refuse(f"{name}() expects a function with one argument, not {arguments.shown(body)}")
+        raise authoring_error(f"{name}() expects a function with one argument, not {arguments.short_repr(body)}")
     try:
         parameters = inspect.signature(body).parameters
     except ValueError:
-        message = f"{name}() expects a function with a known signature, not {arguments.shown(body)}"
-        raise refuse(message, "use a lambda") from None
+        message = f"{name}() expects a function with a known signature, not {arguments.short_repr(body)}"
+        raise authoring_error(message, "use a lambda") from None
     required = [
         parameter.name
         for parameter in parameters.values()
         if parameter.default is parameter.empty and parameter.kind < parameter.VAR_POSITIONAL
     ]
     if not parameters or len(required) > 1:
-        raise refuse(f"{name}() expects a function with one argument, not with {', '.join(required) or 'none'}")
+        raise authoring_error(
+            f"{name}() expects a function with one argument, not with {', '.join(required) or 'none'}"
+        )
     inner = Scope(f"the function of {name}()", next(iter(parameters)), scope)
     with inner.activate():
         result = body(Value(Read(inner, None, (), kind)))
         if result is None:
-            raise refuse(f"the function of {name}() returns nothing", "return the output of the sub-flow")
-        output = inner.freeze(result)
+            raise authoring_error(f"the function of {name}() returns nothing", "return the output of the sub-flow")
+        output = inner.convert_value(result)
     is_turn = type(result) is Value and isinstance(result.__stepflow__, Record) and result.__stepflow__.kind is None
-    return SubFlow(inner, output), Any if is_turn else _get_kind(result)
+    return SubFlow(inner, output), Any if is_turn else _get_value_type(result)
 
 
-def _get_kind(value: Any) -> Any:
+def _get_value_type(value: Any) -> Any:
     """Return a value's type, or Any if unknown."""
     if type(value) is not Value:
         return Any if isinstance(value, (list, dict, tuple)) else type(value)
     return getattr(value.__stepflow__, "kind", Any)
 
 
-def _get_element_kind(items: Any) -> Any:
+def _get_element_type(items: Any) -> Any:
     """Return the element type of a list, or Any if unknown.
 
     Raises:
@@ -361,10 +363,10 @@ def _get_element_kind(items: Any) -> Any:
     """
     if type(items) is not Value:
         if not isinstance(items, (list, tuple)):
-            raise refuse(f"each() expects a list, not {type(items).__name__}")
-        return _get_kind(items[0]) if items else Any
+            raise authoring_error(f"each() expects a list, not {type(items).__name__}")
+        return _get_value_type(items[0]) if items else Any
     try:
-        return fields.find_element(_get_kind(items), 0).kind
+        return fields.find_element(_get_value_type(items), 0).kind
     except fields.PartNotFound:
-        kind = fields.name_type(_get_kind(items))
-        raise refuse(f"{items.__stepflow__.label} is not a list but {kind}", "each() expects a list") from None
+        kind = fields.name_type(_get_value_type(items))
+        raise authoring_error(f"{items.__stepflow__.label} is not a list but {kind}", "each() expects a list") from None

@@ -13,7 +13,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, TypeVar
 
 from ..errors import AuthoringError
-from ._lazy import arguments, expressions, fields
+from ._lazy_modules import arguments, expressions, fields
 from ._places import find_call_place, is_called_by_flow
 
 if TYPE_CHECKING:
@@ -21,28 +21,30 @@ if TYPE_CHECKING:
     from ._fields import Field
 
 
-def refuse(message: str, hint: str | None = None, kind: type[AuthoringError] = AuthoringError) -> AuthoringError:
+def authoring_error(
+    message: str, hint: str | None = None, kind: type[AuthoringError] = AuthoringError
+) -> AuthoringError:
     """Return an error located at the current call in the flow's code."""
     place = find_call_place()
     error = kind(f"{place}: {message}", hint=hint, path=place.file, line=place.line, column=place.column)
-    if (raised := refusals.get()) is not None and is_called_by_flow():
+    if (raised := collected_errors.get()) is not None and is_called_by_flow():
         raised.append(error)
     return error
 
 
-refusals: ContextVar[list[AuthoringError] | None] = ContextVar("stepflow_refusals", default=None)
+collected_errors: ContextVar[list[AuthoringError] | None] = ContextVar("stepflow_refusals", default=None)
 """Errors raised so far in the flow's function, which may have caught them."""
 
 
 def make_depth_error(what: str) -> AuthoringError:
     """Return the error for data that is cyclic or too deeply nested for Python."""
-    return refuse(f"{what} is nested too deeply", "servers accept 126 levels")
+    return authoring_error(f"{what} is nested too deeply", "servers accept 126 levels")
 
 
 Call = TypeVar("Call", bound=Callable[..., Any])
 
 
-def unwatched(function: Call) -> Call:
+def without_profiler(function: Call) -> Call:
     """Suspend the profiler from `_watching` while a function runs, to speed it up."""
 
     def call(*arguments: Any, **named: Any) -> Any:
@@ -83,7 +85,7 @@ class Read(NamedTuple):
     path: Path
     kind: Any
     default: Any = None
-    """For a variable, the expression to use if it isn't set, wrapped in `Present`. None if there isn't one."""
+    """For a variable, the expression to use if it isn't set, wrapped in `Some`. None if there isn't one."""
 
     @property
     def label(self) -> str:
@@ -92,7 +94,7 @@ class Read(NamedTuple):
         return expressions.write_path(self.path, str(start))
 
 
-class Present(NamedTuple):
+class Some(NamedTuple):
     """Wraps an optional part of an expression, to tell a value of None from a missing part."""
 
     expression: Any
@@ -103,7 +105,7 @@ class Condition(NamedTuple):
 
     condition: Any
     then: Any
-    otherwise: Present | None
+    otherwise: Some | None
 
     @property
     def label(self) -> str:
@@ -177,23 +179,23 @@ class Value:
         """Return the expression, for debuggers."""
         return f"{MARK}{self.__stepflow__.label}>"
 
-    @unwatched
+    @without_profiler
     def __getattr__(self, name: str) -> Any:
         """Return the value of a field."""
         if name.startswith(("__", "_repr_", "_ipython_")):
             # Python and notebooks look these up on any object.
             raise AttributeError(name)
-        return Value(_read_with(self.__stepflow__, name, fields.find_field, is_name=True))
+        return Value(_make_part_expression(self.__stepflow__, name, fields.find_field, is_name=True))
 
     def __getitem__(self, key: Any) -> Any:
         """Return the value of an element, or of a field in an object without a class."""
-        return Value(read_part(self.__stepflow__, key))
+        return Value(make_element_expression(self.__stepflow__, key))
 
     @property  # type: ignore[misc]
     def __class__(self) -> NoReturn:  # type: ignore[override]
         """Reject `isinstance()`, because the value has no class yet."""
         message = "has no class yet: isinstance(), match and json.dumps() cannot use it"
-        raise refuse(f"{self.__stepflow__.label} is a value of a flow and {message}", _CHOICE)
+        raise authoring_error(f"{self.__stepflow__.label} is a value of a flow and {message}", _CHOICE)
 
     def __copy__(self) -> Value:
         """Return the value itself, since it is immutable."""
@@ -204,33 +206,33 @@ class Value:
         return self
 
 
-def read_part(expression: Expression, key: Any) -> Expression:
+def make_element_expression(expression: Expression, key: Any) -> Expression:
     """Return the expression for an element of a value.
 
     Raises:
         AuthoringError: If there is no such element.
     """
     if type(key) is Value:
-        raise refuse(f"{expression.label}[...] needs a key or a position that is known when the flow is built",
+        raise authoring_error(f"{expression.label}[...] needs a key or a position that is known when the flow is built",
                      "paths in a flow are fixed; use a component to choose an element")  # fmt: skip
     if isinstance(key, slice):
-        raise refuse(f"a slice of {expression.label} cannot be read", "paths lead to one element: [0]")
+        raise authoring_error(f"a slice of {expression.label} cannot be read", "paths lead to one element: [0]")
     if isinstance(key, bool) or not isinstance(key, (int, str)):
-        message = f"{expression.label}[{arguments.shown(key)}] is not a path"
-        raise refuse(message, "a path has keys (text) and positions from 0")
+        message = f"{expression.label}[{arguments.short_repr(key)}] is not a path"
+        raise authoring_error(message, "a path has keys (text) and positions from 0")
     if isinstance(key, int) and key < 0:
-        raise refuse(f"{expression.label}[{key}] counts from the end", "paths count from the beginning only")
-    return _read_with(expression, key, fields.find_element, is_name=False)
+        raise authoring_error(f"{expression.label}[{key}] counts from the end", "paths count from the beginning only")
+    return _make_part_expression(expression, key, fields.find_element, is_name=False)
 
 
-def _read_with(expression: Expression, key: Any, find: Callable[..., Field], *, is_name: bool) -> Expression:
+def _make_part_expression(expression: Expression, key: Any, find: Callable[..., Field], *, is_name: bool) -> Expression:
     match expression:
         case Read():
             try:
                 target = find(expression.kind, key)
             except fields.PartNotFound as error:
                 message, hint = error.args
-                raise refuse(
+                raise authoring_error(
                     f"{expression.label}: {message}", hint, _NoFieldError if is_name else AuthoringError
                 ) from None
             step = key if isinstance(key, int) else target.name
@@ -239,19 +241,23 @@ def _read_with(expression: Expression, key: Any, find: Callable[..., Field], *, 
             except expressions.PathError:
                 is_writable = False
             if not is_writable:
-                raise refuse(f"the name {step!r} cannot be written in a path", "rename the field in the component")
+                raise authoring_error(
+                    f"the name {step!r} cannot be written in a path", "rename the field in the component"
+                )
             return expression._replace(path=(*expression.path, step), kind=target.kind)
-        case Condition(condition, then, Present(other)) if isinstance(then, EXPRESSIONS) and isinstance(
+        case Condition(condition, then, Some(other)) if isinstance(then, EXPRESSIONS) and isinstance(
             other, EXPRESSIONS
         ):
-            then_part = _read_with(then, key, find, is_name=is_name)
-            return Condition(condition, then_part, Present(_read_with(other, key, find, is_name=is_name)))
+            then_part = _make_part_expression(then, key, find, is_name=is_name)
+            return Condition(condition, then_part, Some(_make_part_expression(other, key, find, is_name=is_name)))
         case Literal(dict() as data) if key in data:
             return Literal(data[key])
         case Literal(list() as data) if isinstance(key, int) and key < len(data):
             return Literal(data[key])
     hint = "read it before: when(c, a.x, b.x), coalesce(a.x, b.x)"
-    raise refuse(f"a part of {expression.label} cannot be read", hint, _NoFieldError if is_name else AuthoringError)
+    raise authoring_error(
+        f"a part of {expression.label} cannot be read", hint, _NoFieldError if is_name else AuthoringError
+    )
 
 
 _CHOICE = "use when(condition, then, otherwise) for a choice and coalesce(a, b) for the first that is not None"
@@ -291,7 +297,7 @@ _TRAPS = {
 
 def _make_trap(message: str, hint: str | None) -> Callable[..., NoReturn]:
     def trap(self: Value, *_: object, **__: object) -> NoReturn:
-        raise refuse(f"{self.__stepflow__.label} is a value of a flow and {message}", hint)
+        raise authoring_error(f"{self.__stepflow__.label} is a value of a flow and {message}", hint)
 
     return trap
 

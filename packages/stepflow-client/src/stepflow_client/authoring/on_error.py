@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Generic, Never, TypeVar, overload
 
-from ._lazy import arguments
+from ._lazy_modules import arguments
 from ._scopes import encode_data
-from ._values import refuse
+from ._values import authoring_error
 
 __all__ = ["OnError", "fail", "retry", "use_default"]
 
@@ -45,7 +45,7 @@ def retry(max_retries: int | None = None) -> OnError[Never]:
     if max_retries is None:
         return OnError("retry")
     if isinstance(max_retries, bool) or not isinstance(max_retries, int) or not 0 <= max_retries < 2**32:
-        raise refuse(f"the number of retries must be an integer >= 0, not {arguments.shown(max_retries)}")
+        raise authoring_error(f"the number of retries must be an integer >= 0, not {arguments.short_repr(max_retries)}")
     return OnError("retry", maxRetries=max_retries)
 
 

@@ -17,12 +17,12 @@ from .._base.text import visible
 from .._data.arguments import check_flag, check_flags, check_integer, check_mapping
 from .._data.secrets import hide_flow_secrets
 from .._data.values import check_json
-from .._runs.refusals import ResolvedInput
+from .._runs.failure_hints import ResolvedInput
 from ..flows.reading import FlowSource, load_flow
 from . import graph_text
 from .charts import StepTime
-from .drawn_graph import FlowGraph, build_graph, compact
-from .html import PAGE_STYLE, page
+from .drawn_graph import FlowGraph, build_graph, fold_for_drawing
+from .html import PAGE_STYLE, build_page
 from .layout import DrawingUnavailableError
 from .report_data import RunReport, gather
 from .report_page import report_page
@@ -57,8 +57,10 @@ class Drawing:
         )
 
     def _svg(self, *, style: bool) -> str:
-        folded = compact(self._graph, is_whole=self.include_all_steps)
-        return svg(folded.graph, Look(folded.states(self.statuses), self.include_servers, self.include_details, style))
+        folded = fold_for_drawing(self._graph, is_whole=self.include_all_steps)
+        return svg(
+            folded.graph, Look(folded.find_box_states(self.statuses), self.include_servers, self.include_details, style)
+        )
 
     def svg(self) -> str:
         """Return the drawing as an SVG string.
@@ -76,7 +78,7 @@ class Drawing:
         """
         name = self._graph.name or "flow"
         body = f'<h1>{escape(visible(name))}</h1><div class="scroll">{self._svg(style=False)}</div>'
-        return page(name, body, PAGE_STYLE + STYLE)
+        return build_page(name, body, PAGE_STYLE + STYLE)
 
     def png(self, *, scale: int = 2) -> bytes:
         """Return the drawing as a PNG image, using the light theme.
@@ -129,26 +131,26 @@ def draw(
         InvalidArgumentError: If `flow` isn't a flow.
     """
     shown = {} if statuses is None else check_mapping(statuses, "statuses")
-    return Drawing(_graph(flow), shown, include_servers, include_details, include_all_steps)
+    return Drawing(_build_masked_graph(flow), shown, include_servers, include_details, include_all_steps)
 
 
 def to_dot(flow: FlowSource, *, include_details: bool = True) -> str:
     """Return a flow's graph in DOT, the Graphviz language. See `draw`."""
     check_flag(include_details, "include_details")
-    return graph_text.write_dot(_graph(flow), details=include_details)
+    return graph_text.write_dot(_build_masked_graph(flow), details=include_details)
 
 
 def to_mermaid(flow: FlowSource, *, include_details: bool = True) -> str:
     """Return a flow's graph as a Mermaid flowchart. See `draw`."""
     check_flag(include_details, "include_details")
-    return graph_text.write_mermaid(_graph(flow), details=include_details)
+    return graph_text.write_mermaid(_build_masked_graph(flow), details=include_details)
 
 
 def to_text(flow: FlowSource, *, include_details: bool = True) -> str:
     """Return a flow as an indented outline of its steps, what they read, and the flows they run. See `draw`."""
     check_flag(include_details, "include_details")
-    return graph_text.write_outline(_graph(flow), details=include_details)
+    return graph_text.write_outline(_build_masked_graph(flow), details=include_details)
 
 
-def _graph(flow: FlowSource) -> FlowGraph:
+def _build_masked_graph(flow: FlowSource) -> FlowGraph:
     return build_graph(hide_flow_secrets(check_json(load_flow(flow), "the flow")))

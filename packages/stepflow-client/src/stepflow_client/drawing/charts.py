@@ -20,8 +20,8 @@ def collect_item_times(steps: Iterable[StepTime]) -> list[ItemTime]:
     times = ItemTimes("")
     for step in steps:
         if step.attempts and step.end is not None:
-            times.start(step.item_index, step.attempts[0])
-            times.end(step.item_index, step.end)
+            times.record_step_start(step.item_index, step.attempts[0])
+            times.record_step_end(step.item_index, step.end)
     return times.times
 
 
@@ -114,7 +114,7 @@ def draw_timeline(
         return _LEFT + (min(max(time, begin), end) - begin) * scale
 
     role = "group" if zoom is not None or any(bar.href for bar in bars) else "img"
-    parts = [start_chart(width, height, "timeline", role, f' data-scale="{scale:.6g}"')]
+    parts = [open_chart_tag(width, height, "timeline", role, f' data-scale="{scale:.6g}"')]
     marks = choose_ticks(end, begin=begin)
     following = [*marks[1:], (end, duration_text(end))]
     for (time, label), (next_time, next_label) in zip(marks, following, strict=True):
@@ -156,7 +156,7 @@ def draw_histogram(values: Sequence[float], bins: int = 24) -> str:
     step = (high - low) / bins or 1.0
     counts = count_bins(values, low, step, bins)
     most = max(counts)
-    parts = [start_chart(760, 170, "histogram of durations")]
+    parts = [open_chart_tag(760, 170, "histogram of durations")]
     for index, count in enumerate(counts):
         tall = 120 * count / most
         begin = low + index * step
@@ -181,10 +181,10 @@ def count_bins(values: Iterable[float], low: float, step: float, bins: int) -> l
     return counts
 
 
-def start_chart(width: int, height: int, name: str, role: str = "img", more: str = "") -> str:
+def open_chart_tag(width: int, height: int, name: str, role: str = "img", extra_attributes: str = "") -> str:
     """Return the opening tags of a chart, with its size in pixels."""
     size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
-    return f'<svg class="ch" role="{role}" aria-label="{name}" {size}{more}><title>{name}</title>'
+    return f'<svg class="ch" role="{role}" aria-label="{name}" {size}{extra_attributes}><title>{name}</title>'
 
 
 SCORE_STYLE = """
@@ -212,18 +212,18 @@ class Estimate:
     """`better` or `worse`, which determines the colour."""
 
 
-def share_chart(name: str, estimates: Sequence[Estimate]) -> str:
+def draw_share_chart(name: str, estimates: Sequence[Estimate]) -> str:
     """Draw a bar from 0 to 1 for each variant, with its interval."""
 
     def draw(estimate: Estimate, y: int) -> str:
         track = f'<rect class="track" x="{_SCORES_LEFT}" y="{y}" width="{_PLOT}" height="14" rx="2"/>'
         bar = f'<rect x="{_SCORES_LEFT}" y="{y}" width="{format_px(_PLOT * estimate.value)}" height="14" rx="2"/>'
-        return track + bar + _whisker(estimate, y, lambda value: _SCORES_LEFT + _PLOT * value)
+        return track + bar + _draw_confidence_interval(estimate, y, lambda value: _SCORES_LEFT + _PLOT * value)
 
-    return _rows(f"shares: {escape(visible(name))}", "", estimates, draw)
+    return _draw_estimate_rows(f"shares: {escape(visible(name))}", "", estimates, draw)
 
 
-def change_chart(name: str, estimates: Sequence[Estimate]) -> str:
+def draw_change_chart(name: str, estimates: Sequence[Estimate]) -> str:
     """Draw a point for each variant, with its interval, relative to a line at zero."""
     ends = [
         abs(end) for estimate in estimates for end in (estimate.value, estimate.low, estimate.high) if end is not None
@@ -237,14 +237,16 @@ def change_chart(name: str, estimates: Sequence[Estimate]) -> str:
     def draw(estimate: Estimate, y: int) -> str:
         kind = f"point {estimate.verdict}".rstrip()
         point = f'<circle class="{kind}" cx="{format_px(place(estimate.value))}" cy="{y + 7}" r="5"/>'
-        return _whisker(estimate, y, place) + point
+        return _draw_confidence_interval(estimate, y, place) + point
 
     zero = f'<line class="zero" x1="{middle:.0f}" y1="0" x2="{middle:.0f}" y2="{len(estimates) * _SCORES_ROW + 4}"/>'
-    return _rows(f"changes: {escape(visible(name))}", zero, estimates, draw)
+    return _draw_estimate_rows(f"changes: {escape(visible(name))}", zero, estimates, draw)
 
 
-def _rows(title: str, below: str, estimates: Sequence[Estimate], draw: Callable[[Estimate, int], str]) -> str:
-    parts = [start_chart(_SCORES_WIDTH, len(estimates) * _SCORES_ROW + 4, title), below]
+def _draw_estimate_rows(
+    title: str, below: str, estimates: Sequence[Estimate], draw: Callable[[Estimate, int], str]
+) -> str:
+    parts = [open_chart_tag(_SCORES_WIDTH, len(estimates) * _SCORES_ROW + 4, title), below]
     for number, estimate in enumerate(estimates):
         y = number * _SCORES_ROW + 4
         about = escape(visible(f"{estimate.label}: {estimate.text}"))
@@ -256,7 +258,7 @@ def _rows(title: str, below: str, estimates: Sequence[Estimate], draw: Callable[
     return "".join(parts) + "</svg>"
 
 
-def _whisker(estimate: Estimate, y: int, place: Callable[[float], float]) -> str:
+def _draw_confidence_interval(estimate: Estimate, y: int, place: Callable[[float], float]) -> str:
     if estimate.low is None or estimate.high is None:
         return ""
     low, high = format_px(place(estimate.low)), format_px(place(estimate.high))
@@ -264,7 +266,7 @@ def _whisker(estimate: Estimate, y: int, place: Callable[[float], float]) -> str
     return f'<line class="whisker" x1="{low}" y1="{y + 7}" x2="{high}" y2="{y + 7}"/>{ends}'
 
 
-def histograms(name: str, values: Sequence[tuple[str, Sequence[float]]], text: Callable[[float], str]) -> str:
+def draw_histograms(name: str, values: Sequence[tuple[str, Sequence[float]]], text: Callable[[float], str]) -> str:
     """Draw a histogram per variant, stacked, with shared bins and scale. `text` formats the values."""
     numbers = [value for _, estimate in values for value in estimate]
     low, high = min(numbers), max(numbers)
@@ -272,7 +274,7 @@ def histograms(name: str, values: Sequence[tuple[str, Sequence[float]]], text: C
     counted = [(label, count_bins(estimate, low, step, _BINS)) for label, estimate in values]
     most = max(max(counts) for _, counts in counted) or 1
     width, height = _SCORES_LEFT + _BINS * 18 + 10, len(values) * (_TALL + 8) + 22
-    parts = [start_chart(width, height, f"histograms: {escape(visible(name))}")]
+    parts = [open_chart_tag(width, height, f"histograms: {escape(visible(name))}")]
     for row, (label, counts) in enumerate(counted):
         bottom = (row + 1) * (_TALL + 8)
         parts.append(f'<text y="{bottom - 4}">{escape(cut(label, 16))}</text>')

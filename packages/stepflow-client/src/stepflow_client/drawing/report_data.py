@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN, NotGiven
 from .._codec import failed_items
-from .._codec.requests import RunId, add_env_variables, parse_flow_variables
-from .._data.arguments import check_instance, check_integer, check_text, wrong
+from .._codec.requests import RunId, add_env_variables, parse_declared_variables
+from .._data.arguments import argument_error, check_instance, check_integer, check_text
 from .._data.secrets import Secrets, find_secrets, hide_flow_secrets
 from .._rules.timeouts import call_scope
-from .._runs.causes import ItemCauses
+from .._runs.causes import ItemFailureTracer
 from .._runs.explanation import collect_item_records, explain_items
-from .._runs.refusals import ResolvedInput, resolve_input
+from .._runs.failure_hints import ResolvedInput, resolve_input
 from ..errors import InvalidArgumentError
 from ..types import FlowVariable, ListItemsResponse, RunArguments, RunDetails, RunItem, StepDetails
 from ..types.models import Shown
@@ -86,23 +86,23 @@ class RunReport(Shown):
             InvalidArgumentError: If the run has no such item.
         """
         check_text(step_id, "step_id")
-        if check_integer(item_index, "item_index", least=0) not in self._evaluations:
+        if check_integer(item_index, "item_index", least=0) not in self._item_causes:
             items = [item for item in self.items if item.index == item_index]
             if not items:
                 raise InvalidArgumentError(f"the run has no item {item_index}")
-            self._evaluations[item_index] = ItemCauses(
+            self._item_causes[item_index] = ItemFailureTracer(
                 collect_item_records(self.snapshot, items, is_masked=True)[item_index]
             )
-        return resolve_input(self._evaluations[item_index], step_id)
+        return resolve_input(self._item_causes[item_index], step_id)
 
     @cached_property
-    def _evaluations(self) -> dict[int, ItemCauses]:
+    def _item_causes(self) -> dict[int, ItemFailureTracer]:
         return {}
 
     def was_run(self, step: StepDetails | StepTime) -> bool:
         """Return whether a listed step was run. Servers also list a step as failed if a step it reads failed."""
         if not isinstance(step, (StepDetails, StepTime)):
-            raise wrong("step", "one of the report's steps", step)
+            raise argument_error("step", "one of the report's steps", step)
         account = self.step_accounts.get((step.item_index, step.step_id))
         return account is None or account.state != "not_run"
 
@@ -142,7 +142,7 @@ def gather(client: SyncStepflowClient, run_id: RunId, *, timeout: float | NotGiv
 
     check_instance(client, "client", SyncStepflowClient)
     with call_scope(timeout):
-        snapshot = client._services.snapshots.read(run_id, ("items", "steps", "flow", "arguments", "counts"))
+        snapshot = client._services.snapshots.read_snapshot(run_id, ("items", "steps", "flow", "arguments", "counts"))
         times = client._services.follower.read_step_times(snapshot.run_id, list(snapshot.steps or ())).times
     return RunReport(mask_snapshot(snapshot), times)
 
@@ -196,13 +196,13 @@ def mask_snapshot(snapshot: RunSnapshot, secrets: Secrets | None = None) -> RunS
 
 
 def _collect_secrets(flow: Mapping[str, Any]) -> Secrets:
-    variables, values = read_flow_environment(flow)
+    variables, values = read_flow_env_variables(flow)
     return find_secrets(values, variables)
 
 
-def read_flow_environment(flow: Mapping[str, Any]) -> tuple[dict[str, FlowVariable], dict[str, Any]]:
+def read_flow_env_variables(flow: Mapping[str, Any]) -> tuple[dict[str, FlowVariable], dict[str, Any]]:
     """Return the variables declared by a stored flow, and the values of those set in the environment."""
-    variables = parse_flow_variables(flow)
+    variables = parse_declared_variables(flow)
     values: dict[str, Any] = {}
     for name, variable in variables.items():
         # Skip values that no run would accept, as they can't have been sent.

@@ -13,11 +13,11 @@ from .._base.text import cut, duration_text, quantile, short_json, visible, visi
 from .._data.arguments import check_instances
 from .._rules.failure_groups import MAX_GROUPS_SHOWN, group_failures
 from ..types import RunArguments, RunItem, StepDetails
-from ..types.account import shown_state
+from ..types.account import get_displayed_state
 from .charts import CHART_STYLE, Bar, ItemTime, StepTime, collect_item_times, draw_histogram, draw_timeline
-from .drawn_graph import build_graph, compact, worst_state
+from .drawn_graph import build_graph, fold_for_drawing, worst_state
 from .graph_text import write_mermaid
-from .html import HIDDEN_MARK, PAGE_STYLE, STATUS_STYLE, STATUSES, TREE_STYLE, json_tree, page
+from .html import HIDDEN_MARK, PAGE_STYLE, STATUS_STYLE, STATUSES, TREE_STYLE, build_page, json_tree
 from .layout import DrawingUnavailableError
 from .report_data import RunReport
 from .svg import STYLE, Look, svg
@@ -56,22 +56,22 @@ section{border:0;padding:0}svg{max-width:100%;height:auto}.two{display:block}}
 """The style for reports, on top of those for pages, statuses, trees and charts."""
 
 
-def section(title: str, content: str) -> str:
+def build_section(title: str, content: str) -> str:
     """Return a section of a report."""
     return f"<section><h2>{title}</h2>{content}</section>"
 
 
-def scroll(content: str, label: str) -> str:
+def wrap_in_scroller(content: str, label: str) -> str:
     """Wrap content so that it scrolls sideways if it is too wide."""
     return f'<div class="scroll" tabindex="0" role="group" aria-label="{label}">{content}</div>'
 
 
-def to_html(value: object) -> str:
+def escape_html(value: object) -> str:
     """Return a value as a single line of escaped text."""
     return escape(visible(str(value)))
 
 
-def message(text: str) -> str:
+def escape_multiline(text: str) -> str:
     """Return multi-line text, escaped such that none of its lines starts a line of the document."""
     return escape(visible_lines(text)).replace("\n", "&#10;")
 
@@ -81,12 +81,14 @@ def capitalize(name: str) -> str:
     return name[:1].upper() + name[1:]
 
 
-def local_time(time: datetime) -> str:
+def format_time_tag(time: datetime) -> str:
     """Format a time in the local timezone."""
     return f'<time datetime="{time.isoformat()}">{escape(f"{time.astimezone():%Y-%m-%d %H:%M:%S %Z}")}</time>'
 
 
-def table(heads: Sequence[str], rows: Iterable[str], *, stacks: bool = False, numbers: Container[int] = ()) -> str:
+def build_table(
+    heads: Sequence[str], rows: Iterable[str], *, stacks: bool = False, numbers: Container[int] = ()
+) -> str:
     """Return a table. Headings and cells are HTML.
 
     Args:
@@ -98,7 +100,7 @@ def table(heads: Sequence[str], rows: Iterable[str], *, stacks: bool = False, nu
     head = "".join(f"<th{' class=n' if place in numbers else ''}>{name}</th>" for place, name in enumerate(heads))
     kind = ' class="stack"' if stacks else ""
     content = f"<table{kind}><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-    return scroll(content, f"table: {heads[0]}, {heads[-1]}")
+    return wrap_in_scroller(content, f"table: {heads[0]}, {heads[-1]}")
 
 
 def facts_list(facts: Sequence[tuple[str, str]]) -> str:
@@ -107,7 +109,7 @@ def facts_list(facts: Sequence[tuple[str, str]]) -> str:
     return f'<dl class="facts">{pairs}</dl>'
 
 
-def row(*cells: str) -> str:
+def build_row(*cells: str) -> str:
     """Return a table row. Cells that start with a number are right-aligned."""
     return "<tr>" + "".join(f"<td{' class=n' if NUMBER.match(cell) else ''}>{cell}</td>" for cell in cells) + "</tr>"
 
@@ -115,13 +117,15 @@ def row(*cells: str) -> str:
 def status_mark(status: str, text: str = "") -> str:
     """Format a status as an icon, word and colour. `text` overrides the word."""
     kind = f"status {status}" if status in STATUSES else "status"
-    return f'<b class="{kind}">{to_html(text or status.replace("_", " "))}</b>'
+    return f'<b class="{kind}">{escape_html(text or status.replace("_", " "))}</b>'
 
 
-def fold_text(text: str) -> str:
+def fold_long_text(text: str) -> str:
     """Return the text, collapsed to its beginning if it is long."""
-    shown = message(text)
-    return f"<details><summary>{message(cut(text, 121))}</summary>{shown}</details>" if len(text) > 160 else shown
+    shown = escape_multiline(text)
+    return (
+        f"<details><summary>{escape_multiline(cut(text, 121))}</summary>{shown}</details>" if len(text) > 160 else shown
+    )
 
 
 _PAGE = 100
@@ -137,7 +141,7 @@ def report_page(reports: Sequence[RunReport]) -> str:
     """
     reports = check_instances(reports, "reports", RunReport)
     runs = " and ".join(report.run.flow_name or report.run.run_id for report in reports)
-    parts = [f'<div class="brand">{HIDDEN_MARK}<h1>{to_html(runs)}</h1></div>']
+    parts = [f'<div class="brand">{HIDDEN_MARK}<h1>{escape_html(runs)}</h1></div>']
     if len(reports) > 1:
         parts.append(_write_comparison(reports))
     parts.append(f'<div class="{"runs two" if len(reports) == 2 else "runs"}">')
@@ -147,45 +151,45 @@ def report_page(reports: Sequence[RunReport]) -> str:
     for number, (report, bars) in enumerate(zip(reports, charts, strict=True)):
         parts.append(f"<article>{''.join(_write_sections(report, bars, right_edge, number))}</article>")
     style = PAGE_STYLE + STATUS_STYLE + STYLE + CHART_STYLE + TREE_STYLE + REPORT_STYLE
-    return page(f"Report of {runs}", "".join([*parts, "</div>"]), style)
+    return build_page(f"Report of {runs}", "".join([*parts, "</div>"]), style)
 
 
 def _write_sections(report: RunReport, bars: Sequence[Bar], right_edge: float, number: int) -> Iterator[str]:
     """Yield the sections for a run, failures first."""
-    yield section("Run", _write_summary(report))
+    yield build_section("Run", _write_summary(report))
     is_batch, arguments = len(report.items) != 1, report.given
     if is_batch and (errors := _write_errors(report.items)):
-        yield section("Errors", errors)
+        yield build_section("Errors", errors)
     if not is_batch:
-        yield section("Result", _write_result(report))
+        yield build_section("Result", _write_result(report))
     if arguments is not None:
-        yield section("Started with", _write_arguments(arguments, is_batch=is_batch))
+        yield build_section("Started with", _write_arguments(arguments, is_batch=is_batch))
     if report.flow:
         graph = build_graph(report.flow)
-        drawn = compact(graph)
+        drawn = fold_for_drawing(graph)
         try:
-            look = Look(drawn.states(collect_statuses(report)), style=False, name=f"run{number}")
+            look = Look(drawn.find_box_states(find_worst_step_states(report)), style=False, name=f"run{number}")
             picture = svg(drawn.graph, look)
         except DrawingUnavailableError:
             hint = "Pictures need <code>pip install 'stepflow-client[draw]'</code>; this is the graph in Mermaid."
             picture = f"<p>{hint}</p><pre>{escape(write_mermaid(graph))}</pre>"
-        yield section("Graph", scroll(picture, "graph"))
+        yield build_section("Graph", wrap_in_scroller(picture, "graph"))
     if bars:
         title = "Timeline" if not is_batch else f"Timeline of the {len(bars)} slowest items"
         if len(bars) > _PAGE:
             title = f"Timeline of the {_PAGE} slowest steps"
             bars = sorted(bars, key=lambda bar: bar.start - bar.end)[:_PAGE]
-        yield section(title, scroll(draw_timeline(bars, right_edge=right_edge), "timeline"))
+        yield build_section(title, wrap_in_scroller(draw_timeline(bars, right_edge=right_edge), "timeline"))
     durations = summarize_latency(collect_item_times(report.times))
     if durations:
-        yield section("Latency of items", durations)
+        yield build_section("Latency of items", durations)
     if report.steps:
-        yield section("Steps", _write_steps(report))
+        yield build_section("Steps", _write_steps(report))
     if is_batch:
-        yield section("Items", _write_items(report.items, arguments.inputs if arguments is not None else None))
+        yield build_section("Items", _write_items(report.items, arguments.inputs if arguments is not None else None))
 
 
-def _mark_step_state(report: RunReport, step: StepDetails) -> str:
+def _format_step_state(report: RunReport, step: StepDetails) -> str:
     """Format a step's state as a mark."""
     return status_mark(step.status.value if report.was_run(step) else "not_run", step.text)
 
@@ -201,15 +205,15 @@ def _write_result(report: RunReport) -> str:
         notes += [f"Unknown: {'; '.join(account.unknown)}"] if account.unknown else []
     if result is None:
         text = account.text if account is not None and account.kind is not None else "It has not ended."
-        content = f"<p>{message(text)}</p>"
+        content = f"<p>{escape_multiline(text)}</p>"
     elif result.error is None:
         content = json_tree(result.output, limit=2_000)
     else:
         error = result.error
-        step = f"Step <code>{to_html(error.step_id)}</code>: " if error.step_id else ""
-        code = f' <span class="soft">({to_html(error.code.value)})</span>' if error.code else ""
-        content = f'<p class="problem">{step}{message(error.message)}{code}</p>{_write_details(error.details)}'
-    return content + "".join(f'<p class="soft">{message(note)}</p>' for note in notes)
+        step = f"Step <code>{escape_html(error.step_id)}</code>: " if error.step_id else ""
+        code = f' <span class="soft">({escape_html(error.code.value)})</span>' if error.code else ""
+        content = f'<p class="problem">{step}{escape_multiline(error.message)}{code}</p>{_write_details(error.details)}'
+    return content + "".join(f'<p class="soft">{escape_multiline(note)}</p>' for note in notes)
 
 
 def _write_details(details: object) -> str:
@@ -218,16 +222,19 @@ def _write_details(details: object) -> str:
 
 def _write_summary(report: RunReport) -> str:
     run = report.run
-    facts = [("status", status_mark(run.status.value, report.run.text)), ("flow", to_html(run.flow_name or "-"))]
+    facts = [("status", status_mark(run.status.value, report.run.text)), ("flow", escape_html(run.flow_name or "-"))]
     if len(report.items) != 1:
         counts = Counter({status: count for status, count in run.items.to_dict().items() if count})
         del counts["total"]
-        texts = (f"{count} {to_html(status)}" for status, count in counts.most_common())
+        texts = (f"{count} {escape_html(status)}" for status, count in counts.most_common())
         facts.append(("items", ", ".join(texts) or "none"))
-    facts += [("created", local_time(run.created_at))] if run.created_at else []
+    facts += [("created", format_time_tag(run.created_at))] if run.created_at else []
     if run.duration is not None:
         facts.append(("took", duration_text(run.duration)))
-    facts += [("run", f"<code>{to_html(run.run_id)}</code>"), ("flow id", f"<code>{to_html(run.flow_id)}</code>")]
+    facts += [
+        ("run", f"<code>{escape_html(run.run_id)}</code>"),
+        ("flow id", f"<code>{escape_html(run.flow_id)}</code>"),
+    ]
     if not report.times:
         facts.append(("times", "not reported by this server, or no step has started"))
     return facts_list(facts)
@@ -244,20 +251,20 @@ def _write_arguments(arguments: RunArguments, *, is_batch: bool) -> str:
     rows += [("variables", json_tree(arguments.variables))] if arguments.variables else []
     rows += [("overrides", json_tree(arguments.overrides))] if arguments.overrides else []
     labels = ", ".join(f"{name}={value}" for name, value in arguments.labels.items())
-    rows += [("labels", to_html(labels))] if labels else []
-    rows += [("note", to_html(arguments.note))] if arguments.note else []
+    rows += [("labels", escape_html(labels))] if labels else []
+    rows += [("note", escape_html(arguments.note))] if arguments.note else []
     if arguments.rerun_of is not None:
-        rows.append(("rerun of", to_html(arguments.rerun_of)))
-        rows.append(("kept", to_html(", ".join(arguments.kept) or "no step")))
+        rows.append(("rerun of", escape_html(arguments.rerun_of)))
+        rows.append(("kept", escape_html(", ".join(arguments.kept) or "no step")))
     content = "".join(f"<tr><th>{capitalize(name)}</th><td>{value}</td></tr>" for name, value in rows)
     return f"<table>{content}</table>"
 
 
-def collect_statuses(report: RunReport) -> dict[str, str]:
+def find_worst_step_states(report: RunReport) -> dict[str, str]:
     """Return the state to draw for each step, which is the worst one over all items."""
     states: dict[str, set[str]] = defaultdict(set)
     for step in report.step_accounts.values():
-        states[step.step_id].add(shown_state(step))
+        states[step.step_id].add(get_displayed_state(step))
     worst = {}
     for name, step_states in states.items():
         # Don't show a step as not run if it did run for some items.
@@ -309,13 +316,13 @@ def _write_errors(items: Sequence[RunItem]) -> str:
     groups = group_failures(items)
     for group in groups[:MAX_GROUPS_SHOWN]:
         which = ", ".join(map(str, group.indexes[:10])) + (", …" if len(group.indexes) > 10 else "")
-        text = f"<div>{message(group.message[:1000])}</div>{_write_details(group.error.details)}"
-        count, step, code = str(len(group.indexes)), to_html(group.step_id or ""), to_html(group.code)
-        rows.append(row(count, step, code, text, f"<span>{which}</span>"))
+        text = f"<div>{escape_multiline(group.message[:1000])}</div>{_write_details(group.error.details)}"
+        count, step, code = str(len(group.indexes)), escape_html(group.step_id or ""), escape_html(group.code)
+        rows.append(build_row(count, step, code, text, f"<span>{which}</span>"))
     if not rows:
         return ""
     more = f"<p>{len(groups) - len(rows)} more</p>" if len(groups) > len(rows) else ""
-    return table(("Count", "Step", "Code", "Message", "Items"), rows, stacks=True) + more
+    return build_table(("Count", "Step", "Code", "Message", "Items"), rows, stacks=True) + more
 
 
 def summarize_latency(times: Sequence[ItemTime], url: Callable[[ItemTime], str] | None = None) -> str:
@@ -335,13 +342,13 @@ def summarize_latency(times: Sequence[ItemTime], url: Callable[[ItemTime], str] 
         return f'<a href="{escape(url(ordered[round(part * (len(ordered) - 1))]))}">{text}</a>' if url else text
 
     parts = {"50 %": 0.5, "90 %": 0.9, "95 %": 0.95, "99 %": 0.99, "Slowest": 1.0}
-    shown = table(list(parts), [row(*map(cell, parts.values()))])
-    return shown + scroll(draw_histogram(seconds), "histogram")
+    shown = build_table(list(parts), [build_row(*map(cell, parts.values()))])
+    return shown + wrap_in_scroller(draw_histogram(seconds), "histogram")
 
 
-def _count_states(report: RunReport, steps: Sequence[StepDetails]) -> str:
+def _format_state_counts(report: RunReport, steps: Sequence[StepDetails]) -> str:
     """Format how many steps are in each state."""
-    counts = Counter(_mark_step_state(report, step) for step in steps)
+    counts = Counter(_format_step_state(report, step) for step in steps)
     return ", ".join(f"{state} {count}" for state, count in counts.items())
 
 
@@ -357,21 +364,23 @@ def _write_steps(report: RunReport) -> str:
             groups[step.step_id].append(step)
         for name, steps in groups.items():
             repeated = sum(len(time.attempts) > 1 for time in times[name])
-            component, counted = to_html(steps[0].component or ""), _count_states(report, steps)
-            rows.append(row(to_html(name), component, counted, str(repeated), *_format_percentiles(times[name])))
-        return table(("Step", "Component", "Status", "Repeated", "Median", "95 %", "Slowest"), rows)
+            component, counted = escape_html(steps[0].component or ""), _format_state_counts(report, steps)
+            rows.append(
+                build_row(escape_html(name), component, counted, str(repeated), *_format_percentiles(times[name]))
+            )
+        return build_table(("Step", "Component", "Status", "Repeated", "Median", "95 %", "Slowest"), rows)
     for step in report.steps:
         took, attempts, value = "-", "-", ""
         if report.was_run(step):
             for time in times[step.step_id][:1]:
                 attempts = str(len(time.attempts))
                 took = duration_text(time.duration) if time.duration is not None else "-"
-            value = f"<div>{fold_text(step.error.message[:2000])}</div>" if step.error else json_tree(step.output)
-        component, state = to_html(step.component or ""), _mark_step_state(report, step)
-        rows.append(row(to_html(step.step_id), component, state, took, attempts, value))
+            value = f"<div>{fold_long_text(step.error.message[:2000])}</div>" if step.error else json_tree(step.output)
+        component, state = escape_html(step.component or ""), _format_step_state(report, step)
+        rows.append(build_row(escape_html(step.step_id), component, state, took, attempts, value))
     heads = ("Step", "Component", "Status", "Duration", "Attempts", "Output or error")
     failed = [step.status.value == "failed" for step in report.steps]
-    return _split_table(heads, rows, failed) if len(rows) > _PAGE else table(heads, rows, stacks=True)
+    return _paginate_table(heads, rows, failed) if len(rows) > _PAGE else build_table(heads, rows, stacks=True)
 
 
 def _format_percentiles(times: Sequence[StepTime]) -> tuple[str, ...]:
@@ -387,19 +396,19 @@ def _write_items(items: Sequence[RunItem], inputs: Sequence[Any] | None) -> str:
     for place, item in enumerate(items):
         error = item.error
         text = error.message[:longest] if error else short_json(item.output, longest) if item.status.is_finished else ""
-        cells = [str(item.index), status_mark(item.status.value), to_html(error.step_id or "") if error else ""]
-        cells += [f"<div>{fold_text(short_json(known[place], longest))}</div>"] if known else []
-        rows.append(row(*cells, f"<div>{fold_text(text)}</div>"))
-    return _split_table(heads, rows, [item.status.value == "failed" for item in items])
+        cells = [str(item.index), status_mark(item.status.value), escape_html(error.step_id or "") if error else ""]
+        cells += [f"<div>{fold_long_text(short_json(known[place], longest))}</div>"] if known else []
+        rows.append(build_row(*cells, f"<div>{fold_long_text(text)}</div>"))
+    return _paginate_table(heads, rows, [item.status.value == "failed" for item in items])
 
 
-def _split_table(heads: Sequence[str], rows: Sequence[str], failed: Sequence[bool]) -> str:
+def _paginate_table(heads: Sequence[str], rows: Sequence[str], failed: Sequence[bool]) -> str:
     """Split a long table into collapsible parts, with the first one open."""
     pages = []
     for begin in range(0, len(rows), _PAGE):
         shown, count = rows[begin : begin + _PAGE], sum(failed[begin : begin + _PAGE])
         title = f"{begin} to {begin + len(shown) - 1}" + (f": {count} failed" if count else "")
-        content = table(heads, shown, stacks=True)
+        content = build_table(heads, shown, stacks=True)
         opened = " open" if begin == 0 else ""
         pages.append(f'<details class="page"{opened}><summary>{title}</summary>{content}</details>')
     return "".join(pages)
@@ -409,13 +418,13 @@ def _write_comparison(reports: Sequence[RunReport]) -> str:
     names = list(dict.fromkeys(step.step_id for report in reports for step in report.steps))
     rows = []
     for name in names:
-        cells = [to_html(name)]
+        cells = [escape_html(name)]
         for report in reports:
-            counted = _count_states(report, [step for step in report.steps if step.step_id == name]) or "-"
+            counted = _format_state_counts(report, [step for step in report.steps if step.step_id == name]) or "-"
             times = [time for time in report.times if time.step_id == name and report.was_run(time)]
             cells += [counted, _format_percentiles(times)[0]]
-        rows.append(row(*cells))
+        rows.append(build_row(*cells))
     heads = ["step"]
     for number in range(1, len(reports) + 1):
         heads += [f"run {number}", "median"]
-    return section("Comparison of steps", table(heads, rows))
+    return build_section("Comparison of steps", build_table(heads, rows))

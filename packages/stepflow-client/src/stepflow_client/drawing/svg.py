@@ -24,7 +24,7 @@ from .layout import (
     format_px,
     lay_out,
     node_lines,
-    node_title,
+    node_tooltip_lines,
 )
 
 _COLOURS = ("#2563eb", "#c2410c", "#15803d", "#9333ea", "#be123c", "#0e7490", "#a16207", "#4b5563")
@@ -129,7 +129,7 @@ def svg(graph: FlowGraph, look: Look, layout: Layout | None = None) -> str:
     parts += [_edge_svg(edge, route) for edge, route in zip(graph.edges, layout.edges, strict=True)]
     shapes = _Shapes(look.name)
     nodes = [_node_svg(node, layout.nodes[node.id], plugins.get(node.plugin), look, shapes) for node in graph.nodes]
-    parts += ["</g>", f"<defs>{shapes.text()}</defs>", *nodes]
+    parts += ["</g>", f"<defs>{shapes.format_definitions()}</defs>", *nodes]
     for index, (plugin, colour) in enumerate(plugins.items()):
         y = layout.height + index * LINE
         parts.append(f'<g class="sf-legend sf-p{colour}">')
@@ -191,7 +191,7 @@ class _Shapes:
         number = self._known.setdefault(shape, len(self._known))
         return f'<use href="#{self._name}-{number}"/>'
 
-    def text(self) -> str:
+    def format_definitions(self) -> str:
         """Return the definitions of all shapes in use."""
         return "".join(f'<g id="{self._name}-{number}">{shape}</g>' for shape, number in self._known.items())
 
@@ -210,7 +210,10 @@ def _node_svg(node: GraphNode, box: Box, plugin: int | None, look: Look, shapes:
     link += ' aria-current="true"' if href and node.id == look.selected else ""
     tag = "a" if href else "g"
     place = f"translate({format_px(box.x + box.width / 2)} {format_px(box.y + box.height / 2)})"
-    parts = [f'<{tag} class="{" ".join(classes)}"{link} transform="{place}">', _title(*node_title(node, lines), *words)]
+    parts = [
+        f'<{tag} class="{" ".join(classes)}"{link} transform="{place}">',
+        _title(*node_tooltip_lines(node, lines), *words),
+    ]
     parts.append(shapes.use(box, plugin, status))
     for index, line in enumerate(lines):
         kind = ' class="sf-soft"' if index else ""

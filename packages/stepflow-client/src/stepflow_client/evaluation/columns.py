@@ -44,7 +44,7 @@ class DurationBudget:
         self._open += self._decided[first]
         return self._decided[first]
 
-    def add_duration(self, seconds: float) -> None:
+    def record_reading_time(self, seconds: float) -> None:
         """Record how long reading took."""
         self._open -= 1
         self._spent += seconds
@@ -154,7 +154,7 @@ class VariantColumns:
         self.first_errors: dict[str, str] = {}
 
     @property
-    def items(self) -> int:
+    def item_count(self) -> int:
         """Number of items."""
         return sum(self.statuses.values())
 
@@ -206,7 +206,7 @@ class Columns:
                     column = variant.scores.setdefault(shown, Column())
                     for case in variant.labelled.get(name, Column()).cases:
                         column.add(case, counts.total(case), variant.labelled[name].count(case))
-        self._count_failures()
+        self._count_failures_as_false()
 
     def _add_results(self, results: ItemResults) -> None:
         variant = self.variants.setdefault(results.variant, VariantColumns())
@@ -246,7 +246,7 @@ class Columns:
             variant.errors[name] += len(errors)
             variant.first_errors.setdefault(name, errors[0])
 
-    def _count_failures(self) -> None:
+    def _count_failures_as_false(self) -> None:
         """Count failed items as false in boolean scores, since none of them produced a correct output.
 
         If no variant has a score for a case, skip it if completed cases lack the score as well: it may expect nothing.

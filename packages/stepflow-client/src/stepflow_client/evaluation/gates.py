@@ -93,10 +93,10 @@ def evaluate_gates(report: Any, gate_rules: GateRules) -> Iterator[Gate]:
             else:
                 yield Gate(variant, condition, "passed", text)
         if variant in earlier:
-            yield from _compare_with_baseline(report, earlier[variant], variant, gate_rules)
+            yield from _iter_baseline_gates(report, earlier[variant], variant, gate_rules)
 
 
-def _compare_with_baseline(report: Any, before: str, variant: str, gate_rules: GateRules) -> Iterator[Gate]:
+def _iter_baseline_gates(report: Any, before: str, variant: str, gate_rules: GateRules) -> Iterator[Gate]:
     """Yield a gate for each score that can get worse, using Holm's method to correct for their number."""
     comparison, changes = report._compare(before, variant)
     if comparison.failed is None:
@@ -122,7 +122,7 @@ def _compare_with_baseline(report: Any, before: str, variant: str, gate_rules: G
         outcome: Outcome = "passed"
         if direction and (direction > 0) == score.lower_is_better:
             outcome, text = "failed", f"{score.score} of {variant} is worse than {before}{more}: {text}"
-        elif not is_decided(score, direction) and (score.verdict != "equal" or gate_rules.strict):
+        elif not is_conclusive(score, direction) and (score.verdict != "equal" or gate_rules.strict):
             difference, interval = format_change(score)
             outcome = "failed" if gate_rules.strict else "inconclusive"
             needed = describe_needed_cases(score, changes[score.score], tolerance)
@@ -131,7 +131,7 @@ def _compare_with_baseline(report: Any, before: str, variant: str, gate_rules: G
         yield Gate(variant, condition, outcome, text)
 
 
-def is_decided(change: ScoreChange, direction: int) -> bool:
+def is_conclusive(change: ScoreChange, direction: int) -> bool:
     """Return whether the cases decide a gate. They also do if all of them change by the same amount."""
     return bool(direction) or (change.low is not None and change.low == change.high)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._base.text import duration_text, short_json
 from .._runs.run_differences import ABSENT, find_value_changes
-from ..drawing.charts import CHART_STYLE, SCORE_STYLE, Estimate, change_chart, histograms, share_chart
+from ..drawing.charts import CHART_STYLE, SCORE_STYLE, Estimate, draw_change_chart, draw_histograms, draw_share_chart
 from ..drawing.html import (
     DARK,
     HIDDEN_MARK,
@@ -23,21 +23,21 @@ from ..drawing.html import (
     PAGE_STYLE,
     STATUS_STYLE,
     TREE_STYLE,
+    build_page,
     css_properties,
     json_tree,
-    page,
 )
 from ..drawing.report_page import (
     NUMBER,
     REPORT_STYLE,
+    build_row,
+    build_section,
+    build_table,
+    escape_html,
+    escape_multiline,
     facts_list,
-    message,
-    row,
-    scroll,
-    section,
     status_mark,
-    table,
-    to_html,
+    wrap_in_scroller,
 )
 from ..flows.expressions import write_path
 from .columns import Column
@@ -52,7 +52,7 @@ from .report_text import (
     iter_comparison_rows,
     iter_summary_rows,
 )
-from .variant_comparison import Comparison, EvaluationSummary, is_score_named
+from .variant_comparison import Comparison, EvaluationSummary, matches_score_name
 
 if TYPE_CHECKING:
     from .gates import Gate
@@ -186,7 +186,7 @@ class CasesSection:
         return badness
 
     def _badness_sign(self, score: str) -> float:
-        return 1.0 if is_score_named(score, self._report._rules.lower) else -1.0
+        return 1.0 if matches_score_name(score, self._report._rules.lower) else -1.0
 
     def _measure_worsening(self, score: str, case: int) -> list[float]:
         """Return how much worse a score gets in a case, for each pair of variants that both have it."""
@@ -210,7 +210,7 @@ class CasesSection:
                 before, *_ = items.get(self._report.baselines.get(variant, ""), [None])
                 sides.append(self._variant_html(items[variant], before))
         body = "".join(f'<div class="side">{side}</div>' for side in sides)
-        title = f"<summary><b>{to_html(name)}</b>{values}</summary>"
+        title = f"<summary><b>{escape_html(name)}</b>{values}</summary>"
         worse = ' data-worse="1"' if is_worse else ""
         return f'<details class="case"{worse}>{title}<div class="sides">{body}</div></details>'
 
@@ -227,7 +227,7 @@ class CasesSection:
         shown = ", ".join(" → ".join(row) for row in rows.values()) or ", ".join(texts.values())
         changes = self._measure_worsening(score, case)
         kind = " worse" if max(changes, default=0) > 0 else " better" if min(changes, default=0) < 0 else ""
-        return f'<span class="values{kind}">{to_html(score)} {shown}</span>'
+        return f'<span class="values{kind}">{escape_html(score)} {shown}</span>'
 
     def _tree_html(self, value: Any) -> str:
         return json_tree(self._secrets.hide_in(value), limit=60, longest=_MAX_TEXT_LENGTH)
@@ -244,9 +244,11 @@ class CasesSection:
             key = [item.status, item.output, item.error, item.scores, item.score_errors]
             groups.setdefault(json.dumps(key, default=repr), []).append(item)
         mark = status_mark(items[0].status) if len(groups) == 1 else ""
-        parts = [f"<h3>{to_html(items[0].variant)} {mark}</h3>"]
+        parts = [f"<h3>{escape_html(items[0].variant)} {mark}</h3>"]
         if len(items) > 1:
-            parts.append(f'<p class="soft">{to_html(self._secrets.hide(", ".join(_describe_spread(items))))}</p>')
+            parts.append(
+                f'<p class="soft">{escape_html(self._secrets.hide_in_text(", ".join(_describe_spread(items))))}</p>'
+            )
         for place, group in enumerate(groups.values()):
             body = self._repeats_html(group, before)
             if len(groups) > 1:
@@ -258,23 +260,25 @@ class CasesSection:
 
     def _repeats_html(self, items: Sequence[EvaluationItem], before: EvaluationItem | None) -> str:
         """Render repeats that share the same output and scores, with links to their runs."""
-        hide, item = self._secrets.hide, items[0]
+        hide, item = self._secrets.hide_in_text, items[0]
         parts = []
         for repeat in items:
             time = f' <span class="soft">{duration_text(repeat.duration)}</span>' if repeat.duration else ""
             parts.append(f"<p>{self._run_link(repeat)}{time}</p>")
         for name, value in item.scores.items():
-            parts.append(f"<p>{to_html(name)} <b>{to_html(hide(_format_score(value)))}</b></p>")
-        parts += [f"<p>{to_html(name)}: {message(hide(text))}</p>" for name, text in item.score_errors.items()]
+            parts.append(f"<p>{escape_html(name)} <b>{escape_html(hide(_format_score(value)))}</b></p>")
+        parts += [
+            f"<p>{escape_html(name)}: {escape_multiline(hide(text))}</p>" for name, text in item.score_errors.items()
+        ]
         if item.error is not None:
-            parts.append(f'<p class="problem">{message(hide(item.error[:_MAX_TEXT_LENGTH]))}</p>')
+            parts.append(f'<p class="problem">{escape_multiline(hide(item.error[:_MAX_TEXT_LENGTH]))}</p>')
         if item.is_success:
             parts.append(f"<h4>output</h4>{self._tree_html(item.output)}")
         if before is not None and before.is_success and item.is_success:
             outputs = (self._secrets.hide_in(shown.output) for shown in (before, item))
             differences = "".join(_differences_html(*outputs))
             if differences:
-                parts.append(f"<h4>differences from {to_html(before.variant)}</h4>{differences}")
+                parts.append(f"<h4>differences from {escape_html(before.variant)}</h4>{differences}")
         return "".join(parts)
 
     def _run_link(self, item: EvaluationItem) -> str:
@@ -284,8 +288,8 @@ class CasesSection:
         if item.item_index is not None:
             text, path = f"{text} item {item.item_index}", f"{path}/items/{item.item_index}"
         if self._ui_url is None:
-            return f'<span class="soft">{to_html(text)}</span>'
-        return f'<a href="{escape(self._ui_url.rstrip("/") + path)}">{to_html(text)}</a>'
+            return f'<span class="soft">{escape_html(text)}</span>'
+        return f'<a href="{escape(self._ui_url.rstrip("/") + path)}">{escape_html(text)}</a>'
 
 
 def _describe_spread(items: Sequence[EvaluationItem]) -> Iterator[str]:
@@ -323,12 +327,12 @@ def _differences_html(before: Any, after: Any) -> Iterator[str]:
     """Yield the differences between two outputs."""
     changes = list(find_value_changes(before, after))
     for change in changes[:_MAX_CHANGES]:
-        path = f"<code>{to_html(write_path(change.path))}</code> "
+        path = f"<code>{escape_html(write_path(change.path))}</code> "
         if isinstance(change.a, str) and isinstance(change.b, str):
             yield f"<p>{path}{_mark_changed_words(change.a[:_MAX_TEXT_LENGTH], change.b[:_MAX_TEXT_LENGTH])}</p>"
         else:
-            old = "" if change.a is ABSENT else f"<del>{to_html(short_json(change.a, 200))}</del> "
-            new = "" if change.b is ABSENT else f"<ins>{to_html(short_json(change.b, 200))}</ins>"
+            old = "" if change.a is ABSENT else f"<del>{escape_html(short_json(change.a, 200))}</del> "
+            new = "" if change.b is ABSENT else f"<ins>{escape_html(short_json(change.b, 200))}</ins>"
             yield f"<p>{path}{old}{new}</p>"
     if len(changes) > _MAX_CHANGES:
         yield f'<p class="soft">{len(changes) - _MAX_CHANGES} more</p>'
@@ -339,7 +343,7 @@ def _mark_changed_words(before: str, after: str) -> str:
     old, new = (re.findall(r"\s+|[^\s]+", text) for text in (before, after))
     parts = []
     for kind, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        removed, added = message("".join(old[a:b])), message("".join(new[c:d]))
+        removed, added = escape_multiline("".join(old[a:b])), escape_multiline("".join(new[c:d]))
         if kind == "equal":
             parts.append(removed)
             continue
@@ -380,28 +384,30 @@ def report_page(
     summary = report.summary()
     title = f"Evaluation of {summary.name}" if summary.name else "Evaluation"
     facts = [("cases", f"{summary.cases:,}"), ("repeats", str(summary.repeats))]
-    facts.append(("variants", to_html(", ".join(summary.variants) or "none")))
+    facts.append(("variants", escape_html(", ".join(summary.variants) or "none")))
     about = facts_list(facts) + _remarks_html(summary)
-    parts = [f'<div class="brand">{HIDDEN_MARK}<h1>{to_html(title)}</h1></div>', section("Summary", about)]
+    parts = [f'<div class="brand">{HIDDEN_MARK}<h1>{escape_html(title)}</h1></div>', build_section("Summary", about)]
     if gates:
         rows = [
             # The div keeps messages that start with a number left-aligned.
-            row(to_html(gate.condition), _outcome_mark(gate.outcome), f"<div>{message(gate.message)}</div>")
+            build_row(
+                escape_html(gate.condition), _outcome_mark(gate.outcome), f"<div>{escape_multiline(gate.message)}</div>"
+            )
             for gate in gates
         ]
-        parts.append(section("Gates", table(("gate", "outcome", "numbers"), rows, stacks=True)))
+        parts.append(build_section("Gates", build_table(("gate", "outcome", "numbers"), rows, stacks=True)))
     if summary.means or summary.durations:
-        parts.append(section("Scores", _scores_table(list(iter_summary_rows(summary)))))
+        parts.append(build_section("Scores", _scores_table(list(iter_summary_rows(summary)))))
     if slices:
-        parts.append(section("Slices", _scores_table([SLICE_HEADS, *map(format_slice_cells, slices)])))
+        parts.append(build_section("Slices", _scores_table([SLICE_HEADS, *map(format_slice_cells, slices)])))
     changes = list(iter_change_charts(summary))
     if changes:
-        parts.append(section(f"Changes from {to_html(summary.compared_with)}", _charts_html(changes)))
+        parts.append(build_section(f"Changes from {escape_html(summary.compared_with)}", _charts_html(changes)))
     distributions = list(iter_distribution_charts(report, summary))
     if distributions:
-        parts.append(section("Distributions", _charts_html(distributions)))
-    parts.append(section("Cases", CasesSection(report, ui_url).html()))
-    return page(title, "".join(parts), _PAGE_STYLE + CASES_STYLE, CASES_SCRIPT)
+        parts.append(build_section("Distributions", _charts_html(distributions)))
+    parts.append(build_section("Cases", CasesSection(report, ui_url).html()))
+    return build_page(title, "".join(parts), _PAGE_STYLE + CASES_STYLE, CASES_SCRIPT)
 
 
 def notebook_html(value: EvaluationReport | EvaluationSummary | Comparison) -> str:
@@ -411,11 +417,13 @@ def notebook_html(value: EvaluationReport | EvaluationSummary | Comparison) -> s
         return _plain_table(heads, rows)
     summary = value if isinstance(value, EvaluationSummary) else value.summary()
     heads, *rows = iter_summary_rows(summary)
-    text = f"<div>{to_html(format_title(summary))}</div>{_plain_table(heads, rows)}{_remarks_html(summary)}"
+    text = f"<div>{escape_html(format_title(summary))}</div>{_plain_table(heads, rows)}{_remarks_html(summary)}"
     charts = list(iter_change_charts(summary))
     if not isinstance(value, EvaluationSummary):
         charts += iter_distribution_charts(value, summary)
-    drawn = "".join(f"<div><div>{to_html(name)}</div>{chart}</div>" for name, chart in charts[:_MAX_NOTEBOOK_CHARTS])
+    drawn = "".join(
+        f"<div><div>{escape_html(name)}</div>{chart}</div>" for name, chart in charts[:_MAX_NOTEBOOK_CHARTS]
+    )
     style = f"<style>{_NOTEBOOK_STYLE}{CHART_STYLE}{SCORE_STYLE}</style>"
     return f'{text}{style}<div class="sfe">{drawn}</div>' if drawn else text
 
@@ -423,12 +431,14 @@ def notebook_html(value: EvaluationReport | EvaluationSummary | Comparison) -> s
 def trend_page(points: Sequence[TrendPoint]) -> str:
     """Render a page with the trend across several evaluations."""
     title = "Evaluations"
-    content = f"<h1>{title}</h1>{section('Trend', _scores_table([TREND_HEADS, *map(format_trend_cells, points)]))}"
-    return page(title, content, _PAGE_STYLE)
+    content = (
+        f"<h1>{title}</h1>{build_section('Trend', _scores_table([TREND_HEADS, *map(format_trend_cells, points)]))}"
+    )
+    return build_page(title, content, _PAGE_STYLE)
 
 
 def _remarks_html(summary: EvaluationSummary) -> str:
-    remarks = "".join(f"<li>{message(remark)}</li>" for remark in (*summary.notes, *summary.remarks))
+    remarks = "".join(f"<li>{escape_multiline(remark)}</li>" for remark in (*summary.notes, *summary.remarks))
     return f'<ul class="remarks">{remarks}</ul>' if remarks else ""
 
 
@@ -437,7 +447,9 @@ def _outcome_mark(word: str) -> str:
 
 
 def _plain_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return table([*map(to_html, heads)], [row(*map(to_html, cells[: len(heads)])) for cells in rows])
+    return build_table(
+        [*map(escape_html, heads)], [build_row(*map(escape_html, cells[: len(heads)])) for cells in rows]
+    )
 
 
 def _scores_table(rows: Sequence[Sequence[str]]) -> str:
@@ -446,17 +458,19 @@ def _scores_table(rows: Sequence[Sequence[str]]) -> str:
     numbers = {place for cells in content for place, cell in enumerate(cells) if NUMBER.match(cell)}
     body, above = [], ""
     for name, *cells in content:
-        shown = [to_html(cell) for cell in (name if name != above else "", *cells)][: len(heads)]
+        shown = [escape_html(cell) for cell in (name if name != above else "", *cells)][: len(heads)]
         if heads[-1] == "verdict" and cells[-1]:
             shown[-1] = _outcome_mark(cells[-1])
-        line = row(*shown)
+        line = build_row(*shown)
         body.append(line.replace("<tr>", '<tr class="first">', 1) if name != above and above else line)
         above = name
-    return f'<div class="scores">{table(heads, body, numbers=numbers)}</div>'
+    return f'<div class="scores">{build_table(heads, body, numbers=numbers)}</div>'
 
 
 def _charts_html(charts: list[tuple[str, str]]) -> str:
-    shown = "".join(f"<div><h3>{to_html(name)}</h3>{scroll(chart, to_html(name))}</div>" for name, chart in charts)
+    shown = "".join(
+        f"<div><h3>{escape_html(name)}</h3>{wrap_in_scroller(chart, escape_html(name))}</div>" for name, chart in charts
+    )
     return f'<div class="charts">{shown}</div>'
 
 
@@ -476,7 +490,7 @@ def iter_change_charts(summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
             for change in compared.scores
             if change.score == score
         ]
-        yield score, change_chart(score, estimates)
+        yield score, draw_change_chart(score, estimates)
     times = [
         Estimate(
             compared.after,
@@ -490,7 +504,7 @@ def iter_change_charts(summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
         if (time := compared.duration) is not None
     ]
     if times:
-        yield "time, as a ratio", change_chart("time", times)
+        yield "time, as a ratio", draw_change_chart("time", times)
 
 
 def iter_distribution_charts(report: EvaluationReport, summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
@@ -501,7 +515,7 @@ def iter_distribution_charts(report: EvaluationReport, summary: EvaluationSummar
             numbers = [
                 (name, variant.scores[score].means()) for name, variant in variants.items() if score in variant.scores
             ]
-            yield score, histograms(score, numbers, format_number)
+            yield score, draw_histograms(score, numbers, format_number)
             continue
         estimates = [
             Estimate(
@@ -514,7 +528,7 @@ def iter_distribution_charts(report: EvaluationReport, summary: EvaluationSummar
             for mean in summary.means
             if mean.score == score
         ]
-        yield score, share_chart(score, estimates)
+        yield score, draw_share_chart(score, estimates)
     times = [(name, variant.times) for name, variant in variants.items() if variant.times]
     if times:
-        yield "time", histograms("time", times, duration_text)
+        yield "time", draw_histograms("time", times, duration_text)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .._cases.flow_cases import parse_tests
 from .._codec import requests
-from .._data.arguments import check_mapping, check_text, check_texts, wrong
+from .._data.arguments import argument_error, check_mapping, check_text, check_texts
 from .._data.flow_declarations import get_declared_schema
-from .._data.values import LOCAL_DEPTH, check_json, encode, encode_plain, merge_overrides
+from .._data.values import LOCAL_DEPTH, check_json, encode, encode_if_plain, merge_overrides
 from .._records.inputs import read_inputs
-from .._rules.chunks import get_input_key
-from .._runs.client_metadata import remove_cases
+from .._rules.chunks import get_id_or_key
+from .._runs.stored_form import remove_cases
 from ..errors import FlowFileError, InvalidArgumentError
 from ..flows.reading import FlowSource, load_flow
 from ..flows.source import FlowText
@@ -49,7 +49,7 @@ def read_cases(cases: Any, flow: FlowSource, content: Mapping[str, Any], expecte
         # A pydantic-evals `Dataset` keeps its cases in a list.
         listed = getattr(cases, "cases", cases)
         if not isinstance(listed, Iterable) or isinstance(listed, (bytes, Mapping)):
-            raise wrong("cases", "a path, a collection of cases, or None for those of the flow", cases)
+            raise argument_error("cases", "a path, a collection of cases, or None for those of the flow", cases)
         rows = _parse_rows(listed, content, expected)
     seen = set[str]()
     for number, row in enumerate(rows):
@@ -74,7 +74,7 @@ def encode_cases(cases: Sequence[EvaluationCase]) -> tuple[bytes, bytes]:
         [case.input, case.expected, *([case.metadata, [*case.tags]] if case.metadata or case.tags else [])]
         for case in cases
     ]
-    texts = encode_plain(names), encode_plain(content)
+    texts = encode_if_plain(names), encode_if_plain(content)
     if texts[0] is not None and texts[1] is not None:
         return texts[0], texts[1]
     fields = ("the input", "the expected output", "the metadata", "the tags")
@@ -104,7 +104,7 @@ class _Row(NamedTuple):
 
 
 def _read_test_cases(flow: FlowSource) -> Iterator[_Row]:
-    text = FlowText.of(flow)
+    text = FlowText.from_flow(flow)
     cases = parse_tests(text, text.name).cases
     if not cases:
         raise InvalidArgumentError("the flow has no test cases to evaluate", hint="pass cases: a list, or a file")
@@ -130,11 +130,11 @@ def _parse_rows(rows: Iterable[Any], content: Mapping[str, Any], expected: str) 
             yield _Row(row.name, row.input, row.expected, row.metadata, row.tags)
         elif isinstance(row, (dict, Mapping)):
             if "input" in row and not is_flat and row.keys() <= case_keys:
-                name = row.get("name", get_input_key(row["input"]))
+                name = row.get("name", get_id_or_key(row["input"]))
                 yield _Row(name, row["input"], row.get(expected), row.get("metadata"), row.get("tags"))
             else:
                 value = {key: field for key, field in row.items() if key != expected}
-                yield _Row(get_input_key(value), value, row.get(expected))
+                yield _Row(get_id_or_key(value), value, row.get(expected))
         elif hasattr(row, "inputs") and hasattr(row, "expected_output"):
             metadata = getattr(row, "metadata", None)
             if metadata is not None and not isinstance(metadata, Mapping):
@@ -246,7 +246,7 @@ ErrorColumns = Mapping[str, Sequence[str | None]]
 
 
 @dataclass(slots=True)
-class Block:
+class ItemBlock:
     """Consecutive items of a variant that finished together. Most never become `EvaluationItem` objects."""
 
     variant: int
@@ -266,12 +266,12 @@ class Block:
         return len(self.statuses)
 
     @property
-    def successes(self) -> list[int]:
+    def completed_positions(self) -> list[int]:
         """The positions of the completed items."""
         return [place for place, status in enumerate(self.statuses) if status == "completed"]
 
     @property
-    def runs(self) -> dict[str, list[int]]:
+    def positions_by_run(self) -> dict[str, list[int]]:
         """The positions of each run's items. There can be several runs if items were retried."""
         runs: dict[str, list[int]] = {}
         for place, run_id in enumerate(self.run_ids):
@@ -307,13 +307,13 @@ class Block:
         )
 
 
-def build_block(variant: int, cases: Sequence[EvaluationCase], outcomes: Sequence[Outcome]) -> Block:
+def build_block(variant: int, cases: Sequence[EvaluationCase], outcomes: Sequence[Outcome]) -> ItemBlock:
     """Build a block from outcomes with consecutive indexes."""
     errors = [outcome.error.message if outcome.error is not None else None for outcome in outcomes]
     for place, outcome in enumerate(outcomes):
         if not outcome.is_success and errors[place] is None:
             errors[place] = f"the run was {outcome.status.value}"
-    return Block(
+    return ItemBlock(
         variant,
         outcomes[0].index,
         cases,
@@ -394,7 +394,7 @@ class PlannedVariant:
     """The changes, by step id."""
 
     @property
-    def arguments(self) -> dict[str, Any]:
+    def map_arguments(self) -> dict[str, Any]:
         """The flow, variables and overrides as arguments for `map`."""
         overrides = None if self.overrides is None else {"steps": self.overrides}
         return {"flow": self.flow, "variables": self.variables or None, "overrides": overrides}
@@ -427,7 +427,7 @@ def plan_variants(flow: Mapping[str, Any], variants: Any, variables: Any, overri
     for name, variant in by_name.items():
         check_text(name, "the name of a variant")
         if not isinstance(variant, Variant):
-            raise wrong(f"variant {name!r}", "a Variant", variant)
+            raise argument_error(f"variant {name!r}", "a Variant", variant)
         content = flow if variant.flow is None else load_flow(variant.flow)
         values = requests.parse_run_variables(variant.variables)
         changes = merge_overrides([part for part in (overrides, variant.overrides) if part is not None])
@@ -435,9 +435,9 @@ def plan_variants(flow: Mapping[str, Any], variants: Any, variables: Any, overri
     return planned
 
 
-def limit_concurrency(most: int | None, variants: int) -> int | None:
+def divide_concurrency(max_concurrency: int | None, variants: int) -> int | None:
     """Divide the concurrency limit equally among variants, so that none has an advantage."""
-    return None if most is None else max(1, most // variants)
+    return None if max_concurrency is None else max(1, max_concurrency // variants)
 
 
 def choose_chunk_size(items: int, variants: int) -> int | None:
@@ -448,7 +448,7 @@ def choose_chunk_size(items: int, variants: int) -> int | None:
     return None if variants == 1 or items >= _MANY else max(2, min(items // 24, 32))
 
 
-class RunLabels:
+class RunLabeler:
     """Labels an evaluation's runs: all of them with `eval` and `variant`, and finished ones also with their cases and
     repeats.
 
@@ -463,7 +463,7 @@ class RunLabels:
         self._history = getattr(client, "history", None)
         self._server = getattr(client, "url", None)
         self._repeat = repeat
-        self._held: dict[str, tuple[PlannedVariant, Block] | None] = {}
+        self._held: dict[str, tuple[PlannedVariant, ItemBlock] | None] = {}
         """Each variant's first block, held back because `map` records its first run again when it creates the next."""
         # Pass explicit labels on even without a history: `map` then raises an error that explains the problem.
         self.common = None if self._history is None and more is None else {"eval": name, **(more or {})}
@@ -472,7 +472,7 @@ class RunLabels:
         """Return the labels for a variant's batch."""
         return None if self.common is None else {**self.common, "variant": variant.name}
 
-    def record(self, variant: PlannedVariant, block: Block) -> None:
+    def record_finished_block(self, variant: PlannedVariant, block: ItemBlock) -> None:
         """Record a finished block's run with the cases and repeats of its items."""
         if variant.name not in self._held:
             self._held[variant.name] = variant, block
@@ -480,7 +480,7 @@ class RunLabels:
         self._record_held(variant.name)
         self._record_runs(variant, block)
 
-    def end(self) -> None:
+    def record_remaining_blocks(self) -> None:
         """Record the remaining runs, all of which have finished."""
         for name in self._held:
             self._record_held(name)
@@ -490,16 +490,16 @@ class RunLabels:
         if held is not None:
             self._record_runs(*held)
 
-    def _record_runs(self, variant: PlannedVariant, block: Block) -> None:
+    def _record_runs(self, variant: PlannedVariant, block: ItemBlock) -> None:
         labels = self.get_labels(variant)
         if self._history is None or labels is None:
             return
-        for run_id, places in block.runs.items():
+        for run_id, places in block.positions_by_run.items():
             repeats = [(block.first + place) % self._repeat for place in places]
             labels["case"] = _format_first_and_last(block.cases[places[0]].name, block.cases[places[-1]].name)
             labels["repeat"] = _format_first_and_last(min(repeats), max(repeats))
             self._history.record(
-                run_id, server=self._server, omitted=("input",), labels=dict(labels), **variant.arguments
+                run_id, server=self._server, omitted=("input",), labels=dict(labels), **variant.map_arguments
             )
             has_failed = any(block.statuses[place] != "completed" for place in places)
             self._history.update(run_id, status="failed" if has_failed else "completed")

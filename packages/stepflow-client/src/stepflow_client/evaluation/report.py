@@ -15,8 +15,9 @@ from typing import Any
 
 from .._base.lazy import lazy_module
 from .._base.logging import logger
-from .._base.text import near, short_json
+from .._base.text import short_json, suggest_or_list
 from .._data.arguments import (
+    argument_error,
     check_flag,
     check_instance,
     check_instances,
@@ -25,7 +26,6 @@ from .._data.arguments import (
     check_text,
     check_texts,
     file_path,
-    wrong,
 )
 from .._data.secrets import NO_SECRETS, Secrets
 from .._data.values import encode
@@ -34,7 +34,7 @@ from ..errors import InvalidArgumentError
 from ..flows.json_schema import is_number
 from ..types.models import Record, find_data_frame_type
 from .columns import Column, Columns
-from .gates import Gate, GateRules, Limit, describe_needed_cases, evaluate_gates, is_decided, tolerated_change
+from .gates import Gate, GateRules, Limit, describe_needed_cases, evaluate_gates, is_conclusive, tolerated_change
 from .records import EvaluationItem, ItemResults, LazyItems, WorstCase
 from .report_text import format_change, format_interval, format_number
 from .scores import read_usage
@@ -52,7 +52,7 @@ from .variant_comparison import (
     compare_variants,
     compute_score_mean,
     group_cases_by,
-    is_score_named,
+    matches_score_name,
     slice_scores,
     summarize_durations,
 )
@@ -104,7 +104,7 @@ class EvaluationReport(ShownAsTable):
         self._baselines = None if baselines is None else check_mapping(baselines, "baselines")
         collection: Any = list(items) if isinstance(items, Iterator) else items
         if not isinstance(collection, Iterable):
-            raise wrong("items", "a collection of EvaluationItem objects", items)
+            raise argument_error("items", "a collection of EvaluationItem objects", items)
         self._items: Iterable[EvaluationItem] = collection
         if isinstance(collection, StoredItems):
             results = collection.results()
@@ -132,10 +132,10 @@ class EvaluationReport(ShownAsTable):
     @classmethod
     def _from_folder(cls, items: StoredItems, variables: Sequence[Mapping[str, Any]] = ()) -> EvaluationReport:
         """Build a report on a folder's items. Its pages and files hide the folder's secrets."""
-        arguments, moments, secrets = items.describe(variables)
-        return cls(items, **arguments)._with_secrets(secrets, moments)
+        arguments, moments, secrets = items.read_report_arguments(variables)
+        return cls(items, **arguments)._set_secrets(secrets, moments)
 
-    def _with_secrets(self, secrets: Secrets, moments: Mapping[str, Hashable]) -> EvaluationReport:
+    def _set_secrets(self, secrets: Secrets, moments: Mapping[str, Hashable]) -> EvaluationReport:
         self._secrets = secrets
         self._rules = self._rules._replace(moments=moments)
         return self
@@ -143,7 +143,7 @@ class EvaluationReport(ShownAsTable):
     def _derive_report(self, moments: Mapping[str, Hashable], **arguments: Any) -> EvaluationReport:
         """Build a report on different items with the same rules and secrets."""
         report = EvaluationReport(lower_is_better=self._rules.lower, timed=self._rules.timed, **arguments)
-        return report._with_secrets(self._secrets, moments)
+        return report._set_secrets(self._secrets, moments)
 
     def __repr__(self) -> str:
         variants = ", ".join(self.variants)
@@ -251,7 +251,7 @@ class EvaluationReport(ShownAsTable):
             means=[mean for mean in means if mean is not None],
             durations=[duration for duration in durations if duration is not None],
             comparisons=comparisons,
-            remarks=[*self._remarks, *map(self._secrets.hide, collect_remarks(columns, comparisons))],
+            remarks=[*self._remarks, *map(self._secrets.hide_in_text, collect_remarks(columns, comparisons))],
         )
 
     def compare(self, baseline: str, variant: str) -> Comparison:
@@ -275,12 +275,12 @@ class EvaluationReport(ShownAsTable):
 
     def _check_variant(self, name: str, what: str) -> str:
         if check_text(name, what) not in self._columns.variants:
-            raise InvalidArgumentError(f"unknown variant {name!r}", hint=near(name, self.variants))
+            raise InvalidArgumentError(f"unknown variant {name!r}", hint=suggest_or_list(name, self.variants))
         return name
 
     def _check_score(self, name: str) -> str:
         if check_text(name, "score") not in self._columns.kinds:
-            raise InvalidArgumentError(f"unknown score {name!r}", hint=near(name, self.scores))
+            raise InvalidArgumentError(f"unknown score {name!r}", hint=suggest_or_list(name, self.scores))
         return name
 
     def assert_no_regression(
@@ -304,7 +304,7 @@ class EvaluationReport(ShownAsTable):
         """
         check_flag(strict, "strict")
         if not is_number(tolerance) or not tolerance >= 0:
-            raise wrong("tolerance", "a number >= 0", tolerance)
+            raise argument_error("tolerance", "a number >= 0", tolerance)
         comparison = self.compare(baseline, variant)
         if comparison.failed is None:
             raise InvalidArgumentError(f"nothing to compare: no case has ended in both {baseline} and {variant}")
@@ -317,7 +317,7 @@ class EvaluationReport(ShownAsTable):
         paired = self._compare(baseline, variant).changes[score]
         direction = paired.direction(than=tolerated_change(change, tolerance))
         is_worse = (direction if change.lower_is_better else -direction) > 0
-        is_sure = is_decided(change, direction)
+        is_sure = is_conclusive(change, direction)
         if not is_worse and (is_sure or not strict):
             if not is_sure and change.verdict != "equal":
                 needed = describe_needed_cases(change, paired, tolerance)
@@ -337,7 +337,7 @@ class EvaluationReport(ShownAsTable):
             values = ["none" if value is None else format_number(value) for value in (case.before, case.value)]
             output = short_json(case.item.output, 80)
             lines.append(f"  case {case.case}: {' -> '.join(values)}, run {case.run_id}: {output}")
-        raise AssertionError(self._secrets.hide("\n".join(lines)))
+        raise AssertionError(self._secrets.hide_in_text("\n".join(lines)))
 
     def gates(
         self,
@@ -362,7 +362,7 @@ class EvaluationReport(ShownAsTable):
         elif is_number(tolerance):
             tolerances = [Limit(None, tolerance)]
         else:
-            raise wrong("tolerance", "a number, or a mapping of numbers", tolerance)
+            raise argument_error("tolerance", "a number, or a mapping of numbers", tolerance)
         below = self._parse_limits({} if fail_below is None else fail_below, "fail_below")
         return list(evaluate_gates(self, GateRules(below, tolerances, check_flag(strict, "strict"))))
 
@@ -371,7 +371,7 @@ class EvaluationReport(ShownAsTable):
             if name != FAILED:
                 self._check_score(name)
             if not is_number(limit):
-                raise wrong(f"{what}[{name!r}]", "a number", limit)
+                raise argument_error(f"{what}[{name!r}]", "a number", limit)
         return [Limit(name, limit) for name, limit in numbers.items()]
 
     def worst(
@@ -396,7 +396,7 @@ class EvaluationReport(ShownAsTable):
         name = self.scores[0] if score is None else self._check_score(score)
         after = self.variants[-1] if variant is None else self._check_variant(variant, "variant")
         before = self.baselines.get(after, after) if baseline is None else self._check_variant(baseline, "baseline")
-        sign = 1.0 if is_score_named(name, self._rules.lower) else -1.0
+        sign = 1.0 if matches_score_name(name, self._rules.lower) else -1.0
         variant_columns = self._columns.variants[after]
         values = variant_columns.scores.get(name, Column())
         earlier = Column() if before == after else self._columns.variants[before].scores.get(name, Column())
@@ -559,7 +559,7 @@ class EvaluationReport(ShownAsTable):
             for name, value in item.scores.items():
                 parts.append(f"{name}={format_number(value) if isinstance(value, (int, float)) else value}")
             repeat = f" ({item.repeat})" if item.repeat else ""
-            shown = self._secrets.hide(", ".join([*parts, f"run {item.run_id}"]))
+            shown = self._secrets.hide_in_text(", ".join([*parts, f"run {item.run_id}"]))
             attributes = {"name": f"{item.case}{repeat}", "value": shown}
             ElementTree.SubElement(properties[item.variant], "property", attributes)
         for gate in self.gates() if gates is None else check_instances(gates, "gates", Gate):
@@ -587,7 +587,7 @@ def _select_items(items: Iterable[EvaluationItem], cases: Collection[str]) -> It
 def _flatten_item(item: EvaluationItem, secrets: Secrets, *, include_outputs: bool) -> dict[str, Any]:
     names = ("case", "variant", "repeat", "status", "duration", "run_id", "item_index")
     flat = {name: getattr(item, name) for name in names}
-    flat["error"] = None if item.error is None else secrets.hide(item.error)
+    flat["error"] = None if item.error is None else secrets.hide_in_text(item.error)
     if include_outputs:
         flat |= {name: secrets.hide_in(getattr(item, name)) for name in ("input", "expected", "output")}
     for name, value in item.scores.items():
@@ -637,7 +637,7 @@ def trend(folder: str | os.PathLike[str], *, limit: int = 10) -> list[TrendPoint
         if EvaluationStore.exists(entry):
             with EvaluationStore(entry) as store:
                 # Invalid cases leave behind a folder whose evaluation never started.
-                if moment := store.value("began"):
+                if moment := store.read_setting("began"):
                     began[entry] = datetime.fromisoformat(moment)
     if not began:
         raise InvalidArgumentError(f"no folder in {path} has an evaluation")

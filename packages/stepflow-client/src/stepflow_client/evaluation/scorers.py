@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
 from .._base.text import cut
-from .._data.arguments import shown, wrong
+from .._data.arguments import argument_error, short_repr
 from .._data.values import check_json
 from ..errors import InvalidArgumentError, StepflowClientError
-from .records import Block, BlockScores, EvaluationItem
+from .records import BlockScores, EvaluationItem, ItemBlock
 from .scores import FlowScore, Score, ScoreFailedError
 from .store import EvaluationStore
 
@@ -58,11 +58,11 @@ class ScoreFunction:
         self.is_flow = isinstance(scorer.score, FlowScore)
         self.is_async = inspect.iscoroutinefunction(client.run) if self.is_flow else scorer.is_async
 
-    async def apply(
+    async def score_and_store(
         self,
-        block: Block,
+        block: ItemBlock,
         places: Sequence[int],
-        item_of: Callable[[Block, int], EvaluationItem],
+        build_item: Callable[[ItemBlock, int], EvaluationItem],
         client: Any,
         store: EvaluationStore,
         may_continue: Callable[[], bool],
@@ -74,26 +74,26 @@ class ScoreFunction:
         """
         began = time.monotonic()
         if self.is_fast:
-            store.store_scores(self._score_together(block, places))
+            store.store_scores(self._compute_builtin_scores(block, places))
         for place in () if self.is_fast else places:
             if not may_continue():
                 return
             number = block.first + place
             # Without a journal, the next evaluation would reuse the same keys, so don't use any.
             key = f"{store.id} {block.variant} {number} {self.key}" if self.is_flow and store.id else None
-            scores, errors = await apply_score(self.scorer, item_of(block, place), client, key)
+            scores, errors = await compute_item_scores(self.scorer, build_item(block, place), client, key)
             values = {name: [value] for name, value in scores.items()}
             messages = {name: [message] for name, message in errors.items()}
             store.store_scores(BlockScores(block.variant, number, 1, self.key, values, messages))
         fitting = len(places) * _SECONDS / max(time.monotonic() - began, 1e-6)
         self.chunk_size = int(max(1, min(fitting, self.chunk_size * 4, _MAX_CHUNK)))
 
-    def _score_together(self, block: Block, places: Sequence[int]) -> BlockScores:
+    def _compute_builtin_scores(self, block: ItemBlock, places: Sequence[int]) -> BlockScores:
         """Compute a built-in function's scores."""
         first, count = places[0], places[-1] - places[0] + 1
         columns: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
         for place in places:
-            results: Iterable[Mapping[str, Any]] = call_score(
+            results: Iterable[Mapping[str, Any]] = call_builtin_score(
                 self.scorer, block.cases[place], block.outputs[place], block.durations[place]
             )
             for column, values in zip(columns, results, strict=True):
@@ -117,9 +117,9 @@ class AsyncScoring:
         at_once: Maximum number of concurrent calls.
     """
 
-    def __init__(self, at_once: int) -> None:
+    def __init__(self, max_concurrency: int) -> None:
         """Prepare the thread pool. No thread is started yet."""
-        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="stepflow-client-score")
+        self._threads = ThreadPoolExecutor(max_concurrency, thread_name_prefix="stepflow-client-score")
 
     async def run(self, function: ScoreFunction, apply: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run a coroutine function that only waits if the score function is async."""
@@ -141,7 +141,7 @@ class SyncScoring:
         at_once: Maximum number of concurrent calls.
     """
 
-    def __init__(self, at_once: int) -> None:
+    def __init__(self, max_concurrency: int) -> None:
         """Do nothing, since the caller manages the threads."""
 
     def run(self, function: ScoreFunction, apply: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -177,7 +177,7 @@ class Scorer:
     """Whether `call` returns an awaitable."""
     lower_is_better: bool = False
 
-    def values(self, result: Any) -> dict[str, ScoreValue]:
+    def extract_scores(self, result: Any) -> dict[str, ScoreValue]:
         """Extract scores by name from the returned value.
 
         Raises:
@@ -214,8 +214,8 @@ def build_scorers(scores: Any) -> list[Scorer]:
     built: list[Scorer] = []
     for name, score in named:
         if name is not None and (not isinstance(name, str) or not name):
-            raise wrong("scores", "a mapping with string keys", scores)
-        scorer = _build_scorer(score, name or _infer_name(score, len(built)))
+            raise argument_error("scores", "a mapping with string keys", scores)
+        scorer = _wrap_score(score, name or _infer_name(score, len(built)))
         if any(other.name == scorer.name for other in built):
             hint = 'give them names: scores={"first": ..., "second": ...}'
             raise InvalidArgumentError(f"two scores are named {scorer.name!r}", hint=hint)
@@ -233,16 +233,16 @@ def _infer_name(score: Any, number: int) -> str:
     return f"score{number + 1}" if name else type(score).__name__
 
 
-def _build_scorer(score: Any, name: str) -> Scorer:
+def _wrap_score(score: Any, name: str) -> Scorer:
     function: Any = score
     call: Any
     if is_evaluator(score):
         function, call = score.evaluate, lambda item: score.evaluate(EvaluatorContext(item))
     elif isinstance(score, FlowScore):
-        function = call = score._run_for
+        function = call = score._score_item
     elif not callable(score) or isinstance(score, type):
         expected = "a function of (input, output, expected), a FlowScore, or an Evaluator of pydantic-evals"
-        raise wrong("a score", expected, score)
+        raise argument_error("a score", expected, score)
     else:
         call = _bind_parameters(score)
     # An object's `__call__` may also be a coroutine function.
@@ -257,8 +257,10 @@ def _build_scorer(score: Any, name: str) -> Scorer:
     code = plain if inspect.isroutine(plain) else type(plain)
     if not code.__module__.startswith(__package__ or "."):
         with suppress(OSError, TypeError):
-            source = _digest(inspect.getsource(code))
-    return Scorer(name, f"{name} {_digest(text)}", score, call, source, is_async=is_async, lower_is_better=is_lower)
+            source = _digest_text(inspect.getsource(code))
+    return Scorer(
+        name, f"{name} {_digest_text(text)}", score, call, source, is_async=is_async, lower_is_better=is_lower
+    )
 
 
 def _get_version(score: Any) -> str:
@@ -268,7 +270,7 @@ def _get_version(score: Any) -> str:
     return "" if callable(version) else str(version)
 
 
-def _digest(text: str) -> str:
+def _digest_text(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -304,7 +306,7 @@ def _bind_parameters(score: Callable[..., Any]) -> Callable[[EvaluationItem], An
         return lambda item: score(item.output)
     has = f"has the parameters {', '.join([*names, *others])}" if names or others else "has no parameters"
     hint = "a score may have the parameters input, output, expected and item"
-    raise InvalidArgumentError(f"the score {shown(score)} {has}", hint=hint)
+    raise InvalidArgumentError(f"the score {short_repr(score)} {has}", hint=hint)
 
 
 def _to_score_value(value: Any) -> ScoreValue:
@@ -326,13 +328,13 @@ def _to_score_value(value: Any) -> ScoreValue:
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"a score must be a number, true or false, or a label, not {shown(value)}") from None
+        raise TypeError(f"a score must be a number, true or false, or a label, not {short_repr(value)}") from None
     if not math.isfinite(number):
         raise ValueError(f"a score must be a finite number, not {number}")
     return number
 
 
-async def apply_score(
+async def compute_item_scores(
     scorer: Scorer, item: EvaluationItem, client: Any = None, key: str | None = None
 ) -> tuple[dict[str, ScoreValue], dict[str, str]]:
     """Return a completed item's scores by name, plus the error messages of failed scores by name.
@@ -350,23 +352,23 @@ async def apply_score(
     """
     try:
         if isinstance(scorer.score, FlowScore):
-            result = await scorer.score._run_for(item, client, key)
+            result = await scorer.score._score_item(item, client, key)
         else:
             result = scorer.call(item)
             result = await result if inspect.isawaitable(result) else result
-        return scorer.values(result), {}
+        return scorer.extract_scores(result), {}
     except Exception as error:
         if isinstance(scorer.score, FlowScore) and isinstance(error, StepflowClientError):
             raise
         return _describe_failure(scorer, error)
 
 
-def call_score(
+def call_builtin_score(
     scorer: Scorer, case: EvaluationCase, output: Any, duration: float | None
 ) -> tuple[dict[str, ScoreValue], dict[str, str]]:
-    """Like `apply_score`, but for built-in scores and without building an `EvaluationItem`."""
+    """Like `compute_item_scores`, but for built-in scores and without building an `EvaluationItem`."""
     try:
-        return scorer.values(scorer.score._score_case(case, output, duration)), {}
+        return scorer.extract_scores(scorer.score._score_case(case, output, duration)), {}
     except Exception as error:
         return _describe_failure(scorer, error)
 

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from .._base.text import cut, short_json
 from .._codec.requests import Variables, parse_run_variables
 from .._concurrency import async_run_check
-from .._data.arguments import check_flag, check_text, wrong
+from .._data.arguments import argument_error, check_flag, check_text
 from .._data.values import check_json, encode
-from .._runs.client_metadata import remove_cases
+from .._runs.stored_form import remove_cases
 from ..errors import InvalidArgumentError
 from ..flows.expressions import Path, PathError, parse_path, write_path
 from ..flows.json_schema import get_defs, is_number, mismatches
-from ..flows.matching import equal
-from ..flows.needs import ValueCheck
+from ..flows.matching import json_equal
 from ..flows.reading import FlowSource, load_flow
+from ..flows.run_requirements import ValueValidator
 from .records import EvaluationItem
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class _Exact(Score):
     def __call__(self, input: Any, output: Any, expected: Any) -> bool | None:
         expected = self.get_expected_part(expected)
         # An output missing the expected part is incorrect, not unscored.
-        return None if expected is None else equal(expected, find_part(output, self.path))
+        return None if expected is None else json_equal(expected, find_part(output, self.path))
 
 
 def contains(path: str = "", text: str | None = None, *, ignore_case: bool = False) -> Score:
@@ -127,7 +127,7 @@ class _Contains(Score):
         part, text = find_part(output, self.path), self._fold_case(text)
         if isinstance(part, str) and isinstance(text, str):
             return text in self._fold_case(part)
-        return isinstance(part, list) and any(equal(text, self._fold_case(element)) for element in part)
+        return isinstance(part, list) and any(json_equal(text, self._fold_case(element)) for element in part)
 
     def _fold_case(self, value: Any) -> Any:
         return value.casefold() if self.ignore_case and isinstance(value, str) else value
@@ -195,7 +195,7 @@ def _measure_distances(expected: Any, actual: Any) -> Iterator[float]:
     elif isinstance(expected, str) and isinstance(actual, str):
         yield _measure_text_distance(expected, actual)
     else:
-        yield 0.0 if equal(expected, actual) else 1.0
+        yield 0.0 if json_equal(expected, actual) else 1.0
 
 
 def _iterate_leaves(value: Any) -> Iterator[Any]:
@@ -225,7 +225,7 @@ def close(path: str = "", *, absolute: float = 0.0, relative: float = 0.0) -> Sc
     """
     for what, value in (("absolute", absolute), ("relative", relative)):
         if not is_number(value) or not 0 <= value < math.inf:
-            raise wrong(what, "a number >= 0", value)
+            raise argument_error(what, "a number >= 0", value)
     if not absolute and not relative:
         raise InvalidArgumentError("close requires a tolerance", hint="close('price', absolute=0.01), or relative=0.05")
     return _Close(**_build_path_and_name("close", path), absolute=absolute, relative=relative)
@@ -261,7 +261,7 @@ def schema_valid(schema: Any, path: str = "") -> Score:
     from_model = getattr(schema, "model_json_schema", None)
     definition = from_model() if from_model is not None else schema
     if not isinstance(definition, Mapping):
-        raise wrong("schema", "a JSON Schema: a mapping, or a pydantic model", schema)
+        raise argument_error("schema", "a JSON Schema: a mapping, or a pydantic model", schema)
     return _SchemaValid(**_build_path_and_name("schema_valid", path), schema=definition)
 
 
@@ -376,7 +376,7 @@ def parse_output_path(text: str) -> Path:
         InvalidArgumentError: If the path is malformed.
     """
     if not isinstance(text, str):
-        raise wrong("path", "the path of a part of the output", text)
+        raise argument_error("path", "the path of a part of the output", text)
     text = text.strip()
     try:
         return parse_path(text if text.startswith("$") or not text else f"$.{text}")
@@ -438,7 +438,7 @@ class FlowScore:
     def __repr__(self) -> str:
         return f"FlowScore({self.name!r})"
 
-    async def _run_for(self, item: EvaluationItem, client: Any, key: str | None) -> Any:
+    async def _score_item(self, item: EvaluationItem, client: Any, key: str | None) -> Any:
         """Run the flow for an item and return its score.
 
         Args:
@@ -452,10 +452,10 @@ class FlowScore:
             TransportError: If the server cannot be reached.
         """
         value = self._build_input(item)
-        check = ValueCheck.of(self.flow)
+        check = ValueValidator.for_flow_input(self.flow)
         if check is not None:
             try:
-                await async_run_check(partial(check.one, value))
+                await async_run_check(partial(check.check_value, value))
             except InvalidArgumentError as error:
                 raise ScoreFailedError(error.message) from None
         result = client.run(self.flow, value, variables=self.variables, idempotency_key=key)

@@ -75,14 +75,14 @@ class ResampledMean:
         doubt: Factor for the tail probability. Defaults to 1.
     """
 
-    def __init__(self, values: Sequence[float], made_up: Sequence[float] = (), doubt: float = 1.0) -> None:
+    def __init__(self, values: Sequence[float], pseudo_values: Sequence[float] = (), alpha_factor: float = 1.0) -> None:
         """Draw the resamples."""
-        self._doubt = doubt
+        self._doubt = alpha_factor
         self._at = mean(values)
-        self._bounds = (min(made_up), max(made_up)) if made_up else (-math.inf, math.inf)
+        self._bounds = (min(pseudo_values), max(pseudo_values)) if pseudo_values else (-math.inf, math.inf)
         numbers = import_numpy()
         # Shift to zero, the only place where sums of squares are accurate.
-        sample = numbers.asarray((*values, *made_up)) - self._at
+        sample = numbers.asarray((*values, *pseudo_values)) - self._at
         self._varies = bool(numbers.abs(sample).max() > 1e-12 * abs(self._at))
         if not self._varies:
             return
@@ -112,7 +112,7 @@ class ResampledMean:
         )
 
 
-def _student_quantile(part: float, freedom: int) -> float:
+def _student_quantile(part: float, degrees_of_freedom: int) -> float:
     """Approximate a quantile of Student's t by expanding around the normal distribution (3% off at 4, less above)."""
     z = NormalDist().inv_cdf(part)
     terms = (
@@ -120,7 +120,7 @@ def _student_quantile(part: float, freedom: int) -> float:
         (5 * z**5 + 16 * z**3 + 3 * z) / 96,
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
     )
-    return z + math.fsum(term / float(freedom**power) for power, term in enumerate(terms, 1))
+    return z + math.fsum(term / float(degrees_of_freedom**power) for power, term in enumerate(terms, 1))
 
 
 def mean(values: Sequence[float]) -> float:
@@ -129,7 +129,7 @@ def mean(values: Sequence[float]) -> float:
 
 
 def resample(
-    values: Sequence[float], made_up: Sequence[float] = (), blocks: Sequence[int] | None = None
+    values: Sequence[float], pseudo_values: Sequence[float] = (), blocks: Sequence[int] | None = None
 ) -> ResampledMean | None:
     """Resample the mean of values, or return None for fewer than five values or too few blocks.
 
@@ -141,7 +141,7 @@ def resample(
     if len(values) < MIN_VALUES or (blocks is not None and len(blocks) < MIN_BLOCKS):
         return None
     if blocks is None:
-        return ResampledMean(values, made_up)
+        return ResampledMean(values, pseudo_values)
     # Use one value per block, weighted so that their mean is the mean of all values even if block sizes differ.
     at, first, of_blocks = mean(values), 0, []
     for size in blocks:
@@ -189,7 +189,7 @@ class Change:
 def paired_change(
     before: Sequence[float],
     after: Sequence[float],
-    made_up: Sequence[float] = (),
+    pseudo_values: Sequence[float] = (),
     blocks: Sequence[int] | None = None,
 ) -> Change:
     """Compute the change between two variants from one or more values in the same case order.
@@ -210,7 +210,7 @@ def paired_change(
         before=mean(before),
         after=mean(after),
         difference=mean(differences),
-        resampled=resample(differences, made_up, blocks),
+        resampled=resample(differences, pseudo_values, blocks),
         ups=sum(difference > 0 for difference in differences),
         downs=sum(difference < 0 for difference in differences),
     )

@@ -40,9 +40,9 @@ from .._data.secrets import NO_SECRETS, Secrets, find_secrets
 from .._data.values import encode
 from .._rules.chunks import ReadAhead
 from .._stores.sqlite import DATABASE_ERRORS, open_private
-from ..drawing.report_data import read_flow_environment
+from ..drawing.report_data import read_flow_env_variables
 from ..errors import InvalidArgumentError, JournalError
-from .records import Block, BlockScores, EvaluationCase, EvaluationItem, ItemResults, decode_case, encode_cases
+from .records import BlockScores, EvaluationCase, EvaluationItem, ItemBlock, ItemResults, decode_case, encode_cases
 
 _VERSION = 1
 _TABLES = """
@@ -110,7 +110,7 @@ class EvaluationStore:
                     file.execute("BEGIN EXCLUSIVE")
                     file.execute("COMMIT")
                     file.executescript(_TABLES)
-            version = self.value("version", _VERSION)
+            version = self.read_setting("version", _VERSION)
             if version != _VERSION:
                 raise JournalError(f"{self.folder} has version {version} of the file; this release reads {_VERSION}")
         except BaseException:
@@ -147,12 +147,14 @@ class EvaluationStore:
         with self._locked_file() as file:
             return file.execute(query, values).fetchall()
 
-    def value(self, name: str, missing: Any = None) -> Any:
+    def read_setting(self, name: str, missing: Any = None) -> Any:
         """Return one of the evaluation's values, or `missing` if it was never set."""
         rows = self._query("SELECT value FROM about WHERE name = ?", [name])
         return _parse_json(rows[0][0]) if rows else missing
 
-    def begin(self, cases: Iterable[EvaluationCase], repeat: int, variants: Mapping[str, str], **about: Any) -> int:
+    def store_or_check_settings(
+        self, cases: Iterable[EvaluationCase], repeat: int, variants: Mapping[str, str], **about: Any
+    ) -> int:
         """Store the evaluation's settings, or check that they match the folder's, and return the number of cases.
 
         Args:
@@ -165,7 +167,7 @@ class EvaluationStore:
             JournalError: If one of the folder's cases is missing, or if the number of repeats or a variant's settings
                 differ.
         """
-        before, changed = self.value("count"), []
+        before, changed = self.read_setting("count"), []
         if before is not None:
             # Keep digests instead of cases, since there may be many.
             missing, new = set(map(_digest_case, self.cases())), []
@@ -177,7 +179,7 @@ class EvaluationStore:
                     new.append(case)
             cases = new
             changed += ["cases"] if missing else []
-            changed += ["repeats"] if self.value("repeat") != repeat else []
+            changed += ["repeats"] if self.read_setting("repeat") != repeat else []
             settings = dict(self._query("SELECT name, settings FROM variants"))
             others = [repr(name) for name, digest in variants.items() if settings.get(name, digest) != digest]
             changed += [f"flows, variables or overrides of {', '.join(others)}"] if others else []
@@ -213,7 +215,7 @@ class EvaluationStore:
                 names, content = encode_cases(some)
                 yield count, names.decode(), content.decode()
                 count += len(some)
-                size.add_inputs(len(some), len(content))
+                size.record_input_size(len(some), len(content))
 
         with self._locked_file() as file, _transaction(file):
             # Remove cases left behind by a call that was killed.
@@ -224,7 +226,7 @@ class EvaluationStore:
     @property
     def id(self) -> str | None:
         """The evaluation's id on the server, or None if it can't be continued after a crash."""
-        evaluation_id: str | None = self.value("id")
+        evaluation_id: str | None = self.read_setting("id")
         return evaluation_id
 
     @property
@@ -232,13 +234,13 @@ class EvaluationStore:
         """The numbers of the variants used by the last call, by name."""
         return dict(self._query("SELECT name, number FROM variants WHERE is_used ORDER BY number"))
 
-    def journal(self, variant: int) -> Path:
+    def get_journal_path(self, variant: int) -> Path:
         """Return the path to the journal of a variant's runs."""
         return self.folder / "runs" / f"{variant}.journal"
 
     def cases(self) -> Iterator[EvaluationCase]:
         """Yield the cases. They are read in pages, which readers at nearby positions share."""
-        number, count = 0, self.value("count")
+        number, count = 0, self.read_setting("count")
         while number < count:
             first, page = self._read_page(number)
             yield from page
@@ -256,11 +258,11 @@ class EvaluationStore:
         self._cases = [*self._cases[-1:], page]
         return page
 
-    def read_ended(self, variant: int) -> dict[int, int]:
+    def read_finished_blocks(self, variant: int) -> dict[int, int]:
         """Return a variant's finished items, as a mapping from the first number of each block to its length."""
         return dict(self._query("SELECT number, count FROM items WHERE variant = ? ORDER BY number", [variant]))
 
-    def store_blocks(self, blocks: Collection[Block]) -> None:
+    def store_blocks(self, blocks: Collection[ItemBlock]) -> None:
         """Store finished items."""
         rows = []
         for block in blocks:
@@ -281,7 +283,9 @@ class EvaluationStore:
             query = "INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?, ?, ?)"
             file.execute(query, (scored.variant, scored.key, scored.number, scored.length, *texts))
 
-    def iterate_unscored(self, key: str, known: Mapping[int, Mapping[int, int]]) -> Iterator[tuple[Block, list[int]]]:
+    def iterate_unscored(
+        self, key: str, known: Mapping[int, Mapping[int, int]]
+    ) -> Iterator[tuple[ItemBlock, list[int]]]:
         """Yield blocks containing successful items not yet scored by a function, with the positions of those items.
 
         Args:
@@ -296,22 +300,22 @@ class EvaluationStore:
             for first, count in known[variant].items():
                 if not scored.issuperset(range(first, first + count)):
                     block = self._read_block(variant, first)
-                    if places := [place for place in block.successes if first + place not in scored]:
+                    if places := [place for place in block.completed_positions if first + place not in scored]:
                         yield block, places
 
-    def _read_block(self, variant: int, first: int, outputs: str = "outputs") -> Block:
+    def _read_block(self, variant: int, first: int, outputs: str = "outputs") -> ItemBlock:
         query = f"SELECT count, details, {outputs} FROM items WHERE variant = ? AND number = ?"  # noqa: S608
         ((count, details, values),) = self._query(query, (variant, first))
         columns = _unpack_columns(details, count)
         statuses, errors, run_ids, indexes, durations = (columns[name] for name in _DETAILS)
-        repeat, start = int(self.value("repeat")), 0
+        repeat, start = int(self.read_setting("repeat")), 0
         page: list[EvaluationCase] = []
         cases = []
         for number in range(first, first + count):
             if not start <= number // repeat < start + len(page):
                 start, page = self._read_page(number // repeat)
             cases.append(page[number // repeat - start])
-        return Block(variant, first, cases, statuses, _parse_json(values), errors, run_ids, indexes, durations)
+        return ItemBlock(variant, first, cases, statuses, _parse_json(values), errors, run_ids, indexes, durations)
 
     def items(self, *, hidden: bool = False) -> Iterator[EvaluationItem]:
         """Yield all items, with scores, for the variants used by the last call, by case and repeat.
@@ -319,9 +323,9 @@ class EvaluationStore:
         Args:
             hidden: Whether to replace the evaluation's secrets in outputs with `***`. Defaults to False.
         """
-        keys, repeat = self.value("scores", []), int(self.value("repeat"))
+        keys, repeat = self.read_setting("scores", []), int(self.read_setting("repeat"))
         for name, variant in self.variants.items():
-            for first in self.read_ended(variant):
+            for first in self.read_finished_blocks(variant):
                 block = self._read_block(variant, first, "coalesce(hidden, outputs)" if hidden else "outputs")
                 columns = self._read_scores(variant, first, len(block), keys)
                 for place in range(len(block)):
@@ -333,7 +337,7 @@ class EvaluationStore:
 
     def results(self) -> Iterator[ItemResults]:
         """Yield the data that reports keep for each item of the variants used by the last call."""
-        keys, repeat = self.value("scores", []), int(self.value("repeat"))
+        keys, repeat = self.read_setting("scores", []), int(self.read_setting("repeat"))
         pages = self._query("SELECT names FROM cases ORDER BY number")
         cases = [name for (names,) in pages for name in _parse_json(names)]
         for name, variant in self.variants.items():
@@ -433,7 +437,9 @@ class StoredItems:
         with EvaluationStore(self._folder) as store:
             yield from store.results()
 
-    def describe(self, variables: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], Mapping[str, int], Secrets]:
+    def read_report_arguments(
+        self, variables: Sequence[Mapping[str, Any]]
+    ) -> tuple[dict[str, Any], Mapping[str, int], Secrets]:
         """Return the report's arguments, the number of each variant's first call, and the secrets to hide.
 
         Args:
@@ -443,11 +449,15 @@ class StoredItems:
             JournalError: If the folder contains no evaluation or cannot be read.
         """
         with EvaluationStore(self._folder) as store:
-            if store.value("count") is None:
+            if store.read_setting("count") is None:
                 raise JournalError(f"the evaluation in {self._folder} has not begun", hint="run it again")
-            arguments = {"name": store.value("name", ""), "variants": list(store.variants)}
-            arguments |= {name: store.value(name, []) for name in ("lower_is_better", "timed")}
-            return arguments, store.value("moments", {}), collect_secrets(store.value("flows", []), variables)
+            arguments = {"name": store.read_setting("name", ""), "variants": list(store.variants)}
+            arguments |= {name: store.read_setting(name, []) for name in ("lower_is_better", "timed")}
+            return (
+                arguments,
+                store.read_setting("moments", {}),
+                collect_secrets(store.read_setting("flows", []), variables),
+            )
 
 
 def collect_secrets(flows: Iterable[Mapping[str, Any]], variables: Sequence[Mapping[str, Any]] = ()) -> Secrets:
@@ -461,7 +471,7 @@ def collect_secrets(flows: Iterable[Mapping[str, Any]], variables: Sequence[Mapp
     values: dict[str, Any] = {}
     for number, flow in enumerate(flows):
         # A variable may be secret in just one of the flows.
-        declarations, defaults = read_flow_environment(flow)
+        declarations, defaults = read_flow_env_variables(flow)
         passed = variables[number] if number < len(variables) else {}
         declared |= {f"{number}.{name}": declaration for name, declaration in declarations.items()}
         values |= {f"{number}.{name}": value for name, value in {**defaults, **passed}.items()}

@@ -276,7 +276,7 @@ def compute_score_mean(score: str, variant: str, columns: Columns, rules: Compar
     values = column.means()
     if not values:
         return None
-    if is_score_named(score, rules.timed):
+    if matches_score_name(score, rules.timed):
         resampled = resample(values, blocks=compute_block_sizes(list(column.cases), [variant_columns]))
     else:
         resampled = resample(values, () if columns.kinds[score] == "number" else SHARE)
@@ -296,18 +296,18 @@ def compare_variants(columns: Columns, before: str, after: str, rules: Compariso
         pairs = pair_columns(first.scores.get(name, Column()), second.scores.get(name, Column()))
         if not pairs.cases:
             continue
-        if is_score_named(name, rules.timed):
+        if matches_score_name(name, rules.timed):
             changes[name] = paired_change(
                 pairs.before, pairs.after, blocks=compute_block_sizes(pairs.cases, (first, second))
             )
         else:
             changes[name] = paired_change(pairs.before, pairs.after, () if kind == "number" else CHANGE)
     is_same_time = rules.moments.get(before) == rules.moments.get(after)
-    shown = {name: is_same_time or not is_score_named(name, rules.timed) for name in changes}
+    shown = {name: is_same_time or not matches_score_name(name, rules.timed) for name in changes}
     directions = apply_holm({name: change.direction for name, change in changes.items() if shown[name]})
     scores = []
     for name, change in changes.items():
-        is_lower_better = None if columns.kinds[name] == "label" else is_score_named(name, rules.lower)
+        is_lower_better = None if columns.kinds[name] == "label" else matches_score_name(name, rules.lower)
         scores.append(_build_score_change(name, change, is_lower_better, directions.get(name)))
     pairs = pair_columns(first.failures, second.failures)
     failed = None
@@ -326,7 +326,7 @@ def compare_variants(columns: Columns, before: str, after: str, rules: Compariso
     return VariantPair(Comparison(before, after, scores, failed, duration), changes)
 
 
-def is_score_named(score: str, names: Collection[str]) -> bool:
+def matches_score_name(score: str, names: Collection[str]) -> bool:
     """Return whether a score has one of these names, or is one of several scores that one of them returned."""
     return score in names or any(score.startswith(f"{name}.") for name in names)
 
@@ -377,9 +377,9 @@ def collect_remarks(columns: Columns, comparisons: Sequence[Comparison]) -> Iter
         cases = f"{count} case{'s' * (count != 1)}"
         yield f"Only {cases}: the intervals are wide, and small differences cannot be detected; add cases."
     for name, variant in columns.variants.items():
-        failed_items = variant.items - variant.statuses["completed"]
+        failed_items = variant.item_count - variant.statuses["completed"]
         if failed_items:
-            yield f"{failed_items:,} of {variant.items:,} items of {name} failed: {variant.first_failure}"
+            yield f"{failed_items:,} of {variant.item_count:,} items of {name} failed: {variant.first_failure}"
     for score in dict.fromkeys(score for variant in columns.variants.values() for score in variant.errors):
         failed = {name: variant.errors[score] for name, variant in columns.variants.items() if variant.errors[score]}
         which = ", ".join(f"{number:,} of {name}" for name, number in failed.items())

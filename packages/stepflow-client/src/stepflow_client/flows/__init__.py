@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._base.lazy import lazy_names
+from .._base.lazy import make_lazy_exports
 
 if TYPE_CHECKING:
     from .._checks.checker import check
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["InferredFlow", "InferredStep", "check", "flow_of_step", "infer", "schema"]
 
-__getattr__, __dir__ = lazy_names(
+__getattr__, __dir__ = make_lazy_exports(
     __name__,
     {
         "._checks.inferred_flow": ["InferredFlow", "InferredStep", "infer"],

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .._data.arguments import wrong
+from .._data.arguments import argument_error
 
 if TYPE_CHECKING:
     from .json_types import Type
@@ -20,7 +20,7 @@ _COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
 _COUNT_OR_NULL: dict[str, Any] = {"type": ["integer", "null"], "minimum": 0}
 
 
-def _object(required: str = "", **properties: Any) -> dict[str, Any]:
+def _object_schema(required: str = "", **properties: Any) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": properties,
@@ -31,51 +31,57 @@ def _object(required: str = "", **properties: Any) -> dict[str, Any]:
 
 BUILTINS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "/builtin/create_messages": (
-        _object("user_prompt", user_prompt=_TEXT, system_instructions={"type": ["string", "null"]}),
-        _object("messages", messages={"type": "array", "items": _object("role content", role=_TEXT, content=_TEXT)}),
+        _object_schema("user_prompt", user_prompt=_TEXT, system_instructions={"type": ["string", "null"]}),
+        _object_schema(
+            "messages", messages={"type": "array", "items": _object_schema("role content", role=_TEXT, content=_TEXT)}
+        ),
     ),
     "/builtin/put_blob": (
-        _object("data blob_type", data=_ANY, blob_type={"enum": ["data", "flow", "binary"]}),
-        _object("blob_id", blob_id=_TEXT),
+        _object_schema("data blob_type", data=_ANY, blob_type={"enum": ["data", "flow", "binary"]}),
+        _object_schema("blob_id", blob_id=_TEXT),
     ),
-    "/builtin/get_blob": (_object("blob_id", blob_id=_TEXT), _object("data", data=_ANY)),
+    "/builtin/get_blob": (_object_schema("blob_id", blob_id=_TEXT), _object_schema("data", data=_ANY)),
     "/builtin/load_file": (
-        _object("path", path=_TEXT, format={"enum": ["json", "yaml", "text", None]}),
-        _object(
+        _object_schema("path", path=_TEXT, format={"enum": ["json", "yaml", "text", None]}),
+        _object_schema(
             "data metadata",
             data=_ANY,
-            metadata=_object("resolved_path size_bytes format", resolved_path=_TEXT, size_bytes=_WHOLE, format=_TEXT),
+            metadata=_object_schema(
+                "resolved_path size_bytes format", resolved_path=_TEXT, size_bytes=_WHOLE, format=_TEXT
+            ),
         ),
     ),
     "/builtin/map": (
-        _object("workflow items", workflow={"type": "object"}, items={"type": "array"}, max_concurrency=_COUNT_OR_NULL),
-        _object("results successful failed", results={"type": "array"}, successful=_WHOLE, failed=_WHOLE),
+        _object_schema(
+            "workflow items", workflow={"type": "object"}, items={"type": "array"}, max_concurrency=_COUNT_OR_NULL
+        ),
+        _object_schema("results successful failed", results={"type": "array"}, successful=_WHOLE, failed=_WHOLE),
     ),
     "/builtin/iterate": (
-        _object(
+        _object_schema(
             "flow initial_input",
             flow={"type": "object"},
             initial_input=_ANY,
             max_iterations={**_COUNT, "maximum": 2**32 - 1},
         ),
-        _object("result iterations terminated", result=_ANY, iterations=_WHOLE, terminated={"type": "boolean"}),
+        _object_schema("result iterations terminated", result=_ANY, iterations=_WHOLE, terminated={"type": "boolean"}),
     ),
     "/builtin/eval": (
-        _object("flow_id input", flow_id=_TEXT, input=_ANY),
-        _object("result run_id", result=_ANY, run_id=_TEXT),
+        _object_schema("flow_id input", flow_id=_TEXT, input=_ANY),
+        _object_schema("result run_id", result=_ANY, run_id=_TEXT),
     ),
     "/builtin/openai": (
-        _object(
+        _object_schema(
             "messages",
             messages={"type": "array"},
             max_tokens=_COUNT_OR_NULL,
             temperature={"type": ["number", "null"]},
             api_key={"type": ["string", "null"]},
         ),
-        _object("response", response=_ANY),
+        _object_schema("response", response=_ANY),
     ),
     "/builtin/noop": (_ANY, _ANY),
-    "/builtin/sleep": (_object("duration_ms", duration_ms=_COUNT, passthrough=_ANY), _ANY),
+    "/builtin/sleep": (_object_schema("duration_ms", duration_ms=_COUNT, passthrough=_ANY), _ANY),
 }
 """Input and output schemas by component path. Some components require a recent release."""
 
@@ -103,7 +109,7 @@ class Components(dict[str, tuple[Any, Any]]):
     If the server doesn't report route prefixes, components are keyed by the part of the path after the prefix.
     """
 
-    is_whole = True
+    is_complete = True
     """Whether the list is complete. Plugins that couldn't be queried may have more components."""
 
     def __init__(self, components: Mapping[str, tuple[Any, Any]] | None = None) -> None:
@@ -125,11 +131,11 @@ def parse_components(components: Any) -> Components | None:
     if components is None:
         return None
     parsed = Components()
-    parsed.is_whole = not getattr(components, "failed_plugins", None)
+    parsed.is_complete = not getattr(components, "failed_plugins", None)
     try:
         records = [component if isinstance(component, Mapping) else component.to_dict() for component in components]
     except (TypeError, AttributeError):
-        raise wrong("components", "a list of components, as list_components returns it", components) from None
+        raise argument_error("components", "a list of components, as list_components returns it", components) from None
     # If routes are known, a routed plugin's components all have paths, except for denied ones.
     routed = {record.get("plugin") for record in records if record.get("path")}
     for record in records:
@@ -160,7 +166,7 @@ def with_builtins(components: Components | None, release: tuple[int, int] | None
         )
     listed = {name.rpartition("/")[2] for name in components if not name.startswith("/") or name in BUILTINS}
     names = [path.rpartition("/")[2] for path in BUILTINS]
-    has_builtins = components.is_whole and "put_blob" in listed
+    has_builtins = components.is_complete and "put_blob" in listed
     missing = {f"/builtin/{name}" for name in names if name not in listed} if has_builtins else set()
     # Ours are more detailed than the schemas sent by servers.
     known = Components(components | {name: schemas for name, schemas in BUILTINS.items() if name not in missing})
@@ -201,14 +207,14 @@ class Catalogue:
         self,
         components: Components | None,
         release: tuple[int, int] | None = None,
-        stubs: Mapping[str, tuple[Any, Any]] | None = None,
+        fallback_schemas: Mapping[str, tuple[Any, Any]] | None = None,
     ) -> None:
         """`stubs` has schemas to fall back on for components otherwise unknown."""
-        self._stubs = stubs or {}
+        self._stubs = fallback_schemas or {}
         self.given = components
         self.known = with_builtins(components, release)
         self.listed: Components = components or Components()
-        self.is_whole = components is not None and components.is_whole
+        self.is_complete = components is not None and components.is_complete
         """Whether no other components can exist."""
         self._types: dict[str, tuple[Type, Type] | None] = {}
 

@@ -104,11 +104,11 @@ class Reference(NamedTuple):
 def references(expression: Any) -> list[Reference]:
     """Return all references an expression may read, in document order."""
     collected: list[Reference] = []
-    _collect(expression, collected, (), (), (), frozenset())
+    _collect_references(expression, collected, (), (), (), frozenset())
     return collected
 
 
-def _collect(
+def _collect_references(
     value: Any, collected: list[Reference], at: Path, field: Path, branches: tuple[Branch, ...], after: frozenset[str]
 ) -> frozenset[str]:
     """Collect an expression's references, and return the steps it reads."""
@@ -117,25 +117,27 @@ def _collect(
     begin, keyword = len(collected), get_keyword(value)
     if not isinstance(value, Mapping):
         for index, part in enumerate(value):
-            _collect(part, collected, (*at, index), (*field, index), branches, after)
+            _collect_references(part, collected, (*at, index), (*field, index), branches, after)
     elif keyword is None:
         for key, part in value.items():
-            _collect(part, collected, (*at, str(key)), (*field, str(key)), branches, after)
+            _collect_references(part, collected, (*at, str(key)), (*field, str(key)), branches, after)
     elif keyword in _KINDS:
         name = value[keyword] if keyword == "$step" and isinstance(value[keyword], str) else None
         collected.append(Reference(_KINDS[keyword], value, at, field, branches, after, name))
         if keyword == "$variable":
-            _collect(value.get("default"), collected, (*at, "default"), field, (*branches, Branch("default")), after)
+            _collect_references(
+                value.get("default"), collected, (*at, "default"), field, (*branches, Branch("default")), after
+            )
     elif keyword == "$if":
         condition = value["$if"]
-        after |= _collect(condition, collected, (*at, "$if"), field, (*branches, Branch("condition")), after)
+        after |= _collect_references(condition, collected, (*at, "$if"), field, (*branches, Branch("condition")), after)
         then, otherwise = Branch("then", 0, condition), Branch("else", 0, condition)
-        _collect(value.get("then"), collected, (*at, "then"), field, (*branches, then), after)
-        _collect(value.get("else"), collected, (*at, "else"), field, (*branches, otherwise), after)
+        _collect_references(value.get("then"), collected, (*at, "then"), field, (*branches, then), after)
+        _collect_references(value.get("else"), collected, (*at, "else"), field, (*branches, otherwise), after)
     elif keyword == "$coalesce" and isinstance(value["$coalesce"], (list, tuple)):
         for index, part in enumerate(value["$coalesce"]):
             inner = (*branches, Branch("coalesce", index))
-            after |= _collect(part, collected, (*at, "$coalesce", index), field, inner, after)
+            after |= _collect_references(part, collected, (*at, "$coalesce", index), field, inner, after)
     # Nothing waits for steps that are only used in a default.
     return frozenset(reference.step for reference in collected[begin:] if reference.step and not reference.in_default)
 
@@ -179,7 +181,7 @@ def parse_path(text: str | None) -> Path:
     return tuple(parts)
 
 
-def _survives_rewriting(name: str) -> bool:
+def _name_survives_round_trip(name: str) -> bool:
     """Return whether a name stays the same when a server serializes the flow and parses it again.
 
     Servers write names without quotes, so `["a.b"]` becomes `.a.b` and empty names vanish.
@@ -196,7 +198,7 @@ def explain_ambiguity(text: str) -> str | None:
     if re.search(r"\.\*|\.\.|\[\*\]", text) and not is_bare:
         return f"{text!r} has no wildcards or descent: * is a field name and empty names are dropped"
     for part in parse_path(text):
-        if isinstance(part, str) and not _survives_rewriting(part):
+        if isinstance(part, str) and not _name_survives_round_trip(part):
             if is_bare:
                 return f"{text!r} is a single field name; write {'$.' + text!r} for a path"
             return f"the quoted name {part!r} is read as a path if a step is overridden; rename the field"

@@ -65,7 +65,7 @@ class Finding(NamedTuple):
     """The value's node, or the mapping that contains the key. Reset to None once all rules have run."""
     key: str | None = None
     """The mapping key, if that is what the finding is about."""
-    of_types: bool = False
+    is_type_finding: bool = False
     """Whether only type checking reports this."""
 
 
@@ -88,11 +88,11 @@ class Findings:
         self.all: dict[tuple[str, int, int, str], Finding] = {}
         self.in_unchecked = False
         """Whether servers only read this part of the flow at run time, so that nothing in it gets the flow rejected."""
-        self.of_types = False
+        self.is_checking_types = False
         """Whether types are currently being checked."""
 
     @contextmanager
-    def unchecked(self, is_unchecked: bool) -> Iterator[None]:
+    def treat_as_unchecked(self, is_unchecked: bool) -> Iterator[None]:
         """If `is_unchecked`, treat everything in this block as a flow that servers only read at run time."""
         before, self.in_unchecked = self.in_unchecked, self.in_unchecked or is_unchecked
         yield
@@ -133,7 +133,7 @@ class Findings:
         span = where if isinstance(where, Key) or where.original is None else where.original
         finding = Finding(
             rule, level, message, path, where.line, where.column, hint,
-            start=span.start, end=span.end, at=at, key=key, of_types=self.of_types,
+            start=span.start, end=span.end, at=at, key=key, is_type_finding=self.is_checking_types,
         )  # fmt: skip
         self.all.setdefault((rule, where.line, where.column, path), finding)
 

@@ -70,7 +70,7 @@ def iter_steps(flow: Any, *, needed: bool = False) -> Iterator[Mapping[str, Any]
     if not isinstance(flow, Mapping):
         return
     steps = FlowSteps(flow)
-    chosen = steps.needed() if needed else steps.by_id.keys()
+    chosen = steps.find_steps_to_run() if needed else steps.by_id.keys()
     for step in steps.all:
         if step.id in chosen:
             yield step.value
@@ -137,22 +137,22 @@ class FlowSteps:
         return references(self.flow.get("output"))
 
     @cached_property
-    def reads(self) -> dict[str, set[str]]:
+    def reads_by_step(self) -> dict[str, set[str]]:
         """The steps each step may read, including in defaults."""
         return {name: {read.step for read in step.reads if read.step} for name, step in self.by_id.items()}
 
     @cached_property
-    def inner(self) -> list[tuple[InnerFlow, FlowSteps]]:
+    def inner_flows(self) -> list[tuple[InnerFlow, FlowSteps]]:
         """The flows inside step inputs."""
         inner_flows = (inner_flow(step.value) for step in self.all)
         return [(inner, FlowSteps(inner.flow)) for inner in inner_flows if inner and isinstance(inner.flow, Mapping)]
 
     @cached_property
-    def inner_ids(self) -> set[str]:
+    def inner_step_ids(self) -> set[str]:
         """Step ids of all inner flows, at any depth."""
-        return {name for _, within in self.inner for name in (*within.by_id, *within.inner_ids)}
+        return {name for _, within in self.inner_flows for name in (*within.by_id, *within.inner_step_ids)}
 
-    def needed(
+    def find_steps_to_run(
         self,
         *,
         certainly: bool = False,
@@ -184,14 +184,14 @@ class FlowSteps:
 
     def upstream(self, names: Iterable[str]) -> set[str]:
         """Return these steps and all their direct or indirect dependencies."""
-        return reachable(names, self.reads)
+        return reachable(names, self.reads_by_step)
 
     def downstream(self, names: Iterable[str]) -> set[str]:
         """Return these steps and all that may read them, directly or indirectly."""
-        return reachable(names, _invert_edges(self.reads))
+        return reachable(names, _invert_edges(self.reads_by_step))
 
     @cached_property
-    def _waits(self) -> dict[str, list[str]]:
+    def _wait_dependencies(self) -> dict[str, list[str]]:
         """The steps each step waits for, in input order. Steps don't wait for defaults."""
         return {
             name: [read.step for read in step.reads if read.step in self.by_id and not read.in_default]
@@ -201,15 +201,15 @@ class FlowSteps:
     @cached_property
     def cyclic(self) -> set[str]:
         """Steps that lie on a cycle, or on a path from one cycle to another."""
-        left = _drop_acyclic(self._waits)
-        return left and left & _drop_acyclic(_invert_edges(self._waits))
+        left = _drop_acyclic(self._wait_dependencies)
+        return left and left & _drop_acyclic(_invert_edges(self._wait_dependencies))
 
     def shortest_path(self, start: str, goal: str) -> list[str]:
         """Return the shortest chain of waiting steps from one step to another, or an empty list if there is none."""
         before: dict[str, str] = {}
         waiting = [start]
         for name in waiting:
-            for dependency in self._waits[name]:
+            for dependency in self._wait_dependencies[name]:
                 if dependency not in before:
                     before[dependency] = name
                     waiting.append(dependency)
@@ -247,7 +247,7 @@ def _drop_acyclic(following: Mapping[str, Collection[str]]) -> set[str]:
     return {*following}.difference(free)
 
 
-def steps_behind(flow: Mapping[str, Any], chosen: Iterable[str]) -> set[str]:
+def find_downstream_steps(flow: Mapping[str, Any], chosen: Iterable[str]) -> set[str]:
     """Return the chosen steps and all that read them, directly or indirectly."""
     return FlowSteps(flow).downstream(chosen)
 
@@ -274,7 +274,7 @@ def cut_flow(flow: Mapping[str, Any], step: str, overrides: Any = None) -> tuple
     """
     require_step(flow, step)
     steps, changes = steps_by_id(flow), merge_overrides(overrides) or {}
-    reads = dict(FlowSteps(flow).reads)
+    reads = dict(FlowSteps(flow).reads_by_step)
     for name, change in changes.items():
         patch = change.get("value")
         reads_of_patch = references(patch.get("input")) if isinstance(patch, Mapping) else []

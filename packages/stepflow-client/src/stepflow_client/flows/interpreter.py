@@ -78,37 +78,39 @@ class Evaluation:
         """
         for step in self.flow.get("steps") or ():
             if step.get("mustExecute"):
-                self._step(step["id"])
+                self._resolve_step_run(step["id"])
         # Like servers, run every step the output needs, even after one of them fails.
         certain = {
             reference.step
             for reference in references(self.flow.get("output"))
             if reference.step and reference.is_certain
         }
-        for step_id in sorted(certain - {*self.steps}, key=self._place):
-            self._step(step_id)
-        return self.value(self.flow.get("output"))
+        for step_id in sorted(certain - {*self.steps}, key=self._find_step_index):
+            self._resolve_step_run(step_id)
+        return self.evaluate(self.flow.get("output"))
 
-    def _place(self, step_id: str) -> int:
+    def _find_step_index(self, step_id: str) -> int:
         return next((index for index, step in enumerate(self.flow["steps"]) if step["id"] == step_id), -1)
 
-    def value(self, expression: Any) -> Any:
+    def evaluate(self, expression: Any) -> Any:
         """Evaluate an expression."""
         if isinstance(expression, list):
-            return [self.value(element) for element in expression]
+            return [self.evaluate(element) for element in expression]
         if not isinstance(expression, Mapping):
             return expression
         match get_keyword(expression):
             case "$literal":
                 return expression["$literal"]
             case "$if":
-                return self.value(expression["then"] if self._holds(expression["$if"]) else expression.get("else"))
+                return self.evaluate(
+                    expression["then"] if self._is_condition_true(expression["$if"]) else expression.get("else")
+                )
             case "$coalesce":
-                values = map(self.value, expression["$coalesce"])
+                values = map(self.evaluate, expression["$coalesce"])
                 return next((value for value in values if value is not None), None)
             case "$step":
                 step_id, path = expression["$step"], expression.get("path")
-                done = self._step(step_id)
+                done = self._resolve_step_run(step_id)
                 if done.failure is not None:
                     raise Failure(done.failure.code, done.failure.message, step=step_id)
                 if done.output is NOT_KNOWN:
@@ -117,17 +119,17 @@ class Evaluation:
             case "$input":
                 return _get_at_path(self.input, expression["$input"], "Input path")
             case "$variable":
-                return self._variable(expression)
-        return {key: self.value(value) for key, value in expression.items()}
+                return self._read_variable(expression)
+        return {key: self.evaluate(value) for key, value in expression.items()}
 
-    def _holds(self, condition: Any) -> bool:
+    def _is_condition_true(self, condition: Any) -> bool:
         try:
-            value = self.value(condition)
+            value = self.evaluate(condition)
         except Failure:
             return False
         return value is not None and value is not False
 
-    def _variable(self, expression: Mapping[str, Any]) -> Any:
+    def _read_variable(self, expression: Mapping[str, Any]) -> Any:
         name, *path = parse_path(expression["$variable"]) or ("",)
         if isinstance(name, str):
             declared = get_declared_schema(self.flow, "variables", "properties") or {}
@@ -139,18 +141,18 @@ class Evaluation:
             except LookupError:
                 pass
             if "default" in expression:
-                return self.value(expression["default"])
+                return self.evaluate(expression["default"])
         raise Failure(8, f"Undefined variable: {name}")
 
-    def _step(self, step_id: str) -> StepRun:
+    def _resolve_step_run(self, step_id: str) -> StepRun:
         if step_id in self.steps:
             return self.steps[step_id]
-        index = self._place(step_id)
+        index = self._find_step_index(step_id)
         if index < 0:
             raise Failure(9, f"Step {step_id} not completed")
         done = StepRun(self.flow["steps"][index], index)
         try:
-            done.output = self._attempts(done, self.value(done.step.get("input")))
+            done.output = self._run_attempts(done, self.evaluate(done.step.get("input")))
         except Failure as failure:
             handling = done.step.get("onError") or {}
             if failure.is_own and failure.code in _CAUGHT and handling.get("action") == "useDefault":
@@ -160,7 +162,7 @@ class Evaluation:
         self.steps[step_id] = done
         return done
 
-    def _attempts(self, done: StepRun, step_input: Any) -> Any:
+    def _run_attempts(self, done: StepRun, step_input: Any) -> Any:
         while True:
             done.attempts += 1
             try:
@@ -195,7 +197,7 @@ class RecordedEvaluation(Evaluation):
         super().__init__(flow, input, variables, lambda path, step_input: NOT_KNOWN, dict(steps))
         self._is_over = is_over
 
-    def value(self, expression: Any) -> Any:
+    def evaluate(self, expression: Any) -> Any:
         """Evaluate an expression.
 
         Raises:
@@ -203,7 +205,7 @@ class RecordedEvaluation(Evaluation):
             NotKnownError: If the value depends on something unknown.
         """
         if isinstance(expression, list):
-            return list(self._parts(dict(enumerate(expression))).values())
+            return list(self._evaluate_parts(dict(enumerate(expression))).values())
         if isinstance(expression, Mapping):
             keyword = get_keyword(expression)
             if keyword == "$input" and self.input is NOT_KNOWN:
@@ -211,23 +213,23 @@ class RecordedEvaluation(Evaluation):
             if keyword == "$variable" and self.variables is NOT_KNOWN:
                 raise NotKnownError("the variables")
             if keyword is None:
-                return self._parts(expression)
+                return self._evaluate_parts(expression)
             if keyword == "$coalesce":
-                return _evaluate_or_may_fail(super().value, expression)
-        return super().value(expression)
+                return _evaluate_unknown_as_fallible(super().evaluate, expression)
+        return super().evaluate(expression)
 
-    def _holds(self, condition: Any) -> bool:
-        holds: bool = _evaluate_or_may_fail(super()._holds, condition)
+    def _is_condition_true(self, condition: Any) -> bool:
+        holds: bool = _evaluate_unknown_as_fallible(super()._is_condition_true, condition)
         return holds
 
-    def _parts(self, parts: Mapping[Any, Any]) -> dict[Any, Any]:
+    def _evaluate_parts(self, parts: Mapping[Any, Any]) -> dict[Any, Any]:
         """Evaluate every part of an object or list, collecting failures along the way."""
         values: dict[Any, Any] = {}
         failures: list[Failure] = []
         not_known: NotKnownError | None = None
         for key, part in parts.items():
             try:
-                values[key] = self.value(part)
+                values[key] = self.evaluate(part)
             except NotKnownError as error:
                 not_known = error if not_known is None or error.may_fail else not_known
             except Failure as failure:
@@ -241,7 +243,7 @@ class RecordedEvaluation(Evaluation):
             raise not_known
         return values
 
-    def _step(self, step_id: str) -> StepRun:
+    def _resolve_step_run(self, step_id: str) -> StepRun:
         if step_id not in self.steps:
             if not self._is_over:
                 raise NotKnownError(f"step {step_id}")
@@ -249,7 +251,7 @@ class RecordedEvaluation(Evaluation):
         return self.steps[step_id]
 
 
-def _evaluate_or_may_fail(evaluate: Callable[[Any], Any], expression: Any) -> Any:
+def _evaluate_unknown_as_fallible(evaluate: Callable[[Any], Any], expression: Any) -> Any:
     """Evaluate an expression. If its value is unknown, whatever would be evaluated next may fail."""
     try:
         return evaluate(expression)
@@ -263,7 +265,7 @@ def get_max_attempts(step: Mapping[str, Any]) -> int:
     return 1 + int(handling.get("maxRetries", 3)) if handling.get("action") == "retry" else 1
 
 
-def with_overrides(flow: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+def apply_overrides(flow: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Apply overrides to a flow. Raises LookupError for an unknown step."""
     changes = overrides.get("steps", {})
     known = {step["id"] for step in flow.get("steps") or ()}
@@ -274,14 +276,14 @@ def with_overrides(flow: Mapping[str, Any], overrides: Mapping[str, Any]) -> dic
     return {**flow, "steps": steps}
 
 
-def flow_with(flow: Mapping[str, Any], overrides: Any) -> Mapping[str, Any]:
+def override_flow(flow: Mapping[str, Any], overrides: Any) -> Mapping[str, Any]:
     """Apply a run's overrides, in any form, or return the flow unchanged if they don't fit."""
     from .._data.values import merge_overrides
     from ..errors import InvalidArgumentError
 
     try:
         changes = merge_overrides(overrides)
-        return with_overrides(dict(flow), {"steps": changes}) if changes else flow
+        return apply_overrides(dict(flow), {"steps": changes}) if changes else flow
     except (InvalidArgumentError, LookupError, TypeError):
         return flow
 

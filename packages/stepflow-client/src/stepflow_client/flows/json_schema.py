@@ -12,14 +12,14 @@ from urllib.parse import unquote
 
 from .._base.lazy import lazy_module
 from .._base.long_computations import SLICE, Slices, slices
-from .._base.text import cut, near, nearest, suggest_nearest
+from .._base.text import cut, find_nearest, suggest_nearest, suggest_or_list
 from .._data.flow_declarations import get_defs as get_defs, get_fields
 from .expressions import is_expression, write_path
 
 if TYPE_CHECKING:
-    from . import patterns
+    from . import linear_patterns
 else:
-    patterns = lazy_module("stepflow_client.flows.patterns")
+    patterns = lazy_module("stepflow_client.flows.linear_patterns")
 
 _MAX_DEPTH = 30
 _REFERENCE = r"#/(?:schemas/)?(?:\$defs|definitions)/(.*)"
@@ -164,7 +164,7 @@ class Validator:
 
     def __init__(self, schema: Any, defs: Mapping[str, Any], *, evaluated: bool = False) -> None:
         self.schema, self.defs, self.is_evaluated = schema, defs, evaluated
-        self.patterns: dict[str, patterns.LinearPattern | None] = {}
+        self.patterns: dict[str, linear_patterns.LinearPattern | None] = {}
         self.nullable = set[int]()
         """Ids of the schemas that also allow null."""
         self._rules: dict[int, _Rules] = {}
@@ -172,20 +172,20 @@ class Validator:
         self._texts: dict[int, str] = {}
         """Cached descriptions, by object id. Even values that match another `anyOf` alternative need them."""
 
-    def mismatches(self, value: Any, most: int = _MAX_MISMATCHES) -> Mismatches:
+    def mismatches(self, value: Any, max_count: int = _MAX_MISMATCHES) -> Mismatches:
         """Return the first mismatches, or none if the value is nested too deeply to check."""
         try:
-            return _Check(self, most).apply(self.schema, value)[:most]
+            return _Validation(self, max_count).apply_schema(self.schema, value)[:max_count]
         except RecursionError:
             return ()
 
-    def text(self, schema: Any) -> str:
+    def get_schema_text(self, schema: Any) -> str:
         """Describe a schema in words. See `describe_schema`."""
         if id(schema) not in self._texts:
             self._texts[id(schema)] = cut(describe_schema(schema, self.defs), _MAX_HINT)
         return self._texts[id(schema)]
 
-    def fields(self, properties: Mapping[str, Any], required: Collection[str]) -> str:
+    def get_fields_hint(self, properties: Mapping[str, Any], required: Collection[str]) -> str:
         """Return the hint listing an object's fields. See `describe_fields`."""
         if id(properties) not in self._texts:
             self._texts[id(properties)] = describe_fields(properties, required, self.defs)
@@ -194,12 +194,12 @@ class Validator:
     def rules_of(self, schema: Any) -> _Rules:
         """Return a schema's supported keywords with their arguments. Empty if the schema allows any value."""
         if id(schema) not in self._rules:
-            self._rules[id(schema)] = self._read(schema)
+            self._rules[id(schema)] = self._build_schema_rules(schema)
         return self._rules[id(schema)]
 
-    def _read(self, schema: Any) -> _Rules:
+    def _build_schema_rules(self, schema: Any) -> _Rules:
         if not isinstance(schema, Mapping):
-            return [(_check_nothing, None)] if schema is False else []
+            return [(_reject_any_value, None)] if schema is False else []
         rules: _Rules = []
         names = get_type_names(schema)
         if names and all(isinstance(name, str) and name in _TYPES for name in names):
@@ -234,7 +234,7 @@ class Validator:
         return rules
 
 
-class _Check:
+class _Validation:
     """A check of a single value."""
 
     def __init__(self, validator: Validator, most: int) -> None:
@@ -242,7 +242,7 @@ class _Check:
         self.results: dict[tuple[str | None, int], tuple[Any, Mismatches]] = {}
         """Results by shared schema and value id. Keeping the value ensures that its id isn't reused."""
 
-    def apply(self, schema: Any, value: Any) -> Mismatches:
+    def apply_schema(self, schema: Any, value: Any) -> Mismatches:
         """Return the mismatches between a value and a schema."""
         if self.validator.is_evaluated and is_expression(value):
             literal = mismatches(value["$literal"], schema, self.validator.defs) if "$literal" in value else ()
@@ -267,7 +267,7 @@ class _Check:
         known = self.validator.patterns
         if pattern not in known:
             self.slices.spend(SLICE)
-            known[pattern] = patterns.compile_linear(pattern)
+            known[pattern] = linear_patterns.compile_linear(pattern)
         compiled = known[pattern]
         if compiled is None:
             return None
@@ -275,7 +275,7 @@ class _Check:
         return compiled.is_found_in(text)
 
 
-_Rules = list[tuple[Callable[[_Check, Any, Any], Mismatches], Any]]
+_Rules = list[tuple[Callable[[_Validation, Any, Any], Mismatches], Any]]
 
 
 def _prefix_paths(part: str | int, part_mismatches: Mismatches) -> Mismatches:
@@ -283,38 +283,38 @@ def _prefix_paths(part: str | int, part_mismatches: Mismatches) -> Mismatches:
     return [mismatch._replace(parts=(part, *mismatch.parts)) for mismatch in part_mismatches]
 
 
-def _check_nothing(check: _Check, _: None, value: Any) -> Mismatches:
+def _reject_any_value(check: _Validation, _: None, value: Any) -> Mismatches:
     return [Mismatch(value, "no value is allowed here")]
 
 
-def _check_type(check: _Check, wanted: tuple[list[str], Mapping[str, Any]], value: Any) -> Mismatches:
+def _check_type(check: _Validation, wanted: tuple[list[str], Mapping[str, Any]], value: Any) -> Mismatches:
     names, schema = wanted
     for name in names:
         if _TYPES[name](value):
             return ()
     properties, required = get_fields(schema)
-    hint = check.validator.fields(properties, required) if "object" in names and properties else None
-    if "array" in names and (items := check.validator.text(get_list_schemas(schema)[1])):
+    hint = check.validator.get_fields_hint(properties, required) if "object" in names and properties else None
+    if "array" in names and (items := check.validator.get_schema_text(get_list_schemas(schema)[1])):
         hint = f"write [...], with elements that are: {items}"
     return [Mismatch(value, f"the schema expects {' or '.join(names)}, not {json_type(value)}", hint)]
 
 
-def _has_expressions(check: _Check, value: Any) -> bool:
+def _has_expressions(check: _Validation, value: Any) -> bool:
     """Return whether any part of a value is unknown until evaluated."""
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
     return check.validator.is_evaluated and any(map(is_expression, parts))
 
 
-def _check_enum(check: _Check, allowed: tuple[list[Any], set[Hashable]], value: Any) -> Mismatches:
+def _check_enum(check: _Validation, allowed: tuple[list[Any], set[Hashable]], value: Any) -> Mismatches:
     choices, keys = allowed
     if make_key(value, check.slices) in keys or _has_expressions(check, value):
         return ()
     check.slices.spend(_MAX_NAMES)
-    hint = near(value if isinstance(value, str) else short_repr(value), choices[:_MAX_NAMES], "one of")
+    hint = suggest_or_list(value if isinstance(value, str) else short_repr(value), choices[:_MAX_NAMES], "one of")
     return [Mismatch(value, f"{short_repr(value)} is not one of the allowed values", hint)]
 
 
-def _check_const(check: _Check, wanted: tuple[Any, Hashable], value: Any) -> Mismatches:
+def _check_const(check: _Validation, wanted: tuple[Any, Hashable], value: Any) -> Mismatches:
     if make_key(value, check.slices) == wanted[1] or _has_expressions(check, value):
         return ()
     return [Mismatch(value, f"the schema expects {short_repr(wanted[0])}")]
@@ -373,14 +373,14 @@ def _list_fields(properties: Mapping[str, Any], required: Collection[str], defs:
     return ", ".join([*texts, "..."] if len(properties) > _MAX_CHOICES else texts)
 
 
-def _check_limit(check: _Check, limit: tuple[Any, ...], value: Any) -> Mismatches:
+def _check_limit(check: _Validation, limit: tuple[Any, ...], value: Any) -> Mismatches:
     is_limited, size_of, is_within, words, unit, bound = limit
     if not is_limited(value) or is_within(size_of(value), bound):
         return ()
     return [Mismatch(value, f"the schema expects {words} {bound}{unit}, not {size_of(value)}")]
 
 
-def _check_multiple(check: _Check, step: float, value: Any) -> Mismatches:
+def _check_multiple(check: _Validation, step: float, value: Any) -> Mismatches:
     if not is_number(value):
         return ()
     try:
@@ -391,14 +391,14 @@ def _check_multiple(check: _Check, step: float, value: Any) -> Mismatches:
     return () if is_multiple else [Mismatch(value, f"the schema expects a multiple of {step}, not {value}")]
 
 
-def _check_pattern(check: _Check, pattern: str, value: Any) -> Mismatches:
+def _check_pattern(check: _Validation, pattern: str, value: Any) -> Mismatches:
     if not isinstance(value, str) or check.is_found(pattern, value) is not False:
         return ()
     return [Mismatch(value, f"the schema expects a string that matches {cut(pattern, _MAX_TEXT)}")]
 
 
 def _check_object(
-    check: _Check, fields: tuple[Mapping[str, Any], list[str], Mapping[str, Any], Any], value: Any
+    check: _Validation, fields: tuple[Mapping[str, Any], list[str], Mapping[str, Any], Any], value: Any
 ) -> Mismatches:
     if not isinstance(value, (dict, Mapping)):
         return ()
@@ -410,7 +410,7 @@ def _check_object(
     """Missing names by the (probably misspelled) name used instead."""
     if 0 < len(missing) * len(unlisted) <= _MAX_NAMES:
         check.slices.spend(_MAX_NAMES)
-        misspelt = {name: meant for name in unlisted if (meant := nearest(name, missing)) is not None}
+        misspelt = {name: meant for name in unlisted if (meant := find_nearest(name, missing)) is not None}
     results: list[Mismatch] = []
     for name, child in value.items():
         is_known = name in properties
@@ -422,57 +422,57 @@ def _check_object(
         if not is_known and (others is False or name in misspelt):
             check.slices.spend(_MAX_NAMES)
             hint = suggest_nearest(name, list(properties)[:_MAX_NAMES])
-            hint = hint or check.validator.fields(properties, required)
+            hint = hint or check.validator.get_fields_hint(properties, required)
             results.append(Mismatch(value, f"unknown field {short_repr(name)}", hint, name))
         elif not is_known and others is not True:
             schemas = (others,)
         for schema in schemas:
-            if wrong := check.apply(schema, child):
+            if wrong := check.apply_schema(schema, child):
                 results += _prefix_paths(name, wrong)
         if len(results) >= check.most:
             return results
     # Misspelled fields already have a mismatch of their own.
     absent = [name for name in missing if name not in misspelt.values()]
     for name in absent[: check.most]:
-        hint = f"add {name}: {check.validator.text(properties.get(name)) or '...'}"
+        hint = f"add {name}: {check.validator.get_schema_text(properties.get(name)) or '...'}"
         results.append(Mismatch(value, f"the required field {name!r} is missing", hint))
     return results
 
 
-def _check_list(check: _Check, schemas: tuple[list[Any], Any], value: Any) -> Mismatches:
+def _check_list(check: _Validation, schemas: tuple[list[Any], Any], value: Any) -> Mismatches:
     first, rest = schemas
     results: list[Mismatch] = []
     for index, part in enumerate(value if isinstance(value, (list, tuple)) else ()):
-        if wrong := check.apply(first[index] if index < len(first) else rest, part):
+        if wrong := check.apply_schema(first[index] if index < len(first) else rest, part):
             results += _prefix_paths(index, wrong)
             if len(results) >= check.most:
                 break
     return results
 
 
-def _check_reference(check: _Check, name: str | None, value: Any) -> Mismatches:
+def _check_reference(check: _Validation, name: str | None, value: Any) -> Mismatches:
     key = name, id(value)
     if key not in check.results:
         # Assume a match for now, so that recursive references end here.
         check.results[key] = value, ()
-        check.results[key] = value, check.apply(check.validator.defs.get(name or "", True), value)
+        check.results[key] = value, check.apply_schema(check.validator.defs.get(name or "", True), value)
     return check.results[key][1]
 
 
-def _check_all(check: _Check, parts: list[Any], value: Any) -> Mismatches:
+def _check_all(check: _Validation, parts: list[Any], value: Any) -> Mismatches:
     results: dict[Any, Mismatch] = {}
     for part in parts:
-        results |= {(wrong.parts, wrong.message): wrong for wrong in check.apply(part, value)}
+        results |= {(wrong.parts, wrong.message): wrong for wrong in check.apply_schema(part, value)}
         if len(results) >= check.most:
             break
     return list(results.values())
 
 
-def _check_any(check: _Check, parts: list[Any], value: Any) -> Mismatches:
+def _check_any(check: _Validation, parts: list[Any], value: Any) -> Mismatches:
     """Explain why a value matches no alternative, in detail if only one of them allows its type."""
     results: list[Mismatches] = []
     for part in parts:
-        results.append(check.apply(part, value))
+        results.append(check.apply_schema(part, value))
         if not results[-1]:
             return ()
     near: list[Mismatches] = []
@@ -485,14 +485,14 @@ def _check_any(check: _Check, parts: list[Any], value: Any) -> Mismatches:
     if len(near) == 1:
         return near[0]
     reasons = "; ".join(dict.fromkeys(alternative[0].message for alternative in near or results))
-    texts = dict.fromkeys(filter(None, map(check.validator.text, parts[:_MAX_CHOICES])))
+    texts = dict.fromkeys(filter(None, map(check.validator.get_schema_text, parts[:_MAX_CHOICES])))
     hint = f"write one of: {cut('; '.join(texts), _MAX_HINT)}" if texts else None
     return [Mismatch(value, cut(f"does not match any of the {len(parts)} allowed forms: {reasons}", _MAX_TEXT), hint)]
 
 
-def _check_condition(check: _Check, parts: tuple[Any, Any, Any], value: Any) -> Mismatches:
+def _check_condition(check: _Validation, parts: tuple[Any, Any, Any], value: Any) -> Mismatches:
     condition, then, otherwise = parts
-    return check.apply(otherwise if check.apply(condition, value) else then, value)
+    return check.apply_schema(otherwise if check.apply_schema(condition, value) else then, value)
 
 
 def _is_supported(schema: Any, defs: Mapping[str, Any]) -> bool:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._base.text import near
+from .._base.text import suggest_or_list
 from .._data.flow_declarations import get_fields, is_secret
 from .json_schema import JSON_TYPES, get_defs, get_list_schemas, get_type_names, is_number, parse_ref
 
@@ -35,7 +35,7 @@ class Blob(NamedTuple):
     """The flow, if the blob contains one."""
 
 
-class Plain(NamedTuple):
+class Scalar(NamedTuple):
     """A null, boolean, integer, number or string."""
 
     kind: str
@@ -75,7 +75,7 @@ class ObjectOf(NamedTuple):
     """Whether additional fields are likely, because the schema allows them explicitly or names no properties."""
 
 
-Member = Anything | Plain | ListOf | ObjectOf
+Member = Anything | Scalar | ListOf | ObjectOf
 
 
 class Type(NamedTuple):
@@ -88,13 +88,13 @@ class Type(NamedTuple):
 
 UNKNOWN = Type((Anything(),))
 NEVER = Type()
-NULL = Type((Plain("null"),))
-BOOLEAN = Type((Plain("boolean"),))
-INTEGER = Type((Plain("integer"),))
-TEXT = Type((Plain("string"),))
+NULL = Type((Scalar("null"),))
+BOOLEAN = Type((Scalar("boolean"),))
+INTEGER = Type((Scalar("integer"),))
+TEXT = Type((Scalar("string"),))
 
 
-def list_of(items: Type) -> Type:
+def make_list_type(items: Type) -> Type:
     """Return a list type with elements of the given type."""
     return Type((ListOf(items),))
 
@@ -114,28 +114,29 @@ def is_unknown(type: Type) -> bool:
 def may_be_null(type: Type) -> bool:
     """Return whether the type allows null."""
     return any(
-        isinstance(member, Anything) or (isinstance(member, Plain) and member.kind == "null") for member in type.members
+        isinstance(member, Anything) or (isinstance(member, Scalar) and member.kind == "null")
+        for member in type.members
     )
 
 
 def may_be_false(type: Type) -> bool:
     """Return whether a condition of this type may be false. Null and false are falsy, everything else is true."""
     return may_be_null(type) or any(
-        isinstance(member, Plain) and member.kind == "boolean" and (member.values is None or False in member.values)
+        isinstance(member, Scalar) and member.kind == "boolean" and (member.values is None or False in member.values)
         for member in type.members
     )
 
 
 def without_null(type: Type) -> Type:
     """Remove null from a type."""
-    kept = tuple(member for member in type.members if not (isinstance(member, Plain) and member.kind == "null"))
+    kept = tuple(member for member in type.members if not (isinstance(member, Scalar) and member.kind == "null"))
     return type._replace(members=kept)
 
 
 def widen(type: Type) -> Type:
     """Replace the flow's literals and any secret values with their kinds."""
     return type._replace(members=tuple(
-        Plain(member.kind) if isinstance(member, Plain) and (member.is_literal or type.is_secret) else member
+        Scalar(member.kind) if isinstance(member, Scalar) and (member.is_literal or type.is_secret) else member
         for member in type.members
     ))  # fmt: skip
 
@@ -144,16 +145,16 @@ def union(types: Iterable[Type]) -> Type:
     """Return the union of types. It is secret if any of them is, and is widened if it gets too large."""
     types = list(types)
     is_secret = any(type.is_secret for type in types)
-    plains: dict[str, Plain] = {}
+    plains: dict[str, Scalar] = {}
     objects, lists = list[ObjectOf](), list[ListOf]()
     for member in (member for type in types for member in type.members):
         match member:
             case Anything():
                 return UNKNOWN._replace(is_secret=is_secret)
-            case Plain(kind):
+            case Scalar(kind):
                 known = plains.setdefault(kind, member)
                 if known != member:
-                    plains[kind] = _merge_plain(known, member)
+                    plains[kind] = _merge_scalars(known, member)
             case ObjectOf():
                 objects.append(member) if member not in objects else None
             case ListOf():
@@ -167,12 +168,12 @@ def union(types: Iterable[Type]) -> Type:
     return Type((*plains.values(), *few_objects, *few_lists, *null), is_secret)
 
 
-def _merge_plain(first: Plain, second: Plain) -> Plain:
+def _merge_scalars(first: Scalar, second: Scalar) -> Scalar:
     if first.values is None or second.values is None:
-        return Plain(first.kind)
+        return Scalar(first.kind)
     values = (*first.values, *(value for value in second.values if value not in first.values))
     is_literal = first.is_literal and second.is_literal
-    return Plain(first.kind, values, is_literal) if len(values) <= _MAX_VALUES else Plain(first.kind)
+    return Scalar(first.kind, values, is_literal) if len(values) <= _MAX_VALUES else Scalar(first.kind)
 
 
 class Lookup(NamedTuple):
@@ -213,7 +214,7 @@ def type_at_path(type: Type, parts: Sequence[str | int], *, keeps_null: bool = F
                 return Lookup(UNKNOWN, reason.problem, reason.hint, is_certain)
             read = f"[{part}] reads an element" if isinstance(part, int) else f"{part!r} reads a field"
             kinds = dict.fromkeys(
-                member.kind if isinstance(member, Plain) else "array" if isinstance(member, ListOf) else "object"
+                member.kind if isinstance(member, Scalar) else "array" if isinstance(member, ListOf) else "object"
                 for member in type.members
             )
             return Lookup(UNKNOWN, f"{read}, but this is {' or '.join(kinds)}", None, is_certain)
@@ -242,7 +243,7 @@ def _look_up_part(member: Member, part: str | int) -> Lookup:
             if extra is not None and (is_open or not fields or not is_unknown(extra)):
                 return Lookup(extra)
             problem = f"the schema has no field {part!r}"
-            return Lookup(UNKNOWN, problem, near(part, fields, "fields are"), extra is None)
+            return Lookup(UNKNOWN, problem, suggest_or_list(part, fields, "fields are"), extra is None)
     return Lookup(UNKNOWN, _MISMATCH, None, True)
 
 
@@ -358,10 +359,10 @@ def schema_to_type(schema: Any, defs: Mapping[str, Any] | None = None, *, is_sou
         is_source: Whether the schema describes values produced by something, e.g. a component's output. If so,
             `properties` without a `type` means an object, although strictly speaking other values would also match.
     """
-    return _Reader(get_defs(schema, defs), is_source).read(schema, 0)
+    return _SchemaConverter(get_defs(schema, defs), is_source).convert(schema, 0)
 
 
-class _Reader:
+class _SchemaConverter:
     """Converts a schema to a type. Shared schemas are read just once, and recursive references become unknown."""
 
     def __init__(self, defs: Mapping[str, Any], is_source: bool) -> None:
@@ -371,19 +372,19 @@ class _Reader:
         self._open: set[str] = set()
         self._parts = 0
 
-    def read(self, schema: Any, depth: int) -> Type:
+    def convert(self, schema: Any, depth: int) -> Type:
         """Convert a single schema."""
-        type = self._read(schema, depth)
+        type = self._convert_without_secret(schema, depth)
         return type._replace(is_secret=True) if is_secret(schema) else type
 
-    def _read(self, schema: Any, depth: int) -> Type:
+    def _convert_without_secret(self, schema: Any, depth: int) -> Type:
         self._parts += 1
         if schema is False:
             return NEVER
         if not isinstance(schema, Mapping) or depth > _MAX_DEPTH or self._parts > _MAX_PARTS:
             return UNKNOWN
         if schema.get("nullable") is True:
-            return union([self.read({**schema, "nullable": False}, depth), NULL])
+            return union([self.convert({**schema, "nullable": False}, depth), NULL])
         if "$ref" in schema:
             name = parse_ref(schema["$ref"])
             # Shared schemas can be missing: servers report builtin components without them.
@@ -391,7 +392,7 @@ class _Reader:
                 return UNKNOWN
             if name not in self._known:
                 self._open.add(name)
-                self._known[name] = self.read(self._defs[name], depth + 1)
+                self._known[name] = self.convert(self._defs[name], depth + 1)
                 self._open.discard(name)
             return self._known[name]
         values = [schema["const"]] if "const" in schema else schema.get("enum")
@@ -406,19 +407,20 @@ class _Reader:
                 # Keywords next to `anyOf` apply to every alternative.
                 rest = _keep_type_keywords(schema, key)
                 return union(
-                    self.read({**rest, **part} if _is_restriction(part) else part, depth + 1) for part in parts
+                    self.convert({**rest, **part} if _needs_sibling_keywords(part) else part, depth + 1)
+                    for part in parts
                 )
         if isinstance(schema.get("allOf"), list) and schema["allOf"]:
-            return self._intersection(schema, depth)
-        return self._typed(schema, depth)
+            return self._intersect_all_of(schema, depth)
+        return self._convert_by_type(schema, depth)
 
-    def _intersection(self, schema: Mapping[str, Any], depth: int) -> Type:
+    def _intersect_all_of(self, schema: Mapping[str, Any], depth: int) -> Type:
         """Return the type of values that match all parts of `allOf`.
 
         Object types are merged field by field. Other intersections are unknown unless all known parts agree.
         """
-        parts = [self.read(part, depth + 1) for part in schema["allOf"]]
-        rest = self._typed(_keep_type_keywords(schema, "allOf"), depth)
+        parts = [self.convert(part, depth + 1) for part in schema["allOf"]]
+        rest = self._convert_by_type(_keep_type_keywords(schema, "allOf"), depth)
         is_secret = any(part.is_secret for part in parts)
         known = [part for part in [*parts, rest] if not is_unknown(part)]
         objects = [member for part in known for member in part.members if isinstance(member, ObjectOf)]
@@ -434,7 +436,7 @@ class _Reader:
         is_open = any(member.is_open and member.fields for member in objects)
         return Type((ObjectOf(fields, extra, is_open),), is_secret)
 
-    def _typed(self, schema: Mapping[str, Any], depth: int) -> Type:
+    def _convert_by_type(self, schema: Mapping[str, Any], depth: int) -> Type:
         kinds = get_type_names(schema)
         if not kinds and self._is_source and isinstance(schema.get("properties"), Mapping):
             kinds = ["object"]
@@ -444,23 +446,23 @@ class _Reader:
         for kind in kinds:
             if kind == "array":
                 first, rest = get_list_schemas(schema)
-                types = tuple(self.read(element, depth + 1) for element in first)
-                members.append(ListOf(union([*types, self.read(rest, depth + 1)]), first=types))
+                types = tuple(self.convert(element, depth + 1) for element in first)
+                members.append(ListOf(union([*types, self.convert(rest, depth + 1)]), first=types))
             else:
-                members.append(self._object(schema, depth) if kind == "object" else Plain(kind))
+                members.append(self._convert_object(schema, depth) if kind == "object" else Scalar(kind))
         return union(Type((member,)) for member in members)
 
-    def _object(self, schema: Mapping[str, Any], depth: int) -> Member:
+    def _convert_object(self, schema: Mapping[str, Any], depth: int) -> Member:
         properties, names = get_fields(schema)
         fields = {
-            str(name): Field(self.read(value, depth + 1), str(name) in names) for name, value in properties.items()
+            str(name): Field(self.convert(value, depth + 1), str(name) in names) for name, value in properties.items()
         }
         fields |= {name: Field(UNKNOWN) for name in names if name not in fields}
         extra = schema.get("additionalProperties", True)
         if any(key in schema for key in ("patternProperties", "unevaluatedProperties", "if", "dependentSchemas")):
             return ObjectOf(fields, UNKNOWN, is_open=True)
         is_open = schema.get("additionalProperties") is True or not properties
-        return ObjectOf(fields, None if extra is False else self.read(extra, depth + 1), is_open)
+        return ObjectOf(fields, None if extra is False else self.convert(extra, depth + 1), is_open)
 
 
 def _find_common_type(types: list[Type]) -> Type:
@@ -468,7 +470,7 @@ def _find_common_type(types: list[Type]) -> Type:
     return types[0] if types and all(type.members == types[0].members for type in types) else UNKNOWN
 
 
-def _is_restriction(part: Any) -> bool:
+def _needs_sibling_keywords(part: Any) -> bool:
     """Return whether an `anyOf` alternative depends on the keywords next to `anyOf` to define a type."""
     return isinstance(part, Mapping) and part.keys().isdisjoint(_TELLING - {"type"})
 
@@ -494,21 +496,21 @@ def value_to_type(value: Any, *, is_literal: bool = True, depth: int = 0) -> Typ
     if value is None:
         return NULL
     kind = {bool: "boolean", int: "integer", float: "number", str: "string"}.get(type(value))
-    return Type((Plain(kind, (value,), is_literal),)) if kind is not None else UNKNOWN
+    return Type((Scalar(kind, (value,), is_literal),)) if kind is not None else UNKNOWN
 
 
 def to_schema(type: Type) -> Any:
     """Convert a type to a JSON Schema. Unknown types, and excess parts of a very large type, become `{}`."""
-    return _Writer().schema(type, 0)
+    return _TypeConverter().convert(type, 0)
 
 
-class _Writer:
+class _TypeConverter:
     """Writes a schema, repeating shared parts wherever they are used."""
 
     def __init__(self) -> None:
         self._parts = 0
 
-    def schema(self, type: Type, depth: int) -> Any:
+    def convert(self, type: Type, depth: int) -> Any:
         """Convert a single type."""
         self._parts += 1
         secret = {"is_secret": True} if type.is_secret else {}
@@ -519,7 +521,7 @@ class _Writer:
         # Members can end up with the same schema, e.g. an empty list and any other list of unknown elements.
         schemas: list[dict[str, Any]] = []
         for member in union([widen(type)]).members:
-            schema = self._member(member, depth)
+            schema = self._convert_member(member, depth)
             if schema not in schemas:
                 schemas.append(schema)
         if len(schemas) == 1:
@@ -528,22 +530,22 @@ class _Writer:
             return {"type": [schema["type"] for schema in schemas], **secret}
         return {"anyOf": schemas, **secret}
 
-    def _member(self, member: Member, depth: int) -> dict[str, Any]:
+    def _convert_member(self, member: Member, depth: int) -> dict[str, Any]:
         match member:
-            case Plain(kind, values):
+            case Scalar(kind, values):
                 return {"type": kind} if values is None else {"type": kind, "enum": list(values)}
             case ListOf():
-                items = self.schema(member.items, depth + 1)
+                items = self.convert(member.items, depth + 1)
                 return {"type": "array", "items": items} if items and member.items.members else {"type": "array"}
             case ObjectOf(fields, extra):
                 made: dict[str, Any] = {"type": "object"}
                 if fields:
-                    made["properties"] = {name: self.schema(field.type, depth + 1) for name, field in fields.items()}
+                    made["properties"] = {name: self.convert(field.type, depth + 1) for name, field in fields.items()}
                 required = [name for name, field in fields.items() if field.is_required]
                 made |= {"required": required} if required else {}
                 if extra is None:
                     made["additionalProperties"] = False
                 elif not is_unknown(extra):
-                    made["additionalProperties"] = self.schema(extra, depth + 1)
+                    made["additionalProperties"] = self.convert(extra, depth + 1)
                 return made
         return {}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .._base.text import near, nearest, short_json
+from .._base.text import find_nearest, short_json, suggest_or_list
 from .._data.arguments import check_text
 from .._data.secrets import HIDDEN, is_hidden
 from .._data.values import LOCAL_DEPTH, check_json
@@ -17,7 +17,7 @@ from ..types.models import Record
 from .expressions import write_path
 from .json_schema import JSON_TYPES, is_json_type, is_number
 
-WORDS = {
+ERROR_CODES = {
     "TIMEOUT": ErrorCode.TIMEOUT,
     "INVALID_INPUT": ErrorCode.INVALID_INPUT,
     "COMPONENT_FAILED": ErrorCode.COMPONENT_FAILED,
@@ -38,16 +38,16 @@ def parse_error_code(code: ErrorCode | str) -> ErrorCode:
     Raises:
         InvalidArgumentError: If the code doesn't exist.
     """
-    known = {**WORDS, **{known_code.value.upper(): known_code for known_code in WORDS.values()}}
+    known = {**ERROR_CODES, **{known_code.value.upper(): known_code for known_code in ERROR_CODES.values()}}
     word = check_text(code.value if isinstance(code, ErrorCode) else code, "the error code")
     if word.upper() not in known:
-        raise InvalidArgumentError(f"unknown error code {word!r}", hint=near(word, WORDS, "the codes"))
+        raise InvalidArgumentError(f"unknown error code {word!r}", hint=suggest_or_list(word, ERROR_CODES, "the codes"))
     return known[word.upper()]
 
 
-def get_code_word(error: FlowError) -> str:
+def get_error_code_name(error: FlowError) -> str:
     """Return an error code's name in flow files, or `UNSPECIFIED` if the error has no code."""
-    return next((word for word, code in WORDS.items() if code == error.code), "UNSPECIFIED")
+    return next((word for word, code in ERROR_CODES.items() if code == error.code), "UNSPECIFIED")
 
 
 MATCHERS = {
@@ -99,7 +99,7 @@ def compare(expected: Any, actual: Any, path: str = "$") -> list[Difference]:
     return list(_find_differences(wanted, given, path))
 
 
-def is_like_matcher(value: object) -> bool:
+def resembles_matcher(value: object) -> bool:
     """Return whether an object could be mistaken for a matcher, even a misspelled one, and so needs `$equals`."""
     return is_matcher(value) or (isinstance(value, Mapping) and _find_similar(value) is not None)
 
@@ -127,7 +127,7 @@ def _find_similar(expected: Mapping[str, Any]) -> str | None:
     """Return the matcher that was probably meant by a misspelled key, or None."""
     name = next(iter(expected)) if len(expected) == 1 else ""
     # Flows may return objects such as {"$ref": ...}, so only a near match counts as a typo.
-    return nearest(name, MATCHERS, 0.8) if name.startswith("$") else None
+    return find_nearest(name, MATCHERS, 0.8) if name.startswith("$") else None
 
 
 def is_run_id(key: str, value: Any) -> bool:
@@ -139,7 +139,7 @@ def _find_differences(expected: Any, actual: Any, path: str) -> Iterator[Differe
     if is_matcher(expected):
         name, argument = next(iter(expected.items()))
         _check_matcher(name, argument, path)
-        if not _matches(name, argument, actual):
+        if not _satisfies_matcher(name, argument, actual):
             yield Difference(path, short_json(dict(expected)), short_json(actual))
     elif expected and isinstance(expected, Mapping) and isinstance(actual, Mapping):
         for key, value in expected.items():
@@ -153,17 +153,17 @@ def _find_differences(expected: Any, actual: Any, path: str) -> Iterator[Differe
             yield Difference(path, _count_text(expected), f"{_count_text(actual)}: {short_json(actual)}")
         for index, (value, actual_part) in enumerate(zip(expected, actual, strict=False)):
             yield from _find_differences(value, actual_part, write_path([index], path))
-    elif not equal(expected, actual):
+    elif not json_equal(expected, actual):
         wanted = _NO_KEYS if isinstance(expected, Mapping) and not expected else short_json(expected)
         yield Difference(path, wanted, short_json(actual))
 
 
-def _matches(name: str, argument: Any, actual: Any) -> bool:
+def _satisfies_matcher(name: str, argument: Any, actual: Any) -> bool:
     match name:
         case "$any":
             return True
         case "$equals":
-            return equal(argument, actual)
+            return json_equal(argument, actual)
         case "$type":
             return is_json_type(actual, argument)
         case "$regex":
@@ -209,21 +209,21 @@ _SAMPLES = ("", "x", "Zebra 7", "-", "\t\u00e9", "0.5", "?!" * 500)
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
-def equal(expected: Any, actual: Any) -> bool:
+def json_equal(expected: Any, actual: Any) -> bool:
     """Return whether two JSON values are equal. `3` equals `3.0`, but `true` doesn't equal `1`."""
     if type(expected) is type(actual) and type(expected) in _PLAIN:
         return bool(expected == actual)
     if isinstance(expected, Mapping) and isinstance(actual, Mapping):
         same_keys = expected.keys() == actual.keys()
-        return same_keys and all(equal(value, actual[key]) for key, value in expected.items())
+        return same_keys and all(json_equal(value, actual[key]) for key, value in expected.items())
     if isinstance(expected, list) and isinstance(actual, list):
-        return len(expected) == len(actual) and all(map(equal, expected, actual))
+        return len(expected) == len(actual) and all(map(json_equal, expected, actual))
     if is_number(expected) and is_number(actual):
         return bool(expected == actual)
     return type(expected) is type(actual) and bool(expected == actual)
 
 
-def may_be_equal(hidden: Any, value: Any, mark: str = HIDDEN) -> bool:
+def may_equal_masked(masked: Any, value: Any, mark: str = HIDDEN) -> bool:
     """Return whether a JSON value may equal one whose secrets have been masked with `***`.
 
     Args:
@@ -231,20 +231,22 @@ def may_be_equal(hidden: Any, value: Any, mark: str = HIDDEN) -> bool:
         value: The value to compare it with.
         mark: The text that marks a masked secret: `***`, optionally with its surrounding text.
     """
-    if not is_hidden(hidden, mark):
-        return equal(hidden, value)
-    if isinstance(hidden, str):
-        return hidden == mark == HIDDEN or (isinstance(value, str) and _may_be_equal_text(hidden, value, mark))
-    if isinstance(hidden, Mapping) and isinstance(value, Mapping):
+    if not is_hidden(masked, mark):
+        return json_equal(masked, value)
+    if isinstance(masked, str):
+        return masked == mark == HIDDEN or (isinstance(value, str) and _may_equal_masked_text(masked, value, mark))
+    if isinstance(masked, Mapping) and isinstance(value, Mapping):
         # Masking keys can make them collide, so the masked object may have fewer.
-        has_keys = all(key in value or is_hidden(key, mark) for key in hidden) and len(hidden) <= len(value)
-        return has_keys and all(may_be_equal(part, value[key], mark) for key, part in hidden.items() if key in value)
-    if not (isinstance(hidden, list) and isinstance(value, list) and len(hidden) == len(value)):
+        has_keys = all(key in value or is_hidden(key, mark) for key in masked) and len(masked) <= len(value)
+        return has_keys and all(
+            may_equal_masked(part, value[key], mark) for key, part in masked.items() if key in value
+        )
+    if not (isinstance(masked, list) and isinstance(value, list) and len(masked) == len(value)):
         return False
-    return all(may_be_equal(old, new, mark) for old, new in zip(hidden, value, strict=True))
+    return all(may_equal_masked(old, new, mark) for old, new in zip(masked, value, strict=True))
 
 
-def _may_be_equal_text(hidden: str, text: str, mark: str) -> bool:
+def _may_equal_masked_text(hidden: str, text: str, mark: str) -> bool:
     before, after = mark.split(HIDDEN)
     first, *between, last = (f"{after}{part}{before}" for part in hidden.split(mark))
     first, last = first.removeprefix(after), last.removesuffix(before)

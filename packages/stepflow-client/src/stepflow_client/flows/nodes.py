@@ -60,7 +60,7 @@ class Node:
         self.part: str | int = ""
         """The node's key or index in its parent."""
 
-    def put(self, parent: Node, part: str | int) -> Node:
+    def attach_to(self, parent: Node, part: str | int) -> Node:
         """Attach the node to a mapping or list, and return it."""
         self.parent, self.part = parent, part
         return self
@@ -98,7 +98,7 @@ class Node:
             yield from child.walk(below_aliases=below_aliases)
 
     @property
-    def written(self) -> list[Key]:
+    def written_keys(self) -> list[Key]:
         """A mapping's keys as written: merge keys are included, merged keys are not."""
         keys = [key for key in self.keys.values() if key.start >= 0]
         return sorted([*keys, *(key for key, _ in self.merges)], key=lambda key: key.start) if self.merges else keys
@@ -118,9 +118,11 @@ class NodeCopy(Node):
 
     def __getattr__(self, name: str) -> Any:
         if name == "items":
-            self.items = {key: NodeCopy(item).put(self, key) for key, item in self.source.items.items()}
+            self.items = {key: NodeCopy(item).attach_to(self, key) for key, item in self.source.items.items()}
         elif name == "elements":
-            self.elements = [NodeCopy(element).put(self, index) for index, element in enumerate(self.source.elements)]
+            self.elements = [
+                NodeCopy(element).attach_to(self, index) for index, element in enumerate(self.source.elements)
+            ]
         else:
             raise AttributeError(name)
         return getattr(self, name)
@@ -130,10 +132,10 @@ def to_node(value: Any) -> Node:
     """Build the tree for a value that wasn't read from a file. Lines and columns are 0."""
     node = Node(value)
     if isinstance(value, Mapping):
-        node.items = {str(key): to_node(part).put(node, str(key)) for key, part in value.items()}
+        node.items = {str(key): to_node(part).attach_to(node, str(key)) for key, part in value.items()}
         node.keys = dict.fromkeys(node.items, Key(0, 0))
     elif isinstance(value, (list, tuple)):
-        node.elements = [to_node(element).put(node, index) for index, element in enumerate(value)]
+        node.elements = [to_node(element).attach_to(node, index) for index, element in enumerate(value)]
     return node
 
 
@@ -172,7 +174,7 @@ def get_component_schemas(flow: object) -> Mapping[str, tuple[Any, Any]]:
     return flow.component_schemas if hasattr(type(flow), "component_schemas") else {}  # type: ignore[attr-defined]
 
 
-def set_places(root: Node, flow: object) -> tuple[str, str]:
+def set_node_places(root: Node, flow: object) -> tuple[str, str]:
     """Set the positions of a flow's nodes in its Python file, and return that file's text and name.
 
     Nodes defined in other files get no position. Both strings are empty if the flow isn't written in Python.

@@ -177,7 +177,7 @@ def _read_project(folder: Path) -> Project | None:
         for key in keys:
             facts = facts.get(key) if isinstance(facts, dict) else None
         if facts is not None:
-            return _ProjectReader(file).project(facts)
+            return _ProjectReader(file).parse_settings(facts)
     return None
 
 
@@ -187,7 +187,7 @@ class _ProjectReader:
     def __init__(self, file: Path) -> None:
         self._file = file
 
-    def project(self, facts: Any) -> Project:
+    def parse_settings(self, facts: Any) -> Project:
         """Return the validated settings.
 
         Raises:
@@ -198,12 +198,12 @@ class _ProjectReader:
         target, fail_on = facts.get("target"), validate.get("fail-on")
         if target is not None and parse_target_release(target) is None:
             hint = None if isinstance(target, str) else 'write it as text: "0.13"'
-            raise self._wrong("target", f"a release from {TARGETS}", target, hint)
+            raise self._make_value_error("target", f"a release from {TARGETS}", target, hint)
         if fail_on is not None and fail_on not in _LEVELS:
-            raise self._wrong("fail-on", "fatal, error or warning", fail_on)
+            raise self._make_value_error("fail-on", "fatal, error or warning", fail_on)
         type_check = validate.get("type-check", False)
         if not isinstance(type_check, bool):
-            raise self._wrong("type-check", "true or false", type_check)
+            raise self._make_value_error("type-check", "true or false", type_check)
         return Project(
             file=self._file,
             flows=tuple(self._path("flows", text) for text in self._texts("flows", facts)),
@@ -216,7 +216,7 @@ class _ProjectReader:
 
     def _table(self, name: str, value: Any) -> Mapping[str, Any]:
         if not isinstance(value, dict):
-            raise self._wrong(name or "stepflow", "a table", value)
+            raise self._make_value_error(name or "stepflow", "a table", value)
         for key in value:
             if key in _KEYS[name]:
                 continue
@@ -234,16 +234,16 @@ class _ProjectReader:
     def _texts(self, key: str, table: Mapping[str, Any]) -> tuple[str, ...]:
         value = table.get(key, [])
         if not isinstance(value, list) or not all(isinstance(element, str) for element in value):
-            raise self._wrong(key, "a list of strings", value)
+            raise self._make_value_error(key, "a list of strings", value)
         return tuple(value)
 
     def _path(self, key: str, value: Any) -> Path:
         """Return the path to a file or folder inside the project."""
         if not isinstance(value, str) or not value.strip() or "\0" in value:
-            raise self._wrong(key, "a path", value)
+            raise self._make_value_error(key, "a path", value)
         is_outside = ".." in PurePosixPath(value).parts + PureWindowsPath(value).parts
         if is_outside or value.startswith(("/", "\\", "~")) or PureWindowsPath(value).drive:
-            raise self._wrong(key, "a path in the project's folder", value, "write it relative to this file")
+            raise self._make_value_error(key, "a path in the project's folder", value, "write it relative to this file")
         path, folder = self._file.parent / value, os.path.realpath(self._file.parent)
         if not Path(os.path.realpath(path)).is_relative_to(folder):
             message = f"{self._file}: {key}: {value} points outside the project's folder"
@@ -252,7 +252,7 @@ class _ProjectReader:
             raise error
         return path
 
-    def _wrong(self, key: str, wanted: str, value: Any, hint: str | None = None) -> FlowFileError:
+    def _make_value_error(self, key: str, wanted: str, value: Any, hint: str | None = None) -> FlowFileError:
         error = FlowFileError(f"{self._file}: {key} must be {wanted}, not {cut(repr(value), 80)}", path=str(self._file))
         error.hint = hint
         return error

@@ -21,7 +21,7 @@ from .._base.suggestions import explain_missing_file
 from .._base.text import cut
 from .._data.json_encoding import Builder, FlowLike, HasSteps, StoredFlowId, call_builder, is_data_object
 from .._data.values import check_json
-from .._rules.timeouts import current_deadline, limit_seconds
+from .._rules.timeouts import current_deadline, limit_by_deadline
 from ..errors import FlowFileError, FlowFileNotFoundError, InvalidArgumentError, NotAFlowError
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _read_open_file(file: FileIO, name: str) -> bytes:
     if stat.S_ISFIFO(status.st_mode):
 
         def read_pipe(size: int) -> bytes | None:
-            seconds = limit_seconds(current_deadline(), _PIPE_SECONDS)
+            seconds = limit_by_deadline(current_deadline(), _PIPE_SECONDS)
             poll = select.poll()
             poll.register(file.fileno(), select.POLLIN)
             if not poll.poll(seconds * 1000):
@@ -186,7 +186,7 @@ def parse_json(text: str, source: str = "the JSON text") -> Any:
     try:
         return _parse_strict_json(text)
     except json.JSONDecodeError as error:
-        raise syntax_faults.explain_json_error(error).error(source, "is not JSON") from None
+        raise syntax_faults.explain_json_error(error).make_error(source, "is not JSON") from None
     except RecursionError:
         raise FlowFileError(f"{source} is nested too deeply", path=source) from None
     except ValueError as error:
@@ -195,7 +195,7 @@ def parse_json(text: str, source: str = "the JSON text") -> Any:
     for token in _STRING_OR_CONSTANT.finditer(text):
         if token[1]:
             fault = syntax_faults.build_fault(text, token.start(), reason, "write null, or a text in double quotes")
-            raise fault.error(source, "is not JSON")
+            raise fault.make_error(source, "is not JSON")
     from .._data.yaml_format import read_yaml
 
     if len(text) <= MAX_YAML_LENGTH:
@@ -325,7 +325,7 @@ def load_flow(flow: FlowSource) -> dict[str, Any]:
             "a flow id is not the flow itself", hint="fetch the flow with get_flow() and pass the result"
         )
     if isinstance(source, (str, PathLike)):
-        return flow_in(load_file(source), fsdecode(source))
+        return require_flow(load_file(source), fsdecode(source))
     content: Any = source
     if not isinstance(source, Mapping):
         content = check_json(source, "the flow")
@@ -334,14 +334,14 @@ def load_flow(flow: FlowSource) -> dict[str, Any]:
                 f"{type(source).__name__} is not a flow: it yields {_name_kind(content)}, not a mapping", hint=FLOW_HINT
             )
         content = _drop_nulls(content)
-    reason = explain_no_flow(content)
+    reason = explain_not_a_flow(content)
     if reason is not None:
         name = "" if isinstance(source, Mapping) else f"{type(source).__name__}: "
         raise InvalidArgumentError(f"{name}{reason[0]}", hint=reason[1])
     return dict(content)
 
 
-def flow_in(content: Any, name: str) -> dict[str, Any]:
+def require_flow(content: Any, name: str) -> dict[str, Any]:
     """Return a file's content after checking that it is a flow.
 
     Args:
@@ -354,7 +354,7 @@ def flow_in(content: Any, name: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         reason = "it is empty" if content is None else f"it holds {_name_kind(content)}, not a mapping"
         message, hint = f"{name} is not a flow: {reason}", FLOW_HINT
-    elif (explained := explain_no_flow(content)) is not None:
+    elif (explained := explain_not_a_flow(content)) is not None:
         message, hint = f"{name}: {explained[0]}", explained[1]
     else:
         return content
@@ -363,7 +363,7 @@ def flow_in(content: Any, name: str) -> dict[str, Any]:
     raise error
 
 
-def explain_no_flow(document: Mapping[str, Any]) -> tuple[str, str] | None:
+def explain_not_a_flow(document: Mapping[str, Any]) -> tuple[str, str] | None:
     """Explain why a mapping isn't a flow (servers would run it as an empty one), with a hint. None if it is one."""
     if "steps" in document or "output" in document:
         return None

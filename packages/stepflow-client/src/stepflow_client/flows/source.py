@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .._base.lazy import lazy_module
 from .._data.values import check_json
 from ..errors import FlowFileError
-from .nodes import Key, Node, NodeCopy, get_component_schemas, set_places, to_node
+from .nodes import Key, Node, NodeCopy, get_component_schemas, set_node_places, to_node
 from .reading import (
     MAX_YAML_LENGTH,
     FlowSource,
@@ -50,7 +50,7 @@ class FlowText:
         self.text, self.name = text, name
 
     @classmethod
-    def of(cls, flow: FlowSource) -> FlowText:
+    def from_flow(cls, flow: FlowSource) -> FlowText:
         """Return the text of a flow's file or Python module. Any other flow gets an empty text.
 
         Raises:
@@ -60,21 +60,21 @@ class FlowText:
         path = get_flow_path(flow)
         if path is not None:
             name = fsdecode(path)
-            return cls.read(read_file_bytes(name), name)
+            return cls.from_bytes(read_file_bytes(name), name)
         root = to_node(check_json(load_flow(flow), "the flow"))
-        made = cls(*set_places(root, flow))
+        made = cls(*set_node_places(root, flow))
         made._parsed, made._flow = root, flow
         return made
 
     _flow: object = None
 
     @property
-    def stubs(self) -> Mapping[str, tuple[Any, Any]]:
+    def component_schemas(self) -> Mapping[str, tuple[Any, Any]]:
         """Component schemas derived from function signatures, if the flow is written in Python."""
         return get_component_schemas(self._flow)
 
     @classmethod
-    def read(cls, content: bytes, name: str) -> FlowText:
+    def from_bytes(cls, content: bytes, name: str) -> FlowText:
         """Decode a file's content. If it isn't UTF-8, the failure is kept in `error`."""
         try:
             return cls(decode_text(content, name), name)
@@ -112,14 +112,14 @@ class FlowText:
         return self._parsed
 
     @cached_property
-    def unplaced(self) -> FlowText:
+    def without_positions(self) -> FlowText:
         """The same flow without positions, which for JSON take far longer to compute than the values.
 
         Raises:
             FlowFileError: If a JSON file is not valid JSON.
         """
-        value = _UNREAD if "_parsed" in self.__dict__ else _parse_json_text(self.text, self.name)
-        if value is _UNREAD:
+        value = _NOT_JSON if "_parsed" in self.__dict__ else _parse_if_json(self.text, self.name)
+        if value is _NOT_JSON:
             return self
         made = FlowText("", "")
         made._parsed = to_node(value)
@@ -132,65 +132,67 @@ def parse_tree(text: str, source: str) -> Node:
     Raises:
         FlowFileError: If the text is invalid. The error includes the line and column.
     """
-    value = _parse_json_text(text, source)
-    if value is _UNREAD and len(text) > MAX_YAML_LENGTH:
+    value = _parse_if_json(text, source)
+    if value is _NOT_JSON and len(text) > MAX_YAML_LENGTH:
         return to_node(parse_yaml(text, source))
-    if value is not _UNREAD:
+    if value is not _NOT_JSON:
         # JSON is YAML, except for tabs between tokens and escaped surrogates. The YAML pass only supplies positions.
         text = _HALF_PAIR.sub(r"\\u0020", text.replace("\t", " "))
     try:
         root: Node = yaml_format.read_yaml(
-            text, source, lambda reader, node: node and _Tree(text, reader, value).node(node, value, None)
+            text, source, lambda reader, node: node and _TreeBuilder(text, reader, value).build_node(node, value, None)
         )
         return root or Node(None, 1, 1)
     except FlowFileError:
-        if value is _UNREAD:
+        if value is _NOT_JSON:
             raise
         return to_node(value)
 
 
-def _parse_json_text(text: str, source: str) -> Any:
-    """Return a JSON text's value, or `_UNREAD` if the text must be parsed as YAML."""
+def _parse_if_json(text: str, source: str) -> Any:
+    """Return a JSON text's value, or `_NOT_JSON` if the text must be parsed as YAML."""
     if source.lower().endswith(".json"):
         return parse_json(text, source)
     if text.lstrip()[:1] in ("{", "[", '"'):
         # As in `parse_yaml`, accept JSON that YAML doesn't support.
         with suppress(FlowFileError):
             return parse_json(text, source)
-    return _UNREAD
+    return _NOT_JSON
 
 
-_UNREAD: Any = object()
+_NOT_JSON: Any = object()
 _TAGS = {"SequenceNode": "tag:yaml.org,2002:seq", "MappingNode": "tag:yaml.org,2002:map"}
 _MERGE = "tag:yaml.org,2002:merge"
 
 
-class _Tree:
+class _TreeBuilder:
     """Converts PyYAML nodes to a tree. JSON values are already parsed; YAML values are parsed along the way."""
 
     def __init__(self, text: str, reader: yaml_format.YamlReader, value: Any) -> None:
         self.text = text
         self.reader = reader
         self.value = value
-        self.is_json = value is not _UNREAD
+        self.is_json = value is not _NOT_JSON
         self.is_shared = not self.is_json and ("*" in text or "<<" in text)
         self.aliases = yaml_format.find_aliases(text) if self.is_shared else iter(())
         self.known: dict[int, Node] = {}
         """Nodes created so far, by the id of the PyYAML node. Only kept if an alias or merge may repeat them."""
 
-    def node(self, node: yaml.Node, value: Any, key: Key | None) -> Node:
+    def build_node(self, node: yaml.Node, value: Any, key: Key | None) -> Node:
         if self.is_shared and id(node) in self.known:
-            return self.alias(self.known[id(node)])
+            return self.copy_alias(self.known[id(node)])
         start = node.start_mark
         made = Node(value, start.line + 1, start.column + 1, start.index, node.end_mark.index)
         if isinstance(node, yaml.ScalarNode):
-            self.scalar(made, node, key)
+            self.fill_scalar(made, node, key)
         else:
             assert isinstance(node, yaml.CollectionNode)
             if node.tag != _TAGS[type(node).__name__]:
                 self.reader.refuse_tag(node)
             made.is_flow = bool(node.flow_style)
-            made.last = self.mapping(made, node) if isinstance(node, yaml.MappingNode) else self.sequence(made, node)
+            made.last = (
+                self.fill_mapping(made, node) if isinstance(node, yaml.MappingNode) else self.fill_sequence(made, node)
+            )
             if not made.is_flow:
                 # PyYAML includes trailing comments in a block collection's end.
                 made.end = made.last
@@ -198,9 +200,9 @@ class _Tree:
             self.known[id(node)] = made
         return made
 
-    def scalar(self, made: Node, node: yaml.ScalarNode, key: Key | None) -> None:
+    def fill_scalar(self, made: Node, node: yaml.ScalarNode, key: Key | None) -> None:
         if not self.is_json:
-            made.value = self.reader.value(node)
+            made.value = self.reader.read_value(node)
         # PyYAML includes trailing blank lines in a block scalar's end.
         if node.style in ("|", ">"):
             made.end = made.start + len(self.text[made.start : made.end].rstrip())
@@ -208,30 +210,32 @@ class _Tree:
             # PyYAML places an empty value at the next token. The key's position is more useful.
             made.line, made.column = key.line, key.column
 
-    def alias(self, original: Node) -> Node:
+    def copy_alias(self, original: Node) -> Node:
         made = NodeCopy(original)
         made.start, made.end = next(self.aliases)
         made.is_flow, made.merges, made.last, made.original = True, (), -1, original
         return made
 
-    def mapping(self, made: Node, node: yaml.MappingNode) -> int:
+    def fill_mapping(self, made: Node, node: yaml.MappingNode) -> int:
         """Add a mapping's parts to its node, and return where the last one ends."""
         last, own, keys = made.start, dict[str, Node](), dict[str, Key]()
-        pairs = {} if self.is_json else self.reader.pairs(node)
+        pairs = {} if self.is_json else self.reader.read_pairs(node)
         given = iter(made.value.items() if self.is_json else ())
         for name_node, value_node in node.value:
-            name, value = next(given, (name_node.value, _UNREAD))
-            key = self.key(name_node)
-            child = self.node(value_node, value, key)
+            name, value = next(given, (name_node.value, _NOT_JSON))
+            key = self.build_key(name_node)
+            child = self.build_node(value_node, value, key)
             last = max(last, key.end, child.end)
-            child.put(made, name)
+            child.attach_to(made, name)
             if name_node.tag != _MERGE:
                 own[name], keys[name] = child, key
             else:
                 made.merges = [*made.merges, (key, child)]
         if len(pairs) > len(own):
             merged = {
-                name: NodeCopy(self.known[id(pair)]).put(made, name) for name, pair in pairs.items() if name not in own
+                name: NodeCopy(self.known[id(pair)]).attach_to(made, name)
+                for name, pair in pairs.items()
+                if name not in own
             }
             keys = {name: Key(copy.line, copy.column) for name, copy in merged.items()} | keys
             own = merged | own
@@ -240,7 +244,7 @@ class _Tree:
             made.value = {name: part.value for name, part in own.items()}
         return last
 
-    def key(self, node: yaml.Node) -> Key:
+    def build_key(self, node: yaml.Node) -> Key:
         mark = node.start_mark
         if self.is_shared and id(node) in self.known:
             return Key(mark.line + 1, mark.column + 1, *next(self.aliases))
@@ -248,11 +252,11 @@ class _Tree:
             self.known[id(node)] = Node(node.value)
         return Key(mark.line + 1, mark.column + 1, mark.index, node.end_mark.index)
 
-    def sequence(self, made: Node, node: yaml.CollectionNode) -> int:
+    def fill_sequence(self, made: Node, node: yaml.CollectionNode) -> int:
         """Add a list's elements to its node, and return where the last one ends."""
-        values = made.value if self.is_json else [_UNREAD] * len(node.value)
+        values = made.value if self.is_json else [_NOT_JSON] * len(node.value)
         made.elements = elements = [
-            self.node(element, value, None).put(made, index)
+            self.build_node(element, value, None).attach_to(made, index)
             for index, (element, value) in enumerate(zip(node.value, values, strict=True))
         ]
         if not self.is_json:

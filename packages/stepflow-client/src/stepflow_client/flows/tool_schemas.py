@@ -37,7 +37,7 @@ _UNDECIDED = frozenset({"not", "if", "then", "else", "contains", "propertyNames"
                         "multipleOf"})  # fmt: skip
 
 
-def inline_schema(schema: Any, defs: Mapping[str, Any], *, decided: bool = False) -> dict[str, Any]:
+def inline_schema(schema: Any, defs: Mapping[str, Any], *, checkable_only: bool = False) -> dict[str, Any]:
     """Return a self-contained version of a schema in the 2020-12 dialect.
 
     Shared schemas are inlined. Recursive ones stay in `$defs`, as do all shared schemas once the result gets large.
@@ -48,7 +48,7 @@ def inline_schema(schema: Any, defs: Mapping[str, Any], *, decided: bool = False
         decided: Whether to drop keywords that `mismatches` doesn't fully check. A value that passes `mismatches` then
             satisfies any validator.
     """
-    return _Writer(schema, defs, decided).whole()
+    return _SchemaInliner(schema, defs, checkable_only).build_schema()
 
 
 def is_plain_object(schema: Mapping[str, Any]) -> bool:
@@ -56,7 +56,7 @@ def is_plain_object(schema: Mapping[str, Any]) -> bool:
     return schema.get("type") == "object" and not any(key in schema for key in _COMBINING)
 
 
-def add_required(schema: Mapping[str, Any], paths: Sequence[Sequence[str | int]]) -> dict[str, Any]:
+def require_fields_at_paths(schema: Mapping[str, Any], paths: Sequence[Sequence[str | int]]) -> dict[str, Any]:
     """Require the fields at some paths in an object schema, unless it rules them out."""
     declared, required = get_fields(schema)
     properties, names = dict(declared), dict.fromkeys(required)
@@ -66,7 +66,7 @@ def add_required(schema: Mapping[str, Any], paths: Sequence[Sequence[str | int]]
         inner = properties.setdefault(name, {})
         names[name] = None
         if isinstance(inner, Mapping) and "object" in get_type_names(inner):
-            properties[name] = add_required(inner, [path[1:] for path in paths if path and path[0] == name])
+            properties[name] = require_fields_at_paths(inner, [path[1:] for path in paths if path and path[0] == name])
     return {**schema, "properties": properties, "required": [*names]} if names else dict(schema)
 
 
@@ -77,7 +77,7 @@ def wrap_schema(schema: Mapping[str, Any], name: str = WRAPPER) -> dict[str, Any
     return {"type": "object", "properties": {name: inner}, "required": [name], "additionalProperties": False, **shared}
 
 
-def iter_names(schema: Any) -> Iterator[str]:
+def iter_fields_and_keywords(schema: Any) -> Iterator[str]:
     """Yield every field name and keyword in a self-contained schema."""
     waiting = [schema]
     while waiting:
@@ -95,7 +95,7 @@ def iter_names(schema: Any) -> Iterator[str]:
 _IN_PLACE = frozenset({"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas"})
 
 
-def _iter_references(value: Any, *, in_place: bool = False) -> Iterator[str]:
+def _iter_ref_names(value: Any, *, in_place: bool = False) -> Iterator[str]:
     """Yield the names of the shared schemas a schema refers to, at any depth.
 
     Args:
@@ -106,7 +106,7 @@ def _iter_references(value: Any, *, in_place: bool = False) -> Iterator[str]:
     while waiting:
         part = waiting.pop()
         if isinstance(part, Mapping):
-            name = _parse_ref(part.get("$ref"))
+            name = _parse_ref_name(part.get("$ref"))
             if name is not None:
                 yield name
             waiting += [inner for key, inner in part.items() if not in_place or key in _IN_PLACE]
@@ -116,16 +116,16 @@ def _iter_references(value: Any, *, in_place: bool = False) -> Iterator[str]:
 
 def _find_recursive(schemas: Mapping[str, Any], *, in_place: bool = False) -> frozenset[str]:
     """Return the names of shared schemas that refer to themselves, directly or indirectly."""
-    reads = {name: {reference for reference in _iter_references(schema, in_place=in_place) if reference in schemas}
+    reads = {name: {reference for reference in _iter_ref_names(schema, in_place=in_place) if reference in schemas}
              for name, schema in schemas.items()}  # fmt: skip
     return frozenset(name for name, direct in reads.items() if name in reachable(direct, reads))
 
 
-def _parse_ref(reference: Any) -> str | None:
+def _parse_ref_name(reference: Any) -> str | None:
     return reference if reference == "#" else parse_ref(reference)
 
 
-class _Writer:
+class _SchemaInliner:
     """Writes a schema along with any shared schemas it still refers to."""
 
     def __init__(self, schema: Any, defs: Mapping[str, Any], decided: bool) -> None:
@@ -141,27 +141,31 @@ class _Writer:
         """Names in the generated `$defs`, by shared schema."""
         self._recursive = _find_recursive(self._defs)
 
-    def whole(self) -> dict[str, Any]:
+    def build_schema(self) -> dict[str, Any]:
         """Return the finished schema, including `$defs`."""
         root = self._schema
         seen = 0
         # APIs don't accept a top-level reference.
-        while isinstance(root, Mapping) and (name := _parse_ref(root.get("$ref"))) in self._defs and seen < _MAX_DEPTH:
+        while (
+            isinstance(root, Mapping)
+            and (name := _parse_ref_name(root.get("$ref"))) in self._defs
+            and seen < _MAX_DEPTH
+        ):
             rest = {key: value for key, value in root.items() if key != "$ref"}
             target = self._defs[name or ""]
             root = {**target, **rest} if isinstance(target, Mapping) else target
             seen += 1
-        schema = self._written(root, 0)
+        schema = self._inline_part(root, 0)
         written: dict[str, Any] = {} if schema is True or self._decided else {"not": {}}
         if isinstance(schema, dict):
             written = schema
         shared: dict[str, Any] = {}
         while missing := [name for name in self._names if self._names[name] not in shared]:
             for name in missing:
-                shared[self._names[name]] = self._written(self._defs[name], 1)
+                shared[self._names[name]] = self._inline_part(self._defs[name], 1)
         return {**written, "$defs": shared} if shared else written
 
-    def _written(self, schema: Any, depth: int) -> Any:
+    def _inline_part(self, schema: Any, depth: int) -> Any:
         self._parts += 1
         if isinstance(schema, bool):
             return schema
@@ -170,24 +174,24 @@ class _Writer:
         if schema.get("nullable") is True:
             rest = {key: value for key, value in schema.items() if key not in ("nullable", "title", "description")}
             texts = {key: schema[key] for key in ("title", "description") if key in schema}
-            return {**self._texts(texts), "anyOf": [self._written(rest, depth + 1), {"type": "null"}]}
-        written = self._texts(schema)
+            return {**self._copy_texts(texts), "anyOf": [self._inline_part(rest, depth + 1), {"type": "null"}]}
+        written = self._copy_texts(schema)
         kept = _KEPT - self._left_out
         written |= {key: value for key, value in schema.items() if key in kept and is_valid_keyword(key, value)}
         if is_secret(schema, self._defs):
             written = {
                 key: value for key, value in written.items() if key not in ("default", "examples", "const", "enum")
             }
-        self._add_schemas(written, schema, depth)
-        name = _parse_ref(schema.get("$ref"))
+        self._add_subschemas(written, schema, depth)
+        name = _parse_ref_name(schema.get("$ref"))
         if name is None or name not in self._defs:
             return written
-        return self._with_target(written, name, depth)
+        return self._merge_ref_target(written, name, depth)
 
-    def _texts(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+    def _copy_texts(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         return {key: visible_lines(schema[key]) for key in _TEXTS if isinstance(schema.get(key), str)}
 
-    def _add_schemas(self, written: dict[str, Any], schema: Mapping[str, Any], depth: int) -> None:
+    def _add_subschemas(self, written: dict[str, Any], schema: Mapping[str, Any], depth: int) -> None:
         if isinstance(schema.get("items"), list):
             # Before 2020-12, `items` could be a list of schemas for the leading elements.
             first, rest = get_list_schemas(schema)
@@ -196,26 +200,26 @@ class _Writer:
             if key in self._left_out:
                 continue
             if key in WITH_SCHEMA and isinstance(value, (bool, Mapping)):
-                written[key] = self._written(value, depth + 1)
+                written[key] = self._inline_part(value, depth + 1)
             elif key in WITH_LIST and isinstance(value, list) and value:
                 name = "anyOf" if key == "oneOf" and self._decided else key
-                parts = [self._written(element, depth + 1) for element in value]
+                parts = [self._inline_part(element, depth + 1) for element in value]
                 if name in written:
                     written["allOf"] = [*written.get("allOf", ()), {name: parts}]
                 else:
                     written[name] = parts
             elif key in WITH_MAPPING and isinstance(value, Mapping):
                 names = [name for name in value if key != "patternProperties" or is_valid_keyword("pattern", name)]
-                written[key] = {str(name): self._written(value[name], depth + 1) for name in names}
+                written[key] = {str(name): self._inline_part(value[name], depth + 1) for name in names}
         if self._decided and "patternProperties" in schema:
             written.pop("additionalProperties", None)
 
-    def _with_target(self, written: dict[str, Any], name: str, depth: int) -> Any:
+    def _merge_ref_target(self, written: dict[str, Any], name: str, depth: int) -> Any:
         """Combine a schema with the shared schema it refers to."""
         if name in self._recursive or self._parts > _MAX_INLINED:
             target: Any = {"$ref": f"#/$defs/{self._definition_name(name)}"}
         else:
-            target = self._written(self._defs[name], depth + 1)
+            target = self._inline_part(self._defs[name], depth + 1)
         if not written or not isinstance(target, Mapping):
             return target
         if target.keys().isdisjoint(written):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._base.lazy import lazy_names
+from .._base.lazy import make_lazy_exports
 
 if TYPE_CHECKING:
     from .._cases.expected_outputs import expectation_of, update_expected
@@ -31,7 +31,7 @@ __all__ = [
 ]  # fmt: skip
 
 # pytest imports this package in every project that has it installed, so don't import anything else here.
-__getattr__, __dir__ = lazy_names(
+__getattr__, __dir__ = make_lazy_exports(
     __name__,
     {
         "._cases.flow_cases": ["FlowCase", "FlowTests", "collect_tests", "read_tests", "InTurn"],

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .._base.text import short_json
-from .._cases.flow_cases import FlowCase, FlowTests, flow_result, get_case_variables, judge, parse_mock
-from .._cases.selection import Execution, FlowCoverage, StepCoverage, find_case_steps
+from .._cases.flow_cases import FlowCase, FlowTests, compute_verdict, flow_result, get_case_variables, parse_mock
+from .._cases.selection import FlowCoverage, FlowExecution, StepCoverage, find_case_steps
 from .._data.arguments import check_flag, check_function, check_instance, check_instances, check_integer
 from .._rules.releases import require_capability
 from .._runs.causes import ItemRecord
@@ -20,7 +20,7 @@ from ..errors import FlowFileError, InvalidArgumentError, RunTimeoutError, Stepf
 from ..flows.graph import inner_flow, steps_by_id
 from ..flows.matching import Difference
 from ..types.models import Record
-from .mocks import NO_MOCK, MockedFlow, MockedRun, Recording, make_mock_finder
+from .mocks import NO_MOCK, MockedFlowRunner, MockedRun, Recording, make_mock_finder
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -192,10 +192,13 @@ class _CaseRunner:
                 left = None
             results = self.client.get_results(run_id, timeout=left)
             seconds = time.monotonic() - started
-            steps = self._read_steps(run_id, len(attempts), seconds, include_times=self.include_times)
-            records = [self._records(case, outcomes) for (case, _), (outcomes, _) in zip(attempts, steps, strict=True)]
+            steps = self._read_outcomes_and_durations(run_id, len(attempts), seconds, include_times=self.include_times)
+            records = [
+                self._build_step_records(case, outcomes)
+                for (case, _), (outcomes, _) in zip(attempts, steps, strict=True)
+            ]
         except StepflowClientError as error:
-            return [self._error(attempt, error, started) for attempt in attempts]
+            return [self._make_error_result(attempt, error, started) for attempt in attempts]
         return [
             _make_result(attempt, result, duration, recorded)
             for attempt, result, (_, duration), recorded in zip(attempts, results, steps, records, strict=True)
@@ -212,14 +215,14 @@ class _CaseRunner:
                     mocks[step_id] = partial(self.replay.outcome, path, case.name, step_id)
             mocks |= {step_id: parse_mock(value) for step_id, value in case.mocks.items()}
             find = make_mock_finder(self.tests.flow, mocks)
-            flow = MockedFlow(self.client, find, self.timeout, check_input=False)
+            flow = MockedFlowRunner(self.client, find, self.timeout, check_input=False)
             result = flow.run(self.tests.flow, case.input, get_case_variables(self.tests, case))
             seconds = time.monotonic() - started
-            ((outcomes, _),) = self._read_steps(result.run_id, 1, seconds, include_times=False)
-            steps = self._records(case, outcomes)
+            ((outcomes, _),) = self._read_outcomes_and_durations(result.run_id, 1, seconds, include_times=False)
+            steps = self._build_step_records(case, outcomes)
             unused = self._unused_mocks(case, flow.runs)
         except StepflowClientError as error:
-            return self._error(attempt, error, started)
+            return self._make_error_result(attempt, error, started)
         done = _make_result(attempt, result, seconds, steps)
         if not unused or done.is_failed:
             return done
@@ -249,22 +252,22 @@ class _CaseRunner:
                 assert inner is not None
                 flow = inner.flow
             record = ItemRecord(flow, run.result.status, run.result.error, steps, run.input, run.variables or {})
-            self.coverage._add(case.name, Execution(run.within, record, run.mocked))
+            self.coverage._add_execution(case.name, FlowExecution(run.within, record, run.mocked))
             executed -= run.mocked | {
                 other.within[-1] for other in runs if other.within[:-1] == run.within != other.within
             }
             for execution in find_sub_executions(self.client, run.result.run_id, run.within, flow, executed):
-                self.coverage._add(case.name, execution)
+                self.coverage._add_execution(case.name, execution)
         return [step_id for step_id in case.mocks if step_id not in used]
 
-    def _error(self, attempt: _Attempt, error: StepflowClientError, started: float) -> CaseResult:
+    def _make_error_result(self, attempt: _Attempt, error: StepflowClientError, started: float) -> CaseResult:
         message = error.message if error.hint is None else f"{error.message} ({error.hint})"
         if isinstance(error, RunTimeoutError) and self.timeout is not None:
             message = f"run {error.run_id} did not end within {self.timeout:g} s; it continues on a server of its own"
         seconds = time.monotonic() - started
         return CaseResult(attempt.case, "error", message=message, attempt=attempt.number, duration=seconds)
 
-    def _read_steps(
+    def _read_outcomes_and_durations(
         self, run_id: str, count: int, seconds: float, *, include_times: bool
     ) -> list[tuple[dict[str, Mapping[str, Any]], float]]:
         """Return each item's duration, along with its step outcomes if they are being recorded.
@@ -296,7 +299,7 @@ class _CaseRunner:
         durations = [(max(item) - min(item)).total_seconds() if item else seconds for item in times]
         return list(zip(outcomes, durations, strict=True))
 
-    def _records(self, case: FlowCase, outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, StepRecord]:
+    def _build_step_records(self, case: FlowCase, outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, StepRecord]:
         """Return the inputs and outcomes of the steps to record.
 
         Servers don't report step inputs, so they are computed in additional runs where every executed step is mocked
@@ -305,13 +308,13 @@ class _CaseRunner:
         records: dict[str, StepRecord] = {}
         if self.record is None:
             return records
-        mocked = MockedFlow(self.client, lambda step: NO_MOCK, None)
+        mocked = MockedFlowRunner(self.client, lambda step: NO_MOCK, None)
         mocks: dict[str, Any] = {}
         variables = get_case_variables(self.tests, case)
         for step_id, step in steps_by_id(self.tests.flow).items():
             if step_id not in outcomes:
                 continue
-            computed = mocked.input_of(self.tests.flow, step, case.input, mocks, variables)
+            computed = mocked.compute_step_input(self.tests.flow, step, case.input, mocks, variables)
             if computed.is_success:
                 mocks[step_id] = parse_mock(outcomes[step_id])
                 if self.record(step_id) and step_id not in case.mocks:
@@ -320,7 +323,7 @@ class _CaseRunner:
 
 
 def _make_result(attempt: _Attempt, result: FlowResult, seconds: float, steps: Mapping[str, StepRecord]) -> CaseResult:
-    verdict, differences = judge(attempt.case, result)
+    verdict, differences = compute_verdict(attempt.case, result)
     return CaseResult(attempt.case, verdict, differences, result, "", attempt.number, seconds, steps)
 
 
@@ -348,7 +351,7 @@ def find_sub_executions(
     within: tuple[str, ...],
     flow: Mapping[str, Any],
     executed: Collection[str],
-) -> Iterator[Execution]:
+) -> Iterator[FlowExecution]:
     """Yield executions of sub-flows that the server ran as separate runs.
 
     Servers don't report which step created a run, so it is attributed to every step whose flow has a matching name and
@@ -379,7 +382,7 @@ def find_sub_executions(
                 continue
             for item in read.items or ():
                 own = [step for step in steps if step.item_index == item.index]
-                yield Execution((*within, step_id), ItemRecord(below, item.status, item.error, own))
+                yield FlowExecution((*within, step_id), ItemRecord(below, item.status, item.error, own))
             names = {step.step_id for step in steps}
             yield from find_sub_executions(client, child.run_id, (*within, step_id), below, names)
 
@@ -407,7 +410,7 @@ def make_line_finder(path: Path) -> Callable[[StepCoverage], int | None]:
     from ..flows.source import FlowText
 
     try:
-        root = FlowText.of(str(path)).root
+        root = FlowText.from_flow(str(path)).root
     except FlowFileError:
         # The file has changed since.
         return lambda step: None

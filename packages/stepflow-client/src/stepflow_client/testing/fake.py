@@ -20,16 +20,16 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from .._base.text import near
+from .._base.text import suggest_or_list
 from .._cases.flow_cases import get_error_number, get_outcome, run_subflow
 from .._data.arguments import check_mapping, check_seconds
-from .._runs.client_metadata import collect_examples
 from .._runs.pins import Delayed, Fails
+from .._runs.stored_form import collect_examples
 from ..errors import InvalidArgumentError
 from ..flows.expressions import references
 from ..flows.graph import FlowSteps
-from ..flows.interpreter import BROKEN, Evaluation, Failure, StepRun, with_overrides
-from ..flows.matching import WORDS
+from ..flows.interpreter import BROKEN, Evaluation, Failure, StepRun, apply_overrides
+from ..flows.matching import ERROR_CODES
 
 if TYPE_CHECKING:
     from .._async.client import StepflowClient
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 _RUNNING, _COMPLETED, _FAILED, _CANCELLED = 1, 2, 3, 4
 
 
-class Held(Exception):
+class CallHeld(Exception):
     """A call has to wait."""
 
 
-class World:
+class FakeServerState:
     """An in-memory server's stored data, components and clock."""
 
     def __init__(self, components: Mapping[str, Any]) -> None:
@@ -58,20 +58,20 @@ class World:
         """Return the current time in the format used by servers."""
         return (datetime.now(UTC) + timedelta(seconds=self.clock)).isoformat().replace("+00:00", "Z")
 
-    def advance(self) -> None:
+    def execute_runs(self) -> None:
         """Execute all runs as far as possible."""
         for run in list(self.runs.values()):
-            run.advance()
+            run.execute()
 
     def put_blob(self, data: Any, blob_type: str = "data", filename: str | None = None) -> str:
         """Store a JSON value or bytes and return the id. The filename replaces any earlier one."""
-        blob_id = make_id(data)
+        blob_id = compute_content_id(data)
         if blob_type == "flow":
             self.flows[blob_id] = data
         self.blobs[blob_id] = {"data": data, "blobType": blob_type, "filename": filename}
         return blob_id
 
-    def call(self, path: str, given: Any) -> Any:
+    def call_component(self, path: str, given: Any) -> Any:
         """Call a component once and return its outcome: an output, `Delayed` or a failure."""
         if path not in self.components:
             return Failure(9, "error routing component")
@@ -92,7 +92,7 @@ class FakeRun:
 
     def __init__(
         self,
-        world: World,
+        world: FakeServerState,
         flow_id: str,
         flow: dict[str, Any],
         inputs: list[Any],
@@ -108,13 +108,13 @@ class FakeRun:
         self.completed_at: str | None = None
         self.is_cancelled = False
         self.variables = variables
-        self.items = [_Item(self, index, given) for index, given in enumerate(inputs)]
+        self.items = [_FakeItem(self, index, given) for index, given in enumerate(inputs)]
         world.runs[self.run_id] = self
         about = {"flowId": flow_id, "itemCount": len(inputs)}
         if parent is None:
-            self.note("RunCreated", **about)
+            self.add_event("RunCreated", **about)
         else:
-            self.note("SubRunCreated", parentRunId=parent.run_id, **about)
+            self.add_event("SubRunCreated", parentRunId=parent.run_id, **about)
 
     @property
     def is_over(self) -> bool:
@@ -130,13 +130,13 @@ class FakeRun:
             return _RUNNING
         return _FAILED if any(item.status == _FAILED for item in self.items) else _COMPLETED
 
-    def advance(self) -> None:
+    def execute(self) -> None:
         """Execute the run as far as possible."""
         for item in self.items if not self.is_over else ():
-            item.advance()
+            item.execute()
         if not self.is_over and all(item.status != _RUNNING for item in self.items):
             self.completed_at = self.world.now()
-            self.note("RunCompleted", status=self.status)
+            self.add_event("RunCompleted", status=self.status)
 
     def cancel(self) -> None:
         """Cancel the run and its sub-runs."""
@@ -148,7 +148,7 @@ class FakeRun:
         for item in self.items:
             item.status = _CANCELLED if item.status == _RUNNING else item.status
 
-    def note(self, kind: str, **content: Any) -> None:
+    def add_event(self, kind: str, **content: Any) -> None:
         """Add an event."""
         event = {kind: {"runId": self.run_id, **content}}
         about = {"sequenceNumber": len(self.journal), "timestamp": self.world.now(), "event": event}
@@ -185,12 +185,12 @@ class FakeRun:
 _COUNTS = {"completed": _COMPLETED, "running": _RUNNING, "failed": _FAILED, "cancelled": _CANCELLED}
 
 
-class _Item(Evaluation):
+class _FakeItem(Evaluation):
     """The execution of a single item."""
 
     def __init__(self, of: FakeRun, index: int, given: Any) -> None:
-        super().__init__(of.flow, given, of.variables, self._called)
-        self.of, self.index = of, index
+        super().__init__(of.flow, given, of.variables, self._call_component)
+        self.fake_run, self.index = of, index
         self.status = _RUNNING
         self.end: dict[str, Any] = {}
         self.records: dict[str, dict[str, Any]] = {}
@@ -199,61 +199,61 @@ class _Item(Evaluation):
         """The outcome of each attempt of a step, with the clock time when it becomes available."""
         self._children: dict[tuple[str, int], list[FakeRun]] = {}
 
-    def answer(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the item in the format used by servers."""
         return {"itemIndex": self.index, "status": self.status, **self.end}
 
-    def advance(self) -> None:
+    def execute(self) -> None:
         """Execute the item as far as possible."""
         if self.status != _RUNNING:
             return
         steps = FlowSteps(self.flow)
         if not self.records:
-            needed = steps.needed()
-            self._note("StepsNeeded", stepIds=[name for name in steps.by_id if name in needed])
+            needed = steps.find_steps_to_run()
+            self._add_event("StepsNeeded", stepIds=[name for name in steps.by_id if name in needed])
         is_held = False
-        certain = steps.needed(certainly=True)
+        certain = steps.find_steps_to_run(certainly=True)
         for name in steps.by_id:
             # Keep going with the other steps if one is waiting.
             try:
                 if name in certain:
-                    self._step(name)
-            except Held:
+                    self._resolve_step_run(name)
+            except CallHeld:
                 is_held = True
         if is_held:
             return
         try:
             end, status = {"output": to_floats(self.run())}, _COMPLETED
-        except Held:
+        except CallHeld:
             return
         except Failure as failure:
             end, status = _format_error(failure), _FAILED
         except BROKEN as error:
             end, status = _format_error(Failure(8, str(error))), _FAILED
-        self.status, self.end = status, {"completedAt": self.of.world.now(), **end}
+        self.status, self.end = status, {"completedAt": self.fake_run.world.now(), **end}
 
-    def _note(self, kind: str, **content: Any) -> None:
-        self.of.note(kind, itemIndex=self.index, **content)
+    def _add_event(self, kind: str, **content: Any) -> None:
+        self.fake_run.add_event(kind, itemIndex=self.index, **content)
 
-    def _step(self, step_id: str) -> StepRun:
+    def _resolve_step_run(self, step_id: str) -> StepRun:
         is_new = step_id not in self.steps
-        done = super()._step(step_id)
+        done = super()._resolve_step_run(step_id)
         if is_new:
             if not done.attempts:
                 # Servers start a step even if its input can't be computed.
-                self._start(done, 1)
+                self._record_step_start(done, 1)
             result = {"output": to_floats(done.output)} if done.failure is None else _format_error(done.failure)
-            self._record(done, _COMPLETED if done.failure is None else _FAILED, **result)
+            self._record_step(done, _COMPLETED if done.failure is None else _FAILED, **result)
             shown = {"result": result["output"]} if "output" in result else {}
             status = self.records[step_id]["status"]
-            self._note("StepCompleted", stepIndex=done.index, stepId=step_id, status=status, **shown)
+            self._add_event("StepCompleted", stepIndex=done.index, stepId=step_id, status=status, **shown)
         return done
 
-    def _start(self, done: StepRun, attempt: int) -> None:
-        self._record(done, _RUNNING)
-        self._note("StepStarted", stepIndex=done.index, stepId=done.step["id"], attempt=attempt)
+    def _record_step_start(self, done: StepRun, attempt: int) -> None:
+        self._record_step(done, _RUNNING)
+        self._add_event("StepStarted", stepIndex=done.index, stepId=done.step["id"], attempt=attempt)
 
-    def _record(self, done: StepRun, status: int, **more: Any) -> None:
+    def _record_step(self, done: StepRun, status: int, **more: Any) -> None:
         step_id = done.step["id"]
         self.records[step_id] = {
             "itemIndex": self.index,
@@ -262,67 +262,71 @@ class _Item(Evaluation):
             "component": done.step["component"],
             "status": status,
             **more,
-            "journalSeqno": len(self.of.journal),
-            "updatedAt": self.of.world.now(),
+            "journalSeqno": len(self.fake_run.journal),
+            "updatedAt": self.fake_run.world.now(),
         }
 
-    def _attempts(self, done: StepRun, step_input: Any) -> Any:
+    def _run_attempts(self, done: StepRun, step_input: Any) -> Any:
         self._step_run = done
-        return super()._attempts(done, step_input)
+        return super()._run_attempts(done, step_input)
 
-    def _called(self, path: str, given: Any) -> Any:
+    def _call_component(self, path: str, given: Any) -> Any:
         """Return the output of the current step's current attempt, calling the component only the first time."""
-        done, world = self._step_run, self.of.world
+        done, world = self._step_run, self.fake_run.world
         attempt = (done.step["id"], done.attempts)
         if attempt not in self._outcomes:
             if attempt not in self._children:
                 self._children[attempt] = []
-                self._start(done, done.attempts)
+                self._record_step_start(done, done.attempts)
             if path in world.held or "*" in world.held:
-                raise Held
-            outcome = self._sub_run(attempt, path, given) if path in SUB_FLOWS else world.call(path, given)
+                raise CallHeld
+            outcome = (
+                self._run_subflow_component(attempt, path, given)
+                if path in SUB_FLOWS
+                else world.call_component(path, given)
+            )
             seconds = outcome.delay if isinstance(outcome, Delayed) else 0.0
             outcome = outcome.outcome if isinstance(outcome, Delayed) else outcome
             self._outcomes[attempt] = (outcome, world.clock + seconds)
         outcome, due = self._outcomes[attempt]
         if world.clock < due:
-            raise Held
+            raise CallHeld
         if isinstance(outcome, Failure):
             raise outcome
         return outcome
 
-    def _sub_run(self, attempt: tuple[str, int], path: str, given: Any) -> Any:
+    def _run_subflow_component(self, attempt: tuple[str, int], path: str, given: Any) -> Any:
         """Return the outcome of a component that runs a flow.
 
         Raises:
-            Held: If a sub-run hasn't ended yet.
+            CallHeld: If a sub-run hasn't ended yet.
         """
-        world, children, places, step_id = self.of.world, self._children[attempt], count(), attempt[0]
+        world, children, places, step_id = self.fake_run.world, self._children[attempt], count(), attempt[0]
 
-        def run(flow: Any, inputs: Sequence[Any]) -> list[dict[str, Any]]:
+        def run_or_hold(flow: Any, inputs: Sequence[Any]) -> list[dict[str, Any]]:
             place = next(places)
             if place == len(children):
-                children.append(FakeRun(world, make_id(flow), dict(flow), [*inputs], {}, self.of))
-            children[place].advance()
+                children.append(FakeRun(world, compute_content_id(flow), dict(flow), [*inputs], {}, self.fake_run))
+            children[place].execute()
             if not children[place].is_over:
-                raise Held
+                raise CallHeld
             results: list[dict[str, Any]] = []
             for item in children[place].items:
                 if item.status == _COMPLETED:
                     results.append({"outcome": "success", "result": item.end["output"]})
                 else:
-                    code = [*WORDS][item.end.get("errorCode", 4) - 1]
+                    code = [*ERROR_CODES][item.end.get("errorCode", 4) - 1]
                     message = item.end.get("errorMessage", "cancelled")
                     results.append({"outcome": "failed", "error": {"code": code, "message": message}})
             return results
 
         if path != "/builtin/eval":
-            return _to_failure(run_subflow(path, step_id, given, run))
+            return _to_failure(run_subflow(path, step_id, given, run_or_hold))
         try:
-            (result,) = run(world.flows[given["flow_id"]], [given["input"]])
+            (result,) = run_or_hold(world.flows[given["flow_id"]], [given["input"]])
         except BROKEN:
             return Failure(5, f'step "{step_id}" failed', is_own=True)
-        return {"result": result, "run_id": self.of.run_id}
+        return {"result": result, "run_id": self.fake_run.run_id}
 
 
 def _to_failure(outcome: Any) -> Any:
@@ -336,7 +340,7 @@ def _format_error(failure: Failure) -> dict[str, Any]:
     return {"errorMessage": failure.message, "errorCode": failure.code}
 
 
-def find_faults(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
+def find_diagnostics(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return fatal diagnostics about steps in the format used by servers."""
     diagnostics: list[dict[str, Any]] = []
     seen: set[str] = set()
@@ -374,7 +378,7 @@ def to_floats(value: Any) -> Any:
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def make_id(value: Any) -> str:
+def compute_content_id(value: Any) -> str:
     """Return the id of a stored value, i.e. the SHA-256 of the bytes or compact JSON."""
     content = (
         value if isinstance(value, bytes) else json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
@@ -398,7 +402,7 @@ BUILTINS: dict[str, Any] = {
 }
 
 
-def blob_components(put: Callable[[Any, str], str], blobs: Mapping[str, Any]) -> dict[str, Any]:
+def make_blob_components(put: Callable[[Any, str], str], blobs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the builtin components for storing and reading blobs."""
 
     def get_blob(given: Any) -> Any:
@@ -452,7 +456,7 @@ def fake_server(components: Mapping[str, Any] | None = None) -> FakeServer:
     return FakeServer(components)
 
 
-class _Refusal(Exception):
+class _ErrorResponse(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status, self.message = status, message
@@ -465,9 +469,9 @@ class FakeServer:
 
     def __init__(self, components: Mapping[str, Any] | None = None) -> None:
         """Start with nothing stored."""
-        self._world = World(BUILTINS)
+        self._world = FakeServerState(BUILTINS)
         self._world.components |= {
-            **blob_components(self._world.put_blob, self._world.blobs),
+            **make_blob_components(self._world.put_blob, self._world.blobs),
             **({} if components is None else check_mapping(components, "components")),
         }
         self.components: dict[str, Any] = self._world.components
@@ -475,7 +479,7 @@ class FakeServer:
         """The method and path of each request, in order."""
         self.calls: list[tuple[str, Any]] = self._world.calls
         """The path and input of each component call, in order."""
-        self.transport = httpx.MockTransport(self._respond)
+        self.transport = httpx.MockTransport(self._handle_request)
         """The transport to pass to a client, e.g. `StepflowClient(server.url, transport=server.transport)`. It works
         with the sync client as well."""
         self._lock = RLock()
@@ -507,7 +511,7 @@ class FakeServer:
         """
         for path in components:
             if path not in (*self.components, *SUB_FLOWS):
-                hint = near(path, (*self.components, *SUB_FLOWS), "there are")
+                hint = suggest_or_list(path, (*self.components, *SUB_FLOWS), "there are")
                 raise InvalidArgumentError(f"unknown component {path!r} to hold", hint=hint)
         with self._lock:
             self._world.held |= {*components} or {"*"}
@@ -523,7 +527,7 @@ class FakeServer:
         """
         with self._lock:
             self._world.held -= {*components} or {*self._world.held}
-            self._world.advance()
+            self._world.execute_runs()
 
     def advance(self, duration: float) -> None:
         """Move the server's clock forward and resume runs whose `Delayed` components are due.
@@ -531,14 +535,14 @@ class FakeServer:
         Args:
             duration: Seconds to advance, at least 0.
         """
-        passed = check_seconds(duration, "duration", zero=True)
+        passed = check_seconds(duration, "duration", allow_zero=True)
         with self._lock:
             self._world.clock += passed
-            self._world.advance()
+            self._world.execute_runs()
 
     # Requests
 
-    def _respond(self, request: httpx.Request) -> httpx.Response:
+    def _handle_request(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path.removeprefix(_API)
         with self._lock:
             self.requests.append((request.method, path))
@@ -547,14 +551,14 @@ class FakeServer:
                 if match and method == request.method:
                     try:
                         return respond(self, request, *match.groups())
-                    except _Refusal as refusal:
+                    except _ErrorResponse as refusal:
                         error = {"code": refusal.status, "message": refusal.message, "status": refusal.status}
                         return httpx.Response(refusal.status, json={"error": error})
         return httpx.Response(200, headers={"content-type": "application/grpc", "grpc-status": "12"})
 
     # Flows and blobs
 
-    def _health(self, request: httpx.Request) -> httpx.Response:
+    def _get_health(self, request: httpx.Request) -> httpx.Response:
         unknown = dict.fromkeys(("rustcVersion", "profile", "target"), "")
         build = {"gitVersion": "dd82fa7", "dirty": False, "features": [], **unknown}
         return httpx.Response(200, json={"status": "healthy", "timestamp": self._world.now(), "build": build})
@@ -570,10 +574,10 @@ class FakeServer:
         body = json.loads(request.content)
         flow = body["flow"]
         if not isinstance(flow, dict) or not isinstance(flow.get("steps", []), list):
-            raise _Refusal(400, "invalid flow definition")
+            raise _ErrorResponse(400, "invalid flow definition")
         flow = to_floats(flow)
-        diagnostics = find_faults(flow)
-        flow_id = make_id(flow)
+        diagnostics = find_diagnostics(flow)
+        flow_id = compute_content_id(flow)
         stored = not diagnostics and not body.get("dryRun")
         if stored:
             self._world.flows[flow_id] = flow
@@ -582,17 +586,17 @@ class FakeServer:
         return httpx.Response(200, json=response)
 
     def _get_flow(self, request: httpx.Request, flow_id: str) -> httpx.Response:
-        flow = self._flow(flow_id)
+        flow = self._find_flow(flow_id)
         return httpx.Response(
             200, json={"flowId": flow_id, "flow": to_floats(flow), "allExamples": collect_examples(flow)}
         )
 
-    def _flow(self, flow_id: str) -> dict[str, Any]:
+    def _find_flow(self, flow_id: str) -> dict[str, Any]:
         if flow_id not in self._world.flows:
-            raise _Refusal(404, f"flow {flow_id} not found")
+            raise _ErrorResponse(404, f"flow {flow_id} not found")
         return self._world.flows[flow_id]
 
-    def _accepted(self, request: httpx.Request, *names: str) -> httpx.Response:
+    def _ignore_deletion(self, request: httpx.Request, *names: str) -> httpx.Response:
         return httpx.Response(200, json={})
 
     def _store_blob(self, request: httpx.Request) -> httpx.Response:
@@ -623,20 +627,20 @@ class FakeServer:
         body = json.loads(request.content)
         flow_id = body["flowId"]
         try:
-            flow = with_overrides(self._flow(flow_id), body.get("overrides") or {})
+            flow = apply_overrides(self._find_flow(flow_id), body.get("overrides") or {})
         except LookupError as error:
-            raise _Refusal(400, str(error.args[0])) from None
-        diagnostics = find_faults(flow)
+            raise _ErrorResponse(400, str(error.args[0])) from None
+        diagnostics = find_diagnostics(flow)
         if diagnostics:
-            raise _Refusal(400, f"error analyzing workflow: {diagnostics[0]['formatted']}")
+            raise _ErrorResponse(400, f"error analyzing workflow: {diagnostics[0]['formatted']}")
         run = FakeRun(self._world, flow_id, flow, body["input"], body.get("variables") or {})
-        run.advance()
-        results = [item.answer() for item in run.items] if body.get("wait") else []
+        run.execute()
+        results = [item.to_json() for item in run.items] if body.get("wait") else []
         return httpx.Response(200, json={"summary": run.summary(), "results": results})
 
-    def _run(self, run_id: str) -> FakeRun:
+    def _find_run(self, run_id: str) -> FakeRun:
         if run_id not in self._world.runs:
-            raise _Refusal(404, f"run {run_id} not found")
+            raise _ErrorResponse(404, f"run {run_id} not found")
         return self._world.runs[run_id]
 
     def _list_runs(self, request: httpx.Request) -> httpx.Response:
@@ -653,37 +657,37 @@ class FakeServer:
         return httpx.Response(200, json={"runs": runs[start:stop]})
 
     def _get_run(self, request: httpx.Request, run_id: str) -> httpx.Response:
-        run = self._run(run_id)
+        run = self._find_run(run_id)
         return httpx.Response(200, json={"summary": run.summary(), "steps": run.steps()})
 
-    def _run_items(self, request: httpx.Request, run_id: str) -> httpx.Response:
+    def _get_run_items(self, request: httpx.Request, run_id: str) -> httpx.Response:
         run = self._world.runs.get(run_id)
-        return httpx.Response(200, json={"results": [item.answer() for item in run.items] if run else []})
+        return httpx.Response(200, json={"results": [item.to_json() for item in run.items] if run else []})
 
-    def _run_steps(self, request: httpx.Request, run_id: str) -> httpx.Response:
+    def _get_run_steps(self, request: httpx.Request, run_id: str) -> httpx.Response:
         steps = self._world.runs[run_id].steps() if run_id in self._world.runs else []
         index = request.url.params.get("itemIndex")
         chosen = [step for step in steps if index is None or step["itemIndex"] == int(index)]
         return httpx.Response(200, json={"steps": chosen})
 
-    def _run_step(self, request: httpx.Request, run_id: str, step_id: str) -> httpx.Response:
+    def _get_run_step(self, request: httpx.Request, run_id: str, step_id: str) -> httpx.Response:
         item = int(request.url.params.get("itemIndex", 0))
-        for step in self._run(run_id).steps():
+        for step in self._find_run(run_id).steps():
             if step["stepId"] == step_id and step["itemIndex"] == item:
                 return httpx.Response(200, json={"step": step})
-        raise _Refusal(404, f"step {step_id} not found")
+        raise _ErrorResponse(404, f"step {step_id} not found")
 
-    def _run_flow(self, request: httpx.Request, run_id: str) -> httpx.Response:
-        return self._get_flow(request, self._run(run_id).flow_id)
+    def _get_run_flow(self, request: httpx.Request, run_id: str) -> httpx.Response:
+        return self._get_flow(request, self._find_run(run_id).flow_id)
 
-    def _cancel(self, request: httpx.Request, run_id: str) -> httpx.Response:
-        run = self._run(run_id)
+    def _cancel_run(self, request: httpx.Request, run_id: str) -> httpx.Response:
+        run = self._find_run(run_id)
         run.cancel()
         return httpx.Response(200, json={"summary": run.summary()})
 
-    def _run_events(self, request: httpx.Request, run_id: str) -> httpx.Response:
+    def _stream_run_events(self, request: httpx.Request, run_id: str) -> httpx.Response:
         query = request.url.params
-        run = self._run(query.get("runId", ""))
+        run = self._find_run(query.get("runId", ""))
         stream = _Events(
             self._lock,
             run,
@@ -745,21 +749,21 @@ class _Events(httpx.SyncByteStream, httpx.AsyncByteStream):
 
 
 _ROUTES: list[tuple[str, str, Callable[..., httpx.Response]]] = [
-    ("GET", "/health", FakeServer._health),
+    ("GET", "/health", FakeServer._get_health),
     ("GET", "/components", FakeServer._list_components),
     ("POST", "/flows", FakeServer._store_flow),
     ("GET", "/flows/([^/]+)", FakeServer._get_flow),
-    ("DELETE", "/flows/([^/]+)", FakeServer._accepted),
+    ("DELETE", "/flows/([^/]+)", FakeServer._ignore_deletion),
     ("POST", "/blobs", FakeServer._store_blob),
     ("GET", "/blobs/([^/]+)", FakeServer._get_blob),
     ("POST", "/runs", FakeServer._create_run),
     ("GET", "/runs", FakeServer._list_runs),
     ("GET", "/runs/([^/]+)", FakeServer._get_run),
-    ("DELETE", "/runs/([^/]+)", FakeServer._accepted),
-    ("GET", "/runs/([^/]+)/items", FakeServer._run_items),
-    ("GET", "/runs/([^/]+)/steps", FakeServer._run_steps),
-    ("GET", "/runs/([^/]+)/steps/([^/]+)", FakeServer._run_step),
-    ("GET", "/runs/([^/]+)/flow", FakeServer._run_flow),
-    ("GET", "/runs/([^/]+)/events", FakeServer._run_events),
-    ("POST", "/runs/([^/]+)/cancel", FakeServer._cancel),
+    ("DELETE", "/runs/([^/]+)", FakeServer._ignore_deletion),
+    ("GET", "/runs/([^/]+)/items", FakeServer._get_run_items),
+    ("GET", "/runs/([^/]+)/steps", FakeServer._get_run_steps),
+    ("GET", "/runs/([^/]+)/steps/([^/]+)", FakeServer._get_run_step),
+    ("GET", "/runs/([^/]+)/flow", FakeServer._get_run_flow),
+    ("GET", "/runs/([^/]+)/events", FakeServer._stream_run_events),
+    ("POST", "/runs/([^/]+)/cancel", FakeServer._cancel_run),
 ]

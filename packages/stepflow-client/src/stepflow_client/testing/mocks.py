@@ -12,9 +12,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.not_given import NOT_GIVEN
-from .._base.text import near, short_json
-from .._cases.flow_cases import Mock, flow_result, get_outcome, needs_input, parse_mock, run_subflow, settle_outcome
-from .._data.arguments import check_flag, check_instance, check_mapping, check_seconds, check_text, file_path, wrong
+from .._base.text import short_json, suggest_or_list
+from .._cases.flow_cases import (
+    Mock,
+    flow_result,
+    get_outcome,
+    is_computed_mock,
+    parse_mock,
+    resolve_final_outcome,
+    run_subflow,
+)
+from .._data.arguments import (
+    argument_error,
+    check_flag,
+    check_instance,
+    check_mapping,
+    check_seconds,
+    check_text,
+    file_path,
+)
 from .._data.values import LOCAL_DEPTH, check_json
 from .._runs.pins import Delayed, Fails, pin_overrides, pinned_flow
 from .._stores.user_files import write_text
@@ -43,7 +59,7 @@ class Recording:
         """The file's content, if it was loaded."""
         recorded = {} if flows is None else check_mapping(flows, "flows")
         if not _is_nested(recorded, depth=4):
-            raise wrong("flows", "the recorded steps by flow, case, step and input", flows)
+            raise argument_error("flows", "the recorded steps by flow, case, step and input", flows)
         self._flows: dict[str, dict[str, dict[str, dict[str, Any]]]] = {
             name: {case: {step: dict(outcomes) for step, outcomes in steps.items()} for case, steps in cases.items()}
             for name, cases in recorded.items()
@@ -72,7 +88,7 @@ class Recording:
 
     def steps(self, flow: str | os.PathLike[str], case: str) -> set[str]:
         """Return the ids of a case's steps with recorded outcomes."""
-        return {*self._case(flow, case)}
+        return {*self._get_case_outcomes(flow, case)}
 
     def outcome(self, flow: str | os.PathLike[str], case: str, step_id: str, given: Any) -> Any:
         """Return a step's outcome for an input: its output, or `Fails`.
@@ -80,7 +96,7 @@ class Recording:
         Raises:
             InvalidArgumentError: If no outcome is recorded.
         """
-        recorded = self._case(flow, case).get(check_text(step_id, "step_id"), {}).get(_hash_input(given))
+        recorded = self._get_case_outcomes(flow, case).get(check_text(step_id, "step_id"), {}).get(_hash_input(given))
         if recorded is None:
             message = f"{self.path} has no outcome for step {step_id!r} with the input {short_json(given, 200)}"
             raise InvalidArgumentError(message, hint=f"record the case {case!r} again with stepflow test --record")
@@ -90,13 +106,13 @@ class Recording:
         self, flow: str | os.PathLike[str], case: str, step_id: str, given: Any, outcome: Mapping[str, Any]
     ) -> None:
         """Record a step's outcome for an input, as a flow result. Replaces any earlier outcome for the same input."""
-        steps = self._flows.setdefault(self._name(flow), {}).setdefault(check_text(case, "case"), {})
+        steps = self._flows.setdefault(self._get_relative_flow_path(flow), {}).setdefault(check_text(case, "case"), {})
         recorded = dict(check_mapping(outcome, "outcome"))
         steps.setdefault(check_text(step_id, "step_id"), {})[_hash_input(given)] = recorded
 
     def forget(self, flow: str | os.PathLike[str], case: str, step_id: str) -> None:
         """Remove a step's outcomes."""
-        self._case(flow, case).pop(check_text(step_id, "step_id"), None)
+        self._get_case_outcomes(flow, case).pop(check_text(step_id, "step_id"), None)
 
     def save(self) -> None:
         """Write the recording as sorted JSON, so that diffs only show changed inputs and outcomes.
@@ -106,14 +122,14 @@ class Recording:
         """
         value = {"stepflow_recording": _VERSION, "flows": self._flows}
         text = json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
-        write_text(self.path, text, unchanged_from=self._content)
+        write_text(self.path, text, expected_content=self._content)
         self._content = text.encode()
 
-    def _case(self, flow: str | os.PathLike[str], case: str) -> dict[str, dict[str, Any]]:
+    def _get_case_outcomes(self, flow: str | os.PathLike[str], case: str) -> dict[str, dict[str, Any]]:
         """Return a case's recorded outcomes by step and input."""
-        return self._flows.get(self._name(flow), {}).get(check_text(case, "case"), {})
+        return self._flows.get(self._get_relative_flow_path(flow), {}).get(check_text(case, "case"), {})
 
-    def _name(self, flow: str | os.PathLike[str]) -> str:
+    def _get_relative_flow_path(self, flow: str | os.PathLike[str]) -> str:
         return Path(os.path.relpath(file_path(flow, "flow").resolve(), self.path.resolve().parent)).as_posix()
 
 
@@ -175,7 +191,9 @@ def run_mocked(
     check_instance(client, "client", SyncStepflowClient)
     content = load_flow(flow)
     check_flag(check_input, "check_input")
-    return MockedFlow(client, make_mock_finder(content, mocks), timeout, check_input).run(content, input, variables)
+    return MockedFlowRunner(client, make_mock_finder(content, mocks), timeout, check_input).run(
+        content, input, variables
+    )
 
 
 def make_mock_finder(flow: Mapping[str, Any], mocks: Mapping[str, Mock]) -> Callable[[Mapping[str, Any]], Mock]:
@@ -190,7 +208,7 @@ def make_mock_finder(flow: Mapping[str, Any], mocks: Mapping[str, Mock]) -> Call
         names = dict.fromkeys(str(step.get("component" if is_path else "id")) for step in steps)
         if name not in names:
             what = f"step with the component {name!r}" if is_path else f"step {name!r}"
-            hint = near(name, names, "its components" if is_path else "its steps")
+            hint = suggest_or_list(name, names, "its components" if is_path else "its steps")
             raise InvalidArgumentError(f"the flow has no {what} to mock", hint=hint)
     return lambda step: mocks.get(str(step.get("id")), mocks.get(str(step.get("component")), NO_MOCK))
 
@@ -246,10 +264,12 @@ class StepflowMock:
             check_text(message, "message")
         if fails is not None:
             outcome = Fails(fails, message) if message else Fails(fails)
-        if check_seconds(delay, "delay", zero=True):
+        if check_seconds(delay, "delay", allow_zero=True):
             mock = outcome
             outcome = (
-                (lambda given: Delayed(get_outcome(mock, given), delay)) if needs_input(mock) else Delayed(mock, delay)
+                (lambda given: Delayed(get_outcome(mock, given), delay))
+                if is_computed_mock(mock)
+                else Delayed(mock, delay)
             )
         self._mocks[name] = outcome
 
@@ -277,9 +297,9 @@ class StepflowMock:
                 self.calls.append((str(step.get("id")), input))
                 return get_outcome(mock, input)
 
-            return call if needs_input(mock) else mock
+            return call if is_computed_mock(mock) else mock
 
-        return MockedFlow(self._client, find_recorded, timeout).run(content, input, variables)
+        return MockedFlowRunner(self._client, find_recorded, timeout).run(content, input, variables)
 
 
 Data = Mapping[str, Any]
@@ -307,7 +327,7 @@ class MockedRun(NamedTuple):
 
 
 @dataclass
-class MockedFlow:
+class MockedFlowRunner:
     """Runs flows with mocked steps, including steps in sub-flows."""
 
     client: SyncStepflowClient
@@ -329,13 +349,13 @@ class MockedFlow:
             mock = self._find_mock(step, within)
             if mock is NO_MOCK:
                 continue
-            if needs_input(mock):
-                computed = self.input_of(flow, step, input, outcomes, variables)
+            if is_computed_mock(mock):
+                computed = self.compute_step_input(flow, step, input, outcomes, variables)
                 if not computed.is_success:
                     continue
-                mock = settle_outcome(mock, computed.output, step)
+                mock = resolve_final_outcome(mock, computed.output, step)
             outcomes[step["id"]] = mock
-        result = self._pinned(flow, input, outcomes, variables)
+        result = self._run_pinned(flow, input, outcomes, variables)
         mocked = frozenset(
             step["id"] for step in _get_steps(flow) if step.get("id") in outcomes and self._has_mock(step)
         )
@@ -345,7 +365,7 @@ class MockedFlow:
     def _has_mock(self, step: Data) -> bool:
         return self.find(step) is not NO_MOCK
 
-    def input_of(
+    def compute_step_input(
         self, flow: Data, step: Data, input: Any, outcomes: Data, variables: Variables | None = None
     ) -> FlowResult:
         """Return a result with a step's input as its output. The result is failed if the input can't be computed.
@@ -361,9 +381,9 @@ class MockedFlow:
         immediate = {
             name: outcome.outcome if isinstance(outcome, Delayed) else outcome for name, outcome in outcomes.items()
         }
-        return self._pinned(probe, input, immediate, variables)
+        return self._run_pinned(probe, input, immediate, variables)
 
-    def _pinned(self, flow: Data, input: Any, outcomes: Data, variables: Variables | None) -> FlowResult:
+    def _run_pinned(self, flow: Data, input: Any, outcomes: Data, variables: Variables | None) -> FlowResult:
         """Run a flow with the outcomes of some steps fixed."""
         ids = [step.get("id") for step in _get_steps(flow)]
         pins = {step_id: outcome for step_id, outcome in outcomes.items() if step_id in ids}
@@ -399,9 +419,9 @@ class MockedFlow:
             message = f"step {name!r} contains a flow whose steps cannot be mocked: {reason}"
             raise InvalidArgumentError(message, hint=f"mock step {name!r}, or use the server's mock plugin")
 
-        def run(flow: Data, inputs: Sequence[Any]) -> list[dict[str, Any]]:
+        def run_inner_flow(flow: Data, inputs: Sequence[Any]) -> list[dict[str, Any]]:
             results = (self.run(flow, input, within=(*within, str(name))) for input in inputs)
             return [flow_result(done.output, done.error) for done in results]
 
         # Take the flow from the step's computed input, where its variable defaults are already evaluated.
-        return lambda given: run_subflow(str(component), str(name), given, run)
+        return lambda given: run_subflow(str(component), str(name), given, run_inner_flow)

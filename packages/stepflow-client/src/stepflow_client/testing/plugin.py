@@ -161,15 +161,15 @@ class FlowFile(pytest.File):
                 item.extra_keyword_matches.add(tag)
             yield item
 
-    def result_of(self, item: FlowItem) -> CaseResult:
+    def get_case_result(self, item: FlowItem) -> CaseResult:
         """Return a case's result. The first call runs all of the file's selected cases in one batch."""
         if item.case.index not in self.done:
             chosen = [item.case for item in self.session.items if isinstance(item, FlowItem) and item.parent is self]
             chosen = [case for case in chosen if case.index not in self.done] or [item.case]
-            self.done |= {result.case.index: result for result in self._run(chosen)}
+            self.done |= {result.case.index: result for result in self._run_cases(chosen)}
         return self.done.pop(item.case.index)
 
-    def _run(self, cases: list[FlowCase]) -> list[CaseResult]:
+    def _run_cases(self, cases: list[FlowCase]) -> list[CaseResult]:
         from .._cases.selection import FlowCoverage
         from .case_runs import CaseResult, run_cases
         from .mocks import Recording
@@ -211,7 +211,7 @@ class FlowItem(pytest.Item):
         from .case_runs import failure_text
 
         assert isinstance(self.parent, FlowFile)
-        done = self.parent.result_of(self)
+        done = self.parent.get_case_result(self)
         if done.verdict == "unchecked":
             pytest.skip("the case has no expected output; to write one, run stepflow test --update")
         if done.is_failed:

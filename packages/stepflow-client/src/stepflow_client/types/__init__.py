@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._base.lazy import lazy_names
+from .._base.lazy import make_lazy_exports
 
 if TYPE_CHECKING:
     from .account import FailedChild, FailedItems, RunAccount, StepAccount
@@ -56,7 +56,7 @@ __all__ = [
     "StepDetails", "StoreBlobResponse", "StoreFlowResponse", "StoredFlow", "ValidationResult",
 ]  # fmt: skip
 
-__getattr__, __dir__ = lazy_names(
+__getattr__, __dir__ = make_lazy_exports(
     __name__,
     {
         "account": ["FailedChild", "FailedItems", "RunAccount", "StepAccount"],

@@ -10,7 +10,14 @@ from .results import FlowErrorOrNone
 from .statuses import ErrorCode, ExecutionStatus
 
 __all__ = [
-    "FailedChild", "FailedItems", "FailureKind", "RunAccount", "StepAccount", "StepState", "shown_state", "state_text",
+    "FailedChild",
+    "FailedItems",
+    "FailureKind",
+    "RunAccount",
+    "StepAccount",
+    "StepState",
+    "format_state",
+    "get_displayed_state",
 ]  # fmt: skip
 
 StepState = Literal["completed", "failed", "not_run", "not_needed", "running", "not_started", "cancelled", "unknown"]
@@ -40,7 +47,7 @@ FailureKind = Literal["step", "output", "stall", "cancelled", "lost", "unknown"]
 """
 
 
-def state_text(
+def format_state(
     state: str,
     because_of: str | None = None,
     failed_children: int = 0,
@@ -69,7 +76,7 @@ def state_text(
     return f"{words}, {failed_children} failed in sub-runs" if failed_children else words
 
 
-def shown_state(step: StepAccount) -> str:
+def get_displayed_state(step: StepAccount) -> str:
     """Return the state that colors and diagrams show, which is the server's status if the state is unknown."""
     if step.is_kept:
         return "completed"
@@ -134,7 +141,7 @@ class StepAccount(Model):
     def text(self) -> str:
         """The state in words: `failed`, `not run (charge_card failed)`, `completed, 1 failed in sub-runs`, `kept`."""
         status, failed = self.status and self.status.value, len(self.failed_children)
-        return state_text(
+        return format_state(
             self.state, self.because_of, failed, is_kept=self.is_kept, is_default=self.is_default, status=status
         )
 
@@ -197,7 +204,7 @@ class RunAccount(Model, Shown):
         message = "" if self.error is None else f": {self.error.message}"
         match self.kind:
             case None:
-                return state_text(self.status.value, failed_children=count_failed_in_sub_runs(self.steps))
+                return format_state(self.status.value, failed_children=count_failed_in_sub_runs(self.steps))
             case "step":
                 return f"step {self.cause!r} failed{message}"
             case "output":

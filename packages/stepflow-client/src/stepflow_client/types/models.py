@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, c
 
 from .._base.basic_errors import InvalidArgumentError
 from .._base.lazy import lazy_module
-from .._base.text import format_rfc3339, near
-from .._data.arguments import wrong
+from .._base.text import format_rfc3339, suggest_or_list
+from .._data.arguments import argument_error
 from .._data.json_encoding import encode_fields, encode_scalar, is_data_object, is_scalar
 from .statuses import ENUMS, read_enum
 
 __all__ = [
     "KINDS", "LOCAL", "Listing", "Model", "Record", "Records", "Shown", "decode_model", "field",
-    "find_data_frame_type", "record", "show_lists", "to_plain_data",
+    "find_data_frame_type", "record", "register_list_formatter", "to_plain_data",
 ]  # fmt: skip
 
 # The drawing package renders the HTML and imports these types, so look it up by name, and only here.
@@ -34,7 +34,7 @@ class Shown:
     __slots__ = ()
 
     def _repr_html_(self) -> str:
-        html: str = _notebook.html(self)
+        html: str = _notebook.format_html(self)
         return html
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
@@ -62,7 +62,7 @@ class Record:
         return [*(field.name for field in public), *cls._derived]
 
 
-def show_lists() -> None:
+def register_list_formatter() -> None:
     """Make IPython render lists of `Shown` objects as tables, if running in IPython.
 
     `list` isn't our class, so register a formatter for it. It ignores all other lists and never replaces an existing
@@ -76,7 +76,7 @@ def show_lists() -> None:
 
 def _make_list_html(value: list[Any]) -> str | None:
     is_ours = bool(value) and all(isinstance(entry, Shown) for entry in value)
-    html: str | None = _notebook.list_html(value) if is_ours else None
+    html: str | None = _notebook.format_list_html(value) if is_ours else None
     return html
 
 
@@ -124,11 +124,11 @@ def find_data_frame_type() -> Callable[[Sequence[Mapping[str, Any]]], Any]:
         message = "data frames need pandas or polars; neither is installed"
         raise StepflowClientError(message, hint="pip install pandas; to_dicts() needs neither") from None
     return lambda records: polars.DataFrame(
-        [{name: _flatten_value(name, record[name]) for name in record} for record in records]
+        [{name: _encode_polars_cell(name, record[name]) for name in record} for record in records]
     )
 
 
-def _flatten_value(name: str, value: Any) -> Any:
+def _encode_polars_cell(name: str, value: Any) -> Any:
     if isinstance(value, (dict, list)) or name == "output":
         return None if value is None else json.dumps(value, ensure_ascii=False, default=str)
     return value
@@ -162,7 +162,7 @@ LOCAL: Mapping[str, Any] = {"exclude": True}
 """Metadata for fields to leave out of `to_dict` (and of pydantic's output)."""
 
 
-class _Field(NamedTuple):
+class _FieldSpec(NamedTuple):
     """How to set and decode a field."""
 
     name: str
@@ -209,7 +209,7 @@ class Model(Record):
     __slots__ = ("__weakref__",)
     __match_args__: ClassVar[tuple[str, ...]] = ()
     __signature__ = _Signature()
-    _fields: ClassVar[tuple[_Field, ...]] = ()
+    _fields: ClassVar[tuple[_FieldSpec, ...]] = ()
     _compared: ClassVar[Any] = None
     """A function that returns the values to compare."""
 
@@ -225,7 +225,7 @@ class Model(Record):
                     value = given[name]
                     left -= 1
                     if type(value) is not usual and field_type is not None and not (value is None and is_optional):
-                        value = _convert(f"{kind.__name__}.{name}", field_type, entries, value)
+                        value = _convert_field_value(f"{kind.__name__}.{name}", field_type, entries, value)
                 elif factory is not None:
                     value = factory()
                 elif default is MISSING:
@@ -237,7 +237,7 @@ class Model(Record):
                 names = [definition.name for definition in kind._fields]
                 # `to_dict` includes derived values, so accept and ignore them.
                 if unknown := [name for name in given if name not in names and name not in kind._derived]:
-                    message = f"{kind.__name__} has no field {unknown[0]!r} ({near(unknown[0], names)})"
+                    message = f"{kind.__name__} has no field {unknown[0]!r} ({suggest_or_list(unknown[0], names)})"
                     raise InvalidArgumentError(message)
             self.__post_init__()
 
@@ -270,13 +270,13 @@ class Model(Record):
                 yield definition.name, str(value) if isinstance(value, Enum) else value
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (
+        return _unpickle_model, (
             type(self),
             {definition.name: getattr(self, definition.name) for definition in self._fields},
         )
 
 
-def _restore(kind: type[Model], values: dict[str, Any]) -> Model:
+def _unpickle_model(kind: type[Model], values: dict[str, Any]) -> Model:
     return kind(**values)
 
 
@@ -310,14 +310,14 @@ def record(kind: type[Kind] | None = None, /, *, kw_only: bool = True) -> Any:
     return made
 
 
-def _describe_field(definition: Any) -> _Field:
+def _describe_field(definition: Any) -> _FieldSpec:
     annotation, is_optional, other = str(definition.type).partition(" | None")
     head, _, entry = annotation.partition("[")
     field_type = None if other else KINDS.get(head)
     entries = KINDS.get(entry[:-1]) if head == "list" else None
     nested = entries or field_type
     first, *words = definition.name.split("_")
-    return _Field(
+    return _FieldSpec(
         definition.name,
         definition.default,
         None if definition.default_factory is MISSING else definition.default_factory,
@@ -331,7 +331,7 @@ def _describe_field(definition: Any) -> _Field:
     )
 
 
-def _convert(name: str, field_type: type[Any], entries: type[Any] | None, value: Any) -> Any:
+def _convert_field_value(name: str, field_type: type[Any], entries: type[Any] | None, value: Any) -> Any:
     """Convert a value to a field's type, e.g. a status from its name, a time from a string, or an object from a
     mapping.
 
@@ -348,7 +348,9 @@ def _convert(name: str, field_type: type[Any], entries: type[Any] | None, value:
         if field_type is list and isinstance(value, (list, tuple)):
             if entries is None:
                 return list(value)
-            return [entry if type(entry) is entries else _convert(name, entries, None, entry) for entry in value]
+            return [
+                entry if type(entry) is entries else _convert_field_value(name, entries, None, entry) for entry in value
+            ]
         if isinstance(value, field_type) and (field_type is bool or type(value) is not bool):
             if field_type is not Sequence or not isinstance(value, (str, bytes)):
                 return value
@@ -369,7 +371,7 @@ def _convert(name: str, field_type: type[Any], entries: type[Any] | None, value:
     except (TypeError, ValueError):
         pass
     words = f"a member of {field_type.__name__}" if issubclass(field_type, Enum) else f"a {field_type.__name__}"
-    raise wrong(name, _TYPE_WORDS.get(field_type, words), value)
+    raise argument_error(name, _TYPE_WORDS.get(field_type, words), value)
 
 
 def decode_model(kind: type[Kind], answer: Any, place: str = "", /, **known: Any) -> Kind:
@@ -386,7 +388,7 @@ def decode_model(kind: type[Kind], answer: Any, place: str = "", /, **known: Any
         ValueError: If a value has the wrong type.
     """
     if type(answer) is not dict:
-        raise wrong(place or "the response", "an object", answer)
+        raise argument_error(place or "the response", "an object", answer)
     for name, default, factory, usual, is_optional, field_type, entries, wire, nested in kind._fields:
         if name in known:
             continue
@@ -405,7 +407,7 @@ def decode_model(kind: type[Kind], answer: Any, place: str = "", /, **known: Any
             elif nested is not None and type(value) is list:
                 value = [decode_model(nested, entry, f"{where}[{index}]") for index, entry in enumerate(value)]
             else:
-                value = _convert(where, field_type, entries, value)
+                value = _convert_field_value(where, field_type, entries, value)
         known[name] = value
     return kind(**known)
 

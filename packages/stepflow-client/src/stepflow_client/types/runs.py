@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Literal, overload
 
 from .._data.secrets import is_hidden
-from .account import FailedItems, RunAccount, StepAccount, state_text
+from .account import FailedItems, RunAccount, StepAccount, format_state
 from .models import Listing, Model, Records, Shown, field, record
 from .results import FlowErrorOrNone, FlowResult
 from .statuses import ExecutionStatus, read_status
@@ -134,7 +134,7 @@ class RunItems(Records, Sequence[RunItem]):
         self._entries = list(entries)
         self._read = read
 
-    def _places(self, is_chosen: Callable[[ExecutionStatus], object]) -> list[int]:
+    def _find_places(self, is_chosen: Callable[[ExecutionStatus], object]) -> list[int]:
         """Return the positions of items with a matching status, without decoding any of them."""
         return [
             place
@@ -142,11 +142,11 @@ class RunItems(Records, Sequence[RunItem]):
             if is_chosen(entry.status if isinstance(entry, RunItem) else read_status(entry["status"]))
         ]
 
-    def _unfinished(self) -> list[int]:
+    def _find_unfinished_places(self) -> list[int]:
         """Return the positions of items that haven't ended."""
-        return self._places(lambda status: not status.is_finished)
+        return self._find_places(lambda status: not status.is_finished)
 
-    def _replaced(self, items: Mapping[int, RunItem]) -> RunItems:
+    def _with_replaced_items(self, items: Mapping[int, RunItem]) -> RunItems:
         """Return a copy with the items at some positions replaced."""
         changed = RunItems(self._entries, self._read)
         for place, item in items.items():
@@ -312,7 +312,7 @@ class RunDetails(Model, Shown):
     @property
     def text(self) -> str:
         """The status in words, e.g. `completed, 2 failed in sub-runs`."""
-        return state_text(self.status.value, failed_children=self.failed_in_sub_runs or 0)
+        return format_state(self.status.value, failed_children=self.failed_in_sub_runs or 0)
 
 
 CreateRunResponse = RunDetails

@@ -162,7 +162,7 @@ def is_given_up(status: ExecutionStatus, running: int) -> bool:
     return status in FAILED_STATUSES and running > 0
 
 
-def decide_ending(status: ExecutionStatus, running: int, quiet: float, grace: float) -> Ending:
+def decide_ending(status: ExecutionStatus, running: int, quiet_seconds: float, grace_seconds: float) -> Ending:
     """Return whether, and how, a run has ended.
 
     Args:
@@ -175,4 +175,4 @@ def decide_ending(status: ExecutionStatus, running: int, quiet: float, grace: fl
         return Ending.NOT_ENDED
     if not is_given_up(status, running):
         return Ending.ENDED
-    return Ending.LOST if quiet >= grace else Ending.UNSETTLED
+    return Ending.LOST if quiet_seconds >= grace_seconds else Ending.UNSETTLED

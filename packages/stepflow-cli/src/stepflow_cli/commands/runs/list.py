@@ -29,8 +29,8 @@ from ...params.options import (
 from ...params.parsing import Command
 from ...params.runs import RUN_ID, query_argument, status_option
 from ...records.runs import RUN, WATCHED_RUN
-from ...runs.failures import add_failed_sub_runs
-from ...runs.find import connect_to_runs, is_matching
+from ...runs.failures import add_failed_sub_run_counts
+from ...runs.find import connect_to_runs, matches_query_word
 from ...settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
@@ -110,13 +110,13 @@ def command(
             return
         if watch:
             from ...output.live import watch_records
-            from ...runs.watch import RunningRuns
+            from ...runs.watch import RunningRunsFollower
 
             def fetch() -> list[Mapping[str, Any]]:
                 runs = _list_newest_runs(client, query.words, status, filters, limit)
                 return running.add_progress([run.to_dict() for run in runs])
 
-            with closing(RunningRuns(client)) as running:
+            with closing(RunningRunsFollower(client)) as running:
                 watch_records(fetch, WATCHED_RUN, output)
             return
         # Fetch one extra to find out whether there are more.
@@ -142,7 +142,7 @@ def _add_counts(client: SyncStepflowClient, runs: Sequence[RunDetails]) -> list[
 
     reads = [partial(with_counts, run_id) for run_id in counted[:_MAX_COUNTED]]
     with_sub_runs = [run for run in completed if run.run_id in parents]
-    reads += [partial(add_failed_sub_runs, client, run) for run in with_sub_runs[:_MAX_COUNTED]]
+    reads += [partial(add_failed_sub_run_counts, client, run) for run in with_sub_runs[:_MAX_COUNTED]]
     detailed |= {run.run_id: run for run in (sync_gather(reads, _MAX_COUNTED) if reads else ())}
     return list(detailed.values())
 
@@ -151,10 +151,12 @@ def _iter_matching_runs(
     client: SyncStepflowClient, words: Sequence[str], status: tuple[str, ...], filters: dict[str, Any]
 ) -> Iterator[RunDetails]:
     """Yield the runs matching all words, newest first. Servers filter by a single status, so listings are merged."""
-    recorded = {word: {entry.run_id for entry in client._recorder.search(quote_word(word))} for word in words}
+    recorded = {
+        word: {entry.run_id for entry in client._recorder.search_server_entries(quote_word(word))} for word in words
+    }
     listings = [client.iter_runs(status=state, **filters) for state in status or (None,)]
     for run in merge(*listings, key=lambda run: run.run_id, reverse=True) if len(listings) > 1 else listings[0]:
-        if all(is_matching(run, word) or run.run_id in ids for word, ids in recorded.items()):
+        if all(matches_query_word(run, word) or run.run_id in ids for word, ids in recorded.items()):
             yield run
 
 

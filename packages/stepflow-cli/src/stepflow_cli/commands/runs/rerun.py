@@ -13,7 +13,7 @@ from ...errors import Problem
 from ...inputs.flow import load_flow_or_id
 from ...inputs.values import Values, read_all_inputs
 from ...output.columns import View, columns
-from ...output.messages import note, waiting
+from ...output.messages import note, show_spinner
 from ...output.view import Output
 from ...params.flow import history_options, one_input, one_mapping, value_options
 from ...params.options import (
@@ -25,7 +25,7 @@ from ...params.options import (
     confirm_option,
     excludes,
     file_output_options,
-    grouped,
+    group_options,
     output_options,
     running_server_options,
     timeout_option,
@@ -89,11 +89,11 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
         excludes("--only-changed --force"),
     ),
 )
-@grouped(
+@group_options(
     "options",
     _RerunOptions,
     run_argument,
-    grouped(
+    group_options(
         "keep",
         _build_keep,
         _RERUN.option("--from STEP", "Execute this step and all that depend on it.", to="before"),
@@ -137,9 +137,9 @@ def command(options: _RerunOptions, wait: Wait, server: ServerOptions, output: O
     It prints what 'run' prints; for a batch, one line per item of the earlier run, including kept ones. With --item, it
     prints just that item, and the exit code and a new input apply to it.
     """
-    options.values.check(flow=options.flow or "", inputs=options.inputs)
+    options.values.check_conflicts(flow=options.flow or "", inputs=options.inputs)
     changed = None if options.flow is None else load_flow_or_id(options.flow)
-    with connect_to_run(server, options.run_id, says=True) as (target, run_id):
+    with connect_to_run(server, options.run_id, announce_runs=True) as (target, run_id):
         arguments = _build_arguments(target, run_id, options, changed)
         plan = target.client.plan_rerun(run_id, **arguments)
         if options.dry_run:
@@ -150,7 +150,7 @@ def command(options: _RerunOptions, wait: Wait, server: ServerOptions, output: O
         with (
             target.history.recording(**options.about),
             hinting_return(target, run_id, wait, again),
-            waiting(f"rerunning {run_id}"),
+            show_spinner(f"rerunning {run_id}"),
         ):
             rerun = target.client.rerun(
                 run_id,
@@ -218,7 +218,7 @@ def cancel_command(ids: list[str], confirm: Confirm, server: ServerOptions, outp
     as completed or failed. A run that has already ended is not changed, and the exit code is 1.
     """
     problems: list[Problem] = []
-    with connect_to_runs(server, ids, says=True) as (target, ids):
+    with connect_to_runs(server, ids, announce_runs=True) as (target, ids):
         if ids:
             confirm(f"cancel {describe_runs(ids)}")
         cancelled = list(for_each_run(ids, target.client.cancel_run, problems))
@@ -247,7 +247,7 @@ def delete_command(ids: list[str], confirm: Confirm, server: ServerOptions, outp
     is 'deleted' if the run is gone, and 'kept' if it still exists.
     """
     problems: list[Problem] = []
-    with connect_to_runs(server, ids, says=True) as (target, ids):
+    with connect_to_runs(server, ids, announce_runs=True) as (target, ids):
         if ids:
             confirm(f"delete {describe_runs(ids)}")
         deletions = list(for_each_run(ids, partial(delete_run, target.client), problems))

@@ -76,9 +76,9 @@ def command(
         raise usage("--as needs a name")
     if flow is not None:
         check_flow_exists(flow)
-    from ...flow_tests.saved_cases import add_case, diff_lines, rate_match, read_item_to_save
+    from ...flow_tests.saved_cases import add_case, build_item_to_save, diff_lines, rate_match
 
-    with connect_to_run(server, run_id, says=True) as (target, run_id):
+    with connect_to_run(server, run_id, announce_runs=True) as (target, run_id):
         parts: list[SnapshotPart] = ["items", "flow", "arguments"]
         if mocked and target.client.server_info().capabilities["step_outputs"]:
             parts.append("steps")
@@ -89,7 +89,7 @@ def command(
         if input_json is not None and snapshot.arguments is not None:
             input = read_value(ValueArgument("--input-json", "json", input_json))
             snapshot = replace(snapshot, arguments=replace(snapshot.arguments, inputs=[input] * total))
-        kept = read_item_to_save(snapshot, index or 0)
+        kept = build_item_to_save(snapshot, index or 0)
         path = flow
         if path is None:
             entry = target.history.get(run_id)
@@ -97,7 +97,7 @@ def command(
                 raise usage("pass the flow's file as FLOW", "the history does not name the one of this run")
             path = entry.flow_file
             check_flow_exists(path)
-    case = kept.to_case(name or kept.name, _steps_to_mock(kept, mocked))
+    case = kept.to_case(name or kept.name, _select_steps_to_mock(kept, mocked))
     before = read_bytes(path)
     try:
         after = add_case(before, case, path, replace=replaces)
@@ -118,7 +118,7 @@ def command(
     note(f"saved as test case {case['name']!r}; to run it: stepflow test {shlex.quote(path)}")
 
 
-def _steps_to_mock(kept: ItemToSave, mocked: Sequence[str]) -> list[str]:
+def _select_steps_to_mock(kept: ItemToSave, mocked: Sequence[str]) -> list[str]:
     """Return the steps to mock, leaving out those read only by other mocked steps: a test doesn't need them.
 
     Raises:
@@ -136,7 +136,7 @@ def _steps_to_mock(kept: ItemToSave, mocked: Sequence[str]) -> list[str]:
             hint = "it did not run, or this server does not return step outputs"
             raise usage(f"the run has no outcome for {what} to mock", hint)
     chosen = [name for name in known if name in mocked or "*" in mocked]
-    needed = FlowSteps(kept.flow).needed(unread=chosen)
+    needed = FlowSteps(kept.flow).find_steps_to_run(unread=chosen)
     left_out = [name for name in chosen if name not in needed]
     if left_out:
         note(f"not mocked: {', '.join(left_out)} (read only by mocked steps)")
@@ -158,7 +158,7 @@ def report_command(ids: list[str], server: ServerOptions, output: str | None, sh
 
     The graph needs the extra stepflow-client[draw].
     """
-    Output(path=output).check()
+    Output(path=output).check_file_writable()
     ending = PurePath(output or "").suffix.lower()
     if ending not in ("", ".html", ".htm"):
         raise usage(f"{output}: a report is an HTML page, not {ending}", "use a file name that ends in .html")

@@ -10,7 +10,7 @@ from stepflow_client import NotFoundError, StepflowClientError
 
 from ...errors import Problem, suggest, to_problem, usage
 from ...output.columns import Column, View, columns, format_json_cell
-from ...output.messages import note, waiting
+from ...output.messages import note, show_spinner
 from ...output.view import Output
 from ...params.options import (
     Wait,
@@ -26,9 +26,9 @@ from ...params.options import (
 from ...params.parsing import Command
 from ...params.runs import run_argument, status_option
 from ...records.results import print_result, print_results, to_outcomes
-from ...records.runs import ENTRY_IN_FULL, ITEM, STEP, TIMED_STEP, build_entry_record, get_run_view
+from ...records.runs import ENTRY_IN_FULL, ITEM, STEP, TIMED_STEP, build_history_record, get_run_view
 from ...runs.failures import explain_run, explain_steps
-from ...runs.find import EndedRunError, connect_to_run
+from ...runs.find import StoppedServerError, connect_to_run
 from ...runs.wait import hinting_return
 from ...settings.server_choice import ServerOptions
 
@@ -62,11 +62,11 @@ def get_command(run_id: str, server: ServerOptions, output: Output) -> None:
             with suppress(StepflowClientError):
                 if reruns := [rerun.run_id for rerun in target.history.search(rerun_of=run_id, limit=_MAX_RERUNS)]:
                     links["reruns"] = reruns
-    except EndedRunError as ended:
+    except StoppedServerError as ended:
         note(f"{ended.message}; showing what the history has")
-        output.record(build_entry_record(ended.entry, full=True), ENTRY_IN_FULL)
+        output.print_record(build_history_record(ended.entry, full=True), ENTRY_IN_FULL)
         return
-    output.record(run.to_dict() | links, get_run_view(run.account, links))
+    output.print_record(run.to_dict() | links, get_run_view(run.account, links))
 
 
 @click.command("flow", cls=Command)
@@ -129,7 +129,7 @@ def steps_command(
                 ids = {listed.step_id for listed in target.client.get_run_steps(run_id, item_index=item or 0).steps}
                 hint = suggest(step, ids) or f"it has {', '.join(sorted(ids))}"
                 raise to_problem(error, hint=hint if ids else None) from None
-            output.record(explain_steps(target.client, run_id, [step_details], item or 0)[0].to_dict(), STEP)
+            output.print_record(explain_steps(target.client, run_id, [step_details], item or 0)[0].to_dict(), STEP)
             return
         # Fetch more of the run only if errors need explaining.
         steps = None if include_times else target.client.snapshot(run_id, include="steps", item_index=item).steps
@@ -159,12 +159,12 @@ def result_command(
             # Make sure the server is reachable first. Otherwise there's nothing to return to.
             target.client.server_info()
             again = target.return_command("runs result", run_id)
-            with hinting_return(target, run_id, wait, again), waiting(f"waiting for run {run_id}"):
+            with hinting_return(target, run_id, wait, again), show_spinner(f"waiting for run {run_id}"):
                 # A batch of one item can't be told apart from a single run, so it's printed like one.
                 results = target.client.get_results(run_id, wait=not no_wait, timeout=wait.timeout)
-    except EndedRunError as ended:
+    except StoppedServerError as ended:
         note(f"{ended.message}; showing what the history has")
-        run_id, results = ended.entry.run_id, ended.results()
+        run_id, results = ended.entry.run_id, ended.compute_results()
     if item is not None:
         print_result(_get_item(results, item, run_id), output)
     elif len(results) == 1:
@@ -204,7 +204,7 @@ def eval_command(run_id: str, expression: str, item: int, server: ServerOptions,
     The value is printed as JSON; with -o a record that contains it.
     """
     from stepflow_client._base.text import describe_missing_item
-    from stepflow_client._command import ItemCauses
+    from stepflow_client._command import ItemFailureTracer
     from stepflow_client._rules.releases import require_capability
     from stepflow_client._runs.explanation import collect_item_records
     from stepflow_client.flows.expressions import references
@@ -221,14 +221,14 @@ def eval_command(run_id: str, expression: str, item: int, server: ServerOptions,
         items = run.items or ()
         if item >= len(items):
             raise usage(describe_missing_item(run_id, item, len(items)))
-        causes = ItemCauses(collect_item_records(run, [items[item]], is_masked=True)[item])
+        causes = ItemFailureTracer(collect_item_records(run, [items[item]], is_masked=True)[item])
         for reference in references(parsed):
             if reference.step is not None and reference.step not in causes.definitions:
                 steps = ", ".join(causes.definitions) or "none"
                 hint = suggest(reference.step, causes.definitions) or f"its steps are {steps}"
                 raise usage(f"the run's flow has no step {reference.step}", hint)
         try:
-            value = causes.evaluation.value(parsed)
+            value = causes.evaluation.evaluate(parsed)
         except Failure as failure:
             message = failure.message
             if failure.step is not None and (step := causes.listed.get(failure.step)) is not None and step.error:
@@ -244,6 +244,6 @@ def eval_command(run_id: str, expression: str, item: int, server: ServerOptions,
         except BROKEN as error:
             raise usage(f"cannot evaluate the expression: {' '.join(str(error).split())}") from None
     if output.format:
-        output.record({"run_id": run_id, "index": item, "value": value}, _VALUE, default="json")
+        output.print_record({"run_id": run_id, "index": item, "value": value}, _VALUE, default="json")
     else:
-        output.value(value)
+        output.print_value(value)

@@ -12,15 +12,15 @@ from stepflow_client import StepflowClientError, TransportError
 
 from ...errors import ExitCode, Problem, current_session, to_problem, usage
 from ...output.columns import View, columns
-from ...output.messages import note, outages_reported_by, waiting
+from ...output.messages import note, report_outages_with, show_spinner
 from ...output.tables import format_line_time
-from ...output.terminal import is_terminal, printable
+from ...output.terminal import escape, is_terminal
 from ...output.view import Output
 from ...params.options import (
     SECONDS,
     Choice,
     Wait,
-    grouped,
+    group_options,
     limit_option,
     option,
     output_options,
@@ -34,7 +34,7 @@ from ...runs.failures import explain_run
 from ...runs.find import connect_to_run, connect_to_runs, find_recorded_run, is_complete_id
 from ...runs.wait import add_view_commands, hinting_return
 from ...server.connect import Target
-from ...server.logs import LEVELS, KeptLine, find_runs, read_run_lines
+from ...server.logs import LEVELS, KeptLine, find_run_ids, read_run_lines
 from ...settings.history import get_history_setting
 from ...settings.server_choice import ServerOptions
 
@@ -72,7 +72,7 @@ def command(ids: list[str], wait: Wait, server: ServerOptions, output: Output) -
 
             wait_and_print(target, ids, wait, output)
             return
-        from ...runs.watch import RunWatch, find_failure
+        from ...runs.watch import RunWatch, build_failure_problem
 
         run_id = ids[0]
         with hinting_return(target, run_id, wait):
@@ -80,30 +80,30 @@ def command(ids: list[str], wait: Wait, server: ServerOptions, output: Output) -
             if output.format == "jsonl":
                 watch.follow(lambda event, *_: output.records([build_event_record(event)], EVENT, flush=True))
             elif output.format in ("json", "yaml", "name") or output.fields:
-                with waiting(f"watching run {run_id}"):
+                with show_spinner(f"watching run {run_id}"):
                     watch.follow()
                 run = explain_run(target.client, run_id)
-                output.record(run.to_dict(), get_run_view(run.account))
+                output.print_record(run.to_dict(), get_run_view(run.account))
             elif is_terminal(sys.stdout):
                 from ...output.live import live_display
 
-                with live_display(watch.tree) as refresh, outages_reported_by(watch.show_message):
+                with live_display(watch.build_display_tree) as refresh, report_outages_with(watch.show_message):
                     watch.follow(refresh=refresh, sub_runs=True)
             else:
-                _print_lines(watch, output)
-            problem = find_failure(target, watch.run)
+                _print_event_lines(watch, output)
+            problem = build_failure_problem(target, watch.run)
         if problem is not None:
             add_view_commands(problem, target, run_id)
             raise problem
 
 
-def _print_lines(watch: RunWatch, output: Output) -> None:
+def _print_event_lines(watch: RunWatch, output: Output) -> None:
     from ...runs.watch import describe_event
 
     def show(event: RunEvent, seconds: float | None, error: str | None) -> None:
         if event.type not in _QUIET or (event.type == "run_created" and event.run_id == watch.run.run_id):
             line = describe_event(event, watch.progress, seconds, error)
-            output.write_all([f"{printable(line)}\n"], flush=True)
+            output.write_all([f"{escape(line)}\n"], flush=True)
 
     watch.follow(show, sub_runs=True)
     if watch.run.failed_in_sub_runs:
@@ -126,7 +126,7 @@ class _EventOptions(NamedTuple):
 
 @click.command("events", cls=Command)
 @run_argument
-@grouped(
+@group_options(
     "options",
     _EventOptions,
     option("--after CURSOR", "Print only events after this cursor, or from this number on."),
@@ -158,7 +158,7 @@ def events_command(run_id: str, options: _EventOptions, server: ServerOptions, o
         events = _stream_events(target, run_id, options)
         form = output.format or ("table" if is_terminal(sys.stdout) else None)
         if form == "table" and not output.fields:
-            output.write_all((_format_line(event, run_id) for event in events), flush=True)
+            output.write_all((_format_event_line(event, run_id) for event in events), flush=True)
         else:
             records = (build_event_record(event, with_output=options.include_results) for event in events)
             output.records(records, EVENT, default="jsonl", flush=True)
@@ -167,7 +167,7 @@ def events_command(run_id: str, options: _EventOptions, server: ServerOptions, o
 def _stream_events(target: Target, run_id: str, options: _EventOptions) -> Iterator[RunEvent]:
     cursor = options.after
 
-    def continuation() -> str | None:
+    def build_continuation_command() -> str | None:
         """Return the command that continues after the last event."""
         if target.ends_with_command:
             return None
@@ -192,14 +192,14 @@ def _stream_events(target: Target, run_id: str, options: _EventOptions) -> Itera
                 cursor = event.cursor
     except KeyboardInterrupt:
         message = f"interrupted; run {run_id} continues"
-        code, hint = ExitCode.INTERRUPTED, continuation()
+        code, hint = ExitCode.INTERRUPTED, build_continuation_command()
         raise Problem(message, kind="interrupted", exit_code=code, run_id=run_id, hint=hint) from None
     except StepflowClientError as error:
         was_cut_off = isinstance(error, TransportError) or cursor not in (None, options.after)
-        raise to_problem(error, hint=continuation() if was_cut_off else None) from error
+        raise to_problem(error, hint=build_continuation_command() if was_cut_off else None) from error
 
 
-def _format_line(event: RunEvent, run_id: str) -> str:
+def _format_event_line(event: RunEvent, run_id: str) -> str:
     record = build_event_record(event)
     status = record.get("status", "completed")
     # Events from newer servers have a name.
@@ -219,7 +219,7 @@ def _format_line(event: RunEvent, run_id: str) -> str:
         parts.append(f"attempt {record['attempt']}")
     if is_below or event.type in ("run_created", "run_completed"):
         parts.append(f"run {event.run_id}")
-    return printable(f"{event.cursor:<6}  {format_line_time(record['timestamp'] or '-')}  {'  '.join(parts)}") + "\n"
+    return escape(f"{event.cursor:<6}  {format_line_time(record['timestamp'] or '-')}  {'  '.join(parts)}") + "\n"
 
 
 _FIELDS = ("time", "level", "target", "message", "times", "exception")
@@ -250,11 +250,11 @@ def logs_command(run_id: str, level: str, limit: int | None, everything: bool, o
     if run_id.startswith("@"):
         run_id = find_recorded_run(run_id).run_id
     elif not is_complete_id(run_id):
-        ids = find_runs(run_id)
+        ids = find_run_ids(run_id)
         if len(ids) > 1:
             raise usage(f"several run ids begin with {run_id}", f"it may be {', '.join(ids[:5])}")
         run_id = ids[0] if ids else run_id
-    lines = read_run_lines(run_id, everything=everything)
+    lines = read_run_lines(run_id, include_other_runs=everything)
     if not lines:
         hint = (
             "only logs of servers started by this command, such as 'stepflow serve', are kept; without workers, it "
@@ -277,4 +277,4 @@ def _format_log_line(line: KeptLine) -> str:
     again = f"  (repeated {line.times} times)" if line.times > 1 else ""
     first = f"{format_line_time(line.time)}  {line.level:<5}  {line.message}{again}"
     indented = (f"  {text}" for text in (line.exception or "").splitlines())
-    return "".join(f"{printable(text)}\n" for text in (first, *indented))
+    return "".join(f"{escape(text)}\n" for text in (first, *indented))

@@ -21,7 +21,7 @@ from stepflow_client._stores.user_files import FileChangedError
 from stepflow_client.flows.reading import read_file_bytes
 from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
-from ...flow_tests.saved_cases import ItemToSave, add_case, diff_lines, read_item_to_save
+from ...flow_tests.saved_cases import ItemToSave, add_case, build_item_to_save, diff_lines
 from ..flow_list import FlowFile
 from ..security import get_form_fields, match_page_path
 from ..site import Site, format_query, get_site, parse_index
@@ -30,7 +30,7 @@ _MAX_LINES = 1_000
 
 
 @dataclass(frozen=True)
-class Draft:
+class CaseDraft:
     """A test case, and the file to add it to."""
 
     name: str
@@ -48,11 +48,11 @@ class Draft:
         return hashlib.sha256(self.content).hexdigest()
 
 
-async def keep_page(request: Request) -> Response:
+async def save_case_page(request: Request) -> Response:
     """Preview saving a run as a test case, with the diff to its flow file."""
     site, query = get_site(request), request.query_params
     item, files = await _read_item_and_files(site, request.path_params["run_id"], query)
-    return await _show(request, site, item, files, query)
+    return await _render_save_case_page(request, site, item, files, query)
 
 
 async def write_case(request: Request) -> Response:
@@ -61,18 +61,18 @@ async def write_case(request: Request) -> Response:
     item, files = await _read_item_and_files(site, request.path_params["run_id"], form)
     draft = await run_in_threadpool(_build_draft, item, files, form)
     if draft.file is None or draft.problem or draft.file.name != form.get("file"):
-        return await _show(request, site, item, files, form, 400)
+        return await _render_save_case_page(request, site, item, files, form, 400)
     assert site.flows is not None
     try:
         if draft.digest != form.get("digest"):
             raise FileChangedError
-        await run_in_threadpool(site.flows.write, draft.file, draft.content, unchanged_from=draft.before)
+        await run_in_threadpool(site.flows.write_if_unchanged, draft.file, draft.content, expected_content=draft.before)
     except FileChangedError:
         problem = "The file has changed. This is what would change now."
-        return await _show(request, site, item, files, form, 409, problem=problem)
+        return await _render_save_case_page(request, site, item, files, form, 409, problem=problem)
     except OSError as error:
         problem = f"{draft.file.name} cannot be written: {error.strerror or error}"
-        return await _show(request, site, item, files, form, 400, problem=problem)
+        return await _render_save_case_page(request, site, item, files, form, 400, problem=problem)
     place = {"item": item.index if item.total > 1 else None, "file": draft.file.name, "kept": draft.name}
     query = format_query(place)
     return RedirectResponse(f"/runs/{item.run.run_id}/keep{query}", status_code=303)
@@ -84,34 +84,34 @@ async def _read_item_and_files(site: Site, run_id: str, place: Mapping[str, str]
     if index is None:
         raise NotFoundError(f"run {run_id} has no item {place['item']}", status_code=404)
     snapshot = await site.read_snapshot(run_id, ("items", "flow", "arguments"))
-    item = read_item_to_save(snapshot, index)
+    item = build_item_to_save(snapshot, index)
     entry = site.history.get(snapshot.run_id)
     files = []
     if site.flows is not None:
         recorded = None if entry is None else entry.flow_file
-        files = await run_in_threadpool(site.flows.rank_candidates, snapshot.flow or {}, recorded)
+        files = await run_in_threadpool(site.flows.rank_source_files, snapshot.flow or {}, recorded)
     return item, files
 
 
-def _build_draft(item: ItemToSave, files: Sequence[FlowFile], form: Mapping[str, str]) -> Draft:
+def _build_draft(item: ItemToSave, files: Sequence[FlowFile], form: Mapping[str, str]) -> CaseDraft:
     name = form.get("name", "").strip() or item.name
     try:
         case = item.to_case(name)
     except StepflowClientError as error:
-        return Draft(name, "", problem=error.message)
+        return CaseDraft(name, "", problem=error.message)
     text = write_yaml({"test": {"cases": [case]}})
     file = next((file for file in files if file.name == form.get("file")), files[0] if files else None)
     if file is None:
-        return Draft(name, text)
+        return CaseDraft(name, text)
     try:
         before = read_file_bytes(str(file.path))
         after = add_case(before, case, file.name)
     except StepflowClientError as error:
-        return Draft(name, text, file, problem=error.message)
-    return Draft(name, text, file, diff_lines(before, after), before, after)
+        return CaseDraft(name, text, file, problem=error.message)
+    return CaseDraft(name, text, file, diff_lines(before, after), before, after)
 
 
-async def _show(
+async def _render_save_case_page(
     request: Request,
     site: Site,
     item: ItemToSave,
@@ -157,14 +157,14 @@ async def cancel(request: Request) -> Response:
 
 
 @dataclass(frozen=True)
-class Rerun:
+class MultiRunRerun:
     """A rerun that didn't start exactly one run."""
 
     earlier_ids: Sequence[str]
     """The runs that were rerun."""
     run_ids: Sequence[str]
 
-    async def runs(self, site: Site) -> list[RunDetails]:
+    async def fetch_runs(self, site: Site) -> list[RunDetails]:
         """Fetch the runs it started."""
         return [await site.client.get_run(run_id) for run_id in self.run_ids[:_MAX_RUNS]]
 
@@ -181,7 +181,7 @@ def redirect_to_rerun(site: Site, earlier_ids: Sequence[str], run_ids: Sequence[
     if len(run_ids) == 1:
         return RedirectResponse(f"/runs/{run_ids[0]}", status_code=303)
     key = secrets.token_urlsafe(8)
-    site.reruns[key] = Rerun(earlier_ids, run_ids)
+    site.reruns[key] = MultiRunRerun(earlier_ids, run_ids)
     return RedirectResponse(f"/reruns/{key}", status_code=303)
 
 
@@ -233,7 +233,7 @@ async def act_on_selection(request: Request) -> Response:
     return redirect_to_rerun(site, run_ids, started)
 
 
-async def create_link(request: Request) -> Response:
+async def show_access_link(request: Request) -> Response:
     """Show a link to a page, including a token for the next browser."""
     to = get_form_fields(request).get("to", "")
     if match_page_path(to) is None:

@@ -13,7 +13,7 @@ from stepflow_client import NotFoundError, RerunPlan, StepflowClientError, Store
 from stepflow_client._command import group_failures
 from stepflow_client.drawing.report_data import mask_arguments
 
-from ..changes import ChangeError, ChangeForm, ChangeSubject, build_rerun_arguments, prefill_form, restore_form
+from ..changes import ChangeError, ChangeForm, ChangeSubject, build_rerun_arguments, prefill_form, refill_form
 from ..security import get_form_fields
 from ..site import Site, format_query, get_site
 from .actions import redirect_to_rerun
@@ -26,11 +26,11 @@ async def change_page(request: Request) -> Response:
     subject = await _read_subject(site, request.path_params["run_id"], request.query_params)
     tried = request.query_params.get("tried", "")
     sent = site.trials.get(tried)
-    form = prefill_form(subject) if sent is None else restore_form(subject, sent)
-    return await _show(request, site, subject, form, tried=tried if sent is not None else "")
+    form = prefill_form(subject) if sent is None else refill_form(subject, sent)
+    return await _render_change_page(request, site, subject, form, tried=tried if sent is not None else "")
 
 
-async def apply_change(request: Request) -> Response:
+async def plan_or_run_change(request: Request) -> Response:
     """Plan or run a change. `do` is `plan`, `try` (on one item) or `run`."""
     site, form = get_site(request), get_form_fields(request)
     subject = await _read_subject(site, request.path_params["run_id"], form)
@@ -43,19 +43,21 @@ async def apply_change(request: Request) -> Response:
         arguments = await run_in_threadpool(build_rerun_arguments, subject, entered)
         if form.get("do") == "plan":
             plan = await site.client.plan_rerun(subject.run.run_id, **arguments)
-            return await _show(request, site, subject, restore_form(subject, form), plan=plan, tried=tried)
+            return await _render_change_page(request, site, subject, refill_form(subject, form), plan=plan, tried=tried)
         if form.get("do") == "try":
             arguments["items"] = [subject.index]
         run_ids = [handle.run_id for handle in await site.client.start_rerun(subject.run.run_id, **arguments)]
     except ChangeError as error:
-        return await _show(request, site, subject, error.form, 400, problem=str(error), tried=tried)
+        return await _render_change_page(request, site, subject, error.form, 400, problem=str(error), tried=tried)
     except StepflowClientError as error:
         problem = f"{error.message}{f' ({error.hint})' if error.hint else ''}"
-        return await _show(request, site, subject, restore_form(subject, form), 400, problem=problem, tried=tried)
+        return await _render_change_page(
+            request, site, subject, refill_form(subject, form), 400, problem=problem, tried=tried
+        )
     if form.get("do") != "try" or len(run_ids) != 1:
         return redirect_to_rerun(site, [subject.run.run_id], run_ids)
     site.trials[run_ids[0]] = dict(form)
-    query = format_query(subject.place, tried=run_ids[0])
+    query = format_query(subject.query_parameters, tried=run_ids[0])
     return RedirectResponse(f"/runs/{subject.run.run_id}/change{query}", status_code=303)
 
 
@@ -92,7 +94,7 @@ async def _read_subject(site: Site, run_id: str, place: Mapping[str, str]) -> Ch
     return subject
 
 
-async def _show(
+async def _render_change_page(
     request: Request,
     site: Site,
     subject: ChangeSubject,

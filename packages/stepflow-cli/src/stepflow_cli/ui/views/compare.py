@@ -33,19 +33,19 @@ class Side:
     input: Any
     """The item's input, or None if unknown."""
 
-    def account(self, step_id: str) -> StepAccount | None:
+    def get_step_account(self, step_id: str) -> StepAccount | None:
         """Return a step's state, or None if the run has no such step."""
         return self.report.step_accounts.get((self.index, step_id))
 
-    def seconds(self, step_id: str) -> float | None:
+    def get_step_seconds(self, step_id: str) -> float | None:
         """Return a step's duration in seconds, or None if unknown or not executed."""
-        account = self.account(step_id)
+        account = self.get_step_account(step_id)
         if account is not None and account.is_kept:
             return None
         times = (time for time in self.report.times if (time.item_index, time.step_id) == (self.index, step_id))
         return next((time.duration for time in times if self.report.was_run(time)), None)
 
-    def step(self, step_id: str) -> Any:
+    def get_listed_step(self, step_id: str) -> Any:
         """Return a step as listed by the server, or None if it isn't listed."""
         steps = self.report.steps
         return next((step for step in steps if (step.item_index, step.step_id) == (self.index, step_id)), None)

@@ -10,8 +10,8 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from stepflow_client import StepflowClientError, StoredFlow
 from stepflow_client._command import check_source
 from stepflow_client._data.flow_declarations import is_secret
-from stepflow_client.flows.needs import check_inputs
 from stepflow_client.flows.reading import parse_yaml
+from stepflow_client.flows.run_requirements import check_inputs
 from stepflow_client.flows.source import FlowText
 
 from ..flow_list import list_flows
@@ -20,12 +20,12 @@ from ..forms import (
     FormError,
     build_fields,
     fill_field,
+    fill_fields,
     format_json,
-    is_raw_input,
-    parse_text,
+    is_raw_text_used,
+    parse_json_or_yaml,
     read_form_value,
     refill_fields,
-    show_value,
 )
 from ..reports import draw_flow_graph, format_flow_lines
 from ..security import get_form_fields
@@ -46,7 +46,7 @@ async def flows_page(request: Request) -> Response:
 async def flow_page(request: Request) -> Response:
     """Show a flow, with a form to start it."""
     site = get_site(request)
-    stored = await site.restore_order(await site.client.get_flow(request.path_params["flow_id"]))
+    stored = await site.restore_key_order(await site.client.get_flow(request.path_params["flow_id"]))
     query, values = request.query_params, dict[str, Any]()
     if query.get("again"):
         # Fill in the form with an earlier run's arguments.
@@ -64,16 +64,18 @@ async def flow_page(request: Request) -> Response:
         values = {"input": stored.examples[index].input} if index < len(stored.examples) else {}
     elif stored.examples:
         values["input"] = stored.examples[0].input
-    return await _show(request, site, stored, **values)
+    return await _render_flow_page(request, site, stored, **values)
 
 
-async def _show(request: Request, site: Site, stored: StoredFlow, status: int = 200, **values: Any) -> Response:
+async def _render_flow_page(
+    request: Request, site: Site, stored: StoredFlow, status: int = 200, **values: Any
+) -> Response:
     """Render the flow's page. Its form contains `input`, or the submitted values and their errors."""
     inputs, variables = build_flow_fields(stored)
     given = values.pop("input", None)
     if given is not None:
         # Fall back to JSON for values the fields can't show.
-        inputs = show_value(inputs, given)
+        inputs = fill_fields(inputs, given)
     shown = stored.without_secrets().flow
     return site.render(
         request,
@@ -117,7 +119,7 @@ def build_flow_fields(stored: StoredFlow) -> tuple[list[Field], list[Field]]:
 async def start_flow(request: Request) -> Response:
     """Start a flow with the submitted values."""
     site, form = get_site(request), get_form_fields(request)
-    stored = await site.restore_order(await site.client.get_flow(request.path_params["flow_id"]))
+    stored = await site.restore_key_order(await site.client.get_flow(request.path_params["flow_id"]))
     inputs, variables = build_flow_fields(stored)
     sent = {
         "raw": form.get("raw", "").replace("\r\n", "\n"),
@@ -125,20 +127,24 @@ async def start_flow(request: Request) -> Response:
         "before": form.get("before"),
     }
 
-    async def refused(problem: object, **values: Any) -> Response:
-        return await _show(request, site, stored, 400, **sent, **values, problem=str(problem))
+    async def render_with_problem(problem: object, **values: Any) -> Response:
+        return await _render_flow_page(request, site, stored, 400, **sent, **values, problem=str(problem))
 
     filled_in = {"inputs": refill_fields(inputs, form), "variables": refill_fields(variables, form)}
     try:
-        is_text = is_raw_input(inputs, form)
-        given = parse_text(form.get("raw", "")) if is_text else await run_in_threadpool(read_form_value, inputs, form)
+        is_text = is_raw_text_used(inputs, form)
+        given = (
+            parse_json_or_yaml(form.get("raw", ""))
+            if is_text
+            else await run_in_threadpool(read_form_value, inputs, form)
+        )
     except FormError as error:
-        return await refused(error, inputs=error.fields)
+        return await render_with_problem(error, inputs=error.fields)
     except ValueError as error:
-        return await refused(f"input: {error}", **filled_in)
+        return await render_with_problem(f"input: {error}", **filled_in)
     if is_text and bool(form.get("batch")) != isinstance(given, list):
         if not isinstance(given, list):
-            return await refused("input: a batch is a list of inputs")
+            return await render_with_problem("input: a batch is a list of inputs")
         # Wrap the list, or it would be taken for a batch.
         given = [given]
     try:
@@ -148,9 +154,9 @@ async def start_flow(request: Request) -> Response:
         overrides = (await site.read_arguments(earlier)).overrides if earlier else None
         run_id = await site.client.submit(stored.flow, given, overrides, variables=values or None)
     except FormError as error:
-        return await refused(error, variables=error.fields)
+        return await render_with_problem(error, variables=error.fields)
     except StepflowClientError as error:
-        return await refused(error.message, **filled_in)
+        return await render_with_problem(error.message, **filled_in)
     site.inputs[run_id] = given
     return RedirectResponse(f"/runs/{run_id}", status_code=303)
 
@@ -175,11 +181,11 @@ async def components_page(request: Request) -> Response:
     )
 
 
-async def new_page(request: Request) -> Response:
+async def new_flow_page(request: Request) -> Response:
     """Show the form for a new flow, optionally loaded from a file in the folder."""
     site, text = get_site(request), ""
     if site.flows is not None and "file" in request.query_params:
-        file = await run_in_threadpool(site.flows.find, request.query_params["file"])
+        file = await run_in_threadpool(site.flows.find_file, request.query_params["file"])
         text = file.path.read_text("utf-8-sig", "replace") if file is not None else ""
     return site.render(request, "new", text=text, findings=[], problem="")
 

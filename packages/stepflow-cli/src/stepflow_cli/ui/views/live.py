@@ -21,88 +21,88 @@ from ..site import Site, get_site
 from .runs import parse_list_query, parse_number, read_progress
 
 # Minimum seconds between two messages. Thousands of events may arrive at once.
-_BETWEEN = 0.5
-_EVERY = 1.5
+_MIN_INTERVAL = 0.5
+_POLL_SECONDS = 1.5
 # Seconds between changes to a page that stays open after its run's last event.
-_END_EVERY = 3.0
-_COMMENT_EVERY = 10
+_FINAL_INTERVAL = 3.0
+_KEEPALIVE_INTERVAL = 10
 _CHANGE = "event: change\ndata: {}\n\n"
 
 
 HasChanged = Callable[[], Awaitable[bool]]
-"""Waits up to `_EVERY` seconds for a change to the page's content. Returns whether there was one."""
+"""Waits up to `_POLL_SECONDS` seconds for a change to the page's content. Returns whether there was one."""
 
 
-def _poll(read: Callable[[], Awaitable[Any]]) -> HasChanged:
-    """Detect changes by calling `read` repeatedly. The first call always counts as a change."""
+def _make_change_detector(read_state: Callable[[], Awaitable[Any]]) -> HasChanged:
+    """Detect changes by calling `read_state` repeatedly. The first call always counts as a change."""
     seen: Any = None
 
     async def has_changed() -> bool:
         nonlocal seen
         if seen is not None:
-            await asyncio.sleep(_EVERY)
-        before, seen = seen, await read()
+            await asyncio.sleep(_POLL_SECONDS)
+        before, seen = seen, await read_state()
         return bool(seen != before)
 
     return has_changed
 
 
-async def live(request: Request) -> Response:
+async def stream_server_health(request: Request) -> Response:
     """Stream only whether the server responds, as every page needs."""
 
     async def has_changed() -> bool:
-        await asyncio.sleep(_EVERY)
+        await asyncio.sleep(_POLL_SECONDS)
         return False
 
-    return _stream(request, has_changed)
+    return _build_stream_response(request, has_changed)
 
 
-async def live_runs(request: Request) -> Response:
+async def stream_list_changes(request: Request) -> Response:
     """Send an event when a list's newest runs change, or its running batches progress."""
     site, query = get_site(request), parse_list_query(request)
 
-    async def shown() -> Any:
-        runs = await site.listings.read_newest(parse_query(str(query)).fields)
+    async def read_shown_state() -> Any:
+        runs = await site.run_lists.read_newest(parse_query(str(query)).fields)
         return [(run.run_id, run.status.value, run.items) for run in runs], await read_progress(site, runs)
 
-    return _stream(request, _poll(shown))
+    return _build_stream_response(request, _make_change_detector(read_shown_state))
 
 
-async def live_run(request: Request) -> Response:
+async def stream_run_changes(request: Request) -> Response:
     """Send an event when a run changes or goes quiet. With `item`, only for changes to that item."""
     site = get_site(request)
     run = await site.read_run(request.path_params["run_id"])
-    follower = await site.followers.get(run.run_id)
+    follower = await site.followers.get_or_create(run.run_id)
     is_item, index = "item" in request.query_params, parse_number(request, "item", 0)
     version, seen = -1, None
 
     async def has_changed() -> bool:
         nonlocal version, seen
-        version = await follower.wait_for_change(version, _EVERY)
+        version = await follower.wait_for_change(version, _POLL_SECONDS)
         state: Any = version
         if is_item:
             # A cancelled run sends no final event while its steps are still executing.
             state = follower.list_started_steps(index), (await site.read_run(run.run_id)).status
         # The server may report the run as running even after its last event.
-        ended = time.monotonic() // _END_EVERY if follower.has_ended else None
+        ended = time.monotonic() // _FINAL_INTERVAL if follower.has_ended else None
         before, seen = seen, (state, ended, follower.quiet_since)
         return bool(seen != before)
 
-    return _stream(request, has_changed, follower.page())
+    return _build_stream_response(request, has_changed, follower.mark_in_use())
 
 
-async def live_rerun(request: Request) -> Response:
+async def stream_rerun_changes(request: Request) -> Response:
     """Send an event when any of a rerun's runs changes state."""
     site = get_site(request)
     again = site.reruns.get(request.path_params["key"])
 
-    async def statuses() -> list[str]:
+    async def read_statuses() -> list[str]:
         return [] if again is None else [run.status.value for run in await again.runs(site)]
 
-    return _stream(request, _poll(statuses))
+    return _build_stream_response(request, _make_change_detector(read_statuses))
 
 
-def _stream(
+def _build_stream_response(
     request: Request, has_changed: HasChanged, watching: AbstractContextManager[None] | None = None
 ) -> Response:
     messages = _iterate_messages(get_site(request), has_changed, watching or nullcontext(), request.app.state.stopping)
@@ -122,13 +122,13 @@ async def _iterate_messages(
                 yield f"event: server\ndata: {'up' if is_up else 'down'}\n\n"
                 was_up, quiet = is_up, 0
             try:
-                is_new = is_up and await asyncio.wait_for(has_changed(), _EVERY * 2)
+                is_new = is_up and await asyncio.wait_for(has_changed(), _POLL_SECONDS * 2)
             except (StepflowClientError, TimeoutError):
                 is_new = False
-                await asyncio.sleep(_BETWEEN)
+                await asyncio.sleep(_MIN_INTERVAL)
             if is_new:
                 yield _CHANGE
             quiet = 0 if is_new else quiet + 1
-            if quiet % _COMMENT_EVERY == _COMMENT_EVERY - 1:
+            if quiet % _KEEPALIVE_INTERVAL == _KEEPALIVE_INTERVAL - 1:
                 yield ": \n\n"
-            await asyncio.sleep(_BETWEEN)
+            await asyncio.sleep(_MIN_INTERVAL)

@@ -18,9 +18,7 @@ from stepflow_client.drawing.report_page import summarize_latency
 from stepflow_client.types.account import count_failed_in_sub_runs
 from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
-from ..following import STATES, list_state_ranges, merge_states
 from ..links import ItemUrls
-from ..listing import PAGE, Order
 from ..reports import (
     MAX_DRAWN_ITEMS,
     PARTS,
@@ -33,8 +31,10 @@ from ..reports import (
     parse_span,
     read_item,
 )
+from ..run_followers import STATES, format_state_ranges, merge_item_states
+from ..run_list import PAGE, Order
 from ..site import Site, get_site, parse_index
-from ..steps import STEP_KEYS, SelectedStep, build_step_rows, find_creator, find_step, list_attempts
+from ..steps import STEP_KEYS, SelectedStep, build_step_rows, find_creating_step, find_step, list_attempts
 from .runs import parse_number
 
 MAX_RERUNS = 20
@@ -46,13 +46,13 @@ _CATCH_UP_SECONDS = 0.5
 async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
     """Show a run that doesn't have exactly one item."""
     live = await site.followers.get_live_path(run, _CATCH_UP_SECONDS)
-    follower = await site.followers.get(run.run_id)
-    await follower.catch_up(_CATCH_UP_SECONDS)
+    follower = await site.followers.get_or_create(run.run_id)
+    await follower.wait_for_past_events(_CATCH_UP_SECONDS)
     is_small, is_finished = run.items.total <= MAX_DRAWN_ITEMS, run.is_finished
     # Servers only report items once the whole run has ended, so don't request a large batch's items before that.
     left_out = [*(() if is_small or is_finished else ("items",)), *(() if is_small else ("steps",))]
     snapshot = await site.read_snapshot(run.run_id, [part for part in PARTS if part not in left_out])
-    progress, followed, times = follower.get_progress(), follower.get_codes(), follower.get_item_times()
+    progress, followed, times = follower.get_progress(), follower.get_state_codes(), follower.get_item_times()
     items = list(snapshot.items or ())
     if not is_finished:
         # Errors are fetched separately until the run ends.
@@ -61,7 +61,7 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
         items = [replace(item, error=errors.get(item.index, item.error)) for item in items]
     report = await build_report(site, replace(snapshot, items=items))
     items, given, steps = list(report.items), report.given, report.steps
-    codes = merge_states(items, followed, is_cancelled=run.status.value == "cancelled")
+    codes = merge_item_states(items, followed, is_cancelled=run.status.value == "cancelled")
     groups = group_failures(items)
     recorded = site.history.get(run.run_id)
     numbers_of = recorded.rerun_items if recorded is not None else ()
@@ -108,7 +108,7 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
         items=[items[place] for place in places[(number - 1) * PAGE : number * PAGE]],
         codes=codes,
         states=STATES,
-        ranges=list_state_ranges(codes),
+        ranges=format_state_ranges(codes),
         counts=[(state, counts[code]) for code, state in enumerate(STATES) if counts[code] or state in may_come],
         chosen={"status": status, "group": group, "sort": order.text},
         item_count=len(places),
@@ -128,7 +128,7 @@ def _build_sort_keys(
 ) -> dict[str, Callable[[int], Any]]:
     """Return the sort keys for the table of items, by column."""
 
-    def result(place: int) -> str | None:
+    def get_result_text(place: int) -> str | None:
         item = items[place]
         text = short_json(item.output, 160) if item.status.is_finished else ""
         return (item.error.message if item.error else text) or None
@@ -139,7 +139,7 @@ def _build_sort_keys(
         "step": lambda place: getattr(items[place].error, "step_id", None),
         "duration": lambda place: seconds.get(items[place].index),
         "input": lambda place: short_json(inputs[place], 160) if inputs else None,
-        "result": result,
+        "result": get_result_text,
     }
 
 
@@ -154,21 +154,21 @@ async def run_page(request: Request) -> Response:
         items = (await site.read_snapshot(run.run_id, "items")).items or ()
         if len(items) != 1:
             return await show_batch(request, site, run)
-    return await _show(request, site, run, 0)
+    return await _render_item_page(request, site, run, 0)
 
 
 async def item_page(request: Request) -> Response:
     """Show one item of a run."""
     site = get_site(request)
     run = await site.read_run(request.path_params["run_id"])
-    return await _show(request, site, run, request.path_params["index"])
+    return await _render_item_page(request, site, run, request.path_params["index"])
 
 
 async def step_page(request: Request) -> Response:
     """Show an item, with a step in the panel."""
     site = get_site(request)
     run = await site.read_run(request.path_params["run_id"])
-    return await _show(request, site, run, parse_item_index(request), request.path_params["step"])
+    return await _render_item_page(request, site, run, parse_item_index(request), request.path_params["step"])
 
 
 async def run_flow_page(request: Request) -> Response:
@@ -184,7 +184,7 @@ def parse_item_index(request: Request) -> int:
     return parse_index(request.query_params, "item") or 0
 
 
-async def report_file(request: Request) -> Response:
+async def download_report(request: Request) -> Response:
     """Download a run's report as a self-contained HTML file, with secrets masked."""
     site = get_site(request)
     snapshot = await site.read_snapshot(request.path_params["run_id"], (*PARTS, "counts"))
@@ -206,7 +206,9 @@ async def require_item(site: Site, run: RunDetails, index: int) -> ItemReport:
     return item_report
 
 
-async def _show(request: Request, site: Site, run: RunDetails, index: int, step_id: str | None = None) -> Response:
+async def _render_item_page(
+    request: Request, site: Site, run: RunDetails, index: int, step_id: str | None = None
+) -> Response:
     live = await site.followers.get_live_path(run)
     item_report = await require_item(site, run, index)
     query = request.query_params
@@ -238,7 +240,7 @@ async def _show(request: Request, site: Site, run: RunDetails, index: int, step_
         picture=await run_in_threadpool(draw_item_graph, item_report.report, urls, step_id),
         timeline=await run_in_threadpool(draw_run_timeline, item_report.report, urls, shown, step_id),
         attempts=await list_attempts(site, run.run_id, index, item_report.total, panel["status_of_item"]),
-        creator=await find_creator(site, run),
+        creator=await find_creating_step(site, run),
         reruns=[entry.run_id for entry in site.list_reruns(run.run_id, MAX_RERUNS)],
         can_rerun=run.is_finished and run.status in UNSUCCESSFUL_STATUSES,
         live=live and (f"{live}?item={index}" if urls.is_batch else live),
@@ -254,9 +256,9 @@ async def _build_panel(
     status, began, ended = run.status.value, run.created_at, run.completed_at
     if item_report.total != 1:
         # Servers don't report items until the whole run has ended, and never report their times.
-        follower = await site.followers.get(run.run_id)
-        code = follower.get_codes()[item.index : item.index + 1]
-        state = STATES[merge_states([item], code, is_cancelled=status == "cancelled")[0]]
+        follower = await site.followers.get_or_create(run.run_id)
+        code = follower.get_state_codes()[item.index : item.index + 1]
+        state = STATES[merge_item_states([item], code, is_cancelled=status == "cancelled")[0]]
         has_ended = state in _MARKS and state != "running"
         status = state if has_ended or not run.is_finished else status
         time = next((item_time for item_time in follower.get_item_times() if item_time.index == item.index), None)

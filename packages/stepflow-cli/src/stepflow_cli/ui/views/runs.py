@@ -9,15 +9,15 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from stepflow_client import InvalidArgumentError, NotFoundError, RunDetails
-from stepflow_client._command import QUERY_FIELDS, RunQuery, split_query
+from stepflow_client._command import QUERY_FIELDS, RunQuery, parse_run_query
 from stepflow_client.progress import Progress
 
 from ...errors import Problem
 from ...output.tables import shorten_ids
 from ...params.runs import parse_query
 from ...records.runs import STATUSES
-from ..listing import PAGE, SearchResult, build_run_rows
-from ..security import choose_first_path
+from ..run_list import PAGE, SearchResult, build_run_rows
+from ..security import choose_landing_path
 from ..site import Site, format_query, get_site, parse_index
 
 _MAX_FLOWS = 5
@@ -25,14 +25,14 @@ _MAX_FLOWS = 5
 _MAX_FOLLOWED = 8
 
 
-async def redirect_home(request: Request) -> Response:
+async def redirect_to_landing_page(request: Request) -> Response:
     """Redirect to the run or page named in the link, or to the list of runs."""
-    return RedirectResponse(choose_first_path(request.query_params), status_code=303)
+    return RedirectResponse(choose_landing_path(request.query_params), status_code=303)
 
 
 def parse_list_query(request: Request) -> RunQuery:
     """Parse the list's query from the URL, combining `q` with the per-field parameters."""
-    words, fields = split_query(request.query_params.get("q", ""))
+    words, fields = parse_run_query(request.query_params.get("q", ""))
     parameters = {name: request.query_params.get(name, "").strip() for name in QUERY_FIELDS}
     return RunQuery(words, {**fields, **{name: value for name, value in parameters.items() if value}})
 
@@ -45,7 +45,7 @@ def parse_number(request: Request, name: str, least: int = 1) -> int:
 async def read_progress(site: Site, runs: list[RunDetails]) -> dict[str, tuple[Progress, datetime | None]]:
     """Follow a list's running batches. Return the known progress by run id."""
     running = [run for run in runs[:PAGE] if not run.is_finished and run.items.total > 1][:_MAX_FOLLOWED]
-    progress = {run.run_id: (await site.followers.get(run.run_id)).get_progress() for run in running}
+    progress = {run.run_id: (await site.followers.get_or_create(run.run_id)).get_progress() for run in running}
     return {run_id: numbers for run_id, numbers in progress.items() if numbers is not None}
 
 
@@ -61,7 +61,7 @@ async def runs_page(request: Request) -> Response:
             result = await site.finder.find(query.words, fields)
             runs = result.runs[(page - 1) * PAGE :]
         else:
-            runs = await site.listings.read_page(fields, page)
+            runs = await site.run_lists.read_page(fields, page)
     except (InvalidArgumentError, Problem) as error:
         runs, problem = [], error.message
     opened = request.query_params.get("open", "")
@@ -85,7 +85,7 @@ async def runs_page(request: Request) -> Response:
         problem=problem,
         found=result,
         progress=await read_progress(site, runs),
-        now=site.health.now,
+        now=site.health.server_time,
         # Search results aren't updated live: repeating the search for every new run would cost too much.
         live="/live" if query.words or problem else f"/live/runs{format_query({'q': str(query)})}",
     )
@@ -100,7 +100,7 @@ def _suggest_filters(query: RunQuery, runs: list[RunDetails]) -> list[str]:
     return [str(RunQuery((), {name: value})) for name, value in new]
 
 
-async def resolve_run_id(request: Request) -> Response:
+async def redirect_id_prefix(request: Request) -> Response:
     """Redirect from a run id prefix to the run, or to a list if several match."""
     prefix, rest = request.path_params["prefix"], request.path_params.get("rest")
     run_ids = await get_site(request).finder.find_ids_with_prefix(prefix)

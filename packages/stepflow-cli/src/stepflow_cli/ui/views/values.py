@@ -26,7 +26,7 @@ _MAX_SEARCHED = 2_000_000
 _ABSENT: Any = object()
 
 
-class Value(NamedTuple):
+class RequestedValue(NamedTuple):
     """The part of an output or input that a request refers to."""
 
     item_report: ItemReport
@@ -44,9 +44,9 @@ async def value_page(request: Request) -> Response:
     text = request.query_params.get("find", "").strip()
     places: list[tuple[Path, Any]] = []
     if text:
-        matches = find_places(shown.value, text, shown.path, shown.decoder)
+        matches = find_matches(shown.value, text, shown.path, shown.decoder)
         places = await run_in_threadpool(
-            lambda: [(place, decoder.whole(value)) for place, value, decoder in islice(matches, _MAX_FOUND)]
+            lambda: [(place, decoder.restore_value(value)) for place, value, decoder in islice(matches, _MAX_FOUND)]
         )
     return get_site(request).render(
         request,
@@ -66,7 +66,7 @@ async def value_page(request: Request) -> Response:
     )
 
 
-async def output_json(request: Request) -> Response:
+async def stream_value_json(request: Request) -> Response:
     """Stream part of an output or input as JSON, since it can be as large as 50 MB."""
     shown = await _read_value(request)
     headers = {}
@@ -77,7 +77,7 @@ async def output_json(request: Request) -> Response:
     return StreamingResponse(_encode_chunks(shown.value, shown.decoder), media_type="application/json", headers=headers)
 
 
-async def _read_value(request: Request) -> Value:
+async def _read_value(request: Request) -> RequestedValue:
     site, query = get_site(request), request.query_params
     run = await site.read_run(request.path_params["run_id"])
     item_report = await require_item(site, run, parse_item_index(request))
@@ -104,13 +104,17 @@ async def _read_value(request: Request) -> Value:
     except LookupError:
         raise NotFoundError(f"there is nothing at {write_path(path)}", status_code=404) from None
     urls = ItemUrls(run.run_id, index, item_report.total != 1)
-    return Value(item_report, urls, step_id, of, path, value, item_report.get_decoder(step_id, of).at(path))
+    return RequestedValue(
+        item_report, urls, step_id, of, path, value, item_report.get_decoder(step_id, of).get_decoder_at(path)
+    )
 
 
-def find_places(value: Any, text: str, path: Path, decoder: OutputDecoder) -> Iterator[tuple[Path, Any, OutputDecoder]]:
+def find_matches(
+    value: Any, text: str, path: Path, decoder: OutputDecoder
+) -> Iterator[tuple[Path, Any, OutputDecoder]]:
     """Yield the places whose key or value contains `text`, ignoring case, level by level."""
     text = text.casefold()
-    if not isinstance(value, (dict, list)) and text in _get_search_text(decoder.whole(value)):
+    if not isinstance(value, (dict, list)) and text in _get_search_text(decoder.restore_value(value)):
         yield path, value, decoder
     waiting = [(path, value, decoder)] if isinstance(value, (dict, list)) else []
     count = 0
@@ -118,7 +122,7 @@ def find_places(value: Any, text: str, path: Path, decoder: OutputDecoder) -> It
         below: list[tuple[Path, Any, OutputDecoder]] = []
         for place, outer, outer_decoder in waiting:
             count += len(outer)
-            for key, entry, inner in outer_decoder.entries(outer, 0, len(outer)):
+            for key, entry, inner in outer_decoder.iter_entries(outer, 0, len(outer)):
                 has_entries = isinstance(entry, (dict, list))
                 is_match = isinstance(key, str) and text in key.casefold()
                 if is_match or (not has_entries and text in _get_search_text(entry)):
@@ -143,7 +147,7 @@ _CHUNK = 1_000_000
 def _encode_chunks(value: Any, decoder: OutputDecoder) -> Iterator[bytes]:
     """Yield a value as JSON in chunks, encoding the entries of the two outer levels one at a time."""
 
-    def text(value: Any) -> bytes:
+    def encode_scalar(value: Any) -> bytes:
         try:
             return encode(value)
         except UnicodeEncodeError:
@@ -151,7 +155,7 @@ def _encode_chunks(value: Any, decoder: OutputDecoder) -> Iterator[bytes]:
             return json.dumps(value).encode()
 
     waiting = bytearray()
-    for part in _texts(value, decoder, 2, text):
+    for part in _encode_entries(value, decoder, 2, encode_scalar):
         waiting += part
         if len(waiting) >= _CHUNK:
             yield bytes(waiting)
@@ -159,19 +163,19 @@ def _encode_chunks(value: Any, decoder: OutputDecoder) -> Iterator[bytes]:
     yield bytes(waiting) + b"\n"
 
 
-def _texts(value: Any, decoder: OutputDecoder, depth: int, text: Callable[[Any], bytes]) -> Iterator[bytes]:
+def _encode_entries(value: Any, decoder: OutputDecoder, depth: int, text: Callable[[Any], bytes]) -> Iterator[bytes]:
     if not isinstance(value, (list, dict)):
-        yield text(decoder.whole(value))
+        yield text(decoder.restore_value(value))
         return
     is_object = isinstance(value, dict)
     yield b"{" if is_object else b"["
     before = b"\n"
-    for key, entry, inner in decoder.entries(value, 0, len(value)):
+    for key, entry, inner in decoder.iter_entries(value, 0, len(value)):
         start = before + text(key) + b": " if is_object else before
         if depth > 1:
             yield start
-            yield from _texts(entry, inner, depth - 1, text)
+            yield from _encode_entries(entry, inner, depth - 1, text)
         else:
-            yield start + text(inner.whole(entry))
+            yield start + text(inner.restore_value(entry))
         before = b",\n"
     yield b"}" if is_object else b"]"

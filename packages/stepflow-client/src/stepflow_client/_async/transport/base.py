@@ -56,7 +56,7 @@ class Transport(ABC):
     def stream(self, request: HttpRequest) -> AbstractAsyncContextManager[Stream]:
         """Send a request and return the response with its body still unread."""
 
-    def forget(self) -> None:  # noqa: B027 - most have nothing to forget
+    def forget_server(self) -> None:  # noqa: B027 - most have nothing to forget
         """Forget the server after a request without a usable response: another server may handle the next one."""
 
     @abstractmethod

@@ -16,7 +16,7 @@ from ..._http.messages import (
     ReadTimeout,
     WriteTimeout,
 )
-from ..._rules.spread import ServerLoads
+from ..._rules.server_loads import ServerLoads
 from ..._rules.timeouts import has_passed
 from .base import Stream, Transport, build_health_request
 
@@ -115,13 +115,13 @@ class Failover(Transport):
         return self._rest_until[number] > time.monotonic()
 
     @contextmanager
-    def _choose_server(self, request: HttpRequest, left: list[int]) -> Iterator[int]:
+    def _choose_server(self, request: HttpRequest, untried: list[int]) -> Iterator[int]:
         """Choose the next server to try. A request that isn't idempotent is one that creates a run."""
         if self._spread is None or request.idempotent:
-            yield left[0]
+            yield untried[0]
             return
-        live = [number for number in left if not self._is_resting(number)]
-        with self._spread.place_run(live or left) as number:
+        live = [number for number in untried if not self._is_resting(number)]
+        with self._spread.place_run(live or untried) as number:
             yield number
 
     async def _passes_health_check(self, request: HttpRequest, number: int) -> bool:

@@ -21,7 +21,8 @@ from typing import Any
 import httpx
 
 from ..._data.arguments import check_instance
-from ..._http.limits import Hook, async_call_hooks, async_call_within
+from ..._http.decompression import Decompressor
+from ..._http.limits import Hook, async_call_hooks, async_call_with_timeout
 from ..._http.messages import (
     MAX_BYTES,
     CannotSend,
@@ -38,11 +39,10 @@ from ..._http.messages import (
     TooLarge,
     Unreadable,
     WriteTimeout,
-    lower_names,
+    normalize_headers,
 )
 from ..._http.settings import API_PATH, MAX_TIMEOUT, ServerUrl, check_headers
 from ..._http.sockets import async_get_owner
-from ..._http.unpacking import Unpacker
 from ..._rules.releases import find_operation, get_run_events
 from ...errors import InvalidArgumentError, StepflowClientError
 from .base import Middleware, Stream, Transport
@@ -69,12 +69,14 @@ class HttpxTransport(Transport):
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request and return the complete response."""
         if request.deadline is None:
-            return await self._send(request)
+            return await self._send_and_read_body(request)
         with _convert_errors():
-            seconds = request.remaining(math.inf) + _GRACE
-            return await async_call_within(partial(self._send, request), seconds, leave=self._may_run_in_thread)
+            seconds = request.limit_to_deadline(math.inf) + _GRACE
+            return await async_call_with_timeout(
+                partial(self._send_and_read_body, request), seconds, may_abandon=self._may_run_in_thread
+            )
 
-    async def _send(self, request: HttpRequest) -> HttpResponse:
+    async def _send_and_read_body(self, request: HttpRequest) -> HttpResponse:
         async with self._open_response(request, convert_to_httpx(request, self._api)) as response:
             headers = _get_headers(response)
             raw = _iterate_raw_body(response, request, request.check_deadline)
@@ -101,7 +103,7 @@ class HttpxTransport(Transport):
     ) -> AsyncGenerator[bytes, None]:
         # Transports read this only once, when the first chunk is requested.
         limits["read"] = stream.remaining
-        limit = request._replace(timeout=request.timeout.reading(stream.remaining))
+        limit = request._replace(timeout=request.timeout.for_stream(stream.remaining))
         try:
             async with aclosing(_iterate_raw_body(response, limit)) as chunks:
                 async for chunk in chunks:
@@ -117,7 +119,7 @@ class HttpxTransport(Transport):
         longest = sum(request.timeout.as_dict().values()) + len(request.content) / _SLOWEST
         with _convert_errors():
             send = partial(self._transport.handle_async_request, sent)
-            response = await async_call_within(send, request.remaining(longest) + _GRACE)
+            response = await async_call_with_timeout(send, request.limit_to_deadline(longest) + _GRACE)
             if not isinstance(response, httpx.Response):
                 raise Unreadable(f"the transport returned {type(response).__name__}")
         try:
@@ -125,11 +127,11 @@ class HttpxTransport(Transport):
         finally:
             # Don't let an error while closing discard a response that's already been read.
             with suppress(HttpError), _convert_errors():
-                await async_call_within(response.aclose, _GRACE)
+                await async_call_with_timeout(response.aclose, _GRACE)
 
 
 def _get_headers(response: httpx.Response) -> dict[str, str]:
-    headers = lower_names(response.headers.multi_items())
+    headers = normalize_headers(response.headers.multi_items())
     if _get_loaded_content(response) is not None:
         headers.pop("content-encoding", None)
     return headers
@@ -163,7 +165,9 @@ async def _iterate_raw_body(
     while True:
         with _convert_errors():
             try:
-                chunk = await async_call_within(chunks.__anext__, request.remaining(request.timeout.read) + _GRACE)
+                chunk = await async_call_with_timeout(
+                    chunks.__anext__, request.limit_to_deadline(request.timeout.read) + _GRACE
+                )
             except StopAsyncIteration:
                 return
         check()
@@ -180,7 +184,7 @@ async def decompress(chunks: AsyncIterator[bytes], encoding: str) -> AsyncGenera
     Raises:
         Unreadable: If the body can't be decompressed.
     """
-    unpacker = Unpacker(encoding)
+    unpacker = Decompressor(encoding)
     async for chunk in chunks:
         if not chunk:
             # An empty chunk means that nothing has arrived for a while.
@@ -216,7 +220,7 @@ class TransportBridge(httpx.AsyncBaseTransport):
             query=query,
             headers={
                 name: value
-                for name, value in lower_names(request.headers.multi_items()).items()
+                for name, value in normalize_headers(request.headers.multi_items()).items()
                 if name not in _CONNECTION
             },
             content=await request.aread(),
@@ -229,7 +233,7 @@ class TransportBridge(httpx.AsyncBaseTransport):
             if operation is get_run_events:
                 opened = self._sender.stream(ours)
                 stream = await opened.__aenter__()
-                body = _Body(opened, stream, partial(self._convert_to_httpx_errors, request))
+                body = _EventStreamBody(opened, stream, partial(self._convert_to_httpx_errors, request))
                 return httpx.Response(stream.status, headers=stream.headers, stream=body, request=request)
             response = await self._sender.send(ours)
         return httpx.Response(response.status, headers=response.headers, content=response.content, request=request)
@@ -239,14 +243,14 @@ class TransportBridge(httpx.AsyncBaseTransport):
         try:
             yield
         except HttpError as error:
-            self._sender.forget()
+            self._sender.forget_server()
             kind: type[httpx.TransportError] = httpx.RemoteProtocolError
             if not isinstance(error, (NotHttp, TooLarge, Unreadable)):
                 kind = next((theirs for theirs, ours in _ERRORS if isinstance(error, ours)), httpx.ReadError)
             raise kind(str(error), request=request) from error
 
 
-class _Body(httpx.AsyncByteStream):
+class _EventStreamBody(httpx.AsyncByteStream):
     """An event stream's body, read as it arrives."""
 
     def __init__(
@@ -271,7 +275,7 @@ class _Body(httpx.AsyncByteStream):
         await self._open_response.__aexit__(None, None, None)
 
 
-class LocalTransport(httpx.AsyncHTTPTransport):
+class ForkSafeTransport(httpx.AsyncHTTPTransport):
     """httpx's own transport, reset after a fork or in a new event loop, since neither can share its connections."""
 
     def __init__(self, **settings: Any) -> None:
@@ -281,15 +285,15 @@ class LocalTransport(httpx.AsyncHTTPTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request over a connection that belongs to this process and event loop."""
-        self._reset_after_move()
+        self._reset_for_new_owner()
         return await super().handle_async_request(request)
 
     async def aclose(self) -> None:
         """Close the connections that belong to this process and event loop, and no others."""
-        self._reset_after_move()
+        self._reset_for_new_owner()
         await super().aclose()
 
-    def _reset_after_move(self) -> None:
+    def _reset_for_new_owner(self) -> None:
         home = async_get_owner()
         if self._home is not None and home != self._home:
             super().__init__(**self._settings)
@@ -360,7 +364,7 @@ class _RemainingTimeouts(dict[str, float]):
         self._request = request
 
     def __getitem__(self, phase: str) -> float:
-        return self._request.remaining(super().__getitem__(phase))
+        return self._request.limit_to_deadline(super().__getitem__(phase))
 
     def get(self, phase: str, default: Any = None) -> Any:
         """Return the timeout for a phase that starts now, in seconds."""
@@ -401,7 +405,7 @@ def copy_headers_from(request: HttpRequest, signed: object) -> HttpRequest:
     """
     if not isinstance(signed, httpx.Request):
         raise InvalidArgumentError(f"the httpx.Auth passed as auth yielded {type(signed).__name__}, not a request")
-    headers = {k: v for k, v in lower_names(signed.headers.multi_items()).items() if k not in _CONNECTION}
+    headers = {k: v for k, v in normalize_headers(signed.headers.multi_items()).items() if k not in _CONNECTION}
     check_headers(headers)
     return request._replace(headers=headers)
 

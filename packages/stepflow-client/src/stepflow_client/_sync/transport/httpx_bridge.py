@@ -21,7 +21,8 @@ from typing import Any
 import httpx
 
 from ..._data.arguments import check_instance
-from ..._http.limits import Hook, sync_call_hooks, sync_call_within
+from ..._http.decompression import Decompressor
+from ..._http.limits import Hook, sync_call_hooks, sync_call_with_timeout
 from ..._http.messages import (
     MAX_BYTES,
     CannotSend,
@@ -38,11 +39,10 @@ from ..._http.messages import (
     TooLarge,
     Unreadable,
     WriteTimeout,
-    lower_names,
+    normalize_headers,
 )
 from ..._http.settings import API_PATH, MAX_TIMEOUT, ServerUrl, check_headers
-from ..._http.sockets import sync_get_owner
-from ..._http.unpacking import Unpacker
+from ..._http.sockets import async_get_owner
 from ..._rules.releases import find_operation, get_run_events
 from ...errors import InvalidArgumentError, StepflowClientError
 from .base import Middleware, Stream, Transport
@@ -69,12 +69,14 @@ class HttpxTransport(Transport):
     def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request and return the complete response."""
         if request.deadline is None:
-            return self._send(request)
+            return self._send_and_read_body(request)
         with _convert_errors():
-            seconds = request.remaining(math.inf) + _GRACE
-            return sync_call_within(partial(self._send, request), seconds, leave=self._may_run_in_thread)
+            seconds = request.limit_to_deadline(math.inf) + _GRACE
+            return sync_call_with_timeout(
+                partial(self._send_and_read_body, request), seconds, may_abandon=self._may_run_in_thread
+            )
 
-    def _send(self, request: HttpRequest) -> HttpResponse:
+    def _send_and_read_body(self, request: HttpRequest) -> HttpResponse:
         with self._open_response(request, convert_to_httpx(request, self._api)) as response:
             headers = _get_headers(response)
             raw = _iterate_raw_body(response, request, request.check_deadline)
@@ -101,7 +103,7 @@ class HttpxTransport(Transport):
     ) -> Generator[bytes, None, None]:
         # Transports read this only once, when the first chunk is requested.
         limits["read"] = stream.remaining
-        limit = request._replace(timeout=request.timeout.reading(stream.remaining))
+        limit = request._replace(timeout=request.timeout.for_stream(stream.remaining))
         try:
             with closing(_iterate_raw_body(response, limit)) as chunks:
                 for chunk in chunks:
@@ -117,7 +119,7 @@ class HttpxTransport(Transport):
         longest = sum(request.timeout.as_dict().values()) + len(request.content) / _SLOWEST
         with _convert_errors():
             send = partial(self._transport.handle_request, sent)
-            response = sync_call_within(send, request.remaining(longest) + _GRACE)
+            response = sync_call_with_timeout(send, request.limit_to_deadline(longest) + _GRACE)
             if not isinstance(response, httpx.Response):
                 raise Unreadable(f"the transport returned {type(response).__name__}")
         try:
@@ -125,11 +127,11 @@ class HttpxTransport(Transport):
         finally:
             # Don't let an error while closing discard a response that's already been read.
             with suppress(HttpError), _convert_errors():
-                sync_call_within(response.close, _GRACE)
+                sync_call_with_timeout(response.close, _GRACE)
 
 
 def _get_headers(response: httpx.Response) -> dict[str, str]:
-    headers = lower_names(response.headers.multi_items())
+    headers = normalize_headers(response.headers.multi_items())
     if _get_loaded_content(response) is not None:
         headers.pop("content-encoding", None)
     return headers
@@ -163,7 +165,9 @@ def _iterate_raw_body(
     while True:
         with _convert_errors():
             try:
-                chunk = sync_call_within(chunks.__next__, request.remaining(request.timeout.read) + _GRACE)
+                chunk = sync_call_with_timeout(
+                    chunks.__next__, request.limit_to_deadline(request.timeout.read) + _GRACE
+                )
             except StopIteration:
                 return
         check()
@@ -180,7 +184,7 @@ def decompress(chunks: Iterator[bytes], encoding: str) -> Generator[bytes, None,
     Raises:
         Unreadable: If the body can't be decompressed.
     """
-    unpacker = Unpacker(encoding)
+    unpacker = Decompressor(encoding)
     for chunk in chunks:
         if not chunk:
             # An empty chunk means that nothing has arrived for a while.
@@ -216,7 +220,7 @@ class TransportBridge(httpx.BaseTransport):
             query=query,
             headers={
                 name: value
-                for name, value in lower_names(request.headers.multi_items()).items()
+                for name, value in normalize_headers(request.headers.multi_items()).items()
                 if name not in _CONNECTION
             },
             content=request.read(),
@@ -229,7 +233,7 @@ class TransportBridge(httpx.BaseTransport):
             if operation is get_run_events:
                 opened = self._sender.stream(ours)
                 stream = opened.__enter__()
-                body = _Body(opened, stream, partial(self._convert_to_httpx_errors, request))
+                body = _EventStreamBody(opened, stream, partial(self._convert_to_httpx_errors, request))
                 return httpx.Response(stream.status, headers=stream.headers, stream=body, request=request)
             response = self._sender.send(ours)
         return httpx.Response(response.status, headers=response.headers, content=response.content, request=request)
@@ -239,14 +243,14 @@ class TransportBridge(httpx.BaseTransport):
         try:
             yield
         except HttpError as error:
-            self._sender.forget()
+            self._sender.forget_server()
             kind: type[httpx.TransportError] = httpx.RemoteProtocolError
             if not isinstance(error, (NotHttp, TooLarge, Unreadable)):
                 kind = next((theirs for theirs, ours in _ERRORS if isinstance(error, ours)), httpx.ReadError)
             raise kind(str(error), request=request) from error
 
 
-class _Body(httpx.SyncByteStream):
+class _EventStreamBody(httpx.SyncByteStream):
     """An event stream's body, read as it arrives."""
 
     def __init__(
@@ -271,7 +275,7 @@ class _Body(httpx.SyncByteStream):
         self._open_response.__exit__(None, None, None)
 
 
-class LocalTransport(httpx.HTTPTransport):
+class ForkSafeTransport(httpx.HTTPTransport):
     """httpx's own transport, reset after a fork or in a new event loop, since neither can share its connections."""
 
     def __init__(self, **settings: Any) -> None:
@@ -281,16 +285,16 @@ class LocalTransport(httpx.HTTPTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request over a connection that belongs to this process and event loop."""
-        self._reset_after_move()
+        self._reset_for_new_owner()
         return super().handle_request(request)
 
     def close(self) -> None:
         """Close the connections that belong to this process and event loop, and no others."""
-        self._reset_after_move()
+        self._reset_for_new_owner()
         super().close()
 
-    def _reset_after_move(self) -> None:
-        home = sync_get_owner()
+    def _reset_for_new_owner(self) -> None:
+        home = async_get_owner()
         if self._home is not None and home != self._home:
             super().__init__(**self._settings)
         self._home = home
@@ -360,7 +364,7 @@ class _RemainingTimeouts(dict[str, float]):
         self._request = request
 
     def __getitem__(self, phase: str) -> float:
-        return self._request.remaining(super().__getitem__(phase))
+        return self._request.limit_to_deadline(super().__getitem__(phase))
 
     def get(self, phase: str, default: Any = None) -> Any:
         """Return the timeout for a phase that starts now, in seconds."""
@@ -401,7 +405,7 @@ def copy_headers_from(request: HttpRequest, signed: object) -> HttpRequest:
     """
     if not isinstance(signed, httpx.Request):
         raise InvalidArgumentError(f"the httpx.Auth passed as auth yielded {type(signed).__name__}, not a request")
-    headers = {k: v for k, v in lower_names(signed.headers.multi_items()).items() if k not in _CONNECTION}
+    headers = {k: v for k, v in normalize_headers(signed.headers.multi_items()).items() if k not in _CONNECTION}
     check_headers(headers)
     return request._replace(headers=headers)
 

@@ -83,12 +83,14 @@ class Pool(Transport):
             self._abandon_inherited()
         slots = self._slots
         try:
-            slot = slots.take() or slots.wait(request.remaining(request.timeout.pool))
+            slot = slots.try_take() or slots.wait_and_take(request.limit_to_deadline(request.timeout.pool))
             connection = self._take_idle() or self._connect(request)
             reader = connection.reader
             try:
                 seconds = (
-                    request.timeout.write if request.deadline is None else request.remaining(request.timeout.write)
+                    request.timeout.write
+                    if request.deadline is None
+                    else request.limit_to_deadline(request.timeout.write)
                 )
                 if len(request.content) <= _MAX_SINGLE_SEND:
                     connection.send(head + request.content, seconds)
@@ -97,14 +99,14 @@ class Pool(Transport):
                     connection.send(request.content, seconds)
                 if connection.is_full:
                     connection.drain(seconds)
-                connection.response(request, request.timeout.read)
+                connection.read_response(request, request.timeout.read)
                 done = reader.keep_alive and not reader.extra
             except ConnectionBroken as error:
                 if reader.complete or len(request.content) <= _MAX_SINGLE_SEND:
                     raise
                 # The server may have rejected a large body, responding before it had read all of it.
                 try:
-                    connection.response(request, _EARLY_RESPONSE_TIMEOUT)
+                    connection.read_response(request, _EARLY_RESPONSE_TIMEOUT)
                 except HttpError:
                     raise error from error.__cause__
             return HttpResponse(reader.status, reader.headers, reader.take_body())
@@ -120,11 +122,11 @@ class Pool(Transport):
         # Streams can stay open for hours, so they don't take up one of the slots for calls.
         connection = self._connect(request)
         try:
-            connection.send(head + request.content, request.remaining(request.timeout.write))
+            connection.send(head + request.content, request.limit_to_deadline(request.timeout.write))
             reader = connection.reader
-            reader.begin(request.method)
+            reader.begin_response(request.method)
             while not reader.headers_complete:
-                reader.feed(connection.receive(request.remaining(request.timeout.read)))
+                reader.feed(connection.receive(request.limit_to_deadline(request.timeout.read)))
                 if not reader.headers_complete:
                     request.check_deadline()
             yield Stream(reader.status, reader.headers, partial(self._iterate_chunks, connection), request.timeout.read)
@@ -158,7 +160,7 @@ class Pool(Transport):
 
     def _connect(self, request: HttpRequest) -> SyncSocket:
         if not self._closed:
-            timeout = request.remaining(request.timeout.connect)
+            timeout = request.limit_to_deadline(request.timeout.connect)
             connection = SyncSocket.connect(self._name, self._port, self._tls, timeout)
             self._busy.add(connection)
             if not self._closed:

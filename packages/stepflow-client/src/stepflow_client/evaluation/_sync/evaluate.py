@@ -21,8 +21,9 @@ from uuid import uuid4
 
 from ..._base.logging import logger
 from ..._codec.requests import Variables, check_concurrency, parse_run_variables
-from ..._concurrency import SyncSource, SyncWorkers, sync_gather
+from ..._concurrency import SyncInputReader, SyncTaskPool, sync_gather
 from ..._data.arguments import (
+    argument_error,
     check_choice,
     check_client,
     check_flag,
@@ -31,10 +32,9 @@ from ..._data.arguments import (
     check_labels,
     check_text,
     file_path,
-    wrong,
 )
 from ..._display.progress_display import check_progress, show_progress
-from ..._rules.retries import RetryOn, RetryRule
+from ..._rules.retries import InputRetryRule, RetryOn
 from ..._rules.run_progress import BatchCount, ItemTimes
 from ..._rules.timeouts import has_passed
 from ...errors import InvalidArgumentError, JournalError, NotFoundError, StepflowClientError
@@ -43,15 +43,15 @@ from ...progress import ProgressOption
 from ...types.results import Outcome
 from ..columns import DurationBudget
 from ..records import (
-    Block,
     EvaluationCase,
     EvaluationItem,
+    ItemBlock,
     PlannedVariant,
-    RunLabels,
+    RunLabeler,
     Variant,
     build_block,
     choose_chunk_size,
-    limit_concurrency,
+    divide_concurrency,
     plan_variants,
     read_cases,
 )
@@ -77,7 +77,7 @@ class Evaluator:
     """The evaluation's folder, which already holds the cases and variants."""
     variants: Sequence[PlannedVariant]
     functions: Sequence[ScoreFunction]
-    labels: RunLabels
+    labels: RunLabeler
     include_durations: bool | None
     """Whether to read item durations."""
     repeat: int
@@ -89,20 +89,20 @@ class Evaluator:
     """`map` options shared by all variants."""
 
     def __post_init__(self) -> None:
-        self._turns = _Turns(len(self.variants))
+        self._turns = _VariantTurns(len(self.variants))
         self._by_number: dict[int, PlannedVariant] = {}
         self._times = DurationBudget(self.include_durations)
-        self._ended: deque[Block] = deque()
+        self._ended: deque[ItemBlock] = deque()
         """Finished items that aren't stored yet."""
-        self._timed: deque[Block] = deque()
+        self._timed: deque[ItemBlock] = deque()
         """Items whose durations have been read."""
-        self._waiting: dict[str, deque[tuple[Block, list[int]]]] = {
+        self._waiting: dict[str, deque[tuple[ItemBlock, list[int]]]] = {
             function.key: deque() for function in self.functions
         }
         """Items waiting for a score, by the function's key: blocks with the positions of the items in them."""
-        self._unscored: dict[str, Iterator[tuple[Block, list[int]]]] = {}
+        self._unscored: dict[str, Iterator[tuple[ItemBlock, list[int]]]] = {}
         """Items from earlier calls that still need a score, by the function's key."""
-        self._workers: SyncWorkers[int] = SyncWorkers()
+        self._workers: SyncTaskPool[int] = SyncTaskPool()
         self._scoring = SyncScoring(self.max_scores)
         self._scores_running = 0
         self._count = BatchCount(self.total * len(self.variants))
@@ -114,40 +114,40 @@ class Evaluator:
         """Run the remaining items and compute the missing scores."""
         try:
             with show_progress(self.progress) as report:
-                report(self._count.progress())
+                report(self._count.make_progress())
                 self._start_variants()
                 while len(self._workers):
                     self._process_ended()
-                    report(self._count.progress())
-                self.labels.end()
-                report(self._count.progress(is_over=True))
+                    report(self._count.make_progress())
+                self.labels.record_remaining_blocks()
+                report(self._count.make_progress(is_over=True))
         finally:
             self._is_over = True
             self._turns.is_over = True
             self._scoring.close()
             self._workers.close(grace=_GRACE)
 
-    def _journal(self, number: int) -> Path | None:
-        return None if self.store.id is None else self.store.journal(number)
+    def _get_journal_path(self, number: int) -> Path | None:
+        return None if self.store.id is None else self.store.get_journal_path(number)
 
     def _start_variants(self) -> None:
         numbers, total = self.store.variants, self.total
         self._by_number = {numbers[variant.name]: variant for variant in self.variants}
-        ended = {number: self.store.read_ended(number) for number in numbers.values()}
+        ended = {number: self.store.read_finished_blocks(number) for number in numbers.values()}
         for function in self.functions:
             self._unscored[function.key] = self.store.iterate_unscored(function.key, ended)
         for place, (number, variant) in enumerate(self._by_number.items()):
             if sum(ended[number].values()) == total:
-                self._turns.read[place] = math.inf
-                self._count.add_known(total)
+                self._turns.inputs_read[place] = math.inf
+                self._count.add_earlier_outcomes(total)
                 continue
-            journal = self._journal(number)
+            journal = self._get_journal_path(number)
             if ended[number] and journal is not None and not journal.exists():
                 raise JournalError(
                     f"cannot resume the evaluation: {journal} is missing",
                     hint="restore it, or use a new folder",
                 )
-            inputs = _Inputs(self.store, self._turns, place, self.repeat)
+            inputs = _VariantInputs(self.store, self._turns, place, self.repeat)
             self._workers.start(partial(self._run_variant, variant, number, inputs, ended[number]))
         self._start_scores()
 
@@ -163,7 +163,7 @@ class Evaluator:
         blocks = [self._timed.popleft() for _ in range(len(self._timed))]
         for block in [self._ended.popleft() for _ in range(len(self._ended))]:
             if self.labels.common is not None:
-                self.labels.record(self._by_number[block.variant], block)
+                self.labels.record_finished_block(self._by_number[block.variant], block)
             if self._times.should_read(block.first):
                 self._workers.start(partial(self._read_durations, block))
             else:
@@ -171,18 +171,18 @@ class Evaluator:
         if blocks:
             self.store.store_blocks(blocks)
         for waiting in self._waiting.values():
-            waiting.extend((block, places) for block in blocks if (places := block.successes))
+            waiting.extend((block, places) for block in blocks if (places := block.completed_positions))
         self._start_scores()
         left = [sum(len(places) for _, places in waiting) for waiting in self._waiting.values()]
         self._room = _MAX_WAITING - sum(map(len, self._timed)) - max(left, default=0)
 
-    def _build_item(self, block: Block, place: int) -> EvaluationItem:
+    def _build_item_record(self, block: ItemBlock, place: int) -> EvaluationItem:
         return block.build_item(place, self._by_number[block.variant].name, self.repeat)
 
-    def _read_durations(self, block: Block) -> int:
+    def _read_durations(self, block: ItemBlock) -> int:
         """Read the durations of a block's items. Return 0, the number of score functions that ended."""
         began = time.monotonic()
-        for run_id, places in block.runs.items():
+        for run_id, places in block.positions_by_run.items():
             times = ItemTimes(run_id)
             # If the events can't be read, the items simply have no duration.
             with suppress(StepflowClientError):
@@ -193,16 +193,18 @@ class Evaluator:
             for place in places:
                 block.durations[place] = durations.get(block.indexes[place])
         self._timed.append(block)
-        self._times.add_duration(time.monotonic() - began)
+        self._times.record_reading_time(time.monotonic() - began)
         return 0
 
-    def _run_variant(self, variant: PlannedVariant, number: int, inputs: _Inputs, stored: Mapping[int, int]) -> int:
+    def _run_variant(
+        self, variant: PlannedVariant, number: int, inputs: _VariantInputs, stored: Mapping[int, int]
+    ) -> int:
         """Run a variant on the cases. Return 0, the number of score functions that ended."""
         stream = self.client.map(
             inputs=inputs,
-            journal=self._journal(number),
+            journal=self._get_journal_path(number),
             labels=self.labels.get_labels(variant),
-            **variant.arguments,
+            **variant.map_arguments,
             **self.map_options,
         )
         with stream as outcomes:
@@ -236,43 +238,45 @@ class Evaluator:
                 self._scores_running += 1
                 self._workers.start(partial(self._score, function, block, some))
 
-    def _score(self, function: ScoreFunction, block: Block, places: list[int]) -> int:
+    def _score(self, function: ScoreFunction, block: ItemBlock, places: list[int]) -> int:
         """Score some of a block's items and return the number of score functions that ended."""
         may_continue = lambda: not self._is_over  # noqa: E731
-        call = partial(function.apply, block, places, self._build_item, self.client, self.store, may_continue)
+        call = partial(
+            function.score_and_store, block, places, self._build_item_record, self.client, self.store, may_continue
+        )
         self._scoring.run(function, call)
         return 1
 
 
-class _Turns:
+class _VariantTurns:
     """Tracks how many inputs each variant has read. The one with the fewest goes next; ties are broken randomly."""
 
     def __init__(self, count: int) -> None:
         self._order = list(range(count))
         self._random = Random(0)
         self._round = 0.0
-        self.read: list[float] = [0] * count
+        self.inputs_read: list[float] = [0] * count
         """Inputs read, by variant position. Infinite once a variant needs no more."""
         self.is_over = False
         """Whether the variants should stop."""
 
-    def wait(self, place: int) -> bool:
+    def wait_for_turn(self, place: int) -> bool:
         """Wait for a variant's turn. Return False if the variants should stop."""
-        while self.next() != place and not self.is_over:  # noqa: ASYNC110 - in threads too
+        while self.find_next_variant() != place and not self.is_over:  # noqa: ASYNC110 - in threads too
             time.sleep(_INTERVAL / 10)
         return not self.is_over
 
-    def next(self) -> int:
+    def find_next_variant(self) -> int:
         """Return the position of the variant whose turn it is."""
-        fewest = min(self.read)
+        fewest = min(self.inputs_read)
         if fewest != self._round:
             # Whichever variant goes first finds the server idle more often, so shuffle the order each round.
             self._round = fewest
             self._random.shuffle(self._order)
-        return next(place for place in self._order if self.read[place] == fewest)
+        return next(place for place in self._order if self.inputs_read[place] == fewest)
 
 
-class _Inputs(SyncSource):
+class _VariantInputs(SyncInputReader):
     """A variant's inputs: each case, repeated `repeat` times in a row.
 
     Args:
@@ -282,7 +286,7 @@ class _Inputs(SyncSource):
         repeat: The number of repeats.
     """
 
-    def __init__(self, store: EvaluationStore, turns: _Turns, place: int, repeat: int) -> None:
+    def __init__(self, store: EvaluationStore, turns: _VariantTurns, place: int, repeat: int) -> None:
         super().__init__(())
         self.place = place
         self._turns = turns
@@ -293,14 +297,14 @@ class _Inputs(SyncSource):
 
     def take_inputs(self, max_count: int) -> tuple[list[Any], Exception | None]:
         """Wait for this variant's turn, then return up to `max_count` inputs."""
-        if not self._turns.wait(self.place):
+        if not self._turns.wait_for_turn(self.place):
             # Ending without an error would mean all inputs have been read.
             return [], StepflowClientError("the evaluation has ended")
         cases = list(islice(self._cases, max_count))
         self._open.update(enumerate(cases, self._index))
         self._index += len(cases)
         self.ended = len(cases) < max_count
-        self._turns.read[self.place] = math.inf if self.ended else self._index
+        self._turns.inputs_read[self.place] = math.inf if self.ended else self._index
         return [case.input for case in cases], None
 
     def take_cases(self, outcomes: Sequence[Outcome]) -> list[EvaluationCase]:
@@ -336,8 +340,8 @@ def history_cases(
         InvalidArgumentError: If the client has no history, or if no matching run can be used.
         TransportError: If the server cannot be reached.
     """
-    if not hasattr(check_client(client, "client", awaited=False), "snapshot"):
-        raise wrong("client", "a SyncStepflowClient", client)
+    if not hasattr(check_client(client, "client", is_async=True), "snapshot"):
+        raise argument_error("client", "a SyncStepflowClient", client)
     if client.history is None:
         raise InvalidArgumentError("the client has no history", hint="create it with history=History()")
     check_integer(limit, "limit", least=1)
@@ -474,8 +478,8 @@ def evaluate(
             find out.
         TransportError: If the server cannot be reached.
     """
-    if not hasattr(check_client(client, "client", awaited=False), "map"):
-        raise wrong("client", "a SyncStepflowClient", client)
+    if not hasattr(check_client(client, "client", is_async=True), "map"):
+        raise argument_error("client", "a SyncStepflowClient", client)
     if getattr(client, "_options", None):
         raise InvalidArgumentError(
             "an evaluation does not accept a client from with_options()",
@@ -486,7 +490,7 @@ def evaluate(
     check_flags(variables_from_env=variables_from_env, check_input=check_input)
     if chunk_size is not None:
         check_integer(chunk_size, "chunk_size", least=1)
-    RetryRule(max_attempts, retry_on)
+    InputRetryRule(max_attempts, retry_on)
     check_choice(on_lost, "on_lost", ("fail", "rerun"))
     check_choice(on_cancel, "on_cancel", ("detach", "cancel"))
     check_integer(repeat, "repeat", least=1)
@@ -510,14 +514,14 @@ def evaluate(
         name = (folder.resolve().name if temporary is None else "") or str(content.get("name") or "evaluation")
     check_text(name, "name")
     with EvaluationStore(folder, is_new=True) as store:
-        sources: dict[str, str] = store.value("sources", {})
+        sources: dict[str, str] = store.read_setting("sources", {})
         for function in functions:
             if sources.setdefault(function.key, function.scorer.source) != function.scorer.source:
                 changed = "score %r has changed but its version has not: stored values are not recomputed"
                 logger.warning(changed, function.scorer.name)
-        moments: dict[str, int] = store.value("moments", {})
+        moments: dict[str, int] = store.read_setting("moments", {})
         now = max(moments.values(), default=-1) + 1
-        count = store.begin(
+        count = store.store_or_check_settings(
             read_cases(cases, flow, content, expected),
             repeat,
             {variant.name: variant.settings_digest for variant in planned},
@@ -529,7 +533,7 @@ def evaluate(
             lower_is_better=[function.scorer.name for function in functions if function.scorer.lower_is_better],
             timed=[function.scorer.name for function in functions if function.is_timed],
             moments={**dict.fromkeys((variant.name for variant in planned), now), **moments},
-            began=store.value("began") or datetime.now(UTC).isoformat(),
+            began=store.read_setting("began") or datetime.now(UTC).isoformat(),
             id=None if journal is None else store.id or uuid4().hex,
         )
         given_variables = [variant.variables for variant in planned]
@@ -543,7 +547,7 @@ def evaluate(
             store=store,
             variants=planned,
             functions=functions,
-            labels=RunLabels(client, name, repeat, labels),
+            labels=RunLabeler(client, name, repeat, labels),
             include_durations=include_durations,
             repeat=repeat,
             total=count * repeat,
@@ -553,7 +557,7 @@ def evaluate(
                 "variables_from_env": variables_from_env,
                 "check_input": check_input,
                 "chunk_size": chunk_size or choose_chunk_size(count * repeat, len(planned)),
-                "max_concurrency": limit_concurrency(max_concurrency, len(planned)),
+                "max_concurrency": divide_concurrency(max_concurrency, len(planned)),
                 "max_attempts": max_attempts,
                 "retry_on": retry_on,
                 "on_lost": on_lost,

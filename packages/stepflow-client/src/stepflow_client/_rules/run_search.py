@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from .._data.arguments import wrong
+from .._data.arguments import argument_error
 from .lost_creation import get_creation_time
 
 if TYPE_CHECKING:
@@ -36,10 +36,10 @@ class RunQuery(NamedTuple):
 
 def quote_word(text: str) -> str:
     """Quote text if necessary, so that it becomes a single word in a query."""
-    return f'"{text}"' if split_query(text) != RunQuery((text,)) else text
+    return f'"{text}"' if parse_run_query(text) != RunQuery((text,)) else text
 
 
-def split_query(text: str) -> RunQuery:
+def parse_run_query(text: str) -> RunQuery:
     """Parse a query typed by a user. Anything that isn't a field is a word, and quotes group words together."""
     words: list[str] = []
     fields: dict[str, str] = {}
@@ -77,7 +77,7 @@ class CreationWindow:
         self._since, self._until = _parse_timestamp(since, "since"), _parse_timestamp(until, "until")
 
     @property
-    def is_open(self) -> bool:
+    def is_unlimited(self) -> bool:
         """True if the window is unbounded, so that every run is in it."""
         return self._since is None and self._until is None
 
@@ -87,7 +87,7 @@ class CreationWindow:
         is_early = self._since is not None and created < self._since
         return not is_early and (self._until is None or created < self._until)
 
-    def is_over(self, run: RunDetails) -> bool:
+    def is_run_too_old(self, run: RunDetails) -> bool:
         """Return whether all runs listed after this one must be older than the window."""
         return self._since is not None and _get_creation_time(run) < self._since - _MAX_DISORDER
 
@@ -102,7 +102,7 @@ def _parse_timestamp(value: object, what: str) -> float | None:
             return time.timestamp()
     except (ValueError, OverflowError, OSError):
         pass
-    raise wrong(what, "a datetime or a string such as 2026-11-25T14:00:00Z", value)
+    raise argument_error(what, "a datetime or a string such as 2026-11-25T14:00:00Z", value)
 
 
 def _get_creation_time(run: RunDetails) -> float:

@@ -30,7 +30,7 @@ else:
 _KEY = "stepflow-client"
 
 
-class Origin(NamedTuple):
+class RerunOrigin(NamedTuple):
     """Where a rerun came from, and which steps it keeps."""
 
     run_id: str
@@ -41,7 +41,7 @@ class Origin(NamedTuple):
     """Indexes (in the earlier run) of the items to run again. These aren't stored in the flow."""
 
 
-def add_tag(flow: dict[str, Any], tag: str, origin: Origin | None = None) -> dict[str, Any]:
+def add_tag(flow: dict[str, Any], tag: str, origin: RerunOrigin | None = None) -> dict[str, Any]:
     """Return a copy of a flow with a tag in its metadata, which gives the copy its own flow id.
 
     For a rerun, the steps kept from `origin` are pinned.
@@ -75,14 +75,14 @@ def restore_flow(flow: dict[str, Any]) -> dict[str, Any]:
     return written
 
 
-def read_origin(flow: Mapping[str, Any]) -> Origin | None:
+def read_origin(flow: Mapping[str, Any]) -> RerunOrigin | None:
     """Read a rerun's origin from its stored flow, or return None for any other flow."""
     metadata = flow.get("metadata")
     added = metadata.get(_KEY) if isinstance(metadata, Mapping) else None
     if not isinstance(added, Mapping) or not isinstance(added.get("rerun_of"), str):
         return None
     definitions, steps = _get_definitions(added), steps_by_id(flow)
-    return Origin(
+    return RerunOrigin(
         added["rerun_of"], {name: pins.get_pinned_output(steps[name]) for name in definitions if name in steps}
     )
 

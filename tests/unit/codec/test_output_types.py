@@ -12,7 +12,7 @@ import attrs
 import pytest
 from pydantic import BaseModel, TypeAdapter
 from stepflow_client import ExecutionStatus, FlowResult, InvalidArgumentError, OutputTypeError
-from stepflow_client._codec.typed import check_output_type, convert_output
+from stepflow_client._codec.output_types import check_output_type, convert_output
 
 RUN_ID = "01900000-0000-7000-8000-000000000001"
 

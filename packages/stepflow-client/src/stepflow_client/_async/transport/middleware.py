@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 from ..._base.lazy import lazy_module
 from ..._base.logging import logger
 from ..._data.values import decode, encode
-from ..._http.limits import async_call_within
+from ..._http.limits import async_call_with_timeout
 from ..._http.messages import ConnectFailed, ConnectionBroken, HttpError, HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, ServerUrl, TokenAuth
 from ..._rules import dialect, releases
@@ -61,11 +61,11 @@ class Retry(Middleware):
             except HttpError as error:
                 outcome = error
             attempts.append(describe_attempt(outcome))
-            left = request.remaining(request.timeout.read - (time.monotonic() - started))
+            left = request.limit_to_deadline(request.timeout.read - (time.monotonic() - started))
             delay = compute_retry_delay(
                 self._policy, len(attempts), outcome, idempotent=request.idempotent, time_left=left
             )
-            if delay is None or not request.is_retried or not self._budget.spend():
+            if delay is None or not request.is_retried or not self._budget.try_spend_retry():
                 break
             logger.info("%s: %s; retrying in %.2f s", request, attempts[-1], delay)
             note_resend()
@@ -79,7 +79,7 @@ class Retry(Middleware):
 Signed = TypeVar("Signed")
 
 
-class Authorization(Middleware):
+class StaticAuthorization(Middleware):
     """Adds one server's credentials, which are never sent to any other server."""
 
     def __init__(self, inner: Transport, header: str) -> None:
@@ -88,17 +88,17 @@ class Authorization(Middleware):
 
     def send(self, request: HttpRequest) -> Awaitable[HttpResponse]:
         """Send a request with the credentials."""
-        return self.inner.send(self._sign(request))
+        return self.inner.send(self._add_authorization(request))
 
     def stream(self, request: HttpRequest) -> AbstractAsyncContextManager[Stream]:
         """Send a request with the credentials, returning the response as it arrives."""
-        return self.inner.stream(self._sign(request))
+        return self.inner.stream(self._add_authorization(request))
 
-    def _sign(self, request: HttpRequest) -> HttpRequest:
+    def _add_authorization(self, request: HttpRequest) -> HttpRequest:
         return request._replace(headers={**request.headers, "authorization": self._header})
 
 
-class Token(Middleware):
+class TokenAuthorization(Middleware):
     """Adds a bearer token, fetched from user code before each request.
 
     Args:
@@ -112,19 +112,19 @@ class Token(Middleware):
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request with the token."""
-        return await self.inner.send(await self._sign(request))
+        return await self.inner.send(await self._add_authorization(request))
 
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncGenerator[Stream, None]:
         """Send a request with the token, returning the response as it arrives."""
-        async with self.inner.stream(await self._sign(request)) as stream:
+        async with self.inner.stream(await self._add_authorization(request)) as stream:
             yield stream
 
-    async def _sign(self, request: HttpRequest) -> HttpRequest:
+    async def _add_authorization(self, request: HttpRequest) -> HttpRequest:
         signed = request._replace(headers=dict(request.headers))
         flow = self._auth.async_auth_flow(signed)
         async with aclosing(flow):
-            await _request_credentials(flow.__anext__, request)
+            await _run_auth_step(flow.__anext__, request)
         return signed
 
 
@@ -148,13 +148,13 @@ class HttpxAuth(Middleware):
 
         flow = self._auth.async_auth_flow(convert_to_httpx(request, self._api))
         async with aclosing(flow):
-            signed = await _request_credentials(flow.__anext__, request)
+            signed = await _run_auth_step(flow.__anext__, request)
             while True:
                 response = await self.inner.send(copy_headers_from(request, signed))
                 answer = httpx.Response(
                     response.status, headers=response.headers, content=response.content, request=signed
                 )
-                following = await _request_credentials(partial(flow.asend, answer), request)
+                following = await _run_auth_step(partial(flow.asend, answer), request)
                 if following is None:
                     return response
                 signed = following
@@ -166,12 +166,12 @@ class HttpxAuth(Middleware):
 
         flow = self._auth.async_auth_flow(convert_to_httpx(request, self._api))
         async with aclosing(flow):
-            signed = await _request_credentials(flow.__anext__, request)
+            signed = await _run_auth_step(flow.__anext__, request)
         async with self.inner.stream(copy_headers_from(request, signed)) as stream:
             yield stream
 
 
-async def _request_credentials(step: Callable[[], Awaitable[Signed]], request: HttpRequest) -> Signed | None:
+async def _run_auth_step(step: Callable[[], Awaitable[Signed]], request: HttpRequest) -> Signed | None:
     """Return the next request from the user's auth code, with credentials added, or None if it has finished.
 
     Args:
@@ -183,9 +183,9 @@ async def _request_credentials(step: Callable[[], Awaitable[Signed]], request: H
             deadline, afterwards.
         InvalidArgumentError: If the user's code fails.
     """
-    seconds = request.remaining(request.timeout.connect)
+    seconds = request.limit_to_deadline(request.timeout.connect)
     try:
-        signed = await async_call_within(step, seconds)
+        signed = await async_call_with_timeout(step, seconds)
         if has_passed(request.deadline):
             raise TimeoutError
     except StopAsyncIteration:
@@ -224,7 +224,7 @@ class Dialect(Middleware):
         self.closed = False
         """Whether the client, or another one sharing its connections, has been closed."""
 
-    def forget(self) -> None:
+    def forget_server(self) -> None:
         """Detect the server again before the next request, in case it was replaced by a different release."""
         if not self.pinned:
             self.server = None
@@ -320,11 +320,11 @@ class Dialect(Middleware):
             # The request itself got a response, so it was a follow-up request that failed.
             raise ConnectionBroken(str(error)) from error
         except dialect.ShapeChangedError:
-            self.forget()
+            self.forget_server()
             assert response is not None
             return response
         except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
-            self.forget()
+            self.forget_server()
             raise InvalidResponseError(
                 f"{request} returned a response that does not match {server.release or server.dialect}",
                 details=str(error),

@@ -9,18 +9,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 from .. import types
-from .._base.newest import NewestEntries
+from .._base.bounded_dict import BoundedDict
 from .._base.text import describe_missing_item
 from .._codec import failed_items, requests, responses
 from .._concurrency import async_gather
-from .._data.arguments import check_choice, check_instances, check_texts, wrong
+from .._data.arguments import argument_error, check_choice, check_instances, check_texts
 from .._rules import releases as api
 from .._rules.failure_groups import MAX_GROUPS_SHOWN, group_failures
 from .._rules.timeouts import call_scope
-from .._runs.client_metadata import mark_kept_steps, read_origin, restore_flow
-from .._runs.explanation import add_explanations, explain_items, find_needed_schema
+from .._runs.explanation import add_explanations, explain_items, find_component_needing_schema
 from .._runs.initial_progress import build_progress
 from .._runs.pins import PIN_COMPONENT
+from .._runs.stored_form import mark_kept_steps, read_origin, restore_flow
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
 from ..flows.components import Components, find_schemas, parse_components
 from ..types.runs import RunSnapshot, SnapshotPart
@@ -58,7 +58,7 @@ class _RunParts:
         self,
         context: ClientContext,
         runs: RunReader,
-        flows: NewestEntries[str, dict[str, Any]],
+        flows: BoundedDict[str, dict[str, Any]],
         state: RunDetails,
         steps: Sequence[StepDetails] | None = None,
     ) -> None:
@@ -75,7 +75,7 @@ class _RunParts:
         """The server that has the run. A different one may replace it at the same URL."""
 
     @property
-    def is_kept(self) -> bool:
+    def is_cacheable(self) -> bool:
         """Whether the run is small and can't change any more. (Servers continue cancelled runs.)"""
         state = self.state
         has_ended = state.status in (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
@@ -117,7 +117,7 @@ class _RunParts:
             with suppress(NotFoundError, UnsupportedByServerError):
                 if not isinstance(flow, dict):
                     flow = await self._runs.get_stored_flow(self.state.run_id)
-                self._flows.put(flow_id, flow)
+                self._flows.put_newest(flow_id, flow)
             self._stored = flow if isinstance(flow, dict) else {}
         return self._stored
 
@@ -126,7 +126,7 @@ class _RunParts:
         if self._arguments is None:
             connection, request = self._context.connection, api.get_run(self.state.run_id)
             is_reported = (await connection.detect_server()).needs_translation
-            self._arguments = await connection.call(request, responses.read_given_arguments) if is_reported else {}
+            self._arguments = await connection.call(request, responses.read_reported_arguments) if is_reported else {}
         return self._arguments
 
     async def read_arguments(self) -> RunArguments:
@@ -138,9 +138,9 @@ class _RunParts:
     async def explain_items(self, steps: Sequence[StepDetails] | None) -> Sequence[RunItem]:
         """Return the items with their steps' errors. Items the server lost count as failed."""
         listed = await self.read_items()
-        items, run = failed_items.get_run_items(listed), self.state
-        failed = items._places(FAILED_STATUSES.__contains__)
-        lost = items._unfinished() if run.status in ENDS_ITEMS else []
+        items, run = failed_items.make_lazy_items(listed), self.state
+        failed = items._find_places(FAILED_STATUSES.__contains__)
+        lost = items._find_unfinished_places() if run.status in ENDS_ITEMS else []
         if lost and not (await self._runs.determine_ending(run)).is_finished:
             lost = []
         is_large = len(items) > MAX_ITEMS_FOR_STEPS
@@ -156,14 +156,16 @@ class _RunParts:
         if is_large:
             failed = [place for place in failed if items[place].index in by_item][:MAX_ITEMS_REQUESTED]
         flow: Mapping[str, Any] = {}
-        if failed_items.needs_flow(listed, failed, by_item):
+        if failed_items.is_first_failure_ambiguous(listed, failed, by_item):
             # Ignore errors reading the flow, since it only adds details.
             with suppress(StepflowClientError):
                 flow = restore_flow(await self.read_stored_flow())
         listed = failed_items.add_failed_steps(listed, failed, by_item, flow)
         can = (await self._context.connection.detect_server()).capabilities
         return (
-            failed_items.add_lost_items(listed, run.status, by_item if can["live_steps"] else {}) if lost else listed
+            failed_items.add_lost_item_errors(listed, run.status, by_item if can["live_steps"] else {})
+            if lost
+            else listed
         ).items
 
 
@@ -180,11 +182,11 @@ class SnapshotReader:
         self._context = context
         self._follower = follower
         self._runs = runs or context.runs
-        self._ended: NewestEntries[str, _RunParts] = NewestEntries(_MAX_RUNS)
-        self._flows: NewestEntries[str, dict[str, Any]] = NewestEntries(_MAX_FLOWS)
+        self._ended: BoundedDict[str, _RunParts] = BoundedDict(_MAX_RUNS)
+        self._flows: BoundedDict[str, dict[str, Any]] = BoundedDict(_MAX_FLOWS)
         """Flows as stored, by id."""
 
-    async def read(
+    async def read_snapshot(
         self,
         run_id: RunId,
         include: str | Iterable[str] = (),
@@ -199,7 +201,7 @@ class SnapshotReader:
         run_id = requests.check_run_id(run_id)
         index = requests.check_limit(item_index, "item_index")
         parts = {check_choice(text, "include", _PARTS) for text in check_texts(include, "include")}
-        run = await self._read_state(run_id, is_current=is_current, has_steps="steps" in parts and index is None)
+        run = await self._get_run_parts(run_id, is_current=is_current, has_steps="steps" in parts and index is None)
         has_account = "account" in parts
         if has_account:
             parts |= _ACCOUNT_PARTS
@@ -218,7 +220,7 @@ class SnapshotReader:
         if has_account and item is None:
             items = await run.explain_items(None)
             known = items if isinstance(items, types.RunItems) else types.RunItems(items)
-            failed = [known[place] for place in known._places(FAILED_STATUSES.__contains__)]
+            failed = [known[place] for place in known._find_places(FAILED_STATUSES.__contains__)]
             failures = [group.to_failed_items() for group in group_failures(failed)[:MAX_GROUPS_SHOWN]]
             item = failed[0].index if failed else 0
         has_steps = has_account or "steps" in parts
@@ -251,14 +253,16 @@ class SnapshotReader:
         self, run_ids: tuple[RunId, RunId], ignore: str | Iterable[str], items: tuple[int, int] | None
     ) -> RunComparison:
         """Return the differences between two runs, or between one item from each."""
-        from .._runs.run_differences import find_run_differences, parse_patterns, select_item
+        from .._runs.run_differences import find_run_differences, parse_ignored_paths, select_item
         from ..types.reruns import RunComparison
 
-        patterns = parse_patterns(ignore)
+        patterns = parse_ignored_paths(ignore)
         pair = None if items is None else check_instances(items, "items", int)
         if pair is not None and len(pair) != 2:
-            raise wrong("items", "two indexes: an item of the first run and one of the second", items)
-        reads = [partial(self.read, requests.check_run_id(run_id), ("items", "steps", "flow")) for run_id in run_ids]
+            raise argument_error("items", "two indexes: an item of the first run and one of the second", items)
+        reads = [
+            partial(self.read_snapshot, requests.check_run_id(run_id), ("items", "steps", "flow")) for run_id in run_ids
+        ]
         # Request this first. Otherwise, both concurrent calls would.
         can = await self.get_capabilities()
         one, other = await async_gather(reads, 2)
@@ -274,7 +278,7 @@ class SnapshotReader:
     async def read_arguments(self, run_id: RunId) -> RunArguments:
         """Return a run's arguments, even if the run is only in the history."""
         try:
-            arguments = (await self.read(run_id, ("arguments",))).arguments
+            arguments = (await self.read_snapshot(run_id, ("arguments",))).arguments
             assert arguments is not None
         except NotFoundError:
             run_id = requests.check_run_id(run_id)
@@ -295,7 +299,7 @@ class SnapshotReader:
         failure takes no further requests.
         """
         try:
-            run = await self._read_state(run_id, is_current=False, has_steps=True)
+            run = await self._get_run_parts(run_id, is_current=False, has_steps=True)
             run.items = listed
             return replace(listed, items=await run.explain_items(None))
         except StepflowClientError:
@@ -306,7 +310,7 @@ class SnapshotReader:
         """Return the server's capabilities."""
         return (await self._context.connection.detect_server()).capabilities
 
-    async def _read_state(self, run_id: str, *, is_current: bool, has_steps: bool) -> _RunParts:
+    async def _get_run_parts(self, run_id: str, *, is_current: bool, has_steps: bool) -> _RunParts:
         known = self._ended.get(run_id)
         if known is not None and known.server is self._context.connection.dialect.server and not is_current:
             return known
@@ -315,7 +319,7 @@ class SnapshotReader:
             if has_steps and not (await self._context.connection.detect_server()).needs_translation:
                 state, steps = await self._runs.get_run_with_steps(run_id)
             else:
-                state = await self._runs.get_state(run_id)
+                state = await self._runs.get_run_without_steps(run_id)
         except StepflowClientError as error:
             error.run_id = error.run_id or run_id
             raise
@@ -324,8 +328,8 @@ class SnapshotReader:
         run = _RunParts(self._context, self._runs, self._flows, state, steps)
         if run.state.is_finished:
             self._context.recorder.record_status(run_id, run.state.status)
-        if run.is_kept:
-            self._ended.put(run_id, run)
+        if run.is_cacheable:
+            self._ended.put_newest(run_id, run)
         return run
 
     async def _count_items(self, run: _RunParts) -> ItemCounts:
@@ -345,14 +349,14 @@ class SnapshotReader:
                     is_past = update.timestamp is not None and update.timestamp >= now
                 if is_past:
                     break
-        return types.ItemCounts(**progress.counts())
+        return types.ItemCounts(**progress.get_item_counts())
 
     async def _explain_item(self, snapshot: RunSnapshot, index: int) -> RunAccount:
         items = snapshot.items or ()
         if index >= len(items):
             raise InvalidArgumentError(describe_missing_item(snapshot.run_id, index, len(items)))
         account = explain_items(snapshot, [items[index]])[index]
-        component = find_needed_schema(account)
+        component = find_component_needing_schema(account)
         if component is None:
             return account
         schemas: dict[str, Any] = {}

@@ -33,13 +33,13 @@ __all__ = [
     "inspect",
     "json_encoding",
     "linecache",
-    "near",
+    "suggest_or_list",
     "values",
 ]
 
 
-def near(word: str, known: Iterable[str], what: str) -> str:
+def suggest_or_list(word: str, known: Iterable[str], what: str) -> str:
     """Return a hint with the closest name, or listing all of them."""
     from .._base import text
 
-    return text.near(word, known, what)
+    return text.suggest_or_list(word, known, what)

@@ -1,4 +1,4 @@
-# Written from _async/transport/layers.py by `make generate`. Change that file instead.
+# Written from _async/transport/middleware.py by `make generate`. Change that file instead.
 
 """Transports that wrap another one: retries, credentials, and translation for older servers."""
 
@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 from ..._base.lazy import lazy_module
 from ..._base.logging import logger
 from ..._data.values import decode, encode
-from ..._http.limits import sync_call_within
+from ..._http.limits import sync_call_with_timeout
 from ..._http.messages import ConnectFailed, ConnectionBroken, HttpError, HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, ServerUrl, TokenAuth
 from ..._rules import dialect, releases
@@ -62,11 +62,11 @@ class Retry(Middleware):
             except HttpError as error:
                 outcome = error
             attempts.append(describe_attempt(outcome))
-            left = request.remaining(request.timeout.read - (time.monotonic() - started))
+            left = request.limit_to_deadline(request.timeout.read - (time.monotonic() - started))
             delay = compute_retry_delay(
                 self._policy, len(attempts), outcome, idempotent=request.idempotent, time_left=left
             )
-            if delay is None or not request.is_retried or not self._budget.spend():
+            if delay is None or not request.is_retried or not self._budget.try_spend_retry():
                 break
             logger.info("%s: %s; retrying in %.2f s", request, attempts[-1], delay)
             note_resend()
@@ -80,7 +80,7 @@ class Retry(Middleware):
 Signed = TypeVar("Signed")
 
 
-class Authorization(Middleware):
+class StaticAuthorization(Middleware):
     """Adds one server's credentials, which are never sent to any other server."""
 
     def __init__(self, inner: Transport, header: str) -> None:
@@ -89,17 +89,17 @@ class Authorization(Middleware):
 
     def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request with the credentials."""
-        return self.inner.send(self._sign(request))
+        return self.inner.send(self._add_authorization(request))
 
     def stream(self, request: HttpRequest) -> AbstractContextManager[Stream]:
         """Send a request with the credentials, returning the response as it arrives."""
-        return self.inner.stream(self._sign(request))
+        return self.inner.stream(self._add_authorization(request))
 
-    def _sign(self, request: HttpRequest) -> HttpRequest:
+    def _add_authorization(self, request: HttpRequest) -> HttpRequest:
         return request._replace(headers={**request.headers, "authorization": self._header})
 
 
-class Token(Middleware):
+class TokenAuthorization(Middleware):
     """Adds a bearer token, fetched from user code before each request.
 
     Args:
@@ -113,19 +113,19 @@ class Token(Middleware):
 
     def send(self, request: HttpRequest) -> HttpResponse:
         """Send a request with the token."""
-        return self.inner.send(self._sign(request))
+        return self.inner.send(self._add_authorization(request))
 
     @contextmanager
     def stream(self, request: HttpRequest) -> Generator[Stream, None, None]:
         """Send a request with the token, returning the response as it arrives."""
-        with self.inner.stream(self._sign(request)) as stream:
+        with self.inner.stream(self._add_authorization(request)) as stream:
             yield stream
 
-    def _sign(self, request: HttpRequest) -> HttpRequest:
+    def _add_authorization(self, request: HttpRequest) -> HttpRequest:
         signed = request._replace(headers=dict(request.headers))
         flow = self._auth.sync_auth_flow(signed)
         with closing(flow):
-            _request_credentials(flow.__next__, request)
+            _run_auth_step(flow.__next__, request)
         return signed
 
 
@@ -149,13 +149,13 @@ class HttpxAuth(Middleware):
 
         flow = self._auth.sync_auth_flow(convert_to_httpx(request, self._api))
         with closing(flow):
-            signed = _request_credentials(flow.__next__, request)
+            signed = _run_auth_step(flow.__next__, request)
             while True:
                 response = self.inner.send(copy_headers_from(request, signed))
                 answer = httpx.Response(
                     response.status, headers=response.headers, content=response.content, request=signed
                 )
-                following = _request_credentials(partial(flow.send, answer), request)
+                following = _run_auth_step(partial(flow.send, answer), request)
                 if following is None:
                     return response
                 signed = following
@@ -167,12 +167,12 @@ class HttpxAuth(Middleware):
 
         flow = self._auth.sync_auth_flow(convert_to_httpx(request, self._api))
         with closing(flow):
-            signed = _request_credentials(flow.__next__, request)
+            signed = _run_auth_step(flow.__next__, request)
         with self.inner.stream(copy_headers_from(request, signed)) as stream:
             yield stream
 
 
-def _request_credentials(step: Callable[[], Signed], request: HttpRequest) -> Signed | None:
+def _run_auth_step(step: Callable[[], Signed], request: HttpRequest) -> Signed | None:
     """Return the next request from the user's auth code, with credentials added, or None if it has finished.
 
     Args:
@@ -184,9 +184,9 @@ def _request_credentials(step: Callable[[], Signed], request: HttpRequest) -> Si
             deadline, afterwards.
         InvalidArgumentError: If the user's code fails.
     """
-    seconds = request.remaining(request.timeout.connect)
+    seconds = request.limit_to_deadline(request.timeout.connect)
     try:
-        signed = sync_call_within(step, seconds)
+        signed = sync_call_with_timeout(step, seconds)
         if has_passed(request.deadline):
             raise TimeoutError
     except StopIteration:
@@ -225,7 +225,7 @@ class Dialect(Middleware):
         self.closed = False
         """Whether the client, or another one sharing its connections, has been closed."""
 
-    def forget(self) -> None:
+    def forget_server(self) -> None:
         """Detect the server again before the next request, in case it was replaced by a different release."""
         if not self.pinned:
             self.server = None
@@ -321,11 +321,11 @@ class Dialect(Middleware):
             # The request itself got a response, so it was a follow-up request that failed.
             raise ConnectionBroken(str(error)) from error
         except dialect.ShapeChangedError:
-            self.forget()
+            self.forget_server()
             assert response is not None
             return response
         except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
-            self.forget()
+            self.forget_server()
             raise InvalidResponseError(
                 f"{request} returned a response that does not match {server.release or server.dialect}",
                 details=str(error),

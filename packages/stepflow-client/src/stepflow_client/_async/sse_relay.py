@@ -1,11 +1,9 @@
-# Written from _async/relay.py by `make generate`. Change that file instead.
-
 """Relaying a run's events as a web application's own server-sent events."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -15,11 +13,11 @@ from .._codec.problem_details import problem_details
 from .._data.arguments import check_function, check_instance
 from ..errors import InvalidArgumentError, StepflowClientError
 from ..events import HeartbeatEvent, RunCompletedEvent, RunEvent
-from .handle import SyncRunHandle
+from .handle import RunHandle
 
 if TYPE_CHECKING:
     from .._codec.problem_details import Problem
-    from .streams import SyncEventStream
+    from .streams import EventStream
 
 _HEADERS = {
     "content-type": "text/event-stream",
@@ -31,26 +29,26 @@ _COMMENT = b":\n\n"
 
 
 @dataclass(frozen=True)
-class SyncEventResponse:
+class EventResponse:
     """A web application's response: either a stream of server-sent events, or the reason there isn't one."""
 
     status: int
     """200, 204 if nothing follows the last event, or an error status such as 400 or 404."""
     headers: dict[str, str]
     """The response headers."""
-    frames: Generator[bytes, None, None]
+    frames: AsyncGenerator[bytes, None]
     """The body, which is empty for a 204. Closing it closes the connection to the server."""
 
 
-def sse_events(
-    handle: SyncRunHandle[Any],
+async def sse_events(
+    handle: RunHandle[Any],
     *,
     last_event_id: str | None = None,
     heartbeat: float | None = 15.0,
     include_results: bool = False,
     include_sub_runs: bool = False,
     payload: Callable[[RunEvent], Any] | None = None,
-) -> SyncEventResponse:
+) -> EventResponse:
     """Relay a run's events to a browser's EventSource.
 
     Each event becomes a frame with the event's cursor as its id and the event as JSON data. The last one is followed by
@@ -75,7 +73,7 @@ def sse_events(
     Raises:
         InvalidArgumentError: If an argument other than `last_event_id` is invalid.
     """
-    check_instance(handle, "handle", SyncRunHandle)
+    check_instance(handle, "handle", RunHandle)
     check_function(payload, "payload")
     after = last_event_id or None
     events_of = partial(handle.events, include_results=include_results, include_sub_runs=include_sub_runs)
@@ -84,33 +82,33 @@ def sse_events(
     try:
         events = events_of(after=after, heartbeat=heartbeat)
     except InvalidArgumentError as error:
-        return _make_refusal(problem_details(error, statuses={InvalidArgumentError: 400}))
+        return _make_problem_response(problem_details(error, statuses={InvalidArgumentError: 400}))
     try:
-        details = handle.details()
+        details = await handle.details()
         if after is not None and details.is_finished:
             # If nothing follows the last event, send a 204 to keep the browser from reconnecting.
-            with events_of(after=after) as following:
-                if next(following, None) is None:
-                    return SyncEventResponse(204, {"cache-control": "no-store"}, _iterate_frames())
+            async with events_of(after=after) as following:
+                if await anext(following, None) is None:
+                    return EventResponse(204, {"cache-control": "no-store"}, _yield_given_frames())
     except StepflowClientError as error:
         problem = problem_details(error)
         return (
-            SyncEventResponse(200, _HEADERS, _iterate_frames(_format_problem(problem)))
+            EventResponse(200, _HEADERS, _yield_given_frames(_format_problem(problem)))
             if error.is_retryable
-            else _make_refusal(problem)
+            else _make_problem_response(problem)
         )
-    return SyncEventResponse(200, _HEADERS, _generate_frames(events, handle.run_id, payload))
+    return EventResponse(200, _HEADERS, _format_event_frames(events, handle.run_id, payload))
 
 
-def _generate_frames(
-    events: SyncEventStream, run_id: str, payload: Callable[[RunEvent], Any] | None
-) -> Generator[bytes, None, None]:
+async def _format_event_frames(
+    events: EventStream, run_id: str, payload: Callable[[RunEvent], Any] | None
+) -> AsyncGenerator[bytes, None]:
     """Yield the frames for a run's event stream."""
-    with events:
+    async with events:
         # Some web servers only send the headers along with the first part of the body.
         yield _COMMENT
         try:
-            for event in events:
+            async for event in events:
                 if isinstance(event, HeartbeatEvent):
                     yield _COMMENT
                     continue
@@ -133,10 +131,10 @@ def _format_problem(problem: Problem) -> bytes:
     return _format_frame(problem.body, (f"retry: {delay}000\n" if delay else "") + "event: problem\n")
 
 
-def _make_refusal(problem: Problem) -> SyncEventResponse:
-    return SyncEventResponse(problem.status, problem.headers, _iterate_frames(json.dumps(problem.body).encode()))
+def _make_problem_response(problem: Problem) -> EventResponse:
+    return EventResponse(problem.status, problem.headers, _yield_given_frames(json.dumps(problem.body).encode()))
 
 
-def _iterate_frames(*frames: bytes) -> Generator[bytes, None, None]:
+async def _yield_given_frames(*frames: bytes) -> AsyncGenerator[bytes, None]:
     for frame in frames:
         yield frame

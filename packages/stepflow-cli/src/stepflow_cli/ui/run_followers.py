@@ -38,7 +38,7 @@ _WAITING, _RUNNING, _COMPLETED, _FAILED, _CANCELLED = range(len(STATES))
 _BY_STATUS = {"completed": _COMPLETED, "failed": _FAILED, "recovery_failed": _FAILED, "cancelled": _CANCELLED}
 
 
-def encode_states(states: ItemStates, total: int) -> bytes:
+def encode_item_states(states: ItemStates, total: int) -> bytes:
     """Return every item's state code, in item order."""
     codes = bytearray(total)
     for code, indexes in ((_RUNNING, states.running), (_COMPLETED, states.completed), (_FAILED, states.failed)):
@@ -48,7 +48,7 @@ def encode_states(states: ItemStates, total: int) -> bytes:
     return bytes(codes)
 
 
-def merge_states(items: Iterable[RunItem], followed: bytes, *, is_cancelled: bool) -> bytes:
+def merge_item_states(items: Iterable[RunItem], event_codes: bytes, *, is_cancelled: bool) -> bytes:
     """Return every item's state code, preferring the server's status for finished items over event-derived codes.
 
     Args:
@@ -58,14 +58,14 @@ def merge_states(items: Iterable[RunItem], followed: bytes, *, is_cancelled: boo
     """
     codes = bytearray()
     for place, item in enumerate(items):
-        default = followed[place] if place < len(followed) else _WAITING
+        default = event_codes[place] if place < len(event_codes) else _WAITING
         if is_cancelled and default in (_WAITING, _RUNNING):
             default = _CANCELLED
         codes.append(_BY_STATUS.get(item.status.value, default))
     return bytes(codes)
 
 
-def list_state_ranges(codes: bytes) -> str:
+def format_state_ranges(codes: bytes) -> str:
     """Return item index ranges by state code, e.g. `2:0-5,7;3:6`. Waiting items are omitted."""
     ranges: dict[int, list[str]] = defaultdict(list)
     first = 0
@@ -90,7 +90,7 @@ _QUIET_SECONDS = 10.0
 _MAX_READ_ERRORS = 1_000
 
 
-class Health:
+class ServerHealth:
     """Whether the server responds. Checked at most once per second, however many pages are open."""
 
     def __init__(self, client: StepflowClient) -> None:
@@ -101,7 +101,7 @@ class Health:
         self._offset = timedelta()
 
     @property
-    def now(self) -> datetime:
+    def server_time(self) -> datetime:
         """The current time on the server's clock, as far as it is known."""
         return datetime.now(UTC) + self._offset
 
@@ -123,7 +123,7 @@ class Health:
 class RunFollower:
     """Follows a run once for all pages that show it, keeping only a few numbers per item."""
 
-    def __init__(self, client: StepflowClient, run_id: str, health: Health, snapshots: SnapshotReader) -> None:
+    def __init__(self, client: StepflowClient, run_id: str, health: ServerHealth, snapshots: SnapshotReader) -> None:
         self._client = client
         self._watcher = RunWatcher(client._services.follower, snapshots, client._services.waiter)
         self._run_id = run_id
@@ -131,12 +131,12 @@ class RunFollower:
         self._health = health
         self._progress: RunProgress | None = None
         self._steps, self._items = StepTimes(run_id), ItemTimes(run_id)
-        self._noted = 0
+        self._recorded_events = 0
         self._last: datetime | None = None
         self._longest_pause = timedelta()
         self._errors: dict[int, FlowError | None] = {}
-        self._to_explain: deque[tuple[int, str]] = deque()
-        self._explaining: asyncio.Task[None] | None = None
+        self._pending_errors: deque[tuple[int, str]] = deque()
+        self._error_task: asyncio.Task[None] | None = None
         self._codes: tuple[int, bytes] = (-1, b"")
         self._cursor: str | None = None
         self._caught_up = asyncio.Event()
@@ -157,7 +157,7 @@ class RunFollower:
         return self._caught_up.is_set()
 
     @property
-    def is_executing(self) -> bool:
+    def has_running_steps(self) -> bool:
         """Whether any steps have started without a known end."""
         return self._progress is not None and any(step.running for step in self._progress.steps)
 
@@ -167,7 +167,7 @@ class RunFollower:
         return not self.pages and time.monotonic() - self.used > _IDLE_SECONDS
 
     @contextmanager
-    def page(self) -> Iterator[None]:
+    def mark_in_use(self) -> Iterator[None]:
         """Mark the follower as in use by a page for the duration of the block."""
         self.pages += 1
         try:
@@ -176,15 +176,15 @@ class RunFollower:
             self.pages -= 1
             self.used = time.monotonic()
 
-    async def catch_up(self, seconds: float = CATCH_UP_SECONDS) -> bool:
+    async def wait_for_past_events(self, seconds: float = CATCH_UP_SECONDS) -> bool:
         """Wait for past events, up to `seconds` after reading began. Return whether all have been read."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._caught_up.wait(), self._began + seconds - time.monotonic())
         return self.is_caught_up
 
-    async def read_times(self) -> list[StepTime]:
+    async def read_step_times(self) -> list[StepTime]:
         """Return the step times known so far, after a short wait for past events."""
-        await self.catch_up()
+        await self.wait_for_past_events()
         return self._steps.times
 
     def get_item_times(self) -> list[ItemTime]:
@@ -202,25 +202,29 @@ class RunFollower:
         progress = self._progress
         if progress is None:
             return None
-        return progress.progress(progress.seconds(self._last or self._health.now) or 0.0), self.quiet_since
+        return progress.make_progress(
+            progress.get_duration(self._last or self._health.server_time) or 0.0
+        ), self.quiet_since
 
     @property
     def quiet_since(self) -> datetime | None:
         """The time of the last event if an unfinished run has been quiet for unusually long."""
         if self._last is None or self.has_ended or not self.is_caught_up:
             return None
-        is_quiet = self._health.now - self._last > max(timedelta(seconds=_QUIET_SECONDS), 2 * self._longest_pause)
+        is_quiet = self._health.server_time - self._last > max(
+            timedelta(seconds=_QUIET_SECONDS), 2 * self._longest_pause
+        )
         return self._last if is_quiet else None
 
     def get_errors(self) -> dict[int, FlowError]:
         """Return the errors read so far for a running batch's failed items, by item index."""
-        failed = self._progress.items().failed if self._progress is not None else set()
+        failed = self._progress.get_item_states().failed if self._progress is not None else set()
         return {index: error for index, error in self._errors.items() if error is not None and index in failed}
 
-    def get_codes(self) -> bytes:
+    def get_state_codes(self) -> bytes:
         """Return one state code per item (see `STATES`), or empty if nothing is known yet."""
         if self._progress is not None and self._codes[0] != self.version:
-            self._codes = self.version, encode_states(self._progress.items(), self._progress.total)
+            self._codes = self.version, encode_item_states(self._progress.get_item_states(), self._progress.total)
         return self._codes[1]
 
     async def wait_for_change(self, version: int, seconds: float) -> int:
@@ -232,7 +236,7 @@ class RunFollower:
 
     async def close(self) -> None:
         """Stop reading."""
-        for task in filter(None, (self._task, self._explaining)):
+        for task in filter(None, (self._task, self._error_task)):
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
@@ -254,7 +258,7 @@ class RunFollower:
 
     async def _read_events(self) -> None:
         if self._progress is None:
-            snapshot = await self._snapshots.read(self._run_id, "flow")
+            snapshot = await self._snapshots.read_snapshot(self._run_id, "flow")
             self._progress = build_progress(snapshot)
             self._steps.step_ids = dict(enumerate(steps_by_id(snapshot.flow or {})))
         status: str | None = None
@@ -278,13 +282,13 @@ class RunFollower:
             self._last = event.timestamp
         self._items.add_event(event)
         if event.run_id == self._run_id and self._progress is not None and self._progress.total > 1:
-            self._record_failure(event)
-        if event.type in ("step_started", "step_completed") and self._noted < _MAX_EVENTS:
-            self._noted += 1
+            self._schedule_error_fetch(event)
+        if event.type in ("step_started", "step_completed") and self._recorded_events < _MAX_EVENTS:
+            self._recorded_events += 1
             self._steps.add_event(event)
         self._announce_change()
 
-    def _record_failure(self, event: RunEvent) -> None:
+    def _schedule_error_fetch(self, event: RunEvent) -> None:
         """Fetch an item's error when its first step fails, since events don't include it."""
         if event.type == "step_started" and event.attempt > 1:
             self._errors.pop(event.item_index, None)
@@ -293,13 +297,13 @@ class RunFollower:
         if event.item_index in self._errors or len(self._errors) >= _MAX_READ_ERRORS:
             return
         self._errors[event.item_index] = None
-        self._to_explain.append((event.item_index, event.step_id))
-        if self._explaining is None or self._explaining.done():
-            self._explaining = asyncio.create_task(self._read_errors())
+        self._pending_errors.append((event.item_index, event.step_id))
+        if self._error_task is None or self._error_task.done():
+            self._error_task = asyncio.create_task(self._fetch_scheduled_errors())
 
-    async def _read_errors(self) -> None:
-        while self._to_explain and not self.has_ended:
-            index, step_id = self._to_explain.popleft()
+    async def _fetch_scheduled_errors(self) -> None:
+        while self._pending_errors and not self.has_ended:
+            index, step_id = self._pending_errors.popleft()
             # Ignore a failed request: the run goes on regardless.
             with suppress(StepflowClientError):
                 step = await self._client.get_run_step(self._run_id, step_id, item_index=index)
@@ -316,13 +320,13 @@ class RunFollower:
 class Followers:
     """The followed runs, including up to 64 without any listening pages."""
 
-    def __init__(self, client: StepflowClient, health: Health, snapshots: SnapshotReader) -> None:
+    def __init__(self, client: StepflowClient, health: ServerHealth, snapshots: SnapshotReader) -> None:
         self._client = client
         self._health = health
         self._snapshots = snapshots
         self._runs: dict[str, RunFollower] = {}
 
-    async def get(self, run_id: str) -> RunFollower:
+    async def get_or_create(self, run_id: str) -> RunFollower:
         """Return the follower for a run, creating it if needed."""
         follower = self._runs.pop(run_id, None) or RunFollower(self._client, run_id, self._health, self._snapshots)
         follower.used = time.monotonic()
@@ -347,10 +351,10 @@ class Followers:
         """
         is_complete = not (await self._client.server_info()).capabilities.get("events")
         if not is_complete:
-            follower = await self.get(run.run_id)
-            await follower.catch_up(seconds if run.is_finished else 0.0)
+            follower = await self.get_or_create(run.run_id)
+            await follower.wait_for_past_events(seconds if run.is_finished else 0.0)
             # A cancelled run keeps executing steps already started, and may even complete.
-            is_complete = follower.has_ended and not (run.status.value == "cancelled" and follower.is_executing)
+            is_complete = follower.has_ended and not (run.status.value == "cancelled" and follower.has_running_steps)
         return "" if run.is_finished and is_complete else f"/live/runs/{run.run_id}"
 
     async def close(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from .._base.text import cut, nearest
+from .._base.text import cut, find_nearest
 from ..flows.components import BUILTINS
 from ..flows.expressions import get_keyword, portable_path, references
 from ..flows.graph import steps_by_id
@@ -18,7 +18,7 @@ from ..types.statuses import NO_ROUTE
 
 if TYPE_CHECKING:
     from ..types.results import FlowError
-    from .causes import ItemCauses
+    from .causes import ItemFailureTracer
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class ResolvedInput(Record):
     """Why parts of the input have no value, e.g. `Path $.card not found` or `charge_card failed`."""
 
 
-def resolve_input(item: ItemCauses, step_id: str) -> ResolvedInput:
+def resolve_input(item: ItemFailureTracer, step_id: str) -> ResolvedInput:
     """Resolve the references in a step's input, using the recorded outcomes of other steps."""
     definition = item.definitions.get(step_id)
     if definition is None:
@@ -53,7 +53,7 @@ class _Resolver:
 
     def resolve(self, expression: Any) -> Any:
         try:
-            return self._evaluation.value(expression)
+            return self._evaluation.evaluate(expression)
         except (Failure, NotKnownError, *BROKEN) as error:
             if isinstance(expression, list):
                 return [self.resolve(element) for element in expression]
@@ -82,7 +82,7 @@ def may_return(component: str, value: Any) -> bool:
     return _find_mismatch(value, schema) is None
 
 
-class FailureHints:
+class FailureHintFinder:
     """Explains failures of a flow's runs, based on the flow, the input and the error.
 
     Args:
@@ -131,10 +131,10 @@ def find_failure_hint(
     component = str(step.get("component"))
     if message.startswith(NO_ROUTE):
         is_builtin = component.startswith("/builtin/") and component not in BUILTINS
-        similar = nearest(component, BUILTINS) if is_builtin else None
+        similar = find_nearest(component, BUILTINS) if is_builtin else None
         return None if similar is None else f"unknown component {component}; did you mean {similar}?"
     try:
-        value = evaluation.value(step.get("input"))
+        value = evaluation.evaluate(step.get("input"))
     except (Failure, NotKnownError, *BROKEN):
         return _find_missing_field_hint(step, input)
     schema = BUILTINS[component][0] if component in BUILTINS else (schemas or {}).get(component)
@@ -149,7 +149,7 @@ def find_failure_hint(
     rejected = f"component {component} rejects its input: {reason} (at {mismatch.path})"
     try:
         # If it's rejected when only the flow is known, the value must come from the flow itself.
-        literal = RecordedEvaluation(flow, NOT_KNOWN, NOT_KNOWN, {}, is_over=False).value(step.get("input"))
+        literal = RecordedEvaluation(flow, NOT_KNOWN, NOT_KNOWN, {}, is_over=False).evaluate(step.get("input"))
         is_literal = _find_mismatch(literal, schema) is not None
     except (Failure, NotKnownError, *BROKEN):
         is_literal = False
@@ -165,7 +165,7 @@ def _find_missing_field_hint(step: Mapping[str, Any], input: Any) -> str | None:
     for read in references(step.get("input")):
         path = portable_path(read.path) if read.kind == "input" and read.is_certain and not read.in_condition else None
         if path and isinstance(path[0], str) and path[0] not in input:
-            similar = nearest(path[0], input)
+            similar = find_nearest(path[0], input)
             fields = f"has {', '.join(map(str, input))}" if input else "is empty"
             advice = f"write {path[0]} instead of {similar}" if similar else f"add {path[0]}: ..."
             return f"the flow reads {path[0]!r} from its input, which {cut(fields, _MAX_LENGTH)}; {advice}"

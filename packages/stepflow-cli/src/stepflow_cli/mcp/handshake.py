@@ -27,10 +27,10 @@ _CAPABILITIES = {
     "tools": {"listChanged": True},
 }
 # Maximum number of lines to read ahead.
-_MAX_LEAD = 10
+_MAX_READ_AHEAD = 10
 
 
-class Offer:
+class ToolOffer:
     """The offered tools, and their descriptions as JSON.
 
     Args:
@@ -84,7 +84,7 @@ def _describe_tool(spec: FlowToolSpec, *, is_read_only: bool, is_destructive: bo
 
 
 class LineReader:
-    """Reads lines from a file in a thread until the file ends or `end` is called.
+    """Reads lines from a file in a thread until the file ends or `close` is called.
 
     A thread is needed because no signal interrupts one that is waiting for a line.
 
@@ -96,7 +96,7 @@ class LineReader:
         self._source = source
         self._loop = asyncio.get_running_loop()
         self._lines: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._room = threading.Semaphore(_MAX_LEAD)
+        self._room = threading.Semaphore(_MAX_READ_AHEAD)
         # Use a daemon thread: it may still be waiting for a line when the interpreter exits.
         threading.Thread(target=self._read_lines, name="standard input", daemon=True).start()
 
@@ -104,9 +104,9 @@ class LineReader:
         for line in self._source:
             self._room.acquire()
             self._put(line)
-        self.end()
+        self.close()
 
-    def end(self, *_: object) -> None:
+    def close(self, *_: object) -> None:
         """End the lines after those already read. Safe to call from any thread and from signal handlers."""
         self._put(None)
 
@@ -121,11 +121,11 @@ class LineReader:
             self._room.release()
             if line.strip():
                 return line.decode(errors="replace")
-        self.end()
+        self.close()
         return None
 
 
-class Opening:
+class Handshake:
     """Answers a handshake and the first `tools/list` requests.
 
     Args:
@@ -133,14 +133,14 @@ class Opening:
         offer: The tools.
     """
 
-    def __init__(self, lines: LineReader, offer: Offer) -> None:
+    def __init__(self, lines: LineReader, offer: ToolOffer) -> None:
         self._lines = lines
         self._offer = offer
         self._replayed: list[str] = []
-        self.handshake: Any = None
+        self.answered_id: Any = None
         """The id of the handshake, if one was answered."""
 
-    async def run(self, importing: asyncio.Future[Any]) -> None:
+    async def answer_until_imported(self, importing: asyncio.Future[Any]) -> None:
         """Answer lines until one needs the MCP package, or until it has been imported."""
         while not importing.done():
             waiting = asyncio.ensure_future(self._lines.read_line())
@@ -149,35 +149,35 @@ class Opening:
                 waiting.cancel()
                 return
             line = waiting.result()
-            if line is None or not self._try_to_answer(line):
+            if line is None or not self._answer_if_possible(line):
                 self._replayed += [] if line is None else [line]
                 return
 
-    async def iterate_rest(self) -> AsyncIterator[str]:
+    async def iterate_remaining_lines(self) -> AsyncIterator[str]:
         """Yield the remaining lines, starting with the handshake, because the MCP package needs to see it as well."""
         for replayed in self._replayed:
             yield replayed
         while (line := await self._lines.read_line()) is not None:
             yield line
 
-    def _try_to_answer(self, line: str) -> bool:
+    def _answer_if_possible(self, line: str) -> bool:
         message = _parse_message(line)
         method, request_id = message.get("method"), message.get("id")
-        if method == "notifications/initialized" and self.handshake is not None and "id" not in message:
+        if method == "notifications/initialized" and self.answered_id is not None and "id" not in message:
             self._replayed.append(line)
             return True
         if isinstance(request_id, bool) or not isinstance(request_id, (int, str)):
             return False
-        if method == "initialize" and self.handshake is None and _is_valid_handshake(message.get("params")):
-            self.handshake = request_id
+        if method == "initialize" and self.answered_id is None and _is_valid_handshake(message.get("params")):
+            self.answered_id = request_id
             self._replayed.append(line)
             version = message["params"]["protocolVersion"]
             server = {"name": "stepflow", "title": "Stepflow", "version": VERSION}
             result = {"protocolVersion": version, "capabilities": _CAPABILITIES, "serverInfo": server}
-            _write_result(request_id, {**result, "instructions": self._offer.instructions})
+            _write_response(request_id, {**result, "instructions": self._offer.instructions})
             return True
-        if method == "tools/list" and self.handshake is not None and not message.get("params"):
-            _write_result(request_id, {"tools": self._offer.list_tools()})
+        if method == "tools/list" and self.answered_id is not None and not message.get("params"):
+            _write_response(request_id, {"tools": self._offer.list_tools()})
             return True
         return False
 
@@ -199,6 +199,6 @@ def _is_valid_handshake(params: Any) -> bool:
     return is_named and isinstance(params.get("capabilities"), dict)
 
 
-def _write_result(request_id: int | str, result: dict[str, Any]) -> None:
+def _write_response(request_id: int | str, result: dict[str, Any]) -> None:
     sys.stdout.buffer.write(json.dumps({"jsonrpc": "2.0", "id": request_id, "result": result}).encode() + b"\n")
     sys.stdout.buffer.flush()

@@ -41,9 +41,9 @@ class RunRequirements(NamedTuple):
     """The variables the flow declares or reads, or None if others are allowed."""
     components: frozenset[str]
     """Components used by the steps that run, including steps of inner flows."""
-    input_check: ValueCheck | None
+    input_check: ValueValidator | None
     """Checks a run's inputs, or None if the flow accepts any input."""
-    variable_checks: Mapping[str, ValueCheck]
+    variable_checks: Mapping[str, ValueValidator]
     """Checks variable values, by name. Variables that accept any value are left out."""
 
     def check_overrides(self, overrides: Mapping[str, Any] | None) -> None:
@@ -86,7 +86,7 @@ class RunRequirements(NamedTuple):
         """
         absent = [name for name in self.required if name not in given]
         if absent:
-            reads = certain_reads(self.steps, overridden=overrides or {}, with_must_execute=True)
+            reads = find_certain_reads(self.steps, overridden=overrides or {}, with_must_execute=True)
             # A missing variable is fine if the expression has a default.
             names = {read.variable.strip() for read in reads if read.variable and "default" not in read.expression}
             absent = [name for name in absent if name in names]
@@ -123,9 +123,9 @@ def find_requirements(
             if get_unset_value(schemas.get(name), is_required=name in required) is NOT_GIVEN
         ),
         steps=steps,
-        names=None if any_variable else find_variable_names(steps),
+        names=None if any_variable else find_allowed_variables(steps),
         components=frozenset(steps.components()),
-        input_check=ValueCheck.of(flow),
+        input_check=ValueValidator.for_flow_input(flow),
         variable_checks=_make_variable_checks(flow),
     )
 
@@ -153,20 +153,20 @@ def check_variables(
         InvalidArgumentError: If the flow has variables but not all of those passed, or a value is invalid. The hint
             suggests the closest name, or how to fix the value.
     """
-    names = find_variable_names(FlowSteps(flow), keeps_none=is_strict)
+    names = find_allowed_variables(FlowSteps(flow), keeps_none=is_strict)
     _check_names(names, given, overrides)
     if check_values:
         _check_values(_make_variable_checks(flow), given, advice)
 
 
-def _make_variable_checks(flow: Mapping[str, Any]) -> dict[str, ValueCheck]:
+def _make_variable_checks(flow: Mapping[str, Any]) -> dict[str, ValueValidator]:
     declared = get_declared_schema(flow, "variables")
     shared = json_schema.get_defs(declared, flow["schemas"].get("$defs")) if isinstance(declared, Mapping) else {}
-    checks = {name: ValueCheck.of_schema(value, shared) for name, value in get_fields(declared)[0].items()}
+    checks = {name: ValueValidator.for_schema(value, shared) for name, value in get_fields(declared)[0].items()}
     return {name: check for name, check in checks.items() if check is not None}
 
 
-def _check_values(checks: Mapping[str, ValueCheck], given: Mapping[str, Any], advice: str | None) -> None:
+def _check_values(checks: Mapping[str, ValueValidator], given: Mapping[str, Any], advice: str | None) -> None:
     for name in checks.keys() & given.keys():
         validator, value = checks[name].validator, given[name]
         # Null is always allowed: it stands for a variable without a value.
@@ -196,7 +196,7 @@ def _suggest_name(name: str, known: Collection[str], start: str, noun: str) -> s
     return suggest_nearest(name, known) or f"{start} {listed or f'no {noun}'}"
 
 
-def find_variable_names(steps: FlowSteps, *, keeps_none: bool = False) -> frozenset[str] | None:
+def find_allowed_variables(steps: FlowSteps, *, keeps_none: bool = False) -> frozenset[str] | None:
     """Return the variables a flow declares or reads, or None if it has none or its schema allows others.
 
     With `keeps_none`, return an empty set for a flow without variables.
@@ -206,18 +206,18 @@ def find_variable_names(steps: FlowSteps, *, keeps_none: bool = False) -> frozen
     schema = get_declared_schema(steps.flow, "variables")
     if isinstance(schema, Mapping) and any(schema.get(key) not in (None, False) for key in _OPEN_SCHEMA):
         return None
-    names = frozenset(_find_read_names(steps).union(get_fields(schema)[0]))
+    names = frozenset(_find_read_variables(steps).union(get_fields(schema)[0]))
     return names if names or keeps_none else None
 
 
-def _find_read_names(steps: FlowSteps) -> set[str]:
+def _find_read_variables(steps: FlowSteps) -> set[str]:
     """Return the variables read by a flow and by the flows inside its steps."""
     reads = (*steps.output_reads, *(read for step in steps.all for read in step.reads))
     names = {read.variable.strip() for read in reads if read.variable}
-    return names.union(*(_find_read_names(within) for inner, within in steps.inner if inner.is_escaped))
+    return names.union(*(_find_read_variables(within) for inner, within in steps.inner_flows if inner.is_escaped))
 
 
-def certain_reads(
+def find_certain_reads(
     steps: FlowSteps, *, overridden: Collection[str] = (), with_must_execute: bool = False
 ) -> list[Reference]:
     """Return the references that must succeed for the output to succeed, both its own and those of the steps it needs.
@@ -226,12 +226,12 @@ def certain_reads(
     anything.
     """
 
-    def needed(references: Iterable[Reference]) -> list[Reference]:
+    def keep_certain(references: Iterable[Reference]) -> list[Reference]:
         # Failing conditions count as false, so they can't fail the output.
         return [reference for reference in references if reference.is_certain and not reference.in_condition]
 
-    reads = {name: needed(step.reads) for name, step in steps.by_id.items() if name not in overridden}
-    output = needed(steps.output_reads)
+    reads = {name: keep_certain(step.reads) for name, step in steps.by_id.items() if name not in overridden}
+    output = keep_certain(steps.output_reads)
     starts = {read.step for read in output if read.step}
     if with_must_execute:
         starts |= {name for name, step in steps.by_id.items() if step.must_execute}
@@ -242,7 +242,7 @@ def certain_reads(
 
 def required_paths(flow: Mapping[str, Any]) -> list[Sequence[str | int]]:
     """Return the input paths without which the output fails."""
-    paths = (portable_path(read.path) for read in certain_reads(FlowSteps(flow)) if read.kind == "input")
+    paths = (portable_path(read.path) for read in find_certain_reads(FlowSteps(flow)) if read.kind == "input")
     return [path for path in paths if path]
 
 
@@ -256,10 +256,12 @@ def unread_fields(flow: Mapping[str, Any], input: Any) -> list[json_schema.Misma
     paths = [portable_path(read.path) for read in reads if read.kind == "input"]
     schema = get_declared_schema(flow, "input")
     shared = flow["schemas"].get("$defs") if schema is not None else None
-    return list(_find_unread(input, schema, json_schema.get_defs(schema, shared), paths, required_paths(flow), ()))
+    return list(
+        _iter_unread_fields(input, schema, json_schema.get_defs(schema, shared), paths, required_paths(flow), ())
+    )
 
 
-def _find_unread(
+def _iter_unread_fields(
     value: Any,
     schema: Any,
     defs: Mapping[str, Any],
@@ -275,7 +277,9 @@ def _find_unread(
     for name, inner in value.items():
         if not fields or name in fields:
             read, certain = ([path[1:] for path in some if path[0] == name] for some in (paths, needed))
-            yield from _find_unread(inner, declared.get(name), defs, read, [*filter(None, certain)], (*parts, name))
+            yield from _iter_unread_fields(
+                inner, declared.get(name), defs, read, [*filter(None, certain)], (*parts, name)
+            )
         else:
             names = {*required, *(str(path[0]) for path in needed)}
             hint = suggest_nearest(str(name), fields) or json_schema.describe_fields(fields, names, defs)
@@ -300,35 +304,35 @@ def check_inputs(
     Raises:
         InvalidArgumentError: If an input doesn't match. The message says where, and the hint how to fix it.
     """
-    check = ValueCheck.of(flow)
+    check = ValueValidator.for_flow_input(flow)
     if check is not None:
-        check.all(inputs, advice, file)
+        check.check_all(inputs, advice, file)
 
 
-class ValueCheck(NamedTuple):
+class ValueValidator(NamedTuple):
     """Checks values against one of a flow's schemas, like `check_inputs` does."""
 
     validator: json_schema.Validator
 
     @classmethod
-    def of(cls, flow: Mapping[str, Any]) -> ValueCheck | None:
+    def for_flow_input(cls, flow: Mapping[str, Any]) -> ValueValidator | None:
         """Return the check for a flow's inputs, or None if it accepts any input."""
         schema = get_declared_schema(flow, "input")
-        return None if schema is None else cls.of_schema(schema, flow["schemas"].get("$defs"))
+        return None if schema is None else cls.for_schema(schema, flow["schemas"].get("$defs"))
 
     @classmethod
-    def of_schema(cls, schema: Any, shared: Any) -> ValueCheck | None:
+    def for_schema(cls, schema: Any, shared: Any) -> ValueValidator | None:
         """Return the check for a schema, which may refer to shared ones, or None if it accepts any value."""
         if not isinstance(schema, Mapping):
             return None
         validator = json_schema.Validator(schema, json_schema.get_defs(schema, shared))
         return cls(validator) if validator.rules_of(schema) else None
 
-    def fits_all(self, values: Sequence[Any]) -> bool:
+    def accepts_all(self, values: Sequence[Any]) -> bool:
         """Return whether all inputs match."""
         return not any(self.validator.mismatches(value, 1) for value in values)
 
-    def one(self, value: Any, which: str = "the input") -> None:
+    def check_value(self, value: Any, which: str = "the input") -> None:
         """Check a single input, called `which` in the message.
 
         Raises:
@@ -339,7 +343,7 @@ class ValueCheck(NamedTuple):
                 f"{which} does not match the flow's schema: {mismatch.message} (at {mismatch.path})", hint=mismatch.hint
             )
 
-    def all(self, inputs: Sequence[Any], advice: str | None = None, file: str | None = None) -> None:
+    def check_all(self, inputs: Sequence[Any], advice: str | None = None, file: str | None = None) -> None:
         """Check all of a run's inputs.
 
         Raises:
@@ -348,7 +352,9 @@ class ValueCheck(NamedTuple):
         where = "" if file is None else f" in {file}"
         for index, value in enumerate(inputs):
             try:
-                self.one(value, f"the input{where}" if len(inputs) == 1 else f"input {index}{where} (counting from 0)")
+                self.check_value(
+                    value, f"the input{where}" if len(inputs) == 1 else f"input {index}{where} (counting from 0)"
+                )
             except InvalidArgumentError as error:
                 error.hint = "; ".join(filter(None, (error.hint, advice)))
                 raise

@@ -18,7 +18,7 @@ from stepflow_client.drawing.report_data import mask_snapshot
 from stepflow_client.flows.graph import steps_by_id
 from stepflow_client.history import HistoryEntry
 
-from ..runs.find import is_id_prefix, is_matching, parse_creation_range
+from ..runs.find import is_id_prefix, matches_query_word, parse_creation_range
 
 _Row = TypeVar("_Row")
 # Columns that sort in descending order on the first click.
@@ -79,7 +79,7 @@ _MAX_FAILED = 60
 _MAX_KEPT = 2_000
 _CONCURRENT_READS = 4
 # How long the list waits for errors. Any that arrive later are shown on the next refresh.
-_LIST_SECONDS = 0.5
+_ERROR_WAIT_SECONDS = 0.5
 
 
 @dataclass
@@ -119,16 +119,16 @@ class RunFinder:
 
     async def find(self, words: Sequence[str], filters: Mapping[str, str]) -> SearchResult:
         """Return the runs that match every word, out of the newest runs that pass the filters."""
-        runs = (await self._client.list_runs(limit=_MAX_RUNS, **build_filters(filters))).runs
+        runs = (await self._client.list_runs(limit=_MAX_RUNS, **build_list_arguments(filters))).runs
         listed = {run.run_id for run in runs}
         ids = await self.find_ids_with_prefix(words[0], _MAX_OLDER) if len(words) == 1 else []
         runs = runs + [await self._client.get_run(run_id) for run_id in ids if run_id not in listed]
         recorded = {word: await run_in_threadpool(self._search_history, word) for word in words}
         flow_ids = list(dict.fromkeys(run.flow_id for run in runs))[:_MAX_FLOWS]
-        await asyncio.gather(*map(self._read_components, flow_ids))
+        await asyncio.gather(*map(self._cache_flow_components, flow_ids))
         result, missing = SearchResult(), dict[str, list[str]]()
         for run in runs:
-            reasons = {word: self._match_run(run, word, recorded[word]) for word in words}
+            reasons = {word: self._find_match_reason(run, word, recorded[word]) for word in words}
             missing[run.run_id] = [word.casefold() for word, reason in reasons.items() if reason is None]
             result.reasons[run.run_id] = next((reason for reason in reasons.values() if reason), "")
         failed = [run for run in runs if missing[run.run_id] and has_failed(run)][:_MAX_FAILED]
@@ -148,22 +148,22 @@ class RunFinder:
     def _search_history(self, word: str) -> dict[str, str]:
         """Search the history for a word. Return what matched, by run id."""
         reasons, text = {}, word.casefold()
-        for entry in self._client._recorder.search(quote_word(word)):
+        for entry in self._client._recorder.search_server_entries(quote_word(word)):
             labels = (f"{name}={value}" for name, value in entry.labels.items())
             label = next((label for label in labels if text in label.casefold()), None)
             note = f"note: {entry.note}" if entry.note and text in entry.note.casefold() else ""
             reasons[entry.run_id] = f"label {label}" if label else note or "in what it was started with"
         return reasons
 
-    def _match_run(self, run: RunDetails, word: str, recorded: Mapping[str, str]) -> str | None:
+    def _find_match_reason(self, run: RunDetails, word: str, recorded: Mapping[str, str]) -> str | None:
         """Return what matched a word (empty if the list shows it), or None if at most the run's error can match."""
-        if is_matching(run, word):
+        if matches_query_word(run, word):
             return ""
         components = self._components.get(run.flow_id, ())
         matching = sorted(component for component in components if word.casefold() in component.casefold())
         return recorded.get(run.run_id, f"component {matching[0]}" if matching else None)
 
-    async def _read_components(self, flow_id: str) -> None:
+    async def _cache_flow_components(self, flow_id: str) -> None:
         async with self._limit:
             if flow_id in self._components:
                 return
@@ -176,7 +176,7 @@ class RunFinder:
 
     async def read_first_errors(self, runs: Iterable[RunDetails]) -> dict[str, str]:
         """Return the first line of each failed run's first error, if it is cached or can be read in time."""
-        errors = await self._wait_for_errors(runs, _LIST_SECONDS)
+        errors = await self._wait_for_errors(runs, _ERROR_WAIT_SECONDS)
         return {run_id: text.partition("\n")[0].strip() for run_id, text in errors.items()}
 
     async def _wait_for_errors(self, runs: Iterable[RunDetails], timeout: float | None = None) -> dict[str, str]:
@@ -184,13 +184,13 @@ class RunFinder:
         run_ids = [run.run_id for run in runs if has_failed(run) and run.items.total <= MAX_ITEMS]
         for run_id in run_ids:
             if run_id not in self._errors and run_id not in self._reading:
-                self._reading[run_id] = asyncio.create_task(self._read_errors(run_id))
+                self._reading[run_id] = asyncio.create_task(self._cache_run_errors(run_id))
         tasks = [self._reading[run_id] for run_id in run_ids if run_id in self._reading]
         if tasks:
             await asyncio.wait(tasks, timeout=timeout)
         return {run_id: self._errors[run_id] for run_id in run_ids if run_id in self._errors}
 
-    async def _read_errors(self, run_id: str) -> None:
+    async def _cache_run_errors(self, run_id: str) -> None:
         try:
             async with self._limit:
                 snapshot = mask_snapshot(await self._client.snapshot(run_id, include=("items", "flow")))
@@ -215,7 +215,7 @@ def has_failed(run: RunDetails) -> bool:
 
 PAGE = 50
 """Runs or items per page. Small enough to keep a page with a graph under 2,000 elements."""
-_FRESH_SECONDS = 1.0
+_MAX_AGE_SECONDS = 1.0
 _MAX_LISTS = 100
 # The label `evaluate` adds to its runs.
 _EVALUATION = "eval"
@@ -224,7 +224,7 @@ _MAX_PAUSE = timedelta(minutes=10)
 _MAX_ATTEMPTS = 50
 
 
-def build_filters(fields: Mapping[str, str]) -> dict[str, Any]:
+def build_list_arguments(fields: Mapping[str, str]) -> dict[str, Any]:
     """Return the `list_runs` arguments for a validated query's fields."""
     return {
         "status": fields.get("status"),
@@ -245,7 +245,7 @@ class RunLists:
 
     async def read_page(self, filters: Mapping[str, str], page: int) -> list[RunDetails]:
         """Return a page of runs, plus one extra if there is a next page."""
-        listed = await self._client.list_runs(limit=PAGE + 1, offset=(page - 1) * PAGE, **build_filters(filters))
+        listed = await self._client.list_runs(limit=PAGE + 1, offset=(page - 1) * PAGE, **build_list_arguments(filters))
         return listed.runs
 
     async def read_newest(self, filters: Mapping[str, str]) -> list[RunDetails]:
@@ -253,7 +253,7 @@ class RunLists:
         key = tuple(sorted(filters.items()))
         async with self._locks[key]:
             at, runs = self._newest.pop(key, (float("-inf"), []))
-            if time.monotonic() - at > _FRESH_SECONDS:
+            if time.monotonic() - at > _MAX_AGE_SECONDS:
                 runs = await self.read_page(filters, 1)
                 at = time.monotonic()
             # Keep the most recently used list last.
@@ -271,7 +271,7 @@ class RunRow:
     run: RunDetails
     """The run, or the newest if the row stands for several."""
     labels: Mapping[str, str] = field(default_factory=dict)
-    others: list[RunDetails] = field(default_factory=list)
+    folded_runs: list[RunDetails] = field(default_factory=list)
     """The older runs folded into this row."""
     key: str = ""
     """Identifies the group of runs in URLs. Empty for a single run."""
@@ -286,27 +286,27 @@ class RunRow:
         return self.key.startswith(_EVALUATION)
 
     @property
-    def counted(self) -> list[RunDetails]:
+    def counted_runs(self) -> list[RunDetails]:
         """The runs whose items are counted: every run in a folded evaluation, otherwise just the newest attempt."""
-        return [self.run, *self.others] if self.is_evaluation and not self.is_open else [self.run]
+        return [self.run, *self.folded_runs] if self.is_evaluation and not self.is_open else [self.run]
 
     @property
     def shown_labels(self) -> Mapping[str, str]:
         """The labels to display: the run's own, or the one shared by all runs in a folded evaluation."""
-        if len(self.counted) == 1:
+        if len(self.counted_runs) == 1:
             return self.labels
         return {_EVALUATION: self.labels[_EVALUATION]}
 
     @property
-    def items(self) -> dict[str, int]:
+    def item_counts(self) -> dict[str, int]:
         """Item counts: `total`, `completed` and `failed`."""
         names = ("total", "completed", "failed")
-        return {name: sum(getattr(run.items, name) for run in self.counted) for name in names}
+        return {name: sum(getattr(run.items, name) for run in self.counted_runs) for name in names}
 
     @property
     def status(self) -> str:
         """The status to display, which is the worst among the counted runs."""
-        return worst_state(run.status.value for run in self.counted) or self.run.status.value
+        return worst_state(run.status.value for run in self.counted_runs) or self.run.status.value
 
 
 def build_run_rows(
@@ -321,14 +321,14 @@ def build_run_rows(
         key = _fold_key(run, entries) if folds else ""
         head = heads.get(key) if key else None
         if head is not None and head.is_evaluation:
-            last = (head.others or [head.run])[-1]
+            last = (head.folded_runs or [head.run])[-1]
             if last.created_at and run.created_at and last.created_at - run.created_at > _MAX_PAUSE:
                 head = None
         if head is None:
             rows.append(RunRow(run, labels, key=key, is_open=bool(key) and key == opened))
             heads[key] = rows[-1]
             continue
-        head.others.append(run)
+        head.folded_runs.append(run)
         if head.is_open:
             rows.append(RunRow(run, labels, key=key, is_open=True, is_inside=True))
     return rows

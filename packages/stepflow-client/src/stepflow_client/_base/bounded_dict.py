@@ -9,7 +9,7 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-class NewestEntries(OrderedDict[Key, Value]):
+class BoundedDict(OrderedDict[Key, Value]):
     """A dict that drops its oldest entries.
 
     (In a plain dict, finding the first entry gets slower with each deletion of the one before it.)
@@ -22,7 +22,7 @@ class NewestEntries(OrderedDict[Key, Value]):
         super().__init__()
         self._max_size = max_size
 
-    def put(self, key: Key, value: Value) -> None:
+    def put_newest(self, key: Key, value: Value) -> None:
         """Store an entry as the newest one, and drop the oldest entry if there are too many."""
         # This order is safe without a lock.
         self.pop(key, None)

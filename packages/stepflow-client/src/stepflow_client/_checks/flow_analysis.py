@@ -85,7 +85,7 @@ class Step:
         return isinstance(handler, Mapping) and handler.get("action") == "useDefault"
 
 
-class FlowModel:
+class FlowAnalysis:
     """The steps, output and references of a flow or inner flow."""
 
     def __init__(self, root: Node) -> None:
@@ -108,13 +108,13 @@ class FlowModel:
         yield from self.output_reads
 
     @property
-    def flows(self) -> Iterator[FlowModel]:
+    def all_flows(self) -> Iterator[FlowAnalysis]:
         """The flow itself and all flows inside its steps, at any depth."""
         yield self
         for step in self.steps:
             inner = find_subflow(step.node)
             if inner is not None:
-                yield from FlowModel(inner).flows
+                yield from FlowAnalysis(inner).all_flows
 
     @property
     def defs(self) -> Mapping[str, Any]:
@@ -128,6 +128,6 @@ class FlowModel:
         node = self.root.at("test", "cases")
         return node.elements if node is not None else ()
 
-    def schema(self, *path: str) -> Node | None:
+    def find_schema(self, *path: str) -> Node | None:
         """Return the schema of `input`, `output`, `variables` or `steps` (or part of it), or None if not declared."""
         return self.root.at("schemas", "properties", *path)

@@ -12,7 +12,7 @@ _MAX_PIECE = 1024 * 1024
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 
 
-class Unpacker:
+class Decompressor:
     """Decompresses a body.
 
     Args:
@@ -41,13 +41,13 @@ class Unpacker:
                 yield data
             return
         while data:
-            piece = self._piece(data)
+            piece = self._decompress_piece(data)
             if piece:
                 yield piece
             data = self._unpacking.unconsumed_tail
             if not data and len(piece) == _MAX_PIECE:
                 # All input has been consumed, but there may still be more output.
-                while piece := self._piece(b""):
+                while piece := self._decompress_piece(b""):
                     yield piece
             if self._unpacking.eof and self._unpacking.unused_data and self._formats:
                 # gzip files can have several members.
@@ -63,7 +63,7 @@ class Unpacker:
         if self._unpacking is not None and self._began and not self._unpacking.eof:
             raise Unreadable("the end of its compressed body is missing")
 
-    def _piece(self, data: bytes) -> bytes:
+    def _decompress_piece(self, data: bytes) -> bytes:
         assert self._unpacking is not None
         is_first, self._began = not self._began, True
         try:
@@ -72,5 +72,5 @@ class Unpacker:
             if is_first and self._formats and len(self._formats) > 1:
                 # Some servers send deflate data without the zlib header.
                 self._unpacking = zlib.decompressobj(self._formats[1])
-                return self._piece(data)
+                return self._decompress_piece(data)
             raise Unreadable(f"its compressed body is damaged: {error}") from None

@@ -7,8 +7,8 @@ import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
-from stepflow_client._command import FlowModel, Read
-from stepflow_client._editing.text_edits import Edit, write_one_line
+from stepflow_client._command import FlowAnalysis, Read
+from stepflow_client._editing.text_edits import Edit, format_inline_yaml
 from stepflow_client.flows.expressions import Path, PathError, format_path_part, parse_path
 from stepflow_client.flows.json_schema import parse_ref
 from stepflow_client.flows.nodes import Key, Node
@@ -31,11 +31,11 @@ class Mention(NamedTuple):
     start: int
     end: int
     """The name's range in the file, or the whole value's if it contains escapes."""
-    whole: Node | Key
+    node: Node | Key
     """The value or key containing the name."""
-    written: str
+    text: str
     """The value's text, which is the name or a path."""
-    at: tuple[int, int]
+    span: tuple[int, int]
     """The name's range within the value. In paths, this includes the dot or brackets."""
     flow: Node
     is_definition: bool = False
@@ -44,9 +44,9 @@ class Mention(NamedTuple):
     is_read: bool = False
 
 
-def find_mentions(model: FlowModel, text: str) -> Iterator[Mention]:
+def find_mentions(model: FlowAnalysis, text: str) -> Iterator[Mention]:
     """Yield all mentions in a flow and its nested flows."""
-    for flow in model.flows:
+    for flow in model.all_flows:
         # Skip merged values, which are located elsewhere in the text.
         mentions = [mention for mention in _MentionReader(flow, text).iter_mentions() if mention.start >= 0]
         yield from {(mention.start, mention.end): mention for mention in mentions}.values()
@@ -55,9 +55,9 @@ def find_mentions(model: FlowModel, text: str) -> Iterator[Mention]:
 class _MentionReader:
     """Collects the mentions in a single flow."""
 
-    def __init__(self, model: FlowModel, text: str) -> None:
+    def __init__(self, model: FlowAnalysis, text: str) -> None:
         self.model, self.flow, self.text = model, model.root, text
-        self.input, self.variables = model.schema("input"), model.schema("variables")
+        self.input, self.variables = model.find_schema("input"), model.find_schema("variables")
         shared = self.flow.at("schemas", "$defs")
         self.shared: Mapping[str, Node] = shared.items if shared is not None else {}
 
@@ -67,12 +67,12 @@ class _MentionReader:
             if isinstance(step.component, str):
                 yield self.make_mention("component", step.node.items["component"], step.component)
             for read in step.reads:
-                yield from self.iter_read(read, step.id)
+                yield from self.iter_reference_mentions(read, step.id)
         for read in self.model.output_reads:
-            yield from self.iter_read(read, None)
+            yield from self.iter_reference_mentions(read, None)
         for schema in (self.input, self.variables, *self.shared.values()):
             yield from self.iter_declared(schema, is_top=schema is self.variables)
-        yield from self.iter_step_keys(self.model.schema("steps", "properties"))
+        yield from self.iter_step_keys(self.model.find_schema("steps", "properties"))
         examples = self.flow.get("examples")
         for case in (*self.model.cases, *(examples.elements if examples is not None else ())):
             yield from self.iter_step_keys(case.get("mocks"))
@@ -80,23 +80,23 @@ class _MentionReader:
             yield from self.iter_data(case.get("variables"), self.variables, "variable")
 
     def make_mention(
-        self, kind: Kind, whole: Node | Key, written: str, at: tuple[int, int] | None = None, name: str | None = None,
+        self, kind: Kind, node: Node | Key, text: str, span: tuple[int, int] | None = None, name: str | None = None,
         scope: Hashable = None, **more: Any,
     ) -> Mention:  # fmt: skip
-        """Create a mention. Without `at`, the name is the whole value."""
-        at, name = at or (0, len(written)), written if name is None else name
-        quoted = self.text[whole.start : whole.start + 1] in ("'", '"')
-        begin = whole.start + quoted + at[0] + self.text[whole.start + quoted + at[0] : whole.end].find(name)
-        is_plain = self.text[whole.start + quoted : whole.end - quoted] == written
-        start, end = (begin, begin + len(name)) if is_plain else (whole.start, whole.end)
+        """Create a mention. Without `span`, the name is the whole value."""
+        span, name = span or (0, len(text)), text if name is None else name
+        quoted = self.text[node.start : node.start + 1] in ("'", '"')
+        begin = node.start + quoted + span[0] + self.text[node.start + quoted + span[0] : node.end].find(name)
+        is_plain = self.text[node.start + quoted : node.end - quoted] == text
+        start, end = (begin, begin + len(name)) if is_plain else (node.start, node.end)
         scope = scope or (kind if kind == "component" else (kind, id(self.flow)))
-        return Mention(kind, name, scope, start, end, whole, written, at, self.flow, **more)
+        return Mention(kind, name, scope, start, end, node, text, span, self.flow, **more)
 
     def iter_step_keys(self, node: Node | None) -> Iterator[Mention]:
         for name, key in node.keys.items() if node is not None else ():
             yield self.make_mention("step", key, name)
 
-    def iter_read(self, read: Read, user: str | None) -> Iterator[Mention]:
+    def iter_reference_mentions(self, read: Read, user: str | None) -> Iterator[Mention]:
         written = read.target.value
         if read.kind == "step" and read.step is not None:
             yield self.make_mention("step", read.target, read.step, user=user, is_read=True)
@@ -141,18 +141,18 @@ class _MentionReader:
 
     def get_scope(self, schema: Node | None, path: Path, reads: str) -> Hashable:
         """Return the scope for a schema's fields. Undeclared fields are scoped by their path."""
-        schema = self.resolve(schema)
+        schema = self.resolve_schema_reference(schema)
         properties = schema.get("properties") if schema is not None else None
         return (reads, id(self.flow), path) if properties is None else _fields_scope(properties)
 
     def get_part_schema(self, schema: Node | None, part: str | int) -> Node | None:
         """Return the schema of a field or list element."""
-        schema = self.resolve(schema)
+        schema = self.resolve_schema_reference(schema)
         if schema is None:
             return None
         return schema.get("items") if isinstance(part, int) else schema.at("properties", part)
 
-    def resolve(self, schema: Node | None) -> Node | None:
+    def resolve_schema_reference(self, schema: Node | None) -> Node | None:
         """Resolve a schema's reference, if it has one."""
         for _ in range(len(self.shared) + 1):
             reference = schema.get("$ref") if schema is not None else None
@@ -212,12 +212,12 @@ def list_rename_edits(text: str, mentions: Iterable[Mention], mention: Mention, 
 
 
 def _rename_edit(text: str, mention: Mention, name: str) -> Edit:
-    whole, written = mention.whole, text[mention.whole.start : mention.whole.end]
+    whole, written = mention.node, text[mention.node.start : mention.node.end]
     quote = written[:1] if written[:1] in ("'", '"') and len(written) > 1 else ""
-    if written != f"{quote}{mention.written}{quote}":
+    if written != f"{quote}{mention.text}{quote}":
         # Only accept JSON escapes: in that case, the whole value is replaced anyway.
         try:
-            is_same_value = quote == '"' and json.loads(written) == mention.written
+            is_same_value = quote == '"' and json.loads(written) == mention.text
         except ValueError:
             is_same_value = False
         if not is_same_value:
@@ -227,13 +227,13 @@ def _rename_edit(text: str, mention: Mention, name: str) -> Edit:
     # Prefer single quotes in paths, since double quotes may need escaping.
     part = format_path_part(name)
     part = f"['{name}']" if part[0] == "[" and "'" not in name else part
-    begin, end = mention.at
-    if mention.written.startswith("$") and mention.kind in ("variable", "field"):
-        new = mention.written[:begin] + part + mention.written[end:]
+    begin, end = mention.span
+    if mention.text.startswith("$") and mention.kind in ("variable", "field"):
+        new = mention.text[:begin] + part + mention.text[end:]
     else:
         is_plain = mention.kind in ("step", "component") or isinstance(whole, Key) or not re.search(r"[.\[\]]", name)
         new = name if is_plain else f"${part}"
     if not quote:
-        return whole.start, whole.end, write_one_line(new)
+        return whole.start, whole.end, format_inline_yaml(new)
     inner = json.dumps(new, ensure_ascii=False)[1:-1] if quote == '"' else new.replace("'", "''")
     return whole.start + 1, whole.end - 1, inner

@@ -11,10 +11,15 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import InvalidArgumentError
-from stepflow_client._codec.requests import parse_flow_variables
+from stepflow_client._codec.requests import parse_declared_variables
 from stepflow_client._data.values import merge_overrides
 from stepflow_client.flows.graph import FlowSteps
-from stepflow_client.flows.needs import RunRequirements, certain_reads, check_variables, find_requirements
+from stepflow_client.flows.run_requirements import (
+    RunRequirements,
+    check_variables,
+    find_certain_reads,
+    find_requirements,
+)
 
 from tests.unit.both_twins import TWINS, Server, ask
 
@@ -25,7 +30,7 @@ def needs(
     declared = {"key": {"type": "string", "env_var": "API_KEY"}, **properties}
     schemas = {"properties": {"variables": {"properties": declared, "required": list(required)}}}
     flow = {"schemas": schemas, "steps": [{"component": "/a", **step} for step in steps], "output": output}
-    return find_requirements(flow, parse_flow_variables(flow))
+    return find_requirements(flow, parse_declared_variables(flow))
 
 
 KEY = {"$variable": "key"}
@@ -235,7 +240,7 @@ def test_a_value_that_does_not_match_the_schema_of_a_variable(
     assert caught.value.hint == hint
     check_variables(DECLARED, given, check_values=False)
     with pytest.raises(InvalidArgumentError) as caught:
-        find_requirements(DECLARED, parse_flow_variables(DECLARED)).check_variables(given, None)
+        find_requirements(DECLARED, parse_declared_variables(DECLARED)).check_variables(given, None)
     assert (caught.value.hint or "").endswith("use check_input=False to send it anyway")
 
 
@@ -258,7 +263,7 @@ def test_values_that_match_the_schemas_of_variables() -> None:
     ],
 )
 def test_input_fields_that_every_run_reads(output: Any, steps: list[dict[str, Any]], fields: list[str]) -> None:
-    read = certain_reads(FlowSteps({"steps": steps, "output": output}))
+    read = find_certain_reads(FlowSteps({"steps": steps, "output": output}))
     assert [each.path for each in read if each.kind == "input"] == fields
 
 

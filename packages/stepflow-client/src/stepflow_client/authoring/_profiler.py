@@ -9,9 +9,9 @@ from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 from ..errors import AuthoringError
-from ._lazy import fields
-from ._places import Place, Probe, fix_place, get_probes, is_flow_code
-from ._values import Value, refusals, refuse
+from ._lazy_modules import fields
+from ._places import Place, Probe, get_probes, is_flow_code, use_fixed_place
+from ._values import Value, authoring_error, collected_errors
 
 
 class _WatchedCode(NamedTuple):
@@ -24,46 +24,48 @@ class _WatchedCode(NamedTuple):
 
 
 @contextmanager
-def watch_errors() -> Iterator[list[AuthoringError]]:
+def collect_authoring_errors() -> Iterator[list[AuthoringError]]:
     """Collect errors caught by a flow's function, and uses of values that they have no way to intercept.
 
     If another profiler is already active, only caught errors are collected.
     """
     errors: list[AuthoringError] = []
-    token = refusals.set(errors)
+    token = collected_errors.set(errors)
     is_free = sys.getprofile() is None
     if is_free:
-        sys.setprofile(_Watcher(errors).check_return)
+        sys.setprofile(_ProfilerWatcher(errors).check_returning_function)
     try:
         yield errors
     finally:
         if is_free:
             sys.setprofile(None)
-        refusals.reset(token)
+        collected_errors.reset(token)
 
 
-class _Watcher:
+class _ProfilerWatcher:
     def __init__(self, errors: list[AuthoringError]) -> None:
         self._errors = errors
         self._codes: dict[int, _WatchedCode] = {}
 
-    def check_return(self, frame: FrameType, event: str, result: Any) -> None:
+    def check_returning_function(self, frame: FrameType, event: str, result: Any) -> None:
         """Check a function when it returns, using the final values of its variables."""
         if event != "return":
             return
         for probe in self._get_watched_code(frame).probes:
             for operand in probe.operands:
-                self._report_values(frame, probe, _evaluate(operand, frame, frame.f_locals))
+                self._report_flow_values(frame, probe, _evaluate_operand(operand, frame, frame.f_locals))
         if type(result) is Value and frame.f_back is not None:
             caller = self._get_watched_code(frame.f_back)
             if caller.calls:
                 _, end_line, _, end_column = list(caller.code.co_positions())[frame.f_back.f_lasti // 2]
                 result_probe = caller.calls.get((end_line or 0, end_column or 0))
                 if result_probe is not None and result_probe.of_result is not None:
-                    value = _evaluate(result_probe.of_result, frame.f_back, {**frame.f_back.f_locals, "_": result})
-                    self._report_values(frame.f_back, result_probe, value)
+                    value = _evaluate_operand(
+                        result_probe.of_result, frame.f_back, {**frame.f_back.f_locals, "_": result}
+                    )
+                    self._report_flow_values(frame.f_back, result_probe, value)
 
-    check_return.watches_flows = True  # type: ignore[attr-defined]
+    check_returning_function.watches_flows = True  # type: ignore[attr-defined]
 
     def _get_watched_code(self, frame: FrameType) -> _WatchedCode:
         code = frame.f_code
@@ -74,34 +76,34 @@ class _Watcher:
             watched = self._codes[id(code)] = _WatchedCode(code, [probe for probe in probes if probe.operands], calls)
         return watched
 
-    def _report_values(self, frame: FrameType, probe: Probe, value: Any) -> None:
-        for flow_value in _iter_values(value):
+    def _report_flow_values(self, frame: FrameType, probe: Probe, value: Any) -> None:
+        for flow_value in _iter_flow_values(value):
             kind = getattr(flow_value.__stepflow__, "kind", Any)
-            if probe.is_none_check and not fields.is_open(kind) and not fields.may_be_none(kind):
+            if probe.is_none_check and not fields.allows_any_value(kind) and not fields.may_be_none(kind):
                 # The type rules out None, so comparing with it is fine.
                 continue
-            with fix_place(Place(frame.f_code.co_filename, probe.line, probe.column)):
-                error = refuse(f"{probe.text} is a value of a flow and {probe.result}",
+            with use_fixed_place(Place(frame.f_code.co_filename, probe.line, probe.column)):
+                error = authoring_error(f"{probe.text} is a value of a flow and {probe.result}",
                                "use when(exists(value), then, otherwise), or coalesce(value, other)")  # fmt: skip
             if str(error) not in map(str, self._errors):
                 self._errors.append(error)
 
 
-def _evaluate(operand: CodeType, frame: FrameType, names: Mapping[str, Any]) -> Any:
-    token = refusals.set(None)
+def _evaluate_operand(operand: CodeType, frame: FrameType, names: Mapping[str, Any]) -> Any:
+    token = collected_errors.set(None)
     try:
         return eval(operand, frame.f_globals, names)  # noqa: S307
     except Exception:
         return None
     finally:
-        refusals.reset(token)
+        collected_errors.reset(token)
 
 
-def _iter_values(value: Any) -> Iterator[Value]:
+def _iter_flow_values(value: Any) -> Iterator[Value]:
     """Yield a flow's value, or all of those in a collection."""
     if type(value) is Value:
         yield value
     elif isinstance(value, (list, tuple, ValuesView, ItemsView)):
         elements: Iterable[Any] = value
         for element in elements:
-            yield from _iter_values(element)
+            yield from _iter_flow_values(element)

@@ -57,7 +57,7 @@ def find_recovery_warnings(path: str) -> list[tuple[str, str]]:
     from stepflow_client._command import ServerConfig, find_recovery_warnings
 
     # Leave pipes alone: they can only be read once, by the server.
-    return [*find_recovery_warnings(ServerConfig(path=Path(path)).view())] if Path(path).is_file() else []
+    return [*find_recovery_warnings(ServerConfig(path=Path(path)).load_or_empty())] if Path(path).is_file() else []
 
 
 def find_repeated_keys(text: str) -> list[tuple[str, int, int]]:

@@ -9,8 +9,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._base.bounded_dict import BoundedDict
 from .._base.logging import logger
-from .._base.newest import NewestEntries
 from .._calls.call_options import RunCall
 from .._codec import requests, responses
 from .._codec.requests import RunArguments
@@ -23,15 +23,15 @@ from .._rules.lost_creation import (
     CreationCall,
     RunRegistry,
     get_creation_time,
-    may_arrive_later,
     may_have_created,
+    may_still_be_processed,
     was_processed,
 )
 from .._rules.releases import Server
 from .._rules.retries import Backoff, compute_random_delay
-from .._rules.timeouts import current_deadline, deadline_override, has_passed, limit_seconds
+from .._rules.timeouts import current_deadline, deadline_override, has_passed, limit_by_deadline
 from .._telemetry.recorder import CreatedRun
-from .._telemetry.tracing import annotate, count_started_run, is_untraced
+from .._telemetry.tracing import annotate_operation, count_started_run, is_untraced
 from ..errors import (
     AmbiguousRunError,
     ApiError,
@@ -74,7 +74,7 @@ class LostRunSearch:
     ) -> None:
         self._connection = connection
         self._registry, self.call, self.error = registry, call, error
-        self._is_ours = registry.is_ours(call.flow_id)
+        self._is_ours = registry.is_exclusive_flow(call.flow_id)
         timings, now, deadline = connection.timings, time.monotonic(), current_deadline()
         # All times use `time.monotonic()`.
         end = now + timings.search_outage
@@ -83,7 +83,7 @@ class LostRunSearch:
         self._last_request = max(self._give_up_at, now + timings.last_search)
         """The last request's deadline, possibly later than the caller's because finding the run is worth the delay."""
         # The server may still be processing the request, so search for as long as we waited for the response.
-        processing = min(now - call.sent, timings.search_after_timeout) if may_arrive_later(error) else 0.0
+        processing = min(now - call.sent, timings.search_after_timeout) if may_still_be_processed(error) else 0.0
         self.is_processed = was_processed(error)
         """Whether the server is done processing the request."""
         # If it isn't, the request may still be on its way.
@@ -106,7 +106,7 @@ class LostRunSearch:
                 began = time.monotonic()
                 try:
                     with deadline_override(self._last_request):
-                        runs = await self._read_runs()
+                        runs = await self._list_candidate_runs()
                 except StepflowClientError as failure:
                     if not failure.is_retryable or has_passed(self._give_up_at):
                         raise self._make_ambiguous_error([]) from failure
@@ -123,7 +123,7 @@ class LostRunSearch:
         finally:
             self.call.is_lost = False
 
-    async def _read_runs(self) -> dict[str, dict[str, Any]]:
+    async def _list_candidate_runs(self) -> dict[str, dict[str, Any]]:
         """Return summaries of the flow's runs that the call may have created, by run id."""
         timings, call = self._connection.timings, self.call
         limit = timings.searched_runs
@@ -163,7 +163,7 @@ class LostRunSearch:
             if not candidates:
                 return None
             # Check again: a call that ended without its run may have left one of these behind.
-            if not other_calls and registry.is_ours(call.flow_id):
+            if not other_calls and registry.is_exclusive_flow(call.flow_id):
                 run_id = call.pick_run(candidates)
                 if run_id is not None and registry.claim_run(call.flow_id, run_id):
                     return run_id
@@ -225,9 +225,9 @@ class RunCreator:
         self._recorder = context.recorder
         self.exact_integers = context.exact_integers
         """Whether to reject integers that the server would change."""
-        self._templates: NewestEntries[_Key, _RunTemplate] = NewestEntries(_MAX_TEMPLATES)
+        self._templates: BoundedDict[_Key, _RunTemplate] = BoundedDict(_MAX_TEMPLATES)
 
-    async def start(self, call: RunCall, wait: int | None) -> responses.Started:
+    async def start_run(self, call: RunCall, hold_seconds: int | None) -> responses.StartedRun:
         """Store a flow, start a run of it and return the server's response.
 
         Args:
@@ -243,16 +243,16 @@ class RunCreator:
         if call.ready is not None:
             await call.ready()
         if isinstance(checked, str):
-            return await self._start_stored(checked, call, wait)
+            return await self._create_run_by_flow_id(checked, call, hold_seconds)
         content, digest, _ = checked
         if not is_untraced():
-            annotate(flow_name=content.get("name"))
-        if wait and current_deadline() is not None:
-            wait = _limit_hold(wait)
+            annotate_operation(flow_name=content.get("name"))
+        if hold_seconds and current_deadline() is not None:
+            hold_seconds = _limit_hold(hold_seconds)
         limit = call.max_concurrency
         if limit is not None:
             requests.check_concurrency(limit)
-        key: _Key | None = (digest, limit, wait)
+        key: _Key | None = (digest, limit, hold_seconds)
         if call.private_copy or call.variables_from_env or call.variables is not None or call.overrides is not None:
             # This run differs from the flow's other runs in more than its inputs.
             key = None
@@ -263,17 +263,17 @@ class RunCreator:
             prepared = None if key is None else self._templates.get(key)
             server = self._connection.dialect.server
             if prepared is None or prepared.server is not server or prepared.copy.flow_id != shared:
-                needs = flows.get_needs(content, digest)
+                needs = flows.get_requirements(content, digest)
                 arguments = await async_run_check(
                     partial(call.complete_arguments, await self.check_arguments(call), needs)
                 )
                 copy = await flows.store_run_copy(checked, is_single=call.private_copy)
                 # Storing the flow may have used up some of the time.
-                prepared = self._make_template(copy, arguments, _limit_hold(wait))
-                if key is not None and prepared.wait == wait:
+                prepared = self._make_template(copy, arguments, _limit_hold(hold_seconds))
+                if key is not None and prepared.wait == hold_seconds:
                     server = await self._connection.detect_server()
                     exact = server.capabilities["exact_numbers"] or not self.exact_integers
-                    self._templates.put(key, prepared._replace(server=server, has_exact_numbers=exact))
+                    self._templates.put_newest(key, prepared._replace(server=server, has_exact_numbers=exact))
             else:
                 read = partial(requests.parse_run_inputs, call.input, exact_integers=prepared.has_exact_numbers)
                 inputs = await async_run_check(read)
@@ -283,7 +283,7 @@ class RunCreator:
                 flow_id, is_own = prepared.copy.flow_id, call.private_copy
                 recorded = CreatedRun(flow_id, arguments, call.original_flow, content, has_own_flow=is_own)
             try:
-                return await self._create(prepared, arguments, registry, recorded)
+                return await self._create_exactly_once(prepared, arguments, registry, recorded)
             except NotFoundError:
                 # The server was restarted without a persistent store, so it no longer has the flow.
                 flows.forget_flow(prepared.copy.flow_id)
@@ -292,21 +292,25 @@ class RunCreator:
                     raise
         raise InvalidArgumentError("the flow cannot be stored")  # pragma: no cover - the loop returns or raises
 
-    async def _start_stored(self, flow_id: str, call: RunCall, wait: int | None) -> responses.Started:
+    async def _create_run_by_flow_id(
+        self, flow_id: str, call: RunCall, hold_seconds: int | None
+    ) -> responses.StartedRun:
         arguments = await self.check_arguments(call)
         if call.variables_from_env:
             await self._flows.get_declared_variables(flow_id)
-        needs = self._flows.find_needs_by_id(flow_id)
+        needs = self._flows.find_requirements_by_id(flow_id)
         if needs is not None:
             arguments = await async_run_check(partial(call.complete_arguments, arguments, needs))
         recorded = CreatedRun(flow_id, arguments)
-        return await self.create(self._flows.get_stored_copy(flow_id), arguments, wait, recorded=recorded)
+        return await self.create_from_copy(
+            self._flows.get_stored_copy(flow_id), arguments, hold_seconds, recorded=recorded
+        )
 
     async def create_run(self, flow_id: str, call: RunCall) -> CreateRunResponse:
         """Start a run of a stored flow and return it, usually while it's still running."""
         check_flag(call.variables_from_env, "variables_from_env")
-        run = await self._start_stored(flow_id, call, None)
-        return responses.build(responses.read_run, {"summary": run.summary}, "POST /runs")
+        run = await self._create_run_by_flow_id(flow_id, call, None)
+        return responses.build_from_response(responses.read_run, {"summary": run.summary}, "POST /runs")
 
     async def check_arguments(self, call: RunCall) -> RunArguments:
         """Check a run's arguments and convert them to the format of the request."""
@@ -314,16 +318,16 @@ class RunCreator:
         exact = server.capabilities["exact_numbers"] or not self.exact_integers
         return await async_run_check(partial(call.check_arguments, exact_integers=exact))
 
-    async def create(
+    async def create_from_copy(
         self,
         copy: StoredCopy,
         arguments: RunArguments,
-        wait: int | None,
+        hold_seconds: int | None,
         on_lost: Callable[[], object] | None = None,
         *,
         is_single: bool = False,
         recorded: CreatedRun | None = None,
-    ) -> responses.Started:
+    ) -> responses.StartedRun:
         """Create a run exactly once and return it. `on_lost` is called if a response is lost.
 
         The hold of `wait` seconds is skipped if the deadline might pass first.
@@ -332,10 +336,10 @@ class RunCreator:
 
         With `is_single`, the request is sent once, without delay, and its error is raised if there's no run.
         """
-        prepared = self._make_template(copy, arguments, _limit_hold(wait))._replace(
+        prepared = self._make_template(copy, arguments, _limit_hold(hold_seconds))._replace(
             on_lost=on_lost, is_single=is_single
         )
-        return await self._create(prepared, arguments, self._flows.registries.current, recorded)
+        return await self._create_exactly_once(prepared, arguments, self._flows.registries.current, recorded)
 
     async def find_rejected_inputs(self, inputs: list[Any]) -> dict[int, InvalidRequestError]:
         """Return the errors for inputs the server rejects, by position. Empty if it also rejects null.
@@ -364,25 +368,25 @@ class RunCreator:
         return None
 
     @staticmethod
-    def _make_template(copy: StoredCopy, arguments: RunArguments, wait: int | None) -> _RunTemplate:
+    def _make_template(copy: StoredCopy, arguments: RunArguments, hold_seconds: int | None) -> _RunTemplate:
         """Prepare everything that runs with these arguments have in common, whatever their inputs."""
         fields = {
             "flowId": copy.flow_id,
             "overrides": {"steps": arguments.overrides} if arguments.overrides else None,
             "variables": arguments.variables or None,
             "maxConcurrency": arguments.max_concurrency,
-            "wait": True if wait is not None else None,
-            "timeoutSecs": wait,
+            "wait": True if hold_seconds is not None else None,
+            "timeoutSecs": hold_seconds,
         }
         body = {name: value for name, value in fields.items() if value is not None}
         request = api.create_run(body=body)
         request.parts["content"] = encode(request.parts.pop("json"))[:-1] + b',"input":['
         decoder = make_output_decoder(copy.output, find_secrets(arguments.variables, copy.declared))
-        return _RunTemplate(copy, request, wait, decoder)
+        return _RunTemplate(copy, request, hold_seconds, decoder)
 
-    async def _create(
-        self, prepared: _RunTemplate, arguments: RunArguments, registry: RunRegistry, recorded: CreatedRun | None
-    ) -> responses.Started:
+    async def _create_exactly_once(
+        self, template: _RunTemplate, arguments: RunArguments, registry: RunRegistry, recorded: CreatedRun | None
+    ) -> responses.StartedRun:
         """Create a prepared run exactly once and return it.
 
         If the response is lost, look for the run among the flow's root runs that don't belong to any call of this
@@ -398,13 +402,13 @@ class RunCreator:
         Raises:
             AmbiguousRunError: If the run can't be identified, or if we can't tell whether there is one.
         """
-        parts, decoder = prepared.request.parts, prepared.decoder
+        parts, decoder = template.request.parts, template.decoder
         text = encode(arguments.inputs)[1:-1] if arguments.text is None else arguments.text
         parts = {**parts, "content": b"%b%b]}" % (parts["content"], text)}
-        held, is_retried = prepared.wait or 0, not prepared.is_single
-        request = api.OperationRequest(prepared.request.operation, parts, held=held, is_retried=is_retried)
+        held, is_retried = template.wait or 0, not template.is_single
+        request = api.OperationRequest(template.request.operation, parts, held=held, is_retried=is_retried)
         entry = None if recorded is None else self._recorder.record_run(None, recorded)
-        call = registry.begin_call(prepared.copy.flow_id, has_one_clock=self._connection.spread is None)
+        call = registry.begin_call(template.copy.flow_id, has_one_clock=self._connection.spread is None)
         run_id = made_id = None
         try:
             while True:
@@ -415,7 +419,7 @@ class RunCreator:
                     run_id = created.run_id
                 except StepflowClientError as error:
                     search = LostRunSearch(self._connection, registry, call, error)
-                    lost = await self._find_lost_run(search, prepared)
+                    lost = await self._find_lost_run(search, template)
                     if lost is None:
                         continue
                     created = lost
@@ -423,10 +427,10 @@ class RunCreator:
                 if not is_untraced():
                     count_started_run(created.run_id, call.began)
                 if decoder is not PLAIN:
-                    self._connection.decoders.put(created.run_id, decoder)
-                if prepared.copy.flow is not None and created.status is not ExecutionStatus.COMPLETED:
+                    self._connection.decoders.put_newest(created.run_id, decoder)
+                if template.copy.flow is not None and created.status is not ExecutionStatus.COMPLETED:
                     # Keep the flow, to explain the failure without a request.
-                    self._runs.started_flows.append((created.run_id, prepared.copy.flow))
+                    self._runs.started_flows.append((created.run_id, template.copy.flow))
                 return created
         finally:
             # A call that's cancelled, for example, isn't settled: no other call may claim a run it left behind.
@@ -434,7 +438,7 @@ class RunCreator:
             if entry is not None:
                 self._recorder.complete_entry(entry, made_id, is_settled=call.is_settled)
 
-    async def _find_lost_run(self, search: LostRunSearch, prepared: _RunTemplate) -> responses.Started | None:
+    async def _find_lost_run(self, search: LostRunSearch, template: _RunTemplate) -> responses.StartedRun | None:
         """Return the run created by a failed request, or None if there isn't one and the request should be resent.
 
         If it must not be resent, raises the request's error.
@@ -444,18 +448,18 @@ class RunCreator:
         try:
             if call.is_settled:
                 raise error
-            if prepared.on_lost is not None:
-                prepared.on_lost()
+            if template.on_lost is not None:
+                template.on_lost()
             summary = await search.find_run()
             call.is_settled = True
             if summary is not None:
-                return responses.build(responses.read_started_run, {"summary": summary}, "GET /runs")
-            if prepared.is_single or search.is_processed:
+                return responses.build_from_response(responses.read_started_run, {"summary": summary}, "GET /runs")
+            if template.is_single or search.is_processed:
                 raise error
             await self.pause_before_resend(call.flow_id, error, call.sends)
         except StepflowClientError as raised:
             # The server's error may quote the request, secrets included.
-            prepared.decoder.secrets.clean(raised)
+            template.decoder.secrets.hide_in_error(raised)
             raise raised from None
         return None
 
@@ -465,13 +469,15 @@ class RunCreator:
         pause = compute_random_delay(timings.resend_first_pause, timings.resend_longest_pause, sends)
         if isinstance(error, ApiError) and error.retry_after is not None:
             pause = max(pause, error.retry_after)
-        if sends >= _MAX_SENDS or pause >= limit_seconds(current_deadline(), timings.resend_longest_pause):
+        if sends >= _MAX_SENDS or pause >= limit_by_deadline(current_deadline(), timings.resend_longest_pause):
             raise error
         logger.info("creating a run of flow %s failed (%s); retrying", flow_id, type(error).__name__)
         await asyncio.sleep(pause)
 
 
-def _limit_hold(wait: int | None) -> int | None:
+def _limit_hold(hold_seconds: int | None) -> int | None:
     """Return how many seconds the server may hold a creation request, or 0 if the deadline might pass first."""
     deadline = current_deadline()
-    return 0 if wait and deadline is not None and deadline - time.monotonic() < 2 * wait else wait
+    return (
+        0 if hold_seconds and deadline is not None and deadline - time.monotonic() < 2 * hold_seconds else hold_seconds
+    )

@@ -25,7 +25,7 @@ from typing import (
 import typing_extensions
 from pydantic import AfterValidator, PlainValidator, TypeAdapter, ValidationError, create_model
 
-from .._data.arguments import wrong
+from .._data.arguments import argument_error
 from .._data.json_encoding import get_field_names
 from ..flows.expressions import write_path
 from ..types import ErrorCode, ExecutionStatus, FlowError, FlowResult
@@ -97,31 +97,33 @@ def _get_adapter(output_type: Any) -> TypeAdapter[Any]:
         return _make_adapter(output_type)
     except Exception as error:
         # Evaluating string annotations may raise anything.
-        raise wrong("output_type", "a supported output type", output_type, str(error).partition("\n")[0]) from error
+        raise argument_error(
+            "output_type", "a supported output type", output_type, str(error).partition("\n")[0]
+        ) from error
 
 
 @functools.lru_cache(maxsize=256)
 def _make_adapter(output_type: Any) -> TypeAdapter[Any]:
     if isinstance(output_type, TypeAdapter):
         return output_type
-    adapter = TypeAdapter(make_readable(output_type))
+    adapter = TypeAdapter(convert_for_pydantic(output_type))
     # Resolve all names now. Otherwise, an unknown one would only surface with the first output, after the run.
     adapter.validator.title  # noqa: B018  # a placeholder raises
     return adapter
 
 
-def make_readable(annotation: Any) -> Any:
+def convert_for_pydantic(annotation: Any) -> Any:
     """Replace classes in an annotation that pydantic can't read with types it can.
 
     This applies to attrs classes, msgspec structs and TypedDicts. Dataclasses are modified to make pydantic use the
     names from `Name`.
     """
     if is_typeddict(annotation):
-        return _convert_typed_dict(annotation)
+        return _convert_typed_dict_type(annotation)
     if isinstance(annotation, type) and hasattr(annotation, "__attrs_attrs__"):
-        return _convert_attrs(annotation)
+        return _convert_attrs_type(annotation)
     if isinstance(annotation, type) and hasattr(annotation, "__struct_fields__"):
-        return Annotated[Any, PlainValidator(functools.partial(_convert_struct, annotation))]
+        return Annotated[Any, PlainValidator(functools.partial(_convert_to_struct, annotation))]
     if isinstance(annotation, type) and hasattr(annotation, "__dataclass_fields__"):
         _set_alias_names(annotation)
         return annotation
@@ -129,14 +131,14 @@ def make_readable(annotation: Any) -> Any:
     origin: Any = get_origin(annotation)
     if not arguments or origin not in _GENERICS:
         return annotation
-    parts = tuple(make_readable(argument) for argument in arguments)
+    parts = tuple(convert_for_pydantic(argument) for argument in arguments)
     if parts == arguments:
         return annotation
     return functools.reduce(operator.or_, parts) if origin is types.UnionType else origin[parts]
 
 
 @functools.lru_cache(maxsize=256)
-def _convert_typed_dict(kind: Any) -> Any:
+def _convert_typed_dict_type(kind: Any) -> Any:
     # Before Python 3.12, pydantic only accepts TypedDicts from typing_extensions.
     fields: dict[str, Any] = {}
     for name, hint in get_type_hints(kind, include_extras=True).items():
@@ -147,19 +149,19 @@ def _convert_typed_dict(kind: Any) -> Any:
             hint = get_args(hint)[0]
         else:
             wrapper = Required if name in kind.__required_keys__ else NotRequired
-        fields[name] = wrapper[make_readable(hint)]
+        fields[name] = wrapper[convert_for_pydantic(hint)]
     return typing_extensions.TypedDict(kind.__name__, fields)  # type: ignore[operator]
 
 
 @functools.lru_cache(maxsize=256)
-def _convert_attrs(kind: Any) -> Any:
+def _convert_attrs_type(kind: Any) -> Any:
     hints = get_type_hints(kind, include_extras=True)
     fields: dict[str, Any] = {}
     for attribute in kind.__attrs_attrs__:
         if attribute.init:
             # Leave out missing fields, so that the attrs class's defaults apply.
             default = ... if type(attribute.default).__name__ == "_Nothing" else None
-            fields[attribute.alias] = (make_readable(hints.get(attribute.name, Any)), default)
+            fields[attribute.alias] = (convert_for_pydantic(hints.get(attribute.name, Any)), default)
     model = create_model(kind.__name__, **fields)
 
     def make_instance(value: Any) -> Any:
@@ -168,7 +170,7 @@ def _convert_attrs(kind: Any) -> Any:
     return Annotated[model, AfterValidator(make_instance)]
 
 
-def _convert_struct(kind: Any, value: Any) -> Any:
+def _convert_to_struct(kind: Any, value: Any) -> Any:
     import msgspec
 
     try:
@@ -196,15 +198,15 @@ def _set_alias_names(kind: Any, *, is_within: bool = False) -> None:
     with suppress(Exception):
         # Evaluating string annotations may raise anything.
         for hint in get_type_hints(kind, include_extras=True).values():
-            for part in _iter_parts(hint):
+            for part in _iter_type_parts(hint):
                 if hasattr(part, "__dataclass_fields__"):
                     _set_alias_names(part, is_within=is_named)
 
 
-def _iter_parts(hint: Any) -> Iterator[Any]:
+def _iter_type_parts(hint: Any) -> Iterator[Any]:
     yield hint
     for arg in get_args(hint):
-        yield from _iter_parts(arg)
+        yield from _iter_type_parts(arg)
 
 
 _KNOWN_NAMES = weakref.WeakSet[Any]()

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .._base.text import nearest, parse_suggested_name
+from .._base.text import find_nearest, parse_suggested_name
 from ..errors import FlowFileError
 from ..flows.expressions import get_keyword
 from ..flows.findings import Finding, Fix
@@ -18,14 +18,14 @@ from ..flows.source import FlowText, Key, Node
 from .text_edits import (
     Edit,
     add_key,
+    combine_edits,
     detect_newline,
-    make_fix,
+    format_inline,
+    format_inline_yaml,
     move_element,
     remove_element,
     remove_key,
     wrap_value,
-    write_inline,
-    write_one_line,
 )
 
 # Minimum similarity between a misspelled word and the suggested name for an automatic fix.
@@ -54,15 +54,15 @@ _VALUES: Mapping[str, Any] = {
 }  # fmt: skip
 
 
-def add_rewrites(flow: FlowText, findings: Sequence[Finding]) -> list[Finding]:
+def add_hints_and_fixes(flow: FlowText, findings: Sequence[Finding]) -> list[Finding]:
     """Add exact hints and fixes to a flow's findings, dropping findings that merely repeat another."""
-    rewriter = _Rewriter(flow)
+    rewriter = _FindingRewriter(flow)
     better = [
         rewriter.rewrite(finding)
         for finding in findings
         # Drop ignored keys next to a `$from`: rewriting it removes them anyway.
         if finding.rule != "ignored-key" or finding.at is None or get_keyword(finding.at.items) != "$from" or
-        _convert_from_expression(finding.at) is None
+        _convert_from_keyword(finding.at) is None
     ]  # fmt: skip
     # If two keys in a mapping would be renamed to the same key, fix neither: it isn't clear which one is meant.
     keys = [
@@ -111,7 +111,7 @@ def _find_input_schema(node: Node, *path: str) -> Node | None:
     return flow.at("schemas", "properties", "input", "properties", *path) if flow is not None else None
 
 
-class _Rewriter:
+class _FindingRewriter:
     """Rewrites a flow's findings."""
 
     def __init__(self, flow: FlowText) -> None:
@@ -123,11 +123,11 @@ class _Rewriter:
         at, text = finding.at, self.text
         if at is not None:
             match finding.rule:
-                case "from-expression" if new := _convert_from_expression(at):
+                case "from-expression" if new := _convert_from_keyword(at):
                     old = text[at.start : at.end] if at.start >= 0 else "#"
                     # Don't lose comments inside the expression.
-                    fix = None if "#" in old else Fix(at.start, at.end, old, write_inline(text, new))
-                    finding = finding._replace(hint=f"write {write_inline(text, new)}", fix=fix)
+                    fix = None if "#" in old else Fix(at.start, at.end, old, format_inline(text, new))
+                    finding = finding._replace(hint=f"write {format_inline(text, new)}", fix=fix)
                 case "undefined-step":
                     finding = self.rewrite_dotted_step(finding, at)
                 case "unknown-keyword" if parse_suggested_name(finding.hint) == "$from":
@@ -135,23 +135,23 @@ class _Rewriter:
                 case "wrong-type" if finding.hint is None:
                     finding = finding._replace(hint=_SHAPES.get(str(at.part)))
                 case "wrong-type" if finding.hint == _IN_QUOTES and at.start >= 0 and at.original is None:
-                    edits = self.replaced(at, json.dumps(text[at.start : at.end]))
-                    finding = finding._replace(fix=make_fix(text, edits))
+                    edits = self.make_replacement(at, json.dumps(text[at.start : at.end]))
+                    finding = finding._replace(fix=combine_edits(text, edits))
         if finding.fix is not None or at is None:
             return finding
         if (name := parse_suggested_name(finding.hint)) is not None:
-            fix, is_safe = self.correction(finding, at, name)
+            fix, is_safe = self.find_rename_fix(finding, at, name)
         else:
-            edits, is_safe = self.edits(finding, at, finding.hint or "")
-            fix = make_fix(text, edits)
+            edits, is_safe = self.find_edits(finding, at, finding.hint or "")
+            fix = combine_edits(text, edits)
         return finding._replace(fix=fix) if is_safe else finding._replace(suggestion=fix)
 
-    def edits(self, finding: Finding, at: Node, hint: str) -> tuple[Sequence[Edit], bool]:
+    def find_edits(self, finding: Finding, at: Node, hint: str) -> tuple[Sequence[Edit], bool]:
         """Return the edits a hint implies, and whether they can be applied without confirmation."""
         text, key, holder = self.text, finding.key or "", at.parent
         match finding.rule:
             case "unknown-keyword" if match := re.fullmatch(r"write (\$\w+)", hint):
-                return self.replaced(at.keys[key], match[1]), True
+                return self.make_replacement(at.keys[key], match[1]), True
             case "template" if match := re.fullmatch(r"write (\{\$.+\}) in place of the text|remove the quotes", hint):
                 return self.replace_by_expression(at, match[1] or at.value.strip()), True
             case "type-mismatch" | "possible-mismatch" if match := re.fullmatch(r"write (\{\$.+\})", hint):
@@ -159,13 +159,13 @@ class _Rewriter:
             case "wrong-type":
                 return self.correct_scalar(at), True
             case "large-integer":
-                return self.replaced(at, json.dumps(text[at.start : at.end])), False
+                return self.make_replacement(at, json.dumps(text[at.start : at.end])), False
             case "ambiguous-path" if match := re.fullmatch(r"write (\$\..+)", hint):
-                return self.replaced(at, write_inline(text, match[1])), True
+                return self.make_replacement(at, format_inline(text, match[1])), True
             case "component-input" if match := re.fullmatch(r"write (\d+) without quotes", hint):
-                return self.replaced(at, match[1]), True
+                return self.make_replacement(at, match[1]), True
             case "malformed-path" if isinstance(at.value, str) and re.match(r"\$[A-Za-z_]", at.value):
-                return self.replaced(at, write_inline(text, f"$.{at.value[1:]}")), True
+                return self.make_replacement(at, format_inline(text, f"$.{at.value[1:]}")), True
             case "unknown-key" if match := re.fullmatch(r"write schemas: \{properties: \{(\w+): ...\}\}", hint):
                 value = {"properties": {match[1]: at.items[key].value}}
                 edits = [*remove_key(text, at, key), *add_key(text, at, "schemas", value)]
@@ -173,7 +173,7 @@ class _Rewriter:
             case "missing-key" | "missing-then" | "component-input" | "case-input" if match := re.fullmatch(
                 r"add (\S+): (.+)", hint
             ):
-                return self.add_missing(at, match[1], match[2], finding.rule), False
+                return self.add_missing_key(at, match[1], match[2], finding.rule), False
             case "no-output":
                 steps = _find_step_ids(at)
                 return add_key(text, at, "output", {"$step": steps[-1]}) if steps else (), False
@@ -191,46 +191,48 @@ class _Rewriter:
             case "unescaped-subflow":
                 return wrap_value(text, at, "$literal"), False
             case "component-slash" if match := re.fullmatch(r"write (\S+)", hint):
-                return self.replaced(at, match[1]), True
+                return self.make_replacement(at, match[1]), True
             case "later-step" if match := re.fullmatch(r"move '(.+)' before '(.+)'", hint):
                 return self.move_step(at, match[1], match[2]), True
             case "not-a-schema" if at.value in JSON_TYPES and at.part != "type":
-                return self.replaced(at, write_inline(text, {"type": at.value})), True
+                return self.make_replacement(at, format_inline(text, {"type": at.value})), True
             case "misplaced-schema" if at.items and (not key or "properties" not in at.items):
                 return wrap_value(text, at, "properties"), True
             case "unused-key" if (match := re.fullmatch(r"use action: (\w+)", hint)) and "action" in at.items:
-                return self.replaced(at.items["action"], match[1]), False
+                return self.make_replacement(at.items["action"], match[1]), False
             case "ignored-key" if hint.startswith("keys beside"):
                 return remove_key(text, at, key), False
             case "ignored-key" if "as the value of $input" in hint and isinstance(at.items[key].value, str):
                 whole = at.items["$input"].value in ("$", "", None) and len(at.items) == 2 and at.is_flow
-                return self.replaced(at, write_inline(text, {"$input": at.items[key].value})) if whole else (), True
+                return self.make_replacement(
+                    at, format_inline(text, {"$input": at.items[key].value})
+                ) if whole else (), True
             case "expected-output" if hint.startswith("write {outcome"):
                 if at.part == "outcome":
-                    return self.replaced(at, write_inline(text, "success")), False
+                    return self.make_replacement(at, format_inline(text, "success")), False
                 if "result" in at.items or "error" in at.items:
                     return add_key(text, at, "outcome", "success" if "result" in at.items else "failed"), False
-                expected = write_inline(text, {"outcome": "success", "result": at.value})
-                return self.replaced(at, expected) if at.is_flow else (), False
+                expected = format_inline(text, {"outcome": "success", "result": at.value})
+                return self.make_replacement(at, expected) if at.is_flow else (), False
             case "conditional-stall" | "default-step" if match := re.search(r"set mustExecute: true on '(.+?)'", hint):
                 named = [step for step in _find_steps(at) if step.get("id") and step.items["id"].value == match[1]]
                 return add_key(text, named[0], "mustExecute", True) if named else (), False
             case "duplicate-case":
-                return self.replaced(at, write_inline(text, f"{at.value}_{at.line}")), False
+                return self.make_replacement(at, format_inline(text, f"{at.value}_{at.line}")), False
             case "duplicate-id" | "empty-id":
-                return self.replaced(at, write_inline(text, _suggest_step_id(at))), False
+                return self.make_replacement(at, format_inline(text, _suggest_step_id(at))), False
             case "coalesce-list" if at.is_flow:
                 return [(at.start, at.start, "["), (at.end, at.end, "]")], False
             case "misplaced-key" if holder is not None and (match := re.match(r"(\w+) belongs to the step", hint)):
                 value = at.items[key].value
                 return [*remove_key(text, at, key), *add_key(text, holder, match[1], value)], False
             case "ambiguous-path" if isinstance(at.value, str) and not at.value.strip().startswith("$"):
-                return self.replaced(at, write_inline(text, f"$.{at.value.strip()}")), True
+                return self.make_replacement(at, format_inline(text, f"$.{at.value.strip()}")), True
             case "duplicate-key" | "config-twice" if key:
                 return remove_key(text, at, key), False
         return (), False
 
-    def replaced(self, where: Node | Key, new: str) -> Sequence[Edit]:
+    def make_replacement(self, where: Node | Key, new: str) -> Sequence[Edit]:
         """Return the edit that replaces a key or a single-line value."""
         old = self.text[where.start : where.end]
         is_plain = where.start >= 0 and "\n" not in old and old[:1] not in ("&", "!", "*", "|", ">")
@@ -244,21 +246,21 @@ class _Rewriter:
         except FlowFileError:
             return ()
         is_known = get_keyword(value) is not None and "NAME" not in value.values()
-        return self.replaced(at, write_inline(self.text, value)) if is_known else ()
+        return self.make_replacement(at, format_inline(self.text, value)) if is_known else ()
 
     def correct_scalar(self, at: Node) -> Sequence[Edit]:
         value = at.value
         if at.part == "mustExecute" and str(value).lower() in _BOOLEANS:
-            return self.replaced(at, write_inline(self.text, _BOOLEANS[str(value).lower()]))
+            return self.make_replacement(at, format_inline(self.text, _BOOLEANS[str(value).lower()]))
         if at.part == "maxRetries" and isinstance(value, str) and value.strip().isdecimal():
-            return self.replaced(at, value.strip())
+            return self.make_replacement(at, value.strip())
         if at.part == "onError" and value in ("fail", "useDefault", "retry"):
-            return self.replaced(at, write_inline(self.text, {"action": value}))
+            return self.make_replacement(at, format_inline(self.text, {"action": value}))
         if at.part == "tags" and isinstance(value, str):
-            return self.replaced(at, write_inline(self.text, [value]))
+            return self.make_replacement(at, format_inline(self.text, [value]))
         return ()
 
-    def add_missing(self, at: Node, key: str, wanted: str, rule: str) -> Sequence[Edit]:
+    def add_missing_key(self, at: Node, key: str, wanted: str, rule: str) -> Sequence[Edit]:
         """Return the edit that adds a missing key with an initial value. For a component, this is a field from the
         flow's input."""
         is_field = _find_input_schema(at) is None or _find_input_schema(at, key) is not None
@@ -271,7 +273,7 @@ class _Rewriter:
             value = _EMPTY.get(str(declared.value)) if declared is not None else None
         if at.value is None and at.part == key and at.parent is not None:
             end = self.text.find(":", at.parent.keys[key].end) + 1
-            return [(end, end, f" {write_inline(self.text, value)}")]
+            return [(end, end, f" {format_inline(self.text, value)}")]
         if at.start < 0 and at.parent is not None and at.part == "input":
             return add_key(self.text, at.parent, "input", {key: value})
         return add_key(self.text, at, key, value)
@@ -293,9 +295,9 @@ class _Rewriter:
             return ()
         return move_element(self.text, holder, positions[later], positions[step])
 
-    def correction(self, finding: Finding, at: Node, name: str) -> tuple[Fix | None, bool]:
+    def find_rename_fix(self, finding: Finding, at: Node, name: str) -> tuple[Fix | None, bool]:
         """Return the fix that renames a misspelled key or name as the hint suggests, and whether it is certain."""
-        if write_one_line(name) != name:
+        if format_inline_yaml(name) != name:
             return None, False
         if finding.key is not None:
             key = at.keys.get(finding.key)
@@ -321,19 +323,19 @@ class _Rewriter:
             return finding
         step = max(names, key=len)
         path = "$" + at.value[len(step) :]
-        finding = finding._replace(hint=f"write {write_inline(self.text, {'$step': step, 'path': path})}")
+        finding = finding._replace(hint=f"write {format_inline(self.text, {'$step': step, 'path': path})}")
         if at.start < 0 or at.original is not None:
             return finding
         if holder.is_flow:
-            text = write_inline(self.text, {"$step": step, "path": path})[1:-1].split(": ", 1)[1]
+            text = format_inline(self.text, {"$step": step, "path": path})[1:-1].split(": ", 1)[1]
         else:
             indent = " " * (holder.keys["$step"].column - 1)
             newline = detect_newline(self.text)
-            text = f"{write_inline(self.text, step)}{newline}{indent}path: {write_inline(self.text, path)}"
+            text = f"{format_inline(self.text, step)}{newline}{indent}path: {format_inline(self.text, path)}"
         return finding._replace(fix=Fix(at.start, at.end, self.text[at.start : at.end], text))
 
 
-def _convert_from_expression(node: Node) -> dict[str, str] | None:
+def _convert_from_keyword(node: Node) -> dict[str, str] | None:
     """Convert a `$from` to the current syntax, e.g. `{$from: {step: a}, path: x}` to `{$step: a, path: $.x}`. Return
     None if its meaning is unclear."""
     source, path = node.items["$from"].value, node.value.get("path", "")
@@ -353,4 +355,4 @@ def _is_clear_misspelling(word: Any, name: str) -> bool:
     """Return whether a word is clearly a misspelling of a name, i.e. similar to it and unlikely to mean anything
     else."""
     one, other = (re.sub("[_-]", "", str(term)).lower() for term in (word, name))
-    return one == other or nearest(other, [one], _CLEAR) is not None
+    return one == other or find_nearest(other, [one], _CLEAR) is not None

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
-from .._base.newest import NewestEntries
+from .._base.bounded_dict import BoundedDict
 from .lost_creation import get_process_token
 
 _MAX_RUNS = 50_000
@@ -24,25 +24,25 @@ class ServerLoads:
         self._turn = 0
         self._process = get_process_token()
         self._loads = [0] * count
-        self._homes: NewestEntries[str, int] = NewestEntries(_MAX_RUNS)
+        self._homes: BoundedDict[str, int] = BoundedDict(_MAX_RUNS)
 
     @contextmanager
     def place_run(self, servers: Collection[int]) -> Iterator[int]:
         """Choose a server for a new run, and count the run there until the context exits."""
         with self._lock:
-            self._leave_parent()
+            self._reset_after_fork()
             number = min(servers, key=lambda server: (self._loads[server], (server - self._turn) % self._count))
             self._turn = number + 1
             self._loads[number] += 1
         try:
             yield number
         finally:
-            self._add(number, -1)
+            self._add_load(number, -1)
 
     def remember_server(self, run_id: str, number: int) -> None:
         """Remember which server created a run."""
         with self._lock:
-            self._homes.put(run_id, number)
+            self._homes.put_newest(run_id, number)
 
     def find_server(self, run_id: str | None) -> int | None:
         """Return the server that created a run, or None if unknown.
@@ -52,24 +52,24 @@ class ServerLoads:
         return None if run_id is None else self._homes.get(run_id)
 
     @contextmanager
-    def count_waiting(self, run_id: str) -> Iterator[None]:
+    def counting_waited_run(self, run_id: str) -> Iterator[None]:
         """Count a run on its server while the client waits for it."""
         number = self.find_server(run_id)
         if number is None:
             yield
             return
-        self._add(number, 1)
+        self._add_load(number, 1)
         try:
             yield
         finally:
-            self._add(number, -1)
+            self._add_load(number, -1)
 
-    def _add(self, number: int, change: int) -> None:
+    def _add_load(self, number: int, change: int) -> None:
         with self._lock:
-            self._leave_parent()
+            self._reset_after_fork()
             self._loads[number] += change
 
-    def _leave_parent(self) -> None:
+    def _reset_after_fork(self) -> None:
         """After a fork, drop the parent's load counts, since this process would never decrement them."""
         if self._process != get_process_token():
             self._process, self._loads = get_process_token(), [0] * self._count

@@ -21,7 +21,7 @@ Schemas = list[Mapping[str, Any]]
 
 
 @dataclass
-class FlowPlace:
+class NodeContext:
     """A place in a flow.
 
     The tree may cover only part of the text. Types and schemas come from the analysis of the whole text.
@@ -67,7 +67,7 @@ class FlowPlace:
         return [step for step in steps if step.step.index < index]
 
     @cached_property
-    def input(self) -> Type:
+    def flow_input_type(self) -> Type:
         """The type of the flow's input according to its schema, or failing that, the steps that read it."""
         if self.reads is None:
             return UNKNOWN
@@ -80,20 +80,20 @@ class FlowPlace:
         return self.path[:2] == ("test", "cases") and self.path[3:4] == ("output",) and len(self.path) > 4
 
     @property
-    def _data_path(self) -> Path:
+    def _test_data_path(self) -> Path:
         """The path within a test case or example. Empty elsewhere."""
         if self.path[:2] == ("test", "cases"):
             return self.path[3:]
         return self.path[2:] if self.path[:1] == ("examples",) else ()
 
     @property
-    def data(self) -> Type:
+    def test_data_type(self) -> Type:
         """The type here in a test case's input, mocked result or expected result. Unknown elsewhere."""
-        path = self._data_path
+        path = self._test_data_path
         if self.types is None:
             return UNKNOWN
         if path[:1] == ("input",):
-            return type_at_path(self.input, path[1:]).type
+            return type_at_path(self.flow_input_type, path[1:]).type
         if path[:2] == ("output", "result"):
             return type_at_path(self.types.output, path[2:]).type
         if path[:1] == ("mocks",) and "result" in path[2:4]:
@@ -102,7 +102,7 @@ class FlowPlace:
         return UNKNOWN
 
     @cached_property
-    def schemas(self) -> Schemas:
+    def applicable_schemas(self) -> Schemas:
         """The schemas that apply to the value, from the flow file, the step's component and the flow's own input."""
         whole = self.analysis.schema
         schemas = find_schemas(whole, self.path, self.flow.value, whole.get("$defs", {}))
@@ -110,17 +110,17 @@ class FlowPlace:
             component = self.step.get("component")
             name = component.value if component is not None and isinstance(component.value, str) else ""
             declared = self.analysis.catalogue.schemas(name)
-            field = _strip_expressions(self.step.at("input"), self.path[3:])
+            field = _remove_expression_parts(self.step.at("input"), self.path[3:])
             if declared is not None and field is not None:
                 schemas += find_schemas(declared[0], field, {}, get_defs(declared[0]))
-        if self._data_path[:1] == ("input",) and self.types is not None:
+        if self._test_data_path[:1] == ("input",) and self.types is not None:
             model = self.types.model
-            if (schema := model.schema("input")) is not None:
-                schemas += find_schemas(schema.value, self._data_path[1:], {}, get_defs(schema.value, model.defs))
+            if (schema := model.find_schema("input")) is not None:
+                schemas += find_schemas(schema.value, self._test_data_path[1:], {}, get_defs(schema.value, model.defs))
         return schemas
 
 
-def _strip_expressions(node: Node | None, path: Sequence[str | int]) -> Path | None:
+def _remove_expression_parts(node: Node | None, path: Sequence[str | int]) -> Path | None:
     """Return the path with expressions evaluated away, or None inside a reference or condition."""
     result: list[str | int] = []
     is_alternative = False
@@ -138,7 +138,7 @@ def _strip_expressions(node: Node | None, path: Sequence[str | int]) -> Path | N
     return tuple(result)
 
 
-def find_place(analysis: Analysis, node: Node, first_step: int = 0) -> FlowPlace:
+def find_node_context(analysis: Analysis, node: Node, first_step: int = 0) -> NodeContext:
     """Return the place of a node, in the tree of a document or a part of it.
 
     Args:
@@ -154,7 +154,7 @@ def find_place(analysis: Analysis, node: Node, first_step: int = 0) -> FlowPlace
     types = analysis.types
     if types is None and analysis.kind == "flow" and not first_step and isinstance(chain[0].value, dict):
         types = infer_flow_types(chain[0], UNKNOWN, analysis.catalogue)
-    place = FlowPlace(analysis, node, chain[0], path, types, types, first_step)
+    place = NodeContext(analysis, node, chain[0], path, types, types, first_step)
     while (step := place.step) is not None and isinstance(step.value, Mapping):
         inner = inner_flow(step.value)
         if inner is None or place.path[2 : 2 + len(inner.at)] != inner.at:
@@ -169,7 +169,7 @@ def find_place(analysis: Analysis, node: Node, first_step: int = 0) -> FlowPlace
         step_id = step.get("id")
         outer = place.types.steps.get(str(step_id.value)) if place.types is not None and step_id is not None else None
         types = outer.inner if outer is not None else None
-        place = FlowPlace(analysis, node, flow, rest, types, types if inner.is_as_written else place.reads)
+        place = NodeContext(analysis, node, flow, rest, types, types if inner.is_as_written else place.reads)
     return place
 
 
