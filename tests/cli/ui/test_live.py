@@ -254,7 +254,7 @@ async def test_requests_remove_idle_followers_at_the_same_time(monkeypatch: pyte
             closed.append(self.run_id)
             await asyncio.sleep(0)
 
-    monkeypatch.setattr(following, "RunFollower", IdleFollower)
+    monkeypatch.setattr(run_followers, "RunFollower", IdleFollower)
     followers: Any = Followers(None, None, None)  # type: ignore[arg-type]
     followers._runs = {name: IdleFollower(None, name, None, None) for name in ("a", "b")}
     await asyncio.gather(followers.get("c"), followers.get("d"))
