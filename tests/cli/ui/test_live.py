@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from stepflow_cli.ui import run_followers
 from stepflow_cli.ui.run_followers import STATES, Followers, RunFollower, ServerHealth, format_state_ranges
 from stepflow_client import ExecutionStatus, LogConfig, RunDetails, StepflowRuntime
 from stepflow_client.events import StepCompletedEvent, StepStartedEvent
