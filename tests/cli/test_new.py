@@ -72,7 +72,7 @@ def test_names(empty: Stepflow) -> None:
     assert empty("validate", "--offline", "flows").code == 0
     assert 'flows = ["the \\"first\\" one.yml"]' in (empty.folder / "flows" / "stepflow.toml").read_text()
     refused = empty("new", "hello.json")
-    assert (refused.code, "hint: write hello.yaml" in refused.stderr) == (2, True)
+    assert (refused.code, "hint: use hello.yaml" in refused.stderr) == (2, True)
 
 
 def test_nothing_is_overwritten(empty: Stepflow) -> None:

@@ -301,7 +301,7 @@ def test_a_server_that_is_killed_and_comes_back(browser: Browser, monkeypatch: p
             expect(page.locator("#list")).to_contain_text("after", timeout=30_000)
         process.terminate()
         # And when the pages themselves are gone, they say so.
-        expect(page.locator("#notice")).to_contain_text("connection to 'stepflow ui' is lost", timeout=30_000)
+        expect(page.locator("#notice")).to_contain_text("Lost the connection to 'stepflow ui'", timeout=30_000)
         tab.context.close()
 
 

@@ -149,7 +149,7 @@ def test_what_cannot_be_kept(session: httpx.Client, newest_server: StepflowRunti
     run_id = client.wait_run(client.submit(yaml.safe_load(FLOW), {"name": "x"}), timeout=60).run_id
     page = session.get(f"/runs/{run_id}/keep")
     assert page.status_code == 400
-    assert "the run's input is unknown" in page.text
+    assert "input is unknown" in page.text
     assert session.get(f"/runs/{run_id}/keep?item=1").status_code == 404
     assert session.get(f"/runs/{run_id}/keep?item=%00").status_code == 404
 
