@@ -381,7 +381,7 @@ def test_rerun_takes_what_is_recorded(stepflow: Stepflow, server: str) -> None:
     again = stepflow("runs", "rerun", "@last", "--label", "again=1")
     assert (again.code, json.loads(again.stdout)) == (0, {"n": "changed", "city": "Oslo"}), again
     # The override replaces what the step reads of the input.
-    assert "takes variables, overrides from the history" in again.stderr
+    assert "using variables, overrides from the history" in again.stderr
     (entry,) = recorded(stepflow, "--label", "again=1")
     assert entry["flow_name"] == "secretive"
     other = stepflow("runs", "rerun", "@2", "--var", "city=Rome", "--set", "echo.input.n=5")

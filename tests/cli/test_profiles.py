@@ -66,7 +66,7 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
         ("[profiles.a]\nurl = 'u'\ntoken_command = '\"'", "profile a: token_command must be a command"),
         ("[profiles.a]\nurl = 'u'\ntoken_env = 'A'\ntoken_file = 'b'", "mutually exclusive"),
         ("[profiles.a]\nurl = 'u'\nkey_file = 'b'", "key_file needs cert_file"),
-        ("[profiles.b]\nurl = 'u'", "there is no profile a"),
+        ("[profiles.b]\nurl = 'u'", "unknown profile a"),
     ],
 )
 def test_a_wrong_file_is_one_sentence(text: str, said: str, tmp_path: Path) -> None:

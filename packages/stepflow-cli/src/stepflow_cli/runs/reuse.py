@@ -198,7 +198,7 @@ def note_plan(plan: RerunPlan, attempt: int | None = None) -> None:
     else:
         note("kept steps differ between items; to list them, use --dry-run")
     if plan.recorded:
-        note(f"takes {', '.join(plan.recorded)} from the history")
+        note(f"using {', '.join(plan.recorded)} from the history")
     if plan.outdated:
         steps = ", ".join(plan.outdated)
         note(f"warning: keeps outputs of a different definition, input or variables: {steps}")

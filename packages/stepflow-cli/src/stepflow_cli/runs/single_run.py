@@ -235,7 +235,7 @@ def start_run(target: Target, job: Job) -> SyncRunHandle[Any]:
             "interrupted; a run may have been created, and would then continue",
             kind="interrupted",
             exit_code=ExitCode.INTERRUPTED,
-            hint=f"'{target.return_command('runs list --limit', '5')}' shows the newest",
+            hint=f"to see the newest, run '{target.return_command('runs list --limit', '5')}'",
         ) from None
     if run.older_flow_id is not None:
         note(f"run {run.run_id} has this idempotency key, but ran another version of the flow: {run.older_flow_id}")

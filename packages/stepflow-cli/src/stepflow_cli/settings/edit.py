@@ -104,12 +104,12 @@ def set_value(path: KeyPath, text: str, profiles: Profiles) -> Any:
     if table is None and key != "url":
         words = shlex.quote(f"profiles.{name}.url")
         hint = suggest(name, profiles.tables) or f"set its url first: stepflow config set {words} URL"
-        raise usage(f"there is no profile {name} in {profiles.path}", hint)
+        raise usage(f"unknown profile {name} in {profiles.path}", hint)
     changed = {**(table or {}), key: value}
     other = next((token_key for token_key in TOKEN_KEYS if token_key in changed and token_key != key), None)
     if key in TOKEN_KEYS and other is not None:
         hint = f"stepflow config unset {shlex.quote(f'profiles.{name}.{other}')}"
-        raise usage(f"profile {name} takes its token from {other}", hint)
+        raise usage(f"profile {name} reads its token from {other}", hint)
     parse_profile(name, changed, profiles.path)
 
     def set_in_document(document: Any) -> None:

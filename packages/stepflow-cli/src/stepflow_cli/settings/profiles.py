@@ -210,7 +210,7 @@ class Profiles(NamedTuple):
             key = shlex.quote(f"profiles.{name}.url")
             new = f"it has no profiles; to create one, run 'stepflow config set {key} URL'"
             known = f"the profiles are {', '.join(self.tables)}" if self.tables else new
-            raise usage(f"there is no profile {name} in {self.path}", suggest(name, self.tables) or known)
+            raise usage(f"unknown profile {name} in {self.path}", suggest(name, self.tables) or known)
         return parse_profile(name, self.tables[name], self.path)
 
 
