@@ -295,8 +295,8 @@ _LISTS = {
 
 def _get_client_hint(error: StepflowClientError) -> str | None:
     """Return a client error's hint, replacing client arguments with command options."""
-    hint = re.sub(r"^add (\w+) to the variables$", r"set it with --var \1=VALUE", error.hint or "")
-    hint = re.sub(r"^the environment, which has (\w+), .*", r"to read it from \1, use --variables-from-env", hint)
+    hint = re.sub(r"^add (\w+) to the variables\b", r"set it with --var \1=VALUE", error.hint or "")
+    hint = re.sub(r"or read (\w+) from the environment$", r"or read \1 with --variables-from-env", hint)
     candidates: Sequence[str] = getattr(error, "candidates", ())
     if not hint and candidates:
         hint = f"it may be one of these runs: {', '.join(candidates)}"
