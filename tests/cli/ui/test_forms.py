@@ -14,7 +14,7 @@ from stepflow_cli.ui.forms import (
     get_field_texts,
     hash_form_contents,
     is_raw_text_used,
-    parse_json_or_yaml,
+    parse_value,
     read_form_value,
 )
 from stepflow_cli.ui.security import MalformedFormError, read_form
@@ -307,13 +307,13 @@ def test_a_secret_is_not_shown_again() -> None:
     [("", None), (" \n", None), ('{"a": 1}', {"a": 1}), ("a: 1\nb: [x]", {"a": 1, "b": ["x"]}), ("3", 3), ("[1]", [1])],
 )
 def test_values_as_text(text: str, value: Any) -> None:
-    assert parse_json_or_yaml(text) == value
+    assert parse_value(text) == value
 
 
 @pytest.mark.parametrize("text", ['{"a": 1,, }', "a: [", "a: 1\na: 2", "!!python/object:os.system x", "NaN: .nan"])
 def test_texts_that_are_no_values(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        parse_json_or_yaml(text)
+        parse_value(text)
 
 
 def test_urlencoded_forms() -> None:

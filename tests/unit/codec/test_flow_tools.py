@@ -358,7 +358,7 @@ def test_hostile_texts_stay_on_their_lines() -> None:
 def test_secrets_are_in_no_answer() -> None:
     variables = {"type": "object", "properties": {"key": {"type": "string", "is_secret": True}}}
     secretive = {**STEPS, "schemas": {"properties": {"variables": variables}}}
-    secrets = make_tool_spec(secretive, "tool").collect_secrets({"key": "hunter2"})
+    secrets = make_tool_spec(secretive, "tool").get_secrets({"key": "hunter2"})
     done = FlowResult(run_id="r", status=ExecutionStatus.COMPLETED, output={"key": "hunter2", "hunter2": 1})
     failed = FlowResult(run_id="r", status=ExecutionStatus.FAILED, error=FlowError(message="bad key hunter2"))
     for said in (

@@ -136,7 +136,7 @@ def check_no_stdin(flows: Iterable[str]) -> None:
         raise usage("--watch needs files, because standard input can be read only once")
 
 
-def rerun_on_changes(
+def watch_files(
     command: Callable[[], None], find_files: Callable[[], Iterable[str]], *, noise: re.Pattern[str] | None = None
 ) -> None:
     """Run a command now and whenever a file changes, until Ctrl-C (which is not a failure here).

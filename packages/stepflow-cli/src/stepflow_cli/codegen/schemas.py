@@ -223,12 +223,12 @@ class _SchemaNormalizer:
     """Results for references already read."""
     chains: dict[str, int] = field(default_factory=dict)
     """The nesting depth of each named type. Recursive types don't count."""
-    reserved_name: str | None = None
+    own_name: str | None = None
     """The part's reserved name, until its class is defined."""
 
     def define_part(self, schema: Any, name: str) -> None:
         """Define an entire part of the flow under its reserved name."""
-        self.reserved_name = name if self._has_class(schema, name) else None
+        self.own_name = name if self._has_class(schema, name) else None
         read = self.normalize(schema, name)
         class_name = str(read.get("$ref", "")).removeprefix(PREFIX)
         if class_name == name:
@@ -251,10 +251,8 @@ class _SchemaNormalizer:
         return bool(name) and _is_object(part) and part.get("type", "object") in ("object", ["object"])
 
     def _define_class(self, name: str) -> str:
-        is_own, self.reserved_name = (
-            name == self.reserved_name,
-            None if name == self.reserved_name else self.reserved_name,
-        )
+        is_own = name == self.own_name
+        self.own_name = None if is_own else self.own_name
         return self.schemas.add_class(name, is_taken=is_own)
 
     def normalize(self, schema: Any, name: str) -> dict[str, Any]:

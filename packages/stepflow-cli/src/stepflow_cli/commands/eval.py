@@ -26,7 +26,7 @@ from ..params.options import (
     Choice,
     Section,
     formatted_output,
-    group_options,
+    grouped,
     label_option,
     limit_option,
     server_options,
@@ -104,7 +104,7 @@ _what = (
         "Maximum number of items to execute at once, across all variants. [default: the server decides]",
         type=click.IntRange(1),
     ),
-    group_options("retry", Retry, *retry_options),
+    grouped("retry", Retry, *retry_options),
     label_option("Record this label with the runs in the history; repeatable.", section=HISTORY),
 )
 _results = (
@@ -133,7 +133,7 @@ _results = (
 
 
 @click.command("eval", cls=Command, main_options=_MAIN, conflicts=[one_mapping, retry_needed])
-@group_options("options", _build_eval_options, *_cases, *_what, *_results)
+@grouped("options", _build_eval_options, *_cases, *_what, *_results)
 @_JUDGEMENT.option(
     "--fail-below SCORE=NUMBER",
     "Fail if a score's mean is below this, or above it if lower is better: failed=0.01. Repeatable; use "

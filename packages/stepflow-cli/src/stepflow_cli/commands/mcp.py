@@ -15,7 +15,7 @@ from ..errors import require_extra, usage
 from ..inputs.values import ValueArgument, Values
 from ..mcp.runs import Bounds
 from ..output.messages import note
-from ..params.options import FILE, Choice, Section, complete_with, group_options, host_option, option, server_options
+from ..params.options import FILE, Choice, Section, complete_with, grouped, host_option, option, server_options
 from ..params.parsing import LazyGroup
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions, choose_server
@@ -73,11 +73,11 @@ def _build_service(tools: str, **options: Any) -> ServiceOptions:
 
 @command.command("serve")
 @server_options(default="server")
-@group_options(
+@grouped(
     "service",
     _build_service,
     click.argument("flows", nargs=-1, required=True, metavar="FLOW|DIR...", shell_complete=complete_with("flow_files")),
-    group_options(
+    grouped(
         "values",
         _build_values,
         _FLOWS.option("--variables FILE", "Read the flows' variables from this file.", type=FILE),
@@ -98,7 +98,7 @@ def _build_service(tools: str, **options: Any) -> ServiceOptions:
         default="runs",
     ),
     _AGENTS.option("--all-runs", "Let agents see and cancel all runs of the server."),
-    group_options(
+    grouped(
         "bounds",
         Bounds,
         _AGENTS.option(

@@ -21,7 +21,7 @@ from ..params.options import (
     WAITING,
     file_output,
     file_output_options,
-    group_options,
+    grouped,
     running_server_options,
     server_options,
     wait_options,
@@ -38,9 +38,7 @@ _SUBMIT_MAIN = "--input --input-json --example --var --set --idempotency-key --u
 
 
 @click.command("submit", cls=Command, main_options=_SUBMIT_MAIN, conflicts=run_conflicts)
-@group_options(
-    "options", RunOptions, *run_options, running_server_options, detach_option, wait_options, file_output_options
-)
+@grouped("options", RunOptions, *run_options, running_server_options, detach_option, wait_options, file_output_options)
 def submit_command(options: RunOptions) -> None:
     """Like 'run', but never starts a server: the run continues after this command exits, so Ctrl-C and --timeout only
     stop waiting.
@@ -52,7 +50,7 @@ def submit_command(options: RunOptions) -> None:
 
 
 @click.command("run", cls=Command, main_options=_RUN_MAIN, conflicts=run_conflicts)
-@group_options(
+@grouped(
     "options",
     RunOptions,
     *run_options,
@@ -89,7 +87,7 @@ def command(options: RunOptions) -> None:
     if not options.watch:
         execute(options)
         return
-    from ..watching import check_no_stdin, keeping_server, list_watched_files, rerun_on_changes
+    from ..watching import check_no_stdin, keeping_server, list_watched_files, watch_files
 
     flow, values, server = options.flow, options.values, options.server
     check_no_stdin([flow, *values.files])
@@ -100,7 +98,7 @@ def command(options: RunOptions) -> None:
             with open_round() as session_options:
                 execute(watched._replace(server=session_options))
 
-        rerun_on_changes(once, lambda: [*list_watched_files(flow, server), *values.files], noise=_RUN_ID)
+        watch_files(once, lambda: [*list_watched_files(flow, server), *values.files], noise=_RUN_ID)
 
 
 _BATCH_MAIN = (
@@ -110,7 +108,7 @@ _BATCH_MAIN = (
 
 
 @click.command("batch", cls=Command, main_options=_BATCH_MAIN, conflicts=batch_conflicts)
-@group_options(
+@grouped(
     "options",
     RunOptions,
     *batch_options,

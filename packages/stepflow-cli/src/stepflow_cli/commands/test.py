@@ -174,7 +174,7 @@ def command(
         if not watch:
             once(clients)
             return
-        from ..watching import list_watched_files, rerun_on_changes
+        from ..watching import list_watched_files, watch_files
 
         def again() -> None:
             clients.stop_if_config_changed()
@@ -184,7 +184,7 @@ def command(
             # Configurations are only known once servers have started.
             return [*(file for path in named for file in list_watched_files(path)), *clients.config_files]
 
-        rerun_on_changes(again, list_files_to_watch, noise=_TIMES)
+        watch_files(again, list_files_to_watch, noise=_TIMES)
 
 
 def _run_and_report(
@@ -206,7 +206,7 @@ def _run_and_report(
         format_file,
         format_github_annotations,
         format_summary,
-        format_unreached_step_notices,
+        format_unreached_steps,
         list_case_records,
         list_step_records,
         write_junit,
@@ -224,7 +224,7 @@ def _run_and_report(
         output.write_all(
             (line + "\n" for result in results() for line in format_github_annotations(result)), flush=True
         )
-        output.write_all((line + "\n" for line in format_unreached_step_notices(done)), flush=True)
+        output.write_all((line + "\n" for line in format_unreached_steps(done)), flush=True)
     elif output.format is None and not output.fields:
         output.write_all((line + "\n" for result in results() for line in format_file(result, diff=diff)), flush=True)
         output.write_all((line + "\n" for line in format_coverage(done)), flush=True)

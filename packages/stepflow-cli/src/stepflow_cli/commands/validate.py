@@ -23,7 +23,7 @@ from ..params.options import (
     components_option,
     excludes,
     formatted_output,
-    group_options,
+    grouped,
     offline_option,
     option,
     server_options,
@@ -53,7 +53,7 @@ def _build_check_options(
 )
 @flows_argument(of_project=True)
 @offline_option
-@group_options(
+@grouped(
     "rules",
     _build_check_options,
     components_option,
@@ -100,7 +100,7 @@ def command(
     if not watch:
         _validate(flows, options, output, named_server, fix=fix)
         return
-    from ..watching import check_no_stdin, keeping_server, list_watched_files, rerun_on_changes
+    from ..watching import check_no_stdin, keeping_server, list_watched_files, watch_files
 
     check_no_stdin(flows)
     own = [] if options.components is None else [options.components]
@@ -113,9 +113,7 @@ def command(
             with open_round() as session_options:
                 _validate(flows, replace(options), output, session_options)
 
-        rerun_on_changes(
-            once, lambda: [*own, *(file for flow in flows for file in list_watched_files(flow, named_server))]
-        )
+        watch_files(once, lambda: [*own, *(file for flow in flows for file in list_watched_files(flow, named_server))])
 
 
 def _validate(

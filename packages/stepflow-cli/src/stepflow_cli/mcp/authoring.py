@@ -75,9 +75,8 @@ async def list_components(call: Call) -> ToolResult:
     path = next((path for path in components if path == name or path.endswith(f"/{name}")), None)
     if path is None:
         hint = suggest_nearest(name.rpartition("/")[2], [path.rpartition("/")[2] for path in components])
-        raise InvalidArgumentError(
-            f"unknown component {name!r}", hint=hint or suggest_or_list(name, components, "components")
-        )
+        hint = hint or suggest_or_list(name, components, "components")
+        raise InvalidArgumentError(f"unknown component {name!r}", hint=hint)
     component = components[path]
     description = {
         "component": path,

@@ -88,9 +88,7 @@ class Catalog:
                 name: spec.select_variables(self._values.read_variables(spec.flow) or {})
                 for name, spec in tools.items()
             }
-            self.secrets = [
-                secret for name, spec in tools.items() for secret in spec.collect_secrets(self.variables[name])
-            ]
+            self.secrets = [secret for name, spec in tools.items() for secret in spec.get_secrets(self.variables[name])]
         return is_changed
 
     def _iterate_paths(self) -> Iterator[str]:

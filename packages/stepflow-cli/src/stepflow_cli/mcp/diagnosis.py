@@ -46,29 +46,27 @@ async def diagnose(call: Call) -> ToolResult:
     assert account is not None
     lines = await asyncio.to_thread(read_run_lines, run_id)
 
-    def mask_secrets(value: Any) -> Any:
+    def mask(value: Any) -> Any:
         for secret in call.catalog.secrets:
             value = secret.hide_in(value)
         return value
 
     # Hide secrets before truncating lines, since part of a secret wouldn't be recognised.
-    log = list(_select_log_lines(lines, mask_secrets))
-    text = "\n".join(
-        map(mask_secrets, _explain_failure(account, RunReport(mask_snapshot(snapshot)), log, mask_secrets))
-    )
-    return ToolResult(visible_lines(text), mask_secrets(snapshot.details.to_dict()), run_id)
+    log = list(_select_log_lines(lines, mask))
+    text = "\n".join(map(mask, _explain_failure(account, RunReport(mask_snapshot(snapshot)), log, mask)))
+    return ToolResult(visible_lines(text), mask(snapshot.details.to_dict()), run_id)
 
 
-def _select_log_lines(lines: Iterable[KeptLine], mask_secrets: Callable[[Any], Any]) -> Iterator[str]:
+def _select_log_lines(lines: Iterable[KeptLine], mask: Callable[[Any], Any]) -> Iterator[str]:
     """Yield worker output and server warnings, leaving out routine lines that don't explain a failure."""
     for line in lines:
         if (not line.target or line.level != "info") and not line.message.startswith(_TIMING_PREFIX):
-            yield f"{line.time} {line.level} {mask_secrets(line.message)}"
-            yield from mask_secrets(line.exception or "").splitlines()[-_MAX_TRACEBACK_LINES:]
+            yield f"{line.time} {line.level} {mask(line.message)}"
+            yield from mask(line.exception or "").splitlines()[-_MAX_TRACEBACK_LINES:]
 
 
 def _explain_failure(
-    account: RunAccount, report: RunReport, log: list[str], mask_secrets: Callable[[Any], Any]
+    account: RunAccount, report: RunReport, log: list[str], mask: Callable[[Any], Any]
 ) -> Iterator[str]:
     failures = report.run.failures or ()
     item = f", item {account.item_index}" if report.run.items.total > 1 else ""
@@ -80,7 +78,7 @@ def _explain_failure(
     if cause is not None:
         yield f"Cause: step {visible(cause.step_id)}, component {visible(cause.component or 'unknown')}"
         resolved = report.input_of(account.item_index, cause.step_id)
-        yield f"Its input: {visible(short_json(mask_secrets(resolved.value), _MAX_INPUT))}"
+        yield f"Its input: {visible(short_json(mask(resolved.value), _MAX_INPUT))}"
         yield from (f"Unknown parts of it: {visible(part)}" for part in resolved.not_known)
         yield from (f"Errors in it: {visible(failure)}" for failure in resolved.failures)
     if account.hint:

@@ -115,9 +115,7 @@ PATH = "/mcp"
 AgentServerContext = AbstractAsyncContextManager["AgentServer"]
 
 
-def build_http_application(
-    open_server: Callable[[], AgentServerContext], addresses: AcceptedAddresses, token: str
-) -> ASGIApp:
+def build_app(open_server: Callable[[], AgentServerContext], addresses: AcceptedAddresses, token: str) -> ASGIApp:
     """Return the ASGI application. `open_server` creates the agent server, and agents must send the token."""
     managers: list[StreamableHTTPSessionManager] = []
 
@@ -286,5 +284,5 @@ def serve_http(target: Target, service: ServiceOptions, host: str, port: int) ->
             how = f"Authorization: Bearer {token}" if is_new else f"The token is the value of {TOKEN_VARIABLE}."
             print(how, file=sys.stderr, flush=True)
 
-        app = build_http_application(lambda: open_agent_server(target, service, catalog), addresses, token)
+        app = build_app(lambda: open_agent_server(target, service, catalog), addresses, token)
         serve_application(app, listening, asyncio.Event(), announce)

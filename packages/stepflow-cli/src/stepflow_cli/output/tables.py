@@ -189,9 +189,7 @@ def format_local_time(text: str, *, relative: bool = True) -> str:
         time = datetime.fromisoformat(text).astimezone()
     except ValueError:
         return text
-    return (
-        f"{time:%Y-%m-%d %H:%M:%S} ({_format_relative_time(time)})" if relative else time.isoformat(timespec="seconds")
-    )
+    return f"{time:%Y-%m-%d %H:%M:%S} ({_format_distance(time)})" if relative else time.isoformat(timespec="seconds")
 
 
 def format_line_time(text: str) -> str:
@@ -205,12 +203,12 @@ def format_line_time(text: str) -> str:
 
 def _format_age(text: str) -> str:
     try:
-        return _format_relative_time(datetime.fromisoformat(text))
+        return _format_distance(datetime.fromisoformat(text))
     except ValueError:
         return text
 
 
-def _format_relative_time(time: datetime) -> str:
+def _format_distance(time: datetime) -> str:
     ago = (datetime.now(UTC) - time.astimezone(UTC)).total_seconds()
     seconds, direction = abs(ago), "ago" if ago >= -1 else "ahead"
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):

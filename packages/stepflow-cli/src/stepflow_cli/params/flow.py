@@ -29,7 +29,7 @@ from .options import (
     Section,
     complete_with,
     excludes,
-    group_options,
+    grouped,
     label_option,
     limit_option,
     needs,
@@ -99,7 +99,7 @@ def _choose_flow(flow: str | None, flow_option: str | None) -> str:
     return flow or flow_option or ""
 
 
-flow_argument = group_options(
+flow_argument = grouped(
     "flow",
     _choose_flow,
     click.argument("flow", required=False, metavar="FLOW", shell_complete=complete_with("flow_files")),
@@ -134,7 +134,7 @@ def flows_argument(*, of_project: bool) -> Decorator:
         return list_project_flows(NO_FLOW)
 
     metavar = "[FLOW]..." if of_project else "FLOW..."
-    return group_options(
+    return grouped(
         "flows",
         build,
         click.argument("flows", nargs=-1, metavar=metavar, shell_complete=complete_with("flow_files")),
@@ -234,11 +234,11 @@ def _build_values(**given: Any) -> Values:
     )
 
 
-value_options = group_options("values", _build_values, *_INPUT, _EXAMPLE, *_STDIN, *_VARIABLES, *_OVERRIDES)
+value_options = grouped("values", _build_values, *_INPUT, _EXAMPLE, *_STDIN, *_VARIABLES, *_OVERRIDES)
 """Adds options for input, variables and overrides, passed to the command as `values`, a `Values`."""
-setting_options = group_options("values", _build_values, *_VARIABLES, *_OVERRIDES)
+setting_options = grouped("values", _build_values, *_VARIABLES, *_OVERRIDES)
 """Adds options for variables and overrides but no input, passed to the command as `values`, a `Values`."""
-input_options = group_options("values", _build_values, *_INPUT, *_STDIN)
+input_options = grouped("values", _build_values, *_INPUT, *_STDIN)
 """Adds options for an input that isn't tied to a flow, passed to the command as `values`, a `Values`."""
 
 
@@ -299,7 +299,7 @@ def _build_history_data(**given: Any) -> dict[str, Any]:
     return about
 
 
-history_options = group_options(
+history_options = grouped(
     "about",
     _build_history_data,
     label_option("Record this label with the run in the history; repeatable.", HISTORY),
@@ -357,14 +357,14 @@ run_options = (
         "--wait-for-components",
         "Create the run once the server has the components that the flow needs; wait up to 60 s for workers.",
     ),
-    group_options("reuse", Reuse, *_REUSE),
+    grouped("reuse", Reuse, *_REUSE),
     history_options,
 )
 """Options for `run` and `submit`, apart from the cache, that make up `RunOptions`."""
 batch_options = (
     click.argument("flow", metavar="FLOW", shell_complete=complete_with("flow_files")),
     click.argument("inputs", metavar="INPUTS", type=FILE),
-    group_options("retry", Retry, *retry_options),
+    grouped("retry", Retry, *retry_options),
     *stream_options,
     BATCH.option(*_CONCURRENCY, type=click.IntRange(min=1)),
     setting_options,
@@ -388,7 +388,7 @@ detach_option = WAITING.option(
 )
 """Adds --detach, passed as `detach`."""
 
-cache_options = group_options(
+cache_options = grouped(
     "caching",
     CacheOptions,
     CACHE.option(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial, wraps
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 
@@ -284,7 +284,7 @@ class _GroupedParameters:
     def __call__(self, function: Function) -> Function:
         """Return the command with the parameters added."""
 
-        @functools.wraps(function)
+        @wraps(function)
         def call(**values: Any) -> Any:
             values[self.argument] = self._build(**{name: values.pop(name) for name in self._names})
             return function(**values)
@@ -295,7 +295,7 @@ class _GroupedParameters:
         return decorated  # type: ignore[no-any-return]
 
 
-def group_options(argument: str, build: Callable[..., Any], *decorators: Decorator) -> Decorator:
+def grouped(argument: str, build: Callable[..., Any], *decorators: Decorator) -> Decorator:
     """Return a decorator that adds parameters and passes the command the result of calling `build` with their values.
 
     Args:
@@ -324,10 +324,8 @@ def _server_name_options(default: str, *, is_needed: bool = True) -> tuple[Decor
     )
 
 
-running_server_options = group_options(
-    "server",
-    functools.partial(ServerOptions, default="server", may_stop_on_exit=False),
-    *_server_name_options(DEFAULT_URL),
+running_server_options = grouped(
+    "server", partial(ServerOptions, default="server", may_stop_on_exit=False), *_server_name_options(DEFAULT_URL)
 )
 """Adds --url and --profile for commands about a server's contents, passed as `server`, a `ServerOptions`."""
 
@@ -340,9 +338,9 @@ def server_options(default: Default, *, is_needed: bool = True, reads_project: b
         is_needed: Whether the command contacts a server even if no option names one.
         reads_project: Whether an embedded server may use the project's configuration.
     """
-    return group_options(
+    return grouped(
         "server",
-        functools.partial(ServerOptions, default=default, reads_project=reads_project),
+        partial(ServerOptions, default=default, reads_project=reads_project),
         *_server_name_options("embedded" if default == "embedded" else DEFAULT_URL, is_needed=is_needed),
         SERVER.option("--local", "Start an embedded server, and stop it when the command exits."),
         SERVER.option(
@@ -445,7 +443,7 @@ def _output_options(
         ]
     else:
         decorators.append(OUTPUT.option("--json", "Same as -o json.", callback=_set_json_errors, hidden=True))
-    return group_options("output", build, *decorators)
+    return grouped("output", build, *decorators)
 
 
 def formatted_output(**aliases: str) -> Decorator:
@@ -535,9 +533,9 @@ class Wait(NamedTuple):
     """What Ctrl-C does to the run: leave it running, or cancel it."""
 
 
-timeout_option = group_options("wait", Wait, _TIMEOUT)
+timeout_option = grouped("wait", Wait, _TIMEOUT)
 """Adds --timeout, passed as `wait`, a `Wait`. Ctrl-C stops the wait but not the run."""
-wait_options = group_options(
+wait_options = grouped(
     "wait",
     Wait,
     _TIMEOUT,
@@ -572,9 +570,9 @@ def _confirm(yes: bool, deed: str) -> None:
         raise usage(f"not confirmed: did not {deed}")
 
 
-confirm_option = group_options(
+confirm_option = grouped(
     "confirm",
-    lambda yes: functools.partial(_confirm, yes),
+    lambda yes: partial(_confirm, yes),
     OUTPUT.option("-y, --yes", "Do not ask for confirmation.", is_risky=True),
 )
 """Adds -y/--yes, passed as `confirm`, which the command calls with a description of the action."""

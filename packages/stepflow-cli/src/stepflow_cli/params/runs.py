@@ -13,7 +13,7 @@ import click
 from ..errors import usage
 from ..runs.find import is_id_prefix
 from ..stdio import read_stdin
-from .options import Choice, Decorator, TextType, complete_with, group_options, option, parse_time
+from .options import Choice, Decorator, TextType, complete_with, grouped, option, parse_time
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -127,7 +127,7 @@ def _parse_run_ids(runs: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(ids))
 
 
-runs_argument = group_options(
+runs_argument = grouped(
     "ids",
     _parse_run_ids,
     click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_with("run_ids")),

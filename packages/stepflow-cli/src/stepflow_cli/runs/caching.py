@@ -99,9 +99,8 @@ class JobCache:
     def store(self, job: Job, result: FlowResult) -> None:
         """Cache a successful run's result, unless the output contains a secret."""
         key, variables = self._key(job)
-        if result.is_success and not contains_secret(
-            result.output, variables, parse_declared_variables(job.flow), job.flow
-        ):
+        declared = parse_declared_variables(job.flow)
+        if result.is_success and not contains_secret(result.output, variables, declared, job.flow):
             self._cache._file.store_result(key, result.run_id, result.output)
 
     def _key(self, job: Job) -> tuple[str, dict[str, Any]]:

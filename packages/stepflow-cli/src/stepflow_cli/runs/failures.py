@@ -95,15 +95,13 @@ def find_failure_hint(
     try:
         if error.message.startswith(_SWALLOWED):
             hint = target.client.explain_run(result.run_id).hint
-        return hint or _explain_step_failure(error.message, flow, step, fetch_components(target, timeout=_TIMEOUT))
+        return hint or _find_reason(error.message, flow, step, fetch_components(target, timeout=_TIMEOUT))
     except StepflowClientError:
         # Report the run's failure, not this one.
         return None
 
 
-def _explain_step_failure(
-    message: str, flow: Mapping[str, Any], step: Mapping[str, Any], listed: ComponentList
-) -> str | None:
+def _find_reason(message: str, flow: Mapping[str, Any], step: Mapping[str, Any], listed: ComponentList) -> str | None:
     """Return what a server's message about a step leaves out, worded as in `stepflow validate`."""
     from stepflow_client._command import check_source
     from stepflow_client.flows.components import Components, find_schemas, parse_components

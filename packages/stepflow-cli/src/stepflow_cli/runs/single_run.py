@@ -62,9 +62,7 @@ def showing_progress(target: Target, run_id: str) -> Iterator[None]:
     logs = session.verbosity > 0 or session.log_level is not None
     draws = is_terminal(sys.stderr) and (not logs or session.log_file is not None)
     shown = _ProgressDisplay(target, run_id, color=session.color)
-    thread = threading.Thread(
-        target=shown.draw_until_ended if draws else shown.print_lines, name="stepflow-live", daemon=True
-    )
+    thread = threading.Thread(target=shown.draw if draws else shown.print_lines, name="stepflow-live", daemon=True)
     with ExitStack() as stack:
         if draws:
             from ..output.live import restoring_cursor
@@ -98,15 +96,13 @@ class _ProgressDisplay:
             self._last_message = text
             print(escape(text), file=sys.stderr, flush=True)
 
-    def draw_until_ended(self) -> None:
+    def draw(self) -> None:
         """Draw the run until it ends. Errors are ignored here because the caller reports them."""
         with suppress(Exception), self._watch_after_delay(_QUIET) as watch:
             from ..output.live import live_display
 
             def picture(height: int | None) -> Any:
-                return watch.build_display_tree(
-                    height, *([self._format_counts(watch)] if watch.run.items.total > 1 else [])
-                )
+                return watch.build_tree(height, *([self._format_counts(watch)] if watch.run.items.total > 1 else []))
 
             with live_display(picture, stream=sys.stderr, color=self._color, stays=False) as refresh:
                 self._watch = watch

@@ -139,11 +139,8 @@ class RunningRunsFollower:
         items, seconds = record["items"], get_seconds_so_far(record) or 0.0
         progress = self._progress.get(record["run_id"])
         if progress is not None:
-            return {
-                **record,
-                "items": items | progress.get_item_counts(),
-                "progress": str(progress.make_progress(seconds)),
-            }
+            items = items | progress.get_item_counts()
+            return {**record, "items": items, "progress": str(progress.make_progress(seconds))}
         failed = items["failed"] + items["cancelled"]
         counts = Progress(total=items["total"], completed=items["completed"], failed=failed, duration=seconds)
         return {**record, "progress": duration_text(seconds) if counts.total == 1 else str(counts)}
@@ -308,7 +305,7 @@ class RunWatch:
         """Show a message until the next event arrives."""
         self._message = text
 
-    def build_display_tree(self, height: int | None, *messages: str) -> Tree:
+    def build_tree(self, height: int | None, *messages: str) -> Tree:
         """Return a tree of the run's current state, with messages below it."""
 
         if self._message is not None:

@@ -268,7 +268,7 @@ def _start_embedded_server(choice: ServerChoice) -> Iterator[Target]:
     exit_codes: list[int] = []
     clients: list[SyncStepflowClient] = []
 
-    def handle_server_exit(exit_code: int) -> None:
+    def on_exit(exit_code: int) -> None:
         # Abort pending requests, because the server won't be restarted.
         exit_codes.append(exit_code)
         for client in clients:
@@ -278,9 +278,7 @@ def _start_embedded_server(choice: ServerChoice) -> Iterator[Target]:
     history = CommandHistory()
     with ExitStack() as stack:
         stack.enter_context(keeping_logs())
-        runtime = StepflowRuntime.start(
-            config, on_crash=handle_server_exit, log_config=log_config, history=history.for_client
-        )
+        runtime = StepflowRuntime.start(config, on_crash=on_exit, log_config=log_config, history=history.for_client)
         try:
             with show_spinner("starting the embedded server"):
                 stack.enter_context(runtime)

@@ -172,11 +172,11 @@ def choose_server(
         )
         profile = next(map(profiles.get, names), None)
     elif environ.get("STEPFLOW_URL"):
-        url = Setting("url", _expand_local(environ["STEPFLOW_URL"]), _format_variable_origin("STEPFLOW_URL"))
+        url = Setting("url", _expand_local(environ["STEPFLOW_URL"]), _variable_origin("STEPFLOW_URL"))
     else:
         name, origin = options.profile, "flag --profile"
         if not name:
-            name, origin = environ.get("STEPFLOW_PROFILE"), _format_variable_origin("STEPFLOW_PROFILE")
+            name, origin = environ.get("STEPFLOW_PROFILE"), _variable_origin("STEPFLOW_PROFILE")
         profiles = profiles or load_profiles()
         if not name:
             name, origin = profiles.current, f"current in {profiles.path}"
@@ -193,7 +193,7 @@ def choose_server(
         for key in (*defaults, "ca_file", "cert_file", "key_file", "proxy"):
             settings[key] = Setting(key, defaults.get(key), "default")
         if token:
-            settings["token"] = Setting("token", "environment", _format_variable_origin("STEPFLOW_TOKEN"))
+            settings["token"] = Setting("token", "environment", _variable_origin("STEPFLOW_TOKEN"))
     if profile is not None and profiles is not None:
         origin = f"profile {profile.name} in {profiles.path}"
         for key, value in profiles.tables[profile.name].items():
@@ -203,9 +203,7 @@ def choose_server(
             elif key != "url":
                 settings[key] = Setting(key, value, origin)
     if url.value is not None and environ.get("STEPFLOW_TIMEOUT"):
-        settings["timeout"] = Setting(
-            "timeout", environ["STEPFLOW_TIMEOUT"], _format_variable_origin("STEPFLOW_TIMEOUT")
-        )
+        settings["timeout"] = Setting("timeout", environ["STEPFLOW_TIMEOUT"], _variable_origin("STEPFLOW_TIMEOUT"))
     return ServerChoice(url, profile, tuple(settings.values()), options, flow)
 
 
@@ -257,7 +255,7 @@ def _check_options(options: ServerOptions, environ: Mapping[str, str]) -> None:
         raise usage("--profile and the environment variable STEPFLOW_URL both name a server", "unset STEPFLOW_URL")
 
 
-def _format_variable_origin(name: str) -> str:
+def _variable_origin(name: str) -> str:
     return f"environment variable {name}"
 
 

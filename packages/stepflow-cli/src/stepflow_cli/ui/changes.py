@@ -23,7 +23,7 @@ from .forms import (
     format_json,
     get_field_texts,
     is_raw_text_used,
-    parse_json_or_yaml,
+    parse_value,
     read_form_value,
     refill_fields,
 )
@@ -177,14 +177,14 @@ def build_rerun_arguments(subject: ChangeSubject, form: Mapping[str, str]) -> di
     arguments["variables"] = changed or None
     overrides, name = [], "overrides"
     try:
-        further = parse_json_or_yaml(form.get("overrides", ""))
+        further = parse_value(form.get("overrides", ""))
         if further is not None:
             if not isinstance(further, dict):
                 raise ValueError("use a mapping from step ids to their changes")
             overrides.append(further)
         name = "step"
         if subject.step in subject.steps:
-            before, after = subject.step_input, parse_json_or_yaml(form.get("step_input", ""))
+            before, after = subject.step_input, parse_value(form.get("step_input", ""))
             if before != after:
                 _reject_masked_value(after)
                 overrides.append({subject.step: {"input": make_merge_patch(before, after)}})
@@ -198,7 +198,7 @@ def _change_inputs(subject: ChangeSubject, form: Mapping[str, str]) -> list[Any]
     known, fields = subject.arguments.inputs, subject.fields[0]
     entered = None
     if is_raw_text_used(fields, form):
-        entered = parse_json_or_yaml(form.get("raw", ""))
+        entered = parse_value(form.get("raw", ""))
     elif any(form.get(name) for name in get_field_texts(fields)):
         entered = read_form_value(fields, form)
     if known is None:

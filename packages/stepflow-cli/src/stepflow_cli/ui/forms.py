@@ -131,7 +131,7 @@ def _parse_json_text(text: str) -> Any:
         raise ValueError(error.message.removeprefix("the value ")) from None
 
 
-def parse_json_or_yaml(text: str) -> Any:
+def parse_value(text: str) -> Any:
     """Parse JSON or YAML text. Blank text is null.
 
     Raises:
@@ -238,7 +238,7 @@ def build_fields(
         secret: Properties whose values must not be shown.
     """
     builder = _FormBuilder(definitions or {})
-    return list(builder.build_object_fields(builder.resolve_schema(schema), prefix, 0, secret))
+    return list(builder.build_fields(builder.resolve_schema(schema), prefix, 0, secret))
 
 
 class _FormBuilder:
@@ -252,7 +252,7 @@ class _FormBuilder:
         target = resolve_ref(schema, self._definitions)
         return target if isinstance(target, Mapping) else {}
 
-    def build_object_fields(
+    def build_fields(
         self, schema: Mapping[str, Any], prefix: str, depth: int, secret: Sequence[str] = ()
     ) -> tuple[Field, ...]:
         """Return an object's fields, or none if there are too many."""
@@ -272,11 +272,7 @@ class _FormBuilder:
         if kind in ("object", "list") and not secret:
             if depth < _MAX_DEPTH:
                 is_object = kind == "object"
-                parts = (
-                    self.build_object_fields(target, name, depth + 1)
-                    if is_object
-                    else self._build_element_fields(target, name)
-                )
+                parts = self.build_fields(target, name, depth + 1) if is_object else self._build_elements(target, name)
             kind = kind if parts else "json"
         types, limits = target.get("type"), _ATTRIBUTES.get(kind, {})
         is_simple = kind not in ("choice", "json", "object", "list") and not secret
@@ -299,11 +295,11 @@ class _FormBuilder:
         )
         return fill_field(field, target["default"]) if "default" in target and not secret else field
 
-    def _build_element_fields(self, schema: Mapping[str, Any], name: str) -> tuple[Field, ...]:
+    def _build_elements(self, schema: Mapping[str, Any], name: str) -> tuple[Field, ...]:
         """Return the fields for a list element, or none unless it's a simple value or a flat object."""
         element = self.resolve_schema(schema.get("items"))
         if _choose_kind(element)[0] == "object":
-            parts = self.build_object_fields(element, f"{name}-row", _MAX_DEPTH)
+            parts = self.build_fields(element, f"{name}-row", _MAX_DEPTH)
         else:
             parts = (self._build_field(f"{name}-row", "", element, _MAX_DEPTH, True, False),)
         return parts if all(part.kind != "json" for part in parts) else ()

@@ -49,14 +49,12 @@ class ItemUrls:
 
     def step(self, step_id: str) -> str:
         """Return the item's page with a step in the panel."""
-        return self._url(f"/steps/{quote(step_id, safe='')}", item=self._item_parameter)
+        return self._url(f"/steps/{quote(step_id, safe='')}", item=self._item)
 
     def value(self, step_id: str | None, part: str, path: Path = (), start: int = 0, **more: str) -> str:
         """Return the page for part of a step's or the item's `output` or `input`, starting at entry `start`."""
         place = write_path(path) if path else ""
-        return self._url(
-            "/value", item=self._item_parameter, step=step_id, of=part, path=place, **{"from": start or ""}, **more
-        )
+        return self._url("/value", item=self._item, step=step_id, of=part, path=place, **{"from": start or ""}, **more)
 
     def get_link_builder(self, step_id: str | None, part: str) -> Callable[[Path, int], str]:
         """Return a function that maps a path and a start entry to a URL. Used to render trees."""
@@ -69,7 +67,7 @@ class ItemUrls:
         place = write_path(path) if path else ""
         of = part if part != "output" else ""
         return self._url(
-            "/output.json", item=self._item_parameter, step=step_id, of=of, path=place, download="1" if download else ""
+            "/output.json", item=self._item, step=step_id, of=of, path=place, download="1" if download else ""
         )
 
     def change(self, step_id: str | None = None) -> str:
@@ -86,7 +84,7 @@ class ItemUrls:
         return f"/runs/{self.run_id}/compare{_query(**{'with': other}, item=str(self.index))}"
 
     @property
-    def _item_parameter(self) -> str:
+    def _item(self) -> str:
         return str(self.index) if self.is_batch else ""
 
     def _url(self, page: str, /, **values: str | int | None) -> str:

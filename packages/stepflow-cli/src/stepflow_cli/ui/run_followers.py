@@ -101,7 +101,7 @@ class ServerHealth:
         self._offset = timedelta()
 
     @property
-    def server_time(self) -> datetime:
+    def now(self) -> datetime:
         """The current time on the server's clock, as far as it is known."""
         return datetime.now(UTC) + self._offset
 
@@ -202,18 +202,14 @@ class RunFollower:
         progress = self._progress
         if progress is None:
             return None
-        return progress.make_progress(
-            progress.get_duration(self._last or self._health.server_time) or 0.0
-        ), self.quiet_since
+        return progress.make_progress(progress.get_duration(self._last or self._health.now) or 0.0), self.quiet_since
 
     @property
     def quiet_since(self) -> datetime | None:
         """The time of the last event if an unfinished run has been quiet for unusually long."""
         if self._last is None or self.has_ended or not self.is_caught_up:
             return None
-        is_quiet = self._health.server_time - self._last > max(
-            timedelta(seconds=_QUIET_SECONDS), 2 * self._longest_pause
-        )
+        is_quiet = self._health.now - self._last > max(timedelta(seconds=_QUIET_SECONDS), 2 * self._longest_pause)
         return self._last if is_quiet else None
 
     def get_errors(self) -> dict[int, FlowError]:

@@ -148,7 +148,7 @@ class RunFinder:
     def _search_history(self, word: str) -> dict[str, str]:
         """Search the history for a word. Return what matched, by run id."""
         reasons, text = {}, word.casefold()
-        for entry in self._client._recorder.search_server_entries(quote_word(word)):
+        for entry in self._client._recorder.search_entries(quote_word(word)):
             labels = (f"{name}={value}" for name, value in entry.labels.items())
             label = next((label for label in labels if text in label.casefold()), None)
             note = f"note: {entry.note}" if entry.note and text in entry.note.casefold() else ""

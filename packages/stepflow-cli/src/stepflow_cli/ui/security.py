@@ -97,29 +97,27 @@ class Guard:
         headers = group_headers(scope["headers"])
         refusal = self._addresses.get_refusal(headers["host"], headers["origin"])
         if refusal is not None:
-            return _refusal_page(403, refusal)
+            return _refuse(403, refusal)
         method, path = scope["method"], scope["path"]
         if method not in ("GET", "HEAD", "POST"):
-            return _refusal_page(405, "Only GET and POST are served.")
+            return _refuse(405, "Only GET and POST are served.")
         if method == "POST" and "cross-site" in headers["sec-fetch-site"]:
-            return _refusal_page(403, "Pages of other origins are not served.")
+            return _refuse(403, "Pages of other origins are not served.")
         if path.startswith("/static/"):
-            return None if method != "POST" else _refusal_page(405, "Files are only read.")
+            return None if method != "POST" else _refuse(405, "Files are only read.")
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"))) if path == "/" else {}
         session = self._find_session(headers["cookie"])
         if "token" in query and method == "GET" and session is None:
             session = self._sessions.begin_with_token(query["token"])
             if session is None:
-                return _refusal_page(
-                    403, "This link was already used, or is for another server. Open the one printed last."
-                )
+                return _refuse(403, "This link was already used, or is for another server. Open the one printed last.")
             # Use a page with a refresh instead of a redirect: browsers withhold a strict cookie from cross-site
             # requests, and a redirect counts as initiated by the page that had the link.
             response = HTMLResponse(_SESSION_OPENED.format(path=escape(choose_landing_path(query))))
             response.set_cookie(self._cookie, session, httponly=True, samesite="strict", path="/")
             return response
         if session is None:
-            return _refusal_page(401, "Open the link that 'stepflow ui' printed last; each link opens one browser.")
+            return _refuse(401, "Open the link that 'stepflow ui' printed last; each link opens one browser.")
         scope["stepflow.session"] = session
         return await self._check_form(scope, receive, headers, session) if method == "POST" else None
 
@@ -140,20 +138,18 @@ class Guard:
         while has_more:
             message = await receive()
             if message["type"] == "http.disconnect":
-                return _refusal_page(400, "The form is incomplete.")
+                return _refuse(400, "The form is incomplete.")
             body += message.get("body", b"")
             has_more = message.get("more_body", False)
             if len(body) > MAX_BODY_BYTES:
-                return _refusal_page(413, f"A form may be up to {MAX_BODY_BYTES // 2**20} MiB.")
+                return _refuse(413, f"A form may be up to {MAX_BODY_BYTES // 2**20} MiB.")
         try:
             form = read_form(next(iter(headers["content-type"]), ""), bytes(body))
         except MalformedFormError:
-            return _refusal_page(400, "The form cannot be read.")
+            return _refuse(400, "The form cannot be read.")
         path = scope["path"]
         if not self._forms.verify_and_consume(session, path, form.get("csrf", ""), is_reusable=path == CHECK_PATH):
-            return _refusal_page(
-                403, "This form was already sent, or is too old. Go back, reload the page and try again."
-            )
+            return _refuse(403, "This form was already sent, or is too old. Go back, reload the page and try again.")
         scope["stepflow.form"] = form
         return None
 
@@ -190,7 +186,7 @@ def read_form(content_type: str, body: bytes) -> Mapping[str, str]:
         raise MalformedFormError(str(error)) from None
 
 
-def _refusal_page(status: int, words: str) -> Response:
+def _refuse(status: int, words: str) -> Response:
     return HTMLResponse(
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Stepflow</title>'
         '<link rel="icon" href="/static/icon.svg">'

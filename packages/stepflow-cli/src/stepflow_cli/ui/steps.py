@@ -30,14 +30,14 @@ async def find_creating_step(site: Site, run: RunDetails) -> tuple[str, str] | N
         parent = await site.read_snapshot(run.parent_run_id, ("flow", "steps"))
     except NotFoundError:
         return None
-    step_id = infer_creating_step(run, parent.flow or {}, parent.steps or ())
+    step_id = infer_creator(run, parent.flow or {}, parent.steps or ())
     if step_id is None or parent.details.items.total != 1:
         # In a batch, there's no telling which item the step belongs to.
         return None
     return ItemUrls(parent.run_id, 0, is_batch=False).step(step_id), step_id
 
 
-def infer_creating_step(run: RunDetails, flow: Mapping[str, Any], steps: Sequence[StepDetails]) -> str | None:
+def infer_creator(run: RunDetails, flow: Mapping[str, Any], steps: Sequence[StepDetails]) -> str | None:
     """Infer which of the parent's steps created a sub-run. Returns None if it is ambiguous.
 
     Servers don't report this. The output of `/builtin/eval` contains the run id. Otherwise, the step is known if only
@@ -204,8 +204,6 @@ def find_step(item_report: ItemReport, step_id: str) -> SelectedStep | None:
         hint=account.hint if account.cause == step_id else None,
         reads=[name for name in flow.by_id if name in flow.reads_by_step.get(step_id, ())],
         read_by=[name for name, reads in flow.reads_by_step.items() if step_id in reads],
-        sub_runs=[
-            run for run in item_report.sub_runs if infer_creating_step(run, report.flow, report.steps) == step_id
-        ],
+        sub_runs=[run for run in item_report.sub_runs if infer_creator(run, report.flow, report.steps) == step_id],
         lines=lines,
     )

@@ -54,7 +54,7 @@ class SyncFlowTool:
         self._client = tools.client
         self._spec = spec
         self._variables = spec.select_variables(tools._variables)
-        self._secrets = spec.collect_secrets(tools._variables)
+        self._secrets = spec.get_secrets(tools._variables)
         self._max_wait = tools._max_wait
         self._labels = tools._labels
 

@@ -151,9 +151,7 @@ def _iter_matching_runs(
     client: SyncStepflowClient, words: Sequence[str], status: tuple[str, ...], filters: dict[str, Any]
 ) -> Iterator[RunDetails]:
     """Yield the runs matching all words, newest first. Servers filter by a single status, so listings are merged."""
-    recorded = {
-        word: {entry.run_id for entry in client._recorder.search_server_entries(quote_word(word))} for word in words
-    }
+    recorded = {word: {entry.run_id for entry in client._recorder.search_entries(quote_word(word))} for word in words}
     listings = [client.iter_runs(status=state, **filters) for state in status or (None,)]
     for run in merge(*listings, key=lambda run: run.run_id, reverse=True) if len(listings) > 1 else listings[0]:
         if all(matches_query_word(run, word) or run.run_id in ids for word, ids in recorded.items()):

@@ -25,7 +25,7 @@ from ...params.options import (
     confirm_option,
     excludes,
     file_output_options,
-    group_options,
+    grouped,
     output_options,
     running_server_options,
     timeout_option,
@@ -89,11 +89,11 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
         excludes("--only-changed --force"),
     ),
 )
-@group_options(
+@grouped(
     "options",
     _RerunOptions,
     run_argument,
-    group_options(
+    grouped(
         "keep",
         _build_keep,
         _RERUN.option("--from STEP", "Execute this step and all that depend on it.", to="before"),

@@ -20,7 +20,7 @@ from ...params.options import (
     SECONDS,
     Choice,
     Wait,
-    group_options,
+    grouped,
     limit_option,
     option,
     output_options,
@@ -87,7 +87,7 @@ def command(ids: list[str], wait: Wait, server: ServerOptions, output: Output) -
             elif is_terminal(sys.stdout):
                 from ...output.live import live_display
 
-                with live_display(watch.build_display_tree) as refresh, report_outages_with(watch.show_message):
+                with live_display(watch.build_tree) as refresh, report_outages_with(watch.show_message):
                     watch.follow(refresh=refresh, sub_runs=True)
             else:
                 _print_event_lines(watch, output)
@@ -126,7 +126,7 @@ class _EventOptions(NamedTuple):
 
 @click.command("events", cls=Command)
 @run_argument
-@group_options(
+@grouped(
     "options",
     _EventOptions,
     option("--after CURSOR", "Print only events after this cursor, or from this number on."),

@@ -23,7 +23,7 @@ from ..forms import (
     fill_fields,
     format_json,
     is_raw_text_used,
-    parse_json_or_yaml,
+    parse_value,
     read_form_value,
     refill_fields,
 )
@@ -64,12 +64,10 @@ async def flow_page(request: Request) -> Response:
         values = {"input": stored.examples[index].input} if index < len(stored.examples) else {}
     elif stored.examples:
         values["input"] = stored.examples[0].input
-    return await _render_flow_page(request, site, stored, **values)
+    return await _show(request, site, stored, **values)
 
 
-async def _render_flow_page(
-    request: Request, site: Site, stored: StoredFlow, status: int = 200, **values: Any
-) -> Response:
+async def _show(request: Request, site: Site, stored: StoredFlow, status: int = 200, **values: Any) -> Response:
     """Render the flow's page. Its form contains `input`, or the submitted values and their errors."""
     inputs, variables = build_flow_fields(stored)
     given = values.pop("input", None)
@@ -128,16 +126,12 @@ async def start_flow(request: Request) -> Response:
     }
 
     async def render_with_problem(problem: object, **values: Any) -> Response:
-        return await _render_flow_page(request, site, stored, 400, **sent, **values, problem=str(problem))
+        return await _show(request, site, stored, 400, **sent, **values, problem=str(problem))
 
     filled_in = {"inputs": refill_fields(inputs, form), "variables": refill_fields(variables, form)}
     try:
         is_text = is_raw_text_used(inputs, form)
-        given = (
-            parse_json_or_yaml(form.get("raw", ""))
-            if is_text
-            else await run_in_threadpool(read_form_value, inputs, form)
-        )
+        given = parse_value(form.get("raw", "")) if is_text else await run_in_threadpool(read_form_value, inputs, form)
     except FormError as error:
         return await render_with_problem(error, inputs=error.fields)
     except ValueError as error:

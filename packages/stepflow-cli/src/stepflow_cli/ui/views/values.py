@@ -44,7 +44,7 @@ async def value_page(request: Request) -> Response:
     text = request.query_params.get("find", "").strip()
     places: list[tuple[Path, Any]] = []
     if text:
-        matches = find_matches(shown.value, text, shown.path, shown.decoder)
+        matches = find_places(shown.value, text, shown.path, shown.decoder)
         places = await run_in_threadpool(
             lambda: [(place, decoder.restore_value(value)) for place, value, decoder in islice(matches, _MAX_FOUND)]
         )
@@ -104,14 +104,11 @@ async def _read_value(request: Request) -> RequestedValue:
     except LookupError:
         raise NotFoundError(f"there is nothing at {write_path(path)}", status_code=404) from None
     urls = ItemUrls(run.run_id, index, item_report.total != 1)
-    return RequestedValue(
-        item_report, urls, step_id, of, path, value, item_report.get_decoder(step_id, of).get_decoder_at(path)
-    )
+    decoder = item_report.get_decoder(step_id, of).get_decoder_at(path)
+    return RequestedValue(item_report, urls, step_id, of, path, value, decoder)
 
 
-def find_matches(
-    value: Any, text: str, path: Path, decoder: OutputDecoder
-) -> Iterator[tuple[Path, Any, OutputDecoder]]:
+def find_places(value: Any, text: str, path: Path, decoder: OutputDecoder) -> Iterator[tuple[Path, Any, OutputDecoder]]:
     """Yield the places whose key or value contains `text`, ignoring case, level by level."""
     text = text.casefold()
     if not isinstance(value, (dict, list)) and text in _get_search_text(decoder.restore_value(value)):
