@@ -120,7 +120,7 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    monkeypatch.setattr(layout, "_started", [])
+    monkeypatch.setattr(layout, "_loaded_engine", [])
     with pytest.raises(DrawingUnavailableError, match="not installed") as caught:
         draw(FLOW).svg()
     assert caught.value.hint is not None

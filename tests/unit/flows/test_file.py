@@ -280,7 +280,7 @@ def test_merges_take_a_time_that_grows_with_the_file(monkeypatch: pytest.MonkeyP
         made.append(id(node) not in reader.mappings)
         return pairs(reader, node)
 
-    monkeypatch.setattr(yaml_format.YamlReader, "pairs", counted)
+    monkeypatch.setattr(yaml_format.YamlReader, "read_pairs", counted)
     assert len(parse_yaml(text)[f"a{number - 1}"]) == number
     # Each mapping is put together once, whoever merges it.
     assert sum(made) == number + 1

@@ -79,7 +79,7 @@ def test_an_interrupt_at_any_line(idle: bool) -> None:
         while interrupted_at(line := line + 1, client.health_check):
             # Both slots are there, and the connection gives no answer to what was asked before.
             slots = client._connection.dialect.inner.inner._slots  # type: ignore[attr-defined]
-            taken = [slots.take(), slots.take()]
+            taken = [slots.try_take(), slots.try_take()]
             del taken
             assert client.health_check().status == "healthy"
         assert line > 50

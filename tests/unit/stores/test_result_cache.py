@@ -231,7 +231,7 @@ def test_it_is_pickled_as_its_settings(path: Path) -> None:
     cache = ResultCache(path, max_age=7, refresh=True, namespace="prod")
     cache._file.store_result("a", "run", 1)
     copy = pickle.loads(pickle.dumps(cache))
-    assert copy._file.find("a") is not None
+    assert copy._file.find_result("a") is not None
     assert (copy.refresh, repr(copy), copy.clear()) == (True, repr(cache), 1)
 
 

@@ -109,7 +109,7 @@ def test_a_stream_that_breaks_names_its_server() -> None:
         both.list_runs()
         servers.broken.add("b")
         request = releases.get_run_events(RUN)
-        events = read_event_stream(both._connection, request, silence=5.0)
+        events = read_event_stream(both._connection, request, max_silence=5.0)
         with pytest.raises(ServerConnectionError, match="the connection to http://b broke"):
             next(events)
 

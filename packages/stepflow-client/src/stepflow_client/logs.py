@@ -203,7 +203,7 @@ def find_run_lines(
         lines: Lines of a server and its workers, oldest first.
         run_id: The full run id.
         seconds: Returns a line's time in seconds.
-        others: Whether to include lines that mention only other runs. Defaults to False.
+        include_other_runs: Whether to include lines that mention only other runs. Defaults to False.
     """
     places = [place for place, line in enumerate(lines) if run_id in line.run_ids or run_id in line.message]
     if not places:

@@ -185,7 +185,7 @@ class NamedSchemas:
         Args:
             schema: The schema.
             name: The name for a class generated from it.
-            place: The document to resolve references in.
+            document: The document to resolve references in.
 
         Raises:
             Problem: If the schema is invalid.

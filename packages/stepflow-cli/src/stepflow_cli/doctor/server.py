@@ -34,7 +34,7 @@ def check_server(client: SyncStepflowClient, choice: ServerChoice, *, skip_reaso
     Args:
         client: The client.
         choice: The server choice.
-        unmeasured: Why no run is created to measure the event stream, or None to measure it.
+        skip_reason: Why no run is created to measure the event stream, or None to measure it.
     """
     try:
         before = time.time()

@@ -102,7 +102,7 @@ def connect_to_runs(
     Args:
         server: The command line's server options.
         texts: Ids, id prefixes, `@last`, `@2` and so on.
-        says: Whether to print which runs `@last`, `@2` and so on are, for commands that change or repeat runs.
+        announce_runs: Whether to print which runs `@last`, `@2` and so on are, for commands that change or repeat runs.
 
     Raises:
         Problem: If a run can't be found, if the runs are on different servers, or as for `connect` and

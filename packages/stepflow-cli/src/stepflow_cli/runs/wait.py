@@ -80,7 +80,7 @@ def check_deletion(fetch: Callable[[], object]) -> str:
     """Return `deleted` if the object is gone from the server, otherwise `kept`.
 
     Args:
-        look: Fetches the object.
+        fetch: Fetches the object.
     """
     try:
         fetch()

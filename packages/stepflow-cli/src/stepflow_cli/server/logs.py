@@ -74,7 +74,7 @@ def read_run_lines(run_id: str, *, include_other_runs: bool = False) -> list[Kep
 
     Args:
         run_id: The complete id.
-        everything: Whether to include lines that only mention other runs.
+        include_other_runs: Whether to include lines that only mention other runs.
 
     Returns:
         The lines with repeats merged, or an empty list if none mentions the run.

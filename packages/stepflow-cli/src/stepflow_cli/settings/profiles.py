@@ -252,7 +252,7 @@ def load_profiles(path: Path | None = None, *, missing_ok: bool = False) -> Prof
 
     Args:
         path: The file. Defaults to the user's configuration file.
-        may_miss: Whether a file named by the environment may be missing, e.g. because it is about to be created.
+        missing_ok: Whether a file named by the environment may be missing, e.g. because it is about to be created.
 
     Raises:
         Problem: If the environment names a missing file, or the file can't be read or isn't TOML of the expected form.

@@ -53,7 +53,7 @@ def merge_item_states(items: Iterable[RunItem], event_codes: bytes, *, is_cancel
 
     Args:
         items: The items.
-        followed: The codes derived from events, or empty if unknown.
+        event_codes: The codes derived from events, or empty if unknown.
         is_cancelled: Whether the run was cancelled, along with its unfinished items.
     """
     codes = bytearray()

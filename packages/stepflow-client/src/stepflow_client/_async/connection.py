@@ -229,7 +229,7 @@ class Connection:
         may_be_missing: bool = False,
         span: Span | None = None,
     ) -> Answer:
-        """Send a request and return what `make` builds from the response's JSON object, or the response without `make`.
+        """Send a request and return what `convert_response` builds from the response's JSON object, or the response without `convert_response`.
 
         Uses the timeouts of the current `call_scope`, or else the client's.
 
@@ -354,7 +354,7 @@ class Connection:
 
         Args:
             request: The request.
-            limit: The timeouts, which the caller's deadline may shorten.
+            timeouts: The timeouts, which the caller's deadline may shorten.
 
         Raises:
             ClientClosedError: If the client is closed.

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from ..flows.run_requirements import RunRequirements
     from ..types import FlowVariable, FlowVariables, StoredFlow, StoreFlowResponse, ValidationResult
 else:
-    client_metadata = lazy_module("stepflow_client._runs.stored_form")
-    needs = lazy_module("stepflow_client.flows.run_requirements")
+    stored_form = lazy_module("stepflow_client._runs.stored_form")
+    run_requirements = lazy_module("stepflow_client.flows.run_requirements")
 
 # How many checked and how many stored flows a client remembers.
 _MAX_CHECKED, _MAX_FLOWS = 32, 1_000

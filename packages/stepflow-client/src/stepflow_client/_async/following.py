@@ -43,7 +43,7 @@ class IdleTimer:
     """Tracks when the next `Idle` is due.
 
     Args:
-        every: Seconds without an event after which one is due.
+        interval: Seconds without an event after which one is due.
         until: When the caller stops following, on the `time.monotonic()` clock.
     """
 

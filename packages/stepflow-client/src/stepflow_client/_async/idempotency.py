@@ -165,7 +165,7 @@ class KeyedRuns:
         Args:
             call: What to run. Its readiness check only runs if there's no run yet. For a rerun, the scope is the
                 earlier run's.
-            wait: Seconds the server may hold the request until the run ends, or None to respond immediately.
+            hold_seconds: Seconds the server may hold the request until the run ends, or None to respond immediately.
         """
         key, origin = call.idempotency_key, call.origin
         assert key is not None

@@ -232,7 +232,7 @@ class RunCreator:
 
         Args:
             call: What to run, with one input or a list of them.
-            wait: Seconds the server may hold the request until the run ends, or None to respond immediately.
+            hold_seconds: Seconds the server may hold the request until the run ends, or None to respond immediately.
         """
         flows = self._flows
         checked = (
@@ -330,7 +330,7 @@ class RunCreator:
     ) -> responses.StartedRun:
         """Create a run exactly once and return it. `on_lost` is called if a response is lost.
 
-        The hold of `wait` seconds is skipped if the deadline might pass first.
+        The hold of `hold_seconds` seconds is skipped if the deadline might pass first.
 
         If `recorded` is set, it's added to the history before the request is sent.
 
@@ -394,7 +394,7 @@ class RunCreator:
         this way is the right one as long as only this client runs the flow and no other call can have created it.
 
         Args:
-            prepared: The prepared request.
+            template: The prepared request.
             arguments: The arguments, of which only the inputs are used.
             registry: This process's flows, runs and open calls.
             recorded: What to record about the run in the history, if anything.

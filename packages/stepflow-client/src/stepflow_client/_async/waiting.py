@@ -132,7 +132,7 @@ class Waiter:
         Args:
             send: Sends the request. May be called several times.
             run_id: The run it's about.
-            late: The run's state and a hint, for the error if there's no response in time.
+            timeout_texts: The run's state and a hint, for the error if there's no response in time.
 
         Raises:
             RunTimeoutError: If the server doesn't respond in time.

@@ -138,7 +138,7 @@ _MAX_LENGTH = 1_000
 
 
 def format_type(type: Type, max_length: int = 200) -> str:
-    """Format a type as one line of text, cut to `longest` characters. Unknown parts become `unknown`."""
+    """Format a type as one line of text, cut to `max_length` characters. Unknown parts become `unknown`."""
     return cut(_TypeFormatter().render(type, 0), max_length)
 
 

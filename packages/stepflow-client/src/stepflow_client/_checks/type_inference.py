@@ -88,7 +88,7 @@ def infer_type(
 ) -> Type:
     """Infer the type of an expression, or null if there isn't one.
 
-    Its parts, down to references and plain values, are appended to `slots` along with their expected types.
+    Its parts, down to references and plain values, are appended to `typed_parts` along with their expected types.
     """
     if node is None:
         return NULL

@@ -83,7 +83,7 @@ def make_marker(uniqueness_key: str, *parts: str | int) -> Marker:
     """Return a marker for a key.
 
     Args:
-        subject: What has at most one run: the ID of the flow tagged with the key, or a `make_scoped_key`.
+        uniqueness_key: What has at most one run: the ID of the flow tagged with the key, or a `make_scoped_key`.
         *parts: What the marker stands for: `run` for the key's run, or one of the marks used by `key_lock`.
     """
     return Marker("\n".join(["stepflow-client idempotency key", uniqueness_key, *map(str, parts)]).encode())

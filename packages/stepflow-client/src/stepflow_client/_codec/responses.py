@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     )
     from ..types.runs import HistoryEntry
 else:
-    client_metadata = lazy_module("stepflow_client._runs.stored_form")
+    stored_form = lazy_module("stepflow_client._runs.stored_form")
     pins = lazy_module("stepflow_client._runs.pins")
 
 Answer = TypeVar("Answer")
@@ -92,7 +92,7 @@ def _make_not_json_error(content: bytes, request: object) -> errors.InvalidRespo
 def build_from_response(
     convert_response: Callable[[dict[str, Any]], Answer], answer: dict[str, Any], request: object
 ) -> Answer:
-    """Build a value from a response with `make`.
+    """Build a value from a response with `convert_response`.
 
     Raises:
         InvalidResponseError: If a required field is missing or has the wrong type.
@@ -399,7 +399,7 @@ def make_run_arguments(
 
     Args:
         run_id: The run ID.
-        given: The run's `inputs` and `overrides`, if returned by the server.
+        reported: The run's `inputs` and `overrides`, if returned by the server.
         entry: The run's history entry, or None if it was not recorded.
         origin: For a rerun that was not recorded, the earlier run.
     """

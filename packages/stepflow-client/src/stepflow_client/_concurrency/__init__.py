@@ -211,7 +211,7 @@ def _make_iterator(inputs: Any) -> Iterator[Any]:
 
 
 async def async_gather(calls: Sequence[Callable[[], Awaitable[Result]]], max_concurrency: int) -> list[Result]:
-    """Make calls concurrently, at most `at_once` at a time, and return their results in call order."""
+    """Make calls concurrently, at most `max_concurrency` at a time, and return their results in call order."""
     free = asyncio.Semaphore(max_concurrency)
 
     async def limited(call: Callable[[], Awaitable[Result]]) -> Result:
@@ -222,7 +222,7 @@ async def async_gather(calls: Sequence[Callable[[], Awaitable[Result]]], max_con
 
 
 def sync_gather(calls: Sequence[Callable[[], Result]], max_concurrency: int) -> list[Result]:
-    """Make calls concurrently, at most `at_once` at a time, and return their results in call order."""
+    """Make calls concurrently, at most `max_concurrency` at a time, and return their results in call order."""
     from concurrent.futures import ThreadPoolExecutor
 
     # Copy the context, which carries the caller's deadline.

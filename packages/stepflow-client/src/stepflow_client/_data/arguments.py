@@ -102,8 +102,8 @@ def check_seconds(value: object, what: str, *, allow_infinity: bool = False, all
     Args:
         value: The number.
         what: The argument's name.
-        endless: Whether to allow infinity. Defaults to False.
-        zero: Whether to allow zero. Defaults to False.
+        allow_infinity: Whether to allow infinity. Defaults to False.
+        allow_zero: Whether to allow zero. Defaults to False.
 
     Raises:
         InvalidArgumentError: If it is not an allowed number.
@@ -164,7 +164,7 @@ def check_client(value: Any, what: str, *, is_async: bool) -> Any:
     Args:
         value: The value.
         what: The argument's name.
-        awaited: Whether its methods must be coroutine functions or plain functions.
+        is_async: Whether its methods must be coroutine functions or plain functions.
 
     Raises:
         InvalidArgumentError: If it lacks such methods.

@@ -57,7 +57,7 @@ class Secrets:
 
     Args:
         values: JSON values. Everything in lists and objects is secret, except for keys.
-        words: Whether to include booleans and values shorter than four characters. Pass False if hiding every
+        include_short: Whether to include booleans and values shorter than four characters. Pass False if hiding every
             `1` or `true` would leave nothing readable.
     """
 

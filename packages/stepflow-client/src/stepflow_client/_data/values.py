@@ -98,7 +98,7 @@ def restore_order(value: Any, order_template: Any = None) -> Any:
 
     Args:
         value: The value. Current servers return the same value's keys in a different order each time.
-        like: A flow expression. Keys in the objects it contains keep its order; all others are sorted.
+        order_template: A flow expression. Keys in the objects it contains keep its order; all others are sorted.
 
     Raises:
         ValueError: If a number is too large for a float, e.g. `1e999`.

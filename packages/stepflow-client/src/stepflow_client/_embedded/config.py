@@ -157,7 +157,7 @@ def build_builtin_config(use_prefix_routes: bool, allow_load_file: bool = False)
     """Return the default configuration with the builtin components.
 
     Args:
-        prefixes: Whether to write routes as prefixes. Older servers require patterns instead.
+        use_prefix_routes: Whether to write routes as prefixes. Older servers require patterns instead.
         allow_load_file: Whether to let flows read any file the server can read.
     """
     rule: dict[str, Any] = {"plugin": "builtin"}

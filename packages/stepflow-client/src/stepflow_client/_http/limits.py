@@ -239,7 +239,7 @@ async def async_call_with_timeout(
     Args:
         call: The call.
         seconds: Maximum number of seconds it may take.
-        leave: Only used by `sync_call_with_timeout`.
+        may_abandon: Only used by `sync_call_with_timeout`.
 
     Raises:
         TimeoutError: If it takes longer.
@@ -249,15 +249,15 @@ async def async_call_with_timeout(
 
 
 def sync_call_with_timeout(call: Callable[[], Result], seconds: float, *, may_abandon: bool = False) -> Result:
-    """Return a call's result. The time limit only applies with `leave`.
+    """Return a call's result. The time limit only applies with `may_abandon`.
 
     Args:
         call: The call.
         seconds: Maximum number of seconds it may take.
-        leave: Whether to make the call in a thread, and leave it running after the timeout.
+        may_abandon: Whether to make the call in a thread, and leave it running after the timeout.
 
     Raises:
-        TimeoutError: If it takes longer and `leave` is True.
+        TimeoutError: If it takes longer and `may_abandon` is True.
     """
     if not may_abandon:
         return call()

@@ -70,11 +70,11 @@ def replace_atomically(
 
     Args:
         path: The file.
-        unchanged_from: The content the file must still have, or None if it must not exist. Defaults to anything.
+        expected_content: The content the file must still have, or None if it must not exist. Defaults to anything.
         mode: The file's permissions. Defaults to None, which uses the existing file's permissions, or the umask.
 
     Raises:
-        FileChangedError: If the content is not `unchanged_from`.
+        FileChangedError: If the content is not `expected_content`.
         OSError: If the file can't be written.
     """
     target = _resolve_target(path)
@@ -204,7 +204,7 @@ def _rename_to_new(temp_path: str, target: str) -> None:
 
 
 def _replace_if_unchanged(temp_path: str, target: str, before: bytes) -> None:
-    """Replace a file unless its content has changed. Afterwards, `beside` is the file to discard."""
+    """Replace a file unless its content has changed. Afterwards, `temp_path` is the file to discard."""
     after = _read_content(temp_path)
     if _read_content(target) != before:
         raise FileChangedError

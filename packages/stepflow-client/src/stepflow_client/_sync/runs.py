@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .._runs import pins, stored_form
     from ..types import ListItemsResponse, ListStepsResponse, RunDetails, StepDetails, StoredFlow
 else:
-    client_metadata = lazy_module("stepflow_client._runs.stored_form")
+    stored_form = lazy_module("stepflow_client._runs.stored_form")
     pins = lazy_module("stepflow_client._runs.pins")
 
 ENDS_ITEMS = FAILED_STATUSES | {ExecutionStatus.COMPLETED}

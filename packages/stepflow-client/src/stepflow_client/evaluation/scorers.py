@@ -114,7 +114,7 @@ class AsyncScoring:
     """Calls coroutine functions in the event loop and everything else in threads, so the loop isn't blocked.
 
     Args:
-        at_once: Maximum number of concurrent calls.
+        max_concurrency: Maximum number of concurrent calls.
     """
 
     def __init__(self, max_concurrency: int) -> None:
@@ -138,7 +138,7 @@ class SyncScoring:
     """Calls functions in the current thread, and each coroutine function in a new event loop.
 
     Args:
-        at_once: Maximum number of concurrent calls.
+        max_concurrency: Maximum number of concurrent calls.
     """
 
     def __init__(self, max_concurrency: int) -> None:

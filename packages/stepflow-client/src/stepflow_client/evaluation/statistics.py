@@ -71,8 +71,8 @@ class ResampledMean:
 
     Args:
         values: At least two values.
-        made_up: `SHARE` or `CHANGE` for values derived from booleans. Defaults to none.
-        doubt: Factor for the tail probability. Defaults to 1.
+        pseudo_values: `SHARE` or `CHANGE` for values derived from booleans. Defaults to none.
+        alpha_factor: Factor for the tail probability. Defaults to 1.
     """
 
     def __init__(self, values: Sequence[float], pseudo_values: Sequence[float] = (), alpha_factor: float = 1.0) -> None:
@@ -135,7 +135,7 @@ def resample(
 
     Args:
         values: The values, one per case.
-        made_up: `SHARE` or `CHANGE` for values derived from booleans. Defaults to none.
+        pseudo_values: `SHARE` or `CHANGE` for values derived from booleans. Defaults to none.
         blocks: The sizes of blocks of consecutive values. Defaults to treating values as independent.
     """
     if len(values) < MIN_VALUES or (blocks is not None and len(blocks) < MIN_BLOCKS):
@@ -197,7 +197,7 @@ def paired_change(
     Args:
         before: The first variant's values.
         after: The second variant's values.
-        made_up: `CHANGE` for values derived from booleans. Defaults to none.
+        pseudo_values: `CHANGE` for values derived from booleans. Defaults to none.
         blocks: The sizes of blocks of consecutive cases. Defaults to treating cases as independent.
     """
     differences = [

@@ -209,7 +209,7 @@ class Catalogue:
         release: tuple[int, int] | None = None,
         fallback_schemas: Mapping[str, tuple[Any, Any]] | None = None,
     ) -> None:
-        """`stubs` has schemas to fall back on for components otherwise unknown."""
+        """`fallback_schemas` has schemas to fall back on for components otherwise unknown."""
         self._stubs = fallback_schemas or {}
         self.given = components
         self.known = with_builtins(components, release)

@@ -19,7 +19,7 @@ from .expressions import is_expression, write_path
 if TYPE_CHECKING:
     from . import linear_patterns
 else:
-    patterns = lazy_module("stepflow_client.flows.linear_patterns")
+    linear_patterns = lazy_module("stepflow_client.flows.linear_patterns")
 
 _MAX_DEPTH = 30
 _REFERENCE = r"#/(?:schemas/)?(?:\$defs|definitions)/(.*)"

@@ -227,7 +227,7 @@ def may_equal_masked(masked: Any, value: Any, mark: str = HIDDEN) -> bool:
     """Return whether a JSON value may equal one whose secrets have been masked with `***`.
 
     Args:
-        hidden: The value with masked secrets.
+        masked: The value with masked secrets.
         value: The value to compare it with.
         mark: The text that marks a masked secret: `***`, optionally with its surrounding text.
     """

@@ -168,8 +168,8 @@ def decide_ending(status: ExecutionStatus, running: int, quiet_seconds: float, g
     Args:
         status: The run's status.
         running: How many of its items count as running.
-        quiet: Seconds since the last sign of life: an event, a step ending, or the change to this status.
-        grace: Seconds without a sign of life before a run the server gave up on counts as lost.
+        quiet_seconds: Seconds since the last sign of life: an event, a step ending, or the change to this status.
+        grace_seconds: Seconds without a sign of life before a run the server gave up on counts as lost.
     """
     if not status.is_finished:
         return Ending.NOT_ENDED
