@@ -229,7 +229,7 @@ class Connection:
         may_be_missing: bool = False,
         span: Span | None = None,
     ) -> Answer:
-        """Send a request and return what `convert_response` builds from the response's JSON object, or the response without `convert_response`.
+        """Send a request and return the converted JSON object of the response, or the response if there's no converter.
 
         Uses the timeouts of the current `call_scope`, or else the client's.
 

@@ -293,8 +293,9 @@ async def read_event_stream(
     Args:
         connection: The connection to open the stream with.
         request: The request.
-        max_silence: Seconds without an event after which to abandon the stream. Keep-alive comments don't count as events.
-        get_idle_delay: Returns the maximum number of seconds until the next None (over httpx, only its first value counts).
+        max_silence: Seconds without an event after which to abandon the stream. Keep-alive comments don't count.
+        get_idle_delay: Returns the maximum number of seconds until the next None (over httpx, only the first value
+            counts).
 
     Raises:
         TransportError: If the connection fails or breaks, or the response isn't an event stream.

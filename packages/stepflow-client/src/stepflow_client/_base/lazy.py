@@ -44,8 +44,8 @@ def make_lazy_exports(
 
     Args:
         package: The package's full name.
-        names_by_module: Each module's public names, by the module's name within the package, or with a leading dot, within the
-            parent package.
+        names_by_module: Each module's public names, by the module's name within the package (or, with a leading dot,
+            within the parent package).
     """
     home_of = {name: home for home, names in names_by_module.items() for name in names}
 

@@ -154,8 +154,8 @@ class KeyLock:
 
     Args:
         call: The caller's flow and arguments.
-        first_seen: The marks seen by this process so far, including in calls that ran out of time. Leases start when their
-            mark is first seen.
+        first_seen: The marks seen by this process so far, including in calls that ran out of time. A lease starts when
+            its mark is first seen.
         min_lease: The shortest lease in seconds.
         clock: Returns the time of a monotonic clock, in seconds.
         server_time: Returns a recent time by the server's clock, as in `PublishedCall.since`.

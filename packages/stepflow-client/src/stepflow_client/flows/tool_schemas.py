@@ -45,7 +45,7 @@ def inline_schema(schema: Any, defs: Mapping[str, Any], *, checkable_only: bool 
     Args:
         schema: Any JSON value.
         defs: Shared schemas it may refer to.
-        checkable_only: Whether to drop keywords that `mismatches` doesn't fully check. A value that passes `mismatches` then
+        checkable_only: Whether to drop keywords that `mismatches` doesn't fully check. A value that passes it then
             satisfies any validator.
     """
     return _SchemaInliner(schema, defs, checkable_only).build_schema()
