@@ -173,7 +173,7 @@ def bind_options(client: Client, options: ClientOptions) -> Client:
     """Return a client that passes the options to every method that accepts them, unless the caller overrides them.
 
     Args:
-        client: The client, which may itself be a view. The new view shares its connections, caches and history.
+        client: The client (may itself be a view). The new view shares its connections, caches and history.
         options: The options. Mappings such as `variables` are merged with the caller's.
 
     Raises:
@@ -196,7 +196,7 @@ def bind_options(client: Client, options: ClientOptions) -> Client:
 
 
 def merge_options(options: Mapping[str, Any], overriding: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options updated with overriding ones. Mappings are merged; other values are replaced."""
+    """Return `options` updated with `overriding`. Mappings are merged; other values are replaced."""
     result = dict(options)
     for name, value in overriding.items():
         if isinstance(value, NotGiven):
@@ -214,7 +214,7 @@ class _BoundClient:
 def _make_bound_type(base: Any) -> Any:
     """Return a client subclass whose methods add the view's options."""
     methods: dict[str, Any] = {name: _add_options_to_method(base, name, names) for name, names in OPTIONS_OF.items()}
-    # Pickles and copies refer to the client's own class. The view's options are among its added attributes.
+    # Pickle as the client's own class, plus the view's options: this generated class can't be imported.
     methods["__reduce_ex__"] = lambda self, protocol: (
         _unpickle_bound_client,
         (base, self.__getstate__(), dict(self._options)),
@@ -234,7 +234,7 @@ def _add_options_to_method(base: Any, name: str, option_names: frozenset[str]) -
     async def await_method(self: Any, *arguments: Any, **keywords: Any) -> Any:
         return await call_method(self, *arguments, **keywords)
 
-    # Views need real coroutine functions, because that's how clients are told apart.
+    # Use a real coroutine function: that's how async clients are recognized.
     return await_method if inspect.iscoroutinefunction(method) else call_method
 
 
@@ -245,7 +245,7 @@ def _unpickle_bound_client(base: Any, state: Any, options: ClientOptions) -> Any
 
 
 class RunCall(NamedTuple):
-    """The arguments of a call that starts a run, with the same meaning as in `StepflowClient.run`."""
+    """Arguments for a call that starts a run. See `StepflowClient.run` for their meanings."""
 
     flow: FlowSource
     input: Any = None
@@ -258,13 +258,13 @@ class RunCall(NamedTuple):
     """Whether to store a separate copy of the flow just for this run."""
     idempotency_key: str | None = None
     idempotency_scope: str | None = None
-    """What the key is scoped to. None means the client's scope, or else the flow's content."""
+    """The key's scope. Defaults to the client's scope, or else to the flow's content."""
     ready: Callable[[], Any] | None = None
-    """Waits until a run can be created, or None to create it right away."""
+    """Waits until the run can be created. None means right away."""
     origin: RerunOrigin | None = None
     """For a rerun, the earlier run and the outputs to keep. The key is then scoped to that run."""
     source: FlowSource | None = None
-    """The flow as passed by the caller, if `flow` was already read from a file. None if it is `flow` itself."""
+    """The flow as passed by the caller, if `flow` was already read from a file. Otherwise None."""
 
     @property
     def original_flow(self) -> FlowSource:
@@ -272,7 +272,7 @@ class RunCall(NamedTuple):
         return self.flow if self.source is None else self.source
 
     def check_arguments(self, *, exact_integers: bool = True) -> RunArguments:
-        """Check the arguments and return the parts of the run request. See `requests.parse_run_arguments`."""
+        """Validate the arguments and convert them for the run request. See `requests.parse_run_arguments`."""
         values = self.input, self.variables, self.overrides, self.max_concurrency
         return requests.parse_run_arguments(*values, exact_integers=exact_integers)
 

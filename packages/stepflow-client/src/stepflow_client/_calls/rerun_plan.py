@@ -42,14 +42,15 @@ class RecordedArguments:
     variables: Mapping[str, Any] | None = None
     """The variables, or None if unknown."""
     hidden: Mapping[str, Any] = field(default_factory=dict)
-    """The variables whose values are hidden because they contain secrets. The real values aren't stored anywhere."""
+    """Variables masked in the history because they contain secrets. The real values aren't stored anywhere."""
     overrides: Mapping[str, Any] | None = None
     """The overrides, or None if unknown."""
     flow_file: str | None = None
     """The path of the flow's file."""
 
     def select_inherited(self, inherit: Collection[str]) -> RecordedArguments:
-        """Return the arguments a rerun inherits. Apart from the input, anything not inherited is known to be empty."""
+        """Return only the inherited arguments. Variables and overrides that aren't inherited count as empty, not
+        unknown."""
         return RecordedArguments(
             has_input=self.has_input and "input" in inherit,
             input=self.input,
@@ -91,7 +92,7 @@ def has_hidden_secrets(flow: Mapping[str, Any]) -> bool:
 def check_recorded_variables(
     flow: Mapping[str, Any], items: Sequence[RerunItem], recorded: RecordedArguments, variables: Iterable[str]
 ) -> None:
-    """Check that the new variables include every secret one from the earlier run read by executed steps or the output.
+    """Check that every secret variable read by an executed step or the output is passed again.
 
     Raises:
         InvalidArgumentError: If one is missing.
@@ -110,7 +111,7 @@ def check_item_indexes(items: Any) -> None:
     """Check the indexes of the items to rerun.
 
     Raises:
-        InvalidArgumentError: If they are not valid indexes.
+        InvalidArgumentError: If any isn't a non-negative integer.
     """
     for index in () if items is None else check_instances(items, "items", int):
         check_integer(index, "items", least=0)
@@ -131,7 +132,7 @@ def resolve_item_indexes(items: Iterable[int] | None, total: int, run_id: str) -
 def find_executed_steps(flow: Mapping[str, Any], kept: Collection[str]) -> list[str]:
     """Return the executed steps, in flow order.
 
-    Kept steps don't evaluate their inputs, so a step only they read is not executed.
+    Inputs of kept steps aren't evaluated, so a step read only by kept steps doesn't execute.
     """
     needed = FlowSteps(flow).find_steps_to_run(unread=kept)
     return [step for step in steps_by_id(flow) if step in needed and step not in kept]
@@ -140,7 +141,7 @@ def find_executed_steps(flow: Mapping[str, Any], kept: Collection[str]) -> list[
 def check_kept_steps(
     old: Mapping[str, Any], new: Mapping[str, Any], overrides: Any, items: Sequence[RerunItem]
 ) -> None:
-    """Check that no kept step's output may have changed.
+    """Check that no kept output could be stale.
 
     Args:
         old: The earlier run's flow, with its overrides.
@@ -165,7 +166,7 @@ def check_kept_steps(
 
 
 def find_changed_steps(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
-    """Return the flow's steps that are new or whose definitions have changed since an older version."""
+    """Return the steps that are new or defined differently compared to an older version of the flow."""
     before = steps_by_id(old)
     return {
         name
@@ -205,7 +206,7 @@ def find_inherited_arguments(
     *,
     has_input: bool,
 ) -> list[str]:
-    """Return which recorded arguments (`input`, `variables`, `overrides`) are used in addition to the new variables."""
+    """Return which recorded arguments (`input`, `variables`, `overrides`) the rerun actually uses."""
     if not items:
         return []
     overridden = [step for item in items for step in recorded.overrides or () if step not in item.kept]
@@ -227,7 +228,7 @@ def find_unknown_arguments(
 
 
 def _find_steps_reading_changes(new_run: NewRun, index: int, *, cautious: bool = False) -> set[str]:
-    """Return an item's steps that now read a different input, or different variables, than when they ran.
+    """Return an item's steps for which part of the input, or a variable, has changed since they ran.
 
     Args:
         new_run: The run to create.
@@ -264,9 +265,9 @@ def _find_steps_reading_changes(new_run: NewRun, index: int, *, cautious: bool =
 def find_executing_run(
     recorded: Callable[[str], HistoryEntry | None], run_id: str, index: int, step: str
 ) -> tuple[HistoryEntry, int] | None:
-    """Return the recorded run that executed an item's step, and the item's index there, or None if unknown.
+    """Return the recorded run that executed an item's step, and the item's index in it, or None if unknown.
 
-    A rerun may have kept the step's output from an earlier run, which may itself have kept it.
+    A rerun may have kept the step's output from an earlier run, which may itself be a rerun that kept it.
     """
     seen: set[str] = set()
     while run_id not in seen:
@@ -302,9 +303,9 @@ def _has_changed_read(
     *,
     cautious: bool,
 ) -> bool:
-    """Return whether a part being read differs. Secrets replaced by a mark in the history are not compared.
+    """Return whether anything the step reads has changed, ignoring secrets masked in the history.
 
-    With `cautious`, an input with hidden secrets counts as different.
+    With `cautious`, an input with masked secrets counts as changed.
     """
     for what in after:
         if what not in before and reads[what] and cautious:
@@ -330,14 +331,14 @@ KEEPS: Mapping[str, Keep] = {
     "completed": Keep("completed"),
     "unchanged": Keep("unchanged"),
 }
-"""The meaning of `keep` when it is a word."""
+"""What each string passed as `keep` means."""
 
 
 def parse_keep(option: KeepOption) -> Keep:
-    """Convert the `keep` option.
+    """Convert the `keep` option to a `Keep`.
 
     Raises:
-        InvalidArgumentError: If it is neither a known word nor a `Keep`.
+        InvalidArgumentError: If it isn't a `Keep` or one of the strings in `KEEPS`.
     """
     if isinstance(option, Keep):
         return option
@@ -385,22 +386,22 @@ class RerunRequest:
 
     @property
     def covers_all_items(self) -> bool:
-        """Whether all items are rerun, so that none of the earlier run's results carry over."""
+        """Whether all items are rerun, so none of the earlier results carry over."""
         return not self.keep.succeeded_items and self.items is None
 
     @property
     def keeps_outputs(self) -> bool:
-        """Whether any step outputs are to be kept."""
+        """Whether to keep any step outputs."""
         return self.keep.steps != "nothing"
 
     @property
     def needs_outputs(self) -> bool:
-        """Whether the rerun is impossible without the earlier steps' outputs."""
+        """Whether the rerun can't work without the earlier step outputs."""
         return self.keeps_outputs and self.keep != KEEPS["succeeded"]
 
 
 class EarlierRun(NamedTuple):
-    """The earlier run."""
+    """The run being rerun."""
 
     run_id: str
     flow: Mapping[str, Any]
@@ -408,14 +409,14 @@ class EarlierRun(NamedTuple):
     written: Mapping[str, Any]
     """The flow as its author wrote it, if the history has it."""
     origin: RerunOrigin | None
-    """What it kept from a run before it, if it is itself a rerun."""
+    """If the run is itself a rerun, what it kept and from which run."""
     total: int
     """The number of items."""
     results: Sequence[FlowResult]
     """The items' results. Empty if the server doesn't have the run."""
     recorded: RecordedArguments
     source: Callable[[int, str], tuple[HistoryEntry, int] | None]
-    """Returns the recorded run that executed an item's step, and the item's index in that run."""
+    """Looks up the recorded run that executed an item's step, and the item's index in that run."""
     steps: Sequence[StepDetails] = ()
     """The run's steps. Empty if not loaded."""
     outputs: Sequence[Mapping[str, Any]] | None = None
@@ -441,7 +442,7 @@ class NewRun(NamedTuple):
     source: Any
     """The flow as passed by the caller, or its recorded file. None when running a single step."""
     changed: Set[str] = frozenset()
-    """The steps changed since the earlier run."""
+    """Steps that have changed since the earlier run."""
 
 
 def plan_new_run(request: RerunRequest, earlier: EarlierRun, flow: Mapping[str, Any]) -> NewRun:
@@ -504,8 +505,8 @@ def _select_inputs(earlier: EarlierRun, request: RerunRequest) -> dict[int, Any]
 def select_kept_outputs(new_run: NewRun, index: int, steps: Sequence[StepDetails]) -> dict[str, Any]:
     """Return the outputs to keep for an item, by step id.
 
-    A step is kept if it has completed, isn't to be executed again, and doesn't depend, directly or indirectly, on a
-    step that is to be executed again or hasn't completed. If a step runs alone, only the steps it reads are kept.
+    Completed steps are kept unless they must execute again, or depend (even indirectly) on a step that must or that
+    never completed. When a step runs alone, only the steps it reads are kept.
 
     Args:
         new_run: The run to create.

@@ -1,4 +1,4 @@
-"""Adds details from a run's steps to its failed or lost items. No I/O."""
+"""Adds details from a run's steps to its failed or lost items."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ FAILED_STEP = re.compile(r'^step "(?P<id>.+)" failed$')
 
 
 def make_lazy_items(listed: ListItemsResponse) -> RunItems:
-    """Return a response's items as a `RunItems`, which doesn't build them until accessed."""
+    """Return a response's items as `RunItems`, which builds each item on first access."""
     items = listed.items
     return items if isinstance(items, RunItems) else RunItems(items)
 
 
 def is_first_failure_ambiguous(listed: ListItemsResponse, places: Iterable[int], steps: StepsByItem) -> bool:
-    """Return whether finding the step that failed first requires the flow (several failed, or the error differs)."""
+    """Return whether it takes the flow to tell which step failed first (several did, or the errors differ)."""
     items = make_lazy_items(listed)
     for place in places:
         failed = [step for step in steps.get(items[place].index, ()) if step.error is not None]
@@ -36,7 +36,7 @@ def is_first_failure_ambiguous(listed: ListItemsResponse, places: Iterable[int],
 def add_failed_steps(
     listed: ListItemsResponse, places: Iterable[int], steps: StepsByItem, flow: Mapping[str, Any]
 ) -> ListItemsResponse:
-    """Add the step that failed first, and its error, to failed items, which often just say that something failed.
+    """Add the first failed step and its error to failed items, which often just say that something failed.
 
     Args:
         listed: The items.
@@ -70,9 +70,9 @@ def add_failed_steps(
 
 
 def add_lost_item_errors(listed: ListItemsResponse, status: ExecutionStatus, started: StepsByItem) -> ListItemsResponse:
-    """Add an error to those items of a lost run that haven't ended.
+    """Add an error to a lost run's unfinished items.
 
-    A run can even be completed without an item's output, if the server's store fails in between.
+    If the server's store fails, even a completed run may lack an item's output.
 
     Args:
         listed: The items.

@@ -53,7 +53,7 @@ WAIT_RUN_FIELDS = {
 
 @dataclass(frozen=True)
 class FlowToolSpec:
-    """A flow's tool: what models see of it, and its argument validation."""
+    """A flow exposed as a tool: the name and schemas models see, plus argument validation."""
 
     name: str
     description: str
@@ -62,7 +62,7 @@ class FlowToolSpec:
     output_schema: Mapping[str, Any]
     """The self-contained schema of `ToolResult.structured`."""
     is_wrapped: bool
-    """Whether the flow's input is passed in an `input` field of the arguments, because it may not be an object."""
+    """Whether the arguments wrap the flow's input in an `input` field, because it may not be an object."""
     flow: Mapping[str, Any]
     needs: RunRequirements
 
@@ -81,7 +81,7 @@ class FlowToolSpec:
         return value[WRAPPER] if self.is_wrapped else value
 
     def check_input(self, value: Any) -> None:
-        """Check an input for the flow.
+        """Check a flow input (not wrapped).
 
         Raises:
             InvalidArgumentError: If it does not match, with the same kind of message as `parse_input`.
@@ -93,12 +93,12 @@ class FlowToolSpec:
         faults = list(self._validator.mismatches(arguments, _MAX_FAULTS + 1))
         if not self.is_wrapped or WRAPPER in arguments:
             value = arguments[WRAPPER] if self.is_wrapped else arguments
-            # The published schema is less strict, without keywords that models or their APIs would reject.
+            # The published schema is less strict: it omits keywords that models or their APIs reject.
             own = () if self.needs.input_check is None else self.needs.input_check.validator.mismatches(value)
             below = (WRAPPER,) if self.is_wrapped else ()
             own_faults = (*unread_fields(self.flow, value), *own)
             faults += [fault._replace(parts=(*below, *fault.parts)) for fault in own_faults]
-        # Report unknown fields only once, since fields missing from the schema are usually not read either.
+        # Report unknown fields only once: a field missing from the schema usually isn't read either.
         unknown: dict[str, Mismatch] = {}
         for fault in faults:
             if fault.key:
@@ -114,14 +114,14 @@ class FlowToolSpec:
         return Validator(self.input_schema, get_defs(self.input_schema))
 
     def select_variables(self, variables: Mapping[str, Any]) -> dict[str, Any]:
-        """Return only the variables the flow has, or all of them if its schema allows any."""
+        """Drop any variables the flow doesn't have, unless its schema allows any."""
         names = self.needs.names
         if names is None:
             return dict(variables) if get_declared_schema(self.flow, "variables") is not None else {}
         return {name: value for name, value in variables.items() if name in names}
 
-    def get_secrets(self, variables: Mapping[str, Any]) -> tuple[Secrets, ...]:
-        """Return the values that must be kept from models."""
+    def collect_secrets(self, variables: Mapping[str, Any]) -> tuple[Secrets, ...]:
+        """Return the secrets that models must not see."""
         groups = (find_secrets(self.select_variables(variables), self.needs.declared), find_flow_secrets(self.flow))
         return tuple(secrets for secrets in groups if secrets)
 
@@ -144,7 +144,7 @@ def _parse_arguments(arguments: Any) -> dict[str, Any]:
 
 
 def _format_fault(fault: Mismatch) -> str:
-    """Format a fault as one line: where it is, what was expected, the actual value, and what to do."""
+    """Format a fault as one line with its location, the expected and actual values, and a hint."""
     where = fault.path.removeprefix("$").removeprefix(".") or "the arguments"
     value = short_repr(fault.value)
     has_value = fault.message.startswith(value) or fault.message.endswith((f"not {value}", "is missing"))
@@ -156,7 +156,7 @@ def _format_fault(fault: Mismatch) -> str:
 def make_tool_without_flow(
     name: str, description: str, fields: Mapping[str, Any] = MappingProxyType({}), required: Sequence[str] = ()
 ) -> FlowToolSpec:
-    """Make a tool that isn't a flow, with these argument fields."""
+    """Make a tool that doesn't run a flow, with the given argument fields."""
     schema = {"type": "object", "properties": fields, "required": [*required], "additionalProperties": False}
     return make_tool_spec({"description": description, "schemas": {"properties": {"input": schema}}}, name)
 
@@ -165,8 +165,8 @@ def make_tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
     """Make the tool for a flow.
 
     Raises:
-        InvalidArgumentError: If the flow can't be represented in JSON, or if a field name could mislead a model or
-            person, because it contains control characters, or characters that are invisible or reverse text.
+        InvalidArgumentError: If the flow can't be represented in JSON, or a field name contains control, invisible or
+            text-reversing characters, which could mislead a model or person.
     """
     flow = check_json(flow, "the flow")
     declared = get_declared_schema(flow, "input")
@@ -199,7 +199,7 @@ def make_tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
 
 
 def _infer_input_schema(flow: Mapping[str, Any]) -> Any:
-    """Infer the input schema from the flow's steps, allowing any object if nothing is known."""
+    """Infer the input schema from the flow's steps. If they don't read the input, allow any object."""
     if "$input" not in json.dumps(flow):
         return {"type": "object"}
     from .._checks.inferred_flow import infer
@@ -208,7 +208,7 @@ def _infer_input_schema(flow: Mapping[str, Any]) -> Any:
         schema = infer(flow).input
     except (StepflowClientError, RecursionError):
         schema = {}
-    # Allow additional fields. The schema isn't declared, and fields nobody reads do no harm.
+    # Allow additional fields: the schema is only inferred, and unread fields do no harm.
     return {key: value for key, value in schema.items() if key != "additionalProperties"}
 
 
@@ -229,7 +229,7 @@ def _format_tool_description(flow: Mapping[str, Any], name: str) -> str:
 
 
 def build_outcome_schema(output: Mapping[str, Any]) -> dict[str, Any]:
-    """Build the schema of a call's result: the output, the error, or a run that hasn't ended.
+    """Build the schema for a tool call's result (an output, an error or an unfinished run).
 
     Args:
         output: The output's self-contained schema, or `{}` for any output.
@@ -257,13 +257,13 @@ def build_outcome_schema(output: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def make_tool_name(flow: Mapping[str, Any], source: str | None = None) -> str:
-    """Make a valid tool name from a flow's name, keeping it as similar as possible.
+    """Make a valid tool name, as close to the flow's name as possible.
 
     Tool names have 1 to 64 characters: ASCII letters, digits, `_` and `-`.
 
     Args:
         flow: The flow.
-        source: The path of the flow's file, whose name is used if the flow has none.
+        source: The flow's file path. If the flow has no name, the file's name is used.
     """
     name = flow.get("name")
     text = name if isinstance(name, str) and name.strip() else PurePath(source).stem if source else ""

@@ -63,8 +63,8 @@ def convert_output(result: FlowResult[Any], output_type: Any) -> FlowResult[Any]
 def convert_outcome(outcome: Outcome[Any], output_type: Any) -> Outcome[Any]:
     """Convert an outcome's output to a type. Unsuccessful outcomes are returned unchanged.
 
-    If the output does not match, the outcome becomes a failure instead of raising, so the rest of the batch isn't lost.
-    Its `unwrap` raises the OutputTypeError.
+    If the output does not match, return a failed outcome (whose `unwrap` raises OutputTypeError) instead of raising, so
+    that the rest of the batch isn't lost.
     """
     if not outcome.is_success:
         return outcome
@@ -143,8 +143,7 @@ def _convert_typed_dict_type(kind: Any) -> Any:
     fields: dict[str, Any] = {}
     for name, hint in get_type_hints(kind, include_extras=True).items():
         wrapper: Any = get_origin(hint)
-        # With string annotations, only the hints show which keys are required. Otherwise, __required_keys__ does as
-        # well.
+        # With string annotations, __required_keys__ is unreliable, so prefer an explicit Required or NotRequired.
         if wrapper in (Required, NotRequired):
             hint = get_args(hint)[0]
         else:
@@ -182,8 +181,7 @@ def _convert_to_struct(kind: Any, value: Any) -> Any:
 def _set_alias_names(kind: Any, *, is_within: bool = False) -> None:
     """Make pydantic use the field names set with `Name` in a dataclass, and in any dataclasses nested in it.
 
-    `is_within` means that the dataclass is nested in one with such names, and would otherwise inherit its
-    configuration.
+    Set `is_within` if the dataclass is nested in one with such names, and would otherwise inherit its configuration.
     """
     if kind in _KNOWN_NAMES and not is_within:
         return

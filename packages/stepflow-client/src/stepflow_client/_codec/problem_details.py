@@ -15,7 +15,7 @@ from ..errors import StepflowClientError
 MEDIA_TYPE = "application/problem+json"
 
 _STATUSES: tuple[tuple[type[StepflowClientError], HTTPStatus, str], ...] = (
-    # The first matching class wins. A sentence means the error isn't the caller's fault, and is shown instead of the
+    # The first matching class wins. Errors that aren't the caller's fault have a sentence to show instead of the
     # message, which may contain internal addresses and file names.
     (errors.FlowFileError, HTTPStatus.INTERNAL_SERVER_ERROR, "The workflow cannot be read."),
     (errors.InvalidArgumentError, HTTPStatus.UNPROCESSABLE_ENTITY, ""),
@@ -77,8 +77,8 @@ def problem_details(
 
     Args:
         error: The error.
-        statuses: Override the status for some error classes. The most specific class wins. With a status
-            below 500 from here, the detail is the error's message.
+        statuses: Statuses that override the table, by error class. The most specific class wins. If its status is below
+            500, the detail is the error's message.
         type_base: A URL to prepend to the error kind for `type`. For example, `https://example.org/errors/` results in
             `https://example.org/errors/run_failed`. Defaults to None, in which case the type is `about:blank`.
 
@@ -95,8 +95,7 @@ def problem_details(
     status = HTTPStatus(standard if chosen is None else chosen)
     if chosen is not None and chosen < HTTPStatus.INTERNAL_SERVER_ERROR:
         sentence = ""
-    # The kind is the class name in snake case. Classes derived by an application have the kind of their base class
-    # here.
+    # The kind is the class name in snake case. For an application's own subclass, use our base class.
     name = next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
     kind = re.sub(r"(?<!^)(?=[A-Z])", "_", name.removesuffix("Error")).lower()
     headers = {"content-type": MEDIA_TYPE, "cache-control": "no-store"}

@@ -253,7 +253,7 @@ def add_env_variables(
     strings. Otherwise, they are parsed as JSON.
 
     Raises:
-        InvalidArgumentError: If a value isn't JSON even though the schema requires it.
+        InvalidArgumentError: If a value isn't valid JSON but the schema doesn't allow strings.
     """
     filled = dict(given)
     for name, variable in declared.items():
@@ -284,7 +284,7 @@ def complete_arguments(
 ) -> RunArguments:
     """Check arguments against the run's flow, and fill in missing variables from the environment.
 
-    Without an environment, all variables the flow requires must be passed.
+    If `environ` is None, the caller must have passed every required variable.
 
     Raises:
         InvalidArgumentError: If an override refers to something the flow doesn't have, a required variable is missing,
@@ -310,16 +310,16 @@ def hash_flow(flow: dict[str, Any]) -> bytes | None:
 
 
 def dump_flow(flow: Any) -> bytes | None:
-    """Serialise a flow to bytes that are the same only for equal flows. Return None if the flow isn't plain data."""
+    """Serialize a flow so that only equal flows have the same bytes. Return None if the flow isn't plain data."""
     try:
-        # Version 2 always serialises equal values the same way. In later versions, output depends on object identity.
+        # Version 2 always serializes equal values the same way. In later versions, output depends on object identity.
         return marshal.dumps(flow, 2)
     except ValueError:
         return None
 
 
 def load_dumped_flow(content: bytes) -> Any:
-    """Return a copy of the flow serialised by `dump_flow`."""
+    """Return a copy of the flow serialized by `dump_flow`."""
     return marshal.loads(content)  # noqa: S302 - it was written here
 
 
@@ -337,8 +337,8 @@ def get_file_stamp(path: object) -> tuple[Any, ...] | None:
 def prepare_dry_run(flow: dict[str, Any]) -> dict[str, Any]:
     """Adapt a flow so that current servers can check it.
 
-    They read every number in a flow sent to POST /flows as a float, and then reject the resulting `maxRetries: 2.0`. To
-    avoid that, valid retry counts are removed before the check. Invalid ones are kept.
+    POST /flows reads every number as a float, then rejects the resulting `maxRetries: 2.0`. Remove valid retry counts
+    to avoid that, but keep invalid ones so they still get reported.
     """
     steps = []
     for step in flow["steps"] if isinstance(flow.get("steps"), list) else ():
@@ -352,7 +352,7 @@ def prepare_dry_run(flow: dict[str, Any]) -> dict[str, Any]:
 
 
 def restore_written_numbers(message: str) -> str:
-    """Restore whole numbers in a server's message to how the flow has them: servers report 2 as `2.0`."""
+    """Write whole numbers in a server's message the way the flow does (servers report 2 as `2.0`)."""
     return re.sub(r"floating point `(-?\d+)\.0`", r"number `\1`", message)
 
 

@@ -1,4 +1,4 @@
-"""Converts server responses to the types and errors that callers get. No I/O."""
+"""Converts server responses to the types and errors that callers get."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ else:
 
 Answer = TypeVar("Answer")
 
-# Response size in bytes above which a response counts as large.
+# Responses with more bytes than this count as large.
 _LARGE = 32 * 1024
 
 
@@ -132,7 +132,7 @@ def add_component_paths(listed: ComponentList, routes: Mapping[str, Any]) -> Com
     Args:
         listed: The components.
         routes: The `routes` from the configuration. Maps prefixes such as `/builtin`, or (previously) patterns such as
-            `/builtin/{*component}`, to rules with a plugin each.
+            `/builtin/{*component}`, to rules that each name a plugin.
     """
     rules_by_plugin: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
     for route, rules in routes.items():
@@ -150,7 +150,7 @@ def add_component_paths(listed: ComponentList, routes: Mapping[str, Any]) -> Com
                 continue
             if isinstance(denied, list) and any(fnmatchcase(name, str(pattern)) for pattern in denied):
                 continue
-            # A component can be removed with a route of its own that has no rules.
+            # A route for just this component, with an empty list of rules, removes it.
             if routes.get(path) != []:
                 return replace(component, path=path)
         return component
@@ -220,7 +220,7 @@ def find_status_error(
     phrase = next((known.phrase for known in HTTPStatus if known == status), "")
     answered = f"{request} returned {status} {phrase}".rstrip()
     kinds = _ERRORS.get(status, errors.ServerFaultError if status >= 500 else errors.InvalidRequestError)
-    # If not from the server, the response may be a proxy's.
+    # Otherwise, the response may have come from a proxy.
     is_by_server = isinstance(details, dict) and message is not None
     if message is None or kinds is errors.AuthenticationError or (status >= 500 and not is_by_server):
         message = f"{answered}: {message}" if message else answered
@@ -323,20 +323,20 @@ def read_flow_id(answer: dict[str, Any], key: str = "flowId") -> str:
 
 
 class StartedRun(NamedTuple):
-    """The data needed to wait for the end of a newly created run."""
+    """The data needed to wait for a newly created run to end."""
 
     run_id: str
     status: ExecutionStatus
     answers: list[dict[str, Any]]
-    """The run's items, if included in the response. Pass them to `items`."""
+    """The run's items, if included in the response. Pass them to `read_items`."""
     older_flow_id: str | None = None
-    """The ID of the run's flow, if the run was found by its key and used a different flow from the one passed."""
+    """The ID of the run's flow, if the run was found by its key and its flow isn't the one passed."""
     summary: dict[str, Any] | None = None
-    """The run as reported by the server, for `created`, or None if this call did not create the run."""
+    """The run as reported by the server, or None if this call did not create the run."""
 
     @property
     def has_ended(self) -> bool:
-        """True if the status is final and, for a failed run, no item may still be executing."""
+        """True if the status is final and, if the run failed, all its items have ended too."""
         if self.status not in FAILED_STATUSES:
             return self.status.is_finished
         return bool(self.answers) and all(read_status(answer["status"]).is_finished for answer in self.answers)
@@ -357,7 +357,7 @@ def read_started_run(answer: dict[str, Any]) -> StartedRun:
 def check_raw_items(answers: Any) -> list[dict[str, Any]]:
     """Return a response's items, after checking that each has an index and a status.
 
-    Since items are built lazily, this also covers items that are never accessed.
+    Items are built lazily, so this is the only check for those that are never accessed.
     """
     if not isinstance(answers, list) or not set(map(type, answers)) <= {dict}:
         raise TypeError("the items are not a list of objects")
@@ -588,7 +588,7 @@ def read_step(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> StepDet
     error = read_error(answer, decoder) if read_status(answer["status"]) is ExecutionStatus.FAILED else None
     fields: dict[str, Any] = {"component": answer.get("component") or None, "error": error}
     if answer.get("journalSeqno") == 0:
-        # Translated from an older server, which doesn't send this time.
+        # 0 marks a step translated from an older server, which doesn't send this time.
         fields["updated_at"] = None
     return decode_model(types.StepDetails, answer, output=decoder.step_output(answer.get("output")), **fields)
 

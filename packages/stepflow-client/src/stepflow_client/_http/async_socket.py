@@ -1,4 +1,4 @@
-"""A connection to a server in an event loop (asyncio's, or one with the same interface)."""
+"""A connection in an event loop (asyncio's, or one with the same interface)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .messages import (
 )
 from .sockets import CHUNK, TLS_CUT_OFF, build_readable_check, count_forks, describe_failure, enable_keep_alive
 
-# Maximum number of unread bytes. Above that, reading pauses, which slows the server down.
+# Stop reading once there are this many unread bytes, which slows the server down.
 _MAX_UNREAD = 1024 * 1024
 
 
@@ -94,7 +94,7 @@ class AsyncSocket(asyncio.Protocol):
             self._transport.abort()
 
     def abandon(self) -> None:
-        """Close from any thread, since garbage collection may happen in a different one or after the loop is closed."""
+        """Close from any thread. (Garbage collection may happen in another one, or after the loop is closed.)"""
         self._is_closed = True
         if self._transport is None or self._forks != count_forks():
             # After a fork, the event loops of parent and child watch the same sockets: closing the connection here
@@ -130,7 +130,7 @@ class AsyncSocket(asyncio.Protocol):
             timer.cancel()
 
     def read_response(self, request: HttpRequest, timeout: float) -> asyncio.Future[None]:
-        """Read the response to a request with `reader`, waiting at most `timeout` seconds for each part.
+        """Read the response to a request into `reader`, waiting at most `timeout` seconds for each part.
 
         Returns:
             A future that is done once the response is complete. Awaiting it takes no extra task, timer or frame.
@@ -175,7 +175,7 @@ class AsyncSocket(asyncio.Protocol):
         """Limit how long the reader waits.
 
         Responses usually arrive long before the limit, so starting a timer for each would be wasteful. Instead, one
-        timer serves many responses: when it fires, it checks whether the deadline has moved in the meantime.
+        timer serves many responses: when it fires, it checks whether the deadline has moved since.
         """
         self._timeout = timeout
         self._deadline = time.monotonic() + timeout
@@ -244,7 +244,7 @@ class AsyncSocket(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Note that the server won't send any more data."""
-        # asyncio doesn't distinguish between a regular end and a TLS connection ending without close_notify.
+        # asyncio doesn't tell a regular end from a TLS connection that ended without close_notify.
         tls = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
         try:
             is_cut_off = tls is not None and tls.read(1) != b""
@@ -269,7 +269,7 @@ class AsyncSocket(asyncio.Protocol):
         if writable is not None and not writable.done():
             error = ConnectionBroken(describe_failure(exc) if exc else "the server closed the connection")
             error.__cause__ = exc
-            # There may not be a sender waiting for it.
+            # There may be no sender waiting.
             _fail(writable, error)
 
     def _handle_end(self) -> None:

@@ -1,4 +1,4 @@
-"""Splits batches into runs. No I/O."""
+"""Splits batches into runs."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from .._data.values import encode
 from ..types.results import Outcome
 
-# Inputs per run, initially and at most. A server's processing time grows quadratically with a run's number of items.
+# Initial and maximum number of inputs per run. Servers take quadratic time in a run's number of items.
 _FIRST_SIZE, _MAX_SIZE = 32, 400
 # Target seconds per chunk. Longer chunks delay outcomes, and shorter ones need more requests per input.
 _TARGET_SECONDS = 1.0
-# Chunks in flight per server, in general and when each input has its own run. (Servers execute ten of a run's items
-# at a time.)
+# Chunks in flight per server, normally and when each input has its own run. (Servers execute ten of a run's items at a
+# time.)
 _LANES, _SINGLE_LANES = 4, 40
 # Maximum number of inputs to read at once.
 _MAX_PER_REQUEST = 128

@@ -10,7 +10,7 @@ from typing import Any
 from ..types.statuses import NO_ROUTE
 from .releases import Server, find_operation, require_capability
 
-# The current status numbers, keyed by the words older servers use, and diagnostic levels likewise.
+# Current numbers for the words that older servers use as statuses and diagnostic levels.
 STATUSES = {"running": 1, "completed": 2, "failed": 3, "cancelled": 4, "paused": 5, "recoveryFailed": 6}
 STATUS_WORDS = {str(number): word for word, number in STATUSES.items()}
 LEVELS = {"fatal": 1, "error": 2, "warning": 3}
@@ -32,7 +32,7 @@ class ShapeChangedError(Exception):
 
 
 def convert_health(body: dict[str, Any]) -> dict[str, Any]:
-    """Add missing current fields to an older server's health response. The build fields stay empty."""
+    """Add the fields missing from an older server's health response, with empty build information."""
     unknown = {"gitVersion": "", "dirty": False, "rustcVersion": "", "profile": "", "features": [], "target": ""}
     return {"build": unknown, **body}
 

@@ -1,4 +1,4 @@
-"""Groups the failures of many inputs by cause: step, error code, and the words their messages share."""
+"""Groups failed inputs by cause, i.e. by step, error code and the words their messages share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAX_INDEXES = 20
 _MAX_NAMED = 3
 # How many words of a message to compare. The rest counts as a single word.
 _MAX_WORDS = 50
-# Maximum number of distinct messages per code. Once reached, failures that match none of them join the last one.
+# Maximum number of distinct messages per code. Once it's reached, failures that match none of them join the last one.
 _MAX_SHAPES = 200
 # Parts of a message that say nothing about the cause: numbers and quoted strings.
 _VARYING = re.compile(r"\d+|'[^']*'|\"[^\"]*\"")
@@ -33,7 +33,7 @@ class FailureGroup:
     """Inputs that failed for the same reason."""
 
     key: str
-    """An ID for the group, e.g. for URLs. Equal if step, code and message are equal."""
+    """An ID for the group (e.g. for URLs), derived from the step, code and message."""
     step_id: str | None
     """The step that failed, or None if unknown or if no step failed."""
     error: FlowError
@@ -158,7 +158,7 @@ class FailureGroups:
         return sorted(groups, key=lambda group: (-len(group.indexes), group.indexes[0]))
 
     def format_lines(self) -> list[str]:
-        """Describe the largest groups, one line each, then count the rest and, by status, inputs without an error."""
+        """Describe the largest groups, one per line, then count the rest, and any inputs without an error by status."""
         groups = self.build_groups()
         lines = [str(group) for group in groups[:MAX_GROUPS_SHOWN]]
         others = groups[MAX_GROUPS_SHOWN:]

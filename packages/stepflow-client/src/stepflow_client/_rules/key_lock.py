@@ -1,11 +1,11 @@
 """A protocol that lets at most one of several callers create a run under an idempotency key. No I/O.
 
-Servers offer no operation that only one of several callers can win. They do store named blobs, called marks here.
-Whether a mark exists is a flag that nobody can clear. Its name is a register: file stores keep a blob's first name,
-in-memory stores its last one. On this basis, callers compete in turns:
+Servers have no operation that only one of several callers can win. But they do store named blobs, called marks here. A
+mark works as a flag that can't be cleared, and its name as a register (file stores keep a blob's first name, in-memory
+stores its last). That's enough for callers to compete in turns:
 
 1. A caller stores its claim, checks that the turn isn't taken, and takes it. It owns the turn if the claim still has
-   the caller's name. However callers' requests interleave, a turn has at most one owner.
+   its name. No matter how requests interleave, a turn has at most one owner.
 2. The owner publishes its call, with a lease. Right before creating the run, it checks whether the next turn has been
    taken. If so, it records that it is gone and waits like everyone else. It never gives up its turn based on its own
    clock.
@@ -32,7 +32,7 @@ from ..errors import AmbiguousRunError, StepflowClientError
 from .lost_creation import may_have_created
 from .retries import Backoff, compute_random_delay
 
-# Minimum lease length in round trips. Slow ones count in full.
+# Lease length as a multiple of the mean round trip, so that slow ones count in full.
 _LEASE = 30.0
 # Shortest round trip, in seconds, to base delays on.
 _MIN_ROUND_TRIP = 0.001
@@ -40,7 +40,7 @@ _MIN_ROUND_TRIP = 0.001
 _PATIENCE = 1 / 3
 # Round trips a caller waits after losing a turn, before it looks for the owner's run.
 _OWNER_TIME = 3.0
-# Maximum round trips before competing for the next turn. The first value doubles with each turn lost.
+# Maximum delay before competing for the next turn, in round trips. Doubles with each turn lost, up to the second value.
 _SPREAD, _MAX_SPREAD = 4.0, 64.0
 # Maximum time between lookups of another caller's run, in round trips or in seconds (whichever is longer).
 _MAX_POLL, _MAX_SHORT_POLL = 8.0, 0.1
@@ -154,8 +154,8 @@ class KeyLock:
 
     Args:
         call: The caller's flow and arguments.
-        first_seen: The marks seen by this process so far, including in calls that ran out of time. A lease starts when
-            its mark is first seen.
+        first_seen: The marks this process has seen so far, including in calls that timed out. A lease starts when its
+            mark is first seen.
         min_lease: The shortest lease in seconds.
         clock: Returns the time of a monotonic clock, in seconds.
         server_time: Returns a recent time by the server's clock, as in `PublishedCall.since`.
@@ -175,13 +175,13 @@ class KeyLock:
         self._clock = clock
         self._server_time = server_time
         self._times: list[float] = []
-        """How long each request about a mark has taken, sorted."""
+        """How long each request to read or store a mark took, sorted."""
         self._losses = 0
         """How many turns this caller has lost."""
         self._taken: dict[int, float] = {}
         """When each turn was first seen to be taken."""
         self._rival: tuple[int, PublishedCall] | None = None
-        """The last turn whose owner is known to have published a call, so that it may have created a run."""
+        """The last turn whose owner is known to have published a call and so may have created a run."""
         self._published: list[PublishedCall] = []
         """All calls known to be published, except this caller's."""
         self._settled = 0
@@ -191,7 +191,7 @@ class KeyLock:
 
     @property
     def request_count(self) -> int:
-        """How many requests about marks have been sent."""
+        """How many requests to read or store marks have been sent."""
         return len(self._times)
 
     @property
@@ -229,7 +229,7 @@ class KeyLock:
     def _compete_for_turn(self, turn: int) -> Steps[bool]:
         """Compete for a turn, and return whether this caller now owns it."""
         claim, owner = ("claim", turn), uuid4().hex
-        # Back off if there is a claim already. Overwriting it often defeats both callers.
+        # Back off if there's already a claim: overwriting it often makes both callers lose.
         if turn and (yield from self._read_mark(claim)) is not None:
             return False
         yield from self._store_mark(claim, owner)
@@ -317,13 +317,13 @@ class KeyLock:
         return KeyOutcome(runs[0], runs[1:])
 
     def _wait_for_turn_owner(self, turn: int) -> Steps[KeyRun | None]:
-        """Wait for the run of another caller's turn. Return None if this caller may compete for the next turn."""
+        """Wait for the turn's owner to create its run. Return None if this caller may compete for the next turn."""
         self.obstacle = "other calls compete for it"
         yield Pause(_OWNER_TIME * self.round_trip)
         run: KeyRun | None = yield FindRecord()
         if run is not None:
             return run
-        # The only caller that claimed the turn may have stopped, so take it.
+        # The only caller that claimed the turn may have died before taking it, so mark it as taken.
         if turn not in self._taken and not (yield from self._is_taken(turn)):
             yield from self._mark_turn_taken(turn)
         mark, has_paused = ("call", turn), False
@@ -380,11 +380,11 @@ class KeyLock:
         return max(self._floor, _LEASE * sum(self._times) / len(self._times))
 
     def _lease_end(self) -> float:
-        """Return when the last call's owner, which has lost its turn, can no longer be creating a run."""
+        """Return when the last owner's lease ends, after which it can no longer be creating a run."""
         return 0.0 if self._rival is None else self._taken[self._rival[0] + 1] + self._rival[1].lease
 
     def _compute_turn_pause(self) -> float:
-        """Return a random number of seconds to wait before competing for the next turn, so that callers diverge."""
+        """Return a random delay in seconds before competing for the next turn, so that callers spread out."""
         return compute_random_delay(_SPREAD, _MAX_SPREAD, self._losses + 1) * self.round_trip
 
     def _is_turn_lost(self, turn: int) -> Steps[bool]:

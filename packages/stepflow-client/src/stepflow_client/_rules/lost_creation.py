@@ -128,7 +128,7 @@ class CreationCall:
         Returns:
             The newest run, or None if there are more runs than requests sent or if one may be older than this call.
         """
-        # Take the newest run, since a resent request may have arrived after all.
+        # Take the newest run: if the request was resent, the original may have arrived after all.
         newest = max(run_ids, key=lambda run_id: get_creation_time(run_id) or 0.0)
         floor = self.earliest_creation_time
         is_certain = len(run_ids) <= self.sends and all(
@@ -138,7 +138,7 @@ class CreationCall:
 
 
 class RunRegistry:
-    """One client's flows and runs within one process, and its calls still without a run."""
+    """Tracks one client's flows and runs within a process, and its calls still waiting for their run."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -253,7 +253,7 @@ class RunRegistry:
             return [run_id for run_id in run_ids if run_id not in self._owned]
 
     def claim_run(self, flow_id: str, run_id: str) -> bool:
-        """Record that a run belongs to a call. Return False if it already belongs to another one."""
+        """Record that a run belongs to a call. Return False if it already belongs to a different call."""
         with self._lock:
             return self._claim_run(flow_id, run_id)
 

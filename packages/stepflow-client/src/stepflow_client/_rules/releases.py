@@ -1,4 +1,4 @@
-"""Server releases and their capabilities, and the HTTP API's operations. No I/O."""
+"""Server releases and their capabilities, and the HTTP API's operations."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Server(NamedTuple):
 def identify_server(url: str, health: Mapping[str, Any]) -> Server:
     """Identify a server from its response to GET /health.
 
-    Servers up to 0.11 report their release. Newer ones are recognised by the response format.
+    Servers up to 0.11 report their release. Newer ones are recognized by the response format.
 
     Raises:
         InvalidResponseError: If the response is not from a Stepflow server.
@@ -167,17 +167,17 @@ class Operation:
     module: str
     """The generated module under `stepflow_api.api`, imported on first use."""
     is_idempotent: bool = True
-    """Whether sending the request twice has the same effect as sending it once. True for storing, which is
-    content-addressed, and for cancelling and deleting, which end in the same state."""
+    """Whether sending the request twice has the same effect as sending it once. True for storing (content-addressed)
+    and for canceling and deleting, which end in the same state."""
     capability: str | None = None
     """The capability the server needs (one of `ServerInfo.capabilities`), or None if every server supports the
     operation."""
     needs: str = ""
     """The feature that needs this capability. Error messages start with it."""
     not_found: str = ""
-    """What a 404 response without a body means, or empty if nothing in particular."""
+    """What a 404 without a body means. Empty if nothing in particular."""
     keeps_numbers: bool = False
-    """Whether to leave numbers in the response as sent, because the code reading them restores them itself."""
+    """Whether to leave the response's numbers as sent, because the code that reads them restores integers itself."""
 
     def __call__(self, *arguments: Any, **named: Any) -> OperationRequest:
         """Build a request, leaving out keyword arguments that are None.

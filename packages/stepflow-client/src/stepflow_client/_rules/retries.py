@@ -1,4 +1,4 @@
-"""Retry logic: which failed requests and inputs to run again, how long to wait, and when to give up.
+"""Retry logic: which failed requests to resend and inputs to rerun, how long to wait, and when to give up.
 
 Deterministic, apart from random jitter.
 """
@@ -30,7 +30,7 @@ else:
 
 
 def compute_random_delay(first: float, max_delay: float, attempt: int) -> float:
-    """Return a random delay to wait after an attempt (from 1). Its maximum doubles per attempt ("full jitter")."""
+    """Return a random delay after an attempt (counted from 1). The maximum doubles with each one ("full jitter")."""
     return random.uniform(0, min(max_delay, first * 2 ** (attempt - 1)))
 
 
@@ -43,7 +43,7 @@ class Backoff:
         factor: How much to multiply the delay by after each attempt.
         share: Minimum delay, after the first one, as a fraction of the time elapsed. Defaults to 0.
         deadline: A `time.monotonic()` time that no delay may exceed. May be changed later. Defaults to None (no limit).
-        jitter: Whether to randomise each delay between 50% and 100%, so that operations that failed together aren't
+        jitter: Whether to randomize each delay between 50% and 100%, so that operations that failed together aren't
             retried together. Defaults to False.
     """
 
@@ -64,7 +64,7 @@ class Backoff:
         """Whether the last delay was cut short by the deadline."""
 
     def next_delay(self, least: float = 0.0) -> float:
-        """Return the seconds to wait before the next attempt. At least `least`, but never beyond the deadline."""
+        """Return how many seconds to wait before the next attempt: at least `least`, but never beyond the deadline."""
         pause, shortest = self._next, self._share * self.elapsed
         self._next = min(max(pause * self._factor, shortest), self._longest)
         pause = max(random.uniform(pause / 2, pause) if self._jitter else pause, least)
@@ -100,8 +100,8 @@ TRANSIENT_ERRORS = (TransportError, ServerFaultError, RateLimitError)
 class RetryPolicy:
     """How often and how quickly to retry requests.
 
-    Only requests that are safe to repeat are retried: reading, storing (which is content-addressed), cancelling,
-    deleting, and creating a run if the server certainly did not process the request.
+    Only requests that are safe to repeat are retried: reading, storing (which is content-addressed), canceling,
+    deleting, and creating a run if the server definitely didn't process the request.
 
     Attributes:
         max_attempts: Maximum number of attempts per request, including the first. Set to 1 to disable retries. Defaults
@@ -109,8 +109,8 @@ class RetryPolicy:
         first_delay: Maximum delay in seconds before the second attempt. The actual delay is random, from 0 to this
             value ("full jitter"), so that clients don't all retry at once. Defaults to 0.1.
         max_delay: Upper limit in seconds for the maximum delay, which doubles with each attempt. Defaults to 5.
-        budget: Maximum number of retries per request, on average. Once used up, requests fail without being retried,
-            so a server that is down isn't flooded with several times its usual load. Defaults to 0.5.
+        budget: Maximum average number of retries per request. Once it's used up, requests fail without being retried,
+            so a server that is down doesn't get several times its usual load. Defaults to 0.5.
     """
 
     max_attempts: int = 5
@@ -201,7 +201,7 @@ def compute_retry_delay(
 
 
 def was_not_processed(outcome: BaseException | HttpResponse | None) -> bool:
-    """Return True if the server certainly did not process the request."""
+    """Return True if the server definitely didn't process the request."""
     if isinstance(outcome, HttpResponse):
         return outcome.status in _UNPROCESSED
     return isinstance(outcome, (ConnectFailed, CannotSend))
@@ -245,7 +245,7 @@ def describe_attempt(outcome: HttpError | HttpResponse) -> str:
 
 
 def is_transient_status(status: int) -> bool:
-    """Return whether any server or proxy may respond to any request with this status."""
+    """Return whether any server or proxy may return this status, whatever the request."""
     return status in TRANSIENT_STATUSES or status >= 500
 
 
@@ -264,7 +264,7 @@ class InputRetryRule:
             means all retryable errors.
 
     Raises:
-        InvalidArgumentError: If an argument is invalid, or if `retry_on` is passed without `max_attempts`.
+        InvalidArgumentError: If an argument is invalid or `retry_on` is passed without `max_attempts`.
     """
 
     def __init__(self, max_attempts: int | None, retry_on: RetryOn | None) -> None:

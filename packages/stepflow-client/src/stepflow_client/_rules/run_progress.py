@@ -1,6 +1,6 @@
 """Computes cursors, progress, item counts and timings from a run's events.
 
-No I/O: it neither sends requests nor prints anything.
+No I/O.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class BatchCount:
         self.is_estimated = False
         """Whether the total is an estimate."""
         self.begun = self.done = self.failed = 0
-        """How many inputs have been read, have ended, and have ended unsuccessfully."""
+        """How many inputs have been read, have ended, and have failed (or were cancelled)."""
         self.known = 0
         """How many of the ended inputs got their outcome from a journal."""
         self._began = time.monotonic()
@@ -195,7 +195,8 @@ class StepTimes:
         self._uncovered = {(step.item_index, step.step_id): step.status.is_finished for step in listed}
         """The listed steps not yet covered by an event, and whether they have ended."""
         self.step_ids: Mapping[int | None, str] = {step.step_index: step.step_id for step in listed}
-        """Step IDs by position. When sub-run events are included, servers send the wrong step ID, or none."""
+        """Step IDs by position. Needed because servers send the wrong step ID, or none, if sub-run events are
+        included."""
         self._changed_at = max((step.updated_at for step in listed if step.updated_at), default=None)
 
     @property
@@ -229,7 +230,7 @@ class StepTimes:
     def is_after_listed_steps(self, event: RunEvent) -> bool:
         """Return whether all listed steps are covered and the event is newer than the list.
 
-        A step that fails repeatedly has several end events, of which the list only shows the last.
+        A step that fails repeatedly has several end events, but the list shows only the last one.
 
         Args:
             event: An event already passed to `add_event`.
@@ -239,7 +240,7 @@ class StepTimes:
         return event.timestamp > self._changed_at
 
     def add_times_to(self, step: StepDetails) -> StepDetails:
-        """Fill in whichever of a step's times are known."""
+        """Fill in a step's times, as far as they're known."""
         time = self._times.get((step.item_index, step.step_id))
         if time is None or not time.attempts:
             return step
@@ -299,7 +300,7 @@ class StepProgress:
         return len(self.ended) - self.count("completed")
 
     def get_status(self, total: int, is_over: bool) -> str:
-        """Return a single status for all items: waiting, running, completed, failed, ..., or `not run`.
+        """Return one status for all items combined: waiting, running, completed, failed, ..., or `not run`.
 
         Args:
             total: How many items the run has.
@@ -315,7 +316,7 @@ class StepProgress:
         return next((status for status in self.ended.values() if status != "completed"), "completed")
 
     def get_state_text(self, total: int, is_over: bool) -> str:
-        """Return the status, or `kept`, or e.g. `not run (charge_card failed)` if a step this one reads has failed."""
+        """Return the status, or `kept`, or e.g. `not run (charge_card failed)` if a step it reads failed."""
         status = self.get_status(total, is_over)
         if self.kept and status == "completed":
             return "kept"
@@ -403,7 +404,7 @@ class RunProgress:
         return sorted(self._steps.values(), key=lambda step: places.get(step.step_id, len(places)))
 
     def ended_items(self) -> tuple[int, int]:
-        """Return how many items have succeeded and failed, based on their steps if there are events."""
+        """Return how many items have succeeded and how many failed, judging by their steps if there are events."""
         if self.reported is not None and (self.is_over or not self._steps):
             return self.reported.completed, self.reported.failed + self.reported.cancelled
         items = self.get_item_states()
@@ -510,7 +511,7 @@ class RunProgress:
         self.status, self.is_over, self.completed_at = status, True, time
 
     def mark_running_as_failed(self) -> None:
-        """Mark everything still running as failed, including sub-runs, because the server has lost it."""
+        """Mark everything still running as failed, including sub-runs, because the server lost the run."""
         for step in self._steps.values():
             for item in list(step.running):
                 step.record_item_end(item, None, "failed")

@@ -78,7 +78,7 @@ class CreationWindow:
 
     @property
     def is_unlimited(self) -> bool:
-        """True if the window is unbounded, so that every run is in it."""
+        """True if the window has neither a start nor an end."""
         return self._since is None and self._until is None
 
     def __contains__(self, run: RunDetails) -> bool:
@@ -88,7 +88,7 @@ class CreationWindow:
         return not is_early and (self._until is None or created < self._until)
 
     def is_run_too_old(self, run: RunDetails) -> bool:
-        """Return whether all runs listed after this one must be older than the window."""
+        """Return whether this run and all runs listed after it are too old for the window."""
         return self._since is not None and _get_creation_time(run) < self._since - _MAX_DISORDER
 
 
@@ -120,7 +120,7 @@ def get_creation_second(run: RunDetails) -> int:
 def has_whole_seconds(runs: Iterable[RunDetails]) -> bool:
     """Return whether the server only stores whole seconds, e.g. because it uses SQLite.
 
-    Such a server may list runs created within the same second oldest first.
+    If so, it may list runs created within the same second oldest first.
     """
     times = [run.created_at for run in runs if run.created_at is not None]
     return bool(times) and not any(time.microsecond for time in times)

@@ -47,7 +47,7 @@ class ServerLoads:
     def find_server(self, run_id: str | None) -> int | None:
         """Return the server that created a run, or None if unknown.
 
-        No other server notices the end of the run right away.
+        Other servers don't notice right away when the run ends.
         """
         return None if run_id is None else self._homes.get(run_id)
 

@@ -18,18 +18,18 @@ class Timings(NamedTuple):
     """A client's timings and limits, in seconds unless stated otherwise."""
 
     event_late: float = 0.5
-    """How long servers may delay events. A new connection that stays quiet this long has delivered all past events."""
+    """How long servers may delay events. If a new connection stays quiet this long, it has delivered all past
+    events."""
     event_look: float = 1.5
-    """How often to request the run's state while no events arrive on the open stream, because cancelled runs send no
-    event."""
+    """How often to request the run's state while the open stream is quiet, because cancelled runs send no event."""
     event_silence: float = 10.0
     """Seconds without an event before reopening the stream, because a dead connection is silent. Servers only send a
     keep-alive comment every 15 s."""
     event_silence_after_end: float = 3.0
-    """The same for a run that has ended, if the stream hasn't even repeated the last event."""
+    """Same, but for a run that has ended and whose last event hasn't been repeated."""
     lost_grace: float = 30.0
-    """Seconds without a sign of life before a run its server gave up on counts as lost. This is the default interval at
-    which servers look for runs nobody is executing."""
+    """Seconds without a sign of life before a run its server gave up on counts as lost. By default, servers look for
+    abandoned runs at this interval."""
     event_outage: float = 60.0
     """Seconds without a response before following a run's events fails."""
     event_first_pause: float = 0.1
@@ -43,8 +43,8 @@ class Timings(NamedTuple):
     """How long a server may hold a request while waiting for a run to end. Proxies close connections that are silent
     for longer, often after 30 or 60 s."""
     longest_shared_hold: float = 2.0
-    """The same with several servers. While holding a request, a server doesn't notice when a run on another server
-    ends."""
+    """Same, but with several servers: while holding a request, a server doesn't notice that a run on another one has
+    ended."""
     wait_first_pause: float = 0.02
     """Delay before checking a run again, because it hasn't ended or the server did not respond. Increases each time."""
     wait_longest_pause: float = 1.0
@@ -53,8 +53,8 @@ class Timings(NamedTuple):
     """Seconds without a response before waiting for a run fails, unless the caller has set a timeout."""
 
     creation_hold: int = 1
-    """How long a server may hold the request that creates a run. Short flows end within this time, so they only take
-    one round trip, while the IDs of longer runs are still known soon."""
+    """How long a server may hold the request that creates a run. Short flows end within this time and take just one
+    round trip, while longer runs still return their ID quickly."""
     resend_first_pause: float = 0.1
     """Maximum delay before resending a creation request for the first time. Doubles each time."""
     resend_longest_pause: float = 5.0
@@ -62,15 +62,15 @@ class Timings(NamedTuple):
     search_outage: float = 60.0
     """How long to search for a lost run and wait for other calls running the same flow."""
     search_after_timeout: float = 30.0
-    """The same if the server may still be processing a request that timed out."""
+    """Same, but if the server may still be processing a request that timed out."""
     last_search: float = 1.0
     """How far the last search may overrun the caller's deadline. Finding the run is worth the delay."""
     arrival_delay: float = 0.3
     """How long a request may remain in transit to the server after its connection breaks."""
     orphan_arrival_delay: float = 0.5
-    """The same for requests from a process that was killed."""
+    """Same, but for requests from a process that was killed."""
     searched_runs: int = 1000
-    """How many runs to list first when searching for a lost run. If all of them are too new, more are listed."""
+    """How many runs to list at first when searching for a lost run. List more if these are all too new."""
     clock_difference: float = 10.0
     """Maximum clock skew between servers that share a store. Only used to limit the search."""
 
@@ -80,8 +80,8 @@ class Timings(NamedTuple):
     """Maximum delay before rerunning batch inputs."""
 
     key_lease: float = 5.0
-    """Minimum time during which nobody else creates an idempotency key's run, after a call that may be creating it has
-    lost its turn. Longer if requests are slow: see `key_lock`."""
+    """Minimum time for which nobody else creates an idempotency key's run after a call that may be creating it has lost
+    its turn. Longer if requests are slow (see `key_lock`)."""
 
     key_poll: float = 0.01
     """How often to check whether another of the client's calls with the same idempotency key has finished."""
@@ -90,18 +90,18 @@ class Timings(NamedTuple):
     ready_poll: float = 0.2
     """Delay between requests for a server's components. Such a request may take 5 s per disconnected worker."""
     ready_request: float = 30.0
-    """Maximum duration of such a request."""
+    """Timeout for requests for a server's components."""
     ready_limit: float = 60.0
     """How long a run waits for its components by default."""
     log_poll: float = 0.02
     """How often to check an embedded server's log for the lines of a run that has ended."""
     log_delay: float = 0.5
-    """How long to wait for these lines, since the response that ends a run may arrive before they are written."""
+    """How long to wait for these lines, which may be written after the response that ends the run arrives."""
     cancel_limit: float = 5.0
-    """How much time a cancelled task or batch has to cancel its runs."""
+    """How long a canceled task or batch has to cancel its runs."""
 
     def get_creation_hold(self, on_cancel: str) -> int | None:
-        """Return how long a server may hold a creation request, or None if cancelling needs the ID right away."""
+        """Return how long a server may hold a creation request, or None if canceling needs the ID right away."""
         return None if on_cancel == "cancel" else self.creation_hold
 
 
@@ -129,7 +129,7 @@ def compute_deadline(timeout: float | NotGiven | None) -> float | None:
 
 
 def get_earlier_deadline(deadline: float | None, seconds: float) -> float:
-    """Return the given deadline, or `seconds` from now if that is earlier."""
+    """Return `deadline`, or `seconds` from now if that is earlier."""
     end = time.monotonic() + seconds
     return end if deadline is None or end < deadline else deadline
 
@@ -141,7 +141,7 @@ class deadline_scope:
         deadline: The deadline, by `time.monotonic()`. None has no effect.
     """
 
-    # A class because every call enters one, and generator-based context managers are several times slower.
+    # A class, because every call enters one and generator-based context managers are several times slower.
     __slots__ = ("_deadline", "_token")
 
     def __init__(self, deadline: float | None) -> None:

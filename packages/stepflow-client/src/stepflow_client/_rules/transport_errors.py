@@ -1,4 +1,4 @@
-"""Converts transport failures (requests without a usable response) to client errors with hints. No I/O."""
+"""Converts transport failures (requests without a usable response) to client errors with hints."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PROXY = "the server behind a proxy is not responding: check that it is running, 
 _SERVE_PORT, _DEFAULT_PORT = 7837, 80
 _NO_ROUTE = frozenset({EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH})
 _NO_TLS = "wrong version number|record layer|packet length too long|http request"
-# The client's own message after a failed health check, which precedes the actual request.
+# Part of the client's own message if the health check sent before the actual request fails.
 _RETURNED = r"\bit returned 5\d\d\b"
 # How nginx, Apache, Go and others respond to plain HTTP on an HTTPS port.
 _WANTS_TLS = rb"(?i)plain HTTP|HTTP request to an HTTPS"
@@ -135,7 +135,7 @@ def build_not_stepflow_error(url: str, status: int, headers: Mapping[str, str], 
     elif status == 400 and url.startswith("http://") and re.search(_WANTS_TLS, content):
         hint = f"the server speaks https: write {_replace_scheme(url, 'https')}"
     elif path and (kind == "application/grpc" or status == 404):
-        # Current servers answer unknown paths with application/grpc.
+        # Current servers respond to unknown paths with application/grpc.
         hint = f"a Stepflow server has no path unless a proxy adds one: write {url.removesuffix(path)}"
     return InvalidResponseError(
         f"{url} responds, but not like a Stepflow server {summary}", status_code=status, hint=hint

@@ -23,13 +23,13 @@ __all__ = [
 StepState = Literal["completed", "failed", "not_run", "not_needed", "running", "not_started", "cancelled", "unknown"]
 """What happened to a step:
 
-- `completed`: it completed.
-- `failed`: it failed on its own.
+- `completed`: the step completed.
+- `failed`: the step itself failed.
 - `not_run`: a step it depends on failed, so its component was not called. Servers list such steps as failed, with the
   dependency's error.
-- `not_needed`: neither the output nor any required step needed it, e.g. because its branch was not taken.
-- `running`: it had started but not ended.
-- `not_started`: it had not started by the time the run was read, cancelled or lost.
+- `not_needed`: neither the output nor a required step needed the step, e.g. because its branch wasn't taken.
+- `running`: the step had started but not ended.
+- `not_started`: the step hadn't started when the run was read, cancelled or lost.
 - `cancelled`: reported by the server.
 - `unknown`: the server does not report enough to tell.
 """
@@ -69,7 +69,7 @@ def format_state(
     if state == "not_run":
         return f"not run ({f'{because_of} failed' if because_of else 'the server did not start it'})"
     if state == "unknown" and status is not None:
-        # Servers list steps that read a failed one as failed, too.
+        # Servers also list steps as failed if they merely read a failed step.
         state = "failed or not run" if status == "failed" else status
     words = "kept" if is_kept else state.replace("_", " ")
     words += " with its default" if is_default else ""
@@ -77,7 +77,7 @@ def format_state(
 
 
 def get_displayed_state(step: StepAccount) -> str:
-    """Return the state that colors and diagrams show, which is the server's status if the state is unknown."""
+    """Return the state to show as a color and in diagrams, falling back to the server's status if it's unknown."""
     if step.is_kept:
         return "completed"
     return step.status.value if step.state == "unknown" and step.status is not None else step.state
@@ -105,7 +105,7 @@ class FailedItems(Model):
     """Batch items that failed for the same reason."""
 
     text: str
-    """The reason on one line: `9 x step 'ask': no user … (items 0, 1, 2, ...)`."""
+    """The reason in one line, e.g. `9 x step 'ask': no user … (items 0, 1, 2, ...)`."""
     total: int
     step_id: str | None = None
     """The step that failed, or None if unknown or if no step failed."""
@@ -139,7 +139,7 @@ class StepAccount(Model):
 
     @property
     def text(self) -> str:
-        """The state in words: `failed`, `not run (charge_card failed)`, `completed, 1 failed in sub-runs`, `kept`."""
+        """The state in words, e.g. `failed`, `not run (charge_card failed)` or `completed, 1 failed in sub-runs`."""
         status, failed = self.status and self.status.value, len(self.failed_children)
         return format_state(
             self.state, self.because_of, failed, is_kept=self.is_kept, is_default=self.is_default, status=status
@@ -162,15 +162,15 @@ class RunAccount(Model, Shown):
     error: FlowErrorOrNone = None
     """The item's error, including the step and message of its cause."""
     hint: str | None = None
-    """How to fix it, if known, e.g. which input field the component rejects."""
+    """How to fix the problem, if known, e.g. which input field the component rejects."""
     steps: Sequence[StepAccount] = field(default=(), repr=False)
     """All of the flow's steps, in flow order. If the flow isn't known, only the steps the server lists."""
     unknown: Sequence[str] = ()
-    """Sentences describing anything that couldn't be determined. Empty if everything is known."""
+    """What couldn't be determined, in sentences. Empty if everything is known."""
 
     @property
     def failed(self) -> list[str]:
-        """The IDs of steps that failed on their own, even if that did no harm."""
+        """The IDs of steps that failed themselves, even if that did no harm."""
         return [step.step_id for step in self.steps if step.state == "failed"]
 
     @property
@@ -190,7 +190,7 @@ class RunAccount(Model, Shown):
 
     @property
     def may_be_executing(self) -> list[str]:
-        """The IDs of a cancelled item's steps that may still be executing, since cancelling doesn't stop them."""
+        """The IDs of a cancelled item's steps that may still be executing (canceling doesn't stop them)."""
         is_cancelled = self.kind == "cancelled"
         return [step.step_id for step in self.steps if is_cancelled and step.state in ("running", "unknown")]
 

@@ -21,7 +21,7 @@ __all__ = [
 
 @record
 class Diagnostic(Model):
-    """A problem found in a flow by the server or by the offline checks (`stepflow_client.flows.check`)."""
+    """A problem the server or the offline checks found in a flow (`stepflow_client.flows.check`)."""
 
     level: DiagnosticLevel
     kind: str = ""
@@ -30,7 +30,7 @@ class Diagnostic(Model):
     """The problem's number."""
     message: str = field(metadata={"wire": "formatted"})
     path: str = "$"
-    """The location in the flow as a JSON path, where `$` is the whole flow."""
+    """The location in the flow, as a JSON path (`$` is the whole flow)."""
     data: Any = None
     """The data used to build the message."""
     is_experimental: bool = field(default=False, metadata={"wire": "experimental"})
@@ -94,7 +94,7 @@ class StoreFlowResponse(Model):
     flow_id: str
     """The flow ID. Servers that share a store use the same ID."""
     diagnostics: list[Diagnostic] = field(default_factory=list)
-    """Diagnostics that did not keep the server from storing the flow."""
+    """Diagnostics that didn't prevent the server from storing the flow."""
 
     def __flow__(self) -> StoredFlowId:
         return StoredFlowId(self.flow_id)
@@ -146,7 +146,8 @@ class FlowVariable(Model):
     """The variable's JSON Schema, as written in the flow."""
 
     def _iter_shown_fields(self) -> Iterator[tuple[str, Any]]:
-        # The schema alone may not tell, because a schema it references can also make the variable secret.
+        # The schema alone may not show that the variable is secret, since that can also come from a schema it
+        # references.
         schema = self.value_schema | ({"is_secret": True} if self.is_secret and self.value_schema else {})
         hidden = hide_schema(schema)
         for name, value in Model._iter_shown_fields(self):
@@ -166,7 +167,7 @@ class FlowVariables(Model):
 
 
 class InvalidFlowError(ApiError):
-    """The server rejected the flow. `status_code` is 400, even if the flow was only checked.
+    """The server rejected the flow. `status_code` is 400 even if the flow was only being checked.
 
     Attributes:
         diagnostics: The server's diagnostics, fatal ones first.

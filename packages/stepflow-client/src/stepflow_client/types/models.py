@@ -1,4 +1,4 @@
-"""Base classes for the public types: frozen dataclasses that decode from JSON and render in notebooks."""
+"""Base classes for the public types, i.e. frozen dataclasses that decode from JSON and render in notebooks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
     "find_data_frame_type", "record", "register_list_formatter", "to_plain_data",
 ]  # fmt: skip
 
-# The drawing package renders the HTML and imports these types, so look it up by name, and only here.
+# Import lazily, by name, since the drawing package that renders the HTML itself imports these types.
 _notebook = lazy_module("stepflow_client.drawing.notebook_html")
 
 
@@ -65,8 +65,8 @@ class Record:
 def register_list_formatter() -> None:
     """Make IPython render lists of `Shown` objects as tables, if running in IPython.
 
-    `list` isn't our class, so register a formatter for it. It ignores all other lists and never replaces an existing
-    formatter.
+    We can't add methods to `list`, so register a formatter. It ignores all other lists and never replaces an existing
+    one.
     """
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     formatter = getattr(getattr(shell, "display_formatter", None), "formatters", {}).get("text/html")
@@ -105,7 +105,7 @@ class Records(Shown):
 def find_data_frame_type() -> Callable[[Sequence[Mapping[str, Any]]], Any]:
     """Return a function that builds a data frame from records, using pandas if installed and polars otherwise.
 
-    Polars columns have a single type, so with polars, outputs, lists and dicts are converted to JSON strings.
+    A polars column has a single type, so outputs, lists and dicts become JSON strings there.
 
     Raises:
         StepflowClientError: If neither is installed.
@@ -155,7 +155,7 @@ KINDS: dict[str, type[Any]] = {
     **ENUMS,
     **{kind.__name__: kind for kind in (bool, datetime, dict, float, int, list, str, tuple, Mapping, Sequence)},
 }
-"""Field types, by their name in annotations. This package's own types are added as they are defined."""
+"""Field types by their name in annotations. This package's own types are added as they're defined."""
 _TYPE_WORDS = {bool: "True or False", datetime: "a time", int: "an integer", str: "text"}
 
 LOCAL: Mapping[str, Any] = {"exclude": True}
@@ -321,7 +321,7 @@ def _describe_field(definition: Any) -> _FieldSpec:
         definition.name,
         definition.default,
         None if definition.default_factory is MISSING else definition.default_factory,
-        # Don't skip the check for lists, since their entries need checking as well.
+        # Don't skip the check for lists: their entries need checking too.
         None if entries is not None else field_type,
         bool(is_optional) or definition.default is None,
         field_type,
@@ -359,7 +359,7 @@ def _convert_field_value(name: str, field_type: type[Any], entries: type[Any] | 
         elif issubclass(field_type, Model) and isinstance(value, Mapping):
             return field_type(**value)
         elif field_type is datetime and isinstance(value, str):
-            # Servers send nanoseconds; any digits beyond microseconds are dropped.
+            # Servers send nanoseconds. This drops any digits beyond microseconds.
             time = datetime.fromisoformat(value)
             return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
         elif field_type is float and type(value) is int:

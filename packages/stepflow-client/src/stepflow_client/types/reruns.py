@@ -18,7 +18,7 @@ __all__ = ["Keep", "KeepOption", "RerunItem", "RerunPlan", "RerunResult", "RunCo
 
 @record(kw_only=False)
 class RunDifference(Model):
-    """One difference between two runs. Values of their flows' secret variables are replaced by `***`."""
+    """A difference between two runs. Secret variables' values are replaced by `***`."""
 
     path: str
     """Where the runs differ: `$.status`, `$.flow.steps.ID.input.KEY`, `$.steps.ID.output.KEY`, `$.output` or
@@ -37,7 +37,7 @@ class RunDifference(Model):
     step_id: str | None = None
     """The ID of the step whose status, output or error differs."""
     origin: str | None = None
-    """If this difference was just read from an upstream step's output, the path of the original difference."""
+    """If this difference merely comes from an upstream step's output, the path of the original difference."""
 
 
 @record(kw_only=False)
@@ -49,14 +49,13 @@ class RunComparison(Model, Shown):
     b: RunDetails
     """The second run."""
     every_difference: Sequence[RunDifference] = field(repr=False)
-    """All differences, starting with status and flow. Each item's differences follow: steps in flow order, then the
-    output."""
+    """All differences, starting with the status and flow, followed by each item's steps (in flow order) and output."""
     not_compared: Sequence[str] = ()
     """Parts left out because the server does not return them: always `inputs`, plus `step outputs` before 0.12."""
 
     @property
     def differences(self) -> list[RunDifference]:
-        """The differences, except those that just repeat a difference in the output of an upstream step."""
+        """The differences, except those that just repeat one in an upstream step's output."""
         return [difference for difference in self.every_difference if difference.origin is None]
 
     @property
@@ -143,16 +142,17 @@ class RerunPlan(Model):
     total: int
     """How many items the earlier run had. The results of items not listed in `items` are kept."""
     unknown: Sequence[str] = ()
-    """Unknown values the executed steps may depend on (neither passed nor recorded): `variables`, `overrides`."""
+    """Arguments the executed steps may depend on but that are neither passed nor recorded: `variables`, `overrides`."""
     recorded: Sequence[str] = ()
-    """Values taken from the client's history: `input`, `variables`, `overrides`. Explicit values take precedence."""
+    """Arguments taken from the client's history: `input`, `variables`, `overrides`. Explicit arguments take
+    precedence."""
     outdated: Sequence[str] = ()
-    """The IDs of kept steps whose outputs don't match the new flow, because the step or a step upstream of it had a
-    different definition, input or variables. Limited to earlier values recorded in the client's history."""
+    """The IDs of kept steps whose outputs don't match the new flow, because the step, or one upstream, had a different
+    definition, input or variables. Only covers earlier values recorded in the client's history."""
 
     @property
     def groups(self) -> list[list[RerunItem]]:
-        """The items of each run a rerun creates. Items that keep the same outputs share a run."""
+        """The items, grouped by the run the rerun creates for them. Items that keep the same outputs share a run."""
         groups: dict[str, list[RerunItem]] = {}
         for item in self.items:
             groups.setdefault(json.dumps(item.kept, sort_keys=True), []).append(item)

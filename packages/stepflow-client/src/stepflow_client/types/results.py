@@ -23,25 +23,25 @@ class FlowError(Model):
     message: str
     """The error message from the component or server, unchanged."""
     code: ErrorCode | None = None
-    """The kind of failure, with the same names for all servers, or None if the server reports none."""
+    """The kind of failure (same names for all servers), or None if the server doesn't report one."""
     step_id: str | None = None
     """The ID of the step that failed first, or None if unknown or if evaluating the flow's output failed.
 
-    Servers also list steps as failed if they didn't run because of it. Use `explain_run` to tell them apart.
+    Servers also list the steps that didn't run because of this failure as failed. Use `explain_run` to tell them apart.
     """
     details: Any = None
     """Additional data from the server, e.g. the raw error code, or the chain of causes from older servers."""
     hint: str | None = field(default=None, repr=False, metadata=LOCAL)
-    """How to fix it, if known: which input field is missing or rejected by the component and, for flows
-    written in Python, the line of the step. Set on results of `run` and outcomes of `map`.
+    """How to fix the problem, if known: which input field is missing or rejected by the component and, for flows
+    written in Python, the step's line. Set on results of `run` and outcomes of `map`.
 
     Not included in `to_dict`.
     """
 
     @property
     def is_retryable(self) -> bool:
-        """Whether retrying might succeed, because of a timeout, an unavailable worker or resource, or a run the server
-        lost before it started.
+        """Whether retrying might succeed, i.e. after a timeout, if a worker or resource was unavailable, or if the
+        server lost the run before it started.
 
         A disconnected worker is indistinguishable from an unknown component: servers report "error routing component"
         for both. Note that a retry runs every step again, even a step that timed out or whose worker died.
@@ -53,8 +53,8 @@ class FlowError(Model):
 if TYPE_CHECKING:
     import typing_extensions
 
-    # Properties can't narrow other properties. Adding Any lets every type checker accept `result.error.message` after
-    # checking `is_failed`, while `result.error is None` still counts as a real check.
+    # Checking `is_failed` can't narrow `error`. Adding Any makes every type checker accept `result.error.message`
+    # anyway, while `result.error is None` still counts as a real check.
     FlowErrorOrNone = FlowError | Any
     """The type of every `error` field: a `FlowError` after a failure, otherwise None."""
 
@@ -97,7 +97,7 @@ class FlowResult(Typed[OutputT], Model, Shown):
     """The flow's output (any JSON value), or None if the item did not succeed.
 
     Current servers return object keys in random order. If this client started the run, keys are restored to the order
-    used in the flow's `output`, and any keys whose order it doesn't determine are sorted.
+    in the flow's `output`, and any other keys are sorted.
     """
     error: FlowErrorOrNone = None
     """Why the item failed: a `FlowError` if `is_failed` is True, otherwise None.
@@ -110,10 +110,10 @@ class FlowResult(Typed[OutputT], Model, Shown):
     Not included in `to_dict`.
     """
     older_flow_id: str | None = field(default=None, repr=False, metadata=LOCAL)
-    """The run's stored flow ID, if the run was found by a scoped idempotency key and used a different version of the
+    """The ID of the run's flow, if the run was found by a scoped idempotency key and used a different version of the
     flow. Otherwise None.
 
-    That version is usually older, but may be newer while two versions are in use. Not included in `to_dict`.
+    That version is usually older, but it may be newer while two versions are in use. Not included in `to_dict`.
     """
 
     @property
@@ -227,8 +227,8 @@ class Outcome(Typed[OutputT], Model, Shown):
     error: FlowErrorOrNone = None
     """Why the input failed, or None if it didn't."""
     duration: float | None = field(default=None, compare=False, metadata=LOCAL)
-    """Seconds from the request that created the run until the results were available. If the input was retried, only
-    the last run counts. None if the input never ran or its outcome was read from a journal.
+    """Seconds from the request that created the run (the last one, if the input was retried) until results were
+    available. None if the input never ran or its outcome came from a journal.
 
     This field and `item_index` are not included in `to_dict`.
     """

@@ -1,4 +1,4 @@
-"""Runs with their arguments, items and steps, lists of them, and history entries."""
+"""Runs with their arguments, items and steps, as well as run lists and history entries."""
 
 from __future__ import annotations
 
@@ -33,13 +33,12 @@ class HistoryEntry(Model):
     flow_file: str | None = None
     """The flow file's absolute path, if the flow came from a file."""
     status: str | None = None
-    """The last known status, or None if never updated since the start. A batch that spans several runs becomes
+    """The last known status, or None if it was never updated after the start. A batch that spans several runs becomes
     `completed` or `failed` once all its outcomes have been read."""
     labels: Mapping[str, str] = field(default_factory=dict)
     note: str | None = None
     omitted: tuple[str, ...] = ()
-    """Fields that are None because their values were too large to store or not available (e.g. the inputs of
-    `map`)."""
+    """Fields that are None because their value was unavailable (e.g. `map` inputs) or too large to store."""
     flow: Any = field(default=None, repr=False)
     input: Any = field(default=None, repr=False)
     """The input, or the list of inputs for a batch."""
@@ -55,18 +54,18 @@ class HistoryEntry(Model):
     has_more_runs: bool = False
     """Whether this is the first of several runs that `map` started for one batch. Only the first is recorded."""
     is_embedded: bool = False
-    """Whether the run used an embedded server, which stops with the program that started it."""
+    """Whether the run used an embedded server, which stops when the program that started it exits."""
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether the run is known to exist. If not, it's still being created, or the process exited or lost the
-        response before hearing back, so the run may or may not exist."""
+        """Whether the run is known to exist. If not, either it's still being created, or the process exited or lost the
+        connection before hearing back, so the run may or may not exist."""
         return not self.run_id.startswith("pending:")
 
 
 @record
 class RunArguments(Model, Shown):
-    """The arguments a run was started with, where known from the server or the client's history."""
+    """The arguments a run was started with, as far as the server or the client's history has them."""
 
     run_id: str
     inputs: list[Any] | None = None
@@ -120,7 +119,7 @@ ITEM_COLUMNS = ("index", "status", "output", "error.message")
 
 
 class RunItems(Records, Sequence[RunItem]):
-    """A run's items, as a sequence that decodes each item lazily, on first access.
+    """A sequence of a run's items, each decoded on first access.
 
     A response may hold 100,000 items when the caller only needs the failed ones.
 
@@ -205,8 +204,8 @@ _KNOWN_STATES = ("completed", "running", "cancelled")
 class StepDetails(StepAccount, Shown):
     """A single step of an item, and its state.
 
-    Servers report a step that never ran as `failed`. A snapshot that includes items, steps and flow gives it the
-    `state` `not_run`; anywhere else, the state of a failed step is `unknown`.
+    Servers report steps that never ran as `failed`. In a snapshot with items, steps and flow, their `state` is
+    `not_run`. Anywhere else, the state of every failed step is `unknown`.
     """
 
     status: ExecutionStatus  # pyright: ignore[reportGeneralTypeIssues]  # it is required here
@@ -250,7 +249,7 @@ class ListStepsResponse(Listing[StepDetails]):
 
 @record
 class ItemCounts(Model):
-    """How many of a run's items are in each state. Note that servers only count items once the run has ended."""
+    """How many of a run's items are in each state. Note that servers don't count items until the run has ended."""
 
     total: int = 0
     completed: int = 0
@@ -282,14 +281,14 @@ class RunDetails(Model, Shown):
     """For a completed run, how many sub-run items failed even though the steps that started them completed. None if the
     run's steps were not read."""
     account: RunAccount | None = None
-    """Why the run did not succeed; for a batch, why its first failed item failed. Set by `snapshot`, on request."""
+    """Why the run (for a batch, its first failed item) did not succeed. Set by `snapshot` when requested."""
     failures: list[FailedItems] | None = None
     """A batch's failed items grouped by reason: at most 5 groups, largest first. Set together with `account`."""
 
     def __post_init__(self) -> None:
         counts = self.items
         if self.status is ExecutionStatus.CANCELLED and counts.running:
-            # The server leaves the items of a cancelled run as running forever.
+            # Servers never update the items of a cancelled run: they stay "running" forever.
             counts = replace(counts, running=0, cancelled=counts.cancelled + counts.running)
             object.__setattr__(self, "items", counts)
 
@@ -297,7 +296,7 @@ class RunDetails(Model, Shown):
     def is_finished(self) -> bool:
         """True if the status is final.
 
-        A server may mark a run as failed while still executing it, in which case `items.running` is not zero.
+        Note that a server may mark a run as failed while still executing it. `items.running` is then nonzero.
         `wait_run` and `get_result` wait until that is settled.
         """
         return self.status.is_finished
@@ -331,7 +330,7 @@ class ListRunsResponse(Listing[RunDetails]):
 
 
 SnapshotPart = Literal["items", "steps", "flow", "arguments", "account", "counts"]
-"""An optional part of a snapshot, only read on request."""
+"""An optional part of a snapshot, read only when requested."""
 
 
 @record(kw_only=False)
@@ -352,7 +351,7 @@ class RunSnapshot(Model, Shown):
     counts: ItemCounts | None = None
     """How many items are in each state."""
     has_all_steps: bool = True
-    """False if step states may be out of date: servers before 0.12 don't update them when a run is cancelled."""
+    """False if step states may be stale (servers before 0.12 don't update them when a run is cancelled)."""
 
     _stored: Mapping[str, Any] | None = field(default=None, repr=False)
     """The flow as stored, including metadata added by the client that started the run."""

@@ -1,4 +1,4 @@
-"""Servers, components, blobs, and the results tools return to models."""
+"""Servers, components and blobs, plus the results that tools return to models."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class ComponentInfo(Model, Shown):
     plugin: str | None = None
     """The plugin that provides the component, if reported (0.13 and newer)."""
     path: str | None = None
-    """The path to use in flows, e.g. `/builtin/eval`. Servers don't report route prefixes, so this is None unless the
-    configuration is known, as it is for embedded servers."""
+    """The path to use in flows, e.g. `/builtin/eval`. None unless the configuration is known (e.g. for embedded
+    servers), since servers don't report route prefixes."""
     description: str | None = None
     input_schema: dict[str, Any] | None = None
     output_schema: dict[str, Any] | None = None
@@ -43,7 +43,7 @@ class ComponentInfo(Model, Shown):
 
 
 class ComponentList(Records, list[ComponentInfo]):
-    """A server's components: a list that also records the plugins that could not be listed.
+    """A list of a server's components. Also records any plugins that could not be listed.
 
     Attributes:
         failed_plugins: Plugins whose components could not be listed, if reported.
@@ -112,10 +112,10 @@ class ToolResult(Model):
     """What a tool call returns to the model, as text and as JSON."""
 
     text: str
-    """The text for the model. Outputs are embedded as JSON and component messages are put on one line, so that neither
-    can be mistaken for anything else."""
+    """The text for the model. Outputs are embedded as JSON, and component messages are put on one line, so neither can
+    pass for anything else."""
     structured: Mapping[str, Any] | None = None
-    """The same as a JSON object: `run_id`, `status`, and `output`, `error` or `next`. None without a run."""
+    """The same as a JSON object with `run_id`, `status`, and `output`, `error` or `next`. None if there is no run."""
     run_id: str | None = None
     """The run ID, or None if no run was started."""
     is_error: bool = False

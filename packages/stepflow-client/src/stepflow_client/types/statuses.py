@@ -25,7 +25,7 @@ class _OpenEnum(StrEnum):
         member._name_ = value.upper()
         member._value_ = value
         if len(cls._value2member_map_) > _MAX_MEMBERS:
-            # Don't cache this one, so that a server can't use up memory by sending new values.
+            # Don't cache it. Otherwise, a server could exhaust memory by sending new values.
             return member
         # setdefault, so that two threads reading the same new value get the same member.
         return cls._value2member_map_.setdefault(value, member)  # type: ignore[return-value]
@@ -54,7 +54,7 @@ UNSUCCESSFUL_STATUSES = FAILED_STATUSES | {ExecutionStatus.CANCELLED}
 _FINAL = UNSUCCESSFUL_STATUSES | {ExecutionStatus.COMPLETED}
 
 NO_ROUTE = "error routing component"
-"""The message from servers of all releases when no plugin can execute a component (unknown, or its worker is away)."""
+"""The message (in every release) if no plugin can execute a component because it's unknown or its worker is away."""
 
 # Public, and pickled under this module name.
 ExecutionStatus.__module__ = "stepflow_client.types"
@@ -77,12 +77,12 @@ class ErrorCode(_OpenEnum):
     ORCHESTRATOR = "orchestrator"
     WORKER = "worker"
     LOST = "lost"
-    """The server gave up on the run before the item ended, gave no reason, and has been silent since: it either
-    restarted and couldn't recover the run, or its store failed. Steps started, or may have, so running the item again
-    may repeat them. Set only by the client; servers never send this code."""
+    """The server gave up on the run before the item ended, without a reason, and has been silent since. Either it
+    restarted and couldn't recover the run, or its store failed. Steps have (or may have) started, so running the item
+    again may repeat them. Set only by the client."""
     LOST_BEFORE_START = "lost_before_start"
-    """Like `LOST`, but the server lists none of the item's steps as started. If the server is in fact still executing
-    the run, it may start them later."""
+    """Like `LOST`, but the server lists none of the item's steps as started. If the server is still executing the run
+    after all, it may start them later."""
     INVALID_OUTPUT = "invalid_output"
     """The run succeeded, but its output does not match the `output_type` passed to `map`. Set only by the client."""
 
@@ -122,7 +122,7 @@ def read_enum(kind: type[Enum], value: object) -> Any:
 
 def read_status(value: object) -> ExecutionStatus:
     """Return the status for a wire number or a name; see `read_enum`."""
-    # Inline the common case, since this runs for every run and item. (Check the type because `True == 1`.)
+    # Inlined because this runs for every run and item. (Check the type: `True == 1`.)
     member = STATUS_NUMBERS.get(value) if type(value) is int else None
     return read_enum(ExecutionStatus, value) if member is None else member
 
@@ -157,7 +157,7 @@ def is_given_up(status: ExecutionStatus, running: int) -> bool:
 
     Args:
         status: The run's status.
-        running: How many of its items count as running. Always zero once a run has ended, on every release.
+        running: How many of its items count as running. Zero once the run has really ended, in every release.
     """
     return status in FAILED_STATUSES and running > 0
 
@@ -168,7 +168,7 @@ def decide_ending(status: ExecutionStatus, running: int, quiet_seconds: float, g
     Args:
         status: The run's status.
         running: How many of its items count as running.
-        quiet_seconds: Seconds since the last sign of life: an event, a step ending, or the change to this status.
+        quiet_seconds: Seconds since the last sign of life (an event, a step ending, or the change to this status).
         grace_seconds: Seconds without a sign of life before a run the server gave up on counts as lost.
     """
     if not status.is_finished:
