@@ -1,1 +1,1 @@
-"""The asynchronous client. The synchronous one is written from this package by `make generate`."""
+"""The asynchronous client. `make generate` generates the synchronous one from this package."""

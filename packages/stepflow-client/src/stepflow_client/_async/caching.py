@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Run = Callable[[RunCall], Awaitable[FlowResult]]
     """Runs a flow and returns its result."""
     Outcome = FlowResult | StepflowClientError | None
-    """What simultaneous calls share, or None if another one has to run the flow."""
+    """What simultaneous calls share, or None if one of the other calls has to run the flow."""
 
 
 class _CacheableCall(NamedTuple):
@@ -38,7 +38,7 @@ class _CacheableCall(NamedTuple):
     call: RunCall
     """The call with all its arguments filled in."""
     flow: dict[str, Any] | str
-    """The flow's content, or a stored flow's id."""
+    """The flow's content, or a stored flow's ID."""
     variables: dict[str, Any]
     key: str
     """The cache key."""

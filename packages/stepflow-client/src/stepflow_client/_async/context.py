@@ -1,4 +1,4 @@
-"""The state that a client's services share."""
+"""The state shared by a client's services."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading everything that's known about a run, requesting each part once and only when needed."""
+"""Reads everything that's known about a run, requesting each part once and only when needed."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class _RunParts:
 
     @property
     def is_cacheable(self) -> bool:
-        """Whether the run is small and can't change any more. (Servers continue cancelled runs.)"""
+        """Whether the run is small and can't change anymore. (Servers continue cancelled runs.)"""
         state = self.state
         has_ended = state.status in (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
         return has_ended and not is_given_up(state.status, state.items.running) and state.items.total <= _MAX_ITEMS
@@ -130,7 +130,7 @@ class _RunParts:
         return self._arguments
 
     async def read_arguments(self) -> RunArguments:
-        """Return the run's arguments, from the server if it reports them, or else as recorded."""
+        """Return the run's arguments, from the server if it reports them, or else from the history."""
         entry = self._context.recorder.find_entry(self.state.run_id)
         origin = read_origin(await self.read_stored_flow()) if entry is None else None
         return responses.make_run_arguments(self.state.run_id, await self.read_reported_arguments(), entry, origin)
@@ -170,7 +170,7 @@ class _RunParts:
 
 
 class SnapshotReader:
-    """Reads runs, keeping flows and the parts it has read of finished runs.
+    """Reads runs, caching flows and the parts it has read of finished runs.
 
     Args:
         context: The state shared by the client's services.
@@ -184,7 +184,7 @@ class SnapshotReader:
         self._runs = runs or context.runs
         self._ended: BoundedDict[str, _RunParts] = BoundedDict(_MAX_RUNS)
         self._flows: BoundedDict[str, dict[str, Any]] = BoundedDict(_MAX_FLOWS)
-        """Flows as stored, by id."""
+        """Flows as stored, by ID."""
 
     async def read_snapshot(
         self,
@@ -295,8 +295,8 @@ class SnapshotReader:
     async def explain_failed_item(self, run_id: str, listed: ListItemsResponse) -> ListItemsResponse:
         """Return a run's only item, which has failed, along with its step's error.
 
-        If nothing else can be read, returns the item unchanged. Whatever was read is kept, so that explaining the
-        failure takes no further requests.
+        If nothing else can be read, returns the item unchanged. Whatever was read is cached, so explaining the failure
+        takes no more requests.
         """
         try:
             run = await self._get_run_parts(run_id, is_current=False, has_steps=True)

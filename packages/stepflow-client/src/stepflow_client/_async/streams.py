@@ -1,4 +1,4 @@
-"""Streams of events, outcomes and runs, which are iterators as well as context managers."""
+"""Streams of events, outcomes and runs (both iterators and context managers)."""
 
 from __future__ import annotations
 

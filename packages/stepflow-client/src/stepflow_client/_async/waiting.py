@@ -1,4 +1,4 @@
-"""Waiting for runs to end."""
+"""Waits for runs to end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .following import Follower
     from .snapshot_reader import SnapshotReader
 
-# For runs with more items, only request the summary, as servers would return every step of every item.
+# For runs with more items, only request the summary: servers would return every step of every item.
 _LARGE = 200
 
 _NOT_ENDED = "has not ended yet", "it continues; to wait again, call wait_run()"
@@ -75,7 +75,7 @@ class Waiter:
                 total = first.items.total
             timings, deadline = self._connection.timings, current_deadline()
             longest = timings.longest_shared_hold if self._connection.is_shared else timings.longest_hold
-            # Notice the end with a delay of at most a tenth of the time waited.
+            # Poll often enough to notice the end within a tenth of the time waited.
             pauses = Backoff(timings.wait_first_pause, timings.wait_longest_pause, 1.0, share=0.1, deadline=deadline)
             pause, last_contact, is_lost = 0.0, time.monotonic(), False
             while True:
@@ -203,7 +203,7 @@ class Waiter:
 
         Args:
             run_id: The run.
-            read: Called with the run's id and status, and with the server's data about its items if that was already
+            read: Called with the run's ID and status, and with the server's data about its items if that was already
                 requested. Called again if the server was unavailable, unless `wait` is False.
             wait: Whether to wait for the run.
             timeout: Seconds to wait, or None for no limit.

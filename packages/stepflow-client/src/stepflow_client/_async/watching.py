@@ -1,4 +1,4 @@
-"""Following a run along with its progress, for anything that displays runs as they execute."""
+"""Follows runs along with their progress, for anything that displays runs as they execute."""
 
 from __future__ import annotations
 

@@ -503,7 +503,7 @@ def _select_inputs(earlier: EarlierRun, request: RerunRequest) -> dict[int, Any]
 
 
 def select_kept_outputs(new_run: NewRun, index: int, steps: Sequence[StepDetails]) -> dict[str, Any]:
-    """Return the outputs to keep for an item, by step id.
+    """Return the outputs to keep for an item, by step ID.
 
     Completed steps are kept unless they must execute again, or depend (even indirectly) on a step that must or that
     never completed. When a step runs alone, only the steps it reads are kept.

@@ -243,7 +243,7 @@ class AsyncSocket(asyncio.Protocol):
         self._wake(self._waiter)
 
     def eof_received(self) -> bool:
-        """Note that the server won't send any more data."""
+        """Record that the server won't send any more data."""
         # asyncio doesn't tell a regular end from a TLS connection that ended without close_notify.
         tls = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
         try:
@@ -256,7 +256,7 @@ class AsyncSocket(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Note that the connection has ended, and wake the reader and sender."""
+        """Record that the connection has ended, and wake the reader and sender."""
         is_expected = exc is not None or self._ended or self._is_closed
         if not is_expected and self._transport and self._transport.get_extra_info("sslcontext") is not None:
             exc = ConnectionError(TLS_CUT_OFF)

@@ -144,8 +144,7 @@ def describe_certificate_problem(
 
 
 def explain_certificate_rejection(error: BaseException) -> tuple[str, str] | None:
-    """Explain why a certificate was rejected and how to fix it. Return None if the connection failed for another
-    reason.
+    """Explain why a certificate was rejected and how to fix it, or return None if something else went wrong.
 
     Args:
         error: The connection error. Its causes are examined as well.

@@ -1,4 +1,4 @@
-"""Decompresses bodies that a server compressed without being asked to, piece by piece. No I/O."""
+"""Decompresses, piece by piece, bodies that a server compressed without being asked to."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Decompressor:
                 self._unpacking = zlib.decompressobj(self._formats[0])
 
     def finish(self) -> None:
-        """Check that the body is complete once it has ended.
+        """Check, once the body has ended, that nothing is missing.
 
         Raises:
             Unreadable: If the compressed data is truncated.

@@ -32,7 +32,7 @@ def check_hooks(hooks: object) -> dict[str, tuple[Hook, ...]]:
     """Validate `event_hooks` and return the request and response hooks.
 
     Raises:
-        InvalidArgumentError: If the hooks aren't a mapping from these names to lists of functions.
+        InvalidArgumentError: If `hooks` isn't a mapping from `request` and `response` to lists of functions.
     """
     checked: dict[str, tuple[Hook, ...]] = dict.fromkeys(_KINDS, ())
     for name, functions in check_mapping(hooks, "event_hooks").items():
@@ -129,7 +129,7 @@ class AsyncSlots:
         return slots
 
     async def wait_and_take(self, timeout: float) -> _LoopSlots:
-        """Wait up to `timeout` seconds for a slot and take it, if `take` returned None. Calls are served in order.
+        """Wait up to `timeout` seconds for a slot and take it, if `try_take` returned None. Calls are served in order.
 
         Raises:
             PoolTimeout: If no slot becomes free in time.
@@ -196,7 +196,7 @@ class SyncSlots:
             return None
 
     def wait_and_take(self, timeout: float) -> _SelfReplacingSlot:
-        """Wait up to `timeout` seconds for a slot and take it, if `take` returned None.
+        """Wait up to `timeout` seconds for a slot and take it, if `try_take` returned None.
 
         Raises:
             PoolTimeout: If no slot becomes free in time.
@@ -249,7 +249,7 @@ async def async_call_with_timeout(
 
 
 def sync_call_with_timeout(call: Callable[[], Result], seconds: float, *, may_abandon: bool = False) -> Result:
-    """Return a call's result. The time limit only applies with `may_abandon`.
+    """Return a call's result. The time limit applies only with `may_abandon`.
 
     Args:
         call: The call.

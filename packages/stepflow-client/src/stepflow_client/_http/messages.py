@@ -27,7 +27,7 @@ MAX_BYTES = 1024**3
 TLS_RESPONSE = "its response is TLS"
 """The `NotHttp` message for a server that answers plain HTTP with TLS."""
 MIN_TIMEOUT = 0.001
-"""Minimum seconds per phase, even past the deadline, so that data which has already arrived is still read."""
+"""Minimum seconds per phase, even past the deadline, so that data that has already arrived still gets read."""
 
 
 class HttpError(Exception):
@@ -195,7 +195,7 @@ def encode_head(request: HttpRequest, host: bytes, root_path: str, cache: dict[H
         request: The request.
         host: The value of the `host` header.
         root_path: The path to put in front of the request's path.
-        cache: Encoded headers. This function fills it, because most of a client's requests have the same headers.
+        cache: Headers encoded by earlier calls. Most of a client's requests have the same ones.
 
     Raises:
         CannotSend: If the request can't be sent.
@@ -312,10 +312,10 @@ def _decode_header_name(name: bytes) -> str:
 class ResponseReader:
     """Reads the responses arriving on a connection, one after another.
 
-    Call `begin` before each response, and `feed` with received bytes. Then check `headers_complete` and `complete`.
-    There is one reader per connection, not per response, because the reader and its parser form a reference cycle that
-    only the garbage collector can free. Anything a server could send endlessly is limited: heads, fields, interim
-    responses, trailers, chunk framing, and (if `begin` is passed a limit) the body.
+    Call `begin_response` before each response, and `feed` with received bytes. Then check `headers_complete` and
+    `complete`. There is one reader per connection, not per response, because the reader and its parser form a reference
+    cycle that only the garbage collector can free. Anything a server could send endlessly is limited: heads, fields,
+    interim responses, trailers, chunk framing, and (if `begin_response` is passed a limit) the body.
     """
 
     def __init__(self) -> None:
@@ -425,7 +425,7 @@ class ResponseReader:
     # httptools callbacks
 
     def on_message_begin(self) -> None:
-        """Notice an unexpected second response."""
+        """Detect an unexpected second response."""
         self.extra = self.complete
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -443,7 +443,7 @@ class ResponseReader:
         fields[key] = f"{fields[key]}, {text}" if key in fields else text
 
     def on_headers_complete(self) -> None:
-        """Note that the body starts here. Interim responses (1xx) are discarded once they end."""
+        """Record that the body starts here. Interim responses (1xx) are discarded once they end."""
         if self.complete:
             return
         self.status = self._parser.get_status_code()
@@ -467,7 +467,7 @@ class ResponseReader:
             self._size += len(body)
 
     def on_message_complete(self) -> None:
-        """Note that the response is complete."""
+        """Record that the response is complete."""
         if self.complete:
             return
         if self.status < 200:

@@ -1,4 +1,4 @@
-"""A client's connection settings (URL, timeout, credentials, proxy, environment), validated up front. No I/O."""
+"""A client's connection settings (URL, timeout, credentials, proxy, environment), validated up front."""
 
 from __future__ import annotations
 
@@ -399,7 +399,7 @@ def check_auth(
 
 
 def build_static_authorization(auth: httpx.Auth | TokenAuth | tuple[str, str] | None) -> str | None:
-    """Return the Authorization header for credentials that never change, or None for any others."""
+    """Return the Authorization header for credentials that never change, or None for other kinds."""
     if isinstance(auth, TokenAuth):
         return auth.header
     if not isinstance(auth, tuple):

@@ -1,6 +1,6 @@
-"""A blocking connection to a server, plus code shared with its counterpart for event loops (`async_socket`).
+"""A blocking connection, plus code shared with its counterpart for event loops (`async_socket`).
 
-Both are hand-written. They raise ConnectFailed if nothing was sent, or a different HttpError if something may have
+Both are written by hand. They raise ConnectFailed if nothing was sent, and a different HttpError if something may have
 been.
 """
 
@@ -73,10 +73,10 @@ if hasattr(os, "register_at_fork"):
 # calls the first one `TCP_KEEPALIVE`.)
 _KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 TLS_CUT_OFF = "the TLS connection was cut off"
-"""The error for TLS data ending without a close_notify. In that case, a third party may have truncated the response."""
+"""The error if TLS data ends without a close_notify, since a third party may have truncated the response."""
 CHUNK = 64 * 1024
-"""Maximum number of bytes per read. From 128 KiB, the C library may map and unmap memory for each read, which is slower
-than the read itself."""
+"""Maximum number of bytes per read. With 128 KiB or more, the C library may map and unmap memory for each read, which
+is slower than the read itself."""
 
 
 class SyncSocket:
@@ -139,7 +139,7 @@ class SyncSocket:
             self._socket.close()
 
     def abandon(self) -> None:
-        """Close this process's handle only, since a connection inherited by a fork also belongs to the parent."""
+        """Close only this process's handle, since a connection inherited by a fork also belongs to the parent."""
         with contextlib.suppress(OSError):
             self._socket.close()
 
@@ -160,7 +160,7 @@ class SyncSocket:
             raise ConnectionBroken(describe_failure(error)) from error
 
     def read_response(self, request: HttpRequest, timeout: float) -> None:
-        """Read the response to a request with `reader`, waiting at most `timeout` seconds for each part."""
+        """Read the response to a request into `reader`, waiting at most `timeout` seconds for each part."""
         reader = self.reader
         reader.begin_response(request.method, request.max_response_bytes)
         while not reader.complete:

@@ -168,7 +168,7 @@ class Operation:
     """The generated module under `stepflow_api.api`, imported on first use."""
     is_idempotent: bool = True
     """Whether sending the request twice has the same effect as sending it once. True for storing (content-addressed)
-    and for canceling and deleting, which end in the same state."""
+    and for cancelling and deleting, which end in the same state."""
     capability: str | None = None
     """The capability the server needs (one of `ServerInfo.capabilities`), or None if every server supports the
     operation."""

@@ -100,7 +100,7 @@ TRANSIENT_ERRORS = (TransportError, ServerFaultError, RateLimitError)
 class RetryPolicy:
     """How often and how quickly to retry requests.
 
-    Only requests that are safe to repeat are retried: reading, storing (which is content-addressed), canceling,
+    Only requests that are safe to repeat are retried: reading, storing (which is content-addressed), cancelling,
     deleting, and creating a run if the server definitely didn't process the request.
 
     Attributes:

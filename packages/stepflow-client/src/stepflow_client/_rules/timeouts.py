@@ -98,10 +98,10 @@ class Timings(NamedTuple):
     log_delay: float = 0.5
     """How long to wait for these lines, which may be written after the response that ends the run arrives."""
     cancel_limit: float = 5.0
-    """How long a canceled task or batch has to cancel its runs."""
+    """How long a cancelled task or batch has to cancel its runs."""
 
     def get_creation_hold(self, on_cancel: str) -> int | None:
-        """Return how long a server may hold a creation request, or None if canceling needs the ID right away."""
+        """Return how long a server may hold a creation request, or None if cancelling needs the ID right away."""
         return None if on_cancel == "cancel" else self.creation_hold
 
 

@@ -190,7 +190,7 @@ class RunAccount(Model, Shown):
 
     @property
     def may_be_executing(self) -> list[str]:
-        """The IDs of a cancelled item's steps that may still be executing (canceling doesn't stop them)."""
+        """The IDs of a cancelled item's steps that may still be executing (cancelling doesn't stop them)."""
         is_cancelled = self.kind == "cancelled"
         return [step.step_id for step in self.steps if is_cancelled and step.state in ("running", "unknown")]
 
