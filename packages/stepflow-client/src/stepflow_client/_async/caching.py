@@ -100,7 +100,7 @@ class CachedRuns:
     async def _run_and_share(
         self, shared: Future[Outcome], cache: ResultCache, prepared: _CacheableCall, run: Run
     ) -> FlowResult:
-        """Run a flow, cache its result, and share it or the error, unless the error only concerns this call."""
+        """Run a flow, cache its result, and share it or the error, unless the error only affects this call."""
         try:
             result = await run(prepared.call)
         except StepflowClientError as error:
@@ -139,7 +139,7 @@ class CachedRuns:
         input, checked = call.input, self._flows.check_flow_or_id(call.flow)
         if call.check_input:
             input = await self._flows.check_input(checked, input)
-        # Integers that the server would change are rejected later, when the flow is run.
+        # Integers that the server would change are rejected later, when the flow runs.
         arguments = call._replace(input=input, max_concurrency=None).check_arguments()
         flow: dict[str, Any] | str
         if isinstance(checked, str):

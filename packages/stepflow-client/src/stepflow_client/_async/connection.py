@@ -346,7 +346,7 @@ class Connection:
                     yield item
 
     def counting_waited_run(self, run_id: str) -> AbstractContextManager[None]:
-        """Return a context manager that counts a run towards its server's load while waiting for the run."""
+        """Return a context manager that counts a run toward its server's load while waiting for the run."""
         return _NO_COUNTING if self.spread is None else self.spread.counting_waited_run(run_id)
 
     def build_request(self, request: OperationRequest, timeouts: Timeouts) -> HttpRequest:

@@ -41,7 +41,7 @@ _MAX_CHECKED, _MAX_FLOWS = 32, 1_000
 # How many stored flows to keep in full, to explain failures.
 _MAX_COPIES = 64
 
-# The level of a diagnostic that makes a server reject a flow, as a number or a word.
+# The diagnostic level at which servers reject a flow, as a number or name.
 _FATAL = (1, "fatal")
 
 
@@ -79,7 +79,7 @@ class StoredCopy(NamedTuple):
     output: Any
     """The flow's `output`, or None if unknown."""
     flow: dict[str, Any] | None = None
-    """The flow as this client stored it, or None if it never did or that was too long ago."""
+    """The flow as this client stored it, or None if it didn't or no longer has it."""
 
 
 class FlowStore:

@@ -79,7 +79,7 @@ class _KeyedFlow(NamedTuple):
 
     key: str
     scope: str | None
-    """What the key belongs to regardless of the flow, or None if it belongs to the flow's content."""
+    """The key's scope, or None if the key belongs to the flow's content."""
     flow: dict[str, Any]
     """The flow, or an empty dict if the call doesn't have one."""
     flow_id: str
@@ -137,7 +137,7 @@ class KeyedRuns:
         self._last_date = ""
         """The date of the last response about a mark, according to the server's clock."""
         self._was_last_key_new = False
-        """Whether the last call's key was new, in which case the next call skips looking for a run first."""
+        """Whether the last call's key was new. If so, the next call skips looking for a run first."""
         self._sights: BoundedDict[str, FirstSeen] = BoundedDict(_MAX_SIGHTS)
         """The marks seen by calls that failed, by uniqueness key."""
         self.older_flows: BoundedDict[str, str] = BoundedDict(_MAX_OLDER)

@@ -333,7 +333,7 @@ class SnapshotReader:
         return run
 
     async def _count_items(self, run: _RunParts) -> ItemCounts:
-        """Count a run's items by state, using events for a running batch because servers don't count those items."""
+        """Count a run's items by state. Servers don't count a running batch's items, so use its events."""
         state, can = run.state, await self.get_capabilities()
         is_unsettled = state.items.running or state.items.cancelled
         if not is_unsettled or not can["events"] or not 1 < state.items.total <= _MAX_COUNTED:

@@ -154,7 +154,7 @@ class Waiter:
                     await asyncio.sleep(pause)
                     error.run_id = run_id
                     if isinstance(error, ServerConnectionError):
-                        # This is more helpful than a timeout, as it says that the server is unreachable.
+                        # More helpful than a timeout: it says that the server is unreachable.
                         raise
                     raise _make_timeout_error(run_id, timeout_texts) from error
                 if not is_lost:

@@ -38,7 +38,7 @@ _LEASE = 30.0
 _MIN_ROUND_TRIP = 0.001
 # Fraction of its lease for which an owner may be silent before others take the next turn.
 _PATIENCE = 1 / 3
-# Round trips a caller waits after losing a turn, before it looks for the owner's run.
+# Round trips to wait after losing a turn, before looking for the owner's run.
 _OWNER_TIME = 3.0
 # Maximum delay before competing for the next turn, in round trips. Doubles with each turn lost, up to the second value.
 _SPREAD, _MAX_SPREAD = 4.0, 64.0

@@ -153,7 +153,7 @@ class OperationRequest(NamedTuple):
     parts: dict[str, Any]
     """The result of the generated `build_request`."""
     run_id: str | None = None
-    """The run concerned, used for errors and to pick the run's server."""
+    """The run it's about, for errors and to pick the run's server."""
     held: float = 0.0
     """Seconds the server was asked to hold the request. Added to the timeout."""
     is_retried: bool = True

@@ -311,7 +311,7 @@ class StepProgress:
         if not self.ended:
             return "not run" if is_over else "waiting"
         if self.failed == len(self.not_run) and self.count("completed"):
-            # The step never failed on its own. It just didn't run for some items.
+            # The step itself never failed. It just didn't run for some items.
             return "completed"
         return next((status for status in self.ended.values() if status != "completed"), "completed")
 
@@ -324,7 +324,7 @@ class StepProgress:
 
     @property
     def because_of(self) -> str | None:
-        """The failed step that kept this one from running, or None if it ran or failed on its own."""
+        """The failed step that kept this one from running, or None if it ran or failed itself."""
         return next(iter(self.not_run.values()), None) if self.failed == len(self.not_run) else None
 
     def get_duration(self, now: datetime) -> float | None:
@@ -441,7 +441,7 @@ class RunProgress:
         return ItemStates(completed, failed, started - completed - failed)
 
     def make_progress(self, seconds: float) -> Progress:
-        """Return the progress in numbers.
+        """Return the progress so far.
 
         Args:
             seconds: How long the run has been followed.

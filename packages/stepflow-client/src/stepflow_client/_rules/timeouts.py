@@ -46,7 +46,7 @@ class Timings(NamedTuple):
     """Same, but with several servers: while holding a request, a server doesn't notice that a run on another one has
     ended."""
     wait_first_pause: float = 0.02
-    """Delay before checking a run again, because it hasn't ended or the server did not respond. Increases each time."""
+    """Delay before checking again on a run that hasn't ended, or whose server did not respond. Increases each time."""
     wait_longest_pause: float = 1.0
     """Maximum delay between these checks."""
     wait_outage: float = 120.0
@@ -214,7 +214,7 @@ class call_scope(deadline_scope):
         super().__init__(None if has_phases else compute_deadline(timeout))
 
     def __enter__(self) -> None:
-        """Set the deadline, unless an outer one is earlier, and the request timeouts."""
+        """Set the request timeouts, and the deadline unless an outer one is earlier."""
         super().__enter__()
         if self._timeouts is not None:
             self._outer = _timeouts.set(self._timeouts)

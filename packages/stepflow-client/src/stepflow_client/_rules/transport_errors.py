@@ -156,7 +156,7 @@ def convert_error(
         request: The request that failed.
         url: The server URL, without credentials.
         proxy: The proxy URL without its password, or None if no proxy is used.
-        run_id: The ID of the run concerned, if any.
+        run_id: The ID of the run the request is about, if any.
     """
     converted = _build_error(error, request, url, proxy)
     converted.run_id = run_id

@@ -121,7 +121,7 @@ ITEM_COLUMNS = ("index", "status", "output", "error.message")
 class RunItems(Records, Sequence[RunItem]):
     """A sequence of a run's items, each decoded on first access.
 
-    A response may hold 100,000 items when the caller only needs the failed ones.
+    A response may hold 100,000 items, even if the caller only needs the failed ones.
 
     Args:
         entries: Items, or raw values for `read` to convert.
