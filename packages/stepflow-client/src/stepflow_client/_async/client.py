@@ -112,8 +112,8 @@ class StepflowClient(SuggestsNames, Picklable):
         headers: Headers to send with every request.
         auth: A bearer token, a callable that returns one (it may be a coroutine function), a (user, password) pair, or
             an `httpx.Auth`. Takes precedence over credentials in URLs, and is sent to every server in a list. Waiting
-        for the callable counts toward the timeout. verify: Whether to verify https servers, or which CA certificates to
-        trust: True (those from SSL_CERT_FILE or
+            for the callable counts toward the timeout.
+        verify: Whether to verify https servers, or which CA certificates to trust: True (those from SSL_CERT_FILE or
             SSL_CERT_DIR, or else certifi's), False, a certificate file or folder, or an `ssl.SSLContext`.
         cert: The client certificate, as a file, (file, key file), or (file, key file, password).
         proxy: The proxy's URL or `host:port`. Defaults to HTTP_PROXY, HTTPS_PROXY and ALL_PROXY from the environment.
@@ -126,9 +126,10 @@ class StepflowClient(SuggestsNames, Picklable):
             server's responses. Detected by default.
         strategy: How to choose a server from a list for each new run. `failover` (the default) sticks with one server
             and moves on to the next if it fails. `spread` picks the available server with the fewest runs this client
-        is waiting for, alternating if there's a tie. retry: When to retry requests, as a `RetryPolicy`, or the maximum
-        number of retries per request. Defaults to `RetryPolicy()`. exact_integers: Whether to reject integers beyond
-        2**53 in inputs and variables if the server would change them
+            is waiting for, alternating if there's a tie.
+        retry: When to retry requests, as a `RetryPolicy`, or the maximum number of retries per request. Defaults to
+            `RetryPolicy()`.
+        exact_integers: Whether to reject integers beyond 2**53 in inputs and variables if the server would change them
             (as 0.12 and newer do), rather than send them. Defaults to True.
         max_response_bytes: Maximum size in bytes of a response, or of a single event in `run_events`. Anything larger
             raises an InvalidResponseError, so that one response can't use up all memory. Defaults to 1 GiB, which is
@@ -1538,10 +1539,11 @@ class StepflowClient(SuggestsNames, Picklable):
 
         Raises:
             InvalidArgumentError: If an argument is invalid, e.g. if `after` is a cursor from a call with a different
-                `include_sub_runs`. Raised immediately. NotFoundError: If the run doesn't exist. This and the following
-            errors are raised during iteration. RunTimeoutError: If the run doesn't end in time. It continues.
-            ServerConnectionError: If the server can't be reached for a minute. UnsupportedByServerError: If the server
-            doesn't support event streams.
+                `include_sub_runs`. Raised immediately.
+            NotFoundError: If the run doesn't exist. This and the following errors are raised during iteration.
+            RunTimeoutError: If the run doesn't end in time. It continues.
+            ServerConnectionError: If the server can't be reached for a minute.
+            UnsupportedByServerError: If the server doesn't support event streams.
         """
         events = self._services.follower.run_events(
             run_id,

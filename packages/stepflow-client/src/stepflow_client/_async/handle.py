@@ -1,5 +1,6 @@
 """A run and the client that reads it, combined in one object."""
-# Leave the client untyped, because its module imports this one. mypy: disable-error-code="no-any-return"
+# Leave the client untyped, because its module imports this one.
+# mypy: disable-error-code="no-any-return"
 
 from __future__ import annotations
 

@@ -244,7 +244,7 @@ class AsyncSocket(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Record that the server won't send any more data."""
-        # asyncio doesn't tell a regular end from a TLS connection that ended without close_notify.
+        # asyncio doesn't distinguish a regular end from a TLS connection that ended without close_notify.
         tls = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
         try:
             is_cut_off = tls is not None and tls.read(1) != b""

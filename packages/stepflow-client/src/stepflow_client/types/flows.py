@@ -21,7 +21,7 @@ __all__ = [
 
 @record
 class Diagnostic(Model):
-    """A problem the server or the offline checks found in a flow (`stepflow_client.flows.check`)."""
+    """A problem found in a flow by the server or the offline checks (`stepflow_client.flows.check`)."""
 
     level: DiagnosticLevel
     kind: str = ""

@@ -27,7 +27,7 @@ class FlowError(Model):
     step_id: str | None = None
     """The ID of the step that failed first, or None if unknown or if evaluating the flow's output failed.
 
-    Servers also list the steps that didn't run because of this failure as failed. Use `explain_run` to tell them apart.
+    Steps that didn't run because of this failure are listed as failed too. Use `explain_run` to tell them apart.
     """
     details: Any = None
     """Additional data from the server, e.g. the raw error code, or the chain of causes from older servers."""

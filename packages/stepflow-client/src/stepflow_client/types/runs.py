@@ -58,8 +58,8 @@ class HistoryEntry(Model):
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether the run is known to exist. If not, either it's still being created, or the process exited or lost the
-        connection before hearing back, so the run may or may not exist."""
+        """Whether the run is known to exist. If not, it's still being created, or the process exited or the
+        response was lost before the process heard back, so the run may or may not exist."""
         return not self.run_id.startswith("pending:")
 
 
@@ -288,7 +288,7 @@ class RunDetails(Model, Shown):
     def __post_init__(self) -> None:
         counts = self.items
         if self.status is ExecutionStatus.CANCELLED and counts.running:
-            # Servers never update the items of a cancelled run: they stay "running" forever.
+            # Servers leave a cancelled run's items marked as running forever.
             counts = replace(counts, running=0, cancelled=counts.cancelled + counts.running)
             object.__setattr__(self, "items", counts)
 
