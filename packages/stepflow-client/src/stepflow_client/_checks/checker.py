@@ -125,7 +125,7 @@ def check_config(config: FlowText) -> list[Finding]:
 
     error = config.error
     if error is not None:
-        # Servers are more lenient: they accept duplicate keys, and objects as keys (the inputs of mocks).
+        # Servers are more lenient: they accept duplicate keys, and objects as keys (as used for mock inputs).
         is_accepted = "a key must be a string" in error.message or "appears twice" in error.message
         return [] if is_accepted else [make_syntax_finding(config.name, error)]
     config_schema, findings = schema("config"), Findings()
@@ -183,7 +183,7 @@ def _check_flow(root: Node, catalogue: Catalogue, findings: Findings, depth: int
 
 
 def make_suppression_check(flow: FlowText) -> Callable[[int, Collection[str]], bool]:
-    """Return a function that tells if comments suppress any of several rules on a line."""
+    """Return a function that tells whether a comment suppresses any of several rules on a line."""
     # Rules by line, using line 0 for the whole file. An empty set means all rules.
     rules_by_line: dict[int, list[set[str]]] = {}
     for number, line in enumerate(flow.lines if "stepflow:" in flow.text else (), start=1):

@@ -48,7 +48,7 @@ def check_component(step: Step, catalogue: Catalogue, findings: Findings) -> Non
     else:
         plugin, hint = parts[1], _suggest_component(node.value, known)
         if plugin == "builtin" or catalogue.is_complete:
-            # Without routes it may exist after all, because routes can rename components.
+            # If we don't know the routes, it may still exist, because routes can rename components.
             is_certain = plugin == "builtin" or all(name.startswith("/") for name in known)
             level = "error" if is_certain else "warning"
             findings.add("unknown-component", level, node, f"unknown component {node.value!r}", hint)
@@ -58,13 +58,13 @@ def check_component(step: Step, catalogue: Catalogue, findings: Findings) -> Non
 
 
 def check_output_paths(model: FlowAnalysis, catalogue: Catalogue, findings: Findings) -> None:
-    """Report paths that don't exist in the outputs of steps."""
+    """Report paths that don't exist in a step's output."""
     declared = model.find_schema("steps", "properties") or Node(None)
     for read in model.reads:
-        # Don't use `or ""`: a step id may be empty.
+        # Don't use `or ""`: a step ID may be empty.
         step = None if read.step is None else model.by_id.get(read.step)
         path = read.reference.path
-        # Skip steps with a default, which can have any structure.
+        # Skip steps with a default output, which can have any structure.
         if step is None or not isinstance(path, str) or step.uses_default:
             continue
         if (own := declared.get(step.id)) is not None:
@@ -129,7 +129,8 @@ def _check_misplaced_keys(step: Step, schema: Mapping[str, Any], findings: Findi
 
 
 def check_subflow(step: Step, findings: Findings) -> tuple[Node, bool] | None:
-    """Return the inner flow of a map, iterate or put_blob step and whether servers check it. None if there isn't one.
+    """Return a map, iterate or put_blob step's inner flow and whether servers check it, or None if it has no inner
+    flow.
 
     Also reports inner flows without `$literal` if their expressions would be evaluated in the outer flow.
     """
@@ -148,7 +149,7 @@ def check_subflow(step: Step, findings: Findings) -> tuple[Node, bool] | None:
                          suggest_or_list(next(iter(value.items), ""), ("result", "next"), "write one of"))  # fmt: skip
     if inner.is_as_written:
         return node, step.component == "/builtin/put_blob"
-    # Allow variables: an inner flow's own runs have none, so they can only be read outside of $literal.
+    # Variables are fine: an inner flow's own runs have none, so they can only be read outside of $literal.
     if any(reference.kind != "variable" for reference in references(inner.flow)):
         findings.add("unescaped-subflow", "warning", node, "this flow's expressions are evaluated in the outer flow, "
                      "not in its own runs", "write it below $literal:")  # fmt: skip

@@ -1,4 +1,4 @@
-"""Expression rules: parts that servers reject, keys that don't do what they seem to, and text mistaken for code."""
+"""Expression rules: parts that servers reject, keys that don't do what they seem to, and references written as text."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _OUTPUTS = ("output", "outputs", "result")
 
 
 def check_expression(node: Node, findings: Findings, steps: Container[str] = ()) -> None:
-    """Report problems in an expression, at any depth. `steps` contains the flow's step ids."""
+    """Report problems in an expression, at any depth. `steps` contains the flow's step IDs."""
     keyword = get_keyword(node.items)
     if keyword is None:
         _check_data(node, findings, steps)
@@ -173,7 +173,7 @@ def _is_always_evaluated(node: Node) -> bool:
 
 
 def _check_text(node: Node, findings: Findings) -> None:
-    """Report references written as text, like in other workflow formats. Stepflow never evaluates text."""
+    """Report references written as text, as in other workflow formats. Stepflow never evaluates text."""
     text, level, hint = node.value, "warning", ""
     shown = repr(text.strip())
     reference = re.search(_READ, text, re.VERBOSE)

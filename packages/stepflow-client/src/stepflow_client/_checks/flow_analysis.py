@@ -1,4 +1,4 @@
-"""The view of a flow used by the checks: steps and references, with their positions in the file. Pure."""
+"""The checks' view of a flow: its steps and references, with their positions in the file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Read(NamedTuple):
 
     @property
     def step(self) -> str | None:
-        """The id of the step being read. None for other kinds, or if the id isn't a string."""
+        """The ID of the step being read. None for other kinds, or if the ID isn't a string."""
         return self.reference.step
 
     @property
@@ -44,7 +44,7 @@ class Read(NamedTuple):
 
 
 def find_subflow(step: Node) -> Node | None:
-    """Return the flow in a step's input, or None if it has none or its expressions belong to the outer flow.
+    """Return the flow in a step's input, or None if there isn't one or its expressions belong to the outer flow.
 
     Expressions in an inner flow are evaluated in the outer one unless they are below $literal.
     """

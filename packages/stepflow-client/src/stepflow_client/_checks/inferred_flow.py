@@ -39,7 +39,7 @@ class InferredStep(Record):
     source: str
     """Where the output type comes from: `flow` (the flow's own schema for the step), `component` or `unknown`."""
     line: int = 0
-    """Line of the step's id, or 0 if the flow wasn't read from a file."""
+    """Line of the step's ID, or 0 if the flow wasn't read from a file."""
     summary: dict[str, str] = field(default_factory=dict)
     """`input`, `takes` and `output` in a readable one-line form, e.g. `{name: string}`."""
 
@@ -49,7 +49,7 @@ class InferredFlow(Record):
     """A flow's types as JSON Schemas, using `{}` for unknown types."""
 
     input: dict[str, Any]
-    """The flow's own input schema or, without one, the type its steps require of the input."""
+    """The flow's own input schema or, if it has none, the type of input its steps require."""
     output: dict[str, Any]
     """Type of the output expression."""
     steps: list[InferredStep]
@@ -65,7 +65,7 @@ class InferredFlow(Record):
         return make_result(self._findings)
 
     def annotated(self, content: bytes, source: str) -> bytes:
-        """Add the missing schemas to the flow's file, leaving the rest unchanged.
+        """Return the flow's file with the missing schemas added and everything else unchanged.
 
         Args:
             content: The file's content.

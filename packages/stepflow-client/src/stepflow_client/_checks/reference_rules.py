@@ -32,7 +32,7 @@ def check_reads_against_declarations(model: FlowAnalysis, findings: Findings, *,
 
 
 def lower_level_in_condition(read: Read, level: str) -> str:
-    """Lower the level of an invalid path inside a condition, where it merely makes the condition false."""
+    """Lower the level of an invalid path inside a condition, since it just makes the condition false."""
     return "warning" if read.reference.in_condition else level
 
 
@@ -76,7 +76,8 @@ def _check_ineffective_defaults(schema: Node, findings: Findings) -> None:
 
 
 class _VariableRules:
-    """A flow's variables. A flow inside a step only has its own, because its runs don't receive the outer ones."""
+    """A flow's variables. A flow inside a step only has its own, because its runs don't receive the outer flow's
+    variables."""
 
     def __init__(self, model: FlowAnalysis, findings: Findings, *, is_subflow: bool) -> None:
         self.model, self.findings, self.is_subflow = model, findings, is_subflow
@@ -130,7 +131,7 @@ class _VariableRules:
                               "its schema or beside $variable, or add it to 'required'")  # fmt: skip
 
     def _is_undeclared(self, name: str) -> bool:
-        """Return whether a name is allowed neither by the schema nor by the schemas it refers to."""
+        """Return whether neither the schema nor any schema it refers to allows a name."""
         schema = self.schema or {}
         if schema.get("patternProperties") or isinstance(schema.get("additionalProperties"), Mapping):
             return False
@@ -154,14 +155,14 @@ class _VariableRules:
 
 # Maximum number of steps to list in a message about a cycle.
 _MAX_SHOWN = 12
-# A finding of one of these rules may be the missing reference to a seemingly unused step.
+# A step may only look unused because the reference to it triggered one of these rules.
 _HIDING = ("undefined-step", "unknown-keyword", "from-expression", "template")
 
 
 def check_dependencies(model: FlowAnalysis, findings: Findings, *, is_subflow: bool = False) -> None:
     """Report problems in the dependency graph of a flow, or of a flow inside a step."""
     for step in model.steps:
-        # Servers don't check inner flows up front, so any step id is fine there.
+        # Servers don't check inner flows up front, so any step ID is fine there.
         if not step.id.strip() and not findings.in_unchecked:
             findings.add("empty-id", "fatal", step.node.items["id"], "a step's id is empty", "give it a name")
         elif (first := model.by_id[step.id]) is not step:
@@ -182,7 +183,7 @@ def check_dependencies(model: FlowAnalysis, findings: Findings, *, is_subflow: b
                              "does not exist", hint)  # fmt: skip
             elif read.step is not None and user is not None:
                 _check_order(model, user, model.by_id[read.step], read, findings)
-    # Steps that are only read in a default get their own finding.
+    # Steps that are only read in a default are reported by another rule.
     defaults = {read.step for read in model.reads if read.step and read.reference.in_default}
     needed, root = model.graph.find_steps_to_run() | model.graph.upstream(defaults), model.root.path
     if not any(rule in _HIDING and path.startswith(root) for rule, _, _, path in findings.all):

@@ -15,12 +15,12 @@ from ..flows.linear_patterns import compile_linear
 from ..flows.source import Node
 from .flow_analysis import FlowAnalysis
 
-# Keywords that, if lost, change what runs accept, show or use.
+# Losing one of these keywords changes what runs accept, show or use.
 _OF_RUNS = frozenset({
     "type", "$ref", "properties", "required", "items", "default", "enum", "anyOf", "oneOf", "allOf",
     "additionalProperties", "patternProperties", "$defs", "is_secret", "env_var",
 })  # fmt: skip
-# Kinds to check instead, where other tools accept more than the standard.
+# Other tools accept more than the standard for some kinds of values, so check for these instead.
 _WIDER_KINDS = {
     "a pattern": "text", "a count": "a number", "a positive number": "a number", "a limit": "", "names": "a list",
     "names by name": "a mapping", "examples": "",
@@ -33,7 +33,7 @@ _HINTS = {
 }
 # Keywords that resemble too many other words.
 _SHORT = frozenset({"const", "not", "if", "then", "else", "id", "xml"})
-# All other keywords, by their letters and digits.
+# All other keywords, keyed by just their letters and digits.
 _SIMILAR = {"".join(filter(str.isalnum, keyword)).lower(): keyword for keyword in KEYWORDS if keyword not in _SHORT}
 
 

@@ -141,7 +141,7 @@ def _fold_key(key: str) -> str:
 
 
 def _find_key(key: str, known: Collection[str]) -> str | None:
-    """Return the known key that matches when underscores, hyphens and case are ignored, or None."""
+    """Return the known key that matches (ignoring underscores, hyphens and case), or None."""
     return next((name for name in known if _fold_key(name) == _fold_key(key)), None)
 
 
@@ -271,7 +271,7 @@ def _check_mapping(node: Node, what: str, known: dict[str, str], required: tuple
             findings.add("wrong-type", "fatal", child, f"servers before 0.11 reject null for {key}",
                          f"write a value, or remove {key}", before=(0, 11))  # fmt: skip
         if kind and child.value is not None and not isinstance(child.value, _TYPES[kind]):
-            # Not fatal in examples and tests: they are never sent to servers.
+            # Not fatal in examples and tests, which are never sent to servers.
             level = "fatal" if key not in ("examples", "test") else "warning" if _is_empty(child) else "error"
             hint = "put it in quotes" if kind == "text" and not isinstance(child.value, (dict, list)) else None
             findings.add("wrong-type", level, child, f"{key} must be {kind}, not {_name_kind(child.value)}", hint)

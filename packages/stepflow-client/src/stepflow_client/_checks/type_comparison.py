@@ -1,4 +1,4 @@
-"""Compares types: whether one type's values match another, and types as readable text. Pure."""
+"""Compares types, i.e. whether one type's values match another, and formats types as readable text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Conflict(NamedTuple):
     path: tuple[str | int, ...] = ()
     """Where in the value the conflict is."""
     missing: str | None = None
-    """The missing field, if that is the conflict."""
+    """The missing field, if that's the conflict."""
     is_certain: bool = True
     """Whether no value can match. If False, some may."""
 
@@ -103,7 +103,7 @@ class _Comparison:
                         if reason is not None:
                             is_certain = reason.is_certain and given.is_required
                             conflicts.append(reason._replace(path=(name, *reason.path), is_certain=is_certain))
-                    # Schemas that name fields usually name all of them.
+                    # A schema that names any fields usually names all of them.
                     elif field.is_required and (actual.extra is None or (actual.fields and is_unknown(actual.extra))):
                         is_certain = actual.extra is None
                         conflicts.append(
@@ -133,7 +133,7 @@ def _find_scalar_conflict(actual: Scalar, expected: Scalar) -> Conflict | None:
 _MAX_DEPTH = 8
 _SHOWN_FIELDS = 12
 _SHOWN_VALUES = 5
-# Maximum text length of a single part.
+# Maximum length of a single part's text.
 _MAX_LENGTH = 1_000
 
 

@@ -1,4 +1,4 @@
-"""Infers a flow's types: its input and output, expressions, and step inputs and outputs. Pure."""
+"""Infers a flow's types: its input and output, expressions, and step inputs and outputs."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ class Scope:
 
     input: Type = UNKNOWN
     steps: dict[str, Type] = field(default_factory=dict)
-    """Step output types known so far, by step id."""
+    """Step output types inferred so far, by step ID."""
     variables: Mapping[str, Any] = field(default_factory=dict)
     """Schemas of the declared variables, by name."""
     required: Collection[str] = ()
     """Variables that every run must set."""
     defs: Mapping[str, Any] = field(default_factory=dict)
     true_conditions: tuple[Any, ...] = ()
-    """Conditions of enclosing `then` branches, which can be neither null nor false there."""
+    """Conditions of enclosing `then` branches, where they can't be null or false."""
 
     def with_true_condition(self, condition: Node) -> Scope:
         """Return the scope for a branch that is only evaluated if a condition is true."""
@@ -125,7 +125,7 @@ def infer_type(
             objects = [member for member in expected.members if isinstance(member, ObjectOf)]
             known = objects[0] if len(objects) == 1 else ObjectOf({}, UNKNOWN)
             if len(objects) < 2 and not is_unknown(expected):
-                # Leave the fields' types to their own slots.
+                # Only compare field names here: each field's type is checked as a part of its own.
                 shallow = Type((ObjectOf({name: Field(UNKNOWN) for name in node.items}, None),))
                 typed_parts.append(TypedPart(node, shallow, expected, is_certain, where))
             fields = {}
@@ -169,7 +169,7 @@ def collect_typed_parts(node: Node | None, expected: Type, scope: Scope) -> list
 def _find_possible_branches(node: Node, condition: Type, scope: Scope) -> list[tuple[str, Node | None]]:
     """Return the branches an `$if` may take, using None for a missing `else`.
 
-    A condition can be false if its path may not exist, but not just because its step may fail.
+    A condition counts as possibly false if its path may not exist, but not just because its step may fail.
     """
     keyword = get_keyword(node.items["$if"].items)
     is_reference = keyword in ("$step", "$input", "$variable")
@@ -186,7 +186,7 @@ def _find_possible_branches(node: Node, condition: Type, scope: Scope) -> list[t
 
 
 def _narrow_to_truthy(type: Type) -> Type:
-    """Narrow a type, knowing that the value is neither null nor false."""
+    """Narrow a type to values that are neither null nor false."""
     members = [Scalar("boolean", (True,)) if isinstance(member, Scalar) and member.kind == "boolean" else member
                for member in without_null(type).members]  # fmt: skip
     return type._replace(members=tuple(members)) if members else type
@@ -264,7 +264,7 @@ class FlowTypes:
     model: FlowAnalysis
     scope: Scope
     steps: dict[str, StepTypes] = field(default_factory=dict)
-    """Step types by step id, in file order."""
+    """Step types by step ID, in file order."""
     output: Type = UNKNOWN
     """Type of the output expression."""
     declared_input: Type | None = None
@@ -274,7 +274,7 @@ class FlowTypes:
 
 
 def infer_flow_types(root: Node, given: Type, known: Catalogue, depth: int = 0) -> FlowTypes:
-    """Infer the types of a flow when passed an input of the given type. `depth` is its nesting depth."""
+    """Infer a flow's types for an input of the given type. `depth` is the flow's nesting depth."""
     model = FlowAnalysis(root)
 
     def declared_type(name: str, *, is_source: bool) -> Type | None:

@@ -63,8 +63,8 @@ class _TypeCheck:
         self.reported = {(finding.line, finding.column) if finding.line else finding.path for finding in reported}
         """Positions where another rule has already reported an invalid value."""
         self.holders = {id(finding.at) for finding in reported}
-        """Ids of nodes that another rule has reported: objects with an invalid field, and literals with an invalid
-        value."""
+        """The `id()` of each node another rule has reported: objects with an invalid field, and literals with an
+        invalid value."""
         for finding in reported:
             while finding.at is not None and "$literal" in finding.path and finding.at.parent is not None:
                 finding = finding._replace(at=finding.at.parent)

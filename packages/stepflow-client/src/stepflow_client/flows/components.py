@@ -1,4 +1,4 @@
-"""The components available to a flow, with their input and output schemas. Pure.
+"""The components available to a flow, with their input and output schemas.
 
 The schemas for builtin components apply to all supported server releases.
 """
@@ -110,12 +110,12 @@ class Components(dict[str, tuple[Any, Any]]):
     """
 
     is_complete = True
-    """Whether the list is complete. Plugins that couldn't be queried may have more components."""
+    """False if some plugins couldn't be queried, so there may be more components."""
 
     def __init__(self, components: Mapping[str, tuple[Any, Any]] | None = None) -> None:
         super().__init__(components or {})
         self.plugins: dict[str, str] = {}
-        """Plugins by component name, for components without a path. Only set if the server reports them."""
+        """Plugin names by component name, for components without a path. Only set if the server reports them."""
         self.descriptions: dict[str, str] = {}
         """Component descriptions, where the server reports them."""
         self.denied: set[str] = set()
@@ -123,10 +123,10 @@ class Components(dict[str, tuple[Any, Any]]):
 
 
 def parse_components(components: Any) -> Components | None:
-    """Convert components (`ComponentInfo` or the equivalent JSON) to the form used by the checks. None stays None.
+    """Convert components (`ComponentInfo` or the equivalent JSON) to the form the checks use. Returns None for None.
 
-    Servers don't report route prefixes, so a component without a `path` is listed by name, without a leading slash. If
-    some plugins couldn't be listed, components missing here may still exist.
+    A component without a `path` (servers may not report route prefixes) is listed by name, with no leading slash. If
+    some plugins couldn't be queried, there may be other components as well.
     """
     if components is None:
         return None
@@ -136,7 +136,7 @@ def parse_components(components: Any) -> Components | None:
         records = [component if isinstance(component, Mapping) else component.to_dict() for component in components]
     except (TypeError, AttributeError):
         raise argument_error("components", "a list of components, as list_components returns it", components) from None
-    # If routes are known, a routed plugin's components all have paths, except for denied ones.
+    # If any of a plugin's components has a path, the ones without a path are denied.
     routed = {record.get("plugin") for record in records if record.get("path")}
     for record in records:
         name = record.get("path") or str(record.get("name")).strip("/")
@@ -144,7 +144,7 @@ def parse_components(components: Any) -> Components | None:
         if not record.get("path") and record.get("plugin") in routed:
             parsed.denied.add(name)
         elif name in parsed:
-            # Two plugins use this name, so neither's schemas can be relied on.
+            # Two plugins have a component with this name, so don't rely on either one's schemas.
             parsed[name] = ({}, {})
             parsed.plugins.pop(name, None)
             parsed.descriptions.pop(name, None)
@@ -168,7 +168,7 @@ def with_builtins(components: Components | None, release: tuple[int, int] | None
     names = [path.rpartition("/")[2] for path in BUILTINS]
     has_builtins = components.is_complete and "put_blob" in listed
     missing = {f"/builtin/{name}" for name in names if name not in listed} if has_builtins else set()
-    # Ours are more detailed than the schemas sent by servers.
+    # Prefer our own schemas, which are more detailed than what servers report.
     known = Components(components | {name: schemas for name, schemas in BUILTINS.items() if name not in missing})
     known.plugins, known.denied, known.descriptions = components.plugins, components.denied, components.descriptions
     return known
@@ -177,7 +177,7 @@ def with_builtins(components: Components | None, release: tuple[int, int] | None
 def find_listed_name(component: str, known: Components) -> str | None:
     """Return the name under which a component is listed, or None if it doesn't exist.
 
-    If servers don't report routes, this is the name after some prefix, which may belong to a different component.
+    If servers don't report routes, that's the rest of the path after some prefix, which may be a different component.
     """
     if component in known or component.startswith("/builtin/"):
         return component if component in known else None
@@ -188,8 +188,8 @@ def find_listed_name(component: str, known: Components) -> str | None:
 def find_schemas(component: str, known: Components) -> tuple[Any, Any] | None:
     """Return a component's schemas by its path, or None if it doesn't exist.
 
-    If servers don't report routes, a component with the right name may still be a different one. Its schemas are then
-    only used if its plugin's name matches the start of the path; otherwise they are unknown.
+    If servers don't report routes, a component with the right name may still be a different one. In that case, use its
+    schemas only if the path starts with its plugin's name; otherwise treat them as unknown.
     """
     name = find_listed_name(component, known)
     if name is None or name == component:
@@ -200,7 +200,7 @@ def find_schemas(component: str, known: Components) -> tuple[Any, Any] | None:
 class Catalogue:
     """The components available to a flow, with their types. Each schema is parsed just once.
 
-    Without a component list from a server, only builtin components are known; without a release, those of any release.
+    Without a component list from a server, only builtin components are known (from all releases, if no release is set).
     """
 
     def __init__(
@@ -209,17 +209,17 @@ class Catalogue:
         release: tuple[int, int] | None = None,
         fallback_schemas: Mapping[str, tuple[Any, Any]] | None = None,
     ) -> None:
-        """`fallback_schemas` has schemas to fall back on for components otherwise unknown."""
+        """`fallback_schemas` are for components whose schemas would otherwise be unknown."""
         self._stubs = fallback_schemas or {}
         self.given = components
         self.known = with_builtins(components, release)
         self.listed: Components = components or Components()
         self.is_complete = components is not None and components.is_complete
-        """Whether no other components can exist."""
+        """Whether components missing from the list are known not to exist."""
         self._types: dict[str, tuple[Type, Type] | None] = {}
 
     def schemas(self, component: str) -> tuple[Any, Any] | None:
-        """Return a component's input and output schemas, or None if it is unknown."""
+        """Return a component's input and output schemas, or None if there's no such component."""
         return find_schemas(component, self.known)
 
     def description(self, component: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Expression keywords, references and paths. Pure.
+"""Expression keywords, references and paths.
 
 Findings and differences use the same path syntax: `$.steps[0].input["a b"]`.
 """
@@ -12,7 +12,8 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 KEYWORDS = ("$literal", "$if", "$coalesce", "$from", "$step", "$input", "$variable")
-"""Expression keywords in order of precedence. An object's first keyword wins; its other keys are ignored."""
+"""Expression keywords in order of precedence. If an object has several, the first one wins and other keys are
+ignored."""
 _KEYWORDS = frozenset(KEYWORDS)
 _KINDS: dict[str, Literal["step", "input", "variable"]] = {
     "$step": "step", "$input": "input", "$variable": "variable",
@@ -25,7 +26,7 @@ _PLAIN = re.compile(r"""[^\s.\[\]"'*]+""")
 
 
 class PathError(ValueError):
-    """The path is one that servers reject."""
+    """Servers reject the path."""
 
 
 def get_keyword(value: Any) -> str | None:
@@ -57,15 +58,15 @@ class Reference(NamedTuple):
     expression: Mapping[str, Any]
     """The object containing the keyword."""
     at: Path
-    """Its location in the whole expression."""
+    """Path to that object within the whole expression."""
     field: Path
-    """Which part of the result it supplies, i.e. `at` without keywords and branches."""
+    """Path to the value it supplies within the result, i.e. `at` without keywords and branches."""
     branches: tuple[Branch, ...] = ()
     """Enclosing branches, outermost first."""
     after: frozenset[str] = frozenset()
-    """Steps read (by conditions and earlier alternatives) before it's clear whether this reference is evaluated."""
+    """Steps read by conditions and earlier alternatives, which decide whether this reference is evaluated."""
     step: str | None = None
-    """The id of the step being read. None for other kinds of references, or if the id isn't a string."""
+    """The ID of the step being read. None for other kinds of references, or if the ID isn't a string."""
 
     @property
     def path(self) -> Any:
@@ -102,7 +103,7 @@ class Reference(NamedTuple):
 
 
 def references(expression: Any) -> list[Reference]:
-    """Return all references an expression may read, in document order."""
+    """Return all references that evaluating an expression may read, in document order."""
     collected: list[Reference] = []
     _collect_references(expression, collected, (), (), (), frozenset())
     return collected
@@ -144,9 +145,9 @@ def _collect_references(
 
 @lru_cache(maxsize=4096)
 def parse_path(text: str | None) -> Path:
-    """Split a path into fields and indexes, like servers do for a flow stored unchanged.
+    """Split a path into fields and indexes, as servers do for a flow stored unchanged.
 
-    The empty path means the whole value. A path that doesn't start with `$` is a single field name.
+    An empty path means the whole value. A path that doesn't start with `$` is a single field name.
 
     Raises:
         PathError: If servers reject the path.

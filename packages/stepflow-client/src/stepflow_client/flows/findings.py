@@ -1,4 +1,4 @@
-"""Check findings, each with its rule, position in the file and suggested fix. Pure."""
+"""Check findings, each with its rule, position in the file and suggested fix."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Fix(NamedTuple):
     start: int
     end: int
     old: str
-    """The text being replaced. If it is quoted, the quotes stay and are left out here."""
+    """The text being replaced, without any surrounding quotes (which are kept)."""
     text: str
 
 
@@ -55,7 +55,7 @@ class Finding(NamedTuple):
     hint: str | None = None
     fix: Fix | None = None
     suggestion: Fix | None = None
-    """The edit suggested by the hint, if it's not certain enough for a fix and needs confirmation."""
+    """The edit the hint suggests, if it isn't certain enough to be a fix and needs confirmation."""
     start: int = -1
     end: int = -1
     """Character range in the file, excluding the value's key, or -1 if unknown."""
@@ -64,7 +64,7 @@ class Finding(NamedTuple):
     at: Node | None = None
     """The value's node, or the mapping that contains the key. Reset to None once all rules have run."""
     key: str | None = None
-    """The mapping key, if that is what the finding is about."""
+    """The mapping key, if the finding is about the key itself."""
     is_type_finding: bool = False
     """Whether only type checking reports this."""
 
@@ -87,7 +87,8 @@ class Findings:
         self.target = target
         self.all: dict[tuple[str, int, int, str], Finding] = {}
         self.in_unchecked = False
-        """Whether servers only read this part of the flow at run time, so that nothing in it gets the flow rejected."""
+        """Whether the current part of the flow is only read at run time, so a problem there won't get the flow
+        rejected."""
         self.is_checking_types = False
         """Whether types are currently being checked."""
 
@@ -117,7 +118,7 @@ class Findings:
             at: The value, or the mapping that contains the key.
             message: One sentence describing the problem.
             hint: How to fix it.
-            key: The key, if the problem is there.
+            key: The key, if that's where the problem is.
             before: The first release without the problem. If the target is unknown, the finding is just a warning.
         """
         if before is not None and self.target is None:
@@ -129,7 +130,7 @@ class Findings:
         # Like servers, name the expression rather than its keyword.
         holder = at.parent if key is None and at.parent is not None and at.part in _REFERENCES else at
         path = holder.path if key is None or key in KEYWORDS else write_path([key], at.path)
-        # Report an alias at its target.
+        # For an alias, mark the text it refers to.
         span = where if isinstance(where, Key) or where.original is None else where.original
         finding = Finding(
             rule, level, message, path, where.line, where.column, hint,

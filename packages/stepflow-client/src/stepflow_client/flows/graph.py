@@ -1,4 +1,4 @@
-"""A flow's dependency graph: what steps read, which of them run, and how to cut out part of a flow. Pure."""
+"""A flow's dependency graph: what each step reads, which steps run, and how to cut out part of a flow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .expressions import Path, Reference, is_expression, references
 from .reading import FlowSource, load_flow
 
 SUBFLOW_INPUTS = {"/builtin/map": "workflow", "/builtin/iterate": "flow", "/builtin/put_blob": "data"}
-"""The input field that holds a flow, by component. For `put_blob`, only with `blob_type: flow`."""
+"""The input field that holds a flow, by component. For `put_blob`, it's only a flow with `blob_type: flow`."""
 
 
 class InnerFlow(NamedTuple):
@@ -24,11 +24,11 @@ class InnerFlow(NamedTuple):
 
     flow: Any
     at: Path
-    """Its location in the step."""
+    """Path to the flow within the step."""
     is_escaped: bool
     """Whether its steps and output are below `$literal`. If not, they are evaluated as part of the outer flow."""
     escaped: tuple[str, ...] = ()
-    """Keys wrapped in a `$literal` of their own, if there isn't one around the whole flow."""
+    """Keys with a separate `$literal` each, if there isn't one around the whole flow."""
 
     @property
     def is_as_written(self) -> bool:
@@ -43,11 +43,11 @@ def _has_expression(value: Any) -> bool:
 
 
 def inner_flow(step: Mapping[str, Any]) -> InnerFlow | None:
-    """Return the flow that a step stores or runs (e.g. once per element), taken from its input. None if there isn't
+    """Return the flow in a step's input that the step stores or runs (e.g. once per element), or None if there isn't
     one.
 
-    If only its steps and output are below `$literal`, everything else is evaluated in the outer flow, so variable
-    defaults can use the outer flow's values.
+    If just the inner flow's steps and output are below `$literal`, the outer flow evaluates everything else, so
+    variable defaults can use its values.
     """
     component, given = step.get("component"), step.get("input")
     key = SUBFLOW_INPUTS.get(component) if isinstance(component, str) else None
@@ -80,7 +80,7 @@ def iter_steps(flow: Any, *, needed: bool = False) -> Iterator[Mapping[str, Any]
 
 
 def steps_by_id(flow: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return a flow's steps by id, in order."""
+    """Return a flow's steps keyed by ID, in order."""
     return {name: step.value for name, step in FlowSteps(flow).by_id.items()}
 
 
@@ -100,7 +100,7 @@ class Step:
     """A step in a flow."""
 
     index: int
-    """Its index in the list of steps."""
+    """The step's index in the flow."""
     id: str
     value: Mapping[str, Any]
 
@@ -111,12 +111,12 @@ class Step:
 
     @property
     def must_execute(self) -> bool:
-        """Whether it runs even if nothing depends on it."""
+        """Whether the step runs even if nothing depends on it."""
         return self.value.get("mustExecute") is True
 
 
 class FlowSteps:
-    """A flow's steps, with the references in their inputs and in the output. Steps without an id are skipped."""
+    """A flow's steps, with the references in their inputs and in the output. Steps without an ID are skipped."""
 
     def __init__(self, flow: Mapping[str, Any]) -> None:
         self.flow = flow
@@ -128,7 +128,7 @@ class FlowSteps:
         ]
         self.by_id: dict[str, Step] = {}
         for step in self.all:
-            # Servers reject duplicate ids, so keep the first.
+            # Keep the first step with an ID, since servers reject duplicates anyway.
             self.by_id.setdefault(step.id, step)
 
     @cached_property
@@ -149,7 +149,7 @@ class FlowSteps:
 
     @cached_property
     def inner_step_ids(self) -> set[str]:
-        """Step ids of all inner flows, at any depth."""
+        """Step IDs of all inner flows, at any depth."""
         return {name for _, within in self.inner_flows for name in (*within.by_id, *within.inner_step_ids)}
 
     def find_steps_to_run(
@@ -163,7 +163,7 @@ class FlowSteps:
 
         Args:
             certainly: Whether to only return steps that run regardless of how conditions turn out. Defaults to False.
-            may_read: Returns whether a reference may be evaluated. By default, any of them may.
+            may_read: Function that returns whether a reference may be evaluated. By default, every reference may.
             unread: Steps whose inputs aren't evaluated. Defaults to none.
         """
 
@@ -187,7 +187,7 @@ class FlowSteps:
         return reachable(names, self.reads_by_step)
 
     def downstream(self, names: Iterable[str]) -> set[str]:
-        """Return these steps and all that may read them, directly or indirectly."""
+        """Return these steps and every step that may read them, directly or indirectly."""
         return reachable(names, _invert_edges(self.reads_by_step))
 
     @cached_property
@@ -205,7 +205,7 @@ class FlowSteps:
         return left and left & _drop_acyclic(_invert_edges(self._wait_dependencies))
 
     def shortest_path(self, start: str, goal: str) -> list[str]:
-        """Return the shortest chain of waiting steps from one step to another, or an empty list if there is none."""
+        """Return the shortest chain of dependencies from one step to another, or an empty list if there isn't one."""
         before: dict[str, str] = {}
         waiting = [start]
         for name in waiting:
@@ -236,7 +236,7 @@ def _invert_edges(following: Mapping[str, Iterable[str]]) -> dict[str, list[str]
 
 
 def _drop_acyclic(following: Mapping[str, Collection[str]]) -> set[str]:
-    """Repeatedly remove names that have no successors left, and return the remaining ones."""
+    """Keep removing names that have no successors left, and return the rest."""
     counts, before = {name: len(successors) for name, successors in following.items()}, _invert_edges(following)
     free = [name for name, count in counts.items() if not count]
     for name in free:
@@ -248,7 +248,7 @@ def _drop_acyclic(following: Mapping[str, Collection[str]]) -> set[str]:
 
 
 def find_downstream_steps(flow: Mapping[str, Any], chosen: Iterable[str]) -> set[str]:
-    """Return the chosen steps and all that read them, directly or indirectly."""
+    """Return the chosen steps and every step that reads them, directly or indirectly."""
     return FlowSteps(flow).downstream(chosen)
 
 
@@ -256,7 +256,7 @@ def require_step(flow: Mapping[str, Any], step: str) -> None:
     """Check that the flow has a step.
 
     Raises:
-        InvalidArgumentError: If it doesn't. The hint suggests the closest step id, or lists them all.
+        InvalidArgumentError: If the step doesn't exist. The hint suggests the closest step ID, or lists them all.
     """
     steps = steps_by_id(flow)
     if check_text(step, "step") not in steps:
@@ -307,7 +307,7 @@ def flow_of_step(flow: FlowSource, step_id: str) -> dict[str, Any]:
 
     Args:
         flow: A flow, or the path to its file.
-        step_id: The step's id.
+        step_id: The step's ID.
 
     Raises:
         FlowFileError: If the file can't be read.

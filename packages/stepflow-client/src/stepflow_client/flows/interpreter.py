@@ -1,4 +1,4 @@
-"""Evaluates a flow as a server would: expressions, lazy steps, error handling. Pure; components are functions.
+"""Evaluates a flow as a server would: expressions, lazy steps, error handling. No I/O: components are plain functions.
 
 `Evaluation` executes a flow. `RecordedEvaluation` re-evaluates the expressions of a flow that has already run on a
 server, using the recorded step outcomes.
@@ -20,7 +20,7 @@ RETRIED = (3, 7)
 
 
 class Failure(Exception):
-    """A step or item failed, with a message and the wire protocol's error code."""
+    """A step or item failed. Carries a message and the wire protocol's error code."""
 
     def __init__(self, code: int, message: str, *, is_own: bool = False, step: str | None = None) -> None:
         """Record what failed: a component (`is_own`, subject to error handling), a step, or the expression itself."""
@@ -36,13 +36,14 @@ class NotKnownError(Exception):
     """An expression depends on something unknown."""
 
     def __init__(self, what: str, *, may_fail: bool = True) -> None:
-        """Record what is unknown, and whether it may fail. Reading a completed step's whole output can't."""
+        """Record what is unknown, and whether reading it may fail (a completed step's whole output can always be
+        read)."""
         super().__init__(what)
         self.may_fail = may_fail
 
 
 BROKEN = (LookupError, TypeError, AttributeError, RecursionError, PathError)
-"""Exceptions that may be raised while evaluating an expression that servers reject."""
+"""Exceptions that evaluating an expression may raise if servers would reject it."""
 NOT_KNOWN: Any = object()
 """Marks an unknown input, output or set of variables."""
 
@@ -179,7 +180,7 @@ class RecordedEvaluation(Evaluation):
         flow: The flow, with the run's overrides applied.
         input: The item's input, or `NOT_KNOWN`.
         variables: The variables passed to the run, or `NOT_KNOWN`.
-        steps: The outcomes of completed steps, by step id.
+        steps: The outcomes of completed steps, by step ID.
         is_over: Whether every step the item needs has completed. If False, a step without an outcome may still be
             running.
     """
@@ -193,7 +194,7 @@ class RecordedEvaluation(Evaluation):
         *,
         is_over: bool = True,
     ) -> None:
-        # The callback is never used: `_step` only returns recorded outcomes.
+        # The callback is never used: `_resolve_step_run` only returns recorded outcomes.
         super().__init__(flow, input, variables, lambda path, step_input: NOT_KNOWN, dict(steps))
         self._is_over = is_over
 
@@ -252,7 +253,8 @@ class RecordedEvaluation(Evaluation):
 
 
 def _evaluate_unknown_as_fallible(evaluate: Callable[[Any], Any], expression: Any) -> Any:
-    """Evaluate an expression. If its value is unknown, whatever would be evaluated next may fail."""
+    """Evaluate an expression. If its value is unknown, report that it may fail, since whatever gets evaluated next
+    might."""
     try:
         return evaluate(expression)
     except NotKnownError as error:
@@ -277,7 +279,7 @@ def apply_overrides(flow: Mapping[str, Any], overrides: Mapping[str, Any]) -> di
 
 
 def override_flow(flow: Mapping[str, Any], overrides: Any) -> Mapping[str, Any]:
-    """Apply a run's overrides, in any form, or return the flow unchanged if they don't fit."""
+    """Apply a run's overrides, in any accepted form. If they're invalid, return the flow unchanged."""
     from .._data.values import merge_overrides
     from ..errors import InvalidArgumentError
 

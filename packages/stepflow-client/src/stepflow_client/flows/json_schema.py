@@ -1,4 +1,4 @@
-"""JSON Schema validation that reports where a value doesn't match, with type names and `$ref` lookups. Pure."""
+"""JSON Schema validation that reports where a value doesn't match, plus type names and `$ref` lookups."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ JSON_TYPES = tuple(_TYPES)
 
 
 def is_json_type(value: Any, name: Any) -> bool:
-    """Return whether a value has the named type, or True for an unknown name. `3.0` is also an integer."""
+    """Return whether a value has the named type, or True for an unknown name. Note that `3.0` counts as an integer."""
     check = _TYPES.get(name) if isinstance(name, str) else None
     return check is None or check(value)
 
 
 def json_type(value: Any) -> str:
-    """Return the name of a value's type."""
+    """Return the name of a value's JSON type."""
     return next(name for name in JSON_TYPES if is_json_type(value, name))
 
 
@@ -79,7 +79,7 @@ def get_type_names(schema: Mapping[str, Any]) -> list[Any]:
 def get_list_schemas(schema: Mapping[str, Any]) -> tuple[list[Any], Any]:
     """Return the schemas of a list's leading elements, and the schema of all remaining ones.
 
-    The leading ones come from `prefixItems` or, in drafts up to 2019-09, from a list in `items`.
+    The leading schemas come from `prefixItems` or, in drafts up to 2019-09, from a list in `items`.
     """
     first, items = schema.get("prefixItems"), schema.get("items", True)
     if isinstance(first, list):
@@ -95,7 +95,7 @@ class Mismatch(NamedTuple):
     message: str
     hint: str | None = None
     key: str | None = None
-    """A key of the value, if the schema has no such field."""
+    """The unknown key, if the problem is that the schema has no such field."""
     parts: tuple[str | int, ...] = ()
     """Keys and indexes leading to the value."""
 
@@ -128,7 +128,7 @@ def make_key(value: Any, slices: Slices | None = None) -> Hashable:
     return frozenset((name, make_key(part, slices)) for name, part in value.items())
 
 
-# How much pattern matching (text length times pattern length) costs the same as one step.
+# Pattern matching work (text length times pattern length) that costs as much as one step.
 _STEP_OF_PATTERN = 64
 # Maximum number of mismatches to look for.
 _MAX_MISMATCHES = 100
@@ -166,11 +166,11 @@ class Validator:
         self.schema, self.defs, self.is_evaluated = schema, defs, evaluated
         self.patterns: dict[str, linear_patterns.LinearPattern | None] = {}
         self.nullable = set[int]()
-        """Ids of the schemas that also allow null."""
+        """The `id()` of each schema that also allows null."""
         self._rules: dict[int, _Rules] = {}
-        """Supported keywords, by schema id."""
+        """Supported keywords, by the schema's `id()`."""
         self._texts: dict[int, str] = {}
-        """Cached descriptions, by object id. Even values that match another `anyOf` alternative need them."""
+        """Cached descriptions, by the object's `id()`. They're needed even if another `anyOf` alternative matches."""
 
     def mismatches(self, value: Any, max_count: int = _MAX_MISMATCHES) -> Mismatches:
         """Return the first mismatches, or none if the value is nested too deeply to check."""
@@ -240,7 +240,8 @@ class _Validation:
     def __init__(self, validator: Validator, most: int) -> None:
         self.validator, self.most, self.slices = validator, most, slices.get() or Slices()
         self.results: dict[tuple[str | None, int], tuple[Any, Mismatches]] = {}
-        """Results by shared schema and value id. Keeping the value ensures that its id isn't reused."""
+        """Results by shared schema and the value's `id()`. Holding on to the value keeps its `id()` from being
+        reused."""
 
     def apply_schema(self, schema: Any, value: Any) -> Mismatches:
         """Return the mismatches between a value and a schema."""
@@ -263,7 +264,7 @@ class _Validation:
         return results
 
     def is_found(self, pattern: str, text: str) -> bool | None:
-        """Return whether a text matches a pattern, or None if the pattern can't be matched in linear time."""
+        """Return whether a string matches a pattern, or None if the pattern can't be matched in linear time."""
         known = self.validator.patterns
         if pattern not in known:
             self.slices.spend(SLICE)
@@ -431,7 +432,7 @@ def _check_object(
                 results += _prefix_paths(name, wrong)
         if len(results) >= check.most:
             return results
-    # Misspelled fields already have a mismatch of their own.
+    # Misspelled fields have already been reported.
     absent = [name for name in missing if name not in misspelt.values()]
     for name in absent[: check.most]:
         hint = f"add {name}: {check.validator.get_schema_text(properties.get(name)) or '...'}"
@@ -469,7 +470,7 @@ def _check_all(check: _Validation, parts: list[Any], value: Any) -> Mismatches:
 
 
 def _check_any(check: _Validation, parts: list[Any], value: Any) -> Mismatches:
-    """Explain why a value matches no alternative, in detail if only one of them allows its type."""
+    """Explain why a value matches none of the alternatives, in detail if just one of them allows its type."""
     results: list[Mismatches] = []
     for part in parts:
         results.append(check.apply_schema(part, value))
@@ -496,7 +497,7 @@ def _check_condition(check: _Validation, parts: tuple[Any, Any, Any], value: Any
 
 
 def _is_supported(schema: Any, defs: Mapping[str, Any]) -> bool:
-    """Return whether a condition uses supported keywords only."""
+    """Return whether a condition uses only supported keywords."""
     waiting, seen = [schema], set[str]()
     while waiting:
         part = waiting.pop()

@@ -1,4 +1,4 @@
-"""Types of JSON values, and conversion to and from JSON Schema. Pure."""
+"""Types of JSON values, and conversion to and from JSON Schema."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAX_PATH_DEPTH = 3
 _MAX_PATHS = 200
 _MISMATCH = "mismatch"
 _MAX_VALUES = 20
-# Maximum number of distinct object types (and of list types) in a union.
+# Maximum number of distinct object types, and of list types, in a union.
 _MAX_MEMBERS = 8
 
 
@@ -44,7 +44,7 @@ class Scalar(NamedTuple):
     is_literal: bool = False
     """Whether the values are literals in the flow. An inferred schema only includes their kind."""
     blob: Blob | None = None
-    """The blob, if the string is a blob id."""
+    """The blob, if the string is a blob ID."""
 
 
 class ListOf(NamedTuple):
@@ -79,7 +79,7 @@ Member = Anything | Scalar | ListOf | ObjectOf
 
 
 class Type(NamedTuple):
-    """A union type, matching values that match any member. Without members, it matches nothing."""
+    """A union type. A value matches if it matches any of the members, so a type without members matches nothing."""
 
     members: tuple[Member, ...] = ()
     is_secret: bool = False
@@ -181,7 +181,7 @@ class Lookup(NamedTuple):
 
     type: Type
     problem: str | None = None
-    """Why the path has no value, or None if it does."""
+    """Why the path has no value, or None if it has one."""
     hint: str | None = None
     is_certain: bool = False
     """Whether the path is certain to be missing from every value of the type."""
@@ -197,8 +197,8 @@ class Lookup(NamedTuple):
 def type_at_path(type: Type, parts: Sequence[str | int], *, keeps_null: bool = False) -> Lookup:
     """Return the type of the value at a path.
 
-    Union members without the path are ignored: reading it from one of them fails at run time, and flows may rely on
-    that. With `keeps_null`, reading any path of null results in null, as it does for a step's whole output.
+    Union members without the path are ignored, since reading it from them fails at run time and flows may rely on that.
+    With `keeps_null`, any path into null gives null, e.g. if a step's whole output is null.
     """
     is_secret = type.is_secret
     null = [NULL] if keeps_null and parts and may_be_null(type) and not is_unknown(type) else []
@@ -258,7 +258,8 @@ def iter_parts(type: Type) -> Iterator[tuple[str | int, Type]]:
 
 
 def iter_paths(type: Type) -> Iterator[tuple[str, Type]]:
-    """Yield the paths into a type along with their types, shortest first. They can fail only because of null."""
+    """Yield the paths into a type along with their types, shortest first. Reading one only ever fails because of a
+    null."""
     waiting, number = [("$", type, 0)], 0
     for path, outer, depth in waiting:
         members = without_null(outer).members
@@ -345,7 +346,7 @@ _TELLING = frozenset({"type", "properties", "$ref", "enum", "const", "anyOf", "o
 _MAX_DEPTH = 30
 # Maximum number of subschemas to read. The rest are treated as unknown.
 _MAX_PARTS = 5_000
-# Maximum number of subschemas to write.
+# Maximum number of subschemas to generate.
 _MAX_WRITTEN = 2_000
 _MAX_ELEMENTS = 200
 
@@ -355,7 +356,7 @@ def schema_to_type(schema: Any, defs: Mapping[str, Any] | None = None, *, is_sou
 
     Args:
         schema: Any JSON value.
-        defs: Shared schemas to use in addition to its own.
+        defs: Shared schemas to use in addition to the schema's own.
         is_source: Whether the schema describes values produced by something, e.g. a component's output. If so,
             `properties` without a `type` means an object, although strictly speaking other values would also match.
     """
@@ -505,7 +506,7 @@ def to_schema(type: Type) -> Any:
 
 
 class _TypeConverter:
-    """Writes a schema, repeating shared parts wherever they are used."""
+    """Generates a schema, repeating shared parts wherever they're used."""
 
     def __init__(self) -> None:
         self._parts = 0

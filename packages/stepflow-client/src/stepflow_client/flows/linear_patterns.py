@@ -1,4 +1,4 @@
-"""Linear-time matching of the regular expressions in schemas, using pydantic-core's engine. Pure."""
+"""Linear-time matching of the regular expressions in schemas, using pydantic-core's engine."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FOLDED_COST = 1_200
 
 
 class LinearPattern(NamedTuple):
-    """A regular expression whose matching time is proportional to the text's length."""
+    """A regular expression that takes time proportional to the length of the text."""
 
     matches: Callable[[str], bool]
     length: int

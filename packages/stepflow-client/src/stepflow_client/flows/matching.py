@@ -131,7 +131,7 @@ def _find_similar(expected: Mapping[str, Any]) -> str | None:
 
 
 def is_run_id(key: str, value: Any) -> bool:
-    """Return whether a value is a run id (a UUID under the key `run_id`), which differs on every run."""
+    """Return whether a value is a run ID (a UUID under the key `run_id`), which is different every time."""
     return key == "run_id" and isinstance(value, str) and _UUID.fullmatch(value) is not None
 
 
@@ -236,7 +236,7 @@ def may_equal_masked(masked: Any, value: Any, mark: str = HIDDEN) -> bool:
     if isinstance(masked, str):
         return masked == mark == HIDDEN or (isinstance(value, str) and _may_equal_masked_text(masked, value, mark))
     if isinstance(masked, Mapping) and isinstance(value, Mapping):
-        # Masking keys can make them collide, so the masked object may have fewer.
+        # Masked keys can collide, so the masked object may have fewer of them.
         has_keys = all(key in value or is_hidden(key, mark) for key in masked) and len(masked) <= len(value)
         return has_keys and all(
             may_equal_masked(part, value[key], mark) for key, part in masked.items() if key in value

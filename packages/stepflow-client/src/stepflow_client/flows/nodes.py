@@ -99,7 +99,7 @@ class Node:
 
     @property
     def written_keys(self) -> list[Key]:
-        """A mapping's keys as written: merge keys are included, merged keys are not."""
+        """A mapping's keys as written, i.e. with the merge keys themselves instead of the keys they add."""
         keys = [key for key in self.keys.values() if key.start >= 0]
         return sorted([*keys, *(key for key, _ in self.merges)], key=lambda key: key.start) if self.merges else keys
 
@@ -159,7 +159,7 @@ class Place(Protocol):
 
     @property
     def shown_file(self) -> str:
-        """The path shown to users."""
+        """The path to show to users."""
         ...
 
 
@@ -201,7 +201,7 @@ def add_place(error: FlowError | None, flow: object) -> FlowError | None:
 
 
 def describe_place(flow: object, step_id: str | None) -> str | None:
-    """Return a phrase saying where a flow's step (or its output) is written, or None if unknown."""
+    """Describe where a flow's step is written in Python (or its output, without a step), or return None if unknown."""
     path: Path = ("output",)
     what = "the output"
     if step_id is not None and get_places(flow):

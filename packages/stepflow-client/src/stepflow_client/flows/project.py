@@ -54,8 +54,8 @@ def is_config_name(name: str) -> bool:
 
 
 def is_flow_text(text: str) -> bool:
-    """Return whether a text has a flow's top-level keys. It doesn't have to parse."""
-    # Fast path: most texts, and nearly all large ones, are decided here.
+    """Return whether some text has a flow's top-level keys. It doesn't have to be valid YAML or JSON."""
+    # Fast path: this settles most files, and nearly all large ones.
     if not text.lstrip().startswith("{") and any(key[1] == "steps" for key in _BLOCK_KEY.finditer(text)):
         return True
     keys = find_top_level_keys(text)
@@ -63,7 +63,7 @@ def is_flow_text(text: str) -> bool:
 
 
 def find_top_level_keys(text: str) -> set[str]:
-    """Return a text's top-level keys, or all of its keys if it starts with a brace but isn't JSON."""
+    """Return the top-level keys of some text, or all of its keys if it starts with a brace but isn't JSON."""
     if not text.lstrip().startswith("{"):
         return set(_BLOCK_KEY.findall(text))
     try:
@@ -90,7 +90,7 @@ class CheckRules(NamedTuple):
     """How to check a project's flows."""
 
     select: tuple[str, ...] = ()
-    """Rules to apply. If empty, all of them."""
+    """Rules to apply. If empty, all rules apply."""
     ignore: tuple[str, ...] = ()
     """Rules to skip."""
     fail_on: str | None = None
@@ -100,7 +100,7 @@ class CheckRules(NamedTuple):
 
 
 class Project(NamedTuple):
-    """A project's settings. Without a project file, everything has its default.
+    """A project's settings. Without a project file, all of them have their defaults.
 
     Paths are relative if the project folder is inside the working directory, and absolute otherwise.
     """
@@ -125,7 +125,7 @@ def find_project(start: str | os.PathLike[str] | None = None) -> Project:
 
     The search for a project file starts in the flow's folder and moves up. It stops at the first file with Stepflow
     settings, at a repository root, at the user's home folder, and before entering a world-writable folder such as
-    `/tmp`, where anybody could have placed one.
+    `/tmp`, where anyone could have put such a file.
 
     Args:
         start: The flow's file, or a folder. Defaults to the working directory.
@@ -275,10 +275,10 @@ def existing_file(project: Project, key: str, path: Path) -> Path:
 
 
 def find_config(*folders: Path) -> Path | None:
-    """Return the embedded server's configuration from the first folder that contains one.
+    """Return the path to the embedded server's configuration in the first folder that has one.
 
     Raises:
-        FlowFileError: If a folder contains two.
+        FlowFileError: If a folder has two of them.
     """
     for folder in folders:
         configs = [name for name in _CONFIGS if (folder / name).is_file()]

@@ -1,4 +1,4 @@
-"""A flow's requirements for its runs, and checks of overrides and variables before any request. Pure.
+"""What a flow requires of its runs, and checks of overrides and variables before any request is sent.
 
 Servers check little of this: they ignore unknown step keys, and a missing variable only shows up when a step that reads
 it fails. Runs that would succeed on a server are never rejected here.
@@ -25,7 +25,7 @@ else:
 
 STEP_KEYS = ("id", "component", "input", "onError", "mustExecute", "metadata")
 """The keys of a step. Servers silently ignore any others."""
-# Keys by which a schema may allow names it doesn't list.
+# Keys that can make a schema allow names it doesn't list.
 _OPEN_SCHEMA = ("$ref", "allOf", "anyOf", "oneOf", "patternProperties", "additionalProperties")
 
 
@@ -70,13 +70,13 @@ class RunRequirements(NamedTuple):
         from_env: bool = False,
         check_values: bool = True,
     ) -> None:
-        """Check that the flow knows the variables passed, and that none of those it needs is missing.
+        """Check that the flow knows every variable passed, and that no variable it needs is missing.
 
         A variable is needed if the flow requires it and is certain to read it. Null counts as a value.
 
         Args:
             given: The run's variables.
-            overrides: The changes by step id. An overridden step may read different variables.
+            overrides: The changes, by step ID. An overridden step may read different variables.
             from_env: Whether missing variables have already been looked up in the environment.
             check_values: Whether to check values against the variables' schemas, which servers don't do.
 
@@ -150,7 +150,7 @@ def check_variables(
         advice: An alternative to fixing an invalid value, added to the hint.
 
     Raises:
-        InvalidArgumentError: If the flow has variables but not all of those passed, or a value is invalid. The hint
+        InvalidArgumentError: If the flow has variables but lacks one that was passed, or a value is invalid. The hint
             suggests the closest name, or how to fix the value.
     """
     names = find_allowed_variables(FlowSteps(flow), keeps_none=is_strict)
@@ -220,7 +220,7 @@ def _find_read_variables(steps: FlowSteps) -> set[str]:
 def find_certain_reads(
     steps: FlowSteps, *, overridden: Collection[str] = (), with_must_execute: bool = False
 ) -> list[Reference]:
-    """Return the references that must succeed for the output to succeed, both its own and those of the steps it needs.
+    """Return the references that must succeed for the output to succeed: its own, and those of the steps it needs.
 
     With `with_must_execute`, `mustExecute` steps are included. Overridden steps are skipped because they may read
     anything.
@@ -241,7 +241,7 @@ def find_certain_reads(
 
 
 def required_paths(flow: Mapping[str, Any]) -> list[Sequence[str | int]]:
-    """Return the input paths without which the output fails."""
+    """Return the input paths that must exist, or else the output fails."""
     paths = (portable_path(read.path) for read in find_certain_reads(FlowSteps(flow)) if read.kind == "input")
     return [path for path in paths if path]
 
@@ -249,7 +249,7 @@ def required_paths(flow: Mapping[str, Any]) -> list[Sequence[str | int]]:
 def unread_fields(flow: Mapping[str, Any], input: Any) -> list[json_schema.Mismatch]:
     """Return an input's fields, at any depth, that a flow neither declares nor reads.
 
-    Objects may have any fields if the flow reads them as a whole or their schema allows additional ones.
+    Any field is fine in an object that the flow reads as a whole, or whose schema allows additional fields.
     """
     steps = FlowSteps(flow)
     reads = (*steps.output_reads, *(read for step in steps.all for read in step.reads))
@@ -289,9 +289,9 @@ def _iter_unread_fields(
 def check_inputs(
     flow: Mapping[str, Any], inputs: Sequence[Any], *, advice: str | None = None, file: str | None = None
 ) -> None:
-    """Check inputs against a flow's input schema. A flow without one accepts any input.
+    """Check inputs against a flow's input schema. If the flow has none, any input is accepted.
 
-    Supported are the keywords `type`, `properties`, `patternProperties`, `required`, `additionalProperties`, `items`,
+    The supported keywords are `type`, `properties`, `patternProperties`, `required`, `additionalProperties`, `items`,
     `enum`, `const`, `allOf`, `anyOf`, `oneOf`, `if`, `$ref`, `multipleOf` and `pattern`, as well as limits on numbers
     and lengths. All others are ignored.
 
@@ -316,13 +316,13 @@ class ValueValidator(NamedTuple):
 
     @classmethod
     def for_flow_input(cls, flow: Mapping[str, Any]) -> ValueValidator | None:
-        """Return the check for a flow's inputs, or None if it accepts any input."""
+        """Return the check for a flow's inputs, or None if the flow accepts any input."""
         schema = get_declared_schema(flow, "input")
         return None if schema is None else cls.for_schema(schema, flow["schemas"].get("$defs"))
 
     @classmethod
     def for_schema(cls, schema: Any, shared: Any) -> ValueValidator | None:
-        """Return the check for a schema, which may refer to shared ones, or None if it accepts any value."""
+        """Return the check for a schema, which may refer to shared schemas, or None if any value is valid."""
         if not isinstance(schema, Mapping):
             return None
         validator = json_schema.Validator(schema, json_schema.get_defs(schema, shared))

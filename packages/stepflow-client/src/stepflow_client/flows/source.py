@@ -1,4 +1,4 @@
-"""YAML or JSON text as a single tree whose values know their line, column and offsets. Pure."""
+"""Parses YAML and JSON text into the same kind of tree, whose values know their line, column and offsets."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class FlowText:
 
     @classmethod
     def from_flow(cls, flow: FlowSource) -> FlowText:
-        """Return the text of a flow's file or Python module. Any other flow gets an empty text.
+        """Return the text of a flow's file or Python module. For any other flow, the text is empty.
 
         Raises:
             FlowFileError: If the file can't be read.
@@ -75,7 +75,7 @@ class FlowText:
 
     @classmethod
     def from_bytes(cls, content: bytes, name: str) -> FlowText:
-        """Decode a file's content. If it isn't UTF-8, the failure is kept in `error`."""
+        """Decode a file's content. If it isn't UTF-8, `error` says so."""
         try:
             return cls(decode_text(content, name), name)
         except FlowFileError as error:
@@ -113,7 +113,7 @@ class FlowText:
 
     @cached_property
     def without_positions(self) -> FlowText:
-        """The same flow without positions, which for JSON take far longer to compute than the values.
+        """The same flow, without positions if it's JSON: computing them takes far longer than parsing the values.
 
         Raises:
             FlowFileError: If a JSON file is not valid JSON.
@@ -136,7 +136,7 @@ def parse_tree(text: str, source: str) -> Node:
     if value is _NOT_JSON and len(text) > MAX_YAML_LENGTH:
         return to_node(parse_yaml(text, source))
     if value is not _NOT_JSON:
-        # JSON is YAML, except for tabs between tokens and escaped surrogates. The YAML pass only supplies positions.
+        # JSON is YAML, except for tabs between tokens and escaped surrogates. We only need the positions from YAML.
         text = _HALF_PAIR.sub(r"\\u0020", text.replace("\t", " "))
     try:
         root: Node = yaml_format.read_yaml(
@@ -176,7 +176,7 @@ class _TreeBuilder:
         self.is_shared = not self.is_json and ("*" in text or "<<" in text)
         self.aliases = yaml_format.find_aliases(text) if self.is_shared else iter(())
         self.known: dict[int, Node] = {}
-        """Nodes created so far, by the id of the PyYAML node. Only kept if an alias or merge may repeat them."""
+        """Nodes created so far, by the PyYAML node's `id()`. Only kept if an alias or merge may repeat them."""
 
     def build_node(self, node: yaml.Node, value: Any, key: Key | None) -> Node:
         if self.is_shared and id(node) in self.known:

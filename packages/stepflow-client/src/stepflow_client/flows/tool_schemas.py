@@ -1,4 +1,4 @@
-"""JSON Schemas for models that call flows: self-contained, valid, and always describing objects. Pure.
+"""JSON Schemas for models that call flows: self-contained, valid, and always describing objects.
 
 Invalid and unsupported keywords are dropped, which widens a schema but never narrows it. The only addition is to
 require the fields that every run reads.
@@ -45,8 +45,8 @@ def inline_schema(schema: Any, defs: Mapping[str, Any], *, checkable_only: bool 
     Args:
         schema: Any JSON value.
         defs: Shared schemas it may refer to.
-        checkable_only: Whether to drop keywords that `mismatches` doesn't fully check. A value that passes it then
-            satisfies any validator.
+        checkable_only: Whether to drop keywords that `mismatches` doesn't fully check, so that a value without
+            mismatches satisfies any validator.
     """
     return _SchemaInliner(schema, defs, checkable_only).build_schema()
 
@@ -57,7 +57,7 @@ def is_plain_object(schema: Mapping[str, Any]) -> bool:
 
 
 def require_fields_at_paths(schema: Mapping[str, Any], paths: Sequence[Sequence[str | int]]) -> dict[str, Any]:
-    """Require the fields at some paths in an object schema, unless it rules them out."""
+    """Make an object schema require the fields at these paths, unless it rules them out."""
     declared, required = get_fields(schema)
     properties, names = dict(declared), dict.fromkeys(required)
     for name in dict.fromkeys(path[0] for path in paths if path and isinstance(path[0], str)):
@@ -126,12 +126,13 @@ def _parse_ref_name(reference: Any) -> str | None:
 
 
 class _SchemaInliner:
-    """Writes a schema along with any shared schemas it still refers to."""
+    """Generates a schema along with any shared schemas it still refers to."""
 
     def __init__(self, schema: Any, defs: Mapping[str, Any], decided: bool) -> None:
         self._schema = schema
         shared = {**defs, "#": schema}
-        # Drop schemas that consist only of themselves: they mean nothing and send validators into endless recursion.
+        # Drop schemas that just refer back to themselves: they're meaningless and send validators into endless
+        # recursion.
         endless = _find_recursive(shared, in_place=True)
         self._defs = {name: value for name, value in shared.items() if name not in endless}
         self._left_out = _UNDECIDED if decided else frozenset()
