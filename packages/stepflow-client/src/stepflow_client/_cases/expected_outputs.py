@@ -1,6 +1,6 @@
 """Updates the expected outputs in a flow file to the actual ones.
 
-Volatile strings are replaced by matchers. All other bytes stay the same.
+Volatile strings are replaced with matchers. The rest of the file stays the same, byte for byte.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ from ..types import FlowResult
 from .flow_cases import get_error_data, matches_code
 
 _NO_RUN = "00000000-0000-0000-0000-000000000000"
-# The patterns to write.
+# The patterns to put in matchers.
 _UUID, _TIME = "[0-9a-fA-F-]{36}", r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)"
 _VOLATILE = re.compile(
     r"(?<![\w-])(?P<uuid>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![\w-])"
     r"|(?<![\w-])(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d))(?![\w-])",
     re.IGNORECASE,
 )
-# Times this close to the run are considered volatile, even if the server's clock is off.
+# Times this close to the run are considered volatile. The margin allows for a server clock that is off.
 _MAX_DISTANCE = timedelta(days=1)
 
 
 def replace_volatile(value: Any, given: Iterable[Any] = (), at: datetime | None = None) -> Any:
-    """Return an expected value that matches both an actual value and those of later runs.
+    """Return an expected value that matches both an actual value and the values in later runs.
 
-    Strings containing a UUID or a time close to the run become a `$regex`. A UUID under the key `run_id`, which matches
-    any other, becomes all zeros. Volatile object keys are dropped.
+    Strings containing a UUID or a time close to the run become a `$regex`. A UUID under the key `run_id` becomes all
+    zeros, since any two run IDs match. Volatile object keys are dropped.
 
     Args:
         value: The actual value.
-        given: Values that were passed to the run. Any text they contain is considered stable.
+        given: Values that were passed to the run. Any text in them is considered stable.
         at: When the run was executed. Defaults to now.
     """
     known = json.dumps(list(given), ensure_ascii=False).lower()
@@ -107,13 +107,13 @@ def expectation_of(
     """Return an expected output that matches a result while staying as close as possible to the previous one.
 
     Parts that still match are kept, including matchers and objects that list only some of the keys. Everything else is
-    replaced by the actual values, where UUIDs and times from the run become matchers because they change on every run.
+    replaced with the actual values. UUIDs and times from the run become matchers, because they change on every run.
 
     Args:
         result: The result.
         expected: The previous expected output, if any.
-        given: Values that were passed to the run, e.g. its input and flow. Any text they contain is stable across runs,
-            so it isn't replaced by matchers. Defaults to nothing.
+        given: Values that were passed to the run, e.g. its input and flow. Any text in them is stable across runs, so
+            it isn't replaced with matchers. Defaults to nothing.
         at: When the run was executed. Defaults to now.
     """
     before = {} if expected is None else check_mapping(expected, "expected")
@@ -155,7 +155,7 @@ def _adapt_expected(expected: Any, actual: Any, from_actual: Callable[[Any], Any
     if expected and isinstance(expected, Mapping) and isinstance(actual, Mapping):
         adapted: dict[str, Any] = {}
         for key in [key for key in expected if key in actual]:
-            # Whether a string is a run id depends on its key.
+            # The key determines whether a string is a run ID.
             if not is_run_id(key, actual[key]):
                 adapted[key] = _adapt_expected(expected[key], actual[key], from_actual)
             elif is_run_id(key, expected[key]) or not compare(expected[key], actual[key]):
@@ -214,7 +214,7 @@ def _replace_output(text: str, root: Node, index: int, value: Any, source: str) 
 
 
 def find_value_edits(text: str, parent: Node, key: Key | None, node: Node, new: Any) -> Iterator[Edit]:
-    """Yield minimal edits, keeping the layout and comments of unchanged values. For list elements, `key` is None."""
+    """Yield minimal edits that keep the layout and comments of unchanged values. For list elements, `key` is None."""
     old, is_own = node.value, node.original is None and not node.merges
     if old == new and json.dumps(old) == json.dumps(new):
         return

@@ -25,7 +25,7 @@ from ..types import ErrorCode, FlowError, FlowResult
 from ..types.models import Record
 
 Mock = Any | Callable[[Any], Any]
-"""A step's outcome: an output (any JSON value), `Fails`, `Delayed` or `InTurn`, or a function that takes the step's
+"""A step's outcome: an output (any JSON value), `Fails`, `Delayed` or `InTurn`, or a function that accepts the step's
 input and returns one of these."""
 
 
@@ -67,7 +67,7 @@ def get_outcome(mock: Mock, given: Any) -> Any:
 
 
 def resolve_final_outcome(mock: Mock, given: Any, step: Mapping[str, Any]) -> Any:
-    """Return a step's final outcome after the attempts allowed by its `onError`, with their delays added up."""
+    """Return a step's final outcome after the attempts its `onError` allows, with their delays added up."""
     outcome, seconds = None, 0.0
     for _ in range(get_max_attempts(step)):
         outcome = get_outcome(mock, given)
@@ -114,7 +114,7 @@ def parse_mock(value: Any) -> Any:
         value: `{outcome: success, result}` or `{outcome: failed, error: {code, message}}`, or a list of these.
 
     Raises:
-        InvalidArgumentError: If it is neither, or has an unknown error code.
+        InvalidArgumentError: If the value has a different form, or an unknown error code.
     """
     if isinstance(value, list):
         return InTurn(*map(parse_mock, value))
@@ -185,9 +185,9 @@ class FlowCase(Record):
     fault: str = ""
     """The reason the case can't be run, or an empty string."""
     variables: Mapping[str, Any] = field(default_factory=dict)
-    """Values of the flow's variables, by name."""
+    """Values for the flow's variables, by name."""
     mocks: Mapping[str, Any] = field(default_factory=dict)
-    """Outcomes by step id for steps that shouldn't be executed: `{outcome: success, result}`, `{outcome: failed, error:
+    """Outcomes by step ID for steps that shouldn't be executed: `{outcome: success, result}`, `{outcome: failed, error:
     {code, message}}`, or a list of these with one per call."""
 
 
@@ -197,8 +197,8 @@ class FlowTests:
 
     path: Path
     flow: dict[str, Any]
-    """The flow as sent to servers, i.e. without tests and examples. Servers also read expected outputs, differently in
-    each release, and reject some flows because of them."""
+    """The flow as sent to servers, i.e. without tests and examples. Servers also read expected outputs (every release a
+    bit differently), and reject some flows because of them."""
     cases: tuple[FlowCase, ...]
     config: Mapping[str, Any] | None = None
     """The configuration inside the flow (`test.config`)."""
@@ -206,7 +206,7 @@ class FlowTests:
     """The path to a configuration file (`test.configFile`), relative to the flow's folder."""
     step_ids: tuple[str, ...] = field(default=())
     is_broken: bool = False
-    """Whether the file could not be read. In that case, its only case explains why."""
+    """Whether the file could not be read. If so, the only case explains why."""
     variables: Mapping[str, Any] = field(default_factory=dict)
     """Variable values for cases that don't set them."""
 
@@ -219,7 +219,7 @@ def get_case_variables(tests: FlowTests, case: FlowCase) -> dict[str, Any]:
 def read_tests(path: str | PathLike[str]) -> FlowTests:
     """Read a flow file and its test cases, if any.
 
-    Malformed cases are included, but have a `fault`.
+    Malformed cases are included, with a `fault`.
 
     Raises:
         FlowFileError: If the file cannot be read, or if its steps, `test` or the list of cases are malformed. The error
@@ -277,7 +277,7 @@ def parse_tests(text: FlowText, name: str) -> FlowTests:
 def collect_tests(path: str | PathLike[str]) -> FlowTests:
     """Read a flow file and its test cases. If that fails, return a single case with the reason as its fault.
 
-    The case is named after the file. This way, a broken file doesn't prevent the others from being tested.
+    The case is named after the file. This way, a broken file doesn't stop other files from being tested.
     """
     try:
         return read_tests(path)
@@ -298,7 +298,7 @@ def _find_faults(root: Node, name: str) -> dict[int, str]:
     for finding in findings.all.values():
         place = parse_path(finding.path)
         case = next(iter(place[2:]), None) if place[:2] == ("test", "cases") else None
-        # Keep warnings about unknown keys: a case with an ignored key doesn't test what it claims to.
+        # Unknown keys are just warnings, but a case with an ignored key doesn't test what it claims to.
         if finding.level == "warning" and finding.rule != "unknown-key":
             continue
         message = f"{finding.path.removeprefix('$.')}: {finding.message}" + (
@@ -319,7 +319,7 @@ _OTHER_NAMES = ("tests", "cases", "testcases")
 
 
 def _has_misplaced_cases(place: Place, root: Node) -> bool:
-    """Return whether a place probably contains test cases under an unknown key, where they would go unnoticed."""
+    """Return whether a place probably contains test cases under an unknown key, so they would silently be ignored."""
     node = root.at(*place)
     values = node.value if node is not None else None
     if place[:-1] == ("test",):
@@ -384,7 +384,7 @@ def matches_code(expected: Any, error: FlowError | None) -> bool:
     """Return whether a failure has the error code a flow file expects.
 
     Names from the file format (`COMPONENT_FAILED`) or this package (`component_failed`) work with every release and
-    ignore case. A number can be the server's own code, as on older servers, or the number of one of these names.
+    ignore case. A number can be the server's own code, as on older servers, or the number of one of these codes.
     Matchers are compared with the file format's name.
     """
     if error is None or error.code is None:

@@ -25,11 +25,11 @@ class StepCoverage(Record):
     """A step and the cases that reach it."""
 
     path: tuple[str, ...]
-    """The step's id, preceded by the ids of the steps containing its flow."""
+    """The step's ID, preceded by the IDs of the steps containing its flow."""
     at: Path
-    """The step's location in the flow."""
+    """Path to the step within the flow."""
     state: Literal["reached", "mocked", "not_reached"] = "not_reached"
-    """`mocked` means the step was never executed, only replaced by a mock."""
+    """`mocked` means the step was never executed, only replaced with a mock."""
     cases: tuple[str, ...] = ()
     """The cases that reach the step."""
 
@@ -43,10 +43,10 @@ class FlowExecution(NamedTuple):
     """A single execution of a flow, or of a sub-flow in one of its steps."""
 
     within: tuple[str, ...]
-    """Ids of the steps containing the flow. Empty for the flow itself."""
+    """IDs of the steps containing the flow. Empty for the flow itself."""
     record: ItemRecord
     mocked: Collection[str] = ()
-    """Ids of mocked steps."""
+    """IDs of mocked steps."""
 
 
 class FlowCoverage:
@@ -105,8 +105,8 @@ def select_cases(
     Args:
         cases: The cases.
         patterns: Glob patterns, at least one of which must match the name. Defaults to an empty list, which matches
-            all.
-        tags: Tags, at least one of which the case must have. Defaults to an empty list, which matches all.
+            every name.
+        tags: Tags, at least one of which the case must have. Defaults to an empty list, which matches every case.
         expression: Text to find in the name or a tag, ignoring case. Can be combined using `and`, `or`, `not` and
             parentheses, e.g. `tea and not slow`. Defaults to None, which matches all.
 
@@ -192,7 +192,7 @@ def touching(tests: FlowTests, names: Sequence[str]) -> list[FlowCase]:
 
     Args:
         tests: The flow and its cases.
-        names: Step ids and component paths, from the flow itself or the sub-flows in its steps.
+        names: Step IDs and component paths, from the flow itself or the sub-flows in its steps.
     """
     check_instance(tests, "tests", FlowTests)
     wanted = {*check_texts(names, "names")}
@@ -220,7 +220,7 @@ def find_reachable_steps(
         flow: The flow.
         input: The run's input.
         variables: The run's variables.
-        mocked: Ids of mocked steps. They are yielded, but steps read only by them aren't.
+        mocked: IDs of mocked steps. Mocked steps are yielded, but steps that only they read aren't.
     """
     steps = FlowSteps(flow)
     evaluation = RecordedEvaluation(flow, input, variables, {}, is_over=False)
@@ -246,10 +246,10 @@ def find_reachable_steps(
 
 
 def _collect_ids_and_components(steps: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Return the steps' ids and components."""
+    """Return the steps' IDs and components."""
     return {str(step[key]) for step in steps for key in ("id", "component") if key in step}
 
 
 def list_ids_and_components(tests: FlowTests) -> set[str]:
-    """Return the ids and components of all of a flow's steps, including those in sub-flows."""
+    """Return the IDs and components of all of a flow's steps, including those in sub-flows."""
     return _collect_ids_and_components(iter_steps(tests.flow))

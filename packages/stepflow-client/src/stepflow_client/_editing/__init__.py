@@ -1,1 +1,1 @@
-"""Edits flow files without touching any other byte, and provides JSON Schemas for editors."""
+"""Minimal edits to flow files, and JSON Schemas for editors."""

@@ -18,7 +18,7 @@ _QUOTED = re.compile(r'(?:quote it|put it in quotes|quote text with \': \': .+?)
 
 
 def add_syntax_fix(flow: FlowText, finding: Finding) -> Finding:
-    """Add the edit implied by the hint to a syntax error's finding.
+    """Add the edit that a syntax error's hint implies to its finding.
 
     Quoting text is safe. Anything else is only a suggestion, because the actual mistake may be elsewhere.
     """
@@ -34,7 +34,7 @@ def add_syntax_fix(flow: FlowText, finding: Finding) -> Finding:
     helpful: list[tuple[float, Fix]] = []
     for first, last, new in _iter_candidates(flow.text, finding, lines[line], start):
         error = FlowText(apply_edits(flow.text, [(first, last, new)]), flow.name).error
-        # Prefer the candidate that gets furthest before the next error.
+        # Prefer the candidate that lets the parser get furthest before the next error.
         reached = math.inf if error is None else error.line or 0
         if reached > finding.line:
             helpful.append((reached, Fix(first, last, flow.text[first:last], new)))
@@ -88,8 +88,8 @@ class CorrectedFlow(NamedTuple):
 def correct_flow(flow: FlowText, find: Find) -> CorrectedFlow:
     """Apply corrections to a flow until there are none left, leaving the rest of its text unchanged.
 
-    A correction is only kept if it doesn't cause more findings or more severe ones. Correcting the result again has no
-    effect.
+    A correction is only kept if it doesn't lead to more findings, or more severe ones. Correcting the result again has
+    no effect.
     """
     state = CorrectedFlow(flow, find(flow))
     for _ in range(_MAX_ROUNDS):
@@ -110,7 +110,7 @@ def correct_flow(flow: FlowText, find: Find) -> CorrectedFlow:
 
 
 def _apply_fixes(state: CorrectedFlow, fixes: Collection[Fix], find: Find, rounds: int) -> CorrectedFlow | None:
-    """Apply fixes, as well as the fixes for any findings they reveal. Return None if nothing changes."""
+    """Apply fixes, followed by fixes for any findings they reveal. Return None if nothing changes."""
     before = state.flow.text
     old = {(known.old, known.text) for known in _collect_fixes(state)}
     for _ in range(rounds):

@@ -1,7 +1,7 @@
 """JSON Schemas (draft 2020-12) for flow files and server configurations, for use in editors.
 
-They are based on the files in `schemas`, with known components added to the flow schema. Apart from `$defs`, all
-keywords used are also understood by editors that only support draft 7.
+They're based on the files in `schemas`, with the available components added to the flow schema. Apart from `$defs`,
+they only use keywords that draft 7 editors understand.
 """
 
 from __future__ import annotations
@@ -41,11 +41,10 @@ def schema(kind: Literal["flow", "config"] = "flow", *, components: Any = None) 
     Args:
         kind: `flow`, or `config` (which allows the plugins of all supported releases). Defaults to `flow`.
         components: The components available to flows, either as returned by `list_components` or as JSON objects. They
-            let editors complete names and check inputs. Defaults to None, which means only the builtin components are
-            known.
+            let editors complete names and check inputs. Defaults to just the builtin components.
 
     Raises:
-        InvalidArgumentError: If `kind` is neither of these.
+        InvalidArgumentError: If `kind` is neither `flow` nor `config`.
     """
     if kind not in ("flow", "config"):
         raise argument_error("kind", "'flow' or 'config'", kind)
@@ -58,13 +57,13 @@ def schema(kind: Literal["flow", "config"] = "flow", *, components: Any = None) 
 
 
 def _add_components(definitions: Schema, components: Components | None) -> None:
-    """Add schemas for the known components. Without a server, these are just the builtin ones."""
+    """Add schemas for the known components. If `components` is None, these are just the builtin ones."""
     known = with_builtins(components)
     paths = sorted(name for name in known if name.startswith("/"))
     names = sorted(_escape_regex(name) for name in known if not name.startswith("/"))
     allowed: list[Schema] = [{"enum": paths}]
     if components is None or not components.is_complete:
-        # Allow any other component, except builtin ones.
+        # There may be other components, just not builtin ones.
         allowed.append({"pattern": "^/(?!builtin/)"})
     elif names:
         # Servers don't report which prefix a plugin is mounted under.
@@ -76,7 +75,7 @@ def _add_components(definitions: Schema, components: Components | None) -> None:
         "anyOf": allowed,
     }
     rules: list[Schema] = []
-    """Per component, the schema of a step that uses it."""
+    """For each component, the schema of a step that uses it."""
     for name in sorted(known):
         given = known[name][0]
         if not isinstance(given, Mapping) or not given:
@@ -131,7 +130,7 @@ class _InputSchemaConverter:
         help: Schema = {key: plain[key] for key in ("title", "description") if key in plain}
         kinds = str(plain.get("type", ""))
         if ("enum" in plain or kinds) and "object" not in kinds and "array" not in kinds:
-            # Use `anyOf` because editors suggest its values, unlike those in an `if`.
+            # Use `anyOf`, because editors suggest values from it but not from an `if`.
             return {**help, "anyOf": [plain, {"allOf": [{"$ref": "#/$defs/isExpression"}, _EXPRESSION]}]}
         return {**help, "if": {"$ref": "#/$defs/isExpression"}, "then": _EXPRESSION, "else": plain}
 
@@ -139,7 +138,7 @@ class _InputSchemaConverter:
         plain: Schema = {key: schema[key] for key in _KEPT if key in schema and is_valid_keyword(key, schema[key])}
         for key in ("enum", "const"):
             values = schema.get(key) if key == "enum" else [schema.get(key)]
-            # Objects and lists may contain expressions.
+            # Skip objects and lists, which may contain expressions.
             if key in schema and isinstance(values, list) and not any(isinstance(v, (dict, list)) for v in values):
                 plain[key] = schema[key]
         properties = schema.get("properties")

@@ -1,4 +1,5 @@
-"""Turns findings into concrete fixes: hints with the exact text to write, and edits where hints imply one. No I/O."""
+"""Turns findings into concrete fixes: hints with the exact text to write, and edits for hints that imply one. No
+I/O."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ from .text_edits import (
 
 # Minimum similarity between a misspelled word and the suggested name for an automatic fix.
 _CLEAR = 0.75
-# How to write a key's value, by key.
+# How to write the value, by key.
 _SHAPES = {
     "steps": "write each step as '- id: NAME', with its component and its input below",
     "onError": "write onError: {action: fail}, or retry, or useDefault",
@@ -55,7 +56,7 @@ _VALUES: Mapping[str, Any] = {
 
 
 def add_hints_and_fixes(flow: FlowText, findings: Sequence[Finding]) -> list[Finding]:
-    """Add exact hints and fixes to a flow's findings, dropping findings that merely repeat another."""
+    """Add exact hints and fixes to a flow's findings, dropping findings that just repeat another finding."""
     rewriter = _FindingRewriter(flow)
     better = [
         rewriter.rewrite(finding)
@@ -64,7 +65,7 @@ def add_hints_and_fixes(flow: FlowText, findings: Sequence[Finding]) -> list[Fin
         if finding.rule != "ignored-key" or finding.at is None or get_keyword(finding.at.items) != "$from" or
         _convert_from_keyword(finding.at) is None
     ]  # fmt: skip
-    # If two keys in a mapping would be renamed to the same key, fix neither: it isn't clear which one is meant.
+    # Don't rename two of a mapping's keys to the same key: it isn't clear which one is meant.
     keys = [
         (id(finding.at), finding.fix.text) if finding.fix and finding.key == finding.fix.old else None
         for finding in better
@@ -89,19 +90,19 @@ def _find_steps(node: Node | None) -> Sequence[Node]:
 
 
 def _find_step_ids(node: Node | None) -> list[str]:
-    """Return the step ids in the innermost flow containing a node."""
+    """Return the step IDs in the innermost flow containing a node."""
     ids = (step.get("id") for step in _find_steps(node))
     return [node.value for node in ids if node is not None and isinstance(node.value, str)]
 
 
 def _find_read_steps(node: Node) -> list[str]:
-    """Return the ids of steps read anywhere in the innermost flow containing a node."""
+    """Return the IDs of all steps read in the innermost flow containing a node."""
     flow = _find_flow(node)
     return [str(node.value) for node in flow.walk() if node.part == "$step"] if flow is not None else []
 
 
 def _suggest_step_id(node: Node) -> str:
-    """Suggest a step id, preferring one that is read but doesn't exist."""
+    """Suggest a step ID, preferring one that is read but doesn't exist."""
     known = _find_step_ids(node)
     return next((step for step in _find_read_steps(node) if step not in known), f"step_{node.line}")
 
@@ -117,7 +118,7 @@ class _FindingRewriter:
     def __init__(self, flow: FlowText) -> None:
         self.text = flow.text
         self._positions: dict[int, dict[str, int]] = {}
-        """Step positions by id for each list of steps, keyed by the list's identity."""
+        """For each list of steps (keyed by its `id()`), the positions of the steps by ID."""
 
     def rewrite(self, finding: Finding) -> Finding:
         at, text = finding.at, self.text
@@ -285,7 +286,7 @@ class _FindingRewriter:
             return ()
         positions = self._positions.get(id(holder))
         if positions is None:
-            # Look up all positions at once, since a flow may have thousands of these findings.
+            # Look up all positions just once, since a flow may have thousands of these findings.
             positions = {}
             for index, part in enumerate(steps):
                 if (name := part.get("id")) is not None and isinstance(name.value, str):

@@ -1,4 +1,4 @@
-"""Adds schemas to a flow file without changing any other byte."""
+"""Adds schemas to a flow file without changing anything else."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ Write = Callable[[Mapping[str, Any], int, str], str]
 
 
 def apply_edits(text: str, edits: list[Edit]) -> str:
-    """Apply edits to a text."""
+    """Apply edits to text."""
     for start, end, new in sorted(edits, reverse=True):
         text = text[:start] + new + text[end:]
     return text
@@ -45,10 +45,10 @@ def edit_file(
     Args:
         content: The file's content, as UTF-8 encoded YAML or JSON.
         source: The file's name.
-        change: Takes the text and its tree, and returns the edits and the value they should result in.
-        problem: Message for the FlowFileError raised if the result is invalid or has a different value.
+        change: Accepts the text and its tree, and returns the edits along with the value they should result in.
+        problem: Message of the FlowFileError to raise if the result is invalid or has a different value.
     """
-    # Only checks that it's valid UTF-8: the byte order mark must be kept here.
+    # Ignore the result, since the byte order mark must be kept. This only checks that the content is UTF-8.
     decode_text(content, source)
     text = content.decode("utf-8")
     mark = "\ufeff" if text.startswith("\ufeff") else ""
@@ -62,7 +62,7 @@ def edit_file(
 
 
 def detect_newline(text: str) -> str:
-    """Return a text's line ending."""
+    """Return the line ending used in text."""
     return "\r\n" if "\r\n" in text else "\n"
 
 
@@ -162,8 +162,8 @@ def format_block(value: Any, indent: int, newline: str) -> str:
 
 
 def combine_edits(text: str, edits: Sequence[Edit]) -> Fix | None:
-    """Combine edits into a single fix that replaces everything from the first to the last. None if there are no
-    edits."""
+    """Combine edits into a single fix that replaces everything from the first to the last, or return None if there
+    aren't any."""
     if not edits or any(start < 0 for start, _, _ in edits):
         return None
     start, end = min(edit[0] for edit in edits), max(edit[1] for edit in edits)
@@ -172,7 +172,7 @@ def combine_edits(text: str, edits: Sequence[Edit]) -> Fix | None:
 
 
 def format_inline(text: str, value: Any) -> str:
-    """Format a value on one line, in the text's language."""
+    """Format a value on one line, as JSON or YAML depending on the text."""
     return write_json(value) if text.lstrip()[:1] == "{" else format_inline_yaml(value)
 
 

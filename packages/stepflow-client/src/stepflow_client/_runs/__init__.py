@@ -1,1 +1,1 @@
-"""Analysis of runs: why they failed, what reruns keep, how two runs differ, and what the client adds to their flow."""
+"""Analysis of runs: why they failed, what reruns keep, how two runs differ, and what the client adds to their flows."""

@@ -1,9 +1,9 @@
-"""Finds the step where an item's failure began. Pure.
+"""Finds the step where an item's failure began.
 
 Servers propagate failures: a step that reads a failed step is also listed as failed, with the same error, even though
-its component was never called. To tell the step that actually failed from those that didn't run because of it, this
+its component was never called. To tell the step that actually failed from the ones that never ran because of it, this
 module re-evaluates the flow with the recorded outcomes. If that isn't enough, it compares the steps' errors. If the
-server reports no errors either, the cause is unknown.
+server doesn't report those either, the cause is unknown.
 """
 
 from __future__ import annotations
@@ -51,16 +51,16 @@ class _FailureSource(NamedTuple):
 
 @dataclass(frozen=True)
 class ItemRecord:
-    """What is recorded about a single item of a run."""
+    """The information recorded about a single item of a run."""
 
     flow: Mapping[str, Any]
     """The flow with the run's overrides applied, or an empty mapping if unknown."""
     status: ExecutionStatus
     """The item's status, or the run's status if the item never finished."""
     error: FlowError | None
-    """The error reported by the server for this item."""
+    """The error the server reports for this item."""
     steps: Sequence[StepDetails]
-    """The steps listed by the server for this item."""
+    """The steps the server lists for this item."""
     input: Any = NOT_KNOWN
     variables: Any = NOT_KNOWN
     has_steps: bool = True
@@ -68,7 +68,7 @@ class ItemRecord:
     flow_steps: FlowSteps | None = None
     """The flow's steps, if already collected."""
     kept: Collection[str] = ()
-    """Steps whose outputs are kept by a rerun. The server only lists those that other steps or the output need."""
+    """Steps whose outputs a rerun kept. The server lists such a step only if another step or the output needs it."""
 
 
 def find_cause(record: ItemRecord) -> Cause:
@@ -77,12 +77,12 @@ def find_cause(record: ItemRecord) -> Cause:
 
 
 def names_only_step(error: FlowError) -> bool:
-    """Return whether an error merely says that a step failed."""
+    """Return whether an error says only that a step failed."""
     return error.message == SILENT or FAILED_STEP.match(error.message) is not None
 
 
 class ItemFailureTracer:
-    """Traces the failures of an item."""
+    """Traces an item's failures."""
 
     def __init__(self, record: ItemRecord) -> None:
         self.record = record
@@ -109,7 +109,7 @@ class ItemFailureTracer:
         return record.status is ExecutionStatus.COMPLETED or (record.status in FAILED_STATUSES and not is_lost)
 
     def find_expression_failures(self, expression: Any) -> list[Failure] | bool:
-        """Return an expression's failures, True if it has a value, or False if that is unknown."""
+        """Return an expression's failures, True if it has a value, or False if neither can be determined."""
         try:
             self.evaluation.evaluate(expression)
         except Failure as failure:
@@ -119,7 +119,7 @@ class ItemFailureTracer:
         return True
 
     def _failed_reads(self, reader: str | None) -> list[str]:
-        """Return the failed steps whose failure a step, or the output (None), may inherit. Conditions don't count."""
+        """Return the failed steps that may have made a step, or the output (None), fail. Conditions don't count."""
         steps = self._flow_steps
         reads = steps.output_reads if reader is None else steps.by_id[reader].reads if reader in steps.by_id else ()
         names = [read.step for read in reads if read.step and not read.in_condition and not read.in_default]
@@ -158,7 +158,8 @@ class ItemFailureTracer:
                 first = failures[0].step
                 return _FailureSource("own") if first is None else _FailureSource("read", first)
             return _FailureSource("unknown" if self._failed_reads(step_id) else "own")
-        # If the input fails in the same way as a step it reads, the step couldn't have run in either case.
+        # Does the input fail with the step's own error, or does it read a step with that error? Either way, the step
+        # never ran.
         for failure in sorted(failures, key=lambda failure: failure.step is None):
             if failure.step is None and failure.message == key[0]:
                 return _FailureSource("own")
@@ -223,7 +224,7 @@ class ItemFailureTracer:
 
     @property
     def _named_by_server(self) -> str | None:
-        """The step named by the item's error, unless a sub-flow uses the same step id."""
+        """The step named by the item's error, unless a sub-flow uses the same step ID."""
         error = self.record.error
         named = None if error is None else error.step_id
         return named if named in self.definitions and named not in self._flow_steps.inner_step_ids else None
@@ -240,18 +241,18 @@ class ItemFailureTracer:
         failures = self.find_expression_failures(self.definitions.get(step_id, {}).get("input"))
         if isinstance(failures, list) and failures[0].is_sure and all(failure.step is None for failure in failures):
             return any(failure.message == error.message for failure in failures)
-        # Any other message could come from the step's component.
+        # Any other message could have come from the step's component.
         return None if self._is_expression else True
 
     @property
     def _is_expression(self) -> bool:
-        """Whether the item's message is about an expression that couldn't be evaluated."""
+        """Whether the item's error is about an expression that couldn't be evaluated."""
         error = self.record.error
         return error is not None and _EXPRESSION.match(error.message) is not None
 
     @property
     def stalled_step(self) -> str | None:
-        """A step the output needs but the server never started, if that is why the item failed."""
+        """The step that the output needs but the server never started, if that's why the item failed."""
         error = self.record.error
         match = None if error is None else _STALLED.match(error.message)
         name = None if match is None else match["id"]

@@ -1,4 +1,4 @@
-"""Explains why an item of a run failed, and the state of each of its steps. Pure."""
+"""Explains why an item of a run failed, and the state of each of its steps."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def explain_item(
     """Explain a single item of a run.
 
     Args:
-        run_id: The run's id.
+        run_id: The run's ID.
         item_index: The item's index.
-        record: What is recorded about the item.
+        record: The information recorded about the item.
         schemas: Component input schemas by path, in addition to those of builtin components.
     """
     item = _ExplainedItem(record)
@@ -59,7 +59,7 @@ def explain_item(
 def explain_items(
     snapshot: RunSnapshot, items: Iterable[RunItem] | None = None, schemas: Mapping[str, Any] | None = None
 ) -> dict[int, RunAccount]:
-    """Explain items of a run (by default, all of them) and return the accounts by index."""
+    """Explain a run's items (by default, all of them) and return the accounts, keyed by index."""
     return {
         index: explain_item(snapshot.run_id, index, record, schemas)
         for index, record in collect_item_records(snapshot, items).items()
@@ -67,7 +67,7 @@ def explain_items(
 
 
 def explain_steps(snapshot: RunSnapshot, items: Iterable[RunItem] | None = None) -> dict[tuple[int, str], StepAccount]:
-    """Explain every step of the items and return the accounts by item index and step id."""
+    """Explain every step of the items and return the accounts, keyed by item index and step ID."""
     accounts = explain_items(snapshot, items)
     return {(index, step.step_id): step for index, account in accounts.items() for step in account.steps}
 
@@ -77,13 +77,13 @@ def add_explanations(snapshot: RunSnapshot) -> RunSnapshot:
     steps, flow, details = snapshot.steps, snapshot.flow, snapshot.details
     is_given_up = details.status in FAILED_STATUSES and details.items.running > 0
     if is_given_up and snapshot.items is not None and all(item.status.is_finished for item in snapshot.items):
-        # The server still counts the items it lost as running.
+        # The server lost these items but still counts them as running.
         counts = details.items
         details = replace(details, items=replace(counts, running=0, failed=counts.failed + counts.running))
     snapshot = replace(snapshot, details=details)
     if snapshot.items is None or steps is None or flow is None:
         return snapshot
-    # Only explain items that need it. In all others, a step's state equals its status.
+    # Skip items where each step's state is simply its status.
     special = {
         step.id for step in FlowSteps(flow).all if "onError" in step.value or step.value.get("component") in RUNS_FLOWS
     }
@@ -95,7 +95,7 @@ def add_explanations(snapshot: RunSnapshot) -> RunSnapshot:
 
 
 def add_step_states(steps: Iterable[StepDetails], accounts: Mapping[tuple[int, str], StepAccount]) -> list[StepDetails]:
-    """Copy states from accounts, keyed by item index and step id, to steps."""
+    """Copy the states in accounts, which are keyed by item index and step ID, to the steps."""
     explained = []
     for step in steps:
         account = accounts.get((step.item_index, step.step_id))
@@ -113,8 +113,7 @@ def collect_item_records(
 ) -> dict[int, ItemRecord]:
     """Collect the records of a run's items, by index. See `explain_items`.
 
-    With `is_masked`, recorded arguments are used even if their secrets are masked. Use this only for values that are
-    shown.
+    With `is_masked`, recorded arguments are used even if their secrets are masked. Only use this for display.
     """
     from .._data.secrets import is_hidden
 
@@ -135,7 +134,7 @@ def collect_item_records(
     return {
         item.index: replace(
             base,
-            # Use the run's status if it was cancelled, because its items then never finish.
+            # If the run was cancelled, its items never finish, so use the run's status.
             status=item.status if item.status.is_finished else run.status,
             error=item.error,
             steps=by_item.get(item.index, []),
@@ -146,7 +145,7 @@ def collect_item_records(
 
 
 def find_component_needing_schema(account: RunAccount) -> str | None:
-    """Return the component whose schema may explain a failure that its error doesn't, or None."""
+    """Return the component whose schema may explain a failure better than its error does, or None."""
     from .failure_hints import has_known_schema
 
     cause = account.step(account.cause or "")

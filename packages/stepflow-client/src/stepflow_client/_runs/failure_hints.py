@@ -1,4 +1,4 @@
-"""Explains why a component rejected its input, resolving references the way the server did. Pure."""
+"""Explains why a component rejected its input, resolving references the way the server did."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedInput(Record):
-    """A step's input, as far as it is known."""
+    """A step's input, with as much of it resolved as possible."""
 
     value: Any
     """The input. References to unknown values are left in place."""
     not_known: tuple[str, ...] = ()
-    """What is unknown, e.g. `the input` or `the output of step a`."""
+    """Descriptions of what is unknown, e.g. `the input` or `the output of step a`."""
     failures: tuple[str, ...] = ()
     """Why parts of the input have no value, e.g. `Path $.card not found` or `charge_card failed`."""
 
@@ -77,7 +77,7 @@ def has_known_schema(component: str) -> bool:
 
 
 def may_return(component: str, value: Any) -> bool:
-    """Return whether a component could have returned a value, as far as its schema is known."""
+    """Return whether a component could have returned a value, judging by its schema (if known)."""
     schema = BUILTINS[component][1] if component in BUILTINS else {}
     return _find_mismatch(value, schema) is None
 
@@ -113,18 +113,18 @@ def find_failure_hint(
     evaluation: RecordedEvaluation,
     schemas: Mapping[str, Any] | None = None,
 ) -> str | None:
-    """Suggest what to change after a step has failed, or return None if there is no known fix.
+    """Suggest what to change after a step has failed, or return None if we don't know of a fix.
 
     Args:
         flow: The flow, with the run's overrides applied.
         step: The failed step, or None if unknown.
         message: The error message.
         input: The run's input.
-        evaluation: Used to evaluate the step's input.
+        evaluation: Evaluates the step's input.
         schemas: Component input schemas by path, in addition to those of builtin components.
     """
     if "no heartbeat received" in message:
-        # The server rejects such a worker's report, then waits for the heartbeat to time out.
+        # If the output is too large, the server rejects the worker's report, and the heartbeat eventually times out.
         return "the worker crashed or its output is larger than 4 MB: store large outputs as blobs and return their ids"
     if step is None:
         return None
@@ -148,7 +148,7 @@ def find_failure_hint(
     )
     rejected = f"component {component} rejects its input: {reason} (at {mismatch.path})"
     try:
-        # If it's rejected when only the flow is known, the value must come from the flow itself.
+        # If the input is invalid even when only the flow is known, the value must be in the flow itself.
         literal = RecordedEvaluation(flow, NOT_KNOWN, NOT_KNOWN, {}, is_over=False).evaluate(step.get("input"))
         is_literal = _find_mismatch(literal, schema) is not None
     except (Failure, NotKnownError, *BROKEN):

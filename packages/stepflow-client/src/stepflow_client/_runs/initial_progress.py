@@ -1,4 +1,4 @@
-"""Initial progress of a run, before its first event. Pure."""
+"""A run's initial progress, before its first event."""
 
 from __future__ import annotations
 

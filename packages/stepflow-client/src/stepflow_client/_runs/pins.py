@@ -1,4 +1,4 @@
-"""Pins steps, so that they return a known output (or fail in a known way) without being executed. Pure.
+"""Pins steps, so that they return a known output (or fail in a known way) without being executed.
 
 Pinning is used by reruns, and by tests to skip slow or paid steps. There are two ways to do it:
 
@@ -10,10 +10,10 @@ Pinning is used by reruns, and by tests to skip slow or paid steps. There are tw
 
 A step pinned to a failure keeps its error handling, and steps that read it fail as they normally would. It uses
 `/builtin/iterate` with a single turn that fails immediately, because its output is an input field that doesn't exist.
-Servers of every release quote the field's name in the error message, so the name carries the desired code and message
-to everyone who reads the run (see `parse_mocked_failure`).
+Servers of every release quote the field's name in the error message, so the name can carry the desired code and message
+to anyone who reads the run (see `parse_mocked_failure`).
 
-Only steps of the flow itself can be pinned, not those of sub-flows run by `map` and `iterate`.
+Only the flow's own steps can be pinned, not those in the sub-flows that `map` and `iterate` run.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _NOT_CAUGHT = "orchestrator"
 class Fails:
     """A failure to use in place of a step's output.
 
-    The step's `onError` still applies, so `useDefault` returns the default. Nothing is retried, though: a step with
+    The step's `onError` still applies, so `useDefault` returns the default. There are no retries, though: a step with
     `retry` fails right away.
     """
 
@@ -81,14 +81,14 @@ def parse_mocked_failure(message: str) -> tuple[str, str] | None:
 
 
 def pin_overrides(outputs: Mapping[str, Any], *, component: str = "/builtin/noop") -> dict[str, Any]:
-    """Return overrides that make steps return the given outputs without being executed.
+    """Return overrides that make steps return these outputs without being executed.
 
     An override is a JSON merge patch, where nulls delete keys and objects are merged into the original input. Lists are
-    replaced as a whole, so the output is put in a list. Two nulls remove keywords from the original input that would
-    take precedence.
+    replaced as a whole, so the output goes into a list (in a `$coalesce`). The two nulls remove keywords in the
+    original input that would take precedence.
 
     Args:
-        outputs: Outputs by step id: any JSON values or `Fails`, but not `Delayed`.
+        outputs: Outputs by step ID: any JSON values or `Fails`, but not `Delayed`.
         component: A component that returns its input. Defaults to `/builtin/noop` (since 0.13).
     """
     check_text(component, "component")
@@ -106,17 +106,17 @@ def pin_overrides(outputs: Mapping[str, Any], *, component: str = "/builtin/noop
 
 
 def pinned_flow(flow: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a flow in which steps return the given outputs. This works on every server.
+    """Return a flow whose steps return these outputs. This works on every server.
 
     Be sure to store it with the client's own methods, which preserve integers. The server configuration must route
     `/builtin`.
 
     Args:
         flow: The flow, which isn't modified.
-        outputs: Outputs by step id: any JSON values, `Fails`, or `Delayed` (which requires `/builtin/sleep`).
+        outputs: Outputs by step ID: any JSON values, `Fails`, or `Delayed` (which requires `/builtin/sleep`).
 
     Raises:
-        InvalidArgumentError: If the flow has no step with one of these ids.
+        InvalidArgumentError: If one of the steps isn't in the flow.
     """
     steps = check_mapping(flow, "flow").get("steps")
     listed = steps if isinstance(steps, list) else []
@@ -146,7 +146,7 @@ def _pin_step(step: Mapping[str, Any], output: Any) -> dict[str, Any]:
 
 
 def _build_failing_input(fails: Fails, seconds: float) -> dict[str, Any]:
-    """Return an input that makes `/builtin/iterate` fail with this code and message after some seconds."""
+    """Return an input that makes `/builtin/iterate` fail with this code and message after that many seconds."""
     flow: dict[str, Any] = {"output": {"$input": f"mocked {fails.error_code.value.upper()}: {fails.message}"}}
     if seconds:
         delay = {"duration_ms": max(1, round(seconds * 1000))}

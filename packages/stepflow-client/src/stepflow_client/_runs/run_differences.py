@@ -1,4 +1,4 @@
-"""Differences between two runs. Pure."""
+"""Differences between two runs."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 def _index_items(snapshot: RunSnapshot) -> dict[int, dict[str, Any]]:
-    """Return what to compare for each item: its status, output and error, and its steps by id.
+    """Return what to compare for each item: its status, output and error, and its steps by ID.
 
-    A step that didn't run because of a failed one gets the status `not_run` and no error. Steps kept by a rerun are
-    added, because servers only list those that other steps read.
+    A step that didn't run because another step failed gets the status `not_run` and no error. Steps kept by a rerun are
+    added, because servers don't list them unless other steps read them.
     """
     origin = read_origin(snapshot._stored or {})
     pinned: Mapping[str, Any] = {} if origin is None else origin.kept
@@ -68,7 +68,7 @@ def select_item(snapshot: RunSnapshot, index: int) -> RunSnapshot:
 
 
 def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path] = ()) -> list[RunDifference]:
-    """Compare two runs, first their status and flow, then each item, skipping ignored paths."""
+    """Compare two runs: first their status and flow, then each item. Ignored paths are skipped."""
     flows = [snapshot.flow or {} for snapshot in (a, b)]
     shown = _DifferenceMasker(*flows)
     before, after = (
@@ -93,7 +93,7 @@ def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path]
         one, other = (item.get(index, ABSENT) for item in items)
         path: Path = ("items", index) if is_batch else ()
         if not is_batch:
-            # Skip the only item's status, because it equals the run's.
+            # Skip the only item's status, because it's the same as the run's.
             one, other = (
                 {key: value for key, value in item.items() if key != "status"} if isinstance(item, dict) else item
                 for item in (one, other)
@@ -114,7 +114,7 @@ class _DifferenceMasker:
         kind = "added" if change.a is ABSENT else "removed" if change.b is ABSENT else "changed"
         values: list[Any] = []
         for flow, value in zip(self._flows, (change.a, change.b), strict=True):
-            # Within the flow itself, even short secrets can be told apart from other values.
+            # Within the flow itself, we know where secrets are, so even short ones can be masked.
             shown = (
                 None
                 if value is ABSENT
@@ -131,7 +131,7 @@ class _DifferenceMasker:
 def _iter_item_differences(
     differing: Sequence[Change], depth: int, index: int, reads: Mapping[str | None, set[str]], shown: _DifferenceMasker
 ) -> Iterator[RunDifference]:
-    """Yield an item's differences, each linked to the earlier difference it repeats, if any."""
+    """Yield an item's differences. One that repeats an earlier difference links to it."""
     seen: dict[str, dict[str, str]] = {}
     for change in differing:
         inside = change.path[depth:]
@@ -149,7 +149,7 @@ def _iter_item_differences(
 
 
 def _index_steps(flow: Mapping[str, Any]) -> dict[str, Any]:
-    """Key a flow's steps by id, so that their order isn't reported as a difference."""
+    """Key a flow's steps by ID, so that their order isn't reported as a difference."""
     steps, listed = steps_by_id(flow), flow.get("steps")
     if not isinstance(listed, (list, tuple)) or len(steps) != len(listed):
         return dict(flow)
@@ -161,7 +161,7 @@ def _describe_error(error: FlowError | None) -> dict[str, Any] | None:
 
 
 def _get_value_or_mask(value: Any, path: Path) -> Any:
-    """Return the value at a path, or a mask if the path leads into a masked value."""
+    """Return the value at a path, or the mask if the path leads into a masked value."""
     for part in path:
         try:
             value = value[part] if not isinstance(value, str) else HIDDEN
@@ -171,7 +171,7 @@ def _get_value_or_mask(value: Any, path: Path) -> Any:
 
 
 ABSENT: Any = object()
-"""Marks a value that only exists on the other side."""
+"""Marks a value that exists only on the other side."""
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,15 @@
-"""Changes a flow before it is stored, and restores the author's version afterwards. Pure.
+"""Changes a flow before it is stored, and restores the author's version afterwards.
 
-Servers also interpret `test` and `examples`, each release in its own way, and reject some flows because of their
+Servers also read `test` and `examples` (every release a bit differently), and reject some flows because of their
 expected outputs. Runs don't need either, so flows are sent without them. A stored flow keeps its example inputs in a
 form that every release accepts.
 
 The client adds one key to the flow's metadata, from which any client on any machine can restore the original:
 
-- Every flow that is run gets a tag. It identifies the client running the flow, and gives the flow an id of its own.
-- A rerun's flow also records the id of the earlier run. Kept steps are pinned, with their original definitions saved in
-  the metadata.
+- Every flow gets a tag when it's run. The tag identifies the client running the flow, and gives the tagged flow a
+  different ID.
+- A rerun's flow also records the earlier run's ID. Kept steps are pinned, with their original definitions saved in the
+  metadata.
 """
 
 from __future__ import annotations
@@ -34,15 +35,15 @@ class RerunOrigin(NamedTuple):
     """Where a rerun came from, and which steps it keeps."""
 
     run_id: str
-    """The earlier run's id."""
+    """The earlier run's ID."""
     kept: Mapping[str, Any]
-    """Outputs of the steps that aren't executed again, by step id."""
+    """Outputs of the steps that aren't executed again, by step ID."""
     items: Sequence[int] = (0,)
-    """Indexes (in the earlier run) of the items to run again. These aren't stored in the flow."""
+    """Indexes of the items to run again, in the earlier run. These aren't stored in the flow."""
 
 
 def add_tag(flow: dict[str, Any], tag: str, origin: RerunOrigin | None = None) -> dict[str, Any]:
-    """Return a copy of a flow with a tag in its metadata, which gives the copy its own flow id.
+    """Return a copy of a flow with a tag in its metadata, which gives the copy a different flow ID.
 
     For a rerun, the steps kept from `origin` are pinned.
     """
@@ -88,7 +89,7 @@ def read_origin(flow: Mapping[str, Any]) -> RerunOrigin | None:
 
 
 def mark_kept_steps(steps: Sequence[StepDetails], stored: Mapping[str, Any]) -> list[StepDetails]:
-    """Mark the steps kept by a rerun, and restore their original component."""
+    """Mark the steps kept by a rerun, and restore their original components."""
     origin = read_origin(stored)
     if origin is None:
         return list(steps)
@@ -118,8 +119,8 @@ def convert_to_stored_form(flow: Mapping[str, Any]) -> dict[str, Any]:
 def collect_examples(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Collect a flow's named inputs from its examples and test cases (in that order), as examples.
 
-    Each has a name, an input and possibly a description. Only the first of several with the same name is returned, and
-    malformed ones are skipped.
+    Each has a name, an input and possibly a description. If several share a name, only the first is returned. Malformed
+    ones are skipped.
     """
     test = flow.get("test")
     groups = (flow.get("examples"), test.get("cases") if isinstance(test, Mapping) else None)

@@ -28,7 +28,7 @@ class ItemResult(Generic[T]):
     outcome: Literal["success", "failed"]
     """Whether the sub-flow succeeded for this element."""
     result: T = None  # type: ignore[assignment]
-    """The sub-flow's output. A failed element has none: reading it in a flow fails, and in a run's result it's None."""
+    """The sub-flow's output. For a failed element, it's None in a run's result, and reading it in a flow fails."""
     error: Any = None
     """A failed element's error: `code`, `message` and possibly more data."""
 
@@ -40,9 +40,9 @@ class MapOutput(Generic[T]):
     results: list[ItemResult[T]]
     """One outcome per element, in order."""
     successful: int
-    """How many elements succeeded."""
+    """Number of elements that succeeded."""
     failed: int
-    """How many elements failed."""
+    """Number of elements that failed."""
 
 
 @dataclass
@@ -50,9 +50,9 @@ class Iterated(Generic[T]):
     """Output of `iterate`."""
 
     result: T
-    """The last turn's result, or the last input if the maximum number of turns was reached."""
+    """The last turn's result, or the last input if the maximum number of turns was reached first."""
     iterations: int
-    """How many turns were run."""
+    """Number of turns."""
     terminated: bool
     """Whether the maximum number of turns was reached."""
 
@@ -115,13 +115,13 @@ def build_flow(name: str, parts: FlowSignature, call: Call, options: Mapping[str
         name: The flow's name.
         parts: The function's parsed signature.
         call: Calls the function with its input and variables.
-        options: Everything else in the flow, by argument name of `flow`.
+        options: The remaining parts of the flow, by argument name of `flow`.
 
     Raises:
         AuthoringError: If the function does something a flow can't do.
     """
     scope, ending = Scope(f"the flow {name}", parts.input or "input"), find_return_place(parts.function)
-    # Read the source now, because it is slow while profiling.
+    # Read the source now, because that would be slow while profiling.
     cache_source(parts.function)
     with scope.activate(), collect_authoring_errors() as errors:
         input = [] if parts.input is None else [Value(Read(scope, None, (), parts.hints.get(parts.input, Any)))]
@@ -133,7 +133,7 @@ def build_flow(name: str, parts: FlowSignature, call: Call, options: Mapping[str
             result = _call_function(call, input, variables)
         finally:
             if errors:
-                # Raise the first error caught by the function, since it explains any later ones.
+                # Raise the first error even if the function caught it, since it explains any later ones.
                 raise errors[0]
         with use_fixed_place(ending):
             kind = parts.hints.get("return")
@@ -217,11 +217,11 @@ def _make_schemas(parts: FlowSignature) -> dict[str, Any]:
 
 
 def _name_steps(scope: Scope) -> None:
-    """Assign each step an id: the explicit one, else the name it is assigned to, else its component's name.
+    """Assign each step an ID: the explicit one, else the name its output is assigned to, else its component's name.
 
-    Ids are assigned in this order, so adding a step of one kind never changes ids of an earlier kind.
+    IDs are assigned in this order, so that adding a step never changes an ID that came from an earlier source.
     """
-    # Compare ids case-insensitively: servers reject ids that differ only in case.
+    # Ignore case, because servers reject IDs that differ only in case.
     taken = {step_id.casefold() for step_id in scope.explicit_ids}
     waiting: list[Step] = []
     for step in scope.steps:
@@ -245,7 +245,7 @@ def _make_unique(name: str, taken: set[str]) -> str:
 
 
 def _render_steps(scope: Scope) -> list[dict[str, Any]]:
-    """Render a flow's steps as in a flow file. Ids must have been assigned with `_name_steps`."""
+    """Render a flow's steps as in a flow file. IDs must have been assigned with `_name_steps`."""
     steps = []
     for step in scope.steps:
         input = {} if step.input is None else {"input": _render(step.input.expression)}
@@ -254,7 +254,7 @@ def _render_steps(scope: Scope) -> list[dict[str, Any]]:
 
 
 def _render(value: Any) -> Any:
-    """Render a result of `Scope.freeze` as in a flow file."""
+    """Render a result of `Scope.convert_value` as in a flow file."""
     match value:
         case Read(source=Step() as step, path=path):
             return {"$step": step.step_id, **({"path": expressions.write_path(path)} if path else {})}
@@ -298,7 +298,7 @@ def _render_sub_flow(sub_flow: SubFlow) -> dict[str, Any]:
 
 
 def _collect_places(scope: Scope, path: Path = ()) -> dict[Path, Place]:
-    """Return where a flow's steps, including those of sub-flows, were written in Python, keyed by path in the flow."""
+    """Return where the steps of a flow and its sub-flows were written in Python, keyed by their path in the flow."""
     places: dict[Path, Place] = {}
     for index, step in enumerate(scope.steps):
         step_path = (*path, "steps", index)
@@ -307,7 +307,7 @@ def _collect_places(scope: Scope, path: Path = ()) -> dict[Path, Place]:
         for name, field in fields.items() if isinstance(fields, dict) else ():
             if isinstance(field, SubFlow):
                 for (key, *below), place in _collect_places(field.scope).items():
-                    # With captured values, each part is wrapped in its own `$literal`. See `_render_sub_flow`.
+                    # If the sub-flow captures values, each part has its own `$literal`. See `_render_sub_flow`.
                     start = (key, "$literal") if field.scope.captured else ("$literal", key)
                     places[(*step_path, "input", name, *start, *below)] = place
     return places

@@ -34,9 +34,9 @@ def when(condition: bool | None, then: T1) -> T1 | None: ...
 @overload
 def when(condition: bool | None, then: T1, otherwise: T2) -> T1 | T2: ...
 def when(condition: Any, then: Any, otherwise: Any = NOT_GIVEN) -> Any:
-    """Choose between two values, like Python's `then if condition else otherwise`. This is the `$if` expression.
+    """Choose between two values, like Python's `then if condition else otherwise`. Becomes an `$if` expression.
 
-    A branch's steps only run if the branch is taken.
+    The steps in a branch only run if the branch is taken.
 
     Example:
         ```python
@@ -96,9 +96,9 @@ def coalesce(first: T1 | None, second: T2 | None, third: T3 | None, fourth: T4, 
 @overload
 def coalesce(first: T | None, /, *others: T | None) -> T | None: ...
 def coalesce(*alternatives: Any) -> Any:
-    """Return the first value that isn't null. This is the `$coalesce` expression.
+    """Return the first value that isn't null. Becomes a `$coalesce` expression.
 
-    Note that a failed step or a path that leads nowhere is an error, not null. For those, use `exists`.
+    Note that a failed step or a path that leads nowhere is an error, not null. To handle those, use `exists`.
 
     Example:
         ```python
@@ -140,7 +140,7 @@ def item(value: Any, key: int | str, /, *more: int | str) -> Any:
 
 
 def literal(value: T) -> T:
-    """Mark data that servers should not evaluate. This is the `$literal` expression.
+    """Mark data that servers should not evaluate. Becomes a `$literal` expression.
 
     You only need it for data with keys such as `$step`, which would otherwise be treated as expressions, and to pass
     None for an argument that would otherwise be left out.
@@ -149,7 +149,7 @@ def literal(value: T) -> T:
         value: The data. It must not contain values of the flow.
 
     Raises:
-        AuthoringError: If it contains values of the flow, or can't be represented in JSON.
+        AuthoringError: If the data contains values of the flow, or can't be represented in JSON.
     """
     value_in_flow: Any = Value(Literal(encode_data(value, "the literal")))
     return value_in_flow  # type: ignore[no-any-return]
@@ -174,7 +174,7 @@ def if_unset(variable: T1, otherwise: T2) -> T1 | T2:
 
 
 def construct(kind: Callable[P, T], /, *arguments: P.args, **fields: P.kwargs) -> T:
-    """Create an object whose class validates its fields and would reject values of the flow.
+    """Create an object of a class that validates its fields, and so would reject values of the flow.
 
     Use this for pydantic models. Dataclasses and msgspec structs can be called directly.
 
@@ -194,7 +194,7 @@ def construct(kind: Callable[P, T], /, *arguments: P.args, **fields: P.kwargs) -
     declared = field_types.get_fields_by_attribute(kind)
     if declared is None or arguments:
         raise authoring_error("construct() expects a class and its fields by name: construct(Receipt, total=price.eur)")
-    # Also accept aliases, which is how pydantic models are created.
+    # Also accept aliases, as pydantic models do.
     attribute = {declaration.name: name for name, declaration in declared.items()} | {name: name for name in declared}
     for name in fields:
         if name not in attribute:
@@ -270,7 +270,7 @@ def variable(
         description: A description.
         env_var: Environment variable to read the value from with `variables_from_env=True` or `--variables-from-env`.
         secret: Whether to hide the value wherever this package shows or stores it.
-        required: Whether every run must set the variable, if it has no default. If False, an unset `str` is `""`, a
+        required: Whether every run must set the variable if it has no default. If False, an unset `str` is `""`, a
             number is 0 and a `bool` is False. Other types, such as `str | None`, have no value when unset, so read them
             with `if_unset`.
 

@@ -197,7 +197,7 @@ def get_hints(function: Any, names: Mapping[str, Any] | None = None) -> dict[str
 
     Args:
         function: The function or class.
-        names: Additional names available to annotations, besides those of the module.
+        names: Names that annotations may use in addition to the module's own.
     """
     try:
         return typing.get_type_hints(function, localns=dict(names) if names else None, include_extras=True)

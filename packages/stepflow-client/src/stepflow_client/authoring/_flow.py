@@ -56,7 +56,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         Args:
             function: The function.
             options: The arguments passed to `flow`.
-            names: Additional names available to its annotations, besides those of the module.
+            names: Names that annotations may use in addition to the module's own.
         """
         self.function = function
         self._options, self._local_names = options, names
@@ -77,7 +77,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
     def __call__(self, given: InputT = NOT_GIVEN, /, *arguments: P.args, **variables: P.kwargs) -> OutputT:
         """Add this flow's steps to the flow being written, and return the function's result.
 
-        The steps get unique ids in the other flow. Keyword arguments set this flow's variables.
+        The steps get unique IDs in the other flow. Keyword arguments set this flow's variables.
 
         Raises:
             AuthoringError: If no flow is being written, or a variable without a default isn't passed.
@@ -176,7 +176,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
 
     @property
     def sources(self) -> dict[str, Place]:
-        """Where each step was written in Python, by step id. If a sub-flow reuses an id, the outer step wins."""
+        """Where each step was written in Python, by step ID. If a sub-flow reuses an ID, the outer step wins."""
         positions: dict[str, Place] = {}
         for path, place in sorted(self.places.items(), key=lambda entry: len(entry[0])):
             if path and isinstance(path[-1], int):
@@ -193,7 +193,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
 
     @property
     def component_schemas(self) -> dict[str, tuple[Any, Any]]:
-        """Input and output schemas of the components it calls, by path."""
+        """Input and output schemas of the components the flow calls, by path."""
         return {path: component.schemas for path, component in self._built.components.items()}
 
     def variables(self, *arguments: P.args, **variables: P.kwargs) -> FlowValues[P]:
@@ -253,7 +253,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
             error: The expected failure, with `code` and `message`.
             description: What is being tested.
             variables: Values for the flow's variables, e.g. `order.variables(tone="formal")`. Defaults to none.
-            mocks: Outcomes to use instead of executing steps, by step id: an output, or `Fails` or `InTurn` from
+            mocks: Outcomes to use instead of executing steps, by step ID: an output, or `Fails` or `InTurn` from
                 `stepflow_client.testing`. By default, all steps are executed.
             tags: Tags for selecting the test case. Defaults to none.
 
@@ -316,7 +316,7 @@ def _suggest(name: str, names: Mapping[str, str]) -> str:
 class FlowDecorator(Protocol):
     """The decorator returned by `flow(...)`."""
 
-    # The first overload is for functions with an input. These also match the second.
+    # The first overload is for functions with an input, which would also match the second.
     @overload
     def __call__(  # pyright: ignore[reportOverlappingOverload]
         self, function: Callable[Concatenate[In, P], Out], /

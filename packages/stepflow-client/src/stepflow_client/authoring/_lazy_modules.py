@@ -39,7 +39,7 @@ __all__ = [
 
 
 def suggest_or_list(word: str, known: Iterable[str], what: str) -> str:
-    """Return a hint with the closest name, or listing all of them."""
+    """Return a hint that suggests the closest name, or lists all of them."""
     from .._base import text
 
     return text.suggest_or_list(word, known, what)

@@ -66,7 +66,7 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
         **options: Unpack[SubmitOptions[VariablesT]],
     ) -> str: ...
     def submit(self, client: Any, input: Any, overrides: Any = None, **options: Any) -> Any:
-        """Start the flow on a single input and return the run's id. See `StepflowClient.submit`."""
+        """Start the flow on a single input and return the run's ID. See `StepflowClient.submit`."""
         return _get_method(client, "submit")(self.flow, [input], overrides, **options)
 
     @overload
@@ -101,7 +101,7 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
         self, client: SyncStepflowClient, inputs: Iterable[InputT], **options: Unpack[MapOptions[VariablesT]]
     ) -> SyncOutcomeStream[OutputT]: ...
     def map(self, client: Any, inputs: Any, **options: Any) -> Any:
-        """Run the flow on any number of inputs, yielding an outcome for each. See `StepflowClient.map`."""
+        """Run the flow on any number of inputs and yield an outcome for each. See `StepflowClient.map`."""
         return _get_method(client, "map")(self.flow, inputs, output_type=self.output_type, **options)
 
     @overload

@@ -1,4 +1,4 @@
-"""Uses a profiler to detect operations that values can't intercept while a flow is being written."""
+"""Uses a profiler to detect operations that a flow's values can't intercept while the flow is being written."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ._values import Value, authoring_error, collected_errors
 
 class _WatchedCode(NamedTuple):
     code: CodeType
-    """Keeps the code object alive so that its id stays unique."""
+    """Keeps the code object alive so that its `id()` stays unique."""
     probes: list[Probe]
     """Probes with operands, to be evaluated when the function returns."""
     calls: dict[tuple[int, int], Probe]
@@ -25,9 +25,9 @@ class _WatchedCode(NamedTuple):
 
 @contextmanager
 def collect_authoring_errors() -> Iterator[list[AuthoringError]]:
-    """Collect errors caught by a flow's function, and uses of values that they have no way to intercept.
+    """Collect errors that a flow's function caught, and operations on values that the values can't intercept.
 
-    If another profiler is already active, only caught errors are collected.
+    If another profiler is already active, only the caught errors are collected.
     """
     errors: list[AuthoringError] = []
     token = collected_errors.set(errors)
@@ -80,7 +80,7 @@ class _ProfilerWatcher:
         for flow_value in _iter_flow_values(value):
             kind = getattr(flow_value.__stepflow__, "kind", Any)
             if probe.is_none_check and not fields.allows_any_value(kind) and not fields.may_be_none(kind):
-                # The type rules out None, so comparing with it is fine.
+                # The value can't be None, so comparing it with None is fine.
                 continue
             with use_fixed_place(Place(frame.f_code.co_filename, probe.line, probe.column)):
                 error = authoring_error(f"{probe.text} is a value of a flow and {probe.result}",
@@ -100,7 +100,7 @@ def _evaluate_operand(operand: CodeType, frame: FrameType, names: Mapping[str, A
 
 
 def _iter_flow_values(value: Any) -> Iterator[Value]:
-    """Yield a flow's value, or all of those in a collection."""
+    """Yield a flow's value, or all the flow's values in a collection."""
     if type(value) is Value:
         yield value
     elif isinstance(value, (list, tuple, ValuesView, ItemsView)):

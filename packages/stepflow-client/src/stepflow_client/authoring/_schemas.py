@@ -27,7 +27,7 @@ class _Untitled(GenerateJsonSchema):
 
 
 def make_schemas(kinds: Mapping[Key, Any]) -> tuple[dict[str, Any], dict[Key, Any]]:
-    """Return the definitions shared by several types, followed by each type's schema.
+    """Return the definitions that several types share, followed by each type's schema.
 
     Raises:
         AuthoringError: If a type can't be described by a schema.
@@ -79,7 +79,7 @@ def _make_with_pydantic(kinds: Mapping[Key, Any]) -> tuple[dict[Key, Any], dict[
         raise _make_schema_error(kinds, error) from None
     schemas = {key: schema for (key, _), schema in generated.items()}
     shared = definitions.get("$defs", {})
-    # Keep only definitions that are referenced, because pydantic also defines the types themselves.
+    # Keep only referenced definitions, because pydantic also defines the types themselves.
     used = set[str]()
     waiting = [json.dumps(list(schemas.values()))]
     while waiting:

@@ -43,7 +43,7 @@ class Step:
         self.name = name
         self.options: dict[str, Any] = {}
         self.step_id = ""
-        """The final step id, set once all steps are known."""
+        """The final step ID, set once all steps have been added."""
 
     @property
     def label(self) -> str:
@@ -65,13 +65,13 @@ class Scope:
         self.steps: list[Step] = []
         self.explicit_ids: set[str] = set()
         self.captured: dict[str, Read] = {}
-        """Values a sub-flow reads from outer flows, by the name of the variable created for each."""
+        """Values that a sub-flow reads from outer flows, by the name of the variable created for each value."""
         self.components: dict[str, Any] = {} if outer is None else outer.components
-        """Functions of the components being called, by path."""
+        """Functions of the components that are called, by path."""
 
     @contextmanager
     def activate(self) -> Iterator[None]:
-        """Add steps to this flow within the block."""
+        """Add any steps to this flow inside the block."""
         token = _current.set(self)
         try:
             yield
@@ -82,7 +82,7 @@ class Scope:
         """Add a step.
 
         Raises:
-            AuthoringError: If the explicit id is invalid or already taken.
+            AuthoringError: If the explicit ID is invalid or already in use.
         """
         if explicit_id is not None:
             if not isinstance(explicit_id, str) or not explicit_id.strip():
@@ -97,7 +97,7 @@ class Scope:
         return step
 
     def convert_value(self, value: Any) -> Any:
-        """Return a copy of a value, reduced to plain data and expressions.
+        """Return a copy of a value as plain data and expressions.
 
         Raises:
             AuthoringError: If it contains values of another flow, or something JSON can't represent.
@@ -223,7 +223,8 @@ def encode_object(value: Any) -> Any:
     if json_encoding.is_data_object(value):
         names = _get_json_names(type(value))
         fields = {field: getattr(value, field) for field in names}
-        # Let pydantic encode objects without values of the flow, to apply serializers and computed fields.
+        # If there are no values of the flow, let pydantic encode the object so that serializers and computed fields
+        # apply.
         if not hasattr(value, "__pydantic_serializer__") or any(map(contains_flow_value, fields.values())):
             config = getattr(value, "__struct_config__", None)
             tag = {} if config is None or config.tag is None else {config.tag_field: config.tag}
@@ -303,7 +304,7 @@ def contains_flow_value(value: Any) -> bool:
 
 
 def _is_unset(kind: Any, field: str, value: Any) -> bool:
-    """Return whether a field was left at a default of None, or is msgspec's UNSET."""
+    """Return whether a field still has its default of None, or is msgspec's UNSET."""
     if type(value).__name__ == "UnsetType":
         return True
     return value is None and field in _get_optional_fields(kind)

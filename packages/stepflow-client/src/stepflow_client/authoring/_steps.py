@@ -26,7 +26,7 @@ T_co = TypeVar("T_co", covariant=True)
 R_co = TypeVar("R_co", covariant=True)
 
 OPTIONS = ("step", "on_error", "must_execute", "metadata")
-"""Arguments that configure the step rather than being part of its input."""
+"""Arguments that configure the step instead of being part of its input."""
 
 
 class _Parameters(NamedTuple):
@@ -110,7 +110,7 @@ class Component:
 
     @cached_property
     def _parameters(self) -> _Parameters:
-        # Inspect the function on first use: stub modules can have lots of them.
+        # Don't inspect the function until it's used: stub modules can have lots of functions.
         signature = inspect.signature(self.function)
         hints = fields.get_hints(self.function)
         names, input_name = {}, None
@@ -145,10 +145,9 @@ def component(path: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     Args:
         path: The component's path in flows, e.g. `/shop/price`.
 
-    The function's arguments are the input fields. Fields that default to None are left out when they are None. If a
-    field's name isn't a valid Python name, set it with `Annotated[..., Name("vat-rate")]`. A single positional-only
-    argument stands for the whole input. The arguments `step`, `on_error`, `must_execute` and `metadata` configure the
-    step.
+    The function's arguments are the input fields. A field that defaults to None is left out if it is None. If a field's
+    name isn't a valid Python name, set it with `Annotated[..., Name("vat-rate")]`. A single positional-only argument
+    stands for the whole input. The arguments `step`, `on_error`, `must_execute` and `metadata` configure the step.
 
     Raises:
         InvalidArgumentError: If the path doesn't start with `/`, or the decorated object is not a function.
@@ -181,9 +180,9 @@ def add_step(
         scope: The flow.
         path: The component's path.
         input: The step's input.
-        name: The step id to use if the output isn't assigned to a name.
+        name: The step ID to use if the output isn't assigned to a name.
         output: The output type.
-        step: An explicit step id.
+        step: An explicit step ID.
         on_error: What to do if the step fails.
         must_execute: Whether to run the step even if nothing reads its output.
         metadata: Arbitrary metadata about the step.
@@ -226,10 +225,10 @@ def each(
         ```
 
     Args:
-        items: A list, either a value of the flow or a Python list.
+        items: The list, either a value of the flow or a Python list.
         body: A function that accepts one element, or a flow. Its calls become the sub-flow's steps, and its return
-            value the sub-flow's output. It may read values of the outer flow.
-        step: The step id. Defaults to the name that the output is assigned to.
+            value becomes the sub-flow's output. It may read values of the outer flow.
+        step: The step ID. Defaults to the name that the output is assigned to.
         max_concurrency: Maximum number of elements to process at once. Servers validate this but currently ignore it.
         on_error: What to do if the step fails. Note that failed elements don't fail the step.
         must_execute: Whether to run the step even if nothing reads its output.
@@ -297,10 +296,10 @@ def iterate(
     Args:
         initial: The input for the first turn.
         body: A function that accepts a turn's input and returns `done(result)`, `again(next_input)`, or a choice
-            between the two. It may read values of the outer flow.
-        step: The step id. Defaults to the name that the output is assigned to.
-        max_iterations: Maximum number of turns (1,000 by default on servers). Once it is reached, `result` is the last
-            input and `terminated` is true.
+            between them. It may read values of the outer flow.
+        step: The step ID. Defaults to the name that the output is assigned to.
+        max_iterations: Maximum number of turns. Defaults to the server's default of 1,000. Once it's reached, `result`
+            is the last input and `terminated` is true.
         on_error: What to do if a turn fails.
         must_execute: Whether to run the step even if nothing reads its output.
         metadata: Arbitrary metadata about the step.
@@ -321,7 +320,7 @@ def iterate(
 
 
 def _make_sub_flow(scope: Scope, name: str, body: Callable[[Any], Any], kind: Any) -> tuple[SubFlow, Any]:
-    """Build a function's sub-flow, and return it along with its output type."""
+    """Build the sub-flow for a function, and return it along with its output type."""
     if not callable(body):
         raise authoring_error(f"{name}() expects a function with one argument, not {arguments.short_repr(body)}")
     try:

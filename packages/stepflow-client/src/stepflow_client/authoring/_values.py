@@ -1,7 +1,8 @@
 """Placeholders that stand for a flow's input, variables and step outputs while the flow is being written.
 
-To type checkers, a `Value` has the type of the value it stands for. At runtime, all it knows is where that value comes
-from: reading a field returns another `Value`, and any other operation raises an error that suggests an alternative.
+To type checkers, a `Value` has the type of the value it stands for. At runtime, it only knows where that value will
+come from: reading a field returns another `Value`, and any other operation raises an error that suggests an
+alternative.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ collected_errors: ContextVar[list[AuthoringError] | None] = ContextVar("stepflow
 
 
 def make_depth_error(what: str) -> AuthoringError:
-    """Return the error for data that is cyclic or too deeply nested for Python."""
+    """Return the error for data that is cyclic, or nested too deeply for Python."""
     return authoring_error(f"{what} is nested too deeply", "servers accept 126 levels")
 
 
@@ -45,7 +46,7 @@ Call = TypeVar("Call", bound=Callable[..., Any])
 
 
 def without_profiler(function: Call) -> Call:
-    """Suspend the profiler from `_watching` while a function runs, to speed it up."""
+    """Suspend our profiler (see `_profiler`) while a function runs, to speed it up."""
 
     def call(*arguments: Any, **named: Any) -> Any:
         profiler = sys.getprofile()
@@ -81,11 +82,11 @@ class Read(NamedTuple):
 
     scope: ReadScope
     source: ReadStep | str | None
-    """The step, the variable's name, or None for the input."""
+    """The step, the name of the variable, or None for the input."""
     path: Path
     kind: Any
     default: Any = None
-    """For a variable, the expression to use if it isn't set, wrapped in `Some`. None if there isn't one."""
+    """For a variable, the expression to use if it isn't set, wrapped in `Some`, or None if there's no such default."""
 
     @property
     def label(self) -> str:
@@ -95,7 +96,7 @@ class Read(NamedTuple):
 
 
 class Some(NamedTuple):
-    """Wraps an optional part of an expression, to tell a value of None from a missing part."""
+    """Wraps an optional part of an expression, to distinguish None from a missing part."""
 
     expression: Any
 
@@ -158,7 +159,7 @@ def get_expression(value: object) -> Expression | None:
 
 
 MARK = "<value of a flow: "
-"""How the repr of every value starts. Used to detect strings built from a value."""
+"""The start of every value's repr, used to detect strings built from a value."""
 
 
 class _NoFieldError(AuthoringError, AttributeError):

@@ -24,7 +24,7 @@ class OnError(Generic[T_co]):
         self.action, self.fields = action, fields
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the handling as written in a flow file."""
+        """Return the error handling in the form used in flow files."""
         return {"action": self.action, **self.fields}
 
 
@@ -37,7 +37,7 @@ def retry(max_retries: int | None = None) -> OnError[Never]:
     """Retry the step.
 
     Args:
-        max_retries: Maximum number of retries. Defaults to the server's default of 3. Ignored by servers before 0.11.
+        max_retries: Maximum number of retries. Defaults to the server's default of 3. Servers before 0.11 ignore it.
 
     Raises:
         AuthoringError: If it isn't an integer from 0 to 2**32 - 1.
@@ -57,7 +57,7 @@ def use_default(value: Any = None) -> OnError[Any]:
     """Use a default value in place of the step's output.
 
     Args:
-        value: The value, which isn't evaluated. With None, the output and all its fields are null.
+        value: The value, which isn't evaluated. If it's None, the output and all its fields are null.
 
     Raises:
         AuthoringError: If it contains values of the flow.
