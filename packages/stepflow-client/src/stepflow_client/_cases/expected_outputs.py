@@ -1,6 +1,6 @@
 """Updates the expected outputs in a flow file to the actual ones.
 
-Volatile strings are replaced with matchers. The rest of the file stays the same, byte for byte.
+Volatile strings become matchers. Everything else stays the same, byte for byte.
 """
 
 from __future__ import annotations

@@ -83,7 +83,6 @@ class FlowCoverage:
                 self._add_flow_steps(inner.flow, path, (*place, *inner.at))
 
     def _add_execution(self, case: str, execution: FlowExecution) -> None:
-        """Add the steps executed by a case."""
         for account in explain_item("", 0, execution.record).steps:
             step = self._steps.get((*execution.within, account.step_id))
             if step is None or account.state not in ("completed", "failed"):
@@ -246,7 +245,6 @@ def find_reachable_steps(
 
 
 def _collect_ids_and_components(steps: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Return the steps' IDs and components."""
     return {str(step[key]) for step in steps for key in ("id", "component") if key in step}
 
 

@@ -20,7 +20,7 @@ _OF_RUNS = frozenset({
     "type", "$ref", "properties", "required", "items", "default", "enum", "anyOf", "oneOf", "allOf",
     "additionalProperties", "patternProperties", "$defs", "is_secret", "env_var",
 })  # fmt: skip
-# Other tools accept more than the standard for some kinds of values, so check for these instead.
+# Kinds to check for instead, because other tools accept more than the standard.
 _WIDER_KINDS = {
     "a pattern": "text", "a count": "a number", "a positive number": "a number", "a limit": "", "names": "a list",
     "names by name": "a mapping", "examples": "",

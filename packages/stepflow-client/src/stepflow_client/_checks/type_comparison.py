@@ -43,7 +43,6 @@ class _Comparison:
         self._results: dict[tuple[int, int], Conflict | None] = {}
 
     def find_conflict(self, actual: Type, expected: Type, depth: int) -> Conflict | None:
-        """Return the conflict between two types, or None."""
         if depth > _MAX_COMPARED_DEPTH or is_unknown(actual) or is_unknown(expected):
             return None
         key = (id(actual), id(expected))

@@ -125,7 +125,7 @@ def infer_type(
             objects = [member for member in expected.members if isinstance(member, ObjectOf)]
             known = objects[0] if len(objects) == 1 else ObjectOf({}, UNKNOWN)
             if len(objects) < 2 and not is_unknown(expected):
-                # Only compare field names here: each field's type is checked as a part of its own.
+                # Only compare field names. The fields' types are checked separately.
                 shallow = Type((ObjectOf({name: Field(UNKNOWN) for name in node.items}, None),))
                 typed_parts.append(TypedPart(node, shallow, expected, is_certain, where))
             fields = {}

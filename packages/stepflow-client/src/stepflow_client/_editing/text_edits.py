@@ -48,7 +48,7 @@ def edit_file(
         change: Accepts the text and its tree, and returns the edits along with the value they should result in.
         problem: Message of the FlowFileError to raise if the result is invalid or has a different value.
     """
-    # Ignore the result, since the byte order mark must be kept. This only checks that the content is UTF-8.
+    # Just check that it's UTF-8: the result would lack the byte order mark.
     decode_text(content, source)
     text = content.decode("utf-8")
     mark = "\ufeff" if text.startswith("\ufeff") else ""

@@ -95,7 +95,7 @@ def add_explanations(snapshot: RunSnapshot) -> RunSnapshot:
 
 
 def add_step_states(steps: Iterable[StepDetails], accounts: Mapping[tuple[int, str], StepAccount]) -> list[StepDetails]:
-    """Copy the states in accounts, which are keyed by item index and step ID, to the steps."""
+    """Copy step states from accounts, which are keyed by item index and step ID."""
     explained = []
     for step in steps:
         account = accounts.get((step.item_index, step.step_id))

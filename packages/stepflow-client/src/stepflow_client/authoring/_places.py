@@ -223,7 +223,6 @@ _WORDS = re.compile(rf"\b(?:is|match|{'|'.join(_FUNCTIONS)})\b")
 
 
 def _find_probes(tree: ast.Module, source: str) -> list[Probe]:
-    """Find a module's probes."""
     return list(_iter_probes(tree, {})) if _WORDS.search(source) else []
 
 

@@ -223,8 +223,7 @@ def encode_object(value: Any) -> Any:
     if json_encoding.is_data_object(value):
         names = _get_json_names(type(value))
         fields = {field: getattr(value, field) for field in names}
-        # If there are no values of the flow, let pydantic encode the object so that serializers and computed fields
-        # apply.
+        # Without values of the flow, let pydantic encode the object, so that serializers and computed fields apply.
         if not hasattr(value, "__pydantic_serializer__") or any(map(contains_flow_value, fields.values())):
             config = getattr(value, "__struct_config__", None)
             tag = {} if config is None or config.tag is None else {config.tag_field: config.tag}

@@ -1,4 +1,4 @@
-"""Finds out which variant of a flow is better, and by how much.
+"""Measures which variant of a flow is better, and by how much.
 
 Example:
     ```python

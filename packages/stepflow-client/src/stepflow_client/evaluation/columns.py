@@ -1,4 +1,4 @@
-"""An evaluation's scores and times as columns of numbers, which is all a report keeps of its items in memory."""
+"""An evaluation's scores and times as columns of numbers: the only item data a report keeps in memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 if TYPE_CHECKING:
     from .records import ItemResults
 
-# Share of the evaluation's time that may be spent reading durations. Fast flows emit many events per second.
+# Maximum share of the evaluation's time to spend reading durations. Fast flows emit many events per second.
 _SHARE = 0.05
 
 
@@ -22,7 +22,8 @@ class DurationBudget:
     """Decides which durations to read, choosing the same cases for every variant.
 
     Args:
-        include: Whether to read all durations or none. None reads as many as possible without delaying the evaluation.
+        include: Whether to read all durations (True) or none (False). If None, read as many as possible without
+            delaying the evaluation.
     """
 
     def __init__(self, include: bool | None) -> None:
@@ -45,7 +46,7 @@ class DurationBudget:
         return self._decided[first]
 
     def record_reading_time(self, seconds: float) -> None:
-        """Record how long reading took."""
+        """Record how long it took to read a run."""
         self._open -= 1
         self._spent += seconds
 
@@ -55,7 +56,7 @@ Kind: TypeAlias = Literal["number", "share", "label"]
 
 # Target number of blocks when comparing times.
 _BLOCKS = 10
-# Maximum number of a score's labels to count individually.
+# Maximum number of labels per score to count separately.
 _MAX_LABELS = 20
 _OTHER_LABELS = "(other labels)"
 
@@ -71,7 +72,7 @@ class Column:
         self._counts = array("L")
 
     def add(self, case: int, value: float, count: int = 1) -> None:
-        """Add a value, or the sum of several."""
+        """Add a value, or the sum of several values."""
         self._grow_to(case)
         self._sums[case] += value
         self._counts[case] += count
@@ -94,7 +95,7 @@ class Column:
         return case < len(self._counts) and self._counts[case] > 0
 
     def count(self, case: int) -> int:
-        """Return how many values a case has."""
+        """Return the number of values a case has."""
         return self._counts[case] if case < len(self._counts) else 0
 
     def total(self, case: int) -> float:
@@ -148,7 +149,7 @@ class VariantColumns:
         """Durations of the completed items, in seconds."""
         self.log_times = Column()
         self.runs: dict[str | int, tuple[int, int]] = {}
-        """The first and last case of each run, by run id. Without an id, each case counts as a separate run."""
+        """The first and last case of each run, by run ID. Cases without a run ID each count as a separate run."""
         self.errors: Counter[str] = Counter()
         """Number of items for which each score failed."""
         self.first_errors: dict[str, str] = {}
@@ -181,7 +182,7 @@ class Columns:
 
     Args:
         items: The items, in any order.
-        variants: The variants' names in order. Any others are added at the end.
+        variants: The variants' names in order. Any other variants are added at the end.
     """
 
     def __init__(self, items: Iterable[ItemResults], variants: Iterable[str] = ()) -> None:
@@ -196,7 +197,7 @@ class Columns:
         """The label to count each label as, by score name."""
         for results in items:
             self._add_results(results)
-        # Add a column for each label with its share of a case's labelled items.
+        # Add a column for each label, with its share of each case's labeled items.
         for name, labels in self._labels.items():
             for label in dict.fromkeys(labels.values()):
                 shown = f"{name}={label}"
@@ -249,7 +250,8 @@ class Columns:
     def _count_failures_as_false(self) -> None:
         """Count failed items as false in boolean scores, since none of them produced a correct output.
 
-        If no variant has a score for a case, skip it if completed cases lack the score as well: it may expect nothing.
+        A case that no variant has a score for may have nothing to compare with, so it only counts if all completed
+        cases have the score.
         """
         variants = self.variants.values()
         if all(variant.statuses.keys() <= {"completed"} for variant in variants):

@@ -24,10 +24,10 @@ class Limit(NamedTuple):
     """A limit or tolerance for a score."""
 
     score: str | None
-    """The score's name. None means all scores for a tolerance, or the first one for a limit."""
+    """The score's name. If None, a tolerance applies to all scores and a limit to the first one."""
     number: float
     variant: str | None = None
-    """The variant it applies to, or None for all of them."""
+    """The variant it applies to, or None for all variants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +44,12 @@ class Gate(Record):
 
 
 class GateRules(NamedTuple):
-    """An evaluation's requirements, besides at least one item completing."""
+    """Requirements an evaluation must meet, besides completing at least one item."""
 
     below: Sequence[Limit] = ()
-    """The minimum values of scores, or their maximums if low values are good."""
+    """Minimum score values, or maximums where low values are good."""
     tolerances: Sequence[Limit] = ()
-    """How much worse than the baseline scores may be."""
+    """How much worse scores may be than the baseline's."""
     strict: bool = False
     """Whether inconclusive gates count as failed."""
 
@@ -62,7 +62,7 @@ class GateRules(NamedTuple):
 
 
 def evaluate_gates(report: Any, gate_rules: GateRules) -> Iterator[Gate]:
-    """Yield the gates for a report's variants, except its baselines."""
+    """Yield the gates for a report's variants, except for baseline variants."""
     earlier = report._baselines or {}
     for variant in report.variants:
         if variant in earlier.values():
@@ -97,7 +97,7 @@ def evaluate_gates(report: Any, gate_rules: GateRules) -> Iterator[Gate]:
 
 
 def _iter_baseline_gates(report: Any, before: str, variant: str, gate_rules: GateRules) -> Iterator[Gate]:
-    """Yield a gate for each score that can get worse, using Holm's method to correct for their number."""
+    """Yield a gate for each score that can get worse, using Holm's method to correct for the number of scores."""
     comparison, changes = report._compare(before, variant)
     if comparison.failed is None:
         text = f"no case has ended in both {before} and {variant}"
@@ -110,7 +110,7 @@ def _iter_baseline_gates(report: Any, before: str, variant: str, gate_rules: Gat
         for score in scores
     }
     is_failed = tests.pop(FAILED)
-    # Include labels here, because the table corrects for them as well.
+    # Include labels, because the table corrects for them as well.
     directions = {**apply_holm(tests), FAILED: is_failed()}
     for score in scores:
         if score.lower_is_better is None:
@@ -132,12 +132,12 @@ def _iter_baseline_gates(report: Any, before: str, variant: str, gate_rules: Gat
 
 
 def is_conclusive(change: ScoreChange, direction: int) -> bool:
-    """Return whether the cases decide a gate. They also do if all of them change by the same amount."""
+    """Return whether the cases decide a gate, e.g. because they all change by the same amount."""
     return bool(direction) or (change.low is not None and change.low == change.high)
 
 
 def tolerated_change(change: ScoreChange, tolerance: float) -> float:
-    """Return the largest tolerated change for the worse."""
+    """Return the largest change for the worse that is tolerated."""
     return tolerance if change.lower_is_better else -tolerance
 
 

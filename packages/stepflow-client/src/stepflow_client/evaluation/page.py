@@ -66,9 +66,9 @@ _MAX_BYTES = 4_000_000
 # Number of cases shown initially, before clicking "more".
 _FIRST = 50
 _MAX_CHANGES = 20
-# Subtracted from the badness of a lone variant's cases, so that none counts as a regression.
+# Subtracted from the ratings of a lone variant's cases, so that none of them counts as a regression.
 _NO_REGRESSION = 1e9
-# Maximum length of a text, in characters.
+# Maximum text length, in characters.
 _MAX_TEXT_LENGTH = 2_000
 
 CASES_STYLE = """
@@ -157,7 +157,8 @@ class CasesSection:
         return f'<div class="filter" hidden>{search}{only}{count}</div>{"".join(cases)}{rest}'
 
     def _rate_cases(self) -> dict[str, float]:
-        """Rate how much worse each case got, relative to the score's range. For a single variant, rate how bad it is.
+        """Rate how much worse each case got, relative to the score's range. For a single variant, rate how bad each
+        case is.
 
         A failure is worse than any score. If the baseline failed, it's not a regression, but the case sorts before
         others.
@@ -180,7 +181,7 @@ class CasesSection:
                 marks += [change / width for change in self._measure_worsening(score, number)]
                 value = pairs[0][1].scores.get(score, Column()).mean(number)
                 if not self._pairs and value is not None:
-                    # A single variant can't have regressions.
+                    # A lone variant can't have regressions.
                     marks.append(self._badness_sign(score) * value / width - _NO_REGRESSION)
             badness[name] = max(marks)
         return badness
@@ -237,7 +238,7 @@ class CasesSection:
 
         Args:
             items: The repeats.
-            before: The first repeat from the variant that this one is compared with.
+            before: The first repeat of the variant that this one is compared with.
         """
         groups: dict[str, list[EvaluationItem]] = {}
         for item in items:
@@ -339,7 +340,7 @@ def _differences_html(before: Any, after: Any) -> Iterator[str]:
 
 
 def _mark_changed_words(before: str, after: str) -> str:
-    """Merge two texts into one, marking words found in only one of them."""
+    """Merge two strings into one, marking the words found in only one of them."""
     old, new = (re.findall(r"\s+|[^\s]+", text) for text in (before, after))
     parts = []
     for kind, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
@@ -389,7 +390,7 @@ def report_page(
     parts = [f'<div class="brand">{HIDDEN_MARK}<h1>{escape_html(title)}</h1></div>', build_section("Summary", about)]
     if gates:
         rows = [
-            # The div keeps messages that start with a number left-aligned.
+            # The div keeps messages left-aligned even if they start with a number.
             build_row(
                 escape_html(gate.condition), _outcome_mark(gate.outcome), f"<div>{escape_multiline(gate.message)}</div>"
             )
@@ -453,7 +454,7 @@ def _plain_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _scores_table(rows: Sequence[Sequence[str]]) -> str:
-    """Render a table with a line above each new name in the first column and verdicts shown as marks."""
+    """Render a table with a line above each new name in the first column, showing verdicts as marks."""
     heads, *content = rows
     numbers = {place for cells in content for place, cell in enumerate(cells) if NUMBER.match(cell)}
     body, above = [], ""
@@ -475,7 +476,7 @@ def _charts_html(charts: list[tuple[str, str]]) -> str:
 
 
 def iter_change_charts(summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
-    """Yield a chart per score showing every variant's change."""
+    """Yield a chart for each score, showing every variant's change."""
     for score in dict.fromkeys(change.score for compared in summary.comparisons for change in compared.scores):
         estimates = [
             Estimate(
@@ -508,7 +509,7 @@ def iter_change_charts(summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
 
 
 def iter_distribution_charts(report: EvaluationReport, summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
-    """Yield a chart per score (bars for shares, histograms for numbers), then one for durations."""
+    """Yield a chart for each score (bars for shares, histograms for numbers), then a chart for durations."""
     variants = report._columns.variants
     for score, kind in report._columns.kinds.items():
         if kind == "number":

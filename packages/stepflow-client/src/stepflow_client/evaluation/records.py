@@ -39,7 +39,7 @@ def read_cases(cases: Any, flow: FlowSource, content: Mapping[str, Any], expecte
 
     Raises:
         FlowFileError: If a file cannot be read.
-        InvalidArgumentError: If `cases` is none of these.
+        InvalidArgumentError: If `cases` has a form that `evaluate` doesn't accept.
     """
     if cases is None:
         rows = _read_test_cases(flow)
@@ -54,7 +54,7 @@ def read_cases(cases: Any, flow: FlowSource, content: Mapping[str, Any], expecte
     seen = set[str]()
     for number, row in enumerate(rows):
         name = str(number) if row.name is None or row.name == "" else str(row.name)
-        # Rows for different cases may share an id.
+        # Rows for different cases may have the same ID.
         while name in seen:
             name = f"{name} ({number})"
         seen.add(name)
@@ -122,7 +122,7 @@ def _read_file_rows(path: str | os.PathLike[str], content: Mapping[str, Any], ex
 def _parse_rows(rows: Iterable[Any], content: Mapping[str, Any], expected: str) -> Iterator[_Row]:
     schema = get_declared_schema(content, "input")
     fields = schema.get("properties") if isinstance(schema, Mapping) else None
-    # Treat `{input, expected}` as a case, unless the flow's own input has an `input` field.
+    # `{input, expected}` is a case, unless the flow's own input has an `input` field.
     is_flat = isinstance(fields, Mapping) and "input" in fields
     case_keys = _KEYS | {expected}
     for row in rows:
@@ -150,7 +150,7 @@ ScoreValue: TypeAlias = float | bool | str
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """What one variant changes about the flow. `Variant()` changes nothing.
+    """One variant's changes to the flow. `Variant()` leaves it as is.
 
     Example:
         ```python
@@ -176,7 +176,7 @@ class EvaluationCase(Record):
     expected: Any = None
     """The expected output, or None if there is none."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    """Anything else known about the case, such as its language."""
+    """Any other information about the case, such as its language."""
     tags: Sequence[str] = ()
 
 
@@ -202,11 +202,11 @@ class EvaluationItem(Record):
     error: str | None = None
     """The error message, if the item failed."""
     run_id: str | None = None
-    """The run id, or None if the input couldn't be sent."""
+    """The run's ID, or None if the input couldn't be sent."""
     item_index: int | None = None
     """The item's index within its run, if the run has several."""
     duration: float | None = None
-    """Seconds from the start of the item's first step to the end of its last. None if not reported."""
+    """Seconds from the start of the item's first step to the end of its last step, or None if not reported."""
     scores: Mapping[str, ScoreValue] = field(default_factory=dict)
     """Scores by name, e.g. `exact.category`."""
     score_errors: Mapping[str, str] = field(default_factory=dict)
@@ -225,17 +225,17 @@ class WorstCase(Record):
     case: str
     score: str
     value: float | None
-    """The variant's score, averaged over repeats. None if it has none because its items failed."""
+    """The variant's score, averaged over repeats, or None if it has no score because its items failed."""
     before: float | None
     """The other variant's score, or None if there is nothing to compare with."""
     item: EvaluationItem
-    """The variant's worst repeat, including its run id."""
+    """The variant's worst repeat, including its run ID."""
     compared: EvaluationItem | None = None
     """The other variant's first repeat."""
 
     @property
     def run_id(self) -> str | None:
-        """The id of the variant's run."""
+        """The ID of the variant's run."""
         return self.item.run_id
 
 
@@ -280,10 +280,10 @@ class ItemBlock:
         return runs
 
     def build_item(self, place: int, variant: str, repeat: int, **more: Any) -> EvaluationItem:
-        """Build one of the items.
+        """Build the item at a position.
 
         Args:
-            place: Its position in the block.
+            place: The item's position in the block.
             variant: The variant's name.
             repeat: The number of repeats per case.
             more: Additional fields.
@@ -342,7 +342,7 @@ class LazyItems:
 
 
 class ItemResults(NamedTuple):
-    """The parts of some items that a report keeps in memory, i.e. neither inputs nor outputs."""
+    """The parts of some items that a report keeps in memory, i.e. everything except inputs and outputs."""
 
     variant: str
     cases: Sequence[str]
@@ -378,7 +378,7 @@ class BlockScores(NamedTuple):
     errors: ErrorColumns
 
 
-# With this many items per variant, `map` creates enough runs on its own.
+# With this many items per variant, `map` creates enough runs by default.
 _MANY = 5_000
 
 
@@ -391,7 +391,7 @@ class PlannedVariant:
     """The flow's content, without test cases."""
     variables: dict[str, Any]
     overrides: dict[str, Any] | None
-    """The changes, by step id."""
+    """The changes, by step ID."""
 
     @property
     def map_arguments(self) -> dict[str, Any]:
@@ -411,7 +411,7 @@ def plan_variants(flow: Mapping[str, Any], variants: Any, variables: Any, overri
 
     Args:
         flow: The flow's content.
-        variants: The variants by name, as passed by the caller, or None for just the flow as it is.
+        variants: The variants by name, as passed by the caller, or None for just the unchanged flow.
         variables: Variables for all variants.
         overrides: Overrides for all variants.
 
@@ -436,24 +436,24 @@ def plan_variants(flow: Mapping[str, Any], variants: Any, variables: Any, overri
 
 
 def divide_concurrency(max_concurrency: int | None, variants: int) -> int | None:
-    """Divide the concurrency limit equally among variants, so that none has an advantage."""
+    """Divide the concurrency limit equally among variants, so that no variant has an advantage."""
     return None if max_concurrency is None else max(1, max_concurrency // variants)
 
 
 def choose_chunk_size(items: int, variants: int) -> int | None:
     """Return the number of items per run, or None to leave it to `map`.
 
-    Times are compared by run, so unless there are thousands of items, `map` alone would create too few runs.
+    Times are compared by run, and by default `map` would create too few runs unless there are thousands of items.
     """
     return None if variants == 1 or items >= _MANY else max(2, min(items // 24, 32))
 
 
 class RunLabeler:
-    """Labels an evaluation's runs: all of them with `eval` and `variant`, and finished ones also with their cases and
-    repeats.
+    """Labels an evaluation's runs: all runs with `eval` and `variant`, and finished runs with their cases and repeats
+    as well.
 
     Args:
-        client: The client. Without a history, its runs get no labels.
+        client: The client. If it has no history, its runs don't get labels.
         name: The evaluation's name.
         repeat: The number of repeats per case.
         more: Additional labels.
@@ -465,7 +465,7 @@ class RunLabeler:
         self._repeat = repeat
         self._held: dict[str, tuple[PlannedVariant, ItemBlock] | None] = {}
         """Each variant's first block, held back because `map` records its first run again when it creates the next."""
-        # Pass explicit labels on even without a history: `map` then raises an error that explains the problem.
+        # Pass on explicit labels even if there's no history, so that `map` raises an error explaining the problem.
         self.common = None if self._history is None and more is None else {"eval": name, **(more or {})}
 
     def get_labels(self, variant: PlannedVariant) -> dict[str, str] | None:

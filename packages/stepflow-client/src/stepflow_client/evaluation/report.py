@@ -78,8 +78,8 @@ class EvaluationReport(ShownAsTable):
         variants: The variants' names, starting with the one to compare with. Defaults to the order of the items.
         baselines: A mapping from each variant to the variant it's compared with. Defaults to the first variant for all.
         lower_is_better: The names of scores where low values are good.
-        timed: The names of scores that measure time. Items in the same run share a queue, so their times are compared
-            by run.
+        timed: The names of scores that measure time. These are compared by run, because items in the same run share a
+            queue.
         remarks: Notes about the evaluation, e.g. on cases that were left out.
     """
 
@@ -118,7 +118,7 @@ class EvaluationReport(ShownAsTable):
     def load(cls, folder: str | os.PathLike[str]) -> EvaluationReport:
         """Load the report from an evaluation's folder, i.e. the `journal` passed to `evaluate`.
 
-        Values of secret variables are replaced by `***` in errors and outputs. Pages also hide the secret variables'
+        Values of secret variables are replaced with `***` in errors and outputs. Pages also hide the variables'
         defaults and their values in the environment, including in inputs.
 
         Args:
@@ -131,7 +131,7 @@ class EvaluationReport(ShownAsTable):
 
     @classmethod
     def _from_folder(cls, items: StoredItems, variables: Sequence[Mapping[str, Any]] = ()) -> EvaluationReport:
-        """Build a report on a folder's items. Its pages and files hide the folder's secrets."""
+        """Build a report on a folder's items, with pages and files that hide the folder's secrets."""
         arguments, moments, secrets = items.read_report_arguments(variables)
         return cls(items, **arguments)._set_secrets(secrets, moments)
 
@@ -154,19 +154,17 @@ class EvaluationReport(ShownAsTable):
         return iter(self._items)
 
     def with_baseline(self, baseline: EvaluationReport, *, name: str = "baseline") -> EvaluationReport:
-        """Combine this evaluation with an earlier one, so that its variants are compared with the earlier ones.
+        """Combine this evaluation with an earlier one, so that its variants are compared with the earlier variants.
 
-        Each variant is compared with the earlier variant of the same name, or else with the first one. Cases match if
-        they have the same name and input. See the resulting report's `baselines` for the pairs.
+        Each variant is compared with the earlier variant of the same name, or else with the first earlier variant.
+        Cases match if they have the same name and input. See the resulting report's `baselines` for the pairs.
 
         Args:
             baseline: The report on the earlier evaluation.
-            name: The name for the earlier variant in the report. If there are several, it becomes a prefix of their
-                names.
+            name: The name for the earlier variant in the report. If there are several, their names start with it.
 
         Raises:
-            InvalidArgumentError: If the evaluations have no case in common, or if the name is already taken by a
-                variant.
+            InvalidArgumentError: If the evaluations have no case in common, or if a variant already has this name.
         """
         check_instance(baseline, "baseline", EvaluationReport)
         check_text(name, "name")
@@ -179,7 +177,7 @@ class EvaluationReport(ShownAsTable):
         taken = next((new_name for new_name in new_names.values() if new_name in self.variants), None)
         if taken is not None:
             raise InvalidArgumentError(f"a variant is already named {taken!r}", hint="give the baseline another name")
-        # Keep digests instead of inputs, since there may be many.
+        # Keep digests instead of the inputs themselves, since there may be many.
         inputs = {item.case: _digest_input(item) for item in self}
 
         def earlier_items() -> Iterator[EvaluationItem]:
@@ -212,19 +210,19 @@ class EvaluationReport(ShownAsTable):
 
     @property
     def baselines(self) -> dict[str, str]:
-        """A mapping from each variant to the one it's compared with: the first variant, unless there is a baseline."""
+        """A mapping from each variant to the variant it's compared with: the first one, unless there is a baseline."""
         if self._baselines is not None:
             return dict(self._baselines)
         return dict.fromkeys(self.variants[1:], next(iter(self.variants), ""))
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """The variants' names. Unless there is a baseline, all are compared with the first."""
+        """The variants' names. Unless there is a baseline, they're all compared with the first one."""
         return tuple(self._columns.variants)
 
     @property
     def scores(self) -> tuple[str, ...]:
-        """The score names. Each value of a label counts as a separate score, e.g. `tone=friendly`."""
+        """The score names. Each label counts as a separate score, e.g. `tone=friendly`."""
         return tuple(self._columns.kinds)
 
     @property
@@ -293,9 +291,9 @@ class EvaluationReport(ShownAsTable):
             variant: The variant to compare.
             score: The score's name, or `failed` for the share of items that didn't complete.
             tolerance: How much worse the score may get. Defaults to 0.
-            strict: Whether to fail if the tolerance lies within the change's confidence interval. By default, only an
-                unmistakable regression fails. In strict mode, the check passes only if a regression beyond the
-                tolerance can be ruled out, which may take many cases.
+            strict: Whether to fail if the tolerance lies within the change's confidence interval. By default, only a
+                clear regression fails. In strict mode, the check passes only if a regression beyond the tolerance can
+                be ruled out, which may take many cases.
 
         Raises:
             AssertionError: If there is a regression.
@@ -346,13 +344,13 @@ class EvaluationReport(ShownAsTable):
         tolerance: float | Mapping[str, float] = 0.0,
         strict: bool = False,
     ) -> list[Gate]:
-        """Check that each variant completed items, has no mean below its limit, and isn't worse than its baseline.
+        """Check that each variant has completed items, has no mean below its limit, and isn't worse than its baseline.
 
         Args:
             fail_below: Minimum means by score name, or maximums if low values are good.
-            tolerance: How much worse than the baseline scores may be, or a mapping from score names to tolerances.
+            tolerance: How much worse scores may be than the baseline's, or a mapping from score names to tolerances.
                 Defaults to 0.
-            strict: Whether to fail gates that can't be decided from the cases. Defaults to False.
+            strict: Whether a gate fails if the cases can't decide it. Defaults to False.
 
         Raises:
             InvalidArgumentError: If a score doesn't exist or a limit isn't a number.
@@ -383,9 +381,9 @@ class EvaluationReport(ShownAsTable):
             limit: Maximum number of cases. Defaults to 10.
             score: The score. Defaults to the first one.
             variant: The variant. Defaults to the last one.
-            baseline: The variant to compare with; only cases where the score gets worse are returned. Defaults to the
-                variant's own baseline. If it is the variant itself (the default for the first variant), the cases with
-                the worst scores are returned.
+            baseline: The variant to compare with, in which case only cases where the score gets worse are returned.
+                Defaults to the variant's own baseline. If you pass the variant itself (the default for the first
+                variant), the cases with the worst scores are returned.
 
         Raises:
             InvalidArgumentError: If the score or a variant doesn't exist.
@@ -406,7 +404,7 @@ class EvaluationReport(ShownAsTable):
             if before != after and then is None:
                 continue
             if now is None:
-                # Having no output is worse than any score.
+                # Not having an output is worse than any score.
                 if variant_columns.failures.mean(number):
                     badness[case] = math.inf
             elif then is None or sign * (now - then) > 0:
@@ -441,7 +439,7 @@ class EvaluationReport(ShownAsTable):
     def slices(self, field: str) -> dict[str, EvaluationReport]:
         """Split the report by tag, or by the values of a field.
 
-        To get all slices' scores in one list, with verdicts corrected for their number, use `slice_scores`.
+        To get all slices' scores in one list, with verdicts corrected for the number of slices, use `slice_scores`.
 
         Args:
             field: `tags`, a metadata key, or an input field such as `user.language`.
@@ -516,7 +514,7 @@ class EvaluationReport(ShownAsTable):
 
         Args:
             path: The file to write, if any.
-            ui_url: The address of `stepflow ui`, for links to the runs. Defaults to no links.
+            ui_url: The address of `stepflow ui`, for links to the runs. By default, there are no links.
             gates: The gates to show. Defaults to those from `gates()`.
             slices: Scores for subsets of the cases, as returned by `slice_scores`. Defaults to none.
 
@@ -535,8 +533,8 @@ class EvaluationReport(ShownAsTable):
     def to_junit(self, path: str | os.PathLike[str] | None = None, *, gates: Sequence[Gate] | None = None) -> str:
         """Return the report as JUnit XML, and optionally write it to a file.
 
-        Variants become test suites and gates become test cases. Gates that can't be decided from the cases are marked
-        as skipped. Item scores are stored as properties of the suite.
+        Variants become test suites and gates become test cases. Gates that the cases can't decide are marked as
+        skipped. Item scores are stored as properties of the suite.
 
         Args:
             path: The file to write, if any.
@@ -636,7 +634,7 @@ def trend(folder: str | os.PathLike[str], *, limit: int = 10) -> list[TrendPoint
     for entry in sorted(path.iterdir() if path.is_dir() else ()):
         if EvaluationStore.exists(entry):
             with EvaluationStore(entry) as store:
-                # Invalid cases leave behind a folder whose evaluation never started.
+                # An evaluation with invalid cases leaves behind a folder but never starts.
                 if moment := store.read_setting("began"):
                     began[entry] = datetime.fromisoformat(moment)
     if not began:

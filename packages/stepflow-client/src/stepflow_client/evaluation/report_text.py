@@ -23,7 +23,7 @@ def format_number(number: float, *, signed: bool = False, scale: float | None = 
     Args:
         number: The score.
         signed: Whether to prefix positive numbers with a plus sign. Defaults to False.
-        scale: A number whose size determines how many digits to show. Defaults to the score itself.
+        scale: A number whose magnitude determines how many digits to show. Defaults to the score itself.
     """
     size = abs(number if scale is None else scale)
     if 0 < size < 0.1:
@@ -128,8 +128,8 @@ def iter_comparison_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
 
 
 def format_table(rows: Sequence[Sequence[str]], *, left: int) -> list[str]:
-    """Return a table's lines. The first row holds the headings. The last column and the first `left` columns are
-    left-aligned; if there are several of the latter, repeated names in the first column are blank."""
+    """Return a table's lines. The first row contains the headings. The last column and the first `left` columns are
+    left-aligned. If `left` is more than 1, repeated names in the first column are left blank."""
     count = len(rows[0])
     shown = [[visible(cell) for cell in row[:count]] for row in rows]
     for above, row in zip([row[0] for row in shown], shown[1:], strict=False):

@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 
     from .records import EvaluationCase, ScoreValue
 else:
-    # Import lazily to spare programs that only use the blocking version.
+    # Import lazily, because programs that only use the blocking version don't need it.
     asyncio = lazy_module("asyncio")
 
-# Target time for a batch of calls, in seconds. Slow functions are called one at a time.
+# Target duration of a batch of calls, in seconds. Slow functions are called one at a time.
 _SECONDS = 0.02
 _MAX_CHUNK = 400
 
 
 class ScoreFunction:
-    """A score function and how to call it.
+    """A score function, along with how to call it.
 
     Args:
         scorer: The function with its name.
@@ -50,11 +50,11 @@ class ScoreFunction:
         self.scorer = scorer
         self.key = scorer.key
         self.chunk_size = 1
-        """Number of calls to make per batch. Switching threads takes longer than a fast call."""
+        """Number of calls to make per batch, because switching threads takes longer than a fast call."""
         self.is_fast = isinstance(scorer.score, Score)
-        """Whether it only computes. If so, it is called inline and its scores are stored together."""
+        """Whether the function only computes. If so, it is called inline and its scores are stored together."""
         self.is_timed = bool(getattr(scorer.score, "needs_duration", False))
-        """Whether it depends on the item's duration."""
+        """Whether the function needs the item's duration."""
         self.is_flow = isinstance(scorer.score, FlowScore)
         self.is_async = inspect.iscoroutinefunction(client.run) if self.is_flow else scorer.is_async
 
@@ -69,7 +69,7 @@ class ScoreFunction:
     ) -> None:
         """Compute and store the scores of some of a block's items, one at a time.
 
-        Each score is stored as soon as it's known, so a crash never repeats the others. Built-in scores are stored
+        Each score is stored as soon as it's known, so it isn't computed again after a crash. Built-in scores are stored
         together.
         """
         began = time.monotonic()
@@ -79,7 +79,7 @@ class ScoreFunction:
             if not may_continue():
                 return
             number = block.first + place
-            # Without a journal, the next evaluation would reuse the same keys, so don't use any.
+            # Don't use keys without a journal, because the next evaluation would use the same ones.
             key = f"{store.id} {block.variant} {number} {self.key}" if self.is_flow and store.id else None
             scores, errors = await compute_item_scores(self.scorer, build_item(block, place), client, key)
             values = {name: [value] for name, value in scores.items()}
@@ -89,7 +89,6 @@ class ScoreFunction:
         self.chunk_size = int(max(1, min(fitting, self.chunk_size * 4, _MAX_CHUNK)))
 
     def _compute_builtin_scores(self, block: ItemBlock, places: Sequence[int]) -> BlockScores:
-        """Compute a built-in function's scores."""
         first, count = places[0], places[-1] - places[0] + 1
         columns: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
         for place in places:
@@ -130,7 +129,7 @@ class AsyncScoring:
         await loop.run_in_executor(self._threads, lambda: run(lambda: _run_without_waiting(apply())))
 
     def close(self) -> None:
-        """Stop starting calls."""
+        """Don't start any more calls."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
@@ -162,17 +161,17 @@ _MAX_MESSAGE_LENGTH = 1_000
 
 @dataclass(frozen=True)
 class Scorer:
-    """A score with its name and how to call it."""
+    """A score with its name, and how to call it."""
 
     name: str
     key: str
-    """Changes with the score's name and version, so that its values are then recomputed."""
+    """A key derived from the score's name and version. If either changes, values are recomputed."""
     score: Any
     """The score as passed by the caller."""
     call: Callable[[EvaluationItem], Any]
-    """Returns the result for an item, or an awaitable for it."""
+    """Returns the result for an item, or an awaitable that resolves to it."""
     source: str = ""
-    """A digest of the source code. Empty for this package's own scores and for objects without source code."""
+    """A digest of the source code, or an empty string for this package's own scores and objects without source code."""
     is_async: bool = False
     """Whether `call` returns an awaitable."""
     lower_is_better: bool = False
@@ -204,7 +203,7 @@ def build_scorers(scores: Any) -> list[Scorer]:
         scores: A score, a list of scores, or a mapping from names to scores.
 
     Raises:
-        InvalidArgumentError: If one isn't a score, or if two have the same name.
+        InvalidArgumentError: If one of them isn't a score, or if two have the same name.
     """
     if isinstance(scores, Mapping):
         named = list(scores.items())
@@ -250,7 +249,7 @@ def _wrap_score(score: Any, name: str) -> Scorer:
     is_lower = getattr(score, "lower_is_better", False) is True
     arguments = {field.name: getattr(score, field.name, None) for field in fields(score)} if is_dataclass(score) else {}
     parts = [type(score).__qualname__, _get_version(score), arguments]
-    # Include only the type of a client or model: the rest differs between processes.
+    # Include only the type of a client or model, because the rest differs between processes.
     text = json.dumps(parts, default=lambda value: type(value).__qualname__, skipkeys=True)
     source = ""
     plain = _unwrap_partials(score)
@@ -310,7 +309,6 @@ def _bind_parameters(score: Callable[..., Any]) -> Callable[[EvaluationItem], An
 
 
 def _to_score_value(value: Any) -> ScoreValue:
-    """Convert a score to plain data."""
     if hasattr(value, "value") and (hasattr(value, "reason") or isinstance(value, Enum)):
         value = value.value
     if not isinstance(value, (bool, int, float, str)) and callable(getattr(value, "item", None)):
@@ -337,7 +335,7 @@ def _to_score_value(value: Any) -> ScoreValue:
 async def compute_item_scores(
     scorer: Scorer, item: EvaluationItem, client: Any = None, key: str | None = None
 ) -> tuple[dict[str, ScoreValue], dict[str, str]]:
-    """Return a completed item's scores by name, plus the error messages of failed scores by name.
+    """Return a completed item's scores by name, and the error messages of failed scores by name.
 
     Never waits unless the score is asynchronous.
 
@@ -374,7 +372,6 @@ def call_builtin_score(
 
 
 def _describe_failure(scorer: Scorer, error: Exception) -> tuple[dict[str, ScoreValue], dict[str, str]]:
-    """Return the error message of a failed score as data."""
     kind = "" if isinstance(error, ScoreFailedError) else f"{type(error).__name__}: "
     text = cut(f"{kind}{error}".rstrip(": "), _MAX_MESSAGE_LENGTH)
     return {}, {scorer.name: text.encode(errors="backslashreplace").decode()}

@@ -45,7 +45,8 @@ class Score:
     """The part of the output to score."""
     name: str = ""
     version: str = "1"
-    """Bump this when the score starts returning different values for the same output, so that they are recomputed."""
+    """Bump this when the score starts returning different values for the same output, so that stored values are
+    recomputed."""
     lower_is_better: bool = False
 
     def __post_init__(self) -> None:
@@ -57,7 +58,6 @@ class Score:
         raise NotImplementedError
 
     def _score_case(self, case: EvaluationCase, output: Any, duration: float | None) -> ScoreValue | None:
-        """Score an output for a case."""
         return self(case.input, output, case.expected)
 
     def part(self, output: Any) -> Any:
@@ -74,8 +74,8 @@ class Score:
     def get_expected_part(self, expected: Any) -> Any:
         """Return the expected value of the scored part, or None if the case doesn't expect one.
 
-        If an object is expected, the part is looked up at the same path. Anything else is itself the part's expected
-        value.
+        If the case expects an object, the part is looked up at the same path. Anything else is the part's expected
+        value itself.
         """
         if not self.path or not isinstance(expected, (dict, Mapping)):
             return expected
@@ -84,7 +84,7 @@ class Score:
 
 
 def exact(path: str = "") -> Score:
-    """Score whether part of the output equals the expected value. `3` equals `3.0`.
+    """Score whether part of the output equals the expected value. Note that `3` equals `3.0`.
 
     Args:
         path: The part of the output. Defaults to all of it.
@@ -96,7 +96,7 @@ def exact(path: str = "") -> Score:
 class _Exact(Score):
     def __call__(self, input: Any, output: Any, expected: Any) -> bool | None:
         expected = self.get_expected_part(expected)
-        # An output missing the expected part is incorrect, not unscored.
+        # If the output lacks the expected part, it's incorrect, not unscored.
         return None if expected is None else json_equal(expected, find_part(output, self.path))
 
 
@@ -104,8 +104,8 @@ def contains(path: str = "", text: str | None = None, *, ignore_case: bool = Fal
     """Score whether part of the output contains a string.
 
     Args:
-        path: The part of the output: a string, or a list that must have the string as an element. Defaults to all of
-            it.
+        path: The part of the output: a string, or a list in which to look for the string as an element. Defaults to all
+            of it.
         text: The string to search for. Defaults to the case's expected value.
         ignore_case: Whether to ignore case. Defaults to False.
     """
@@ -159,8 +159,8 @@ class _Regex(Score):
 def json_distance(path: str = "") -> Score:
     """Score how far part of the output is from the expected value, from 0 (equal) to 1 (entirely different).
 
-    The score is the mean over all leaf values. A key missing on either side counts as 1, strings count by how much of
-    them differs, and numbers by their relative difference. Lower is better.
+    The score is the mean over all leaf values. A key missing on either side counts as 1. Strings count by how much of
+    them differs, numbers by their relative difference. Lower is better.
 
     Args:
         path: The part of the output. Defaults to all of it.
@@ -279,8 +279,8 @@ class _SchemaValid(Score):
 def latency() -> Score:
     """Score how long an item takes, in seconds, from the start of its first step to the end of its last.
 
-    Servers before 0.12 don't report this, so there is no score. Lower is better. (Reports always compare durations; add
-    this score to refer to them in `assert_no_regression` and thresholds.)
+    Servers before 0.12 don't report this, so there is no score. Lower is better. (Reports always compare durations. Add
+    this score if you want to use them in `assert_no_regression` and thresholds.)
     """
     return _Latency(**_build_path_and_name("latency", ""), lower_is_better=True)
 
@@ -320,8 +320,8 @@ class _OutputField(Score):
 def usage(path: str = "") -> Score:
     """Score model usage as reported by the output: `usage.tokens` and `usage.cost`. Lower is better.
 
-    Values are read from `usage`, as returned by chat models (`total_tokens`, or the sum of input and output tokens), or
-    else from `tokens` and `cost` next to it. Data frames include them as columns even without this score.
+    Values are read from `usage`, in the form returned by chat models (`total_tokens`, or the sum of input and output
+    tokens), or else from `tokens` and `cost` next to it. Data frames include them as columns even without this score.
 
     Args:
         path: The part of the output that contains them. Defaults to all of it.
@@ -335,7 +335,7 @@ class _Usage(Score):
         return read_usage(self.part(output))
 
 
-# Alternative sets of keys to sum for the tokens or the cost. The first set present in an output is used.
+# Alternative sets of keys to add up for the tokens or the cost. The first set present in an output is used.
 _USAGE_KEYS = {
     "tokens": (
         ("total_tokens",),
@@ -409,7 +409,7 @@ class FlowScore:
     """A score computed from `{input, output, expected}` by a flow on the client's server.
 
     The flow must return a number, a boolean, a label, or an object containing several of these. Each item gets its own
-    run with an idempotency key, so that none is executed twice after a crash.
+    run with an idempotency key, so that no run is executed twice after a crash.
 
     Example:
         ```python
@@ -466,11 +466,9 @@ class FlowScore:
         return self._read_score(result.output)
 
     def _build_input(self, item: EvaluationItem) -> Any:
-        """Return the flow's input for an item."""
         return {"input": item.input, "output": item.output, "expected": item.expected}
 
     def _read_score(self, output: Any) -> Any:
-        """Extract the score from the flow's output."""
         return output
 
 

@@ -1,12 +1,12 @@
 """Means, paired differences and their intervals. Results are reproducible because resampling is seeded.
 
 An interval is the union of two bootstrap intervals computed from the same resamples. The percentile interval, widened
-like Student's t for small samples, works for scores where few cases differ; the studentized one for skewed scores.
-Wherever one is too narrow, the other isn't. Boolean scores also get a few made-up values, as in the Agresti-Coull and
-Bonett-Price intervals. Without them, ten correct cases out of ten would leave no doubt at all.
+like Student's t for small samples, works for scores where few cases differ, and the studentized one for skewed scores.
+Where one of them is too narrow, the other isn't. Boolean scores also get a few pseudo-values, as in the Agresti-Coull
+and Bonett-Price intervals. Without them, ten correct cases out of ten would leave no doubt at all.
 
-Items that share a queue don't have independent times, so those are resampled in blocks of consecutive cases (a cluster
-bootstrap). Resampling needs numpy, which the `stepflow-client[eval]` extra installs.
+The times of items that share a queue aren't independent, so they are resampled in blocks of consecutive cases (a
+cluster bootstrap). Resampling needs numpy, which the `stepflow-client[eval]` extra installs.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _BLOCK_DOUBT = 0.4
 # their own width, which bounds the time without hurting accuracy.
 _MAX_DRAWN = 1_000
 SHARE = (0.0, 0.0, 1.0, 1.0)
-"""The made-up values for a proportion of cases."""
+"""The pseudo-values for a proportion of cases."""
 CHANGE = (-1.0, 1.0)
-"""The made-up values for a paired change in a proportion."""
+"""The pseudo-values for a paired change in a proportion."""
 
 _Key = TypeVar("_Key", bound=Hashable)
 
@@ -81,7 +81,7 @@ class ResampledMean:
         self._at = mean(values)
         self._bounds = (min(pseudo_values), max(pseudo_values)) if pseudo_values else (-math.inf, math.inf)
         numbers = import_numpy()
-        # Shift to zero, the only place where sums of squares are accurate.
+        # Shift the values to zero, because sums of squares are only accurate near it.
         sample = numbers.asarray((*values, *pseudo_values)) - self._at
         self._varies = bool(numbers.abs(sample).max() > 1e-12 * abs(self._at))
         if not self._varies:
@@ -92,7 +92,7 @@ class ResampledMean:
         picked = numbers.random.default_rng(0).choice(sample, (RESAMPLES, self._drawn))
         shifts, spreads = picked.mean(axis=1) - self._centre, picked.std(axis=1, ddof=1)
         self._means = numbers.sort(shifts * math.sqrt(self._drawn / size))
-        # Ignore deviations caused only by floating-point rounding.
+        # Ignore deviations that are just floating-point rounding.
         differ = spreads > 1e-7 * spread
         self._studentized = numbers.sort(shifts[differ] / spreads[differ] * math.sqrt(self._drawn))
 
@@ -167,7 +167,7 @@ class Change:
     ups: int
     """Number of cases where the second variant's value is higher."""
     downs: int
-    """Number of cases where it is lower."""
+    """Number of cases where the second variant's value is lower."""
 
     @property
     def ties(self) -> int:
@@ -201,7 +201,7 @@ def paired_change(
         blocks: The sizes of blocks of consecutive cases. Defaults to treating cases as independent.
     """
     differences = [
-        # Means over repeats may differ just by rounding.
+        # Means over repeats may differ just because of rounding.
         0.0 if math.isclose(old, new, rel_tol=1e-9, abs_tol=1e-12) else new - old
         for old, new in zip(before, after, strict=True)
     ]
@@ -217,9 +217,9 @@ def paired_change(
 
 
 def apply_holm(directions: Mapping[_Key, Callable[[float], int]]) -> dict[_Key, int]:
-    """Return the direction of each change, using Holm's method to correct for how many there are.
+    """Return the direction of each change, using Holm's method to correct for the number of changes.
 
-    The chance that any of them is wrong is at most 5%.
+    The chance that any of the directions is wrong is at most 5%.
 
     Args:
         directions: Functions that return a change's direction at a given confidence.

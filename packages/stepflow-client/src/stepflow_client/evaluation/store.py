@@ -14,8 +14,8 @@ The tables of version 1:
 | `scores` | `variant`, `score` (the score function's key), the first item's `number`, `count`, plus, in JSON, `found` (value columns by name) and `failed` (error message columns by name) |
 
 A column is a list with one value per item, or a single value if all are the same. In `found` and `failed`, null means
-the item has none. Rows in `items` and `scores` are never modified. When a function's version changes, so does its key,
-so the old scores stay in the file but aren't read.
+the item has no such value. Rows in `items` and `scores` are never modified. When a function's version changes, so does
+its key, so the old scores stay in the file but aren't read.
 """  # noqa: E501 - a table
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ CREATE TABLE IF NOT EXISTS scores (
 # Names of the columns stored for items besides their outputs.
 _DETAILS = ("status", "error", "run_id", "item", "duration")
 _FILE = "evaluation.db"
-# Maximum size of the cases stored together, unless they suddenly become larger.
+# Maximum size of the cases stored in one page, unless they suddenly become larger.
 _MAX_BYTES = 8 << 20
 
 _Columns: TypeAlias = dict[str, list[Any]]
@@ -79,15 +79,15 @@ class EvaluationStore:
 
     Raises:
         InvalidArgumentError: If the path is not a valid folder path.
-        JournalError: If the folder contains no evaluation, is in use by another one, or if its file cannot be opened,
-            read or written.
+        JournalError: If the folder contains no evaluation or is in use by another evaluation, or if its file cannot be
+            opened, read or written.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, is_new: bool = False) -> None:
         """Open the file."""
         self.folder = file_path(folder, "journal")
         self.secrets = NO_SECRETS
-        """Values to hide from reports loaded later, when they are no longer known."""
+        """Values to hide in reports loaded later, when the values are no longer known."""
         self._lock = threading.Lock()
         self._cases: list[tuple[int, list[EvaluationCase]]] = []
         """The most recently read pages of cases, each with the number of its first case."""
@@ -104,8 +104,8 @@ class EvaluationStore:
                     # Keep other processes out until the evaluation ends.
                     file.execute("PRAGMA locking_mode=EXCLUSIVE")
                     file.execute("PRAGMA journal_mode=WAL")
-                    # Killing the process loses nothing. After a power failure, the last items are restored from the
-                    # journals.
+                    # If the process is killed, nothing is lost. After a power failure, the last items are restored from
+                    # the journals.
                     file.execute("PRAGMA synchronous=NORMAL")
                     file.execute("BEGIN EXCLUSIVE")
                     file.execute("COMMIT")
@@ -148,7 +148,7 @@ class EvaluationStore:
             return file.execute(query, values).fetchall()
 
     def read_setting(self, name: str, missing: Any = None) -> Any:
-        """Return one of the evaluation's values, or `missing` if it was never set."""
+        """Return one of the evaluation's settings, or `missing` if it was never set."""
         rows = self._query("SELECT value FROM about WHERE name = ?", [name])
         return _parse_json(rows[0][0]) if rows else missing
 
@@ -158,8 +158,8 @@ class EvaluationStore:
         """Store the evaluation's settings, or check that they match the folder's, and return the number of cases.
 
         Args:
-            cases: The cases. New ones are added to those already in the folder.
-            repeat: How often to run each case.
+            cases: The cases. New cases are added to those already in the folder.
+            repeat: How many times to run each case.
             variants: Each variant's settings digest, by name. Variants can be added later.
             about: Additional values for the evaluation.
 
@@ -169,7 +169,7 @@ class EvaluationStore:
         """
         before, changed = self.read_setting("count"), []
         if before is not None:
-            # Keep digests instead of cases, since there may be many.
+            # Keep digests instead of the cases themselves, since there may be many.
             missing, new = set(map(_digest_case, self.cases())), []
             for case in cases:
                 digest = _digest_case(case)
@@ -225,7 +225,7 @@ class EvaluationStore:
 
     @property
     def id(self) -> str | None:
-        """The evaluation's id on the server, or None if it can't be continued after a crash."""
+        """The evaluation's ID on the server, or None if the evaluation can't be continued after a crash."""
         evaluation_id: str | None = self.read_setting("id")
         return evaluation_id
 
@@ -239,7 +239,7 @@ class EvaluationStore:
         return self.folder / "runs" / f"{variant}.journal"
 
     def cases(self) -> Iterator[EvaluationCase]:
-        """Yield the cases. They are read in pages, which readers at nearby positions share."""
+        """Yield the cases. They are read in pages, which are shared by readers at nearby positions."""
         number, count = 0, self.read_setting("count")
         while number < count:
             first, page = self._read_page(number)
@@ -318,7 +318,7 @@ class EvaluationStore:
         return ItemBlock(variant, first, cases, statuses, _parse_json(values), errors, run_ids, indexes, durations)
 
     def items(self, *, hidden: bool = False) -> Iterator[EvaluationItem]:
-        """Yield all items, with scores, for the variants used by the last call, by case and repeat.
+        """Yield all items with their scores, for the variants used by the last call, sorted by case and repeat.
 
         Args:
             hidden: Whether to replace the evaluation's secrets in outputs with `***`. Defaults to False.
@@ -384,7 +384,7 @@ def _pack_column(values: Sequence[Any]) -> Sequence[Any]:
 
 @lru_cache(maxsize=64)
 def _unpack_columns(text: str, count: int) -> _Columns:
-    """Expand columns to one value per item. Results are cached by text, so don't mutate them."""
+    """Expand columns to one value per item. Results are cached (by text), so don't modify them."""
     columns: _Columns = _parse_json(text)
     return {name: values * count if len(values) == 1 else values for name, values in columns.items()}
 
@@ -403,12 +403,12 @@ def _transaction(file: sqlite3.Connection) -> Iterator[None]:
 
 
 class TemporaryFolder:
-    """A folder that is deleted along with this object."""
+    """A folder that is deleted when this object is."""
 
     def __init__(self) -> None:
         """Create the folder."""
         self.path = tempfile.mkdtemp(prefix="stepflow-eval-")
-        # Don't use `TemporaryDirectory`: it warns unless closed, and nobody closes a report.
+        # Don't use `TemporaryDirectory`: it warns if it isn't closed, and nobody closes a report.
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
@@ -440,7 +440,8 @@ class StoredItems:
     def read_report_arguments(
         self, variables: Sequence[Mapping[str, Any]]
     ) -> tuple[dict[str, Any], Mapping[str, int], Secrets]:
-        """Return the report's arguments, the number of each variant's first call, and the secrets to hide.
+        """Return the report's arguments, the number of the call in which each variant first ran, and the secrets to
+        hide.
 
         Args:
             variables: The variable values passed to each variant, or an empty sequence if unknown.

@@ -27,7 +27,7 @@ class SliceScore(Record):
     score: str
     variant: str
     cases: int
-    """Number of cases with the score. For a change, only cases where both variants have it count."""
+    """Number of cases with the score. For a change, only cases where both variants have the score count."""
     mean: float
     change: float | None
     """The change from the first variant or baseline, or None for that variant itself."""
@@ -91,11 +91,11 @@ _text = lazy_module("stepflow_client.evaluation.report_text")
 _page = lazy_module("stepflow_client.evaluation.page")
 
 Verdict: TypeAlias = Literal["better", "worse", "higher", "lower", "unclear", "equal"]
-"""The verdict on a change. `higher` and `lower` are for labels, which aren't ranked. `unclear` changes may be due to
+"""The verdict on a change. `higher` and `lower` are for labels, which aren't ranked. An `unclear` change may be due to
 chance. `equal` means that no case differs."""
 FAILED = "failed"
 """The name used for the share of items that didn't complete."""
-# With fewer cases than this, warn that intervals are wide.
+# If there are fewer cases than this, warn that intervals are wide.
 _FEW = 50
 
 
@@ -132,7 +132,7 @@ class ScoreChange(Record):
 
     score: str
     before: float
-    """The first variant's mean over the cases both have in common."""
+    """The first variant's mean over the cases that both variants share."""
     after: float
     """The second variant's mean."""
     change: float
@@ -145,7 +145,7 @@ class ScoreChange(Record):
     wins: int
     """Number of cases where the second variant is better (or, for a label, has it more often)."""
     ties: int
-    """Number of cases where both are equal."""
+    """Number of cases where both variants are equal."""
     losses: int
     """Number of cases where the second variant is worse."""
     verdict: Verdict | None
@@ -225,19 +225,19 @@ class EvaluationSummary(ShownAsTable, Record):
     means: Sequence[ScoreMean]
     durations: Sequence[VariantDurations]
     comparisons: Sequence[Comparison]
-    """Comparisons of each other variant with the first one or its baseline."""
+    """Comparisons of each variant with its baseline or the first variant."""
     remarks: Sequence[str] = field(default=())
     """Caveats about these numbers, e.g. few cases, failed scores or cases left out."""
 
     @property
     def compared_with(self) -> str:
-        """What the variants are compared with, as text."""
+        """A description of what the variants are compared with."""
         names = list(dict.fromkeys(comparison.before for comparison in self.comparisons))
         return names[0] if len(names) == 1 else "the baseline of each variant"
 
     @property
     def notes(self) -> list[str]:
-        """How to read the changes. Empty for a single variant."""
+        """Notes on how to read the changes. Empty for a single variant."""
         if not self.comparisons:
             return []
         notes = [f"Changes are relative to {self.compared_with}, paired by case."]
@@ -327,12 +327,12 @@ def compare_variants(columns: Columns, before: str, after: str, rules: Compariso
 
 
 def matches_score_name(score: str, names: Collection[str]) -> bool:
-    """Return whether a score has one of these names, or is one of several scores that one of them returned."""
+    """Return whether a score has one of these names, or is one of several scores returned under one of these names."""
     return score in names or any(score.startswith(f"{name}.") for name in names)
 
 
 def _build_score_change(score: str, change: Change, lower_is_better: bool | None, direction: int | None) -> ScoreChange:
-    """Build a score's change. Without a direction, it has no interval or verdict."""
+    """Build a score's change. If `direction` is None, the change has no interval or verdict."""
     wins, losses = (change.downs, change.ups) if lower_is_better else (change.ups, change.downs)
     words: tuple[Verdict, Verdict] = ("higher", "lower") if lower_is_better is None else ("better", "worse")
     low, high = (None, None) if direction is None else _get_interval_ends(change)
@@ -361,7 +361,7 @@ def _decide_verdict(change: Change, good: int, words: tuple[Verdict, Verdict]) -
 
 
 def summarize_durations(name: str, variant: VariantColumns) -> VariantDurations | None:
-    """Summarize a variant's durations, or return None if they aren't known."""
+    """Summarize a variant's durations, or return None if they are unknown."""
     if not variant.times:
         return None
     seconds = sorted(variant.times)

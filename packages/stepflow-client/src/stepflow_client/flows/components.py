@@ -144,7 +144,7 @@ def parse_components(components: Any) -> Components | None:
         if not record.get("path") and record.get("plugin") in routed:
             parsed.denied.add(name)
         elif name in parsed:
-            # Two plugins have a component with this name, so don't rely on either one's schemas.
+            # Two plugins have a component with this name, so ignore both schemas.
             parsed[name] = ({}, {})
             parsed.plugins.pop(name, None)
             parsed.descriptions.pop(name, None)
@@ -215,7 +215,7 @@ class Catalogue:
         self.known = with_builtins(components, release)
         self.listed: Components = components or Components()
         self.is_complete = components is not None and components.is_complete
-        """Whether components missing from the list are known not to exist."""
+        """Whether unlisted components definitely don't exist."""
         self._types: dict[str, tuple[Type, Type] | None] = {}
 
     def schemas(self, component: str) -> tuple[Any, Any] | None:

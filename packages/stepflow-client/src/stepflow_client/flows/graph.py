@@ -128,7 +128,7 @@ class FlowSteps:
         ]
         self.by_id: dict[str, Step] = {}
         for step in self.all:
-            # Keep the first step with an ID, since servers reject duplicates anyway.
+            # Keep the first (servers reject duplicate IDs anyway).
             self.by_id.setdefault(step.id, step)
 
     @cached_property

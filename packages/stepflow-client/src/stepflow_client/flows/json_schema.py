@@ -95,7 +95,7 @@ class Mismatch(NamedTuple):
     message: str
     hint: str | None = None
     key: str | None = None
-    """The unknown key, if the problem is that the schema has no such field."""
+    """The unknown key, if the schema has no such field."""
     parts: tuple[str | int, ...] = ()
     """Keys and indexes leading to the value."""
 
@@ -240,11 +240,10 @@ class _Validation:
     def __init__(self, validator: Validator, most: int) -> None:
         self.validator, self.most, self.slices = validator, most, slices.get() or Slices()
         self.results: dict[tuple[str | None, int], tuple[Any, Mismatches]] = {}
-        """Results by shared schema and the value's `id()`. Holding on to the value keeps its `id()` from being
+        """Results by shared schema and the value's `id()`. Keeping the value alive prevents its `id()` from being
         reused."""
 
     def apply_schema(self, schema: Any, value: Any) -> Mismatches:
-        """Return the mismatches between a value and a schema."""
         if self.validator.is_evaluated and is_expression(value):
             literal = mismatches(value["$literal"], schema, self.validator.defs) if "$literal" in value else ()
             return _prefix_paths("$literal", literal)

@@ -79,7 +79,7 @@ Member = Anything | Scalar | ListOf | ObjectOf
 
 
 class Type(NamedTuple):
-    """A union type. A value matches if it matches any of the members, so a type without members matches nothing."""
+    """A union type. Values must match at least one member, so without members, nothing matches."""
 
     members: tuple[Member, ...] = ()
     is_secret: bool = False
@@ -374,7 +374,6 @@ class _SchemaConverter:
         self._parts = 0
 
     def convert(self, schema: Any, depth: int) -> Type:
-        """Convert a single schema."""
         type = self._convert_without_secret(schema, depth)
         return type._replace(is_secret=True) if is_secret(schema) else type
 
@@ -512,7 +511,6 @@ class _TypeConverter:
         self._parts = 0
 
     def convert(self, type: Type, depth: int) -> Any:
-        """Convert a single type."""
         self._parts += 1
         secret = {"is_secret": True} if type.is_secret else {}
         if is_unknown(type) or depth > _MAX_DEPTH or self._parts > _MAX_WRITTEN:

@@ -99,7 +99,7 @@ class Node:
 
     @property
     def written_keys(self) -> list[Key]:
-        """A mapping's keys as written, i.e. with the merge keys themselves instead of the keys they add."""
+        """A mapping's keys as written, including merge keys but not the keys they add."""
         keys = [key for key in self.keys.values() if key.start >= 0]
         return sorted([*keys, *(key for key, _ in self.merges)], key=lambda key: key.start) if self.merges else keys
 

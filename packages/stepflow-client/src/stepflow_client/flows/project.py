@@ -54,7 +54,7 @@ def is_config_name(name: str) -> bool:
 
 
 def is_flow_text(text: str) -> bool:
-    """Return whether some text has a flow's top-level keys. It doesn't have to be valid YAML or JSON."""
+    """Return whether text has a flow's top-level keys, even if it isn't valid YAML or JSON."""
     # Fast path: this settles most files, and nearly all large ones.
     if not text.lstrip().startswith("{") and any(key[1] == "steps" for key in _BLOCK_KEY.finditer(text)):
         return True
@@ -63,7 +63,7 @@ def is_flow_text(text: str) -> bool:
 
 
 def find_top_level_keys(text: str) -> set[str]:
-    """Return the top-level keys of some text, or all of its keys if it starts with a brace but isn't JSON."""
+    """Return the top-level keys in text, or all of its keys if it starts with a brace but isn't JSON."""
     if not text.lstrip().startswith("{"):
         return set(_BLOCK_KEY.findall(text))
     try:
@@ -275,7 +275,7 @@ def existing_file(project: Project, key: str, path: Path) -> Path:
 
 
 def find_config(*folders: Path) -> Path | None:
-    """Return the path to the embedded server's configuration in the first folder that has one.
+    """Return the embedded server's configuration file, from the first folder that has one.
 
     Raises:
         FlowFileError: If a folder has two of them.

@@ -1,4 +1,4 @@
-"""Runs a flow's test cases on a server, all in one batch except for cases with mocked steps, which run separately."""
+"""Runs a flow's test cases on a server: in batches, except for cases with mocked steps, which run separately."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class CaseResult(Record):
 
     case: FlowCase
     verdict: Literal["passed", "failed", "unchecked", "error"]
-    """`unchecked` means the case ran but has no expected output, `error` that it could not be run."""
+    """`unchecked` means the case ran but has no expected output. `error` means it could not be run."""
     differences: Sequence[Difference] = ()
     result: FlowResult | None = None
     """The run's result, or None if the case could not be run."""
@@ -52,8 +52,8 @@ class CaseResult(Record):
     attempt: int = 1
     """The attempt's number, starting at 1."""
     duration: float = 0.0
-    """How long the case took, in seconds. This covers its steps from start to end if step times were requested and are
-    available on the server, otherwise its run or the whole batch."""
+    """How long the case's steps took, in seconds, if step times were requested and are available. Otherwise, how long
+    its run or the whole batch took."""
     steps: Mapping[str, StepRecord] = field(default_factory=dict, repr=False)
     """The inputs and outcomes of the case's steps, if requested."""
 
@@ -79,26 +79,26 @@ def run_cases(
 ) -> list[CaseResult]:
     """Run a flow's test cases and return their results in the same order, attempt by attempt.
 
-    A case with a fault isn't run. Its result is an `error`.
+    A case with a fault isn't run, and its result is an `error`.
 
     Args:
         client: A client for the server.
         tests: The flow and its tests, as returned by `read_tests`.
         cases: The cases to run.
-        repeat: How often to run each case. Defaults to 1.
-        replay: Recorded step outcomes to use instead of executing the steps. If a step is recorded, but not for its
-            current input, the case is an `error`.
+        repeat: How many times to run each case. Defaults to 1.
+        replay: Recorded step outcomes to use instead of executing the steps. If a step has recorded outcomes, but none
+            for its current input, the case is an `error`.
         replay_only: Whether to report an `error` for cases without recorded outcomes that could execute an unmocked
             step. By default, such steps are executed.
-        record: A function that receives a step id and returns whether to include the step's input and outcome in
+        record: A function that accepts a step ID and returns whether to include the step's input and outcome in
             `CaseResult.steps`.
         include_times: Whether to read step times, so that each case in a batch has its own duration. This takes two
             extra requests. Defaults to False.
-        coverage: Collects which of the flow's steps are reached. Each case then needs a separate run. By default,
-            nothing is collected.
+        coverage: Collects which of the flow's steps are reached. If passed, each case needs a separate run. By default,
+            coverage isn't collected.
         on_progress: Called with the number of finished case runs whenever it changes. If None (the default), progress
             isn't tracked, which saves a request per batch.
-        timeout: Timeout in seconds, shared by all cases in a batch. Defaults to none.
+        timeout: Timeout in seconds, shared by all cases in a batch. Defaults to no timeout.
     """
     from .._sync.client import SyncStepflowClient
 
@@ -182,7 +182,7 @@ class _CaseRunner:
         try:
             inputs = [case.input for case, _ in attempts]
             variables = get_case_variables(self.tests, attempts[0].case)
-            # Don't check inputs: a case may test how the flow handles an invalid one.
+            # Don't check inputs: a case may test how the flow handles an invalid input.
             run_id = self.client.submit(
                 self.tests.flow, inputs, variables=variables, timeout=self.timeout, check_input=False
             )
@@ -205,7 +205,7 @@ class _CaseRunner:
         ]
 
     def _run_separately(self, attempt: _Attempt) -> CaseResult:
-        """Run a case with mocked steps. Its duration includes the runs that compute the steps' inputs."""
+        """Run a case with mocked steps. The case's duration includes any runs needed to compute step inputs."""
         case, started = attempt.case, time.monotonic()
         try:
             mocks: dict[str, Any] = {}
@@ -230,12 +230,12 @@ class _CaseRunner:
         return replace(done, verdict="error", message=message)
 
     def _unused_mocks(self, case: FlowCase, runs: Sequence[MockedRun]) -> list[str]:
-        """Return the steps whose mocks weren't needed. Also add the steps reached by the runs to the coverage."""
+        """Return the steps whose mocks weren't needed, and add the steps that the runs reached to the coverage."""
         if not case.mocks and self.coverage is None:
             return []
         used: set[str] = set()
         reached: set[tuple[str, ...]] = set()
-        # Process outer runs before those of their sub-flows.
+        # Process outer runs before the runs of their sub-flows.
         for run in sorted(runs, key=lambda run: len(run.within)):
             # A mocked sub-flow runs even if the outer flow turns out not to need its step.
             if run.within and run.within not in reached:
@@ -272,8 +272,8 @@ class _CaseRunner:
     ) -> list[tuple[dict[str, Mapping[str, Any]], float]]:
         """Return each item's duration, along with its step outcomes if they are being recorded.
 
-        Items without step times get the batch's duration, `seconds`. So does every item if only times are needed and
-        they can't be read, because times are optional.
+        Items without step times get the batch's duration, `seconds`. If only times are needed and they can't be read,
+        so do all items, because times are optional.
         """
         without_steps: list[tuple[dict[str, Mapping[str, Any]], float]] = [({}, seconds)] * count
         if self.record is None and not include_times:
@@ -303,7 +303,7 @@ class _CaseRunner:
         """Return the inputs and outcomes of the steps to record.
 
         Servers don't report step inputs, so they are computed in additional runs where every executed step is mocked
-        with its outcome. Nothing is executed twice. If a step's input can't be computed, the step wasn't executed.
+        with its outcome. No step is executed twice. If a step's input can't be computed, the step wasn't executed.
         """
         records: dict[str, StepRecord] = {}
         if self.record is None:
@@ -360,7 +360,7 @@ def find_sub_executions(
     Args:
         client: A client for the server.
         run_id: The run.
-        within: Ids of the steps containing its flow.
+        within: IDs of the steps containing its flow.
         flow: The run's flow.
         executed: The steps that may have created runs.
     """
@@ -401,7 +401,7 @@ def coverage_lines(path: Path, steps: Sequence[StepCoverage]) -> Iterator[str]:
 
 
 def get_percent(steps: Sequence[StepCoverage]) -> float:
-    """Return the percentage of steps reached, from 0 to 100."""
+    """Return the percentage of steps that were reached, from 0 to 100."""
     return 100 * sum(step.is_reached for step in steps) / len(steps) if steps else 100.0
 
 

@@ -39,7 +39,7 @@ _RUNNING, _COMPLETED, _FAILED, _CANCELLED = 1, 2, 3, 4
 
 
 class CallHeld(Exception):
-    """A call has to wait."""
+    """A component call has to wait."""
 
 
 class FakeServerState:
@@ -59,12 +59,12 @@ class FakeServerState:
         return (datetime.now(UTC) + timedelta(seconds=self.clock)).isoformat().replace("+00:00", "Z")
 
     def execute_runs(self) -> None:
-        """Execute all runs as far as possible."""
+        """Execute all runs as far as they can get."""
         for run in list(self.runs.values()):
             run.execute()
 
     def put_blob(self, data: Any, blob_type: str = "data", filename: str | None = None) -> str:
-        """Store a JSON value or bytes and return the id. The filename replaces any earlier one."""
+        """Store a JSON value or bytes and return the ID. The filename replaces any earlier filename."""
         blob_id = compute_content_id(data)
         if blob_type == "flow":
             self.flows[blob_id] = data
@@ -131,7 +131,7 @@ class FakeRun:
         return _FAILED if any(item.status == _FAILED for item in self.items) else _COMPLETED
 
     def execute(self) -> None:
-        """Execute the run as far as possible."""
+        """Execute the run as far as it can get."""
         for item in self.items if not self.is_over else ():
             item.execute()
         if not self.is_over and all(item.status != _RUNNING for item in self.items):
@@ -155,7 +155,7 @@ class FakeRun:
         self.journal.append((self, about))
 
     def is_within(self, other: FakeRun) -> bool:
-        """Whether this is the other run, or one of its sub-runs."""
+        """Return whether this is the other run or one of its sub-runs."""
         return self is other or (self.parent is not None and self.parent.is_within(other))
 
     def summary(self) -> dict[str, Any]:
@@ -196,7 +196,7 @@ class _FakeItem(Evaluation):
         self.records: dict[str, dict[str, Any]] = {}
         self._step_run = StepRun({}, 0)
         self._outcomes: dict[tuple[str, int], tuple[Any, float]] = {}
-        """The outcome of each attempt of a step, with the clock time when it becomes available."""
+        """The outcome of each step attempt, with the clock time at which it becomes available."""
         self._children: dict[tuple[str, int], list[FakeRun]] = {}
 
     def to_json(self) -> dict[str, Any]:
@@ -204,7 +204,7 @@ class _FakeItem(Evaluation):
         return {"itemIndex": self.index, "status": self.status, **self.end}
 
     def execute(self) -> None:
-        """Execute the item as far as possible."""
+        """Execute the item as far as it can get."""
         if self.status != _RUNNING:
             return
         steps = FlowSteps(self.flow)
@@ -214,7 +214,7 @@ class _FakeItem(Evaluation):
         is_held = False
         certain = steps.find_steps_to_run(certainly=True)
         for name in steps.by_id:
-            # Keep going with the other steps if one is waiting.
+            # If one step is waiting, continue with the other steps.
             try:
                 if name in certain:
                     self._resolve_step_run(name)
@@ -271,7 +271,7 @@ class _FakeItem(Evaluation):
         return super()._run_attempts(done, step_input)
 
     def _call_component(self, path: str, given: Any) -> Any:
-        """Return the output of the current step's current attempt, calling the component only the first time."""
+        """Return the output of the current attempt of the current step, calling the component just the first time."""
         done, world = self._step_run, self.fake_run.world
         attempt = (done.step["id"], done.attempts)
         if attempt not in self._outcomes:
@@ -379,7 +379,7 @@ def to_floats(value: Any) -> Any:
 
 
 def compute_content_id(value: Any) -> str:
-    """Return the id of a stored value, i.e. the SHA-256 of the bytes or compact JSON."""
+    """Return a stored value's ID, i.e. the SHA-256 of the bytes or compact JSON."""
     content = (
         value if isinstance(value, bytes) else json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
     )
@@ -444,14 +444,14 @@ def fake_server(components: Mapping[str, Any] | None = None) -> FakeServer:
             assert client.get_run(run_id).status == "running"
         assert client.get_result(run_id).is_success
 
-    The builtin components of 0.13 are available, except for `openai` and `load_file`. The only flow errors detected are
-    duplicate, empty and undefined steps. Server-side retries, the concurrent task limit and the conditional stall
-    aren't modeled; to test those, use a real server (`stepflow_runtime`).
+    The builtin components of 0.13 are available, except for `openai` and `load_file`. The only flow errors it detects
+    are duplicate, empty and undefined step IDs. Server-side retries, the concurrent task limit and conditional stalls
+    aren't modeled, so use a real server (`stepflow_runtime`) to test those.
 
     Args:
-        components: What components return, by their path in flows: outputs, `Fails`, `Delayed`, `InTurn`, or functions
-            of the input that return one of these. If a function raises an exception, the step fails with
-            `COMPONENT_FAILED` and the exception's message.
+        components: Component results by path: outputs, `Fails`, `Delayed`, `InTurn`, or functions of the input that
+            return one of these. If a function raises an exception, the step fails with `COMPONENT_FAILED` and the
+            exception's message.
     """
     return FakeServer(components)
 
@@ -468,7 +468,7 @@ class FakeServer:
     url = "http://fake-stepflow"
 
     def __init__(self, components: Mapping[str, Any] | None = None) -> None:
-        """Start with nothing stored."""
+        """Start without any stored data."""
         self._world = FakeServerState(BUILTINS)
         self._world.components |= {
             **make_blob_components(self._world.put_blob, self._world.blobs),
@@ -480,8 +480,8 @@ class FakeServer:
         self.calls: list[tuple[str, Any]] = self._world.calls
         """The path and input of each component call, in order."""
         self.transport = httpx.MockTransport(self._handle_request)
-        """The transport to pass to a client, e.g. `StepflowClient(server.url, transport=server.transport)`. It works
-        with the sync client as well."""
+        """The transport to pass to a client, e.g. `StepflowClient(server.url, transport=server.transport)`. It also
+        works with the sync client."""
         self._lock = RLock()
 
     def client(self) -> StepflowClient:
@@ -520,7 +520,7 @@ class FakeServer:
         return block
 
     def release(self, *components: str) -> None:
-        """Resume held component calls. Their runs end immediately unless they are waiting for something else.
+        """Resume held component calls. Their runs end immediately, unless they are also waiting for something else.
 
         Args:
             components: The components' paths in flows. Defaults to all components.

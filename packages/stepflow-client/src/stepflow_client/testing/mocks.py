@@ -49,11 +49,11 @@ _VERSION = 2
 class Recording:
     """Step outcomes by flow, case, step and step input.
 
-    Flows are identified by path, relative to the recording's folder, and inputs by a digest.
+    Flows are identified by their path relative to the recording's folder, and inputs by a digest.
     """
 
     def __init__(self, path: str | os.PathLike[str], flows: Mapping[str, Any] | None = None) -> None:
-        """Create a recording that can be saved to a file. Starts empty by default."""
+        """Create a recording that can be saved to a file. By default, it starts out empty."""
         self.path = file_path(path, "path")
         self._content: bytes = NOT_GIVEN
         """The file's content, if it was loaded."""
@@ -87,7 +87,7 @@ class Recording:
         return loaded
 
     def steps(self, flow: str | os.PathLike[str], case: str) -> set[str]:
-        """Return the ids of a case's steps with recorded outcomes."""
+        """Return the IDs of a case's steps that have recorded outcomes."""
         return {*self._get_case_outcomes(flow, case)}
 
     def outcome(self, flow: str | os.PathLike[str], case: str, step_id: str, given: Any) -> Any:
@@ -115,7 +115,7 @@ class Recording:
         self._get_case_outcomes(flow, case).pop(check_text(step_id, "step_id"), None)
 
     def save(self) -> None:
-        """Write the recording as sorted JSON, so that diffs only show changed inputs and outcomes.
+        """Save the recording as sorted JSON, so that diffs only show changed inputs and outcomes.
 
         Raises:
             FlowFileError: If the file cannot be written, or has changed since it was loaded.
@@ -161,26 +161,26 @@ def run_mocked(
         result = run_mocked(client, "price.yaml", {"sku": "tea"}, mocks={"shop": Fails("COMPONENT_FAILED", "closed")})
 
     Mocked steps are never executed, so their components don't even have to exist. A failing mock's code and message
-    show up everywhere the client reports on the run. The step's `onError` still applies, and steps that read it fail as
+    appear wherever the client reports on the run. The step's `onError` still applies, and steps that read it fail as
     well.
 
     A function is called with the step's input, once per attempt if the step has `onError: retry`. To compute that
     input, earlier steps are run one more time (or mocked, if they have mocks). The same goes for `InTurn`. The function
-    is called even if no branch requires the step, but not if an earlier step fails, since there is then no input.
-    Exceptions raised by the function propagate from this call.
+    is called even if no branch requires the step, but not if an earlier step fails, because in that case there's no
+    input. Exceptions raised by the function propagate from this call.
 
     Mocks also apply to the sub-flows of `map` and `iterate`, at any depth. In that case, each element or iteration
-    becomes a separate run, and the step containing the sub-flow is pinned to their results.
+    becomes a separate run, and the step containing the sub-flow is pinned to those results.
 
     Args:
         client: A client for a server that routes `/builtin`.
         flow: The flow, as a path, mapping or object.
         input: The input.
-        mocks: Mocks by step id, or by component path to mock all steps using it. Steps in sub-flows can be mocked as
-            well.
+        mocks: Mocks by step ID, or by component path to mock all steps that use the component. Steps in sub-flows can
+            be mocked as well.
         variables: Values for the flow's variables.
         check_input: Whether to reject input that doesn't match the flow's input schema. Defaults to True.
-        timeout: Timeout for each run in seconds. Defaults to none.
+        timeout: Timeout for each run, in seconds. Defaults to no timeout.
 
     Raises:
         InvalidArgumentError: If one of the names doesn't match any step, if a mocked step is in a sub-flow whose steps
@@ -197,7 +197,7 @@ def run_mocked(
 
 
 def make_mock_finder(flow: Mapping[str, Any], mocks: Mapping[str, Mock]) -> Callable[[Mapping[str, Any]], Mock]:
-    """Return a function that looks up a step's mock by id, falling back to its component.
+    """Return a function that looks up a step's mock by step ID, falling back to its component.
 
     Raises:
         InvalidArgumentError: If one of the names doesn't match any step.
@@ -231,7 +231,7 @@ class StepflowMock:
         self._client = client
         self._mocks: dict[str, Mock] = {}
         self.calls: list[tuple[str, Any]] = []
-        """The step id and input for each function call and each use of an `InTurn`."""
+        """The step ID and input for each function call and each use of an `InTurn`."""
 
     def mock(
         self,
@@ -242,18 +242,18 @@ class StepflowMock:
         message: str = "",
         delay: float = 0.0,
     ) -> None:
-        """Mock a step by id, or all steps using a component, including those in sub-flows.
+        """Mock the step with an ID, or all steps that use a component, including steps in sub-flows.
 
         Args:
-            name: A step id, or a component path such as `/shop/price`. A step's own mock takes precedence.
+            name: A step ID, or a component path such as `/shop/price`. A mock for the step itself takes precedence.
             outcome: An output, a function of the step's input, or an `InTurn`.
-            fails: Make the step fail with this code instead: a name as used in flow files (`COMPONENT_FAILED`) or an
-                `ErrorCode`.
+            fails: Make the step fail with this code instead, which is a name as used in flow files (`COMPONENT_FAILED`)
+                or an `ErrorCode`.
             message: The error message.
             delay: How long the step takes, in seconds (since 0.13). Defaults to 0.
 
         Raises:
-            InvalidArgumentError: If the code doesn't exist, or unless exactly one of `outcome` and `fails` is passed.
+            InvalidArgumentError: If the code doesn't exist, or if not exactly one of `outcome` and `fails` is passed.
         """
         check_text(name, "name")
         if (outcome is ...) == (fails is None) or (message and fails is None):
@@ -284,7 +284,7 @@ class StepflowMock:
         """Run a flow with its steps mocked and return the result. See `run_mocked`.
 
         Raises:
-            InvalidArgumentError: If a mocked id or component doesn't match any step.
+            InvalidArgumentError: If a mocked step ID or component doesn't match any step.
         """
         content = load_flow(flow)
         find = make_mock_finder(content, self._mocks)
@@ -317,11 +317,11 @@ class MockedRun(NamedTuple):
     """A run of a flow with mocked steps, or of a sub-flow in one of its steps."""
 
     within: tuple[str, ...]
-    """Ids of the steps containing the flow, outermost first. Empty for the outer flow."""
+    """IDs of the steps containing the flow, outermost first. Empty for the outer flow."""
     input: Any
     result: FlowResult
     mocked: frozenset[str]
-    """Ids of mocked steps."""
+    """IDs of mocked steps."""
     variables: Any
     """The run's variables, or None."""
 
@@ -338,7 +338,7 @@ class MockedFlowRunner:
     check_input: bool = True
     """Whether to reject input that doesn't match a flow's input schema."""
     runs: list[MockedRun] = field(default_factory=list)
-    """Finished runs in order of completion, excluding runs that only compute a step's input."""
+    """Finished runs in order of completion, except for runs that only compute a step's input."""
 
     def run(
         self, flow: Data, input: Any, variables: Variables | None = None, within: tuple[str, ...] = ()
@@ -392,7 +392,7 @@ class MockedFlowRunner:
         if is_delayed and not self._has_noop:
             raise InvalidArgumentError("a mock with a delay needs /builtin/sleep, which this server does not have")
         if pins and self._has_noop and not is_delayed:
-            # Prefer overrides: they leave the flow, its id and its diagrams unchanged.
+            # Prefer overrides, because they leave the flow, its ID and its diagrams unchanged.
             overrides = pin_overrides(pins)
         elif pins:
             flow = pinned_flow(flow, pins)
@@ -407,7 +407,7 @@ class MockedFlowRunner:
         return any(component.name in ("noop", "builtin/noop") for component in listed)
 
     def _find_mock(self, step: Data, within: tuple[str, ...]) -> Mock:
-        """Return a step's mock, or a function that runs its sub-flow if that contains mocked steps."""
+        """Return a step's mock, or a function that runs the step's sub-flow if it contains mocked steps."""
         mock = self.find(step)
         inner = inner_flow(step) if mock is NO_MOCK else None
         if inner is None or not any(map(self._has_mock, iter_steps(inner.flow))):

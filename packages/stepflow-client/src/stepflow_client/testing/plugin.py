@@ -1,7 +1,7 @@
-"""The pytest plugin: fixtures for testing flows, and test cases in flow files collected as tests.
+"""The pytest plugin: fixtures for testing flows, and collection of the test cases in flow files.
 
-pytest loads this module in every project that has the package installed, so pytest is the only dependency imported at
-the top level.
+pytest loads this module in every project that has the package installed, so don't import any dependency except pytest
+at the top level.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Print the configurations chosen by projects, and flow coverage."""
+    """Print the configurations that projects specify, and flow coverage."""
     for text in config.stash.get(_NOTES, {}):
         terminalreporter.write_line(f"stepflow: {text}")
     covered = config.stash.get(_COVERAGE, {})
@@ -219,7 +219,7 @@ class FlowItem(pytest.Item):
             raise CaseFailed(failure_text(done) + run)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """Return the differences without a traceback, since no user Python code is involved."""
+        """Return the differences without a traceback, since none of the user's Python code is involved."""
         from ..errors import StepflowClientError
 
         if isinstance(excinfo.value, CaseFailed):

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 
 class Servers:
-    """A thread-safe pool of embedded servers by configuration. Use it as a context manager to stop them all on exit.
+    """A thread-safe pool of embedded servers, one per configuration. Use it as a context manager to stop them all on
+    exit.
 
     Args:
         log_config: How verbosely the servers log. Defaults to `LogConfig(level="warn")`.
@@ -31,7 +32,7 @@ class Servers:
     """
 
     def __init__(self, log_config: LogConfig | None = None, env: dict[str, str] | None = None) -> None:
-        """Store the settings. Servers are started on demand."""
+        """Store the settings. Servers start when they're first needed."""
         self._log_config = log_config
         self._env = env
         self._lock = threading.Lock()
@@ -124,7 +125,7 @@ class TestConfig:
 
     @property
     def key(self) -> str:
-        """The cache key. Configurations with the same key share a server."""
+        """The cache key. Configurations that have the same key share a server."""
         if self.path is not None:
             return str(self.path.resolve())
         if self.inline is None:

@@ -1,1 +1,1 @@
-"""The asynchronous `evaluate`. The synchronous one is written from this package by `make generate`."""
+"""The asynchronous `evaluate`. `make generate` generates the synchronous version from this package."""
