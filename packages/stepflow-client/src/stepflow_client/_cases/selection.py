@@ -212,14 +212,14 @@ def find_reachable_steps(
 ) -> Iterator[Mapping[str, Any]]:
     """Yield the steps that a run could execute, including those in sub-flows.
 
-    Steps are left out if nothing needs them, or only a branch that isn't taken because its condition depends solely on
-    the input and variables. If a condition reads a step, both branches are followed.
+    Steps are left out if nothing needs them. If a condition depends only on the input and variables, steps needed just
+    for the other branch are left out too. If a condition reads a step, both branches are followed.
 
     Args:
         flow: The flow.
         input: The run's input.
         variables: The run's variables.
-        mocked: IDs of mocked steps. Mocked steps are yielded, but steps that only they read aren't.
+        mocked: IDs of mocked steps. These are yielded, but steps that only they read aren't.
     """
     steps = FlowSteps(flow)
     evaluation = RecordedEvaluation(flow, input, variables, {}, is_over=False)

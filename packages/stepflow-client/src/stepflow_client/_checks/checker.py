@@ -50,7 +50,7 @@ def check(
             to just the builtin ones.
         select: Rules to apply. Defaults to all of them.
         ignore: Rules to skip. To skip a rule in one place only, add the comment `# stepflow: ignore[rule]` to the line,
-            or put it on a line of its own above.
+            or put it on a separate line above.
         type_check: Whether to also check types throughout the flow, comparing component schemas with the expressions
             that read their outputs. Enables the rules `type-mismatch`, `possible-mismatch`, `input-conflict` and
             `untyped-output`. Defaults to False.

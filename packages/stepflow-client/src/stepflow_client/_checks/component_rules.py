@@ -157,7 +157,7 @@ def check_subflow(step: Step, findings: Findings) -> tuple[Node, bool] | None:
 
 
 def _iter_possible_outputs(output: Node) -> Iterator[tuple[Node, bool]]:
-    """Yield what an expression may evaluate to, and whether each value may have `result` or `next`."""
+    """Yield the possible values of an expression, and whether each may have `result` or `next`."""
     match get_keyword(output.items):
         case "$if":
             for key in ("then", "else"):

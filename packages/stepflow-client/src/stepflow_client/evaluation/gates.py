@@ -142,7 +142,7 @@ def tolerated_change(change: ScoreChange, tolerance: float) -> float:
 
 
 def describe_needed_cases(change: ScoreChange, paired: Change, tolerance: float) -> str:
-    """Estimate how many cases it would take to decide whether a change is a regression, if they varied like these."""
+    """Estimate how many cases it would take to decide whether a change is a regression, assuming similar variance."""
     interval, gap = paired.interval(), abs(paired.difference - tolerated_change(change, tolerance))
     if interval is None:
         return "there are too few cases for an interval"

@@ -634,7 +634,7 @@ def trend(folder: str | os.PathLike[str], *, limit: int = 10) -> list[TrendPoint
     for entry in sorted(path.iterdir() if path.is_dir() else ()):
         if EvaluationStore.exists(entry):
             with EvaluationStore(entry) as store:
-                # An evaluation with invalid cases leaves behind a folder but never starts.
+                # If its cases were invalid, an evaluation leaves a folder behind without ever starting.
                 if moment := store.read_setting("began"):
                     began[entry] = datetime.fromisoformat(moment)
     if not began:

@@ -31,8 +31,8 @@ MIN_BLOCKS = 6
 # Factor for the error rate of block intervals. Successive blocks are slightly correlated because a machine's load
 # changes slowly, so without it a 95% interval would contain the true value in only 92% of evaluations.
 _BLOCK_DOUBT = 0.4
-# Maximum number of values in a resample. Larger samples get an interval with the shape of such a resample, scaled to
-# their own width, which bounds the time without hurting accuracy.
+# Maximum number of values in a resample. For larger samples, the interval has the shape of such a resample and is
+# scaled to the sample's own width. This bounds the time without hurting accuracy.
 _MAX_DRAWN = 1_000
 SHARE = (0.0, 0.0, 1.0, 1.0)
 """The pseudo-values for a proportion of cases."""

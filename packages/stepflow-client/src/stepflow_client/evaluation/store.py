@@ -259,7 +259,7 @@ class EvaluationStore:
         return page
 
     def read_finished_blocks(self, variant: int) -> dict[int, int]:
-        """Return a variant's finished items, as a mapping from the first number of each block to its length."""
+        """Return a variant's finished items, as a mapping from each block's first item number to its length."""
         return dict(self._query("SELECT number, count FROM items WHERE variant = ? ORDER BY number", [variant]))
 
     def store_blocks(self, blocks: Collection[ItemBlock]) -> None:
@@ -290,7 +290,7 @@ class EvaluationStore:
 
         Args:
             key: The function's key.
-            known: The blocks to check, by variant, as mappings from the first item's number to the number of items.
+            known: For each variant, the blocks to check, as a mapping from a block's first item number to its length.
         """
         query = "SELECT number, count FROM scores WHERE variant = ? AND score = ?"
         for variant in self.variants.values():

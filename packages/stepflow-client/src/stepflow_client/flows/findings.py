@@ -87,7 +87,7 @@ class Findings:
         self.target = target
         self.all: dict[tuple[str, int, int, str], Finding] = {}
         self.in_unchecked = False
-        """Whether the current part of the flow is only read at run time, so a problem there won't get the flow
+        """Whether servers only read the current part of the flow at run time, so problems there won't get it
         rejected."""
         self.is_checking_types = False
         """Whether types are currently being checked."""

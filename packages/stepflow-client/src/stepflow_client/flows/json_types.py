@@ -357,8 +357,8 @@ def schema_to_type(schema: Any, defs: Mapping[str, Any] | None = None, *, is_sou
     Args:
         schema: Any JSON value.
         defs: Shared schemas to use in addition to the schema's own.
-        is_source: Whether the schema describes values produced by something, e.g. a component's output. If so,
-            `properties` without a `type` means an object, although strictly speaking other values would also match.
+        is_source: Whether the schema describes produced values, e.g. a component's output. If so, `properties` without
+            a `type` means an object, although strictly speaking other values would also match.
     """
     return _SchemaConverter(get_defs(schema, defs), is_source).convert(schema, 0)
 

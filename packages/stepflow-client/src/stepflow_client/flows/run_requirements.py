@@ -302,7 +302,7 @@ def check_inputs(
         file: Name of the file the inputs came from.
 
     Raises:
-        InvalidArgumentError: If an input doesn't match. The message says where, and the hint how to fix it.
+        InvalidArgumentError: If an input doesn't match. The message says where, and the hint suggests a fix.
     """
     check = ValueValidator.for_flow_input(flow)
     if check is not None:

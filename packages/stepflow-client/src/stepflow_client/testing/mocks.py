@@ -242,7 +242,7 @@ class StepflowMock:
         message: str = "",
         delay: float = 0.0,
     ) -> None:
-        """Mock the step with an ID, or all steps that use a component, including steps in sub-flows.
+        """Mock a single step, or all steps that use a component, including steps in sub-flows.
 
         Args:
             name: A step ID, or a component path such as `/shop/price`. A mock for the step itself takes precedence.
