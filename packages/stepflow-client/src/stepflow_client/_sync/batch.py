@@ -1,6 +1,6 @@
 # Written from _async/batch.py by `make generate`. Change that file instead.
 
-"""Running a flow on any number of inputs, reading them chunk by chunk and running each chunk as one run."""
+"""Runs a flow on any number of inputs, reading them in chunks that each become one run."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES, MAX_BYTES_OLD = 8 << 20, 1_750_000
 """Maximum total size of a run's inputs in bytes. Older servers accept bodies of up to 2 MiB."""
-# Checking this many inputs takes a while.
+# Checking more inputs than this takes a while.
 _MANY = 100
 # How many chunks may be started but not yet yielded if outcomes are ordered (or one per lane, if that's more).
 _MAX_CHUNKS_AHEAD = 8
@@ -131,7 +131,7 @@ class Batch:
     _content: dict[str, Any]
     _digest: bytes
     _arguments: RunArguments
-    """The arguments that every run has, without its inputs."""
+    """The arguments all runs share, i.e. without the inputs."""
     _declared: dict[str, FlowVariable]
     _record: BatchRecorder
     _hints: FailureHintFinder | None = None
@@ -163,14 +163,14 @@ class Batch:
         self._lanes = chunks.split_concurrency(self._limit, connection.places, single=is_keyed)
         self._free_lanes = list(range(len(self._lanes)))
         self._lane_flows: dict[int, str] = {}
-        """The id of the flow shared by a lane's chunks, by lane."""
+        """The ID of the flow shared by a lane's chunks, by lane."""
         self._source = inputs if isinstance(inputs, SyncInputReader) else SyncInputReader(inputs)
         self._has_exact_numbers = True
         self._read_ahead = chunks.ReadAhead(MAX_BYTES_OLD)
         self._tag = uuid4().hex
         self._journal: Journal | None = None
         self._existing: dict[str, str] = {}
-        """Runs that already existed when the batch started, by flow id."""
+        """Runs that already existed when the batch started, by flow ID."""
         self._workers: SyncTaskPool[Chunk] = SyncTaskPool()
         self._in_flight: dict[int, str] = {}
         """Ids of runs that haven't ended, by chunk number."""
@@ -559,7 +559,7 @@ class Batch:
                 on_lost = partial(self._lane_flows.pop, lane, None)
                 return self._creator.create_from_copy(stored, arguments, hold, on_lost)
             except NotFoundError:
-                # The server was restarted meanwhile and has lost the flow.
+                # The server was restarted and has lost the flow.
                 self._lane_flows.pop(lane, None)
                 if not again:
                     raise
@@ -589,7 +589,7 @@ class Batch:
 
 
 def _get_flow_ids(response: dict[str, Any]) -> dict[str, str]:
-    """Return the flow ids from a list of runs, by run id."""
+    """Return the flow IDs from a list of runs, by run ID."""
     return {str(run["runId"]): str(run["flowId"]) for run in response["runs"]}
 
 

@@ -1,6 +1,6 @@
 # Written from _async/blobs.py by `make generate`. Change that file instead.
 
-"""Storing and reading blobs."""
+"""Stores and reads blobs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class BlobStore:
         self._connection = connection
 
     def store_blob(self, data: Any, *, filename: str | None = None, blob_type: str | None = None) -> StoreBlobResponse:
-        """Store a blob and return its id, which is the SHA-256 of its content."""
+        """Store a blob and return its ID, which is the SHA-256 of its content."""
         check_name = requests.check_header_text if isinstance(data, _BYTES) else check_text
         name = None if filename is None else check_name(filename, "filename")
         if isinstance(data, _BYTES):
@@ -49,7 +49,7 @@ class BlobStore:
         """Return a blob, with the JSON value or (for a binary blob) `bytes` as its `data`."""
         blob_id = requests.check_path_id(blob_id, "blob_id")
         response = self._connection.send(_build_read_request(blob_id))
-        # Ask for raw bytes. Any release with blobs then sends the type and filename in headers, and JSON stays exact.
+        # Request raw bytes: every release with blobs then sends the type and filename in headers, and JSON stays exact.
         blob_type, data = response.headers.get("x-blob-type", "binary"), response.content
         return types.BlobContent(
             blob_id=blob_id,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Run = Callable[[RunCall], FlowResult]
     """Runs a flow and returns its result."""
     Outcome = FlowResult | StepflowClientError | None
-    """What simultaneous calls share, or None if another one has to run the flow."""
+    """What simultaneous calls share, or None if one of the other calls has to run the flow."""
 
 
 class _CacheableCall(NamedTuple):
@@ -40,7 +40,7 @@ class _CacheableCall(NamedTuple):
     call: RunCall
     """The call with all its arguments filled in."""
     flow: dict[str, Any] | str
-    """The flow's content, or a stored flow's id."""
+    """The flow's content, or a stored flow's ID."""
     variables: dict[str, Any]
     key: str
     """The cache key."""
@@ -102,7 +102,7 @@ class CachedRuns:
     def _run_and_share(
         self, shared: Future[Outcome], cache: ResultCache, prepared: _CacheableCall, run: Run
     ) -> FlowResult:
-        """Run a flow, cache its result, and share it or the error, unless the error only concerns this call."""
+        """Run a flow, cache its result, and share it or the error, unless the error only affects this call."""
         try:
             result = run(prepared.call)
         except StepflowClientError as error:
@@ -141,7 +141,7 @@ class CachedRuns:
         input, checked = call.input, self._flows.check_flow_or_id(call.flow)
         if call.check_input:
             input = self._flows.check_input(checked, input)
-        # Integers that the server would change are rejected later, when the flow is run.
+        # Integers that the server would change are rejected later, when the flow runs.
         arguments = call._replace(input=input, max_concurrency=None).check_arguments()
         flow: dict[str, Any] | str
         if isinstance(checked, str):

@@ -96,8 +96,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             print(result.unwrap())
         ```
 
-    No request is sent until the first call. One client can be shared by many threads,
-    and works inside a running event loop.
+    No request is sent until the first call. Tasks in the same event loop can share a client.
 
     Clients can be pickled and copied. A copy has the same settings and opens its own connections on first use. A token
     or password passed as text is included in the pickle. A callable, `httpx.Auth` or transport has to be picklable
@@ -115,7 +114,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         headers: Headers to send with every request.
         auth: A bearer token, a callable that returns one, a (user, password) pair, or
             an `httpx.Auth`. Takes precedence over credentials in URLs, and is sent to every server in a list. Waiting
-            for the callable counts towards the timeout.
+            for the callable counts toward the timeout.
         verify: Whether to verify https servers, or which CA certificates to trust: True (those from SSL_CERT_FILE or
             SSL_CERT_DIR, or else certifi's), False, a certificate file or folder, or an `ssl.SSLContext`.
         cert: The client certificate, as a file, (file, key file), or (file, key file, password).
@@ -124,13 +123,13 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         limits: Connection pool limits. Defaults to 256 connections, closing idle ones after 30 s (or 5 s for an
             `httpx.Limits` that doesn't set `keepalive_expiry`).
         transport: A transport to use instead of the default one, such as an `httpx.MockTransport`. It must respect httpx's `timeout` extension, which holds the time left, as an `httpx.HTTPTransport` does.
-        server_release: The server's release, e.g. `0.13.0`, to save the version request. With the wrong release, the
-            client can't read the server's responses. Detected by default.
+        server_release: The server's release, e.g. `0.13.0`, to save a request. If it's wrong, the client can't read the
+            server's responses. Detected by default.
         strategy: How to choose a server from a list for each new run. `failover` (the default) sticks with one server
             and moves on to the next if it fails. `spread` picks the available server with the fewest runs this client
-            is waiting for, alternating between ties.
-        retry: When to retry requests, as a `RetryPolicy`, or the maximum number of retries per request. Defaults to a
-            `RetryPolicy` with its default settings.
+            is waiting for, alternating if there's a tie.
+        retry: When to retry requests, as a `RetryPolicy`, or the maximum number of retries per request. Defaults to
+            `RetryPolicy()`.
         exact_integers: Whether to reject integers beyond 2**53 in inputs and variables if the server would change them
             (as 0.12 and newer do), rather than send them. Defaults to True.
         max_response_bytes: Maximum size in bytes of a response, or of a single event in `run_events`. Anything larger
@@ -206,8 +205,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         self._runs = self._services.runs
 
     def _find_older_flow_id(self, run_id: str) -> str | None:
-        """Return the flow id of a run found under a key, if it ran a different version of the flow."""
-        return self._services.keyed_runs.older_flows.get(run_id) if "keyed_runs" in vars(self._services) else None
+        """Return the flow ID of a run found under a key, if it ran a different version of the flow."""
+        return self._services.keyed_runs.older_flows.get(run_id) if "keyed" in vars(self._services) else None
 
     @classmethod
     @suggest_argument_names
@@ -460,9 +459,9 @@ class SyncStepflowClient(SuggestsNames, Picklable):
 
         Args:
             flow: The path of a YAML or JSON file, or the flow itself: a mapping, pydantic model, dataclass, attrs
-                object, msgspec struct or the result of `get_flow`. It's stored on the server first, once. Can also be a
-                stored flow: the result of `store_flow`, or an id, i.e. a string of 64 lowercase hexadecimal digits
-                (unless a file has that name).
+                object, msgspec struct or the result of `get_flow`. The client stores it on the server first (just
+                once). Can also be a stored flow: the result of `store_flow`, or an ID, i.e. a string of 64 lowercase
+                hexadecimal digits (unless a file has that name).
             input: The input, as any JSON value. It may contain pydantic models, dataclasses, attrs objects and msgspec
                 structs. A list is a batch, and this method only accepts batches of one: to pass a list as a single
                 input, write `[[1, 2]]`.
@@ -477,9 +476,9 @@ class SyncStepflowClient(SuggestsNames, Picklable):
                 identified if the response is lost. This costs one more request. Otherwise, all of this client's calls
                 share a copy that no other client runs, and a lost run can be identified unless another call loses a run
                 of the same flow at the same time. Defaults to False.
-            idempotency_key: A key of your choice, such as a document's id. If a run of this flow already exists under
+            idempotency_key: A key of your choice, such as a document's ID. If a run of this flow already exists under
                 the key, it's returned, whichever process created it. Needs a persistent store, and the flow itself
-                rather than its id. Different flows can use the same key. Editing a flow's text makes it lose all its
+                rather than its ID. Different flows can use the same key. Editing a flow's text makes it lose all its
                 keys, unless you pass an `idempotency_scope`. A new key takes up to nine more small requests.
                 Simultaneous calls with a key, in any program, return the same run. If a call crashed and may have
                 created the run, the next call waits for its lease to expire, usually 7 s.
@@ -492,10 +491,10 @@ class SyncStepflowClient(SuggestsNames, Picklable):
                 pass a number of seconds. `timeout` still applies. Components this client has already seen aren't waited
                 for again. Defaults to False.
             on_cancel: What to do with the run on a KeyboardInterrupt.
-                `detach` (the default) leaves it running. `cancel` marks it as cancelled, provided its id is known by
+                `detach` (the default) leaves it running. `cancel` marks it as cancelled, provided its ID is known by
                 then.
             check_input: Whether to check the input and variables against the flow's schemas before sending anything,
-                since servers don't check either. For a flow's id, this requires that the client knows the flow, having
+                since servers don't check either. For a flow's ID, this requires that the client knows the flow, having
                 stored it or read its variables. Defaults to True.
             progress: True to show the run's progress: in a notebook, as a bar on a terminal (using rich or tqdm, if
                 installed), or elsewhere as one line every ten seconds. Or a function to call with a `Progress` every
@@ -522,12 +521,12 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             InvalidArgumentError: If an argument is invalid, e.g. an override for a step or key the flow doesn't have,
                 or if a required variable is missing.
             IdempotencyConflictError: If the idempotency key already has a run with a different input, overrides or
-                variables (secret variables aren't compared). `run_id` is its id.
+                variables (secret variables aren't compared). `run_id` is its ID.
             InvalidFlowError: If the server rejects the flow.
             InvalidRequestError: If the server rejects an override.
-            NotFoundError: If there's no flow with this id on the server.
+            NotFoundError: If there's no flow with this ID on the server.
             AmbiguousRunError: If the response was lost or late and the run can't be identified.
-            RunTimeoutError: If the run doesn't end in time. It continues, and `run_id` is its id.
+            RunTimeoutError: If the run doesn't end in time. It continues, and `run_id` is its ID.
             TransportError: If the server can't be reached or the connection breaks. If `timeout` expires before the run
                 has been created, this is a RequestTimeoutError.
         """
@@ -631,7 +630,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         check_input: bool = True,
         labels: Mapping[str, str] | None = None,
     ) -> str:
-        """Start a flow and return its run id, without waiting for the run to end.
+        """Start a flow and return its run ID, without waiting for the run to end.
 
         Example:
             ```python
@@ -640,7 +639,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             ```
 
         Args:
-            flow: The flow or a stored flow's id, as for `run`.
+            flow: The flow or a stored flow's ID, as for `run`.
             input: The input, as any JSON value. A list is a batch, and an empty list creates a run without items (0.11
                 and newer).
             overrides: Changes to steps, just for this run (see `create_run`).
@@ -660,17 +659,17 @@ class SyncStepflowClient(SuggestsNames, Picklable):
                 just like `stepflow run --label`.
 
         Returns:
-            The run's id, a UUID string.
+            The run's ID, a UUID string.
 
         Raises:
             FlowFileError: If a file can't be read.
             InvalidArgumentError: If an argument is invalid, e.g. an override for a step or key the flow doesn't have,
                 or if a required variable is missing.
             IdempotencyConflictError: If the idempotency key already has a run with a different input, overrides or
-                variables (secret variables aren't compared). `run_id` is its id.
+                variables (secret variables aren't compared). `run_id` is its ID.
             InvalidFlowError: If the server rejects the flow.
             InvalidRequestError: If the server rejects an override.
-            NotFoundError: If there's no flow with this id on the server.
+            NotFoundError: If there's no flow with this ID on the server.
             AmbiguousRunError: If the response was lost or late and the run can't be identified.
             TransportError: If the server can't be reached or the connection breaks. If `timeout` expires before the run
                 has been created, this is a RequestTimeoutError.
@@ -712,14 +711,14 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             ```
 
         Args:
-            flow: The flow or a stored flow's id, as for `run`.
+            flow: The flow or a stored flow's ID, as for `run`.
             input: The input, as for `submit`.
             overrides: Changes to steps, just for this run (see `create_run`).
             output_type: The output's type, as for `run`. It applies to the handle's results.
             **options: The same options as for `submit`.
 
         Returns:
-            The handle. Its `run_id` is the run's id, and its methods read the run.
+            The handle. Its `run_id` is the run's ID, and its methods read the run.
 
         Raises:
             StepflowClientError: The same errors as `submit`.
@@ -729,7 +728,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         reject_unknown_arguments(options, ("flow", "input", "output_type", *OPTIONS_OF["submit"]))
         if output_type is not None:
             output_types.check_output_type(output_type)
-        # With a hold of 0, the response includes the result if the run ends at once. Batches may have many items.
+        # With a hold of 0, the response includes the result if the run ends at once. Not for batches: they may have
+        # many items.
         is_single = not isinstance(input, (list, tuple)) or len(input) == 1
         run = self._submit(flow, input, overrides, 0 if is_single else None, **options)
         return self.handle(run.run_id, output_type)._store_flow_and_start(flow, run)
@@ -781,7 +781,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             output_type: The output's type, as for `run`.
 
         Raises:
-            InvalidArgumentError: If `run_id` isn't a run id, or an output can't have this type.
+            InvalidArgumentError: If `run_id` isn't a run ID, or an output can't have this type.
         """
         from .handle import SyncRunHandle
 
@@ -804,8 +804,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             ```
 
         Args:
-            flow: The flow itself, not its id, exactly as passed to `run`, with its keys in the same order. A copy with
-                the key is stored to find out the copy's id, but nothing runs. Not needed with a scope.
+            flow: The flow itself, not its ID, exactly as passed to `run`, with its keys in the same order. A copy with
+                the key is stored to find out the copy's ID, but nothing runs. Not needed with a scope.
             idempotency_key: The key.
             idempotency_scope: The key's scope, as for `run`. The run may be of any version of the flow: check its
                 `flow_id`. Defaults to the client's scope, if it has one.
@@ -850,9 +850,9 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         """Run a flow on any number of inputs, yielding one outcome per input.
 
         Inputs are only read when there's room for them, so they can be endless, and neither inputs nor outcomes fill up
-        memory. Consecutive inputs form a chunk, which is executed as one run. Up to four chunks are in flight, or four
-        per server for a list with `strategy="spread"`. No input is read while the caller processes a chunk's outcomes.
-        If `inputs` raises an exception, it's raised here after the outcomes of all inputs read so far.
+        memory. Consecutive inputs form a chunk, which is executed as one run. Up to four chunks are in flight (or four
+        per server, with `strategy="spread"`). No input is read while the caller processes a chunk's outcomes. If
+        `inputs` raises an exception, it's raised here after the outcomes of all inputs read so far.
 
         Example:
             ```python
@@ -862,7 +862,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             ```
 
         Args:
-            flow: The flow, as for `run`, but not a stored flow's id.
+            flow: The flow, as for `run`, but not a stored flow's ID.
             inputs: An iterable of inputs. Each is any JSON value, including a list. An input that
                 can't be represented in JSON fails on its own, without a run. So does an exception, which can stand in
                 for an input that couldn't be read. Outcomes wait until a chunk is full, so use a `chunk_size` of 1 if
@@ -963,11 +963,11 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         timeout: float | None = None,
         output_type: type[OutputT] | TypeAdapter[OutputT] | None = None,
     ) -> FlowResult[OutputT]:
-        """Wait for a run with one item to end and return its result.
+        """Wait for a single-item run to end and return its result.
 
         Args:
             run_id: The run.
-            wait: Whether to wait. If False, raises a RunTimeoutError straight away if the run hasn't ended. Defaults to
+            wait: Whether to wait. If False, raises a RunTimeoutError immediately if the run hasn't ended. Defaults to
                 True.
             timeout: Seconds to wait. No limit by default.
             output_type: The output's type, as for `run`. Defaults to plain JSON.
@@ -1002,7 +1002,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
 
         Args:
             run_id: The run.
-            wait: Whether to wait. If False, raises a RunTimeoutError straight away if the run hasn't ended. Defaults to
+            wait: Whether to wait. If False, raises a RunTimeoutError immediately if the run hasn't ended. Defaults to
                 True.
             timeout: Seconds to wait. No limit by default.
             output_type: The type of the outputs, as for `run`. Defaults to plain JSON.
@@ -1022,9 +1022,9 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     # Flows
 
     def store_flow(self, flow: FlowSource, *, timeout: float | NotGiven | None = NOT_GIVEN) -> StoreFlowResponse:
-        """Store a flow and return its id.
+        """Store a flow and return its ID.
 
-        A flow has the same id on every server. Its integers stay integers, whereas a plain POST /flows may convert them
+        A flow has the same ID on every server. Its integers stay integers, whereas a plain POST /flows may convert them
         to floats. A flow that this client has already stored isn't sent again.
 
         Args:
@@ -1033,7 +1033,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
 
         Raises:
             FlowFileError: If the file can't be read.
-            InvalidArgumentError: If `flow` isn't a flow, or is just a stored flow's id.
+            InvalidArgumentError: If `flow` isn't a flow, or is just a stored flow's ID.
             InvalidFlowError: If the server rejects the flow. `diagnostics` lists the reasons.
         """
         with call_scope(timeout):
@@ -1044,16 +1044,16 @@ class SyncStepflowClient(SuggestsNames, Picklable):
 
         Test cases are stored as examples, without their expected outputs.
 
-        The tag that clients add to the flows they run is removed. Keys the server doesn't know are missing. Servers may
-        return numbers as floats, so whole ones are converted back to integers.
+        The tag that clients add to flows they run is removed. Keys unknown to the server are missing. Servers may
+        return numbers as floats, so whole numbers are converted back to integers.
 
         Args:
-            flow_id: The flow's id, or an object with a `flow_id`, such as the result of `store_flow`.
+            flow_id: The flow's ID, or an object with a `flow_id`, such as the result of `store_flow`.
             timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Raises:
             NotFoundError: If the flow doesn't exist.
-            InvalidRequestError: If `flow_id` can't be a flow's id.
+            InvalidRequestError: If `flow_id` can't be a flow's ID.
         """
         with call_scope(timeout):
             return self._services.flows.get_flow(flow_id)
@@ -1064,7 +1064,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         Released servers accept the request but don't delete anything. Most of them also accept unknown ids.
 
         Args:
-            flow_id: The flow's id, or an object with a `flow_id`, such as the result of `store_flow`.
+            flow_id: The flow's ID, or an object with a `flow_id`, such as the result of `store_flow`.
             timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
         """
         with call_scope(timeout):
@@ -1073,10 +1073,10 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     def get_flow_variables(self, flow_id: FlowId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> FlowVariables:
         """Return the variables a stored flow declares, as its author wrote them.
 
-        The client reads them from the flow itself, so every release gives the same result.
+        The client reads them from the flow itself, so the result is the same for every release.
 
         Args:
-            flow_id: The flow's id, or an object with a `flow_id`, such as the result of `store_flow`.
+            flow_id: The flow's ID, or an object with a `flow_id`, such as the result of `store_flow`.
             timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Raises:
@@ -1124,13 +1124,13 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         """Return the server's diagnostics for a flow, without storing it.
 
         Args:
-            flow: The flow, as for `run`. If you pass an id, the client reads the flow from the server first, so keys
+            flow: The flow, as for `run`. If you pass an ID, the client reads the flow from the server first, so keys
                 that servers don't know are missing.
             timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Raises:
             FlowFileError: If the file can't be read or doesn't contain a flow. (Problems in a flow are in the result.)
-            NotFoundError: If there's no flow with this id on the server.
+            NotFoundError: If there's no flow with this ID on the server.
         """
         with call_scope(timeout):
             return self._services.flows.validate(flow)
@@ -1152,7 +1152,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         """Start a run of a stored flow and return it. The run usually hasn't ended yet.
 
         Args:
-            flow_id: The flow's id, or an object with a `flow_id`, such as the result of `store_flow`.
+            flow_id: The flow's ID, or an object with a `flow_id`, such as the result of `store_flow`.
             input: The input, as any JSON value. A list is a batch with one item per element, and an empty list creates
                 a run without items (0.11 and newer). To pass a list as a single input, write `[[1, 2]]`. None is sent
                 as null.
@@ -1171,8 +1171,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             NotFoundError: If the flow doesn't exist.
             InvalidRequestError: If the server rejects an override.
             AmbiguousRunError: If the response was lost and the server has runs of this flow that might be the new one.
-                Others may run the same flow, and servers don't report who created a run. (`run` and `submit` can
-                identify their runs.)
+                Other clients may be running the same flow, and servers don't report who created a run. (`run` and
+                `submit` can identify their runs.)
             InvalidArgumentError: If an argument is invalid, in which case nothing is sent. Overrides and variables are
                 checked if this client knows the flow, as for `run`. Integers beyond 2**53 are rejected if the server
                 would change them (use `SyncStepflowClient(exact_integers=False)` to send them anyway).
@@ -1213,8 +1213,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     ) -> RunSnapshot:
         """Return everything that's known about a run at one moment, using as few requests as possible.
 
-        Independent requests are sent concurrently. Completed and failed runs don't change, so the client keeps what it
-        has read of the most recent ones, and later calls only request what's missing.
+        Independent requests are sent concurrently. Completed and failed runs don't change, so the client caches what it
+        has read of recent ones, and later calls request only what's missing.
 
         Example:
             ```python
@@ -1245,12 +1245,12 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         """Return a run's items in input order. While an item is running, its `result` is None.
 
         A failed item's error includes the step that failed and its message, which takes one request per failed item. In
-        runs with more than 1,000 items, only the first 20 failed ones have it.
+        runs with more than 1,000 items, only the first 20 failed items include it.
 
-        If an item hasn't ended although its run has failed, the server may have lost it or may still be executing it.
-        After 30 s without a sign of life, the item is returned as failed, with the code `lost` or `lost_before_start`.
-        (In runs with more than 1,000 items, only the time the run was marked as failed counts. `get_results` reads all
-        events.)
+        If an item hasn't ended even though its run has failed, the server may have lost it or may still be executing
+        it. After 30 s without a sign of life, the item is returned as failed, with the code `lost` or
+        `lost_before_start`. (In runs with more than 1,000 items, only the time the run was marked as failed counts.
+        `get_results` reads all events.)
 
         Args:
             run_id: The run.
@@ -1323,7 +1323,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
 
         Args:
             run_id: The run.
-            step_id: The step's id.
+            step_id: The step's ID.
             item_index: The item's index, counting from 0. Defaults to 0.
             timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
@@ -1416,7 +1416,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             roots_only: If True, leave out runs created by steps.
             since: Only return runs created at or after this time by the server's clock, as a datetime or an ISO 8601
                 string such as `2026-11-25T14:00:00Z`. Without a time zone, it's local time. Creation times are read
-                from run ids, which contain them to the millisecond.
+                from run IDs, which contain them to the millisecond.
             until: Only return runs created before this time. Servers can't filter by time, so the client pages through
                 all newer runs.
             labels: Only return runs with these labels (a mapping of names to values) in the client's `history`.
@@ -1446,8 +1446,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     ) -> SyncRunPager:
         """Return runs, newest first, fetching them page by page.
 
-        Arguments are checked straight away. No run is yielded twice, and no run that exists and matches throughout is
-        missed, even if new runs are created or others stop matching meanwhile.
+        Arguments are checked immediately. Even if runs are created or stop matching during the iteration, no run is
+        yielded twice, and none that exists and matches throughout is missed.
 
         Args:
             status: Only return runs with this status. All filters are the same as for `list_runs`.
@@ -1503,11 +1503,12 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     ) -> SyncEventStream:
         """Return a run's events, from the beginning or from a cursor, until the run ends (0.12 and newer).
 
-        Each event is yielded exactly once and in order, even if the connection breaks, as the client reconnects by
-        itself. The last event is a `RunCompletedEvent`. Servers don't send one if they lost the run (after a failed
-        recovery, or because the store was exhausted) or if it was cancelled. After a cancellation, the client infers it
-        (`event.inferred`) about two seconds after the last event. If a server gives up on a run because it seems to be
-        abandoned, the run may still be executing, so it only counts as lost after 30 s without a sign of life.
+        Each event is yielded exactly once and in order, even if the connection breaks, because the client reconnects
+        automatically. The last event is a `RunCompletedEvent`. Servers don't send one if they lost the run (after a
+        failed recovery, or because the store was exhausted) or if it was cancelled. After a cancellation, the client
+        infers it (`event.inferred`) about two seconds after the last event. If a server gives up on a run because it
+        seems to be abandoned, the run may still be executing, so it only counts as lost after 30 s without a sign of
+        life.
 
         Example:
             ```python
@@ -1523,11 +1524,11 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             after: The `cursor` of the last event you handled, or the sequence number to start from. Defaults to the
                 beginning.
             include_results: Whether to set `StepCompletedEvent.output`. Defaults to False.
-            include_sub_runs: Whether to include events of runs created by steps. Their step ids aren't reliable
+            include_sub_runs: Whether to include events of runs created by steps. Their step IDs aren't reliable
                 (servers send the parent's, or none), so call `get_run_steps` for the sub-run instead. Defaults to
                 False.
-            event_types: Which types of events to yield, e.g. `["step_completed", "run_completed"]`. The client drops
-                the rest, since servers can't filter by type. Defaults to all events.
+            event_types: Event types to yield, e.g. `["step_completed", "run_completed"]`. The client drops the rest,
+                since servers can't filter by type. Defaults to all events.
             heartbeat: Seconds without an event after which to yield a `HeartbeatEvent`, repeatedly. Useful for keeping
                 your own connection open when you relay events, e.g. to a web page. Heartbeats may be delayed by the
                 duration of a request, e.g. while the server is down. Off by default.
@@ -1535,7 +1536,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
 
         Raises:
             InvalidArgumentError: If an argument is invalid, e.g. if `after` is a cursor from a call with a different
-                `include_sub_runs`. Raised straight away.
+                `include_sub_runs`. Raised immediately.
             NotFoundError: If the run doesn't exist. This and the following errors are raised during iteration.
             RunTimeoutError: If the run doesn't end in time. It continues.
             ServerConnectionError: If the server can't be reached for a minute.
@@ -1563,7 +1564,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         blob_type: str | None = None,
         timeout: float | NotGiven | None = NOT_GIVEN,
     ) -> StoreBlobResponse:
-        """Store a blob and return its id, the SHA-256 digest of its content.
+        """Store a blob and return its ID, the SHA-256 digest of its content.
 
         Args:
             data: Bytes or any JSON value. JSON is stored exactly, on every release.
@@ -1582,7 +1583,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         """Return a blob. Its `data` is the JSON value, or `bytes` for a binary blob.
 
         Args:
-            blob_id: The blob's id.
+            blob_id: The blob's ID.
             timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
 
         Raises:
@@ -1654,12 +1655,12 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             keep: Which of the earlier run's outputs to reuse. `nothing` (the default) executes everything. `succeeded`
                 keeps the results of items that succeeded, and the completed steps of the rest. `completed` keeps every
                 completed step of all items, and only executes steps that failed or were added. `unchanged` keeps every
-                completed step whose output would be the same again, i.e. neither its definition, overrides, input and
-                variables nor those of any step it reads have changed. `Keep(before="summarise")` executes this step
-                and everything that reads its output, while `Keep(all_except="summarise")` executes just this step (see
-                `Keep`). Secret variables' values and worker programs aren't compared. Without a history, `unchanged`
-                executes all steps that read an explicit input or variable, and doesn't know the earlier run's
-                overrides.
+                completed step whose output would be the same again, i.e. its definition, overrides, input and
+                variables, and those of the steps it reads, haven't changed. `Keep(before="summarise")` executes this
+                step and everything that reads its output, while `Keep(all_except="summarise")` executes just this step
+                (see `Keep`). Secret variables' values and worker programs aren't compared. Without a history,
+                `unchanged` executes all steps that read an explicit input or variable, and doesn't know the earlier
+                run's overrides.
             input: The earlier run's input. For a batch, the list of all its inputs, or just those of `items`. Can be
                 omitted if it's recorded, or if no executed step reads it.
             variables: The flow's variables, as for `run`.
@@ -1668,9 +1669,9 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             flow: A changed flow. Defaults to the run's own flow.
             force: Whether to keep steps even if their definition has changed or they're overridden. Defaults to False.
             items: Indexes of the items to run again, counting from 0. All other results are kept. Defaults to all items
-                that `keep` leaves.
+                whose results `keep` doesn't keep.
             inherit: Which recorded arguments to use if you don't pass them, out of `input`, `variables` and
-                `overrides`. Defaults to all three. Without the last two, the new run uses the flow as it is.
+                `overrides`. Defaults to all three. Without the last two, the new run uses the flow as is.
             max_concurrency: Maximum number of each new run's tasks to execute at once (see `create_run`).
             idempotency_key: A string of up to 512 characters that identifies this call. Of all calls with the same key,
                 from any process, one creates the new runs, and the rest return the same runs. The key belongs to the
@@ -1749,10 +1750,10 @@ class SyncStepflowClient(SuggestsNames, Picklable):
     ) -> RunComparison:
         """Return the differences between two runs: status, flow, and each item's step outputs, output and errors.
 
-        Both runs must be on this server. Inputs, variables and overrides aren't compared, as servers don't return them,
-        but you can see their effects in the steps. Step outputs are compared on 0.12 and newer. A run that hasn't ended
-        is compared in its current state. If a step wasn't run because one it reads failed, it has the status `not_run`
-        and no error.
+        Both runs must be on this server. Inputs, variables and overrides aren't compared, because servers don't return
+        them, but you can see their effects in the steps. Step outputs are compared on 0.12 and newer. A run that hasn't
+        ended is compared in its current state. If a step wasn't run because one it reads failed, it has the status
+        `not_run` and no error.
 
         Example:
             ```python
@@ -1785,10 +1786,10 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         """Explain why an item failed: which step failed first, and which steps didn't run because of it.
 
         Servers list every step that reads a failed step as failed, with the same error. The account tells them apart.
-        It also lists steps that nothing needed, and sub-run items that failed although their step completed. A run that
-        hasn't ended is explained in its current state.
+        It also lists steps that nothing needed, and sub-run items that failed even though their step completed. A run
+        that hasn't ended is explained in its current state.
 
-        Anything the server doesn't report is listed in `unknown`, such as step errors and outputs before 0.12. If the
+        Anything the server doesn't report (e.g. step errors and outputs before 0.12) is listed in `unknown`. If the
         run's input and variables are needed, they come from the server if it reports them, or else from the client's
         `history`.
 
@@ -1834,7 +1835,7 @@ def _add_failure_hint(result: FlowResult, flow: FlowSource, input: Any, override
     try:
         hint = FailureHintFinder(override_flow(load_flow(source), overrides), values).find_hint(result.error, input)
     except FlowFileError:
-        # The file is gone, but the failure to report is the run's.
+        # The file is gone, but what matters here is the run's failure.
         return result
     hint = "; ".join(filter(None, (hint, describe_place(flow, result.error.step_id))))
     return replace(result, error=replace(result.error, hint=hint)) if hint else result

@@ -1,6 +1,6 @@
 # Written from _async/connection.py by `make generate`. Change that file instead.
 
-"""Sending an operation's request and returning a usable response, or raising one of this package's errors."""
+"""Sends operations and returns their responses, or raises one of this package's errors."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ _MAX_DECODERS = 10_000
 
 
 class ConnectionSettings(NamedTuple):
-    """The settings of a client's connection, which mean the same as in `SyncStepflowClient`."""
+    """A client's connection settings, with the same meanings as in `SyncStepflowClient`."""
 
     base_url: str | httpx.URL | Sequence[str | httpx.URL]
     timeout: float | httpx.Timeout | None
@@ -103,7 +103,7 @@ class _HasRunId(Protocol):
 
 
 class Connection:
-    """Sends a client's operations. Nothing is opened until the first request."""
+    """Sends a client's operations. No connection is opened until the first request."""
 
     def __init__(self, settings: ConnectionSettings) -> None:
         roots = parse_urls(settings.base_url)
@@ -126,14 +126,14 @@ class Connection:
         self.timings = timeouts.DEFAULT
         """How long to wait, and how far to search."""
         self.config: Callable[[], Mapping[str, Any]] | None = None
-        """Returns the server's configuration. None unless it's known, as it is for an embedded server."""
+        """Returns the server's configuration. None unless it's known (e.g. for an embedded server)."""
         self.has_answered = False
         """Whether any server has ever responded to one of this client's operations."""
         self.headers = {"accept": "*/*", "user-agent": "stepflow-client"}
         """Headers to send with every request. A request with additional headers gets its own dict."""
         server = None if settings.server_release is None else make_pinned_server(self.url, settings.server_release)
         settings = settings._replace(proxy=check_proxy(settings.proxy))
-        # Credentials in a URL are sent only to its server and aren't part of its string form.
+        # Credentials in a URL are sent only to that server, and `str(root)` leaves them out.
         header = build_static_authorization(credentials or (root.user if len(roots) == 1 else None))
         self._signed = {} if header is None else {"authorization": header}
         self._add_headers(check_headers(settings.headers) or {})
@@ -149,7 +149,7 @@ class Connection:
         sender = senders[0] if len(senders) == 1 else Failover(senders, self.spread)
         self.dialect = Dialect(Retry(sender, settings.retry), self.url, server)
         self.decoders: BoundedDict[str | None, OutputDecoder] = BoundedDict(_MAX_DECODERS)
-        """How to decode responses about this client's most recent runs, by run id."""
+        """How to decode responses about this client's most recent runs, by run ID."""
         self._api: Client | None = None
 
     @property
@@ -233,7 +233,7 @@ class Connection:
         may_be_missing: bool = False,
         span: Span | None = None,
     ) -> Answer:
-        """Send a request and return the converted JSON object of the response, or the response if there's no converter.
+        """Send a request and return the response, converted from JSON by `convert_response` unless that is None.
 
         Uses the timeouts of the current `call_scope`, or else the client's.
 
@@ -292,7 +292,7 @@ class Connection:
 
         Args:
             request: The request.
-            may_be_missing: Whether to return a 404 response as well, because it answers the caller's question.
+            may_be_missing: Whether to return a 404 response as well, because that also answers the caller's question.
 
         Raises:
             TransportError: If no usable response arrived.
@@ -350,7 +350,7 @@ class Connection:
                     yield item
 
     def counting_waited_run(self, run_id: str) -> AbstractContextManager[None]:
-        """Return a context manager that counts a run towards its server's load while waiting for the run."""
+        """Return a context manager that counts a run toward its server's load while waiting for the run."""
         return _NO_COUNTING if self.spread is None else self.spread.counting_waited_run(run_id)
 
     def build_request(self, request: OperationRequest, timeouts: Timeouts) -> HttpRequest:

@@ -1,6 +1,6 @@
 # Written from _async/context.py by `make generate`. Change that file instead.
 
-"""The state that a client's services share."""
+"""The state shared by a client's services."""
 
 from __future__ import annotations
 

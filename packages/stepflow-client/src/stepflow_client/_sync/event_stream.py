@@ -1,6 +1,6 @@
 # Written from _async/event_stream.py by `make generate`. Change that file instead.
 
-"""Following a run through the events its server sends."""
+"""Follows a run through the events its server sends."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class FollowRequest(NamedTuple):
     include_results: bool = False
     include_sub_runs: bool = False
     needs_stream: bool = False
-    """Whether to fail if the server doesn't support event streams. Otherwise its runs are polled."""
+    """Whether to fail if the server doesn't support event streams, instead of polling the run."""
     next_idle: Callable[[], float] = lambda: math.inf
     """Returns the maximum number of seconds until the next `Idle`, unless an event arrives first."""
     event_types: frozenset[str] | None = None
@@ -66,7 +66,7 @@ class Idle(NamedTuple):
     position: Cursor
     """The position after the last event."""
     run: RunDetails | None = None
-    """The run's state, if it was just requested and the run hasn't ended. All its past events have been yielded."""
+    """The run's state, if it was just requested, all past events have been yielded, and the run hasn't ended."""
 
 
 def sleep_with_idles(seconds: float, request: FollowRequest, position: Cursor) -> Generator[Idle, None, None]:
@@ -168,7 +168,7 @@ class StreamedRun:
             logger.info("the event stream of run %s ended before the run; reconnecting", run_id)
 
     def _has_all_events(self, state: _RequestedState) -> bool:
-        """Return whether every event has been yielded, for a run that ended before a stream with nothing new.
+        """Return whether all events have been yielded, for a run that had ended before a stream without any new ones.
 
         Raises:
             ServerConnectionError: If the events repeatedly end before the run does.
@@ -294,8 +294,9 @@ def read_event_stream(
     Args:
         connection: The connection to open the stream with.
         request: The request.
-        max_silence: Seconds without an event after which to abandon the stream. Keep-alive comments don't count.
-        get_idle_delay: Returns the maximum number of seconds until the next None (over httpx, only the first value
+        max_silence: Seconds without an event after which to abandon the stream. Keep-alive comments don't count as
+            events.
+        get_idle_delay: Returns the maximum number of seconds until the next None (over httpx, only its first value
             counts).
 
     Raises:

@@ -1,6 +1,6 @@
 # Written from _async/flows.py by `make generate`. Change that file instead.
 
-"""Storing, reading and checking flows."""
+"""Stores, reads and checks flows."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _MAX_CHECKED, _MAX_FLOWS = 32, 1_000
 # How many stored flows to keep in full, to explain failures.
 _MAX_COPIES = 64
 
-# The level of a diagnostic that makes a server reject a flow, as a number or a word.
+# The diagnostic level at which servers reject a flow, as a number or name.
 _FATAL = (1, "fatal")
 
 
@@ -81,7 +81,7 @@ class StoredCopy(NamedTuple):
     output: Any
     """The flow's `output`, or None if unknown."""
     flow: dict[str, Any] | None = None
-    """The flow as this client stored it, or None if it never did or that was too long ago."""
+    """The flow as this client stored it, or None if it didn't or no longer has it."""
 
 
 class FlowStore:
@@ -90,15 +90,15 @@ class FlowStore:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.registries = RunRegistries()
-        # Flows accepted by the server and flows stored by this client, by digest. Neither are sent again.
+        # Flows accepted by the server and flows stored by this client, by digest. Neither is sent again.
         self._accepted: BoundedDict[bytes, list[dict[str, Any]]] = BoundedDict(_MAX_FLOWS)
         self._stored: BoundedDict[bytes, StoreFlowResponse] = BoundedDict(_MAX_FLOWS)
         self._checked: BoundedDict[object, CheckedFlow] = BoundedDict(_MAX_CHECKED)
-        """Checked flows, by the file's stamp or by the content of the flow as it was passed."""
+        """Checked flows, by the file's stamp or the content of the flow passed by the caller."""
         self._declared: BoundedDict[str, Mapping[str, FlowVariable]] = BoundedDict(_MAX_FLOWS)
         self._outputs: BoundedDict[str, Any] = BoundedDict(_MAX_FLOWS)
         self._copies: BoundedDict[str, dict[str, Any]] = BoundedDict(_MAX_COPIES)
-        # The requirements of a flow's runs, by the flow's digest and by its id.
+        # The requirements of a flow's runs, by the flow's digest and by its ID.
         self._needs: BoundedDict[bytes | str, RunRequirements] = BoundedDict(_MAX_FLOWS)
 
     def with_connection(self, connection: Connection) -> Self:
@@ -108,7 +108,7 @@ class FlowStore:
         return twin
 
     def store_flow(self, flow: FlowSource) -> StoreFlowResponse:
-        """Store a flow and return its id."""
+        """Store a flow and return its ID."""
         content, digest, _ = checked = self.check_flow(flow, "store_flow()")
         copy = checked.content_with_examples
         # Flows that only differ in their examples still count as different stored flows.
@@ -123,7 +123,7 @@ class FlowStore:
         return stored
 
     def get_requirements(self, flow: dict[str, Any], digest: bytes) -> RunRequirements:
-        """Return the requirements of a flow's runs, which are only determined once."""
+        """Return the requirements of a flow's runs, determining them only once."""
         requirements = self._needs.get(digest)
         if requirements is None:
             requirements = run_requirements.find_requirements(flow, parse_declared_variables(flow))
@@ -139,7 +139,7 @@ class FlowStore:
         return self._needs.get(flow_id)
 
     def check_input(self, flow: CheckedFlow | str, value: Any) -> Any:
-        """Check a run's input and return it. For a flow's id, the client may not know the schema to check against.
+        """Check a run's input and return it. (If `flow` is just an ID, the client may not know the schema.)
 
         Raises:
             InvalidArgumentError: If the input doesn't match the flow's input schema.
@@ -158,7 +158,7 @@ class FlowStore:
 
         Args:
             flow: The flow.
-            what: The feature that needs the flow itself, for the error if `flow` is just a stored flow's id.
+            what: The feature that needs the flow itself, for the error if `flow` is just a stored flow's ID.
         """
         checked = self.check_flow_or_id(flow)
         if isinstance(checked, str):
@@ -166,7 +166,7 @@ class FlowStore:
         return checked
 
     def check_flow_or_id(self, flow: FlowSource) -> CheckedFlow | StoredFlowId:
-        """Return a stored flow's id, or else check the flow and return it in a form that can be sent.
+        """Return a stored flow's ID, or else check the flow and return it in a form that can be sent.
 
         Flows that have already been checked aren't checked again.
         """
@@ -220,7 +220,7 @@ class FlowStore:
                     if is_first:
                         registry.release_claim(digest)
                 return self._remember_flow(flow_id, content)._replace(flow=copy)
-            # Another call is already storing this flow, and only the first of several concurrent calls sends it.
+            # Another call is already storing this flow, so wait for it instead of sending the flow twice.
             time.sleep(self._connection.timings.store_poll)
         return StoredCopy(shared_id, self._declared.get(shared_id), content.get("output"), self._copies.get(shared_id))
 
@@ -231,7 +231,7 @@ class FlowStore:
         return self._remember_flow(flow_id, flow.content)._replace(flow=copy)
 
     def validate_and_store_copy(self, flow: dict[str, Any], copy: dict[str, Any], digest: bytes) -> str:
-        """Store a copy of a flow once the server has accepted the flow, and return the copy's id.
+        """Store a copy of a flow once the server has accepted the flow, and return the copy's ID.
 
         Raises:
             InvalidFlowError: If the server rejects the flow.
@@ -274,7 +274,7 @@ class FlowStore:
             return [{"level": "fatal", "kind": "unreadableFlow", "code": 0, "formatted": message}]
 
     def forget_flow(self, flow_id: str) -> None:
-        """Forget a flow that the server may not have any more."""
+        """Forget a flow that the server may not have anymore."""
         self.registries.current.forget_flow(flow_id)
         # The server may have been replaced by a release that accepts different flows.
         self._accepted.clear()
@@ -288,7 +288,7 @@ class FlowStore:
         return self._connection.call(api.get_flow(flow_id), partial(responses.read_flow, flow_id=flow_id))
 
     def load_or_fetch_flow(self, flow: FlowSource) -> dict[str, Any]:
-        """Return a flow as it was passed, or fetch it from the server if it's a stored flow's id."""
+        """Return a flow as it was passed, or fetch it from the server if it's a stored flow's ID."""
         source = flow_argument(flow)
         return (self.get_flow(source)).flow if isinstance(source, StoredFlowId) else load_flow(source)
 

@@ -1,9 +1,9 @@
 # Written from _async/following.py by `make generate`. Change that file instead.
 
-"""Following a run until it ends, either by its events or (if the server doesn't stream any) by polling its state.
+"""Follows a run until it ends, either by its events or (if the server doesn't stream any) by polling its state.
 
 Only the follower decides whether a run has ended without an event to say so. Event streams, progress, `runs watch`, the
-web pages and waiting for a run its server has given up on all consume what it yields.
+web pages, and waiting for a run its server has given up on are all built on it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # Written from _async/handle.py by `make generate`. Change that file instead.
 
 """A run and the client that reads it, combined in one object."""
-# The client's module imports this one, so the client has no type here.
+# Leave the client untyped, because its module imports this one.
 # mypy: disable-error-code="no-any-return"
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
-    """A handle to a run, from `start_run`, or from `handle` for an existing run. Creating one sends no request.
+    """A handle to a run, from `start_run`, or from `handle` for an existing run. Creating one doesn't send a request.
 
     Example:
         ```python
@@ -47,7 +47,7 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
         print((handle.result()).unwrap())
         ```
 
-    `SyncRunHandle[Output]` is a run whose output is an `Output`. You can pass a handle wherever a run id is expected, and
+    `SyncRunHandle[Output]` is a run whose output is an `Output`. You can pass a handle wherever a run ID is expected, and
     pickle it if its client can be pickled. Methods raise the same errors as the client's.
 
     Args:
@@ -57,11 +57,11 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
     """
 
     def __init__(self, client: Any, run_id: Any, output_type: Any = None) -> None:
-        """Store the arguments, after checking the id and type."""
+        """Store the arguments, after checking the ID and type."""
         self.client = client
         """The client that reads the run."""
         self.run_id = check_run_id(run_id)
-        """The run's id, a UUID string."""
+        """The run's ID, a UUID string."""
         self.output_type = output_type
         """The output's type, or None for plain JSON."""
         self._flow: Any = None
@@ -80,7 +80,7 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
 
     @property
     def older_flow_id(self) -> str | None:
-        """The run's flow id, if it was found under an idempotency key but ran a different flow than the call's.
+        """The ID of the run's flow, if an idempotency key led to a run of a different flow than the one passed.
 
         None otherwise, or if a different client found the run.
         """
@@ -89,10 +89,10 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
     def result(
         self, *, wait: bool = True, timeout: float | NotGiven | None = NOT_GIVEN, progress: ProgressOption = False
     ) -> FlowResult[OutputT]:
-        """Wait for a run with one item to end and return its result. See `SyncStepflowClient.get_result`.
+        """Wait for a single-item run to end and return its result. See `SyncStepflowClient.get_result`.
 
         Args:
-            wait: Whether to wait. If False, raises a RunTimeoutError straight away if the run hasn't ended. Defaults to
+            wait: Whether to wait. If False, raises a RunTimeoutError immediately if the run hasn't ended. Defaults to
                 True.
             timeout: Overall timeout in seconds, or None for no limit. Defaults to the one from `with_options`, if any.
             progress: Whether or how to show progress, as for `run`. Defaults to False.

@@ -1,6 +1,6 @@
 # Written from _async/idempotency.py by `make generate`. Change that file instead.
 
-"""Creating at most one run per user-supplied key, across all processes."""
+"""Creates at most one run per user-supplied key, across all processes."""
 
 from __future__ import annotations
 
@@ -76,19 +76,19 @@ _CLOCK_DIFFERENCE = 60.0
 
 
 class _KeyedFlow(NamedTuple):
-    """A key, along with the flow of the call that uses it."""
+    """A key, plus the flow of the call that uses it."""
 
     key: str
     scope: str | None
-    """What the key belongs to regardless of the flow, or None if it belongs to the flow's content."""
+    """The key's scope, or None if the key belongs to the flow's content."""
     flow: dict[str, Any]
     """The flow, or an empty dict if the call doesn't have one."""
     flow_id: str
-    """The id of the flow's copy that carries the key, or an empty string if the call has no flow."""
+    """The ID of the flow's copy that carries the key, or an empty string if the call has no flow."""
 
     @property
     def uniqueness_key(self) -> str:
-        """The subject of the marks, which has at most one run."""
+        """What the marks are stored under (a flow ID or scoped key), which has at most one run."""
         return self.flow_id if self.scope is None else make_scoped_key(self.scope, self.key)
 
 
@@ -138,11 +138,11 @@ class KeyedRuns:
         self._last_date = ""
         """The date of the last response about a mark, according to the server's clock."""
         self._was_last_key_new = False
-        """Whether the last call's key was new, in which case the next call skips looking for a run first."""
+        """Whether the last call's key was new. If so, the next call skips looking for a run first."""
         self._sights: BoundedDict[str, FirstSeen] = BoundedDict(_MAX_SIGHTS)
-        """What failed calls have seen of their keys' marks."""
+        """The marks seen by calls that failed, by uniqueness key."""
         self.older_flows: BoundedDict[str, str] = BoundedDict(_MAX_OLDER)
-        """The flow ids of existing runs that turned out to be of other versions, by run id."""
+        """The flow IDs of existing runs that turned out to use a different version, by run ID."""
 
     def find_run(self, flow: FlowSource | None, key: str, scope: str | None) -> RunDetails | None:
         """Return the run that exists under a key, if any. With a scope, the flow can be omitted."""
@@ -291,7 +291,7 @@ class KeyedRuns:
         return KeyLock(PublishedCall(keyed.flow_id, digest), sights, floor, time.monotonic, server_time)
 
     def _compute_digest(self, keyed: _KeyedFlow, keyed_call: _KeyedCall, flow_id: str) -> str:
-        """Return the digest of the call's arguments as computed by a call with the given version of the flow."""
+        """Return the digest of the call's arguments, as a call with this version of the flow would compute it."""
         own = flow_id == keyed.flow_id
         declared = parse_declared_variables(keyed.flow) if own else self._flows.get_declared_variables(flow_id)
         return keyed_call.compute_digest(declared)
@@ -363,7 +363,7 @@ class KeyedRuns:
     def _search_runs(self, keyed: _KeyedFlow, calls: Sequence[PublishedCall]) -> list[KeyRun]:
         """Return the runs that callers have created under a key, oldest first.
 
-        This is every run of these flows, because a flow that carries a key has no other runs.
+        That's every run of these flows, since a flow that carries a key has no other runs.
         """
         flows: dict[str, Mapping[str, Any]] = {}
         for call in calls:
@@ -387,7 +387,7 @@ class KeyedRuns:
                         runs.append(run)
         # A failed creation may have left behind a run that isn't being executed.
         runs = [run for run in runs if not is_given_up(run.status, run.items.running)] or runs
-        # Sort by id, which starts with the creation time and is more precise than `created_at`.
+        # Sort by ID, which starts with the creation time and is more precise than `created_at`.
         return [KeyRun(run, digests[run.flow_id]) for run in sorted(runs, key=lambda run: run.run_id)]
 
     def _get_last_response_time(self) -> float:
@@ -422,7 +422,7 @@ class KeyedRuns:
 
 
 def _make_history_record(keyed: _KeyedFlow, arguments: RunArguments, keyed_call: _KeyedCall) -> CreatedRun:
-    """Return what to record in the history about a run under a key."""
+    """Return the history record for a run under a key."""
     call = keyed_call.call
     # A rerun of a single step has no source.
     source = call.original_flow if call.origin is None else call.source

@@ -1,6 +1,6 @@
 # Written from _async/listing.py by `make generate`. Change that file instead.
 
-"""Listing runs."""
+"""Lists runs, filtered and page by page."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PAGE = 100
 """How many runs to fetch per request by default."""
 _OVERLAP = 10
-# Up to this many labelled runs are requested one by one, instead of listing all runs.
+# Request up to this many labeled runs one by one, instead of listing all runs.
 _MAX_SINGLE_REQUESTS = 50
 
 
@@ -35,11 +35,11 @@ class _ListRequest(NamedTuple):
     """Which runs to list."""
 
     window: CreationWindow
-    """The period in which the runs were created, which is filtered by the client."""
+    """The period in which the runs were created. The client filters by it."""
     filters: dict[str, Any]
     """The remaining filters, as query parameters."""
     ids: LabelledRuns | None
-    """The runs that have the labels, or None for any runs."""
+    """The runs that have the labels, or None for all runs."""
     timeout: float | NotGiven | None
     """Overall timeout for each request in seconds, instead of the client's timeout."""
     page_size: int = PAGE

@@ -1,6 +1,6 @@
 # Written from _async/readiness.py by `make generate`. Change that file instead.
 
-"""Waiting until a server and its workers are ready to use."""
+"""Waits until a server and its workers are ready to use."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class ComponentWaiter:
         self._connection = connection
         self._flows = flows
         self._seen: set[str] = set()
-        """Components that an earlier run has already waited for. They aren't waited for again."""
+        """Components that an earlier run has already waited for, so later runs don't."""
 
     def wait_for_flow_components(self, flow: FlowSource, overrides: Any, seconds: float) -> None:
         """Wait until the components for a run of a flow are available. Builtin ones always are.
 
         Args:
-            flow: The flow, or a stored flow's id.
+            flow: The flow, or a stored flow's ID.
             overrides: Changes to the flow's steps.
             seconds: Overall timeout in seconds.
         """

@@ -1,6 +1,6 @@
 # Written from _async/rerun.py by `make generate`. Change that file instead.
 
-"""Running a run again, either in full, from a certain step, or just the parts that failed."""
+"""Runs a run again, either in full, from a certain step, or just the parts that failed."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Rerunner:
             return RerunResult(plan=plan, results=[results[index] for index in range(plan.total)])
 
     def start(self, request: RerunRequest, *, timeout: float | None) -> list[str]:
-        """Start a rerun's runs and return their ids, without waiting for them to end."""
+        """Start a rerun's runs and return their IDs, without waiting for them to end."""
         with deadline_scope(compute_deadline(timeout)):
             plan, new_run = self._make_executable_plan(request)
             calls = [
@@ -163,7 +163,8 @@ class Rerunner:
         return EarlierRun(run_id, flow, written, origin, len(results), results, recorded, source, steps)
 
     def _read_recorded_run(self, run_id: str, new: Mapping[str, Any] | None) -> EarlierRun | None:
-        """Return a run from the history that's gone from the server, or None if the history lacks any outputs."""
+        """Return a run that's gone from the server but in the history, or None if the history doesn't have enough of
+        it."""
         entries = cache(self._recorder.find_entry)
         entry, outputs = entries(run_id), self._recorder.find_kept_outputs(run_id)
         if (
@@ -216,8 +217,8 @@ class Rerunner:
     ) -> responses.StartedRun:
         """Start a run of a copy of the flow that pins the kept steps, and return the server's response.
 
-        The run is recorded with the arguments as the caller passed them, including overrides for kept steps. If a rerun
-        of this run executes those steps after all, the overrides still apply.
+        The run is recorded with the caller's arguments, including overrides for kept steps, so that these still apply
+        if a rerun of this run executes those steps after all.
 
         Args:
             new_run: What to run.

@@ -1,6 +1,6 @@
 # Written from _async/run_creation.py by `make generate`. Change that file instead.
 
-"""Creating a run exactly once, by searching for the run if the response to its request is lost."""
+"""Creates each run exactly once, searching for the run if the response to its request is lost."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _MAX_TEMPLATES = 1_000
 # A request that can't create a run, because the flow it refers to doesn't exist.
 _CHECK_INPUTS, _NO_FLOW = replace(api.create_run, is_idempotent=True), "0" * 64
 
-# A flow's digest, plus the `max_concurrency` and `wait` of its runs.
+# A flow's digest, plus its runs' `max_concurrency` and `hold_seconds`.
 _Key = tuple[bytes, int | None, int | None]
 
 
@@ -125,7 +125,7 @@ class LostRunSearch:
             self.call.is_lost = False
 
     def _list_candidate_runs(self) -> dict[str, dict[str, Any]]:
-        """Return summaries of the flow's runs that the call may have created, by run id."""
+        """Return summaries of the flow's runs that the call may have created, by run ID."""
         timings, call = self._connection.timings, self.call
         limit = timings.searched_runs
         while True:
@@ -150,13 +150,13 @@ class LostRunSearch:
         return own_runs
 
     def _pick_run(self, runs: Mapping[str, object]) -> str | None:
-        """Return the id of the run the call created, or None if all runs belong to other calls.
+        """Return the ID of the run the call created, or None if all runs belong to other calls.
 
         Raises:
             AmbiguousRunError: If the run can't be identified.
         """
         registry, call = self._registry, self.call
-        # Calls that start after this one can't have created any of these runs.
+        # Calls that start from now on can't have created any of these runs.
         other_calls = registry.list_other_calls(call)
         while True:
             other_calls &= registry.list_other_calls(call)
@@ -185,7 +185,7 @@ class LostRunSearch:
 
 
 def _get_summaries(response: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the summaries from a list of runs, by run id."""
+    """Return the summaries from a list of runs, by run ID."""
     summaries = {run["runId"]: run for run in response["runs"]}
     if not all(isinstance(run_id, str) and isinstance(run["flowId"], str) for run_id, run in summaries.items()):
         raise TypeError("a run has no runId or flowId")
@@ -213,7 +213,7 @@ class _RunTemplate(NamedTuple):
 class RunCreator:
     """Creates each run exactly once.
 
-    If a response is lost, searches for the run. Another program's run is never mistaken for it.
+    If a response is lost, it searches for the run, and never mistakes another program's run for it.
 
     Args:
         context: The state shared by the client's services.
@@ -325,7 +325,7 @@ class RunCreator:
     ) -> responses.StartedRun:
         """Create a run exactly once and return it. `on_lost` is called if a response is lost.
 
-        The hold of `hold_seconds` seconds is skipped if the deadline might pass first.
+        If the deadline might pass first, the server isn't asked to hold the request.
 
         If `recorded` is set, it's added to the history before the request is sent.
 
@@ -339,8 +339,8 @@ class RunCreator:
     def find_rejected_inputs(self, inputs: list[Any]) -> dict[int, InvalidRequestError]:
         """Return the errors for inputs the server rejects, by position. Empty if it also rejects null.
 
-        This takes at most 2 n requests for n inputs and doesn't create a run, because the requests name a flow that
-        doesn't exist. Servers read the inputs first, so they only return a 404 if they accept them.
+        This takes at most 2n requests for n inputs and doesn't create a run, because the requests refer to a
+        nonexistent flow. Servers read the inputs first, so they only return a 404 if they accept them.
         """
         rejections: dict[int, InvalidRequestError] = {}
         parts = [] if self._find_rejection([None]) else [(0, len(inputs))]

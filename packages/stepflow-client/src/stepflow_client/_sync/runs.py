@@ -1,6 +1,6 @@
 # Written from _async/runs.py by `make generate`. Change that file instead.
 
-"""Reading, cancelling and deleting runs."""
+"""Reads, cancels and deletes runs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ENDS_ITEMS = FAILED_STATUSES | {ExecutionStatus.COMPLETED}
 """Statuses of runs whose unfinished items are lost. (A cancelled run's items may still end.)"""
 MAX_ITEMS_FOR_STEPS = 1000
 MAX_ITEMS_REQUESTED = 20
-"""In larger runs, the maximum number of items whose steps are requested one by one. Each takes a server 20 ms in a run
+"""In larger runs, the maximum number of items whose steps are requested one by one. Each request takes 20 ms in a run
 of 20,000 items."""
 _AT_ONCE = 4
 _MAX_FLOWS = 64
@@ -124,7 +124,7 @@ class RunReader:
         return responses.read_items(run_id, self.list_raw_items(run_id), self.get_decoder(run_id))
 
     def list_raw_items(self, run_id: str) -> list[dict[str, Any]]:
-        """Return the server's raw data about a run's items, for `responses.items`."""
+        """Return the server's raw data about a run's items, for `responses.read_items`."""
         return self._connection.call(
             api.get_run_items(run_id),
             lambda answer: responses.check_raw_items(answer["results"]),
@@ -163,7 +163,7 @@ class RunReader:
     def _read_steps_by_item(
         self, listed: ListItemsResponse, places: list[int], can: Mapping[str, bool]
     ) -> dict[int, list[StepDetails]]:
-        """Return the items' started steps, as far as the server reports them. In a large run, limit this to some items.
+        """Return the items' started steps, as far as the server reports them. For a large run, covers only some items.
 
         Failed requests are ignored, because we already know that the items failed, and steps only add details.
         """

@@ -1,6 +1,6 @@
 # Written from _async/snapshot_reader.py by `make generate`. Change that file instead.
 
-"""Reading everything that's known about a run, requesting each part once and only when needed."""
+"""Reads everything that's known about a run, requesting each part once and only when needed."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class _RunParts:
 
     @property
     def is_cacheable(self) -> bool:
-        """Whether the run is small and can't change any more. (Servers continue cancelled runs.)"""
+        """Whether the run is small and can't change anymore. (Servers continue cancelled runs.)"""
         state = self.state
         has_ended = state.status in (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
         return has_ended and not is_given_up(state.status, state.items.running) and state.items.total <= _MAX_ITEMS
@@ -132,7 +132,7 @@ class _RunParts:
         return self._arguments
 
     def read_arguments(self) -> RunArguments:
-        """Return the run's arguments, from the server if it reports them, or else as recorded."""
+        """Return the run's arguments, from the server if it reports them, or else from the history."""
         entry = self._context.recorder.find_entry(self.state.run_id)
         origin = read_origin(self.read_stored_flow()) if entry is None else None
         return responses.make_run_arguments(self.state.run_id, self.read_reported_arguments(), entry, origin)
@@ -172,7 +172,7 @@ class _RunParts:
 
 
 class SnapshotReader:
-    """Reads runs, keeping flows and the parts it has read of finished runs.
+    """Reads runs, caching flows and the parts it has read of finished runs.
 
     Args:
         context: The state shared by the client's services.
@@ -186,7 +186,7 @@ class SnapshotReader:
         self._runs = runs or context.runs
         self._ended: BoundedDict[str, _RunParts] = BoundedDict(_MAX_RUNS)
         self._flows: BoundedDict[str, dict[str, Any]] = BoundedDict(_MAX_FLOWS)
-        """Flows as stored, by id."""
+        """Flows as stored, by ID."""
 
     def read_snapshot(
         self,
@@ -297,8 +297,8 @@ class SnapshotReader:
     def explain_failed_item(self, run_id: str, listed: ListItemsResponse) -> ListItemsResponse:
         """Return a run's only item, which has failed, along with its step's error.
 
-        If nothing else can be read, returns the item unchanged. Whatever was read is kept, so that explaining the
-        failure takes no further requests.
+        If nothing else can be read, returns the item unchanged. Whatever was read is cached, so explaining the failure
+        takes no more requests.
         """
         try:
             run = self._get_run_parts(run_id, is_current=False, has_steps=True)
@@ -335,7 +335,7 @@ class SnapshotReader:
         return run
 
     def _count_items(self, run: _RunParts) -> ItemCounts:
-        """Count a run's items by state, using events for a running batch because servers don't count those items."""
+        """Count a run's items by state. Servers don't count a running batch's items, so use its events."""
         state, can = run.state, self.get_capabilities()
         is_unsettled = state.items.running or state.items.cancelled
         if not is_unsettled or not can["events"] or not 1 < state.items.total <= _MAX_COUNTED:

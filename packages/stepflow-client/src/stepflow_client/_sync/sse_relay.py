@@ -1,6 +1,6 @@
 # Written from _async/sse_relay.py by `make generate`. Change that file instead.
 
-"""Relaying a run's events as a web application's own server-sent events."""
+"""Relays a run's events as a web application's own server-sent events."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ def sse_events(
 ) -> SyncEventResponse:
     """Relay a run's events to a browser's EventSource.
 
-    Each event becomes a frame with the event's cursor as its id and the event as JSON data. The last one is followed by
+    Each event becomes a frame with the event's cursor as its ID and the event as JSON data. The last one is followed by
     an `end` frame, whose data has the `run_id` and `status`. Errors become `problem` frames, with the body from
     `problem_details`.
 
-    Browsers reconnect by themselves, sending the id of the last event they received, and get the events that follow.
-    After the final event, they get a 204 and stop. An id that isn't one of these events gets a 400, and a run that
-    doesn't exist a 404. An EventSource never reconnects after those, so temporary errors are sent as a frame in a 200
-    response.
+    Browsers reconnect automatically, sending the ID of the last event they received, and get the events that follow.
+    After the final event, they get a 204 and stop. An ID that isn't from one of these events results in a 400, a
+    nonexistent run in a 404. An EventSource never reconnects after those, so temporary errors are sent as a frame in a
+    200 response.
 
     Args:
         handle: The run.

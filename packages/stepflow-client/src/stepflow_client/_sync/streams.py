@@ -1,6 +1,6 @@
 # Written from _async/streams.py by `make generate`. Change that file instead.
 
-"""Streams of events, outcomes and runs, which are iterators as well as context managers."""
+"""Streams of events, outcomes and runs (both iterators and context managers)."""
 
 from __future__ import annotations
 

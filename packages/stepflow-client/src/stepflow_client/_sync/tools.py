@@ -208,7 +208,7 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         """The client that runs the flows."""
         # Keep track of these, because models must not be able to read the server's other runs.
         self._unfinished: dict[str, SyncFlowTool] = {}
-        """The tools whose runs took longer than the call, by run id."""
+        """The tools whose runs took longer than the call, by run ID."""
         self._wait_tool = None
         if self._max_wait is not None:
             self._wait_tool = make_tool_without_flow(WAIT_RUN, WAIT_RUN_DESCRIPTION, WAIT_RUN_FIELDS, ["run_id"])
@@ -258,7 +258,7 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
             arguments: The arguments, as an object or its JSON text (as returned by model APIs). Defaults to no
                 arguments.
             max_wait: Seconds to wait for the run to end. Defaults to the tools' own `max_wait`.
-            idempotency_key: A key for the run, such as the id of the model's tool call.
+            idempotency_key: A key for the run, such as the ID of the model's tool call.
             labels: Labels for the run, in addition to the tools' own.
             progress: Whether or how to show progress. Defaults to False.
         """
@@ -332,7 +332,7 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
 def add_hint(client: Any, result: FlowResult) -> FlowResult:
     """Add the hint from the run's account to a failed result, if there is one.
 
-    `SyncStepflowClient.run` adds hints itself, but a run that's read by id doesn't have any.
+    `SyncStepflowClient.run` adds hints itself, but a result read by its run ID doesn't have any.
     """
     if result.error is None or result.error.hint:
         return result

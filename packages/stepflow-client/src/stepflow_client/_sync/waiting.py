@@ -1,6 +1,6 @@
 # Written from _async/waiting.py by `make generate`. Change that file instead.
 
-"""Waiting for runs to end."""
+"""Waits for runs to end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .following import Follower
     from .snapshot_reader import SnapshotReader
 
-# For runs with more items, only request the summary, as servers would return every step of every item.
+# For runs with more items, only request the summary: servers would return every step of every item.
 _LARGE = 200
 
 _NOT_ENDED = "has not ended yet", "it continues; to wait again, call wait_run()"
@@ -76,7 +76,7 @@ class Waiter:
                 total = first.items.total
             timings, deadline = self._connection.timings, current_deadline()
             longest = timings.longest_shared_hold if self._connection.is_shared else timings.longest_hold
-            # Notice the end with a delay of at most a tenth of the time waited.
+            # Poll often enough to notice the end within a tenth of the time waited.
             pauses = Backoff(timings.wait_first_pause, timings.wait_longest_pause, 1.0, share=0.1, deadline=deadline)
             pause, last_contact, is_lost = 0.0, time.monotonic(), False
             while True:
@@ -155,7 +155,7 @@ class Waiter:
                     time.sleep(pause)
                     error.run_id = run_id
                     if isinstance(error, ServerConnectionError):
-                        # This is more helpful than a timeout, as it says that the server is unreachable.
+                        # More helpful than a timeout: it says that the server is unreachable.
                         raise
                     raise _make_timeout_error(run_id, timeout_texts) from error
                 if not is_lost:
@@ -200,7 +200,7 @@ class Waiter:
 
         Args:
             run_id: The run.
-            read: Called with the run's id and status, and with the server's data about its items if that was already
+            read: Called with the run's ID and status, and with the server's data about its items if that was already
                 requested. Called again if the server was unavailable, unless `wait` is False.
             wait: Whether to wait for the run.
             timeout: Seconds to wait, or None for no limit.

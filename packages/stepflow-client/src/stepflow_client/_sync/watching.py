@@ -1,6 +1,6 @@
 # Written from _async/watching.py by `make generate`. Change that file instead.
 
-"""Following a run along with its progress, for anything that displays runs as they execute."""
+"""Follows runs along with their progress, for anything that displays runs as they execute."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Transport(ABC):
         """Send a request and return the response with its body still unread."""
 
     def forget_server(self) -> None:  # noqa: B027 - most have nothing to forget
-        """Forget the server after a request without a usable response: another server may handle the next one."""
+        """Forget what's known about the server after a failed request: a different one may handle the next."""
 
     @abstractmethod
     def close(self) -> None:

@@ -32,7 +32,7 @@ _FAILURES = (ConnectFailed, ConnectionBroken, ReadTimeout, WriteTimeout)
 
 
 class Failover(Transport):
-    """Sends requests to the last server to respond. Servers that fail are tried last, for increasingly long periods.
+    """Sends requests to the server that last responded. One that fails is tried last for a while (longer each time).
 
     Args:
         servers: One transport per server, in order of preference.
@@ -118,7 +118,7 @@ class Failover(Transport):
 
     @contextmanager
     def _choose_server(self, request: HttpRequest, untried: list[int]) -> Iterator[int]:
-        """Choose the next server to try. A request that isn't idempotent is one that creates a run."""
+        """Choose the next server to try. (Only requests that create runs aren't idempotent.)"""
         if self._spread is None or request.idempotent:
             yield untried[0]
             return
@@ -127,7 +127,7 @@ class Failover(Transport):
             yield number
 
     def _passes_health_check(self, request: HttpRequest, number: int) -> bool:
-        """Return whether a failed server passes a health check. It rests meanwhile, so other requests avoid it.
+        """Return whether a failed server passes a health check. It rests during the check, so other requests avoid it.
 
         Args:
             request: The request to send to the server next.

@@ -1,6 +1,6 @@
 # Written from _async/transport/httpx_bridge.py by `make generate`. Change that file instead.
 
-"""Requests through httpx: user-supplied transports and hooks, and the generated client over our connections."""
+"""Bridges to httpx: user-supplied transports and hooks, and the generated client on top of our connections."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def _get_headers(response: httpx.Response) -> dict[str, str]:
 
 
 def _get_loaded_content(response: httpx.Response) -> bytes | None:
-    """Return the body (decompressed by httpx) if the response was created with it, or None if it must be read."""
+    """Return the body (decompressed by httpx) if the response was created with it, or None if it has yet to be read."""
     try:
         return response.content
     except httpx.ResponseNotRead:

@@ -177,11 +177,11 @@ def _run_auth_step(step: Callable[[], Signed], request: HttpRequest) -> Signed |
 
     Args:
         step: The next step of the user's code, which is either a token callable or an `httpx.Auth`.
-        request: The request to be sent. Waiting for credentials counts towards its deadline.
+        request: The request to be sent. Waiting for credentials counts toward its deadline.
 
     Raises:
-        RequestTimeoutError: If the step outlasts the connect timeout or the deadline. The sync client only checks the
-            deadline, afterwards.
+        RequestTimeoutError: If the step outlasts the connect timeout or the deadline. (The sync client checks only the
+            deadline, after the step.)
         InvalidArgumentError: If the user's code fails.
     """
     seconds = request.limit_to_deadline(request.timeout.connect)
@@ -223,7 +223,7 @@ class Dialect(Middleware):
         self.server = server
         self.pinned = server is not None
         self.closed = False
-        """Whether the client, or another one sharing its connections, has been closed."""
+        """Whether the client, or one sharing its connections, has been closed."""
 
     def forget_server(self) -> None:
         """Detect the server again before the next request, in case it was replaced by a different release."""
@@ -258,7 +258,7 @@ class Dialect(Middleware):
         return response
 
     def _request_health(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
-        """Return the response and the server it describes, as other threads may reset `self.server` meanwhile."""
+        """Return the response and the server it describes. (Other threads may reset `self.server` at any time.)"""
         response = self.inner.send(request)
         health = _parse_json(response.content) if response.status == 200 else None
         if not isinstance(health, dict) or not ("version" in health or "build" in health):

@@ -1,3 +1,3 @@
 # Written from _async/__init__.py by `make generate`. Change that file instead.
 
-"""The synchronous `evaluate`, written from the asynchronous one."""
+"""The asynchronous `evaluate`. `make generate` generates the synchronous version from this package."""

@@ -1,6 +1,6 @@
 # Written from _async/evaluate.py by `make generate`. Change that file instead.
 
-"""Runs a flow's variants side by side on cases (which may be past runs) and scores their outputs."""
+"""Runs a flow's variants side by side on the same cases (e.g. past runs) and scores their outputs."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ from ..store import EvaluationStore, StoredItems, TemporaryFolder, collect_secre
 
 # Polling interval, in seconds.
 _INTERVAL = 0.05
-# Seconds to let the synchronous twin's threads finish before anyone else can use the folder.
+# Seconds to wait for the synchronous version's threads to finish before the folder can be used again.
 _GRACE = 5.0
-# Maximum number of items waiting for scores. Beyond it, no more outcomes are read.
+# Maximum number of items waiting for scores. At the limit, no more outcomes are read.
 _MAX_WAITING = 2_000
 
 
@@ -180,7 +180,7 @@ class Evaluator:
         return block.build_item(place, self._by_number[block.variant].name, self.repeat)
 
     def _read_durations(self, block: ItemBlock) -> int:
-        """Read the durations of a block's items. Return 0, the number of score functions that ended."""
+        """Read the durations of a block's items. Return 0, because no score function has ended."""
         began = time.monotonic()
         for run_id, places in block.positions_by_run.items():
             times = ItemTimes(run_id)
@@ -199,7 +199,7 @@ class Evaluator:
     def _run_variant(
         self, variant: PlannedVariant, number: int, inputs: _VariantInputs, stored: Mapping[int, int]
     ) -> int:
-        """Run a variant on the cases. Return 0, the number of score functions that ended."""
+        """Run a variant on the cases. Return 0, because no score function has ended."""
         stream = self.client.map(
             inputs=inputs,
             journal=self._get_journal_path(number),
@@ -212,7 +212,7 @@ class Evaluator:
                 for outcome in chunk:
                     self._count.add_outcome(outcome)
                 cases = inputs.take_cases(chunk)
-                # The journal has the same chunks, so checking the first item is enough.
+                # Chunks in the journal are the same, so checking the first item is enough.
                 if chunk[0].index not in stored:
                     self._ended.append(build_block(number, cases, chunk))
                 self._room -= len(chunk)
@@ -270,7 +270,7 @@ class _VariantTurns:
         """Return the position of the variant whose turn it is."""
         fewest = min(self.inputs_read)
         if fewest != self._round:
-            # Whichever variant goes first finds the server idle more often, so shuffle the order each round.
+            # The variant that goes first finds the server idle more often, so shuffle the order in each round.
             self._round = fewest
             self._random.shuffle(self._order)
         return next(place for place in self._order if self.inputs_read[place] == fewest)
@@ -292,7 +292,7 @@ class _VariantInputs(SyncInputReader):
         self._turns = turns
         self._cases = chain.from_iterable([case] * repeat for case in store.cases())
         self._open: dict[int, EvaluationCase] = {}
-        """Cases whose inputs have no outcome yet, by input index."""
+        """Cases whose inputs don't have an outcome yet, by input index."""
         self._index = 0
 
     def take_inputs(self, max_count: int) -> tuple[list[Any], Exception | None]:
@@ -319,10 +319,10 @@ _AT_ONCE = 16
 def history_cases(
     client: Any, query: str | None = None, *, variables: Variables | None = None, limit: int = 1_000
 ) -> list[EvaluationCase]:
-    """Return completed runs on the client's server as cases, oldest first, with their outputs as the expected outputs.
+    """Return completed runs on the client's server as cases, oldest first. Their outputs become the expected outputs.
 
     A run's labels become its case's metadata. Runs are skipped if they used different variables or any overrides, if
-    they kept outputs from earlier runs, or if the server has deleted them. A log warning says how many.
+    they kept outputs from earlier runs, or if the server has deleted them. A logged warning says how many.
 
     Example:
         ```python
@@ -334,7 +334,7 @@ def history_cases(
         client: A client with a history.
         query: Which runs to include, as for `History.search`. Defaults to all.
         variables: The variable values the cases will be run with. Defaults to none.
-        limit: Maximum number of runs; the newest are used. Defaults to 1,000.
+        limit: Maximum number of runs. If there are more, the newest are used. Defaults to 1,000.
 
     Raises:
         InvalidArgumentError: If the client has no history, or if no matching run can be used.
@@ -360,7 +360,7 @@ def history_cases(
 
 
 def _read_run_cases(client: Any, run_id: str, variables: Mapping[str, Any]) -> list[EvaluationCase]:
-    """Return a run's items as cases, or none if rerunning it could differ for reasons other than the flow."""
+    """Return a run's items as cases, or none if a rerun's results could differ for reasons other than the flow."""
     try:
         snapshot = client.snapshot(run_id, include=("items", "arguments"))
     except NotFoundError:
@@ -427,12 +427,12 @@ def evaluate(
 
     Args:
         client: The client.
-        flow: The flow, as for `run`, but not a stored flow's id.
+        flow: The flow, as for `run`, but not a stored flow's ID.
         cases: A file path, as for `read_inputs`, or a collection of `EvaluationCase` objects, `{input, expected, name,
             metadata, tags}` objects, pydantic-evals cases (a `Dataset` works as well), rows, or plain inputs. A row's
             `expected` field is the expected output, and the remaining fields are the input. Defaults to the flow's test
             cases. A case without a name is named after its input's `id` or `key`, or else its number.
-        variants: The variants by name. Defaults to just `flow`, the flow as it is.
+        variants: The variants by name. Defaults to a single variant named `flow`, the unchanged flow.
         scores: A list of scores, or a mapping from names to scores. A score can be a built-in one, a `FlowScore`, a
             pydantic-evals evaluator, or a function (or coroutine function). Functions accept any of `input`, `output`,
             `expected` and `item`, and return a number, a bool, a label, or a mapping of these. Only completed items are
@@ -442,7 +442,7 @@ def evaluate(
             call with the same cases. No run is executed twice, and stored scores aren't recomputed unless their
             `version` attribute has changed; if only their source has, a warning is logged. (A function interrupted by
             the crash is called again; a `FlowScore` isn't.) If you add cases, only the new ones are run. The server's
-            store must survive as long as the journal. By default, nothing is kept.
+            store must survive as long as the journal. By default, the evaluation isn't recorded.
         name: The evaluation's name, added to its runs as the label `eval`. Defaults to the name of the folder or the
             flow.
         expected: The field or column that contains the expected output. Defaults to `expected`.
@@ -462,10 +462,10 @@ def evaluate(
         labels: Additional labels for the runs. They already get `eval` (the name), `variant`, `case` and `repeat` (as a
             range such as `3..17` if a run covers several). Requires a client with a history; without one, runs have no
             labels.
-        include_durations: Whether to read each item's duration, from the start of its first step to the end of its
-            last. This takes one request per run and requires Stepflow 0.12 or newer. By default, as many are read as
-            fit in a twentieth of the evaluation's time (only a few if the flow takes milliseconds), or all of them if
-            `latency` is a score.
+        include_durations: Whether to read each item's duration, from the start of its first step to the end of its last
+            step. This takes one request per run and requires Stepflow 0.12 or newer. By default, reading durations may
+            take up to a twentieth of the evaluation's time (so only a few are read if the flow takes milliseconds). If
+            `latency` is a score, all of them are read.
         progress: Whether to show progress, or a function to call with it, as for `map`.
 
     Raises:
