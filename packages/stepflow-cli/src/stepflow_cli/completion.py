@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # Maximum time in seconds that the shell waits for the server.
 _TIMEOUT = 1.0
 _NEWEST = 50
-# Number of runs offered by history position.
+# How many runs to offer by history position.
 _PLACES = 9
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
@@ -49,7 +49,7 @@ def _make_completer(list_items: Callable[[click.Context, str], Iterable[Completi
         except Exception:
             return []
         for item in items:
-            # Keep to one line without control characters, because run names come from the server.
+            # Run names come from the server, so escape control characters and keep to one line.
             item.help = item.help and " ".join(escape(str(item.help)).split())
         return [item for item in items if item.value == escape(item.value) and "\n" not in item.value]
 
@@ -79,7 +79,7 @@ def complete_run_ids(ctx: click.Context, incomplete: str) -> Iterable[Completion
 
 @_make_completer
 def complete_components(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return the builtin components' paths. Servers don't report any other paths."""
+    """Return the builtin components' paths, since servers don't report any others."""
     from stepflow_client.flows.components import BUILTINS
 
     return [CompletionItem(path) for path in BUILTINS]
@@ -87,7 +87,7 @@ def complete_components(ctx: click.Context, incomplete: str) -> Iterable[Complet
 
 @_make_completer
 def complete_recorded_runs(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return the newest runs in the history, by position and id."""
+    """Return the newest runs in the history, by position and ID."""
     from .settings.history import open_history
 
     entries = open_history().search(limit=_NEWEST)
@@ -154,12 +154,12 @@ def _query_server(ctx: click.Context, question: Callable[[SyncStepflowClient], I
     choice = choose_server(options)
     # A token command may prompt on the terminal, which the shell is using.
     asks = choice.profile is not None and bool(choice.profile.token_command)
-    # Look this up here, since the thread below has no click context.
+    # Look this up here: the thread below has no click context.
     session = ctx.find_root().obj
     kept = get_kept_server(options, session if isinstance(session, Session) else None)
     if (choice.is_embedded or asks) and kept is None:
         return ()
-    # Import before the timeout starts, since that is meant for the server.
+    # Import before the timeout starts. It's meant for the server.
     import stepflow_client.types  # noqa: F401
 
     answers: list[Any] = []
@@ -212,7 +212,7 @@ def complete_examples(ctx: click.Context, incomplete: str) -> Iterable[Completio
 
 @_make_completer
 def complete_steps(ctx: click.Context, incomplete: str) -> Iterable[CompletionItem]:
-    """Return the flow's step ids."""
+    """Return the flow's step IDs."""
     from .inputs.flow import list_step_ids
 
     return [CompletionItem(step) for step in list_step_ids(_load_named_flow(ctx))]
@@ -300,7 +300,7 @@ class _Bash(BashComplete):
             "        elif [[ $type == 'plain' ]]": "        elif [[ $type == 'part' ]]; then\n"
             "            COMPREPLY+=($value)\n            compopt -o nospace 2>/dev/null\n"
             "        elif [[ $type == 'plain' ]]",
-            # bash 3 and 4.3 (as on macOS) can only sort completions.
+            # bash before 4.4 (e.g. on macOS) always sorts completions.
             "complete -o nosort -F %(complete_func)s %(prog_name)s": "complete -o nosort -F %(complete_func)s "
             "%(prog_name)s 2>/dev/null || complete -F %(complete_func)s %(prog_name)s",
         },
@@ -355,7 +355,7 @@ class _Fish(FishComplete):
     )
 
     def format_completion(self, item: CompletionItem) -> str:
-        """Format an item for the script. fish recognises partial words by itself."""
+        """Format an item for the script. (fish recognizes partial words by itself.)"""
         if item.type == "part":
             item = CompletionItem(item.value, help=item.help)
         return super().format_completion(item)
@@ -366,7 +366,7 @@ SHELLS: dict[str, Any] = {"bash": _Bash, "zsh": _Zsh, "fish": _Fish}
 
 
 def register_shells() -> None:
-    """Register these shells with click, and silence messages that would interrupt the line being typed."""
+    """Register these shells with click, and suppress messages that would garble the line being typed."""
     sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for name, shell in SHELLS.items():
         add_completion_class(shell, name)

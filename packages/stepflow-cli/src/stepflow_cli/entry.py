@@ -15,7 +15,7 @@ def main() -> None:
 
         run()
     except KeyboardInterrupt:
-        # Ctrl-C before the command handles it, or again while the command exits.
+        # Ctrl-C before the command could handle it, or a second one during its exit.
         print("stepflow: interrupted", file=sys.stderr)
         sys.exit(130)
     finally:

@@ -1,4 +1,4 @@
-"""Command failures, which all have a message, an exit code and a hint, and settings for how much to print."""
+"""Command failures, with a message, exit code and hint, and the session settings for how much to print."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Session:
     log_level: str | None = None
     log_file: str | None = None
     log_variable: str = field(default_factory=partial(os.environ.pop, "STEPFLOW_LOG", ""))
-    """STEPFLOW_LOG, which is unset so that the client (imported later) doesn't also log, without escaping anything."""
+    """STEPFLOW_LOG. Unset, so that the client (imported later) doesn't also log, without escaping anything."""
     color: str = "auto"
     """auto, always or never."""
     json_errors: bool = False
@@ -42,7 +42,7 @@ class Session:
     modules: object = None
     """The `ProjectModules` for any flows passed as `module:function`."""
     reporters: list[Callable[[str], None]] = field(default_factory=list)
-    """The last one prints lines while something is drawn on the terminal."""
+    """Functions that report outages. The last one is used, e.g. a live display's."""
 
     @property
     def server_log_level(self) -> str | None:
@@ -78,7 +78,7 @@ def _parse_log_variable(text: str) -> str | None:
     """Return the log level from STEPFLOW_LOG, or None if unset.
 
     Raises:
-        Problem: If it isn't a level, in which case the client would log everything.
+        Problem: If it isn't a level. (The client would log everything in that case.)
     """
     word = text.strip().lower()
     if not text or word in ("off", "0", "false", "no"):
@@ -187,7 +187,7 @@ class Problem(Exception):
     """A command failure.
 
     Args:
-        message: One sentence, without a full stop.
+        message: One sentence, without a period.
         kind: A machine-readable name for the failure.
         exit_code: The command's exit code. Defaults to 1.
         run_id: The affected run, if any.
@@ -210,7 +210,7 @@ class Problem(Exception):
         self.run_id = run_id
         self.hint = hint
         self.server: NamedServer | None = None
-        """The server whose response, or lack of one, is to blame."""
+        """The server to blame, because of its response or lack of one."""
 
     def to_record(self) -> dict[str, Any]:
         """Return the problem as a JSON object."""
@@ -285,7 +285,7 @@ def to_problem(error: BaseException, *, hint: str | None = None) -> Problem:
     return Problem(message, kind="internal", hint="to see the traceback, use -vv")
 
 
-# Where to find what a server lacks, keyed by the message's first word.
+# Hints for objects that a server doesn't have, by kind of object.
 _LISTS = {
     "run": "to list the server's runs, run 'stepflow runs list'; to try a different server, use --url",
     "flow": "to list recent flows, run 'stepflow flows list'; to store one, run 'stepflow flows store FLOW'",
@@ -307,7 +307,7 @@ def _get_client_hint(error: StepflowClientError) -> str | None:
 
 
 def _convert_click_error(error: click.ClickException) -> Problem:
-    # Split off click's suggestions, which it appends to the message, as the hint.
+    # Turn click's suggestions, which it appends to the message, into the hint.
     message = error.message if hasattr(error, "possibilities") else error.format_message()
     context = getattr(error, "ctx", None)
     hint = _hint_for_option(error, context) or getattr(error, "hint", None) or _hint_for_value(error)
@@ -343,7 +343,7 @@ def has_file_option(command: click.Command) -> bool:
 
 
 def _hint_for_option(error: click.ClickException, context: click.Context | None) -> str | None:
-    """Return the hint for another command's option or value, or else the most similar option.
+    """Return a hint for an option or value borrowed from another command, or else suggest a similar option.
 
     Options that change or delete things are never suggested.
     """
@@ -384,7 +384,7 @@ def suggest(word: str, known: Iterable[str]) -> str | None:
 
 
 def wants_json(args: Sequence[str]) -> bool:
-    """Return whether a command line asks for JSON, even if it is invalid or not parsed yet."""
+    """Return whether a command line asks for JSON, even if it's invalid or hasn't been parsed."""
     for word, after in zip(args, [*args[1:], ""], strict=False):
         if word == "--":
             return False

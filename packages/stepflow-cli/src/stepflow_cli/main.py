@@ -1,4 +1,4 @@
-"""The `stepflow` group, and where failures become an error message and exit code."""
+"""The `stepflow` group, and the code that turns failures into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         code = run_command_line(words, Session(json_errors=wants_json(words)))
     except BrokenPipeError:
-        # Whoever was reading our output closed the pipe. Keep the interpreter from flushing it at exit.
+        # The output's reader closed the pipe, so keep the interpreter from flushing it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = ExitCode.OK
     flush_quietly()
@@ -177,7 +177,7 @@ def run_command_line(args: list[str], session: Session) -> int:
     """Run a command line, report any failure, and return the exit code.
 
     Args:
-        args: The words after `stepflow`.
+        args: The arguments after `stepflow`.
         session: The session, whose fields are set from the options.
 
     Raises:

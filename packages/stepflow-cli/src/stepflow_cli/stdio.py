@@ -68,11 +68,11 @@ class _ClosedStream(TextIOWrapper):
 
 
 def prepare_streams() -> None:
-    """Adapt the standard streams. Any that a test or another program has replaced are left alone."""
+    """Adapt the standard streams, leaving alone any that a test or another program has replaced."""
     is_closed = sys.stdout is None
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
-            # Don't leave the descriptor free, or the next file or socket would get it and receive the output.
+            # Don't leave the descriptor free, or the next file or socket opened would receive the output.
             opened = os.open(os.devnull, os.O_RDWR)
             if opened != number:
                 os.dup2(opened, number)
@@ -86,7 +86,7 @@ def read_stdin_bytes() -> bytes:
     """Read bytes from standard input, up to the maximum file size.
 
     Raises:
-        Problem: If there are more.
+        Problem: If there is more input.
     """
     from stepflow_client import FlowFileError
     from stepflow_client.flows.reading import read_stream

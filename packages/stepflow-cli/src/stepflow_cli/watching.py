@@ -37,7 +37,7 @@ class WatchedFiles:
     """Files and their last known state.
 
     Args:
-        find: Returns files, and folders whose files are watched.
+        find: Returns the files and folders to watch.
     """
 
     def __init__(self, find: Callable[[], Iterable[str]]) -> None:
@@ -102,7 +102,7 @@ def list_watched_files(flow: str, server: ServerOptions | None = None) -> Iterat
     """Yield a flow's files or folder, along with the files that configure how it is checked and run.
 
     Args:
-        flow: The flow's file, a folder of flows, or a stored flow's id.
+        flow: The flow's file, a folder of flows, or a stored flow's ID.
         server: The server options, for including an embedded server's configuration.
 
     Raises:
@@ -117,7 +117,7 @@ def list_watched_files(flow: str, server: ServerOptions | None = None) -> Iterat
         if path is not None:
             yield str(path)
     if project.file is None and not is_flow_id(flow):
-        # It might be created while the command is watching.
+        # Watch for its creation.
         yield os.path.join(flow if os.path.isdir(flow) else os.path.dirname(flow), "stepflow.toml")
     choice = None if server is None else choose_server(server, flow)
     if choice is not None and choice.is_embedded and choice.config.value is not None:
@@ -143,7 +143,7 @@ def watch_files(
 
     Args:
         command: Prints its result to standard output. Exceptions are printed and don't end the loop.
-        find_files: Returns the files it reads, or folders of them.
+        find_files: Returns the files it reads, or their folders.
         noise: Parts of the result to ignore in comparisons.
     """
     files = WatchedFiles(find_files)
@@ -166,7 +166,7 @@ def watch_files(
 
 
 class _CopyingStream(io.RawIOBase):
-    """Standard output that also keeps a copy of what is written."""
+    """A standard output stream that also keeps a copy of everything written to it."""
 
     def __init__(self) -> None:
         self._real = sys.stdout

@@ -126,7 +126,7 @@ def _lock(server: ServerOptions, output: str | None, check: bool) -> None:
 
 
 def _read_complete_records(target: Target) -> list[Mapping[str, Any]]:
-    """Return a server's components, leaving out unreachable ones where routes are known.
+    """Return a server's components, without unreachable ones if routes are known.
 
     Raises:
         Problem: If a plugin did not list its components.
@@ -142,7 +142,7 @@ def _check_lock_file(path: str, records: Sequence[Mapping[str, Any]]) -> None:
     """Check that a file has the same components as the server.
 
     Raises:
-        Problem: If they differ, naming the changed keys.
+        Problem: If they differ. The message lists the changed keys.
     """
     from stepflow_client._command import ABSENT, find_value_changes
     from stepflow_client.flows.expressions import write_path

@@ -1,4 +1,4 @@
-"""`stepflow convert`, `codegen` and `schema`: files generated from flows, or for them."""
+"""`stepflow convert`, `codegen` and `schema`: generate files from flows, or for writing them."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def _run_checks(server: ServerOptions, *, measure: bool) -> Iterator[Check]:
     configuration, profiles = network.check_profiles()
     yield configuration
     try:
-        # Even without the file, a flag or the environment may select the server.
+        # If the file is invalid, a flag or the environment may still select the server.
         choice = choose_server(server, profiles=profiles)
     except Problem as problem:
         if profiles is None:

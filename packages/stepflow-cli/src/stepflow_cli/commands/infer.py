@@ -25,7 +25,7 @@ from ..params.parsing import Command
 from ..server.connect import connect
 from ..settings.server_choice import ServerOptions
 
-# Stands for the default file next to the flow, when --output has no value.
+# Sentinel for --output without a value, i.e. the default file next to the flow.
 _BESIDE = os.path.join(os.devnull, "")
 
 

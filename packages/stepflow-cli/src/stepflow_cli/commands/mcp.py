@@ -41,7 +41,7 @@ class AgentHost(NamedTuple):
     form: str = "json"
     """json or toml."""
     more: Mapping[str, str] = {}
-    """What its entries contain besides the command."""
+    """Extra keys in its entries."""
 
 
 HOSTS = {
@@ -182,7 +182,7 @@ def _print_host_config(ctx: click.Context, arguments: tuple[str, ...], host: str
 
 
 def _server_arguments(server: ServerOptions) -> tuple[list[str], dict[str, str]]:
-    """Return options and variables for a server set only by this environment or folder, which the host doesn't share.
+    """Return the options and variables a host needs to use the same server from a different environment and folder.
 
     Raises:
         Problem: If the URL contains a password, which would end up in a file.
@@ -205,7 +205,7 @@ def _server_arguments(server: ServerOptions) -> tuple[list[str], dict[str, str]]
 
 
 def _format_host_entry(host: AgentHost, arguments: Sequence[str], name: str, environment: Mapping[str, str]) -> str:
-    """Return the entry for a host's configuration.
+    """Return the entry to add to a host's configuration.
 
     Args:
         host: The host.

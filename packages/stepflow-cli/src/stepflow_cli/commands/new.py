@@ -69,6 +69,6 @@ def command(flow: Path, template: str) -> None:
 
 def _can_run_python(program: str) -> bool:
     with suppress(OSError, subprocess.SubprocessError):
-        # Run the same program as the configuration does.
+        # Use `python` from PATH, as the generated configuration does.
         return subprocess.run(["python", "-c", program], capture_output=True, timeout=30).returncode == 0  # noqa: S607
     return False

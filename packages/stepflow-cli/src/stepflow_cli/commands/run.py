@@ -45,7 +45,7 @@ def submit_command(options: RunOptions) -> None:
     """
     from ..runs.execute import execute
 
-    # The project's configuration is not used, and a note says so.
+    # Submitted runs ignore the project's configuration. This prints a note saying so.
     execute(options._replace(server=options.server._replace(reads_project=True)))
 
 

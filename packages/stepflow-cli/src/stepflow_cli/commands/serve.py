@@ -132,7 +132,7 @@ def command(
             code = ExitCode.NO_SERVER
             raise Problem(f"port {port} is in use", kind="port_in_use", exit_code=code, hint=hint) from error
         if error.__cause__ is not None:
-            # The server rejected its configuration, and the cause has the line.
+            # The server rejected its configuration. The cause includes the line.
             raise
         # Skip the log if the message already contains the reason.
         raise _crash_problem(error.message, "server_start", [] if ": " in error.message else error.log_tail) from error
@@ -143,7 +143,7 @@ class _StopRequested(BaseException):
 
 
 def _raise_stopped(number: int, frame: Any) -> None:
-    # A second signal must not disturb the shutdown.
+    # Don't let a second signal interrupt the shutdown.
     for ignored in STOP:
         signal.signal(ignored, signal.SIG_IGN)
     raise _StopRequested

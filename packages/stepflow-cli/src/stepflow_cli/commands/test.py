@@ -269,7 +269,7 @@ def _update_files(done: Iterable[FileResults]) -> set[tuple[str, str]]:
     for file in done:
         names = update_expected_outputs(file)
         updated |= {(file.file.name, name) for name in names}
-        # Point these out. Otherwise, failures caused by a server outage could be accepted unnoticed.
+        # Point these out, or failures caused by a server outage could be accepted unnoticed.
         failing = {
             result.case.name
             for result in file.results

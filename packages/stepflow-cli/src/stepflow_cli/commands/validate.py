@@ -227,7 +227,7 @@ def _report_verdicts(
 
     levels = {flow: _LEVELS[: _LEVELS.index(level) + 1] for flow, level in lowest.items()}
     invalid = [flow for flow, records in findings.items() if any(record["level"] in levels[flow] for record in records)]
-    # Without the server, nothing is known about the remaining flows.
+    # If the server couldn't be queried, flows without findings may still be invalid.
     shown = [flow for flow in findings if flow in invalid or failure is None]
     if is_shown and len(findings) > 1:
         from ..output.columns import Column, View, columns
@@ -243,7 +243,7 @@ def _report_verdicts(
     elif is_shown and not invalid:
         for flow in shown:
             counts = format_counts(findings[flow])
-            # With --fail-on, a flow that has errors may pass without being valid.
+            # Depending on --fail-on, a flow can pass despite having errors.
             has_errors = any(record["level"] in ("fatal", "error") for record in findings[flow])
             verdict = f"{'passes' if has_errors else 'is valid'}{f': {counts}' if counts else ''}"
             click.echo(f"{escape(display_name(flow))} {verdict}", err=True)

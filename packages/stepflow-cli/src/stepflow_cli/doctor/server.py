@@ -29,12 +29,12 @@ _SLEEP = 1.5
 
 
 def check_server(client: SyncStepflowClient, choice: ServerChoice, *, skip_reason: str | None) -> Iterator[Check]:
-    """Check the server, as far as it responds.
+    """Check the server, as far as possible.
 
     Args:
         client: The client.
         choice: The server choice.
-        skip_reason: Why no run is created to measure the event stream, or None to measure it.
+        skip_reason: Why the event stream isn't measured (which creates a run), or None to measure it.
     """
     try:
         before = time.time()
@@ -102,7 +102,7 @@ def _check_release(info: ServerInfo) -> Check:
 def _check_clock(health: HealthResponse, before: float, after: float) -> Check:
     if health.timestamp is None:
         return skipped("clock", "the server does not report its time")
-    # The server's response time is only known to lie between these two.
+    # The server read its clock sometime between `before` and `after`.
     server = health.timestamp.timestamp()
     off = server - before if server < before else max(0.0, server - after)
     if abs(off) <= _SKEW:
@@ -156,7 +156,7 @@ def check_workers(client: SyncStepflowClient) -> Check:
         return error("workers", missing, _HINT)
     dead = list(describe_dead_workers(client.url))
     if dead:
-        # Servers remember a plugin's components even without a worker.
+        # Servers still list a plugin's components after its worker has ended.
         return warning(
             "workers",
             f"{' and '.join(dead)}",
@@ -168,13 +168,13 @@ def check_workers(client: SyncStepflowClient) -> Check:
 
 
 def describe_dead_workers(url: str) -> Iterator[str]:
-    """Yield how a local server's dead workers ended, unless they were restarted."""
+    """Describe how each dead worker on a local server ended, unless it was restarted."""
     parts = urlsplit(url)
     if parts.hostname not in _HOSTS or parts.port is None:
         return
     import psutil
 
-    # Start from the few ended processes, because listing every server's connections is far slower.
+    # Start with dead processes: there are few, and listing every server's connections is far slower.
     for child in psutil.process_iter(["status", "ppid"]):
         if child.info["status"] != psutil.STATUS_ZOMBIE or not _is_listening_server(child.info["ppid"], parts.port):
             continue
@@ -188,7 +188,7 @@ def _is_listening_server(pid: int, port: int) -> bool:
 
     with suppress(psutil.Error, OSError):
         process = psutil.Process(pid)
-        # The method's name before psutil 6.
+        # Called `connections` before psutil 6.
         connections = getattr(process, "net_connections", None) or process.connections
         return process.name().startswith("stepflow") and any(
             connection.status == psutil.CONN_LISTEN and connection.laddr.port == port

@@ -78,12 +78,12 @@ class Plan:
         self.variants: Mapping[str, Variant] | None = build_variants(options.variants, self._flow)
         self.scores = load_scores(options.scores)
         if options.history_query is not None and not self.scores:
-            # The recorded outputs are the expected ones.
+            # Expect the recorded outputs.
             self.scores = load_scores(["exact"])
         if options.cases is None and not list_case_names({"test": self._flow.get("test")}):
             raise usage("the flow has no test cases to evaluate", "pass the cases with --cases FILE")
         if options.check:
-            # Fail now if a run would: an evaluation's folder can't be reused once its flows are corrected.
+            # Check the flows before anything runs: once they're corrected, the evaluation's folder can't be reused.
             from ..validation.before_run import check_before_run, load_mapping_flow_text
 
             changed = set(merge_overrides(self._overrides) or {})
@@ -104,14 +104,14 @@ class Plan:
         from stepflow_client.evaluation import sync_evaluate
 
         options = self._options
-        # The history records the name of a file.
+        # The history only records a file, not a flow ID.
         file = options.flow if os.path.isfile(options.flow) else None
         recording = target.history.recording(flow=self._flow, flow_file=file, labels=options.labels)
         folder = options.files.folder
         continuation = None if folder is None else "to continue, run the same command with --resume"
         done: list[int] = [0]
         try:
-            # Keep whatever scores print out of standard output, which is for the report.
+            # Scores may print. Keep that out of standard output, which is for the report.
             printed = redirect_stdout(sys.stderr)
             with show_spinner("starting the evaluation") as spinner, printed, recording, self._open_cases() as cases:
 
@@ -165,11 +165,11 @@ class Plan:
                 with open_inputs(options.cases, options.cases_format, self._flow) as rows:
                     yield islice(rows, options.limit)
             except FlowFileError as error:
-                # The client's hint refers to an argument.
+                # The client's hint refers to a function argument.
                 raise usage(error.message, None if error.line else error.hint) from None
 
     def note_empty_scores(self, report: EvaluationReport) -> None:
-        """Report scores without any value, provided that items completed."""
+        """Print a note for each score without any values, unless every item failed."""
         remarks = " ".join(report.summary().remarks)
         failed = [report.compare(variant, variant).failed for variant in report.variants]
         if all(comparison is None or comparison.after == 1 for comparison in failed):
@@ -189,7 +189,7 @@ def read_recorded_cases(query: str, variables: Mapping[str, Any] | None, limit: 
     """Return the completed runs for `--cases history:QUERY`, possibly from a different server than the evaluation's.
 
     Raises:
-        Problem: If the query is invalid, or matches no runs, or runs on several servers.
+        Problem: If the query is invalid, matches nothing, or matches runs on several servers.
         TransportError: If their server can't be reached.
     """
     from stepflow_client import SyncStepflowClient

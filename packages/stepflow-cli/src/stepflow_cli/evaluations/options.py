@@ -61,7 +61,7 @@ def load_scores(words: Iterable[str]) -> dict[str, Any]:
 
 
 def _parse_score(text: str) -> Iterator[tuple[str, Any]]:
-    """Yield the scores for a word, each with a name unless it has its own."""
+    """Yield (name, score) pairs for an argument. The name is "" if the score has its own."""
     from stepflow_client import InvalidArgumentError
     from stepflow_client.evaluation import FlowScore
 
@@ -183,7 +183,7 @@ def build_variants(words: Iterable[str], flow: Mapping[str, Any]) -> dict[str, V
         flow: The flow to vary.
 
     Raises:
-        Problem: If a word is malformed, or its flow, variable or step is invalid.
+        Problem: If an argument is malformed or refers to an invalid flow, variable or step.
         FlowFileError: If a flow file can't be read.
     """
     from stepflow_client._command import merge_overrides
@@ -245,7 +245,7 @@ def _load_variant_flow(name: str, word: str) -> Mapping[str, Any]:
     """Load a variant's flow.
 
     Raises:
-        Problem: If it doesn't exist. The word may have been meant as a variable's value.
+        Problem: If it doesn't exist. If it looks like a variable's value, the hint says how to set one.
     """
     try:
         flow = load_flow_or_id(word)
@@ -267,7 +267,7 @@ _HISTORY = "history:"
 # What to write to a file, by extension.
 _KINDS = {"html": "html", "htm": "html", "xml": "junit", "json": "json", "jsonl": "cases"}
 FAILED = "failed"
-"""The share of items that did not complete, which every evaluation has."""
+"""The score that every evaluation has: the share of items that did not complete."""
 
 
 class OutputPaths(NamedTuple):
@@ -331,7 +331,7 @@ class EvalOptions(NamedTuple):
             gate_rules: The gates' limits.
 
         Raises:
-            Problem: If there are any.
+            Problem: If it finds any.
         """
         from ..output.view import Output
 
@@ -380,7 +380,7 @@ class EvalOptions(NamedTuple):
             )
         if is_evaluation(folder):
             if not _has_started_runs(folder):
-                # Start over, because its flow or cases were invalid.
+                # The flow or cases must have been invalid, so start over.
                 for path in (*Path(folder).glob("evaluation.db*"), *Path(folder, "runs").glob("*.journal*")):
                     path.unlink()
                 with suppress(OSError):
@@ -469,7 +469,7 @@ def _parse_limit(word: str, option: str, *, needs_score: bool = False) -> Limit:
 
 
 def parse_worst(word: str) -> Limit:
-    """Parse how many of the worst cases to print, and by which score.
+    """Parse how many of the worst cases to print, and the score to rank them by.
 
     Raises:
         Problem: If it is malformed.
@@ -481,10 +481,10 @@ def parse_worst(word: str) -> Limit:
 
 
 def check_gate_names(gate_rules: GateRules, scores: Iterable[str], variants: Iterable[str]) -> None:
-    """Check names before anything runs, as far as possible: a score may return several.
+    """Check names before anything runs. (Some are known only later, because a score can return several values.)
 
     Raises:
-        Problem: If there is no such score or variant. The hint suggests the nearest name.
+        Problem: If a score or variant doesn't exist. The hint suggests the nearest name.
     """
     score_names, variant_names = [*scores, FAILED], [*variants]
     for option, limits in (("--fail-below", gate_rules.below), ("--tolerance", gate_rules.tolerances)):

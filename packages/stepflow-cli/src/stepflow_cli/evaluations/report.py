@@ -38,7 +38,7 @@ _SCORES = View(
     ),
     name="score",
 )
-# The table for a single variant, which has no changes.
+# The table for a single variant, without columns for changes.
 _SINGLE = View(columns=(*_SCORES.columns[:3], _INTERVAL), name="score")
 _WORST = View(
     columns=(
@@ -142,7 +142,7 @@ def show_report(
 
 
 def format_gates(gates: Sequence[Gate], output: Output) -> str:
-    """Return a table of gates, or "" if there's only the gate that every variant has (that its items completed)."""
+    """Return a table of gates, or "" if the only gate is the default one (that all items completed)."""
     rows = [gate.to_dict() for gate in gates]
     return f"\n{output.format_table(rows, _GATES)}" if len(rows) > len({gate.variant for gate in gates}) else ""
 
@@ -201,7 +201,7 @@ def _format_summary(summary: EvaluationSummary, output: Output) -> str:
     rows: list[dict[str, str]] = []
     above = ""
     for cells in list(iter_summary_rows(summary))[1:]:
-        # A single variant has no changes.
+        # With a single variant, there are no changes.
         row: dict[str, str] = dict.fromkeys(names, "") | dict(zip(names, cells, strict=False))
         row["counts"] = "/".join(row[name] for name in ("better", "equal", "worse")).strip("/")
         above, row["score"] = row["score"], "" if row["score"] == above else row["score"]
@@ -240,7 +240,7 @@ def _format_worst(
 
 
 def _build_save_commands(target: Target | None, worst: Sequence[WorstCase], options: EvalOptions) -> dict[str, str]:
-    """Return commands that save cases as tests, keyed by case. Empty if runs end with the command."""
+    """Return commands that save cases as tests, keyed by case, or nothing if the runs end with this command."""
     if target is None or target.ends_with_command:
         return {}
     flows = get_variant_flows(options.variants, options.flow)

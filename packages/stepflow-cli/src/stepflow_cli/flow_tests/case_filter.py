@@ -30,7 +30,7 @@ def load_failed_cases(flow: Path) -> set[str]:
     """Return the names of a flow file's cases that failed in their last run."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads(_get_state_file(flow).read_text("utf-8"))
-        # Also compare the path, which the file stores for human readers.
+        # The file also stores the path, for human readers. Check that it matches.
         return {str(name) for name in kept["failed"]} if kept["flow"] == str(flow.resolve()) else set()
     return set()
 
@@ -83,7 +83,7 @@ class CaseFilter:
     tags: Sequence[str] = ()
     """Select cases with any of these tags. Each tag must be in use."""
     expression: str | None = None
-    """Text in names and tags, with `and`, `or` and `not`."""
+    """Text to find in names and tags, combined with `and`, `or` and `not`."""
     touching: Sequence[str] = ()
     """Select cases that can reach any of these steps or components, each of which must be in some flow."""
     last_failed: bool = False
@@ -130,7 +130,7 @@ def select_file_cases(
         variables: `name=value` strings, for flows with that variable and cases that don't set it.
         with_untested: Whether to include flows without any cases. Defaults to False.
 
-    A file that can't be read always has a single case, whose fault is the reason.
+    For an unreadable file, there's always a single case, whose fault is the reason.
 
     Raises:
         Problem: If a path does not exist, no flow has one of the variables, or there is nothing to run.

@@ -45,7 +45,7 @@ class TestClients:
     Args:
         server: The named server's client, or None for embedded servers.
         servers: The embedded servers.
-        config: Their configuration file, or None to use those of flows and projects.
+        config: Their configuration file, or None to use each flow's or project's own.
     """
 
     __test__ = False
@@ -66,7 +66,7 @@ class TestClients:
         """Check that the named server responds, so that an outage isn't reported for every case.
 
         Raises:
-            StepflowClientError: If it does not.
+            StepflowClientError: If it doesn't respond.
         """
         if self._server is not None:
             self._server.health_check()
@@ -100,7 +100,7 @@ def open_clients(server: ServerOptions) -> Iterator[TestClients]:
     """Yield clients for test cases, stopping embedded servers at the end of the block.
 
     Raises:
-        Problem, StepflowClientError: If the server does not start with --config.
+        Problem, StepflowClientError: If the server can't be reached, or can't be started with --config.
     """
     if get_kept_server(server) is not None or not choose_server(server).is_embedded:
         with connect(server) as target:
@@ -216,7 +216,7 @@ def update_expected_outputs(done: FileResults) -> list[str]:
 
     Raises:
         Problem: If the file can't be written, or has changed since it was read.
-        FlowFileError: If an expected output can't be replaced separately.
+        FlowFileError: If an expected output can't be replaced without other changes.
     """
     from stepflow_client._command import is_lost
 

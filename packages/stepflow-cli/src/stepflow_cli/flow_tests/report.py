@@ -53,7 +53,7 @@ def list_case_records(done: FileResults) -> list[dict[str, Any]]:
 
 
 def format_file(done: FileResults, *, diff: bool) -> list[str]:
-    """Describe a file's results: one line, followed by the cases that need attention.
+    """Describe a file's results in one line, followed by any cases that need attention.
 
     With `diff`, add a line-by-line YAML diff of the expected and actual output.
     """

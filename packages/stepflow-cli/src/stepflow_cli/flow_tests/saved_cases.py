@@ -59,8 +59,8 @@ def build_case(
         input: The item's input.
         result: The item's result.
         variables: The run's variables. Defaults to none.
-        mocks: Step outcomes as flow results, by step id. Defaults to None, which executes all steps.
-        flow: The flow, whose text is the same in every run. Defaults to None (unknown).
+        mocks: Step outcomes as flow results, by step ID. Defaults to None, which executes all steps.
+        flow: The flow, so that values copied from it are expected exactly. Defaults to None (unknown).
         at: When the run was executed. Defaults to None, which means now.
 
     Raises:
@@ -109,7 +109,7 @@ def add_case(content: bytes, case: Mapping[str, Any], source: str, *, replace: b
             cases[same[0]] = old | added
             return _build_replace_edits(text, root, same[0], cases[same[0]]), changed
         changed["test"] = {**test, "cases": [*cases, added]}
-        # Stay lazy: errors are only reported while the edits are read.
+        # Stay lazy: `edit_file` only handles errors raised while it reads the edits.
         return map(partial(_build_append_edit, text, root), [added]), changed
 
     problem = "cannot add a test case without changing more of the file; write test.cases as a separate list"
@@ -139,7 +139,7 @@ def _build_replace_edits(text: str, root: Node, index: int, case: Mapping[str, A
 def _build_append_edit(text: str, root: Node, case: dict[str, Any]) -> Edit:
     test = root.get("test")
     if not root.written_keys:
-        # There are no positions in JSON that isn't valid YAML, e.g. because of very long keys.
+        # JSON that isn't valid YAML, e.g. because of very long keys, has no positions.
         raise NotEditableError
     if test is None:
         return make_addition(text, root, {"test": {"cases": [case]}})
@@ -224,7 +224,7 @@ class ItemToSave:
 
     @property
     def name(self) -> str:
-        """A name for the case, made unique by the run id."""
+        """A name for the case, made unique by the run ID."""
         what = "works" if self.result.is_success else "fails"
         return f"{what} as in {self.run.run_id[:8]}{f' item {self.index}' if self.total > 1 else ''}"
 
@@ -268,7 +268,7 @@ def build_item_to_save(snapshot: RunSnapshot, index: int) -> ItemToSave:
         hint = "runs started on this machine are in the history, if it is on"
         raise InvalidArgumentError("the run's input is unknown, so it cannot become a test case", hint=hint)
     account = explain_items(shown)[item.index]
-    # The remaining steps did not run because a step they read failed.
+    # The remaining steps were skipped because a step they read failed.
     ended = {step.step_id for step in account.steps if step.state in ("completed", "failed")}
     outcomes = {
         step.step_id: flow_result(step.output, step.error) for step in shown.steps or () if step.step_id in ended

@@ -50,8 +50,8 @@ def write_bytes(path: str, content: bytes, **options: Any) -> None:
     Args:
         path: The file.
         content: The new content.
-        options: `unchanged_from`, the content the file must still have, or None if it must not exist. By default,
-            the current content doesn't matter.
+        options: `expected_content`, i.e. the content the file must still have, or None if it must not exist. By
+            default, the current content doesn't matter.
 
     Raises:
         Problem: If the file can't be written, in which case it is unchanged.
@@ -64,7 +64,7 @@ def write_bytes(path: str, content: bytes, **options: Any) -> None:
 
 @contextmanager
 def convert_write_errors(path: str) -> Iterator[None]:
-    """Convert errors from writing a file to a `Problem`, except when the reader of a pipe has closed it.
+    """Convert errors from writing a file to a `Problem`, except when a pipe's reader has closed it.
 
     Raises:
         Problem: If the file can't be written.
@@ -119,7 +119,7 @@ def read_piped_value(stdin_format: str | None = None) -> tuple[Any] | None:
         return (parse_json(text, "standard input"),)
     except FlowFileError as error:
         hint = error.hint
-        # JSON with a backslash before its quotes would be valid YAML, but mean a different mapping.
+        # Don't suggest YAML for JSON with backslashes before its quotes: it would parse as a different mapping.
         if not stdin_format and not text.lstrip().startswith('{\\"'):
             with suppress(FlowFileError):
                 if isinstance(parse_yaml(text), (dict, list)):

@@ -45,7 +45,7 @@ class PythonFlow:
 
     @cached_property
     def text(self) -> FlowText:
-        """The flow's text. Positions are lines of Python where known.
+        """The flow's text. Where known, positions refer to the Python source.
 
         Raises:
             Problem: If the object doesn't produce a flow.
@@ -57,14 +57,14 @@ class PythonFlow:
 
 
 def is_python_flow(word: str) -> bool:
-    """Return whether a command-line word names a flow in a Python module. An existing file of that name wins."""
+    """Return whether an argument is a flow in a Python module. An existing file with that name takes precedence."""
     module, name = _split_word(word)
     is_module = all(part.isidentifier() for part in module.split(".")) and not module.lower().endswith(DATA_SUFFIXES)
     return bool(name) and (module.lower().endswith(".py") or is_module) and not os.path.lexists(word)
 
 
 def _split_word(word: str) -> tuple[str, str]:
-    """Split a word into a module or file and the name inside it. The name is empty if there is none."""
+    """Split an argument into a module or file and the name inside it, or an empty string if there's no name."""
     match = _WORD.fullmatch(word)
     return (match["module"], match["name"]) if match is not None else (word, "")
 
@@ -83,7 +83,7 @@ def import_flow(word: str) -> PythonFlow:
 
 
 def list_module_files(word: str) -> list[str]:
-    """Return the flow's files that are known without importing it: the module's own, and any imported previously."""
+    """Return the flow's files, as far as known without importing it (i.e. its module plus any imported earlier)."""
     source = _split_word(word)[0]
     stem = source.removesuffix(".py") if source.endswith(".py") else source.replace(".", os.sep)
     own = [path for path in (f"{stem}.py", os.path.join(stem, "__init__.py")) if os.path.isfile(path)]
@@ -205,7 +205,7 @@ def read_flow_content(name: str) -> tuple[bytes, str]:
 
 
 def load_flow_or_id(name: str) -> dict[str, Any] | str:
-    """Load a flow from a file or stdin. If `name` is the id of a stored flow, return the id itself.
+    """Load a flow from a file or stdin. If `name` is the ID of a stored flow, return the ID itself.
 
     Raises:
         Problem, FlowFileError: As for `load_flow_file`.
@@ -230,7 +230,7 @@ def list_case_names(flow: Mapping[str, Any]) -> list[str]:
 
 
 def list_step_ids(flow: Mapping[str, Any]) -> list[str]:
-    """Return a flow's step ids in order."""
+    """Return a flow's step IDs in order."""
     steps = flow.get("steps")
     return [
         str(step["id"])
@@ -300,7 +300,7 @@ def get_example_input(flow: Mapping[str, Any], name: str) -> Any:
 
 
 def get_example_variables(flow: Mapping[str, Any], name: str | None) -> dict[str, Any]:
-    """Return the variables set by a test case, or an empty dict if there are none or no such case."""
+    """Return a test case's variables, or an empty dict if it has none or doesn't exist."""
     test = flow.get("test")
     cases = test.get("cases") if isinstance(test, Mapping) else None
     named = (case for case in cases or () if isinstance(case, Mapping) and case.get("name") == name)

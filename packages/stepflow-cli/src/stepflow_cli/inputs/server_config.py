@@ -1,4 +1,4 @@
-"""Read an embedded server's configuration file, and make checks that the server itself doesn't."""
+"""Read an embedded server's configuration file, and check for problems the server itself doesn't report."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def note_repeated_keys(path: str) -> None:
     from stepflow_client._command import is_read_once
 
     if is_read_once(path):
-        # The file can be read only once. In that case, the server itself rejects duplicate keys.
+        # The file can only be read once, so leave that to the server. It rejects duplicate keys in this case.
         return
     try:
         with open(path, encoding="utf-8") as file:
@@ -38,7 +38,7 @@ def note_repeated_keys(path: str) -> None:
 
 
 def read_config_content(path: str | Path | None) -> bytes:
-    """Return a configuration file's bytes, or nothing if it can't be read (the server will report that)."""
+    """Return a configuration file's bytes, or b"" if it can't be read (the server will report that)."""
     from stepflow_client._command import is_read_once
 
     if path is None or is_read_once(path):

@@ -91,7 +91,7 @@ class Values(NamedTuple):
         return read_piped_value(self.stdin_format) if self.reads_stdin and not taken else None
 
     def read_input(self, flow: Mapping[str, Any]) -> Any:
-        """Return the explicit input, else the value piped to the command, else None.
+        """Return the explicit input, or else the value piped to the command, or else None.
 
         Raises:
             Problem, FlowFileError: If the input can't be read, or the flow requires one and it is missing.
@@ -223,14 +223,14 @@ def _parse_json_text(text: str, option: str) -> Any:
 
 
 def _suggest_json(option: str, pair: re.Match[str]) -> str:
-    """Suggest the option with the JSON object that `name=value` stands for."""
+    """Return the option with `name=value` converted to a JSON object, for a hint."""
     return f"{option} {shlex.quote(json.dumps({pair[1]: parse_scalar(pair[2])}, ensure_ascii=False))}"
 
 
 def parse_scalar(text: str) -> Any:
     """Parse the value in `name=value` as JSON or a YAML number, boolean, null, list or mapping. Anything else is text.
 
-    Text stays as it is, including surrounding whitespace and anything YAML would treat as a comment, anchor or tag.
+    Text is kept verbatim, including surrounding whitespace and anything YAML would treat as a comment, anchor or tag.
     """
     from stepflow_client import FlowFileError
     from stepflow_client.flows.reading import parse_json, parse_yaml
@@ -331,7 +331,7 @@ def _check_input_key(step: str, key: str, flow: Mapping[str, Any]) -> None:
     """Check an input key used with `--set`.
 
     Raises:
-        Problem: If the step's input has no such key, and its component doesn't accept one as far as is known.
+        Problem: If the step's input has no such key, and it's probably a typo or the component doesn't accept it.
     """
     from stepflow_client.flows.components import BUILTINS
 
@@ -367,7 +367,7 @@ def _get_current_value(parts: Sequence[str], flow: Mapping[str, Any]) -> Any:
     return there
 
 
-# A step's keys other than its id. Servers silently drop any unknown keys.
+# A step's keys besides `id`. Servers silently drop any unknown keys.
 _STEP_KEYS = ("component", "input", "onError", "mustExecute", "metadata")
 
 

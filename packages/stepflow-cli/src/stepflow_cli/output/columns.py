@@ -27,10 +27,10 @@ class Column(NamedTuple):
     title: str = ""
     """The heading. Defaults to the last part of the field's name."""
     kind: Kind = "text"
-    """Statuses are coloured, times are shown as local time plus an age, and numbers are right-aligned. On a narrow
-    terminal, text is truncated, but words only if there's nothing else to shorten."""
+    """Statuses are colored, times are shown as local time plus an age, and numbers are right-aligned. On a narrow
+    terminal, `text` is truncated, and `words` only as a last resort."""
     show: Callable[[Any], str] | None = None
-    """Converts the value to text, if the default text isn't suitable for people."""
+    """Converts the value to text, if the default isn't readable enough."""
     row: Callable[[Mapping[str, Any]], str] | None = None
     """Converts the whole record to text, for cells that depend on several fields."""
     optional: bool = False
@@ -128,11 +128,11 @@ def _check_field(name: str, records: Sequence[Mapping[str, Any]], view: View) ->
     if name in view.known_fields or any(get_field(record, name, _MISSING) is not _MISSING for record in records):
         return
     if any(name.startswith(f"{field}.") for field in view.open_fields):
-        # The content is up to the user, e.g. for an output, so a missing field is just null.
+        # The content (e.g. an output) is up to the user, so a missing field is just null.
         return
     parent = name.rpartition(".")[0]
     if parent and any(get_field(record, parent, _MISSING) is None for record in records):
-        # The parent is null, so there's no telling which fields it has.
+        # The parent is null, so its fields are unknown.
         return
     if not records and name.partition(".")[0] in {field.partition(".")[0] for field in view.known_fields}:
         # Nested fields are unknown until there's a record.

@@ -89,7 +89,7 @@ def live_display(
     screen: TextIO = sys.stdout if stream is None else stream
     colored = has_color(screen, color or current_session().color)
     console = Console(
-        # Each frame is written at once, including the codes that erase the previous one.
+        # Write each frame at once, including the codes that erase the previous one.
         file=cast("TextIO", _SynchronizedStream(screen)),
         no_color=not colored,
         color_system="standard" if colored else None,

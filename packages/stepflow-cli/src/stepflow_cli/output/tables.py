@@ -27,7 +27,7 @@ STATUS_STYLES = {
     "worse": "red",
     "fatal": "red",
 }
-"""Terminal colours for statuses. The word itself is always shown as well."""
+"""Terminal colors for statuses. The word itself is always shown as well."""
 
 
 def format_plain_table(records: Sequence[Mapping[str, Any]], view: View, *, vertical: bool = False) -> str:
@@ -66,13 +66,13 @@ def format_terminal_table(
     color: bool = True,
     wide: bool = False,
 ) -> str:
-    """Format a table to fit the terminal's width, one line per record, with coloured statuses.
+    """Format a table to fit the terminal's width, one line per record, with colored statuses.
 
     Args:
         records: The rows.
         view: The columns.
         vertical: Whether to show just the first record, one field per line. Long values are wrapped.
-        color: Whether to use colours.
+        color: Whether to use colors.
         wide: Whether to avoid truncation, even if lines get longer than the terminal.
     """
     from rich.table import Table
@@ -94,7 +94,7 @@ def format_terminal_table(
     else:
         columns = _fit_columns(records, view, width)
     for column, texts in columns:
-        # Avoid truncating ids, which people copy, as long as there's room left for the remaining columns.
+        # People copy IDs, so avoid truncating them as long as there's room for the remaining columns.
         shrinks = column.kind == "text" or (column.kind == "id" and _column_width(column, texts) > width - 24)
         folds = view.folds and not wide and column.kind in ("text", "time", "id")
         table.add_column(
@@ -111,7 +111,7 @@ def format_terminal_table(
 
 
 _RUN_ID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-# The width reserved for a text column. Anything beyond it can be truncated.
+# The minimum width of a text column. Anything beyond it can be truncated.
 _TEXT_WIDTH = 12
 
 _Cells = list[tuple[str, str]]
@@ -120,7 +120,7 @@ _Cells = list[tuple[str, str]]
 def _fit_columns(records: Sequence[Mapping[str, Any]], view: View, width: int) -> list[tuple[Column, _Cells]]:
     """Return the columns that fit the terminal, with their text and styles.
 
-    On a narrow terminal, times are first reduced to an age, then run ids are shortened, and finally optional columns
+    On a narrow terminal, times are first reduced to an age, then run IDs are shortened, and finally optional columns
     are left out.
     """
     cell = _styled_cell if view.folds else _one_line_cell
@@ -174,7 +174,7 @@ def _render(table: Any, color: bool, width: int) -> str:
     with console.capture() as captured:
         console.print(table)
     text = captured.get()
-    # Without colours, strip all escape sequences, even bold.
+    # Without colors, strip all escape sequences, even bold.
     return text if color else re.sub("\x1b\\[[0-9;]*m", "", text)
 
 
@@ -246,12 +246,12 @@ def _styled_cell(record: Mapping[str, Any], column: Column, *, short: bool = Fal
     if column.kind == "time" and isinstance(value, str):
         return escape(_format_age(value) if short else format_local_time(value)), ""
     shown = escape(_format_cell(record, column, value))
-    # Only colour combined cells if they are exactly a status, unlike e.g. "not run (a failed)".
+    # Only color combined cells if they are exactly a status, unlike e.g. "not run (a failed)".
     status = str(value) if column.row is None else shown
     return shown, STATUS_STYLES.get(status, "") if column.kind == "status" else ""
 
 
-# Minimum length of a shortened id.
+# Minimum length of a shortened ID.
 _MIN_LENGTH = 8
 
 
@@ -274,7 +274,7 @@ def truncate_to_width(text: str, width: int) -> str:
 
 
 def shorten_ids(ids: Sequence[str]) -> dict[str, str]:
-    """Return the shortest unique prefixes of the ids, all of the same length, by id."""
+    """Return the shortest unique prefixes of the IDs, all of the same length, by ID."""
     longest = max(map(len, ids), default=0)
     for length in range(_MIN_LENGTH, longest):
         short = {run_id: run_id[:length].rstrip("-") for run_id in ids}

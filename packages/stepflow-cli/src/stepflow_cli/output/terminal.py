@@ -1,4 +1,4 @@
-"""Terminal colours, and escaping untrusted text from servers, workers and files."""
+"""Terminal colors, and escaping untrusted text from servers, workers and files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def is_terminal(stream: TextIO) -> bool:
 
 
 def has_color(stream: TextIO, when: str = "auto") -> bool:
-    """Return whether to use colours.
+    """Return whether to use colors.
 
     Args:
         stream: The output stream.
@@ -28,7 +28,7 @@ def has_color(stream: TextIO, when: str = "auto") -> bool:
 
 
 def format_diff_line(line: str, stream: TextIO, when: str = "auto") -> str:
-    """Format a line of a unified diff, with colours if enabled.
+    """Format a line of a unified diff, with colors if enabled.
 
     Args:
         line: The line, without its newline.
@@ -74,7 +74,7 @@ def escape_json(document: str) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    """Return whether text is printable ASCII. Most is, so this usually avoids compiling a pattern."""
+    """Return whether text is printable ASCII. Most text is, so this usually avoids compiling a pattern."""
     return text.isascii() and text.isprintable()
 
 

@@ -32,7 +32,7 @@ class Output(NamedTuple):
     fields: Sequence[str] = ()
     """Dotted names of the fields to print. Empty for all."""
     value_format: str | None = None
-    """The format for `value` and `records` if `format` isn't set. If None, they use their own defaults."""
+    """The format to use if `format` isn't set, except for `print_record`. If None, each method has its own default."""
     path: str | None = None
     """The file to write to. None or `-` means stdout."""
     wide: bool = False
@@ -100,7 +100,7 @@ class Output(NamedTuple):
         self.write(format_json(selected, indent=2) + "\n" if form == "json" else _format_yaml(selected))
 
     def format_table(self, records: Sequence[Record], view: View, *, vertical: bool = False) -> str:
-        """Format records as a table of the selected fields. If `vertical`, put one field of the first on each line."""
+        """Format records as a table of the selected fields. If `vertical`, show just the first, one field per line."""
         from . import tables
 
         if self.fields:

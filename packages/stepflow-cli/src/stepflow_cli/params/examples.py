@@ -1,6 +1,7 @@
 """The examples at the top of each command's help page, imported only for help.
 
-A test runs every one. Lines fit a 60-column terminal. Runs are given by id prefix, flows and blobs by shell variable.
+Tests run all of them. Lines must fit a 60-column terminal, so use ID prefixes for runs, and shell variables for stored
+flows and blobs.
 """
 
 from __future__ import annotations

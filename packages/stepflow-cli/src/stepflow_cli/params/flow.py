@@ -112,10 +112,10 @@ flow_argument = grouped(
         hidden=True,
     ),
 )
-"""Adds `FLOW` and a hidden `--flow FILE`. The command gets `flow`, which is a file name, `-` or a flow id."""
+"""Adds `FLOW` and a hidden `--flow FILE`. Passed as `flow`: a file name, `-` or a flow ID."""
 
 NO_FLOW = "pass at least one flow file as FLOW"
-"""The error when no flow is given and the project's aren't used."""
+"""The error if FLOW is missing and the command doesn't fall back to the project's flows."""
 
 
 def flows_argument(*, of_project: bool) -> Decorator:

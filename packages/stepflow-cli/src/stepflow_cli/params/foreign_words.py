@@ -16,7 +16,7 @@ _EMPTY = "an embedded server would be empty here; to name a different server, us
 _EMBEDDED = "to start an embedded server, use 'stepflow run'"
 _LIST = "use 'stepflow runs list', 'stepflow flows list' or 'stepflow components list'"
 
-# Options, after the command if specific to one. An option's value follows after a space.
+# Options, preceded by the command if specific to one, and optionally followed by a value.
 _OPTIONS = {
     "--log-destination": "logs go to standard error, or to the file that --log-file names",
     "--log-format": "logs are for people; for results and errors that programs can read, use -o json",
@@ -72,7 +72,7 @@ _COMMANDS = {
 
 
 def command_hint(words: str) -> str | None:
-    """Return what to type instead of a command that doesn't exist.
+    """Return a hint that says what to type instead of a command that doesn't exist.
 
     Args:
         words: The command, starting with `stepflow`.
@@ -81,7 +81,7 @@ def command_hint(words: str) -> str | None:
 
 
 def option_hint(command: str, options: Iterable[str], known: Collection[str]) -> str | None:
-    """Return what to type instead of an option that doesn't exist.
+    """Return a hint that says what to type instead of an option that doesn't exist.
 
     Args:
         command: The command's name.

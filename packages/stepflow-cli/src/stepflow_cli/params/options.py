@@ -85,7 +85,7 @@ class Option(click.Option):
         self.is_risky = is_risky
 
     def get_help_extra(self, ctx: click.Context) -> OptionHelpExtra:
-        """Return what the help adds in brackets, showing a range only if it has a maximum."""
+        """Return the details that the help adds in brackets, e.g. a range if it has a maximum."""
         extra = super().get_help_extra(ctx)
         if isinstance(self.type, click.IntRange | click.FloatRange):
             extra.pop("range", None)
@@ -145,7 +145,7 @@ HISTORY, WAITING, SERVER, OUTPUT = map(Section, ("History", "Waiting", "Server",
 
 
 class Conflict(NamedTuple):
-    """Options that exclude or need others. Names a command doesn't have are ignored, so commands can share rules."""
+    """Options that exclude or require others. Ignores options a command doesn't have, so commands can share rules."""
 
     options: str
     """Long option names, separated by spaces."""
@@ -160,7 +160,7 @@ def excludes(options: str, others: str = "", hint: str | None = None) -> Conflic
 
 
 def needs(options: str, other: str, hint: str | None = None) -> Conflict:
-    """Return a rule that each of the options needs the other one."""
+    """Return a rule that each of the options requires the other option."""
     return Conflict(options, other, True, hint)
 
 
@@ -385,7 +385,7 @@ def format_option(names: Sequence[str], help: str, **more: Any) -> Decorator:
 
 
 class _FormatChoice(Choice):
-    """A format name. If it looks like a file name, the error says where that belongs."""
+    """A format name. If it looks like a file name, the error says which option to use."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the matching word."""
@@ -422,7 +422,7 @@ def _output_options(
         format = "json" if is_json else (aliases or {}).get(format or "", format)
         names = json or more.get("fields")
         selected = [name.strip() for name in names.split(",")] if isinstance(names, str) else []
-        # Without --format, a file still gets only the value: its extension decides how to write it, not what.
+        # Without --format, a file still contains just the value. The extension only decides how it's written.
         by_ending = {"yaml": "yaml", "yml": "yaml", "jsonl": "jsonl"}.get((path or "").lower().rpartition(".")[2])
         output = Output(format, selected, None if format else by_ending, path, bool(more.get("wide")))
         output.check_file_writable()
@@ -503,7 +503,7 @@ def limit_option(what: str, *, default: int | None = None, section: Section = OP
 
     Args:
         what: What is being counted, for the help.
-        default: The limit if none is given. Only shown in the help, not passed to the command.
+        default: The default limit. Only shown in the help, not passed to the command.
         section: The help heading.
     """
     shown_default = f" [default: {default}]" if default else ""

@@ -178,8 +178,8 @@ _ALIASES = {"ls": "list", "rm": "delete", "show": "get", "describe": "get"}
 class LazyGroup(click.Group):
     """A group that imports a command's module only when it's called, so the group's own help imports none.
 
-    The group's table has the summary of each lazily imported command, and the docstring continues it. A command added
-    with `@group.command()` has both in its docstring.
+    For a lazily imported command, the summary is in `summaries` and the rest of the help in its docstring. A command
+    added with `@group.command()` has both in its docstring.
 
     Args:
         name: The group's name.
@@ -281,7 +281,7 @@ class LazyGroup(click.Group):
         """Return the command with this name.
 
         Raises:
-            Problem: If there is none. The hint suggests the nearest command, from this group or another.
+            Problem: If there is none. The hint suggests the nearest command in any group.
         """
         name = args[0]
         if name not in self.summaries and name not in self.aliases and not ctx.resilient_parsing:
@@ -321,7 +321,7 @@ def get_summary(command: click.Command) -> str:
 def _suggest_command(word: str, ctx: click.Context) -> str | None:
     """Return a `did you mean ...?` hint for an unknown command, or None if nothing is close.
 
-    Commands in the same group are suggested by name, and others the way they are typed.
+    Commands in the same group are suggested by name, and others with their full path.
 
     Args:
         word: The word that was typed.

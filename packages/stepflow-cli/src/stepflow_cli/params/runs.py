@@ -1,4 +1,4 @@
-"""Runs named on a command line: RUN, RUN... (where `-` reads ids from standard input) and QUERY."""
+"""Runs named on a command line: RUN, RUN... (where `-` reads IDs from standard input) and QUERY."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class _RunId(TextType):
-    """A run id in the server's format, an id prefix, or `@N`."""
+    """A run ID in the server's format, an ID prefix, or `@N`."""
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Return the server's newest runs."""
@@ -34,12 +34,12 @@ def _parse_run_id(text: str, listing: str) -> str:
 
 
 RUN_ID = _RunId(lambda text, name: _parse_run_id(text, "runs list"))
-# Also accepts history entries whose run is unconfirmed.
+# Also accepts unconfirmed history entries.
 _RECORDED = TextType(lambda text, name: text if text.startswith("pending:") else _parse_run_id(text, "history list"))
 
 
 def id_type(what: str, hint: str) -> TextType:
-    """Return the type for a stored flow's or blob's id, which is a content digest."""
+    """Return the type for a stored flow's or blob's ID, which is a content digest."""
 
     def parse(text: str, name: str) -> str:
         if re.fullmatch("[0-9a-fA-F]{64}", text) is None:
@@ -50,12 +50,12 @@ def id_type(what: str, hint: str) -> TextType:
 
 
 def parse_run_id(text: str, where: str = "", listing: str = "runs list") -> str:
-    """Parse a run id into the server's format, or accept an id prefix or `@N`.
+    """Parse a run ID into the server's format, or accept an ID prefix or `@N`.
 
     Args:
         text: The text to parse.
         where: A prefix for the message.
-        listing: The command that lists ids, for a hint.
+        listing: The command that lists IDs, for a hint.
 
     Raises:
         Problem: If the text is none of these.
@@ -75,7 +75,7 @@ def parse_run_id(text: str, where: str = "", listing: str = "runs list") -> str:
 
 
 run_argument = click.argument("run_id", metavar="RUN", type=RUN_ID)
-"""Adds RUN, passed as `run_id`: an id in the server's format, an id prefix, or `@N`."""
+"""Adds RUN, passed as `run_id`: an ID in the server's format, an ID prefix, or `@N`."""
 _recorded = partial(click.argument, "run_id", type=_RECORDED, shell_complete=complete_with("recorded_runs"))
 recorded_run_argument = _recorded(metavar="RUN")
 """Adds RUN like `run_argument`, but completed by the shell from the history."""

@@ -32,7 +32,7 @@ def print_flow(flow: Mapping[str, Any], output: Output, flow_id: str | None) -> 
     Args:
         flow: The flow.
         output: Where to print it.
-        flow_id: Its id on a server, or None for a flow in a file.
+        flow_id: Its ID on a server, or None for a flow in a file.
     """
     if output.format == "name" and flow_id is None:
         hint = "'stepflow flows store' prints it"
@@ -116,7 +116,7 @@ class InvalidFlow(Problem):
     """Flows are invalid or rejected by the server (exit code 3).
 
     Args:
-        message: One sentence, without a full stop.
+        message: One sentence, without a period.
         records: All diagnostics, included in the problem's JSON form.
         hint: What to do about it.
     """
@@ -159,7 +159,7 @@ def display_name(flow: str) -> str:
 
 
 def format_counts(records: Iterable[Mapping[str, Any]]) -> str:
-    """Count diagnostics by level, as in `1 fatal error, 2 warnings`. Empty if there are none."""
+    """Return diagnostic counts by level, e.g. `1 fatal error, 2 warnings`, or an empty string if there are none."""
     counts: dict[str, int] = {}
     for record in records:
         counts[record["level"]] = counts.get(record["level"], 0) + 1
@@ -200,7 +200,7 @@ def format_source_text(records: Iterable[Record]) -> str:
 
 
 def _get_file(record: Record) -> str:
-    """Return a diagnostic's file, which for a Python flow differs from the flow's name."""
+    """Return a diagnostic's file. For a Python flow, it differs from the flow's name."""
     return str(record.get("file") or record["flow"])
 
 

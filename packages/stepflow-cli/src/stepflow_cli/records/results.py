@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 RESULT = View((*columns("run_id:id", "status:status"), OUTPUT, *columns("error.message=ERROR")))
 """The result of a run with one input. `cached_at` is present if it came from the cache."""
 
-# A server's message about a path with several parts.
+# What servers say about an invalid path with several parts.
 _PATH = re.compile(r"[Pp]ath (\$\.(?:[^\s.\[\]$]+\.)+[^\s.\[\]$]+) not found")
 
 BATCH_RESULT = View((*columns("index:number", "status:status"), OUTPUT, *columns("error.message=ERROR")))
@@ -85,7 +85,7 @@ def print_results(run_ids: Sequence[str], results: Sequence[Outcome], output: Ou
     """Print a record for each item in a batch.
 
     Args:
-        run_ids: The batch's runs, whose ids are printed by the `name` format.
+        run_ids: The batch's runs, whose IDs are printed by the `name` format.
         results: The items' outcomes.
         output: Where to print them.
 

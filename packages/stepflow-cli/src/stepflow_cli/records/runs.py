@@ -99,7 +99,7 @@ def _format_not_run(not_run: object) -> str:
     return ", ".join(f"{step} ({cause} failed)" if cause else str(step) for step, cause in not_run.items()) or "-"
 
 
-# Columns for an unsuccessful run, keyed by the part of its account they show.
+# Columns for unsuccessful runs, keyed by the part of the account they show.
 _REASONS = {
     "cause": Column("account", title="CAUSE", row=_format_cause),
     "not_run": Column("account.not_run", title="NOT RUN", show=_format_not_run),
@@ -158,7 +158,7 @@ def _format_step_status(record: Mapping[str, Any]) -> str:
 
 
 def _format_step_error(record: Mapping[str, Any]) -> str:
-    """Return the error of a step that failed itself. Skipped steps repeat the error of the step they read."""
+    """Return a step's own error. (Skipped steps repeat the error from the step they read.)"""
     error = record.get("error")
     return str(error["message"]) if error and record["state"] != "not_run" else "-"
 
@@ -203,7 +203,7 @@ def build_event_record(event: RunEvent, *, with_output: bool = False) -> dict[st
 
     Args:
         event: The event.
-        with_output: Whether step outputs were requested. Otherwise they're null, whatever the actual output.
+        with_output: Whether step outputs were requested. Otherwise the record has none.
     """
     record = event.to_dict()
     if not with_output:

@@ -45,7 +45,7 @@ _EVERY = 0.2
 
 
 class Latencies(Counter[float]):
-    """Counts inputs by their run's latency in seconds, so there are few distinct keys."""
+    """Counts inputs by their run's latency in seconds. There's only one key per run, since its inputs share it."""
 
     def percentile(self, share: float) -> float | None:
         """Return the latency within which this share of the inputs ended, or None if there are none."""
@@ -66,7 +66,7 @@ class BatchProgress(BatchCount):
         self._hint: str | None = None
         self._runs: set[str | None] = set()
         self._failed_runs: set[str | None] = set()
-        """All runs, and the runs of failed inputs. An input that was never sent counts as None."""
+        """The runs with failed inputs, out of all `_runs`. None stands for inputs that were never sent."""
         self._latencies = Latencies()
         self._shown = time.monotonic()
 
@@ -85,7 +85,7 @@ class BatchProgress(BatchCount):
 
     @property
     def run_id(self) -> str | None:
-        """The run id, if the whole batch is a single run."""
+        """The run ID, if the whole batch is a single run."""
         return next(iter(self._runs)) if len(self._runs) == 1 else None
 
     def is_due(self) -> bool:
@@ -102,7 +102,7 @@ class BatchProgress(BatchCount):
         spinner.update(str(self.make_progress()) + (f", {running:,} running" if running > 0 else ""))
 
     def print_summary(self, *, is_brief: bool = False) -> None:
-        """Print the outcome, most frequent failures first.
+        """Print the outcome, starting with the most frequent failures.
 
         Args:
             is_brief: Whether to leave out counts and latencies.
@@ -134,7 +134,7 @@ class BatchRun:
     """A batch that reads its inputs on demand.
 
     Raises:
-        Problem: If the format does not fit, or the output file exists and isn't being continued.
+        Problem: If the format isn't supported here, or the output file exists and isn't being continued.
         FlowFileError: If the inputs can't be read.
     """
 
@@ -187,9 +187,9 @@ class BatchRun:
             chosen = choose_sample(chosen, options.sample, options.seed or 0)
         with self._hinting_continuation(target, "--resume" if self._journal else None):
             if self._format is None:
-                # A single run: it has one id, and its records are in input order.
+                # Send a small batch as a single run, with one ID and records in input order.
                 first = list(islice(chosen, _ONE_RUN + 1))
-                # A chunk larger than the batch tells the client that no other run shares --max-concurrency.
+                # A chunk size above the batch's tells the client that no other run shares --max-concurrency.
                 size = _ONE_RUN + 1 if len(first) <= _ONE_RUN else None
                 records = self._run_inputs(target, chain(first, chosen), self._journal, chunk_size=size, ordered=True)
                 with closing(records):
@@ -221,7 +221,7 @@ class BatchRun:
         if not failed:
             note(f"no input of {output} has failed")
             return
-        # Name the journal after its inputs, so a different retry doesn't reuse it.
+        # Name the journal after its inputs, so that a different retry doesn't reuse it.
         name = hashlib.sha256(repr(sorted(failed.items())).encode()).hexdigest()[:8]
         journal = f"{output}.retry-{name}.journal"
         complete_job(target, self._job)
@@ -267,7 +267,7 @@ class BatchRun:
         for number, (position, value) in enumerate(chosen):
             self._positions[number] = position
             if not number and isinstance(value, dict):
-                # Ignore the input's key: it ends up in the record, so the flow need not read it.
+                # Ignore the input's key: it's copied to the record, so the flow doesn't have to read it.
                 fields = {name: field for name, field in value.items() if name not in ("id", "key")}
                 note_unread_fields(self._job.flow_with_overrides, fields)
             self.progress.begun += 1
@@ -298,7 +298,7 @@ class BatchRun:
             **job.start_arguments,
             **options.retry.map_options,
             journal=journal,
-            # Rerun what was lost with an embedded server. Runs in a persistent store are taken over.
+            # Rerun inputs lost with an embedded server. (Runs in a persistent store aren't lost.)
             on_lost="rerun" if target.ends_with_command else "fail",
             on_cancel=options.wait.on_interrupt,
             timeout=options.wait.timeout,
@@ -326,7 +326,7 @@ class BatchRun:
 
     @contextmanager
     def _hinting_continuation(self, target: Target, option: str | None) -> Iterator[None]:
-        """Report how to continue the batch if the block exits early."""
+        """If the block exits early, add a hint about how to continue the batch."""
         hint = None if option is None else f"to continue, run the same command with {option}"
         try:
             yield

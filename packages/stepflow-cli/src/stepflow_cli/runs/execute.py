@@ -1,4 +1,4 @@
-"""The `run`, `submit` and `batch` commands: run a flow and print its result, or just start it and print the run id."""
+"""The `run`, `submit` and `batch` commands: run a flow and print its result, or just start it and print the run ID."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def execute(options: RunOptions) -> None:
     """Run a flow with the command's options.
 
     Raises:
-        Problem: If options contradict each other, or not everything succeeded.
+        Problem: If options contradict each other, or anything failed.
     """
     if options.ui:
         from ..ui.serving import EXTRA

@@ -45,7 +45,7 @@ def add_failed_sub_run_counts(client: SyncStepflowClient, run: RunDetails) -> Ru
 
 
 def explain_run(client: SyncStepflowClient, run_id: str) -> RunDetails:
-    """Return a run with the reason for its failure, or with its failed sub-run items if it succeeded."""
+    """Return a run with the reason for its failure, or with its failed sub-run item count if it succeeded."""
     from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
     run = client.snapshot(run_id, include="counts").details
@@ -97,12 +97,14 @@ def find_failure_hint(
             hint = target.client.explain_run(result.run_id).hint
         return hint or _find_reason(error.message, flow, step, fetch_components(target, timeout=_TIMEOUT))
     except StepflowClientError:
-        # Report the run's failure, not this one.
+        # Report the run's failure instead of this one.
         return None
 
 
-def _find_reason(message: str, flow: Mapping[str, Any], step: Mapping[str, Any], listed: ComponentList) -> str | None:
-    """Return what a server's message about a step leaves out, worded as in `stepflow validate`."""
+def _explain_step_failure(
+    message: str, flow: Mapping[str, Any], step: Mapping[str, Any], listed: ComponentList
+) -> str | None:
+    """Return the explanation that a server's message about a step lacks, worded like `stepflow validate`."""
     from stepflow_client._command import check_source
     from stepflow_client.flows.components import Components, find_schemas, parse_components
     from stepflow_client.flows.source import FlowText

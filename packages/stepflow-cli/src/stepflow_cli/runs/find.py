@@ -1,4 +1,4 @@
-"""Find runs and their servers by id, id prefix or `@last`."""
+"""Find runs and their servers by ID, ID prefix or `@last`."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _CANDIDATES = 5
 # Timeout in seconds for an embedded server, which may have stopped.
 _TIMEOUT = 2.0
 _OTHER_RUN = "name a run of this flow; to see runs with their flows, run 'stepflow history list'"
-# Positions of the dashes in a run id.
+# Positions of the dashes in a run ID.
 _DASHES = (8, 13, 18, 23)
-# Maximum difference between the time in a run's id and its creation time.
+# Maximum difference between the time in a run's ID and its creation time.
 _CLOCK = timedelta(seconds=2)
 
 
 def is_complete_id(text: str) -> bool:
-    """Return whether a string is a complete run id."""
+    """Return whether a string is a complete run ID."""
     try:
         UUID(text)
     except ValueError:
@@ -46,7 +46,7 @@ def parse_position(text: str) -> int:
 
 
 class StoppedServerError(Problem):
-    """The run was on an embedded server that has since stopped, so only the history has it."""
+    """The run's embedded server has since stopped, so only the history still has the run."""
 
     def __init__(self, text: str, entry: HistoryEntry) -> None:
         message = f"{text} is {_describe_entry(entry)} on an embedded server, which has stopped"
@@ -58,7 +58,7 @@ class StoppedServerError(Problem):
         """Compute the results of the run's items from step outputs in the history.
 
         Raises:
-            Problem: If the run has not completed, or the history lacks something its output reads.
+            Problem: If the run has not completed, or the history lacks values that its output reads.
         """
         from stepflow_client import ExecutionStatus, FlowResult
         from stepflow_client.flows.interpreter import (
@@ -95,14 +95,16 @@ class StoppedServerError(Problem):
 def connect_to_runs(
     server: ServerOptions, texts: Sequence[str], *, announce_runs: bool = False
 ) -> Iterator[tuple[Target, list[str]]]:
-    """Connect to the server that has these runs, and yield it with their ids, in order and without duplicates.
+    """Connect to the server that has these runs, and yield it with their IDs, in order and without duplicates.
 
-    `@last`, `@2` and so on count the newest runs started from this machine, on any server unless an option names one.
+    `@last`, `@2` and so on count back from the newest run started on this machine, on any server unless an option names
+    one.
 
     Args:
         server: The command line's server options.
-        texts: Ids, id prefixes, `@last`, `@2` and so on.
-        announce_runs: Whether to print which runs `@last`, `@2` and so on are, for commands that change or repeat runs.
+        texts: IDs, ID prefixes, `@last`, `@2` and so on.
+        announce_runs: Whether to print which runs `@last`, `@2` and so on refer to, for commands that change or repeat
+            runs.
 
     Raises:
         Problem: If a run can't be found, if the runs are on different servers, or as for `connect` and
@@ -133,7 +135,7 @@ def connect_to_runs(
 
 @contextmanager
 def connect_to_run(server: ServerOptions, text: str, *, announce_runs: bool = False) -> Iterator[tuple[Target, str]]:
-    """Connect to a run's server, and yield it with the run's id, like `connect_to_runs`.
+    """Connect to a run's server, and yield it with the run's ID, like `connect_to_runs`.
 
     Raises:
         Problem: As for `connect_to_runs`.
@@ -145,14 +147,14 @@ def connect_to_run(server: ServerOptions, text: str, *, announce_runs: bool = Fa
 def check_same_flow(
     target: Target, run_id: str, flow: Mapping[str, Any], written: Mapping[str, Any], name: str
 ) -> None:
-    """Check that a flow is a run's flow, or a later version of it.
+    """Check that a flow is the same as a run's flow, or a later version of it.
 
     Args:
         target: The server.
         run_id: The run.
         flow: The run's flow.
         written: The flow to compare it with.
-        name: That flow's file or id.
+        name: That flow's file or ID.
 
     Raises:
         Problem: If the names differ, or one is missing and the flows share no steps.
@@ -193,10 +195,10 @@ def _describe_entry(entry: HistoryEntry) -> str:
 
 
 def resolve_run_id(client: SyncStepflowClient, text: str) -> str:
-    """Return the run id with this prefix. A complete id needs no request.
+    """Return the run ID with this prefix. A complete ID needs no request.
 
     Raises:
-        Problem: If no run id starts with the text (exit code 1), or several do (exit code 2, and the hint lists them).
+        Problem: If no run ID starts with the text (exit code 1), or several do (exit code 2, and the hint lists them).
     """
     if is_complete_id(text):
         return text
@@ -239,14 +241,14 @@ def find_recorded_run(text: str, url: str | None = None) -> HistoryEntry:
 
 
 def is_id_prefix(text: str) -> bool:
-    """Return whether a lowercase string is a run id prefix with at least four digits."""
+    """Return whether a lowercase string is a run ID prefix with at least four digits."""
     return 4 <= len(text) < 36 and all(
         each == "-" if place in _DASHES else each in "0123456789abcdef" for place, each in enumerate(text)
     )
 
 
 def matches_query_word(run: RunDetails, word: str) -> bool:
-    """Return whether a query word matches a run's flow name, flow id or run id."""
+    """Return whether a query word matches a run's flow name, flow ID or run ID."""
     text = word.casefold()
     if text in (run.flow_name or "").casefold() or text in (run.flow_id, run.run_id):
         return True
@@ -254,12 +256,12 @@ def matches_query_word(run: RunDetails, word: str) -> bool:
 
 
 def parse_creation_range(prefix: str) -> tuple[datetime, datetime | None] | None:
-    """Return the range of creation times for run ids with this prefix, or None if it is impossible.
+    """Return the range of creation times for run IDs with this prefix, or None if no run ID can have it.
 
-    A run id starts with a time.
+    Run IDs start with their creation time.
 
     Returns:
-        The start and end of the range, where an end of None means no limit.
+        The start and end of the range. The end is None if there's no limit.
     """
     digits = prefix.replace("-", "")[:12]
     first, last = (int(digits.ljust(12, filler), 16) / 1000 for filler in "0f")

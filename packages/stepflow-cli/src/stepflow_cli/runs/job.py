@@ -31,7 +31,7 @@ class Job:
     flow: dict[str, Any]
     """The flow, or {} for a stored flow that hasn't been fetched yet."""
     flow_id: str | None = None
-    """A stored flow's id, if the flow runs unchanged."""
+    """A stored flow's ID, if the flow runs unchanged."""
     about: dict[str, Any] = field(default_factory=dict)
     """Extra data for the history: the flow's file, labels and a note."""
     input: Any = None

@@ -80,7 +80,7 @@ def _iter_earlier_runs(target: Target, job: Job) -> Iterator[str]:
     servers, config = list_server_aliases(target.client.url), _digest_config(target)
     for entry in entries:
         is_kept = config is not None and target.history.kept_outputs(entry.run_id, server=config) is not None
-        # A single list input is recorded as a list of one.
+        # A single input that's a list is recorded inside another list.
         has_one_item = "input" in entry.omitted or not isinstance(entry.input, list) or len(entry.input) == 1
         if (entry.server in servers or is_kept) and has_one_item and not entry.has_more_runs:
             yield entry.run_id
@@ -97,7 +97,7 @@ def _build_rerun_arguments(job: Job) -> dict[str, Any]:
         arguments["keep"] = Keep(all_except=job.reuse.only_step)
         return arguments
     if job.has_input:
-        # Wrap the input, because a bare list would be taken for a batch.
+        # Wrap the input, because a bare list would be treated as a batch.
         arguments["input"] = [job.input]
     arguments["keep"] = Keep("unchanged", before=job.reuse.from_step)
     return arguments
@@ -152,7 +152,7 @@ def _digest_config(target: Target) -> str | None:
 
 
 def _list_inherited_outputs(target: Target, run_id: str) -> dict[str, Any]:
-    """Return the outputs a run has kept. Servers don't list kept steps that no executed step reads."""
+    """Return the outputs a run kept from an earlier one. Servers don't list kept steps that no executed step reads."""
     entry = target.history.get(run_id)
     earlier = None if entry is None or entry.rerun_of is None else target.history.kept_outputs(entry.rerun_of)
     if entry is None or earlier is None or len(entry.rerun_items) != 1:
@@ -176,7 +176,7 @@ def _summarize_plan(plan: RerunPlan, attempt: int | None = None) -> str:
 
 
 def count_attempts(target: Target, run_id: str) -> int | None:
-    """Return which attempt a rerun of this run would be, or None if the run isn't in the history."""
+    """Return the attempt number for a rerun of this run, or None if the run isn't in the history."""
     entry, attempt = target.history.get(run_id), 1
     while entry is not None:
         attempt += 1

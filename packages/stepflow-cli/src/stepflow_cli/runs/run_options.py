@@ -31,7 +31,7 @@ class Reuse(NamedTuple):
     """Outputs reused from an earlier run of the flow. If every field is None, nothing is reused."""
 
     run: str | None = None
-    """The earlier run's id or id prefix, or `@last`, `@2` and so on among this flow's runs."""
+    """The earlier run's ID or ID prefix, or `@last`, `@2` and so on among this flow's runs."""
     from_step: str | None = None
     """Execute this step and everything that depends on it."""
     only_step: str | None = None
@@ -51,12 +51,12 @@ class RunOptions(NamedTuple):
     """Options for `run`, `submit` and `batch`."""
 
     flow: str
-    """The flow's file, or a stored flow's id."""
+    """The flow's file, or a stored flow's ID."""
     values: Values
     server: ServerOptions
     wait: Wait
     output: Output
-    """Where to print the result or run id."""
+    """Where to print the result or run ID."""
     about: Mapping[str, Any] = {}
     """Labels and a note for the history."""
     dry_run: bool = False

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 # Seconds before the live view appears on a terminal, since fast runs don't need it.
 _QUIET = 1.0
-# Seconds between lines when there is no terminal.
+# Seconds between progress lines when there is no terminal.
 _LINE = 10.0
 
 
@@ -145,7 +145,7 @@ class _ProgressDisplay:
 
 
 def complete_job(target: Target, job: Job) -> None:
-    """Add whatever depends on the server to a job: a stored flow with its values, and the earlier run to reuse.
+    """Add whatever depends on the server to a job, i.e. a stored flow with its values and the earlier run to reuse.
 
     Raises:
         Problem: If the flow isn't on the server, the run isn't in the history, or a value is invalid.
@@ -191,7 +191,7 @@ def run_job(target: Target, job: Job, cache: JobCache | None = None) -> None:
                     place = describe_place(import_flow(name).value, result.error.step_id)
                 problem.hint = "; ".join(filter(None, (hint, place))) or None
             raise
-    # Only after a success: failures have their own hint.
+    # Only do this on success: failures have their own hint.
     job.note_unread_input()
 
 
@@ -210,7 +210,7 @@ def start_run(target: Target, job: Job) -> SyncRunHandle[Any]:
                     return start_reusing(target, job)
                 run = target.client.start_run(
                     job.flow_id or job.flow,
-                    # Wrap the input, because a bare list would be taken for a batch.
+                    # Wrap the input, because a bare list would be treated as a batch.
                     [job.input] if job.batch is None else job.batch,
                     **job.start_arguments,
                     idempotency_key=options.idempotency_key,
@@ -268,13 +268,13 @@ def serve_run_page(target: Target, job: Job) -> None:
 
 @contextmanager
 def adding_run_id(target: Target, run_id: str) -> Iterator[None]:
-    """Add the run id, and how to get its result, to failures in the block."""
+    """Add the run ID, and how to get its result, to failures in the block."""
     try:
         yield
         # Flush to surface errors from writing the last output.
         sys.stdout.flush()
     except StepflowClientError as error:
-        # Leave the rest to the caller, which started the server and knows whether it has stopped.
+        # Just add the ID: the caller started the server, so it knows whether the server has stopped.
         error.run_id = error.run_id or run_id
         raise
     except Problem as problem:
@@ -284,7 +284,7 @@ def adding_run_id(target: Target, run_id: str) -> Iterator[None]:
 
 
 def add_run_id(problem: Problem, target: Target, run_id: str) -> None:
-    """Add a run id, and how to get its result, to a problem."""
+    """Add a run ID, and how to get its result, to a problem."""
     if problem.run_id is None:
         problem.run_id = run_id
         if problem.hint is None and not target.ends_with_command:

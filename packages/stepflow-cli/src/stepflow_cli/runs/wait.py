@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-# Exit codes for operations on several runs. The last of these that occurs wins.
+# Exit codes for operations on several runs, in increasing severity. The most severe one is used.
 _SEVERITY = (ExitCode.CANCELLED, ExitCode.FAILED, ExitCode.TIMED_OUT)
 
 
@@ -45,7 +45,7 @@ def for_each_run(ids: Sequence[str], act: Callable[[str], Answer], problems: lis
         except ApiError as error:
             problem = to_problem(error)
             if problem.exit_code != ExitCode.FAILED:
-                # For example, the user isn't authorised, so the remaining runs would fail too.
+                # For example, the user isn't authorized, so the remaining runs would fail too.
                 raise
             problems.append(problem)
         else:
@@ -110,7 +110,7 @@ def add_view_commands(problem: Problem, target: Target, run_id: str) -> None:
 
 @contextmanager
 def hinting_return(target: Target, run_id: str, wait: Wait, again: str | None = None) -> Iterator[None]:
-    """Report how to return to a run if the block exits first.
+    """If the block exits before the run has ended, add a hint about how to return to the run.
 
     Args:
         target: The server.
@@ -177,7 +177,7 @@ def wait_and_print(target: Target, ids: list[str], wait: Wait, output: Output) -
                 with suppress(RunTimeoutError):
                     run = target.client.wait_run(run_id, timeout=left)
             if run is None:
-                # Time may have (nearly) run out before this run's turn.
+                # There may have been (almost) no time left for this run.
                 latest = target.client.get_run(run_id, timeout=_LAST_REQUEST_SECONDS)
                 if is_given_up(latest.status, latest.items.running):
                     latest = target.client.wait_run(run_id, timeout=_LAST_REQUEST_SECONDS)

@@ -79,11 +79,11 @@ def _describe_step_state(event: RunEvent, step: StepProgress, took: str, error: 
 
 # Maximum number of runs followed at once, since each needs a connection.
 _MAX_FOLLOWED = 10
-# Larger batches aren't followed because each item takes memory.
+# Don't follow larger batches, since each item takes up memory.
 _MAX_EVENT_ITEMS = 10_000
 # Maximum time to spend reading one run's events between updates.
 _READ_SECONDS = 0.5
-# Seconds of silence after which all events so far count as read.
+# Seconds of silence after which all events so far are considered read.
 _SILENCE = 0.02
 
 
@@ -113,7 +113,7 @@ class RunningRunsFollower:
         self._stop_following_others(set(totals))
         # Batches first, since they take longest.
         for run_id in sorted(totals, key=lambda run_id: totals[run_id] == 1):
-            # The list request already shows whether the server is reachable. Old counts stay until the run ends.
+            # Keep the old counts on errors. The list request already shows whether the server is reachable.
             with suppress(StepflowClientError):
                 self._read_events(run_id)
         return [self._add_progress(record) for record in records]
@@ -149,7 +149,7 @@ class RunningRunsFollower:
 _WIDEST_ID = 40
 # Minimum number of steps shown, however small the terminal.
 _MIN_ROWS = 3
-# Maximum number of sub-runs shown. Any more are only counted.
+# Maximum number of sub-runs shown. The rest are only counted.
 _SUB_RUNS = 8
 
 
@@ -224,7 +224,7 @@ def _select_steps(steps: Sequence[StepProgress], run: RunProgress, most: int) ->
 
     def rank(place: int) -> tuple[int, int]:
         status = steps[place].get_status(run.total, run.is_over)
-        # Prefer the last finished steps and the first waiting ones.
+        # Within a status, prefer later steps, or earlier ones if they're waiting.
         return order.get(status, 3), place if status == "waiting" else -place
 
     return [steps[place] for place in sorted(sorted(range(len(steps)), key=rank)[:most])]
@@ -268,13 +268,13 @@ def _format_counts(statuses: Sequence[str]) -> str:
 _REFRESH_SECONDS = 0.2
 # For larger runs, don't fetch items to find out what failed.
 _MAX_ITEMS = 10_000
-# Maximum number of items for looking up skipped steps while the run is in progress.
+# In larger runs, skipped steps are only looked up at the end.
 _FEW_ITEMS = 20
-# Maximum number of sub-runs whose step ids are fetched.
+# Maximum number of sub-runs whose step IDs are fetched.
 _MAX_FLOWS = 100
 
 Shown = Callable[["RunEvent", float | None, "str | None"], None]
-"""Called with each event, the duration of whatever has ended, and a failed step's error."""
+"""Called with each event, the duration if something ended, and the error if a step failed."""
 
 
 class RunWatch:
@@ -333,7 +333,7 @@ class RunWatch:
         Raises:
             RunTimeoutError: If the run does not end in time.
         """
-        # For a sub-run, servers would send its parent's events, with wrong step ids.
+        # For a sub-run, servers would send its parent's events, with wrong step IDs.
         sub_runs = sub_runs and self.run.parent_run_id is None
         drawn, until = -math.inf, self._deadline or math.inf
         follow = self._target.client._services.watcher.follow
@@ -378,13 +378,13 @@ class RunWatch:
         self._accounts = explain_steps(self.snapshot) if "steps" in parts else {}
 
     def _note_not_run(self, item: int, account: StepAccount) -> None:
-        """Record that a step was skipped because another one failed."""
+        """Record that a step was skipped because of another step's failure."""
         step = next((step for step in self.progress.steps if step.step_id == account.step_id), None)
         if step is not None and item in step.ended and account.because_of is not None:
             step.not_run[item] = account.because_of
 
     def _find_step_error(self, event: RunEvent) -> str | None:
-        """Fetch why a step failed, just once per step because batches can be large."""
+        """Fetch the reason for a step's failure. (Only once per step, because batches can be large.)"""
         if event.type != "step_completed" or getattr(event, "status", None) != "failed":
             return None
         run = self.progress.get_run_of_event(event)
@@ -434,7 +434,7 @@ def build_failure_problem(target: Target, run: RunDetails) -> Problem | None:
     results = [item.result for item in items if item.result is not None]
     if run.items.total == 1 and results:
         return get_result_problem(results[0])
-    # Items that never stop running were lost by the server.
+    # Items still marked as running were lost by the server.
     failed = run.items.failed + run.items.running
     message = f"{failed} of {run.items.total} items of run {run.run_id} failed"
     if first := next((item for item in items if item.error is not None), None):

@@ -54,7 +54,7 @@ def get_hint(error: TransportError | AuthenticationError, choice: ServerChoice) 
             return _NO_CREDENTIALS
         failure = "have expired, or be for another server" if error.status_code == 401 else "not allow this"
         return f"{choice.credentials_description} may {failure}"
-    # Don't suggest starting a server if it had already found the run.
+    # Don't suggest starting a server if it was already processing a run.
     if isinstance(error, ServerConnectionError) and not (error.run_id and error.was_sent):
         if choice.url.origin == "default":
             return _NO_SERVER if choice.options.may_stop_on_exit else _NO_LASTING_SERVER
@@ -64,7 +64,7 @@ def get_hint(error: TransportError | AuthenticationError, choice: ServerChoice) 
 
 
 def describe_missing(listed: ComponentList) -> str | None:
-    """Return which of a server's plugins have no worker, or None if they all do."""
+    """Describe which of a server's plugins have no worker, or return None if all have one."""
     failed = listed.failed_plugins
     if not failed:
         return None
@@ -75,7 +75,7 @@ def describe_missing(listed: ComponentList) -> str | None:
 
 
 def add_url_origins(hint: str | None, choice: ServerChoice) -> str | None:
-    """Return a client hint that names where the server's and its proxy's URLs come from."""
+    """Return a client's hint with the origins of the server's and proxy's URLs added."""
     if hint is None:
         return None
     origin = choice.url.origin
@@ -99,7 +99,7 @@ class Target(NamedTuple):
     client: SyncStepflowClient
     choice: ServerChoice
     history: CommandHistory
-    """The history in which the client records runs."""
+    """The history that the client records runs in."""
     runtime: StepflowRuntime | None = None
     """The embedded server, or None for a named server."""
     is_kept: bool = False
@@ -195,7 +195,7 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
             yield target
         return
     arguments, history = build_client_arguments(choice), CommandHistory()
-    # Skip the search for pydantic plugins, because it reads every installed package's metadata and none are used here.
+    # Skip pydantic's search for plugins: it reads every installed package's metadata, and none are used here.
     # (No child process inherits this variable.)
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     with reporting_outages(), SyncStepflowClient(**arguments, history=history.for_client) as client:

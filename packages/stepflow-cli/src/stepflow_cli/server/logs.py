@@ -73,11 +73,11 @@ def read_run_lines(run_id: str, *, include_other_runs: bool = False) -> list[Kep
     """Return the lines between the first and last mention of a run, oldest first.
 
     Args:
-        run_id: The complete id.
+        run_id: The complete ID.
         include_other_runs: Whether to include lines that only mention other runs.
 
     Returns:
-        The lines with repeats merged, or an empty list if none mentions the run.
+        The lines with repeats merged, or an empty list if the run isn't mentioned.
     """
     from stepflow_client import logs
 
@@ -95,9 +95,9 @@ def read_run_lines(run_id: str, *, include_other_runs: bool = False) -> list[Kep
 
 
 def find_run_ids(text: str) -> list[str]:
-    """Return the ids of logged runs with a given prefix, newest first."""
+    """Return the IDs of logged runs with a given prefix, newest first."""
     ids = {run_id for lines in _iter_logs_with(text) for line in lines for run_id in line.run_ids}
-    # Ids start with their creation time.
+    # IDs start with the run's creation time.
     return sorted((run_id for run_id in ids if run_id.startswith(text)), reverse=True)
 
 
@@ -129,7 +129,7 @@ class _LogWriter:
         self._failed = False
 
     def write(self, lines: Sequence[RawLine]) -> None:
-        """Append lines. The first failure is reported and ends the log."""
+        """Append lines. If that fails, print a note and stop logging."""
         data = b"".join(_encode_line(line) for line in lines if line.level in LEVELS)
         if self._failed or not data:
             return
@@ -141,7 +141,7 @@ class _LogWriter:
             with open(self._path, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
                 file.write(data)
         except OSError:
-            # A full disk must not disturb a run. Anything already written stays readable.
+            # A full disk must not interrupt a run. Lines already written stay readable.
             self._failed = True
             note(f"no longer keeping the server's log: {self._path} cannot be written")
 
@@ -149,7 +149,7 @@ class _LogWriter:
 def _encode_line(line: RawLine) -> bytes:
     if line.is_record:
         return line.data + b"\n"
-    # A worker's lines have no time, or its own.
+    # Lines from a worker have no timestamp, or one in the worker's own format.
     entry, time = line.parse_entry(), format_rfc3339(datetime.fromtimestamp(line.read_at, UTC))
     record = {"time": time, "level": entry.level, "target": entry.target, "message": entry.message}
     record |= {key: str(entry.fields[key]) for key in ("run_id", "exception") if key in entry.fields}
@@ -164,7 +164,7 @@ def _list_files() -> list[Path]:
     """Return all log files, most recently written last."""
     aged = []
     for path in _get_folder().glob("*.jsonl*"):
-        # Skip pipes, for example: reading one would never end.
+        # Skip anything else, such as a pipe (reading it might never end).
         with suppress(OSError):
             if path.is_file():
                 aged.append((path.stat().st_mtime, path))
@@ -183,7 +183,7 @@ def _iter_logs_with(text: str) -> Iterator[list[KeptLine]]:
         if text.encode() in data:
             lines = []
             for line in data.split(b"\n"):
-                # The last line may be truncated, and others damaged.
+                # Skip invalid lines: the last one may be truncated, and others damaged.
                 with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
                     lines.append(_parse_line(line))
             yield lines
@@ -196,7 +196,7 @@ def _parse_line(line: bytes) -> KeptLine:
     if "timestamp" in record:
         entry = parse_line(line, "stdout")
     else:
-        # A worker's line, with the time it was read.
+        # A line from a worker, with the time the command read it.
         level, message, target = (str(record[name]) for name in ("level", "message", "target"))
         entry = LogEntry(datetime.fromisoformat(record["time"]), level, message, target, fields=record)  # type: ignore[arg-type]
     time, exception = format_rfc3339(entry.timestamp), entry.fields.get("exception")

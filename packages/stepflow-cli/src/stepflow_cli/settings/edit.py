@@ -207,7 +207,7 @@ def _edit_file(path: Path, edit: Callable[[Any], None]) -> None:
     except (ValueError, LookupError, TypeError, RecursionError):
         changed, is_done = "", False
     if not is_done:
-        # Refuse rather than lose content, e.g. of tables that are split up.
+        # Refuse rather than lose content, e.g. if a table is split up.
         raise usage(f"{path} is written in a way that cannot be edited here", "edit it in an editor")
     with convert_write_errors(str(path)):
         path.resolve().parent.mkdir(parents=True, exist_ok=True, mode=0o700)

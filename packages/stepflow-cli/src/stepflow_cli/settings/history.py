@@ -69,7 +69,7 @@ def open_history() -> History:
 class CommandHistory:
     """The history for a command's client. Nothing is imported or read until a run is created.
 
-    Only runs created inside `recording` are recorded, as opposed to those of `doctor` or test cases.
+    Only runs created inside `recording` are recorded, so not the ones from `doctor` or test cases.
     """
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ class CommandHistory:
         """Record all runs created in the block, including by other threads.
 
         Args:
-            flow: The flow's content, in case the client only knows its id.
+            flow: The flow's content, in case the client only knows its ID.
             flow_file: The flow's file.
             labels: Labels from the command line.
             note: The note from the command line.
@@ -112,7 +112,7 @@ class CommandHistory:
             return None
 
     def record(self, run_id: str | None, **given: Any) -> str | None:
-        """Record a run with the command line's labels and note. Return the id of its entry."""
+        """Record a run with the command line's labels and note. Return the ID of its entry."""
         if self._about is not None and self._history is not None:
             own = {name: value for name, value in self._about.items() if value is not None}
             about = own | {name: value for name, value in given.items() if value is not None}
@@ -123,7 +123,7 @@ class CommandHistory:
         return None
 
     def confirm(self, entry_id: str, run_id: str | None) -> None:
-        """Complete the entry of a run that was about to be created."""
+        """Complete an entry recorded just before its run was created."""
         if self._history is not None:
             self._history.confirm(entry_id, run_id)
 

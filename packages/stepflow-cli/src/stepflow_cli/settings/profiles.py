@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EnvironmentProxy:
-    """The proxy settings that the environment has for a server."""
+    """The environment's proxy settings for a server."""
 
     url: str | None
     """The proxy to use without its password, or None."""
@@ -64,7 +64,7 @@ def find_environment_proxy(url: str) -> EnvironmentProxy | None:
         with SyncStepflowClient(url) as client:
             proxy = client.proxy
     except StepflowClientError:
-        # Not a valid proxy URL. Connecting will report that.
+        # The proxy's URL is invalid. Connecting will report that.
         return EnvironmentProxy(remove_url_credentials(os.environ[variable]), variable)
     if proxy is not None:
         return EnvironmentProxy(proxy, variable)

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from .profiles import Profile
 
 DEFAULT_PORT = 7837
-"""The port for `stepflow serve`. Same as the client's default, which would take longer to import."""
+"""The port for `stepflow serve`. Same as the client's default, which is slower to import."""
 DEFAULT_URL = f"http://localhost:{DEFAULT_PORT}"
 
 Default = Literal["embedded", "server"]
-"""What a command uses by default, either an embedded server or the one at `DEFAULT_URL`."""
+"""What a command uses by default: an embedded server, or the server at `DEFAULT_URL`."""
 
 
 class Setting(NamedTuple):
@@ -98,7 +98,7 @@ class ServerChoice:
     def ignored_config(self) -> str | None:
         """A one-line message if the command ignores a configuration meant for an embedded server, or else None.
 
-        There is none if the user chose the server, as they know it has its own configuration.
+        Users who explicitly choose a server know that it has its own configuration, so they don't get a message.
         """
         is_submitted = self.options.reads_project and not self.options.may_stop_on_exit
         if not is_submitted or self.url.origin != "default" or self.config.value is None:
@@ -151,7 +151,7 @@ def choose_server(
 
     Args:
         options: The command line's server options.
-        flow: The flow's file, `-`, or a flow id. Its project or folder may contain the embedded server's configuration.
+        flow: The flow's file, `-`, or a flow ID. Its project or folder may contain the embedded server's configuration.
         profiles: The profiles. By default, the user's file is read if needed.
         environ: The environment. Defaults to `os.environ`.
 
@@ -208,7 +208,7 @@ def choose_server(
 
 
 def list_equivalent_urls(url: str) -> list[str]:
-    """Return all URLs in the history that mean the same server, or none if the URL is invalid."""
+    """Return all URLs in the history that refer to the same server, or none if the URL is invalid."""
     from stepflow_client import StepflowClientError
     from stepflow_client._command import list_server_aliases, parse_url
 
@@ -251,7 +251,7 @@ def _check_options(options: ServerOptions, environ: Mapping[str, str]) -> None:
     if options.url and options.profile:
         raise usage("--url and --profile both name a server; use only one of them")
     if options.profile and environ.get("STEPFLOW_URL"):
-        # Neither may silently win, or the command could run on the wrong server.
+        # Don't silently pick one, or the command could run on the wrong server.
         raise usage("--profile and the environment variable STEPFLOW_URL both name a server", "unset STEPFLOW_URL")
 
 

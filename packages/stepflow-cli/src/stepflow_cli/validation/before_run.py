@@ -1,7 +1,7 @@
 """Check a flow offline before running it, like `stepflow validate --offline`.
 
-Importing the checks takes about half as long as starting Python, so digests of clean text are cached to avoid checking
-it again.
+Importing the checks takes about half as long as starting Python, so digests of valid flows are cached to skip the check
+next time.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def load_mapping_flow_text(name: str) -> FlowText:
     """
     text = load_flow_text(name)
     value = text.without_positions.root.value
-    # Any other errors have a position in the file.
+    # The checks report all other errors, with their position in the file.
     if not isinstance(value, dict):
         require_flow(value, text.name)
     return text
@@ -53,7 +53,8 @@ def check_before_run(
 ) -> None:
     """Print the flow's errors, and raise if a run would fail.
 
-    Warnings are printed only for text that looks like an expression, where the run would complete with unintended data.
+    The only warnings printed are about text that looks like an expression, because the run would complete, but with
+    unintended data.
 
     Args:
         text: The flow.
@@ -64,7 +65,7 @@ def check_before_run(
 
     Raises:
         InvalidFlow: If there are errors.
-        Problem: If a setting is not a release.
+        Problem: If the target release is invalid.
         FlowFileError: If the project file is invalid.
     """
     import json
@@ -87,7 +88,7 @@ def check_before_run(
     flow = text.without_positions.root.value
     every = check_source(text.without_positions, target=target)
     if all(finding.level == "warning" and finding.rule not in _NOTED for finding in every):
-        # At worst, two commands writing at once lose a digest.
+        # If two commands write at once, one digest is lost at worst.
         with suppress(OSError, StepflowClientError):
             cache = user_folder("cache")
             cache.mkdir(parents=True, exist_ok=True)

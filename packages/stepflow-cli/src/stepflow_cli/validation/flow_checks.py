@@ -87,7 +87,7 @@ class CheckOptions:
         """Return the rules for a flow.
 
         Raises:
-            Problem: If a file has no components, or a setting is not a release.
+            Problem: If a component file contains no components, or the target release is invalid.
             FlowFileError: If the project file is invalid, or its component file can't be read.
         """
         folder = os.path.dirname(flow)
@@ -99,7 +99,7 @@ class CheckOptions:
         """Return the rules for a project's flows.
 
         Raises:
-            Problem: If a file has no components, or a setting is not a release.
+            Problem: If a component file contains no components, or the target release is invalid.
             FlowFileError: If the component file can't be read.
         """
         defaults = project.rules
@@ -132,14 +132,14 @@ class CheckedFlow:
     """A flow and its findings."""
 
     name: str
-    """The file, `-`, or a stored flow's id."""
+    """The file, `-`, or a stored flow's ID."""
     rules: CheckRules
     flow: FlowText | None = None
     """The file's text, or None for a stored flow."""
     findings: list[Finding] = field(default_factory=list)
     records: list[dict[str, Any]] = field(default_factory=list)
     unchecked: int = 0
-    """How many accesses the server reports as unchecked."""
+    """Number of field accesses the server reports as unchecked."""
 
     @property
     def is_readable(self) -> bool:
@@ -187,7 +187,7 @@ def find_offline(flow: FlowText, rules: CheckRules) -> list[Finding]:
 
 
 def recheck_with_components(checked: Sequence[CheckedFlow], target: Target) -> None:
-    """Recheck flows with unknown components against a server's. If it lists none, print a note."""
+    """Recheck flows whose components were unknown, now with the server's. If it can't list them, print a note."""
     read = [flow for flow in checked if flow.is_readable and flow.flow is not None and flow.rules.components is None]
     components = fetch_known_components(target) if read else None
     for flow in read if components is not None else ():
@@ -198,7 +198,7 @@ def recheck_with_components(checked: Sequence[CheckedFlow], target: Target) -> N
 def fetch_known_components(target: Target) -> Any:
     """Return a server's components in the form used by checks, or None (with a note) if it can't list them.
 
-    Plugins that don't respond are also noted, and components that may belong to them aren't checked.
+    Also prints a note for plugins that don't respond. Components that may belong to them aren't checked.
 
     Raises:
         ServerConnectionError: If the server can't be reached.
@@ -225,7 +225,7 @@ def check_on_server(checked: CheckedFlow, client: SyncStepflowClient) -> None:
     is_suppressed = make_suppression_check(flow) if flow is not None else None
     diagnostics = client.validate(checked.name if flow is None else flow.root.value).diagnostics
     if any(finding.level == "fatal" for finding in checked.findings):
-        # Only the offline checks report positions for syntax errors.
+        # Leave syntax errors to the offline checks, which report a position.
         diagnostics = [diagnostic for diagnostic in diagnostics if diagnostic.kind != "unreadableFlow"]
     for record in diagnostic_records(checked.name, diagnostics):
         if record["is_experimental"]:

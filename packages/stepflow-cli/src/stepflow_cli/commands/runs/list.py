@@ -103,7 +103,7 @@ def command(
     above = {name: str(filters[name]) for name in ("root_run_id", "parent_run_id") if filters[name]}
     with connect_to_runs(server, [*above.values()]) as (target, ids):
         client = target.client
-        # Ids are deduplicated, but both options may name the same run.
+        # If both options refer to the same run, there's only one ID.
         filters |= zip(above, ids * len(above), strict=False)
         if everything:
             output.records((run.to_dict() for run in _iter_matching_runs(client, query.words, status, filters)), RUN)
@@ -119,7 +119,7 @@ def command(
             with closing(RunningRunsFollower(client)) as running:
                 watch_records(fetch, WATCHED_RUN, output)
             return
-        # Fetch one extra to find out whether there are more.
+        # Fetch one extra run to find out whether there are more.
         runs = _list_newest_runs(client, query.words, status, filters, limit + 1)
         shown = _add_counts(client, runs[:limit])
     output.records([run.to_dict() for run in shown], RUN)

@@ -53,7 +53,7 @@ class _RerunOptions(NamedTuple):
     keep: Keep
     items: tuple[int, ...]
     flow: str | None
-    """A changed flow's file or id."""
+    """A changed flow's file or ID."""
     force: bool
     dry_run: bool
     idempotency_key: str | None
@@ -159,7 +159,7 @@ def command(options: _RerunOptions, wait: Wait, server: ServerOptions, output: O
                 idempotency_key=options.idempotency_key,
                 timeout=wait.timeout,
             )
-        # Outcomes are indexed by item of the earlier run.
+        # An outcome's index is the item's index in the earlier run.
         outcomes = [
             outcome for outcome in to_outcomes(rerun.results) if not options.items or outcome.index in options.items
         ]
@@ -198,7 +198,7 @@ def _build_arguments(
         form = values.stdin_format if options.inputs == "-" else None
         arguments["input"] = read_all_inputs(options.inputs, form, flow)
     elif values.input or values.example is not None or values.stdin_format:
-        # Wrap the input, because a bare list would be taken for a batch.
+        # Wrap the input, because a bare list would be treated as a batch.
         arguments["input"] = [values.read_input(flow)]
     return arguments
 

@@ -202,14 +202,14 @@ def _stream_events(target: Target, run_id: str, options: _EventOptions) -> Itera
 def _format_event_line(event: RunEvent, run_id: str) -> str:
     record = build_event_record(event)
     status = record.get("status", "completed")
-    # Events from newer servers have a name.
+    # Event types added by newer servers are identified by name.
     parts = [record.get("name", event.type).replace("sub_run", "sub-run").replace("_", " ")]
     parts[0] += "" if status == "completed" else f" ({status})"
     is_below = event.run_id != run_id
     if "item_index" in record:
         parts.append(f"item {record['item_index']}")
     if is_below and record.get("step_index") is not None:
-        # Servers report a different step's id, but the correct index.
+        # Servers report the wrong step ID here, but the right index.
         parts.append(f"step {record['step_index']}")
     elif record.get("step_id"):
         parts.append(f"step {record['step_id']}")
