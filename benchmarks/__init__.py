@@ -1,1 +1,1 @@
-"""Client speed compared with other clients and the theoretical limit: `python -m benchmarks`."""
+"""Compare the client's speed with other clients and the theoretical limit: `python -m benchmarks`."""

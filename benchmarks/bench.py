@@ -1,4 +1,4 @@
-"""The environment for a case: its server, workers, amount of work and results."""
+"""A case's environment, i.e. its server, workers, amount of work and results."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Bench:
         return quick if self.quick else full
 
     def count_rounds(self, full: int, quick: int = 2) -> range:
-        """Return the range of rounds."""
+        """Return a range with one number per round."""
         return range(self.rounds or self.amount(full, quick))
 
     @contextmanager
     def server(self) -> Iterator[str]:
-        """Start a new server the way users do, and yield its URL. Each case needs its own because memory only grows."""
+        """Start a new server the way users do, and yield its URL. Each case needs its own, as memory only grows."""
         with StepflowRuntime.start() as runtime:
             yield runtime.url
 

@@ -17,7 +17,7 @@ class Driver(Protocol):
     def open(self, url: str) -> None: ...
 
     def latency(self, calls: int) -> list[float]:
-        """Return the duration in seconds of each call."""
+        """Return each call's duration in seconds."""
 
     def throughput(self, seconds: float, concurrency: int) -> tuple[int, float]:
         """Make concurrent calls for some seconds, and return the number completed and the seconds elapsed."""
@@ -41,7 +41,7 @@ class AsyncDriver:
 
     def __init__(self, peer: AsyncPeer) -> None:
         self._peer = peer
-        # Not a Runner: it calls `repr` on the result (in `signal`), which can take longer than the measured code.
+        # Don't use a Runner. It calls `repr` on the result (in `signal`), which can take longer than the measured code.
         self._loop = asyncio.new_event_loop()
 
     def open(self, url: str) -> None:
@@ -81,7 +81,7 @@ class AsyncDriver:
         return self._loop.run_until_complete(self._peer.batch())
 
     def stream(self) -> int:
-        # Not every peer has this method.
+        # Only some peers have `stream`.
         peer: Any = self._peer
         return int(self._loop.run_until_complete(peer.stream()))
 
@@ -169,7 +169,7 @@ def _nothing() -> None:
 
 
 def _in_threads(work: Callable[[], int], count: int) -> list[int]:
-    """Run work in threads. Fewer results than threads means that some failed, and Python has printed their errors."""
+    """Run work in threads. If some fail (Python prints their errors), there are fewer results than threads."""
     done: list[int] = []
     threads = [threading.Thread(target=lambda: done.append(work())) for _ in range(count)]
     for thread in threads:

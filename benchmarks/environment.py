@@ -22,7 +22,7 @@ _SHOWN_UPSTREAM = ("stepflow-py", "grpcio", "protobuf")
 
 
 def prepare() -> None:
-    """Create the environment for the upstream client and plotting library, unless it exists."""
+    """Create the environment with the upstream client and plotting library, unless it already exists."""
     made = _VENV / ".made"
     wanted = "\n".join(_REQUIREMENTS)
     if made.exists() and made.read_text() == wanted:
@@ -34,7 +34,7 @@ def prepare() -> None:
 
 
 def machine() -> dict[str, str]:
-    """Return machine properties that affect the figures, without anything that identifies it."""
+    """Return properties of the machine that affect the figures, but nothing that identifies it."""
     found = {
         "cpu": _cpu(),
         "cores": str(os.cpu_count()),

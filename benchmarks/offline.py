@@ -20,7 +20,7 @@ from stepflow_client.flows.source import FlowText
 from benchmarks.workload import large_input, steps_in_order
 
 _URL, _SERVER = "http://localhost:1", "0.13.0"
-# Not a Runner, for the reason given in `drivers`.
+# See `drivers` for why this isn't a Runner.
 _LOOP = asyncio.new_event_loop()
 _RUN_ID = "01a21045-ac8f-7681-b87a-1939596f71c4"
 

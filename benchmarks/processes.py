@@ -1,4 +1,4 @@
-"""Worker processes, controlled by the measuring process. None outlives it or is awaited forever."""
+"""Worker processes, controlled by the measuring process. They never outlive it, and waiting for them times out."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class WorkerError(Exception):
 
 
 class TimeLimit(WorkerError):
-    """A worker did not respond in time. It is still busy, so it accepts no more commands."""
+    """A worker did not respond in time. It's still busy, so don't send it further commands."""
 
 
 class Worker:

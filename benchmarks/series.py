@@ -49,7 +49,7 @@ class Results:
     def ratio(self, above: Key, below: Key) -> Spread | None:
         """Return the ratio of two figures, or None.
 
-        With the same number of rounds on both sides, ratios are computed per round because a slow round affects both.
+        If both have the same number of rounds, compute the ratio per round, since a slow round affects both.
         """
         one, other = self.rounds.get(above), self.rounds.get(below)
         if not one or not other:
@@ -59,7 +59,7 @@ class Results:
         return _spread([a / b for a, b in zip(one, other, strict=True) if b])
 
     def tables(self) -> Iterator[tuple[str, str]]:
-        """Yield each case and measure once, in order of measurement."""
+        """Yield each pair of case and measure once, in the order they were measured."""
         yield from dict.fromkeys((key.case, key.measure) for key in self.rounds)
 
     def save(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Evaluation verdicts: how often two identical variants are called different, and how often a change is found.
+"""Measure how often an evaluation calls two identical variants different, and how often it finds a real change.
 
     python -m benchmarks.verdicts                          # 1,000 simulated evaluations, 60 real ones, 500 runs
     python -m benchmarks.verdicts --simulated 100 --real 0 --replayed 0
@@ -6,7 +6,7 @@
 
 For identical variants, at most 6% of verdicts may be `better` or `worse`. Real evaluations run on embedded servers,
 alongside `--load` processes that alternate between using a processor and pausing. Finally, recorded runs are replayed
-with a changed flow, which must find exactly the planted differences.
+with a changed flow, and exactly the planted differences must be found.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def simulated(seed: int, cases: int, chunk: int, drift: float) -> EvaluationRepo
 
 
 def improved(seed: int, cases: int = 300) -> EvaluationReport:
-    """Return a report where the second variant is right in 10% more of the cases."""
+    """Return a report where the second variant gets 10% more of the cases right."""
     chance = random.Random(seed)
     return EvaluationReport(
         EvaluationItem(case=str(case), variant=variant, scores={"right": chance.random() < share}, run_id="run")

@@ -1,7 +1,7 @@
 """A process that drives one peer, reading JSON objects line by line from standard input and responding to each.
 
 Usage: python -m benchmarks.worker MODULE, where MODULE is a module in `benchmarks.peers`, or `-` for none. Responses
-contain the command's result as `value`, plus the wall and CPU seconds (user and system, all threads) it took.
+contain the command's result as `value`, plus its wall and CPU time in seconds (user and system, all threads).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from benchmarks.drivers import driver
 
 
 def peak_memory() -> int:
-    """Return this process's peak memory in bytes. (`getrusage` would include the parent's at the start.)"""
+    """Return this process's peak memory in bytes. (`getrusage` would include the parent's memory at startup.)"""
     try:
         with open("/proc/self/status") as status:
             return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))

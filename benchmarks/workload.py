@@ -1,4 +1,4 @@
-"""The flow to run, kept as small as possible so that the client dominates."""
+"""The flow to run, as small as possible so that the client's time dominates."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Usage: python scripts/check_generated.py
 
-Everything is generated into a temporary folder. Comparing complete trees finds extra files as well as missing and
+Everything is generated into a temporary folder. Complete trees are compared, to find extra files as well as missing and
 edited ones.
 """
 
@@ -59,7 +59,7 @@ def main() -> int:
 def check(target: Target) -> list[str]:
     """Return a message for each of the target's files that differs from what its script generates now."""
     with tempfile.TemporaryDirectory() as temporary:
-        # Keep the name but use a different folder, to detect output that depends on the folder.
+        # Use a different folder (but the same name) to detect output that depends on the folder.
         output = Path(temporary) / target.path.name
         subprocess.run([sys.executable, str(target.script), *target.arguments, "--output", str(output)], check=True)
         if output.is_file():
@@ -68,7 +68,7 @@ def check(target: Target) -> list[str]:
 
 
 def compare(actual: Path, expected: Path) -> list[str]:
-    """Return a message for each file that differs between the trees, saying what is wrong in the first one."""
+    """Return a message for each file that differs between the trees, saying what's wrong with the actual one."""
     have, want = _files(actual), _files(expected)
     differences = []
     for name in sorted(have | want):

@@ -107,7 +107,7 @@ def run_suite(version: str) -> tuple[Counter[str], list[tuple[str, str, str]]]:
 
 
 def conformance(version: str) -> list[str] | str:
-    """Call every operation in the API description, and return how the release's responses differ from it."""
+    """Call every operation in the API description, and return the differences in the release's responses."""
     if releases.number(version) < (0, 12):
         return "an older API, translated by the client"
     conformance_server.BINARY = releases.binary(version)
@@ -127,7 +127,7 @@ def conformance(version: str) -> list[str] | str:
             except (LookupError, TypeError, AssertionError, ValueError, httpx.HTTPError) as error:
                 faults.append(f"{part}: cannot be driven to its end: {type(error).__name__}: {error}")
             faults += [fault for exchange in recorder.exchanges for fault in spec.faults(exchange)]
-    # Report a difference in all elements of a list as one kind.
+    # Drop list indices, so that a difference shared by several elements counts as one.
     return [re.sub(r"\[\d+\]", "[]", fault) for fault in faults]
 
 

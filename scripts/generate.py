@@ -1,7 +1,7 @@
 """Regenerate all generated files: python scripts/generate.py [SPEC] [--force]
 
-If a step fails, nothing is changed. With --force, the bindings are replaced even if the client can't use the new ones,
-and a later step that fails only leaves its own files unchanged.
+If a step fails, nothing is changed. With --force, the bindings are replaced even if the client can't use the new ones.
+If a later step then fails, only that step's files stay unchanged.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Replace a file or folder with a copy of another one."""
+    """Replace a file or folder with a copy of another."""
     shutil.rmtree(target, ignore_errors=True) if target.is_dir() else target.unlink(missing_ok=True)
     if source.is_dir():
         shutil.copytree(source, target)

@@ -41,8 +41,7 @@ def main() -> int:
 def generate(spec: str | Path, output: Path, *, force: bool = False) -> None:
     """Replace `output` with the package for `spec`, including what users need to generate bindings themselves.
 
-    Our own description is compared with the one that the checked-out package was generated from, and any other
-    description with ours.
+    Also compares our own description with the one used for the checked-out package, or any other description with ours.
     """
     written_from = OUTPUT / "_openapi" / "stepflow.yaml"
     needed = written_from if Path(spec).resolve() == SPEC and written_from.exists() else SPEC

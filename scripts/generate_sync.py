@@ -2,8 +2,8 @@
 
     python scripts/generate_sync.py [FOLDER [--output DIR]]
 
-unasync rewrites the code token by token, and the pairs below rewrite docstrings. ruff then sorts imports and formats
-the code. The result depends only on the source, so it can be compared byte for byte.
+unasync rewrites the code token by token, the pairs below rewrite docstrings, and ruff sorts imports and formats the
+result. It depends only on the source, so it can be compared byte for byte.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import unasync
 ROOT = Path(__file__).resolve().parent.parent
 CLIENT = ROOT / "packages/stepflow-client/src/stepflow_client"
 FOLDERS = (CLIENT, CLIENT / "evaluation")
-"""Folders with an `_async` package, whose `_sync` twin is written next to it."""
+"""Folders with an `_async` package. Its `_sync` twin is written next to it."""
 BANNER = "# Written from _async/{name} by `make generate`. Change that file instead.\n\n"
 
 TOKENS = {

@@ -3,12 +3,12 @@
 - client.txt: public names in stepflow_client and its public modules, with signatures, read from the source
 - command.txt: every `stepflow` command with its arguments and flags
 
-Removed or changed lines break callers. New lines are recorded with `--rewrite`; without it, any difference is printed
+Removed or changed lines break callers. To record new lines, use `--rewrite`. Without it, any difference is printed
 and the exit code is 1.
 
-tests/surface/released holds the snapshots from the last release, written by `--release`. A public name or argument may
-only be removed if it was deprecated there: names with `@deprecated` (PEP 702), arguments with a description in `Args:`
-that starts with `Deprecated`. Before the first release, the files are empty and anything may change.
+tests/surface/released has the last release's snapshots, written by `--release`. A public name or argument may only be
+removed if it was deprecated there: for names, with `@deprecated` (PEP 702), and for arguments, with a description in
+`Args:` that starts with `Deprecated`. Before the first release, the files are empty and anything may change.
 """
 
 from __future__ import annotations
@@ -76,13 +76,13 @@ def public_objects(sources: Path = SOURCES) -> dict[str, Any]:
         for name in sorted(str(each).strip("'\"") for each in where.exports or []):
             found = where[name].final_target if where[name].is_alias else where[name]
             if found.is_module and name in (found.exports or []):
-                # A function in a module with the same name.
+                # A module that has the same name as the function in it.
                 found = found[name]
             if found.path in known:
                 continue
             known.add(found.path)
             if found.is_module:
-                # A module exported like a name, e.g. `authoring.on_error`.
+                # A module that is itself exported, e.g. `authoring.on_error`.
                 waiting.append((f"{prefix}{name}.", found))
             else:
                 objects[f"{prefix}{name}"] = found
@@ -134,7 +134,7 @@ def _deprecations(found: Any) -> str:
 
 
 def removals(released: list[str], now: list[str]) -> list[str]:
-    """Return names and arguments that are gone since a release without having been deprecated in it."""
+    """Return names and arguments removed since a release that were not deprecated in it."""
     known = {name: arguments for name, arguments, _ in map(_parts, now)}
     gone: list[str] = []
     for line in released:
@@ -234,7 +234,7 @@ def differences(name: str, now: list[str]) -> str:
 
 
 def undeprecated() -> str:
-    """Return what was removed since the last release without deprecation, and what to do, or "" if nothing was."""
+    """Return a message about anything removed since the last release without deprecation, or "" if nothing was."""
     gone = removals((RELEASED / "client.txt").read_text("utf-8").splitlines(), client_lines())
     if not gone:
         return ""

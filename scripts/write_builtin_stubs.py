@@ -21,7 +21,7 @@ def main() -> int:
     output = parser.parse_args().output
     stepflow = [sys.executable, "-m", "stepflow_cli"]
     with tempfile.TemporaryDirectory() as folder:
-        # Run in a folder without settings. By default, an embedded server has no route to /builtin/load_file.
+        # Run in a folder without settings, so that there's no route to /builtin/load_file (the default).
         listed = [*stepflow, "components", "list", "--local", "--no-hide-unreachable", "-o", "json"]
         found = subprocess.run(listed, check=False, cwd=folder, stdout=subprocess.PIPE)
         if found.returncode:

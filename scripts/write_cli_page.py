@@ -1,7 +1,7 @@
 """Generate docs/cli.md: python scripts/write_cli_page.py [--output FILE]
 
-The page consists of scripts/pages/cli.md and the help for every command. Options and paragraphs that several commands
-share are shown only once.
+The page consists of scripts/pages/cli.md and every command's help. Options and paragraphs shared by several commands
+are shown only once.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ WIDTH = 100
 SHARED_BY = 8
 """Show options and paragraphs in the shared section if at least this many commands have them.
 
-Below that, an option is shown with its first command, and a paragraph with each.
+Otherwise, an option is shown with its first command, and a paragraph with every command.
 """
 EVERYWHERE = ("Messages", "Help")
-"""The sections with options that every command has."""
+"""The sections for options that every command has."""
 
 
 class Entry(NamedTuple):
@@ -51,7 +51,7 @@ def page() -> str:
 
 
 def walk(path: str, command: click.Command, parent: click.Context | None = None) -> Iterator[tuple[str, click.Context]]:
-    """Yield a command and all its subcommands, keyed by what people type."""
+    """Yield a command and all its subcommands, along with what people type."""
     settings = {**command.context_settings, "terminal_width": WIDTH, "max_content_width": WIDTH}
     context = click.Context(command, info_name=path.rpartition(" ")[2], parent=parent, **settings)
     yield path, context

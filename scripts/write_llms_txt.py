@@ -1,6 +1,6 @@
 """Generate docs/llms.txt, the list of pages for language models: python scripts/write_llms_txt.py [--output FILE]
 
-The pages are the ones in zensical.toml's `nav`, each described by its first sentence.
+It lists the pages in zensical.toml's `nav`, each described by its first sentence.
 """
 
 from __future__ import annotations

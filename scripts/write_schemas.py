@@ -46,7 +46,7 @@ def schemas() -> dict[str, Any]:
 
 
 def plain(value: Any, *, is_named: bool = False) -> Any:
-    """Strip titles and defaults from a schema, and use `"type": [..., "null"]` where that is enough.
+    """Strip titles and defaults from a schema, and simplify to `"type": [..., "null"]` where possible.
 
     Args:
         value: The schema, or part of one.

@@ -1,4 +1,4 @@
-"""A run with many items: total cost, and the client's own share."""
+"""Total cost of a run with many items, and the client's own share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def measure(bench: Bench) -> None:
     _growing(bench, 1_000, rounds=5)
     _growing(bench, 10_000, rounds=5)
     if not bench.quick:
-        # Just one round, since the server's time is quadratic in the number of items.
+        # Just one round: the server's time is quadratic in the number of items.
         _growing(bench, 100_000, rounds=1)
 
 
@@ -48,7 +48,7 @@ def _growing(bench: Bench, size: int, rounds: int) -> None:
 
 def _prepare(workers: Workers, size: int) -> None:
     for worker in workers.values():
-        # Leave the imports and first call out of the measurement.
+        # Warm up, to exclude imports and the first call from the measurement.
         worker.ask("latency", calls=3)
         worker.ask("prepare", count=10)
         worker.ask("batch")

@@ -1,4 +1,4 @@
-"""Checking flows without a server: large flows in both step orders, and many small files in one command."""
+"""Offline flow checks, for large flows in both step orders and many small files in one command."""
 
 from __future__ import annotations
 

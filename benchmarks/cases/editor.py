@@ -1,4 +1,4 @@
-"""The language server over stdio: how long an editor waits after an edit."""
+"""How long an editor waits for the language server (over stdio) after an edit."""
 
 from __future__ import annotations
 

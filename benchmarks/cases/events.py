@@ -37,7 +37,7 @@ def _one(bench: Bench) -> None:
 
 
 def _many(bench: Bench) -> None:
-    """Start the streams while the run is still going, so that all are open at the same time."""
+    """Start the streams during the run, so that all are open at the same time."""
     count, milliseconds = bench.amount(1_000, 100), bench.amount(6_000, 600)
     peers = (OURS, PLAIN_HTTPX, UPSTREAM, BARE)
     at = f"{count:,} streams"

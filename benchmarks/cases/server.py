@@ -101,7 +101,7 @@ def _first_line(command: list[str | Path]) -> Iterator[tuple[subprocess.Popen[by
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        # Like the runtime: Linux shares a busy machine between sessions, not processes.
+        # Like the runtime does. When busy, Linux shares the CPU between sessions rather than processes.
         start_new_session=True,
     )
     try:

@@ -52,7 +52,7 @@ def _time(bench: Bench, commands: Mapping[str, Command], rounds: int) -> None:
     for warm_up in (True, *(False for _ in range(rounds))):
         for name, command in commands.items():
             taken, _ = time_command(command)
-            # The first time may include writing bytecode.
+            # Discard the first time, which may include writing bytecode.
             if not warm_up:
                 bench.results.add(CASE, TIME, AT, name, taken * 1000)
 

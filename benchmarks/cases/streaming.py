@@ -15,7 +15,7 @@ _LIMIT = 120.0
 
 
 def measure(bench: Bench) -> None:
-    """Measure a streaming batch. With upstream's client, the same inputs are one run."""
+    """Measure a streaming batch. Upstream's client sends the same inputs as one run."""
     _in_turns(bench, bench.amount(_SIZE, 2_000))
     if not bench.quick:
         for peer in (OURS, UPSTREAM):

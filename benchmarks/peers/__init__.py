@@ -1,7 +1,7 @@
-"""What is measured. A peer is a module with a `Peer` class, imported only in the process that runs it.
+"""The clients to measure. A peer is a module with a `Peer` class, imported only in the process that runs it.
 
-All peers can connect to a server and store the flow, run the flow once and return the result, run a batch, and follow a
-run's events. The names in PEERS are the ones used in the tables.
+Every peer can connect to a server and store the flow, run it once and return the result, run a batch, and follow a
+run's events. The tables use the names in PEERS.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The limit: sockets in an event loop, with prebuilt requests and unparsed responses. Nothing is checked."""
+"""The theoretical limit: sockets in an event loop, with prebuilt requests and unparsed, unchecked responses."""
 
 from __future__ import annotations
 

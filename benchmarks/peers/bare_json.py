@@ -1,4 +1,4 @@
-"""The bare socket with JSON: requests are built as they are sent, and responses parsed. Nothing is checked."""
+"""The bare socket with JSON. It builds each request before sending it, and parses responses without checking them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Peer(bare.Peer):
         return len(await self._results(self.inputs, self.flow_id))
 
     async def stream(self) -> int:
-        """Do the same as `map`: store a flow for each of four lanes, run chunks of 400, and return their outputs."""
+        """Mimic `map`: store a flow for each of four lanes, run chunks of 400, and return their outputs."""
         chunks = (self.inputs[first : first + CHUNK] for first in range(0, len(self.inputs), CHUNK))
         outputs: list[Any] = []
 

@@ -1,4 +1,4 @@
-"""Plain httpx: the same requests, with responses decoded by json and nothing else."""
+"""Plain httpx, sending the same requests. Responses are only decoded with `json`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Upstream's gRPC client, where `run` is the call that waits for the result, left as a protobuf message."""
+"""Upstream's gRPC client. Its `run` waits for the result, which stays a protobuf message."""
 
 from __future__ import annotations
 
