@@ -23,7 +23,7 @@ def main() -> None:
         for name, case in CASES.items():
             print(f"{name:12}{(case.__doc__ or '').splitlines()[0]}")
         return
-    # The server inherits this limit. It needs a file descriptor for each of a thousand streams.
+    # The server inherits this limit. It needs a thousand file descriptors for the streams.
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     SCRATCH.mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,7 @@ class Bench:
         return quick if self.quick else full
 
     def count_rounds(self, full: int, quick: int = 2) -> range:
-        """Return a range with one number per round."""
+        """Return the rounds."""
         return range(self.rounds or self.amount(full, quick))
 
     @contextmanager

@@ -34,7 +34,7 @@ def prepare() -> None:
 
 
 def machine() -> dict[str, str]:
-    """Return properties of the machine that affect the figures, but nothing that identifies it."""
+    """Return machine properties that affect the figures, but don't identify it."""
     found = {
         "cpu": _cpu(),
         "cores": str(os.cpu_count()),

@@ -1,4 +1,4 @@
-"""Worker processes, controlled by the measuring process. They never outlive it, and waiting for them times out."""
+"""Worker processes, controlled by the measuring process. None outlives it or can block it forever."""
 
 from __future__ import annotations
 

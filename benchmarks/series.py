@@ -59,7 +59,7 @@ class Results:
         return _spread([a / b for a, b in zip(one, other, strict=True) if b])
 
     def tables(self) -> Iterator[tuple[str, str]]:
-        """Yield each pair of case and measure once, in the order they were measured."""
+        """Yield each case and measure once, in the order measured."""
         yield from dict.fromkeys((key.case, key.measure) for key in self.rounds)
 
     def save(self, path: Path) -> None:

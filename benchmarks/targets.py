@@ -1,4 +1,4 @@
-"""The client's performance targets. Each is a ratio of two figures from the same run."""
+"""Performance targets. Each is a ratio of two figures from the same run."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def public_objects(sources: Path = SOURCES) -> dict[str, Any]:
         for name in sorted(str(each).strip("'\"") for each in where.exports or []):
             found = where[name].final_target if where[name].is_alias else where[name]
             if found.is_module and name in (found.exports or []):
-                # A module that has the same name as the function in it.
+                # A module named after the function in it.
                 found = found[name]
             if found.path in known:
                 continue

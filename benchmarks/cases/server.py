@@ -101,7 +101,7 @@ def _first_line(command: list[str | Path]) -> Iterator[tuple[subprocess.Popen[by
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        # Like the runtime does. When busy, Linux shares the CPU between sessions rather than processes.
+        # Like the runtime. When busy, Linux shares the CPU between sessions, not processes.
         start_new_session=True,
     )
     try:

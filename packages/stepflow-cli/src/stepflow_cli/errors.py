@@ -210,7 +210,7 @@ class Problem(Exception):
         self.run_id = run_id
         self.hint = hint
         self.server: NamedServer | None = None
-        """The server to blame, because of its response or lack of one."""
+        """The server to blame."""
 
     def to_record(self) -> dict[str, Any]:
         """Return the problem as a JSON object."""
@@ -343,7 +343,7 @@ def has_file_option(command: click.Command) -> bool:
 
 
 def _hint_for_option(error: click.ClickException, context: click.Context | None) -> str | None:
-    """Return a hint for an option or value borrowed from another command, or else suggest a similar option.
+    """Return a hint for an option or value that exists elsewhere, or else the most similar option.
 
     Options that change or delete things are never suggested.
     """

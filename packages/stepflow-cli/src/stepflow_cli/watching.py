@@ -166,7 +166,7 @@ def watch_files(
 
 
 class _CopyingStream(io.RawIOBase):
-    """A standard output stream that also keeps a copy of everything written to it."""
+    """Standard output that also keeps a copy of everything written."""
 
     def __init__(self) -> None:
         self._real = sys.stdout

@@ -227,7 +227,7 @@ def _report_verdicts(
 
     levels = {flow: _LEVELS[: _LEVELS.index(level) + 1] for flow, level in lowest.items()}
     invalid = [flow for flow, records in findings.items() if any(record["level"] in levels[flow] for record in records)]
-    # If the server couldn't be queried, flows without findings may still be invalid.
+    # Without the server, flows without findings may still be invalid.
     shown = [flow for flow in findings if flow in invalid or failure is None]
     if is_shown and len(findings) > 1:
         from ..output.columns import Column, View, columns

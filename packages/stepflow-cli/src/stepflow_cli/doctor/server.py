@@ -168,7 +168,7 @@ def check_workers(client: SyncStepflowClient) -> Check:
 
 
 def describe_dead_workers(url: str) -> Iterator[str]:
-    """Describe how each dead worker on a local server ended, unless it was restarted."""
+    """Describe how a local server's dead workers ended, unless they were restarted."""
     parts = urlsplit(url)
     if parts.hostname not in _HOSTS or parts.port is None:
         return

@@ -169,7 +169,7 @@ class Plan:
                 raise usage(error.message, None if error.line else error.hint) from None
 
     def note_empty_scores(self, report: EvaluationReport) -> None:
-        """Print a note for each score without any values, unless every item failed."""
+        """Note which scores have no values, unless every item failed."""
         remarks = " ".join(report.summary().remarks)
         failed = [report.compare(variant, variant).failed for variant in report.variants]
         if all(comparison is None or comparison.after == 1 for comparison in failed):

@@ -245,7 +245,7 @@ def _load_variant_flow(name: str, word: str) -> Mapping[str, Any]:
     """Load a variant's flow.
 
     Raises:
-        Problem: If it doesn't exist. If it looks like a variable's value, the hint says how to set one.
+        Problem: If it doesn't exist. The hint covers variable values mistaken for a flow.
     """
     try:
         flow = load_flow_or_id(word)
@@ -267,7 +267,7 @@ _HISTORY = "history:"
 # What to write to a file, by extension.
 _KINDS = {"html": "html", "htm": "html", "xml": "junit", "json": "json", "jsonl": "cases"}
 FAILED = "failed"
-"""The score that every evaluation has: the share of items that did not complete."""
+"""The score every evaluation has: the share of items that didn't complete."""
 
 
 class OutputPaths(NamedTuple):
@@ -469,7 +469,7 @@ def _parse_limit(word: str, option: str, *, needs_score: bool = False) -> Limit:
 
 
 def parse_worst(word: str) -> Limit:
-    """Parse how many of the worst cases to print, and the score to rank them by.
+    """Parse how many of the worst cases to print, and by which score.
 
     Raises:
         Problem: If it is malformed.
@@ -481,7 +481,7 @@ def parse_worst(word: str) -> Limit:
 
 
 def check_gate_names(gate_rules: GateRules, scores: Iterable[str], variants: Iterable[str]) -> None:
-    """Check names before anything runs. (Some are known only later, because a score can return several values.)
+    """Check names before anything runs, except those that scores make up later.
 
     Raises:
         Problem: If a score or variant doesn't exist. The hint suggests the nearest name.

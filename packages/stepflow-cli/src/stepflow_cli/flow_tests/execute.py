@@ -100,7 +100,7 @@ def open_clients(server: ServerOptions) -> Iterator[TestClients]:
     """Yield clients for test cases, stopping embedded servers at the end of the block.
 
     Raises:
-        Problem, StepflowClientError: If the server can't be reached, or can't be started with --config.
+        Problem, StepflowClientError: If the server can't be reached or started.
     """
     if get_kept_server(server) is not None or not choose_server(server).is_embedded:
         with connect(server) as target:

@@ -23,7 +23,7 @@ def note_repeated_keys(path: str) -> None:
     from stepflow_client._command import is_read_once
 
     if is_read_once(path):
-        # The file can only be read once, so leave that to the server. It rejects duplicate keys in this case.
+        # Leave files that can only be read once to the server, which rejects duplicate keys in them.
         return
     try:
         with open(path, encoding="utf-8") as file:

@@ -1,7 +1,7 @@
 """The examples at the top of each command's help page, imported only for help.
 
-Tests run all of them. Lines must fit a 60-column terminal, so use ID prefixes for runs, and shell variables for stored
-flows and blobs.
+Tests run them all. Lines must fit a 60-column terminal, so use run ID prefixes, and shell variables for flow and blob
+IDs.
 """
 
 from __future__ import annotations

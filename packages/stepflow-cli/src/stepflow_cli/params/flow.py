@@ -115,7 +115,7 @@ flow_argument = grouped(
 """Adds `FLOW` and a hidden `--flow FILE`. Passed as `flow`: a file name, `-` or a flow ID."""
 
 NO_FLOW = "pass at least one flow file as FLOW"
-"""The error if FLOW is missing and the command doesn't fall back to the project's flows."""
+"""The error if FLOW is missing and there's no fallback to the project's."""
 
 
 def flows_argument(*, of_project: bool) -> Decorator:

@@ -72,7 +72,7 @@ _COMMANDS = {
 
 
 def command_hint(words: str) -> str | None:
-    """Return a hint that says what to type instead of a command that doesn't exist.
+    """Return a hint for a command that doesn't exist.
 
     Args:
         words: The command, starting with `stepflow`.
@@ -81,7 +81,7 @@ def command_hint(words: str) -> str | None:
 
 
 def option_hint(command: str, options: Iterable[str], known: Collection[str]) -> str | None:
-    """Return a hint that says what to type instead of an option that doesn't exist.
+    """Return a hint for an option that doesn't exist.
 
     Args:
         command: The command's name.

@@ -159,7 +159,7 @@ def display_name(flow: str) -> str:
 
 
 def format_counts(records: Iterable[Mapping[str, Any]]) -> str:
-    """Return diagnostic counts by level, e.g. `1 fatal error, 2 warnings`, or an empty string if there are none."""
+    """Return diagnostic counts by level, e.g. `1 fatal error, 2 warnings`, or ""."""
     counts: dict[str, int] = {}
     for record in records:
         counts[record["level"]] = counts.get(record["level"], 0) + 1

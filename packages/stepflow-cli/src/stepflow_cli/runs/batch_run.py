@@ -45,7 +45,7 @@ _EVERY = 0.2
 
 
 class Latencies(Counter[float]):
-    """Counts inputs by their run's latency in seconds. There's only one key per run, since its inputs share it."""
+    """Counts inputs by their run's latency in seconds, which keeps the number of keys small."""
 
     def percentile(self, share: float) -> float | None:
         """Return the latency within which this share of the inputs ended, or None if there are none."""
@@ -326,7 +326,7 @@ class BatchRun:
 
     @contextmanager
     def _hinting_continuation(self, target: Target, option: str | None) -> Iterator[None]:
-        """If the block exits early, add a hint about how to continue the batch."""
+        """If the block exits early, add a hint for continuing the batch."""
         hint = None if option is None else f"to continue, run the same command with {option}"
         try:
             yield

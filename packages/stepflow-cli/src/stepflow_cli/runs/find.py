@@ -58,7 +58,7 @@ class StoppedServerError(Problem):
         """Compute the results of the run's items from step outputs in the history.
 
         Raises:
-            Problem: If the run has not completed, or the history lacks values that its output reads.
+            Problem: If the run has not completed, or the history lacks values its output needs.
         """
         from stepflow_client import ExecutionStatus, FlowResult
         from stepflow_client.flows.interpreter import (
@@ -147,7 +147,7 @@ def connect_to_run(server: ServerOptions, text: str, *, announce_runs: bool = Fa
 def check_same_flow(
     target: Target, run_id: str, flow: Mapping[str, Any], written: Mapping[str, Any], name: str
 ) -> None:
-    """Check that a flow is the same as a run's flow, or a later version of it.
+    """Check that a flow is the run's, or a later version of it.
 
     Args:
         target: The server.

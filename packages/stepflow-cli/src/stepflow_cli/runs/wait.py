@@ -110,7 +110,7 @@ def add_view_commands(problem: Problem, target: Target, run_id: str) -> None:
 
 @contextmanager
 def hinting_return(target: Target, run_id: str, wait: Wait, again: str | None = None) -> Iterator[None]:
-    """If the block exits before the run has ended, add a hint about how to return to the run.
+    """If the block exits early, add a hint about how to return to the run.
 
     Args:
         target: The server.

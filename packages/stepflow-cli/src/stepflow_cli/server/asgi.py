@@ -39,7 +39,7 @@ def serve_application(app: Any, listening: socket.socket, stopping: asyncio.Even
     )
     server = _StoppableServer(config)
     server.stopping = stopping
-    # Also handle signals that arrive before the server runs, so that they don't count as failures.
+    # Also covers signals that arrive before the server runs.
     with server.capture_signals():
         ready()
         server.run(sockets=[listening])

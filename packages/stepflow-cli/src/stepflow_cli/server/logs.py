@@ -164,7 +164,7 @@ def _list_files() -> list[Path]:
     """Return all log files, most recently written last."""
     aged = []
     for path in _get_folder().glob("*.jsonl*"):
-        # Skip anything else, such as a pipe (reading it might never end).
+        # Skip e.g. pipes: reading one might never end.
         with suppress(OSError):
             if path.is_file():
                 aged.append((path.stat().st_mtime, path))
@@ -183,7 +183,7 @@ def _iter_logs_with(text: str) -> Iterator[list[KeptLine]]:
         if text.encode() in data:
             lines = []
             for line in data.split(b"\n"):
-                # Skip invalid lines: the last one may be truncated, and others damaged.
+                # Skip invalid lines, e.g. a truncated last one.
                 with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
                     lines.append(_parse_line(line))
             yield lines

@@ -42,7 +42,7 @@ def load_mapping_flow_text(name: str) -> FlowText:
     """
     text = load_flow_text(name)
     value = text.without_positions.root.value
-    # The checks report all other errors, with their position in the file.
+    # The checks report all other errors, with positions.
     if not isinstance(value, dict):
         require_flow(value, text.name)
     return text

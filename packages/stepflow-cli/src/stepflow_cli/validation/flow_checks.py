@@ -187,7 +187,7 @@ def find_offline(flow: FlowText, rules: CheckRules) -> list[Finding]:
 
 
 def recheck_with_components(checked: Sequence[CheckedFlow], target: Target) -> None:
-    """Recheck flows whose components were unknown, now with the server's. If it can't list them, print a note."""
+    """Recheck flows that have no component list, using the server's. If it has none, print a note."""
     read = [flow for flow in checked if flow.is_readable and flow.flow is not None and flow.rules.components is None]
     components = fetch_known_components(target) if read else None
     for flow in read if components is not None else ():
