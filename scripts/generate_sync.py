@@ -63,7 +63,7 @@ TOKENS = {
     "async_call_with_timeout": "sync_call_with_timeout",
     "async_call_hooks": "sync_call_hooks",
     "async_wait_for_future": "sync_wait_for_future",
-    "async_get_connection_owner": "sync_get_connection_owner",
+    "async_get_owner": "sync_get_owner",
     "asynccontextmanager": "contextmanager",
     "asyncio": "time",
     "get_async_httpx_client": "get_httpx_client",

@@ -119,7 +119,7 @@ def test_pipes_devices_and_open_files_are_written_directly(tmp_path: Path, file:
 
 def test_a_full_disk_leaves_the_file(file: Path) -> None:
     limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
-    for edit in ("", ", unchanged_from=open(args[0], 'rb').read()"):
+    for edit in ("", ", expected_content=open(args[0], 'rb').read()"):
         full = child(f"{limit}write_text(args[0], 'y' * 9000{edit})", file)
         assert f"FlowFileError: {file} cannot be written: File too large" in full.stderr
         assert file.read_bytes() == OLD

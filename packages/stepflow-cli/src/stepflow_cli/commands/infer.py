@@ -97,7 +97,7 @@ def command(
     if path is not None:
         annotated = inferred.annotated(content, source)
         if path == flow != "-":
-            write_bytes(path, annotated, unchanged_from=content)
+            write_bytes(path, annotated, expected_content=content)
         else:
             write_document(annotated, path)
     if path != "-":

@@ -56,7 +56,7 @@ def command(flow: Path, template: str) -> None:
     for path, text in contents.items():
         with convert_write_errors(str(path)):
             path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(str(path), text.encode(), unchanged_from=None)
+        write_bytes(str(path), text.encode(), expected_content=None)
         click.echo(escape(str(path)))
     install = ""
     if template == "worker" and not _can_run_python("import stepflow_py"):

@@ -188,7 +188,7 @@ def _fix_file(checked: CheckedFlow) -> CheckedFlow:
         before, after = checked.flow.text.encode(), done.flow.text.encode()
         if read_bytes(checked.name).startswith(BOM_UTF8):
             before, after = BOM_UTF8 + before, BOM_UTF8 + after
-        write_bytes(checked.name, after, unchanged_from=before)
+        write_bytes(checked.name, after, expected_content=before)
     if checked.findings:
         left = "" if not done.remaining_findings else f", {_format_count(len(done.remaining_findings), 'finding')} left"
         click.echo(f"{checked.name}: {_format_count(done.number, 'correction')}{left}", err=True)

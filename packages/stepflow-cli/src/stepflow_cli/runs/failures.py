@@ -101,9 +101,7 @@ def find_failure_hint(
         return None
 
 
-def _explain_step_failure(
-    message: str, flow: Mapping[str, Any], step: Mapping[str, Any], listed: ComponentList
-) -> str | None:
+def _find_reason(message: str, flow: Mapping[str, Any], step: Mapping[str, Any], listed: ComponentList) -> str | None:
     """Return the explanation that a server's message about a step lacks, worded like `stepflow validate`."""
     from stepflow_client._command import check_source
     from stepflow_client.flows.components import Components, find_schemas, parse_components

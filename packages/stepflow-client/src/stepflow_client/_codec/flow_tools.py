@@ -120,7 +120,7 @@ class FlowToolSpec:
             return dict(variables) if get_declared_schema(self.flow, "variables") is not None else {}
         return {name: value for name, value in variables.items() if name in names}
 
-    def collect_secrets(self, variables: Mapping[str, Any]) -> tuple[Secrets, ...]:
+    def get_secrets(self, variables: Mapping[str, Any]) -> tuple[Secrets, ...]:
         """Return the secrets that models must not see."""
         groups = (find_secrets(self.select_variables(variables), self.needs.declared), find_flow_secrets(self.flow))
         return tuple(secrets for secrets in groups if secrets)

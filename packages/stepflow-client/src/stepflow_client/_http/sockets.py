@@ -61,7 +61,7 @@ def async_get_owner() -> tuple[object, ...]:
     return (count_forks(), asyncio.get_running_loop())
 
 
-def sync_get_connection_owner() -> tuple[object, ...]:
+def sync_get_owner() -> tuple[object, ...]:
     """Return the owner of a blocking client's connections: the process."""
     return (count_forks(),)
 

@@ -114,7 +114,7 @@ def command(
         note(f"warning: {warning}")
     if dry_run:
         return
-    write_bytes(path, after, unchanged_from=before)
+    write_bytes(path, after, expected_content=before)
     note(f"saved as test case {case['name']!r}; to run it: stepflow test {shlex.quote(path)}")
 
 
