@@ -1,4 +1,4 @@
-"""Errors that don't depend on this package's other types. `stepflow_client.errors` exports all errors."""
+"""The errors that need no other types from this package. `stepflow_client.errors` exports these and all others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 
-# Import by name, as this module belongs to a lower layer.
+# Import by name, since this module sits below `_display`.
 _short_traceback = lazy_module("stepflow_client._display.short_traceback")
 
 
@@ -23,14 +23,14 @@ class StepflowClientError(Exception):
     Args:
         message: A one-sentence description of the problem.
         status_code: The HTTP status, if the server responded.
-        details: The server's response as decoded JSON or text, or None without one.
+        details: The server's response as decoded JSON or text. None if there was no response.
         run_id: The id of the affected run, if any. If it is set, the run continues without the client.
         hint: What to do about the error. Shown after the message.
 
     Attributes:
         attempts: A description of each attempt, if the request was retried.
-        is_retryable: Whether retrying the call may soon succeed. If `run_id` is set, the run already exists, so wait
-            for it or read it instead of starting it again.
+        is_retryable: Whether a retry may succeed soon. If `run_id` is set, the run already exists, so wait for it or
+            read it instead of starting it again.
         retry_after: Seconds to wait before the next request, if the server or a proxy asked for a delay.
     """
 
@@ -65,7 +65,7 @@ class StepflowClientError(Exception):
         return lines
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # By default, the class would be called with just `args`, without its keyword-only arguments.
+        # The default would call the class with just `args`, dropping its keyword-only arguments.
         return (_unpickle_error, (type(self), self.args, self.__dict__.copy()))
 
 
@@ -138,7 +138,7 @@ class ClientClosedError(StepflowClientError, RuntimeError):
 
 
 class UnsupportedByServerError(StepflowClientError):
-    """This server release doesn't support the operation. If another release does, the hint names it."""
+    """This server release doesn't support the operation. The hint names a release that does, if there is one."""
 
 
 class InvalidArgumentError(StepflowClientError, ValueError):
@@ -146,18 +146,18 @@ class InvalidArgumentError(StepflowClientError, ValueError):
 
 
 class IdempotencyConflictError(StepflowClientError):
-    """The idempotency key was already used with a different input, different variables or different overrides.
+    """The idempotency key was already used with a different input, variables or overrides.
 
-    `run_id` is the id of that earlier run, if known.
+    `run_id` is the earlier run's id, if known.
     """
 
 
 class JournalError(StepflowClientError):
     """A batch's journal can't be used.
 
-    It is damaged, belongs to a different batch, is in use by one, or can't be read or written.
+    It is damaged, in use by another batch, belongs to a different one, or can't be read or written.
 
-    If writing fails while the batch runs, the hint says so; repeat the call to resume the batch.
+    If a write fails while the batch is running, repeat the call to resume it (the hint says so).
     """
 
 
@@ -193,7 +193,7 @@ class FlowFileNotFoundError(FlowFileError, FileNotFoundError):
 
 
 class NotAFlowError(FlowFileError, InvalidArgumentError):
-    """The file isn't a flow. Also an InvalidArgumentError, as raised for an invalid flow that isn't from a file."""
+    """The file isn't a flow. Also an InvalidArgumentError, which is what an invalid flow from elsewhere raises."""
 
 
 class AuthoringError(FlowFileError, TypeError):
@@ -209,7 +209,7 @@ class AuthoringError(FlowFileError, TypeError):
 
 
 class RunTimeoutError(StepflowClientError, TimeoutError):
-    """Waiting ended before the run did. Also a TimeoutError. The run continues; its id is `run_id`."""
+    """Gave up waiting before the run ended. Also a TimeoutError. The run continues; its id is `run_id`."""
 
 
 class AmbiguousRunError(StepflowClientError):
@@ -254,7 +254,7 @@ class ServerStartError(EmbeddedServerError):
 
 
 class ServerStartTimeoutError(ServerStartError, TimeoutError):
-    """The embedded server wasn't ready within the startup timeout. `exit_code` is None if it was still running."""
+    """The embedded server wasn't ready within the startup timeout. `exit_code` is None if it was still running then."""
 
 
 for _each in list(globals().values()):

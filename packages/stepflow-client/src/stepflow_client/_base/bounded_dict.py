@@ -23,8 +23,8 @@ class BoundedDict(OrderedDict[Key, Value]):
         self._max_size = max_size
 
     def put_newest(self, key: Key, value: Value) -> None:
-        """Store an entry as the newest one, and drop the oldest entry if there are too many."""
-        # This order is safe without a lock.
+        """Store an entry as the newest one, dropping the oldest if the dict is full."""
+        # In this order, no lock is needed.
         self.pop(key, None)
         self[key] = value
         if len(self) > self._max_size:

@@ -1,6 +1,6 @@
 """Modules imported on first use.
 
-Just creating a client doesn't import pydantic, attrs, httpx or yaml; they are imported later, when needed.
+Creating a client shouldn't import pydantic, attrs, httpx or yaml; they're only imported when needed.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ class _Lazy:
     def __getattr__(self, name: str) -> Any:
         # If another thread is already importing the module, this waits for it.
         value = getattr(import_module(self._name), name)
-        # Cache the value as an attribute. This is safe because modules in this package never rebind their names.
+        # Cache the value as an attribute. That's safe because this package's modules never rebind their names.
         setattr(self, name, value)
         return value
 
 
 def lazy_module(name: str) -> Any:
-    """Return a module that is only imported when an attribute is first accessed.
+    """Return a module that isn't imported until one of its attributes is accessed.
 
     Args:
-        name: The module's full name. The module must exist.
+        name: The full name of an existing module.
     """
     return sys.modules.get(name) or _Lazy(name)
 
@@ -44,15 +44,15 @@ def make_lazy_exports(
 
     Args:
         package: The package's full name.
-        names_by_module: Each module's public names, by the module's name within the package (or, with a leading dot,
-            within the parent package).
+        names_by_module: Each module's public names, keyed by the module's name within the package (or within the parent
+            package, with a leading dot).
     """
     home_of = {name: home for home, names in names_by_module.items() for name in names}
 
     def find(name: str) -> Any:
         home = home_of.get(name)
         if home is None:
-            # Pass the module as well, so that Python can suggest a similar name.
+            # With `obj`, Python can suggest a similar name.
             module = sys.modules[package]
             raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name, obj=module)
         value = getattr(import_module(f".{home}", package), name)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class _Logger:
-    """The logger `stepflow.client`. Doesn't import `logging`, since any program that reads the log already has."""
+    """The logger `stepflow.client`. Doesn't import `logging`: a program that reads the log has already done so."""
 
     def __init__(self) -> None:
         self.listeners: list[Callable[[str], None]] = []
@@ -71,7 +71,8 @@ def log_to_stderr(level: str) -> None:
     """Configure `stepflow` and its child loggers to write to standard error.
 
     Args:
-        level: `debug`, `info`, `warning` or `error`, or `off` or `0` to disable. Any other word means `debug`.
+        level: `debug`, `info`, `warning` or `error`. `off`, `0`, `false` and `no` disable logging; anything else means
+            `debug`.
     """
     if level.strip().lower() in ("off", "0", "false", "no"):
         return

@@ -17,7 +17,7 @@ _was_enabled = False
 
 
 def _reset_in_fork() -> None:
-    """Reset the lock and the pauses, as the threads that hold them don't exist in the fork."""
+    """Reset the lock and the pauses, since the threads that hold them don't exist in a fork."""
     global _lock, _pauses
     _lock = threading.Lock()
     if _pauses and _was_enabled:
@@ -33,8 +33,7 @@ if hasattr(os, "register_at_fork"):
 def pause_garbage_collector() -> Iterator[None]:
     """Pause Python's cyclic garbage collector.
 
-    While creating 100,000 items, the collector would traverse the existing ones over and over, taking nearly half the
-    time.
+    Otherwise, creating 100,000 items spends nearly half its time traversing the existing ones over and over.
     """
     global _pauses, _was_enabled
     with _lock:
@@ -55,7 +54,7 @@ Result = TypeVar("Result")
 
 
 SLICE = 4_000
-"""Number of steps in one slice of a computation, i.e. about 10 ms."""
+"""Number of steps in one slice of a computation (about 10 ms)."""
 
 
 @dataclass(slots=True)
@@ -67,7 +66,7 @@ class Slices:
     left: int = SLICE
 
     def spend(self, steps: int) -> None:
-        """Count the steps that are about to run."""
+        """Count steps about to run."""
         self.left -= steps
         if self.left <= 0:
             self.left = SLICE

@@ -1,4 +1,4 @@
-"""Pickles clients as their constructor arguments, without connections."""
+"""Pickling for clients: only their constructor arguments are kept, not their connections."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Picklable:
 
         Args:
             made_by: The class whose `__init__` accepts the arguments.
-            arguments: The local variables in `__init__`, by name. `self` and `__class__` are ignored.
+            arguments: The local variables of `__init__`, by name. `self` and `__class__` are ignored.
         """
         self._init_class = made_by
         self._init_arguments = {}

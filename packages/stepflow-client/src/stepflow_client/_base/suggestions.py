@@ -20,7 +20,7 @@ from .text import find_nearest, suggest_or_list
 def install_command(package: str, extra: str) -> str:
     """Return the command that installs an extra.
 
-    If the package was installed from a folder, e.g. a checkout, the command does too, as an index may not have it.
+    A package installed from a folder, e.g. a checkout, gets its extra from there too: an index may not have it.
     """
     from importlib.metadata import PackageNotFoundError, distribution
 
@@ -30,7 +30,7 @@ def install_command(package: str, extra: str) -> str:
         if "dir_info" in origin:
             editable = "-e " if origin["dir_info"].get("editable") else ""
             what = editable + shlex.quote(f"{unquote(urlsplit(origin['url']).path)}[{extra}]")
-    # Environments created by uv lack pip, and another environment's pip would install there instead.
+    # uv's environments have no pip, and a pip from elsewhere would install into its own environment.
     tool = "pip install" if find_spec("pip") else f"uv pip install --python {shlex.quote(sys.executable)}"
     return f"{tool} {what}"
 
@@ -39,7 +39,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class _AsyncWithRequiredError(AttributeError, TypeError):
-    """The error for an unsupported `with` statement. An AttributeError, so that `hasattr` and `mock` still work."""
+    """The error for an unsupported `with` statement. An AttributeError, since `hasattr` and `mock` expect one."""
 
 
 class _NeedsAsyncWith:
@@ -98,7 +98,7 @@ _MAX_SHOWN = 5
 
 
 def explain_missing_file(path: str) -> str:
-    """Return a hint for a missing file: the closest name in its folder, or else the similar files there.
+    """Return a hint for a missing file: the closest name in its folder, or else a list of similar files.
 
     Args:
         path: The file's path. Without an extension, it is treated as YAML or JSON.
@@ -120,7 +120,7 @@ def explain_missing_file(path: str) -> str:
 
 def suggest_nearest_file(path: str) -> str | None:
     """Return a hint with the closest name in a missing file's folder, or None if nothing is close."""
-    # Compare names without their extensions, which would make all short names look similar.
+    # Leave out extensions, which would make all short names look similar.
     folder, names = Path(path).parent, _list_sibling_files(path)
     stem = find_nearest(Path(path).stem, (Path(name).stem for name in names))
     if stem is None:

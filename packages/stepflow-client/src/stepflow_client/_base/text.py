@@ -1,4 +1,4 @@
-"""Formats text and numbers for people, both in the client and the CLI."""
+"""Formats text and numbers for display, in both the client and the CLI."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 from typing import Any
 from unicodedata import category
 
-# Longest word to compare with names. Comparison time grows at least quadratically with length.
+# Longest word to look up. Comparison time grows at least quadratically with length.
 _MAX_NAME_LENGTH = 200
 # Seconds before a rate becomes meaningful.
 _MIN_RATE_SECONDS = 3.0
 
 
 def cut(text: str, max_width: int, width: Callable[[str], int] = len) -> str:
-    """Return the text, shortened to end with `…` if it exceeds a maximum width (by default, in characters)."""
+    """Truncate text to a maximum width (in characters, by default), ending it with `…` if anything was cut."""
     if width(text) <= max_width:
         return text
     from bisect import bisect_right
@@ -26,7 +26,7 @@ def cut(text: str, max_width: int, width: Callable[[str], int] = len) -> str:
 
 
 def quantile(ordered: Sequence[float], part: float) -> float:
-    """Return a quantile of sorted values, interpolating between neighbours."""
+    """Return a quantile of sorted values, interpolating between neighbors."""
     place = part * (len(ordered) - 1)
     below = int(place)
     above = min(below + 1, len(ordered) - 1)
@@ -50,7 +50,7 @@ def format_json(value: Any) -> str:
 
 
 def visible(text: str) -> str:
-    """Replace line breaks, control characters and invisible characters with `·`."""
+    """Replace line breaks and control or invisible characters with `·`."""
     hidden = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
     return re.sub("[^ -~]", lambda match: "·" if category(match[0]) in hidden else match[0], text)
 
@@ -87,7 +87,7 @@ def format_name_suggestion(name: str) -> str:
 
 
 def parse_suggested_name(hint: str | None) -> str | None:
-    """Return the name a hint suggests, or None unless it suggests exactly one."""
+    """Return the name a hint suggests, or None if it doesn't suggest exactly one."""
     if hint is None or not hint.startswith(("did you mean ", "write ")):
         return None
     match = re.fullmatch(r"""(?:did you mean|write) (['"])(.+)\1\??""", hint)
@@ -118,7 +118,7 @@ def describe_missing_item(run_id: str, index: int, items: int) -> str:
 def duration_text(seconds: object) -> str:
     """Format a duration: 300µs, 12ms, 1.2s, 42s, 3m05s, 2h04m or 3d02h. Returns `-` if it isn't a number.
 
-    A whole number of seconds below ten comes from times without fractions: <1s, 2s.
+    Whole seconds below ten come from timestamps without fractions, so they are shown as <1s, 2s.
     """
     if not isinstance(seconds, (int, float)):
         return "-"
@@ -145,13 +145,13 @@ def compute_rate(done: int, seconds: float) -> float | None:
 
 
 def estimate_seconds_left(total: int | None, done: int, seconds: float, *, known: int = 0) -> float | None:
-    """Estimate the seconds until all items are done at the current rate, or return None if that's impossible.
+    """Estimate the seconds until all items are done at the current rate. Returns None if that's impossible.
 
     Args:
         total: Number of items, or None if unknown.
         done: Number of finished items.
         seconds: Seconds elapsed so far.
-        known: Number of items already finished at the start, which don't count towards the rate.
+        known: Number of items already finished at the start, which don't count toward the rate.
     """
     rate = compute_rate(done - known, seconds)
     return (total - done) / rate if total is not None and rate and done < total else None

@@ -1,6 +1,6 @@
 """Concurrent calls, background calls, lazy inputs and long checks, in async and blocking versions.
 
-Like the sockets, both versions are written by hand.
+As with sockets, both versions are handwritten.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ else:
 
 Result = TypeVar("Result")
 
-# Event loop turns it takes a call to send its next request after a response arrives.
+# Event loop turns a call needs to send its next request once a response has arrived.
 _LOOP_TURNS = 3
 
 
@@ -42,7 +42,7 @@ class AsyncTaskPool(Generic[Result]):
         return len(self._tasks)
 
     async def start(self, call: Callable[[], Awaitable[Result]]) -> None:
-        """Start a call, and give every call a chance to send its next request."""
+        """Start a call, then let every call send its next request."""
 
         async def run() -> Result:
             return await call()
@@ -73,7 +73,7 @@ class AsyncTaskPool(Generic[Result]):
         """Cancel the calls still running and wait for them to finish.
 
         Args:
-            grace: Seconds for threads to finish. Ignored here: tasks don't need it.
+            grace: Seconds for threads to finish. Ignored, because tasks don't need it.
         """
         tasks, self._tasks = self._tasks, set()
         for task in tasks:
@@ -123,7 +123,7 @@ class SyncTaskPool(Generic[Result]):
     def close(self, grace: float = 0.0) -> None:
         """Wait for the calls still running to finish. Threads can't be cancelled.
 
-        Args:
+        grace: Maximum seconds to wait. Defaults to 0, which leaves the calls running.
             grace: Maximum seconds to wait. Defaults to 0, which leaves them running.
         """
         until = time.monotonic() + grace
@@ -154,7 +154,7 @@ class AsyncInputReader:
         self.ended = False
 
     async def take_inputs(self, max_count: int) -> tuple[list[Any], Exception | None]:
-        """Return up to `max_count` more inputs, and the exception raised after them, if any.
+        """Return up to `max_count` more inputs, plus the exception raised after them, if any.
 
         Fewer than `max_count` inputs means there are no more.
         """
@@ -184,7 +184,7 @@ class SyncInputReader:
         self.ended = False
 
     def take_inputs(self, max_count: int) -> tuple[list[Any], Exception | None]:
-        """Return up to `max_count` more inputs, and the exception raised after them, if any.
+        """Return up to `max_count` more inputs, plus the exception raised after them, if any.
 
         Fewer than `max_count` inputs means there are no more.
         """
@@ -196,7 +196,7 @@ class SyncInputReader:
 def _take_inputs(inputs: Iterator[Any], max_count: int) -> tuple[list[Any], Exception | None]:
     values: list[Any] = []
     try:
-        # Append one by one, to keep the inputs read before a failure.
+        # Append one by one, so that a failure doesn't lose the inputs before it.
         for value in islice(inputs, max_count):
             values.append(value)
     except Exception as error:
@@ -211,7 +211,7 @@ def _make_iterator(inputs: Any) -> Iterator[Any]:
 
 
 async def async_gather(calls: Sequence[Callable[[], Awaitable[Result]]], max_concurrency: int) -> list[Result]:
-    """Make calls concurrently, at most `max_concurrency` at a time, and return their results in call order."""
+    """Make calls concurrently, at most `max_concurrency` at a time. Results are in call order."""
     free = asyncio.Semaphore(max_concurrency)
 
     async def limited(call: Callable[[], Awaitable[Result]]) -> Result:
@@ -222,7 +222,7 @@ async def async_gather(calls: Sequence[Callable[[], Awaitable[Result]]], max_con
 
 
 def sync_gather(calls: Sequence[Callable[[], Result]], max_concurrency: int) -> list[Result]:
-    """Make calls concurrently, at most `max_concurrency` at a time, and return their results in call order."""
+    """Make calls concurrently, at most `max_concurrency` at a time. Results are in call order."""
     from concurrent.futures import ThreadPoolExecutor
 
     # Copy the context, which carries the caller's deadline.
@@ -236,21 +236,21 @@ def sync_gather(calls: Sequence[Callable[[], Result]], max_concurrency: int) -> 
 
 
 async def async_wait_for_future(future: Future[Any], deadline: float | None) -> None:
-    """Wait until a different call settles a future, or until a deadline (in `time.monotonic()` time)."""
+    """Wait until another call settles a future, or until a deadline (in `time.monotonic()` time)."""
     await asyncio.wait([asyncio.wrap_future(future)], timeout=get_seconds_left(deadline))
 
 
 def sync_wait_for_future(future: Future[Any], deadline: float | None) -> None:
-    """Wait until a different call settles a future, or until a deadline (in `time.monotonic()` time)."""
+    """Wait until another call settles a future, or until a deadline (in `time.monotonic()` time)."""
     from concurrent.futures import wait
 
     wait([future], timeout=get_seconds_left(deadline))
 
 
 class _LongCheck(BaseException):
-    """Raised when a check takes longer than a slice, or its caller has stopped waiting."""
+    """Raised when a check takes longer than a slice, or its caller stops waiting."""
 
-    # Not an Exception, because checks catch every exception raised by a value's own code.
+    # Not an Exception: checks catch whatever a value's own code raises.
 
 
 async def async_run_check(check: Callable[[], Result], *, is_long: bool = False) -> Result:
@@ -275,7 +275,7 @@ async def async_run_check(check: Callable[[], Result], *, is_long: bool = False)
     stopped, deadline = threading.Event(), current_deadline()
     try:
         left = None if deadline is None else deadline - time.monotonic()
-        # Pause the collector: it would stop all threads to traverse a large input again and again.
+        # Pause the collector, which would stop all threads to traverse a large input over and over.
         paused = pause_garbage_collector()(run_in_slices)
         return await asyncio.wait_for(
             asyncio.to_thread(paused, check, lambda: stopped.is_set() and _raise_long_check()), left
@@ -291,7 +291,7 @@ def sync_run_check(check: Callable[[], Result], *, is_long: bool = False) -> Res
 
     Args:
         check: The check.
-        is_long: Ignored; for compatibility with `async_run_check`.
+        is_long: Ignored. Only here to match `async_run_check`.
 
     Raises:
         RequestTimeoutError: If the call's deadline passes.

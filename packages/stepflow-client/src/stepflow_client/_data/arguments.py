@@ -1,4 +1,4 @@
-"""Argument checks, one for each kind of value, with consistent error messages."""
+"""Argument checks for each kind of value, with consistent error messages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def argument_error(what: str, expected: str, value: object, hint: str | None = N
 
     Args:
         what: The argument's name.
-        expected: What it must be, e.g. "a number of seconds".
+        expected: What the argument must be, e.g. "a number of seconds".
         value: The actual value.
         hint: How to fix it.
     """
@@ -31,7 +31,7 @@ def argument_error(what: str, expected: str, value: object, hint: str | None = N
 
 
 def short_repr(value: object) -> str:
-    """Return a value as short text, even if it is infinite, deeply nested, or its `__repr__` fails."""
+    """Return a value as short text, even if it's infinite or deeply nested, or its `__repr__` fails."""
     try:
         return cut(repr(value), 200)
     except Exception:
@@ -50,7 +50,7 @@ def check_flag(value: object, what: str) -> bool:
 
 
 def check_flags(**flags: object) -> None:
-    """Check that all values are True or False, with argument names as keywords. (`"no"` would otherwise be truthy.)
+    """Check that all values are True or False. Keywords are the argument names. (`"no"` would otherwise be truthy.)
 
     Raises:
         InvalidArgumentError: If one is neither.
@@ -137,7 +137,7 @@ def check_choice(value: object, what: str, choices: type[Enum] | Sequence[Any]) 
 
 
 def check_function(value: object, what: str) -> Callable[..., Any] | None:
-    """Check that a value is a plain function or None, and return it. A coroutine function would never be awaited.
+    """Check that a value is None or a plain function, and return it. Nothing would await a coroutine function.
 
     Raises:
         InvalidArgumentError: If it is neither.
@@ -159,17 +159,17 @@ def check_instance(value: object, what: str, kind: type[Kind]) -> Kind:
 
 
 def check_client(value: Any, what: str, *, is_async: bool) -> Any:
-    """Check that a value can run flows like a client, a runtime or a wrapper around one, and return it.
+    """Check that a value can run flows (a client, a runtime or a wrapper around one), and return it.
 
     Args:
         value: The value.
         what: The argument's name.
-        is_async: Whether its methods must be coroutine functions or plain functions.
+        is_async: Whether its methods must be coroutine functions rather than plain ones.
 
     Raises:
         InvalidArgumentError: If it lacks such methods.
     """
-    # Don't use isinstance: a mock of a client passes it, although its methods are neither kind.
+    # Don't use isinstance: a mock client would pass, although its methods are neither.
     methods = [getattr(value.__class__, name, None) for name in ("run", "start_run")]
     if not all(callable(method) and inspect.iscoroutinefunction(method) is is_async for method in methods):
         raise argument_error(
@@ -179,10 +179,10 @@ def check_client(value: Any, what: str, *, is_async: bool) -> Any:
 
 
 def check_instances(values: object, what: str, kind: type[Kind]) -> list[Kind]:
-    """Return a collection as a list, after checking that all its elements are instances of a class.
+    """Check that a value is a collection of instances of a class, and return it as a list.
 
     Raises:
-        InvalidArgumentError: If it is not such a collection.
+        InvalidArgumentError: If it isn't.
     """
     listed: list[Any] = list(values) if isinstance(values, Iterable) else [None]
     if not all(isinstance(element, kind) for element in listed):
@@ -225,7 +225,7 @@ def file_path(path: str | os.PathLike[str], what: str) -> Path:
         name = os.fsencode(file)
     except (TypeError, ValueError):
         raise argument_error(what, "the path of a file", path) from None
-    # Reject an empty string, which would mean the working folder.
+    # Reject an empty string, since it would mean the working folder.
     if b"\0" in name or name == b":memory:" or not os.fspath(path):
         raise argument_error(what, "the path of a file", str(path))
     return file

@@ -17,7 +17,7 @@ ALTERNATIVES = ("anyOf", "oneOf", "allOf")
 
 
 def get_declared_schema(flow: Any, *path: str) -> Any:
-    """Return the value under a flow's `schemas.properties`, e.g. at `variables`, `properties`, or None if missing."""
+    """Return the value under a flow's `schemas.properties`, e.g. at `variables`, `properties`. None if it's missing."""
     value = flow
     for key in ("schemas", "properties", *path):
         value = value.get(key) if isinstance(value, Mapping) else None
@@ -34,7 +34,7 @@ def get_fields(schema: Any) -> tuple[Mapping[str, Any], list[str]]:
 
 
 def get_defs(schema: Any, defs: Any = None) -> dict[str, Any]:
-    """Return the shared schemas that references in a schema can resolve to: its own and the surrounding ones."""
+    """Return the shared schemas available to references in a schema: its own plus the surrounding ones."""
     own = (schema.get("definitions"), schema.get("$defs")) if isinstance(schema, Mapping) else ()
     return {name: value for schemas in (defs, *own) if isinstance(schemas, Mapping) for name, value in schemas.items()}
 
@@ -80,11 +80,9 @@ def get_unset_value(schema: Any, *, is_required: bool = False) -> Any:
 def is_secret(schema: Any, defs: Mapping[str, Any] | None = None) -> bool:
     """Return whether a schema marks its values as secret.
 
-    If one of its alternatives (`anyOf` etc.), or a schema it refers to, contains a secret anywhere, the whole value is
-    secret.
+    The whole value is secret if an alternative (`anyOf` etc.), or a schema it refers to, contains a secret anywhere.
 
-    A misspelt `is_secret` also counts, whatever its value except false: hiding one value too many is better than
-    leaking a secret.
+    A misspelled `is_secret` also counts, unless it is false or null: hiding one value too many beats leaking one.
     """
     if not isinstance(schema, Mapping):
         return False
@@ -97,7 +95,7 @@ def is_secret(schema: Any, defs: Mapping[str, Any] | None = None) -> bool:
 def holds_secret(schema: Any) -> bool:
     """Return whether a schema, or any part of it, is marked as secret."""
     if isinstance(schema, Mapping):
-        # Don't call `is_secret`: it also searches the alternatives, so nested ones would take exponential time.
+        # Don't call `is_secret`, which also searches alternatives: nested ones would take exponential time.
         return _is_marked(schema) or any(holds_secret(value) for value in schema.values())
     return isinstance(schema, list) and any(holds_secret(part) for part in schema)
 

@@ -75,7 +75,7 @@ _SCALARS = (datetime, date, time, PurePath, Enum)
 
 
 def is_scalar(value: object) -> bool:
-    """Return whether a value isn't JSON itself but has one JSON form: a date, UUID, decimal, path or enum member."""
+    """Return whether a value isn't JSON but has a single JSON form: a date, UUID, decimal, path or enum member."""
     if isinstance(value, _SCALARS):
         return True
     # If these modules aren't loaded, the value can't be a decimal or UUID.
@@ -158,9 +158,9 @@ def get_field_names(kind: Any) -> dict[str, str] | None:
 def encode_fields(value: Any) -> Any:
     """Return a data object's fields by their external names.
 
-    External names are pydantic's aliases and msgspec's renamed fields. If there is a `to_dict` method, it is used
-    instead of reading the fields, since classes generated from a schema rely on it for their external names. Field
-    values may themselves be data objects.
+    External names are pydantic's aliases and msgspec's renamed fields. A `to_dict` method takes precedence over the
+    fields, because classes generated from a schema need it for their external names. Field values may themselves be
+    data objects.
 
     Raises:
         Exception: Whatever the library or object raises if the conversion fails.

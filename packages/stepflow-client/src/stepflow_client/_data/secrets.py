@@ -1,4 +1,4 @@
-"""Secret values, and hiding them from users in exceptions, result errors and reprs.
+"""Secret values, and how they are hidden in exceptions, result errors and reprs.
 
 This module alone decides what is secret: the values of variables that a flow declares with `is_secret: true`,
 including their defaults. Outputs are data and are left unchanged.
@@ -25,9 +25,9 @@ from .flow_declarations import (
 HIDDEN = "***"
 HIDDEN_IN_URL = f"://{HIDDEN}@"
 """What a URL's user and password are replaced with."""
-# Hide strings shorter than this only as whole words, because they occur inside many words.
+# Hide shorter strings only as whole words, since they also occur inside unrelated ones.
 _MIN_SUBSTRING_LENGTH = 4
-# Longest part of a secret to look for at the end of a shortened message. Messages are shortened to half of this.
+# Longest partial secret to look for at the end of a truncated message. Messages are truncated to half of this.
 _MAX_CUT_LENGTH = 1_000
 # JSON schema keys that hold values.
 _VALUE_KEYS = ("default", "const", "enum", "examples", "example")
@@ -90,7 +90,7 @@ class Secrets:
             return text
         text = self._pattern.sub(HIDDEN, text)
         if text.endswith("…"):
-            # A shortened message may be cut off in the middle of a secret.
+            # A truncated message may end in the middle of a secret.
             for secret in self._texts:
                 for length in range(min(len(secret), len(text), _MAX_CUT_LENGTH) - 1, _MIN_SUBSTRING_LENGTH - 1, -1):
                     if text.endswith(f"{secret[:length]}…"):
@@ -107,7 +107,7 @@ class Secrets:
             return {self.hide_in(key): self.hide_in(part) for key, part in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.hide_in(part) for part in value]
-        # Compare types as well: 1 == True, but perhaps only one of them is secret.
+        # Compare types as well: 1 == True, but only one of them may be secret.
         is_bool = isinstance(value, bool)
         is_secret = any(value == secret and is_bool == isinstance(secret, bool) for secret in self._values)
         return HIDDEN if is_secret else value
@@ -135,9 +135,9 @@ def is_hidden(value: Any, mark: str = HIDDEN) -> bool:
 
 
 def get_hidden_mark(flow: Mapping[str, Any] | None) -> str:
-    """Return the mark for hidden secrets in the history of a flow's runs. `flow` is None if unknown.
+    """Return the mark that stands for secrets in recorded runs of a flow. Pass None if the flow is unknown.
 
-    Without secret variables, a plain `***` is data, and only URLs have hidden parts.
+    If a flow has no secret variables, a plain `***` is data, and only URLs have hidden parts.
     """
     has_secrets = flow is None or any(map(holds_secret, get_variable_schemas(flow).values()))
     return HIDDEN if has_secrets else HIDDEN_IN_URL
@@ -171,7 +171,7 @@ def contains_secret(
         value: The JSON value.
         variables: The values of a run's variables.
         declared: Their declarations in the flow.
-        flow: The flow, as far as known.
+        flow: The flow, or as much of it as is known.
     """
     known = (find_secrets(variables, declared), find_flow_secrets(flow))
     return any(secrets.hide_in(value) != value for secrets in known)
@@ -180,7 +180,7 @@ def contains_secret(
 def hide_flow_secrets(flow: Mapping[str, Any]) -> dict[str, Any]:
     """Return a flow with its secret variables' values replaced by `***`.
 
-    That covers their defaults, in schemas and expressions, and any other place that quotes those.
+    This includes their defaults in schemas and expressions, plus anything else that quotes those defaults.
     """
     declared, secrets = get_variable_schemas(flow), find_flow_secrets(flow)
     if secrets is NO_SECRETS:
@@ -196,7 +196,7 @@ def hide_flow_secrets(flow: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def find_flow_secrets(flow: Mapping[str, Any]) -> Secrets:
-    """Return the secret variables' values found in the flow itself, e.g. defaults, or `NO_SECRETS` if there are none.
+    """Return the secret variables' values found in the flow itself (e.g. defaults), or `NO_SECRETS` if there are none.
 
     Short values are skipped: hiding every `1` would leave nothing readable.
     """
@@ -208,7 +208,7 @@ def find_flow_secrets(flow: Mapping[str, Any]) -> Secrets:
 
 
 def get_variable_schemas(flow: Any) -> dict[str, Any]:
-    """Return a flow's variable schemas. If a schema is secret because of a nested one, it is marked as well."""
+    """Return a flow's variable schemas. Those that are only secret because of a nested schema get marked."""
     defs = get_declared_defs(flow, "variables")
     return {
         name: {**value, "is_secret": True} if is_secret(value, defs) else value
@@ -217,7 +217,7 @@ def get_variable_schemas(flow: Any) -> dict[str, Any]:
 
 
 def _hide_defaults(value: Any, names: set[str]) -> Any:
-    """Return a flow with defaults hidden in expressions for secret variables, whatever their type."""
+    """Return a flow with the defaults hidden in expressions for secret variables, whatever the defaults' type."""
     if isinstance(value, Mapping):
         is_secret = "default" in value and _refers_to_any(value.get("$variable"), names)
         return {
@@ -268,7 +268,7 @@ def _find_secret_parts(value: Any, schema: Any) -> Iterator[Any]:
 
 
 def _find_schema_secrets(schema: Any) -> Iterator[Any]:
-    """Yield the values a schema itself contains for its secret parts, e.g. defaults and examples."""
+    """Yield the values a schema itself contains for its secret parts (e.g. defaults and examples)."""
     if not isinstance(schema, Mapping):
         return
     for key in _VALUE_KEYS:
@@ -299,7 +299,7 @@ def _iter_scalars(value: Any) -> Iterator[Any]:
 
 
 def _get_written_forms(text: str) -> set[str]:
-    """Return the forms in which a string may appear: as is, quoted by a server, in a URL, and on a single line."""
+    """Return the forms a string may appear in: as is, quoted by a server, in a URL, or on a single line."""
     forms = {
         text,
         json.dumps(text, ensure_ascii=False)[1:-1],

@@ -1,4 +1,4 @@
-"""Explains common mistakes in JSON and YAML, and falls back to the parser's message for everything else."""
+"""Explains common mistakes in JSON and YAML. For anything else, falls back to the parser's message."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Fault(NamedTuple):
     column: int | None = None
 
     def make_error(self, source: str, what: str) -> FlowFileError:
-        """Return an error about a file; `what` completes the sentence, e.g. `is not YAML`."""
+        """Return an error about a file. `what` completes the sentence, e.g. `is not YAML`."""
         where = f" (line {self.line}, column {self.column})" if self.line is not None else ""
         error = FlowFileError(f"{source} {what}: {self.reason}{where}", path=source, line=self.line, column=self.column)
         error.hint = self.hint
@@ -88,7 +88,7 @@ def explain_json_error(error: json.JSONDecodeError) -> Fault:
 
 
 def explain_yaml_error(text: str, error: yaml.MarkedYAMLError, loader: Any) -> Fault:
-    """Explain why PyYAML rejected a text; `loader` is the loader class that raised the error."""
+    """Explain why PyYAML rejected a text. `loader` is the loader class that raised the error."""
     problem, context, mark = error.problem or "", error.context or "", error.problem_mark or error.context_mark
     if mark is None:
         return Fault(problem or context)
@@ -96,7 +96,7 @@ def explain_yaml_error(text: str, error: yaml.MarkedYAMLError, loader: Any) -> F
     if found is not None:
         return found
     reason = f"{context} {problem}" if problem.startswith("but ") else f"{problem} {context}"
-    # For an unfinished key, the problem mark is at the next token, so use the context mark instead.
+    # For an unfinished key, the problem mark points to the next token, so use the context mark instead.
     where = error.context_mark if "simple key" in context and error.context_mark is not None else mark
     return build_fault(text, where.index, reason.strip())
 

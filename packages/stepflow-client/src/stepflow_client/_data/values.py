@@ -52,12 +52,12 @@ def _serialize(value: Any) -> str:
 
 
 LARGEST_EXACT_INTEGER = 2**53
-"""The limit up to which floats represent every integer. Current servers store all numbers as floats."""
+"""Floats represent every integer up to this one. Current servers store all numbers as floats."""
 # Integers with more bits don't fit in a float, and servers of every release reject them.
 _MAX_INTEGER_BITS = 1023
 FIELD_DEPTH, INPUT_DEPTH, LOCAL_DEPTH = 126, 125, 200
 """Maximum nesting depths: for a field in a request body, for an input (an element of the field `input`), and for a
-value that isn't sent. Servers of every release accept bodies of up to 127 levels."""
+value that isn't sent. All server releases accept bodies of up to 127 levels."""
 
 
 # Checking a container with more values than this counts as part of a slice.
@@ -65,7 +65,7 @@ _SLICE_THRESHOLD = 100
 
 
 def encode_if_plain(value: Any) -> bytes | None:
-    """Return a value as compact JSON if it can be sent unchanged, or None if it needs `check_json`."""
+    """Return a value as compact JSON if it can be sent unchanged, or None if it must go through `check_json`."""
     try:
         # Text can only fail for lone surrogates, in which case encode() raises.
         return encode(value) if is_plain(value, any_text=True) else None
@@ -74,7 +74,8 @@ def encode_if_plain(value: Any) -> bytes | None:
 
 
 def restore_integers(value: Any) -> Any:
-    """Convert whole floats below 2**53 in a decoded value to integers, and return it. Changes lists and dicts in place.
+    """Convert whole floats below 2**53 in a decoded value to integers, and return it. Modifies lists and dicts in
+    place.
 
     Raises:
         ValueError: If a number is too large for a float, e.g. `1e999`.
@@ -97,8 +98,8 @@ def restore_order(value: Any, order_template: Any = None) -> Any:
     """Like `restore_integers`, but return a value whose keys are in a fixed order.
 
     Args:
-        value: The value. Current servers return the same value's keys in a different order each time.
-        order_template: A flow expression. Keys in the objects it contains keep its order; all others are sorted.
+        value: The value. Current servers return its keys in a different order each time.
+        order_template: A flow expression. Objects in it set the key order; all other keys are sorted.
 
     Raises:
         ValueError: If a number is too large for a float, e.g. `1e999`.
@@ -107,14 +108,14 @@ def restore_order(value: Any, order_template: Any = None) -> Any:
     if kind is float:
         return _to_integer(value)
     if kind is dict:
-        # `_get_order_template` also accepts None, but for most values this saves a call.
+        # `_get_order_template` also accepts None, but skipping the call is faster for most values.
         shape = {} if order_template is None else _get_order_template(order_template)
         ordered = {}
         for key in _order_keys(value, shape) if shape else sorted(value):
             part = value[key]
             kind = type(part)
             if kind is float:
-                # Fast path for small whole numbers, which the server writes as floats. Most numbers are.
+                # Fast path: most numbers are small and whole, but the server writes them as floats.
                 part = int(part) if 0.0 < part < 1e15 and part.is_integer() else _to_integer(part)
             elif kind is list or kind is dict:
                 part = restore_order(part, shape.get(key))
@@ -130,9 +131,9 @@ def restore_order(value: Any, order_template: Any = None) -> Any:
 def iter_entries_in_order(
     value: Any, order_template: Any, start: int, end: int
 ) -> Iterator[tuple[str | int, Any, Any]]:
-    """Yield the entries of a decoded object or list from `start` up to `end`, in the same order as `restore_order`.
+    """Yield the entries of a decoded object or list from `start` up to `end`, in the order of `restore_order`.
 
-    Each is yielded with its key or index, and the expression that defines the order within it, if any.
+    Each entry comes with its key or index, plus the expression that defines its own order, if any.
     """
     if isinstance(value, dict):
         for key in _order_keys(value, shape := _get_order_template(order_template))[start:end]:
@@ -144,7 +145,7 @@ def iter_entries_in_order(
 
 
 def get_order_template_at(order_template: Any, key: str | int) -> Any:
-    """Return the expression that defines the order within an entry, or None."""
+    """Return the expression that defines an entry's own order, or None."""
     if isinstance(key, int):
         return order_template[key] if isinstance(order_template, list) and key < len(order_template) else None
     return _get_order_template(order_template).get(key)
@@ -156,12 +157,12 @@ def defines_key_order(order_template: Any) -> bool:
 
 
 def _order_keys(value: dict[str, Any], shape: Mapping[str, Any]) -> list[str]:
-    """Return an object's keys: first those in the shape, in its order, then the rest, sorted."""
+    """Return an object's keys: the shape's keys first, in its order, then the rest, sorted."""
     return [key for key in shape if key in value] + sorted(key for key in value if key not in shape)
 
 
 def _get_order_template(order_template: Any) -> Mapping[str, Any]:
-    """Return the object an expression contains. Empty if the expression's value comes from elsewhere."""
+    """Return the object in an expression, or an empty one if the expression's value comes from elsewhere."""
     if order_template is None:
         return {}
     while isinstance(order_template, Mapping) and "$literal" in order_template:
@@ -185,7 +186,7 @@ _MAY_CHANGE = frozenset({float, dict, list})
 
 
 def reject_constant(name: str) -> Any:
-    """Reject NaN and Infinity. Python's parser accepts them, but calls this function with their names."""
+    """Reject NaN and Infinity. Python's parser accepts them, but calls this function with the name."""
     raise ValueError(f"{name} is not JSON")
 
 
@@ -213,7 +214,7 @@ def decode(content: bytes) -> Any:
 
 
 def decode_raw(content: bytes) -> Any:
-    """Like `decode`, but leave numbers to `restore_order`."""
+    """Like `decode`, but leave the numbers to `restore_order`."""
     return _RAW_DECODER.decode(content.decode())
 
 
@@ -227,7 +228,7 @@ def check_json(value: Any, what: str, *, exact_integers: bool = True, max_depth:
     Args:
         value: The value to send.
         what: The value's name in error messages, e.g. `input`.
-        exact_integers: Pass False if the server only keeps integers up to 2**53 exact; larger ones are then rejected.
+        exact_integers: Pass False if the server only keeps integers up to 2**53 exact. Larger ones are then rejected.
         max_depth: Maximum nesting depth. Defaults to the limit for a field in a request body.
 
     Raises:
@@ -247,7 +248,7 @@ def check_json(value: Any, what: str, *, exact_integers: bool = True, max_depth:
 
 
 def is_plain(value: Any, max_depth: int = FIELD_DEPTH, *, any_text: bool = False) -> bool:
-    """Return whether a value can be sent unchanged, as most can. This check makes no copies and tracks no paths.
+    """Return whether a value can be sent unchanged. Most can, so this makes no copies and tracks no paths.
 
     Args:
         value: The value.
@@ -344,7 +345,7 @@ class _Checker:
             return self.check(fields, path)
         if isinstance(value, type):
             self.refuse(path, f"{value.__name__} is a class, not an object")
-        # Send instances of subclasses, including string and integer enums, as values of their base types.
+        # Send instances of subclasses (e.g. string and integer enums) as their base types.
         for base in (str, int, float):
             if isinstance(value, base):
                 return self.check(_PLAIN[base](value), path)
@@ -369,8 +370,8 @@ def merge_overrides(overrides: Any) -> dict[str, Any] | None:
     """Normalize overrides to a map of step ids to `{"value": {...}}`, or None.
 
     Accepts a flat map (`{step: {"input": {...}}}`), a wrapped one (`{"steps": {step: {"value": {...}}}}`), or a list of
-    either. Lists are merged from left to right like JSON merge patches: mappings key by key, while other values are
-    replaced.
+    either. Lists are merged from left to right like JSON merge patches: mappings are merged key by key, and any other
+    value is replaced.
 
     Raises:
         InvalidArgumentError: If `overrides` has none of these forms.
@@ -409,7 +410,7 @@ def _deep_merge(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
 
 
 class OutputDecoder(NamedTuple):
-    """Determines how responses about a run are decoded."""
+    """How to decode responses about a run."""
 
     like: Any = None
     """The flow's `output`, whose keys define the key order of the run's outputs, or None if unknown."""
@@ -417,11 +418,11 @@ class OutputDecoder(NamedTuple):
     keeps_order: bool = True
     """Whether the server preserves the flow's key order, as older servers do."""
     as_sent: bool = False
-    """Whether to leave outputs as the server sent them. For callers that show a small part of a large output, and use
-    `entries` and `whole` to decode just that part."""
+    """Whether to leave outputs as the server sent them. For callers that show only a small part of a large output and
+    decode just that part, using `iter_entries` and `restore_value`."""
 
     def flow_output(self, value: Any) -> Any:
-        """Return the flow's output with numbers and key order as its author wrote them."""
+        """Return the flow's output with numbers and key order as the flow's author wrote them."""
         if self.as_sent:
             return value
         return restore_integers(value) if self.keeps_order else restore_order(value, self.like)
@@ -436,13 +437,13 @@ class OutputDecoder(NamedTuple):
         return self._replace(like=None)
 
     def restore_value(self, value: Any) -> Any:
-        """Restore the numbers and key order of a value, as sent by the server."""
+        """Restore the numbers and key order of a value from the server."""
         return restore_integers(value) if self.keeps_order else restore_order(value, self.like)
 
     def iter_entries(self, value: Any, start: int, end: int) -> Iterator[tuple[str | int, Any, OutputDecoder]]:
-        """Yield entries of an object or list, as sent by the server, each with its own decoder.
+        """Yield the entries of an object or list from the server, each with its own decoder.
 
-        Scalars are decoded; nested objects and lists are left as the server sent them.
+        Scalars are decoded; nested objects and lists are left as they are.
         """
         entries: Iterable[tuple[str | int, Any, Any]]
         if self.keeps_order and isinstance(value, dict):

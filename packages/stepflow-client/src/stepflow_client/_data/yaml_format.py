@@ -1,4 +1,4 @@
-"""Reads YAML as plain JSON values, reporting anything JSON can't represent, and writes it."""
+"""Reads YAML as plain JSON values, rejecting anything JSON can't represent. Also writes YAML."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:
     syntax_faults = lazy_module("stepflow_client._data.syntax_faults")
 
-# Maximum number of values repeated by aliases and merges. With aliases of aliases, a small file could otherwise expand
+# Maximum number of values repeated by aliases and merges. Otherwise, aliases of aliases could expand a small file
 # without limit.
 _MAX_VALUES = 1_000_000
 
@@ -57,7 +57,8 @@ for _tag, _pattern, _first in (
 
 
 class _Composer(yaml.composer.Composer):
-    """PyYAML's slower composer, but allowing anchors to be redefined, as YAML does. Parsing is left to the loader."""
+    """PyYAML's slower composer, changed to let anchors be redefined, as YAML allows. The loader still does the
+    parsing."""
 
     def __init__(self, loader: Any) -> None:
         super().__init__()
@@ -74,7 +75,7 @@ class _Composer(yaml.composer.Composer):
 
 
 def scalar_resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
-    """Return the patterns for plain scalars that aren't strings, by first character, in PyYAML's format."""
+    """Return the patterns for plain scalars that aren't strings, keyed by first character as in PyYAML."""
     resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = _Loader.yaml_implicit_resolvers
     return resolvers
 
@@ -85,8 +86,7 @@ def read_yaml(text: str, source: str, convert: Callable[[YamlReader, yaml.Node |
     Args:
         text: The YAML text.
         source: The file's name in error messages.
-        convert: A function that converts the document's node, or None for an empty document. Defaults to converting it
-            to its value.
+        convert: Converts the document's node (None for an empty document). Defaults to returning its value.
 
     Raises:
         FlowFileError: If it is not valid YAML, or contains a value JSON can't represent.
@@ -100,7 +100,7 @@ def read_yaml(text: str, source: str, convert: Callable[[YamlReader, yaml.Node |
             node = _Composer(_Loader(text)).get_single_node()
         reader = YamlReader(source)
         if node is not None and "*" in text:
-            # Only aliases can make a document expand to more values than it contains.
+            # A document can only expand to more values than it contains if it has aliases.
             reader.count_values(node)
         if convert is not None:
             return convert(reader, node)
@@ -119,14 +119,14 @@ def read_yaml(text: str, source: str, convert: Callable[[YamlReader, yaml.Node |
 
 
 def find_aliases(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the start and end of each alias in a YAML document. (Nodes only have the position of their anchor.)"""
+    """Yield the start and end of each alias in a YAML document. (Nodes only know where their anchor is.)"""
     for token in yaml.scan(text, Loader=_Loader) if "*" in text else ():
         if isinstance(token, yaml.AliasToken):
             yield token.start_mark.index, token.end_mark.index
 
 
 def find_open_marks(text: str) -> list[str]:
-    """Return the brackets still open at the end of a YAML or JSON text, and the quote, if one is open."""
+    """Return the brackets still open at the end of a YAML or JSON text, plus the quote if one is open."""
     marks: list[str] = []
     try:
         for token in yaml.scan(text.replace("\t", " "), Loader=_Loader):
@@ -136,7 +136,7 @@ def find_open_marks(text: str) -> list[str]:
                 marks.pop()
     except yaml.MarkedYAMLError as error:
         if error.context_mark is not None and "quoted scalar" in (error.context or ""):
-            # The scanner holds back tokens that may be keys, and drops them on error, so scan the text before it.
+            # The scanner buffers possible keys and drops them on error, so scan the text before the quote again.
             start = error.context_mark.index
             return [*find_open_marks(text[:start]), text[start]]
     except yaml.reader.ReaderError:
@@ -145,7 +145,7 @@ def find_open_marks(text: str) -> list[str]:
 
 
 class YamlReader:
-    """Converts YAML nodes to values, after counting how many there will be: aliases and merges can repeat them."""
+    """Converts YAML nodes to values. Counts them first, because aliases and merges can repeat values."""
 
     def __init__(self, source: str) -> None:
         self.source = source
@@ -157,7 +157,7 @@ class YamlReader:
         """Each mapping's keys and value nodes, after merges."""
 
     def count_values(self, node: yaml.Node) -> int:
-        """Return the number of values a node expands to. Visits each node only once, however often it is repeated."""
+        """Return the number of values a node expands to. Visits repeated nodes only once."""
         if isinstance(node, yaml.ScalarNode) or id(node) in self.sizes:
             return self.sizes.get(id(node), 1)
         total = 1
@@ -202,12 +202,12 @@ class YamlReader:
                     key_node, f"the key {key!r} appears twice in one mapping", _suggest_duplicate_fix(node, key)
                 )
             own[key] = value_node
-        # The mapping's own values take precedence, but merged keys come first, as in PyYAML.
+        # The mapping's own values take precedence, but merged keys come first (as in PyYAML).
         self.mappings[id(node)] = pairs = {**merged, **own} if merged else own
         return pairs
 
     def read_key(self, node: yaml.Node) -> str:
-        """Return a key exactly as written, so `200` and `true` become '200' and 'true'."""
+        """Return a key exactly as written: `200` and `true` become '200' and 'true'."""
         if not isinstance(node, yaml.ScalarNode):
             hint = "put text with { } or [ ] in quotes"
             if isinstance(node, yaml.MappingNode):
@@ -219,7 +219,7 @@ class YamlReader:
         return key
 
     def add_merged_keys(self, node: yaml.Node, merged: _Pairs) -> None:
-        """Add the keys of a mapping, or of a list of mappings, without replacing existing ones."""
+        """Add the keys of a mapping or a list of mappings, without replacing existing ones."""
         for mapping in node.value if isinstance(node, yaml.SequenceNode) else [node]:
             if not isinstance(mapping, yaml.MappingNode):
                 self.raise_fault(mapping, "only mappings can be merged with <<")
@@ -264,8 +264,8 @@ class YamlReader:
         raise fault.make_error(self.source, "cannot be used") from None
 
 
-# Keep this outside the class: if readers referred to their own methods, they and all their nodes would have to wait for
-# the garbage collector.
+# Keep this outside the class. Readers that refer to their own methods would stay around, with all their nodes, until
+# the next garbage collection.
 _SCALARS: dict[str, Callable[[YamlReader, yaml.ScalarNode], Any]] = {
     "tag:yaml.org,2002:null": lambda reader, node: reader.read_constant(node, _NULLS),
     "tag:yaml.org,2002:bool": lambda reader, node: reader.read_constant(node, _BOOLEANS),
@@ -276,7 +276,7 @@ _SCALARS: dict[str, Callable[[YamlReader, yaml.ScalarNode], Any]] = {
 
 
 def _suggest_duplicate_fix(node: yaml.MappingNode, key: str) -> str:
-    """Return a hint for a duplicate key. Repeating the first key usually means a new element lacks its dash."""
+    """Return a hint for a duplicate key. If it's the mapping's first key, a new element usually lacks its dash."""
     first = next(name for name, _ in node.value if name.value == key)
     line = first.start_mark.line + 1
     if first is node.value[0][0] and not node.flow_style and len(node.value) > 2:
@@ -289,10 +289,10 @@ _UNSAFE = re.compile("[\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-    """PyYAML's dumper, but quoting strings that either PyYAML or Stepflow would parse as something else."""
+    """PyYAML's dumper, which also quotes strings that PyYAML or Stepflow would otherwise parse as something else."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Always return True, so that repeated values are written out in full."""
+        """Always return True, to write repeated values out in full."""
         return True
 
 
@@ -317,7 +317,7 @@ _Dumper.yaml_implicit_resolvers = {
 
 
 def write_yaml(value: Any) -> str:
-    """Format a value as a block-style YAML document. Keys keep their order, and lines aren't folded."""
+    """Format a value as a block-style YAML document. Keeps the key order and doesn't fold lines."""
     text: str = yaml.dump(value, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=2**31 - 1)
     text = text.removesuffix("...\n") if text.endswith("\n...\n") else text
     return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

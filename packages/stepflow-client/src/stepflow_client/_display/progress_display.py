@@ -1,4 +1,4 @@
-"""Shows progress in notebooks, terminals and logs, unless the caller passes a callback for it."""
+"""Shows progress in notebooks, terminals and logs, unless the caller passes a callback."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..progress import Progress, ProgressOption
 # Seconds between lines when not on a terminal.
 _INTERVAL = 10.0
 _WIDTH = 30
-# Units in a full bar. Some libraries only count in integers.
+# Units in a full bar. Some libraries can only count integers.
 _BAR_UNITS = 1_000
 
 
@@ -46,7 +46,7 @@ def check_progress(progress: object) -> None:
 
 @contextmanager
 def show_progress(progress: ProgressOption) -> Iterator[Callable[[Progress], object]]:
-    """Yield the function that receives the block's progress, either the caller's callback or a display's.
+    """Yield a function that receives the block's progress: the caller's callback, or a display.
 
     Args:
         progress: A callback, True for a display that appears on first use, or False for nothing.
@@ -89,7 +89,7 @@ def _create_display() -> Display:
 
 
 def _get_kernel_display() -> Callable[..., Any] | None:
-    """Return IPython's display function if this process is a notebook kernel, or None otherwise."""
+    """Return IPython's display function, or None if this process isn't a notebook kernel."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     if shell is None or not hasattr(shell, "kernel"):
@@ -102,7 +102,7 @@ def _format_title(progress: Progress) -> str:
 
 
 class _NotebookView:
-    """Progress in a notebook: a bar and a line, or just the line where HTML isn't supported."""
+    """Progress in a notebook: a bar and a line, or just the line if HTML isn't supported."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -141,7 +141,7 @@ class _LogLineDisplay(Display):
         self._last = time.monotonic()
 
     def show(self, progress: Progress) -> None:
-        # stderr is None in programs without a console.
+        # Programs without a console have no stderr.
         is_due = progress.is_finished or time.monotonic() - self._last >= _INTERVAL
         if sys.stderr is not None and is_due:
             self._last = time.monotonic()

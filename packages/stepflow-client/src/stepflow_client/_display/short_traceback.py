@@ -1,7 +1,7 @@
 """Short tracebacks for notebooks and IPython: the user's line of code, the message and the hint.
 
-A client error's traceback contains about 20 frames from this package, which don't help the user. Plain Python still
-prints the full traceback.
+A client error's traceback contains about 20 frames from this package, which are no help to the user. Plain Python still
+prints all of it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..errors import StepflowClientError
 
 _PACKAGE_DIR = str(Path(__file__).parents[1])
-# IPython's default traceback mode. Users who choose a different mode get that mode's full traceback.
+# IPython's default traceback mode. In any other mode, users get that mode's full traceback.
 _DEFAULT_MODE = "Context"
 _shown: WeakSet[BaseException] = WeakSet()
 
@@ -29,8 +29,8 @@ _shown: WeakSet[BaseException] = WeakSet()
 def render_error(error: StepflowClientError) -> list[str]:
     """Return the lines IPython shows for an error.
 
-    They are short the first time. For the full traceback, use `%tb`, which shows the last error again, or pick a
-    different mode with `%xmode`.
+    The lines are short the first time. To see the full traceback, use `%tb`, which shows the last error again, or pick
+    a different mode with `%xmode`.
     """
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     is_short = (
@@ -63,7 +63,7 @@ def _iter_lines(error: StepflowClientError, shell: Any) -> Iterator[str]:
 
 
 def _find_user_frames(trace: TracebackType | None, shell: Any) -> Iterator[TracebackType]:
-    """Yield the cell's frame, and the frame that called this package if they differ."""
+    """Yield the cell's frame and, if it's a different one, the frame that called this package."""
     outside = Path(getattr(sys.modules.get("IPython"), "__file__", None) or "no/such/file").parent
     frames: list[TracebackType] = []
     while trace is not None and not trace.tb_frame.f_code.co_filename.startswith(_PACKAGE_DIR):

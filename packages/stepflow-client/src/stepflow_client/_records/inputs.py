@@ -1,4 +1,4 @@
-"""Reads a batch's inputs incrementally from JSON Lines, CSV, Parquet, or a list in a file."""
+"""Reads a batch's inputs one at a time from JSON Lines, CSV, Parquet, or a list in a file."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _ENDINGS: dict[str, InputFormat] = {"jsonl": "jsonl", "ndjson": "jsonl", "csv": 
 # Extensions of files containing a single value.
 _SINGLE_VALUE_EXTENSIONS = (".yaml", ".yml", ".json")
 SKIP_HINT = "to skip such lines, set on_bad_line='fail'"
-"""The hint for a line that stops the batch."""
+"""The hint shown when a line stops the batch."""
 
 
 class _BadLine(ValueError):
@@ -55,7 +55,7 @@ class InputStream(Iterator[Any]):
     """A file's inputs, read one at a time. Use it in a `with` block, which closes the file on exit.
 
     Attributes:
-        total: The number of inputs, or None if the format doesn't specify it.
+        total: The number of inputs, or None if the format doesn't say.
         read: The number of inputs read so far.
     """
 
@@ -72,7 +72,8 @@ class InputStream(Iterator[Any]):
 
     @property
     def expected(self) -> int | None:
-        """The number of inputs if known, otherwise an estimate based on how much of the file has been read, or None."""
+        """The number of inputs if known, otherwise an estimate based on how much of the file has been read. May be
+        None."""
         if self.total is not None or self._file is None or self._size is None or not self.read:
             return self.total
         try:
@@ -82,7 +83,7 @@ class InputStream(Iterator[Any]):
         return round(self.read * self._size / position) if position else None
 
     def __next__(self) -> Any:
-        """Return the next input, or a ValueError for an input that can't be read."""
+        """Return the next input, or a ValueError in place of an input that can't be read."""
         try:
             number, value = next(self._values)
         except StopIteration:
@@ -133,7 +134,7 @@ class InputStream(Iterator[Any]):
         return _iter_json_lines(lines) if form == "jsonl" else _iter_csv_rows(lines, schema)
 
     def _iter_bounded_lines(self, file: IO[str]) -> Iterator[str]:
-        """Yield a file's lines, limiting each to the maximum size of a whole file."""
+        """Yield a file's lines. Each may be at most as long as a whole file."""
         while line := file.readline(MAX_FILE_BYTES):
             if len(line) == MAX_FILE_BYTES and not line.endswith("\n"):
                 raise _build_error(format_too_long(self._name), self._name)
@@ -165,7 +166,7 @@ def read_inputs(
     format: InputFormat | None = None,
     on_bad_line: Literal["fail", "stop"] = "fail",
 ) -> InputStream:
-    """Read a batch's inputs from a file, as done by `stepflow batch FLOW INPUTS`.
+    """Read a batch's inputs from a file, as `stepflow batch FLOW INPUTS` does.
 
     JSON Lines, CSV and Parquet are read lazily, one input at a time, so files of any size need little memory. CSV and
     Parquet rows become objects with the column names as keys.
@@ -179,19 +180,18 @@ def read_inputs(
         ```
 
     Args:
-        source: The path, or a file open for reading, which isn't closed. Parquet requires bytes and the
+        source: A path, or a file open for reading, which won't be closed. Parquet requires bytes and the
             `stepflow-client[parquet]` extra.
         flow: The flow whose input schema determines the types of CSV fields. Fields with a type other than string are
             parsed as JSON, and empty nullable fields become null. Fields without a type are strings. Empty CSV fields
             and Parquet nulls are left out if the schema neither requires them nor allows null. Without a flow, all
             CSV fields are strings.
         format: `jsonl`, `csv`, `json`, `yaml` or `parquet`. Defaults to the format implied by the extension (`.ndjson`
-            means `jsonl`). `json` and `yaml` files contain a list, which is read all at once. The same goes for files
-            with any other extension if they start with `[` or `-`; otherwise, they are read as JSON Lines, as are open
-            files.
-        on_bad_line: How to handle a line that can't be read: either `fail` it as an input (`map` yields a failed
-            outcome in its place) or `stop` the batch with a FlowFileError. Defaults to `fail`. An invalid CSV header
-            always raises a FlowFileError.
+            means `jsonl`), or `jsonl` for open files. `json` and `yaml` files contain a list, which is read all at
+            once. So do files with any other extension if they start with `[` or `-`; otherwise they contain JSON Lines.
+        on_bad_line: What to do with a line that can't be read: `fail` it as an input (`map` then yields a failed
+            outcome for it) or `stop` the batch with a FlowFileError. Defaults to `fail`. An invalid CSV header always
+            raises a FlowFileError.
 
     Raises:
         FlowFileError: If the file cannot be read. This can also happen while iterating.
@@ -262,7 +262,7 @@ def _parse_lines(text: str, name: str) -> list[Any]:
             try:
                 values.append(parse_json(line, f"{name}, line {number},"))
             except FlowFileError as error:
-                # The parser only sees this line, so it always reports line 1.
+                # The parser only sees this line, so it always says line 1.
                 message = error.message.replace("(line 1, column", "(column")
                 raise _build_error(message, name, line=number, hint=error.hint) from None
     return values
@@ -352,7 +352,7 @@ def _find_field_types(schema: Mapping[str, Any]) -> tuple[dict[str, Any], frozen
 
 
 def _iter_parquet_rows(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
-    """Yield rows as JSON values. Strings are parsed as JSON if the schema has a different type, and nulls may be left
+    """Yield rows as JSON values. Strings are parsed as JSON if the schema has a different type. Nulls may be left
     out."""
     from .parquet import convert_value
 
@@ -372,7 +372,7 @@ def _iter_parquet_rows(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, A
 
 
 def _parse_cell(name: str, text: str, kind: Any) -> Any:
-    """Return a cell as text or parsed as JSON, based on its schema type. Empty nullable cells become null."""
+    """Return a cell as text or parsed as JSON, depending on its schema type. Empty nullable cells become null."""
     kinds = set(kind) if isinstance(kind, list) else {kind}
     if not text and "null" in kinds:
         return None

@@ -1,4 +1,4 @@
-"""Writes a batch's outcomes to a file incrementally, and reads them back."""
+"""Writes a batch's outcomes to a file one at a time, and reads them back."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class OutcomeWriter:
                 raise argument_error("outcome", "an Outcome, or a record of one", outcome) from None
 
     def close(self) -> None:
-        """Complete the file, then close it unless the caller opened it.
+        """Complete the file, then close it (unless the caller opened it).
 
         Raises:
             FlowFileError: If the file cannot be written.
@@ -86,7 +86,7 @@ class OutcomeWriter:
         if error is None:
             self.close()
         else:
-            # Complete the records written so far, but don't mask the original error.
+            # Complete the file, but don't mask the original error.
             with suppress(FlowFileError, OSError):
                 self.close()
 
@@ -96,15 +96,15 @@ def write_outcomes(
 ) -> OutcomeWriter:
     """Create a file for a batch's outcomes, as written by `stepflow batch FLOW INPUTS --output FILE`.
 
-    Records have the form returned by `Outcome.to_dict`, except that outputs and error details are JSON-encoded in CSV
-    and Parquet. Parquet files also have a typed column for each string, number and boolean in the flow's output schema,
-    e.g. `output_total` for the field `total`. It is null wherever an output has a different type. For an example, see
+    Records have the same form as in `Outcome.to_dict`, except that CSV and Parquet store outputs and error details as
+    JSON text. Parquet files also get a typed column for each string, number and boolean in the flow's output schema,
+    e.g. `output_total` for the field `total`. It is null for outputs of a different type. For an example, see
     `read_inputs`.
 
     Args:
-        target: The path, or a file open for writing text, which isn't closed. An existing file at the path is
+        target: A path, or a file open for writing text, which won't be closed. An existing file at the path is
             truncated. Records are written as they come in.
-        flow: The flow whose output schema determines the typed Parquet columns. Defaults to no such columns.
+        flow: The flow whose output schema determines the typed Parquet columns. Without it, there are none.
         format: `jsonl`, `csv`, `json`, `yaml` or `parquet` (only for a path, and requires the
             `stepflow-client[parquet]` extra). Defaults to the format implied by the extension, or to `jsonl` for an
             open file.
@@ -130,7 +130,7 @@ def write_outcomes(
 
 
 def resolve_output_format(path: str, given: str | None) -> OutcomeFormat:
-    """Return the format for a file of records: the explicit one, or else the one implied by its extension.
+    """Return the format for a file of records: the one passed, or else the one implied by the file's extension.
 
     Raises:
         InvalidArgumentError: If the format is unknown.
@@ -155,7 +155,7 @@ def _converting_errors(name: str) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        # The reader of the pipe is gone, which isn't a file error.
+        # The pipe's reader is gone, which isn't a file error.
         raise
     except OSError as error:
         raise FlowFileError(f"{name} cannot be written: {error.strerror or error}", path=name) from None
@@ -262,12 +262,12 @@ def read_outcomes(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
     """Yield the records from a file.
 
     Raises:
-        FlowFileError: If the file cannot be read or contains anything else.
+        FlowFileError: If the file cannot be read or contains anything but records.
     """
     number = 0
     try:
         for record in _iter_records(path, form):
-            # Don't let the caller overwrite a file that doesn't contain a batch's records.
+            # Don't let the caller overwrite a file that isn't a batch's records.
             if not {"index", "status", "run_id"} <= record.keys():
                 raise ValueError("it is not a record of a batch")
             yield record

@@ -11,7 +11,7 @@ from .._base.suggestions import install_command
 from .._data.json_encoding import encode_scalar, is_scalar
 from ..errors import FlowFileError
 
-# Maximum number of rows to decode at once, so that only part of a row group is held in memory.
+# Maximum number of rows to decode at once, so that memory holds only part of a row group.
 _BATCH_SIZE = 1000
 
 
@@ -79,7 +79,7 @@ def _iter_rows(name: str, file: Any) -> Iterator[dict[str, Any]]:
 
 
 def convert_value(value: Any) -> Any:
-    """Convert a row's value to JSON. Times (as ISO 8601), decimals and UTF-8 bytes become strings.
+    """Convert a row's value to JSON. Times become ISO 8601 strings; decimals and UTF-8 bytes also become strings.
 
     Raises:
         ValueError: If it contains bytes that aren't UTF-8 text.
