@@ -1,4 +1,4 @@
-"""An embedded server's configuration (a file, dict or default), and explanations for why a server rejected it."""
+"""An embedded server's configuration (a file, a dict or the default), and explanations of why a server rejected it."""
 
 from __future__ import annotations
 
@@ -32,22 +32,23 @@ _QUEUE_PLUGIN_TYPES = frozenset({"grpc", "nats"})
 
 
 ConfigSource = str | os.PathLike[str] | Mapping[str, Any] | DataObject | Builder
-"""A configuration: a file path, a mapping, an object such as a `stepflow_py` `StepflowConfig`, or a builder."""
+"""A configuration: a file path, a mapping, an object such as a `StepflowConfig` from `stepflow_py`, or a builder."""
 
 # The default for `recovery.checkIntervalSecs`.
 _SAFE_INTERVAL = 30
-# Maximum unfinished runs a server resumes on startup and on each later check. The server's defaults are 100 and 10.
+# Maximum number of unfinished runs a server resumes on startup and at each later check. Its own defaults are 100 and
+# 10.
 _RECOVERY_LIMITS = {"maxStartupRecovery": 10_000, "maxClaimsPerCheck": 10_000}
 
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
-    """A configuration, either a file the server reads itself or a document sent to its stdin."""
+    """A configuration: either a file the server reads itself, or a document sent to its stdin."""
 
     path: Path | None = None
     document: Mapping[str, Any] | None = field(default=None, repr=False)
     fallback: Mapping[str, Any] | None = field(default=None, repr=False)
-    """A document to fall back on if the server rejects a route in `document`."""
+    """A document to try if the server rejects a route in `document`."""
 
     def arguments(self) -> list[str]:
         """Return the server's command-line arguments."""
@@ -69,14 +70,14 @@ class ServerConfig:
         return _parse_text(_read_text(self.path), self.path)
 
     def load_or_empty(self) -> dict[str, Any]:
-        """Return the configuration as a dict, or an empty dict if it can't be read."""
+        """Return the configuration as a dict, or an empty one if it can't be read."""
         try:
             return self.load()
         except FlowFileError:
             return {}
 
     def find_env_variables(self) -> frozenset[str]:
-        """Return the environment variables referenced in the configuration as `${NAME}` or `${NAME:-default}`."""
+        """Return the environment variables the configuration refers to as `${NAME}` or `${NAME:-default}`."""
         try:
             text = json.dumps(self.document) if self.path is None else _read_text(self.path)
         except FlowFileError:
@@ -108,7 +109,7 @@ def resolve_config_source(config: ConfigSource) -> ServerConfig:
     def without_nulls(fields: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in fields.items() if value is not None}
 
-    # Objects have all their fields, including unset ones, so drop the nulls.
+    # Objects include unset fields, so drop their nulls.
     hook = None if isinstance(config, Mapping) else without_nulls
     return ServerConfig(document=json.loads(json.dumps(document), object_hook=hook))
 
@@ -122,16 +123,16 @@ def build_default_config(release: tuple[int, int] | None, allow_load_file: bool 
 
 
 def is_read_once(path: str | os.PathLike[str]) -> bool:
-    """Return whether a path is a pipe, device or descriptor, whose content can only be read once."""
+    """Return whether a path is a pipe, device or descriptor, i.e. something that can only be read once."""
     if Path(path).parts[:2] in (("/", "dev"), ("/", "proc")):
-        # The server doesn't inherit this process's `/dev/fd/3`, even if that is a regular file.
+        # The server doesn't inherit this process's `/dev/fd/3`, even if it's a regular file.
         return True
     return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
 def _resolve_config_path(source: str | os.PathLike[str]) -> ServerConfig:
     try:
-        # Use an absolute path: workers start in the file's folder, which the server gets wrong for relative paths.
+        # Use an absolute path. Workers start in the file's folder, which the server gets wrong for relative paths.
         path = file_path(source, "config").expanduser().absolute()
     except (OSError, RuntimeError) as error:
         # The working folder was deleted, or there is no home folder for `~`.
@@ -171,7 +172,8 @@ def build_builtin_config(use_prefix_routes: bool, allow_load_file: bool = False)
     return {
         "plugins": {"builtin": {"type": "builtin"}},
         "routes": routes,
-        # Conditions on step results are only evaluated at the next check, by default every 30 s and for just 10 runs.
+        # The server only evaluates conditions on step results at its next check (by default every 30 s, for just 10
+        # runs).
         "recovery": {"checkIntervalSecs": 1, **_RECOVERY_LIMITS},
     }
 
@@ -190,7 +192,7 @@ class WorkerPlugins:
     """The plugins in `started`, by queue name."""
 
     others: tuple[str, ...] = ()
-    """Plugins of other types that start a process, e.g. MCP servers."""
+    """Plugins of other types that start a process (e.g. MCP servers)."""
 
     @property
     def has_processes(self) -> bool:
@@ -226,10 +228,10 @@ def find_store_path(config: Mapping[str, Any]) -> Path | None:
 
 
 def find_recovery_warnings(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield problems with run recovery for a store on disk, each with a hint.
+    """Yield problems with run recovery for an on-disk store, each with a hint.
 
-    Servers that check for abandoned runs too often mark runs they are still executing as failed, complete them seconds
-    later, and start some nested flows twice. This was never seen with the default interval or an in-memory store.
+    A server that checks for abandoned runs too often marks runs it is still executing as failed, completes them seconds
+    later, and starts some nested flows twice. This was never seen with the default interval or an in-memory store.
     """
     recovery = config.get("recovery") or {}
     if find_store_path(config) is None or not isinstance(recovery, Mapping):
@@ -296,7 +298,7 @@ def _parse_text(text: str, path: Path) -> dict[str, Any]:
 
 @lru_cache
 def _make_lenient_yaml_loader() -> Any:
-    """Return a YAML loader as lenient as the servers': any keys, unknown tags, dates as text."""
+    """Return a YAML loader as lenient as the servers' own, with arbitrary keys, unknown tags, and dates as text."""
     import yaml
 
     class Loader(yaml.SafeLoader):
@@ -332,7 +334,7 @@ _PATH = r"^(?P<path>[\w.-]+: )?"
 
 
 def explain_config_error(reason: str, config: ServerConfig) -> FlowFileError | None:
-    """Return an error with the line that made a server reject its configuration, or None if that wasn't the reason.
+    """Return an error with the line a server rejected in its configuration, or None if it failed for another reason.
 
     Args:
         reason: The server's message, on one line.
@@ -406,7 +408,7 @@ def _explain_rejection(reason: str, root: Node) -> tuple[str, Node, str | None] 
 
 
 def _find_deepest_node(path: str | None, root: Node) -> tuple[Node, str]:
-    """Follow a path such as `plugins.shop: ` as far as it exists, and return that node and its name for messages."""
+    """Follow a path such as `plugins.shop: ` as far as it exists. Return that node and its name for messages."""
     path = (path or "").removesuffix(": ")
     node = root
     for part in path.split("."):

@@ -1,4 +1,4 @@
-"""The embedded server's executor methods, which call a client connected to it."""
+"""The embedded server's executor methods, which delegate to a client connected to it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _forward(
 ) -> Callable[Concatenate[EmbeddedExecutor, P], CoroutineType[Any, Any, R]]:
     """Return a method that waits for the server to become ready, then calls a client method.
 
-    The call's timeout includes the wait.
+    The call's timeout includes this wait.
     """
 
     @wraps(method)
@@ -45,7 +45,7 @@ def _forward(
         except TimeoutError as error:
             raise RequestTimeoutError("the embedded server was not ready in time") from error
         if deadline is not None:
-            # Never zero. If the deadline has passed, let the client raise the timeout error.
+            # Never pass zero. If the deadline has passed, the client raises the timeout error.
             kwargs["timeout"] = max(deadline - time.monotonic(), 0.001)
         return await method(self.client, *args, **kwargs)
 
@@ -57,7 +57,7 @@ def _forward(
 def _forward_stream(
     method: Callable[Concatenate[StepflowClient, P], R],
 ) -> Callable[Concatenate[EmbeddedExecutor, P], R]:
-    """Return a method that calls a client method which sends its requests later, e.g. a stream.
+    """Return a method that delegates to a client method which sends its requests later, e.g. a stream.
 
     As with `client`, the first use waits for the server to become ready.
     """
@@ -85,7 +85,7 @@ class EmbeddedExecutor(SuggestsNames):
 
     @property
     def _config_getter(self) -> Callable[[], Mapping[str, Any]]:
-        """A function that returns the server's configuration. It must not keep the runtime alive."""
+        """A function that returns the server's configuration. It must not hold a reference to the runtime."""
         raise NotImplementedError  # pragma: no cover - the runtime has it
 
     @property
@@ -103,7 +103,7 @@ class EmbeddedExecutor(SuggestsNames):
         loop = asyncio.get_running_loop()
         client = self._clients.get(loop)
         if client is None:
-            # A client references its event loop through its connections, so drop those of closed loops explicitly.
+            # Drop clients of closed loops explicitly: their connections refer to the loop, so they'd keep it alive.
             for closed in [loop for loop in list(self._clients) if loop.is_closed()]:
                 self._clients.pop(closed, None)
             self.wait_ready()
@@ -167,14 +167,14 @@ class EmbeddedExecutor(SuggestsNames):
     find_run = _forward(StepflowClient.find_run)
     """Return the run that already exists for an idempotency key. See `StepflowClient.find_run`.
 
-    Keys live as long as the store. An in-memory store only lasts as long as the runtime.
+    Keys live as long as the store, and an in-memory store only lasts as long as the runtime.
     """
     rerun = _forward(StepflowClient.rerun)
     """Run a finished run again. See `StepflowClient.rerun`."""
     start_rerun = _forward(StepflowClient.start_rerun)
     """Start a rerun and return handles for its runs. See `StepflowClient.start_rerun`."""
     plan_rerun = _forward(StepflowClient.plan_rerun)
-    """Return what `rerun` would keep and execute. See `StepflowClient.plan_rerun`."""
+    """Return what `rerun` would keep and what it would execute. See `StepflowClient.plan_rerun`."""
     map = _forward_stream(StepflowClient.map)
     """Run a flow on any number of inputs and yield an outcome for each. See `StepflowClient.map`."""
     handle = _forward_stream(StepflowClient.handle)
@@ -189,7 +189,7 @@ class EmbeddedExecutor(SuggestsNames):
     run_events = _forward_stream(StepflowClient.run_events)
     """Return a run's events. See `StepflowClient.run_events`."""
     snapshot = _forward(StepflowClient.snapshot)
-    """Return everything known about a run at one moment. See `StepflowClient.snapshot`."""
+    """Return everything known about a run at a single moment. See `StepflowClient.snapshot`."""
     explain_run = _forward(StepflowClient.explain_run)
     """Explain why a run's item failed and what happened to its steps. See `StepflowClient.explain_run`."""
     compare_runs = _forward(StepflowClient.compare_runs)

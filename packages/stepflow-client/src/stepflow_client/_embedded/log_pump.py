@@ -1,7 +1,7 @@
 """Reads a server's output pipes and passes the lines to Python's logging.
 
-This takes two threads that never wait for each other. One reads continuously, because the server would block on a full
-pipe. The other calls logging handlers, which may be slow or raise. Lines are only parsed once a handler or caller reads
+This takes two threads that never wait for each other. One reads continuously, since the server would block on a full
+pipe. The other calls logging handlers, which may be slow or raise. Lines aren't parsed until a handler or caller reads
 them.
 """
 
@@ -29,9 +29,9 @@ _LEVELS: dict[LogLevel, int] = {
     "error": logging.ERROR,
 }
 _PIPE_SIZE = 1_048_576
-# Bytes to read without pausing, because startup waits for the first lines.
+# Number of bytes to read without pausing, because startup waits for the first lines.
 _EAGER_BYTES = 65_536
-# Pause between later reads. Waking up for every line costs the server and this process more than reading many at once.
+# Pause between later reads. Waking up for every line costs more CPU, on both sides, than reading many at once.
 _PAUSE_SECONDS = 0.005
 _QUEUE_LIMIT = 10_000
 _TAIL_LINES = 50
@@ -60,15 +60,15 @@ class LogPump:
         for pipe in pipes.values():
             os.set_blocking(pipe.fileno(), False)
         widened = [_widen_pipe(pipe.fileno()) for pipe in pipes.values()]
-        # Don't pause for pipes of normal size, which could fill up in the meantime.
+        # Don't pause for normal-sized pipes, since they could fill up meanwhile.
         self._pauses = all(widened)
         self._thread.start()
 
     def close(self, timeout: float) -> None:
         """Wait up to `timeout` seconds for the pipes to close, then stop reading.
 
-        Call this after the process has exited. A process that inherited the pipes, and that this package must not kill,
-        could keep them open forever.
+        Call this after the process has exited. Another process that inherited the pipes could keep them open forever,
+        and this package must not kill it.
         """
         if self._closed:
             return
@@ -116,7 +116,7 @@ class LogPump:
 
 
 def _widen_pipe(fd: int) -> bool:
-    """Enlarge a pipe in case Python is too busy to read it, and return whether that worked."""
+    """Enlarge a pipe, in case Python is too busy to read it, and return whether that worked."""
     with contextlib.suppress(ImportError, AttributeError, OSError):
         import fcntl
 
@@ -129,7 +129,7 @@ _listeners: list[Callable[[Sequence[RawLine]], None]] = []
 
 @contextlib.contextmanager
 def listen_to_lines(listener: Callable[[Sequence[RawLine]], None]) -> Iterator[None]:
-    """Pass lines from all embedded servers started in the block to a function, whatever `LogConfig` says.
+    """Pass the lines of all embedded servers started in the block to a function, whatever `LogConfig` says.
 
     Args:
         listener: Called with groups of lines, from the threads that call logging handlers.
@@ -174,18 +174,18 @@ class LogStore:
         return [line.parse_entry() for line in lines]
 
     def find_last_line(self, text: bytes) -> bytes | None:
-        """Return the last stored line that contains some text."""
+        """Return the last stored line that contains `text`."""
         with self._lock:
             lines = [*self._tail, *self._recent]
         return next((line.data for line in reversed(lines) if text in line.data), None)
 
     def clear_tail(self) -> None:
-        """Clear the tail, because an earlier process's output doesn't explain why the next one exited."""
+        """Clear the tail. An earlier process's output can't explain why the next one exited."""
         with self._lock:
             self._tail.clear()
 
     def get_tail_entries(self) -> list[LogEntry]:
-        """Return the current process's last entries, which are kept even if capturing is off."""
+        """Return the current process's last entries. They're kept even if capturing is off."""
         with self._lock:
             lines = list(self._tail)
         return [line.parse_entry() for line in lines]
@@ -227,7 +227,7 @@ class _Forwarder:
         while (batch := self._queue.get()) is not None:
             lines, pid = batch
             for listener in self._listeners:
-                # Ignore errors in listeners and handlers. The next line may succeed.
+                # Ignore errors in listeners and handlers, since the next line may succeed.
                 with contextlib.suppress(Exception):
                     listener(lines)
             for line in lines:

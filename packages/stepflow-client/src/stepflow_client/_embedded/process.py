@@ -1,4 +1,4 @@
-"""A server process: its binary, environment, start and stop, and who can reach its port."""
+"""A server process: its binary and environment, how it starts and stops, and who can reach its port."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ServerBinary:
 
     path: Path
     release: tuple[int, int] | None
-    """Major and minor version. None for a binary set by the environment variable, which can't report its release."""
+    """Major and minor version. None for a binary set by the environment variable, since it can't report its release."""
 
 
 def find_binary() -> ServerBinary:
@@ -63,7 +63,7 @@ def find_binary() -> ServerBinary:
         hint = f"unset {BINARY_VARIABLE} to use the binary of the package stepflow-orchestrator"
         _check_executable(path, f"{BINARY_VARIABLE} names", hint)
         return ServerBinary(path, None)
-    # find_spec locates the package without running any of its code.
+    # find_spec locates the package without running its code.
     spec = importlib.util.find_spec("stepflow_orchestrator")
     folders = list(spec.submodule_search_locations or ()) if spec else []
     if not folders:
@@ -86,10 +86,10 @@ def _check_executable(path: Path, source: str, hint: str) -> None:
 
 ORCHESTRATOR_VARIABLE = "STEPFLOW_ORCHESTRATOR_ID"
 _DESTINATION = "STEPFLOW_LOG_DESTINATION"
-# Leave these out, as they would contradict the server's command-line arguments.
+# Not inherited, since they'd contradict the server's command-line arguments.
 _CONFLICTING_VARIABLES = ("STEPFLOW_CONFIG", "STEPFLOW_PORT")
 _PREFIX = "STEPFLOW_"
-# Variables with this prefix that servers and workers read. All others belong to the client, including its token.
+# The variables with this prefix that servers and workers read. Any others are the client's, including its token.
 _SERVER_VARIABLES = frozenset(
     _PREFIX + name
     for name in (
@@ -102,10 +102,10 @@ _SERVER_VARIABLES = frozenset(
 
 
 def collect_inherited_environment(referenced: Collection[str] = ()) -> dict[str, str]:
-    """Return this process's environment variables for a server: all except the client's own.
+    """Return the environment variables a server inherits from this process: all but the client's own.
 
     Args:
-        referenced: Names of variables referenced in the configuration.
+        referenced: Names of variables the configuration refers to.
     """
     return {
         name: value
@@ -125,7 +125,7 @@ def build_server_environment(env: Mapping[str, str], token: str, orchestrator_id
     environment = {name: value for name, value in env.items() if name not in _CONFLICTING_VARIABLES}
     if orchestrator_id is not None:
         environment.setdefault(ORCHESTRATOR_VARIABLE, orchestrator_id)
-    # Otherwise, older servers don't relay worker output, even if a worker exits before it is ready.
+    # Otherwise, older servers don't relay worker output, not even from a worker that exits before it is ready.
     environment.setdefault("STEPFLOW_COMPONENT_STDERR", "verbose")
     environment[TOKEN_VARIABLE] = token
     return environment
@@ -138,8 +138,8 @@ def build_telemetry_environment(endpoint: str) -> Mapping[str, str]:
         endpoint: The URL of an OpenTelemetry collector that accepts OTLP over gRPC.
 
     Raises:
-        InvalidArgumentError: If it isn't an http or https URL without a path. Servers accept anything and silently
-            export nothing.
+        InvalidArgumentError: If it isn't an http or https URL without a path. A server would accept anything, then
+            silently export nothing.
     """
     try:
         parsed = urlsplit(endpoint) if isinstance(endpoint, str) else None
@@ -162,12 +162,12 @@ def build_telemetry_environment(endpoint: str) -> Mapping[str, str]:
         )
     environment = {"STEPFLOW_OTLP_ENDPOINT": endpoint, "STEPFLOW_TRACE_ENABLED": "true"}
     if _DESTINATION not in os.environ:
-        # Otherwise, workers would send their logs only to the collector. The server has a separate argument for this.
+        # Otherwise, workers would log only to the collector. (The server has a separate argument for this.)
         environment[_DESTINATION] = "stderr,otlp"
     return environment
 
 
-# The system call has the same number on every architecture that Python supports.
+# The number of the system call, which is the same on every architecture Python supports.
 _PIDFD_GETFD = 438
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
 
@@ -175,11 +175,11 @@ _INTERNET = (socket.AF_INET, socket.AF_INET6)
 def bind_sockets_to_loopback(pid: int) -> frozenset[int]:
     """Bind all of a child process's listening TCP sockets to the loopback interface.
 
-    Returns:
+    The ports, or an empty set if the process isn't listening yet.
         The ports. Empty if the process isn't listening yet.
 
     Raises:
-        OSError: If the system doesn't support or allow it.
+        OSError: If the system doesn't support or allow this.
     """
     if sys.platform != "linux":
         raise OSError("only Linux can do this")
@@ -193,7 +193,7 @@ def bind_sockets_to_loopback(pid: int) -> frozenset[int]:
             try:
                 listener = socket.socket(fileno=duplicate)
             except OSError:
-                # The descriptor has since been reused for a file.
+                # The descriptor has since been reused, for a file.
                 os.close(duplicate)
                 continue
             with listener:
@@ -267,7 +267,7 @@ class ServerProcess:
         self.port: int | None = None
         self.port_known = threading.Event()
         logs.clear_tail()
-        # Use a file: unlike a pipe, it can hold any amount of data the server doesn't read.
+        # Use a file: unlike a pipe, it can hold any amount of data that the server doesn't read.
         with tempfile.TemporaryFile() as file:
             file.write(stdin or b"")
             file.seek(0)
@@ -279,14 +279,14 @@ class ServerProcess:
                 stderr=subprocess.PIPE,
                 bufsize=0,
                 pass_fds=pass_fds,
-                # Start a separate session, so that Ctrl-C in a terminal only reaches Python.
+                # Start a new session, so that Ctrl-C in a terminal only reaches Python.
                 start_new_session=True,
             )
         assert self._popen.stdout is not None
         assert self._popen.stderr is not None
         pipes: dict[Stream, IO[bytes]] = {"stdout": self._popen.stdout, "stderr": self._popen.stderr}
         try:
-            # Don't rely on the id alone, which may be reused once the process has been reaped.
+            # Don't rely on the ID alone: it may be reused once the process has been reaped.
             self.leader = psutil.Process(self.pid)
             self._pump = LogPump(pipes, max_line_length, self._store_lines)
         except BaseException:
@@ -337,7 +337,7 @@ class ServerProcess:
             return
         hard_end = time.monotonic() + timeout * 0.8
         grace = min(0.3, timeout * 0.15)
-        # Find the workers before signalling: once the server has exited, its children can't be identified.
+        # Find the workers first: once the server has exited, its children can't be identified.
         workers = self._find_worker_processes()
         self._popen.terminate()
         if workers and not self.wait_for_exit(grace):
@@ -370,7 +370,7 @@ class ServerProcess:
 
     def wait_for_exit(self, seconds: float) -> bool:
         """Wait up to `seconds` for the process to exit, and return whether it has."""
-        # Poll, because only one thread at a time can use waitpid, and another may be in it.
+        # Poll: only one thread at a time can use waitpid, and another may already be in it.
         end = time.monotonic() + seconds
         while self.poll() is None:
             if time.monotonic() >= end:

@@ -87,7 +87,7 @@ class LaunchPlan:
 
 
 def adapt_crash_callback(callback: CrashCallback | None) -> Callable[[int, list[str]], object] | None:
-    """Adapt a callback to accept both the exit code and the last log lines."""
+    """Adapt a callback so that it can be called with both the exit code and the last log lines."""
     function = check_function(callback, "on_crash")
     if function is None:
         return None
@@ -106,7 +106,7 @@ def adapt_crash_callback(callback: CrashCallback | None) -> Callable[[int, list[
 
 
 _MAX_SERVERS = 64
-# After a process is killed, its watchdog stops the server within this time.
+# If a process is killed, its watchdog stops the server within this time.
 _ORPHAN_SECONDS = 5.0
 _LEASE_POLL_SECONDS = 0.05
 
@@ -131,13 +131,13 @@ class OrchestratorName:
 
 
 def claim_name(store: Path | None) -> OrchestratorName:
-    """Return a name not used by a running server, preferably that of the store's previous server.
+    """Return a name no running server uses, preferably that of the store's previous server.
 
     Args:
         store: The store's file, or None for any other store. Servers with other stores get a new name.
     """
     name = f"stepflow-{uuid.uuid4()}"
-    # OSError: the folder isn't writable, the disk is full, or the file system doesn't support locks.
+    # OSError: the folder is read-only, the disk is full, or the file system doesn't support locks.
     with suppress(OSError):
         for number in range(_MAX_SERVERS if store is not None else 0):
             assert store is not None
@@ -145,7 +145,7 @@ def claim_name(store: Path | None) -> OrchestratorName:
             lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 if _lock_file(lock):
-                    # The file contains the name, and the id of the process that last held the lock.
+                    # The file contains the name, then the ID of the process that last held the lock.
                     reserved = (_read_holder(lock) or [name])[0]
                     os.pwrite(lock, f"{reserved} {os.getpid():<20}\n".encode(), 0)
                     return OrchestratorName(reserved, lock, is_first=number == 0)
@@ -159,7 +159,7 @@ def claim_name(store: Path | None) -> OrchestratorName:
 def _lock_file(lock: int) -> bool:
     """Lock a file, and return whether that worked.
 
-    If the process that locked it is gone and only its server is left, wait for the server to exit.
+    If the process holding the lock is gone and only its server is left, wait for the server to exit.
     """
     import fcntl
 
@@ -180,7 +180,7 @@ def _read_holder(lock: int) -> list[str]:
 
 
 def _is_holder_alive(content: list[str]) -> bool:
-    """Return whether the process that wrote the file is running. Also True if the file hasn't been written yet."""
+    """Return whether the process that wrote the file is running, or True if the file hasn't been written yet."""
     if len(content) != 2 or not content[1].isdigit():
         return True
     try:
@@ -194,7 +194,7 @@ def _is_holder_alive(content: list[str]) -> bool:
 
 _POLL_SECONDS = 0.005
 _HEALTH_SECONDS = 1.0
-# Listing components can take 5 s for each worker that isn't connected.
+# Listing components can take 5 s for every worker that isn't connected.
 _COMPONENTS_SECONDS = 30.0
 _WORKER_CHECK_SECONDS = 0.2
 
@@ -222,7 +222,7 @@ class StartupWait:
     def wait_until_ready(self, timeout: float, worker_timeout: float | None) -> None:
         """Wait until the server and its workers can be used.
 
-        The first step is waiting for the line with the port, which proves that this very process is listening on it.
+        The first step is to wait for the line with the port, which proves that this very process is listening on it.
 
         Args:
             timeout: Seconds to wait for the server and the workers it starts.
@@ -245,7 +245,7 @@ class StartupWait:
             self._poll_until(self._make_connected_condition(), time.monotonic() + worker_timeout, late)
 
     def _poll_until(self, condition: Callable[[], bool], deadline: float, late: str) -> None:
-        """Poll a condition until a deadline, failing early if it can't be met any more."""
+        """Poll a condition until a deadline. Fails early if the condition can't be met anymore."""
         process = self.process
         next_check = time.monotonic() + _WORKER_CHECK_SECONDS
         while True:
@@ -258,9 +258,9 @@ class StartupWait:
                 raise NotReadyError
             if now >= next_check:
                 next_check = now + _WORKER_CHECK_SECONDS
-                # A worker that exits with code 0 may have started another one.
+                # A worker that exits with code 0 may have started a replacement.
                 failed = next((worker for worker in find_ended_workers(process.leader) if worker.exit_code != 0), None)
-                # Give older servers time to exit on their own, since their message has more detail.
+                # Give older servers time to exit on their own, since their message is more detailed.
                 if failed is not None and not process.wait_for_exit(0.5):
                     raise NotReadyError(f"ended {failed.exit_description} before it was ready", worker=failed)
             if now >= deadline:
@@ -268,7 +268,7 @@ class StartupWait:
             process.port_known.wait(_POLL_SECONDS) if process.port is None else time.sleep(_POLL_SECONDS)
 
     def _make_connected_condition(self, ignored: frozenset[str] = frozenset()) -> Callable[[], bool]:
-        """Return a function that checks whether all workers are connected, except for those of ignored plugins."""
+        """Return a function that checks whether all workers are connected, ignoring those of certain plugins."""
         components = _PolledRequest(self.process, "/api/v1/components?excludeSchemas=true", _COMPONENTS_SECONDS)
 
         def are_workers_connected() -> bool:
@@ -284,7 +284,7 @@ class StartupWait:
 
 
 class _PolledRequest:
-    """A GET request to the local server, without proxies or pooling, that can be polled without blocking."""
+    """A GET request to the local server, without proxies or pooling, that is polled without blocking."""
 
     def __init__(self, process: ServerProcess, path: str, timeout: float) -> None:
         self._process, self._path, self._timeout = process, path, timeout
@@ -343,7 +343,7 @@ class EndedWorker(NamedTuple):
 def find_ended_workers(server: psutil.Process) -> list[EndedWorker]:
     """Return a server's workers that exited and weren't restarted.
 
-    A worker whose process group still exists has moved to the background, so it doesn't count.
+    A worker whose process group still exists doesn't count, because it has only moved to the background.
     """
     import psutil
 
@@ -360,12 +360,12 @@ def find_ended_workers(server: psutil.Process) -> list[EndedWorker]:
 
 
 def watch_workers(process: ServerProcess, stopping: threading.Event, report: Callable[[EndedWorker], object]) -> None:
-    """Report each of a server's workers that exits, until the server exits or is stopped."""
+    """Report each worker that exits, until the server itself exits or is stopped."""
     reported: set[int] = set()
     while not stopping.wait(_CHECK_SECONDS):
         ended = find_ended_workers(process.leader)
         if process.poll() is not None:
-            # The server's workers exit along with it.
+            # All workers exit along with the server.
             return
         for worker in ended:
             if worker.pid not in reported:
@@ -374,7 +374,7 @@ def watch_workers(process: ServerProcess, stopping: threading.Event, report: Cal
 
 
 def find_worker_name(pid: int, logs: LogStore, workers: WorkerPlugins) -> str:
-    """Return a worker's name for messages. Includes its plugin if the server logged the worker's start.
+    """Return a worker's name for messages, including its plugin if the server logged the worker's start.
 
     Args:
         pid: The worker's process id.
@@ -383,7 +383,7 @@ def find_worker_name(pid: int, logs: LogStore, workers: WorkerPlugins) -> str:
     """
     line = logs.find_last_line(b"subprocess spawned (pid=Some(%d), queue=" % pid)
     if line is None:
-        # Servers only log the start of workers that have a queue, and only at level info.
+        # Servers only log the start of workers with a queue, and only at level info.
         is_logged = not workers.started or logs.find_last_line(b"subprocess spawned (pid=Some(") is not None
         return f"The worker of {workers.others[0]}" if is_logged and len(workers.others) == 1 else "A worker"
     queue = line.partition(b", queue=")[2].partition(b")")[0].decode("utf-8", "replace")
@@ -482,7 +482,7 @@ class Supervisor:
 
     @property
     def ready_future(self) -> Future[int]:
-        """Resolves to the port once the server is ready, or to an error once it can never be used again."""
+        """Resolves to the port once the server is ready, or to an error once it can never be ready again."""
         return self._ready
 
     def wait_ready(self) -> None:
@@ -492,13 +492,13 @@ class Supervisor:
             EmbeddedServerError: If the server can never be used again. The error says why.
         """
         if threading.current_thread() is self._thread:
-            # Called from the crash callback. The next start only happens after it returns.
+            # This is the crash callback's own thread. The next start happens only after the callback returns.
             raise EmbeddedServerError("the server ended; on_crash cannot wait for the next one")
         self._ready.result()
         self.check_not_stopped()
 
     def check_not_stopped(self) -> None:
-        """Raise an EmbeddedServerError if `stop` was called, even if the server had become ready."""
+        """Raise an EmbeddedServerError if `stop` was called, even after the server became ready."""
         if self.is_stopped:
             raise _build_stopped_error()
 
@@ -520,7 +520,7 @@ class Supervisor:
         process = self._process
         if self.is_owned:
             return process.pid if process.poll() is None else None
-        # A fork can't wait for its parent's children, only check whether they exist.
+        # A fork can only check whether its parent's children exist, not wait for them.
         try:
             os.kill(process.pid, 0)
         except OSError:
@@ -533,7 +533,8 @@ class Supervisor:
             return
         self._stopping.set()
         if threading.current_thread() is self._thread:
-            # Called from the crash callback. The process has already exited, and this thread will finish by itself.
+            # This is the crash callback's own thread. The process has already exited, and the thread will finish by
+            # itself.
             return
         with self._stop_lock:
             with self._spawn_lock:
@@ -543,7 +544,7 @@ class Supervisor:
 
     def stop_in_background(self) -> None:
         """Stop the server without waiting. Safe to call during garbage collection."""
-        # RuntimeError: the interpreter is shutting down, so the exit hook and the watchdog will stop the server.
+        # RuntimeError: the interpreter is shutting down. The exit hook and the watchdog then stop the server.
         with suppress(RuntimeError):
             if self.is_owned and not self.is_stopped:
                 threading.Thread(target=self.stop, name="stepflow-runtime-stop", daemon=True).start()
@@ -592,7 +593,7 @@ class Supervisor:
             if failure and self.config.fallback and REJECTED_ROUTE_MESSAGE in failure.message:
                 self.config = ServerConfig(document=self.config.fallback)
                 failure = self._start_next()
-            # Even after `stop`: a process that became ready just before it has pipes and workers to clean up.
+            # Run even after `stop`, because a process that became ready just before has pipes and workers to clean up.
             while failure is None:
                 exit_code = self._process.wait()
                 # Make later callers wait for the next process.
@@ -608,7 +609,7 @@ class Supervisor:
             with suppress(Exception):
                 self._process.stop(_STOP_SECONDS)
                 self._clean_up_process()
-        # Always publish a result, because callers may be waiting for one.
+        # Always publish a result, since callers may be waiting for one.
         self.failure = error
         if not self._ready.done():
             self._ready.set_exception(error)
@@ -623,7 +624,7 @@ class Supervisor:
         """
         failure: ServerStartError | None = loss
         while failure is not None and not self.is_stopped:
-            # A process that wasn't ready in time was killed, so it has no exit code of its own.
+            # A process that wasn't ready in time was killed, so there's no exit code of its own.
             exit_code = -signal.SIGKILL if failure.exit_code is None else failure.exit_code
             _log(logging.ERROR, "%s", failure)
             if self._plan.on_crash is not None:
@@ -641,7 +642,7 @@ class Supervisor:
         return failure
 
     def _await_startup(self) -> ServerStartError | None:
-        """Wait until the process is ready and publish its port. Otherwise, stop it and return the error."""
+        """Wait until the process is ready and publish its port. On failure, stop the process and return the error."""
         process, plan = self._process, self._plan
         try:
             StartupWait(process, self._workers, self._stopping.is_set).wait_until_ready(
@@ -662,7 +663,7 @@ class Supervisor:
                 threading.Thread(target=watch, name="stepflow-runtime-workers", daemon=True).start()
             return None
         exit_code, worker = process.poll(), loss.worker
-        # Read the log before stopping the server, because its other workers then log that they have lost it.
+        # Read the log before stopping the server: its other workers then log that they've lost it.
         entries = None if worker is None else self.logs.get_tail_entries()
         process.stop(_STOP_SECONDS)
         self._clean_up_process()
@@ -676,7 +677,7 @@ class Supervisor:
             explained = ServerStartError(fault.message, exit_code=exit_code, log_tail=failure.log_tail)
             explained.hint, explained.__cause__ = fault.hint, fault
             return explained
-        # Without workers, stderr contains only the server's own output.
+        # Without workers, only the server itself writes to stderr.
         own = () if self._workers.started else ("stderr",)
         words = find_worker_message([entry for entry in self.logs.get_tail_entries() if entry.stream not in own])
         if words and words not in failure.message:
@@ -719,13 +720,13 @@ class Supervisor:
 
 
 def _log(level: int, message: str, *args: object, exc_info: bool = False) -> None:
-    """Log a message. Failing handlers are ignored, because they must not stop the supervision."""
+    """Log a message. Errors in handlers are ignored, because they must not stop the supervision."""
     with suppress(Exception):
         _LOGGER.log(level, message, *args, exc_info=exc_info, stacklevel=2)
 
 
 def _check_folder() -> None:
-    """Raise a ServerStartError if the working folder was deleted, since the server would panic there."""
+    """Raise a ServerStartError if the working folder was deleted: the server would panic there."""
     try:
         os.getcwd()
     except OSError:
@@ -736,7 +737,7 @@ def _check_folder() -> None:
 
 def _create_uncancellable_future() -> Future[int]:
     future: Future[int] = Future()
-    # Mark it as running so that it can't be cancelled: a waiter that gives up must not affect the others.
+    # Mark it as running so that it can't be cancelled: one waiter giving up must not affect the others.
     future.set_running_or_notify_cancel()
     return future
 

@@ -1,8 +1,8 @@
 """Kills a server once its Python process has exited, for whatever reason.
 
 This file also runs as a small program next to the server. It waits on a pipe that closes when the parent exits, even
-after `kill -9`. It then finds the server by the runtime's token in its environment, and kills it along with every
-process that belongs to it. It uses only the standard library and psutil, and imports nothing from this package.
+after `kill -9`. It then finds the server by the runtime's token in its environment, and kills it along with all of its
+processes. It uses only the standard library and psutil, and imports nothing from this package.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class WatchdogKeeper:
             process = self._process
             if process is None:
                 return
-            # SIGKILL works right away, even if the watchdog is still starting.
+            # SIGKILL works right away, even while the watchdog is still starting.
             process.kill()
         self._thread.join()
         _reap(process)
@@ -81,7 +81,7 @@ class WatchdogKeeper:
                 with contextlib.suppress(OSError):
                     self._process = launch_watchdog(self._token) or process
             _reap(process)
-            # Back off, so as not to keep the machine busy if watchdogs keep exiting.
+            # Back off: if watchdogs keep exiting, don't keep the machine busy.
             pause = _FIRST_PAUSE_SECONDS if time.monotonic() - started > _MAX_PAUSE_SECONDS else pause * 2
             self._closed.wait(min(pause, _MAX_PAUSE_SECONDS) - _FIRST_PAUSE_SECONDS)
 
@@ -93,12 +93,12 @@ def _reap(process: subprocess.Popen[bytes]) -> None:
 
 
 def launch_watchdog(token: str) -> subprocess.Popen[bytes] | None:
-    """Start a watchdog for a token without waiting for it. Returns None if this Python can't start another process."""
+    """Start a watchdog for a token without waiting for it. Returns None if this Python can't start processes."""
     import importlib.util
     import subprocess
 
     spec = importlib.util.find_spec("psutil")
-    # Don't run sys.executable if it is a frozen program or a server that embeds Python.
+    # Don't run sys.executable if it's a frozen program, or a server that embeds Python.
     name = os.path.basename(sys.executable or "").lower()
     if spec is None or spec.origin is None or not name.startswith(("python", "pypy")) or hasattr(sys, "frozen"):
         return None
@@ -110,7 +110,7 @@ def launch_watchdog(token: str) -> subprocess.Popen[bytes] | None:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        # The watchdog itself must not have a token, not even one from a runtime around this process.
+        # The watchdog itself must not have a token, not even from a runtime that started this process.
         env={key: value for key, value in os.environ.items() if key != TOKEN_VARIABLE},
         cwd="/",
         start_new_session=True,
@@ -118,15 +118,14 @@ def launch_watchdog(token: str) -> subprocess.Popen[bytes] | None:
 
 
 def find_runtime_processes(token: str, leaders: set[psutil.Process]) -> list[psutil.Process]:
-    """Return every other process that belongs to a runtime.
+    """Return all other processes that belong to a runtime.
 
-    That means processes with the token in their environment, processes in a server's session, and all their
-    descendants. The token alone isn't enough, because older servers start their workers with an empty environment.
+    These are the processes with the token in their environment, those in a server's session, and all their descendants.
+    The token alone isn't enough, because older servers start their workers with an empty environment.
 
     Args:
         token: The runtime's token.
-        leaders: The known servers. Newly found servers are added, so that their sessions are still known after they
-            exit.
+        leaders: The known servers. Newly found ones are added, so that their sessions are still known after they exit.
     """
     import psutil
 
@@ -141,12 +140,12 @@ def find_runtime_processes(token: str, leaders: set[psutil.Process]) -> list[psu
 
 
 def find_session(leader: psutil.Process) -> dict[int, psutil.Process]:
-    """Return the processes in a server's session and the server's descendants, by id. The server may have exited."""
+    """Return the processes in a server's session, plus its descendants, by ID. The server may have exited."""
     import psutil
 
     with contextlib.suppress(psutil.Error, OSError):
         if psutil.Process(leader.pid) != leader:
-            # The id was reused, which means the session is empty: a live session's id never is.
+            # The ID was reused. That never happens while the session still has processes, so it must be empty.
             return {}
     members = _get_process_objects(pid for pid in psutil.pids() if _get_session(pid) == leader.pid)
     return {**members, **_find_descendants(leader)}
@@ -165,9 +164,9 @@ def _get_process_objects(pids: Iterable[int]) -> dict[int, psutil.Process]:
 def _has_token(pid: int, token: str) -> bool:
     import psutil
 
-    # On error, the process has exited in the meantime or belongs to another user.
+    # On error, the process has since exited or belongs to another user.
     if sys.platform == "linux":
-        # Every process on the machine gets checked, and psutil would take five times as long.
+        # Read /proc directly: every process is checked, and psutil is about five times slower.
         with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
             return f"{TOKEN_VARIABLE}={token}".encode() in file.read().split(b"\0")
         return False
@@ -191,7 +190,7 @@ def _find_descendants(process: psutil.Process) -> dict[int, psutil.Process]:
 
 
 def kill_all(processes: list[psutil.Process]) -> None:
-    """Kill the processes immediately. psutil doesn't kill a different process that has reused an id."""
+    """Kill the processes immediately. If an ID was reused, psutil leaves the new process alone."""
     import psutil
 
     for process in processes:
@@ -218,12 +217,12 @@ def _main(token: str, parent: int, packages: str) -> None:
     while os.getppid() == parent:
         if select.select([0], [], [], _PARENT_CHECK_SECONDS)[0] and not os.read(0, 1):
             break
-        # Import psutil only now, because many servers run just for a moment, but before the end, when the environment
-        # it is installed in may already be gone.
+        # Don't import psutil until now, because many servers run just for a moment. But don't wait for the end either:
+        # by then, the environment it's installed in may be gone.
         import psutil  # noqa: F401
     leaders: set[psutil.Process] = set()
     for sweep in range(_MAX_SWEEPS):
-        # The second sweep catches processes that were just starting during the first.
+        # The second sweep catches processes that were only just starting during the first.
         if not kill_runtime_processes(token, leaders) and sweep > 0:
             return
         time.sleep(_SWEEP_INTERVAL_SECONDS)
