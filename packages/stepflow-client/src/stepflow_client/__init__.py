@@ -5,7 +5,7 @@ Example:
         result = await client.run("workflow.yaml", {"name": "World"})
 
 `SyncStepflowClient` has the same methods without `await`; `StepflowRuntime` starts its own server. The package logs to
-`stepflow.client`, `stepflow.runtime` and `stepflow.server`. To send these logs to standard error as well, set the
+`stepflow.client`, `stepflow.runtime` and `stepflow.server`. To also see these logs on standard error, set the
 environment variable STEPFLOW_LOG=debug.
 """
 
@@ -147,7 +147,7 @@ __all__ = [
     "Variables", "read_inputs", "write_outcomes",
 ]  # fmt: skip
 
-# Import each name on first use, so a program that only needs the client doesn't pay for the runtime.
+# Import each name on first use, so that a program which only needs the client doesn't pay for the runtime.
 _find, _names = make_lazy_exports(
     __name__,
     {

@@ -27,12 +27,12 @@ class _Event(Model):
     wire_name: ClassVar[str] = ""
     """The event name the server uses."""
     if not TYPE_CHECKING:
-        # Each event declares its own type. This declaration only makes it the first field.
+        # Every event declares its own type. This only makes it the first field.
         type: str
     run_id: str
-    """The id of the event's run. With `include_sub_runs`, this may be a sub-run of the requested run."""
+    """The ID of the event's run. With `include_sub_runs`, it may be a sub-run of the requested run."""
     sequence_number: int
-    """The server's sequence number. Not unique: several events can share one."""
+    """The server's sequence number. Not unique, since several events can share one."""
     timestamp: datetime | None = None
     cursor: str
     """The event's position. Pass it to `run_events(after=...)`, from any process, to resume after this event."""
@@ -160,7 +160,7 @@ RunEvent: TypeAlias = _Known | HeartbeatEvent | UnknownEvent
 _KINDS: dict[str, type[_Known]] = {kind.wire_name: kind for kind in get_args(_Known)}
 # The smallest sequence number that doesn't fit in a cursor.
 _SEQUENCE_NUMBER_LIMIT = 10**18
-# Fields not read from the event's data.
+# Fields that aren't read from the event's data.
 _SEPARATE_FIELDS = frozenset({"cursor", "inferred", "sequenceNumber", "type"})
 
 
@@ -168,7 +168,7 @@ def check_event_types(types: object) -> frozenset[str]:
     """Return a collection of event types as a set.
 
     Raises:
-        InvalidArgumentError: If one of them is not an event type.
+        InvalidArgumentError: If one isn't an event type.
     """
     names = check_texts(types, "event_types")
     types = [*map(_make_type_name, _KINDS), "unknown"]
@@ -202,7 +202,7 @@ def read_event(run_id: str, response: Mapping[str, Any], cursor: str, decoder: O
         run_id: The requested run, for events without a run id.
         response: The decoded frame.
         cursor: The event's cursor.
-        decoder: Decodes outputs, and hides secrets in unknown events. Other events contain no secrets.
+        decoder: Decodes outputs and hides secrets in unknown events. (Other events don't contain any.)
     """
     ((name, data),) = response["event"].items()
     common = {"cursor": cursor, "sequence_number": parse_sequence_number(response)}

@@ -18,11 +18,11 @@ __all__ = ["FlowModel", "TypedFlow"]
 class FlowModel(BaseModel):
     """A part of a flow's input, output or variables.
 
-    Set fields by their Python names. A field whose JSON name is different has that name as its alias. Extra fields are
-    kept unless the schema forbids them.
+    Set fields by their Python names. If a field's JSON name is different, that name is its alias. Extra fields are kept
+    unless the schema forbids them.
 
-    A field that defaults to None is left out of requests while it is None. The exception: it was explicitly set to None
-    and its schema allows null.
+    A field that defaults to None is left out of requests while it is None, unless it was explicitly set to None and its
+    schema allows null.
     """
 
     model_config = ConfigDict(
@@ -53,8 +53,8 @@ NULLABLE = {"x-nullable": True}
 class TypedFlow(FlowMethods[InputT, OutputT, VariablesT], Generic[InputT, OutputT, VariablesT]):
     """A flow with typed input, output and variables.
 
-    `stepflow codegen` generates one for each flow. Every method's first argument is a client. With a `StepflowClient`
-    or `StepflowRuntime`, await the result; with a `SyncStepflowClient`, don't. The options are the same as for the
+    `stepflow codegen` generates one per flow. Every method's first argument is a client. With a `StepflowClient` or
+    `StepflowRuntime`, await the result; with a `SyncStepflowClient`, don't. The options are the same as for the
     client's own method.
 
     Example:

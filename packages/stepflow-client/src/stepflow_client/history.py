@@ -65,9 +65,9 @@ __getattr__, _ = make_lazy_exports(__name__, {".types.runs": ["HistoryEntry"]})
 
 _DAY = 86_400.0
 _PRUNE_EVERY = 50
-# Maximum attempts to annotate a run while other processes annotate it.
+# Maximum attempts to annotate a run that other processes are also annotating.
 _MAX_ANNOTATE_ATTEMPTS = 100
-# Keep step outputs for this many runs only. They can be large, and are meant for trying the next version of a flow.
+# Keep step outputs for only this many runs. They can be large, and are only meant for trying a flow's next version.
 _MAX_RUNS_WITH_OUTPUTS = 20
 # Maximum size of a run's outputs, in characters of JSON.
 _MAX_OUTPUTS_LENGTH = 5_000_000
@@ -171,7 +171,7 @@ class History:
         return f"History({self.location!r})"
 
     def close(self) -> None:
-        """Close the file or connection. The next call reopens it.
+        """Close the file or connection. The next call will reopen it.
 
         Changes still queued for a database are written first, for up to a minute. They are lost if the database accepts
         nothing for 10 seconds.
@@ -201,15 +201,14 @@ class History:
     ) -> str:
         """Record a run that was or will be started, and return the entry's id.
 
-        Errors are logged once, as a warning. While a database is down, up to 10,000 changes wait in memory until it is
-        reachable again.
+        Errors are logged once, as a warning. While a database is down, up to 10,000 changes wait in memory.
 
         `***` replaces the values of variables declared with `is_secret: true`, and users and passwords in URLs. Without
         the flow, every variable is treated as secret.
 
         Args:
-            run_id: The run. Replaces any existing record of it. Pass None if the run is about to be created, then call
-                `confirm` to complete the entry. If the process exits in between, the entry remains with `is_confirmed`
+            run_id: The run. Replaces any existing record of it. Pass None for a run about to be created, then call
+                `confirm` to complete the entry. If the process exits in between, the entry stays, with `is_confirmed`
                 False.
             server: The server's URL.
             flow: The flow's content.
@@ -226,7 +225,7 @@ class History:
             has_more_runs: Whether this is the first of several runs in a batch.
             is_embedded: Whether the server is embedded, i.e. stops with the program that started it.
             omitted: The names of unknown fields: `flow`, `input`, `variables`, `overrides`.
-            has_own_flow: Whether no other run shares this flow id, as with an idempotency key. If so, the flow's
+            has_own_flow: Whether the flow ID is this run's alone, as with an idempotency key. If so, the flow's
                 unconfirmed entry is replaced.
         """
         check_flag(has_own_flow, "has_own_flow")
@@ -262,7 +261,7 @@ class History:
 
         Args:
             entry_id: The id returned by `record`.
-            run_id: The run, or None if none was created, in which case the entry is removed.
+            run_id: The run. None if none was created, in which case the entry is removed.
         """
         row = self._pending.pop(check_text(entry_id, "entry_id"), None)
         checked_id = None if run_id is None else _parse_run_id(run_id)
@@ -275,7 +274,7 @@ class History:
 
         Args:
             run_id: The run.
-            status: An `ExecutionStatus` value. Anything else reads back as None.
+            status: An `ExecutionStatus` value. Anything else is read back as None.
         """
         checked_id, status_text = _parse_run_id(run_id), str(check_text(status, "status"))
         update = "UPDATE runs SET status = ? WHERE run_id = ? AND (status IS NULL OR status <> ?)"
@@ -308,7 +307,7 @@ class History:
         self._store.change("annotate a run", change, run_id=checked_id, size=len(note or ""))
 
     def keep_outputs(self, run_id: RunId, outputs: Sequence[Mapping[str, Any]], *, server: str = "") -> None:
-        """Keep the outputs of a run's steps so it can be rerun when its server is gone, e.g. an embedded one.
+        """Keep the outputs of a run's steps, so it can be rerun even after its server (e.g. an embedded one) is gone.
 
         The caller must leave out outputs that contain secrets. Outputs are kept for the newest 20 runs, up to 5 million
         characters of JSON each. Storage errors are logged once, as a warning.
@@ -331,8 +330,8 @@ class History:
 
         Args:
             run_id: The run.
-            server: The value passed to `keep_outputs`; a different value returns None. Defaults to None, which matches
-                any.
+            server: The value passed to `keep_outputs`. If it doesn't match, None is returned. Defaults to None, which
+                matches any value.
 
         Raises:
             StepflowClientError: If the store can't be read.
@@ -441,14 +440,14 @@ class History:
             StepflowClientError: If the store can't be changed.
         """
         check_seconds(max_age, "max_age", allow_zero=True)
-        # Without a limit, include runs dated in the future, recorded before the clock was set back.
+        # Without a limit, include runs from the future, recorded before the clock was set back.
         last = time.time() - max_age if max_age > 0 else math.inf
         return self._store.call("change", partial(_delete_runs, "created <= ?", last), missing=0)
 
     def delete(self, run_id: RunId) -> bool:
         """Remove a run and return whether it was recorded. Its content is overwritten in the file or tables.
 
-        Its reruns still refer to it by id. A batch of several runs is a single entry.
+        Its reruns still refer to it by ID. A batch of several runs counts as a single entry.
 
         Raises:
             StepflowClientError: If the store can't be changed.
@@ -522,7 +521,7 @@ def _open_store(
 
 def _write_annotation(run_id: str, note: str | None, labels: Mapping[str, str], connection: _Connection) -> None:
     query = f"SELECT {COLUMNS} FROM runs WHERE run_id = ?"  # noqa: S608
-    # A changed checksum means another process has annotated the run in the meantime.
+    # If the checksum has changed, another process has since annotated the run.
     update = f"UPDATE runs SET ({COLUMNS}) = ({', '.join('?' * len(COLUMNS.split(', ')))}) WHERE run_id = ?"  # noqa: S608
     update += " AND checksum = ?"
     for _ in range(_MAX_ANNOTATE_ATTEMPTS):
@@ -541,7 +540,7 @@ def _write_confirmation(
         row = connection.execute(f"SELECT {COLUMNS} FROM runs WHERE run_id = ?", [entry_id]).fetchone()  # noqa: S608
     if run_id is not None and row is not None:
         values = make_confirmed_row(row, run_id)
-        # Another process using the same key may already have recorded the run.
+        # Another process with the same key may already have recorded the run.
         update = "UPDATE runs SET run_id = ?, checksum = ? WHERE run_id = ?"
         update += " AND NOT EXISTS (SELECT 1 FROM runs AS other WHERE other.run_id = ?)"
         if connection.execute(update, [run_id, values[-1], entry_id, run_id]).rowcount:

@@ -23,9 +23,9 @@ Stream = Literal["stdout", "stderr"]
 
 _RUN_ID = re.compile(r"run_id=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 # Log records from this part of the server carry the current run in their diagnostics. Other parts keep the run they
-# were started for.
+# were started for, even later.
 _EXECUTOR = "stepflow_execution"
-# Worker output arrives through a separate pipe, so it may be read up to this many seconds after the server's.
+# Worker output arrives through a separate pipe, so it may be read this many seconds after the server's.
 _MAX_WORKER_DELAY = 1.0
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _BACKTRACE_RULE = "━━━"  # the line the server prints between an error report and its backtraces
@@ -40,8 +40,8 @@ _OWN_KEYS = frozenset({"timestamp", "level", "target", "file", "line", "message"
 class LogConfig:
     """Controls how much an embedded server logs and where the lines go.
 
-    Whatever the settings, the runtime always reads the server's output, because the server would otherwise block on a
-    full pipe.
+    Whatever the settings, the runtime always reads the server's output. Otherwise, the server would block on a full
+    pipe.
 
     Raises:
         InvalidArgumentError: If a level is unknown, or a number is not positive.
@@ -50,9 +50,9 @@ class LogConfig:
     level: LevelFilter | None = None
     """The level of the server's own log lines. `"off"` also hides why a start failed.
 
-    Defaults to None, which means `"info"` if the lines are likely to be read: the logger that receives them is enabled
-    for INFO when the server starts, or the server starts workers, since its own lines put their output into context.
-    Otherwise it means `"warn"`, because at level info a server needs a third more CPU for a small run.
+    Defaults to None, which means `"info"` if someone is likely to read the lines, i.e. if the logger that receives them
+    is enabled for INFO when the server starts, or if the server starts workers (its own lines put theirs into context).
+    Otherwise, it means `"warn"`, because at level info a server needs a third more CPU for a small run.
     """
 
     other_level: LevelFilter | None = None
@@ -68,12 +68,12 @@ class LogConfig:
     """Whether to pass lines to the Python logger `stepflow.server`, or to `python_logger`. Defaults to True.
 
     Each record has the line's level and the attributes `target` (the part of the server), `stream`, `server_pid`,
-    `run_id` and `trace_id` (those of the line's run, or None). A slow or failing handler never blocks the server: lines
-    it can't process in time are dropped and counted.
+    `run_id` and `trace_id` (of the line's run, or None). A slow or failing handler never blocks the server: lines it
+    can't process in time are dropped and counted.
     """
 
     max_line_length: int = 65_536
-    """Maximum line length in bytes. Longer lines are cut. Defaults to 65,536."""
+    """Maximum line length in bytes. Longer lines are truncated. Defaults to 65,536."""
 
     python_logger: logging.Logger | str | None = None
     """A logger or logger name to use instead of `stepflow.server`."""
@@ -111,13 +111,13 @@ class LogEntry(Record):
     """One log line from an embedded server or one of its workers."""
 
     timestamp: datetime
-    """When the line was logged, with a timezone. Lines without a time get the time they were read."""
+    """When the line was logged, with a timezone. For a line without a timestamp, when it was read."""
 
     level: LogLevel
-    """The severity, guessed if the line doesn't state one."""
+    """The severity, or a guess if the line doesn't state one."""
 
     message: str
-    """The text, without terminal colours."""
+    """The text, without terminal colors."""
 
     target: str = ""
     """The part of the server that logged the line, e.g. `stepflow_server::startup`. Empty if unknown."""
@@ -145,7 +145,7 @@ class LogEntry(Record):
 
     @property
     def run_id(self) -> str | None:
-        """The id of the line's run, or None if it mentions no run or several."""
+        """The ID of the line's run, or None unless it mentions exactly one."""
         run_ids = self.run_ids
         return next(iter(run_ids)) if len(run_ids) == 1 else None
 
@@ -216,7 +216,7 @@ def find_run_lines(
 
 
 class RawLine(NamedTuple):
-    """An unparsed line. Parsing waits until the line is read, because it costs more than many small runs."""
+    """An unparsed line. Parsing is put off until the line is read, because it can cost more than a small run."""
 
     data: bytes
     """The line without its line ending."""
@@ -231,7 +231,7 @@ class RawLine(NamedTuple):
 
     @classmethod
     def from_bytes(cls, data: bytes, stream: Stream, read_at: float) -> Self:
-        """Create a raw line with its level. Server log records don't need to be parsed for that."""
+        """Create a raw line with its level, which a server log record shows without being parsed."""
         if stream == "stdout" and (match := _RECORD.match(data)) and data.endswith(b"}"):
             return cls(data, stream, read_at, _LEVELS_BY_WORD[match[1]], True)
         return cls(data, stream, read_at, parse_line(data, stream).level, False)
@@ -290,7 +290,7 @@ def parse_line(line: bytes, stream: Stream, read_at: float | None = None) -> Log
     Args:
         line: The line without its line ending.
         stream: The stream it was written to.
-        read_at: When it was read, in seconds since the epoch, for lines without a time. Defaults to now.
+        read_at: When it was read, in seconds since the epoch. Used for lines without a timestamp. Defaults to now.
     """
     read = datetime.fromtimestamp(time.time() if read_at is None else read_at, UTC)
     text = line.decode("utf-8", "replace")
@@ -349,10 +349,10 @@ def find_failure_reason(entries: Iterable[LogEntry]) -> str | None:
 
 
 def find_worker_message(entries: Sequence[LogEntry]) -> str | None:
-    """Return the last line a worker wrote. After a traceback, that is the exception."""
+    """Return the last line written by a worker. After a traceback, that's the exception."""
     for entry in reversed(entries):
         if entry.fields and entry.level not in ("warn", "error"):
-            # A log record from a worker that still runs doesn't explain why one exited, and may be another worker's.
+            # Skip other log records: they don't explain why a worker exited, and may be a different worker's.
             continue
         # Older servers relay their workers' output.
         if entry.stream == "stderr" or entry.message.startswith(_WORKER_LINE):

@@ -30,7 +30,7 @@ class Progress(Record):
     """Number of items in the run or inputs in the batch, or None if unknown. May be an estimate if the inputs come from
     a file: see `is_estimated`."""
     completed: int = 0
-    """Number of items that succeeded. Counted from events, as servers only count items once the run ends."""
+    """Number of items that succeeded. Counted from events, because servers only count items once the run ends."""
     failed: int = 0
     """Number of items that ended without success."""
     known: int = 0
@@ -40,7 +40,7 @@ class Progress(Record):
     finished_steps: int = 0
     """Number of steps finished in a single-item run."""
     running_steps: tuple[str, ...] = ()
-    """The ids of the steps now running, across all items."""
+    """The IDs of the steps running now, across all items."""
     duration: float = 0.0
     """Seconds since the call started."""
     is_estimated: bool = False

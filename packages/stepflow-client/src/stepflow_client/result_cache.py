@@ -29,8 +29,8 @@ class ResultCache:
         assert again.run_id == first.run_id and again.cached_at is not None
         ```
 
-    The key is a single SHA-256 digest of the flow's content, input, variables and overrides; none of these are stored
-    in the file. The server isn't part of the key, so if servers return different results for the same flow, use a
+    The key is a single SHA-256 digest of the flow's content, input, variables and overrides. None of these are stored
+    in the file. The server isn't part of the key: if servers return different results for the same flow, use a
     different `namespace` for each. Outputs that contain a secret variable's value are not cached.
 
     Pickling a cache keeps its path and settings. The file is created on first write.
@@ -38,10 +38,10 @@ class ResultCache:
     Args:
         path: The file's path. Defaults to `default_path()`. The file is created with mode 0600, its folder with mode
             0700.
-        max_age: Seconds to keep a result. Defaults to 7 days. With `math.inf`, results stay until space runs out.
+        max_age: Seconds to keep a result. Defaults to 7 days. With `math.inf`, results are kept until space runs out.
         max_bytes: Maximum total size of all outputs, in bytes of JSON. Defaults to 256 MiB. The oldest results are
             removed first. An output larger than a quarter of the limit is not cached.
-        refresh: Whether to run flows despite a cached result and replace it with the new one. Defaults to False.
+        refresh: Whether to run flows even if there's a cached result, and replace it. Defaults to False.
         namespace: A string for anything else results depend on, such as the server or its workers' release.
         on_failure: Called once, with a one-sentence message, if something can't be read or cached. By default, the
             message is logged. Must be picklable if the cache is to be pickled.
@@ -71,7 +71,7 @@ class ResultCache:
 
     @property
     def refresh(self) -> bool:
-        """Whether flows run even if there is a cached result."""
+        """Whether flows run even if there's a cached result."""
         return self._refresh
 
     def __repr__(self) -> str:

@@ -72,8 +72,8 @@ class StepflowRuntime(EmbeddedExecutor):
         """Use `StepflowRuntime.start` instead."""
         super().__init__()
         self._supervisor = supervisor
-        # At exit, leave this to the supervisors' own exit hook: it can wait for the server to stop, and this finalizer
-        # can't.
+        # At exit, leave this to the supervisors' own exit hook. Unlike this finalizer, it can wait for the server to
+        # stop.
         weakref.finalize(self, supervisor.stop_in_background).atexit = False
 
     @classmethod
@@ -98,7 +98,7 @@ class StepflowRuntime(EmbeddedExecutor):
     ) -> Self:
         """Start a server without waiting for it. Before using it, enter the runtime or call `wait_ready`.
 
-        If a killed process's server still holds the same SQLite store, this takes up to 5 s.
+        If the server of a killed process still holds the same SQLite store, this takes up to 5 s.
 
         Args:
             config: The server's configuration. Either the path of a YAML or JSON file, in which case worker commands
@@ -108,8 +108,8 @@ class StepflowRuntime(EmbeddedExecutor):
                 `/builtin/...`.
             port: The port. Defaults to None, which picks a free one.
             env: Environment variables for the server and its workers. They take precedence over this process's.
-            inherit_env: Whether the server and its workers inherit this process's environment, except client settings.
-                Defaults to True.
+            inherit_env: Whether the server and its workers inherit this process's environment (without client
+                settings). Defaults to True.
             log_config: How much the server logs and where its lines go. Defaults to `LogConfig()`.
             restart_policy: Whether to restart the server if it exits on its own: a `RestartPolicy` or its value, e.g.
                 `on_failure`. Defaults to `never`.
@@ -122,7 +122,7 @@ class StepflowRuntime(EmbeddedExecutor):
             on_crash: A callback for when the server exits on its own after being ready, or a restart fails. It receives
                 the exit code (negative for a signal, -9 for a restart that wasn't ready in time) and, if it accepts two
                 arguments, the last log lines. It runs in one of the runtime's threads, before the restart. Exceptions
-                are logged.
+                it raises are logged.
             allow_load_file: Whether the default configuration includes `/builtin/load_file`, which lets anyone who can
                 reach the port read every file the server can read. Defaults to False.
             all_interfaces: Whether to let other machines reach the port, e.g. for remote workers or clients. Defaults
@@ -139,7 +139,7 @@ class StepflowRuntime(EmbeddedExecutor):
         Raises:
             InvalidArgumentError: If an argument is invalid. Nothing was started.
             FlowFileError: If the configuration file can't be read. Nothing was started.
-            ServerNotInstalledError: If no server is installed that can run here.
+            ServerNotInstalledError: If no server that can run here is installed.
             ServerStartError: If the binary can't be executed.
         """
         _check_settings(port, env, max_restarts, startup_timeout)
@@ -161,7 +161,7 @@ class StepflowRuntime(EmbeddedExecutor):
                     "allow_load_file only applies to the default configuration",
                     hint="in your own configuration, the routes decide which components can be used",
                 )
-            # If the configuration is a pipe, don't wait longer than the startup timeout for its writer.
+            # If the configuration is a pipe, wait no longer than the startup timeout for its writer.
             with deadline_scope(compute_deadline(startup_timeout)):
                 prepared = resolve_config_source(config)
             binary = find_binary()
@@ -214,7 +214,7 @@ class StepflowRuntime(EmbeddedExecutor):
 
     @property
     def pid(self) -> int | None:
-        """The server's process id, or None while it isn't running. A restart changes it."""
+        """The server's process ID, or None while it isn't running. Changes with every restart."""
         return self._supervisor.pid
 
     @property
@@ -229,7 +229,7 @@ class StepflowRuntime(EmbeddedExecutor):
 
     @property
     def is_crashed(self) -> bool:
-        """Whether the server exited on its own and isn't running again. A successful restart resets this to False."""
+        """Whether the server exited on its own and isn't running again. Reset to False by a successful restart."""
         return self._supervisor.crashed
 
     @property
@@ -303,7 +303,7 @@ class StepflowRuntime(EmbeddedExecutor):
             else:
                 done.set_result(None)
 
-        # Don't use the loop's default executor: the caller's own work may have filled it.
+        # Don't use the loop's default executor, since the caller's own work may have filled it up.
         threading.Thread(target=stop, name="stepflow-runtime-stop", daemon=True).start()
         await asyncio.shield(asyncio.wrap_future(done))
 

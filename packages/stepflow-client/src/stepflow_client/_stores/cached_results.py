@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 # Part of every key, so results in an older format are never returned.
 _FORMAT = 1
-# An entry's size in bytes, not counting its output.
+# An entry's size in bytes, excluding its output.
 _OVERHEAD = 200
-# Remove old results after this many new ones, and after any result larger than 1/50 of the size limit.
+# Remove old results after every this many new ones, and after any result larger than 1/50 of the size limit.
 _CLEANUP_INTERVAL = 50
 _SCHEMA = (
     """
@@ -32,7 +32,7 @@ _SCHEMA = (
         expires REAL NOT NULL, run_id TEXT NOT NULL, size INTEGER NOT NULL, output TEXT NOT NULL, digest BLOB NOT NULL
     )
     """,
-    # Lets the size limit be enforced from the index alone, without reading any outputs.
+    # With this index, enforcing the size limit doesn't read any outputs.
     "CREATE INDEX IF NOT EXISTS sizes ON results (number, size)",
 )
 
@@ -56,7 +56,7 @@ def default_path() -> Path:
 
 
 class ResultFile(SharedFile):
-    """Run results in an SQLite file. The arguments are the same as for `ResultCache`."""
+    """Run results in an SQLite file. Takes the same arguments as `ResultCache`."""
 
     _store_name = "result cache"
     _default_location_name = "the cache folder"
@@ -94,7 +94,7 @@ class ResultFile(SharedFile):
             if not self.path.exists():
                 return 0
             with self._locked_connection() as connection:
-                # Include results dated in the future, stored before the clock was set back.
+                # Include results from the future, stored before the clock was set back.
                 last = time.time() - max_age if max_age > 0 else math.inf
                 count = connection.execute("DELETE FROM results WHERE created <= ?", [last]).rowcount
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -114,7 +114,8 @@ class ResultFile(SharedFile):
     def find_result(self, key: str) -> CachedResult | None:
         """Return the result stored under a key, or None if there is none. On failure, log a warning and return None."""
         now = time.time()
-        # Skip results from the future: they were stored before the clock was set back, so their age is unknown.
+        # Skip results from the future: they were stored before the clock was set back, so there's no telling how old
+        # they are.
         query = (
             "SELECT created, expires, run_id, output, digest FROM results"
             " WHERE key = ? AND created BETWEEN ? AND ? AND expires > ?"

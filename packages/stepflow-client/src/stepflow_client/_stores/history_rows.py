@@ -14,7 +14,7 @@ from .._data.flow_declarations import holds_secret
 from .._data.secrets import HIDDEN, HIDDEN_IN_URL, Secrets, find_flow_secrets, get_variable_schemas, hide_flow_secrets
 from ..types.statuses import ExecutionStatus
 
-# Maximum size of a flow, input, variables or overrides, in characters of JSON. Anything larger is left out.
+# Maximum size of a flow, input, variables or overrides, in characters of JSON. Larger ones are left out.
 _MAX_LENGTH = 1_000_000
 FIELDS = ("flow", "input", "variables", "overrides")
 COLUMNS = (
@@ -22,7 +22,7 @@ COLUMNS = (
     "rerun_of, kept, rerun_items, has_more_runs, is_embedded, checksum"
 )
 PENDING, OWN = "pending:", "pending:own:"
-"""Id prefixes for unconfirmed runs in general, and for those that don't share their flow."""
+"""ID prefixes for unconfirmed runs in general, and for unconfirmed runs with a flow ID of their own."""
 SCHEMA = (
     """
     CREATE TABLE IF NOT EXISTS runs (
@@ -86,13 +86,13 @@ def encode_row(run_id: str, entry: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def make_confirmed_row(row: tuple[Any, ...], run_id: str) -> tuple[Any, ...]:
-    """Return an unconfirmed run's row with the run's actual id."""
+    """Return an unconfirmed run's row with the run's real ID."""
     changed = (run_id, *row[1:-1])
     return (*changed, _compute_checksum(changed))
 
 
 def _compute_checksum(row: tuple[Any, ...]) -> int:
-    """Return a row's checksum. Excludes the status, which is updated separately."""
+    """Return a row's checksum. Leaves out the status, which is updated separately."""
     return zlib.crc32(json.dumps([*row[:_STATUS], *row[_STATUS + 1 :]]).encode())
 
 
@@ -117,7 +117,7 @@ def encode_json(value: Any) -> str:
 def _hide_passwords(text: str) -> str:
     """Hide users and passwords in URLs.
 
-    A mark takes their place, so that a rerun doesn't mistake the rest for the run's real argument.
+    They are replaced by a mark, so that a rerun doesn't mistake what's left for the real argument.
     """
     # Also replace NUL, which PostgreSQL can't store.
     return _PASSWORD_IN_URL.sub(HIDDEN_IN_URL.removeprefix("://"), text.replace("\0", "\ufffd"))
@@ -141,7 +141,7 @@ def decode_row(row: tuple[Any, ...]) -> dict[str, Any]:
     except (TypeError, ValueError, OverflowError, OSError, RecursionError) as error:
         raise DamagedRowError(str(error)) from error
     status = fields["status"]
-    # Validate the status separately, since the checksum doesn't cover it.
+    # Check the status separately, since the checksum doesn't cover it.
     is_status = isinstance(status, str) and (status in _STATUSES or status.startswith("unknown_"))
     fields["status"] = status if is_status else None
     return fields

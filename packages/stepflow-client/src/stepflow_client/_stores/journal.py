@@ -1,4 +1,4 @@
-"""A batch's journal: an on-disk record of its requests to the server, written before and after each one.
+"""A batch's journal, an on-disk record of its requests to the server, written before and after each one.
 
 It is an SQLite file (WAL, mode 0600) that only one process can open at a time. It stores digests of the flow and of
 each chunk's inputs, each chunk's tag and run, and the outcomes of finished chunks, but not the inputs themselves. Each
@@ -28,7 +28,7 @@ from ..types import ExecutionStatus, FlowError
 from ..types.results import Outcome
 from .sqlite import DATABASE_ERRORS, open_private
 
-# Use a single b-tree without a separate index, so that an entry is either found or missing.
+# Use a single b-tree without a separate index, so that an entry is either there or it isn't.
 _TABLE = """
 CREATE TABLE IF NOT EXISTS entry (
     kind TEXT NOT NULL, number INTEGER NOT NULL, content BLOB NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (kind, number)
@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS entry (
 _Kind = Literal["batch", "since", "first", "complete", "begun", "repeated", "created", "ended"]
 # Content types of entries that aren't objects.
 _CONTENTS: dict[_Kind, Any] = {"since": (int, float), "first": str, "complete": bool, "created": str, "ended": list}
-# The number used for entries about the whole batch. Entries about a chunk use the chunk's number.
+# The number of entries about the whole batch. Entries about a chunk have the chunk's number.
 _WHOLE_BATCH = 0
 _RESUME = "to resume the batch after its last entry, start it again with this journal"
 _DAMAGED = "remove the file to run the batch from its beginning, including inputs that have already run"
@@ -52,7 +52,7 @@ class Journal:
     Raises:
         InvalidArgumentError: If the path can't be a file's path.
         JournalError: If the file is in use by another process or batch, can't be opened, or isn't a journal. Methods
-            raise it if the file can't be written or an entry is damaged.
+            also raise it if the file can't be written or an entry is damaged.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -72,7 +72,7 @@ class Journal:
 
     def _lock_and_check_file(self, file: sqlite3.Connection) -> int:
         """Lock and check the file, and return the number of chunks begun."""
-        # Exclusive mode uses no shared-memory file, so this process locks out all others until it exits.
+        # Exclusive mode needs no shared-memory file. This process then locks out all others until it exits.
         file.execute("PRAGMA locking_mode=EXCLUSIVE")
         file.execute("PRAGMA journal_mode=WAL")
         file.execute("PRAGMA synchronous=FULL")
@@ -85,7 +85,7 @@ class Journal:
         problem = file.execute("PRAGMA quick_check(1)").fetchone()[0]
         if problem != "ok":
             raise self._make_unusable_error(problem)
-        # Check for gaps: a chunk whose entry was lost would look as if it never began, and would run again.
+        # Check for gaps: if a chunk's entry was lost, the chunk would look as if it never began, and would run again.
         count = 0
         for number, kind in file.execute("SELECT number, kind FROM entry ORDER BY number, kind = 'begun' DESC"):
             if kind == "begun" and number == count:
@@ -111,7 +111,7 @@ class Journal:
                 if "locked" in str(error):
                     raise JournalError(f"the journal {self.path} is in use by another batch") from None
                 if isinstance(error, (sqlite3.OperationalError, sqlite3.ProgrammingError)):
-                    # For example, because the disk is full.
+                    # E.g. the disk is full.
                     raise JournalError(f"the journal {self.path} cannot be written: {error}", hint=_RESUME) from None
                 raise self._make_unusable_error(error) from None
 
@@ -148,10 +148,10 @@ class Journal:
                 file.execute("DELETE FROM entry WHERE kind = ? AND number = ?", (replaces, number))
 
     def begin_batch(self, settings: Mapping[str, str]) -> str:
-        """Return the batch's tag. A new journal gets a new tag; otherwise the settings must match the stored ones.
+        """Return the batch's tag, which is new for a new journal. Otherwise, the settings must match the stored ones.
 
         Args:
-            settings: Values, by name, that must stay the same when the batch is resumed.
+            settings: Values that must stay the same when the batch is resumed, by name.
 
         Raises:
             JournalError: If the journal belongs to a batch with different settings.
@@ -169,7 +169,7 @@ class Journal:
                     hint="use a separate journal for a changed batch",
                 )
         with self._locked_file() as file:
-            # This time, there may be more inputs.
+            # There may be more inputs this time.
             file.execute("DELETE FROM entry WHERE kind = 'complete'")
         return str(batch["tag"])
 
@@ -182,7 +182,8 @@ class Journal:
         return float(stored)
 
     def first_run(self, run_id: str | None = None) -> str | None:
-        """Return the batch's first run, its id in the history, after storing it if `run_id` is passed."""
+        """Return the batch's first run, whose ID identifies it in the history. If `run_id` is passed, store it
+        first."""
         if run_id is not None:
             self._add("first", run_id)
             return run_id
@@ -190,7 +191,7 @@ class Journal:
         return None if stored is None else str(stored)
 
     def record_batch_end(self) -> None:
-        """Record that all inputs have been read and have ended."""
+        """Record that all inputs have been read, and that their items have ended."""
         self._add("complete", True)
 
     def has_begun(self) -> bool:
@@ -228,7 +229,7 @@ class Journal:
         return chunk
 
     def has_lost_run(self) -> bool:
-        """Return whether any chunk began without its run being known."""
+        """Return whether any chunk has begun without its run being known."""
         with self._locked_file() as file:
             with_run = "SELECT number FROM entry WHERE kind IN ('created', 'ended')"
             lost = f"SELECT 1 FROM entry WHERE kind = 'begun' AND number NOT IN ({with_run}) LIMIT 1"  # noqa: S608

@@ -1,7 +1,7 @@
 """A history in a PostgreSQL database, shared by processes on several hosts.
 
-A single thread per process talks to the database. Changes are queued in memory and written in order, so neither a run
-nor the event loop waits for a database that is down. Reads wait for the changes before them, up to a limit.
+A single thread per process talks to the database. Changes are queued in memory and written in order, so a database that
+is down holds up neither a run nor the event loop. Reads wait (up to a limit) for the changes before them.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from .sqlite import FailureReporter
 Result = TypeVar("Result")
 
 _CONNECT_TIMEOUT = "5"
-# Seconds before a statement without a response, and its connection, are abandoned.
+# Seconds to wait for a response before giving up on a statement and its connection.
 _MAX_RESPONSE = 5.0
-# Seconds a read waits, including for earlier changes. Also how long `close` waits for each further change.
+# Seconds a read waits, including for earlier changes, and `close` for each further change.
 _MAX_WAIT = 10.0
 # Seconds `close` waits in total for a slow database.
 _MAX_CLOSE_WAIT = 60.0
@@ -45,7 +45,7 @@ _MAX_DURABLE_WAIT = 1.0
 _DELAYS = (0.1, 5.0)
 # Seconds before an idle thread exits.
 _IDLE = 10.0
-# Maximum number of queued changes, and of their characters.
+# Maximum number of queued changes, and maximum total characters in them.
 _MAX_CHANGES, _MAX_SIZE = 10_000, 100_000_000
 # Maximum changes per transaction.
 _MAX_AT_ONCE = 100
@@ -54,7 +54,7 @@ _MAX_NAMED = 20
 # Advisory lock held while creating or changing tables.
 _LOCK = 0x5374_6570_666C_6F77
 
-# Differences between SQLite and PostgreSQL, as patterns in the history's statements and their replacements.
+# Patterns in the history's statements where SQLite and PostgreSQL differ, and their replacements.
 _DIALECT = {
     r"\?": "%s",
     r"\b(runs|outputs)\b(?!_)": r"stepflow_history.\1",
@@ -87,7 +87,7 @@ class _Connection:
 
 class _Job(NamedTuple):
     name: str
-    """The action, as shown in messages."""
+    """The action as named in messages."""
     action: Callable[[Any], Any]
     done: Future[Any]
     run_id: str | None = None
@@ -102,8 +102,8 @@ class SharedDatabase(FailureReporter):
 
     Args:
         url: The database URL, in any form libpq accepts.
-        on_failure: Called with a message when the database goes down, and with any runs that could not be recorded. If
-            None, warnings are logged instead.
+        on_failure: Called with a message when the database goes down, and with a message about any runs that could not
+            be recorded. If None, warnings are logged instead.
         schema: The statements that create the tables, in SQLite's dialect.
 
     Raises:
@@ -138,7 +138,7 @@ class SharedDatabase(FailureReporter):
         self._thread: threading.Thread | None = None
         self._connection: _Connection | None = None
         self._began: float | None = None
-        """When the current statement was sent."""
+        """When the statement now running was sent."""
         self._failure: str | None = None
         """Why the database is down, or None if it isn't."""
         self._retry_at = 0.0
@@ -214,7 +214,7 @@ class SharedDatabase(FailureReporter):
         raise StepflowClientError(f"cannot {name} the history {self._location}: {reason}") from None
 
     def close(self) -> None:
-        """Write the queued changes for up to a minute, as long as the database accepts them, and close the connection.
+        """Write the queued changes (for up to a minute, as long as the database accepts them) and close the connection.
 
         Runs that could not be recorded are reported.
         """
@@ -234,7 +234,7 @@ class SharedDatabase(FailureReporter):
                     break
                 self._shut_down_hung_connection()
                 self._changed.wait(0.1)
-            # With nothing queued, the thread is idle and doesn't use the connection.
+            # With nothing queued, the thread is idle and isn't using the connection.
             is_unused = self._thread is None or not self._jobs
             self._is_closing = False
             self._lost += [job.run_id for job in self._jobs if job.run_id is not None]
@@ -250,7 +250,7 @@ class SharedDatabase(FailureReporter):
             self._disconnect()
 
     def _locked(self) -> threading.Condition:
-        """Return the lock. In a fork, start over, since the changes and connection belong to the parent process."""
+        """Return the lock. In a fork, start over: the changes and the connection belong to the parent process."""
         if self._process != os.getpid():
             _inherited.append(self._connection)
             self._reset()
@@ -266,7 +266,7 @@ class SharedDatabase(FailureReporter):
         self._changed.notify_all()
 
     def _shut_down_hung_connection(self) -> None:
-        """Shut down a connection whose statement got no response in time, waking the thread immediately."""
+        """Shut down a connection whose statement got no response in time. This wakes the thread immediately."""
         if self._began is None or time.monotonic() < self._began + _MAX_RESPONSE or self._connection is None:
             return
         with suppress(Exception), closing(socket.socket(fileno=os.dup(self._connection.plain.fileno()))) as duplicate:
@@ -290,19 +290,19 @@ class SharedDatabase(FailureReporter):
                 if connection is None or connection.plain.closed:
                     connection = self._connect()
                 self._began = time.monotonic()
-                # Group changes in one transaction, because each commit waits for the disk.
+                # Group changes into one transaction, because each commit waits for the disk.
                 with connection.plain.transaction() if len(jobs) > 1 else nullcontext():
                     results = [None if job.done.cancelled() else job.action(connection) for job in jobs]
             except Exception as error:
                 self._began = None
                 if not self._is_outage(error):
                     if len(jobs) > 1:
-                        # One of them is at fault, so retry them one by one.
+                        # One of them failed, so retry them one by one.
                         alone = len(jobs)
                         continue
                     self._finish_jobs(jobs, error=error)
                 elif was_open:
-                    # The database may have closed an idle connection, or restarted.
+                    # The database may have restarted or closed an idle connection.
                     with self._changed:
                         self._disconnect()
                     continue
@@ -323,7 +323,7 @@ class SharedDatabase(FailureReporter):
             self.report_failure_once(jobs[0].name, self._format_error(error))
         with self._changed:
             for job, result in zip(jobs, results or [None] * len(jobs), strict=True):
-                # `close` may already have given up on the job.
+                # `close` may have given up on the job already.
                 if self._jobs and self._jobs[0] is job:
                     self._jobs.popleft()
                     self._size -= job.size
@@ -353,7 +353,7 @@ class SharedDatabase(FailureReporter):
 
     def _report_lost_runs(self) -> None:
         lost, self._lost = list(dict.fromkeys(self._lost)), []
-        # Before a run is created, its entry has a temporary id.
+        # Until a run is created, its entry has a temporary ID.
         lost = [run_id for run_id in lost if not run_id.startswith(PENDING)] or lost
         if lost:
             names = ", ".join(lost[:_MAX_NAMED])
@@ -376,13 +376,13 @@ class SharedDatabase(FailureReporter):
             "application_name": "stepflow-client",
             **conninfo_to_dict(self._url),
         }
-        # Don't use prepared statements, because connection pools like PgBouncer may not support them.
+        # Don't use prepared statements, since connection pools like PgBouncer may not support them.
         plain = psycopg.connect(**settings, autocommit=True, prepare_threshold=None)
         self._connection = connection = _Connection(plain)
         self._began = time.monotonic()
         tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'stepflow_history'"
         if not {("runs",), ("outputs",)}.issubset(plain.execute(tables).fetchall()):
-            # The lock is released along with the transaction. By then, other processes can see the tables.
+            # The lock is held until the transaction ends. By then, other processes can see the tables.
             with plain.transaction():
                 plain.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
                 plain.execute("CREATE SCHEMA IF NOT EXISTS stepflow_history")
@@ -391,14 +391,14 @@ class SharedDatabase(FailureReporter):
         return connection
 
     def _is_outage(self, error: Exception) -> bool:
-        """Return whether an error means that the database is down, rather than that it rejected a statement."""
+        """Return whether an error means that the database is down, not just that it rejected a statement."""
         import psycopg
 
         if not isinstance(error, psycopg.Error):
             return False
         is_closed = self._connection is None or self._connection.plain.closed
-        # 25006: the server has become a replica. 3F000 and 42P01: another program has removed the tables, and the next
-        # connection recreates them.
+        # 25006: the server is now a replica. 3F000 and 42P01: another program removed the tables, which the next
+        # connection recreates.
         removed = error.sqlstate in ("25006", "3F000", "42P01")
         return is_closed or removed or isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
 
@@ -411,10 +411,10 @@ class SharedDatabase(FailureReporter):
 
 
 def _split_url_secrets(url: str) -> tuple[str, tuple[str, ...]]:
-    """Return a URL without user, password and parameters, along with the secrets it contained.
+    """Return a URL without user, password and parameters, plus the secrets it contained.
 
     Raises:
-        InvalidArgumentError: If the URL can't be parsed. The message contains no part of it.
+        InvalidArgumentError: If the URL can't be parsed. The message doesn't quote any of it.
     """
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict
@@ -426,14 +426,14 @@ def _split_url_secrets(url: str) -> tuple[str, tuple[str, ...]]:
         hint = "postgresql://USER@HOST:5432/DATABASE?sslmode=verify-full"
         raise InvalidArgumentError("the URL of the history cannot be parsed", hint=hint) from None
     written = parts.netloc.rpartition("@")[0].partition(":")[2]
-    # libpq takes the text after an unescaped @ in a password for the host, and quotes it in messages.
+    # libpq mistakes the text after an unescaped @ in a password for the host, and quotes it in messages.
     texts = {password, written, unquote(written), *written.split("@")} - {""}
     secrets = tuple(sorted(texts, key=len, reverse=True))
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}", secrets
 
 
 _running: weakref.WeakSet[SharedDatabase] = weakref.WeakSet()
-# Connections that belong to the parent process, and must not be closed here.
+# Connections inherited from the parent process, which must not be closed here.
 _inherited: list[object] = []
 
 

@@ -47,7 +47,7 @@ class FailureReporter:
         try:
             yield
         except Exception as error:
-            # Let the run continue whatever the cause: a full disk, another program's file, a value that isn't JSON.
+            # Let the run continue, whatever the cause: a full disk, another program's file, a value that isn't JSON.
             self.report_failure_once(action, getattr(error, "strerror", None) or error)
 
     def report_failure_once(self, action: str, reason: object) -> None:
@@ -70,8 +70,8 @@ Result = TypeVar("Result")
 _LOCK_WAIT = 5.0
 
 DATABASE_ERRORS = (sqlite3.Error, UnicodeError, MemoryError, OverflowError)
-"""Exceptions `sqlite3` raises for unusable files. Messages about a damaged file may quote bytes that aren't UTF-8, and
-sizes and numbers in it may be too large."""
+"""Exceptions `sqlite3` raises for unusable files. When a file is damaged, messages may quote bytes that aren't UTF-8,
+and sizes and numbers may be too large."""
 
 # Held while creating a file.
 _creating = threading.Lock()
@@ -83,7 +83,7 @@ _FORK_WAIT = 2.0
 
 
 def _hold_locks() -> None:
-    """Before a fork, wait until no thread is inside SQLite, since its locks would never be released in the child."""
+    """Before a fork, wait until no thread is inside SQLite: its locks would never be released in the child."""
     _forking.acquire()
     with _creating:
         locks = [file._lock for file in _all]
@@ -127,7 +127,7 @@ def open_private(path: Path, *, timeout: float) -> sqlite3.Connection:
 class SharedFile(FailureReporter):
     """An SQLite file for concurrent use by threads and processes. Base class of the history and the result cache.
 
-    Can be pickled, including a subclass's attributes but not the connection. The file is created on first write.
+    Can be pickled: a subclass's attributes are included, the connection isn't. The file is created on first write.
 
     Args:
         path: The file's path, or None for the subclass's `_default_path()`.
@@ -199,7 +199,7 @@ class SharedFile(FailureReporter):
             is_own = self._connection is not None and self._process == os.getpid()
             if self._connection is not None and is_own and sys.platform != "win32":
                 if self._file_id != _file_id(self.path):
-                    # The open file was removed or replaced, so anything written to it would be lost.
+                    # The open file was removed or replaced, so writes to it would be lost.
                     self._connection.close()
                     self._connection = None
             if self._connection is None or not is_own:
@@ -220,7 +220,7 @@ class SharedFile(FailureReporter):
             raise StepflowClientError(f"cannot {what} the {self._store_name} {self.path}: {error}") from error
 
     def change(self, what: str, change: Callable[[sqlite3.Connection], object], **_: object) -> None:
-        """Change the file. Errors are reported once."""
+        """Change the file. Only the first error is reported."""
         with self.warn_on_failure(what), self._locked_connection() as connection:
             change(connection)
 
@@ -253,13 +253,13 @@ def _connect(path: Path, schema: tuple[str, ...]) -> sqlite3.Connection:
                 connection.execute("PRAGMA journal_mode = WAL")
                 break
             except sqlite3.OperationalError as error:
-                # SQLite itself doesn't wait for the lock here.
+                # SQLite itself doesn't wait for this lock.
                 if "locked" not in str(error) or time.monotonic() > end:
                     raise
                 time.sleep(0.01)
-        # Otherwise, one string that isn't UTF-8 would fail the whole query.
+        # By default, a single string that isn't UTF-8 would make the whole query fail.
         connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
-        # Don't wait for the disk. A power failure may lose the last writes but never corrupts the file.
+        # Don't wait for the disk: a power failure may lose the last writes, but it never corrupts the file.
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA secure_delete = ON")
         for statement in schema:

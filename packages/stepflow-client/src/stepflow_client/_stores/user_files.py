@@ -1,12 +1,12 @@
-"""Writes the user's files atomically: whatever fails, a file ends up with either its old or its new content.
+"""Writes the user's files atomically, so a file ends up with either its old or its new content, whatever fails.
 
 The new content is written to a temporary file in the same folder, synced, and renamed. Permissions, owner and symbolic
-links are preserved, while any other hard link to the file keeps the old content. If no file can be created in the
-folder, nothing is written, because overwriting in place could truncate the file.
+links are preserved, but other hard links to the file keep the old content. If no file can be created in the folder,
+nothing is written, since overwriting in place could truncate the file.
 
 An edit passes the content it is based on. It is rejected if another program has since changed the file, or has it open
 for writing. On Linux, check and rename are atomic: the two files swap names, the old one is checked once nobody can
-open it any more, and the names are swapped back if it has changed. On other systems, and on file systems that can't
+open it anymore, and if it has changed, the names are swapped back. On other systems, and on file systems that can't
 swap names, a change in the microseconds between check and rename is lost.
 
 Devices, pipes and open files (/dev/stdout) are written to directly.
@@ -66,12 +66,13 @@ def replace_atomically(
     expected_content: bytes | None = NOT_GIVEN,
     mode: int | None = None,
 ) -> Iterator[str]:
-    """Yield a path to append a file's new content to. If the block ends normally, it replaces the old content.
+    """Yield a path to append a file's new content to. It replaces the old content unless the block raises.
 
     Args:
         path: The file.
         expected_content: The content the file must still have, or None if it must not exist. Defaults to anything.
-        mode: The file's permissions. Defaults to None, which uses the existing file's permissions, or the umask.
+        mode: The file's permissions. Defaults to None, which keeps an existing file's permissions and applies the umask
+            to a new file's.
 
     Raises:
         FileChangedError: If the content is not `expected_content`.
@@ -83,7 +84,7 @@ def replace_atomically(
             raise OSError(errno.EINVAL, "it is not a regular file")
         yield target.path
         return
-    # Use an unrelated name, as a file name of maximum length leaves no room for a suffix.
+    # Use an unrelated name: if the file's own name has the maximum length, there's no room for a suffix.
     beside = os.path.join(os.path.dirname(target.path), f".stepflow-{os.urandom(8).hex()}.part")
     is_shared = target.status is None and mode is None
     os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666 if is_shared else 0o600))
@@ -141,7 +142,7 @@ def _resolve_target(path: str | os.PathLike[str]) -> _Target:
     for _ in range(_MAX_LINKS):
         folder = os.path.realpath(os.path.dirname(name))
         name = os.path.join(folder, os.path.basename(name))
-        # Links in /proc/self/fd, which /dev/stdout leads to, are open files.
+        # Links in /proc/self/fd (where /dev/stdout leads) are open files.
         is_open = folder.startswith(("/proc/", "/dev/fd"))
         if is_open or not os.path.islink(name):
             break
@@ -173,7 +174,7 @@ def _build_access_error(folder: str, what: str) -> OSError:
 
 
 def _copy_permissions(source: str, status: os.stat_result, target: str) -> None:
-    """Copy a file's owner, permissions and extended attributes to a new file, as far as the user is allowed to."""
+    """Copy a file's owner, permissions and extended attributes to a new file, as far as permitted."""
     import shutil
 
     has_group = not hasattr(os, "chown")
@@ -186,7 +187,7 @@ def _copy_permissions(source: str, status: os.stat_result, target: str) -> None:
         shutil.copystat(source, target)
     os.utime(target)
     if not has_group:
-        # The new file belongs to a different group, so drop the group permissions.
+        # The new file belongs to a different group, so drop the group's permissions.
         os.chmod(target, stat.S_IMODE(status.st_mode) & ~stat.S_IRWXG)
 
 
@@ -204,7 +205,7 @@ def _rename_to_new(temp_path: str, target: str) -> None:
 
 
 def _replace_if_unchanged(temp_path: str, target: str, before: bytes) -> None:
-    """Replace a file unless its content has changed. Afterwards, `temp_path` is the file to discard."""
+    """Replace a file unless its content has changed. Afterward, `temp_path` is the file to discard."""
     after = _read_content(temp_path)
     if _read_content(target) != before:
         raise FileChangedError
@@ -214,17 +215,17 @@ def _replace_if_unchanged(temp_path: str, target: str, before: bytes) -> None:
     if _read_content(temp_path, if_closed=True) != before:
         _exchange_names(temp_path, target)
         if _read_content(temp_path, if_closed=True) != after:
-            # The file was saved again in between. Keep that newest content.
+            # Someone saved the file again in between. Keep that newest content.
             _exchange_names(temp_path, target)
         raise FileChangedError
 
 
 def _read_content(path: str, *, if_closed: bool = False) -> bytes | None:
-    """Return a regular file's content, or None if it can't be read, or is open for writing although `if_closed`."""
+    """Return a regular file's content, or None if it can't be read (or, with `if_closed`, is open for writing)."""
     flags = os.O_RDONLY | _BINARY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         with open(os.open(path, flags), "rb") as file:
-            # Check before reading: a program that has closed the file can no longer change it.
+            # Check before reading: once a program has closed the file, it can no longer change it.
             return None if if_closed and _is_being_written(file.fileno()) else file.read()
     except OSError:
         return None
@@ -252,14 +253,14 @@ def _exchange_names(first: str, second: str) -> bool:
 
 
 def _is_being_written(descriptor: int) -> bool:
-    """Return whether a program has the file open for writing, if the system can tell. It then refuses a lease."""
+    """Return whether a program has the file open for writing, if the system can tell. (It then refuses a lease.)"""
     if sys.platform != "linux":
         return False
     import fcntl
     import signal
 
     try:
-        # The signal for a broken lease would kill this process by default. SIGURG is ignored.
+        # By default, the signal for a broken lease would kill this process. SIGURG is ignored.
         fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)

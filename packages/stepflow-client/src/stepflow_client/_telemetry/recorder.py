@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-# Maximum number of labelled runs to search for.
+# Maximum number of labeled runs to search for.
 _MAX_ENTRIES = 100_000
 # Labels for the runs created by the current call.
 _labels: ContextVar[Mapping[str, str] | None] = ContextVar("stepflow_labels", default=None)
-# Seconds within which the creation of a run should be confirmed.
+# Seconds within which a run's creation should be confirmed.
 _MAX_CREATION = 60.0
 
 
@@ -44,7 +44,7 @@ class CreatedRun(NamedTuple):
     origin: RerunOrigin | None = None
     """The original run, if this is a rerun."""
     has_own_flow: bool = False
-    """Whether no other run shares the flow id."""
+    """Whether the flow ID is this run's alone."""
 
 
 class LabelledRuns(NamedTuple):
@@ -52,7 +52,7 @@ class LabelledRuns(NamedTuple):
 
     run_ids: frozenset[str]
     pending: Mapping[str, HistoryEntry]
-    """Unconfirmed entries, by flow id, for runs that don't share their flow id."""
+    """Unconfirmed entries for runs with a flow ID of their own, by that ID."""
 
     def includes(self, run: RunDetails) -> bool:
         """Return whether a run has the labels."""
@@ -60,7 +60,7 @@ class LabelledRuns(NamedTuple):
 
     @property
     def min_run_id(self) -> str:
-        """A lower bound for the runs' ids, which start with the creation time."""
+        """A lower bound for the runs' IDs, each of which starts with the run's creation time."""
         times = [int(1000 * (entry.created_at.timestamp() - _MAX_CREATION)) for entry in self.pending.values()]
         digits = [f"{milliseconds:012x}" for milliseconds in times]
         return min([*self.run_ids, *(f"{digit[:8]}-{digit[8:]}" for digit in digits)], default="~")
@@ -76,7 +76,7 @@ class Recorder:
         server: The server's URL.
 
     Raises:
-        InvalidArgumentError: If `history` is something else, such as a path.
+        InvalidArgumentError: If `history` is neither, e.g. a path.
     """
 
     def __init__(self, history: History | None, server: str) -> None:
@@ -106,7 +106,7 @@ class Recorder:
             _labels.reset(token)
 
     def find_labelled_runs(self, labels: Mapping[str, str]) -> LabelledRuns:
-        """Return the runs recorded with these labels on any server, since several servers may share a store.
+        """Return the runs recorded with these labels. Includes all servers, since several may share a store.
 
         Raises:
             InvalidArgumentError: If the labels are invalid, or there is no history.
@@ -136,15 +136,15 @@ class Recorder:
         return checked
 
     def complete_entry(self, entry_id: str, run_id: str | None, *, is_settled: bool) -> None:
-        """Complete a run's entry, or remove it if there definitely is no run."""
+        """Complete a run's entry, or remove it if the run definitely doesn't exist."""
         if self.history is not None and (run_id is not None or is_settled):
             self.history.confirm(entry_id, run_id)
 
     def record_run(self, run_id: str | None, run: CreatedRun) -> str | None:
         """Record a run and return the entry's id, or None without a history.
 
-        Pass None as `run_id` if the run is about to be created, so that it leaves a trace even if the process exits;
-        call `complete_entry` afterwards.
+        For a run about to be created, pass None as `run_id` and call `complete_entry` afterward. That way, the run
+        leaves a trace even if the process exits.
         """
         if self.history is None:
             return None
@@ -158,7 +158,7 @@ class Recorder:
             flow=flow if isinstance(flow, Mapping) else None,
             flow_id=run.flow_id,
             flow_file=None if source is None else get_flow_path(source),
-            # Same form as `submit` accepts: wrap an input that is itself a list.
+            # As for `submit`: an input that is itself a list stays wrapped.
             input=inputs[0] if len(inputs) == 1 and not isinstance(inputs[0], list) else inputs,
             variables=run.arguments.variables or None,
             overrides=run.arguments.overrides,
@@ -195,15 +195,15 @@ class Recorder:
         )
 
     def find_entry(self, run_id: str) -> HistoryEntry | None:
-        """Return a run's recorded entry, or None without a history, or if the entry is missing or unreadable."""
+        """Return a run's entry, or None if it's missing or unreadable, or there's no history."""
         return self._read_history(lambda history: history.get(run_id))
 
     def find_kept_outputs(self, run_id: str) -> list[dict[str, Any]] | None:
-        """Return each item's step outputs for a recorded run, or None if the history doesn't have them."""
+        """Return each item's step outputs for a recorded run, or None if they aren't in the history."""
         return self._read_history(lambda history: history.kept_outputs(run_id))
 
-    def search_entries(self, text: str) -> list[HistoryEntry]:
-        """Return this server's newest entries that match a query. Empty without a readable history."""
+    def search_server_entries(self, text: str) -> list[HistoryEntry]:
+        """Return this server's newest entries that match a query, or none if there's no readable history."""
         servers = list_server_aliases(self._server)
         return self._read_history(lambda history: history.search(text, server=servers, limit=_MAX_ENTRIES)) or []
 
@@ -214,7 +214,7 @@ class Recorder:
         return None
 
     def record_end(self, run_id: str, status: ExecutionStatus, *, is_part: bool = False) -> None:
-        """Record the status of a finished run, or just count the run if it is part of a batch."""
+        """Record a finished run's status. A run that is part of a batch is only counted."""
         count_ended_run(run_id, status)
         if not is_part:
             self.record_status(run_id, status)
@@ -226,7 +226,7 @@ class Recorder:
 
 
 class BatchRecorder:
-    """Records a batch's runs as one entry: the first run, plus either its inputs or a mark that there are more runs.
+    """Records a batch's runs as one entry: the first run, and either its inputs or a mark that more runs follow.
 
     Args:
         history: The history, or None.
@@ -242,12 +242,12 @@ class BatchRecorder:
         self._lock = threading.Lock()
 
     def record_resumed(self, run_id: str) -> None:
-        """Record a resumed batch again. Its first run is known from the journal."""
+        """Record a resumed batch again. The journal knows its first run."""
         self._first = run_id
         self._record(run_id)
 
     def record_created(self, run_id: str, inputs: list[Any]) -> bool:
-        """Record a run the batch created or resumed after a crash. Return whether it is the first one."""
+        """Record a run that the batch created, or resumed after a crash. Return whether it is the first one."""
         with self._lock:
             is_first = self._first is None
             if is_first or not (self._has_more or run_id == self._first):

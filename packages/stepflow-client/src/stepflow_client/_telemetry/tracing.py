@@ -1,9 +1,9 @@
 """OpenTelemetry spans, metrics and trace context for requests, for applications that use OpenTelemetry.
 
-Such an application has already imported the OpenTelemetry API. Otherwise, this module does nothing.
+This module does nothing unless the application has already imported the OpenTelemetry API.
 
-Spans don't link to run traces, because the server starts a new trace for each run and doesn't report its id. Use the
-run id to correlate them: it is `stepflow.run.id` here and `run_id` in the server's span.
+Spans don't link to a run's trace, because the server starts a new trace for each run and doesn't report its ID. Use the
+run ID to correlate them: it is `stepflow.run.id` here and `run_id` in the server's span.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..types.statuses import ExecutionStatus
 
 _NAME = "stepflow.client"
-# Buckets for durations: those from the HTTP semantic conventions, plus a few for runs.
+# Buckets for durations: those of the HTTP semantic conventions, plus a few more for runs.
 _DURATION_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 60.0, 300.0]
 # Span attributes, named after the semantic conventions where possible.
 _ATTRIBUTE_NAMES = {
@@ -44,12 +44,12 @@ _ATTRIBUTE_NAMES = {
     "resends": "http.request.resend_count",
     "error": "error.type",
 }
-# Only attributes with few distinct values are used for metrics.
+# Metrics only use attributes with few distinct values.
 _METRIC_ATTRIBUTES = ("stepflow.operation", "server.address", "server.port", "http.response.status_code", "error.type")
 
 
 class Operation:
-    """A client operation. This no-op class is for applications without OpenTelemetry."""
+    """A client operation. This class does nothing, for applications without OpenTelemetry."""
 
     __slots__ = ()
 
@@ -60,7 +60,7 @@ class Operation:
         """End the operation."""
 
     def make_current(self) -> AbstractContextManager[object]:
-        """Return a context manager that makes new spans children of this one, even if it isn't the current span.
+        """Return a context manager in which new spans become children of this one, even if it isn't the current span.
 
         Use it for each step of a generator, to keep the span out of the code that iterates over it.
         """
@@ -77,7 +77,7 @@ class Operation:
         return request
 
     def record_run_id(self, answer: object) -> None:
-        """Record the run id from the result passed to the caller, if it has one."""
+        """Record the run ID of the result returned to the caller, if it has one."""
 
     def record_attributes(self, **attributes: object) -> None:
         """Record string and integer attributes, named by the keys of `_ATTRIBUTE_NAMES`. Other values are ignored."""
@@ -99,18 +99,18 @@ def trace_operation(name: str, server: ServerUrl | None, kind: Kind, is_current:
         server: The server that receives the request, or None if it may be one of several.
         kind: The span kind.
         is_current: Whether spans created in the block become children of this one. Pass False if a generator yields
-            inside the block, because the span would otherwise be current in the code that iterates over it. In that
+            inside the block, since the span would also be current in the code that iterates over the generator. In that
             case, use `Operation.make_current` between yields.
     """
     return _NO_OPERATION if is_untraced() else _Traced(name, server, kind, is_current)
 
 
 is_untraced = partial(sys.modules.keys().isdisjoint, ("opentelemetry.trace", "opentelemetry.metrics"))
-"""Returns whether the application doesn't use OpenTelemetry. Runs on every call, so it is implemented in C."""
+"""Returns True if the application doesn't use OpenTelemetry. Implemented in C, because it runs on every call."""
 
 
 def annotate_operation(**attributes: object) -> None:
-    """Record attributes on the current operation. See `Operation.note`."""
+    """Record attributes on the current operation. See `Operation.record_attributes`."""
     if (traced := _innermost.get()) is not None:
         traced.record_attributes(**attributes)
 
@@ -131,7 +131,7 @@ def count_started_run(run_id: str, began: float) -> None:
 
     Args:
         run_id: The run.
-        began: When creating it began, as `time.monotonic()`.
+        began: When its creation began, as `time.monotonic()`.
     """
     if (instruments := _get_instruments()) is not None:
         with _newest_lock:
@@ -201,11 +201,11 @@ class _Traced(Operation):
             self._deactivate()
         if self.resends:
             self.record_attributes(resends=self.resends)
-        # Cancelling an operation or closing a stream early is not a failure.
+        # Cancelling an operation or closing a stream early isn't a failure.
         if isinstance(error, Exception):
             from opentelemetry.trace import Status, StatusCode
 
-            # Record only the error's type: its message may quote request data, including secrets.
+            # Record only the error's type: the message may quote request data, including secrets.
             self._span.set_status(Status(StatusCode.ERROR))
             self.record_attributes(error=type(error).__name__)
             if isinstance(error, StepflowClientError):
@@ -265,7 +265,7 @@ class _Instruments(NamedTuple):
     chunk_duration: Histogram
 
 
-# Applications set the provider once; only tests change it.
+# Applications set the provider only once (tests may change it).
 @lru_cache(maxsize=1)
 def _create_tracer(provider: Any) -> Tracer:
     tracer: Tracer = provider.get_tracer(_NAME, _get_version())
