@@ -17,8 +17,7 @@ __all__ = ["StepflowExecutor"]
 
 
 class _AttributeCheckMeta(type(Protocol)):  # type: ignore[misc]
-    """Checks instances by attribute name only, like Python 3.12. In 3.11, the check would read a stopped runtime's
-    URL."""
+    """Checks instances by attribute name only, like Python 3.12. Python 3.11 would read a stopped runtime's URL."""
 
     def __instancecheck__(cls, instance: object) -> bool:
         if cls.__name__ != "StepflowExecutor":

@@ -40,8 +40,7 @@ _OWN_KEYS = frozenset({"timestamp", "level", "target", "file", "line", "message"
 class LogConfig:
     """Controls how much an embedded server logs and where the lines go.
 
-    Whatever the settings, the runtime always reads the server's output. Otherwise, the server would block on a full
-    pipe.
+    Whatever the settings, the runtime always reads the output: the server would otherwise block on a full pipe.
 
     Raises:
         InvalidArgumentError: If a level is unknown, or a number is not positive.

@@ -24,9 +24,9 @@ _CONSTRAINTS = {
     "array": ("minItems", "maxItems"),
 }
 NAMED_CONSTRAINTS = {key for keys in _CONSTRAINTS.values() for key in keys}
-"""Constraints that require a nested type to have a name."""
+"""Constraints that a nested type can only have if it is named."""
 _LENGTHS = ("minLength", "maxLength", "minItems", "maxItems")
-# Lengths from here on are not treated as limits.
+# Lengths of at least this much don't count as limits.
 _MAX_SIZE = 2**31
 
 
@@ -42,13 +42,13 @@ def get_constraints(schema: Mapping[str, Any], kinds: Sequence[str]) -> dict[str
 
 
 def list_inexpressible_kinds(schema: Mapping[str, Any]) -> list[str]:
-    """Return the types of the schema's allowed values if Python types can't express those values."""
+    """Return the types of a schema's allowed values if Python's types can't express those values."""
     values = _list_allowed_values(schema)
     return [] if _is_expressible(values) else list(dict.fromkeys(json_type(value) for value in values))
 
 
 def _list_allowed_values(schema: Mapping[str, Any]) -> list[Any]:
-    """Return the values listed in a schema, or an empty list if only null is allowed."""
+    """Return a schema's allowed values, or an empty list if only null is allowed."""
     values = [schema["const"]] if "const" in schema else schema.get("enum")
     return values if isinstance(values, list) and values != [None] else []
 
@@ -70,20 +70,20 @@ def _is_valid_constraint(key: str, value: Any) -> bool:
 
 
 def drop_invalid_defaults(named: Mapping[str, Any]) -> dict[str, Any]:
-    """Return named schemas without invalid defaults, marking optional properties that may be null.
+    """Return named schemas without invalid defaults. Optional properties that may be null are marked.
 
-    Any dropped default is mentioned in the description.
+    The description mentions any dropped default.
 
     Args:
         named: The schemas by name, in the form used for code generation.
     """
-    # The validator looks up shared schemas in $defs.
+    # The validator looks for shared schemas in $defs.
     defs = json.loads(json.dumps(named).replace('"#/components/schemas/', '"#/$defs/'))
     return {name: _check_defaults(schema, defs[name], defs) for name, schema in named.items()}
 
 
 def _check_defaults(schema: Mapping[str, Any], validated: Mapping[str, Any], defs: Mapping[str, Any]) -> dict[str, Any]:
-    """Check a schema's defaults. `validated` is the same schema, but with references into `defs`."""
+    """Check a schema's defaults. `validated` is the same schema with its references pointing into `defs`."""
     result = dict(schema)
     if "properties" in schema:
         result["properties"] = properties = {
@@ -107,7 +107,7 @@ def _check_defaults(schema: Mapping[str, Any], validated: Mapping[str, Any], def
     return result
 
 
-# Types whose defaults are written as strings. The generator appends `_aliased` if a field has the same name.
+# Types whose defaults are written as strings. If a field has the same name, the generator appends `_aliased`.
 _STRING_DEFAULT_TYPES = ("UUID", "datetime", "date")
 
 
@@ -138,7 +138,7 @@ def generate_models(schemas: Mapping[str, Any], imports: list[str]) -> str:
     text = _run_model_generator(schemas, imports)
     if not any(_find_untyped_defaults(text)):
         return text
-    # These defaults only get the right type during validation, so cast them to Any for type checkers.
+    # These defaults only get the right type when validated, so cast them to Any for type checkers.
     lines = _run_model_generator(schemas, [*imports, "typing.cast"]).split("\n")
     defaults = sorted(_find_untyped_defaults("\n".join(lines)), key=lambda node: (node.lineno, node.col_offset))
     for value in reversed(defaults):
@@ -172,7 +172,7 @@ def _run_model_generator(schemas: Mapping[str, Any], imports: list[str]) -> str:
         "paths": {},
         "components": {"schemas": dict(schemas)},
     }
-    # Ignore any pyproject.toml in the working directory.
+    # Don't pick up a pyproject.toml from the working directory.
     with tempfile.TemporaryDirectory() as elsewhere, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         text = generator.generate(
@@ -199,5 +199,5 @@ def _run_model_generator(schemas: Mapping[str, Any], imports: list[str]) -> str:
             use_type_alias=True,
             use_union_operator=True,
         )
-    # Escape control characters in descriptions. In string literals, the escapes mean the same.
+    # Escape control characters in descriptions. In string literals, the escapes don't change the meaning.
     return escape_lines_for_terminal(str(text)).removeprefix("#").lstrip()

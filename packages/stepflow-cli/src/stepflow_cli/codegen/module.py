@@ -1,4 +1,4 @@
-"""Generate the module for `stepflow codegen`, with imports, models and flows."""
+"""Generate the module for `stepflow codegen`, including imports, models and flows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _IMPORTS = {"Any": "typing.Any", "Variables": "stepflow_client.Variables"}
 
 
 def generate_module(files: Iterable[str], output: str | None) -> str:
-    """Return the source of a module for flows. The result doesn't depend on the order of the files.
+    """Return the source of a module for flows. It doesn't depend on the order of the files.
 
     Args:
         files: The flow files.
@@ -82,7 +82,8 @@ def generate_module(files: Iterable[str], output: str | None) -> str:
 
 
 def _relative_path(file: str, folder: Path) -> str:
-    """Return a file's path relative to a folder, with forward slashes, or its absolute path if on a different drive."""
+    """Return a file's path relative to a folder, with forward slashes. On a different drive, return the absolute
+    path."""
     try:
         return Path(os.path.relpath(file, folder)).as_posix()
     except ValueError:

@@ -16,13 +16,13 @@ _IMPORTED = (
     *("TypedFlow", "UUID", "Union", "Variables", "annotations", "cast", "date", "datetime"),
 )
 RESERVED_NAMES = frozenset((*dir(builtins), *keyword.kwlist, *_IMPORTED, *(f"{name}_aliased" for name in _IMPORTED)))
-"""Names the module must not define. If a field has an imported name, the generator renames the import."""
+"""Names the module must not define. A field with the name of an import makes the generator rename the import."""
 
 
 def snake_name(text: str) -> str:
     """Convert a flow's name to a variable name, e.g. `Order tea!` to `order_tea`.
 
-    Names that would be invalid or reserved are prefixed with `flow`.
+    Invalid and reserved names get the prefix `flow`.
     """
     name = _to_snake_case(text)
     return f"flow_{name}".strip("_") if not name or name[0].isdigit() or name in RESERVED_NAMES else name
@@ -33,7 +33,7 @@ def snake_name_or_reserved(text: str, noun: str) -> str:
 
     Args:
         text: The text.
-        noun: A prefix for names that would be invalid.
+        noun: A prefix for names that would otherwise be invalid.
     """
     name = _to_snake_case(text)
     return f"{noun}_{name}".strip("_") if not name or name[0].isdigit() else name
@@ -46,7 +46,7 @@ def _to_snake_case(text: str) -> str:
 
 
 def camel_name(text: str) -> str:
-    """Convert text to part of a class name, e.g. `order-tea` to `OrderTea`. May be empty."""
+    """Convert text to part of a class name, e.g. `order-tea` to `OrderTea`. The result may be empty."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return "".join(part[:1].upper() + part[1:] for part in re.split(r"[^0-9a-zA-Z]+", plain))
 
@@ -63,7 +63,7 @@ class UniqueNames:
         self._taken = {*RESERVED_NAMES, *taken}
 
     def take(self, name: str) -> str:
-        """Return the name, with a number appended (starting at 2) if it is already taken."""
+        """Return the name, with a number (starting at 2) appended if it's already taken."""
         number, tried = 1, name
         while tried in self._taken:
             number += 1
@@ -76,7 +76,7 @@ _WIDTH = 100
 
 
 def quote_text(text: str) -> str:
-    """Return a string literal, in double quotes unless the text contains any."""
+    """Return a string literal, in double quotes unless the text contains some."""
     written = repr(text)
     return written if '"' in text or written.startswith('"') else f'"{written[1:-1]}"'
 

@@ -1,6 +1,6 @@
 """Convert schemas to Python types with no runtime dependencies: TypedDicts, protocols and dataclasses.
 
-Components accept either a dict or any object with matching attributes, and return objects with attributes.
+Components accept a dict or any object with matching attributes, and return objects with attributes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class PythonTypes:
     Args:
         named: The schemas by class name, in the form used for code generation.
         names: The names used in the module.
-        is_input: Whether the types are for component inputs, as opposed to outputs.
+        is_input: Whether the types are for component inputs rather than outputs.
     """
 
     def __init__(self, named: Mapping[str, Any], names: UniqueNames, *, is_input: bool) -> None:
@@ -44,7 +44,7 @@ class PythonTypes:
         return " | ".join(dict.fromkeys(self._list_members(schema)))
 
     def generate_pending_classes(self) -> Iterator[str]:
-        """Yield the source of each class that types have started to use since the last call."""
+        """Yield the source of each class that types have started using since the last call."""
         while self._waiting:
             name = self._waiting.pop(0)
             yield self._write_class(name) if self._is_object(name) else self._write_alias(name)
@@ -52,10 +52,10 @@ class PythonTypes:
     def fields(self, schema: Mapping[str, Any]) -> list[Field]:
         """Return an object's fields, required ones first.
 
-        The rest are sorted, because servers return them in a different order each time.
+        The optional ones are sorted, because servers return them in a different order each time.
         """
         required = list(schema.get("required", ()))
-        # Inside a class, fields shadow global names.
+        # Inside a class, fields shadow globals.
         names = choose_python_names(schema["properties"], {*_TYPE_WORDS, *self._named})
         fields = [
             Field(names[key], key, self.annotate(each), key in required, each.get("description"), each.get("default"))
@@ -78,7 +78,7 @@ class PythonTypes:
                 yield "None"
         elif "anyOf" in schema:
             options = [option for alternative in schema["anyOf"] for option in self._list_members(alternative)]
-            # Any absorbs the rest of a union.
+            # A union with Any is just Any.
             yield from ["Any"] if "Any" in options else sorted(options, key=lambda member: member == "None")
         else:
             kinds = schema.get("type", [])
@@ -121,7 +121,8 @@ class PythonTypes:
             parts = [self.annotate(schema) for schema in firsts]
             return f"Sequence[{' | '.join(dict.fromkeys(parts))}]" if self._is_input else f"tuple[{', '.join(parts)}]"
         item = self.annotate(schema.get("items", {}))
-        # Require a list of str, because a str is itself a Sequence[str]. Otherwise use Sequence, which is covariant.
+        # A str is itself a Sequence[str], so require a list of str. For anything else, use Sequence, which is
+        # covariant.
         return f"Sequence[{item}]" if self._is_input and item != "str" else f"list[{item}]"
 
     def _annotate_mapping(self, schema: Mapping[str, Any]) -> str:
@@ -145,7 +146,7 @@ class PythonTypes:
         if not self._is_input:
             return _write_dataclass(name, fields, description)
         typed = _write_typed_dict(self._get_final_name(f"{name}Dict"), fields, description)
-        # The protocol only has the required fields, or every field if none is required.
+        # The protocol has only the required fields, or all fields if none is required.
         properties = []
         for field in [field for field in fields if field.is_required] or fields:
             kind = field.kind if field.is_required else field.optional_kind
@@ -174,15 +175,15 @@ class Field:
         return self.kind if self.kind == "Any" or self.kind.endswith("None") else f"{self.kind} | None"
 
     def annotation(self, kind: str) -> str:
-        """Return a type, annotated with the JSON name if it differs."""
+        """Return a type, annotated with the JSON name if that differs."""
         return kind if self.name == self.key else f"Annotated[{kind}, Name({literal(self.key)})]"
 
 
 def choose_python_names(keys: Iterable[str], taken: Collection[str] = ()) -> dict[str, str]:
-    """Choose Python names for an object's fields, keeping names that are already valid."""
+    """Choose Python names for an object's fields. Names that are already valid stay as they are."""
 
     def is_valid(key: str) -> bool:
-        # Only allow ASCII: Python normalizes other letters, which would change the name.
+        # ASCII only: Python normalizes other letters, which would change the name.
         is_name = key.isascii() and key.isidentifier() and not keyword.iskeyword(key)
         return is_name and not key.startswith(_MAGIC_PREFIXES) and key not in taken
 
@@ -210,7 +211,7 @@ def literal(value: Any) -> str:
 def _write_dataclass(name: str, fields: list[Field], description: str) -> str:
     lines = ["@dataclass(kw_only=True)\n", f"class {name}:\n", description]
     for field in fields:
-        # An optional field with a default is never None.
+        # An optional field that has a default is never None.
         has_kind = field.is_required or field.default is not None
         lines.append(f"    {field.name}: {field.annotation(field.kind if has_kind else field.optional_kind)}")
         has_value = not field.is_required and (field.default is None or isinstance(field.default, (str, int, float)))

@@ -1,7 +1,4 @@
-"""Turn flow schemas into a set of named schemas to generate classes from. Resolves references and merges `allOf`.
-
-Nothing here does I/O.
-"""
+"""Turn flow schemas into named schemas to generate classes from, resolving references and merging `allOf`."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ _ANNOTATIONS = {*BESIDE, "title", "examples", "deprecated", "$defs", "definition
 
 @dataclass
 class SchemaDocument:
-    """The document to resolve references in."""
+    """The document in which references are resolved."""
 
     label: str
     """The document's name in messages."""
@@ -42,7 +39,7 @@ class SchemaDocument:
         """Return the name and schema that a reference points to.
 
         Raises:
-            Problem: If it can't be resolved or points to a different document.
+            Problem: If the reference can't be resolved or points to a different document.
         """
         if not isinstance(reference, str) or not reference.startswith("#"):
             raise self.make_error(f"$ref points outside the flow: {reference!r}", "copy the schema into schemas.$defs")
@@ -57,7 +54,7 @@ class SchemaDocument:
         raise self.make_error(f"$ref leads nowhere: {reference}", "refer to a schema in schemas.$defs")
 
     def resolve(self, reference: Any) -> tuple[str, Any]:
-        """Return the name and schema that a reference points to, following chains of references."""
+        """Return the name and schema a reference points to, following chains of references."""
         seen: list[Any] = []
         while True:
             seen.append(reference)
@@ -69,7 +66,7 @@ class SchemaDocument:
                 raise self.make_error(f"$ref refers to itself: {reference}")
 
     def compute_identity(self, schema: Any) -> str:
-        """Return a string that is the same for equal schemas, taking into account everything they refer to."""
+        """Return a string that is the same for equivalent schemas, including everything they refer to."""
         reached: dict[str, Any] = {}
         waiting = [schema]
         while waiting:
@@ -105,7 +102,7 @@ class SchemaDocument:
 
 
 class LenientDocument(SchemaDocument):
-    """A document where unresolved references allow any value, as servers omit definitions for builtin components."""
+    """A document in which unresolved references allow any value. Servers omit definitions for builtin components."""
 
     def lookup(self, reference: Any) -> tuple[str, Any]:
         """Return the name and schema that a reference points to."""
@@ -131,7 +128,7 @@ def _intersect_schemas(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def unwrap_single_part(schema: Any) -> Any:
-    """Return the part of an `allOf` that has just one and no other conditions, or else the schema itself."""
+    """Return the only part of an `allOf` without other conditions, or else the schema itself."""
     parts = schema.get("allOf") if isinstance(schema, Mapping) else None
     if not isinstance(parts, list) or len(parts) != 1 or not isinstance(parts[0], Mapping):
         return schema
@@ -140,7 +137,7 @@ def unwrap_single_part(schema: Any) -> Any:
 
 PREFIX = "#/components/schemas/"
 """The prefix for references to named schemas."""
-# Formats with a dedicated Python type. Others, e.g. `email`, need extra packages or change the parsed value.
+# Formats with a dedicated Python type. Others, such as `email`, need extra packages or change the parsed value.
 _FORMATS = ("date-time", "date", "uuid")
 _TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
 _NULL = {"type": "null"}
@@ -159,7 +156,7 @@ class NamedSchemas:
         self.named: dict[str, Any] = {}
         """The schemas by class name."""
         self.aliases: dict[str, str] = {}
-        """Additional class names, for parts of flows that refer to shared schemas."""
+        """Additional class names, for parts of flows that refer to a shared schema."""
 
     def add_flow(self, flow: Mapping[str, Any], prefix: str, label: str, parts: Mapping[str, str]) -> None:
         """Add a flow's schemas.
@@ -180,12 +177,12 @@ class NamedSchemas:
             _SchemaNormalizer(self, prefix, place, known).define_part(schema, name)
 
     def normalize(self, schema: Any, name: str, document: SchemaDocument) -> dict[str, Any]:
-        """Return a schema in the form used for code generation. Its objects become named schemas.
+        """Return a schema in the form used for code generation, with its objects turned into named schemas.
 
         Args:
             schema: The schema.
             name: The name for a class generated from it.
-            document: The document to resolve references in.
+            document: The document in which to resolve references.
 
         Raises:
             Problem: If the schema is invalid.
@@ -200,7 +197,7 @@ class NamedSchemas:
 
 
 def list_typed_parts(flow: Mapping[str, Any]) -> list[str]:
-    """Return which of the flow's `input`, `output` and `variables` have a schema."""
+    """Return which of a flow's `input`, `output` and `variables` have a schema."""
     schemas = flow.get("schemas")
     properties = schemas.get("properties") if isinstance(schemas, Mapping) else None
     declared = properties if isinstance(properties, Mapping) else {}
@@ -211,7 +208,7 @@ def list_typed_parts(flow: Mapping[str, Any]) -> list[str]:
 class _SchemaNormalizer:
     """Reads the schemas for one part of a flow.
 
-    `known` is shared between all parts of the flow, so that a schema used in several becomes a single class.
+    All parts of the flow share `known`, so that a schema used in several becomes a single class.
     """
 
     schemas: NamedSchemas
@@ -220,7 +217,7 @@ class _SchemaNormalizer:
     known: dict[str, str]
     expanding: list[str] = field(default_factory=list)
     normalized_references: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Results for references already read."""
+    """The results for references that were already read."""
     chains: dict[str, int] = field(default_factory=dict)
     """The nesting depth of each named type. Recursive types don't count."""
     own_name: str | None = None
@@ -237,11 +234,11 @@ class _SchemaNormalizer:
             self.schemas.aliases[name] = class_name
             return
         self.schemas.add_class(name, is_taken=True)
-        # Identical parts still get separate classes.
+        # Identical parts still get separate classes, under their own names.
         self.schemas.named[name] = self.schemas.named[class_name] if class_name else read
 
     def _has_class(self, schema: Any, name: str) -> bool:
-        """Return whether the part's schema becomes a class that can have this name."""
+        """Return whether the part's schema becomes a class that can take this name."""
         part = unwrap_single_part(schema)
         if isinstance(part, Mapping) and "$ref" in part:
             target_name, part = self.document.resolve(part["$ref"])
@@ -284,7 +281,7 @@ class _SchemaNormalizer:
             return ({"anyOf": [reference, *others]} if others else reference) | default
         read: dict[str, Any] = {key: schema[key] for key in BESIDE if key in schema}
         if kinds == ["null"]:
-            # Leave fields that can only be null untyped.
+            # Don't type fields that can only be null.
             return read
         if len(set(kinds) - {"null"}) > 1 and get_constraints(schema, kinds).keys() - {"enum"}:
             # Split the types, since a constraint only applies to one of them.
@@ -316,7 +313,7 @@ class _SchemaNormalizer:
         return options
 
     def _is_null(self, schema: Mapping[str, Any]) -> bool:
-        """Return whether a schema allows nothing but null."""
+        """Return whether a schema allows only null."""
         if "$ref" in schema:
             schema = self.document.resolve(schema["$ref"])[1]
         if not isinstance(schema, Mapping):
@@ -355,13 +352,13 @@ class _SchemaNormalizer:
         return class_name
 
     def _read_inner(self, schema: Any, name: str) -> dict[str, Any]:
-        """Return a type nested in a union, list or mapping. Types with constraints are given a name."""
+        """Return a type nested in a union, list or mapping. If it has constraints, it gets a name."""
         name = _class_name_of_title(schema, self.prefix) or name
         read = self.normalize(schema, name)
         if not read.keys() & NAMED_CONSTRAINTS:
             return read
         if not all(self.schemas.named[target] for target in _list_referred_names(read)):
-            # Naming it would put the name before the recursive type that it refers to.
+            # If it were named, its definition would precede the recursive type it refers to.
             return _without_constraints(read)
         return self._make_reference(json.dumps(read, sort_keys=True), name, read)
 
@@ -386,7 +383,7 @@ class _SchemaNormalizer:
             target_name, target = self.document.resolve(schema["$ref"])
             name = self.prefix + (camel_name(target_name) or "Part")
             if reference in self.expanding and not _is_object(target):
-                # A recursive type that isn't an object needs a name.
+                # A recursive type must have a name, even if it isn't an object.
                 read = self._normalize_recursive(reference, target, name)
             else:
                 read = self.normalized_references[reference] = self._expand_reference(reference, target, name)
@@ -395,7 +392,7 @@ class _SchemaNormalizer:
         return read | {key: schema[key] for key in BESIDE if key in schema}
 
     def _expand_reference(self, reference: str, target: Any, name: str) -> dict[str, Any]:
-        """Return a reference's target, inlined if small, or else as a named type."""
+        """Return a reference's target: inline if it's small, otherwise as a named type."""
         self.expanding.append(reference)
         try:
             read = self.normalize(target, name)
@@ -454,7 +451,7 @@ def _is_object(schema: Any) -> bool:
 
 
 def _sort_properties(properties: Mapping[str, Any]) -> list[str]:
-    """Return the property names. If their Python names collide, valid names go first so that they are kept."""
+    """Return the property names. If their Python names collide, valid names go first and thus stay unchanged."""
     made = [re.sub(r"\W", "_", key).strip("_").lower() for key in properties]
     return sorted(properties, key=lambda key: not key.isidentifier()) if len(set(made)) < len(made) else [*properties]
 

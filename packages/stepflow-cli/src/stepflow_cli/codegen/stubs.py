@@ -30,7 +30,7 @@ _IMPORTS = {
     "typing": ("Annotated", "Any", "Literal", "NotRequired", "Protocol", "TypeAlias", "TypedDict"),
     "stepflow_client.authoring": ("Name", "OnError", "component"),
 }
-# Arguments of every function that configure the step itself.
+# Arguments that every function accepts, to configure the step itself.
 _OPTION_NAMES = ("step", "on_error", "must_execute", "metadata")
 _OPTIONS = """\
 step: str | None = None
@@ -42,7 +42,7 @@ _RESERVED = {name for names in _IMPORTS.values() for name in names}
 _INSTALLED = ("pydantic", "stepflow_client.authoring")
 # Maximum length of a single-line import.
 _WIDTH = 88
-# Left out, because `stepflow_client.authoring` provides them as `each` and `iterate`.
+# Skip these: `stepflow_client.authoring` provides them as `each` and `iterate`.
 _SKIPPED_COMPONENTS = ("/builtin/map", "/builtin/iterate")
 _BUILTIN = "/builtin/"
 _MAX_NAMED = 3
@@ -57,7 +57,7 @@ class ComponentStub(NamedTuple):
     input_schema: Any
     output_schema: Any
     is_guessed: bool = False
-    """Whether the path is a guess, since servers don't report routes."""
+    """Whether the path is a guess, because servers don't report routes."""
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> ComponentStub:
@@ -67,7 +67,7 @@ class ComponentStub(NamedTuple):
         path = str(record.get("path") or guess)
         given, returned = record.get("input_schema"), record.get("output_schema")
         if path in BUILTINS:
-            # Use our own schemas, which are more precise, but take the descriptions from the server's.
+            # Our own schemas are more precise, so use the server's only for descriptions.
             own_given, own_returned = BUILTINS[path]
             given = _copy_descriptions(own_given, given) if own_given else given
             returned = _copy_descriptions(own_returned, returned) if own_returned else returned
@@ -91,7 +91,7 @@ def generate_stubs(records: Iterable[Mapping[str, Any]], only: Sequence[str]) ->
 
     Args:
         records: The components, as `ComponentInfo` JSON objects.
-        only: Globs of component paths. Defaults to all but the builtin ones, which the client already provides.
+        only: Globs of component paths. Defaults to all but the builtin components, which the client already provides.
 
     Raises:
         Problem: If no component matches.
@@ -130,7 +130,7 @@ class _StubWriter:
 
     def __init__(self) -> None:
         self._names = names = UniqueNames(_RESERVED)
-        # Input classes are renamed later, so they don't reserve names in the module.
+        # Input classes get renamed later, so they don't reserve names in the module.
         self._inputs, self._outputs = NamedSchemas(UniqueNames()), NamedSchemas(names)
         self._input_types = PythonTypes(self._inputs.named, names, is_input=True)
         self._output_types = PythonTypes(self._outputs.named, names, is_input=False)
@@ -140,7 +140,7 @@ class _StubWriter:
     def generate_module(self, components: Iterable[ComponentStub]) -> str:
         """Return the source of a module with a function per component, regardless of their order."""
         chosen = sorted(component for component in components if component.path not in _SKIPPED_COMPONENTS)
-        # Name functions after the last part of the path, or the whole path if that's ambiguous.
+        # Name each function after the last part of its path, or the whole path if that's ambiguous.
         lasts = [snake_name_or_reserved(stub.path.rpartition("/")[2], "component") for stub in chosen]
         names = []
         for stub, last in zip(chosen, lasts, strict=True):
@@ -185,7 +185,7 @@ class _StubWriter:
         return [*classes, f"{head}{documentation}    raise NotImplementedError\n"]
 
     def _read(self, schemas: NamedSchemas, stub: ComponentStub, schema: Any, name: str) -> dict[str, Any]:
-        """Return a schema in the form used for code generation. An invalid schema allows any value."""
+        """Return a schema in the form used for code generation. If it's invalid, any value is allowed."""
         try:
             return schemas.normalize(schema if schema is not None else {}, name, LenientDocument(stub.path, schema, {}))
         except Problem as problem:
@@ -202,7 +202,7 @@ def _write_imports(body: str) -> str:
         match node:
             case ast.Name(id=name):
                 words.add(name)
-            # Also look for types inside strings.
+            # Types inside strings also count.
             case ast.AnnAssign(annotation=ast.Name("TypeAlias"), value=ast.Constant(str(text))):
                 words |= {*re.findall(r"\w+", text)}
             case ast.Call(func=ast.Name("TypedDict"), args=[_, ast.Dict(values=values)]):

@@ -182,8 +182,7 @@ class Journal:
         return float(stored)
 
     def first_run(self, run_id: str | None = None) -> str | None:
-        """Return the batch's first run, whose ID identifies it in the history. If `run_id` is passed, store it
-        first."""
+        """Return the batch's first run, whose ID identifies it in the history. Stores `run_id` first, if passed."""
         if run_id is not None:
             self._add("first", run_id)
             return run_id

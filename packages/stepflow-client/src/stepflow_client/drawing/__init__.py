@@ -1,4 +1,4 @@
-"""Draw flows and report on runs.
+"""Draws flows and reports on runs.
 
 `to_text`, `to_dot` and `to_mermaid` have no dependencies. SVG, HTML and PNG require the `stepflow-client[draw]` extra.
 
@@ -36,17 +36,17 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Drawing:
-    """A drawing of a flow, which notebooks can display."""
+    """A drawing of a flow. Notebooks display it as is."""
 
     _graph: FlowGraph
     statuses: Mapping[str, str] = field(default_factory=dict)
     """Node statuses by node id."""
     include_servers: bool = True
-    """Whether to colour plugins and show a legend. Defaults to True."""
+    """Whether to color plugins and show a legend. Defaults to True."""
     include_details: bool = True
-    """Whether to show each step's component and marks. Defaults to True."""
+    """Whether to show each step's component and properties. Defaults to True."""
     include_all_steps: bool = False
-    """Whether to give every step its own box, even if several are equal. Defaults to False."""
+    """Whether to give every step its own box, even if several are equivalent. Defaults to False."""
 
     def __post_init__(self) -> None:
         """Check the flags."""
@@ -115,15 +115,15 @@ def draw(
 ) -> Drawing:
     """Draw a flow. Values of secret variables are replaced by `***`.
 
-    Five or more equal steps, e.g. in a fan-out, share a box. In flows with more than 40 boxes, nested flows are
+    Five or more equivalent steps, e.g. in a fan-out, share a box. In flows with more than 40 boxes, nested flows are
     collapsed into the steps that run them.
 
     Args:
         flow: The path of a file, or the flow itself.
         statuses: Step statuses by step id: `completed`, `failed`, `running`, `cancelled`,
             `not_run` (drawn dashed and grey) or `not_needed` (pale).
-        include_servers: Whether to colour plugins and show a legend. Defaults to True.
-        include_details: Whether to show each step's component and marks. Defaults to True.
+        include_servers: Whether to color plugins and show a legend. Defaults to True.
+        include_details: Whether to show each step's component and properties. Defaults to True.
         include_all_steps: Whether to give every step its own box and draw nested flows. Defaults to False.
 
     Raises:
@@ -147,7 +147,7 @@ def to_mermaid(flow: FlowSource, *, include_details: bool = True) -> str:
 
 
 def to_text(flow: FlowSource, *, include_details: bool = True) -> str:
-    """Return a flow as an indented outline of its steps, what they read, and the flows they run. See `draw`."""
+    """Return a flow as an indented outline of its steps, their references, and the flows they run. See `draw`."""
     check_flag(include_details, "include_details")
     return graph_text.write_outline(_build_masked_graph(flow), details=include_details)
 

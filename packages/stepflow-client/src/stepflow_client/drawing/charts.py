@@ -59,12 +59,12 @@ class Bar:
 
 
 _MINUTES, _HOURS = (1, 2, 5, 10, 15, 30), (1, 2, 3, 6, 12)
-# Intervals for a time axis in seconds. Shorter ones are 1, 2 or 5 times a power of ten, longer ones whole days.
+# Intervals for a time axis, in seconds. Shorter ones are 1, 2 or 5 times a power of ten; longer ones are whole days.
 _ROUND = (1, 2, 5, 10, 15, 30, *(60 * count for count in _MINUTES), *(3600 * count for count in _HOURS))
 
 
 def choose_ticks(end: float, most: int = 8, begin: float = 0.0) -> list[tuple[float, str]]:
-    """Choose round times for a timeline's axis, with labels. For example 0, 20ms, 40ms, or 0, 1m, 2m."""
+    """Choose round times for a timeline's axis and label them, e.g. 0, 20ms, 40ms or 0, 1m, 2m."""
     least = max(end - begin, 1e-6) / most
     if least <= 1 or least > _ROUND[-1]:
         unit = 1.0 if least <= 1 else 86_400.0
@@ -77,11 +77,11 @@ def choose_ticks(end: float, most: int = 8, begin: float = 0.0) -> list[tuple[fl
 
 
 def _tick_text(seconds: float, step: float) -> str:
-    """Format the label of a tick on an axis with this interval."""
+    """Format a tick's label, given the interval between ticks."""
     if not seconds:
         return "0"
     if step >= 10:
-        # Shorten whole minutes, hours and days, e.g. 2m instead of 2m00s.
+        # Shorten whole minutes, hours and days, e.g. 2m00s to 2m.
         return re.sub(r"(?<=[mhd])00[smh]$", "", duration_text(seconds))
     unit, size = ("s", 1.0) if step >= 0.1 else ("ms", 1e-3) if step >= 1e-4 else ("µs", 1e-6)
     return f"{seconds / size:.6g}{unit}"
@@ -100,8 +100,8 @@ def draw_timeline(
         bars: The rows.
         right_edge: The time at the right edge in seconds, so that several timelines can share a scale. Defaults to the
             end of the last bar.
-        span: The time span to show, in seconds. Rows outside it are left out. Defaults to all.
-        zoom: Returns the URL for a time span. Without it, the scale has no links.
+        span: The time span to show, in seconds. Rows outside it are left out. Defaults to the whole timeline.
+        zoom: Returns the URL for a time span. Without it, the scale isn't clickable.
     """
     right_edge = right_edge or max((bar.end for bar in bars), default=0.0) or 0.001
     begin, end = span or (0.0, right_edge)
@@ -209,7 +209,7 @@ class Estimate:
     text: str
     """The value and interval in words."""
     verdict: str = ""
-    """`better` or `worse`, which determines the colour."""
+    """`better` or `worse`, which determines the color. Empty for neither."""
 
 
 def draw_share_chart(name: str, estimates: Sequence[Estimate]) -> str:

@@ -1,6 +1,6 @@
 """Build the graph to draw for a flow.
 
-In large flows, equal steps share a box and nested flows are collapsed into their step. Nothing here does I/O.
+In large flows, equivalent steps share a box and nested flows are collapsed into the step that runs them.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from ..flows.expressions import Reference, write_path
 from ..flows.graph import FlowSteps, inner_flow
 
 EdgeKind: TypeAlias = Literal["plain", "condition", "then", "else", "coalesce", "default", "subflow"]
-"""What an edge stands for: a value, the condition or a branch of an `$if`, an alternative of a `$coalesce`, the default
-of a variable (which doesn't cause a step to run), or the flow that a step runs."""
+"""What an edge stands for: a value, the condition or a branch of an `$if`, an alternative in a `$coalesce`, a
+variable's default (which doesn't cause a step to run), or the flow that a step runs."""
 
 _MAX_CONDITION_LENGTH = 60
 _MAX_DEPTH = 20
@@ -26,8 +26,8 @@ class GraphNode:
     """A node: a step, or a flow's input, output or variables."""
 
     id: str
-    """Unique within the whole graph. For steps of the top-level flow, this is the step id. In sub-flows, it is prefixed
-    with the ids of the enclosing steps, joined by NUL. The names of nodes other than steps start with NUL."""
+    """Unique within the whole graph. Steps of the top-level flow use the step ID. In sub-flows, the IDs of the
+    enclosing steps come first, joined by NUL. The names of nodes other than steps start with NUL."""
     kind: Literal["step", "input", "output", "variables", "missing"]
     label: str
     """The step id, or `input`, `output` or `variables`."""
@@ -41,11 +41,11 @@ class GraphNode:
     """The fallback output if `on_error` is `default`."""
     must_execute: bool = False
     is_needed: bool = True
-    """Whether the output or a `mustExecute` step needs this step. If not, it never runs."""
+    """Whether the output or a `mustExecute` step needs this step. Otherwise, it never runs."""
     group: str = ""
     """The sub-flow the node belongs to. Empty for the top-level flow."""
     count: int = 1
-    """How many equal steps the node stands for."""
+    """How many equivalent steps the node stands for."""
     inside: int = 0
     """How many steps of a nested flow are collapsed into this node."""
 
@@ -58,9 +58,9 @@ class GraphEdge:
     target: str
     kind: EdgeKind = "plain"
     label: str = ""
-    """The condition of a branch, the 1-based position of an alternative, or empty."""
+    """A branch's condition or an alternative's position (starting at 1). Empty for other edges."""
     path: str = ""
-    """Which part of the source is read, and where it ends up. Used in tooltips."""
+    """Which part of the source is read, and where it ends up (for tooltips)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def build_graph(flow: Mapping[str, Any]) -> FlowGraph:
 
 
 def _describe_edge(read: Reference) -> tuple[EdgeKind, str]:
-    """Return the kind and label of an edge, according to the innermost branch."""
+    """Return an edge's kind and label, based on the innermost branch."""
     kind: EdgeKind = "plain"
     label = ""
     for branch in read.branches:
@@ -179,7 +179,7 @@ class _GraphBuilder:
         )
 
     def _get_or_add_node(self, kind: Literal["input", "output", "variables", "missing"], label: str) -> str:
-        # The NUL keeps this id from colliding with a step's.
+        # The NUL keeps this ID from colliding with a step ID.
         key = f"\x00{kind}:{label}"
         if key not in self._others:
             self._others[key] = GraphNode(id=self._make_id(key), kind=kind, label=label, group=self._group)
@@ -211,10 +211,9 @@ class _GraphBuilder:
 
 
 MIN_FOLDED = 5
-"""Minimum number of equal steps that share a box."""
-# Nested flows are drawn up to this number of boxes.
+"""Minimum number of equivalent steps that share a box."""  # Draw nested flows up to this number of boxes.
 _MAX_UNFOLDED = 40
-# States of a step or run. Each one takes precedence over those before it.
+# States of a step or run. Each takes precedence over the ones before it.
 _WORST = (
     "not_needed", "not_started", "completed", "cancelled", "not_run", "paused", "running", "recovery_failed", "failed",
 )  # fmt: skip
@@ -222,11 +221,11 @@ _WORST = (
 
 @dataclass(frozen=True, slots=True)
 class FoldedGraph:
-    """A graph whose boxes may each stand for several nodes."""
+    """A graph whose boxes may each represent several nodes."""
 
     graph: FlowGraph
     members: Mapping[str, list[str]]
-    """The ids of the nodes each box stands for, by box id."""
+    """The IDs of the nodes each box represents, by box ID."""
 
     @property
     def hidden_count(self) -> int:
@@ -234,7 +233,7 @@ class FoldedGraph:
         return sum(len(member) - 1 for member in self.members.values())
 
     def find_box(self, node_id: str) -> str:
-        """Return the box that stands for a node, or the node's own id if there is none."""
+        """Return the box that represents a node, or the node's own ID if there is none."""
         return next((box for box, members in self.members.items() if node_id in members), node_id)
 
     def find_box_states(self, states: Mapping[str, str]) -> dict[str, str]:
@@ -244,7 +243,7 @@ class FoldedGraph:
 
 
 def fold_for_drawing(graph: FlowGraph, *, is_whole: bool = False) -> FoldedGraph:
-    """Fold a graph for drawing. Equal steps share a box and, in large flows, nested flows are collapsed.
+    """Fold a graph for drawing. Equivalent steps share a box and, in large flows, nested flows are collapsed.
 
     If `is_whole`, every step keeps its own box.
     """
@@ -255,13 +254,13 @@ def fold_for_drawing(graph: FlowGraph, *, is_whole: bool = False) -> FoldedGraph
 def fold(graph: FlowGraph, *, nested: bool = True, least: int | None = MIN_FOLDED) -> FoldedGraph:
     """Reduce the number of boxes in a graph.
 
-    Steps are equal if they have the same component and error handling, and the same kind of connections to equal steps.
-    This also covers a fan-out whose branches have several steps each.
+    Steps are equivalent if they have the same component and error handling, and the same kinds of edges to equivalent
+    steps. Fan-outs are covered even if each branch has several steps.
 
     Args:
         graph: The graph.
         nested: Whether to collapse nested flows.
-        least: The minimum number of equal steps to merge, or None to never merge any.
+        least: The minimum number of equivalent steps to merge, or None to never merge any.
     """
     members: dict[str, list[str]] = {node.id: [node.id] for node in graph.nodes}
     if nested and graph.sub_flows:
@@ -306,10 +305,10 @@ def _merge_equal_steps(graph: FlowGraph, members: Mapping[str, list[str]], least
 
 
 def _classify_nodes(graph: FlowGraph) -> dict[str, int]:
-    """Assign each node a number. Nodes get the same number if they are equal and so are their neighbours."""
+    """Assign each node a number, which is the same for nodes that are equivalent and have equivalent neighbors."""
     holders = {sub.step for sub in graph.sub_flows}
     looks: dict[str, object] = {
-        # Keep steps of a nested flow that is drawn, as well as the step that runs it, separate.
+        # If a nested flow is drawn, keep its steps and the step that runs it separate.
         node.id: node.id
         if node.id in holders or node.group or node.kind != "step"
         else (node.component, node.on_error, node.retries, repr(node.default), node.must_execute, node.is_needed)
@@ -333,6 +332,6 @@ def _number_distinct_values(looks: Mapping[str, object]) -> dict[str, int]:
 
 
 def worst_state(states: Iterable[str]) -> str:
-    """Return the state to show for several steps or items, or an empty string if none is known."""
+    """Return the state to show for several steps or items, or an empty string if none of their states is known."""
     valid = [state for state in states if state in _WORST]
     return max(valid, key=_WORST.index) if valid else ""

@@ -1,4 +1,4 @@
-"""Convert graphs to text: an outline for people, and DOT (Graphviz) and Mermaid for programs. Has no dependencies."""
+"""Convert graphs to text: an outline for people, DOT (Graphviz) and Mermaid for programs. Has no dependencies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _DASHED = ("condition", "then", "else", "default", "subflow")
 
 
 def write_dot(graph: FlowGraph, *, details: bool = True) -> str:
-    """Write a graph as DOT. With `details`, steps include their component and marks."""
+    """Write a graph as DOT. With `details`, steps include their component and properties."""
     names = {node.id: f"n{index}" for index, node in enumerate(graph.nodes)}
 
     def group_lines(group: str, indent: str) -> Iterator[str]:
@@ -47,7 +47,7 @@ def _escape_dot(text: str) -> str:
 
 
 def write_mermaid(graph: FlowGraph, *, details: bool = True) -> str:
-    """Write a graph as a Mermaid flowchart. With `details`, steps include their component and marks."""
+    """Write a graph as a Mermaid flowchart. With `details`, steps include their component and properties."""
     names = {node.id: f"n{index}" for index, node in enumerate(graph.nodes)}
 
     def group_lines(group: str, indent: str) -> Iterator[str]:
@@ -71,16 +71,16 @@ def write_mermaid(graph: FlowGraph, *, details: bool = True) -> str:
 
 
 def _escape_mermaid(text: str) -> str:
-    """Escape text for Mermaid and HTML, using numeric entities for all but letters, digits and a few symbols."""
+    """Escape text for Mermaid and HTML. Everything but letters, digits and a few symbols becomes a numeric entity."""
     return "".join(
         letter if letter.isalnum() or letter in " _-./:,=…→·" else f"#{ord(letter)};" for letter in visible(text)
     )
 
 
 def write_outline(graph: FlowGraph, *, details: bool = True) -> str:
-    """Write a graph as an outline. Under each step it lists the step's references and the flow it runs, if any.
+    """Write a graph as an outline. Each step is followed by its references and any flow it runs.
 
-    With `details`, steps include their component and marks.
+    With `details`, steps include their component and properties.
     """
     reads: dict[str, dict[str, None]] = {}
     labels = {node.id: visible(node.label) for node in graph.nodes}

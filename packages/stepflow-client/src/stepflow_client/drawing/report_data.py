@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ..types.account import RunAccount, StepAccount
     from ..types.reruns import RunDifference
 
-# Import this lazily, because it imports this module.
+# Lazy, because that module imports this one.
 _page = lazy_module("stepflow_client.drawing.report_page")
 
 
@@ -66,12 +66,12 @@ class RunReport(Shown):
 
     @property
     def given(self) -> RunArguments | None:
-        """The arguments the run was started with, or None if they weren't requested."""
+        """The arguments the run was started with, or None if they weren't fetched."""
         return self.snapshot.arguments
 
     @cached_property
     def accounts(self) -> dict[int, RunAccount]:
-        """Each item's account by index, with its step states and why it failed."""
+        """Each item's account, by index: its step states and why it failed."""
         return explain_items(self.snapshot)
 
     @cached_property
@@ -80,7 +80,7 @@ class RunReport(Shown):
         return {(index, step.step_id): step for index, account in self.accounts.items() for step in account.steps}
 
     def input_of(self, item_index: int, step_id: str) -> ResolvedInput:
-        """Return a step's input for an item, with references resolved as far as possible.
+        """Return a step's input for an item. References are resolved as far as possible.
 
         Raises:
             InvalidArgumentError: If the run has no such item.
@@ -100,14 +100,15 @@ class RunReport(Shown):
         return {}
 
     def was_run(self, step: StepDetails | StepTime) -> bool:
-        """Return whether a listed step was run. Servers also list a step as failed if a step it reads failed."""
+        """Return whether a listed step was run. (If a step fails, servers also list the steps that read it as
+        failed.)"""
         if not isinstance(step, (StepDetails, StepTime)):
             raise argument_error("step", "one of the report's steps", step)
         account = self.step_accounts.get((step.item_index, step.step_id))
         return account is None or account.state != "not_run"
 
     def _has_time(self, step: StepTime) -> bool:
-        """Return whether a step's time is for running its component, i.e. a rerun didn't just keep its output."""
+        """Return whether a step's time is for running its component. False if a rerun just kept its output."""
         account = self.step_accounts.get((step.item_index, step.step_id))
         return self.was_run(step) and not (account is not None and account.is_kept)
 
@@ -124,15 +125,16 @@ class RunReport(Shown):
 def gather(client: SyncStepflowClient, run_id: RunId, *, timeout: float | NotGiven | None = NOT_GIVEN) -> RunReport:
     """Fetch the data for a report on a run. An unfinished run is reported in its current state.
 
-    Secrets include the defaults of the flow's secret variables, the values of environment variables that the flow
-    names for them and, if this client started the run, any values it passed for them.
+    Secrets include the defaults of the flow's secret variables, the values of the environment variables it names for
+    them and, if this client started the run, any values passed for them.
 
-    The run's arguments come from the server, if it reports them, or else from the client's `history`.
+    The run's arguments come from the server if it reports them, otherwise from the client's `history`.
 
     Args:
         client: A client for the server.
         run_id: The run.
-        timeout: Seconds for the whole call, or None for no limit. Defaults to the client's timeout for each request.
+        timeout: Seconds for the whole call, or None for no limit. By default, the client's timeout applies to each
+            request.
 
     Raises:
         NotFoundError: If the server has no such run.
@@ -148,7 +150,7 @@ def gather(client: SyncStepflowClient, run_id: RunId, *, timeout: float | NotGiv
 
 
 def mask_arguments(flow: Mapping[str, Any], arguments: RunArguments) -> RunArguments:
-    """Return a run's arguments with known secret values replaced by `***`. Takes the flow as stored."""
+    """Return a run's arguments with known secret values replaced by `***`. `flow` is the stored flow."""
     return _mask_arguments(arguments, _collect_secrets(flow))
 
 
@@ -158,7 +160,7 @@ def _mask_arguments(arguments: RunArguments, secrets: Secrets) -> RunArguments:
 
 
 def mask_differences(flow: Mapping[str, Any], differences: Iterable[RunDifference]) -> list[RunDifference]:
-    """Return differences between runs with a flow's known secret values replaced by `***`. Takes the flow as stored."""
+    """Return differences between runs with known secret values replaced by `***`. `flow` is the stored flow."""
     secrets = _collect_secrets(flow)
     return [
         replace(difference, a=secrets.hide_in(difference.a), b=secrets.hide_in(difference.b))
@@ -169,17 +171,17 @@ def mask_differences(flow: Mapping[str, Any], differences: Iterable[RunDifferenc
 def mask_snapshot(snapshot: RunSnapshot, secrets: Secrets | None = None) -> RunSnapshot:
     """Return a run that is safe to display, with secret values replaced by `***`.
 
-    If a failed item doesn't name the step that failed, it is filled in from the steps.
+    If a failed item doesn't name the step that failed, it is filled in from the item's steps.
 
     Args:
         snapshot: The run.
-        secrets: The secret values. Defaults to those known for its flow.
+        secrets: The secret values. Defaults to the known secrets of the run's flow.
     """
     flow, steps, arguments = snapshot.flow or {}, snapshot.steps, snapshot.arguments
     items = None if snapshot.items is None else list(snapshot.items)
     places = [place for place, item in enumerate(items or ()) if item.error is not None and item.error.step_id is None]
     if items and places:
-        # In large runs, most failed items lack the failed step and its error.
+        # In large runs, most failed items don't say which step failed or why.
         by_item: dict[int, list[StepDetails]] = defaultdict(list)
         for step in steps or ():
             by_item[step.item_index].append(step)
@@ -201,11 +203,11 @@ def _collect_secrets(flow: Mapping[str, Any]) -> Secrets:
 
 
 def read_flow_env_variables(flow: Mapping[str, Any]) -> tuple[dict[str, FlowVariable], dict[str, Any]]:
-    """Return the variables declared by a stored flow, and the values of those set in the environment."""
+    """Return a stored flow's variables, and the values of those set in the environment."""
     variables = parse_declared_variables(flow)
     values: dict[str, Any] = {}
     for name, variable in variables.items():
-        # Skip values that no run would accept, as they can't have been sent.
+        # Skip values that no run would accept, since they can't have been passed.
         with suppress(InvalidArgumentError):
             values |= add_env_variables({}, {name: variable}, os.environ)
     return variables, values

@@ -62,7 +62,7 @@ def build_section(title: str, content: str) -> str:
 
 
 def wrap_in_scroller(content: str, label: str) -> str:
-    """Wrap content so that it scrolls sideways if it is too wide."""
+    """Wrap content so that it scrolls sideways if it's too wide."""
     return f'<div class="scroll" tabindex="0" role="group" aria-label="{label}">{content}</div>'
 
 
@@ -72,7 +72,7 @@ def escape_html(value: object) -> str:
 
 
 def escape_multiline(text: str) -> str:
-    """Return multi-line text, escaped such that none of its lines starts a line of the document."""
+    """Return escaped multi-line text. None of its lines becomes the start of a line in the document."""
     return escape(visible_lines(text)).replace("\n", "&#10;")
 
 
@@ -110,18 +110,18 @@ def facts_list(facts: Sequence[tuple[str, str]]) -> str:
 
 
 def build_row(*cells: str) -> str:
-    """Return a table row. Cells that start with a number are right-aligned."""
+    """Return a table row, with cells that start with a number right-aligned."""
     return "<tr>" + "".join(f"<td{' class=n' if NUMBER.match(cell) else ''}>{cell}</td>" for cell in cells) + "</tr>"
 
 
 def status_mark(status: str, text: str = "") -> str:
-    """Format a status as an icon, word and colour. `text` overrides the word."""
+    """Format a status as an icon, word and color. `text` overrides the word."""
     kind = f"status {status}" if status in STATUSES else "status"
     return f'<b class="{kind}">{escape_html(text or status.replace("_", " "))}</b>'
 
 
 def fold_long_text(text: str) -> str:
-    """Return the text, collapsed to its beginning if it is long."""
+    """Return the text, collapsed to its beginning if it's long."""
     shown = escape_multiline(text)
     return (
         f"<details><summary>{escape_multiline(cut(text, 121))}</summary>{shown}</details>" if len(text) > 160 else shown
@@ -146,7 +146,7 @@ def report_page(reports: Sequence[RunReport]) -> str:
         parts.append(_write_comparison(reports))
     parts.append(f'<div class="{"runs two" if len(reports) == 2 else "runs"}">')
     charts = [build_bars(report) for report in reports]
-    # Share one scale, so that durations can be compared by eye.
+    # Use the same scale for all, so that durations can be compared by eye.
     right_edge = max((bar.end for bars in charts for bar in bars), default=0.0)
     for number, (report, bars) in enumerate(zip(reports, charts, strict=True)):
         parts.append(f"<article>{''.join(_write_sections(report, bars, right_edge, number))}</article>")
@@ -261,7 +261,7 @@ def _write_arguments(arguments: RunArguments, *, is_batch: bool) -> str:
 
 
 def find_worst_step_states(report: RunReport) -> dict[str, str]:
-    """Return the state to draw for each step, which is the worst one over all items."""
+    """Return the state to draw for each step: the worst among all items."""
     states: dict[str, set[str]] = defaultdict(set)
     for step in report.step_accounts.values():
         states[step.step_id].add(get_displayed_state(step))
@@ -279,7 +279,7 @@ def build_bars(report: RunReport, *, until: datetime | None = None) -> list[Bar]
 
     Args:
         report: The run's report.
-        until: Where bars of running steps end, if later than all events.
+        until: Where the bars of running steps end, if that's after the last event.
     """
     started = [step for step in report.times if step.attempts and report._has_time(step)]
     if not started:
@@ -326,11 +326,11 @@ def _write_errors(items: Sequence[RunItem]) -> str:
 
 
 def summarize_latency(times: Sequence[ItemTime], url: Callable[[ItemTime], str] | None = None) -> str:
-    """Format percentiles and a histogram of item durations as HTML. Returns an empty string for fewer than two items.
+    """Format percentiles and a histogram of item durations as HTML, or an empty string for fewer than two items.
 
     Args:
         times: The items' times.
-        url: Returns the URL to link a percentile to, given its item. No links by default.
+        url: Returns the URL to link a percentile to, given its item. Defaults to no links.
     """
     if len(times) < 2:
         return ""
@@ -403,7 +403,7 @@ def _write_items(items: Sequence[RunItem], inputs: Sequence[Any] | None) -> str:
 
 
 def _paginate_table(heads: Sequence[str], rows: Sequence[str], failed: Sequence[bool]) -> str:
-    """Split a long table into collapsible parts, with the first one open."""
+    """Split a long table into collapsible parts, the first of which is open."""
     pages = []
     for begin in range(0, len(rows), _PAGE):
         shown, count = rows[begin : begin + _PAGE], sum(failed[begin : begin + _PAGE])

@@ -74,7 +74,7 @@ STYLE = (
     + "text.sf-status{fill:var(--sf-bg);stroke:none;font-weight:700;text-anchor:middle;dominant-baseline:central}"
     + ".sf .sf-children{fill:var(--sf-failed);text-anchor:end;font-weight:700}"
 )
-"""The style for all drawings. Only needed once per page."""
+"""The style for all drawings. A page only needs it once."""
 
 _MARKS = {"completed": "✓", "failed": "✗", "running": "▶", "cancelled": "■", "not_run": "–"}
 
@@ -85,23 +85,23 @@ class Look(NamedTuple):
     statuses: Mapping[str, str] = {}
     """Node statuses by node id: `completed`, `failed`, `running`, `cancelled`, `not_run` or `not_needed`."""
     servers: bool = True
-    """Whether to colour plugins and show a legend."""
+    """Whether to color plugins and show a legend."""
     details: bool = True
-    """Whether boxes show the step's component and marks."""
+    """Whether boxes show the step's component and properties."""
     style: bool = True
-    """Whether to embed the style. If not, the page must contain `STYLE`."""
+    """Whether to embed the style. Otherwise, the page must contain `STYLE`."""
     name: str = "flow"
     """A name that is unique within the page."""
     links: Mapping[str, str] = {}
     """Link URLs by node id."""
     failed_children: Mapping[str, int] = {}
-    """The number of failed sub-run items of completed steps, by node id."""
+    """The number of a completed step's failed sub-run items, by node ID."""
     selected: str = ""
     """The id of the node marked as the current link."""
 
 
 def svg(graph: FlowGraph, look: Look, layout: Layout | None = None) -> str:
-    """Return a graph as SVG. Pass `layout` if it is already known.
+    """Return a graph as SVG. If its layout is already known, pass it as `layout`.
 
     Raises:
         DrawingUnavailableError: If the `stepflow-client[draw]` extra isn't installed.
@@ -170,21 +170,21 @@ def _edge_svg(edge: GraphEdge, route: Route) -> str:
 
 
 class _Shapes:
-    """Box shapes centred at (0, 0). Each is defined just once, however many boxes use it."""
+    """Box shapes centered at (0, 0). Each is defined only once, however many boxes use it."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._known: dict[str, int] = {}
 
     def use(self, box: Box, plugin: int | None, status: str) -> str:
-        """Return an element that draws a box, with colours taken from where it is used."""
+        """Return an element that draws a box. Its colors come from where it is used."""
         left, top = -box.width / 2, -box.height / 2
         shape = _rect_svg(Box(left, top, box.width, box.height))
         if plugin is not None:
             band = _rect_svg(Box(left, top, 4, box.height), ' class="sf-band"')
             shape += f'<g class="sf-p{plugin}">{band}</g>'
         if status in _MARKS:
-            # Put the badge on the corner, where it won't cover any text.
+            # Put the badge on the corner, where it doesn't cover any text.
             x, y = -left - 4, top + 3
             shape += f'<circle class="sf-badge-{status}" cx="{format_px(x)}" cy="{format_px(y)}" r="9"/>'
             shape += f'<text class="sf-status" x="{format_px(x)}" y="{format_px(y)}">{_MARKS[status]}</text>'
