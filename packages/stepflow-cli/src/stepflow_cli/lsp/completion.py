@@ -29,7 +29,7 @@ _OBJECT = "type: object\nproperties:\n  ${1:name}: {type: ${2:string}}\nrequired
 
 
 def _nest_under_key(key: str, body: str) -> str:
-    """Return a body indented below a key."""
+    """Return a body, indented below a key."""
     return f"{key}:\n  " + body.replace("\n", "\n  ")
 
 
@@ -56,9 +56,9 @@ output: {\\$step: ${4:ask}}
 """
 """A complete flow, offered in empty files."""
 ELEMENTS: Mapping[Path, str] = {("steps",): _STEP, ("test", "cases"): _CASE}
-"""Snippets for list elements, by the list's path within the flow."""
+"""Snippets for list elements, by the list's path in the flow."""
 _KEYS: Mapping[tuple[Path, str], str] = {
-    # List indexes are replaced by 0 in these paths.
+    # In these paths, list indexes are replaced by 0.
     ((), "schemas"): _nest_under_key("schemas", _nest_under_key("properties", _nest_under_key("input", _OBJECT))),
     ((), "steps"): _nest_under_key("steps", to_list_element(_STEP)),
     ((), "test"): _nest_under_key("test", _nest_under_key("cases", to_list_element(_CASE))),
@@ -98,7 +98,7 @@ def expand_snippet(body: str, text: DocumentText, start: int, *, is_json: bool, 
         text: The document.
         start: The offset to insert at.
         is_json: Whether the document is JSON, where placeholders aren't used.
-        is_supported: Whether the editor supports snippets. If so, it indents their lines to match the current line.
+        is_supported: Whether the editor supports snippets. If it does, it indents their lines like the current line.
     """
     plain = _PLACEHOLDER.sub(lambda match: match[1] or match[2] or "", body)
     if is_json:
@@ -112,9 +112,9 @@ def expand_snippet(body: str, text: DocumentText, start: int, *, is_json: bool, 
 Kind = types.CompletionItemKind
 TRIGGERS = ["$", ".", "/", '"', "'", "[", "{", " "]
 """Characters that make an editor request completions automatically."""
-# Beyond this many candidates, only add those that match the typed prefix.
+# Beyond this many candidates, only add ones that match the typed prefix.
 _MAX_ITEMS = 200
-# Maximum number of steps and of input fields to suggest as complete expressions.
+# Maximum number of steps, and of input fields, to suggest as complete expressions.
 _MAX_READS = 5
 _RARE_KEYS = ("$schema", "schema", "version", "metadata", "configFile", "config", "stepflow_config")
 # Keys to list last, in this order.
@@ -139,7 +139,7 @@ class Candidate(NamedTuple):
 def list_completions(
     analysis: Analysis, text: DocumentText, position: types.Position, *, has_snippets: bool = False
 ) -> types.CompletionList:
-    """Return the completions at a position. The document's text may be newer than its analysis."""
+    """Return the completions at a position. The document's text may be newer than the analysis."""
     offset = text.to_offset(position)
     typed = find_typed_word(text.text, analysis.name, offset) if should_offer_completions(analysis, text) else None
     if typed is None:
@@ -151,7 +151,7 @@ def list_completions(
     matches = (item for item in candidates if _label(item).startswith(typed.text) or len(chosen) < _MAX_ITEMS)
     for candidate in islice(matches, 2 * _MAX_ITEMS):
         chosen.setdefault((_label(candidate), candidate.is_key), candidate)
-    # All editors filter completions, but not all of them sort.
+    # All editors filter completions, but some don't sort them.
     best = sorted(chosen.values(), key=lambda candidate: (not _label(candidate).startswith(typed.text), candidate.rank))
     items = [
         _build_item(each, typed, text, number, is_json=is_json, has_snippets=has_snippets)
@@ -194,7 +194,7 @@ def _build_item(
 
 
 def _lacks_value(text: DocumentText, start: int, end: int) -> bool:
-    """Return whether the key has no value yet, either on the same line or indented below."""
+    """Return whether a key has no value yet, neither on its line nor indented below."""
     line, _, below = text.text[end:].partition("\n")
     following = next((below_line for below_line in below.split("\n", 20) if below_line.strip()), "")
     before = text.text[text.text.rfind("\n", 0, start) + 1 : start]
@@ -207,7 +207,7 @@ def _iter_candidates(place: NodeContext, typed: TypedWord, text: DocumentText, *
     key = typed.target.key
     present = typed.target.node.items.keys() - {key} if key is not None else set[str]()
     if place.path == () and place.flow.parent is None and not is_json:
-        # The tree covers just one section, so look for keys in the whole text.
+        # The tree covers only one section, so look for keys in the whole text.
         present = find_top_level_keys(text.text[: typed.start] + text.text[typed.end :])
     if place.path == () and not present and (key is None or not is_json):
         yield Candidate("flow", Kind.Snippet, "a flow with an input, a step and an output", rank=0, snippet=FLOW)
@@ -277,7 +277,7 @@ def _iter_values(place: NodeContext, typed: TypedWord) -> Iterator[Candidate]:
     elif part == "$type" and place.is_expected:
         yield from (Candidate(name, Kind.EnumMember) for name in JSON_TYPES)
     else:
-        # A line is more likely to start with a key than a value.
+        # What's typed at the start of a line is more likely a key than a value.
         rank = 2 if typed.opens_line else 1
         for schema in place.applicable_schemas:
             values = [*schema["enum"]] if isinstance(schema.get("enum"), list) else []
@@ -303,7 +303,7 @@ def _iter_components(place: NodeContext) -> Iterator[Candidate]:
 
 
 def _iter_steps(place: NodeContext) -> Iterator[Candidate]:
-    # Nearest first: most steps read from the one just before.
+    # Nearest first, since most steps read from the one just before.
     for step in reversed(place.steps):
         yield Candidate(step.step.id, Kind.Reference, format_type(step.output, 80), step.step.component or "")
 
@@ -319,7 +319,7 @@ def _iter_variables(flow: FlowTypes | None, prefix: str) -> Iterator[Candidate]:
 
 
 def _iter_expressions(place: NodeContext) -> Iterator[Candidate]:
-    """Yield expressions that read a step, input field or variable. Those that mention the field's name rank first."""
+    """Yield expressions that read a step, input field or variable. Those containing the field's name rank first."""
     steps = [{"$step": step.value} for step in islice(_iter_steps(place), _MAX_READS)]
     fields = [{"$input": write_path([part])} for part, _ in islice(iter_parts(place.flow_input_type), _MAX_READS)]
     variables = [{"$variable": variable.value} for variable in _iter_variables(place.reads, "$")]
@@ -329,7 +329,7 @@ def _iter_expressions(place: NodeContext) -> Iterator[Candidate]:
 
 
 def _iter_paths(type: Type, text: str) -> Iterator[Candidate]:
-    """Yield paths into a type: those that extend the typed text, plus any that are certain to exist."""
+    """Yield paths into a type: those that continue the typed text, plus any that certainly exist."""
     begin = text[: max(text.rfind("."), text.rfind("["))] if text.startswith("$") else ""
     inner = type
     if begin not in ("", "$"):

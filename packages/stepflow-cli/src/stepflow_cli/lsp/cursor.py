@@ -1,7 +1,4 @@
-"""Find the key or value at an offset and the word being typed there. Convert offsets to protocol positions and back.
-
-Nothing here does I/O.
-"""
+"""Find the key or value at an offset and the word being typed there. Also converts between offsets and positions."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ _CODECS = {"utf-8": ("utf-8", 1), "utf-16": ("utf-16-le", 2), "utf-32": ("utf-32
 
 
 class DocumentText:
-    """Text addressed by protocol positions, whose columns count code units in an encoding (usually UTF-16)."""
+    """Text addressed by protocol positions, whose columns count an encoding's code units (usually UTF-16)."""
 
     def __init__(self, text: str, encoding: str = "utf-16") -> None:
         self.text, self.encoding = text, encoding
@@ -41,7 +38,7 @@ class DocumentText:
         if line.isascii():
             return start + min(position.character, len(line))
         units = line.encode(self._codec, "surrogatepass")[: position.character * self._unit]
-        # Round a position in the middle of a character down to its start.
+        # A position in the middle of a character becomes the character's start.
         return start + len(units.decode(self._codec, "ignore" if self._unit < 4 else "surrogatepass"))
 
     def to_position(self, offset: int) -> types.Position:
@@ -82,16 +79,16 @@ class DocumentText:
         return self.text[self.line_starts[line] : end].rstrip("\r\n")
 
 
-# Stands for the cursor when the text is parsed.
+# Marks the cursor in parsed text.
 _CARET = "\ue000"
 _QUOTES = ("'", '"')
 _CLOSERS = {"{": "}", "[": "]"}
-# The start of a section. It includes the line feed because `re` is much faster with a fixed first character.
+# The start of a section. Includes the line feed, because `re` is much faster with a fixed first character.
 _SECTION = re.compile(r"\n(?![ \t#\n]|-[ \t\r\n]|---|\.\.\.|\r?(?:\n|\Z))")
 _PATH = re.compile(r"(?<=[\s:])\$(?:\.[\w-]*|\[[^\]\s]*\]?)*\[[^\s,{}]*$")
 _WHITESPACE = re.compile(r"[ \t\n\r]*")
 _MAX_REMOVED_LINES = 5
-# From this length on, reparsing the whole text for each attempt is too slow.
+# For longer texts, reparsing everything on each attempt is too slow.
 _LARGE = 100_000
 
 
@@ -99,9 +96,9 @@ class KeyOrValue(NamedTuple):
     """The key or value at an offset."""
 
     node: Node
-    """The innermost value around the offset, or the mapping if the offset is in a key."""
+    """The innermost value around the offset. If the offset is in a key, the mapping."""
     key: str | None = None
-    """The mapping's key at the offset."""
+    """The key at the offset, if any."""
 
 
 def find_key_or_value(root: Node, offset: int) -> KeyOrValue:
@@ -113,7 +110,7 @@ def find_key_or_value(root: Node, offset: int) -> KeyOrValue:
                 return KeyOrValue(node, name)
         parts = (*node.items.values(), *node.elements)
         inner = next((part for part in parts if part.start <= offset <= part.end and part.start < part.end), None)
-        # Stop at merged values, which are located elsewhere in the text.
+        # Stop at merged values, since they are elsewhere in the text.
         if inner is None or inner.parent is not node:
             break
         node = inner
@@ -124,17 +121,17 @@ class TypedWord(NamedTuple):
     """The key or value being typed at an offset."""
 
     target: KeyOrValue
-    """The key or value, in a tree of just the surrounding text. The tree has its own positions."""
+    """The key or value, in a tree of only the surrounding text. Positions in the tree are its own."""
     text: str
     """The part of the word before the offset."""
     start: int
     end: int
     """The word's range in the file."""
     first_step: int = 0
-    """The index of the first step in the tree. Earlier steps are left out."""
+    """The index of the tree's first step. Earlier steps are left out."""
     is_quoted: bool = False
     opens_line: bool = False
-    """Whether the value comes first on its line, so it could become a key."""
+    """Whether the value comes first on its line and could therefore become a key."""
 
 
 class _TextPart(NamedTuple):
@@ -152,7 +149,7 @@ class _TextPart(NamedTuple):
 def find_typed_word(text: str, name: str, offset: int) -> TypedWord | None:
     """Return the word being typed at an offset in YAML or JSON, or None if it can't be determined.
 
-    Parses just the surrounding step or section if possible, adding a missing colon, quote or bracket if necessary.
+    Parses just the surrounding step or section if possible, adding any missing colon, quote or bracket.
     """
     is_json = name.lower().endswith(".json") or text.lstrip()[:1] == "{"
     whole = _TextPart(0, len(text))
@@ -163,7 +160,7 @@ def find_typed_word(text: str, name: str, offset: int) -> TypedWord | None:
         quote = marks.pop() if marks and marks[-1] in _QUOTES else ""
         path = _PATH.search(before) if not quote and marks else None
         if path is not None:
-            # Inside braces, a path with brackets needs quotes. The completion will add them.
+            # Inside braces, a path with brackets must be quoted. The completion adds the quotes.
             before = before[: path.start()]
         closers = "".join(_CLOSERS[mark] for mark in reversed(marks))
         heads = [_CARET, f"{_CARET}{quote}", f"{_CARET}{quote}:"]
@@ -183,7 +180,7 @@ def find_typed_word(text: str, name: str, offset: int) -> TypedWord | None:
 
 
 def _find_yaml_part(text: str, offset: int) -> _TextPart:
-    """Return the YAML section around an offset, narrowed to one element if it contains a list (e.g. the steps)."""
+    """Return the YAML section around an offset. If it contains a list (e.g. the steps), return just one element."""
     line = text.rfind("\n", 0, offset) + 1
     lines = f"\n{text}"
     starts = [match.start() for match in _SECTION.finditer(lines)]
@@ -200,7 +197,7 @@ def _find_yaml_part(text: str, offset: int) -> _TextPart:
 
 
 def _find_json_part(text: str, offset: int) -> _TextPart | None:
-    """Return the JSON step around an offset, even if it is invalid. Returns None outside steps."""
+    """Return the JSON step around an offset, even if it's invalid. Returns None outside of steps."""
     for index, (start, end) in enumerate(_iter_json_steps(text)):
         if end is None:
             line = text[text.rfind("\n", 0, start) + 1 : start]
@@ -212,7 +209,7 @@ def _find_json_part(text: str, offset: int) -> _TextPart | None:
 
 
 def _iter_json_steps(text: str) -> Iterator[tuple[int, int | None]]:
-    """Yield the start and end of each step in a JSON text. An invalid step has no end, and is the last one yielded."""
+    """Yield the start and end of each step in a JSON text. Stops at an invalid step, whose end is None."""
     read, at = json.JSONDecoder().raw_decode, _skip_space(text, 0)
     try:
         while text[at : at + 1] in ("{", ","):
@@ -258,7 +255,7 @@ def _read_typed_word(flow: FlowText, at: int, offset: int, part: _TextPart) -> T
 
 
 def blank_invalid_lines(flow: FlowText) -> FlowText:
-    """Return the flow with its invalid lines blanked out, which preserves all positions."""
+    """Return the flow with its invalid lines blanked out. All positions stay the same."""
     for _ in range(_MAX_REMOVED_LINES):
         line = flow.error.line if flow.error is not None else None
         if line is None:

@@ -1,4 +1,4 @@
-"""The open documents. Each version is analysed in a thread, so requests wait only for what they need."""
+"""The open documents. Each version is analyzed in a thread, so that requests wait only for what they need."""
 
 from __future__ import annotations
 
@@ -51,17 +51,17 @@ from .cursor import DocumentText, blank_invalid_lines
 from .mentions import Mention, find_mentions
 
 MAX_LENGTH = 2**20
-"""Maximum document length in characters. Analysing one this long takes a few seconds."""
+"""Maximum document length in characters. At this length, an analysis takes a few seconds."""
 
 _FLOW_KEYS = {*get_fields(schema()["$defs"]["flow"])[0]}
-# The start of an unindented YAML line that isn't a key and can't become one.
+# The start of an unindented YAML line that isn't a key and can't become one either.
 _FOREIGN = re.compile(r"""^(?!["'{}\s#]|---)(?![\w-]*[ \t]*(?:$|:))""", re.MULTILINE)
 
 Kind = Literal["flow", "config"]
 
 
 def should_offer_completions(analysis: Analysis, text: DocumentText) -> bool:
-    """Return whether to offer completions: for flows, configurations, and text that may become a flow.
+    """Return whether to offer completions: in flows, configurations, and text that may become a flow.
 
     Text may become a flow if it is empty or all of its keys are flow keys.
     """
@@ -80,7 +80,7 @@ class Analysis:
     rules: CheckRules
     findings: Sequence[Finding] = ()
     root: Node | None = None
-    """The tree without any invalid lines, or None if the text can't be parsed."""
+    """The tree, without invalid lines. None if the text can't be parsed."""
     has_skipped_lines: bool = False
     """Whether the tree leaves out invalid lines."""
     types: FlowTypes | None = None
@@ -104,13 +104,13 @@ class Analysis:
 
     @pause_garbage_collector()
     def infer_types(self) -> Analysis:
-        """Infer the flow's types, and return the analysis itself."""
+        """Infer the flow's types. Returns the analysis itself."""
         if self.kind == "flow" and self.root is not None and isinstance(self.root.value, dict):
             self.types = infer_flow_types(self.root, UNKNOWN, self.catalogue)
         return self
 
     def should_replace(self, other: Analysis | None) -> bool:
-        """Return whether to use this analysis for completions from now on. Not if a syntax error hides some steps."""
+        """Return whether completions should use this analysis from now on. False if a syntax error hides some steps."""
         if self.types is None or other is None or other.types is None:
             return self.types is not None or self.kind != "flow"
         return not self.has_skipped_lines or len(self.types.steps) >= len(other.types.steps)
@@ -149,7 +149,7 @@ def analyse(name: str, text: DocumentText, rules: CheckRules) -> Analysis:
     if kind == "config":
         analysis.findings = check_config(flow)
     else:
-        # Always check types, but report the findings as notes unless the settings enable type checks.
+        # Always check types, but report the findings as mere notes unless the settings enable type checks.
         omitted = () if rules.type_check else ("untyped-output",)
         findings = find_offline(flow, replace(rules, type_check=True))
         analysis.findings = [
@@ -162,7 +162,7 @@ log = logging.getLogger(__name__)
 
 
 class ProjectRules:
-    """The rules for each project, reloaded only when its project file or components change.
+    """The rules for each project, which are only reloaded if its project file or components change.
 
     Args:
         components: The file passed with `--components`, which takes precedence over the project's.
@@ -174,7 +174,7 @@ class ProjectRules:
         self._cache: dict[Path | None, tuple[object, CheckRules]] = {}
 
     def get_rules(self, path: str) -> CheckRules:
-        """Return the rules for a file. Invalid project settings are logged and ignored."""
+        """Return the rules for a file. Invalid project settings are logged, then ignored."""
         try:
             project = find_flow_project(path)
         except StepflowClientError as error:
@@ -198,7 +198,7 @@ class ProjectRules:
 
 
 class ServerChecks:
-    """Checks flows on the server from the environment, a profile or the editor's settings, but never from a project."""
+    """Checks flows on the server from the environment, a profile or the editor's settings (never from a project)."""
 
     def __init__(self) -> None:
         self.url: str | None = None
@@ -206,16 +206,17 @@ class ServerChecks:
         self._is_stopped = False
         self._clients: set[SyncStepflowClient] = set()
         self._failure = ""
-        """The last message logged, to avoid repeating it on every save."""
+        """The last message logged, so that it isn't repeated on every save."""
 
     def check(self, analysis: Analysis) -> CheckedFlow | None:
-        """Return a flow with the server's findings. Returns None without a server, or if it doesn't respond (logged).
+        """Return a flow with the server's findings, or None if there's no server or it doesn't respond (which is
+        logged).
 
         Blocks until the server responds, so call it in a thread.
         """
         if analysis.kind != "flow" or analysis.root is None:
             return None
-        # Parse again, because other threads are using the analysis's tree.
+        # Parse again, since other threads are using the analysis's tree.
         flow = FlowText(analysis.text.text, analysis.name)
         checked = CheckedFlow(analysis.name, analysis.rules, flow, list(analysis.findings))
         try:
@@ -273,7 +274,7 @@ def build_diagnostics(analysis: Analysis) -> list[types.Diagnostic]:
 
 
 def _build_diagnostic(finding: Finding, analysis: Analysis) -> types.Diagnostic:
-    # Types are always checked, but shown as notes unless the settings enable type checks.
+    # Types are always checked, but findings are mere notes unless the settings enable type checks.
     is_note = finding.is_type_finding and not analysis.rules.type_check
     page = types.CodeDescription(f"{RULES_PAGE}#{finding.rule}") if RULES_PAGE and finding.rule in RULES else None
     return types.Diagnostic(
@@ -296,7 +297,7 @@ def _get_severity(level: str) -> types.DiagnosticSeverity:
 
 
 def _get_span(finding: Finding, text: DocumentText) -> tuple[int, int]:
-    """Return the start and end offsets of a finding, limited to its first line."""
+    """Return a finding's start and end offsets. Ends with the first line."""
     if finding.start < 0:
         return text.rest_of_line(finding.line, finding.column)
     end = min(finding.end, text.line_end(finding.start))
@@ -313,7 +314,7 @@ def list_code_actions(analysis: Analysis, params: types.CodeActionParams) -> lis
             first, last = _get_span(finding, text)
             if first <= end and start <= last:
                 actions.extend(_build_quick_fix(analysis, uri, finding))
-    # Fixing everything means rechecking the whole flow, so only offer it on request.
+    # Only offer to fix everything when requested, because it means rechecking the whole flow.
     if kinds is not None and _is_requested(FIX_ALL, kinds) and analysis.kind == "flow":
         actions.extend(_build_fix_all(analysis, uri))
     return actions
@@ -351,7 +352,7 @@ def _build_fix_all(analysis: Analysis, uri: str) -> Iterator[types.CodeAction]:
     new = correct_flow(FlowText(old, analysis.name), lambda flow: find_offline(flow, analysis.rules)).flow.text
     if new == old:
         return
-    # Replace just the part that differs, so that editors keep the cursor and folds elsewhere.
+    # Replace just the part that differs. That way, editors keep the cursor and folds elsewhere.
     start = _common_prefix_length(old, new)
     tail = _common_prefix_length(old[start:][::-1], new[start:][::-1])
     change = types.TextEdit(analysis.text.to_range(start, len(old) - tail), new[start : len(new) - tail])
@@ -364,7 +365,7 @@ def _common_prefix_length(one: str, other: str) -> int:
     return next((index for index, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
-# How many seconds to wait after the last edit before analysing a document.
+# Seconds to wait after the last edit before analyzing a document.
 _PAUSE = 0.1
 
 Publish = Callable[["Document", Analysis], None]
@@ -378,11 +379,11 @@ class Document:
         self.name = to_fs_path(uri) or uri.rpartition("/")[2]
         self.latest: Analysis | None = None
         self.typed: Analysis | None = None
-        """The latest analysis with types. A syntax error can hide the flow along with all of its types."""
+        """The latest analysis with types. (A syntax error can hide the flow and thus all of its types.)"""
         self.task: asyncio.Task[None] | None = None
         self.is_being_checked = False
         self.is_pausing = False
-        """Whether the next check is waiting for a pause in typing."""
+        """Whether the next check is waiting for the user to pause typing."""
         self.is_published = False
         """Whether the client is showing diagnostics for the document."""
         self.saved: DocumentText | None = None
@@ -406,28 +407,28 @@ class Documents:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="stepflow-checks")
 
     def open(self, uri: str, text: DocumentText, version: int) -> None:
-        """Add a document and analyse it right away."""
+        """Add a document and analyze it right away."""
         self._documents[uri] = document = Document(uri, text, version)
         self._schedule_analysis(document)
 
     def change(self, uri: str, changes: Iterable[types.TextDocumentContentChangeEvent], version: int) -> None:
-        """Change a document's text. It is analysed once there are no further changes for a moment."""
+        """Change a document's text. It is analyzed once there have been no further changes for a moment."""
         document = self._documents.get(uri)
         if document is not None:
             document.text, document.version = document.text.apply_changes(changes), version
             self._schedule_analysis(document, _PAUSE)
 
     def check_saved(self, uri: str) -> None:
-        """Have the server check a saved document. Reanalyse all documents, since settings may have changed."""
+        """Have the server check a saved document. Reanalyze all documents, because settings may have changed."""
         self.reanalyse_all()
         document = self._documents.get(uri)
         if document is not None:
             document.saved = document.text
 
     def reanalyse_all(self) -> None:
-        """Reanalyse every document because files they depend on have changed."""
+        """Reanalyze every document, because files they depend on have changed."""
         for document in self._documents.values():
-            # A new text object invalidates the current analysis.
+            # A new text object makes the current analysis outdated.
             document.text = DocumentText(document.text.text, document.text.encoding)
             self._schedule_analysis(document)
 
@@ -451,14 +452,14 @@ class Documents:
             if document.latest is not None and document.latest.text is document.text:
                 return document.latest
             if document.is_pausing:
-                # Don't make the request wait for a pause in typing.
+                # Don't make the request wait for the user to pause typing.
                 self._schedule_analysis(document)
             if document.task is not None:
                 await asyncio.wait([document.task])
         return None
 
     async def get_recent_analysis(self, uri: str) -> tuple[Analysis, DocumentText] | None:
-        """Return the latest analysis with types, possibly for an older text, along with the current text."""
+        """Return the latest analysis with types (possibly of an older text) along with the current text."""
         while (document := self._documents.get(uri)) is not None:
             if document.latest is not None:
                 return document.typed or document.latest, document.text
@@ -468,8 +469,8 @@ class Documents:
 
     def _schedule_analysis(self, document: Document, pause: float = 0) -> None:
         if document.is_being_checked:
-            # Don't cancel the check, or completions wouldn't get new types while the user is typing. It picks up the
-            # new text when it is done.
+            # Don't cancel the check. Otherwise, completions wouldn't get new types while the user is typing. Once it is
+            # done, it picks up the new text.
             return
         if document.task is not None:
             document.task.cancel()

@@ -1,4 +1,4 @@
-"""Where a flow's steps, variables, input fields and components are defined and used. Nothing here does I/O."""
+"""Where a flow's steps, variables, input fields and components are defined and used."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ class Mention(NamedTuple):
     """Mentions with the same scope and name refer to the same thing."""
     start: int
     end: int
-    """The name's range in the file, or the whole value's if it contains escapes."""
+    """The name's range in the file. If the value contains escapes, the whole value's range."""
     node: Node | Key
     """The value or key containing the name."""
     text: str
     """The value's text, which is the name or a path."""
     span: tuple[int, int]
-    """The name's range within the value. In paths, this includes the dot or brackets."""
+    """The name's range within the value. In paths, this includes the dot or the brackets."""
     flow: Node
     is_definition: bool = False
     user: str | None = None
-    """The step that reads it, or None for the flow's output."""
+    """The step that uses the name, or None for the flow's output."""
     is_read: bool = False
 
 
 def find_mentions(model: FlowAnalysis, text: str) -> Iterator[Mention]:
     """Yield all mentions in a flow and its nested flows."""
     for flow in model.all_flows:
-        # Skip merged values, which are located elsewhere in the text.
+        # Skip merged values, since they are elsewhere in the text.
         mentions = [mention for mention in _MentionReader(flow, text).iter_mentions() if mention.start >= 0]
         yield from {(mention.start, mention.end): mention for mention in mentions}.values()
 
@@ -111,7 +111,7 @@ class _MentionReader:
                 schema, path = self.get_part_schema(schema, part), (*path, part)
 
     def iter_declared(self, schema: Node | None, *, is_top: bool = False) -> Iterator[Mention]:
-        """Yield the fields declared in a schema. At the top of the variables schema, they are variables."""
+        """Yield the fields declared in a schema. At the top of the variables schema, the fields are variables."""
         if schema is None:
             return
         kind: Kind = "variable" if is_top else "field"
@@ -140,7 +140,7 @@ class _MentionReader:
             yield from self.iter_data(child, self.get_part_schema(schema, 0), reads, (*path, 0))
 
     def get_scope(self, schema: Node | None, path: Path, reads: str) -> Hashable:
-        """Return the scope for a schema's fields. Undeclared fields are scoped by their path."""
+        """Return the scope for a schema's fields. For undeclared fields, it is their path."""
         schema = self.resolve_schema_reference(schema)
         properties = schema.get("properties") if schema is not None else None
         return (reads, id(self.flow), path) if properties is None else _fields_scope(properties)
@@ -153,7 +153,7 @@ class _MentionReader:
         return schema.get("items") if isinstance(part, int) else schema.at("properties", part)
 
     def resolve_schema_reference(self, schema: Node | None) -> Node | None:
-        """Resolve a schema's reference, if it has one."""
+        """Resolve a schema's reference, if there is one."""
         for _ in range(len(self.shared) + 1):
             reference = schema.get("$ref") if schema is not None else None
             if reference is None:
@@ -167,7 +167,7 @@ def _fields_scope(properties: Node) -> Hashable:
 
 
 def _split_path(path: str) -> list[tuple[str | int, tuple[int, int]]]:
-    """Return the parts of a path with their ranges, or an empty list if `_TOKEN` doesn't cover its syntax."""
+    """Return a path's parts with their ranges, or an empty list if `_TOKEN` doesn't cover its syntax."""
     try:
         parts = parse_path(path)
     except PathError:
@@ -195,7 +195,7 @@ def list_rename_edits(text: str, mentions: Iterable[Mention], mention: Mention, 
     """Return the edits that rename the target of a mention.
 
     Raises:
-        ValueError: If the name is invalid or taken, or a mention can't be edited. The message states the reason.
+        ValueError: If the name is invalid or taken, or a mention can't be edited. The message says why.
     """
     mentions = list(mentions)
     same = find_same_mentions(mentions, mention)
@@ -215,7 +215,7 @@ def _rename_edit(text: str, mention: Mention, name: str) -> Edit:
     whole, written = mention.node, text[mention.node.start : mention.node.end]
     quote = written[:1] if written[:1] in ("'", '"') and len(written) > 1 else ""
     if written != f"{quote}{mention.text}{quote}":
-        # Only accept JSON escapes: in that case, the whole value is replaced anyway.
+        # Only JSON escapes are accepted. With those, the whole value is replaced anyway.
         try:
             is_same_value = quote == '"' and json.loads(written) == mention.text
         except ValueError:
@@ -224,7 +224,7 @@ def _rename_edit(text: str, mention: Mention, name: str) -> Edit:
             raise ValueError(f"the name is written with escapes or as an alias: {written}")
     if _SIMPLE.fullmatch(name) and mention.start > whole.start + len(quote):
         return mention.start, mention.end, name
-    # Prefer single quotes in paths, since double quotes may need escaping.
+    # Prefer single quotes in paths, because double quotes may need escaping.
     part = format_path_part(name)
     part = f"['{name}']" if part[0] == "[" and "'" not in name else part
     begin, end = mention.span

@@ -113,7 +113,7 @@ def _describe_value(place: NodeContext) -> list[str]:
         return _escape(result.problem)
     type, path = result.type, portable_path(node.value)
     if word == "$input" and is_unknown(type) and path is not None:
-        # Without an input schema, use the type the flow's steps expect.
+        # Without an input schema, use the type expected by the flow's steps.
         type = type_at_path(place.flow_input_type, path).type
     return [f"type: {_format_type(type)}"]
 
@@ -130,8 +130,9 @@ def _format_code(text: str) -> str:
     return f"{ticks}{space}{line}{space}{ticks}"
 
 
-def _escape(text: object) -> list[str]:
-    """Return the text as a paragraph, if any. Text from servers may contain links or images, so Markdown is escaped."""
+def _escape_markdown(text: object) -> list[str]:
+    """Return the text as a paragraph, if there is any. Escapes Markdown: a server's text may contain links or
+    images."""
     return [re.sub(r"([\\`*_{}\[\]<>()#+!|~])", r"\\\1", text)] if isinstance(text, str) and text else []
 
 
@@ -172,7 +173,7 @@ def rename(analysis: Analysis, params: types.RenameParams) -> types.WorkspaceEdi
     """Return the edits that rename the name at a position.
 
     Raises:
-        JsonRpcInvalidParams: If it can't be renamed. The message states the reason.
+        JsonRpcInvalidParams: If it can't be renamed. The message says why.
     """
     mention = find_mention(analysis.mentions, analysis.text.to_offset(params.position))
     if mention is None:
@@ -186,7 +187,7 @@ def rename(analysis: Analysis, params: types.RenameParams) -> types.WorkspaceEdi
 
 
 def list_case_lenses(analysis: Analysis) -> list[types.CodeLens]:
-    """Return a "run this case" lens for each test case. The editor command receives `stepflow test` arguments."""
+    """Return a "run this case" lens for each test case. The editor's command receives arguments for `stepflow test`."""
     result = []
     for case in analysis.model.cases if analysis.model is not None else ():
         name = case.get("name")
@@ -207,7 +208,8 @@ def _build_outline(model: FlowAnalysis, text: DocumentText) -> list[types.Docume
     def add(
         name: str, kind: types.SymbolKind, node: Node, label: Node | Key, detail: str | None = None
     ) -> types.DocumentSymbol | None:
-        """Add a symbol. Skips merged nodes (they're elsewhere in the text) and empty names (editors reject them)."""
+        """Add a symbol, unless its node was merged (and is elsewhere in the text) or its name is empty (editors
+        object)."""
         if label.start < 0 or node.start < 0 or not name.strip():
             return None
         whole = text.to_range(min(label.start, node.start), max(label.end, node.end))

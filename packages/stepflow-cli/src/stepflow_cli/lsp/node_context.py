@@ -24,7 +24,7 @@ Schemas = list[Mapping[str, Any]]
 class NodeContext:
     """A place in a flow.
 
-    The tree may cover only part of the text. Types and schemas come from the analysis of the whole text.
+    The tree may cover only part of the text, but types and schemas come from an analysis of all of it.
     """
 
     analysis: Analysis
@@ -37,7 +37,7 @@ class NodeContext:
     types: FlowTypes | None
     """The types in that flow."""
     reads: FlowTypes | None
-    """The types of the flow whose steps and input are in scope for expressions here."""
+    """The types of the flow whose steps and input expressions can refer to here."""
     first_step: int = 0
 
     @property
@@ -49,13 +49,13 @@ class NodeContext:
 
     @property
     def is_expression(self) -> bool:
-        """Whether the value is evaluated, i.e. part of a step's input or of the output."""
+        """Whether the value is evaluated, i.e. part of a step's input or the flow's output."""
         is_evaluated = self.path[:1] == ("output",) or (self.path[:1] == ("steps",) and self.path[2:3] == ("input",))
         return is_evaluated and "$literal" not in self.path
 
     @cached_property
     def steps(self) -> list[StepTypes]:
-        """The steps that can be read from here, i.e. those before the node's own step."""
+        """The steps that can be read from here (those before the node's own step)."""
         if self.reads is None:
             return []
         steps = list(self.reads.steps.values())
@@ -68,7 +68,7 @@ class NodeContext:
 
     @cached_property
     def flow_input_type(self) -> Type:
-        """The type of the flow's input according to its schema, or failing that, the steps that read it."""
+        """The type of the flow's input according to its schema or, failing that, to the steps that read it."""
         if self.reads is None:
             return UNKNOWN
         declared = self.reads.scope.input
@@ -81,14 +81,14 @@ class NodeContext:
 
     @property
     def _test_data_path(self) -> Path:
-        """The path within a test case or example. Empty elsewhere."""
+        """The path within a test case or example, or empty elsewhere."""
         if self.path[:2] == ("test", "cases"):
             return self.path[3:]
         return self.path[2:] if self.path[:1] == ("examples",) else ()
 
     @property
     def test_data_type(self) -> Type:
-        """The type here in a test case's input, mocked result or expected result. Unknown elsewhere."""
+        """The type at this place in a test case's input, mocked result or expected result. Unknown anywhere else."""
         path = self._test_data_path
         if self.types is None:
             return UNKNOWN
@@ -121,7 +121,7 @@ class NodeContext:
 
 
 def _remove_expression_parts(node: Node | None, path: Sequence[str | int]) -> Path | None:
-    """Return the path with expressions evaluated away, or None inside a reference or condition."""
+    """Return the path a value has once expressions are evaluated, or None inside a reference or condition."""
     result: list[str | int] = []
     is_alternative = False
     for part in path:
@@ -139,12 +139,12 @@ def _remove_expression_parts(node: Node | None, path: Sequence[str | int]) -> Pa
 
 
 def find_node_context(analysis: Analysis, node: Node, first_step: int = 0) -> NodeContext:
-    """Return the place of a node, in the tree of a document or a part of it.
+    """Return the place of a node, in the tree of a whole document or of a part.
 
     Args:
         analysis: The document's analysis.
         node: The value, or the mapping if the place is a key.
-        first_step: How many steps the tree leaves out.
+        first_step: How many steps the tree leaves out at the start.
     """
     chain = [node]
     while chain[-1].parent is not None:
@@ -176,7 +176,7 @@ def find_node_context(analysis: Analysis, node: Node, first_step: int = 0) -> No
 def find_schemas(schema: Any, path: Iterable[str | int], value: Any, defs: Mapping[str, Any]) -> Schemas:
     """Return the schemas that apply at a path within a value, including their subschemas for the same part.
 
-    All alternatives are included. For a condition, only the branch matching the value is.
+    All alternatives are included. For a condition, only the branch that matches the value is.
     """
     schemas = _expand_schemas([schema], value, defs)
     current: Any = value
@@ -191,7 +191,7 @@ def find_schemas(schema: Any, path: Iterable[str | int], value: Any, defs: Mappi
 
 
 def _expand_schemas(schemas: list[Any], value: Any, defs: Mapping[str, Any]) -> Schemas:
-    """Return the schemas plus any subschemas that apply to the same value, without duplicates."""
+    """Return the schemas plus any subschemas that apply to the same value. Leaves out duplicates."""
     result: dict[int, Mapping[str, Any]] = {}
     seen, waiting = set[int](), schemas[::-1]
     while waiting:

@@ -1,4 +1,4 @@
-"""The language server: dispatches an editor's requests to the code that handles them."""
+"""The language server, which dispatches an editor's requests to the code that handles them."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ log = logging.getLogger(__name__)
 
 
 class _DocumentlessProtocol(LanguageServerProtocol):
-    """The protocol, minus pygls's own copy of the documents.
+    """The protocol without pygls's own copy of the documents.
 
-    pygls splits lines at more characters than the protocol allows, which throws off edit positions.
+    pygls splits lines at more characters than the protocol allows. Edits would then end up in the wrong position.
     """
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
@@ -71,7 +71,7 @@ class StepflowServer(LanguageServer):
 
     def _publish_analysis(self, document: Document, analysis: Analysis) -> None:
         diagnostics = build_diagnostics(analysis)
-        # Stay silent about files that are neither flows nor configurations, except to clear old diagnostics.
+        # Keep quiet about files that are neither flows nor configurations, except to clear old diagnostics.
         if diagnostics or document.is_published or analysis.kind is not None:
             self.publish_diagnostics(document.uri, diagnostics, document.version)
         document.is_published = bool(diagnostics)
@@ -90,10 +90,10 @@ def serve(components: str | None = None, *, type_check: bool = False) -> None:
         type_check: Whether to check types even if the settings don't enable it.
     """
     server = StepflowServer(ProjectRules(components, type_check=type_check))
-    # Checks run in other threads while requests are handled. With the default of 5 ms, every thread switch would be
+    # Checks run in other threads while requests are handled. With the default of 5 ms, thread switches would be
     # noticeable.
     sys.setswitchinterval(0.001)
-    # Don't log rejected requests as server errors.
+    # Rejected requests aren't server errors, so don't log them.
     logging.getLogger("pygls.protocol.json_rpc").addFilter(
         lambda record: record.exc_info is None or not isinstance(record.exc_info[1], JsonRpcInvalidParams)
     )
@@ -148,7 +148,7 @@ def _add_request_handlers(server: StepflowServer) -> None:
     documents = server.documents
 
     def register_handler(method: str, respond: Callable[[Analysis, Any], Any], options: Any = None) -> None:
-        """Handle a request using the analysis of the document's current text. Returns null if it isn't open."""
+        """Handle a request with the analysis of the document's current text, or return null if it isn't open."""
 
         @server.feature(method, options)
         async def handle(params: Any) -> Any:

@@ -1,1 +1,1 @@
-"""The MCP server, which offers flows and runs to agents as tools. Imported only by `commands/mcp.py`."""
+"""The MCP server, which offers flows and runs to agents as tools. Only `commands/mcp.py` imports it."""

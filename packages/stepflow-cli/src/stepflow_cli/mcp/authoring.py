@@ -71,7 +71,7 @@ async def list_components(call: Call) -> ToolResult:
         if any(path.startswith(_UNKNOWN_ROUTE) for path in components):
             lines.append(f"The server does not report its routes: replace {_UNKNOWN_ROUTE} with the plugin's route.")
         return ToolResult("\n".join(lines), {"components": list(components)})
-    # The name alone, without its route, is enough.
+    # The name alone is enough: the route may be left out.
     path = next((path for path in components if path == name or path.endswith(f"/{name}")), None)
     if path is None:
         hint = suggest_nearest(name.rpartition("/")[2], [path.rpartition("/")[2] for path in components])
@@ -93,8 +93,8 @@ _UNKNOWN_ROUTE = "/ROUTE"
 def _infer_path(component: ComponentInfo, catalog: Catalog) -> str:
     """Return the path that steps use to refer to a component.
 
-    Servers don't report their routes. For an embedded server they come from its configuration, otherwise they are
-    inferred from the served flows.
+    Servers don't report their routes. An embedded server's are in its configuration; any other server's are inferred
+    from the served flows.
     """
     if component.path:
         return component.path

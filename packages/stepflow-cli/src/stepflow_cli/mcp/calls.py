@@ -1,4 +1,4 @@
-"""A tool call and its response. Oversized outputs are truncated, with a link to the rest."""
+"""A tool call and its response. Large outputs are truncated, with a link to the rest."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..server.connect import Target
     from .catalog import Catalog
 
-# How many characters of a truncated output to include in the response.
+# Number of characters of a truncated output to include in the response.
 _TRUNCATED_LENGTH = 4_000
 _OUTPUTS = ("output", "unexpected_output")
 
@@ -44,7 +44,7 @@ def build_response(result: ToolResult, item: int = 0) -> CallToolResult:
 
     Args:
         result: The call's result.
-        item: The item of the run that the result belongs to.
+        item: The item whose result this is.
     """
     text, structured = result.text, result.structured
     content: list[Any] = []
@@ -74,12 +74,12 @@ class Call:
     target: Target
     """The server, for use in threads."""
     offered: Collection[str]
-    """The names of the offered tools other than flows. Responses don't mention any others."""
+    """The names of the offered tools other than flows. Responses don't mention any tool that isn't offered."""
     labels: Mapping[str, str]
     key: str | None = None
     """The idempotency key sent by the agent."""
     request_ids: list[Any] = field(default_factory=list)
-    """Ids of the request. A repeated request shares at least one of them."""
+    """The IDs of the request. A repeated request has at least one of them."""
     report: Report | None = None
 
     def get_run_id(self) -> str:
@@ -101,7 +101,7 @@ class Call:
         return run_id
 
     def suggest_tools(self, **purposes: str) -> str | None:
-        """Return a sentence suggesting those tools that are offered, or None if none are."""
+        """Return a sentence suggesting those of the tools that are offered, or None if none are."""
         offered = [f"{name} {purpose}" for name, purpose in purposes.items() if name in self.offered]
         return f"Call {', or '.join(offered)}." if offered else None
 
@@ -123,14 +123,14 @@ class Call:
             elif isinstance(error, ConflictError) and error.run_id is not None:
                 advice = self.suggest_tools(wait_run=f"with run_id {error.run_id} first")
             elif isinstance(error, (TransportError, ServerFaultError)) and error.run_id is None:
-                # Without a run id, these errors are only raised if no run can have been started.
+                # Without a run ID, these errors are only raised if no run can have been created.
                 advice = "No run was started: you may repeat the call."
             if advice is not None:
                 error.hint = advice if error.hint is None else f"{error.hint.rstrip('.')}. {advice}"
             raise
 
     def suggest_follow_up_tools(self, run_id: str) -> str:
-        """Return what to suggest for a run that hasn't ended."""
+        """Return a suggestion for what to do about a run that hasn't ended."""
         purposes = {"wait_run": f"with run_id {run_id} for its result", "cancel_run": "to cancel it"}
         if "wait_run" not in self.offered:
             purposes = {"get_run": f"with run_id {run_id} for its state", "cancel_run": "to cancel it"}

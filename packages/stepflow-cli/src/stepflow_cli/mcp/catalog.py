@@ -29,12 +29,12 @@ class Catalog:
 
     Args:
         sources: Flow files, or folders of flow files.
-        values: Variable values. Each flow gets those it declares.
-        reserved: Names already used by other tools.
+        values: Variable values. Each flow gets the ones it declares.
+        reserved: Names already taken by other tools.
 
     Raises:
-        Problem, FlowFileError, InvalidArgumentError: If a file passed explicitly can't be read or used as a tool. Such
-            files in folders are skipped with a note.
+        Problem, FlowFileError, InvalidArgumentError: If a file that was passed explicitly can't be read or used as a
+            tool. In folders, such files are skipped with a note.
     """
 
     def __init__(self, sources: Sequence[str], values: Values | None = None, reserved: Collection[str] = ()) -> None:
@@ -51,7 +51,7 @@ class Catalog:
         self.tools: Mapping[str, FlowToolSpec] = {}
         """The tools by name."""
         self.secrets: Sequence[Secrets] = ()
-        """Secrets to hide from all answers."""
+        """Secrets to hide in all responses."""
         self._files: dict[str, str] = {}
         self.refresh()
         if not self.tools:
@@ -63,7 +63,7 @@ class Catalog:
         return self._files[name]
 
     def refresh(self) -> bool:
-        """Reload changed files. Return whether any flow was added, changed or removed."""
+        """Reload changed files. Return whether any flows were added, changed or removed."""
         from stepflow_client._codec.flow_tools import make_tool_name, make_tool_spec, make_unique_name
 
         tools: dict[str, FlowToolSpec] = {}
@@ -111,13 +111,13 @@ class Catalog:
                 flow = check_json(load_flow_file(path), path)
             except (FlowFileError, InvalidArgumentError, Problem) as error:
                 self._skip_file(path, error)
-                # The file may be in the middle of being written, so keep serving the previous version.
+                # The file may still be being written, so keep serving the previous version.
                 flow = read[1] if read is not None and version is not None else None
             read = self._read[path] = (version, flow)
         return read[1]
 
     def _skip_file(self, path: str, error: FlowFileError | InvalidArgumentError | Problem) -> None:
-        """Note why a file isn't served. On startup, raise the error instead if the file was passed explicitly."""
+        """Note why a file isn't served. If it was passed explicitly and this is startup, raise the error instead."""
         if self._is_starting and path in self._sources:
             raise error
         about = "" if path in error.message else f"{path}: "

@@ -30,7 +30,7 @@ _MAX_LINES = 20
 _MAX_TRACEBACK_LINES = 8
 _MAX_INPUT = 4_000
 _MAX_LINE = 300
-# The prefix of log lines in which workers report durations.
+# The prefix of the log lines workers use to report durations.
 _TIMING_PREFIX = "TIMING: "
 
 
@@ -51,14 +51,16 @@ async def diagnose(call: Call) -> ToolResult:
             value = secret.hide_in(value)
         return value
 
-    # Hide secrets before truncating lines, since part of a secret wouldn't be recognised.
-    log = list(_select_log_lines(lines, mask))
-    text = "\n".join(map(mask, _explain_failure(account, RunReport(mask_snapshot(snapshot)), log, mask)))
-    return ToolResult(visible_lines(text), mask(snapshot.details.to_dict()), run_id)
+    # Hide secrets before truncating lines: part of a secret wouldn't be recognized.
+    log = list(_select_log_lines(lines, mask_secrets))
+    text = "\n".join(
+        map(mask_secrets, _explain_failure(account, RunReport(mask_snapshot(snapshot)), log, mask_secrets))
+    )
+    return ToolResult(visible_lines(text), mask_secrets(snapshot.details.to_dict()), run_id)
 
 
-def _select_log_lines(lines: Iterable[KeptLine], mask: Callable[[Any], Any]) -> Iterator[str]:
-    """Yield worker output and server warnings, leaving out routine lines that don't explain a failure."""
+def _select_log_lines(lines: Iterable[KeptLine], mask_secrets: Callable[[Any], Any]) -> Iterator[str]:
+    """Yield worker output and server warnings. Leaves out routine lines that can't explain a failure."""
     for line in lines:
         if (not line.target or line.level != "info") and not line.message.startswith(_TIMING_PREFIX):
             yield f"{line.time} {line.level} {mask(line.message)}"
@@ -110,7 +112,7 @@ async def rerun(call: Call) -> ToolResult:
         value = call.arguments["input"]
         options["input"] = [value] if isinstance(value, list) else value
         if tool is not None:
-            # An overridden step may read different fields.
+            # The overridden step may read different fields.
             is_changed = "overrides" in options
             spec = make_tool_spec(override_flow(tool.flow, options["overrides"]), tool.name) if is_changed else tool
             await async_run_check(partial(spec.check_input, value))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .run_tools import RunTool
 
 VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
-"""The protocol versions for which the handshake can be answered here."""
+"""The protocol versions whose handshake can be answered here."""
 _CAPABILITIES = {
     "prompts": {"listChanged": True},
     "resources": {"listChanged": False, "subscribe": False},
@@ -36,7 +36,7 @@ class ToolOffer:
     Args:
         catalog: The flows.
         tools: The tools other than flows.
-        read_only: The tool names or files of flows with no side effects outside the server.
+        read_only: Flows (as tool names or files) that have no side effects outside the server.
     """
 
     def __init__(self, catalog: Catalog, tools: Sequence[RunTool], read_only: Collection[str] = ()) -> None:
@@ -63,7 +63,7 @@ class ToolOffer:
         tools = []
         for spec in self.catalog.tools.values():
             is_read_only = not self._read_only.isdisjoint((spec.name, self.catalog.get_file(spec.name)))
-            # Only a flow's author can know that it isn't destructive.
+            # Only the author of a flow can know that it isn't destructive.
             tools.append(_describe_tool(spec, is_read_only=is_read_only, is_destructive=not is_read_only))
         for tool, spec in self.run_tools.values():
             description = _describe_tool(spec, is_read_only=tool.is_read_only, is_destructive=tool.is_destructive)
@@ -86,7 +86,7 @@ def _describe_tool(spec: FlowToolSpec, *, is_read_only: bool, is_destructive: bo
 class LineReader:
     """Reads lines from a file in a thread until the file ends or `close` is called.
 
-    A thread is needed because no signal interrupts one that is waiting for a line.
+    No signal interrupts a thread that is waiting for a line, so the waiting is done in a separate one.
 
     Args:
         source: The file.
@@ -97,7 +97,7 @@ class LineReader:
         self._loop = asyncio.get_running_loop()
         self._lines: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._room = threading.Semaphore(_MAX_READ_AHEAD)
-        # Use a daemon thread: it may still be waiting for a line when the interpreter exits.
+        # A daemon thread, because it may still be waiting for a line when the interpreter exits.
         threading.Thread(target=self._read_lines, name="standard input", daemon=True).start()
 
     def _read_lines(self) -> None:
@@ -107,16 +107,16 @@ class LineReader:
         self.close()
 
     def close(self, *_: object) -> None:
-        """End the lines after those already read. Safe to call from any thread and from signal handlers."""
+        """End the input after the lines already read. Safe to call from any thread and from signal handlers."""
         self._put(None)
 
     def _put(self, line: bytes | None) -> None:
-        # The loop may be closed, in which case nobody needs the line.
+        # If the loop is closed, nobody needs the line.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._lines.put_nowait, line)
 
     async def read_line(self) -> str | None:
-        """Return the next non-blank line, or None at the end."""
+        """Return the next line that isn't blank, or None at the end."""
         while (line := await self._lines.get()) is not None:
             self._room.release()
             if line.strip():
@@ -138,10 +138,10 @@ class Handshake:
         self._offer = offer
         self._replayed: list[str] = []
         self.answered_id: Any = None
-        """The id of the handshake, if one was answered."""
+        """The ID of the handshake that was answered, if any."""
 
     async def answer_until_imported(self, importing: asyncio.Future[Any]) -> None:
-        """Answer lines until one needs the MCP package, or until it has been imported."""
+        """Answer lines until one needs the MCP package, or until the import is done."""
         while not importing.done():
             waiting = asyncio.ensure_future(self._lines.read_line())
             await asyncio.wait((waiting, importing), return_when=asyncio.FIRST_COMPLETED)
@@ -154,7 +154,7 @@ class Handshake:
                 return
 
     async def iterate_remaining_lines(self) -> AsyncIterator[str]:
-        """Yield the remaining lines, starting with the handshake, because the MCP package needs to see it as well."""
+        """Yield the remaining lines, starting with the handshake, which the MCP package also needs to see."""
         for replayed in self._replayed:
             yield replayed
         while (line := await self._lines.read_line()) is not None:
@@ -191,7 +191,7 @@ def _parse_message(line: str) -> dict[str, Any]:
 
 
 def _is_valid_handshake(params: Any) -> bool:
-    """Return whether the handshake's parameters are valid by the checks the MCP package would make."""
+    """Return whether the MCP package would accept the handshake's parameters."""
     if not isinstance(params, dict) or params.get("protocolVersion") not in VERSIONS:
         return False
     client = params.get("clientInfo")

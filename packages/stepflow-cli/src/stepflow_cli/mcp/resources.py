@@ -1,4 +1,4 @@
-"""Resources (flows, runs, outputs and reports) and prompts (the flows' examples)."""
+"""Resources (flows, runs, outputs and reports) and prompts (examples from flows)."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Prompts:
         raise MCPError(INVALID_PARAMS, "unknown prompt")
 
     def _iterate_prompts(self) -> Iterator[tuple[str, str | None, FlowToolSpec, Any]]:
-        """Yield each prompt's name and description, with its tool and the flow's input."""
+        """Yield each prompt's name, description, tool and flow input."""
         for spec in self._catalog.tools.values():
             for example in collect_examples(spec.flow):
                 description = example.get("description")
@@ -110,7 +110,7 @@ class Resources:
         try:
             listed = await self._runs.client.list_runs(limit=_MAX_RUNS, labels=AGENT_LABEL)
         except StepflowClientError:
-            # Flows are available even without the server.
+            # Flows are available even if the server isn't.
             return ListResourcesResult(resources=resources)
         resources += [
             Resource(
@@ -173,7 +173,7 @@ class Resources:
         from stepflow_client.drawing.report_data import mask_snapshot
 
         report = gather(self._reader, run_id)
-        # Mask the data before rendering: the page truncates and escapes values, so secrets might not be recognised.
+        # Mask before rendering: the page truncates and escapes values, so secrets may not be recognized later.
         for secret in self._catalog.secrets:
             report = replace(report, snapshot=mask_snapshot(report.snapshot, secret))
         html = report.html()

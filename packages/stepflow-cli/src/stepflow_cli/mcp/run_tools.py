@@ -38,7 +38,7 @@ Handler = Callable[[Call], Awaitable["ToolResult"]]
 
 
 def _import_when_called(module: str, name: str) -> Handler:
-    """Return a handler that imports its module when first called, since startup doesn't need reports or checks."""
+    """Return a handler that imports its module on first call, since startup needs neither reports nor checks."""
 
     async def handle(call: Call) -> ToolResult:
         handler: Handler = getattr(import_module(f".{module}", __package__), name)
@@ -63,7 +63,7 @@ class RunTool:
     """Whether the tool returns a run's result."""
 
     def build_spec(self) -> FlowToolSpec:
-        """Return the tool's spec, which includes the argument schema and its validation."""
+        """Return the tool's spec, with the schema for its arguments and their validation."""
         return make_tool_without_flow(self.name, self.description, self.properties, self.required)
 
 
@@ -236,5 +236,5 @@ TOOLS = (
 
 
 def select_tools(names: Sequence[str]) -> list[RunTool]:
-    """Select tools by group or name. `run_flow_text` isn't part of any larger group, so it must be named explicitly."""
+    """Select tools by group or name. Larger groups leave out `run_flow_text`, so it must be named explicitly."""
     return [tool for tool in TOOLS if tool.group in names or tool.name in names]

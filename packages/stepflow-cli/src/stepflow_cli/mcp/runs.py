@@ -1,4 +1,4 @@
-"""The runs started by agents: deduplicating requests, waiting for results, and limiting concurrency."""
+"""The runs started by agents: finding repeated requests, waiting for results, and limiting concurrency."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MAX_ARGUMENT_BYTES = 4 * 2**20
 """Maximum size of a call's arguments as JSON."""
 MAX_ANSWER_LENGTH = 40_000
-"""Maximum length of an output in an answer, in characters of JSON. Hosts truncate answers at around this length."""
+"""Maximum length of an output in a response, in characters of JSON. Hosts truncate responses at around this length."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class Bounds:
     rate: float = 20.0
     """Average calls per second."""
     max_wait: float = 50.0
-    """How many seconds a call waits for a run. Hosts abandon a call after 60."""
+    """How many seconds a call waits for a run. Hosts give up on a call after 60."""
 
 
 class RateLimiter:
-    """Limits the rate of calls, allowing bursts of up to ten seconds' worth.
+    """Limits the rate of calls. Allows bursts of up to ten seconds' worth.
 
     Args:
         per_second: Calls per second.
@@ -51,7 +51,7 @@ class RateLimiter:
         self._updated = clock()
 
     def try_acquire(self) -> float:
-        """Count a call. Return 0 if it is allowed, otherwise the seconds to wait."""
+        """Count a call. Return 0 if it's allowed, otherwise the number of seconds to wait."""
         now = self._clock()
         self._available = min(self._capacity, self._available + (now - self._updated) * self._per_second)
         self._updated = now
@@ -69,7 +69,7 @@ Report = Callable[["Progress"], Awaitable[None]]
 
 
 class AgentRuns:
-    """Starts runs and keeps track of those started here.
+    """Starts runs and tracks those started here.
 
     Args:
         client: The client.
@@ -101,10 +101,10 @@ class AgentRuns:
         return None if entry is None else entry.labels.get("tool")
 
     async def start_run(self, names: list[Any], create: Callable[[], Awaitable[str]]) -> str:
-        """Start a run and return its id. A repeated request returns the original run.
+        """Start a run and return its ID. If the request is a repeat, return the original run's ID.
 
         Args:
-            names: Ids of the request. A repeated request shares at least one of them.
+            names: The IDs of the request. A repeated request has at least one of them.
             create: Starts the run.
 
         Raises:
@@ -119,7 +119,7 @@ class AgentRuns:
             self._requests.update(dict.fromkeys(names or [creation], creation))
             while len(self._requests) > _MAX_REQUESTS:
                 self._requests.popitem(last=False)
-        # Even if the agent stops waiting, the run must still be tracked and labelled.
+        # Even if the agent stops waiting, the run must be tracked and labeled.
         try:
             return await asyncio.shield(creation)
         except StepflowClientError:
@@ -134,7 +134,7 @@ class AgentRuns:
         try:
             run_id = await create()
         except TimeoutError as error:
-            # Some servers only respond once the run has ended. In that case, the error has the run id.
+            # Some servers don't respond until the run has ended. In that case, the error has the run ID.
             run_id = getattr(error, "run_id", None) or ""
             if not run_id:
                 raise
@@ -184,7 +184,7 @@ class AgentRuns:
         return await add_hint(self.client, result)
 
     async def wait_for_starting_runs(self) -> None:
-        """Wait until any runs being started have been labelled."""
+        """Wait until all runs now being started have been labeled."""
         if self._requests:
             await asyncio.wait(set(self._requests.values()), timeout=10)
 
@@ -192,7 +192,7 @@ class AgentRuns:
 async def _wait_with_reports(
     report: Report, wait: Callable[[Callable[[Progress], None]], Awaitable[FlowResult]]
 ) -> FlowResult:
-    """Wait for a run, reporting its latest progress. A slow receiver just gets fewer reports."""
+    """Wait for a run, reporting its latest progress. A slow receiver gets fewer reports."""
     newest: list[Progress] = []
     changed = asyncio.Event()
 

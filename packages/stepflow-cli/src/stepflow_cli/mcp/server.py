@@ -36,14 +36,14 @@ if TYPE_CHECKING:
     Context = ServerRequestContext[Any, Any]
 
 IDEMPOTENCY_META = "org.stepflow/idempotency-key"
-"""The `_meta` field for an agent's idempotency key, so that repeating a call doesn't start a second run."""
+"""The `_meta` field for an agent's idempotency key. With it, repeating a call doesn't start a second run."""
 CLOSED = "stepflow.closed"
-"""The ASGI scope key for an event that is set once the response has been sent or its stream closed."""
-# Minimum seconds between two checks for changed files.
+"""The ASGI scope key for an event that is set once the response has been sent or the client closes the stream."""
+# Minimum seconds between checks for changed files.
 _MIN_INTERVAL = 1.0
-# The interval is also at least this many times as long as a check takes.
+# The interval is also at least this many times the duration of a check.
 _INTERVAL_FACTOR = 20
-# How many seconds a connection may take to accept a notification.
+# Number of seconds a connection may take to accept a notification.
 _NOTIFICATION_TIMEOUT = 1.0
 _MAX_LABEL_LENGTH = 60
 
@@ -73,7 +73,7 @@ class AgentServer:
         self._rate = RateLimiter(runs.bounds.rate)
         self._bus = InMemorySubscriptionBus()
         self._listening: dict[Any, Any] = {}
-        """Sessions on older protocol versions, which need to be notified of changes."""
+        """Sessions that use older protocol versions, in which clients must be notified of changes."""
         self._resources = Resources(runs, catalog, target.client)
         self._prompts = Prompts(catalog)
         self.protocol: Server[Any] = _McpServer(
@@ -113,7 +113,7 @@ class AgentServer:
             try:
                 is_changed = await asyncio.to_thread(self._catalog.refresh)
             except Exception as error:
-                # Keep serving the flows as they were.
+                # Keep serving the flows as they were before.
                 note(f"cannot reload the flows: {error}")
                 is_changed = False
             took = time.monotonic() - began
@@ -201,7 +201,7 @@ class AgentServer:
 
 
 async def _run_until_closed(ctx: Context, calling: Coroutine[Any, Any, types.CallToolResult]) -> types.CallToolResult:
-    """Await a call, but give up if its client closes the stream. The run continues; just the response is dropped."""
+    """Await a call, but give up if the client closes the stream. The run continues; only the response is dropped."""
     closed = None if ctx.request is None else ctx.request.scope.get(CLOSED)
     if closed is None:
         return await calling
@@ -223,7 +223,7 @@ async def _create_connection_name(_: Server[Any]) -> AsyncIterator[str]:
 
 
 def _get_connection_name(ctx: Context) -> str | None:
-    """Return the name of the request's connection, or None if the protocol version doesn't have connections."""
+    """Return the name of the request's connection, or None if its protocol version has no connections."""
     if ctx.request is None:
         return str(ctx.lifespan_context)
     session: str | None = ctx.request.headers.get("mcp-session-id")
@@ -235,7 +235,7 @@ def _format_label(text: str) -> str:
 
 
 class _ProgressReporter:
-    """Reports a run's progress. The value increases with every notification."""
+    """Reports a run's progress, with a value that increases every time."""
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx

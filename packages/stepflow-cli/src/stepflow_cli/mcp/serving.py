@@ -41,12 +41,12 @@ if TYPE_CHECKING:
 
     from .server import AgentServer
 
-# How many digits of a number to read when looking for an invalid request's id.
+# Number of digits to read of any number when looking for the ID of an invalid request.
 _MAX_DIGITS = 20
 
 
 async def _filter_valid_messages(messages: Any, responses: Any) -> AsyncIterator[SessionMessage]:
-    """Yield an agent's valid messages. Respond to any other line with an error."""
+    """Yield an agent's valid messages, and respond to every other line with an error."""
     try:
         async for message in messages:
             if isinstance(message, SessionMessage):
@@ -58,13 +58,13 @@ async def _filter_valid_messages(messages: Any, responses: Any) -> AsyncIterator
 
 
 def _build_error(failure: ValidationError) -> JSONRPCError:
-    """Return the error response to an invalid line, with the request's id if it can be read."""
+    """Return the error response to an invalid line, including the request's ID if it's legible."""
     first, *more = failure.errors(include_url=False)
     # An object without a result is reported as an incomplete response.
     code, line = INVALID_REQUEST, next((error["input"] for error in more if error["type"] == "missing"), None)
     if first["type"] == "json_invalid":
         code = PARSE_ERROR
-        # Python accepts some lines that the protocol's parser rejects, e.g. those with a lone surrogate.
+        # Python accepts some lines that the protocol's parser rejects (e.g. if they contain a lone surrogate).
         with suppress(ValueError, RecursionError):
             line = json.loads(first["input"], parse_int=lambda digits: int(digits[:_MAX_DIGITS]))
     request_id = line.get("id") if isinstance(line, dict) and "method" in line else None
@@ -75,7 +75,7 @@ def _build_error(failure: ValidationError) -> JSONRPCError:
 
 
 class _ResponseStream:
-    """A response stream that drops the response to a handshake already answered.
+    """A response stream that drops the response to the handshake if that was already answered.
 
     Args:
         responses: The underlying stream.
@@ -104,7 +104,7 @@ class _ResponseStream:
 
 @asynccontextmanager
 async def open_streams(handshake: Handshake) -> AsyncIterator[tuple[Any, Any]]:
-    """Yield the read and write message streams, picking up where an opening left off."""
+    """Yield the read and write message streams, picking up where the handshake left off."""
     async with stdio_server(stdin=cast("Any", handshake.iterate_remaining_lines())) as (messages, responses):
         yield _filter_valid_messages(messages, responses), _ResponseStream(responses, handshake.answered_id)
 
@@ -173,7 +173,7 @@ class ServiceOptions:
     """The values of the flows' variables."""
     read_only: Sequence[str] = ()
     tools: Sequence[str] = ("runs",)
-    """Which tools to offer besides the flows, as groups or individual names."""
+    """Which tools to offer in addition to the flows: groups or individual names."""
     all_runs: bool = False
     bounds: Bounds = field(default_factory=Bounds)
 
@@ -230,7 +230,7 @@ def load_catalog(service: ServiceOptions) -> Catalog:
 def _import_mcp_package() -> None:
     """Import the MCP package, which takes longer than everything else."""
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    # The import creates many objects but no garbage.
+    # The import creates many objects, but no garbage.
     gc.disable()
     try:
         from . import server  # noqa: F401 - imported for its time
@@ -246,9 +246,9 @@ def serve_stdio(target: Target, service: ServiceOptions) -> None:
         note("waiting for an agent on standard input; to configure its host, run 'stepflow mcp config'")
 
     async def serve() -> None:
-        # Open stdin separately: at exit, the interpreter can't close `sys.stdin` while a thread is reading from it.
+        # Open stdin separately: at exit, the interpreter can't close `sys.stdin` while a thread is reading it.
         lines = LineReader(open(0, "rb", closefd=False))  # noqa: SIM115, ASYNC230 - it is read by the thread
-        # On a stop signal, end the messages just as if the agent had closed stdin.
+        # A stop signal ends the messages just as if the agent had closed stdin.
         with handling_stop_signals(lines.close):
             importing = asyncio.ensure_future(asyncio.to_thread(_import_mcp_package))
             opening = Handshake(lines, service.build_offer(catalog))
