@@ -2,6 +2,6 @@
 
     browser -> guard (Host, Origin, session, form token) -> views -> client -> server
 
-`security` decides which requests to serve, `views` read from the server and render `templates`, and `following` relays
-run events to open pages.
+`security` decides which requests to serve, `views` read from the server and render `templates`, and `run_followers`
+relays run events to open pages.
 """

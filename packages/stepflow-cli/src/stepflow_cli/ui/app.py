@@ -38,7 +38,7 @@ _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 class _IdPrefixConvertor(Convertor[str]):
-    """A run id prefix, as accepted on the command line. Full ids don't match."""
+    """A run ID prefix, as accepted on the command line. Full IDs don't match."""
 
     regex = "[0-9A-Fa-f-]{4,35}"
 
@@ -50,7 +50,7 @@ class _IdPrefixConvertor(Convertor[str]):
 
 
 async def _serve_static(request: Request) -> Response:
-    # Files are served from memory, so a request path is never used as a file path.
+    # Files are served from memory, so nothing in a request is ever used as a file path.
     content, media_type = request.app.state.files.get(request.path_params["name"], (None, ""))
     if content is None:
         return Response("no such file", 404, media_type="text/plain")
@@ -129,7 +129,7 @@ def build_application(
                 opened, snapshots, build_environment(), forms, followers, health, RunLists(opened), RunFinder(opened),
                 history=history, flows=folder,
             )  # fmt: skip
-            # The first picture takes a second, so draw one before anybody opens a run.
+            # Drawing the first picture takes a second, so draw one before anybody opens a run.
             warming = asyncio.create_task(run_in_threadpool(draw_flow_graph, _SMALL_FLOW))
             try:
                 yield
@@ -144,12 +144,12 @@ def build_application(
     )
     app.state.files, app.state.stopping = _load_static_files(), stopping
     app.state.sessions, app.state.addresses = sessions, addresses
-    # Compression doesn't leak form tokens (BREACH): they differ on every page, and browsers don't send the session
-    # cookie with cross-site requests. Event streams aren't compressed.
+    # Compression can't leak form tokens (BREACH), because they differ on every page, and browsers don't send the
+    # session cookie with cross-site requests. Event streams aren't compressed.
     small = GZipMiddleware(app, minimum_size=1_000, compresslevel=4)
 
     async def compress_except_values(scope: Scope, receive: Receive, send: Send) -> None:
-        # On the local machine, sending 50 MB is faster than compressing it.
+        # On the local machine, sending 50 MB is faster than compressing it first.
         is_value = scope["type"] == "http" and scope["path"].endswith("/output.json")
         await (app if is_value else small)(scope, receive, send)
 
@@ -164,7 +164,7 @@ def _load_static_files() -> dict[str, tuple[bytes, str]]:
             lines = [line.strip() for line in path.read_text().splitlines()]
             text = "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
             files[path.name] = text.encode(), _TYPES[path.suffix]
-    # One stylesheet for the list of runs and another for the remaining pages. `base.css` goes first because the others
+    # One stylesheet for the list of runs, and another for all other pages. `base.css` goes first so that the rest can
     # override it.
     first = [files.pop(name)[0] for name in ("base.css", "live.css")]
     others = [files.pop(path.name)[0] for path in sorted(_STATIC.glob("*.css")) if path.name in files]

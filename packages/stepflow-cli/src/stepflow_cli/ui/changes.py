@@ -1,4 +1,4 @@
-"""Changing a run: the form, and the arguments for the rerun."""
+"""Changing a run: the form, and the arguments to rerun it with."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from .forms import (
 )
 
 ALL, FAILED, CHANGED, FROM = "all", "failed", "changed", "from:"
-"""What to execute: everything, whatever didn't complete, whatever the change affects, or a step (`from:ID`) and every
-step that reads from it."""
+"""What to execute: everything, only what didn't complete, only what the change affects, or a step (`from:ID`) and all
+the steps that read from it."""
 
 
 @dataclass(frozen=True)
 class ChangeSubject:
-    """What to change: an item of a run, or a group of its failed items."""
+    """What to change, either an item of a run or a group of its failed items."""
 
     run: RunDetails
     stored: StoredFlow
@@ -76,13 +76,13 @@ class ChangeSubject:
 
     @property
     def step_input(self) -> Any:
-        """The step's input as written, with its expressions."""
+        """The step's input as written (with its expressions)."""
         return self.steps[self.step].get("input") if self.step in self.steps else None
 
 
 @dataclass(frozen=True)
 class ChangeForm:
-    """The contents of the form for a change."""
+    """The contents of a change's form."""
 
     inputs: list[Field]
     """The fields for the input. Empty if the input is edited as JSON."""
@@ -92,7 +92,7 @@ class ChangeForm:
     overrides: str = ""
     start: str = ALL
     before: str | None = None
-    """The value of `hash_form_contents` that the submitted form carried, if any."""
+    """The `hash_form_contents` value in the submitted form, if any."""
     errors: Mapping[str, str] = field(default_factory=dict)
     """Error messages by text box: `input`, `step` or `overrides`."""
 
@@ -120,7 +120,7 @@ def prefill_form(subject: ChangeSubject) -> ChangeForm:
 
 
 def refill_form(subject: ChangeSubject, form: Mapping[str, str]) -> ChangeForm:
-    """Return the form filled in with the submitted values, without secrets."""
+    """Return the form filled in with the submitted values, except for secrets."""
     inputs, variables = subject.fields
     return ChangeForm(
         inputs=refill_fields(inputs, form),
@@ -134,7 +134,7 @@ def refill_form(subject: ChangeSubject, form: Mapping[str, str]) -> ChangeForm:
 
 
 class ChangeError(ValueError):
-    """An invalid change, with the form showing an error next to each invalid field."""
+    """An invalid change, along with the form showing an error next to each invalid field."""
 
     def __init__(self, message: str, form: ChangeForm) -> None:
         super().__init__(message)
@@ -171,7 +171,7 @@ def build_rerun_arguments(subject: ChangeSubject, form: Mapping[str, str]) -> di
         variables = read_form_value([replace(variable, required=False) for variable in subject.fields[1]], form)
     except FormError as error:
         raise ChangeError(str(error), replace(shown, variables=error.fields)) from None
-    # A rerun keeps the original value of any variable it isn't passed.
+    # Any variable not passed to a rerun keeps its original value.
     known = subject.arguments.variables or {}
     changed = {name: value for name, value in variables.items() if name not in known or known[name] != value}
     arguments["variables"] = changed or None
@@ -194,7 +194,7 @@ def build_rerun_arguments(subject: ChangeSubject, form: Mapping[str, str]) -> di
 
 
 def _change_inputs(subject: ChangeSubject, form: Mapping[str, str]) -> list[Any] | None:
-    """Return the changed inputs of all items, or None if the inputs are unknown and none was entered."""
+    """Return all items' changed inputs, or None if they are unknown and none was entered."""
     known, fields = subject.arguments.inputs, subject.fields[0]
     entered = None
     if is_raw_text_used(fields, form):
@@ -208,7 +208,7 @@ def _change_inputs(subject: ChangeSubject, form: Mapping[str, str]) -> list[Any]
     _reject_masked_value(entered)
     if subject.group is None:
         return [entered if index == subject.index else value for index, value in enumerate(known)]
-    # The items have different inputs, so apply just the edits made to the one shown.
+    # The items have different inputs, so apply only the edits made to the displayed one.
     patch = make_merge_patch(subject.input, entered)
     return [apply_patch(value, patch) if index in subject.indexes else value for index, value in enumerate(known)]
 

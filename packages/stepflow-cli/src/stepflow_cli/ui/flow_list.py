@@ -46,20 +46,19 @@ class FlowFile:
 class FlowFolder:
     """The flow files in a folder and its subfolders.
 
-    Files are looked up by relative path among the files already listed, so a name sent by a browser is never used as a
-    path.
+    Files are looked up by relative path among those already listed. A name sent by a browser is never used as a path.
 
     Raises:
         OSError: If the folder doesn't exist.
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
-        """Resolve the folder without reading any files."""
+        """Resolve the folder. Doesn't read any files yet."""
         self.root = Path(root).resolve(strict=True)
         self._read: dict[Path, tuple[_Version, FlowFile | None]] = {}
 
     def files(self) -> list[FlowFile]:
-        """Return the flows, sorted by file name. Unchanged files aren't read again."""
+        """Return the flows, sorted by file name. Files that haven't changed aren't read again."""
         files = map(self._read_flow_file, islice(find_flow_files(self.root), _MAX_FILES))
         return [file for file in files if file is not None]
 
@@ -82,11 +81,11 @@ class FlowFolder:
         return [file for score, file in sorted(ranked, key=lambda pair: -pair[0]) if score]
 
     def write_if_unchanged(self, file: FlowFile, content: bytes, *, expected_content: bytes) -> None:
-        """Replace a file's content, provided it is still `expected_content`.
+        """Replace a file's content if it is still `expected_content`.
 
         Raises:
             FileChangedError: If the file has changed.
-            OSError: If it can't be written, or is no longer a regular file inside the folder.
+            OSError: If the file can't be written, or is no longer a regular file inside the folder.
         """
         if not self._is_inside(file.path):
             raise OSError(f"{file.name} is outside {self.root}")
@@ -99,7 +98,7 @@ class FlowFolder:
             return False
 
     def _read_flow_file(self, path: Path) -> FlowFile | None:
-        # Skip symbolic links: they may point outside the folder.
+        # Skip symbolic links, since they may point outside the folder.
         if not self._is_inside(path):
             return None
         status = path.stat()
@@ -118,7 +117,7 @@ _PAGE = 1_000
 _MAX_PAGES = 5
 _MAX_SUB_RUNS = 1_000
 _MAX_RECORDED = 2_000
-# How many flows get a separate request for their runs.
+# Maximum number of flows whose runs are requested separately.
 _MAX_SEPARATE = 100
 _MARKS = 12
 
@@ -142,13 +141,13 @@ class ListedFlow:
 
     @property
     def success_rate(self) -> float | None:
-        """The fraction of finished runs that completed, or None if none has finished."""
+        """The fraction of finished runs that completed, or None if no runs have finished."""
         ended = [run for run in self.runs if run.is_finished]
         return sum(run.status.value == "completed" for run in ended) / len(ended) if ended else None
 
     @property
     def median_seconds(self) -> float | None:
-        """The (low) median duration of completed runs, or None if there are none."""
+        """The (low) median duration of completed runs, or None if no runs have completed."""
         durations = [run.duration for run in self.runs if run.status.value == "completed" and run.duration is not None]
         return median_low(durations) if durations else None
 
@@ -172,8 +171,8 @@ async def list_flows(
 ) -> FlowList:
     """Return a server's flows whose names contain `text`.
 
-    Flows come from the newest 5,000 runs, the history and the folder. That way a busy flow can't crowd out flows that
-    were once run from this machine or have a file in the folder.
+    Flows come from the newest 5,000 runs, the history and the folder. That way, a busy flow can't crowd out flows that
+    once ran from this machine or have a file in the folder.
     """
     # Start with the newest root runs.
     runs: list[RunDetails] = []
@@ -216,7 +215,7 @@ def _group_by_flow(runs: Iterable[RunDetails]) -> dict[str, ListedFlow]:
 
 
 def _list_recorded_names(history: CommandHistory, url: str) -> list[str]:
-    """Return the names of flows run on this server according to the history, newest first."""
+    """Return the names of flows that the history says were run on this server, newest first."""
     try:
         entries = history.search(server=list_server_aliases(url), limit=_MAX_RECORDED)
     except StepflowClientError:

@@ -19,7 +19,7 @@ from stepflow_client.flows.json_schema import is_number, mismatches, resolve_ref
 from stepflow_client.flows.reading import parse_json, parse_yaml
 
 FORMATS = ("date", "date-time", "email", "uri")
-"""String formats with a dedicated kind of field."""
+"""String formats that have their own kind of field."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _LOCAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?")
 _FORMAT_ERRORS = {
@@ -37,7 +37,7 @@ _ATTRIBUTES |= dict.fromkeys(("long", "email", "uri"), _ATTRIBUTES["text"])
 
 
 def _describe_limits(schema: Mapping[str, Any], kind: str) -> str:
-    """Describe a value's limits in words, with the schema's first example."""
+    """Describe a value's limits in words, adding the schema's first example."""
     parts = [
         _format_range(schema, "minLength", "maxLength", " characters"),
         _format_range(schema, "minItems", "maxItems", " elements"),
@@ -64,7 +64,7 @@ def _format_range(schema: Mapping[str, Any], least: str, most: str, unit: str) -
 
 
 def _format_value(kind: str, value: Any) -> str | None:
-    """Return the text for a value, or None if the field can't show it."""
+    """Return a value as text, or None if the field can't show it."""
     if kind in ("text", "long", *FORMATS):
         if not isinstance(value, str):
             return None
@@ -78,7 +78,7 @@ def _parse_field_text(kind: str, text: str) -> Any:
     """Parse the text of a field.
 
     Raises:
-        ValueError: If it isn't valid for this kind.
+        ValueError: If the text isn't valid for this kind of field.
     """
     if kind in ("text", "long", "secret"):
         return text
@@ -115,7 +115,7 @@ def _validate_format(kind: str, text: str) -> str:
 
 
 def format_json(value: Any) -> str:
-    """Return a value as editable JSON with no invisible characters, or an empty string for null."""
+    """Return a value as editable JSON without invisible characters, or an empty string for null."""
     return "" if value is None else write_json(value, "  ")
 
 
@@ -161,7 +161,7 @@ class Field:
     """A form field."""
 
     name: str
-    """The field's name in the HTML form. Property names can't be used because they may be any string."""
+    """The field's name in the HTML form. Not the property name, since that may be any string."""
     key: str
     """The property the field sets."""
     kind: str
@@ -181,7 +181,7 @@ class Field:
     value: str = ""
     """The current text. For a `choice`, an index into `options`; for a `list`, JSON."""
     is_nullable: bool = False
-    """Whether the value may be null but neither the options nor the text can express it."""
+    """Whether the value may be null but neither the options nor the text can express that."""
     is_null: bool = False
     error: str = ""
     schema: Any = dataclasses.field(default=True, repr=False)
@@ -196,11 +196,11 @@ class Field:
 
     @property
     def input_type(self) -> str:
-        """The HTML input type, falling back to `text` if a more specific type couldn't show the current text."""
+        """The HTML input type. Falls back to `text` if the current text can't be shown by a more specific type."""
         if self.kind == "date":
             return "date" if not self.value or _DATE.fullmatch(self.value) else "text"
         if self.kind == "date-time":
-            # A datetime-local input has no room for a UTC offset.
+            # A datetime-local input doesn't support a UTC offset.
             return "datetime-local" if not self.value or _LOCAL.fullmatch(self.value) else "text"
         return {"email": "email", "uri": "url"}.get(self.kind, "text")
 
@@ -229,20 +229,20 @@ def _list_errors(fields: Sequence[Field], prefix: str = "") -> list[str]:
 def build_fields(
     schema: Any, definitions: Mapping[str, Any] | None = None, *, prefix: str = "input", secret: Sequence[str] = ()
 ) -> list[Field]:
-    """Return the fields for an object schema, in schema order, or none if a form can't represent it.
+    """Return the fields for an object schema, in schema order, or an empty list if a form can't represent it.
 
     Args:
-        schema: A JSON schema. Values no other field can show get a JSON field.
-        definitions: The schemas that `$ref` can refer to.
+        schema: A JSON schema. A value that fits no other field gets a JSON field.
+        definitions: The schemas `$ref` can refer to.
         prefix: A prefix for field names.
-        secret: Properties whose values must not be shown.
+        secret: Properties whose values must be hidden.
     """
     builder = _FormBuilder(definitions or {})
     return list(builder.build_fields(builder.resolve_schema(schema), prefix, 0, secret))
 
 
 class _FormBuilder:
-    """Builds form fields, 100 at most."""
+    """Builds form fields, up to 100."""
 
     def __init__(self, definitions: Mapping[str, Any]) -> None:
         self._definitions = definitions
@@ -295,8 +295,8 @@ class _FormBuilder:
         )
         return fill_field(field, target["default"]) if "default" in target and not secret else field
 
-    def _build_elements(self, schema: Mapping[str, Any], name: str) -> tuple[Field, ...]:
-        """Return the fields for a list element, or none unless it's a simple value or a flat object."""
+    def _build_element_fields(self, schema: Mapping[str, Any], name: str) -> tuple[Field, ...]:
+        """Return the fields for a list element. Empty unless the element is a simple value or a flat object."""
         element = self.resolve_schema(schema.get("items"))
         if _choose_kind(element)[0] == "object":
             parts = self.build_fields(element, f"{name}-row", _MAX_DEPTH)
@@ -333,7 +333,7 @@ def _choose_kind(schema: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
 
 
 def fill_field(field: Field, value: Any) -> Field:
-    """Return the field set to a value, or unchanged if it can't show the value."""
+    """Return the field with a value, or the unchanged field if it can't show the value."""
     if field.kind == "secret":
         return field
     if field.is_nullable:
@@ -347,7 +347,7 @@ def fill_field(field: Field, value: Any) -> Field:
         )
         return replace(field, parts=tuple(parts)) if isinstance(value, Mapping) else field
     if field.kind == "choice":
-        # True == 1 in Python, but must not match a numeric choice.
+        # In Python, True == 1, but it must not match a numeric choice.
         places = [str(i) for i, option in enumerate(field.options) if option == value and type(option) is type(value)]
         return replace(field, value=places[0]) if places else field
     shown = _format_value(field.kind, value)
@@ -372,7 +372,7 @@ def read_form_value(fields: Sequence[Field], form: Mapping[str, str]) -> dict[st
         raise FormError(entered)
     checked = []
     for field in entered:
-        # The same check as `run` makes.
+        # The same check that `run` does.
         if field.key in value and field.kind != "secret":
             for mismatch in mismatches(value[field.key], field.schema, field.definitions):
                 path = mismatch.parts if mismatch.key is None else (*mismatch.parts, mismatch.key)
@@ -384,7 +384,7 @@ def read_form_value(fields: Sequence[Field], form: Mapping[str, str]) -> dict[st
 
 
 def _parse_submitted_field(value: dict[str, Any], field: Field, form: Mapping[str, str]) -> Field:
-    """Add the submitted value to the object. Return the field with its text, and an error if it's invalid."""
+    """Add a submitted value to the object. Return the field with its text and, if it's invalid, an error."""
     if field.kind == "object":
         inner: dict[str, Any] = {}
         if not field.required and not _is_entered(field, form):
@@ -428,20 +428,20 @@ def _get_sent_text(form: Mapping[str, str], name: str) -> str:
 
 
 def hash_form_contents(fields: Sequence[Field], raw: str) -> str:
-    """Return digests of the input fields and the raw JSON, for `is_raw_text_used` to detect edits."""
+    """Return digests of the input fields and the raw JSON, so that `is_raw_text_used` can detect edits."""
     return f"{_hash_text(json.dumps(get_field_texts(fields)))} {_hash_text(raw)}"
 
 
 def is_raw_edited(before: str | None, raw: str) -> bool:
-    """Return whether the form's JSON was edited since `hash_form_contents`."""
+    """Return whether the form's JSON has been edited since `hash_form_contents`."""
     return before is not None and not before.endswith(f" {_hash_text(raw)}")
 
 
 def is_raw_text_used(fields: Sequence[Field], form: Mapping[str, str]) -> bool:
-    """Return whether to take the input from the form's JSON or YAML text instead of the fields because it was edited.
+    """Return whether the form's JSON or YAML text was edited, so that the input comes from it and not from the fields.
 
     Raises:
-        ValueError: If the fields were edited as well. With scripts, browsers omit the fields once there is text.
+        ValueError: If the fields were edited as well. (With scripts, browsers omit the fields once there is text.)
     """
     if not fields or not form.get("raw", "").strip():
         return not fields
@@ -465,7 +465,7 @@ def _add_error(field: Field, path: Sequence[Any], message: str) -> Field:
 
 
 def refill_fields(fields: Sequence[Field], form: Mapping[str, str]) -> list[Field]:
-    """Return the fields with the submitted text, leaving out secrets."""
+    """Return the fields with the submitted text, except for secrets."""
     return [
         replace(
             field,
@@ -478,7 +478,7 @@ def refill_fields(fields: Sequence[Field], form: Mapping[str, str]) -> list[Fiel
 
 
 def fill_fields(fields: Sequence[Field], value: Any) -> list[Field]:
-    """Return the fields set to an object, or none if they can't show all of it."""
+    """Return the fields filled in from an object, or an empty list if they can't show all of it."""
     if not isinstance(value, Mapping):
         return []
     shown = [fill_field(field, value[field.key]) if field.key in value else clear_field(field) for field in fields]

@@ -24,7 +24,7 @@ class ItemUrls:
     run_id: str
     index: int
     is_batch: bool
-    """Whether the run is a batch, so URLs must include the item index."""
+    """Whether the run is a batch, in which case URLs must include the item index."""
     shows_all: bool = False
     """Whether to show every box, bar and row."""
     sort: str = ""
@@ -34,30 +34,30 @@ class ItemUrls:
 
     @property
     def page(self) -> str:
-        """The item's page, which opens at the cause of a failure, if any."""
+        """The item's page. If the item failed, it opens at the step that caused it."""
         return self._url(f"/items/{self.index}" if self.is_batch else "")
 
     @property
     def item_panel(self) -> str:
-        """The item's page with the item itself in the panel, even if a step failed."""
+        """The item's page with the item itself in the panel, even if one of its steps failed."""
         return self._url(f"/items/{self.index}" if self.is_batch else "", panel="run")
 
     def change_view(self, step_id: str | None, **changes: Any) -> str:
-        """Return the page for a step, or for the item if None, after changing `shows_all`, `sort` or `span`."""
+        """Return a step's page (the item's if `step_id` is None), with a different `shows_all`, `sort` or `span`."""
         urls = replace(self, **changes)
         return urls.step(step_id) if step_id else urls.page
 
     def step(self, step_id: str) -> str:
-        """Return the item's page with a step in the panel."""
-        return self._url(f"/steps/{quote(step_id, safe='')}", item=self._item)
+        """Return the URL of the item's page with a step in the panel."""
+        return self._url(f"/steps/{quote(step_id, safe='')}", item=self._item_parameter)
 
     def value(self, step_id: str | None, part: str, path: Path = (), start: int = 0, **more: str) -> str:
-        """Return the page for part of a step's or the item's `output` or `input`, starting at entry `start`."""
+        """Return the URL of part of a step's or the item's `output` or `input`, starting at entry `start`."""
         place = write_path(path) if path else ""
         return self._url("/value", item=self._item, step=step_id, of=part, path=place, **{"from": start or ""}, **more)
 
     def get_link_builder(self, step_id: str | None, part: str) -> Callable[[Path, int], str]:
-        """Return a function that maps a path and a start entry to a URL. Used to render trees."""
+        """Return a function that maps a path and a start entry to a URL, for rendering trees."""
         return partial(self.value, step_id, part)
 
     text = staticmethod(write_path)
@@ -71,7 +71,7 @@ class ItemUrls:
         )
 
     def change(self, step_id: str | None = None) -> str:
-        """Return the page with the form to change and rerun the item."""
+        """Return the URL of the form for changing and rerunning the item."""
         return f"/runs/{self.run_id}/change{_query(item=str(self.index), step=step_id)}"
 
     @property
@@ -80,7 +80,7 @@ class ItemUrls:
         return f"/runs/{self.run_id}/keep{_query(item=str(self.index))}"
 
     def compare(self, other: str) -> str:
-        """Return the page that compares this run to another one."""
+        """Return the URL of the page that compares this run to another run."""
         return f"/runs/{self.run_id}/compare{_query(**{'with': other}, item=str(self.index))}"
 
     @property
@@ -99,7 +99,7 @@ def _query(**values: str | int | None) -> str:
 
 
 class PageCommand(NamedTuple):
-    """A command and its purpose."""
+    """A command and what it's for."""
 
     purpose: str
     text: str
@@ -116,14 +116,14 @@ class Commands:
         self._url = url
 
     def build(self, purpose: str, *words: str, item: object = None) -> PageCommand:
-        """Return a command, optionally with `--item` for an index or a pair such as `0:1`."""
+        """Return a command. `item`, an index or a pair such as `0:1`, becomes its `--item` option."""
         option = [] if item is None else ["--item", str(item)]
         return PageCommand(purpose, shlex.join(["stepflow", *words, *option, "--url", self._url]))
 
     def build_list_commands(self, query: RunQuery) -> list[PageCommand]:
         """Return the command that lists the same runs as a page."""
         if visible(str(query)) != str(query):
-            # Never offer text to copy that could send escape sequences to a terminal.
+            # Don't offer text to copy if it could send escape sequences to a terminal.
             return []
         roots = [] if "include" in query.fields else ["--roots-only"]
         parts = [RunQuery((), {name: value}) for name, value in query.fields.items() if name != "include"]

@@ -1,4 +1,4 @@
-"""Read runs and draw their graphs and timelines, with secrets masked."""
+"""Read runs and draw their graphs and timelines. Secrets are masked."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from .links import ItemUrls
 from .site import Site
 
 PARTS = ("items", "steps", "flow", "arguments")
-"""The parts of a run needed for its page."""
+"""The parts of a run that its page needs."""
 MAX_DRAWN_ITEMS = 200
-"""Maximum number of items for which a page reads every step."""
+"""Maximum number of items for which a page reads all steps."""
 _MAX_SUB_RUNS = 100
 _MANY_OBJECTS = 200_000
 
@@ -44,13 +44,13 @@ class ItemReport:
     """One item of a run, and everything needed to show it."""
 
     report: RunReport
-    """The item and its steps. Outputs stay as the server sent them, because a page only shows a small part."""
+    """The item and its steps. Outputs are still as the server sent them, because a page only shows a small part."""
     decoder: OutputDecoder
     """Decodes the flow's output."""
     total: int
     """The number of items in the run."""
     sub_runs: list[RunDetails] = field(default_factory=list)
-    """Up to 100 runs created by the run's steps (for any item), oldest first."""
+    """Up to 100 sub-runs created by the run's steps, for any item, oldest first."""
     lines: list[KeptLine] = field(default_factory=list)
     """The run's log lines, if its server was started on this machine."""
 
@@ -60,10 +60,10 @@ class ItemReport:
         return self.report.items[0]
 
     def get_decoder(self, step_id: str | None, part: str) -> OutputDecoder:
-        """Return the decoder for a step's `input` or `output`, or the flow's if there is no step."""
+        """Return the decoder for a step's `input` or `output`. If there's no step, return the flow's."""
         if step_id is not None:
             return self.decoder.step_decoder
-        # The flow's input doesn't come from the server as sent, so it needs no decoding.
+        # The flow's input doesn't come from the server in this form, so there's nothing to decode.
         return self.decoder if part == "output" else PLAIN
 
     @property
@@ -80,17 +80,17 @@ class ItemReport:
 async def read_item(site: Site, run: RunDetails, index: int) -> ItemReport | None:
     """Return an item of a run, or None if there is no such item.
 
-    The last finished item is cached because people tend to look at several of its steps, and outputs can be large.
+    The last finished item is cached: people tend to look at several of its steps, and outputs can be large.
     """
     last: ItemReport | None = site.last_item
     follower = site.followers.find(run.run_id)
     if last is not None and last.report.run == run and last.item.index == index:
-        # Labels and notes may have changed in the meantime.
+        # Labels and notes may have changed since.
         snapshot = await site.read_snapshot(run.run_id, ("flow", "arguments"))
         assert snapshot.arguments is not None
         given = mask_arguments(snapshot.flow or {}, snapshot.arguments)
         return replace(last, report=replace(last.report, snapshot=replace(last.report.snapshot, arguments=given)))
-    # Don't cache the item while step times are still arriving.
+    # Don't cache the item while step times are still coming in.
     is_complete = follower is None or follower.has_ended
     with _pause_garbage_collector():
         snapshot, sub_runs, lines = await asyncio.gather(
@@ -103,7 +103,7 @@ async def read_item(site: Site, run: RunDetails, index: int) -> ItemReport | Non
         return None
     item, follower = items[index], site.followers.find(run.run_id)
     if not run.is_finished and follower is not None and (error := follower.get_errors().get(index)) is not None:
-        # Servers don't report an item's error until the whole run has ended.
+        # Servers don't report any item's error until the whole run has ended.
         item = replace(item, status=ExecutionStatus.FAILED, error=error)
     report = await build_report(site, replace(snapshot, items=[item]), is_timed=len(items) <= MAX_DRAWN_ITEMS)
     report = replace(report, times=[time for time in report.times if time.item_index == index])
@@ -116,11 +116,11 @@ async def read_item(site: Site, run: RunDetails, index: int) -> ItemReport | Non
 
 @contextmanager
 def _pause_garbage_collector() -> Iterator[None]:
-    """Keep the garbage collector from repeatedly traversing a large output that stays alive anyway."""
+    """Keep the garbage collector from traversing a large output again and again when it stays alive anyway."""
     with pause_garbage_collector():
         yield
         if gc.get_count()[0] > _MANY_OBJECTS:
-            # Move every object to the oldest generation.
+            # Move all objects to the oldest generation.
             gc.freeze()
             gc.unfreeze()
 
@@ -136,12 +136,12 @@ async def build_report(site: Site, snapshot: RunSnapshot, *, is_timed: bool = Tr
 def draw_run_timeline(
     report: RunReport, urls: ItemUrls | None = None, shown: Sequence[str] | None = None, selected: str | None = None
 ) -> str:
-    """Draw a report's timeline as SVG. Returns an empty string if no step has times.
+    """Draw a report's timeline as SVG. Returns an empty string if no steps have times.
 
     Args:
         report: The report.
-        urls: Link targets for the bars, plus the time span to show. Defaults to no links and the whole timeline.
-        shown: The steps to show, in this order. Defaults to all steps, or a batch's slowest items.
+        urls: Link targets for the bars, plus the time span to show. Defaults to the whole timeline, without links.
+        shown: The steps to show, in order. Defaults to all steps, or to a batch's slowest items.
         selected: The step whose bar is marked as the current link, if any.
     """
     is_live = not report.run.is_finished
@@ -175,7 +175,7 @@ def draw_run_timeline(
 
 
 def parse_span(text: str) -> tuple[float, float] | None:
-    """Parse a timeline span such as `0.2-0.4`, in seconds. Returns None if it isn't valid."""
+    """Parse a timeline span in seconds, such as `0.2-0.4`. Returns None if it's invalid."""
     begin, _, end = text.partition("-")
     try:
         span = float(begin), float(end)
@@ -191,7 +191,7 @@ class Picture:
     svg: str
     """The SVG. Empty if the graph can't be drawn."""
     hidden: int = 0
-    """How many steps don't have a box of their own."""
+    """Number of steps without a box of their own."""
     selected: str = ""
     """The id of the selected step's box."""
 
@@ -199,7 +199,7 @@ class Picture:
 def draw_item_graph(report: RunReport, urls: ItemUrls, selected: str | None) -> Picture:
     """Draw an item's graph, with boxes that link to their steps.
 
-    Equal steps share a box, and a large flow's nested flows are collapsed, unless the URLs ask to show all steps.
+    Unless the URLs ask for all steps, equivalent steps share a box, and a large flow's nested flows are collapsed.
     """
     if not report.flow.get("steps"):
         return Picture("")
@@ -209,8 +209,8 @@ def draw_item_graph(report: RunReport, urls: ItemUrls, selected: str | None) -> 
     links = {}
     for node in folded.graph.nodes:
         if node.kind == "step":
-            # Link to the first step with the status that the box shows. A step in a nested flow belongs to a sub-run,
-            # so link to the step that runs the nested flow instead.
+            # Link to the first step with the status the box shows. A step in a nested flow belongs to a sub-run, so in
+            # that case link to the step that runs the nested flow.
             members = folded.members[node.id]
             first = next((member for member in members if states.get(member) == boxes.get(node.id)), members[0])
             links[node.id] = urls.step(first.partition("\x00")[0])
@@ -225,12 +225,12 @@ def draw_item_graph(report: RunReport, urls: ItemUrls, selected: str | None) -> 
 
 
 def draw_run_graph(report: RunReport) -> str:
-    """Draw a report's graph as SVG, coloured by status. Returns an empty string if it can't be drawn."""
+    """Draw a report's graph as SVG, colored by status. Returns an empty string if it can't be drawn."""
     return draw_flow_graph(report.flow, find_worst_step_states(report))
 
 
 def draw_flow_graph(flow: Mapping[str, Any], statuses: Mapping[str, str] | None = None) -> str:
-    """Draw a flow's graph as SVG, coloured by step status. Returns an empty string if it can't be drawn."""
+    """Draw a flow's graph as SVG, colored by step status. Returns an empty string if it can't be drawn."""
     if not flow.get("steps"):
         return ""
     folded, layout = _lay_out(flow, is_whole=False)
@@ -242,9 +242,9 @@ _MAX_LAYOUTS = 32
 
 
 def _lay_out(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[FoldedGraph, Layout | None]:
-    """Return a flow's graph and its layout, cached because neither depends on statuses.
+    """Return a flow's graph and layout. They're cached, since they don't depend on statuses.
 
-    The layout is None if the graph can't be drawn. Safe to call from several threads.
+    The layout is None if the graph can't be drawn. Thread-safe.
     """
     key = (repr(flow), is_whole)
     drawing = _layouts.pop(key, None)
@@ -253,7 +253,7 @@ def _lay_out(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[FoldedGraph, L
         try:
             drawing = folded, lay_out(folded.graph)
         except StepflowClientError:
-            # Drawing packages may also be missing.
+            # E.g. the drawing packages aren't installed.
             return folded, None
     _layouts[key] = drawing
     while len(_layouts) > _MAX_LAYOUTS:
@@ -267,5 +267,5 @@ def _draw(folded: FoldedGraph, layout: Layout | None, look: Look) -> str:
 
 
 def format_flow_lines(flow: Mapping[str, Any]) -> list[str]:
-    """Return a flow as lines of YAML, with keys sorted because servers return them in a different order each time."""
+    """Return a flow as lines of YAML. Keys are sorted, because servers return them in a different order each time."""
     return write_yaml(sort_flow_keys(flow)).splitlines()

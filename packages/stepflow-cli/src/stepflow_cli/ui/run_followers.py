@@ -1,4 +1,4 @@
-"""Follow run events on behalf of open pages, and track the item states of batches."""
+"""Follow run events on behalf of open pages, and track item states in batches."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from stepflow_client._rules.run_progress import ItemStates
 
 STATES = ("waiting", "running", "completed", "failed", "cancelled")
-"""Item states. Each one's position is its code. Keep in sync with the list in `batch.js`."""
+"""Item states, by code. Keep in sync with the list in `batch.js`."""
 _WAITING, _RUNNING, _COMPLETED, _FAILED, _CANCELLED = range(len(STATES))
 _BY_STATUS = {"completed": _COMPLETED, "failed": _FAILED, "recovery_failed": _FAILED, "cancelled": _CANCELLED}
 
@@ -49,12 +49,12 @@ def encode_item_states(states: ItemStates, total: int) -> bytes:
 
 
 def merge_item_states(items: Iterable[RunItem], event_codes: bytes, *, is_cancelled: bool) -> bytes:
-    """Return every item's state code, preferring the server's status for finished items over event-derived codes.
+    """Return every item's state code. For finished items, the server's status takes precedence over events.
 
     Args:
         items: The items.
         event_codes: The codes derived from events, or empty if unknown.
-        is_cancelled: Whether the run was cancelled, along with its unfinished items.
+        is_cancelled: Whether the run was cancelled, and its unfinished items with it.
     """
     codes = bytearray()
     for place, item in enumerate(items):
@@ -66,7 +66,7 @@ def merge_item_states(items: Iterable[RunItem], event_codes: bytes, *, is_cancel
 
 
 def format_state_ranges(codes: bytes) -> str:
-    """Return item index ranges by state code, e.g. `2:0-5,7;3:6`. Waiting items are omitted."""
+    """Return ranges of item indexes by state code, e.g. `2:0-5,7;3:6`. Leaves out waiting items."""
     ranges: dict[int, list[str]] = defaultdict(list)
     first = 0
     for code, equal in groupby(codes):
@@ -81,12 +81,12 @@ CATCH_UP_SECONDS = 2.0
 _PAUSE = 2.0
 _IDLE_SECONDS = 30.0
 _MAX_UNUSED = 64
-# Maximum number of events to take step times from. Beyond that, only item times are kept.
+# Maximum number of events to take step times from. Beyond this, only item times are kept.
 _MAX_EVENTS = 4_000
 _HEALTH_SECONDS = 1.0
-# Seconds without an event before a page asks whether a worker is running, or twice the longest pause so far if greater.
+# Seconds without an event before a page asks whether a worker is running. If greater, twice the longest pause so far.
 _QUIET_SECONDS = 10.0
-# Maximum number of failed items to fetch errors for while a batch is running. The rest are read when it finishes.
+# Maximum number of failed items whose errors are fetched while a batch is running. The rest are read once it ends.
 _MAX_READ_ERRORS = 1_000
 
 
@@ -101,12 +101,12 @@ class ServerHealth:
         self._offset = timedelta()
 
     @property
-    def now(self) -> datetime:
-        """The current time on the server's clock, as far as it is known."""
+    def server_time(self) -> datetime:
+        """The current time on the server's clock, as far as that's known."""
         return datetime.now(UTC) + self._offset
 
     async def is_up(self) -> bool:
-        """Return whether the server is responding, using a result up to a second old."""
+        """Return whether the server is responding. The result may be up to a second old."""
         async with self._lock:
             if time.monotonic() - self._checked_at > _HEALTH_SECONDS:
                 try:
@@ -121,7 +121,7 @@ class ServerHealth:
 
 
 class RunFollower:
-    """Follows a run once for all pages that show it, keeping only a few numbers per item."""
+    """Follows a run once on behalf of all pages that show it. Keeps just a few numbers per item."""
 
     def __init__(self, client: StepflowClient, run_id: str, health: ServerHealth, snapshots: SnapshotReader) -> None:
         self._client = client
@@ -148,7 +148,7 @@ class RunFollower:
         self.version = 0
         """Incremented on every event and status change."""
         self.has_ended = False
-        """Whether reading has stopped, because the run ended or the server doesn't serve its events."""
+        """Whether reading has stopped because the run ended or the server doesn't serve its events."""
         self._task = asyncio.create_task(self._follow_events())
 
     @property
@@ -158,17 +158,17 @@ class RunFollower:
 
     @property
     def has_running_steps(self) -> bool:
-        """Whether any steps have started without a known end."""
+        """Whether any steps have started but aren't known to have ended."""
         return self._progress is not None and any(step.running for step in self._progress.steps)
 
     @property
     def is_idle(self) -> bool:
-        """Whether no page has used the follower for 30 seconds."""
+        """Whether the follower has gone unused for 30 seconds."""
         return not self.pages and time.monotonic() - self.used > _IDLE_SECONDS
 
     @contextmanager
     def mark_in_use(self) -> Iterator[None]:
-        """Mark the follower as in use by a page for the duration of the block."""
+        """Mark the follower as used by a page within the block."""
         self.pages += 1
         try:
             yield
@@ -177,7 +177,7 @@ class RunFollower:
             self.used = time.monotonic()
 
     async def wait_for_past_events(self, seconds: float = CATCH_UP_SECONDS) -> bool:
-        """Wait for past events, up to `seconds` after reading began. Return whether all have been read."""
+        """Wait for past events, up to `seconds` after reading began. Return whether all of them have been read."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._caught_up.wait(), self._began + seconds - time.monotonic())
         return self.is_caught_up
@@ -198,7 +198,7 @@ class RunFollower:
         return [state for state in states if state[1] or state[2]]
 
     def get_progress(self) -> tuple[Progress, datetime | None] | None:
-        """Return the progress as of the last event and `quiet_since`, or None if nothing is known yet."""
+        """Return the progress as of the last event, plus `quiet_since`. Returns None if nothing is known yet."""
         progress = self._progress
         if progress is None:
             return None
@@ -206,7 +206,7 @@ class RunFollower:
 
     @property
     def quiet_since(self) -> datetime | None:
-        """The time of the last event if an unfinished run has been quiet for unusually long."""
+        """The time of the last event, if an unfinished run has been quiet for unusually long. Otherwise None."""
         if self._last is None or self.has_ended or not self.is_caught_up:
             return None
         is_quiet = self._health.now - self._last > max(timedelta(seconds=_QUIET_SECONDS), 2 * self._longest_pause)
@@ -218,13 +218,13 @@ class RunFollower:
         return {index: error for index, error in self._errors.items() if error is not None and index in failed}
 
     def get_state_codes(self) -> bytes:
-        """Return one state code per item (see `STATES`), or empty if nothing is known yet."""
+        """Return one state code per item (see `STATES`). Empty if nothing is known yet."""
         if self._progress is not None and self._codes[0] != self.version:
             self._codes = self.version, encode_item_states(self._progress.get_item_states(), self._progress.total)
         return self._codes[1]
 
     async def wait_for_change(self, version: int, seconds: float) -> int:
-        """Wait until the version changes, at most `seconds`. Return the current version."""
+        """Wait up to `seconds` for the version to change. Return the current version."""
         if self.version == version:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), seconds)
@@ -242,7 +242,7 @@ class RunFollower:
             try:
                 await self._read_events()
             except TransportError:
-                # Unreachable even after the client's retries.
+                # The server is unreachable, even after the client's retries.
                 self._caught_up.set()
                 await asyncio.sleep(_PAUSE)
                 continue
@@ -264,7 +264,7 @@ class RunFollower:
                     self._cursor = update.event.cursor or self._cursor
                     self._record_event(update.event)
                 elif update.run is not None:
-                    # A finished run's events may still be arriving. The stream ends after the last one.
+                    # A finished run's events may still be on their way. The stream ends after the last one.
                     if not update.run.is_finished:
                         self._caught_up.set()
                     if update.run.status != (status or update.run.status):
@@ -285,7 +285,7 @@ class RunFollower:
         self._announce_change()
 
     def _schedule_error_fetch(self, event: RunEvent) -> None:
-        """Fetch an item's error when its first step fails, since events don't include it."""
+        """Fetch an item's error when its first step fails, because events don't include errors."""
         if event.type == "step_started" and event.attempt > 1:
             self._errors.pop(event.item_index, None)
         if event.type != "step_completed" or event.status not in FAILED_STATUSES or event.step_id is None:
@@ -300,7 +300,7 @@ class RunFollower:
     async def _fetch_scheduled_errors(self) -> None:
         while self._pending_errors and not self.has_ended:
             index, step_id = self._pending_errors.popleft()
-            # Ignore a failed request: the run goes on regardless.
+            # Ignore a failed request, since the run goes on regardless.
             with suppress(StepflowClientError):
                 step = await self._client.get_run_step(self._run_id, step_id, item_index=index)
                 if step.error is not None and index in self._errors:
@@ -314,7 +314,7 @@ class RunFollower:
 
 
 class Followers:
-    """The followed runs, including up to 64 without any listening pages."""
+    """The followed runs. Includes up to 64 that no page is listening to."""
 
     def __init__(self, client: StepflowClient, health: ServerHealth, snapshots: SnapshotReader) -> None:
         self._client = client
@@ -330,26 +330,26 @@ class Followers:
         self._runs[run_id] = follower
         unused = [key for key, run in self._runs.items() if not run.pages and run is not follower]
         surplus = unused[: max(0, len(unused) - _MAX_UNUSED)]
-        # Remove them all before closing any: other requests also remove followers while this one waits.
+        # Remove all of them before closing any: while this request waits, other requests also remove followers.
         for closing in [self._runs.pop(key) for key in unused if key in surplus or self._runs[key].is_idle]:
             await closing.close()
         return follower
 
     def find(self, run_id: str) -> RunFollower | None:
-        """Return a run's follower if there already is one."""
+        """Return a run's follower, or None if there isn't one yet."""
         return self._runs.get(run_id)
 
     async def get_live_path(self, run: RunDetails, seconds: float = CATCH_UP_SECONDS) -> str:
-        """Return the stream path for a run's page, or an empty string if the page is already complete.
+        """Return the path of the stream for a run's page, or an empty string if the page is already complete.
 
-        Waits up to `seconds` for a finished run's events. Call this before reading the page's content, since the stream
-        only reports later changes.
+        Waits up to `seconds` for a finished run's events. The stream only reports later changes, so call this before
+        reading the page's content.
         """
         is_complete = not (await self._client.server_info()).capabilities.get("events")
         if not is_complete:
             follower = await self.get_or_create(run.run_id)
             await follower.wait_for_past_events(seconds if run.is_finished else 0.0)
-            # A cancelled run keeps executing steps already started, and may even complete.
+            # A cancelled run keeps executing the steps it has started, and may even complete.
             is_complete = follower.has_ended and not (run.status.value == "cancelled" and follower.has_running_steps)
         return "" if run.is_finished and is_complete else f"/live/runs/{run.run_id}"
 

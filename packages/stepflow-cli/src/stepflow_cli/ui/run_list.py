@@ -1,4 +1,4 @@
-"""The list of runs: fetching it once for all pages, searching, sorting, and folding evaluations and rerun chains."""
+"""The list of runs: fetching it once for all pages, searching and sorting it, and folding evaluations and reruns."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from stepflow_client.history import HistoryEntry
 from ..runs.find import is_id_prefix, matches_query_word, parse_creation_range
 
 _Row = TypeVar("_Row")
-# Columns that sort in descending order on the first click.
+# Columns whose first click sorts in descending order.
 _NUMBERS = ("duration", "attempts")
 
 
 @dataclass(frozen=True)
 class Order:
-    """A table's sort order. Without a column, rows keep their original order."""
+    """A table's sort order. If there's no column, rows stay in their original order."""
 
     column: str = ""
     is_descending: bool = False
 
     @classmethod
     def parse(cls, text: str, columns: Iterable[str]) -> Order:
-        """Parse an order from a URL. An unknown column means the original order."""
+        """Parse an order from a URL. Unknown columns mean the original order."""
         column = text.removeprefix("-")
         return cls(column, text.startswith("-")) if column in columns else cls()
 
@@ -49,7 +49,7 @@ class Order:
         return Order(column, is_descending).text
 
     def get_aria_sort(self, column: str) -> str:
-        """Return a column's `aria-sort` value, or an empty string if it isn't the sort column."""
+        """Return a column's `aria-sort` value. Empty unless it is the sort column."""
         return "" if column != self.column else "descending" if self.is_descending else "ascending"
 
     def sort(self, rows: Iterable[_Row], keys: Mapping[str, Callable[[_Row], Any]]) -> list[_Row]:
@@ -71,14 +71,14 @@ class Order:
 
 
 MAX_ITEMS = 1_000
-"""The largest batch whose errors are read."""
+"""The size of the largest batch whose errors are read."""
 _MAX_RUNS = 1_000
 _MAX_OLDER = 20
 _MAX_FLOWS = 100
 _MAX_FAILED = 60
 _MAX_KEPT = 2_000
 _CONCURRENT_READS = 4
-# How long the list waits for errors. Any that arrive later are shown on the next refresh.
+# How long the list waits for errors. Later ones are shown on the next refresh.
 _ERROR_WAIT_SECONDS = 0.5
 
 
@@ -89,13 +89,13 @@ class SearchResult:
     runs: list[RunDetails] = field(default_factory=list)
     """The matching runs, newest first."""
     reasons: dict[str, str] = field(default_factory=dict)
-    """By run id, the text that matched, if the list doesn't already show it."""
+    """By run ID, the text that matched, unless the list already shows it."""
     searched: str = ""
     """A sentence describing what was searched."""
 
 
 class RunFinder:
-    """Searches runs. Caches flows and the errors of finished runs, as neither can change."""
+    """Searches runs. Caches flows and finished runs' errors, since neither can change."""
 
     def __init__(self, client: StepflowClient) -> None:
         self._client = client
@@ -118,7 +118,7 @@ class RunFinder:
         return matching
 
     async def find(self, words: Sequence[str], filters: Mapping[str, str]) -> SearchResult:
-        """Return the runs that match every word, out of the newest runs that pass the filters."""
+        """Return the runs that match all words, from among the newest runs that pass the filters."""
         runs = (await self._client.list_runs(limit=_MAX_RUNS, **build_list_arguments(filters))).runs
         listed = {run.run_id for run in runs}
         ids = await self.find_ids_with_prefix(words[0], _MAX_OLDER) if len(words) == 1 else []
@@ -146,7 +146,7 @@ class RunFinder:
         return result
 
     def _search_history(self, word: str) -> dict[str, str]:
-        """Search the history for a word. Return what matched, by run id."""
+        """Search the history for a word. Return the text that matched, by run ID."""
         reasons, text = {}, word.casefold()
         for entry in self._client._recorder.search_entries(quote_word(word)):
             labels = (f"{name}={value}" for name, value in entry.labels.items())
@@ -156,7 +156,8 @@ class RunFinder:
         return reasons
 
     def _find_match_reason(self, run: RunDetails, word: str, recorded: Mapping[str, str]) -> str | None:
-        """Return what matched a word (empty if the list shows it), or None if at most the run's error can match."""
+        """Return what matched a word (empty if the list shows it). None means that only the run's error can still
+        match."""
         if matches_query_word(run, word):
             return ""
         components = self._components.get(run.flow_id, ())
@@ -175,7 +176,7 @@ class RunFinder:
         _drop_oldest(self._components)
 
     async def read_first_errors(self, runs: Iterable[RunDetails]) -> dict[str, str]:
-        """Return the first line of each failed run's first error, if it is cached or can be read in time."""
+        """Return the first line of each failed run's first error. Leaves out errors that can't be read in time."""
         errors = await self._wait_for_errors(runs, _ERROR_WAIT_SECONDS)
         return {run_id: text.partition("\n")[0].strip() for run_id, text in errors.items()}
 
@@ -209,7 +210,7 @@ def _drop_oldest(kept: dict[str, Any]) -> None:
 
 
 def has_failed(run: RunDetails) -> bool:
-    """Return whether a run has ended with at least one item not completed."""
+    """Return whether a run has ended and at least one of its items did not complete."""
     return run.is_finished and (run.status.value != "completed" or run.items.failed > 0)
 
 
@@ -219,7 +220,7 @@ _MAX_AGE_SECONDS = 1.0
 _MAX_LISTS = 100
 # The label `evaluate` adds to its runs.
 _EVALUATION = "eval"
-# If runs labelled with the same evaluation name are further apart than this, they are separate evaluations.
+# Runs labeled with the same evaluation name belong to separate evaluations if they are further apart than this.
 _MAX_PAUSE = timedelta(minutes=10)
 _MAX_ATTEMPTS = 50
 
@@ -244,12 +245,12 @@ class RunLists:
         self._newest: dict[object, tuple[float, list[RunDetails]]] = {}
 
     async def read_page(self, filters: Mapping[str, str], page: int) -> list[RunDetails]:
-        """Return a page of runs, plus one extra if there is a next page."""
+        """Return a page of runs, plus one more if there is a next page."""
         listed = await self._client.list_runs(limit=PAGE + 1, offset=(page - 1) * PAGE, **build_list_arguments(filters))
         return listed.runs
 
     async def read_newest(self, filters: Mapping[str, str]) -> list[RunDetails]:
-        """Return the first page of runs, fetched at most once per second however many pages are open."""
+        """Return the first page of runs, fetched at most once per second no matter how many pages are open."""
         key = tuple(sorted(filters.items()))
         async with self._locks[key]:
             at, runs = self._newest.pop(key, (float("-inf"), []))
@@ -269,12 +270,12 @@ class RunRow:
     """A row in the list of runs."""
 
     run: RunDetails
-    """The run, or the newest if the row stands for several."""
+    """The run. If the row stands for several, the newest one."""
     labels: Mapping[str, str] = field(default_factory=dict)
     folded_runs: list[RunDetails] = field(default_factory=list)
     """The older runs folded into this row."""
     key: str = ""
-    """Identifies the group of runs in URLs. Empty for a single run."""
+    """Identifies the group of runs in URLs. Empty for single runs."""
     is_open: bool = False
     """Whether the older runs are unfolded into separate rows."""
     is_inside: bool = False
@@ -282,17 +283,17 @@ class RunRow:
 
     @property
     def is_evaluation(self) -> bool:
-        """Whether the runs are from an evaluation, as opposed to attempts in a rerun chain."""
+        """Whether the runs are from an evaluation rather than a chain of reruns."""
         return self.key.startswith(_EVALUATION)
 
     @property
     def counted_runs(self) -> list[RunDetails]:
-        """The runs whose items are counted: every run in a folded evaluation, otherwise just the newest attempt."""
+        """The runs whose items are counted: all runs of a folded evaluation, otherwise only the newest attempt."""
         return [self.run, *self.folded_runs] if self.is_evaluation and not self.is_open else [self.run]
 
     @property
     def shown_labels(self) -> Mapping[str, str]:
-        """The labels to display: the run's own, or the one shared by all runs in a folded evaluation."""
+        """The labels to display: the run's own, or the one that all runs of a folded evaluation share."""
         if len(self.counted_runs) == 1:
             return self.labels
         return {_EVALUATION: self.labels[_EVALUATION]}
@@ -305,14 +306,14 @@ class RunRow:
 
     @property
     def status(self) -> str:
-        """The status to display, which is the worst among the counted runs."""
+        """The status to display (the worst of the counted runs)."""
         return worst_state(run.status.value for run in self.counted_runs) or self.run.status.value
 
 
 def build_run_rows(
     runs: Sequence[RunDetails], entries: Mapping[str, HistoryEntry], opened: str, *, folds: bool
 ) -> list[RunRow]:
-    """Return the rows for a page of runs. Runs are folded only if `folds` is set, except for the group `opened`."""
+    """Return the rows for a page of runs. With `folds`, runs are folded, except for the group `opened`."""
     rows: list[RunRow] = []
     heads: dict[str, RunRow] = {}
     for run in runs:
@@ -335,7 +336,7 @@ def build_run_rows(
 
 
 def _fold_key(run: RunDetails, entries: Mapping[str, HistoryEntry]) -> str:
-    """Return the key of a run's evaluation or rerun chain. A chain is named after its first attempt."""
+    """Return the key of a run's evaluation or rerun chain. A chain's key is its first attempt."""
     entry, first = entries.get(run.run_id), run.run_id
     if entry is not None and _EVALUATION in entry.labels:
         return f"{_EVALUATION}:{entry.labels[_EVALUATION]}"

@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..server.listening import AcceptedAddresses, group_headers
 
 CHECK_PATH = "/flows/check"
-"""Checks text while the user types. It has no side effects, so its form token can be reused."""
+"""Checks text while the user is typing. Without side effects, so its form token can be reused."""
 
 _SESSION_OPENED = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Stepflow</title>
 <link rel="icon" href="/static/icon.svg">
@@ -37,24 +37,24 @@ _PAGE = re.compile(r"/(runs|flows|components|reruns)([/?][\w\-.~%/?=&+:,@!$'()*;
 
 
 def match_page_path(text: str) -> str | None:
-    """Return the path and query if they belong to a page, or None otherwise (e.g. for a URL on another host)."""
+    """Return the path and query if they belong to a page, or None otherwise, e.g. if the URL is on another host."""
     return text if _PAGE.fullmatch(text) else None
 
 
 def choose_landing_path(query: Mapping[str, str]) -> str:
-    """Return the path a link leads to: the page or run it names, or else the list of runs."""
+    """Return the path that a link leads to: the run or page it names, or else the list of runs."""
     page = match_page_path(query.get("to", ""))
     if page is not None:
         return page
     try:
-        # Nothing but a UUID may end up in the path.
+        # Only a UUID may end up in the path.
         return f"/runs/{UUID(query.get('run', ''))}"
     except ValueError:
         return "/runs"
 
 
 def get_form_fields(request: Request) -> Mapping[str, str]:
-    """Return the fields of a form accepted by the guard."""
+    """Return the fields of a form that the guard has accepted."""
     form = request.scope["stepflow.form"]
     assert isinstance(form, Mapping)
     return form
@@ -63,8 +63,8 @@ def get_form_fields(request: Request) -> Mapping[str, str]:
 class Guard:
     """Checks every request and adds headers to every response.
 
-    In order, it checks the `Host`, `Origin`, method and session and, for a form, its size and token. The session is
-    passed to views in `scope["stepflow.session"]`, and form fields in `scope["stepflow.form"]`.
+    It checks, in this order, the `Host`, `Origin`, method and session, and for a form also its size and token. Views
+    find the session in `scope["stepflow.session"]` and the form fields in `scope["stepflow.form"]`.
     """
 
     def __init__(self, app: ASGIApp, addresses: AcceptedAddresses, sessions: Sessions, forms: FormTokens) -> None:
@@ -72,7 +72,7 @@ class Guard:
         self._addresses = addresses
         self._sessions = sessions
         self._forms = forms
-        # Cookies aren't isolated by port, so put the port in the name.
+        # Cookies aren't isolated by port, so include it in the name.
         self._cookie = f"stepflow_ui_{addresses.port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,9 +110,11 @@ class Guard:
         if "token" in query and method == "GET" and session is None:
             session = self._sessions.begin_with_token(query["token"])
             if session is None:
-                return _refuse(403, "This link was already used, or is for another server. Open the one printed last.")
-            # Use a page with a refresh instead of a redirect: browsers withhold a strict cookie from cross-site
-            # requests, and a redirect counts as initiated by the page that had the link.
+                return _refusal_page(
+                    403, "This link was already used, or is for another server. Open the one printed last."
+                )
+            # Use a page that refreshes instead of a redirect. Browsers withhold a strict cookie from cross-site
+            # requests, and a redirect counts as initiated by the page with the link.
             response = HTMLResponse(_SESSION_OPENED.format(path=escape(choose_landing_path(query))))
             response.set_cookie(self._cookie, session, httponly=True, samesite="strict", path="/")
             return response
@@ -159,7 +161,7 @@ class MalformedFormError(ValueError):
 
 
 def read_form(content_type: str, body: bytes) -> Mapping[str, str]:
-    """Parse a form's fields. If a name is repeated, the last value wins. Files become text fields.
+    """Parse a form's fields. If a name is repeated, its last value wins. Files become text fields.
 
     Raises:
         MalformedFormError: If the body isn't a form, isn't UTF-8, or has more than 2,000 fields.
@@ -218,8 +220,8 @@ _MAX_SESSIONS = 100
 class Sessions:
     """The browsers that have presented a valid token.
 
-    Tokens appear in URLs, so they can end up in browser histories and logs. Each one therefore works for a single
-    browser. When a token is used, `on_used` is called with the next one.
+    Tokens appear in URLs, so they can end up in browser histories and logs. That's why each works for only one browser.
+    Once a token is used, `on_used` is called with the next one.
     """
 
     def __init__(self, on_used: Callable[[str], None] | None = None) -> None:
@@ -229,7 +231,7 @@ class Sessions:
         """The token for the next browser."""
 
     def begin_with_token(self, token: str) -> str | None:
-        """Open a session, or return None if the token isn't the current one."""
+        """Open a session. Returns None if the token isn't the current one."""
         if not hmac.compare_digest(token.encode("utf-8", "replace"), self.token.encode()):
             return None
         self.token = secrets.token_urlsafe(32)
@@ -243,7 +245,7 @@ class Sessions:
 
     def has_session(self, session: str) -> bool:
         """Return whether a session exists."""
-        # A constant-time comparison isn't needed: hash lookups of a random 256-bit string leak nothing useful.
+        # No constant-time comparison needed: hash lookups of a random 256-bit string leak nothing useful.
         return session in self._open
 
 
@@ -261,13 +263,13 @@ class FormTokens:
         return f"{ticket}.{self._sign(session, path, ticket)}"
 
     def verify_and_consume(self, session: str, path: str, token: str, *, is_reusable: bool = False) -> bool:
-        """Return whether a token is valid, and invalidate it unless `is_reusable` (used without side effects)."""
+        """Return whether a token is valid. Invalidates it unless `is_reusable` (for requests without side effects)."""
         ticket, _, signature = token.rpartition(".")
         expected = self._sign(session, path, ticket)
         if not hmac.compare_digest(signature.encode("utf-8", "replace"), expected.encode()):
             return False
         now = self._clock()
-        # The signature proves the ticket was issued here, so it must start with a number.
+        # The signature proves that the ticket was issued here, so it must start with a number.
         if now - float(ticket.partition(".")[0]) > _FORM_SECONDS or ticket in self._used:
             return False
         if not is_reusable:

@@ -1,4 +1,4 @@
-"""Serve the pages for a command: open the port, print the link, start the browser."""
+"""Serve the pages for a command: open the port, print the link, and start the browser."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ _MAX_RECENT = 50
 
 
 class BoundedDict(dict[str, Any]):
-    """A dict that keeps only the newest entries."""
+    """A dict limited to its newest entries."""
 
     def __init__(self, limit: int) -> None:
         super().__init__()
@@ -62,8 +62,8 @@ class Site:
 
     client: StepflowClient
     snapshots: SnapshotReader
-    """Reads runs but leaves outputs as the server sent them, since reordering a whole large output takes longer than
-    parsing it."""
+    """Reads runs, but leaves outputs as the server sent them: reordering a large output takes longer than parsing
+    it."""
     templates: Environment
     forms: FormTokens
     followers: Followers
@@ -71,13 +71,13 @@ class Site:
     run_lists: RunLists
     finder: RunFinder
     inputs: BoundedDict = field(default_factory=lambda: BoundedDict(_MAX_INPUTS))
-    """Inputs of the newest runs started here, in case the history is off."""
+    """Inputs of the newest runs started here, for when the history is off."""
     last_item: Any = None
-    """The last finished item shown, cached by `reports`."""
+    """The last finished item shown (cached by `reports`)."""
     reruns: BoundedDict = field(default_factory=lambda: BoundedDict(_MAX_RECENT))
     """Reruns that consist of several runs, by a random key."""
     trials: BoundedDict = field(default_factory=lambda: BoundedDict(_MAX_RECENT))
-    """Submitted forms of changes tried on one item of a group, by the trial's run id."""
+    """Submitted forms for changes tried on one item of a group, by the trial's run ID."""
     history: CommandHistory = field(default_factory=CommandHistory)
     """The history the client records its runs in."""
     flows: FlowFolder | None = None
@@ -91,7 +91,7 @@ class Site:
             value = self.forms.issue(session, path)
             return Markup('<input type="hidden" name="csrf" value="{}">').format(value)
 
-        # When a script fetches a part, links must still point to the whole page.
+        # Even when a script fetches just a part, links must point to the whole page.
         query = [(name, value) for name, value in request.query_params.multi_items() if name != "part"]
         address = request.scope["raw_path"].decode("latin-1").partition("?")[0]
         text = self.templates.get_template(f"{template}.html").render(
@@ -106,7 +106,7 @@ class Site:
         return HTMLResponse(text, status_code=status)
 
     def render_failure(self, request: Request, error: Exception) -> HTMLResponse:
-        """Render an error page. Any error other than a `StepflowClientError` means the page doesn't exist."""
+        """Render an error page. Any error other than a `StepflowClientError` means that the page doesn't exist."""
         if not isinstance(error, StepflowClientError):
             return self.render(request, "failure", 404, error=None, is_away=False)
         is_away = isinstance(error, TransportError)
@@ -121,7 +121,8 @@ class Site:
     async def read_snapshot(
         self, run_id: str, include: str | Iterable[str], item_index: int | None = None
     ) -> RunSnapshot:
-        """Return a run with the requested parts. Unknown inputs are taken from `inputs` if the run was started here."""
+        """Return a run with the requested parts. If its inputs are unknown but it was started here, use those in
+        `inputs`."""
         snapshot = await self.snapshots.read_snapshot(run_id, include, item_index)
         arguments = snapshot.arguments
         if arguments is None or arguments.inputs is not None or run_id not in self.inputs:
@@ -130,7 +131,7 @@ class Site:
         return replace(snapshot, arguments=replace(arguments, inputs=value if isinstance(value, list) else [value]))
 
     async def read_arguments(self, run_id: str) -> RunArguments:
-        """Return a run's arguments from the server, the history, or the values recorded when it was started here."""
+        """Return a run's arguments from the server, the history, or what was stored when it was started here."""
         arguments = (await self.read_snapshot(run_id, "arguments")).arguments
         assert arguments is not None
         return arguments
@@ -138,7 +139,7 @@ class Site:
     async def restore_key_order(self, stored: StoredFlow) -> StoredFlow:
         """Return a flow with its schema properties in their original order.
 
-        Servers may return them in a different order each time, except in the flow's blob.
+        Servers may return them in a different order each time, but not in the flow's blob.
         """
         try:
             data = (await self.client.get_blob(stored.flow_id)).data
@@ -180,7 +181,7 @@ def parse_index(query: Mapping[str, str], name: str) -> int | None:
 
 
 def build_environment() -> Environment:
-    """Create the template environment. It escapes all values, and filters show control and bidi characters as `·`."""
+    """Create the template environment. All values are escaped, and filters show control and bidi characters as `·`."""
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -195,7 +196,7 @@ def build_environment() -> Environment:
     templates.filters["lines"] = lambda value: visible_lines(str(value))
     templates.filters["at"] = lambda time: time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if time else ""
     templates.filters["duration"] = duration_text
-    # `json_tree` already escapes its values, and `visible` leaves its own HTML unchanged.
+    # `json_tree` has already escaped its values, and `visible` doesn't change the HTML around them.
     templates.filters["tree"] = lambda value, limit=300, **more: Markup(visible(json_tree(value, limit=limit, **more)))  # noqa: S704
     templates.filters["short"] = lambda value, longest=100: visible(short_json(value, longest))
     templates.filters["query"] = format_query

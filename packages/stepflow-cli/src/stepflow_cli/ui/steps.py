@@ -1,4 +1,4 @@
-"""The steps on a run's page: the table rows, the selected step's details, and sub-runs."""
+"""The steps on a run's page: table rows, the selected step's details, and sub-runs."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ async def find_creating_step(site: Site, run: RunDetails) -> tuple[str, str] | N
         return None
     step_id = infer_creator(run, parent.flow or {}, parent.steps or ())
     if step_id is None or parent.details.items.total != 1:
-        # In a batch, there's no telling which item the step belongs to.
+        # In a batch, there's no telling which item created the sub-run.
         return None
     return ItemUrls(parent.run_id, 0, is_batch=False).step(step_id), step_id
 
 
-def infer_creator(run: RunDetails, flow: Mapping[str, Any], steps: Sequence[StepDetails]) -> str | None:
-    """Infer which of the parent's steps created a sub-run. Returns None if it is ambiguous.
+def infer_creating_step(run: RunDetails, flow: Mapping[str, Any], steps: Sequence[StepDetails]) -> str | None:
+    """Infer which of the parent's steps created a sub-run. Returns None if that's ambiguous.
 
-    Servers don't report this. The output of `/builtin/eval` contains the run id. Otherwise, the step is known if only
-    one executed step runs a flow, or a flow with this name.
+    Servers don't report this. The output of `/builtin/eval` contains the run ID. Otherwise, it must be the only
+    executed step that runs a flow, or that runs a flow with this name.
     """
     for step in steps:
         if isinstance(step.output, Mapping) and step.output.get("run_id") == run.run_id:
@@ -57,7 +57,7 @@ def infer_creator(run: RunDetails, flow: Mapping[str, Any], steps: Sequence[Step
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt at an item, made by a run or one of its reruns."""
+    """One attempt at an item, made by a run or by one of its reruns."""
 
     run_id: str
     index: int
@@ -70,7 +70,7 @@ class Attempt:
 
 
 async def list_attempts(site: Site, run_id: str, index: int, total: int, status: str) -> list[Attempt]:
-    """Return all attempts at an item found in the history, in start order. Always includes the one being shown.
+    """Return all attempts at an item that the history knows, in start order, always including the one being shown.
 
     Args:
         site: The site.
@@ -92,7 +92,7 @@ async def list_attempts(site: Site, run_id: str, index: int, total: int, status:
         reruns = site.list_reruns(earlier_id, _MAX_ATTEMPTS)
         later = [(rerun.run_id, rerun.rerun_items.index(item)) for rerun in reruns if item in rerun.rerun_items]
         places += later[: _MAX_ATTEMPTS - len(places)]
-    # Run ids start with a timestamp, so this sorts by time.
+    # Run IDs start with a timestamp, so this sorts attempts by time.
     places = sorted({*places, (run_id, index)})
     return [shown if place == (run_id, index) else await _read_attempt(site, *place) for place in places]
 
@@ -117,7 +117,7 @@ async def _read_attempt(site: Site, run_id: str, index: int) -> Attempt:
 
 
 MAX_ROWS = 100
-# Tolerance when matching server log lines to a step's start and end.
+# Tolerance when matching server log lines to a step by time.
 _LOG_TOLERANCE = timedelta(milliseconds=200)
 
 
@@ -141,7 +141,7 @@ class SelectedStep(StepRow):
     details: StepDetails | None
     input: ResolvedInput
     is_cause: bool
-    """Whether this step's failure made the item fail."""
+    """Whether the item failed because of this step."""
     hint: str | None
     reads: Sequence[str]
     read_by: Sequence[str]
@@ -162,9 +162,9 @@ STEP_KEYS: Mapping[str, Callable[[StepRow], Any]] = {
 def build_step_rows(
     item_report: ItemReport, selected: str | None, order: Order, *, shows_all: bool
 ) -> tuple[list[StepRow], int, StepRow | None]:
-    """Return the table rows, the number of steps left out, and the slowest step if several ran.
+    """Return the table rows, the number of steps left out, and (if several steps ran) the slowest one.
 
-    The table has the first 100 steps. Any later steps are included if they failed, are running, or are selected.
+    The table has the first 100 steps, plus any later steps that failed, are running, or are selected.
     """
     steps = item_report.account.steps if item_report.account else ()
     rows = order.sort((StepRow(step, item_report.times.get(step.step_id)) for step in steps), STEP_KEYS)
@@ -185,7 +185,7 @@ def find_step(item_report: ItemReport, step_id: str) -> SelectedStep | None:
     if account is None or step is None:
         return None
     flow, time = FlowSteps(report.flow), item_report.times.get(step_id)
-    # Include lines the run or a worker logged while the step ran, plus any that mention the step.
+    # Include the lines that the run or a worker logged while the step ran, plus any that mention the step.
     begin = time.attempts[0] - _LOG_TOLERANCE if time is not None and time.attempts else None
     end = time.end + _LOG_TOLERANCE if time is not None and time.end is not None else None
     lines = []

@@ -1,6 +1,6 @@
-"""Views that change runs, save them as test cases, or create links.
+"""Views that change runs, save them as test cases, or create access links.
 
-By the time they are called, the guard has verified the form token.
+By this point, the guard has verified the form token.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ class CaseDraft:
 
     @property
     def digest(self) -> str:
-        """A hash of the new content, to make sure that only what was shown gets written."""
+        """A hash of the new content, to make sure that what gets written is exactly what was shown."""
         return hashlib.sha256(self.content).hexdigest()
 
 
 async def save_case_page(request: Request) -> Response:
-    """Preview saving a run as a test case, with the diff to its flow file."""
+    """Preview saving a run as a test case, with a diff of its flow file."""
     site, query = get_site(request), request.query_params
     item, files = await _read_item_and_files(site, request.path_params["run_id"], query)
     return await _render_save_case_page(request, site, item, files, query)
 
 
 async def write_case(request: Request) -> Response:
-    """Write the test case to the flow file, provided the result is still the one previewed."""
+    """Write the test case to the flow file, if the result is still the same as in the preview."""
     site, form = get_site(request), get_form_fields(request)
     item, files = await _read_item_and_files(site, request.path_params["run_id"], form)
     draft = await run_in_threadpool(_build_draft, item, files, form)
@@ -145,7 +145,7 @@ async def _render_save_case_page(
     )
 
 
-# Maximum number of runs to fetch the state of.
+# Maximum number of runs whose state is fetched.
 _MAX_RUNS = 200
 
 
@@ -177,7 +177,7 @@ async def rerun(request: Request) -> Response:
 
 
 def redirect_to_rerun(site: Site, earlier_ids: Sequence[str], run_ids: Sequence[str]) -> Response:
-    """Redirect to the rerun's run, or to a list if there isn't exactly one."""
+    """Redirect to the run that the rerun started, or to a list unless there is exactly one."""
     if len(run_ids) == 1:
         return RedirectResponse(f"/runs/{run_ids[0]}", status_code=303)
     key = secrets.token_urlsafe(8)
@@ -197,7 +197,7 @@ async def rerun_page(request: Request) -> Response:
 
 
 async def act_on_selection(request: Request) -> Response:
-    """Compare, cancel or rerun the selected runs, depending on the button pressed."""
+    """Compare, cancel or rerun the selected runs, depending on which button was pressed."""
     site, form = get_site(request), get_form_fields(request)
     try:
         # Each checkbox is named after its run id.
@@ -208,7 +208,7 @@ async def act_on_selection(request: Request) -> Response:
     if action == "compare":
         if len(run_ids) != 2:
             raise InvalidArgumentError(f"a comparison needs two runs, but {len(run_ids)} are ticked")
-        # The list is newest first, so this puts the older run on the left.
+        # The list is newest first, so this shows the older run on the left.
         return RedirectResponse(f"/runs/{run_ids[0]}/compare?with={run_ids[1]}", status_code=303)
     if action not in ("cancel", "rerun"):
         raise InvalidArgumentError("the form has no action")

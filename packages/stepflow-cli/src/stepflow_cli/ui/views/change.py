@@ -1,4 +1,4 @@
-"""Change a run and rerun it: plan it, try it on one item, or run it for a whole group."""
+"""Change a run and rerun it: plan the change, try it on one item, or run it for a whole group."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ async def change_page(request: Request) -> Response:
 
 
 async def plan_or_run_change(request: Request) -> Response:
-    """Plan or run a change. `do` is `plan`, `try` (on one item) or `run`."""
+    """Plan or run a change. `do` is `plan`, `try` (run it on one item) or `run`."""
     site, form = get_site(request), get_form_fields(request)
     subject = await _read_subject(site, request.path_params["run_id"], form)
     tried = form.get("tried", "") if form.get("tried") in site.trials else ""
     try:
-        # Pages never echo secrets, so take any that are missing from the trial.
+        # Pages never echo secrets, so take any missing ones from the trial.
         earlier = site.trials.get(tried, {})
         secrets = {field.name for field in subject.fields[1] if field.kind == "secret" and not form.get(field.name)}
         entered = {**form, **{name: earlier[name] for name in secrets if name in earlier}}
@@ -104,7 +104,7 @@ async def _show(
     tried: str = "",
 ) -> Response:
     trial = await site.client.get_run(tried) if tried else None
-    # Group the items by what is kept and executed, with a count for each combination.
+    # Group items that keep and execute the same steps, and count each group.
     ways = Counter((tuple(item.kept), tuple(item.executed)) for item in plan.items) if plan is not None else Counter()
     parts = [{"kept": kept, "executed": executed, "count": count} for (kept, executed), count in ways.most_common(20)]
     if not subject.run.is_finished:

@@ -34,11 +34,11 @@ class Side:
     """The item's input, or None if unknown."""
 
     def get_step_account(self, step_id: str) -> StepAccount | None:
-        """Return a step's state, or None if the run has no such step."""
+        """Return the account of a step's state, or None if the run has no such step."""
         return self.report.step_accounts.get((self.index, step_id))
 
     def get_step_seconds(self, step_id: str) -> float | None:
-        """Return a step's duration in seconds, or None if unknown or not executed."""
+        """Return a step's duration in seconds, or None if it's unknown or the step wasn't executed."""
         account = self.get_step_account(step_id)
         if account is not None and account.is_kept:
             return None
@@ -52,7 +52,7 @@ class Side:
 
 
 async def compare_page(request: Request) -> Response:
-    """Show the differences between two runs, or between one item from each."""
+    """Show the differences between two runs, or between an item of each."""
     site, one = get_site(request), request.path_params["run_id"]
     other = request.query_params.get("with", "")
     if not other:
@@ -61,10 +61,10 @@ async def compare_page(request: Request) -> Response:
     runs = [await site.read_run(run_id) for run_id in (other, one)]
     if mine is None and all(run.items.total == 1 for run in runs):
         mine = 0
-    # The run in the path goes on the right, as the newer one.
+    # The run in the path goes on the right, since it's the newer one.
     pair = None if mine is None else (mine if theirs is None else theirs, mine)
     compared = await site.client.compare_runs(*(run.run_id for run in runs), items=pair)
-    # Mask the secrets of both flows, including any from the environment.
+    # Mask both flows' secrets, including any from the environment.
     differences = list(compared.every_difference)
     for run in (compared.a, compared.b):
         differences = mask_differences((await site.read_snapshot(run.run_id, "flow")).flow or {}, differences)
@@ -84,7 +84,7 @@ async def compare_page(request: Request) -> Response:
             rest.append(difference)
             continue
         differences = by_step.setdefault(difference.step_id, [])
-        # Leave out statuses, which the headings already show.
+        # Leave out statuses, since the headings already show them.
         if not difference.path.endswith(".status"):
             differences.append(difference)
     steps = list(dict.fromkeys(step_id for side in (after, before) for _, step_id in side.report.step_accounts))

@@ -36,7 +36,7 @@ _MAX_FINDINGS = 50
 
 
 async def flows_page(request: Request) -> Response:
-    """Show flows with their latest runs, flows run as sub-runs, and files that have never been run."""
+    """Show flows with their latest runs, flows that ran as sub-runs, and files that have never been run."""
     site = get_site(request)
     text = request.query_params.get("q", "").strip()
     listed = await list_flows(site.client, site.history, site.flows, text)
@@ -100,7 +100,7 @@ async def _show(request: Request, site: Site, stored: StoredFlow, status: int = 
 
 
 def build_flow_fields(stored: StoredFlow) -> tuple[list[Field], list[Field]]:
-    """Return the fields for a flow's input and variables. Either is empty if a form can't represent it."""
+    """Return the fields for a flow's input and variables. Either list is empty if a form can't represent it."""
     schemas = stored.flow.get("schemas")
     properties = schemas.get("properties") if isinstance(schemas, dict) else None
     if not isinstance(properties, dict):
@@ -139,7 +139,7 @@ async def start_flow(request: Request) -> Response:
     if is_text and bool(form.get("batch")) != isinstance(given, list):
         if not isinstance(given, list):
             return await render_with_problem("input: a batch is a list of inputs")
-        # Wrap the list, or it would be taken for a batch.
+        # Wrap the list, which would otherwise be taken for a batch.
         given = [given]
     try:
         await run_in_threadpool(check_inputs, stored.flow, given if isinstance(given, list) else [given])
@@ -200,7 +200,7 @@ async def store_flow(request: Request) -> Response:
 
 
 async def check_flow(request: Request) -> Response:
-    """Check a flow while the user is typing. Nothing is stored or sent to the server."""
+    """Check a flow while the user is typing. Doesn't store anything or send it to the server."""
     text = get_form_fields(request).get("text", "")
     return JSONResponse({"findings": await run_in_threadpool(_check_text, text) if text.strip() else []})
 

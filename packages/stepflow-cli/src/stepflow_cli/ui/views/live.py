@@ -1,7 +1,8 @@
 """Server-sent event streams for open pages.
 
-`change` means the page's content has changed, so the page refetches itself and applies the differences. Since the
-server renders everything, an open page always looks the same as a new one. Messages never contain text from a flow.
+`change` means that the page's content has changed, so the page refetches itself and applies the differences. Because
+the server renders everything, an open page always looks like a freshly loaded one. Messages never contain a flow's
+text.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from ...params.runs import parse_query
 from ..site import Site, get_site
 from .runs import parse_list_query, parse_number, read_progress
 
-# Minimum seconds between two messages. Thousands of events may arrive at once.
+# Minimum seconds between messages, since thousands of events may arrive at once.
 _MIN_INTERVAL = 0.5
 _POLL_SECONDS = 1.5
-# Seconds between changes to a page that stays open after its run's last event.
+# Seconds between changes to a page that is still open after its run's last event.
 _FINAL_INTERVAL = 3.0
 _KEEPALIVE_INTERVAL = 10
 _CHANGE = "event: change\ndata: {}\n\n"
@@ -48,7 +49,7 @@ def _make_change_detector(read_state: Callable[[], Awaitable[Any]]) -> HasChange
 
 
 async def stream_server_health(request: Request) -> Response:
-    """Stream only whether the server responds, as every page needs."""
+    """Stream just whether the server responds, which every page needs to know."""
 
     async def has_changed() -> bool:
         await asyncio.sleep(_POLL_SECONDS)
@@ -58,7 +59,7 @@ async def stream_server_health(request: Request) -> Response:
 
 
 async def stream_list_changes(request: Request) -> Response:
-    """Send an event when a list's newest runs change, or its running batches progress."""
+    """Send an event when a list's newest runs change or its running batches make progress."""
     site, query = get_site(request), parse_list_query(request)
 
     async def read_shown_state() -> Any:
@@ -69,7 +70,7 @@ async def stream_list_changes(request: Request) -> Response:
 
 
 async def stream_run_changes(request: Request) -> Response:
-    """Send an event when a run changes or goes quiet. With `item`, only for changes to that item."""
+    """Send an event when a run changes or goes quiet. With `item`, only consider that item."""
     site = get_site(request)
     run = await site.read_run(request.path_params["run_id"])
     follower = await site.followers.get_or_create(run.run_id)
@@ -81,9 +82,9 @@ async def stream_run_changes(request: Request) -> Response:
         version = await follower.wait_for_change(version, _POLL_SECONDS)
         state: Any = version
         if is_item:
-            # A cancelled run sends no final event while its steps are still executing.
+            # After cancelling, the steps still being executed don't send a final event.
             state = follower.list_started_steps(index), (await site.read_run(run.run_id)).status
-        # The server may report the run as running even after its last event.
+        # Even after a run's last event, the server may still report it as running.
         ended = time.monotonic() // _FINAL_INTERVAL if follower.has_ended else None
         before, seen = seen, (state, ended, follower.quiet_since)
         return bool(seen != before)

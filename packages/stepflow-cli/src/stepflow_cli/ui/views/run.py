@@ -39,7 +39,7 @@ from .runs import parse_number
 
 MAX_RERUNS = 20
 """Maximum number of reruns to list on a page."""
-# Events for thousands of items take seconds to arrive, so show the page first and let it update itself.
+# Events for thousands of items take seconds to arrive, so show the page first. It will update itself.
 _CATCH_UP_SECONDS = 0.5
 
 
@@ -49,13 +49,13 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
     follower = await site.followers.get_or_create(run.run_id)
     await follower.wait_for_past_events(_CATCH_UP_SECONDS)
     is_small, is_finished = run.items.total <= MAX_DRAWN_ITEMS, run.is_finished
-    # Servers only report items once the whole run has ended, so don't request a large batch's items before that.
+    # Servers don't report items until the whole run has ended, so don't request a large batch's items before that.
     left_out = [*(() if is_small or is_finished else ("items",)), *(() if is_small else ("steps",))]
     snapshot = await site.read_snapshot(run.run_id, [part for part in PARTS if part not in left_out])
     progress, followed, times = follower.get_progress(), follower.get_state_codes(), follower.get_item_times()
     items = list(snapshot.items or ())
     if not is_finished:
-        # Errors are fetched separately until the run ends.
+        # Until the run ends, errors are fetched separately.
         total, errors = max(run.items.total, len(followed)), follower.get_errors()
         items = items or [RunItem(index=index, status=run.status) for index in range(total)]
         items = [replace(item, error=errors.get(item.index, item.error)) for item in items]
@@ -65,7 +65,7 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
     groups = group_failures(items)
     recorded = site.history.get(run.run_id)
     numbers_of = recorded.rerun_items if recorded is not None else ()
-    # Without steps, the items can't tell which steps to colour.
+    # Without steps, the items don't say which steps to color.
     drawn = report if steps else replace(report, snapshot=replace(report.snapshot, items=()))
     inputs = given.inputs if given and given.inputs is not None and len(given.inputs) == len(items) else None
     seconds = {time.index: time.duration for time in times}
@@ -79,7 +79,7 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
     elif status:
         places = [place for place, code in enumerate(codes) if STATES[code] == status]
     places = order.sort(places, keys)
-    # Until the run ends, also list states that no item is in yet.
+    # Until the run ends, also list states that no item is in so far.
     counts, may_come = Counter(codes), () if is_finished else STATES[:-1]
     durations = summarize_latency(times, lambda item: f"/runs/{run.run_id}/items/{item.index}") if is_finished else ""
     return site.render(
@@ -100,7 +100,7 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
         if is_finished
         else codes.count(STATES.index("failed")) - sum(len(failed.indexes) for failed in groups),
         seconds=seconds,
-        # Safe: `summarize_latency` only emits numbers, and a run's path needs no quoting.
+        # Safe, since `summarize_latency` only emits numbers, and a run's path needs no quoting.
         durations=Markup(durations),  # noqa: S704
         failed_children={index: count_failed_in_sub_runs(account.steps) for index, account in report.accounts.items()}
         if steps
@@ -147,7 +147,7 @@ _MARKS = {"completed": "✓", "failed": "✗", "recovery_failed": "✗", "runnin
 
 
 async def run_page(request: Request) -> Response:
-    """Show a run: the graph, timeline and selected step for a single item, or a batch's items."""
+    """Show a run: for a single item, its graph, timeline and selected step; for a batch, its items."""
     site = get_site(request)
     run = await site.read_run(request.path_params["run_id"])
     if run.items.total != 1:
@@ -189,7 +189,7 @@ async def download_report(request: Request) -> Response:
     site = get_site(request)
     snapshot = await site.read_snapshot(request.path_params["run_id"], (*PARTS, "counts"))
     report = await build_report(site, snapshot)
-    # The id is a UUID, so it needs no quoting.
+    # The ID is a UUID, so there's nothing to quote.
     headers = {"content-disposition": f'attachment; filename="report-{snapshot.run_id}.html"'}
     return HTMLResponse(await run_in_threadpool(report.html), headers=headers)
 

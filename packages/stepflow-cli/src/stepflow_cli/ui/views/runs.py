@@ -21,7 +21,7 @@ from ..security import choose_landing_path
 from ..site import Site, format_query, get_site, parse_index
 
 _MAX_FLOWS = 5
-# Maximum number of running batches to follow per list.
+# Maximum number of a list's running batches to follow.
 _MAX_FOLLOWED = 8
 
 
@@ -38,12 +38,12 @@ def parse_list_query(request: Request) -> RunQuery:
 
 
 def parse_number(request: Request, name: str, least: int = 1) -> int:
-    """Parse a number from the URL, falling back to `least` if missing or invalid."""
+    """Parse a number from the URL. If it's missing or invalid, return `least`."""
     return max(least, parse_index(request.query_params, name) or least)
 
 
 async def read_progress(site: Site, runs: list[RunDetails]) -> dict[str, tuple[Progress, datetime | None]]:
-    """Follow a list's running batches. Return the known progress by run id."""
+    """Follow a list's running batches, and return their known progress by run ID."""
     running = [run for run in runs[:PAGE] if not run.is_finished and run.items.total > 1][:_MAX_FOLLOWED]
     progress = {run.run_id: (await site.followers.get_or_create(run.run_id)).get_progress() for run in running}
     return {run_id: numbers for run_id, numbers in progress.items() if numbers is not None}
@@ -55,7 +55,7 @@ async def runs_page(request: Request) -> Response:
     problem = ""
     result = SearchResult()
     try:
-        # Parsed separately so that the URL keeps relative times such as 1h.
+        # Parse this separately, so that the URL keeps relative times such as 1h.
         fields = parse_query(str(query)).fields
         if query.words:
             result = await site.finder.find(query.words, fields)
@@ -67,7 +67,7 @@ async def runs_page(request: Request) -> Response:
     opened = request.query_params.get("open", "")
     recorded = await run_in_threadpool(lambda: {run.run_id: site.history.get(run.run_id) for run in runs[:PAGE]})
     entries = {run_id: entry for run_id, entry in recorded.items() if entry is not None}
-    # Don't fold search results: the user wants to see every match.
+    # Don't fold search results, because the user wants to see every match.
     rows = build_run_rows(runs[:PAGE], entries, opened, folds=not query.words)
     return site.render(
         request,
@@ -85,8 +85,8 @@ async def runs_page(request: Request) -> Response:
         problem=problem,
         found=result,
         progress=await read_progress(site, runs),
-        now=site.health.now,
-        # Search results aren't updated live: repeating the search for every new run would cost too much.
+        now=site.health.server_time,
+        # Search results aren't updated live: repeating the search for every new run would be too expensive.
         live="/live" if query.words or problem else f"/live/runs{format_query({'q': str(query)})}",
     )
 

@@ -39,7 +39,7 @@ class RequestedValue(NamedTuple):
 
 
 async def value_page(request: Request) -> Response:
-    """Show part of an output or input from a given entry on, or search it."""
+    """Show part of an output or input (starting at a given entry), or search it."""
     shown = await _read_value(request)
     text = request.query_params.get("find", "").strip()
     places: list[tuple[Path, Any]] = []
@@ -67,11 +67,11 @@ async def value_page(request: Request) -> Response:
 
 
 async def stream_value_json(request: Request) -> Response:
-    """Stream part of an output or input as JSON, since it can be as large as 50 MB."""
+    """Stream part of an output or input as JSON, because it can be as large as 50 MB."""
     shown = await _read_value(request)
     headers = {}
     if request.query_params.get("download"):
-        # None of the characters in the name have a special meaning in headers.
+        # None of the name's characters have a special meaning in headers.
         name = "-".join(filter(None, (shown.item_report.report.run.run_id, str(shown.urls.index), shown.of)))
         headers["content-disposition"] = f'attachment; filename="{name}.json"'
     return StreamingResponse(_encode_chunks(shown.value, shown.decoder), media_type="application/json", headers=headers)
@@ -108,8 +108,10 @@ async def _read_value(request: Request) -> RequestedValue:
     return RequestedValue(item_report, urls, step_id, of, path, value, decoder)
 
 
-def find_places(value: Any, text: str, path: Path, decoder: OutputDecoder) -> Iterator[tuple[Path, Any, OutputDecoder]]:
-    """Yield the places whose key or value contains `text`, ignoring case, level by level."""
+def find_matches(
+    value: Any, text: str, path: Path, decoder: OutputDecoder
+) -> Iterator[tuple[Path, Any, OutputDecoder]]:
+    """Yield the places whose key or value contains `text` (ignoring case), level by level."""
     text = text.casefold()
     if not isinstance(value, (dict, list)) and text in _get_search_text(decoder.restore_value(value)):
         yield path, value, decoder
@@ -142,13 +144,13 @@ _CHUNK = 1_000_000
 
 
 def _encode_chunks(value: Any, decoder: OutputDecoder) -> Iterator[bytes]:
-    """Yield a value as JSON in chunks, encoding the entries of the two outer levels one at a time."""
+    """Yield a value as JSON in chunks. Entries of the two outer levels are encoded one at a time."""
 
     def encode_scalar(value: Any) -> bytes:
         try:
             return encode(value)
         except UnicodeEncodeError:
-            # A lone surrogate can only be written as an escape.
+            # A lone surrogate must be written as an escape.
             return json.dumps(value).encode()
 
     waiting = bytearray()
