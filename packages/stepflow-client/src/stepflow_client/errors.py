@@ -17,7 +17,7 @@
     ├── UnsupportedByServerError     not supported by this server release
     ├── InvalidArgumentError         an argument is invalid (also a ValueError)
     ├── IdempotencyConflictError     idempotency key reused with different arguments; see `run_id`
-    ├── JournalError                 the journal passed to `map` is unusable or can't be written any more
+    ├── JournalError                 the journal passed to `map` is unusable or can't be written anymore
     ├── FlowFileError                a flow, input or configuration file can't be read
     │   ├── FlowFileNotFoundError    no such file (also a FileNotFoundError)
     │   ├── NotAFlowError            the file isn't a flow (also an InvalidArgumentError)

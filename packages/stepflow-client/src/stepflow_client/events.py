@@ -113,7 +113,7 @@ class RunCompletedEvent(_Event):
 
 @record
 class SubRunCreatedEvent(_Event):
-    """A step created a sub-run, whose id is `run_id`."""
+    """A step created a sub-run, whose ID is `run_id`."""
 
     wire_name = "SubRunCreated"
     type: Literal["sub_run_created"] = "sub_run_created"
@@ -199,7 +199,7 @@ def read_event(run_id: str, response: Mapping[str, Any], cursor: str, decoder: O
     """Decode one event from the server's stream.
 
     Args:
-        run_id: The requested run, for events without a run id.
+        run_id: The requested run, for events without a run ID.
         response: The decoded frame.
         cursor: The event's cursor.
         decoder: Decodes outputs and hides secrets in unknown events. (Other events don't contain any.)

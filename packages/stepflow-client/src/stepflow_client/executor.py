@@ -80,7 +80,7 @@ class StepflowExecutor(Protocol, metaclass=_AttributeCheckMeta):
         check_input: bool = True,
         labels: Mapping[str, str] | None = None,
     ) -> str:
-        """Start a flow and return its run's id. See `StepflowClient.submit` for the options."""
+        """Start a flow and return its run's ID. See `StepflowClient.submit` for the options."""
         ...
 
     async def get_result(self, run_id: RunId, *, wait: bool = True, timeout: float | None = None) -> FlowResult:

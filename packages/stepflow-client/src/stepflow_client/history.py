@@ -153,7 +153,7 @@ class History:
         """Store the settings without opening the file."""
         self._store = _open_store(path, on_failure)
         self._pending: dict[str, tuple[Any, ...]] = {}
-        """Rows of runs not yet confirmed, by entry id."""
+        """Rows of runs not yet confirmed, by entry ID."""
         self._max_age = check_seconds(max_age, "max_age", allow_infinity=True)
         self._max_runs = check_integer(max_runs, "max_runs", least=1, most=sys.maxsize)
 
@@ -199,7 +199,7 @@ class History:
         omitted: Collection[str] = (),
         has_own_flow: bool = False,
     ) -> str:
-        """Record a run that was or will be started, and return the entry's id.
+        """Record a run that was or will be started, and return the entry's ID.
 
         Errors are logged once, as a warning. While a database is down, up to 10,000 changes wait in memory.
 
@@ -212,7 +212,7 @@ class History:
                 False.
             server: The server's URL.
             flow: The flow's content.
-            flow_id: The flow's id.
+            flow_id: The flow's ID.
             flow_file: The path of the flow's file.
             input: The input, or the list of inputs for a batch.
             variables: The values of the flow's variables.
@@ -220,7 +220,7 @@ class History:
             labels: Labels to find the run by, as a mapping of names to values.
             note: A note to find the run by.
             rerun_of: The original run, if this is a rerun.
-            kept: The ids of the steps whose outputs the rerun keeps.
+            kept: The IDs of the steps whose outputs the rerun keeps.
             rerun_items: The indexes of the original run's items to run again.
             has_more_runs: Whether this is the first of several runs in a batch.
             is_embedded: Whether the server is embedded, i.e. stops with the program that started it.
@@ -260,7 +260,7 @@ class History:
         """Complete the entry of a run about to be created. Errors are logged once, as a warning.
 
         Args:
-            entry_id: The id returned by `record`.
+            entry_id: The ID returned by `record`.
             run_id: The run. None if none was created, in which case the entry is removed.
         """
         row = self._pending.pop(check_text(entry_id, "entry_id"), None)
@@ -314,7 +314,7 @@ class History:
 
         Args:
             run_id: The run.
-            outputs: For each item, its completed steps' outputs by step id.
+            outputs: For each item, its completed steps' outputs by step ID.
             server: Anything else the outputs depend on, e.g. a digest of the server's configuration. Defaults to "".
         """
         checked_id, origin = _parse_run_id(run_id), check_instance(server, "server", str)
@@ -368,18 +368,18 @@ class History:
     ) -> list[HistoryEntry]:
         """Return the runs that match every condition, newest first.
 
-        Damaged records are skipped and reported once. They still count towards `limit` and `offset`, so page boundaries
+        Damaged records are skipped and reported once. They still count toward `limit` and `offset`, so page boundaries
         don't shift.
 
         Args:
             text: A query such as `flow:order customer=42 since:2026-11-24 "not found"`. A run must match every word. A
-                word matches a label, or text in the run's id, the id of the run it reruns, its server, flow, input,
+                word matches a label, or text in the run's ID, the ID of the run it reruns, its server, flow, input,
                 variables, overrides, labels or note. ASCII letters match regardless of case. `flow:` matches a flow's
                 name, `status:` the last known status, and `since:` and `until:` take ISO 8601 times.
             labels: Labels the run must have, with these values.
             status: The last known status.
             server: The URL of the run's server, or several URLs to choose from.
-            run_id: The run's id, or a prefix of it.
+            run_id: The run's ID, or a prefix of it.
             rerun_of: Only return reruns of this run.
             flow_file: The path of the flow's file.
             confirmed: True for runs that exist, False for runs whose creation was never confirmed, None for both.
@@ -565,6 +565,6 @@ def _delete_runs(condition: str, value: float | str, connection: _Connection) ->
 
 
 def _parse_run_id(run_id: RunId, what: str = "run_id") -> str:
-    """Return a run's id, or a prefix of it, as a string."""
+    """Return a run's ID, or a prefix of it, as a string."""
     id_or_object = run_id if isinstance(run_id, (str, UUID)) else getattr(run_id, "run_id", run_id)
     return check_text(str(id_or_object) if isinstance(id_or_object, UUID) else id_or_object, what)

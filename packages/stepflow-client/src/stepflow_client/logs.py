@@ -135,7 +135,7 @@ class LogEntry(Record):
 
     @property
     def run_ids(self) -> frozenset[str]:
-        """The ids of the runs the line mentions."""
+        """The IDs of the runs the line mentions."""
         named = frozenset(_RUN_ID.findall(self.message))
         beside = self.fields.get("run_id")
         if not named and beside is None and self.target.startswith(_EXECUTOR):
@@ -186,7 +186,7 @@ class RunLine(Protocol):
 
     @property
     def run_ids(self) -> frozenset[str]:
-        """The ids of the runs the line mentions."""
+        """The IDs of the runs the line mentions."""
         ...
 
 
@@ -200,7 +200,7 @@ def find_run_lines(
 
     Args:
         lines: Lines of a server and its workers, oldest first.
-        run_id: The full run id.
+        run_id: The full run ID.
         seconds: Returns a line's time in seconds.
         include_other_runs: Whether to include lines that mention only other runs. Defaults to False.
     """

@@ -23,7 +23,7 @@ class Progress(Record):
     """The progress of a run or a `map` batch. `str()` formats it on one line."""
 
     run_id: str | None = None
-    """The run's id, or None for a `map` batch, which consists of many runs."""
+    """The run's ID, or None for a `map` batch, which consists of many runs."""
     status: str = "running"
     """The run's status. For a batch, `running`, `completed`, or `failed` if any input did not succeed."""
     total: int | None = 1
@@ -75,7 +75,7 @@ class Progress(Record):
         return estimate_seconds_left(self.total, self.done, self.duration, known=self.known)
 
     def __str__(self) -> str:
-        # Step ids come from the flow, so they may contain control characters.
+        # Step IDs come from the flow, so they may contain control characters.
         return visible(self._format())
 
     def _format(self) -> str:

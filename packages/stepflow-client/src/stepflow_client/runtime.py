@@ -345,7 +345,7 @@ class StepflowRuntime(EmbeddedExecutor):
         )
 
     def __repr__(self) -> str:
-        """Return a description with the process id and port, without waiting for them."""
+        """Return a description with the process ID and port, without waiting for them."""
         state = f"pid={self.pid}, port={self._supervisor.port}" if self.is_alive else "not running"
         return f"<StepflowRuntime {state}>"
 

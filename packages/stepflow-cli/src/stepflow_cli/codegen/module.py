@@ -82,8 +82,7 @@ def generate_module(files: Iterable[str], output: str | None) -> str:
 
 
 def _relative_path(file: str, folder: Path) -> str:
-    """Return a file's path relative to a folder, with forward slashes. On a different drive, return the absolute
-    path."""
+    """Return a file's path relative to a folder (absolute if on a different drive), with forward slashes."""
     try:
         return Path(os.path.relpath(file, folder)).as_posix()
     except ValueError:

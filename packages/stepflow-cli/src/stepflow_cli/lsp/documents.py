@@ -209,8 +209,7 @@ class ServerChecks:
         """The last message logged, so that it isn't repeated on every save."""
 
     def check(self, analysis: Analysis) -> CheckedFlow | None:
-        """Return a flow with the server's findings, or None if there's no server or it doesn't respond (which is
-        logged).
+        """Return a flow with the server's findings, or None without a server or a response (logged).
 
         Blocks until the server responds, so call it in a thread.
         """

@@ -131,8 +131,7 @@ def _format_code(text: str) -> str:
 
 
 def _escape_markdown(text: object) -> list[str]:
-    """Return the text as a paragraph, if there is any. Escapes Markdown: a server's text may contain links or
-    images."""
+    """Return any text as a paragraph. Escapes Markdown, as a server's text may contain links or images."""
     return [re.sub(r"([\\`*_{}\[\]<>()#+!|~])", r"\\\1", text)] if isinstance(text, str) and text else []
 
 
@@ -208,8 +207,7 @@ def _build_outline(model: FlowAnalysis, text: DocumentText) -> list[types.Docume
     def add(
         name: str, kind: types.SymbolKind, node: Node, label: Node | Key, detail: str | None = None
     ) -> types.DocumentSymbol | None:
-        """Add a symbol, unless its node was merged (and is elsewhere in the text) or its name is empty (editors
-        object)."""
+        """Add a symbol. Skips merged nodes (they're elsewhere in the text) and empty names (editors reject them)."""
         if label.start < 0 or node.start < 0 or not name.strip():
             return None
         whole = text.to_range(min(label.start, node.start), max(label.end, node.end))

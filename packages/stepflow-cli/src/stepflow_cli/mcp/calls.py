@@ -83,10 +83,10 @@ class Call:
     report: Report | None = None
 
     def get_run_id(self) -> str:
-        """Return the run id passed to the call.
+        """Return the run ID passed to the call.
 
         Raises:
-            InvalidArgumentError: If the id is invalid, or no agent started the run.
+            InvalidArgumentError: If the ID is invalid, or no agent started the run.
         """
         try:
             run_id = check_run_id(self.arguments["run_id"])
@@ -111,7 +111,7 @@ class Call:
         return None if self.key is None else f"mcp:{self.key}"
 
     async def start_run(self, create: Callable[[], Awaitable[str]]) -> str:
-        """Start a run and return its id. See `AgentRuns.start_run`."""
+        """Start a run and return its ID. See `AgentRuns.start_run`."""
         try:
             return await self.runs.start_run(self.request_ids, create)
         except StepflowClientError as error:

@@ -84,7 +84,7 @@ class AgentRuns:
         self.all_runs = all_runs
         self._history = history
         self._requests: OrderedDict[Any, asyncio.Task[str]] = OrderedDict()
-        """Tasks that start a run and return its id, by request id."""
+        """Tasks that start a run and return its ID, by request ID."""
         self._unfinished: set[str] = set()
         self._own: set[str] = set()
 

@@ -218,7 +218,7 @@ async def _run_until_closed(ctx: Context, calling: Coroutine[Any, Any, types.Cal
 
 @asynccontextmanager
 async def _create_connection_name(_: Server[Any]) -> AsyncIterator[str]:
-    """Yield a name for a connection over stdio. HTTP connections use their session ids instead."""
+    """Yield a name for a connection over stdio. HTTP connections use their session IDs instead."""
     yield uuid4().hex[:12]
 
 

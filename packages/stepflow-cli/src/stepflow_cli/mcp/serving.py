@@ -79,7 +79,7 @@ class _ResponseStream:
 
     Args:
         responses: The underlying stream.
-        handshake: The handshake's id, or None if there was none.
+        handshake: The handshake's ID, or None if there was none.
     """
 
     def __init__(self, responses: Any, handshake: Any) -> None:

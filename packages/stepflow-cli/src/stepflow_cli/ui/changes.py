@@ -71,7 +71,7 @@ class ChangeSubject:
 
     @cached_property
     def steps(self) -> dict[str, Any]:
-        """The flow's steps by id, with the run's overrides applied."""
+        """The flow's steps by ID, with the run's overrides applied."""
         return dict(steps_by_id(override_flow(self.stored.flow, self.arguments.overrides)))
 
     @property

@@ -43,7 +43,7 @@ class ItemUrls:
         return self._url(f"/items/{self.index}" if self.is_batch else "", panel="run")
 
     def change_view(self, step_id: str | None, **changes: Any) -> str:
-        """Return a step's page (the item's if `step_id` is None), with a different `shows_all`, `sort` or `span`."""
+        """Return a step's URL, or the item's if `step_id` is None, after changing `shows_all`, `sort` or `span`."""
         urls = replace(self, **changes)
         return urls.step(step_id) if step_id else urls.page
 

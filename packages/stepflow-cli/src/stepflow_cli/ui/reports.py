@@ -73,7 +73,7 @@ class ItemReport:
 
     @cached_property
     def times(self) -> dict[str, StepTime]:
-        """Times of the steps that ran, by step id."""
+        """Times of the steps that ran, by step ID."""
         return {time.step_id: time for time in self.report.times if self.report._has_time(time)}
 
 
@@ -193,7 +193,7 @@ class Picture:
     hidden: int = 0
     """Number of steps without a box of their own."""
     selected: str = ""
-    """The id of the selected step's box."""
+    """The ID of the selected step's box."""
 
 
 def draw_item_graph(report: RunReport, urls: ItemUrls, selected: str | None) -> Picture:

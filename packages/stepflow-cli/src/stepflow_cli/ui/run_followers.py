@@ -192,7 +192,7 @@ class RunFollower:
         return self._items.times
 
     def list_started_steps(self, index: int) -> list[tuple[str, bool, str | None]]:
-        """Return an item's started steps as (step id, is running, final status) tuples."""
+        """Return an item's started steps as (step ID, is running, final status) tuples."""
         steps = self._progress.steps if self._progress is not None else []
         states = [(step.step_id, index in step.running, step.ended.get(index)) for step in steps]
         return [state for state in states if state[1] or state[2]]

@@ -89,7 +89,7 @@ class SearchResult:
     runs: list[RunDetails] = field(default_factory=list)
     """The matching runs, newest first."""
     reasons: dict[str, str] = field(default_factory=dict)
-    """By run ID, the text that matched, unless the list already shows it."""
+    """By run ID, the text that matched. Empty if the list already shows it."""
     searched: str = ""
     """A sentence describing what was searched."""
 
@@ -105,7 +105,7 @@ class RunFinder:
         self._limit = asyncio.Semaphore(_CONCURRENT_READS)
 
     async def find_ids_with_prefix(self, text: str, limit: int = 2) -> list[str]:
-        """Return up to `limit` run ids that start with `text`, newest first."""
+        """Return up to `limit` run IDs that start with `text`, newest first."""
         text = text.lower()
         span = parse_creation_range(text) if is_id_prefix(text) else None
         matching: list[str] = []
@@ -156,8 +156,7 @@ class RunFinder:
         return reasons
 
     def _find_match_reason(self, run: RunDetails, word: str, recorded: Mapping[str, str]) -> str | None:
-        """Return what matched a word (empty if the list shows it). None means that only the run's error can still
-        match."""
+        """Return what matched a word, empty if the list shows it. If None, only the run's error can still match."""
         if matches_query_word(run, word):
             return ""
         components = self._components.get(run.flow_id, ())
@@ -181,7 +180,7 @@ class RunFinder:
         return {run_id: text.partition("\n")[0].strip() for run_id, text in errors.items()}
 
     async def _wait_for_errors(self, runs: Iterable[RunDetails], timeout: float | None = None) -> dict[str, str]:
-        """Return the errors of failed runs by run id, one error per line, with secrets masked."""
+        """Return the errors of failed runs by run ID, one error per line, with secrets masked."""
         run_ids = [run.run_id for run in runs if has_failed(run) and run.items.total <= MAX_ITEMS]
         for run_id in run_ids:
             if run_id not in self._errors and run_id not in self._reading:

@@ -62,8 +62,7 @@ class Site:
 
     client: StepflowClient
     snapshots: SnapshotReader
-    """Reads runs, but leaves outputs as the server sent them: reordering a large output takes longer than parsing
-    it."""
+    """Reads runs, but leaves outputs as sent: reordering a large output takes longer than parsing it."""
     templates: Environment
     forms: FormTokens
     followers: Followers
@@ -121,8 +120,7 @@ class Site:
     async def read_snapshot(
         self, run_id: str, include: str | Iterable[str], item_index: int | None = None
     ) -> RunSnapshot:
-        """Return a run with the requested parts. If its inputs are unknown but it was started here, use those in
-        `inputs`."""
+        """Return a run with the requested parts. For runs started here, unknown inputs come from `inputs`."""
         snapshot = await self.snapshots.read_snapshot(run_id, include, item_index)
         arguments = snapshot.arguments
         if arguments is None or arguments.inputs is not None or run_id not in self.inputs:

@@ -23,7 +23,7 @@ _MAX_ATTEMPTS = 50
 
 
 async def find_creating_step(site: Site, run: RunDetails) -> tuple[str, str] | None:
-    """Return the URL and id of the step that created a sub-run, or None if unknown."""
+    """Return the URL and ID of the step that created a sub-run, or None if unknown."""
     if run.parent_run_id is None:
         return None
     try:

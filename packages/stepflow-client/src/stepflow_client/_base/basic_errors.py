@@ -24,7 +24,7 @@ class StepflowClientError(Exception):
         message: A one-sentence description of the problem.
         status_code: The HTTP status, if the server responded.
         details: The server's response as decoded JSON or text. None if there was no response.
-        run_id: The id of the affected run, if any. If it is set, the run continues without the client.
+        run_id: The ID of the affected run, if any. If it is set, the run continues without the client.
         hint: What to do about the error. Shown after the message.
 
     Attributes:
@@ -92,7 +92,7 @@ class ServerConnectionError(TransportError, ConnectionError):
 
 
 class RequestTimeoutError(TransportError, TimeoutError):
-    """No response arrived in time. Also a TimeoutError. If a run was created anyway, `run_id` is its id."""
+    """No response arrived in time. Also a TimeoutError. If a run was created anyway, `run_id` is its ID."""
 
 
 class InvalidResponseError(TransportError):
@@ -148,7 +148,7 @@ class InvalidArgumentError(StepflowClientError, ValueError):
 class IdempotencyConflictError(StepflowClientError):
     """The idempotency key was already used with a different input, variables or overrides.
 
-    `run_id` is the earlier run's id, if known.
+    `run_id` is the earlier run's ID, if known.
     """
 
 
@@ -209,14 +209,14 @@ class AuthoringError(FlowFileError, TypeError):
 
 
 class RunTimeoutError(StepflowClientError, TimeoutError):
-    """Gave up waiting before the run ended. Also a TimeoutError. The run continues; its id is `run_id`."""
+    """Gave up waiting before the run ended. Also a TimeoutError. The run continues; its ID is `run_id`."""
 
 
 class AmbiguousRunError(StepflowClientError):
     """A run may or may not have been created, and the client can't tell which run is its own.
 
     Attributes:
-        candidates: The ids of runs that could be the new one. May be empty.
+        candidates: The IDs of runs that could be the new one. May be empty.
     """
 
     def __init__(self, message: str, *, candidates: Sequence[UUID | str] = (), **more: Any) -> None:

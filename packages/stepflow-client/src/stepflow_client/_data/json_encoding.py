@@ -38,7 +38,7 @@ class HasSteps(Protocol):
 
 
 class StoredFlowId(str):
-    """The id of a flow on a server, never a file path."""
+    """The ID of a flow on a server, never a file path."""
 
     __slots__ = ()
 

@@ -367,7 +367,7 @@ _PLAIN: dict[type, Callable[[Any], Any]] = {str: str.__str__, int: int.__int__, 
 
 
 def merge_overrides(overrides: Any) -> dict[str, Any] | None:
-    """Normalize overrides to a map of step ids to `{"value": {...}}`, or None.
+    """Normalize overrides to a map of step IDs to `{"value": {...}}`, or None.
 
     Accepts a flat map (`{step: {"input": {...}}}`), a wrapped one (`{"steps": {step: {"value": {...}}}}`), or a list of
     either. Lists are merged from left to right like JSON merge patches: mappings are merged key by key, and any other

@@ -57,8 +57,7 @@ for _tag, _pattern, _first in (
 
 
 class _Composer(yaml.composer.Composer):
-    """PyYAML's slower composer, changed to let anchors be redefined, as YAML allows. The loader still does the
-    parsing."""
+    """PyYAML's slower composer, but anchors can be redefined, as in YAML. The loader still does the parsing."""
 
     def __init__(self, loader: Any) -> None:
         super().__init__()

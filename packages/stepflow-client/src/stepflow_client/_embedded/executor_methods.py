@@ -161,7 +161,7 @@ class EmbeddedExecutor(SuggestsNames):
     run = _forward(StepflowClient.run)
     """Run a flow on one input and return its result. See `StepflowClient.run`."""
     submit = _forward(StepflowClient.submit)
-    """Start a flow and return its run's id. See `StepflowClient.submit`."""
+    """Start a flow and return its run's ID. See `StepflowClient.submit`."""
     start_run = _forward(StepflowClient.start_run)
     """Start a flow and return a handle for its run. See `StepflowClient.start_run`."""
     find_run = _forward(StepflowClient.find_run)
@@ -196,7 +196,7 @@ class EmbeddedExecutor(SuggestsNames):
     """Return the differences between two runs. See `StepflowClient.compare_runs`."""
 
     store_flow = _forward(StepflowClient.store_flow)
-    """Store a flow and return its id. See `StepflowClient.store_flow`."""
+    """Store a flow and return its ID. See `StepflowClient.store_flow`."""
     get_flow = _forward(StepflowClient.get_flow)
     """Return a stored flow. See `StepflowClient.get_flow`."""
     delete_flow = _forward(StepflowClient.delete_flow)
@@ -232,7 +232,7 @@ class EmbeddedExecutor(SuggestsNames):
     """Iterate over runs page by page. See `StepflowClient.iter_runs`."""
 
     store_blob = _forward(StepflowClient.store_blob)
-    """Store a blob and return its id. See `StepflowClient.store_blob`."""
+    """Store a blob and return its ID. See `StepflowClient.store_blob`."""
     get_blob = _forward(StepflowClient.get_blob)
     """Return a blob. See `StepflowClient.get_blob`."""
     list_components = _forward(StepflowClient.list_components)

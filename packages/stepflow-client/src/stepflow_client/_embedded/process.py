@@ -296,7 +296,7 @@ class ServerProcess:
 
     @property
     def pid(self) -> int:
-        """The process id."""
+        """The process ID."""
         return self._popen.pid
 
     @property

@@ -377,7 +377,7 @@ def find_worker_name(pid: int, logs: LogStore, workers: WorkerPlugins) -> str:
     """Return a worker's name for messages, including its plugin if the server logged the worker's start.
 
     Args:
-        pid: The worker's process id.
+        pid: The worker's process ID.
         logs: The server's log.
         workers: The plugins that have workers.
     """
@@ -395,7 +395,7 @@ def _is_group_alive(pid: int, leader: int) -> bool:
 
     Args:
         pid: The exited process, not yet reaped.
-        leader: The server's process id. Its own group doesn't count.
+        leader: The server's process ID. Its own group doesn't count.
     """
     import psutil
 
@@ -514,7 +514,7 @@ class Supervisor:
 
     @property
     def pid(self) -> int | None:
-        """The running process's id, or None if none is running."""
+        """The running process's ID, or None if none is running."""
         if self.failure is not None or self.is_stopped:
             return None
         process = self._process

@@ -72,8 +72,7 @@ class InputStream(Iterator[Any]):
 
     @property
     def expected(self) -> int | None:
-        """The number of inputs if known, otherwise an estimate based on how much of the file has been read. May be
-        None."""
+        """The number of inputs, or an estimate based on how much of the file has been read. None if unknown."""
         if self.total is not None or self._file is None or self._size is None or not self.read:
             return self.total
         try:
@@ -352,8 +351,7 @@ def _find_field_types(schema: Mapping[str, Any]) -> tuple[dict[str, Any], frozen
 
 
 def _iter_parquet_rows(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
-    """Yield rows as JSON values. Strings are parsed as JSON if the schema has a different type. Nulls may be left
-    out."""
+    """Yield rows as JSON values. Strings are parsed as JSON unless the schema says string. May leave out nulls."""
     from .parquet import convert_value
 
     types, optional = _find_field_types(schema)

@@ -242,8 +242,7 @@ class _ParquetWriter:
 
 
 def _get_column_type(schema: Any) -> str | None:
-    """Return the single type of a field that can have a column. None for lists, objects and fields with several
-    types."""
+    """Return the single type of a field that can have a column. None for lists, objects and multi-type fields."""
     kinds = schema.get("type") if isinstance(schema, Mapping) else None
     named = [kind for kind in ([kinds] if isinstance(kinds, str) else kinds or []) if kind != "null"]
     return named[0] if len(named) == 1 and named[0] in _PLAIN_TYPES else None

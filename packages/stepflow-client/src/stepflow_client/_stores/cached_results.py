@@ -104,7 +104,7 @@ class ResultFile(SharedFile):
         """Return the cache key for a single-input run: a SHA-256 digest of everything its result depends on.
 
         Args:
-            flow: The flow's content, or a stored flow's id.
+            flow: The flow's content, or a stored flow's ID.
             arguments: The run's arguments.
         """
         parts = [_FORMAT, self._namespace, flow, arguments.inputs, arguments.variables, arguments.overrides or {}]

@@ -141,7 +141,7 @@ class Recorder:
             self.history.confirm(entry_id, run_id)
 
     def record_run(self, run_id: str | None, run: CreatedRun) -> str | None:
-        """Record a run and return the entry's id, or None without a history.
+        """Record a run and return the entry's ID, or None without a history.
 
         For a run about to be created, pass None as `run_id` and call `complete_entry` afterward. That way, the run
         leaves a trace even if the process exits.

@@ -72,7 +72,7 @@ class Operation:
         Args:
             request: The request.
             url: The server's root URL, without credentials.
-            run_id: The id of the request's run, if any.
+            run_id: The ID of the request's run, if any.
         """
         return request
 

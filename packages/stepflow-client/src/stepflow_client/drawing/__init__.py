@@ -40,7 +40,7 @@ class Drawing:
 
     _graph: FlowGraph
     statuses: Mapping[str, str] = field(default_factory=dict)
-    """Node statuses by node id."""
+    """Node statuses by node ID."""
     include_servers: bool = True
     """Whether to color plugins and show a legend. Defaults to True."""
     include_details: bool = True
@@ -120,8 +120,8 @@ def draw(
 
     Args:
         flow: The path of a file, or the flow itself.
-        statuses: Step statuses by step id: `completed`, `failed`, `running`, `cancelled`,
-            `not_run` (drawn dashed and grey) or `not_needed` (pale).
+        statuses: Step statuses by step ID: `completed`, `failed`, `running`, `cancelled`,
+            `not_run` (drawn dashed and gray) or `not_needed` (pale).
         include_servers: Whether to color plugins and show a legend. Defaults to True.
         include_details: Whether to show each step's component and properties. Defaults to True.
         include_all_steps: Whether to give every step its own box and draw nested flows. Defaults to False.

@@ -30,7 +30,7 @@ class GraphNode:
     enclosing steps come first, joined by NUL. The names of nodes other than steps start with NUL."""
     kind: Literal["step", "input", "output", "variables", "missing"]
     label: str
-    """The step id, or `input`, `output` or `variables`."""
+    """The step ID, or `input`, `output` or `variables`."""
     component: str = ""
     plugin: str = ""
     """The first part of the component's path. Empty for nodes other than steps."""
@@ -70,7 +70,7 @@ class SubFlow:
     id: str
     label: str
     step: str
-    """The node id of the step containing it."""
+    """The node ID of the step containing it."""
     parent: str = ""
     """The enclosing sub-flow. Empty at the top level."""
 

@@ -76,7 +76,7 @@ class RunReport(Shown):
 
     @cached_property
     def step_accounts(self) -> dict[tuple[int, str], StepAccount]:
-        """Each step's account, by item index and step id."""
+        """Each step's account, by item index and step ID."""
         return {(index, step.step_id): step for index, account in self.accounts.items() for step in account.steps}
 
     def input_of(self, item_index: int, step_id: str) -> ResolvedInput:
@@ -100,8 +100,7 @@ class RunReport(Shown):
         return {}
 
     def was_run(self, step: StepDetails | StepTime) -> bool:
-        """Return whether a listed step was run. (If a step fails, servers also list the steps that read it as
-        failed.)"""
+        """Return whether a listed step was run. (Steps that read a failed step are also listed as failed.)"""
         if not isinstance(step, (StepDetails, StepTime)):
             raise argument_error("step", "one of the report's steps", step)
         account = self.step_accounts.get((step.item_index, step.step_id))

@@ -83,7 +83,7 @@ class Look(NamedTuple):
     """How to draw a graph."""
 
     statuses: Mapping[str, str] = {}
-    """Node statuses by node id: `completed`, `failed`, `running`, `cancelled`, `not_run` or `not_needed`."""
+    """Node statuses by node ID: `completed`, `failed`, `running`, `cancelled`, `not_run` or `not_needed`."""
     servers: bool = True
     """Whether to color plugins and show a legend."""
     details: bool = True
@@ -93,11 +93,11 @@ class Look(NamedTuple):
     name: str = "flow"
     """A name that is unique within the page."""
     links: Mapping[str, str] = {}
-    """Link URLs by node id."""
+    """Link URLs by node ID."""
     failed_children: Mapping[str, int] = {}
     """The number of a completed step's failed sub-run items, by node ID."""
     selected: str = ""
-    """The id of the node marked as the current link."""
+    """The ID of the node marked as the current link."""
 
 
 def svg(graph: FlowGraph, look: Look, layout: Layout | None = None) -> str:

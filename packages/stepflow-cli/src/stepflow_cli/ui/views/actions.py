@@ -200,7 +200,7 @@ async def act_on_selection(request: Request) -> Response:
     """Compare, cancel or rerun the selected runs, depending on which button was pressed."""
     site, form = get_site(request), get_form_fields(request)
     try:
-        # Each checkbox is named after its run id.
+        # Each checkbox is named after its run ID.
         run_ids = [str(UUID(name)) for name in form if name not in ("csrf", "action")]
     except ValueError:
         raise InvalidArgumentError("a ticked run has no valid id") from None

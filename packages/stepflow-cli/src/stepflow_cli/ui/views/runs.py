@@ -101,7 +101,7 @@ def _suggest_filters(query: RunQuery, runs: list[RunDetails]) -> list[str]:
 
 
 async def redirect_id_prefix(request: Request) -> Response:
-    """Redirect from a run id prefix to the run, or to a list if several match."""
+    """Redirect from a run ID prefix to the run, or to a list if several match."""
     prefix, rest = request.path_params["prefix"], request.path_params.get("rest")
     run_ids = await get_site(request).finder.find_ids_with_prefix(prefix)
     if not run_ids:
