@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 class _DocumentlessProtocol(LanguageServerProtocol):
     """The protocol without pygls's own copy of the documents.
 
-    pygls splits lines at more characters than the protocol allows. Edits would then end up in the wrong position.
+    pygls splits lines at more characters than the protocol allows. Edits would end up in the wrong place.
     """
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)

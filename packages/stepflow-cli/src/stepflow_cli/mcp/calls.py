@@ -101,7 +101,7 @@ class Call:
         return run_id
 
     def suggest_tools(self, **purposes: str) -> str | None:
-        """Return a sentence suggesting those of the tools that are offered, or None if none are."""
+        """Return a sentence suggesting whichever of the tools are offered, or None if none are."""
         offered = [f"{name} {purpose}" for name, purpose in purposes.items() if name in self.offered]
         return f"Call {', or '.join(offered)}." if offered else None
 

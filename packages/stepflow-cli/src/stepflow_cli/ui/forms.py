@@ -135,7 +135,7 @@ def parse_value(text: str) -> Any:
     """Parse JSON or YAML text. Blank text is null.
 
     Raises:
-        ValueError: If it is neither.
+        ValueError: If the text is neither.
     """
     if not text.strip():
         return None

@@ -1,4 +1,4 @@
-"""The package's non-public names used by the CLI, which imports from no other private module."""
+"""The private names the CLI uses. It imports from no other private module."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def check_flag(value: object, what: str) -> bool:
     """Check that a value is True or False, and return it.
 
     Raises:
-        InvalidArgumentError: If it is neither.
+        InvalidArgumentError: If it's anything else.
     """
     if not isinstance(value, bool):
         raise argument_error(what, "True or False", value)
@@ -53,7 +53,7 @@ def check_flags(**flags: object) -> None:
     """Check that all values are True or False. Keywords are the argument names. (`"no"` would otherwise be truthy.)
 
     Raises:
-        InvalidArgumentError: If one is neither.
+        InvalidArgumentError: If one of them isn't.
     """
     for name, value in flags.items():
         check_flag(value, name)
@@ -63,7 +63,7 @@ def check_text(value: object, what: str) -> str:
     """Check that a value is a non-empty string, and return it.
 
     Raises:
-        InvalidArgumentError: If it is not a string, or empty.
+        InvalidArgumentError: If the value is empty or not a string.
     """
     if not isinstance(value, str) or not value:
         raise argument_error(what, "a non-empty string", value)
@@ -75,7 +75,7 @@ def check_texts(values: object, what: str) -> list[str]:
     """Return a string, or a collection of strings, as a list.
 
     Raises:
-        InvalidArgumentError: If it is neither.
+        InvalidArgumentError: If the value is neither of these.
     """
     if isinstance(values, str):
         return [values]
@@ -89,7 +89,7 @@ def check_integer(value: object, what: str, *, least: int, most: int = 2**32 - 1
     """Check that a value is an integer within limits, and return it.
 
     Raises:
-        InvalidArgumentError: If it is not.
+        InvalidArgumentError: If the value isn't an integer or is out of range.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise argument_error(what, f"an integer of at least {least}", value)
@@ -106,7 +106,7 @@ def check_seconds(value: object, what: str, *, allow_infinity: bool = False, all
         allow_zero: Whether to allow zero. Defaults to False.
 
     Raises:
-        InvalidArgumentError: If it is not an allowed number.
+        InvalidArgumentError: If the value isn't a number or isn't allowed.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise argument_error(what, "a number of seconds", value)
@@ -140,7 +140,7 @@ def check_function(value: object, what: str) -> Callable[..., Any] | None:
     """Check that a value is None or a plain function, and return it. Nothing would await a coroutine function.
 
     Raises:
-        InvalidArgumentError: If it is neither.
+        InvalidArgumentError: If the value is something else.
     """
     if value is not None and (not callable(value) or inspect.iscoroutinefunction(value)):
         raise argument_error(what, "a plain function, or None", value)
@@ -151,7 +151,7 @@ def check_instance(value: object, what: str, kind: type[Kind]) -> Kind:
     """Check that a value is an instance of a class, and return it.
 
     Raises:
-        InvalidArgumentError: If it is not.
+        InvalidArgumentError: If it isn't.
     """
     if not isinstance(value, kind):
         raise argument_error(what, f"a {kind.__name__}", value)
@@ -167,7 +167,7 @@ def check_client(value: Any, what: str, *, is_async: bool) -> Any:
         is_async: Whether its methods must be coroutine functions rather than plain ones.
 
     Raises:
-        InvalidArgumentError: If it lacks such methods.
+        InvalidArgumentError: If it lacks these methods.
     """
     # Don't use isinstance: a mock client would pass, although its methods are neither.
     methods = [getattr(value.__class__, name, None) for name in ("run", "start_run")]
@@ -194,7 +194,7 @@ def check_mapping(value: object, what: str) -> Mapping[str, Any]:
     """Check that a value is a mapping with string keys, and return it.
 
     Raises:
-        InvalidArgumentError: If it is not.
+        InvalidArgumentError: If it isn't.
     """
     if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
         raise argument_error(what, "a mapping with string keys", value)
@@ -205,7 +205,7 @@ def check_labels(value: object) -> Mapping[str, str]:
     """Check that a value maps names to non-empty strings, and return it.
 
     Raises:
-        InvalidArgumentError: If it does not.
+        InvalidArgumentError: If a name or value is invalid.
     """
     labels = check_mapping(value, "labels")
     for name, label in labels.items():

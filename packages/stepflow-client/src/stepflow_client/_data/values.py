@@ -157,7 +157,7 @@ def defines_key_order(order_template: Any) -> bool:
 
 
 def _order_keys(value: dict[str, Any], shape: Mapping[str, Any]) -> list[str]:
-    """Return an object's keys: the shape's keys first, in its order, then the rest, sorted."""
+    """Return an object's keys: first those in the shape, in the same order, then all others, sorted."""
     return [key for key in shape if key in value] + sorted(key for key in value if key not in shape)
 
 

@@ -31,7 +31,7 @@ _LEVELS: dict[LogLevel, int] = {
 _PIPE_SIZE = 1_048_576
 # Number of bytes to read without pausing, because startup waits for the first lines.
 _EAGER_BYTES = 65_536
-# Pause between later reads. Waking up for every line costs more CPU, on both sides, than reading many at once.
+# Pause between later reads. Waking up for every line costs the server and this process more than reading many at once.
 _PAUSE_SECONDS = 0.005
 _QUEUE_LIMIT = 10_000
 _TAIL_LINES = 50

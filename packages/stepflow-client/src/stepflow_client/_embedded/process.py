@@ -41,7 +41,7 @@ class ServerBinary:
 
     path: Path
     release: tuple[int, int] | None
-    """Major and minor version. None for a binary set by the environment variable, since it can't report its release."""
+    """Major and minor version. None if the environment variable sets the binary, since it can't report its release."""
 
 
 def find_binary() -> ServerBinary:

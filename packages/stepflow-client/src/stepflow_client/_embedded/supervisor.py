@@ -700,7 +700,7 @@ class Supervisor:
     def _build_error(
         self, message: str, exit_code: int | None, worker_entries: list[LogEntry] | None = None
     ) -> ServerStartError:
-        """Return the error for a server that exited, or, without an exit code, wasn't ready in time."""
+        """Return the error for a server that exited or, if there's no exit code, wasn't ready in time."""
         kind = ServerStartTimeoutError if exit_code is None else ServerStartError
         entries = self.logs.get_tail_entries() if worker_entries is None else worker_entries
         reason = find_failure_reason(entries) if worker_entries is None else find_worker_message(entries)

@@ -48,7 +48,7 @@ class _BadLine(ValueError):
 
 
 class _BadHeader(_BadLine):
-    """An invalid CSV header, without which no line can be read."""
+    """An invalid CSV header. Without one, no line can be read."""
 
 
 class InputStream(Iterator[Any]):
@@ -133,7 +133,7 @@ class InputStream(Iterator[Any]):
         return _iter_json_lines(lines) if form == "jsonl" else _iter_csv_rows(lines, schema)
 
     def _iter_bounded_lines(self, file: IO[str]) -> Iterator[str]:
-        """Yield a file's lines. Each may be at most as long as a whole file."""
+        """Yield a file's lines, each limited to the maximum size of a whole file."""
         while line := file.readline(MAX_FILE_BYTES):
             if len(line) == MAX_FILE_BYTES and not line.endswith("\n"):
                 raise _build_error(format_too_long(self._name), self._name)
@@ -351,7 +351,7 @@ def _find_field_types(schema: Mapping[str, Any]) -> tuple[dict[str, Any], frozen
 
 
 def _iter_parquet_rows(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
-    """Yield rows as JSON values. Strings are parsed as JSON unless the schema says string. May leave out nulls."""
+    """Yield rows as JSON values. Strings are parsed as JSON if the schema has another type. May leave out nulls."""
     from .parquet import convert_value
 
     types, optional = _find_field_types(schema)

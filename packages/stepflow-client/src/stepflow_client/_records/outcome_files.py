@@ -52,7 +52,7 @@ class OutcomeWriter:
 
         Raises:
             FlowFileError: If the file cannot be written.
-            InvalidArgumentError: If it is neither.
+            InvalidArgumentError: If the argument is something else.
         """
         record = outcome.to_dict() if isinstance(outcome, Outcome) else check_mapping(outcome, "outcome")
         with _converting_errors(self._name):

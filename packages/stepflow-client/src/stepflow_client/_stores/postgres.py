@@ -1,7 +1,7 @@
 """A history in a PostgreSQL database, shared by processes on several hosts.
 
 A single thread per process talks to the database. Changes are queued in memory and written in order, so a database that
-is down holds up neither a run nor the event loop. Reads wait (up to a limit) for the changes before them.
+is down holds up neither a run nor the event loop. Reads wait for earlier changes, up to a limit.
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ HIDDEN_MARK = MARK.replace("<svg ", '<svg aria-hidden="true" ')
 
 
 Link: TypeAlias = Callable[[Path, int], str]
-"""Returns the URL of part of a value, given its path and the first entry to show."""
+"""Returns the URL for part of a value, given its path and the first entry to show."""
 
 PAGE_STYLE = (
     THEME_STYLE

@@ -234,7 +234,7 @@ async def act_on_selection(request: Request) -> Response:
 
 
 async def show_access_link(request: Request) -> Response:
-    """Show a link to a page, including a token for the next browser."""
+    """Show a link to a page. It includes a token for the next browser."""
     to = get_form_fields(request).get("to", "")
     if match_page_path(to) is None:
         raise InvalidArgumentError("the form has no page")
