@@ -42,7 +42,7 @@ class ResultCache:
         max_bytes: Maximum total size of all outputs, in bytes of JSON. Defaults to 256 MiB. The oldest results are
             removed first. An output larger than a quarter of the limit is not cached.
         refresh: Whether to run flows even if there's a cached result, and replace it. Defaults to False.
-        namespace: A string for anything else results depend on, such as the server or its workers' release.
+        namespace: A string for anything else that results depend on, e.g. the server or its workers' release.
         on_failure: Called once, with a one-sentence message, if something can't be read or cached. By default, the
             message is logged. Must be picklable if the cache is to be pickled.
 

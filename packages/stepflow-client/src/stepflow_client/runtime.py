@@ -114,7 +114,7 @@ class StepflowRuntime(EmbeddedExecutor):
             restart_policy: Whether to restart the server if it exits on its own: a `RestartPolicy` or its value, e.g.
                 `on_failure`. Defaults to `never`.
             max_restarts: Maximum number of restarts over the runtime's lifetime. Defaults to 3.
-            startup_timeout: Seconds the server and the workers it launches have to become ready, at each start.
+            startup_timeout: Seconds for the server and the workers it launches to become ready, on every start.
                 Defaults to 30. If a worker exits before it is ready, the start fails immediately.
             worker_timeout: Seconds to wait, once the server is ready, for workers that connect by themselves: one for
                 each plugin that has a queue but no `command`. Defaults to None, which doesn't wait; their tasks stay

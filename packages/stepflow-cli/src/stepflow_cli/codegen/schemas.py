@@ -141,9 +141,9 @@ PREFIX = "#/components/schemas/"
 _FORMATS = ("date-time", "date", "uuid")
 _TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
 _NULL = {"type": "null"}
-# Maximum nesting of named types, because pydantic before 2.11 expands them. Anything deeper becomes Any.
+# Maximum nesting of named types, since pydantic before 2.11 expands them. Anything deeper becomes Any.
 _MAX_CHAIN_LENGTH = 3
-# Above this size, the target of a reference gets a name instead of being repeated.
+# A reference's target gets a name, instead of being repeated, if it is larger than this.
 _MAX_INLINE = 30
 
 

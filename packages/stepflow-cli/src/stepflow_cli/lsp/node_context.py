@@ -103,7 +103,7 @@ class NodeContext:
 
     @cached_property
     def applicable_schemas(self) -> Schemas:
-        """The schemas that apply to the value, from the flow file, the step's component and the flow's own input."""
+        """The schemas that apply to the value: the flow file's, the component's and those of the flow's own input."""
         whole = self.analysis.schema
         schemas = find_schemas(whole, self.path, self.flow.value, whole.get("$defs", {}))
         if self.step is not None and self.path[2:3] == ("input",):

@@ -75,7 +75,7 @@ class AgentRuns:
         client: The client.
         history: The history, which stores the runs' labels.
         bounds: The limits.
-        all_runs: Whether agents may see and change runs not started by an agent.
+        all_runs: Whether agents may also see and change runs that no agent started.
     """
 
     def __init__(self, client: StepflowClient, history: CommandHistory, bounds: Bounds, *, all_runs: bool) -> None:

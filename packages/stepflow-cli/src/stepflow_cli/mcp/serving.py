@@ -115,8 +115,10 @@ PATH = "/mcp"
 AgentServerContext = AbstractAsyncContextManager["AgentServer"]
 
 
-def build_app(open_server: Callable[[], AgentServerContext], addresses: AcceptedAddresses, token: str) -> ASGIApp:
-    """Return the ASGI application. `open_server` creates the agent server, and agents must send the token."""
+def build_http_application(
+    open_server: Callable[[], AgentServerContext], addresses: AcceptedAddresses, token: str
+) -> ASGIApp:
+    """Return the ASGI application. `open_server` creates the agent server. Agents must send the token."""
     managers: list[StreamableHTTPSessionManager] = []
 
     @asynccontextmanager

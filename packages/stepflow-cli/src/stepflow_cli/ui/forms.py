@@ -211,7 +211,7 @@ class Field:
 
 
 class FormError(ValueError):
-    """The submitted values don't match the schema. Each invalid field has an error."""
+    """The submitted values don't match the schema. Every invalid field has an error."""
 
     def __init__(self, fields: Sequence[Field]) -> None:
         super().__init__("; ".join(_list_errors(fields)))

@@ -179,7 +179,7 @@ def build_step_rows(
 
 
 def find_step(item_report: ItemReport, step_id: str) -> SelectedStep | None:
-    """Return a step with its details, or None if the item has no such step."""
+    """Return a step and its details, or None if the item doesn't have the step."""
     account, report = item_report.account, item_report.report
     step = account.step(step_id) if account is not None else None
     if account is None or step is None:

@@ -1,6 +1,6 @@
-"""Concurrent calls, background calls, lazy inputs and long checks, in async and blocking versions.
+"""Async and blocking versions of concurrent calls, background calls, lazy inputs and long checks.
 
-As with sockets, both versions are handwritten.
+Both are handwritten, like the socket code.
 """
 
 from __future__ import annotations

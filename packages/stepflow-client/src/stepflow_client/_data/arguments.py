@@ -205,7 +205,7 @@ def check_labels(value: object) -> Mapping[str, str]:
     """Check that a value maps names to non-empty strings, and return it.
 
     Raises:
-        InvalidArgumentError: If a name or value is invalid.
+        InvalidArgumentError: If it isn't such a mapping.
     """
     labels = check_mapping(value, "labels")
     for name, label in labels.items():

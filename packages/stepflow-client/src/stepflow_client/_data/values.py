@@ -60,7 +60,7 @@ FIELD_DEPTH, INPUT_DEPTH, LOCAL_DEPTH = 126, 125, 200
 value that isn't sent. All server releases accept bodies of up to 127 levels."""
 
 
-# Checking a container with more values than this counts as part of a slice.
+# Only containers with more values than this count toward a slice.
 _SLICE_THRESHOLD = 100
 
 

@@ -97,7 +97,7 @@ def _compute_checksum(row: tuple[Any, ...]) -> int:
 
 
 def annotate_row(row: tuple[Any, ...], note: str | None, labels: Mapping[str, str]) -> tuple[Any, ...]:
-    """Return a row with labels added, and with a new note unless it is None.
+    """Return a row with labels added, and with a new note (unless `note` is None).
 
     Raises:
         DamagedRowError: If the row is damaged.

@@ -174,7 +174,7 @@ class Journal:
         return str(batch["tag"])
 
     def get_or_set_start_time(self, time: float) -> float:
-        """Return the time before which the batch has no runs, storing `time` first if none is stored yet."""
+        """Return the earliest time the batch can have runs from. Stores `time` first, unless a time is already stored."""
         stored = self._find("since")
         if stored is None:
             self._add("since", time)
@@ -242,7 +242,7 @@ class Journal:
             self._count = chunk.number + 1
 
     def record_chunk_repeat(self, chunk: Chunk) -> None:
-        """Record that a chunk starts another attempt, or has fewer inputs, just before its run is created."""
+        """Record a chunk's new attempt, or that it now has fewer inputs, just before its run is created."""
         content = {"attempt": chunk.attempt, "settled": [_encode_outcome(outcome) for outcome in chunk.settled]}
         self._add("repeated", content, chunk.number, replaces="created")
 

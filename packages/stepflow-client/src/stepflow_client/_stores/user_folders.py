@@ -10,7 +10,7 @@ _LINUX = {"cache": ".cache", "config": ".server_config", "state": ".local/state"
 
 
 def user_folder(kind: str) -> Path:
-    """Return the `stepflow` folder in the platform's folder for the user's `cache`, `config` or `state`.
+    """Return the `stepflow` folder inside the user's `cache`, `config` or `state` folder, which varies by platform.
 
     On Linux, the parent folder is `$XDG_CACHE_HOME` (`~/.cache`), `$XDG_CONFIG_HOME` (`~/.config`) or `$XDG_STATE_HOME`
     (`~/.local/state`). On macOS, it is `~/Library/Caches` for caches, otherwise `~/Library/Application Support`. On

@@ -80,7 +80,7 @@ class Operation:
         """Record the run ID of the result returned to the caller, if it has one."""
 
     def record_attributes(self, **attributes: object) -> None:
-        """Record string and integer attributes, named by the keys of `_ATTRIBUTE_NAMES`. Other values are ignored."""
+        """Record string and integer attributes, using the keys of `_ATTRIBUTE_NAMES` as names. Ignores other values."""
 
 
 Kind = Literal["CLIENT", "INTERNAL"]
@@ -96,7 +96,7 @@ def trace_operation(name: str, server: ServerUrl | None, kind: Kind, is_current:
 
     Args:
         name: The operation's name, e.g. `create_run`.
-        server: The server that receives the request, or None if it may be one of several.
+        server: The server that receives the request, or None if there are several it could be.
         kind: The span kind.
         is_current: Whether spans created in the block become children of this one. Pass False if a generator yields
             inside the block, since the span would also be current in the code that iterates over the generator. In that

@@ -298,7 +298,7 @@ def _merge_equal_steps(graph: FlowGraph, members: Mapping[str, list[str]], least
     places = {node.id: place for place, node in enumerate(graph.nodes)}
     nodes.sort(key=lambda node: places[node.id])
     moved = [replace(edge, source=box_of[edge.source], target=box_of[edge.target]) for edge in graph.edges]
-    # Merge all edges between the same two boxes. The first one's paths become the tooltip.
+    # Merge edges between the same two boxes. The first edge's paths become the tooltip.
     edges = {(edge.source, edge.target, edge.kind): edge for edge in reversed(moved)}
     sub_flows = [sub for sub in graph.sub_flows if box_of[sub.step] == sub.step]
     return FoldedGraph(FlowGraph(graph.name, nodes, list(reversed(edges.values())), sub_flows), merged)

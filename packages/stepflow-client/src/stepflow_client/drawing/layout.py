@@ -38,7 +38,7 @@ def format_px(number: float) -> str:
 
 
 def node_lines(node: GraphNode, details: bool) -> list[str]:
-    """Return the lines of text in a node's box: its name, component and marks."""
+    """Return the lines of text in a node's box: its name, component and properties."""
     if node.kind == "missing":
         return [cut(node.label), "no such step"]
     if node.kind != "step" or not details:

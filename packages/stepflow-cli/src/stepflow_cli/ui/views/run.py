@@ -253,7 +253,7 @@ async def _build_panel(
     inputs = given.inputs if given is not None and given.inputs is not None else ()
     status, began, ended = run.status.value, run.created_at, run.completed_at
     if item_report.total != 1:
-        # Servers don't report items until the whole run has ended, and never report their times.
+        # Servers don't report items until the whole run has ended, and item times not at all.
         follower = await site.followers.get_or_create(run.run_id)
         code = follower.get_state_codes()[item.index : item.index + 1]
         state = STATES[merge_item_states([item], code, is_cancelled=status == "cancelled")[0]]
