@@ -120,7 +120,7 @@ class _NotebookView:
 
 
 class _NotebookDisplay(Display):
-    """A cell output that is updated in place. All kernels and frontends support this, even without ipywidgets."""
+    """A cell output updated in place. All kernels and frontends support this, even without ipywidgets."""
 
     def __init__(self) -> None:
         self._handle: Any = None

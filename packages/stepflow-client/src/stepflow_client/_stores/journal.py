@@ -174,7 +174,7 @@ class Journal:
         return str(batch["tag"])
 
     def get_or_set_start_time(self, time: float) -> float:
-        """Return the earliest time the batch can have runs from. Stores `time` first, unless a time is already stored."""
+        """Return the earliest time the batch can have runs from. Stores `time` if none is stored yet."""
         stored = self._find("since")
         if stored is None:
             self._add("since", time)

@@ -169,7 +169,7 @@ class Recorder:
         )
 
     def add_labels(self, entry: HistoryEntry) -> None:
-        """Add the current call's labels to a run that was already recorded. Labels it already has don't change."""
+        """Add the current call's labels to a run already recorded, without changing existing labels."""
         if self.history is not None and (labels := _labels.get()) and not labels.keys() <= entry.labels.keys():
             self.history.annotate(entry.run_id, labels={**labels, **entry.labels})
 

@@ -96,7 +96,7 @@ def trace_operation(name: str, server: ServerUrl | None, kind: Kind, is_current:
 
     Args:
         name: The operation's name, e.g. `create_run`.
-        server: The server that receives the request, or None if there are several it could be.
+        server: The server that receives the request, or None if there may be several.
         kind: The span kind.
         is_current: Whether spans created in the block become children of this one. Pass False if a generator yields
             inside the block, since the span would also be current in the code that iterates over the generator. In that

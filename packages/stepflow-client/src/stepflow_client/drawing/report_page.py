@@ -267,7 +267,7 @@ def find_worst_step_states(report: RunReport) -> dict[str, str]:
         states[step.step_id].add(get_displayed_state(step))
     worst = {}
     for name, step_states in states.items():
-        # A step that ran for some items must not be shown as not run.
+        # A step that ran for some items wasn't "not run".
         if "completed" in step_states:
             step_states.discard("not_run")
         worst[name] = worst_state(step_states)
