@@ -82,10 +82,10 @@ def test_each_variant_comes_first_as_often_as_the_others() -> None:
     first: Counter[int] = Counter()
     for number in range(300):
         taken = [turns.find_next_variant()]
-        turns.read[taken[0]] = number + 1
+        turns.inputs_read[taken[0]] = number + 1
         for _ in range(2):
             taken.append(turns.find_next_variant())
-            turns.read[taken[-1]] = number + 1
+            turns.inputs_read[taken[-1]] = number + 1
         assert sorted(taken) == [0, 1, 2]
         first[taken[0]] += 1
     assert min(first.values()) > 70

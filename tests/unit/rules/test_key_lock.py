@@ -317,23 +317,23 @@ def test_beyond_the_lease_all_callers_return_the_older_run(seeds: range) -> None
 
 
 class NoCheck(KeyLock):
-    def _is_lost(self, turn: int) -> Steps[bool]:
+    def _is_turn_lost(self, turn: int) -> Steps[bool]:
         return False
         yield
 
 
 class NoLease(KeyLock):
-    def _lease(self) -> float:
+    def _compute_lease(self) -> float:
         return 0.0
 
 
 class NoJitter(KeyLock):
-    def _pause(self) -> float:
+    def _compute_turn_pause(self) -> float:
         return key_lock._SPREAD / 2 * self.round_trip
 
 
 class NoSearch(KeyLock):
-    def _search(self) -> Steps[list[KeyRun]]:
+    def _search_published_runs(self) -> Steps[list[KeyRun]]:
         return []
         yield
 

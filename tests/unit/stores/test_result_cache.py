@@ -113,11 +113,11 @@ def test_a_full_disk_is_one_warning(path: Path) -> None:
         from stepflow_client import ResultCache
         logging.basicConfig(format="%(levelname)s %(message)s")
         cache = ResultCache({str(path)!r})._file
-        cache.keep("before", "run", 1)
+        cache.store_result("before", "run", 1)
         resource.setrlimit(resource.RLIMIT_FSIZE, (65536, resource.RLIM_INFINITY))
         for number in range(50):
-            cache.keep(str(number), "run", "x" * 20_000)
-        print(cache.find("before").run_id, "goes on")
+            cache.store_result(str(number), "run", "x" * 20_000)
+        print(cache.find_result("before").run_id, "goes on")
     """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ended.stdout == "run goes on\n"
@@ -202,7 +202,7 @@ cache, is_over = ResultCache(sys.argv[1])._file, threading.Event()
 def write():
     number = 0
     while not is_over.is_set():
-        cache.keep(str(number := number + 1), "run", number)
+        cache.store_result(str(number := number + 1), "run", number)
 
 
 threads = [threading.Thread(target=write) for _ in range(3)]
@@ -212,12 +212,12 @@ for number in range(10):
     child = os.fork()
     if child == 0:
         signal.alarm(30)
-        cache.keep(f"child {number}", "run", number)
-        os._exit(0 if cache.find(f"child {number}") else 1)
+        cache.store_result(f"child {number}", "run", number)
+        os._exit(0 if cache.find_result(f"child {number}") else 1)
     codes.append(os.waitpid(child, 0)[1])
 is_over.set()
 [each.join() for each in threads]
-found = [cache.find(f"child {number}").output for number in range(10)]
+found = [cache.find_result(f"child {number}").output for number in range(10)]
 print(codes == [0] * 10, found == [*range(10)])
 """
 

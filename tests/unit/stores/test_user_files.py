@@ -142,7 +142,7 @@ def test_an_error_or_an_interrupt_leaves_the_file(file: Path) -> None:
 
 
 def test_a_killed_writer_leaves_the_file(file: Path) -> None:
-    code = "with replacing(args[0]) as name:\n open(name, 'w').write('half')\n os.kill(os.getpid(), 9)"
+    code = "with replace_atomically(args[0]) as name:\n open(name, 'w').write('half')\n os.kill(os.getpid(), 9)"
     assert child(code, file).returncode == -signal.SIGKILL
     assert file.read_bytes() == OLD
 

@@ -130,7 +130,7 @@ def _format_code(text: str) -> str:
     return f"{ticks}{space}{line}{space}{ticks}"
 
 
-def _escape_markdown(text: object) -> list[str]:
+def _escape(text: object) -> list[str]:
     """Return any text as a paragraph. Escapes Markdown, as a server's text may contain links or images."""
     return [re.sub(r"([\\`*_{}\[\]<>()#+!|~])", r"\\\1", text)] if isinstance(text, str) and text else []
 

@@ -52,14 +52,12 @@ async def diagnose(call: Call) -> ToolResult:
         return value
 
     # Hide secrets before truncating lines: part of a secret wouldn't be recognized.
-    log = list(_select_log_lines(lines, mask_secrets))
-    text = "\n".join(
-        map(mask_secrets, _explain_failure(account, RunReport(mask_snapshot(snapshot)), log, mask_secrets))
-    )
-    return ToolResult(visible_lines(text), mask_secrets(snapshot.details.to_dict()), run_id)
+    log = list(_select_log_lines(lines, mask))
+    text = "\n".join(map(mask, _explain_failure(account, RunReport(mask_snapshot(snapshot)), log, mask)))
+    return ToolResult(visible_lines(text), mask(snapshot.details.to_dict()), run_id)
 
 
-def _select_log_lines(lines: Iterable[KeptLine], mask_secrets: Callable[[Any], Any]) -> Iterator[str]:
+def _select_log_lines(lines: Iterable[KeptLine], mask: Callable[[Any], Any]) -> Iterator[str]:
     """Yield worker output and server warnings. Leaves out routine lines that can't explain a failure."""
     for line in lines:
         if (not line.target or line.level != "info") and not line.message.startswith(_TIMING_PREFIX):

@@ -115,9 +115,7 @@ PATH = "/mcp"
 AgentServerContext = AbstractAsyncContextManager["AgentServer"]
 
 
-def build_http_application(
-    open_server: Callable[[], AgentServerContext], addresses: AcceptedAddresses, token: str
-) -> ASGIApp:
+def build_app(open_server: Callable[[], AgentServerContext], addresses: AcceptedAddresses, token: str) -> ASGIApp:
     """Return the ASGI application. `open_server` creates the agent server. Agents must send the token."""
     managers: list[StreamableHTTPSessionManager] = []
 

@@ -295,7 +295,7 @@ class _FormBuilder:
         )
         return fill_field(field, target["default"]) if "default" in target and not secret else field
 
-    def _build_element_fields(self, schema: Mapping[str, Any], name: str) -> tuple[Field, ...]:
+    def _build_elements(self, schema: Mapping[str, Any], name: str) -> tuple[Field, ...]:
         """Return the fields for a list element. Empty unless the element is a simple value or a flat object."""
         element = self.resolve_schema(schema.get("items"))
         if _choose_kind(element)[0] == "object":

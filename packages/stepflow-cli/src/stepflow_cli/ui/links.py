@@ -49,7 +49,7 @@ class ItemUrls:
 
     def step(self, step_id: str) -> str:
         """Return the URL of the item's page with a step in the panel."""
-        return self._url(f"/steps/{quote(step_id, safe='')}", item=self._item_parameter)
+        return self._url(f"/steps/{quote(step_id, safe='')}", item=self._item)
 
     def value(self, step_id: str | None, part: str, path: Path = (), start: int = 0, **more: str) -> str:
         """Return the URL of part of a step's or the item's `output` or `input`, starting at entry `start`."""

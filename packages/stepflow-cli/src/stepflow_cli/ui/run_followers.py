@@ -101,7 +101,7 @@ class ServerHealth:
         self._offset = timedelta()
 
     @property
-    def server_time(self) -> datetime:
+    def now(self) -> datetime:
         """The current time on the server's clock, as far as that's known."""
         return datetime.now(UTC) + self._offset
 

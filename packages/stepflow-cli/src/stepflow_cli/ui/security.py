@@ -110,9 +110,7 @@ class Guard:
         if "token" in query and method == "GET" and session is None:
             session = self._sessions.begin_with_token(query["token"])
             if session is None:
-                return _refusal_page(
-                    403, "This link was already used, or is for another server. Open the one printed last."
-                )
+                return _refuse(403, "This link was already used, or is for another server. Open the one printed last.")
             # Use a page that refreshes instead of a redirect. Browsers withhold a strict cookie from cross-site
             # requests, and a redirect counts as initiated by the page with the link.
             response = HTMLResponse(_SESSION_OPENED.format(path=escape(choose_landing_path(query))))

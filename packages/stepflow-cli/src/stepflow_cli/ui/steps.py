@@ -37,7 +37,7 @@ async def find_creating_step(site: Site, run: RunDetails) -> tuple[str, str] | N
     return ItemUrls(parent.run_id, 0, is_batch=False).step(step_id), step_id
 
 
-def infer_creating_step(run: RunDetails, flow: Mapping[str, Any], steps: Sequence[StepDetails]) -> str | None:
+def infer_creator(run: RunDetails, flow: Mapping[str, Any], steps: Sequence[StepDetails]) -> str | None:
     """Infer which of the parent's steps created a sub-run. Returns None if that's ambiguous.
 
     Servers don't report this. The output of `/builtin/eval` contains the run ID. Otherwise, it must be the only

@@ -206,7 +206,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
 
     def _find_older_flow_id(self, run_id: str) -> str | None:
         """Return the flow ID of a run found under a key, if it ran a different version of the flow."""
-        return self._services.keyed_runs.older_flows.get(run_id) if "keyed" in vars(self._services) else None
+        return self._services.keyed_runs.older_flows.get(run_id) if "keyed_runs" in vars(self._services) else None
 
     @classmethod
     @suggest_argument_names

@@ -202,7 +202,7 @@ class Recorder:
         """Return each item's step outputs for a recorded run, or None if they aren't in the history."""
         return self._read_history(lambda history: history.kept_outputs(run_id))
 
-    def search_server_entries(self, text: str) -> list[HistoryEntry]:
+    def search_entries(self, text: str) -> list[HistoryEntry]:
         """Return this server's newest entries that match a query, or none if there's no readable history."""
         servers = list_server_aliases(self._server)
         return self._read_history(lambda history: history.search(text, server=servers, limit=_MAX_ENTRIES)) or []

@@ -191,7 +191,7 @@ async def rerun_page(request: Request) -> Response:
     again = site.reruns.get(key)
     if again is None:
         raise NotFoundError("no run was rerun under this address", status_code=404)
-    runs = await again.runs(site)
+    runs = await again.fetch_runs(site)
     live = "" if all(run.is_finished for run in runs) else f"/live/reruns/{key}"
     return site.render(request, "rerun", again=again, runs=runs, live=live)
 

@@ -98,7 +98,7 @@ async def stream_rerun_changes(request: Request) -> Response:
     again = site.reruns.get(request.path_params["key"])
 
     async def read_statuses() -> list[str]:
-        return [] if again is None else [run.status.value for run in await again.runs(site)]
+        return [] if again is None else [run.status.value for run in await again.fetch_runs(site)]
 
     return _build_stream_response(request, _make_change_detector(read_statuses))
 

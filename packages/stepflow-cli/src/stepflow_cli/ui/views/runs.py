@@ -85,7 +85,7 @@ async def runs_page(request: Request) -> Response:
         problem=problem,
         found=result,
         progress=await read_progress(site, runs),
-        now=site.health.server_time,
+        now=site.health.now,
         # Search results aren't updated live: repeating the search for every new run would be too expensive.
         live="/live" if query.words or problem else f"/live/runs{format_query({'q': str(query)})}",
     )

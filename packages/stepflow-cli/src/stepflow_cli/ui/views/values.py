@@ -108,9 +108,7 @@ async def _read_value(request: Request) -> RequestedValue:
     return RequestedValue(item_report, urls, step_id, of, path, value, decoder)
 
 
-def find_matches(
-    value: Any, text: str, path: Path, decoder: OutputDecoder
-) -> Iterator[tuple[Path, Any, OutputDecoder]]:
+def find_places(value: Any, text: str, path: Path, decoder: OutputDecoder) -> Iterator[tuple[Path, Any, OutputDecoder]]:
     """Yield the places whose key or value contains `text` (ignoring case), level by level."""
     text = text.casefold()
     if not isinstance(value, (dict, list)) and text in _get_search_text(decoder.restore_value(value)):
