@@ -93,7 +93,7 @@ TEXTS = {
     r"The asynchronous `evaluate`\. The synchronous one is written from this package by `make generate`\.": (
         "The synchronous `evaluate`, written from the asynchronous one."
     ),
-    r"\bawaited=True\b": "awaited=False",
+    r"\bis_async=True\b": "is_async=False",
     r"\basyncio_detailed\b": "sync_detailed",
     r"\bThe asynchronous client\. The synchronous one is written from this package by `make generate`\.": (
         "The synchronous client, written from the asynchronous one."

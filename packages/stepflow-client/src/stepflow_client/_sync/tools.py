@@ -203,7 +203,7 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         self._variables = parse_run_variables(variables)
         self._max_wait = None if max_wait is None else check_seconds(max_wait, "max_wait")
         self._labels = None if labels is None else check_labels(labels)
-        check_client(client, "client", is_async=True)
+        check_client(client, "client", is_async=False)
         self.client = client
         """The client that runs the flows."""
         # Keep track of these, because models must not be able to read the server's other runs.

@@ -340,7 +340,7 @@ def history_cases(
         InvalidArgumentError: If the client has no history, or if no matching run can be used.
         TransportError: If the server cannot be reached.
     """
-    if not hasattr(check_client(client, "client", is_async=True), "snapshot"):
+    if not hasattr(check_client(client, "client", is_async=False), "snapshot"):
         raise argument_error("client", "a SyncStepflowClient", client)
     if client.history is None:
         raise InvalidArgumentError("the client has no history", hint="create it with history=History()")
@@ -478,7 +478,7 @@ def evaluate(
             find out.
         TransportError: If the server cannot be reached.
     """
-    if not hasattr(check_client(client, "client", is_async=True), "map"):
+    if not hasattr(check_client(client, "client", is_async=False), "map"):
         raise argument_error("client", "a SyncStepflowClient", client)
     if getattr(client, "_options", None):
         raise InvalidArgumentError(
