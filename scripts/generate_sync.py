@@ -104,8 +104,8 @@ TEXTS = {
     r"If it hangs,\s+the request ends at the timeout\.": (
         "It must respect httpx's `timeout` extension, which holds the time left, as an `httpx.HTTPTransport` does."
     ),
-    r"One client can be shared by many tasks of one event loop\.": (
-        "One client can be shared by many threads,\n    and works inside a running event loop."
+    r"Tasks in the same event loop can share a client\.": (
+        "Threads can share a client, even inside a running event loop."
     ),
 }
 

@@ -96,7 +96,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             print(result.unwrap())
         ```
 
-    No request is sent until the first call. Tasks in the same event loop can share a client.
+    No request is sent until the first call. Threads can share a client, even inside a running event loop.
 
     Clients can be pickled and copied. A copy has the same settings and opens its own connections on first use. A token
     or password passed as text is included in the pickle. A callable, `httpx.Auth` or transport has to be picklable
