@@ -44,7 +44,6 @@ TOKENS = {
     "RunHandle": "SyncRunHandle",
     "EventResponse": "SyncEventResponse",
     "EventStream": "SyncEventStream",
-    "PlainReader": "SyncPlainReader",
     "OutcomeStream": "SyncOutcomeStream",
     "RunPager": "SyncRunPager",
     "FlowTool": "SyncFlowTool",
@@ -53,8 +52,6 @@ TOKENS = {
     "aclose": "close",
     "anext": "next",
     "aclosing": "closing",
-    "aiter_bytes": "iter_bytes",
-    "aiter_sse": "iter_sse",
     "aread": "read",
     "asend": "send",
     "async_auth_flow": "sync_auth_flow",
@@ -90,13 +87,13 @@ TEXTS = {
     r", or a `StepflowRuntime`\.": ".",
     r"\bawait tools\.": "tools.",
     r"\bawait evaluate\(": "sync_evaluate(",
-    r"The asynchronous `evaluate`\. The synchronous one is written from this package by `make generate`\.": (
-        "The synchronous `evaluate`, written from the asynchronous one."
+    r"The asynchronous `evaluate`\. `make generate` generates the synchronous version from this package\.": (
+        "The synchronous `evaluate`, generated from the asynchronous one."
     ),
     r"\bis_async=True\b": "is_async=False",
     r"\basyncio_detailed\b": "sync_detailed",
-    r"\bThe asynchronous client\. The synchronous one is written from this package by `make generate`\.": (
-        "The synchronous client, written from the asynchronous one."
+    r"\bThe asynchronous client\. `make generate` generates the synchronous one from this package\.": (
+        "The synchronous client, generated from the asynchronous one."
     ),
     r"\bThe asynchronous client\b": "The synchronous client",
     r"\s+\(it\s+may\s+be\s+a\s+coroutine\s+function\)": "",
