@@ -343,7 +343,7 @@ def _compile_layout() -> None:
 @cache
 def _import_generator() -> None:
     """Import what generates models, once for all forks."""
-    from stepflow_cli.codegen.models import generate_models
+    from stepflow_cli.codegen.pydantic_models import generate_models
 
     generate_models({"Model": {"type": "object", "properties": {"a": {"type": "string", "minLength": 1}}}}, [])
 

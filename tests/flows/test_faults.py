@@ -41,7 +41,7 @@ def test_a_valid_flow_has_no_findings(index: int) -> None:
 
 @pytest.mark.parametrize("path", sorted(Path("examples").glob("*.yaml")), ids=str)
 def test_examples_have_no_findings(path: Path) -> None:
-    assert check_source(FlowText.from_flow(path)) == []
+    assert check_source(FlowText.from_source(path)) == []
 
 
 def test_every_rule_is_documented_and_no_other_is_found() -> None:

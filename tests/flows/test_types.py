@@ -69,12 +69,12 @@ def test_a_valid_flow_has_no_findings(index: int) -> None:
     text = json.dumps(VALID[index][0], indent=1)
     for source in ("flow.json", "flow.yaml"):
         assert find_in_text(text, source, type_check=True) == []
-    assert check_source(FlowText.from_flow(VALID[index][0]), type_check=True) == []
+    assert check_source(FlowText.from_source(VALID[index][0]), type_check=True) == []
 
 
 @pytest.mark.parametrize("path", _VALID_FILES, ids=str)
 def test_flow_files_have_no_findings(path: Path) -> None:
-    assert [each for each in check_source(FlowText.from_flow(path), type_check=True) if each.rule in TYPE_RULES] == []
+    assert [each for each in check_source(FlowText.from_source(path), type_check=True) if each.rule in TYPE_RULES] == []
 
 
 def test_rules_are_chosen_and_suppressed_like_others() -> None:
@@ -365,7 +365,7 @@ def test_a_wrong_input_is_told_once(given: str) -> None:
     text = f"name: f\ndescription: d\nsteps: [{step}]\noutput: {{$step: a}}\n"
     for source in ("f.yaml", ""):
         found = check_source(
-            FlowText(text, source) if source else FlowText.from_flow(parse_yaml(text, "f.yaml")), type_check=True
+            FlowText(text, source) if source else FlowText.from_source(parse_yaml(text, "f.yaml")), type_check=True
         )
         assert [each.rule for each in found] == ["component-input"]
 

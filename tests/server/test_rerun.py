@@ -326,7 +326,7 @@ async def test_double_clicks_on_a_rerun_execute_it_once(
         results = [await other.rerun(run_id, **options) for run_id in run_ids]
     assert [each.run_id for each in results] == started[::2]
     assert executions(file) == {"b": 20} | ({} if readable(release) else {"a": 20})
-    again = [recorded._recorder.find_entry(run_id) for run_id in started[::2]]
+    again = [recorded._recorder.find_history_entry(run_id) for run_id in started[::2]]
     assert [(entry.rerun_of, list(entry.kept)) for entry in again] == [
         (run_id, ["a"] if readable(release) else []) for run_id in run_ids
     ]

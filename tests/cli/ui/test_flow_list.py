@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from stepflow_cli.settings.history import CommandHistory
+from stepflow_cli.settings.history import LazyRunHistory
 from stepflow_cli.ui import flow_list
 from stepflow_cli.ui.flow_list import FlowFolder
 from stepflow_client import StepflowClient, StepflowRuntime
@@ -56,7 +56,7 @@ async def test_a_busy_flow_hides_no_other(
     folder = FlowFolder(tmp_path / "flows")
     monkeypatch.setattr(flow_list, "_PAGE", 3)
     monkeypatch.setattr(flow_list, "_MAX_PAGES", 2)
-    found = await flow_list.list_flows(client, CommandHistory(), folder)
+    found = await flow_list.list_flows(client, LazyRunHistory(), folder)
     assert found.read == 6
     assert found.since is not None
     assert {each.name for each in found.flows} >= {names["busy"], names["rare"], names["filed"]}
@@ -66,7 +66,7 @@ async def test_a_busy_flow_hides_no_other(
     assert busy.success_rate == pytest.approx(5 / 6)
     assert busy.median_seconds is not None
     assert [
-        each.name for each in (await flow_list.list_flows(client, CommandHistory(), None, names["rare"][:7])).flows
+        each.name for each in (await flow_list.list_flows(client, LazyRunHistory(), None, names["rare"][:7])).flows
     ] == [names["rare"]]
 
 
@@ -84,7 +84,7 @@ async def test_flows_that_steps_run_are_listed_apart(client: StepflowClient, nam
         "output": {"$step": "each"},
     }
     await run(client, outer, None)
-    found = await flow_list.list_flows(client, CommandHistory())
+    found = await flow_list.list_flows(client, LazyRunHistory())
     assert names["inner"] in {each.name for each in found.sub_flows}
     assert names["inner"] not in {each.name for each in found.flows}
     assert names["outer"] in {each.name for each in found.flows}

@@ -103,7 +103,7 @@ def _list_recorded_runs(ctx: click.Context) -> list[HistoryEntry]:
     from .settings.server_choice import choose_server, list_equivalent_urls
 
     options = _read_server_options(ctx)
-    url = choose_server(options).url.value if options.has_named_server else None
+    url = choose_server(options).url.value if options.has_server_option else None
     return open_history().search(server=None if url is None else list_equivalent_urls(url), limit=_PLACES)
 
 

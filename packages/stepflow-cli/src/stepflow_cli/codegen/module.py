@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ..errors import usage
 from ..inputs.flow import is_python_flow, load_flow_file
-from .models import drop_invalid_defaults, generate_models
 from .names import UniqueNames, camel_name, quote_text, snake_name
+from .pydantic_models import drop_invalid_defaults, generate_models
 from .schemas import NamedSchemas, list_typed_parts
 
 _HEAD = '''"""Flows, and models of their inputs, outputs and variables.

@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from ..errors import Problem, usage
-from .models import NAMED_CONSTRAINTS, get_constraints, list_inexpressible_kinds
 from .names import UniqueNames, camel_name
+from .pydantic_models import NAMED_CONSTRAINTS, get_constraints, list_inexpressible_kinds
 
 BESIDE = ("description", "default")
 """Keywords that may accompany a reference."""

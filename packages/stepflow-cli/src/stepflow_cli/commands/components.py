@@ -207,7 +207,7 @@ def _stubs(locked: str | None, only: tuple[str, ...], server: ServerOptions, out
 
     file = GeneratedFile(output, check=check)
     project = find_flow_project(None)
-    if locked is None and not server.has_named_server and project.components is not None:
+    if locked is None and not server.has_server_option and project.components is not None:
         locked = str(existing_file(project, "components", project.components))
     if locked is not None:
         records: Sequence[Mapping[str, Any]] = load_component_records(locked)

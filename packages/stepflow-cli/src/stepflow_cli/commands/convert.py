@@ -83,8 +83,8 @@ def codegen_command(flows: list[str], output: str | None, check: bool) -> None:
     flows = expand_flow_files(flows)
     if "-" in flows:
         raise usage("a flow from standard input has no path for the module to refer to", "write it to a file first")
-    from ..codegen.models import import_generator
     from ..codegen.module import generate_module
+    from ..codegen.pydantic_models import import_generator
 
     import_generator()
     again = shlex.join(["stepflow", "codegen", *flows, "-O", str(file.path)])
@@ -105,7 +105,7 @@ def schema_command(kind: str, components: str | None, server: ServerOptions, out
 
     from ..validation.flow_checks import load_component_records
 
-    names_server = server.has_named_server
+    names_server = server.has_server_option
     if kind == "config" and (names_server or components is not None):
         raise usage("a configuration's schema has no components", "leave out the server and --components")
     if kind == "config":

@@ -95,7 +95,7 @@ def command(
     """
     from ..validation.flow_checks import CheckOptions
 
-    options = CheckOptions(reads_components=offline or not server.has_named_server, **rules)
+    options = CheckOptions(reads_components=offline or not server.has_server_option, **rules)
     named_server = None if offline else server
     if not watch:
         _validate(flows, options, output, named_server, fix=fix)

@@ -53,7 +53,7 @@ class PythonFlow:
         from stepflow_client.flows.source import FlowText
 
         with self._modules.running_user_code(self._word, "gives no flow"):
-            return FlowText.from_flow(self.value)
+            return FlowText.from_source(self.value)
 
 
 def is_python_flow(word: str) -> bool:

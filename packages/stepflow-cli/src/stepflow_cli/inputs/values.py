@@ -180,7 +180,7 @@ def read_value(given: ValueArgument, stdin_format: str | None = None) -> Any:
     if given.text == "-":
         parse = parse_json if stdin_format == "json" else parse_yaml
         return parse(read_stdin(), "standard input")
-    if given.option == "--input" and given.text.lower().endswith((".csv", ".parquet")):
+    if given.option == "--input" and given.text.lower().endswith((".csv", ".parquet_rows")):
         raise usage(f"{given.text} is a file of many inputs, but --input accepts only one", _batch_hint(given.text))
     try:
         return load_file(given.text)
@@ -407,7 +407,7 @@ def open_inputs(
     return opened(source, flow=flow, format=format, on_bad_line="stop" if stops else "fail")
 
 
-def read_all_inputs(path: str, form: str | None, flow: Mapping[str, Any] | None) -> list[Any]:
+def read_batch_inputs(path: str, form: str | None, flow: Mapping[str, Any] | None) -> list[Any]:
     """Return all inputs from a file or stdin. `form` defaults to the file extension.
 
     Raises:

@@ -37,7 +37,7 @@ from ..errors import Problem
 from ..inputs.files import get_signature
 from ..inputs.flow import find_flow_project
 from ..server.connect import Target, build_client_arguments
-from ..settings.history import CommandHistory
+from ..settings.history import LazyRunHistory
 from ..settings.server_choice import ServerOptions, choose_server
 from ..validation.flow_checks import (
     CheckedFlow,
@@ -226,7 +226,7 @@ class ServerChecks:
             with SyncStepflowClient(**settings) as client:
                 self._clients.add(client)
                 try:
-                    recheck_with_components([checked], Target(client, choice, CommandHistory(), arguments=settings))
+                    recheck_with_components([checked], Target(client, choice, LazyRunHistory(), arguments=settings))
                     check_on_server(checked, client)
                 finally:
                     self._clients.discard(client)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepflow_client import RateLimitError, RunTimeoutError, StepflowClientError
 
-from ..settings.history import CommandHistory
+from ..settings.history import LazyRunHistory
 
 if TYPE_CHECKING:
     from stepflow_client import FlowResult, Progress, StepflowClient
@@ -78,7 +78,7 @@ class AgentRuns:
         all_runs: Whether agents may also see and change runs that no agent started.
     """
 
-    def __init__(self, client: StepflowClient, history: CommandHistory, bounds: Bounds, *, all_runs: bool) -> None:
+    def __init__(self, client: StepflowClient, history: LazyRunHistory, bounds: Bounds, *, all_runs: bool) -> None:
         self.client = client
         self.bounds = bounds
         self.all_runs = all_runs

@@ -74,7 +74,7 @@ def _build_error(failure: ValidationError) -> JSONRPCError:
     return JSONRPCError(jsonrpc="2.0", id=request_id if is_legible else None, error=data)
 
 
-class _ResponseStream:
+class _HandshakeFilter:
     """A response stream that drops the response to the handshake if that was already answered.
 
     Args:
@@ -94,7 +94,7 @@ class _ResponseStream:
         else:
             await self._responses.send(message)
 
-    async def __aenter__(self) -> _ResponseStream:
+    async def __aenter__(self) -> _HandshakeFilter:
         await self._responses.__aenter__()
         return self
 
@@ -106,7 +106,7 @@ class _ResponseStream:
 async def open_streams(handshake: Handshake) -> AsyncIterator[tuple[Any, Any]]:
     """Yield the read and write message streams, picking up where the handshake left off."""
     async with stdio_server(stdin=cast("Any", handshake.iterate_remaining_lines())) as (messages, responses):
-        yield _filter_valid_messages(messages, responses), _ResponseStream(responses, handshake.answered_id)
+        yield _filter_valid_messages(messages, responses), _HandshakeFilter(responses, handshake.answered_id)
 
 
 PATH = "/mcp"

@@ -111,7 +111,7 @@ def _find_reason(message: str, flow: Mapping[str, Any], step: Mapping[str, Any],
     if message.startswith(_NO_ROUTE):
         place = f"$.steps[{list(flow['steps']).index(step)}].component"
         finding = next(
-            (finding for finding in check_source(FlowText.from_flow(flow), components) if finding.path == place), None
+            (finding for finding in check_source(FlowText.from_source(flow), components) if finding.path == place), None
         )
         if finding is not None:
             return f"{finding.message}; {finding.hint}" if finding.hint else finding.message

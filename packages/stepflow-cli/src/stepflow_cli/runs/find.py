@@ -110,7 +110,7 @@ def connect_to_runs(
         Problem: If a run can't be found, if the runs are on different servers, or as for `connect` and
             `resolve_run_id`.
     """
-    is_named = server.has_named_server
+    is_named = server.has_server_option
     entries = {} if is_named else {text: find_recorded_run(text) for text in texts if text.startswith("@")}
     servers = {entry.server: text for text, entry in entries.items() if entry.server is not None}
     if len(servers) > 1:

@@ -15,7 +15,7 @@ from stepflow_client.flows.run_requirements import check_inputs, check_variables
 
 from ..errors import usage
 from ..inputs.flow import load_flow_file
-from ..inputs.values import note_unread_fields, read_all_inputs
+from ..inputs.values import note_unread_fields, read_batch_inputs
 from ..validation.before_run import check_before_run, load_mapping_flow_text
 from .run_options import Reuse, RunOptions
 
@@ -136,7 +136,7 @@ def read_job_values(job: Job, text: FlowText | None = None) -> None:
     if options.inputs is not None:
         if not (options.detach or options.dry_run):
             return
-        job.batch = read_all_inputs(options.inputs, options.input_format, job.flow)
+        job.batch = read_batch_inputs(options.inputs, options.input_format, job.flow)
     elif any(reuse):
         given = values.read_given_input(job.flow)
         job.has_input, job.input = given is not None, given and given[0]

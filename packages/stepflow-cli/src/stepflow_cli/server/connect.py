@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import NamedServer, Session, current_session, to_problem
 from ..output.messages import note, reporting_outages, show_spinner
-from ..settings.history import CommandHistory
+from ..settings.history import LazyRunHistory
 from ..settings.server_choice import (
     DEFAULT_PORT,
     DEFAULT_URL,
@@ -98,7 +98,7 @@ class Target(NamedTuple):
 
     client: SyncStepflowClient
     choice: ServerChoice
-    history: CommandHistory
+    history: LazyRunHistory
     """The history that the client records runs in."""
     runtime: StepflowRuntime | None = None
     """The embedded server, or None for a named server."""
@@ -194,7 +194,7 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
         with _start_embedded_server(choice) as target:
             yield target
         return
-    arguments, history = build_client_arguments(choice), CommandHistory()
+    arguments, history = build_client_arguments(choice), LazyRunHistory()
     # Skip pydantic's search for plugins: it reads every installed package's metadata, and none are used here.
     # (No child process inherits this variable.)
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
@@ -209,7 +209,7 @@ def connect(server: ServerOptions, *, flow: str | None = None) -> Iterator[Targe
 def get_kept_server(server: ServerOptions, session: Session | None = None) -> Target | None:
     """Return the server kept in a session (by default, the current one), unless the options name a server."""
     kept = (session or current_session()).kept
-    return kept if isinstance(kept, Target) and not server.has_named_server else None
+    return kept if isinstance(kept, Target) and not server.has_server_option else None
 
 
 def build_client_arguments(choice: ServerChoice) -> dict[str, Any]:
@@ -275,7 +275,7 @@ def _start_embedded_server(choice: ServerChoice) -> Iterator[Target]:
             client.close()
 
     log_config = LogConfig(level=level)  # type: ignore[arg-type]
-    history = CommandHistory()
+    history = LazyRunHistory()
     with ExitStack() as stack:
         stack.enter_context(keeping_logs())
         runtime = StepflowRuntime.start(config, on_crash=on_exit, log_config=log_config, history=history.for_client)

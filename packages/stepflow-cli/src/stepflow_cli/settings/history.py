@@ -66,7 +66,7 @@ def open_history() -> History:
     return History(value if value.startswith(DATABASE_SCHEMES) else None, on_failure=warn)
 
 
-class CommandHistory:
+class LazyRunHistory:
     """The history for a command's client. Nothing is imported or read until a run is created.
 
     Only runs created inside `recording` are recorded, so not the ones from `doctor` or test cases.

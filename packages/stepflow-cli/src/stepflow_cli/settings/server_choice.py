@@ -53,7 +53,7 @@ class ServerOptions(NamedTuple):
     """The URL of an existing run's server, for commands that name a run such as `@last`."""
 
     @property
-    def has_named_server(self) -> bool:
+    def has_server_option(self) -> bool:
         """Whether the command line specifies a server."""
         return bool(self.url or self.profile or self.local or self.config is not None or self.run_server)
 

@@ -23,7 +23,7 @@ from stepflow_client.drawing.html import MARK, STATUS_STYLE, THEME_STYLE, TREE_S
 from stepflow_client.drawing.svg import STYLE
 
 from ..server.listening import AcceptedAddresses
-from ..settings.history import CommandHistory
+from ..settings.history import LazyRunHistory
 from .flow_list import FlowFolder
 from .reports import draw_flow_graph
 from .run_followers import Followers, ServerHealth
@@ -97,7 +97,7 @@ _ROUTES = [
 
 def build_application(
     create_client: Callable[[], StepflowClient],
-    history: CommandHistory,
+    history: LazyRunHistory,
     folder: FlowFolder | None,
     addresses: AcceptedAddresses,
     sessions: Sessions,

@@ -20,7 +20,7 @@ from stepflow_client.flows.project import find_flow_files
 from stepflow_client.flows.reading import load_flow
 
 from ..flow_tests.saved_cases import rate_match
-from ..settings.history import CommandHistory
+from ..settings.history import LazyRunHistory
 
 _MAX_FILES = 2_000
 _MAX_BYTES = 2 * 2**20
@@ -167,7 +167,7 @@ class FlowList:
 
 
 async def list_flows(
-    client: StepflowClient, history: CommandHistory, folder: FlowFolder | None = None, text: str = ""
+    client: StepflowClient, history: LazyRunHistory, folder: FlowFolder | None = None, text: str = ""
 ) -> FlowList:
     """Return a server's flows whose names contain `text`.
 
@@ -214,7 +214,7 @@ def _group_by_flow(runs: Iterable[RunDetails]) -> dict[str, ListedFlow]:
     return flows
 
 
-def _list_recorded_names(history: CommandHistory, url: str) -> list[str]:
+def _list_recorded_names(history: LazyRunHistory, url: str) -> list[str]:
     """Return the names of flows that the history says were run on this server, newest first."""
     try:
         entries = history.search(server=list_server_aliases(url), limit=_MAX_RECORDED)

@@ -31,7 +31,7 @@ from stepflow_client.history import HistoryEntry
 from stepflow_client.types.runs import RunSnapshot
 
 from ..output.tables import shorten_ids
-from ..settings.history import CommandHistory
+from ..settings.history import LazyRunHistory
 from .flow_list import FlowFolder
 from .forms import hash_form_contents, is_raw_edited
 from .links import Commands
@@ -77,7 +77,7 @@ class Site:
     """Reruns that consist of several runs, by a random key."""
     trials: BoundedDict = field(default_factory=lambda: BoundedDict(_MAX_RECENT))
     """Submitted forms for changes tried on one item of a group, by the trial's run ID."""
-    history: CommandHistory = field(default_factory=CommandHistory)
+    history: LazyRunHistory = field(default_factory=LazyRunHistory)
     """The history the client records its runs in."""
     flows: FlowFolder | None = None
     """The folder of flow files, if any."""

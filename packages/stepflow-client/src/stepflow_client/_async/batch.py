@@ -26,7 +26,7 @@ from .._rules.chunks import Chunk
 from .._rules.lost_creation import get_creation_time
 from .._rules.retries import Backoff, InputRetryRule, RetryOn
 from .._rules.timeouts import deadline_override, deadline_scope, has_passed
-from .._runs.stored_form import add_tag
+from .._runs.stored_flow import add_tag
 from .._telemetry.tracing import annotate_operation, measure_chunk
 from ..errors import (
     AmbiguousRunError,

@@ -76,7 +76,7 @@ async def sleep_with_idles(seconds: float, request: FollowRequest, position: Cur
         yield Idle(position)
 
 
-class _RequestedState(NamedTuple):
+class _FetchedState(NamedTuple):
     """A run's state at the time it was requested."""
 
     run: RunDetails
@@ -112,9 +112,9 @@ class StreamedRun:
         self._backoff = Backoff(timings.event_first_pause, timings.event_longest_pause)
         self._failures = 0
         """How many times the stream has failed since the server last responded."""
-        self._ended: _RequestedState | None = None
+        self._ended: _FetchedState | None = None
         """How the run ended, if we knew that before opening the stream."""
-        self._state: _RequestedState | None = None
+        self._state: _FetchedState | None = None
         """The run's state when last requested alongside the stream, unless an event has arrived since."""
         self._is_silent = False
         """Whether nothing has arrived since this stream's last event."""
@@ -166,7 +166,7 @@ class StreamedRun:
             self._ended = state if has_ended else None
             logger.info("the event stream of run %s ended before the run; reconnecting", run_id)
 
-    def _has_all_events(self, state: _RequestedState) -> bool:
+    def _has_all_events(self, state: _FetchedState) -> bool:
         """Return whether all events have been yielded, for a run that had ended before a stream without any new ones.
 
         Raises:
@@ -241,9 +241,9 @@ class StreamedRun:
                     return
                 yield Idle(self._position, self._state.run if self._state is not None and self._has_event else None)
 
-    async def _request_run_state(self) -> _RequestedState:
+    async def _request_run_state(self) -> _FetchedState:
         run = await self._runs.get_run_without_steps(self._request.run_id)
-        return _RequestedState(run, await self._runs.determine_ending(run, self._latest))
+        return _FetchedState(run, await self._runs.determine_ending(run, self._latest))
 
     def _get_state_delay(self) -> float:
         """Return how many seconds to wait for events before requesting the run's state alongside the stream."""

@@ -46,7 +46,7 @@ from .._rules.key_lock import (
 )
 from .._rules.retries import TRANSIENT_ERRORS, parse_date
 from .._rules.timeouts import current_deadline, has_passed, limit_by_deadline
-from .._runs.stored_form import RerunOrigin, add_tag
+from .._runs.stored_flow import RerunOrigin, add_tag
 from .._telemetry.recorder import CreatedRun
 from .._telemetry.tracing import annotate_operation
 from ..errors import (
@@ -234,7 +234,7 @@ class KeyedRuns:
             logger.info("run %s for the idempotency key %r has a different flow: %s", run.run_id, keyed.key, older)
         if not self._recorder.is_on:
             return
-        if (entry := self._recorder.find_entry(run.run_id)) is not None:
+        if (entry := self._recorder.find_history_entry(run.run_id)) is not None:
             self._recorder.add_labels(entry)
             return
         # Whichever call created the run, this client's user asked for it, with these arguments.

@@ -17,7 +17,7 @@ from .._codec.requests import parse_declared_variables
 from .._concurrency import async_gather, async_run_check
 from .._rules.releases import require_capability
 from .._rules.timeouts import compute_deadline, deadline_scope
-from .._runs.stored_form import RerunOrigin, add_tag, read_origin
+from .._runs.stored_flow import RerunOrigin, add_tag, read_origin
 from .._telemetry.recorder import CreatedRun
 from ..errors import ConflictError, InvalidArgumentError, NotFoundError
 from ..flows.interpreter import override_flow
@@ -151,7 +151,7 @@ class Rerunner:
         # Without its flow, the run can't be executed again, so raise the server's error.
         flow = run.flow or (await self._runs.get_run_flow(run_id)).flow
         results = responses.read_results(items, status, self._connection.get_decoder(run_id))
-        entries = cache(self._recorder.find_entry)
+        entries = cache(self._recorder.find_history_entry)
         entry = entries(run_id)
         recorded = rules.read_recorded_arguments(entry, flow if new is None else new)
         source = partial(rules.find_executing_run, entries, run_id)
@@ -163,7 +163,7 @@ class Rerunner:
     def _read_recorded_run(self, run_id: str, new: Mapping[str, Any] | None) -> EarlierRun | None:
         """Return a run that's gone from the server but in the history, or None if the history doesn't have enough of
         it."""
-        entries = cache(self._recorder.find_entry)
+        entries = cache(self._recorder.find_history_entry)
         entry, outputs = entries(run_id), self._recorder.find_kept_outputs(run_id)
         if (
             entry is None

@@ -267,7 +267,7 @@ class RunCreator:
                 arguments = await async_run_check(
                     partial(call.complete_arguments, await self.check_arguments(call), needs)
                 )
-                copy = await flows.store_run_copy(checked, is_single=call.private_copy)
+                copy = await flows.store_tagged_copy(checked, is_single=call.private_copy)
                 # Storing the flow may have used up some of the time.
                 prepared = self._make_template(copy, arguments, _limit_hold(hold_seconds))
                 if key is not None and prepared.wait == hold_seconds:

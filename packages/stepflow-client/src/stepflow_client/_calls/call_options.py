@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .._base.not_given import NotGiven
     from .._codec.requests import RunArguments, RunId, Variables
     from .._rules.retries import RetryOn
-    from .._runs.stored_form import RerunOrigin
+    from .._runs.stored_flow import RerunOrigin
     from ..flows.reading import FlowSource
     from ..flows.run_requirements import RunRequirements
     from ..progress import ProgressOption

@@ -14,7 +14,7 @@ from .._data.arguments import argument_error, check_choice, check_flags, check_i
 from .._data.flow_declarations import collect_declared_variables
 from .._data.secrets import HIDDEN, get_hidden_mark, is_hidden
 from .._data.values import merge_overrides
-from .._runs.stored_form import RerunOrigin
+from .._runs.stored_flow import RerunOrigin
 from ..errors import InvalidArgumentError
 from ..flows.expressions import Reference, portable_path, references
 from ..flows.graph import FlowSteps, cut_flow, find_downstream_steps, require_step, steps_by_id

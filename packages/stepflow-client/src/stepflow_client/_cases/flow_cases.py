@@ -12,7 +12,7 @@ from .._base.text import short_json
 from .._checks.shape_rules import check_shape
 from .._data.arguments import file_path
 from .._runs.pins import Delayed, Fails
-from .._runs.stored_form import remove_cases
+from .._runs.stored_flow import remove_cases
 from ..errors import FlowFileError, InvalidArgumentError
 from ..flows.expressions import Path as Place, parse_path
 from ..flows.findings import Findings
@@ -226,7 +226,7 @@ def read_tests(path: str | PathLike[str]) -> FlowTests:
             includes the line.
     """
     name = str(file_path(path, "path"))
-    text = FlowText.from_flow(name)
+    text = FlowText.from_source(name)
     require_flow(text.root.value, name)
     return parse_tests(text, name)
 

@@ -66,7 +66,7 @@ def check(
     """
     check_flag(type_check, "type_check")
     findings = check_source(
-        FlowText.from_flow(flow), parse_components(components), type_check=type_check, target=target
+        FlowText.from_source(flow), parse_components(components), type_check=type_check, target=target
     )
     return make_result(
         [finding for finding in findings if (not select or finding.rule in select) and finding.rule not in ignore]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .._data.arguments import check_flag, check_instance, check_text
-from .._editing.schema_edits import add_schemas
+from .._editing.schema_additions import add_schemas
 from ..flows.components import Catalogue, Components, parse_components
 from ..flows.findings import TYPE_RULES, Finding
 from ..flows.json_types import UNKNOWN, is_unknown, to_schema
@@ -100,7 +100,7 @@ def infer(flow: FlowSource, *, components: Any = None, strict: bool = False) -> 
         InvalidArgumentError: If `flow` is neither a path nor a flow.
     """
     check_flag(strict, "strict")
-    return infer_from_text(FlowText.from_flow(flow), parse_components(components), strict=strict)
+    return infer_from_text(FlowText.from_source(flow), parse_components(components), strict=strict)
 
 
 def infer_from_text(flow: FlowText, components: Components | None = None, *, strict: bool = False) -> InferredFlow:

@@ -130,7 +130,7 @@ def _check_keywords(node: Node, findings: Findings) -> None:
             # Skip keywords that have their own checks.
             if key not in ("required", "type") and not is_of_kind(child.value, kind):
                 findings.add("not-a-schema", "error", child, f"{key} must be {kind}", _HINTS.get(kind))
-        elif (name := _find_keyword(key)) is not None and name not in node.items:
+        elif (name := _find_misspelled_keyword(key)) is not None and name not in node.items:
             if name == "is_secret":
                 findings.add("unknown-key", "error", node, f"unknown schema keyword {key!r}: this client hides the "
                              "values anyway, but other programs do not", format_name_suggestion(name),
@@ -142,7 +142,7 @@ def _check_keywords(node: Node, findings: Findings) -> None:
 
 
 @lru_cache(maxsize=1024)
-def _find_keyword(key: str) -> str | None:
+def _find_misspelled_keyword(key: str) -> str | None:
     """Return the keyword that a key seems to misspell, or None if it's an annotation."""
     if is_secret_marker(key):
         return "is_secret"

@@ -350,7 +350,7 @@ def _infer_builtin_output(
                 result = result if result.members else following if following.members else UNKNOWN
             return make_object({"result": result, "iterations": INTEGER, "terminated": BOOLEAN}), inner
         case "/builtin/eval":
-            blob = _find_blob(type_at("flow_id"))
+            blob = _get_blob_of_id(type_at("flow_id"))
             if blob is not None and blob.flow is not None:
                 inner = infer_flow_types(blob.flow, type_at("input"), known, depth + 1)
             return make_object({"result": _build_result_type(inner), "run_id": TEXT}), inner
@@ -361,7 +361,7 @@ def _infer_builtin_output(
             content = widen(type_at("data")) if kind is not None and kind.value == "data" else UNKNOWN
             return make_object({"blob_id": Type((Scalar("string", blob=Blob(content, flow)),))}), inner
         case "/builtin/get_blob":
-            blob = _find_blob(type_at("blob_id"))
+            blob = _get_blob_of_id(type_at("blob_id"))
             return (make_object({"data": blob.content}), None) if blob else None
         case "/builtin/noop":
             return widen(infer_type(step.node.get("input"), scope)), None
@@ -414,7 +414,7 @@ def _split_iteration_output(output: Type) -> tuple[Type, Type]:
     return union(results), union(following)
 
 
-def _find_blob(type: Type) -> Blob | None:
+def _get_blob_of_id(type: Type) -> Blob | None:
     member = type.members[0] if len(type.members) == 1 else None
     return member.blob if isinstance(member, Scalar) else None
 

@@ -25,7 +25,7 @@ from . import failed_items
 from .requests import RUN_ID
 
 if TYPE_CHECKING:
-    from .._runs import pins, stored_form
+    from .._runs import pins, stored_flow
     from ..types import (
         FlowError,
         FlowResult,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     )
     from ..types.runs import HistoryEntry
 else:
-    stored_form = lazy_module("stepflow_client._runs.stored_form")
+    stored_flow = lazy_module("stepflow_client._runs.stored_flow")
     pins = lazy_module("stepflow_client._runs.pins")
 
 Answer = TypeVar("Answer")
@@ -393,7 +393,7 @@ def make_run_arguments(
     run_id: str,
     reported: Mapping[str, Any],
     entry: HistoryEntry | None,
-    origin: stored_form.RerunOrigin | None = None,
+    origin: stored_flow.RerunOrigin | None = None,
 ) -> RunArguments:
     """Return the arguments a run was started with.
 
@@ -456,7 +456,7 @@ def read_flow(answer: dict[str, Any], flow_id: str | None = None) -> types.Store
         ValueError: If the response is for a different flow.
     """
     content = answer["flow"]
-    written = stored_form.restore_flow(content) if isinstance(content, dict) else content
+    written = stored_flow.restore_flow(content) if isinstance(content, dict) else content
     stored = decode_model(types.StoredFlow, {**answer, "flow": written})
     if flow_id is not None and stored.flow_id != flow_id:
         raise ValueError(f"it is about a different flow, {stored.flow_id}")

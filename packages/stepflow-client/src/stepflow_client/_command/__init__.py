@@ -115,7 +115,7 @@ if TYPE_CHECKING:
     from .._runs.failure_hints import FailureHintFinder as FailureHintFinder, ResolvedInput as ResolvedInput
     from .._runs.initial_progress import build_progress as build_progress
     from .._runs.run_differences import ABSENT as ABSENT, find_value_changes as find_value_changes
-    from .._runs.stored_form import (
+    from .._runs.stored_flow import (
         collect_examples as collect_examples,
         convert_to_stored_form as convert_to_stored_form,
         remove_cases as remove_cases,
@@ -187,7 +187,7 @@ __getattr__, __dir__ = make_lazy_exports(
         ".types.statuses": ["is_given_up"],
         "._rules.failure_groups": ["FailureGroup", "FailureGroups", "MAX_GROUPS_SHOWN", "group_failures"],
         "._rules.transport_errors": ["ANOTHER_SERVICE", "get_refused_hint"],
-        "._runs.stored_form": ["convert_to_stored_form", "collect_examples", "remove_cases"],
+        "._runs.stored_flow": ["convert_to_stored_form", "collect_examples", "remove_cases"],
         "._runs.causes": ["ItemFailureTracer"],
         "._runs.initial_progress": ["build_progress"],
         "._runs.failure_hints": ["FailureHintFinder", "ResolvedInput"],

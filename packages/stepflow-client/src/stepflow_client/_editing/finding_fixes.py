@@ -95,7 +95,7 @@ def _find_step_ids(node: Node | None) -> list[str]:
     return [node.value for node in ids if node is not None and isinstance(node.value, str)]
 
 
-def _find_read_steps(node: Node) -> list[str]:
+def _find_ids_read_in_flow(node: Node) -> list[str]:
     """Return the IDs of all steps read in the innermost flow containing a node."""
     flow = _find_flow(node)
     return [str(node.value) for node in flow.walk() if node.part == "$step"] if flow is not None else []
@@ -104,7 +104,7 @@ def _find_read_steps(node: Node) -> list[str]:
 def _suggest_step_id(node: Node) -> str:
     """Suggest a step ID, preferring one that is read but doesn't exist."""
     known = _find_step_ids(node)
-    return next((step for step in _find_read_steps(node) if step not in known), f"step_{node.line}")
+    return next((step for step in _find_ids_read_in_flow(node) if step not in known), f"step_{node.line}")
 
 
 def _find_input_schema(node: Node, *path: str) -> Node | None:
@@ -186,7 +186,7 @@ class _FindingRewriter:
                     edits += remove_element(text, required, names.index(key))
                 return edits, False
             case "unused-step" if holder is not None and holder.parent is not None:
-                if at.value in _find_read_steps(at):
+                if at.value in _find_ids_read_in_flow(at):
                     return add_key(text, holder, "mustExecute", True), False
                 return remove_element(text, holder.parent, int(holder.part)), False
             case "unescaped-subflow":

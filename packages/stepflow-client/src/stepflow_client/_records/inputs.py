@@ -124,7 +124,7 @@ class InputStream(Iterator[Any]):
             self.total = len(values)
             return (numbered for numbered in enumerate(values, 1))
         if form == "parquet":
-            from .parquet import open_rows
+            from .parquet_rows import open_rows
 
             self.total, rows = open_rows(source, self._name)
             return _iter_parquet_rows(rows, schema)
@@ -352,7 +352,7 @@ def _find_field_types(schema: Mapping[str, Any]) -> tuple[dict[str, Any], frozen
 
 def _iter_parquet_rows(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
     """Yield rows as JSON values. Strings are parsed as JSON if the schema has another type. May leave out nulls."""
-    from .parquet import convert_value
+    from .parquet_rows import convert_value
 
     types, optional = _find_field_types(schema)
     for number, row in enumerate(rows, start=1):

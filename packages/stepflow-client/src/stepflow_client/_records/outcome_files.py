@@ -142,7 +142,7 @@ def resolve_output_format(path: str, given: str | None) -> OutcomeFormat:
         raise InvalidArgumentError(f"{path} has none of the extensions {endings}", hint="set format")
     known: OutcomeFormat = check_choice(form, "format", tuple(dict.fromkeys(FORMAT_BY_EXTENSION.values())))
     if known == "parquet":
-        from .parquet import import_pyarrow
+        from .parquet_rows import import_pyarrow
 
         import_pyarrow()
         if not path:
@@ -202,7 +202,7 @@ class _ParquetWriter:
     """
 
     def __init__(self, file: Any, output: Any) -> None:
-        from .parquet import import_pyarrow
+        from .parquet_rows import import_pyarrow
 
         self._arrow = arrow = import_pyarrow()
         text = arrow.string()
@@ -279,7 +279,7 @@ def read_outcomes(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
 
 def _iter_records(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
     if form == "parquet":
-        from .parquet import open_rows
+        from .parquet_rows import open_rows
 
         for row in open_rows(path, path)[1]:
             yield _decode_record({name: row[name] for name in _FIELDS}, row["error"], row["attempts"])

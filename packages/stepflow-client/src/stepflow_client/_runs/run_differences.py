@@ -16,7 +16,7 @@ from ..flows.graph import FlowSteps, reachable, steps_by_id
 from ..flows.matching import json_equal
 from ..types.models import to_plain_data
 from ..types.reruns import RunDifference
-from .stored_form import read_origin
+from .stored_flow import read_origin
 
 if TYPE_CHECKING:
     from ..types import FlowError

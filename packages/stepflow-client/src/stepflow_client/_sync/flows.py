@@ -29,13 +29,13 @@ from .connection import Connection
 
 if TYPE_CHECKING:
     from .._codec.requests import FlowId
-    from .._runs import stored_form
+    from .._runs import stored_flow
     from ..flows import run_requirements
     from ..flows.reading import FlowSource
     from ..flows.run_requirements import RunRequirements
     from ..types import FlowVariable, FlowVariables, StoredFlow, StoreFlowResponse, ValidationResult
 else:
-    stored_form = lazy_module("stepflow_client._runs.stored_form")
+    stored_flow = lazy_module("stepflow_client._runs.stored_flow")
     run_requirements = lazy_module("stepflow_client.flows.run_requirements")
 
 # How many checked and how many stored flows a client remembers.
@@ -185,19 +185,19 @@ class FlowStore:
             loaded = requests.load_dumped_flow(dump)
         elif dump is not None:
             stamp = None
-        content = stored_form.remove_cases(loaded)
+        content = stored_flow.remove_cases(loaded)
         digest = requests.hash_flow(content)
         if digest is None or digest not in self._accepted:
             content = check_json(content, "the flow")
             digest = requests.hash_flow(content)
             if digest is None:
                 raise InvalidArgumentError("the flow cannot be serialized to JSON")
-        checked = CheckedFlow(content, digest, stored_form.collect_examples(loaded))
+        checked = CheckedFlow(content, digest, stored_flow.collect_examples(loaded))
         if stamp is not None:
             self._checked.put_newest(stamp, checked)
         return checked
 
-    def store_run_copy(self, flow: CheckedFlow, *, is_single: bool) -> StoredCopy:
+    def store_tagged_copy(self, flow: CheckedFlow, *, is_single: bool) -> StoredCopy:
         """Store a copy of a flow that no other client runs, and return the copy.
 
         Args:
@@ -206,13 +206,13 @@ class FlowStore:
         """
         content, digest, _ = flow
         if is_single:
-            return self.store_private_copy(flow, stored_form.add_tag(flow.content_with_examples, os.urandom(16).hex()))
+            return self.store_private_copy(flow, stored_flow.add_tag(flow.content_with_examples, os.urandom(16).hex()))
         registry = self.registries.current
         while (shared_id := registry.find_shared_flow(digest)) is None:
             is_first = registry.try_claim(digest)
             if is_first or has_passed(current_deadline()):
                 try:
-                    copy = stored_form.add_tag(flow.content_with_examples, registry.choose_shared_tag(digest))
+                    copy = stored_flow.add_tag(flow.content_with_examples, registry.choose_shared_tag(digest))
                     flow_id = self.validate_and_store_copy(content, copy, digest)
                     registry.record_shared_flow(digest, flow_id)
                     self._copies.put_newest(flow_id, copy)
@@ -328,7 +328,7 @@ class FlowStore:
 
     def validate(self, flow: FlowSource) -> ValidationResult:
         """Ask the server to check a flow without storing it."""
-        sent = check_json(stored_form.remove_cases(self.load_or_fetch_flow(flow)), "the flow")
+        sent = check_json(stored_flow.remove_cases(self.load_or_fetch_flow(flow)), "the flow")
         return _build_validation(self._fetch_diagnostics(sent))
 
 

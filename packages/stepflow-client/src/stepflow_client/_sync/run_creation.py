@@ -266,7 +266,7 @@ class RunCreator:
             if prepared is None or prepared.server is not server or prepared.copy.flow_id != shared:
                 needs = flows.get_requirements(content, digest)
                 arguments = sync_run_check(partial(call.complete_arguments, self.check_arguments(call), needs))
-                copy = flows.store_run_copy(checked, is_single=call.private_copy)
+                copy = flows.store_tagged_copy(checked, is_single=call.private_copy)
                 # Storing the flow may have used up some of the time.
                 prepared = self._make_template(copy, arguments, _limit_hold(hold_seconds))
                 if key is not None and prepared.wait == hold_seconds:

@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator
 from typing import Any, Generic, Self, TypeVar
 
 from ..events import RunEvent
-from ..types.models import find_data_frame_type
+from ..types.models import get_data_frame_maker
 from ..types.results import Outcome, OutputT
 from ..types.runs import RunDetails
 
@@ -103,7 +103,7 @@ class SyncOutcomeStream(_Stream[Outcome[OutputT]], Generic[OutputT]):
         Raises:
             StepflowClientError: If neither library is installed. In that case, nothing is read.
         """
-        make_data_frame = find_data_frame_type()
+        make_data_frame = get_data_frame_maker()
         outcomes = sorted([outcome for outcome in self], key=lambda outcome: outcome.index)
         return make_data_frame([outcome.to_dict() for outcome in outcomes])
 

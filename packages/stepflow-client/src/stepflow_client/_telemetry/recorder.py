@@ -17,7 +17,7 @@ from .tracing import count_ended_run
 
 if TYPE_CHECKING:
     from .._codec.requests import RunArguments
-    from .._runs.stored_form import RerunOrigin
+    from .._runs.stored_flow import RerunOrigin
     from ..history import History, HistoryEntry
     from ..types import ExecutionStatus, RunDetails
 
@@ -194,7 +194,7 @@ class Recorder:
             },
         )
 
-    def find_entry(self, run_id: str) -> HistoryEntry | None:
+    def find_history_entry(self, run_id: str) -> HistoryEntry | None:
         """Return a run's entry, or None if it's missing or unreadable, or there's no history."""
         return self._read_history(lambda history: history.get(run_id))
 

@@ -254,7 +254,7 @@ def _make_probes(node: ast.AST, subject: ast.expr, result: str, loops: dict[str,
         call, of_result = (root.end_lineno or 0, root.end_col_offset or 0), _compile(_replace_call(subject))
     if operands or call:
         line, column = getattr(node, "lineno", 1), getattr(node, "col_offset", 0) + 1
-        yield Probe(line, column, text, result, operands, call, of_result, result == _format_never(None))
+        yield Probe(line, column, text, result, operands, call, of_result, result == _format_never_message(None))
 
 
 def _replace_call(node: ast.expr) -> ast.expr:
@@ -277,19 +277,19 @@ def _iter_inspected(node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
         case ast.Compare(left=left, ops=[ast.Is() | ast.IsNot()], comparators=[right]):
             for subject, other in ((left, right), (right, left)):
                 if isinstance(other, ast.Constant):
-                    yield subject, _format_never(other.value)
+                    yield subject, _format_never_message(other.value)
         case ast.Call(func=ast.Name(id=name), args=[first, *_] as args) if len(args) in _FUNCTIONS.get(name, ()):
             yield first, _CONTENT.format(f"{name}()")
         case ast.Match(subject=subject, cases=cases):
             for case in cases:
                 for pattern in ast.walk(case.pattern):
                     if isinstance(pattern, ast.MatchSingleton):
-                        yield subject, _format_never(pattern.value)
+                        yield subject, _format_never_message(pattern.value)
                     elif isinstance(pattern, (ast.MatchSequence, ast.MatchMapping)):
                         yield subject, _CONTENT.format("match")
 
 
-def _format_never(value: object) -> str:
+def _format_never_message(value: object) -> str:
     return f"is never {value!r} while the flow is being built"
 
 

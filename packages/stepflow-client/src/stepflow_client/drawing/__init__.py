@@ -19,7 +19,7 @@ from .._data.secrets import hide_flow_secrets
 from .._data.values import check_json
 from .._runs.failure_hints import ResolvedInput
 from ..flows.reading import FlowSource, load_flow
-from . import graph_text
+from . import graph_formats
 from .charts import StepTime
 from .drawn_graph import FlowGraph, build_graph, fold_for_drawing
 from .html import PAGE_STYLE, build_page
@@ -102,7 +102,7 @@ class Drawing:
         try:
             return self.svg()
         except DrawingUnavailableError:
-            return f"<pre>{escape(graph_text.write_mermaid(self._graph))}</pre>"
+            return f"<pre>{escape(graph_formats.write_mermaid(self._graph))}</pre>"
 
 
 def draw(
@@ -137,19 +137,19 @@ def draw(
 def to_dot(flow: FlowSource, *, include_details: bool = True) -> str:
     """Return a flow's graph in DOT, the Graphviz language. See `draw`."""
     check_flag(include_details, "include_details")
-    return graph_text.write_dot(_build_masked_graph(flow), details=include_details)
+    return graph_formats.write_dot(_build_masked_graph(flow), details=include_details)
 
 
 def to_mermaid(flow: FlowSource, *, include_details: bool = True) -> str:
     """Return a flow's graph as a Mermaid flowchart. See `draw`."""
     check_flag(include_details, "include_details")
-    return graph_text.write_mermaid(_build_masked_graph(flow), details=include_details)
+    return graph_formats.write_mermaid(_build_masked_graph(flow), details=include_details)
 
 
 def to_text(flow: FlowSource, *, include_details: bool = True) -> str:
     """Return a flow as an indented outline of its steps, their references, and the flows they run. See `draw`."""
     check_flag(include_details, "include_details")
-    return graph_text.write_outline(_build_masked_graph(flow), details=include_details)
+    return graph_formats.write_outline(_build_masked_graph(flow), details=include_details)
 
 
 def _build_masked_graph(flow: FlowSource) -> FlowGraph:

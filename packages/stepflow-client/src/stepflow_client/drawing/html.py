@@ -269,7 +269,7 @@ class _TreeWriter:
                 yield f"<div>{self._more_link(entry, shown, f'{len(value) - shown} more')}</div>"
             yield "</details>"
             return
-        text = _format_scalar(value, self._longest)
+        text = _abbreviate_scalar(value, self._longest)
         if not isinstance(value, str) or ("\n" not in value and len(text) <= _MAX_LINE_LENGTH):
             yield f"<div>{label}{escape(text)}</div>"
             return
@@ -278,7 +278,7 @@ class _TreeWriter:
         rest = len(value) - len(beginning)
         # Encode line breaks, so that no line of the text becomes the start of a line in the document.
         content = escape(visible_lines(beginning)).replace("\n", "&#10;")
-        summary = f"{label}{escape(_format_scalar(value, _MAX_LINE_LENGTH))}"
+        summary = f"{label}{escape(_abbreviate_scalar(value, _MAX_LINE_LENGTH))}"
         yield f"<details><summary>{summary}</summary><pre>{content}</pre>"
         yield f"<div>{self._more_link(entry, 0, f'{rest} more characters')}</div></details>" if rest else "</details>"
 
@@ -288,7 +288,7 @@ class _TreeWriter:
         return f'<a class="more" href="{escape(self._link(entry.path, start))}">… {text}</a>'
 
 
-def _format_scalar(value: Any, longest: int) -> str:
+def _abbreviate_scalar(value: Any, longest: int) -> str:
     """Format a scalar as JSON, up to a maximum length. For a long string, only the beginning is encoded."""
     return short_json(value[: longest + 1] if isinstance(value, str) else value, longest)
 
@@ -296,6 +296,8 @@ def _format_scalar(value: Any, longest: int) -> str:
 def _preview(entry: _TreeEntry) -> str:
     """Summarize a closed object or list on one line, by its first entries."""
     entries = _iterate_entries(replace(entry, start=0), _MAX_PEEKED)
-    texts = ((key, "…" if isinstance(value, (dict, list)) else _format_scalar(value, 30)) for key, value, _ in entries)
+    texts = (
+        (key, "…" if isinstance(value, (dict, list)) else _abbreviate_scalar(value, 30)) for key, value, _ in entries
+    )
     parts = [f"{key}: {text}" if isinstance(entry.value, dict) else text for key, text in texts]
     return cut(", ".join(parts) + (", …" if len(entry.value) > _MAX_PEEKED else ""), _MAX_PEEK_LENGTH)

@@ -16,7 +16,7 @@ from ..types import RunArguments, RunItem, StepDetails
 from ..types.account import get_displayed_state
 from .charts import CHART_STYLE, Bar, ItemTime, StepTime, collect_item_times, draw_histogram, draw_timeline
 from .drawn_graph import build_graph, fold_for_drawing, worst_state
-from .graph_text import write_mermaid
+from .graph_formats import write_mermaid
 from .html import HIDDEN_MARK, PAGE_STYLE, STATUS_STYLE, STATUSES, TREE_STYLE, build_page, json_tree
 from .layout import DrawingUnavailableError
 from .report_data import RunReport

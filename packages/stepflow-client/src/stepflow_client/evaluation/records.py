@@ -15,7 +15,7 @@ from .._data.flow_declarations import get_declared_schema
 from .._data.values import LOCAL_DEPTH, check_json, encode, encode_if_plain, merge_overrides
 from .._records.inputs import read_inputs
 from .._rules.chunks import get_id_or_key
-from .._runs.stored_form import remove_cases
+from .._runs.stored_flow import remove_cases
 from ..errors import FlowFileError, InvalidArgumentError
 from ..flows.reading import FlowSource, load_flow
 from ..flows.source import FlowText
@@ -104,7 +104,7 @@ class _Row(NamedTuple):
 
 
 def _read_test_cases(flow: FlowSource) -> Iterator[_Row]:
-    text = FlowText.from_flow(flow)
+    text = FlowText.from_source(flow)
     cases = parse_tests(text, text.name).cases
     if not cases:
         raise InvalidArgumentError("the flow has no test cases to evaluate", hint="pass cases: a list, or a file")

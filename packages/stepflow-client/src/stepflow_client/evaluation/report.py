@@ -32,7 +32,7 @@ from .._data.values import encode
 from .._stores.user_files import write_text
 from ..errors import InvalidArgumentError
 from ..flows.json_schema import is_number
-from ..types.models import Record, find_data_frame_type
+from ..types.models import Record, get_data_frame_maker
 from .columns import Column, Columns
 from .gates import Gate, GateRules, Limit, describe_needed_cases, evaluate_gates, is_conclusive, tolerated_change
 from .records import EvaluationItem, ItemResults, LazyItems, WorstCase
@@ -496,7 +496,7 @@ class EvaluationReport(ShownAsTable):
             StepflowClientError: If neither is installed.
         """
         rows = self.to_dicts(include_outputs=include_outputs)
-        return find_data_frame_type()(rows)
+        return get_data_frame_maker()(rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the summary as JSON data."""

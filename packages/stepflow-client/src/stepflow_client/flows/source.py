@@ -50,7 +50,7 @@ class FlowText:
         self.text, self.name = text, name
 
     @classmethod
-    def from_flow(cls, flow: FlowSource) -> FlowText:
+    def from_source(cls, flow: FlowSource) -> FlowText:
         """Return the text of a flow's file or Python module. For any other flow, the text is empty.
 
         Raises:

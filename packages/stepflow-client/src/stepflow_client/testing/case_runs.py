@@ -410,7 +410,7 @@ def make_line_finder(path: Path) -> Callable[[StepCoverage], int | None]:
     from ..flows.source import FlowText
 
     try:
-        root = FlowText.from_flow(str(path)).root
+        root = FlowText.from_source(str(path)).root
     except FlowFileError:
         # The file has changed since.
         return lambda step: None

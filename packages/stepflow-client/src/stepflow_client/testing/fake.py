@@ -24,7 +24,7 @@ from .._base.text import suggest_or_list
 from .._cases.flow_cases import get_error_number, get_outcome, run_subflow
 from .._data.arguments import check_mapping, check_seconds
 from .._runs.pins import Delayed, Fails
-from .._runs.stored_form import collect_examples
+from .._runs.stored_flow import collect_examples
 from ..errors import InvalidArgumentError
 from ..flows.expressions import references
 from ..flows.graph import FlowSteps

@@ -21,7 +21,7 @@ from .statuses import ENUMS, read_enum
 
 __all__ = [
     "KINDS", "LOCAL", "Listing", "Model", "Record", "Records", "Shown", "decode_model", "field",
-    "find_data_frame_type", "record", "register_list_formatter", "to_plain_data",
+    "get_data_frame_maker", "record", "register_list_formatter", "to_plain_data",
 ]  # fmt: skip
 
 # Import lazily, by name, since the drawing package that renders the HTML itself imports these types.
@@ -99,10 +99,10 @@ class Records(Shown):
         for entry in cast("Iterable[Any]", self):
             row = entry.to_dict()
             rows.append(row | {name: value for name in row if isinstance(value := getattr(entry, name), datetime)})
-        return find_data_frame_type()(rows)
+        return get_data_frame_maker()(rows)
 
 
-def find_data_frame_type() -> Callable[[Sequence[Mapping[str, Any]]], Any]:
+def get_data_frame_maker() -> Callable[[Sequence[Mapping[str, Any]]], Any]:
     """Return a function that builds a data frame from records, using pandas if installed and polars otherwise.
 
     A polars column has a single type, so outputs, lists and dicts become JSON strings there.

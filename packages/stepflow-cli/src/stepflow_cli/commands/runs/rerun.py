@@ -11,7 +11,7 @@ from stepflow_client import StepflowClientError
 
 from ...errors import Problem
 from ...inputs.flow import load_flow_or_id
-from ...inputs.values import Values, read_all_inputs
+from ...inputs.values import Values, read_batch_inputs
 from ...output.columns import View, columns
 from ...output.messages import note, show_spinner
 from ...output.view import Output
@@ -196,7 +196,7 @@ def _build_arguments(
     arguments |= {"overrides": values.read_overrides(flow), "variables": values.read_variables(flow)}
     if options.inputs is not None:
         form = values.stdin_format if options.inputs == "-" else None
-        arguments["input"] = read_all_inputs(options.inputs, form, flow)
+        arguments["input"] = read_batch_inputs(options.inputs, form, flow)
     elif values.input or values.example is not None or values.stdin_format:
         # Wrap the input, because a bare list would be treated as a batch.
         arguments["input"] = [values.read_input(flow)]

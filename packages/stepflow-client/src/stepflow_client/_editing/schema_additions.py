@@ -79,7 +79,7 @@ def _add_missing(text: str, mapping: Node, added: Schemas, *, is_root: bool = Fa
         yield (
             _add_before_steps(text, mapping, missing)
             if is_root
-            else make_addition(text, mapping, missing, _format_keys)
+            else make_addition(text, mapping, missing, _format_block_mapping)
         )
 
 
@@ -93,7 +93,7 @@ def _fill_empty(text: str, parent: Node, key: Key, node: Node, value: Any) -> It
         return
     yield node.start, node.end, ""
     end = find_line_end(text, node.end)
-    yield end, end, newline + _format_keys(value, key.column + 1, newline)
+    yield end, end, newline + _format_block_mapping(value, key.column + 1, newline)
 
 
 def _add_before_steps(text: str, root: Node, values: Schemas) -> Edit:
@@ -101,14 +101,14 @@ def _add_before_steps(text: str, root: Node, values: Schemas) -> Edit:
     steps = root.keys.get("steps")
     start = text.rfind("\n", 0, steps.start) + 1 if steps is not None else 0
     if steps is None or root.is_flow or steps == root.written_keys[0] or text[start : steps.start].strip():
-        return make_addition(text, root, values, _format_keys)
+        return make_addition(text, root, values, _format_block_mapping)
     while start and text[:start].splitlines()[-1].lstrip().startswith("#"):
         start = text.rfind("\n", 0, start - 1) + 1
     newline = detect_newline(text)
-    return start, start, _format_keys(values, steps.column - 1, newline) + newline
+    return start, start, _format_block_mapping(values, steps.column - 1, newline) + newline
 
 
-def _format_keys(values: Schemas, indent: int, newline: str) -> str:
+def _format_block_mapping(values: Schemas, indent: int, newline: str) -> str:
     """Format keys in block style, keeping schemas on one line if they fit."""
     lines = list[str]()
     for key, value in values.items():
@@ -118,12 +118,12 @@ def _format_keys(values: Schemas, indent: int, newline: str) -> str:
         if is_short or not value or not isinstance(value, (Mapping, list)):
             lines.append(short)
         elif isinstance(value, Mapping):
-            lines += [start, _format_keys(value, indent + 2, newline)]
+            lines += [start, _format_block_mapping(value, indent + 2, newline)]
         else:
             lines.append(start)
             for element in value:
                 line = f"{' ' * (indent + 2)}- {format_inline_yaml(element)}"
                 if len(line) > _LINE and element and isinstance(element, Mapping):
-                    line = f"{' ' * (indent + 2)}- {_format_keys(element, indent + 4, newline).lstrip(' ')}"
+                    line = f"{' ' * (indent + 2)}- {_format_block_mapping(element, indent + 4, newline).lstrip(' ')}"
                 lines.append(line)
     return newline.join(lines)
