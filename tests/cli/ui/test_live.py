@@ -258,6 +258,6 @@ async def test_requests_remove_idle_followers_at_the_same_time(monkeypatch: pyte
     monkeypatch.setattr(run_followers, "RunFollower", IdleFollower)
     followers: Any = Followers(None, None, None)  # type: ignore[arg-type]
     followers._runs = {name: IdleFollower(None, name, None, None) for name in ("a", "b")}
-    await asyncio.gather(followers.get("c"), followers.get("d"))
+    await asyncio.gather(followers.get_or_create("c"), followers.get_or_create("d"))
     assert sorted(closed) == ["a", "b", "c"]
     assert list(followers._runs) == ["d"]

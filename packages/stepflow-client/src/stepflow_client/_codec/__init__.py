@@ -10,4 +10,4 @@ if not TYPE_CHECKING:
     # Lazy, because many programs need none of these, and the last one imports pydantic.
     failed_items = lazy_module(f"{__name__}.failed_items")
     responses = lazy_module(f"{__name__}.responses")
-    typed = lazy_module(f"{__name__}.typed")
+    output_types = lazy_module(f"{__name__}.output_types")
