@@ -135,6 +135,15 @@ def test_places(before: str, after: str) -> None:
     assert _added(before, {"output": _TEXT}) == after
 
 
+@pytest.mark.parametrize("length", [110, 111])
+def test_a_schema_in_a_list_is_on_one_line_of_at_most_110_characters(length: int) -> None:
+    start = "        - {title: "
+    title = "x" * (length - len(start) - len("}"))
+    changed = _added("output: 1\n", {"output": {"anyOf": [{"title": title}]}})
+    assert (f"\n{start}{title}}}\n" in changed) is (length == 110)
+    assert parse_yaml(changed)["schemas"]["properties"]["output"] == {"anyOf": [{"title": title}]}
+
+
 def test_words_that_yaml_reads_as_something_else_are_quoted() -> None:
     schema = {"type": "object", "properties": {"null": _TEXT, "on": _TEXT, "a: b": _TEXT, "1": _TEXT}, "enum": ["no"]}
     changed = _added("output: 1\n", {"output": schema})

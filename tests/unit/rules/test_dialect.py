@@ -198,10 +198,11 @@ def test_variables_are_read_from_the_flow_where_the_server_tells_none() -> None:
     flow = {"schemas": {"properties": {"variables": schema}}}
     expected = {"k": {"required": False, "defaultValue": "v", "envVar": "K"}, "s": {"required": True}}
     request = DecodedRequest("GET", "/flows/f/variables")
-    _, from_flow = drive("0.10", request, DecodedResponse(200, {"flow": flow, "flowId": "f"}))
-    _, from_server = drive(
+    asked_flow, from_flow = drive("0.10", request, DecodedResponse(200, {"flow": flow, "flowId": "f"}))
+    asked_server, from_server = drive(
         "0.11", request, DecodedResponse(200, {"flowId": "f", "schema": schema, "envVars": {"k": "K"}})
     )
+    assert [each.path for each in asked_flow + asked_server] == ["/flows/f", "/flows/f/variables"]
     assert from_flow.body["variables"] == from_server.body["variables"] == expected
 
 

@@ -28,3 +28,10 @@ def test_a_step_that_failed_itself_is_failed() -> None:
     step = _ended("completed", "failed", "failed")
     step.not_run[1] = "fetch"
     assert step.get_state_text(3, True) == "failed"
+
+
+def test_a_step_makes_its_first_attempt_until_another_one_starts() -> None:
+    step = StepProgress("summarise")
+    assert step.attempt == 1
+    step.record_item_start(0, None, attempt=2)
+    assert step.attempt == 2
