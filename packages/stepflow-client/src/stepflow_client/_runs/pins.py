@@ -124,10 +124,10 @@ def pinned_flow(flow: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str
     for step_id in check_mapping(outputs, "outputs"):
         if step_id not in ids:
             raise InvalidArgumentError(f"the flow has no step {step_id!r} to pin")
-    pinned = [
-        _pin_step(step, outputs[step_id]) if isinstance(step_id, str) and step_id in outputs else step
-        for step, step_id in zip(listed, ids, strict=True)
-    ]
+    pinned = [*listed]
+    for place, name in enumerate(ids):
+        if isinstance(name, str) and name in outputs:
+            pinned[place] = _pin_step(listed[place], outputs[name])
     return {**flow, "steps": pinned}
 
 
