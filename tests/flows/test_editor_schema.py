@@ -28,7 +28,7 @@ _SEEN_BY_TYPES = {"unknown-key", "ignored-key", "unknown-keyword", "two-keywords
 """Rules whose faults a JSON Schema can see."""
 _TEXT = {
     "type": "object",
-    "properties": {"text": {"$ref": "#/$defs/T"}},
+    "properties": {"text": {"$ref": "#/$defs/T"}, "tags": {"type": "array"}},
     "required": ["text"],
     "$defs": {"T": {"type": "string"}},
 }
@@ -87,6 +87,8 @@ def test_faults_of_form_are_refused(fault: Fault) -> None:
         (_step("/python/echo", {"text": 5}), False),
         (_step("/python/echo", {"txt": "x"}), False),
         (_step("/python/echo", {"text": {"$inputs": "a"}}), False),
+        (_step("/python/echo", {"text": "x", "tags": [1, {"$input": "a"}]}), True),
+        (_step("/python/echo", {"text": "x", "tags": [{"$inputs": "a"}]}), False),
         (_step("/python/echo"), False),
         (_step("/python/ehco", {"text": "x"}), False),
         (_step("/builtin/put_blob", {"data": 1, "blob_type": "data"}), True),

@@ -154,8 +154,6 @@ class _InputSchemaConverter:
             plain["additionalProperties"] = dict(_EXPRESSION)
         if isinstance(schema.get("items"), Mapping) and "prefixItems" not in schema:
             plain["items"] = self.convert(schema["items"], depth + 1)
-        elif "array" in str(schema.get("type")):
-            plain["items"] = dict(_EXPRESSION)
         # Turn `oneOf` into `anyOf`, because an expression matches every branch.
         branches = [parts for key in ("anyOf", "oneOf") if isinstance(parts := schema.get(key), list) and parts]
         plain |= {"anyOf": [self.convert(branch, depth + 1) for branch in branches[0]]} if branches else {}
