@@ -502,6 +502,21 @@ def test_required_may_be_nonsense(required: Any) -> None:
     assert not parse_declared_variables({"schemas": {"properties": {"variables": schema}}})["a"].is_required
 
 
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        ({"steps": {"a": {"$type": "merge_patch", "value": {"input": 1}}}}, {"a": {"input": 1}}),
+        ({"a": {"value": {"input": 1}}}, {"a": {"input": 1}}),
+        ({"a": {"input": 1}}, {"a": {"input": 1}}),
+        ({"steps": {}}, None),
+        ({"steps": "odd"}, None),
+        (None, None),
+    ],
+)
+def test_overrides_of_a_run_are_read_as_callers_write_them(sent: Any, read: Any) -> None:
+    assert responses.make_run_arguments(RUN_ID, {"overrides": sent}, None).overrides == read
+
+
 def test_components_by_any_of_their_names() -> None:
     listed = responses.read_components(
         {

@@ -32,6 +32,7 @@ from stepflow_client.flows.matching import check_expected, compare, may_equal_ma
         ({"$type": "integer"}, 3.0),
         ({"$type": "null"}, None),
         ({"$equals": {"$any": True}}, {"$any": True}),
+        ({"$equals": [1, [2]]}, [1.0, [2]]),
         ({"$any": True, "other": 1}, {"$any": True, "other": 1}),
     ],
 )
@@ -53,6 +54,7 @@ def test_a_value_that_is_as_expected(expected: Any, actual: Any) -> None:
         ({"$regex": "^b"}, "abc", ['$: expected {"$regex": "^b"}, got "abc"']),
         ({"$contains": "x"}, 5, ['$: expected {"$contains": "x"}, got 5']),
         ({"$equals": {"a": 1}}, {"a": 1, "b": 2}, ['$: expected {"$equals": {"a": 1}}, got {"a": 1, "b": 2}']),
+        ({"$equals": [1, 2]}, [1, 2, 3], ['$: expected {"$equals": [1, 2]}, got [1, 2, 3]']),
         ({}, {"a": 1}, ['$: expected an object without keys ({$type: object} expects any), got {"a": 1}']),
         ({"$any": True, "other": 1}, {"other": 1}, ["$.$any: expected true, got nothing"]),
     ],

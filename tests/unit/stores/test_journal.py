@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from contextlib import closing
 from pathlib import Path
 
@@ -17,3 +18,9 @@ def test_a_chunk_that_has_begun_can_be_read(tmp_path: Path) -> None:
         assert journal.has_begun()
         assert journal.find_chunk(0, 0) == chunk
         assert journal.find_chunk(1, 2) is None
+
+
+def test_entries_are_appended_to_a_log_that_is_as_private_as_the_file(tmp_path: Path) -> None:
+    with closing(Journal(tmp_path / "batch.journal")):
+        modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in tmp_path.iterdir()}
+    assert modes == {"batch.journal": 0o600, "batch.journal-wal": 0o600}
