@@ -128,6 +128,8 @@ def test_an_odd_file() -> None:
             "steps: []\r\noutput: 1\r\nschemas:\r\n  properties:\r\n    output: {type: string}\r\n",
         ),
         ("\ufeffoutput: 1\n", "\ufeffoutput: 1\nschemas:\n  properties:\n    output: {type: string}\n"),
+        ("{output: 1, schemas: null}", '{output: 1, schemas: {"properties": {"output": {"type": "string"}}}}'),
+        ('{"output":1,"schemas":null}', '{"output":1,"schemas": {"properties": {"output": {"type": "string"}}}}'),
         ('{"output": 1}', '{"output": 1, "schemas": {"properties": {"output": {"type": "string"}}}}'),
     ],
 )

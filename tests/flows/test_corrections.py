@@ -145,6 +145,10 @@ VARIABLES = (
             READ.replace("- id: save\n  ", "- ").replace("output", "  id: save\noutput"),
         ),
         (STEP, READ),
+        (
+            READ.replace("type: data}", "type: data, mustExecute: true}"),
+            READ.replace("output", "  mustExecute: true\noutput"),
+        ),
         (READ.replace("output", "- id: b\n  component: /builtin/noop\noutput"), READ),
         (
             READ.replace("{$step: save}", "[{$step: save}, {$variable: b}]") + VARIABLES,
