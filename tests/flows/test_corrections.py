@@ -130,6 +130,17 @@ VARIABLES = (
 )
 
 
+CASE = READ + (
+    "schemas: {properties: {input: {properties: {x: {type: TYPE}}, required: [x]}}}\n"
+    "test: {cases: [{name: a, input: {}}]}\n"
+)
+
+
+def case_of(type: str, value: str = "") -> str:
+    """A test case whose input has the field that the flow requires, or lacks it."""
+    return CASE.replace("TYPE", type).replace("input: {}", f"input: {{x: {value}}}" if value else "input: {}")
+
+
 @pytest.mark.parametrize(
     ("wrong", "right"),
     [
@@ -169,6 +180,12 @@ VARIABLES = (
             "steps:\n- id: each\n  component: /builtin/map\n  input:\n    items: [1]\n    workflow:\n      $literal:\n"
             "        output:\n          x: {$input: $}\noutput: {$step: each}\n",
         ),
+        (case_of("integer"), case_of("integer", "0")),
+        (case_of("number"), case_of("number", "0")),
+        (case_of("string"), case_of("string", '""')),
+        (case_of("boolean"), case_of("boolean", "false")),
+        (case_of("array"), case_of("array", "[]")),
+        (case_of("object"), case_of("object", "{}")),
         (
             "output: 1\ntest: {cases: [{name: a, input: 1, output: {result: 1}}]}\n",
             "output: 1\ntest: {cases: [{name: a, input: 1, output: {result: 1, outcome: success}}]}\n",

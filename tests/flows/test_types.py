@@ -273,6 +273,16 @@ def test_what_other_rules_say_of_a_value_is_not_said_again() -> None:
     ]
 
 
+def test_a_value_that_is_none_of_several_objects_is_told_with_its_types() -> None:
+    objects = [{"type": "object", "properties": {name: {"type": "integer"}}, "required": [name]} for name in "ab"]
+    given = {"type": "object", "properties": {"s": {"type": "string"}}, "required": ["s"]}
+    schemas = {"properties": {"input": given, "output": {"anyOf": objects}}}
+    flow = {"name": "f", "description": "d", "schemas": schemas, "steps": [], "output": {"c": {"$input": "$.s"}}}
+    assert [each.message for each in check(flow, type_check=True).diagnostics] == [
+        "the flow's output schema expects {a: integer} | {b: integer}, but this is {c: string}"
+    ]
+
+
 def test_a_flow_whose_expressions_are_read_around_it_has_no_types() -> None:
     workflow = {"output": {"$input": "$.x"}}
     step = {"id": "a", "component": "/builtin/map", "input": {"items": [1], "workflow": workflow}}

@@ -418,8 +418,9 @@ def test_a_pipe_that_nobody_writes_to_is_not_waited_for_without_end(
         pytest.raises(FlowFileError, match="is a pipe that received no data"),
     ):
         load_flow(path)
-    monkeypatch.setattr(reading, "_PIPE_SECONDS", 0.1)
-    with pytest.raises(FlowFileError, match="is a pipe that received no data for 0"):
+    # 30 seconds, 300 times as fast.
+    monkeypatch.setattr(reading, "limit_by_deadline", lambda deadline, seconds: seconds / 300)
+    with pytest.raises(FlowFileError, match=r"is a pipe that received no data for 0\.1 s"):
         load_flow(path)
 
 

@@ -428,3 +428,18 @@ def test_the_run_of_a_call_that_died_is_found() -> None:
     assert other.outcome.run == world.runs[0]
     assert other.took is not None
     assert other.took < 150
+
+
+def test_a_call_that_is_published_late_and_dies_keeps_the_key_from_other_arguments() -> None:
+    """It is not published while others wait for it, but before the owner of the next turn would create a run."""
+    held = {("same", "Put call", 1): 50.0, ("other", "Put claim", 2): 100.0}
+
+    def delays(caller: Caller, kind: str) -> tuple[float, float]:
+        return held.get((caller.digest, kind, caller.requests[kind]), 0.5), 0.5
+
+    world = World(is_sticky=True, floor=250.0)
+    Caller(world, 0.0, delays, death=(5, True))
+    other = Caller(world, 2.0, delays, digest="other")
+    world.go(2_000)
+    assert (other.outcome.run, world.runs) == (KeyRun(None, "same"), [])
+    assert other.requests["Put claim"] == 2
