@@ -28,6 +28,19 @@ def test_fault_is_found_at_its_place(fault: Fault) -> None:
     assert own.excerpt.endswith("^")
 
 
+@pytest.mark.parametrize(
+    ("output", "path"),
+    [
+        ("{$step: gone}", "$.output"),
+        ("[1, {$step: gone}]", "$.output[1]"),
+        ("{$input: $, paht: $.a}", "$.output.paht"),
+    ],
+)
+def test_a_fault_of_a_reference_has_the_path_of_its_expression(output: str, path: str) -> None:
+    found = find_in_text(f"name: f\ndescription: d\nsteps: []\noutput: {output}\n", "f.yaml")
+    assert [each.path for each in found] == [path]
+
+
 def test_there_are_enough_faults_and_each_is_another() -> None:
     assert len({fault.text for fault in FAULTS}) == len(FAULTS) >= 60
 

@@ -149,6 +149,8 @@ def test_any_value_is_written_and_replaced(number: int) -> None:
     @settings(max_examples=number, deadline=None)
     @given(JSON, JSON, strategies.sampled_from(["\n", "\r\n"]))
     @example(None, "0\n", "\n")
+    @example("text", {"a": [1, {"b": 2}]}, "\n")
+    @example([{"a": 1}], 5, "\n")
     def check(first: Any, second: Any, newline: str) -> None:
         before = ODD.replace(b"\n", newline.encode())
         content = before
