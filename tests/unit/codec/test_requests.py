@@ -94,13 +94,13 @@ def test_no_server_has_a_debug_mode() -> None:
     ],
 )
 def test_a_list_is_a_batch(value: Any, inputs: list[Any]) -> None:
-    assert requests.parse_run_inputs(value, exact_integers=True) == inputs
+    assert requests.normalize_run_inputs(value, exact_integers=True) == inputs
 
 
 @pytest.mark.parametrize("value", [{1: 2}, object(), [object()], float("nan")])
 def test_what_is_no_input(value: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="input"):
-        requests.parse_run_inputs(value, exact_integers=True)
+        requests.normalize_run_inputs(value, exact_integers=True)
 
 
 @pytest.mark.parametrize("value", [[], [1, 2], (1, 2, 3)])

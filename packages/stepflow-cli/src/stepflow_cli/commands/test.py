@@ -205,8 +205,8 @@ def _run_and_report(
         format_coverage,
         format_file,
         format_github_annotations,
+        format_github_unreached_steps,
         format_summary,
-        format_unreached_steps,
         list_case_records,
         list_step_records,
         write_junit,
@@ -224,7 +224,7 @@ def _run_and_report(
         output.write_all(
             (line + "\n" for result in results() for line in format_github_annotations(result)), flush=True
         )
-        output.write_all((line + "\n" for line in format_unreached_steps(done)), flush=True)
+        output.write_all((line + "\n" for line in format_github_unreached_steps(done)), flush=True)
     elif output.format is None and not output.fields:
         output.write_all((line + "\n" for result in results() for line in format_file(result, diff=diff)), flush=True)
         output.write_all((line + "\n" for line in format_coverage(done)), flush=True)

@@ -119,7 +119,7 @@ def format_github_annotations(done: FileResults) -> list[str]:
     return lines
 
 
-def format_unreached_steps(done: Sequence[FileResults]) -> Iterator[str]:
+def format_github_unreached_steps(done: Sequence[FileResults]) -> Iterator[str]:
     """Yield a GitHub annotation for each step that no case reaches."""
     for step in (step for file in done for step in list_step_records(file) if step["state"] == "not_reached"):
         message = f"no test case reaches step {step['step']}"

@@ -17,7 +17,7 @@ from .._codec.requests import parse_declared_variables
 from .._concurrency import async_gather, async_run_check
 from .._rules.releases import require_capability
 from .._rules.timeouts import compute_deadline, deadline_scope
-from .._runs.stored_flow import RerunOrigin, add_tag, read_origin
+from .._runs.stored_flow import RerunOrigin, add_tag, read_rerun_origin
 from .._telemetry.recorder import CreatedRun
 from ..errors import ConflictError, InvalidArgumentError, NotFoundError
 from ..flows.interpreter import override_flow
@@ -157,7 +157,7 @@ class Rerunner:
         source = partial(rules.find_executing_run, entries, run_id)
         is_written = new is not None and entry is not None and isinstance(entry.flow, Mapping)
         written = entry.flow if is_written and entry is not None and not rules.has_hidden_secrets(entry.flow) else flow
-        origin, steps = read_origin(run._stored or {}), run.steps or ()
+        origin, steps = read_rerun_origin(run._stored or {}), run.steps or ()
         return EarlierRun(run_id, flow, written, origin, len(results), results, recorded, source, steps)
 
     def _read_recorded_run(self, run_id: str, new: Mapping[str, Any] | None) -> EarlierRun | None:

@@ -275,7 +275,7 @@ class RunCreator:
                     exact = server.capabilities["exact_numbers"] or not self.exact_integers
                     self._templates.put_newest(key, prepared._replace(server=server, has_exact_numbers=exact))
             else:
-                read = partial(requests.parse_run_inputs, call.input, exact_integers=prepared.has_exact_numbers)
+                read = partial(requests.normalize_run_inputs, call.input, exact_integers=prepared.has_exact_numbers)
                 inputs = await async_run_check(read)
                 arguments = RunArguments(inputs, {}, None, limit)
             recorded = None

@@ -153,7 +153,7 @@ def reject_debug_mode(debug: bool) -> None:
         )
 
 
-def parse_run_inputs(value: Any, *, exact_integers: bool = True) -> list[Any]:
+def normalize_run_inputs(value: Any, *, exact_integers: bool = True) -> list[Any]:
     """Return a run's inputs. A list is a batch; any other value is a single input.
 
     Raises:
@@ -188,7 +188,7 @@ def parse_run_arguments(
         InvalidArgumentError: If an argument is invalid.
     """
     return RunArguments(
-        inputs=parse_run_inputs(input, exact_integers=exact_integers),
+        inputs=normalize_run_inputs(input, exact_integers=exact_integers),
         variables=parse_run_variables(variables, exact_integers=exact_integers),
         overrides=merge_overrides(overrides),
         max_concurrency=check_concurrency(max_concurrency),

@@ -16,7 +16,7 @@ from ..flows.graph import FlowSteps, reachable, steps_by_id
 from ..flows.matching import json_equal
 from ..types.models import to_plain_data
 from ..types.reruns import RunDifference
-from .stored_flow import read_origin
+from .stored_flow import read_rerun_origin
 
 if TYPE_CHECKING:
     from ..types import FlowError
@@ -29,7 +29,7 @@ def _index_items(snapshot: RunSnapshot) -> dict[int, dict[str, Any]]:
     A step that didn't run because another step failed gets the status `not_run` and no error. Steps kept by a rerun are
     added, because servers don't list them unless other steps read them.
     """
-    origin = read_origin(snapshot._stored or {})
+    origin = read_rerun_origin(snapshot._stored or {})
     pinned: Mapping[str, Any] = {} if origin is None else origin.kept
     kept = {name: {"status": "completed", "output": output, "error": None} for name, output in pinned.items()}
     items: dict[int, dict[str, Any]] = {
@@ -37,13 +37,13 @@ def _index_items(snapshot: RunSnapshot) -> dict[int, dict[str, Any]]:
             "status": item.status.value,
             "steps": dict(kept),
             "output": item.output,
-            "error": _describe_error(item.error),
+            "error": _error_to_dict(item.error),
         }
         for item in snapshot.items or ()
     }
     for step in snapshot.steps or ():
         steps = items.setdefault(step.item_index, {"steps": {}})["steps"]
-        status, error = step.status.value, _describe_error(step.error)
+        status, error = step.status.value, _error_to_dict(step.error)
         if step.state == "not_run":
             status, error = "not_run", None
         steps[step.step_id] = {"status": status, "output": step.output, "error": error}
@@ -156,7 +156,7 @@ def _index_steps(flow: Mapping[str, Any]) -> dict[str, Any]:
     return {**flow, "steps": {name: {**step, "id": name} for name, step in steps.items()}}
 
 
-def _describe_error(error: FlowError | None) -> dict[str, Any] | None:
+def _error_to_dict(error: FlowError | None) -> dict[str, Any] | None:
     return None if error is None else {"code": to_plain_data(error.code), "message": error.message}
 
 

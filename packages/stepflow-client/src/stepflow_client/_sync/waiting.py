@@ -278,7 +278,7 @@ class Waiter:
         if result is None:
             listed = responses.read_items(run_id, answers, decoder)
             if [item.status for item in listed.items] == [ExecutionStatus.FAILED]:
-                listed = self._snapshots().explain_failed_item(run_id, listed)
+                listed = self._snapshots().explain_only_item(run_id, listed)
             else:
                 listed = self._runs.explain_items(listed, status)
             result = responses.get_only_result(listed, status, decoder)
