@@ -58,14 +58,14 @@ def explain_run(client: SyncStepflowClient, run_id: str) -> RunDetails:
 _NO_ROUTE = "error routing component"
 _SWALLOWED = 'step "'
 _UNSET = "Undefined variable: "
-# Seconds to wait for the component list, since a plugin may not respond.
+# Timeout in seconds for fetching the component list, in case a plugin doesn't respond.
 _TIMEOUT = 5.0
 
 
 def find_failure_hint(
     target: Target, result: FlowResult, flow: Mapping[str, Any], input: Any, variables: Mapping[str, Any] | None
 ) -> str | None:
-    """Return a hint about why a run failed, or None if unknown.
+    """Return a hint about why a run failed, or None if the cause is unknown.
 
     The run's account and the components are fetched only if the server's own message gives no reason (seen in all
     releases).

@@ -129,7 +129,7 @@ def build_application(
                 opened, snapshots, build_environment(), forms, followers, health, RunLists(opened), RunFinder(opened),
                 history=history, flows=folder,
             )  # fmt: skip
-            # Drawing the first picture takes a second, so draw one before anybody opens a run.
+            # Drawing the first picture takes a second, so draw one up front, before anyone opens a run.
             warming = asyncio.create_task(run_in_threadpool(draw_flow_graph, _SMALL_FLOW))
             try:
                 yield

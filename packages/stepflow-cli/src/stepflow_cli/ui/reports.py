@@ -191,15 +191,15 @@ class Picture:
     svg: str
     """The SVG. Empty if the graph can't be drawn."""
     hidden: int = 0
-    """Number of steps without a box of their own."""
+    """The number of steps that don't have their own box."""
     selected: str = ""
     """The ID of the selected step's box."""
 
 
 def draw_item_graph(report: RunReport, urls: ItemUrls, selected: str | None) -> Picture:
-    """Draw an item's graph, with boxes that link to their steps.
+    """Draw an item's graph, linking each box to its step.
 
-    Unless the URLs ask for all steps, equivalent steps share a box, and a large flow's nested flows are collapsed.
+    Unless `urls` requests all steps, equivalent steps share a box and nested flows in large flows are collapsed.
     """
     if not report.flow.get("steps"):
         return Picture("")

@@ -93,7 +93,7 @@ class RunReader:
         return await self.explain_items(listed, status)
 
     async def determine_ending(self, run: RunDetails, latest: datetime | None = None) -> Ending:
-        """Return whether a run has ended, judging by its state and the last sign of life.
+        """Return whether a run has ended, based on its state and its most recent activity.
 
         Args:
             run: The run's state.

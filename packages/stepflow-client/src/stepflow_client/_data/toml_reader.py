@@ -30,7 +30,7 @@ def parse_toml(content: bytes, name: str) -> dict[str, Any]:
     import tomllib
 
     try:
-        # Accept a byte order mark, which some Windows editors write.
+        # Accept a byte order mark, since some Windows editors add one.
         document = tomllib.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise FlowFileError(f"{name} is not UTF-8 text (byte {error.start})", path=name) from None

@@ -119,7 +119,7 @@ class ItemFailureTracer:
         return True
 
     def _failed_reads(self, reader: str | None) -> list[str]:
-        """Return the failed steps that may have made a step, or the output (None), fail. Conditions don't count."""
+        """Return the failed steps that may have caused a step (or the output, if None) to fail, ignoring conditions."""
         steps = self._flow_steps
         reads = steps.output_reads if reader is None else steps.by_id[reader].reads if reader in steps.by_id else ()
         names = [read.step for read in reads if read.step and not read.in_condition and not read.in_default]

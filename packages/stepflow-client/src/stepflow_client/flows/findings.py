@@ -55,7 +55,7 @@ class Finding(NamedTuple):
     hint: str | None = None
     fix: Fix | None = None
     suggestion: Fix | None = None
-    """The edit the hint suggests, if it isn't certain enough to be a fix and needs confirmation."""
+    """The edit suggested by the hint, if it isn't safe to apply without confirmation."""
     start: int = -1
     end: int = -1
     """Character range in the file, excluding the value's key, or -1 if unknown."""

@@ -179,7 +179,7 @@ class Evaluator:
         return block.build_item(place, self._by_number[block.variant].name, self.repeat)
 
     async def _read_durations(self, block: ItemBlock) -> int:
-        """Read the durations of a block's items. Return 0, because no score function has ended."""
+        """Read the durations of a block's items. Always returns 0, since this ends no score function."""
         began = time.monotonic()
         for run_id, places in block.positions_by_run.items():
             times = ItemTimes(run_id)
@@ -211,11 +211,11 @@ class Evaluator:
                 for outcome in chunk:
                     self._count.add_outcome(outcome)
                 cases = inputs.take_cases(chunk)
-                # Chunks in the journal are the same, so checking the first item is enough.
+                # The journal uses the same chunks, so checking the first item is enough.
                 if chunk[0].index not in stored:
                     self._ended.append(build_block(number, cases, chunk))
                 self._room -= len(chunk)
-                # Too many items are waiting for scores.
+                # Pause: too many items are waiting to be scored.
                 while self._room < 0 and not self._is_over:  # noqa: ASYNC110 - rarely, and in threads too
                     await asyncio.sleep(_INTERVAL / 10)
                 if self._is_over:
