@@ -14,13 +14,12 @@ from .._http.settings import check_headers
 from ..errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime
     from os import PathLike
 
     import typing_extensions
 
-    from .._base.not_given import NotGiven
     from .._codec.requests import RunArguments, RunId, Variables
     from .._rules.retries import RetryOn
     from .._runs.stored_flow import RerunOrigin
