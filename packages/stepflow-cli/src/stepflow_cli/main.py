@@ -19,29 +19,29 @@ _COMMANDS = {
     "run": "Run a flow and print its output.",
     "batch": "Run a flow on many inputs.",
     "submit": "Run a flow on a running server and print its output.",
-    "new": "Write a new flow, with a test.",
-    "validate": "Validate flows with offline checks, plus a server's own checks.",
-    "infer": "Infer the types of a flow: what its steps accept and return.",
+    "new": "Create a new flow with a test.",
+    "validate": "Validate flows with offline checks and a server's own checks.",
+    "infer": "Infer a flow's types: what its steps accept and return.",
     "test": "Run the test cases in flow files.",
-    "eval": "Compare variants of a flow by scores.",
+    "eval": "Compare variants of a flow by their scores.",
     "lsp": "Run a language server for editors: flows and server configurations.",
-    "schema": "Print a JSON Schema of flows, or of server configurations, for editors.",
-    "codegen": "Write typed Python objects for flows.",
+    "schema": "Print the JSON Schema for flows or server configurations, for editors.",
+    "codegen": "Generate typed Python objects for flows.",
     "convert": "Convert a flow to YAML or JSON.",
-    "visualize": "Draw the graph of a flow, without a server.",
+    "visualize": "Draw a flow's graph, without a server.",
     "flows": "Store, read and delete flows on a server.",
     "blobs": "Store and read blobs: JSON values and files, addressed by their content.",
     "config": "Show and change settings, and manage server profiles.",
-    "components": "List, lock and call components, or write functions for them.",
+    "components": "List, lock and call components, or generate functions for them.",
     "list-components": "Same as 'components list'.",
     "runs": "Show why a run failed; list, watch, rerun, cancel and save runs.",
-    "history": "List and search the runs that were started from this machine.",
-    "ui": "Show a server's runs, flows and components in the browser.",
+    "history": "List and search the runs started from this machine.",
+    "ui": "Show a server's runs, flows and components in your browser.",
     "serve": "Run a Stepflow server until Ctrl-C or SIGTERM.",
     "mcp": "Serve flows as tools for agents.",
     "repl": "Run commands at a prompt, all against one server.",
     "health": "Show a server's health, release and capabilities.",
-    "doctor": "Diagnose what keeps commands from working, and suggest fixes.",
+    "doctor": "Diagnose why commands don't work, and suggest fixes.",
     "completion": "Print a shell completion script for this command.",
 }
 
@@ -132,10 +132,11 @@ cli = LazyGroup(
 @click.argument("words", nargs=-1, metavar="[COMMAND...]")
 @click.pass_context
 def _help(ctx: click.Context, words: tuple[str, ...]) -> None:
-    """Show the help of a command.
+    """Show a command's help.
 
-    Without a command, show the help of stepflow itself. 'stepflow help runs list' is the same as 'stepflow runs list
-    --help'."""
+    Without a command, show the help for stepflow itself. 'stepflow help runs list' is the same as 'stepflow runs list
+    --help'.
+    """
     context = ctx.find_root()
     for word in words:
         group = context.command

@@ -43,12 +43,12 @@ _BLOB = View(columns=columns("blob_id:id", "blob_type=TYPE", "filename", "size:n
 @running_server_options
 @record_options
 def _put(file: str, blob_type: str | None, filename: str | None, server: ServerOptions, output: Output) -> None:
-    """Store a file, or a JSON value, on a server and print its id.
+    """Store a file or a JSON value on a server and print its ID.
 
-    A .json, .yaml or .yml file is stored as a JSON value, with its numbers unchanged. Other files, and standard input
-    (-), are stored as bytes, unless --type says otherwise.
+    .json, .yaml and .yml files are stored as JSON values, with their numbers unchanged. Other files, and standard input
+    (-), are stored as bytes. Use --type to override this.
 
-    The id is the hash of the content. If you store the same content again, its file name is replaced.
+    The ID is the hash of the content. If you store the same content again, its file name is replaced.
     """
     kind = blob_type or ("data" if file.lower().endswith(DATA_SUFFIXES) else "binary")
     data: Any
@@ -76,10 +76,10 @@ def _put(file: str, blob_type: str | None, filename: str | None, server: ServerO
 def _get(blob_id: str, server: ServerOptions, output: Output) -> None:
     """Print a blob, or write it to a file.
 
-    A JSON value is printed as JSON, or as YAML into a .yaml file. Bytes are written as they are: into --output FILE or
-    a pipe, and to a terminal only with --output -.
+    JSON values are printed as JSON, or written as YAML if the output is a .yaml file. Bytes are written unchanged to
+    --output FILE or a pipe. To print them on a terminal, use --output -.
 
-    With -o, the record includes the blob's type and file name; bytes are in `base64`, and only bytes have a size.
+    Use -o for a record with the blob's type and file name. For bytes, it has the size, and the content in `base64`.
     """
     with connect(server) as target:
         try:

@@ -64,10 +64,10 @@ _COMPONENTS = View(
 def list_components_command(
     schemas: bool | None, hide_unreachable: bool, server: ServerOptions, output: Output
 ) -> None:
-    """List the components that flows may use.
+    """List the components that flows can use.
 
-    PATH is the path that a step uses as its `component`. Servers do not report it; for an embedded server it comes from
-    the configuration.
+    PATH is the path to use as a step's `component`. Servers don't report it; for an embedded server, it comes from the
+    configuration.
     """
     if schemas and output.format in (None, "table") and not output.fields:
         note("a table has no room for schemas: use -o json")
@@ -101,9 +101,9 @@ _MAX_KEYS = 5
 def _lock(server: ServerOptions, output: str | None, check: bool) -> None:
     """Write a server's components and their schemas to a file.
 
-    With --components FILE, or components = "FILE" in the project's stepflow.toml, 'validate' and 'infer' read them from
-    there, without a server. With --check, the exit code is 1 if the server's components have changed; the message names
-    them, with the keys that differ.
+    'validate' and 'infer' can then run without a server: use --components FILE, or set components = "FILE" in the
+    project's stepflow.toml. With --check, the exit code is 1 if the server's components have changed, and the message
+    lists them with the keys that differ.
     """
     named = find_flow_project(None).components
     output = output or str(named or _FILE)
@@ -196,9 +196,9 @@ def _index_by_path(records: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[st
 @file_option("Write the module to this file, or - for standard output.")
 @check_option
 def _stubs(locked: str | None, only: tuple[str, ...], server: ServerOptions, output: str | None, check: bool) -> None:
-    """Write a Python module with a typed function for each component, for flows in Python.
+    """Generate a Python module with a typed function for each component, for flows in Python.
 
-    The module needs only stepflow-client. For the same components, the module is byte-for-byte identical.
+    The module needs only stepflow-client. The same components always produce exactly the same module.
     """
     from stepflow_client.flows.project import existing_file
 
@@ -226,11 +226,11 @@ def _stubs(locked: str | None, only: tuple[str, ...], server: ServerOptions, out
 def _call(component: str, values: Values, server: ServerOptions, wait: Wait, output: Output) -> None:
     """Call one component, without a flow, and print its output.
 
-    PATH is the path that a step uses as its `component`, such as /builtin/create_messages. The input comes from an
-    option, or else from JSON piped into the command, or else is null.
+    PATH is the path that a step would use as its `component`, such as /builtin/create_messages. You can pass the input
+    with an option or pipe it in as JSON; otherwise, it's null.
 
-    The call runs as a flow with one step, and is recorded like one. Like 'run', it prints the output as JSON, or with
-    -o the whole result, even if the call failed.
+    The call runs as a flow with one step and is recorded like any run. The output is printed as JSON. As with 'run',
+    use -o to print the whole result, even if the call fails.
     """
     from ..runs.job import Job
     from ..runs.run_options import RunOptions

@@ -29,7 +29,7 @@ command = LazyGroup(
     "config",
     aliases={"show": "list", "rm": "unset"},
     help="""
-    Profiles are in config.toml in your configuration folder, or in the TOML file that STEPFLOW_CONFIG_FILE names:
+    Profiles are stored in config.toml in your configuration folder, or in the TOML file named by STEPFLOW_CONFIG_FILE:
 
     \b
       current = "prod"
@@ -37,13 +37,13 @@ command = LazyGroup(
       url = "https://stepflow.example.com"
       token_command = ["pass", "show", "stepflow"]
 
-    The keys of a profile: url; token_env, token_file or token_command; timeout (seconds); verify (true or false);
-    ca_file; cert_file; key_file; proxy. Flags override the environment, and the environment overrides a profile. The
-    server of a profile with a token always gets that token.
+    A profile's keys are url; token_env, token_file or token_command; timeout (seconds); verify (true or false);
+    ca_file; cert_file; key_file; and proxy. Flags override the environment, and the environment overrides a profile. If
+    a profile has a token, its server always gets that token.
 
-    Above the profiles, history = false keeps commands from recording runs, as STEPFLOW_HISTORY=off does; the URL of a
-    database, postgresql://HOST/NAME, records them there. target = "0.13" is the release that flows are checked for, as
-    --target and STEPFLOW_TARGET are.
+    Above the profiles, set history = false to stop recording runs, like STEPFLOW_HISTORY=off, or set it to the URL of a
+    database, postgresql://HOST/NAME, to record them there. To set the release that flows are checked for, use
+    target = "0.13", like --target and STEPFLOW_TARGET.
     """,
 )
 
@@ -57,7 +57,7 @@ _SETTINGS = View(columns=columns("name", "value", "origin"), name="name", folds=
 def _list(show_origin: bool, server: ServerOptions, output: Output) -> None:
     """Show the settings in effect, such as the server that commands use.
 
-    The environment and this command's flags are taken into account. A token is never shown, only its source.
+    They include the environment and this command's flags. A token is never shown, only its source.
     """
     from ..settings.display import abbreviate_home, list_settings
 
@@ -82,10 +82,10 @@ def _list(show_origin: bool, server: ServerOptions, output: Output) -> None:
 def _get(key: str, server: ServerOptions, output: Output) -> None:
     """Print one setting.
 
-    KEY is a setting from 'stepflow config list' (url, profile, token, timeout, history, target and so on), for the
-    value in effect, or a key in the file: current, profiles.NAME, or profiles.NAME.KEY.
+    For the value in effect, use a KEY from 'stepflow config list' (url, profile, token, timeout, history, target and so
+    on). For a value in the file, use current, profiles.NAME or profiles.NAME.KEY.
 
-    The exit code is 1 if it is not set. A token is never shown, only its source.
+    The exit code is 1 if the setting isn't set. A token is never shown, only its source.
     """
     from ..settings.display import list_settings
     from ..settings.edit import parse_key
@@ -133,15 +133,15 @@ _CHANGED = View(columns=columns("name", "value", "file"), name="name")
 def _set(key: str, value: str, profile: str | None, output: Output) -> None:
     """Set a profile key, the history, or the release to check flows for.
 
-    KEY is profiles.NAME.KEY, or just KEY for the profile named by --profile, or else the current one. To create a
-    profile, set its url.
+    KEY is profiles.NAME.KEY, or just KEY for the --profile you select or the current one. To create a profile, set its
+    url.
 
-    To stop recording runs in the history, use 'stepflow config set history off'; to record them in a database that
-    several hosts share, use 'stepflow config set history postgresql://HOST/NAME'. With 'stepflow config set target
+    To stop recording runs in the history, run 'stepflow config set history off'. To record them in a database that
+    several hosts share, run 'stepflow config set history postgresql://HOST/NAME'. After 'stepflow config set target
     0.13', flow checks ignore problems that only affect other releases, as with 'stepflow validate --target'.
 
-    Tokens are never written to the file: name a variable that holds the token (token_env), a file that others cannot
-    read (token_file), or a command that prints it (token_command). Comments in the file are kept.
+    Tokens are never written to the file. Instead, name a variable that holds the token (token_env), a file that others
+    can't read (token_file), or a command that prints it (token_command). Comments in the file are kept.
     """
     from ..settings.edit import parse_key, set_value
 
@@ -162,8 +162,8 @@ _REMOVED = View(columns=columns("name", "file"), name="name")
 def _unset(key: str, profile: str | None, output: Output) -> None:
     """Remove a profile key, or a whole profile.
 
-    KEY is profiles.NAME.KEY, profiles.NAME for the whole profile, current, history, or just KEY, as for 'config set'.
-    Removing the current profile leaves no profile current.
+    KEY is profiles.NAME.KEY, profiles.NAME for the whole profile, current, history, or just KEY, as in 'config set'. If
+    you remove the current profile, no profile is current.
     """
     from ..settings.edit import parse_key, unset_value
 
@@ -183,7 +183,7 @@ _USED = View(columns=columns("profile", "url", "file"), name="profile")
 def _use_profile(name: str, output: Output) -> None:
     """Make a profile the current one.
 
-    Commands then use its server, unless a flag, STEPFLOW_URL or STEPFLOW_PROFILE names a different one.
+    Commands then use its server, unless a flag, STEPFLOW_URL or STEPFLOW_PROFILE selects a different one.
     """
     from ..settings.edit import use_profile
 

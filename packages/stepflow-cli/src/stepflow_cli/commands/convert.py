@@ -41,11 +41,10 @@ _ENDINGS = {".yaml": "yaml", ".yml": "yaml", ".json": "json"}
 @file_option("Write the flow to this file, or - for standard output.")
 @check_option
 def command(flow: str, form: str | None, output: str | None, check: bool) -> None:
-    """FLOW is a YAML or JSON file, or - for standard input, or MODULE:FUNCTION for a flow in Python. The same flow
-    always gives the same file. Nothing is run, and no server is needed.
+    """FLOW can be a YAML or JSON file, - to read standard input, or MODULE:FUNCTION for a flow in Python. The same flow
+    always produces the same file. Nothing runs, and you don't need a server.
 
-    For a flow in Python, the YAML has a comment at each step with its source line. Comments in a YAML file are not
-    kept.
+    For a flow in Python, a comment at each step in the YAML shows its source line. Comments in a YAML file aren't kept.
     """
     from stepflow_client._command import write_yaml
 
@@ -69,13 +68,13 @@ def command(flow: str, form: str | None, output: str | None, check: bool) -> Non
 @file_option("Write the module to this file, or - for standard output; it locates the flows relative to it.")
 @check_option
 def codegen_command(flows: list[str], output: str | None, check: bool) -> None:
-    """FLOW is a YAML or JSON file, or a folder of such files. Without any, the project's flows are used.
+    """FLOW can be a YAML or JSON file, or a folder of them. By default, the project's flows are used.
 
     The module has an object for each flow, with the methods run, submit, start_run, map and result. If the flow has
-    schemas, it also has pydantic models for input, output and variables. mypy and pyright check the calls.
+    schemas, it also has pydantic models for input, output and variables. mypy and pyright can check your calls.
 
-    The module needs only stepflow-client. For the same flows, the module is byte-for-byte identical with the same
-    release of datamodel-code-generator, which comes with the extra stepflow-cli[codegen].
+    The module needs only stepflow-client. The same flows always produce exactly the same module with the same release
+    of datamodel-code-generator, which comes with the stepflow-cli[codegen] extra.
     """
     from ..validation.flow_checks import expand_flow_files
 
@@ -97,8 +96,8 @@ def codegen_command(flows: list[str], output: str | None, check: bool) -> None:
 @server_options(default="embedded", is_needed=False)
 @file_option("Write the schema to this file, or - for standard output.")
 def schema_command(kind: str, components: str | None, server: ServerOptions, output: str | None) -> None:
-    """If an option names a server (--url, --profile, --local or --config), the schema includes the names and inputs of
-    its components. Otherwise it includes those of the builtin components and of the project's `components` file.
+    """If you select a server (--url, --profile, --local or --config), the schema includes its components' names and
+    inputs. Otherwise, it includes the builtin components and those in the project's `components` file.
     """
     from stepflow_client.flows import schema
     from stepflow_client.flows.project import existing_file

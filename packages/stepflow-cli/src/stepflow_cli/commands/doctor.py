@@ -44,10 +44,10 @@ _HEALTH = View(
 @server_options(default="server")
 @record_options
 def health_command(components: tuple[str, ...], wait: float | None, server: ServerOptions, output: Output) -> None:
-    """The exit code is 1 if the server is not healthy.
+    """The exit code is 1 if the server isn't healthy.
 
-    With --wait, the command waits until the server responds and has the components, or, if none are named, until all
-    its plugins have workers.
+    Use --wait to wait until the server responds and has the components. If you name none, it waits until all the
+    server's plugins have workers.
     """
     with connect(server) as target:
         if components or wait is not None:
@@ -80,7 +80,7 @@ _TABLE = View(columns=columns("check", "status:status", "found"), folds=True)
 @server_options(default="embedded", reads_project=True)
 @output_options
 def command(no_run: bool, server: ServerOptions, output: Output) -> None:
-    """Checks the server that 'run' would use, with its configuration:
+    """These checks cover the server that 'run' would use, with its configuration:
 
     \b
       this machine   versions, stepflow on PATH, profiles, the configuration
@@ -90,10 +90,9 @@ def command(no_run: bool, server: ServerOptions, output: Output) -> None:
       the server     release, authorisation, clock, missing workers,
                      whether something buffers its event stream
 
-    To measure the event stream it creates a run named stepflow-doctor that sleeps for 1.5 s, if --url,
-    a profile or STEPFLOW_URL names the server.
+    If --url, a profile or STEPFLOW_URL names the server, a 1.5 s run named stepflow-doctor measures the event stream.
 
-    The exit code is 0 if no check fails, 4 if there is no server or it rejects the credentials, else 1.
+    The exit code is 0 if no check fails, 4 if there's no server or it rejects the credentials, and 1 otherwise.
     """
     from ..settings.display import abbreviate_home
 

@@ -16,18 +16,19 @@ from ..params.parsing import Command
 @option("--type-check", "Report type mismatches as errors and warnings, not just as notes.")
 @option("--stdio", "Use standard input and output; accepted because editors pass it.", hidden=True)
 def lsp_command(components: str | None, type_check: bool, stdio: bool) -> None:
-    """Editors start this command and talk to it over standard input and output: docs/guides/editors.md shows how.
+    """Your editor starts this command and talks to it over standard input and output. See docs/guides/editors.md for
+    setup.
 
-    It reports the findings of 'validate --offline' (type mismatches as notes), completes what you type, and finds,
-    renames and explains steps, variables, input fields and components. Files that are neither flows nor server
-    configurations are left alone.
+    The language server reports what 'validate --offline' finds (with type mismatches as notes) and completes what you
+    type. It also finds, renames and explains steps, variables, input fields and components. It ignores files that are
+    neither flows nor server configurations.
 
-    If STEPFLOW_URL, a profile or the editor's setting 'server' names a server, it also checks flows when they are
-    saved. A project cannot name a server, and none is started.
+    If STEPFLOW_URL, a profile or the editor's 'server' setting names a server, flows are also checked there when you
+    save them. A project can't name a server, and none is started.
 
-    Components and other settings come from the flow's project, as in 'validate'; --components takes precedence.
+    As in 'validate', components and other settings come from the flow's project; --components takes precedence.
 
-    Needs the extra stepflow-cli[lsp].
+    This requires the stepflow-cli[lsp] extra.
     """
     require_extra("'stepflow lsp'", "lsp", "pygls")
     if components is not None:
@@ -57,7 +58,7 @@ def completion_command(shell: str) -> None:
     \b
       stepflow completion fish > ~/.config/fish/completions/stepflow.fish
 
-    It completes commands, options, flow files, the steps, examples and variables of the flow being typed, the server's
-    runs, profiles and settings.
+    The script completes commands, options, flow files, profiles, settings, the server's runs, and the steps, examples
+    and variables of the flow you're typing.
     """
     click.echo(SHELLS[shell](cli, {}, "stepflow", VARIABLE).source())

@@ -158,21 +158,21 @@ def command(
     server: ServerOptions,
     output: Output,
 ) -> None:
-    """FLOW is run on all cases with each variant, and its outputs are scored. The table shows the mean of each score
-    with its 95% interval, and the change from the first variant; the verdict is 'unclear' if the change may be chance.
-    FLOW may also be the folder of an earlier evaluation, which is shown again, or a folder with several: the table then
-    shows each score of the last 10 (or --limit N), oldest first.
+    """Each variant of FLOW runs on all cases, and its outputs are scored. The table shows each score's mean with its
+    95% interval, and the change from the first variant. The verdict is 'unclear' if the change may be chance. To show
+    an earlier evaluation again, use its folder as FLOW. For a folder with several evaluations, the table shows each
+    score of the last 10 (or --limit N), oldest first.
 
-    The exit code is 1 if a score is below --fail-below, worse than --baseline, or if all items of a variant failed.
-    Times are not compared with --baseline, because they were measured on a different occasion. Failed runs and scores
-    that raise are counted, but do not stop the evaluation.
+    The exit code is 1 if a score is below --fail-below or worse than --baseline, or if all items of a variant failed.
+    Times aren't compared with --baseline because they were measured on a different occasion. Failed runs and scores
+    that raise are counted, but don't stop the evaluation.
 
-    With --output FOLDER, Ctrl-C or a crash loses nothing: --resume continues without repeating any case or score.
-    Scores whose function has changed are recomputed. An embedded server stops with the command, so runs in flight are
-    repeated.
+    With --output FOLDER, nothing is lost on Ctrl-C or a crash: use --resume to continue without repeating any case or
+    score. Scores are recomputed if their function has changed. An embedded server stops with the command, so runs in
+    flight are repeated.
 
-    The functions in a scores file accept any of the parameters input, output, expected and item, and return a number,
-    true or false, a label, or a dict of these. Functions whose names begin with _ are not scores.
+    Functions in a scores file can accept the parameters input, output, expected and item. They return a number, true or
+    false, a label, or a dict of these. Functions whose names start with _ aren't scores.
     """
     from stepflow_client.evaluation.gates import GateRules
 

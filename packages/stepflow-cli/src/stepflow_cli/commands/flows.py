@@ -56,8 +56,8 @@ _FLOW = View(
 def _list(since: str | None, limit: int | None, server: ServerOptions, watch: bool, output: Output) -> None:
     """List the flows of recent runs, most recent first.
 
-    Servers cannot list their flows. These are the flows of the server's newest 1,000 runs, and RUNS counts only those
-    runs; flows that never ran are missing.
+    Servers can't list their flows, so this command lists the flows of the server's newest 1,000 runs. RUNS counts only
+    those runs, and flows that never ran are missing.
     """
     from ..output.live import check_watch, watch_records
 
@@ -93,12 +93,12 @@ _STORED = View(columns=columns("flow", "flow_id:id", "name"), name="flow_id")
 @running_server_options
 @record_options
 def _store(flows: list[str], server: ServerOptions, output: Output) -> None:
-    """Store flows on a server and print their ids.
+    """Store flows on a server and print their IDs.
 
-    FLOW is a YAML or JSON file, or - for standard input. The same flow has the same id on every server.
+    FLOW can be a YAML or JSON file, or - to read standard input. A flow has the same ID on every server.
 
-    Diagnostics are printed on standard error. If the server refuses a flow, the others are still stored, and the exit
-    code is 3.
+    Diagnostics go to standard error. If the server refuses a flow, the other flows are still stored, and the exit code
+    is 3.
     """
     from ..records.diagnostics import InvalidFlow, diagnostic_records, display_name, print_diagnostics
 
@@ -142,16 +142,16 @@ _EXAMPLES = View(columns=columns("name", "description", "input"), name="name")
 @running_server_options
 @file_output_options
 def _get(flow: str, examples: bool, variables: bool, server: ServerOptions, output: Output) -> None:
-    """Print a flow, from a server or a file.
+    """Print a flow from a server or a file.
 
-    FLOW is the id of a flow on a server, a YAML or JSON file, or - for standard input. A server is needed only for an
-    id.
+    FLOW can be the ID of a flow on a server, the path to a YAML or JSON file, or - to read standard input. You need a
+    server only if FLOW is an ID.
 
-    It is printed as YAML, which 'stepflow run' accepts; with -o json as JSON, with -o table as an outline. A server
-    does not return comments or unknown keys.
+    By default, the flow is printed as YAML that 'stepflow run' accepts. Use -o json for JSON or -o table for an
+    outline. Flows fetched from a server don't include comments or unknown keys.
 
-    With --variables, defaults of secret variables are not shown. With --variables-from-env, 'run' reads a variable that
-    has no ENV_VAR from STEPFLOW_VAR_<NAME>.
+    --variables omits the default values of secret variables. 'stepflow run --variables-from-env' reads a variable
+    without an ENV_VAR from STEPFLOW_VAR_<NAME>.
     """
     from stepflow_client._command import collect_examples
 
@@ -207,8 +207,8 @@ _DELETED = View(columns=columns("flow_id:id", "status:status"), name="flow_id", 
 def _delete(flow_ids: tuple[str, ...], confirm: Confirm, server: ServerOptions, output: Output) -> None:
     """Request the deletion of flows.
 
-    Released servers accept this but delete nothing. The command therefore checks afterwards: the status
-    is 'deleted' if the flow is gone, and 'kept' if it still exists.
+    Released servers accept the request but don't delete anything, so the command checks afterwards. The status is
+    'deleted' if the flow is gone, or 'kept' if it still exists.
     """
     names = list(dict.fromkeys(flow_ids))
     with connect(server) as target:

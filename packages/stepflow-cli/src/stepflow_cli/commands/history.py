@@ -34,17 +34,18 @@ command = LazyGroup(
     "history",
     aliases={"get": "show", "prune": "clear"},
     help="""
-    Servers do not return the input, variables or overrides of a run. 'run', 'batch' and 'runs rerun'
-    therefore record them on this machine, in a file that only its owner can read: history.db in the user's state
-    folder. Values of secret variables are not recorded. Of a batch of several runs, only the first run is recorded,
-    without its inputs. 10,000 runs are kept, for 90 days.
+    Servers don't return a run's input, variables or overrides. 'run', 'batch' and 'runs rerun' therefore record them on
+    this machine, in a file that only you can read: history.db in your state folder. Values of secret variables aren't
+    recorded. For a batch of several runs, only the first run is recorded, without its inputs. The history keeps 10,000
+    runs, for 90 days.
 
-    'stepflow config set history off' or STEPFLOW_HISTORY=off turns recording off. The URL of a PostgreSQL database in
-    place of 'off' records runs there, where several hosts share them. If a run cannot be recorded, that is a warning,
+    To turn off recording, use 'stepflow config set history off' or STEPFLOW_HISTORY=off. To share the history between
+    several hosts, use the URL of a PostgreSQL database instead of 'off'. If a run can't be recorded, you get a warning,
     not an error.
 
-    Wherever a run id is expected, @last is the last recorded run, @2 the one before, and the command uses its server.
-    With --url or --profile, runs are counted on that server. A batch of several runs is refused.
+    Wherever a run ID is expected, you can use @last for the last recorded run or @2 for the one before. The command
+    then uses that run's server. With --url or --profile, runs are counted on that server. A batch of several runs is
+    refused.
     """,
 )
 
@@ -62,9 +63,9 @@ def _list(query: RunQuery, labels: dict[str, str], status: tuple[str, ...], limi
     """List the recorded runs, or those that match QUERY, newest first.
 
     All words of QUERY must match, for example flow:order status:failed customer=42 since:tuesday until:1h "not found".
-    Words are searched in id, server, flow, input, variables, overrides, labels and note, ignoring case; NAME=VALUE also
-    finds a label. STATUS is the last one seen by a command on this machine, or - if there is none. It is unconfirmed
-    while a run is being created, or if the run may exist because its process exited or lost the response meanwhile.
+    The search covers the ID, server, flow, input, variables, overrides, labels and note, and ignores case. NAME=VALUE
+    also finds a label. STATUS is the last one that a command on this machine saw, or - if there isn't one. It's
+    unconfirmed while a run is being created, or if the run may exist because its process exited or lost the response.
     """
     limit = limit or _LIMIT
     search = partial(open_history().search, str(query) or None, labels=labels, limit=limit, confirmed=None)
@@ -80,8 +81,8 @@ def _list(query: RunQuery, labels: dict[str, str], status: tuple[str, ...], limi
 def _show(run_id: str, output: Output) -> None:
     """Show a recorded run: its input, variables, overrides and flow.
 
-    No server is needed: @last, @2 and so on count the recorded runs of all servers. Values of secret variables are
-    never recorded and are shown as ***; -o json and -o yaml include the flow.
+    You don't need a server: @last, @2 and so on count the recorded runs of all servers. Values of secret variables are
+    never recorded and are shown as ***. Use -o json or -o yaml to include the flow.
     """
     output.print_record(build_history_record(_get_recorded_entry(run_id), full=True), ENTRY_IN_FULL)
 
@@ -116,9 +117,9 @@ _CLEARED = View(columns=columns("removed:number", "file"), name="removed")
 def _clear(run_id: str | None, max_age: float | None, confirm: Confirm, output: Output) -> None:
     """Remove all recorded runs, or only RUN, for example to erase its input.
 
-    Their data in the file is overwritten; in a database, the tables are rewritten. Without RUN, the logs that 'runs
-    logs' prints are removed too, even if their server is still running. Servers keep their runs: 'stepflow runs delete'
-    deletes a run there.
+    The data is overwritten in the file; in a database, the tables are rewritten. Without RUN, the command also removes
+    the logs that 'runs logs' prints, even if their server is still running. Servers keep their runs: use 'stepflow runs
+    delete' to delete a run there.
     """
     from ..server.logs import clear_logs
 

@@ -55,12 +55,12 @@ def command(
     server: ServerOptions,
     output: Output,
 ) -> None:
-    """FLOW is a YAML or JSON file, or - for standard input. Types come from the flow's own schemas, then from the
-    components' (on a server, or in --components). They are followed through paths, branches and nested flows. Nothing
-    is run.
+    """FLOW can be a YAML or JSON file, or - to read standard input. Types come from the flow's own schemas, then from
+    the components (on a server, or in --components). The command follows them through paths, branches and nested flows.
+    Nothing runs.
 
     Values that never fit are errors (exit code 3). Values that may not fit, and outputs without a type, are warnings.
-    'stepflow validate --type-check' reports the same alongside its other findings.
+    'stepflow validate --type-check' reports the same problems along with its other findings.
     """
     from stepflow_client._command import infer_from_text
     from stepflow_client.flows.reading import decode_text

@@ -133,15 +133,15 @@ def _build_service(tools: str, **options: Any) -> ServiceOptions:
 def _serve(service: ServiceOptions, server: ServerOptions, port: int | None, host: str) -> None:
     """Serve flows as tools for agents, over the Model Context Protocol.
 
-    Hosts start this command and talk to it over standard input and output; 'stepflow mcp config' prints what a host
-    needs. With --http, agents send the token that is printed, or the one in STEPFLOW_MCP_TOKEN.
+    The agent's host starts this command and talks to it over standard input and output. To configure a host, run
+    'stepflow mcp config'. With --http, agents send the token that's printed, or the one in STEPFLOW_MCP_TOKEN.
 
-    Each flow is a tool with the flow's schemas. Runs stay on the server if a call takes too long, a connection breaks
-    or this command exits: their results can be read with the id in the response. Runs started by agents are in the
-    history, with the labels via=mcp, agent, session and tool. Changed files are reloaded. Values of secret variables
-    are *** in all responses.
+    Each flow is a tool with the flow's schemas. If a call takes too long, a connection breaks or this command exits,
+    runs stay on the server, and their results can be read with the ID in the response. Runs started by agents are in
+    the history, with the labels via=mcp, agent, session and tool. Changed files are reloaded. Values of secret
+    variables are *** in all responses.
 
-    Needs the extra stepflow-cli[mcp].
+    This requires the stepflow-cli[mcp] extra.
     """
     from ..mcp.serving import serve_http, serve_stdio
 
@@ -160,9 +160,9 @@ def _serve(service: ServiceOptions, server: ServerOptions, port: int | None, hos
 def _print_host_config(ctx: click.Context, arguments: tuple[str, ...], host: str, name: str) -> None:
     """Print the configuration that makes an agent host start 'stepflow mcp serve'.
 
-    All options of 'mcp serve' are accepted and become part of it, as does the server named by the environment or a
-    profile. File paths become absolute. The file to add the entry to is printed on standard error. The flows are read
-    first: the entry is printed only if 'mcp serve' can serve them.
+    You can pass all options of 'mcp serve'. The entry includes them and the server named by the environment or a
+    profile. File paths become absolute. The file to add the entry to is printed on standard error. The entry is printed
+    only if 'mcp serve' can serve the flows.
     """
     from ..mcp.serving import load_catalog
 

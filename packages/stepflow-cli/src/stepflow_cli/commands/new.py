@@ -32,12 +32,12 @@ _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
     default="plain",
 )
 def command(flow: Path, template: str) -> None:
-    """FLOW is the file to create; .yaml is added if it has no extension. It has a schema and a passing test case. The
-    names of the new files are printed; nothing is overwritten.
+    """FLOW is the file to create; .yaml is added if it has no extension. The flow has a schema and a passing test case.
+    The command prints the names of the new files and never overwrites any.
 
-    plain has one builtin step; map runs a flow for each element of a list; worker has a component in Python, a
+    plain has one builtin step. map runs a flow for each element of a list. worker has a component in Python, a
     configuration that starts its worker, and a project (stepflow.toml) that names them and the components that
-    'validate --offline' uses to check the flow. The worker needs the package stepflow-py of the server's release.
+    'validate --offline' uses. The worker needs the package stepflow-py of the server's release.
     """
     if flow.suffix not in (".yaml", ".yml"):
         if flow.suffix:

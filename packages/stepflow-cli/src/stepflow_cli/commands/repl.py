@@ -27,12 +27,12 @@ from ..settings.server_choice import ServerOptions
 @click.command("repl", cls=Command)
 @server_options(default="embedded")
 def command(server: ServerOptions) -> int:
-    """The leading word stepflow may be omitted; --url, --profile or --local on a line apply to that line. An embedded
-    server, with its flows and runs, lasts until you leave the prompt. Tab completes; Ctrl-C discards the line, or
-    interrupts the running command; Ctrl-D, exit or quit leaves.
+    """You can leave out the leading word stepflow. --url, --profile and --local apply only to the line they're on. An
+    embedded server keeps its flows and runs until you leave the prompt. Press Tab to complete, or Ctrl-C to discard the
+    line or interrupt the running command. To leave, press Ctrl-D or type exit or quit.
 
-    Without a terminal, all lines of standard input are run, even after one fails; the exit code is that of the last one
-    that failed, or 0.
+    Without a terminal, all lines of standard input are run, even after one fails. The exit code is that of the last
+    failed line, or 0.
     """
     session = current_session()
     if session.kept is not None:

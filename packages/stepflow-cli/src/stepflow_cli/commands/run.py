@@ -40,8 +40,8 @@ _SUBMIT_MAIN = "--input --input-json --example --var --set --idempotency-key --u
 @click.command("submit", cls=Command, main_options=_SUBMIT_MAIN, conflicts=run_conflicts)
 @grouped("options", RunOptions, *run_options, running_server_options, detach_option, wait_options, file_output_options)
 def submit_command(options: RunOptions) -> None:
-    """Like 'run', but never starts a server: the run continues after this command exits, so Ctrl-C and --timeout only
-    stop waiting.
+    """This is like 'run', but never starts a server. The run continues after this command exits, so Ctrl-C and
+    --timeout only stop waiting.
     """
     from ..runs.execute import execute
 
@@ -63,21 +63,20 @@ def submit_command(options: RunOptions) -> None:
     file_output_options,
 )
 def command(options: RunOptions) -> None:
-    """FLOW is a YAML or JSON file, MODULE:FUNCTION for a flow in Python, - for standard input, or the id of a flow that
-    the server has. The input comes from an option, or else from JSON piped into the command, or else is null.
+    """FLOW can be a YAML or JSON file, MODULE:FUNCTION for a flow in Python, - to read standard input, or the ID of a
+    flow on the server. You can pass the input with an option or pipe it in as JSON; otherwise, it's null.
 
-    The output is printed as JSON. With -o the whole result is printed, even for failed runs. For many inputs, use
+    The output is printed as JSON. Use -o to print the whole result, even if the run fails. For many inputs, use
     'stepflow batch'.
 
-    The run is recorded in the history of this user: see 'stepflow history --help'.
+    The run is recorded in your history: see 'stepflow history --help'.
 
     With --cache, a cached result is printed without a server, and nothing is recorded.
 
-    With --watch, an embedded server stays up, and is restarted when its configuration changes; standard input is not
-    read.
+    With --watch, an embedded server stays up and restarts when its configuration changes. Standard input isn't read.
 
-    With --detach, it prints the run's id and exits. The run is then on the --url server, by default the one started by
-    'stepflow serve'.
+    With --detach, the command prints the run's ID and exits. The run is on the --url server, by default the one started
+    by 'stepflow serve'.
 
     With --ui, the run's page opens immediately and is served until Ctrl-C; an embedded server keeps running until then.
     The result is printed when the run ends. See 'stepflow ui'.
@@ -118,16 +117,16 @@ _BATCH_MAIN = (
     file_output(dict.fromkeys((*FORMATS, *INPUT_FORMATS))),
 )
 def batch_command(options: RunOptions) -> None:
-    """INPUTS is a file with one input per line (.jsonl), a CSV or Parquet file, a list in a YAML or JSON file, or - for
-    JSON lines on standard input. FLOW is a file, MODULE:FUNCTION, - or an id, as for 'stepflow run'.
+    """INPUTS can be a file with one input per line (.jsonl), a CSV or Parquet file, a list in a YAML or JSON file, or -
+    to read JSON lines from standard input. FLOW can be a file, MODULE:FUNCTION, - or an ID, as in 'stepflow run'.
 
-    Each input gets a record with its output, or why it failed. Records are printed as JSON lines, in input order. Up to
-    400 inputs share one run; more are split into several.
+    The command prints one record per input, with its output or why it failed, as JSON lines in input order. Up to 400
+    inputs share one run; more are split into several.
 
-    With -O FILE, records are written as inputs finish, and a journal is kept beside the file: --resume continues an
-    interrupted batch, and --retry-failed reruns the failed inputs of a finished one.
+    With -O FILE, records are written as inputs finish, and a journal is kept next to the file. Use --resume to continue
+    an interrupted batch, or --retry-failed to rerun the failed inputs of a finished one.
 
-    With --detach, all inputs become one run on a server, and its id is printed.
+    With --detach, all inputs become one run on a server, and the command prints its ID.
     """
     from ..runs.execute import execute
 

@@ -60,17 +60,17 @@ def command(
     allow_load_file: bool,
     output: Output,
 ) -> None:
-    """The server has no authentication: anyone who reaches the port can run flows with every component of the
-    configuration, and read all runs and blobs. On Linux (5.7 and newer) only this machine can reach it, unless you pass
-    --all-interfaces. On macOS, and in containers that forbid the system calls for this, it listens on all interfaces
-    and prints a warning. Without a configuration, /builtin/load_file is denied: it reads any file. Client variables,
-    such as STEPFLOW_TOKEN, are not passed to the server.
+    """The server has no authentication: anyone who reaches the port can run flows with every configured component, and
+    read all runs and blobs. On Linux (5.7 and newer), only this machine can reach it, unless you pass --all-interfaces.
+    On macOS, and in containers that forbid the necessary system calls, it listens on all interfaces and prints a
+    warning. Without a configuration, /builtin/load_file is denied because it can read any file. Client variables, such
+    as STEPFLOW_TOKEN, aren't passed to the server.
 
-    Without a store in its configuration, flows and runs are lost when it stops. With an SQLite store, it resumes
-    unfinished runs when it is started again: 100 of them unless recovery.maxStartupRecovery is larger. Its URL is
-    printed on standard error, and with -o json as one line on standard output, once it and the workers it starts are
-    ready. Its logs go to standard error, with -v or --log-level; 'stepflow runs logs' prints those of a run. Without
-    workers, and without these options, it only logs warnings and errors: a server that logs each step is slower.
+    Unless you configure a store, flows and runs are lost when the server stops. With an SQLite store, it resumes
+    unfinished runs on the next start: up to 100, unless recovery.maxStartupRecovery is larger. Once the server and its
+    workers are ready, its URL is printed on standard error, or with -o json as one line on standard output. To send its
+    logs to standard error, use -v or --log-level; otherwise, a server without workers logs only warnings and errors,
+    because logging each step slows it down. To print a run's logs, use 'stepflow runs logs'.
     """
     from stepflow_client import LogConfig, RestartPolicy, ServerStartError, StepflowRuntime
     from stepflow_client.flows.project import find_config

@@ -106,13 +106,13 @@ def command(
     output: Output,
     **how: Any,
 ) -> None:
-    """PATH is a flow file, or a folder, which is searched for flows with cases; without any, the project's flows are
-    used. The cases of a file run as one batch, on an embedded server with the configuration that the file's tests name
-    (test.configFile, test.config), or else the project (test.config in stepflow.toml), or else stepflow-config.test.yml
-    beside the flow; or on the server of --url or --profile.
+    """PATH can be a flow file, or a folder to search for flows with cases. By default, the project's flows are used.
+    Each file's cases run as one batch, on the server of --url or --profile or else an embedded one. The embedded
+    server's configuration comes from the file's tests (test.configFile, test.config), else the project (test.config in
+    stepflow.toml), else stepflow-config.test.yml next to the flow.
 
-    Outputs are compared with the expected ones. A failed case makes the exit code 1. A case without an expected output
-    is reported, but does not fail.
+    Outputs are compared with the expected ones. The exit code is 1 if a case fails. A case without an expected output
+    is reported, but doesn't fail.
     """
     from fnmatch import fnmatchcase
 

@@ -27,18 +27,18 @@ _PAGES = Section("Pages")
 @_PAGES.option("--open RUN", "Open this run's page.", to="run", type=RUN_ID)
 @_PAGES.option("--no-open", "Print the link without opening a browser.")
 def command(server: ServerOptions, port: int, host: str, folder: str | None, run: str | None, no_open: bool) -> None:
-    """The pages start, follow, cancel and rerun runs. They are served from this machine until Ctrl-C, load nothing from
-    the network and work without JavaScript; with it, they update live.
+    """Use the pages to start, follow, cancel and rerun runs. They're served from this machine until Ctrl-C, load
+    nothing from the network and work without JavaScript; with it, they update live.
 
-    A server must be running, such as 'stepflow serve'; to use a different one, pass --url. With --local, an embedded
-    server runs while the pages are served.
+    You need a running server, such as 'stepflow serve'; to use a different one, pass --url. Use --local for an embedded
+    server that runs while the pages are served.
 
-    The link contains a token for one browser, where it is exchanged for a cookie. Once it is used, the command prints
-    a link for another browser. Credentials for the Stepflow server stay in this command.
+    The link contains a token for one browser, which exchanges it for a cookie. Once it's used, the command prints a
+    link for another browser. Credentials for the Stepflow server stay in this command.
 
-    Runs started on the pages are recorded in the history with their input; see 'stepflow history'.
+    Runs that you start on the pages are recorded in the history with their input; see 'stepflow history'.
 
-    Needs the extra stepflow-cli[ui]; graphs also need stepflow-cli[draw].
+    This requires the stepflow-cli[ui] extra; graphs also require stepflow-cli[draw].
     """
     from ..ui.serving import EXTRA, serve_pages
 

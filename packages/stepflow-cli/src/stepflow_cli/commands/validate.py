@@ -82,16 +82,15 @@ def command(
     watch: bool,
     output: Output,
 ) -> None:
-    """FLOW is a YAML or JSON file, a folder of such files, MODULE:FUNCTION for a flow in Python, - for standard input,
-    or the id of a flow that the server has; without any, the project's flows are used. Nothing is stored and nothing is
-    run.
+    """FLOW can be a YAML or JSON file, a folder of them, MODULE:FUNCTION for a flow in Python, - to read standard
+    input, or the ID of a flow on the server. By default, the project's flows are used. Nothing is stored or run.
 
-    A flow with a fatal error is refused by servers; one with other errors is accepted, but will likely fail. Both are
-    invalid (exit code 3); warnings are allowed. With --fail-on warning, outputs without a type, found by --type-check,
-    also make a flow invalid. To suppress a rule in a line, add the comment # stepflow: ignore[RULE] there. Defaults
-    come from the flow's project, in stepflow.toml or pyproject.toml: components, target, and in the table validate
-    select, ignore, fail-on and type-check. STEPFLOW_TARGET, or 'stepflow config set target', is the --target of all
-    commands that check flows.
+    Servers refuse flows with a fatal error. They accept flows with other errors, which will likely fail. Both are
+    invalid (exit code 3); warnings are allowed. With --fail-on warning, an output without a type, found by
+    --type-check, also makes a flow invalid. To suppress a rule on a line, add the comment # stepflow: ignore[RULE]
+    there. Defaults come from the flow's project, in stepflow.toml or pyproject.toml: components, target, and in the
+    table validate select, ignore, fail-on and type-check. STEPFLOW_TARGET and 'stepflow config set target' set --target
+    for all commands that check flows.
     """
     from ..validation.flow_checks import CheckOptions
 

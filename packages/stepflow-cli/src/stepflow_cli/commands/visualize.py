@@ -44,13 +44,13 @@ def command(
     no_details: bool,
     all_steps: bool,
 ) -> None:
-    """FLOW is a YAML or JSON file, or - for standard input.
+    """FLOW can be a YAML or JSON file, or - to read standard input.
 
     Steps that never run are pale, and steps that always run have a bold frame. Conditional branches are dashed and
-    labelled with their condition, and alternatives of $coalesce are numbered. A flow inside the flow has its own
-    frame. Five or more equal steps share one box; in flows of more than 40 boxes, so does a flow inside a step.
+    labelled with their condition, and alternatives of $coalesce are numbered. A flow inside the flow has its own frame.
+    Five or more equal steps share one box; in flows with more than 40 boxes, so does a flow inside a step.
 
-    The formats text, dot and mermaid need nothing else; the others need the extra stepflow-client[draw].
+    The formats text, dot and mermaid need nothing else; the others require the stepflow-client[draw] extra.
     """
     from stepflow_client.drawing import draw, to_dot, to_mermaid, to_text
 

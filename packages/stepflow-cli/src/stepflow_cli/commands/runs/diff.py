@@ -45,15 +45,15 @@ def command(
     server: ServerOptions,
     output: Output,
 ) -> None:
-    """Compares the status, the flow, and for each item the outputs of its steps, its output and its error: `$.status`,
-    `$.flow.steps.ID.input`, `$.steps.ID.output`, `$.output`; for batches below `$.items[N]`. Times are not compared. A
-    and B are ids of runs or their first digits, or @last, @2 and so on.
+    """This compares the status, the flow, and each item's step outputs, output and error: `$.status`,
+    `$.flow.steps.ID.input`, `$.steps.ID.output`, `$.output`, or for batches below `$.items[N]`. It doesn't compare
+    times. A and B are run IDs or their first digits, or @last, @2 and so on.
 
-    A value that is passed from step to step is shown once, at its first step; --all shows every place. Values of secret
-    variables in the flows are ***. Inputs cannot be compared: servers do not return them.
+    A value passed from step to step is shown once, at its first step; use --all to show every place. Values of secret
+    variables in the flows are ***. Inputs can't be compared because servers don't return them.
 
-    With --item, two items are compared as if each were a run of its own. --item 7:0 compares item 7 of a batch with its
-    rerun.
+    Use --item to compare two items as if each were its own run. For example, --item 7:0 compares item 7 of a batch with
+    its rerun.
     """
     with connect_to_runs(server, (a, b)) as (target, ids):
         compared = target.client.compare_runs(ids[0], ids[-1], ignore=ignore, items=items)

@@ -72,17 +72,17 @@ def command(
     output: Output,
     **given: Any,
 ) -> None:
-    """All words of QUERY must match, for example flow:order status:failed customer=42 since:tuesday until:1h. They are
-    searched in the flow's name, the run id, and the input, note and labels in this machine's history. The query field
+    """All words of QUERY must match, for example flow:order status:failed customer=42 since:tuesday until:1h. The
+    search covers the flow's name, the run ID, and the input, note and labels in this machine's history. The query field
     of 'stepflow ui' also searches components and errors.
 
-    ITEMS shows how many items have ended, out of how many. Servers count them when the whole run ends; until then,
-    those of the 10 newest running or cancelled batches are counted by their events, if the server has them. STATUS
-    names the failed items in sub-runs of up to 10 completed runs. In tables, the duration of a run that has not ended
-    is the time since it was created.
+    ITEMS shows how many items have ended, out of the total. Servers update it only when the whole run ends. Until then,
+    the items of the 10 newest running or cancelled batches are counted by their events, if the server has them. STATUS
+    includes the failed items in sub-runs of up to 10 completed runs. In tables, an unfinished run's duration is the
+    time since it was created.
 
-    With --watch, PROGRESS has the items, rate and time left of batches and the steps of other runs. For running runs it
-    comes from their events (up to 10 runs at once), if the server has them.
+    With --watch, PROGRESS shows the items, rate and time left for batches and the steps for other runs. For up to 10
+    running runs at once, it comes from their events, if the server has them.
     """
     if watch:
         from ...output.live import check_watch

@@ -124,18 +124,18 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
 @running_server_options
 @file_output_options
 def command(options: _RerunOptions, wait: Wait, server: ServerOptions, output: Output) -> None:
-    """Kept steps are not executed: they return their earlier output. Without --from, --failed or --only-missing
+    """Kept steps aren't executed: they return their earlier output. Without --from, --failed or --only-missing,
     everything is executed. --failed alone keeps the completed steps of the failed items. While you edit a flow, use
     'stepflow run FLOW --reuse @last'.
 
-    Input, variables and overrides come from the history, if the run was started on this machine. If you pass an input,
-    it replaces the recorded one; variables and overrides that you pass take precedence. Secret variables are not
+    If the run was started on this machine, its input, variables and overrides come from the history. An input that you
+    pass replaces the recorded one. Variables and overrides that you pass take precedence. Secret variables aren't
     recorded, so pass them again.
 
-    Step outputs can be kept on 0.12 and newer. On older servers, --failed runs the failed items in full.
+    Keeping step outputs requires 0.12 or newer. On older servers, --failed runs the failed items in full.
 
-    It prints what 'run' prints; for a batch, one line per item of the earlier run, including kept ones. With --item, it
-    prints just that item, and the exit code and a new input apply to it.
+    The command prints the same as 'run'. For a batch, it prints one line for each item of the earlier run, including
+    kept ones. With --item, it prints only that item, and the exit code and a new input apply to it.
     """
     options.values.check_conflicts(flow=options.flow or "", inputs=options.inputs)
     changed = None if options.flow is None else load_flow_or_id(options.flow)
@@ -212,10 +212,10 @@ _DELETION = View(columns=columns("run_id:id", "status:status"))
 @running_server_options
 @output_options
 def cancel_command(ids: list[str], confirm: Confirm, server: ServerOptions, output: Output) -> None:
-    """RUN may be - for ids on standard input, one per line.
+    """Use - as RUN to read IDs from standard input, one per line.
 
-    Released servers do not stop the run: the running step finishes, later steps still start, and the status may end up
-    as completed or failed. A run that has already ended is not changed, and the exit code is 1.
+    Released servers don't stop the run: the running step finishes, later steps still start, and the final status may be
+    completed or failed. A run that has already ended isn't changed, and the exit code is 1.
     """
     problems: list[Problem] = []
     with connect_to_runs(server, ids, announce_runs=True) as (target, ids):
@@ -241,10 +241,10 @@ def cancel_command(ids: list[str], confirm: Confirm, server: ServerOptions, outp
 @running_server_options
 @output_options
 def delete_command(ids: list[str], confirm: Confirm, server: ServerOptions, output: Output) -> None:
-    """RUN may be - for ids on standard input, one per line.
+    """Use - as RUN to read IDs from standard input, one per line.
 
-    Released servers accept this but delete nothing. The command therefore checks afterwards: the status
-    is 'deleted' if the run is gone, and 'kept' if it still exists.
+    Released servers accept the request but don't delete anything, so the command checks afterwards. The status is
+    'deleted' if the run is gone, or 'kept' if it still exists.
     """
     problems: list[Problem] = []
     with connect_to_runs(server, ids, announce_runs=True) as (target, ids):

@@ -66,11 +66,11 @@ def command(
     server: ServerOptions,
 ) -> None:
     """FLOW is the flow's file, by default the one in the history. The case has the run's input and variables, and
-    expects its output or error. UUIDs and times become matchers, because they differ in each run. The change to the
-    file is printed; comments and layout are kept.
+    expects its output or error. UUIDs and times become matchers because they differ in each run. The change to the file
+    is printed, and comments and layout are kept.
 
-    Input, variables and overrides come from the history, where the run was started on this machine, or from the server
-    if it reports them. Secret variables are left out; their known values are ***.
+    Input, variables and overrides come from the history if the run was started on this machine, or otherwise from the
+    server if it reports them. Secret variables are left out, and their known values are ***.
     """
     if name is not None and not name.strip():
         raise usage("--as needs a name")
@@ -149,14 +149,15 @@ def _select_steps_to_mock(kept: ItemToSave, mocked: Sequence[str]) -> list[str]:
 @file_option("Write the page to this file, or - for standard output.")
 @OUTPUT.option("--open", "Show the file in the browser; needs --output.", to="show")
 def report_command(ids: list[str], server: ServerOptions, output: str | None, show: bool) -> None:
-    """The page has the flow's graph coloured by status, a timeline, the steps, grouped errors and collapsible outputs.
-    For a batch it also has item latencies. Pass two runs to compare them. An unfinished run shows its current state.
+    """The page shows the flow's graph coloured by status, a timeline, the steps, grouped errors and collapsible
+    outputs. For a batch, it also shows item latencies. Pass two runs to compare them. An unfinished run is shown in its
+    current state.
 
-    Input, variables and overrides come from the history, if the run was started on this machine, or from the server if
-    it reports them. Values of secret variables are ***, as far as they are known: the flow's defaults, and the
-    environment variables that it names.
+    Input, variables and overrides come from the history if the run was started on this machine, or otherwise from the
+    server if it reports them. Values of secret variables are *** if known from the flow's defaults or the environment
+    variables that it names.
 
-    The graph needs the extra stepflow-client[draw].
+    The graph requires the stepflow-client[draw] extra.
     """
     Output(path=output).check_file_writable()
     ending = PurePath(output or "").suffix.lower()

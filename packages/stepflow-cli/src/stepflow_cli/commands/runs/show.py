@@ -41,16 +41,17 @@ _MAX_RERUNS = 20
 @running_server_options
 @record_options
 def get_command(run_id: str, server: ServerOptions, output: Output) -> None:
-    """ITEMS shows how many items have ended, out of how many. Servers count them when the whole run ends; until then,
-    they are counted by the events of the run. 'runs result', 'items' and 'steps' print the output of a run, or why it
-    failed.
+    """ITEMS shows how many items have ended, out of the total. Servers update it only when the whole run ends. Until
+    then, items are counted by the run's events. To print a run's output or why it failed, use 'runs result', 'items' or
+    'steps'.
 
-    A run that failed or was cancelled is shown with the step that failed first, and the steps that did not run because
-    of it; of a batch, with those of its first failed item. A run that completed although items of its sub-runs failed
-    has their number.
+    For a failed or cancelled run, the command shows the step that failed first and the steps that didn't run because of
+    it (for a batch, those of its first failed item). If a run completed although items of its sub-runs failed, their
+    number is shown.
 
-    A rerun is shown with the run that it repeats and the numbers of its items there, and a run with its reruns, as far
-    as the history has them. If the embedded server of @last has stopped, the history's record is shown.
+    For a rerun, the command also shows the run that it repeats and the numbers of its items there. For any run, it
+    shows the reruns. Both come from the history. If the embedded server of @last has stopped, the history's record is
+    shown.
     """
     links: dict[str, Any] = {}
     try:
@@ -74,8 +75,8 @@ def get_command(run_id: str, server: ServerOptions, output: Output) -> None:
 @running_server_options
 @file_output_options
 def flow_command(run_id: str, server: ServerOptions, output: Output) -> None:
-    """This is the flow as the server stores it, without comments and unknown keys. Values of secret variables in it are
-    printed as ***; 'stepflow flows get' prints the flow as it is.
+    """The flow is printed as the server stores it, without comments and unknown keys. Values of secret variables are
+    shown as ***; use 'stepflow flows get' to print them.
     """
     from ...records.diagnostics import print_flow
 
@@ -91,7 +92,7 @@ def flow_command(run_id: str, server: ServerOptions, output: Output) -> None:
 @running_server_options
 @output_options
 def items_command(run_id: str, status: tuple[str, ...], failed: bool, server: ServerOptions, output: Output) -> None:
-    """Servers report the state of the items when the whole run ends; until then all of them may be shown as running."""
+    """Servers update item states only when the whole run ends. Until then, all items may be shown as running."""
     from stepflow_client.types.statuses import FAILED_STATUSES
 
     statuses = FAILED_STATUSES if failed else status
@@ -116,10 +117,10 @@ def items_command(run_id: str, status: tuple[str, ...], failed: bool, server: Se
 def steps_command(
     run_id: str, item: int | None, step: str | None, include_times: bool, server: ServerOptions, output: Output
 ) -> None:
-    """A step that reads a failed one is not run; servers list it as failed, with the error of the step it reads. The
-    table shows it as 'not run' with the step that failed; in JSON, 'status' is the server's, and 'state' is 'not_run'.
+    """A step that reads a failed one doesn't run. Servers list it as failed, with the error of the step it reads. The
+    table shows it as 'not run' with the step that failed. In JSON, 'status' is the server's, and 'state' is 'not_run'.
 
-    Outputs and times of steps, and the steps of a run that has not ended, need a server of 0.12 or newer.
+    Step outputs and times, and the steps of an unfinished run, require server 0.12 or newer.
     """
     with connect_to_run(server, run_id) as (target, run_id):
         if step is not None:
@@ -151,8 +152,8 @@ def steps_command(
 def result_command(
     run_id: str, item: int | None, no_wait: bool, wait: Wait, server: ServerOptions, output: Output
 ) -> None:
-    """For a run of one item it prints what 'run' prints: only the output; with -o the whole result, even for failed
-    runs. For a batch it prints a line of JSON for each item, in the order of the inputs.
+    """For a run with one item, the command prints only the output, as 'run' does. Use -o to print the whole result,
+    even if the run failed. For a batch, it prints a line of JSON for each item, in input order.
     """
     try:
         with connect_to_run(server, run_id) as (target, run_id):
@@ -198,10 +199,10 @@ _VALUE = View((*columns("run_id:id", "index:number"), Column("value", show=forma
 @running_server_options
 @file_output_options
 def eval_command(run_id: str, expression: str, item: int, server: ServerOptions, output: Output) -> None:
-    """EXPRESSION is a flow expression in YAML or JSON: '{$step: a, path: $.x}'. It is evaluated with the outputs of the
-    run's steps, and with the run's input and variables if the history or the server has them. Nothing is run.
+    """EXPRESSION is a flow expression in YAML or JSON: '{$step: a, path: $.x}'. It can use the outputs of the run's
+    steps, and the run's input and variables if the history or the server has them. Nothing runs.
 
-    The value is printed as JSON; with -o a record that contains it.
+    The value is printed as JSON. Use -o for a record that contains it.
     """
     from stepflow_client._base.text import describe_missing_item
     from stepflow_client._command import ItemFailureTracer

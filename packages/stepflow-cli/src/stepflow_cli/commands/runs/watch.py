@@ -53,13 +53,13 @@ _QUIET = ("run_created", "steps_needed", "step_ready")
 @running_server_options
 @output_options
 def command(ids: list[str], wait: Wait, server: ServerOptions, output: Output) -> None:
-    """Prints a tree on a terminal, and a line for each change elsewhere. With -o jsonl it prints the events, with -o
-    json and yaml the run when it has ended. With -q it only prints how runs ended, and accepts several; RUN may then be
-    - for ids on standard input, one per line.
+    """On a terminal, the command shows a tree; elsewhere, it prints a line for each change. Use -o jsonl to print the
+    events, or -o json or yaml to print the run when it has ended. Use -q to print only how runs ended. You can then
+    pass several runs, or - as RUN to read IDs from standard input, one per line.
 
-    The exit code is 0 if all runs completed. Otherwise it is 5 if one did not end in time, else 1 if one failed, else 6
-    if one was cancelled. Ctrl-C stops watching, not the run, and prints the command to watch it again. A cancelled run
-    counts as ended, although servers continue it. Steps are not shown if the server has no events.
+    The exit code is 0 if all runs completed; otherwise 5 if one didn't end in time, else 1 if one failed, else 6 if one
+    was cancelled. Ctrl-C stops watching, but not the run, and prints the command to watch it again. A cancelled run
+    counts as ended, although servers continue it. Steps aren't shown if the server has no events.
     """
     quiet = current_session().quiet
     if len(ids) > 1 and not quiet:
@@ -148,11 +148,11 @@ class _EventOptions(NamedTuple):
 @running_server_options
 @output_options
 def events_command(run_id: str, options: _EventOptions, server: ServerOptions, output: Output) -> None:
-    """Prints readable lines on a terminal, elsewhere JSON lines. Each event comes exactly once, even if the
-    connection breaks; --after with the cursor of an event continues after it.
+    """Events are printed as readable lines on a terminal, and otherwise as JSON lines. Each event arrives exactly once,
+    even if the connection breaks. To continue after an event, pass its cursor with --after.
 
-    The output ends only with the run, because servers do not mark the latest event of a running run. Needs a server
-    of 0.12 or newer.
+    The output ends only when the run does because servers don't mark the latest event of a running run. This requires
+    server 0.12 or newer.
     """
     with connect_to_run(server, run_id) as (target, run_id):
         events = _stream_events(target, run_id, options)
@@ -240,12 +240,12 @@ _LINE = View(
 @option("--all", "Include lines that name only other runs.", to="everything")
 @output_options
 def logs_command(run_id: str, level: str, limit: int | None, everything: bool, output: Output) -> None:
-    """This works for runs on servers that the command has started on this machine: 'serve', or an embedded one. It
-    prints the lines from the first to the last one that names the run, at level info and above. Lines of other runs are
-    left out; lines of workers name no run. Repeated lines are printed once, with their count.
+    """This works for runs on servers started on this machine, by 'serve' or as embedded servers. It prints the lines
+    from the first to the last that names the run, at level info and above, without lines of other runs. Workers' lines
+    don't name a run. Repeated lines are printed once, with their count.
 
-    The last 50 logs are kept beside the history, up to 20 MB each. None are kept if the history is off. A 'serve'
-    without workers only writes warnings and errors, unless it is started with --log-level info.
+    The last 50 logs are kept next to the history, up to 20 MB each, unless the history is off. A 'serve' without
+    workers writes only warnings and errors, unless you start it with --log-level info.
     """
     if run_id.startswith("@"):
         run_id = find_recorded_run(run_id).run_id
