@@ -131,7 +131,9 @@ def test_the_step_of_a_sub_flow_is_not_named() -> None:
     found = [step("a", "completed"), step("turns")]
     assert explained(content, "boom", *found, named="a").cause == "turns"
     assert explained(content, "boom", named="a", has_steps=False).cause is None
-    assert explained(CHAIN, "boom", named="a", has_steps=False).cause == "a"
+    account = explained(CHAIN, "boom", named="a", has_steps=False)
+    assert account.cause == "a"
+    assert [each.error and each.error.message for each in account.steps] == ["boom", None, None]
 
 
 def test_two_steps_that_may_both_be_the_cause_stay_unknown() -> None:
