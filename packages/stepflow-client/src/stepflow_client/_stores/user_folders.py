@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-_LINUX = {"cache": ".cache", "config": ".server_config", "state": ".local/state"}
+_LINUX = {"cache": ".cache", "config": ".config", "state": ".local/state"}
 
 
 def user_folder(kind: str) -> Path:
