@@ -180,7 +180,7 @@ def read_value(given: ValueArgument, stdin_format: str | None = None) -> Any:
     if given.text == "-":
         parse = parse_json if stdin_format == "json" else parse_yaml
         return parse(read_stdin(), "standard input")
-    if given.option == "--input" and given.text.lower().endswith((".csv", ".parquet_rows")):
+    if given.option == "--input" and given.text.lower().endswith((".csv", ".parquet")):
         raise usage(f"{given.text} is a file of many inputs, but --input accepts only one", _batch_hint(given.text))
     try:
         return load_file(given.text)

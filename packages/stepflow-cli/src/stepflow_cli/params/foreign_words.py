@@ -97,7 +97,7 @@ def option_hint(command: str, options: Iterable[str], known: Collection[str]) ->
 
 
 _FILES = (".json", ".yaml", ".yml")
-_BATCHES = (".jsonl", ".ndjson", ".csv", ".parquet_rows")
+_BATCHES = (".jsonl", ".ndjson", ".csv", ".parquet")
 
 
 def extra_hint(extra: str, args: Sequence[str]) -> str | None:
