@@ -20,6 +20,7 @@ FILES = ("below.yaml", "hello.yaml", "other.json", "flow.py", "inputs.jsonl", "n
         ("Hello.YAML", "did you mean hello.yaml?"),
         ("input.jsonl", "did you mean inputs.jsonl?"),
         ("inputs.csv", "did you mean inputs.jsonl?"),
+        ("inputs.parquet", "did you mean inputs.jsonl?"),
         ("flw.py", "did you mean flow.py?"),
         ("note.txt", "did you mean notes.txt?"),
         ("unlike.yaml", "the working folder has below.yaml, hello.yaml, other.json"),

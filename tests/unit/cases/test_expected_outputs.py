@@ -116,6 +116,25 @@ def test_an_anchor_that_others_use_is_not_replaced() -> None:
     assert after == before.replace(b"*r", b'{"a": 2}')
 
 
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("two words", "two words"),
+        (5, "5"),
+        (None, "null"),
+        ("no", "'no'"),
+        ("a\nb\n", "|\n        a\n        b"),
+        ("a\nb", "|-\n        a\n        b"),
+        (" a\nb", '" a\\nb"'),
+        ("a\tb", '"a\\tb"'),
+    ],
+)
+def test_a_text_is_written_as_plainly_as_it_can_be(value: Any, written: str) -> None:
+    before = b"test:\n  cases:\n  - input: 1\n    output:\n      result: old\n"
+    after = update_expected(before, {0: {"result": value}}, "x.yaml").decode()
+    assert after == before.decode().replace("old", written)
+
+
 def test_matching_parts_of_an_expectation_are_kept() -> None:
     before = {**SUCCESS, "result": {"id": {"$type": "integer"}, "n": 1, "gone": 1, "list": [{"$any": True}, 2]}}
     result = FlowResult(status=ExecutionStatus.COMPLETED, output={"id": 7, "n": 2, "more": 1, "list": [5, 3]})

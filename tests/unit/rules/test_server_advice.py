@@ -59,6 +59,12 @@ def test_hints(url: str, error: HttpError, hint: str) -> None:
     assert bool(found.hint) is bool(hint)
 
 
+@pytest.mark.parametrize(("proxy", "through"), [(None, ""), ("http://p:3128", " through the proxy http://p:3128")])
+def test_a_server_that_cannot_be_reached_is_named_with_the_proxy(proxy: str | None, through: str) -> None:
+    found = convert_error(caused("it failed"), HttpRequest("GET", "/runs"), REMOTE, proxy, None)
+    assert found.message == f"{REMOTE} cannot be reached{through}: it failed"
+
+
 def test_a_proxy() -> None:
     found = convert_error(system(errno.ECONNREFUSED), HttpRequest("GET", "/runs"), REMOTE, "http://proxy:3128", None)
     assert isinstance(found, ServerConnectionError)
