@@ -124,6 +124,7 @@ WRONG: dict[str, list[tuple[str, ...]]] = {
     "Inputs in another form": [
         ("run hello.yaml in.json", "in.json"),
         ("run hello.yaml bad.jsonl", "bad.jsonl"),
+        ("run hello.yaml in.parquet", "stepflow batch FLOW in.parquet"),
         ('run hello.yaml \'{"name": "Ada"}\'', "Ada"),
         ("run hello.yaml --input-json {name: Ada}", "Ada}"),
         (r"""run hello.yaml --input-json '{\"name\": \"Ada\"}'""", "line 1, column 2"),
@@ -134,6 +135,7 @@ WRONG: dict[str, list[tuple[str, ...]]] = {
         ("run hello.yaml --input commented.json", "line 2, column 3"),
         ("run hello.yaml --input bad.jsonl", "bad.jsonl"),
         ("run hello.yaml --input wide.csv", "wide.csv"),
+        ("run hello.yaml --input in.parquet", "stepflow batch FLOW in.parquet"),
         ("batch hello.yaml pretty.jsonl", "line 1"),
         ("batch hello.yaml excel.csv", "line 1"),
         ("batch hello.yaml utf-16.csv", "line 1"),
