@@ -99,8 +99,9 @@ def _fill_empty(text: str, parent: Node, key: Key, node: Node, value: Any) -> It
 def _add_before_steps(text: str, root: Node, values: Schemas) -> Edit:
     """Return the edit that adds keys before `steps` and any comments above it, or else at the end."""
     steps = root.keys.get("steps")
-    start = text.rfind("\n", 0, steps.start) + 1 if steps is not None else 0
-    if steps is None or root.is_flow or steps == root.written_keys[0] or text[start : steps.start].strip():
+    above = text[: steps.start] if steps is not None else ""
+    start = above.rfind("\n") + 1
+    if steps is None or root.is_flow or steps == root.written_keys[0] or above[start:].strip():
         return make_addition(text, root, values, _format_block_mapping)
     while start and text[:start].splitlines()[-1].lstrip().startswith("#"):
         start = text.rfind("\n", 0, start - 1) + 1
