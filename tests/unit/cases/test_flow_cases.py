@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from stepflow_client import ErrorCode, ExecutionStatus, FlowError, FlowFileError, FlowResult
-from stepflow_client._cases.flow_cases import FlowCase, compute_verdict, read_tests
+from stepflow_client._cases.flow_cases import FlowCase, compute_verdict, read_tests, run_subflow
+from stepflow_client._runs.pins import Fails
 
 COMPLETED, FAILED = ExecutionStatus.COMPLETED, ExecutionStatus.FAILED
 
@@ -114,3 +115,18 @@ def test_an_expected_null_is_an_expectation() -> None:
     assert verdict(null, status=COMPLETED, output=None) == ("passed", [])
     assert verdict(null, status=COMPLETED, output=0)[0] == "failed"
     assert verdict({"outcome": "success", "result": {}}, status=COMPLETED, output={"a": 1})[0] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("component", "given"),
+    [
+        ("/builtin/map", None),
+        ("/builtin/map", {"items": [1]}),
+        ("/builtin/map", {"items": 5, "workflow": {}}),
+        ("/builtin/iterate", {"initial_input": 1}),
+        ("/builtin/iterate", {"flow": {}}),
+        ("/builtin/iterate", {"flow": {}, "initial_input": 1, "max_iterations": "5"}),
+    ],
+)
+def test_a_sub_flow_that_servers_refuse_fails_its_step(component: str, given: Any) -> None:
+    assert run_subflow(component, "each", given, lambda flow, inputs: []) == Fails("UNREACHABLE", 'step "each" failed')
