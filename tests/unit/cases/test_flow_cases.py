@@ -130,3 +130,16 @@ def test_an_expected_null_is_an_expectation() -> None:
 )
 def test_a_sub_flow_that_servers_refuse_fails_its_step(component: str, given: Any) -> None:
     assert run_subflow(component, "each", given, lambda flow, inputs: []) == Fails("UNREACHABLE", 'step "each" failed')
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ({"next": 7}, {"result": 7, "iterations": 3, "terminated": True}),
+        ({"result": 7}, {"result": 7, "iterations": 1, "terminated": False}),
+    ],
+)
+def test_iterations_end_with_a_result_or_at_their_limit(output: Any, expected: Any) -> None:
+    given = {"flow": {}, "initial_input": 1, "max_iterations": 3}
+    run = lambda flow, inputs: [{"outcome": "success", "result": output}]  # noqa: E731
+    assert run_subflow("/builtin/iterate", "each", given, run) == expected
