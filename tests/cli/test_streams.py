@@ -29,6 +29,13 @@ def test_output_that_nobody_reads_is_none(stepflow: Stepflow) -> None:
     assert stepflow.shell("stepflow --help | true; exit ${PIPESTATUS[0]}").code == 0
 
 
+def test_findings_come_before_the_message_that_sums_them_up(stepflow: Stepflow) -> None:
+    done = stepflow.shell("stepflow validate --offline refused.yaml 2>&1", PYTHONUNBUFFERED="")
+    assert done.code == 3
+    assert done.stdout.startswith("refused.yaml:")
+    assert done.stdout.splitlines()[-1].startswith("stepflow: refused.yaml is invalid")
+
+
 @pytest.mark.parametrize("where", ["2> /dev/full", "2>&-", "2> >(true)"])
 def test_messages_that_cannot_be_written_change_nothing(stepflow: Stepflow, server: str, where: str) -> None:
     assert stepflow.shell(f"stepflow validate clean.yaml {where}").code == 0

@@ -57,7 +57,7 @@ _QUIET = 1.0
 
 
 class Spinner:
-    """A line showing what the command is doing. Created by `waiting`."""
+    """A line showing what the command is doing. Created by `show_spinner`."""
 
     def __init__(self, text: str, *, is_shown: bool = True) -> None:
         """Store the text without showing anything yet."""

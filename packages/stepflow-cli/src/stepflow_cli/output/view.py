@@ -136,9 +136,9 @@ class Output(NamedTuple):
             write_bytes(str(self.path), "".join(texts).encode("utf-8", "backslashreplace"))
             return
         for text in texts:
-            sys.stdout.write(text)
-            if flush:
-                sys.stdout.flush()
+            print(text, end="", flush=flush)
+        # Messages on stderr that follow may go to the same pipe or file.
+        sys.stdout.flush()
 
     def _select(self, record: Record, view: View) -> Record:
         return next(select_fields([record], self.fields, view)) if self.fields else record
