@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._data.arguments import argument_error
 from ..errors import InvalidResponseError, UnsupportedByServerError
-from .transport_errors import ANOTHER_SERVICE
 
 if TYPE_CHECKING:
     from ..types import ServerInfo
@@ -71,6 +70,9 @@ def identify_server(url: str, health: Mapping[str, Any]) -> Server:
     if isinstance(build, Mapping):
         commit = _replace_surrogates(str(build.get("gitVersion") or "")) or None
         return _make_server(url, _CURRENT, release=_COMMITS.get(commit or ""), commit=commit)
+    # Checks of flows need the releases, but no connections.
+    from .transport_errors import ANOTHER_SERVICE
+
     raise InvalidResponseError(f"{url} responds, but not like a Stepflow server", hint=ANOTHER_SERVICE)
 
 
