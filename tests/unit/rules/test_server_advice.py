@@ -35,7 +35,7 @@ def system(code: int) -> ConnectFailed:
     ("url", "error", "hint"),
     [
         (HERE, system(errno.ECONNREFUSED), "run 'stepflow serve --port 9'"),
-        ("http://localhost:7837", system(errno.ECONNREFUSED), "run 'stepflow serve'"),
+        ("http://localhost:7837", system(errno.ECONNREFUSED), "port 7837: run 'stepflow serve', or correct the URL"),
         ("http://[::1]:9", system(errno.ECONNREFUSED), "run 'stepflow serve --port 9'"),
         (REMOTE, system(errno.ECONNREFUSED), "nothing is listening on port 81 of server.example: start the server"),
         ("https://127.0.0.1:9", system(errno.ECONNREFUSED), "nothing is listening on port 9 of 127.0.0.1"),

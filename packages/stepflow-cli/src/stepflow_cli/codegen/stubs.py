@@ -114,10 +114,7 @@ def generate_stubs(records: Iterable[Mapping[str, Any]], only: Sequence[str]) ->
             raise usage(f"no component matches --only {glob}", "to list components, run 'stepflow components list'")
     chosen = [stub for path, stub in stubs.items() if is_chosen(path)]
     if not chosen:
-        raise usage(
-            "found only builtin components",
-            "for these, use: from stepflow_client.authoring import builtin",
-        )
+        raise usage("found only builtin components", "for these, use: from stepflow_client.authoring import builtin")
     writer = _StubWriter()
     source = writer.generate_module(chosen)
     for message in writer.invalid_schemas.values():

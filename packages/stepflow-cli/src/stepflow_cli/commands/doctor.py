@@ -37,9 +37,7 @@ _HEALTH = View(
     multiple=True,
 )
 @WAITING.option(
-    "--wait TIME",
-    "Wait this long for the server and its components: 90s or 5m. [default: do not wait]",
-    type=DURATION,
+    "--wait TIME", "Wait this long for the server and its components: 90s or 5m. [default: do not wait]", type=DURATION
 )
 @server_options(default="server")
 @record_options

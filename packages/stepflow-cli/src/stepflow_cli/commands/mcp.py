@@ -82,9 +82,7 @@ def _build_service(tools: str, **options: Any) -> ServiceOptions:
         _build_values,
         _FLOWS.option("--variables FILE", "Read the flows' variables from this file.", type=FILE),
         _FLOWS.option(
-            "--var NAME=VALUE",
-            "Set a variable of the flows; agents cannot set any. Repeatable.",
-            multiple=True,
+            "--var NAME=VALUE", "Set a variable of the flows; agents cannot set any. Repeatable.", multiple=True
         ),
     ),
     _FLOWS.option(

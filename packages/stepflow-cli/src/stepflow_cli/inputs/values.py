@@ -288,8 +288,7 @@ def _check_not_json(given: ValueArgument) -> None:
     pair = re.fullmatch(r"(\w+)=(.*)", given.text)
     if given.text.lstrip()[:1] in ("{", "["):
         raise usage(
-            f"{given.option} expects a file name, not JSON",
-            f"use {given.option}-json {shlex.quote(given.text)}",
+            f"{given.option} expects a file name, not JSON", f"use {given.option}-json {shlex.quote(given.text)}"
         )
     if pair is not None and given.option == "--input":
         hint = f"use {_suggest_json('--input-json', pair)}"

@@ -353,9 +353,7 @@ def server_options(default: Default, *, is_needed: bool = True, reads_project: b
 
 
 changed_profile_option = SERVER.option(
-    "--profile NAME",
-    "Change this profile. [default: the current one]",
-    shell_complete=complete_with("profiles"),
+    "--profile NAME", "Change this profile. [default: the current one]", shell_complete=complete_with("profiles")
 )
 """Adds --profile for commands that change a profile, passed as `profile`, its name or None."""
 
@@ -472,8 +470,7 @@ components_option = option(
 )
 """Adds --components FILE, passed as `components`, the file's name or None."""
 offline_option = option(
-    "--offline",
-    "Do not use a server; use the builtin components plus those from --components or the project.",
+    "--offline", "Do not use a server; use the builtin components plus those from --components or the project."
 )
 """Adds --offline, passed as `offline`."""
 

@@ -300,7 +300,7 @@ class RunFollower:
     async def _fetch_scheduled_errors(self) -> None:
         while self._pending_errors and not self.has_ended:
             index, step_id = self._pending_errors.popleft()
-            # Ignore a failed request, since the run goes on regardless.
+            # Ignore a failed request: the run continues anyway.
             with suppress(StepflowClientError):
                 step = await self._client.get_run_step(self._run_id, step_id, item_index=index)
                 if step.error is not None and index in self._errors:

@@ -91,7 +91,7 @@ def reject_unknown_arguments(names: Iterable[str], known: Collection[str]) -> No
 
 
 _VALUES = (".yaml", ".yml", ".json")
-# Groups of file extensions that can stand in for each other.
+# Groups of interchangeable file extensions.
 _SIMILAR_EXTENSIONS = (_VALUES, (".py",), (".jsonl", ".ndjson", ".csv", ".parquet", *_VALUES))
 _MAX_ENTRIES = 1000
 _MAX_SHOWN = 5

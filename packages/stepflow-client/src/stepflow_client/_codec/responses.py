@@ -390,10 +390,7 @@ def read_stored_content(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def make_run_arguments(
-    run_id: str,
-    reported: Mapping[str, Any],
-    entry: HistoryEntry | None,
-    origin: stored_flow.RerunOrigin | None = None,
+    run_id: str, reported: Mapping[str, Any], entry: HistoryEntry | None, origin: stored_flow.RerunOrigin | None = None
 ) -> RunArguments:
     """Return the arguments a run was started with.
 

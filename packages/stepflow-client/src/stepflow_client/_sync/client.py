@@ -864,9 +864,9 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         Args:
             flow: The flow, as for `run`, but not a stored flow's ID.
             inputs: An iterable of inputs. Each is any JSON value, including a list. An input that
-                can't be represented in JSON fails on its own, without a run. So does an exception, which can stand in
-                for an input that couldn't be read. Outcomes wait until a chunk is full, so use a `chunk_size` of 1 if
-                inputs arrive slowly.
+                can't be represented in JSON fails on its own, without a run. If you can't read an input, pass the
+                exception in its place: it fails the same way. Outcomes wait until a chunk is full, so use a
+                `chunk_size` of 1 if inputs arrive slowly.
             max_concurrency: Maximum number of tasks to execute at once across all chunks. By default, it's up to the
                 server: ten per run, except on 0.10.
             chunk_size: Maximum number of inputs per run. By default, adapts to the server, using up to 400 inputs and

@@ -390,7 +390,7 @@ class RunCreator:
 
         Args:
             template: The prepared request.
-            arguments: The arguments, of which only the inputs are used.
+            arguments: The arguments. Only the inputs are used.
             registry: This process's flows, runs and open calls.
             recorded: What to record about the run in the history, if anything.
 

@@ -40,11 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--stepflow-replay-only", action="store_true", help="fail cases without a recording instead of executing them"
     )
-    group.addoption(
-        "--stepflow-coverage",
-        action="store_true",
-        help="show flow steps that no case reaches",
-    )
+    group.addoption("--stepflow-coverage", action="store_true", help="show flow steps that no case reaches")
     parser.addini("stepflow_config", "configuration of the embedded server, relative to the root folder")
     parser.addini("stepflow_replay", "recording that the test cases of flow files replay, relative to the root folder")
 

@@ -144,8 +144,7 @@ class Evaluator:
             journal = self._get_journal_path(number)
             if ended[number] and journal is not None and not journal.exists():
                 raise JournalError(
-                    f"cannot resume the evaluation: {journal} is missing",
-                    hint="restore it, or use a new folder",
+                    f"cannot resume the evaluation: {journal} is missing", hint="restore it, or use a new folder"
                 )
             inputs = _VariantInputs(self.store, self._turns, place, self.repeat)
             self._workers.start(partial(self._run_variant, variant, number, inputs, ended[number]))
