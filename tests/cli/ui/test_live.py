@@ -213,7 +213,7 @@ async def test_a_follower_keeps_a_few_numbers_per_item() -> None:
             self._services = self.follower = self.waiter = self
             self._is_over = False
 
-        async def read(self, run_id: str, include: str = "") -> RunSnapshot:
+        async def read_snapshot(self, run_id: str, include: str = "") -> RunSnapshot:
             status = ExecutionStatus.COMPLETED if self._is_over else ExecutionStatus.RUNNING
             run = RunDetails(run_id=run_id, flow_id="f", status=status, items=ItemCounts(total=10_000))
             return RunSnapshot(details=run, flow={"name": "big", "steps": [{"id": each} for each in "abc"]})

@@ -299,7 +299,7 @@ def from_tree(world: World, run_id: str) -> Facts:
 
 
 def counts_in_tree(text: str) -> dict[str, int]:
-    numbers = {name: int(number) for number, name in re.findall(r"(\d+) (of|failed|not run)", text)}
+    numbers = {name: int(number) for number, name in re.findall(r"(\d+) (of|failed(?! or)|not run)", text)}
     failed = numbers.get("failed", 0)
     counts = {"completed": numbers.get("of", 0) - failed, "failed": failed, "not_run": numbers.get("not run", 0)}
     return nonzero(counts)

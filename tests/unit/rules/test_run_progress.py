@@ -30,6 +30,15 @@ def test_a_step_that_failed_itself_is_failed() -> None:
     assert step.get_state_text(3, True) == "failed"
 
 
+def test_a_step_that_may_not_have_run_is_not_called_failed() -> None:
+    step = _ended("failed", "failed")
+    step.unclear.update({0, 1})
+    assert step.get_state_text(2, True) == "failed or not run"
+    step.record_item_start(1, None, attempt=2)
+    step.record_item_end(1, None, "failed")
+    assert step.get_state_text(2, True) == "failed"
+
+
 def test_a_step_makes_its_first_attempt_until_another_one_starts() -> None:
     step = StepProgress("summarise")
     assert step.attempt == 1

@@ -22,6 +22,7 @@ STATUS_STYLES = {
     "cancelled": "yellow",
     "warning": "yellow",
     "failed": "red",
+    "failed or not run": "red",
     "recovery_failed": "red",
     "error": "red",
     "worse": "red",

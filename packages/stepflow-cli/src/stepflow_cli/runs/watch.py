@@ -18,7 +18,7 @@ from stepflow_client._command import build_progress, compute_deadline, deadline_
 from stepflow_client._rules.run_progress import FlowOutline, RunProgress, StepProgress
 from stepflow_client.progress import Progress
 from stepflow_client.types.account import format_state
-from stepflow_client.types.statuses import FAILED_STATUSES
+from stepflow_client.types.statuses import FAILED_STATUSES, ExecutionStatus
 
 from ..errors import Problem
 from ..output.tables import STATUS_STYLES, truncate_to_width
@@ -69,9 +69,11 @@ def _describe_step_state(event: RunEvent, step: StepProgress, took: str, error: 
     if event.type == "step_started":
         attempt = getattr(event, "attempt", 1)
         return f"running, attempt {attempt}" if attempt > 1 else "running"
-    cause, status = step.not_run.get(getattr(event, "item_index", 0)), getattr(event, "status", "completed")
-    if cause is not None:
-        return f"not run ({cause} failed)"
+    item, status = getattr(event, "item_index", 0), getattr(event, "status", "completed")
+    if item in step.not_run:
+        return f"not run ({step.not_run[item]} failed)"
+    if item in step.unclear:
+        status = "failed or not run"
     if step.kept and status == "completed":
         return "kept"
     return f"{status}{took}" + ("" if error is None else f": {error}")
@@ -237,10 +239,11 @@ def _format_step(step: StepProgress, run: RunProgress, now: datetime, width: int
     is_run = not step.kept and (len(step.not_run) < len(step.ended) or not step.not_run)
     text.append(f"{_format_time(step.get_duration(now) if is_run else None):>8}")
     if run.total != 1:
-        text.append(f"  {len(step.ended) - len(step.not_run)} of {run.total} done")
+        failed = step.failed - len(step.not_run) - len(step.unclear)
+        text.append(f"  {failed + step.count('completed')} of {run.total} done")
         text.append(f", {len(step.running)} running" if step.running else "")
-        failed = step.failed - len(step.not_run)
         text.append(f", {failed} failed" if failed else "")
+        text.append(f", {len(step.unclear)} failed or not run" if step.unclear else "")
         text.append(f", {len(step.not_run)} not run" if step.not_run else "")
     elif step.attempt > 1:
         text.append(f"  attempt {step.attempt}")
@@ -359,7 +362,7 @@ class RunWatch:
             if step.failed and step.error is None:
                 step.error = errors.get(step.step_id)
         for (index, _), account in self._accounts.items():
-            self._note_not_run(index, account)
+            self._record_account(index, account)
 
     def _read_final_state(self) -> None:
         """Fetch the parts of the run that explain why items failed, unless it's too large."""
@@ -377,11 +380,15 @@ class RunWatch:
         self.snapshot = replace(snapshot, details=details)
         self._accounts = explain_steps(self.snapshot) if "steps" in parts else {}
 
-    def _note_not_run(self, item: int, account: StepAccount) -> None:
-        """Record that a step was skipped because of another step's failure."""
+    def _record_account(self, item: int, account: StepAccount) -> None:
+        """Record that a step was skipped because of another step's failure, or may have been."""
         step = next((step for step in self.progress.steps if step.step_id == account.step_id), None)
-        if step is not None and item in step.ended and account.because_of is not None:
+        if step is None or item not in step.ended:
+            return
+        if account.because_of is not None:
             step.not_run[item] = account.because_of
+        elif account.state == "unknown" and account.status is ExecutionStatus.FAILED:
+            step.unclear.add(item)
 
     def _find_step_error(self, event: RunEvent) -> str | None:
         """Fetch the reason for a step's failure. (Only once per step, because batches can be large.)"""
@@ -396,11 +403,11 @@ class RunWatch:
             is_small = self.run.items.total <= _FEW_ITEMS
             others = [other for other in run.steps if other is not step and item in other.ended and other.failed]
             if account is not None:
-                self._note_not_run(item, account)
+                self._record_account(item, account)
             elif item not in step.not_run and is_small and others:
                 with suppress(StepflowClientError):
                     for explained in self._target.client.explain_run(run.run_id, item_index=item).steps:
-                        self._note_not_run(item, explained)
+                        self._record_account(item, explained)
         if item in step.not_run or step.error is not None:
             return None
         error = None if account is None else account.error

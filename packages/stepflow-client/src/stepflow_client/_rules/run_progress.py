@@ -285,6 +285,8 @@ class StepProgress:
     """Statuses of ended items, by item index."""
     not_run: dict[int, str] = field(default_factory=dict)
     """For items skipped because an upstream step failed, that step's ID by item index. (They count as failed.)"""
+    unclear: set[int] = field(default_factory=set)
+    """Items that failed or were not run: the server doesn't report which. (They count as failed.)"""
     kept: bool = False
     """Whether a rerun keeps the step's output instead of calling its component."""
     first: datetime | None = None
@@ -320,7 +322,11 @@ class StepProgress:
         status = self.get_status(total, is_over)
         if self.kept and status == "completed":
             return "kept"
-        return f"not run ({self.because_of} failed)" if status == "failed" and self.because_of else status
+        if status != "failed":
+            return status
+        if len(self.unclear) == self.failed:
+            return "failed or not run"
+        return f"not run ({self.because_of} failed)" if self.because_of else status
 
     @property
     def because_of(self) -> str | None:
@@ -344,17 +350,21 @@ class StepProgress:
         self.attempt = attempt
         # Steps may start and end again after a server restart.
         self.ended.pop(item, None)
-        self.not_run.pop(item, None)
+        self._forget_account(item)
         self.running.setdefault(item, time)
         self.first = self.first or time
 
     def record_item_end(self, item: int, time: datetime | None, status: str) -> float | None:
         """Record that an item has ended. Return how many seconds it took, or None if unknown."""
         started = self.running.pop(item, None)
-        self.not_run.pop(item, None)
+        self._forget_account(item)
         self.ended[item] = status
         self.last = time or self.last
         return _seconds_between(started, time)
+
+    def _forget_account(self, item: int) -> None:
+        self.not_run.pop(item, None)
+        self.unclear.discard(item)
 
 
 class RunProgress:
