@@ -12,9 +12,9 @@ import pytest
 from stepflow_client import SyncStepflowClient
 from stepflow_client._data.arguments import check_seconds
 from stepflow_client._http.connecting import build_ssl_context
-from stepflow_client._http.messages import Timeouts
 from stepflow_client._http.settings import (
     MAX_TIMEOUT,
+    Timeouts,
     TokenAuth,
     check_auth,
     check_headers,

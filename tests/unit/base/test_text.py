@@ -58,3 +58,4 @@ def test_the_nearest_word(word: str, found: str | None) -> None:
 def test_a_url_is_shown_without_its_password(url: str) -> None:
     assert text.remove_url_credentials(url) == "http://host:1/api"
     assert text.remove_url_credentials(url.removeprefix("http://")) == "host:1/api"
+    assert text.remove_url_credentials("user:a://b@host:1") == "host:1"

@@ -9,8 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from stepflow_client import NOT_GIVEN, ConflictError, InvalidArgumentError, StepflowClient
-from stepflow_client._http.messages import Timeouts
-from stepflow_client._http.settings import MAX_TIMEOUT
+from stepflow_client._http.settings import MAX_TIMEOUT, Timeouts
 from stepflow_client._rules.timeouts import call_scope, current_deadline, current_timeouts
 
 from tests.unit.both_twins import CALLS, TWINS, Server, ask

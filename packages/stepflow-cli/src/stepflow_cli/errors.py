@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _LEVELS = ("debug", "info", "warn", "warning", "error", "critical")
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Session:
     """Options for one call, before or after the command's name, plus shared state."""
 

@@ -188,7 +188,7 @@ def check_conflicts(ctx: click.Context, conflicts: Sequence[Conflict]) -> None:
 
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_PART = re.compile(
+_PART = (
     r"(\d+(?:\.\d+)?) ?(s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|weeks?)"
     r"(?:(?: |,|and)+(?=\d)|(?=\d|$))"
 )
@@ -199,7 +199,7 @@ _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday",
 def parse_duration(text: str) -> timedelta | None:
     """Parse a duration such as `90s`, `15m`, `1h`, `2d`, `1w`, `1h30m` or `2 hours`, or return None."""
     text = " ".join(text.lower().split())
-    parts = list(_PART.finditer(text))
+    parts = list(re.finditer(_PART, text))
     if not parts or "".join(part[0] for part in parts) != text:
         return None
     try:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from stepflow_client._command import add_env_variables, merge_overrides, parse_declared_variables
 from stepflow_client.flows.graph import cut_flow, flow_of_step
-from stepflow_client.flows.interpreter import override_flow
 from stepflow_client.flows.reading import is_flow_id
 from stepflow_client.flows.run_requirements import check_inputs, check_variables
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from stepflow_client.flows.source import FlowText
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Job:
     """A flow and its arguments."""
 
@@ -51,6 +50,10 @@ class Job:
     @property
     def flow_with_overrides(self) -> Mapping[str, Any]:
         """The flow with its overrides applied."""
+        if not self.overrides:
+            return self.flow
+        from stepflow_client.flows.interpreter import override_flow
+
         return override_flow(self.flow, self.overrides)
 
     @property
@@ -150,7 +153,7 @@ def read_job_values(job: Job, text: FlowText | None = None) -> None:
         overrides = merge_overrides(job.overrides) or {}
         if "input" in (overrides.get(step) or {}).get("value", {}):
             raise usage(f"the input of step {step} is passed as a whole, so an override of it would have no effect")
-        job.flow = flow_of_step(override_flow(job.flow, job.overrides), step)
+        job.flow = flow_of_step(job.flow_with_overrides, step)
         job.flow_id = job.overrides = job.variables = None
         job.reuse = Reuse()
         # A single step's run doesn't count as a run of the flow's file.

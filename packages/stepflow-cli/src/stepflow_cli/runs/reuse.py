@@ -38,7 +38,7 @@ def resolve_earlier_run(target: Target, job: Job) -> None:
         Problem: If the job needs a run that doesn't exist.
     """
     reuse = job.reuse
-    if not any(reuse) or (reuse.only_step is not None and job.has_input):
+    if reuse.only_step is not None and job.has_input:
         return
     text = reuse.run or "@last"
     run_id: str | None
@@ -128,8 +128,6 @@ def keep_outputs(target: Target, job: Job, run_id: str) -> None:
 
     Outputs that contain a secret variable's value are left out.
     """
-    if target.runtime is None or not target.history.is_on:
-        return
     kept = _list_inherited_outputs(target, run_id)
     with suppress(StepflowClientError):
         if not target.client.server_info().capabilities["step_outputs"]:

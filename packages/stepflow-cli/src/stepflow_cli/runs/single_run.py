@@ -23,7 +23,6 @@ from ..records.results import print_result
 from ..server.connect import Target
 from .failures import find_failure_hint
 from .job import Job, read_job_values
-from .reuse import keep_outputs, resolve_earlier_run, start_reusing
 from .wait import add_view_commands, hinting_return
 
 if TYPE_CHECKING:
@@ -157,7 +156,10 @@ def complete_job(target: Target, job: Job) -> None:
             hint = "this embedded server only has the flows in its own store; to use another server, pass --url"
             raise to_problem(error, hint=hint if target.runtime else None) from None
         read_job_values(job)
-    resolve_earlier_run(target, job)
+    if any(job.reuse):
+        from .reuse import resolve_earlier_run
+
+        resolve_earlier_run(target, job)
 
 
 def run_job(target: Target, job: Job, cache: JobCache | None = None) -> None:
@@ -175,7 +177,10 @@ def run_job(target: Target, job: Job, cache: JobCache | None = None) -> None:
     run_id = run.run_id
     with adding_run_id(target, run_id), hinting_return(target, run_id, wait), showing_progress(target, run_id):
         result = run.result(timeout=wait.timeout)
-    keep_outputs(target, job, run_id)
+    if target.runtime is not None and target.history.is_on:
+        from .reuse import keep_outputs
+
+        keep_outputs(target, job, run_id)
     if cache is not None:
         cache.store(job, result)
     with adding_run_id(target, run_id):
@@ -207,6 +212,8 @@ def start_run(target: Target, job: Job) -> SyncRunHandle[Any]:
             complete_job(target, job)
             with target.history.recording(flow=job.flow, **job.about):
                 if any(job.reuse):
+                    from .reuse import start_reusing
+
                     return start_reusing(target, job)
                 run = target.client.start_run(
                     job.flow_id or job.flow,

@@ -8,7 +8,6 @@ import shlex
 import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@dataclass(frozen=True)
-class EnvironmentProxy:
+class EnvironmentProxy(NamedTuple):
     """The environment's proxy settings for a server."""
 
     url: str | None

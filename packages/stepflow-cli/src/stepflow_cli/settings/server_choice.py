@@ -58,7 +58,7 @@ class ServerOptions(NamedTuple):
         return bool(self.url or self.profile or self.local or self.config is not None or self.run_server)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class ServerChoice:
     """The server a command uses, and all related settings."""
 

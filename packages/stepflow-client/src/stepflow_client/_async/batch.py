@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 from .. import types
-from .._calls.call_options import RunCall
+from .._calls.run_call import RunCall
 from .._codec import output_types, requests, responses
 from .._codec.idempotency_markers import check_key
 from .._codec.requests import parse_declared_variables

@@ -19,11 +19,12 @@ from .._codec import responses
 from .._data.arguments import check_choice, check_integer
 from .._data.values import PLAIN, PLAIN_UNORDERED, OutputDecoder, decode, decode_raw, encode
 from .._http.connecting import build_ssl_context
-from .._http.messages import MIN_TIMEOUT, HeaderItems, HttpError, HttpRequest, HttpResponse, Timeouts
+from .._http.messages import MIN_TIMEOUT, HeaderItems, HttpError, HttpRequest, HttpResponse
 from .._http.settings import (
     API_PATH,
     PoolLimits,
     ServerUrl,
+    Timeouts,
     TokenAuth,
     build_static_authorization,
     check_auth,

@@ -9,8 +9,8 @@ from uuid import uuid4
 
 from .._base.not_given import NOT_GIVEN
 from .._calls import rerun_plan as rules
-from .._calls.call_options import RunCall
 from .._calls.rerun_plan import EarlierRun, NewRun, RerunRequest, find_outdated_steps, plan_new_run, select_kept_outputs
+from .._calls.run_call import RunCall
 from .._codec import requests, responses
 from .._codec.idempotency_markers import make_rerun_scope
 from .._codec.requests import parse_declared_variables

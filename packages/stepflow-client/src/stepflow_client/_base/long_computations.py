@@ -57,7 +57,7 @@ SLICE = 4_000
 """Number of steps in one slice of a computation (about 10 ms)."""
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False)
 class Slices:
     """A step counter for computations."""
 

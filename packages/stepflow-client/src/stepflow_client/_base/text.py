@@ -62,10 +62,11 @@ def visible_lines(text: str) -> str:
 
 def remove_url_credentials(url: str) -> str:
     """Return a URL for display, without its user and password."""
-    start = re.match(r"(?:[a-z][a-z0-9+.-]*://)?", url, re.IGNORECASE)
-    scheme = start[0] if start else ""
-    # Split at the last @, as passwords may contain any separator.
-    return scheme + url.removeprefix(scheme).rpartition("@")[2]
+    scheme, separator, rest = url.partition("://")
+    # A password may contain any separator: split at the last @, and only accept a scheme that can't be part of it.
+    if separator and not {*scheme} & {*":@/"}:
+        return f"{scheme}://{rest.rpartition('@')[2]}"
+    return url.rpartition("@")[2]
 
 
 def find_nearest(word: str, known: Iterable[str], similarity: float = 0.6) -> str | None:

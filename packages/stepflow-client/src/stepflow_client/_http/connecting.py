@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import queue
 import socket
 import threading
 import time
@@ -23,14 +22,16 @@ from .messages import NameTimeout
 
 if TYPE_CHECKING:
     import asyncio
+    import queue
     import selectors
     import ssl
 
     from .settings import ServerUrl
 else:
-    # Imported lazily. Plain HTTP doesn't need ssl, the blocking client doesn't need asyncio, and selectors are only
-    # used for hosts with several addresses.
+    # Imported lazily. Plain HTTP doesn't need ssl, the blocking client doesn't need asyncio, IP addresses aren't looked
+    # up in a thread, and selectors are only used for hosts with several addresses.
     asyncio = lazy_module("asyncio")
+    queue = lazy_module("queue")
     selectors = lazy_module("selectors")
     ssl = lazy_module("ssl")
 

@@ -5,7 +5,6 @@ No I/O. Parsing is done by httptools.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -14,12 +13,12 @@ from typing import NamedTuple, NoReturn
 import httptools
 
 from .._base.text import visible
+from .settings import MAX_EVENT_BYTES, Timeouts
 
 HeaderItems = tuple[tuple[str, str], ...]
 """Header names and values."""
 
 _NO_HEADERS: dict[str, str] = {}
-_PHASES = ("connect", "read", "write", "pool")
 _MAX_TARGET_LENGTH = 65_536
 _MAX_CACHED = 8
 MAX_BYTES = 1024**3
@@ -81,38 +80,6 @@ class TooLarge(HttpError):
 
 class Unreadable(HttpError):
     """The response can't be decoded."""
-
-
-# Seconds before a held response is considered lost, even if the client has no timeout.
-_MAX_OVERDUE = 600.0
-
-
-class Timeouts(NamedTuple):
-    """Per-phase timeouts in seconds, plus a limit for the whole request."""
-
-    connect: float = 30.0
-    read: float = 30.0
-    write: float = 30.0
-    pool: float = 600.0
-    whole: float = math.inf
-    """Seconds for all phases of all attempts combined. Needed because no phase times out if a server trickles bytes."""
-
-    def for_stream(self, seconds: float) -> Timeouts:
-        """Return a copy for streaming. Only this read timeout applies, since streams may last for hours."""
-        return self._replace(read=seconds, whole=math.inf)
-
-    @lru_cache(maxsize=32)  # noqa: B019 - a few constants
-    def for_long_poll(self, seconds: float) -> Timeouts:
-        """Return a copy for a request the server may hold for this many seconds."""
-        return self._replace(read=min(self.read, _MAX_OVERDUE) + seconds, whole=self.whole + seconds)
-
-    def at_most(self, seconds: float) -> Timeouts:
-        """Return a copy with every phase capped at this many seconds."""
-        return Timeouts(*(min(phase, seconds) for phase in self))
-
-    def as_dict(self) -> dict[str, float]:
-        """Return the per-phase timeouts as a dict, in httpx's format."""
-        return dict(zip(_PHASES, self, strict=False))
 
 
 class HttpRequest(NamedTuple):
@@ -231,8 +198,6 @@ def normalize_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {name: ", ".join(parts) for name, parts in values.items()}
 
 
-MAX_EVENT_BYTES = 256 * 1024 * 1024
-"""Maximum event size in bytes. An event holds at most one step's output, and servers accept requests of 250 MiB."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 

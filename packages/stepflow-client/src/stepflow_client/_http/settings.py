@@ -6,8 +6,9 @@ import math
 import os
 import re
 import sys
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeGuard
 from urllib.parse import quote, unquote, urlsplit
@@ -15,13 +16,47 @@ from urllib.parse import quote, unquote, urlsplit
 from .._base.text import remove_url_credentials
 from .._data.arguments import check_seconds
 from ..errors import InvalidArgumentError
-from .messages import Timeouts
 
 if TYPE_CHECKING:
     import httpx
 
 _SCHEMES = ("http", "https", "socks5", "socks5h")
+_PHASES = ("connect", "read", "write", "pool")
 _PROXY_HINT = "write http://HOST:PORT; and / ? # @ in a password as %2F %3F %23 %40"
+MAX_EVENT_BYTES = 256 * 1024 * 1024
+"""Maximum event size in bytes. An event holds at most one step's output, and servers accept requests of 250 MiB."""
+
+
+# Seconds before a held response is considered lost, even if the client has no timeout.
+_MAX_OVERDUE = 600.0
+
+
+class Timeouts(NamedTuple):
+    """Per-phase timeouts in seconds, plus a limit for the whole request."""
+
+    connect: float = 30.0
+    read: float = 30.0
+    write: float = 30.0
+    pool: float = 600.0
+    whole: float = math.inf
+    """Seconds for all phases of all attempts combined. Needed because no phase times out if a server trickles bytes."""
+
+    def for_stream(self, seconds: float) -> Timeouts:
+        """Return a copy for streaming. Only this read timeout applies, since streams may last for hours."""
+        return self._replace(read=seconds, whole=math.inf)
+
+    @lru_cache(maxsize=32)  # noqa: B019 - a few constants
+    def for_long_poll(self, seconds: float) -> Timeouts:
+        """Return a copy for a request the server may hold for this many seconds."""
+        return self._replace(read=min(self.read, _MAX_OVERDUE) + seconds, whole=self.whole + seconds)
+
+    def at_most(self, seconds: float) -> Timeouts:
+        """Return a copy with every phase capped at this many seconds."""
+        return Timeouts(*(min(phase, seconds) for phase in self))
+
+    def as_dict(self) -> dict[str, float]:
+        """Return the per-phase timeouts as a dict, in httpx's format."""
+        return dict(zip(_PHASES, self, strict=False))
 
 
 def check_proxy(
@@ -131,7 +166,7 @@ _MIN_POOL_TIMEOUT = 600.0
 MAX_TIMEOUT = 2_000_000
 """Maximum timeout in seconds, also used for "no limit", because sockets don't accept 2**31 milliseconds or more."""
 
-_HEADER_NAME = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
+_HEADER_NAME = r"[-!#$%&'*+.^_`|~0-9A-Za-z]+"
 
 Token = str | Callable[[], str | Awaitable[str]]
 """A bearer token, or a callable that returns one. Callables returning awaitables only work with the async client."""
@@ -404,7 +439,7 @@ def build_static_authorization(auth: httpx.Auth | TokenAuth | tuple[str, str] | 
         return auth.header
     if not isinstance(auth, tuple):
         return None
-    return "Basic " + b64encode(":".join(auth).encode()).decode()
+    return "Basic " + b2a_base64(":".join(auth).encode(), newline=False).decode()
 
 
 def check_headers(headers: Mapping[str, str] | None) -> dict[str, str] | None:
@@ -418,7 +453,7 @@ def check_headers(headers: Mapping[str, str] | None) -> dict[str, str] | None:
     if not isinstance(headers, Mapping):
         raise InvalidArgumentError(f"headers must be a mapping from name to value, not {type(headers).__name__}")
     for name, value in headers.items():
-        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+        if not isinstance(name, str) or not re.fullmatch(_HEADER_NAME, name):
             raise InvalidArgumentError(f"{name!r} is not a header name")
         if not isinstance(value, str) or not _is_printable(value):
             raise InvalidArgumentError(f"the value of the header {name} is not printable ASCII text")

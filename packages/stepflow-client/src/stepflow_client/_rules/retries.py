@@ -252,7 +252,7 @@ def is_transient_status(status: int) -> bool:
 RetryOn: TypeAlias = "Iterable[ErrorCode | str] | Callable[[Outcome[Any]], bool]"
 """Error codes after which to rerun an input, or a function that decides based on its outcome."""
 
-_NEWER_CODE = re.compile(r"unknown_\d+")
+_NEWER_CODE = r"unknown_\d+"
 
 
 class InputRetryRule:
@@ -278,7 +278,7 @@ class InputRetryRule:
             known = [code.value for code in ErrorCode]
             texts: Any = retry_on
             for text in check_texts(texts, "retry_on"):
-                if text not in known and not _NEWER_CODE.fullmatch(text):
+                if text not in known and not re.fullmatch(_NEWER_CODE, text):
                     hint = suggest_nearest(text, known) or f"the codes are {', '.join(known)}"
                     raise InvalidArgumentError(f"retry_on contains {text!r}, which is not an error code", hint=hint)
                 self._codes.add(ErrorCode(text))

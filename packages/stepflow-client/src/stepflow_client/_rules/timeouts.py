@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 from .._base.not_given import NotGiven
 from .._data.arguments import check_seconds
-from .._http.messages import MAX_EVENT_BYTES, Timeouts
-from .._http.settings import check_timeout
+from .._http.settings import MAX_EVENT_BYTES, Timeouts, check_timeout
 
 
 class Timings(NamedTuple):

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import types
-from .._calls.call_options import RunCall
+from .._calls.run_call import RunCall
 from .._codec import requests
 from .._codec.requests import parse_declared_variables
 from .._concurrency import sync_run_check, sync_wait_for_future

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .._base.bounded_dict import BoundedDict
 from .._base.logging import logger
 from .._base.text import duration_text
-from .._calls.call_options import RunCall
 from .._calls.rerun_plan import drop_kept_overrides
+from .._calls.run_call import RunCall
 from .._codec import requests, responses
 from .._codec.idempotency_markers import (
     RunMarkerName,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.bounded_dict import BoundedDict
 from .._base.logging import logger
-from .._calls.call_options import RunCall
+from .._calls.run_call import RunCall
 from .._codec import requests, responses
 from .._codec.requests import RunArguments
 from .._concurrency import sync_run_check

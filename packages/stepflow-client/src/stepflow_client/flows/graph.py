@@ -95,7 +95,7 @@ def reachable(starts: Iterable[str], following: Mapping[str, Collection[str]]) -
     return reached
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Step:
     """A step in a flow."""
 

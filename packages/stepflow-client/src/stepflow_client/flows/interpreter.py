@@ -48,7 +48,7 @@ NOT_KNOWN: Any = object()
 """Marks an unknown input, output or set of variables."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class StepRun:
     """A step's outcome."""
 
@@ -59,7 +59,7 @@ class StepRun:
     failure: Failure | None = None
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Evaluation:
     """Evaluates a single item of a run."""
 

@@ -35,13 +35,12 @@ from ..._http.messages import (
     NotHttp,
     PoolTimeout,
     ReadTimeout,
-    Timeouts,
     TooLarge,
     Unreadable,
     WriteTimeout,
     normalize_headers,
 )
-from ..._http.settings import API_PATH, MAX_TIMEOUT, ServerUrl, check_headers
+from ..._http.settings import API_PATH, MAX_TIMEOUT, ServerUrl, Timeouts, check_headers
 from ..._http.sockets import async_get_owner
 from ..._rules.releases import find_operation, get_run_events
 from ...errors import InvalidArgumentError, StepflowClientError

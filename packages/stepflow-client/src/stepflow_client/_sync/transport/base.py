@@ -17,7 +17,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import AbstractContextManager
 
-from ..._http.messages import HttpRequest, HttpResponse, Timeouts
+from ..._http.messages import HttpRequest, HttpResponse
+from ..._http.settings import Timeouts
 from ..._rules.releases import health_check
 
 
