@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from functools import cache, partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, cast, dataclass_transform, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Self, TypeVar, cast, dataclass_transform, overload
 
 from .._base.basic_errors import InvalidArgumentError
 from .._base.lazy import lazy_module
@@ -212,6 +212,8 @@ class Model(Record):
     _fields: ClassVar[tuple[_FieldSpec, ...]] = ()
     _compared: ClassVar[Any] = None
     """A function that returns the values to compare."""
+    _setters: ClassVar[tuple[Any, ...]] = ()
+    """Functions that set a new instance's fields."""
 
     if not TYPE_CHECKING:
 
@@ -250,6 +252,14 @@ class Model(Record):
 
         def __delattr__(self, name: str) -> None:
             raise FrozenInstanceError(f"cannot delete {name!r}: {type(self).__name__} is immutable")
+
+    @classmethod
+    def _make(cls, *values: Any) -> Self:
+        """Create an instance from valid values for all fields, in a third of the usual time. For large batches."""
+        made = object.__new__(cls)
+        for put, value in zip(cls._setters, values, strict=True):
+            put(made, value)
+        return made
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -306,6 +316,7 @@ def record(kind: type[Kind] | None = None, /, *, kw_only: bool = True) -> Any:
     made._fields = tuple(_describe_field(definition) for definition in fields(made))
     compared = [definition.name for definition in fields(made) if definition.compare]
     made._compared = attrgetter(*compared) if compared else type
+    made._setters = tuple(getattr(made, definition.name).__set__ for definition in fields(made))
     KINDS[made.__name__] = made
     return made
 
