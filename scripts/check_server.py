@@ -139,9 +139,9 @@ def page(outcomes: dict[str, dict[str, int | str]]) -> str:
         "",
         "One client works with servers of 0.10 to 0.13 (package `stepflow-orchestrator`).",
         "",
-        "## What differs",
+        "## Differences between releases",
         "",
-        "| behaviour | since | on older releases |",
+        "| behavior | since | on older releases |",
         "|---|---|---|",
         *(f"| {row.feature} | {row.since} | {row.before} |" for row in DIFFERENCES.values()),
     ]
@@ -152,7 +152,7 @@ def page(outcomes: dict[str, dict[str, int | str]]) -> str:
 def _checked(known: list[str], outcomes: dict[str, dict[str, int | str]]) -> list[str]:
     """Return the section on how each release was checked."""
     lines = [
-        "## What was checked",
+        "## Test results",
         "",
         "`make check-server VERSION=x` tests a release and updates this page.",
         "",

@@ -13,7 +13,7 @@ PACKAGES = [ROOT / "packages/stepflow-client/src/stepflow_client", ROOT / "packa
 def paths() -> Iterator[tuple[str, str]]:
     """Yield each path in the answers, with the folder that was named before it in the same row."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    rows = text.partition("## Where is what")[2].partition("\n## ")[0]
+    rows = text.partition("## Finding your way around")[2].partition("\n## ")[0]
     for row in re.findall(r"^\|.*", rows, re.MULTILINE):
         folder = ""
         for path in re.findall(r"`([\w./]+(?:\.py|/))`", row.rpartition(" | ")[2]):

@@ -1,4 +1,4 @@
-"""A word has one meaning in all public modules and in the command: see CONTRIBUTING.md, "One meaning for a word"."""
+"""A word has one meaning in all public modules and in the command: see CONTRIBUTING.md, "Terminology"."""
 
 from __future__ import annotations
 
