@@ -1,4 +1,4 @@
-"""Differences between server releases: the only reasons for a server test to expect different behaviour."""
+"""Differences between server releases: the only reasons for a server test to expect different behavior."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ class Difference:
     """A difference."""
 
     feature: str
-    """The behaviour from the release on."""
+    """The behavior from the release on."""
     since: str
     before: str
-    """The behaviour of older servers."""
+    """The behavior of older servers."""
 
 
 DIFFERENCES = {
     "empty_batch": Difference(
         "An empty input list creates a run with no items",
         "0.11",
-        "`UnsupportedByServerError`, as the server would hang",
+        "`UnsupportedByServerError`, because the server would hang",
     ),
     "failures_at_once": Difference(
         "If a component raises, its step fails immediately", "0.11", "The server restarts the worker and tries 3 times"
@@ -39,7 +39,7 @@ DIFFERENCES = {
         "Only the status; calls that need outputs raise `UnsupportedByServerError`",
     ),
     "exact_integers_refused": Difference(
-        "Inputs and variables with integers beyond 2**53 are rejected before sending, as the server would change them",
+        "Inputs and variables with integers beyond 2**53 are rejected before sending, because the server would round them",
         "0.12",
         "64-bit integers come back unchanged; larger ones become floats",
     ),
@@ -59,5 +59,5 @@ DIFFERENCES = {
 
 
 def has(release: str, feature: str) -> bool:
-    """Return whether a release has the newer behaviour of a difference."""
+    """Return whether a release has the newer behavior of a difference."""
     return releases.number(release) >= releases.number(DIFFERENCES[feature].since)
