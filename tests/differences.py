@@ -39,7 +39,8 @@ DIFFERENCES = {
         "Only the status; calls that need outputs raise `UnsupportedByServerError`",
     ),
     "exact_integers_refused": Difference(
-        "Inputs and variables with integers beyond 2**53 are rejected before sending, because the server would round them",
+        "Inputs and variables with integers beyond 2**53 are rejected before sending, because the server "
+        "would round them",
         "0.12",
         "64-bit integers come back unchanged; larger ones become floats",
     ),

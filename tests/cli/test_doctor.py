@@ -242,7 +242,7 @@ def test_a_token_that_others_can_read(stepflow: Stepflow, server: str, golden: G
 
 
 @pytest.mark.parametrize("status", [401, 407])
-def test_authorisation(status: int, stepflow: Stepflow, server: str, golden: Golden) -> None:
+def test_authorization(status: int, stepflow: Stepflow, server: str, golden: Golden) -> None:
     def guarded(path: str, code: int, body: bytes) -> tuple[int, bytes]:
         # Health is often open to all.
         return (code, body) if path.endswith("/health") and status == 401 else (status, b"")

@@ -99,7 +99,7 @@ def test_a_token_file_is_for_its_owner_alone(tmp_path: Path) -> None:
 def test_a_token_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     profile = Profile("a", tmp_path, "u", token_env="MY_TOKEN")
     monkeypatch.delenv("MY_TOKEN", raising=False)
-    with pytest.raises(Problem, match="MY_TOKEN holds no token"):
+    with pytest.raises(Problem, match="MY_TOKEN contains no token"):
         profile.read_token()
     monkeypatch.setenv("MY_TOKEN", "secret")
     assert profile.read_token() == "secret"

@@ -34,23 +34,23 @@ def test_a_beginning_of_several_lists_them(terminal: Callable[..., Terminal], st
     ran = terminal("runs", "get", ids[0][:6], width=60)
     assert ran.end() == 2
     words = " ".join(ran.screen.split())
-    assert words.startswith(f"stepflow: several run ids begin with {ids[0][:6]} hint: it may be {ids[1]}")
+    assert words.startswith(f"stepflow: several run IDs begin with {ids[0][:6]} hint: it may be {ids[1]}")
 
 
 def test_no_run_begins_so(stepflow: Stepflow, ada: str) -> None:
     done = stepflow("runs", "get", "00000000-0001")
     assert (done.code, done.stdout) == (1, "")
     first, server, *hints = done.stderr.splitlines()
-    assert first == "stepflow: no run's id begins with 00000000-0001"
+    assert first == "stepflow: no run ID begins with 00000000-0001"
     assert server.endswith(" (from STEPFLOW_URL)")
-    assert hints[0] == "hint: to see run ids, run 'stepflow runs list'"
+    assert hints[0] == "hint: to see run IDs, run 'stepflow runs list'"
 
 
 @pytest.mark.parametrize("text", ["abc", "xyzzy", "0123456-", "012345678"])
 def test_texts_that_begin_no_run_id_are_refused(stepflow: Stepflow, server: str, text: str) -> None:
     done = stepflow("runs", "get", text)
     assert done.code == 2
-    assert f"a run id must be a UUID, not '{text}'" in done.stderr
+    assert f"a run ID must be a UUID, not '{text}'" in done.stderr
     assert "use at least the first four digits" in done.stderr
 
 

@@ -295,7 +295,7 @@ def test_several_ids_that_begin_so(stepflow: Stepflow, written: Callable[..., Pa
     written(("info", f"begins: run_id={FIRST}"), ("info", f"begins: run_id={SECOND}"))
     done = stepflow("runs", "logs", "01a2b3c4")
     assert done.code == 2
-    assert f"several run ids begin with 01a2b3c4\nhint: it may be {SECOND}, {FIRST}\n" in done.stderr
+    assert f"several run IDs begin with 01a2b3c4\nhint: it may be {SECOND}, {FIRST}\n" in done.stderr
     assert messages(stepflow, FIRST[:-1] + "1") == [f"begins: run_id={FIRST}"]
 
 

@@ -49,7 +49,7 @@ def test_a_notebook_shows_progress_and_short_errors(run_program: Callable[..., s
         "Cell In[1], line 8",
         "----> 8 return client.get_run(run_id)",
         "",
-        "InvalidArgumentError: a run id must be a UUID, not 'no-id'",
+        "InvalidArgumentError: a run ID must be a UUID, not 'no-id'",
         "",
         "%tb shows the whole traceback.",
         "InvalidArgumentError: more than 12 lines",

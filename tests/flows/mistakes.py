@@ -125,7 +125,7 @@ _SHAPE = [
         "handler too deep",
         "blob_type: data}\n" + _ERROR,
         "blob_type: data, «onError: {action: fail}}\n",
-        "beside input",
+        "next to input",
     ),
     Mistake("version", _DESCRIPTION, _DESCRIPTION + "version: «1.0\n", "in quotes"),
     Mistake("yes", _ERROR, "    mustExecute: «yes\n", "true or false"),

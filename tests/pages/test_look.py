@@ -85,7 +85,7 @@ def test_statuses_have_a_shape(tab: Seen, empty_server: StepflowRuntime) -> None
 @pytest.mark.parametrize("width", [1280, 1920])
 def test_no_word_is_broken_while_there_is_room(tab: Seen, empty_server: StepflowRuntime, width: int) -> None:
     client = empty_server.sync_client
-    names = ["load_customers_of_the_region", "summarise_all_of_them", "write_the_report"]
+    names = ["load_customers_of_the_region", "summarize_all_of_them", "write_the_report"]
     steps = [{"id": name, "component": "/builtin/noop", "input": {"$input": "$"}} for name in names]
     flow = {"name": "a-flow-with-a-long-name", "steps": steps, "output": {name: {"$step": name} for name in names}}
     run_id = client.wait_run(client.submit(flow, {"text": "word " * 100})).run_id

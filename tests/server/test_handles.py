@@ -58,7 +58,7 @@ async def test_whatever_has_a_run_id_is_a_run(client: Any) -> None:
     result = await client.get_result(handle)
     for given in (handle, result, await client.get_run(handle), await client.get_run(result)):
         assert (await client.get_run(given)).run_id == handle.run_id
-    with pytest.raises(InvalidArgumentError, match="a run id must be a UUID"):
+    with pytest.raises(InvalidArgumentError, match="a run ID must be a UUID"):
         await client.get_run(object())
 
 

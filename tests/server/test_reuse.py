@@ -187,15 +187,15 @@ async def test_one_step_whose_inputs_are_not_known(client: Any, release: str, tm
     [
         {"keep": "unchanged", "force": True},
         {"keep": Keep(all_except="a"), "force": True},
-        {"keep": "summarise"},
+        {"keep": "summarize"},
         {"keep": None},
     ],
 )
 async def test_wrong_values_of_keep(client: Any, chosen: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgumentError) as wrong:
         await client.rerun("00000000-0000-7000-8000-000000000000", **chosen)
-    hint = "to keep the steps before a step, pass keep=Keep(before='summarise')"
-    assert wrong.value.hint == (hint if chosen["keep"] == "summarise" else None)
+    hint = "to keep the steps before a step, pass keep=Keep(before='summarize')"
+    assert wrong.value.hint == (hint if chosen["keep"] == "summarize" else None)
 
 
 @pytest.mark.parametrize(

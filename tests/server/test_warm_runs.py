@@ -155,7 +155,7 @@ def refused(client: Any, **arguments: Any) -> Callable[[], Any]:
     ("arguments", "message"),
     [
         ({"input": [1, 2]}, "a batch of 2"),
-        ({"input": {"n": float("nan")}}, "not a number that JSON can hold"),
+        ({"input": {"n": float("nan")}}, "not a number that JSON can represent"),
         ({"input": object()}, "not a JSON value"),
         ({"overrides": {"nobody": {"input": 1}}}, "refer to unknown step"),
         ({"variables": [1]}, "variables must be a mapping"),

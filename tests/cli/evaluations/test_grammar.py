@@ -86,10 +86,10 @@ FORMS = "write NAME, NAME:VARIABLE=VALUE, NAME:STEP.input.KEY=VALUE or NAME=FLOW
         (["a:tone"], f"--variant 'a:tone' sets nothing: 'tone' has no = | {FORMS}"),
         (["a:=1"], f"--variant 'a:=1' sets nothing: '=1' has no name before = | {FORMS}"),
         (["a="], "--variant a= has no flow | use a=FLOW for another flow, a for the flow as is"),
-        (["tone=formal"], "variant tone: formal is neither a flow file nor a flow id | "
+        (["tone=formal"], "variant tone: formal is neither a flow file nor a flow ID | "
          "to set a variable, use --variant NAME:tone=formal"),
         (["a=v3.yaml"], "variant a: v3.yaml does not exist | the working folder has judge.yaml, v2.yaml"),
-        ([f"a={'0' * 64}"], "variant a is the id of a stored flow, not a file | "
+        ([f"a={'0' * 64}"], "variant a is the ID of a stored flow, not a file | "
          f"to write it to a file, run 'stepflow flows get {'0' * 64} -O a.yaml'"),
         (["a:rpely.input.max=1"], "the flow has no step rpely | did you mean reply?"),
         (["a=v2.yaml", "a=judge.yaml"], "variant a has two flows: v2.yaml and judge.yaml | "

@@ -57,7 +57,7 @@ WRONG: list[tuple[str, Callable[[str], dict[str, Any]], str]] = [
         "fields are: who (string, required), ms (integer, at least 0), note (string, required)",
     ),
     ("wait_run", lambda who: {"run": who}, "did you mean 'run_id'?"),
-    ("get_run", lambda who: {"run_id": who}, "a run id must be a UUID"),
+    ("get_run", lambda who: {"run_id": who}, "a run ID must be a UUID"),
 ]
 """Calls that start nothing, and what their response says."""
 SCRIPTS = [Script(cut_answer=0), Script(cut_answer=60, reset=True), Script(refuse=True), Script(cut_request=40)]

@@ -109,7 +109,7 @@ async def test_no_more_runs_than_allowed(url: str, folder: Path, mode: str) -> N
         first, _ = [await client.call_tool("slow", {"ms": 1_000}) for _ in range(2)]
         refused = await client.call_tool("slow", {"ms": 1_000})
         assert refused.is_error
-        assert "2 runs are in progress, the most that are allowed at once" in text_of(refused)
+        assert "2 runs are in progress, which is the maximum" in text_of(refused)
         while (await client.call_tool("wait_run", {"run_id": run_of(first)})).structured_content["status"] == "running":
             pass
         assert not (await client.call_tool("greet", {"who": "Ada"})).is_error

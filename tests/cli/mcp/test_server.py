@@ -56,7 +56,7 @@ async def test_wrong_arguments_are_answered_in_words_that_help(url: str, folder:
             ("slow", {"mms": 1}, "- mms: unknown field 'mms'; did you mean 'ms'?"),
             ("slow", {}, "- the arguments: the required field 'ms' is missing; add ms: integer"),
             ("get_run", {}, "- the arguments: the required field 'run_id' is missing; add run_id: string"),
-            ("get_run", {"run_id": "x"}, "a run id must be a UUID, not 'x'"),
+            ("get_run", {"run_id": "x"}, "a run ID must be a UUID, not 'x'"),
             ("gret", {}, "unknown tool 'gret'; did you mean 'greet'?"),
         ):
             result = await client.call_tool(name, arguments)
@@ -120,7 +120,7 @@ async def test_only_tools_that_are_offered_are_named(url: str, folder: Path) -> 
         assert started.structured_content["next"] == f"Call get_run with run_id {run_of(started)} for its state."
         assert "list_runs" not in (client.instructions or "")
         refused = text_of(await client.call_tool("slow", {"ms": 1}))
-        assert refused == "1 runs are in progress, the most that are allowed at once"
+        assert refused == "1 runs are in progress, which is the maximum"
 
 
 async def test_a_repeated_rerun_runs_once(url: str, folder: Path) -> None:

@@ -159,7 +159,7 @@ def test_steps_behind_a_failed_one_were_not_run(session: httpx.Client, client: A
     for path in (f"/runs/{only}", f"/runs/{run_id}/items/0"):
         page = session.get(path)
         told = words(page)
-        assert "Not run because of it: send_receipt" in told
+        assert "Not run as a result: send_receipt" in told
         assert "send_receipt not run (charge_card failed) /builtin/noop" in told
         # The message is shown once, for the step that failed.
         assert told.count("Input path $.card not found") == 1

@@ -97,11 +97,11 @@ def test_ticked_runs_run_again(browser: httpx.Client, client: SyncStepflowClient
 def test_nonsense_is_refused(browser: httpx.Client, client: SyncStepflowClient) -> None:
     one = run(client, {"card": 1})
     for action, ticked, message in (
-        ("compare", [one], "a comparison needs two runs, but 1 are ticked"),
+        ("compare", [one], "a comparison needs two runs, but 1 are selected"),
         ("compare", [], "a comparison needs two runs"),
-        ("cancel", [one], "none of the ticked runs is running"),
-        ("cancel", ["../flows"], "a ticked run has no valid id"),
-        ("rerun", [], "no run is ticked"),
+        ("cancel", [one], "none of the selected runs is running"),
+        ("cancel", ["../flows"], "a selected run has no valid ID"),
+        ("rerun", [], "no run is selected"),
         ("delete", [one], "the form has no action"),
     ):
         response = press(browser, action, *ticked)

@@ -72,7 +72,7 @@ def test_it_opens_at_the_cause(session: httpx.Client, client: Any) -> None:
     page = session.get(f"/runs/{run_id}")
     shown = panel(page)
     assert shown.startswith("charge/card failed Run Path $.customer.card not found")
-    assert "Not run because of it: send" in shown
+    assert "Not run as a result: send" in shown
     assert "Reads load Read by send" in shown
     assert "<title>✗ failed · payments · Stepflow</title>" in page.text
     # Without scripts, too, the box, the row and the link lead to the step.

@@ -205,7 +205,7 @@ def test_what_an_object_holds_is_checked_with_its_place() -> None:
     endless.inner = endless
     for value, reason in (
         ([Handler("fail", {1, 2})], r"set is not a JSON value \(at \$\[0\].defaultValue\)"),
-        ({"a": UseDefault(float("nan"))}, r"nan is not a number that JSON can hold \(at \$.a.defaultValue\)"),
+        ({"a": UseDefault(float("nan"))}, r"nan is not a number that JSON can represent \(at \$.a.defaultValue\)"),
         ({"a": UseDefault({1: 2})}, r"the key 1 is not a string \(at \$.a.defaultValue\)"),
         ({"a": UseDefault(object())}, r"UseDefault cannot be written as JSON: .*\(at \$.a\)"),
         ({"a": PydanticHandler(action="x", default_value=object())}, r"PydanticHandler cannot be .*\(at \$.a\)"),

@@ -23,7 +23,7 @@ def test_run_ids(run_id: str | UUID) -> None:
 
 @pytest.mark.parametrize("run_id", ["", "x", RUN_ID + "0", RUN_ID[:-1] + "g", "../flows", None, 5, b"x", [], object()])
 def test_what_is_no_run_id(run_id: Any) -> None:
-    with pytest.raises(InvalidArgumentError, match="a run id must be a UUID"):
+    with pytest.raises(InvalidArgumentError, match="a run ID must be a UUID"):
         requests.check_run_id(run_id)
 
 
@@ -162,7 +162,7 @@ def test_a_wrong_value_of_the_environment_is_not_shown() -> None:
     declared = {"n": variable(value_schema={"type": "integer"})}
     with pytest.raises(InvalidArgumentError) as caught:
         requests.add_env_variables({}, declared, {"STEPFLOW_VAR_N": "hush-hush"})
-    assert str(caught.value) == "the environment variable STEPFLOW_VAR_N does not hold JSON of type integer"
+    assert str(caught.value) == "the environment variable STEPFLOW_VAR_N does not contain JSON of type integer"
     assert "hush" not in repr(caught.value.details)
 
 

@@ -130,7 +130,7 @@ def test_what_can_be_sent(passed: Any, sent: Any) -> None:
 @pytest.mark.parametrize(
     ("value", "reason", "path"),
     [
-        ({"a": [1, {"b c": math.nan}]}, "nan is not a number that JSON can hold", '$.a[1]["b c"]'),
+        ({"a": [1, {"b c": math.nan}]}, "nan is not a number that JSON can represent", '$.a[1]["b c"]'),
         ([math.inf], "inf is not a number", "$[0]"),
         ({1: 2}, "the key 1 is not a string", "$"),
         ({"a": {None: 1}}, "the key None is not a string", "$.a"),

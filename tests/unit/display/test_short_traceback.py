@@ -18,7 +18,7 @@ def test_the_line_the_message_and_the_hint() -> None:
     shown = error._render_traceback_()
     assert shown[1].endswith('client.get_run("x")')
     assert shown[3:] == [
-        "InvalidArgumentError: a run id must be a UUID, not 'x'",
+        "InvalidArgumentError: a run ID must be a UUID, not 'x'",
         "Hint: look at the list",
         "a note",
         "",

@@ -50,7 +50,7 @@ def test_without_variants_the_flow_is_evaluated_as_it_is() -> None:
         ({"a": "flow.yaml"}, "variant 'a' must be a Variant"),
         ({"": Variant()}, "name of a variant"),
         ({"a": Variant(variables=3)}, "variables must be a mapping"),  # type: ignore[arg-type]
-        ({"a": Variant(overrides=3)}, "overrides must map step ids"),
+        ({"a": Variant(overrides=3)}, "overrides must map step IDs"),
     ],
 )
 def test_wrong_variants_are_refused(variants: Any, said: str) -> None:

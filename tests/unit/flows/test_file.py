@@ -185,9 +185,9 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         ("1: 2\n'1': 3", "'1' appears twice", 2, 1),
         ("!x a: 1", "the tag !x has no JSON counterpart", 1, 1),
         ("? [a]\n: b", "a key must be a string", 1, 3),
-        ("- a: .nan", ".nan is not a number that JSON can hold", 1, 6),
-        ("a: -.inf", "not a number that JSON can hold", 1, 4),
-        ("a: 1e999", "1e999 is not a number that JSON can hold", 1, 4),
+        ("- a: .nan", ".nan is not a number that JSON can represent", 1, 6),
+        ("a: -.inf", "not a number that JSON can represent", 1, 4),
+        ("a: 1e999", "1e999 is not a number that JSON can represent", 1, 4),
         ("a: " + "9" * 5000, "is not an integer that can be read", 1, 4),
         ("a: !!binary aGk=", "no JSON counterpart", 1, 4),
         ("a: !custom b", "the tag !custom has no JSON counterpart", 1, 4),
@@ -233,10 +233,10 @@ def test_faults_in_yaml_are_placed(text: str, reason: str, line: int | None, col
         ('{"a": 1, "a": 2}', "'a' appears twice", 1, 10),
         ('{\n\t"a": 1,\n\t"a": 2}', "'a' appears twice", 3, 2),
         ('{"a": {"x\\u0041": 1, "xA": 2}}', "'xA' appears twice", 1, 22),
-        ("[NaN]", "NaN is not a number that JSON can hold", 1, 2),
+        ("[NaN]", "NaN is not a number that JSON can represent", 1, 2),
         ('["NaN",\n Infinity]', "Infinity is not a number", 2, 2),
         ('{"a": -Infinity}', "-Infinity is not a number", 1, 7),
-        ("[1, 1e400]", "1e400 is not a number that JSON can hold", 1, 5),
+        ("[1, 1e400]", "1e400 is not a number that JSON can represent", 1, 5),
         ("[" + "9" * 5000 + "]", "not an integer that can be read", 1, 2),
         ('"\x00"', "invalid control character", 1, 2),
         ('{"' + "k" * 3000 + '": 1, "a": 1, "a": 2}', "'a' appears twice", None, None),
@@ -371,7 +371,7 @@ def test_a_file_may_have_the_full_length_and_no_byte_more(tmp_path: Path, monkey
 
 def test_long_yaml_is_refused_unread_and_long_json_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "- x\n" * 2**23 + "- y"
-    with pytest.raises(FlowFileError, match="holds more than 32 MiB of YAML; write it as JSON"):
+    with pytest.raises(FlowFileError, match="contains more than 32 MiB of YAML; write it as JSON"):
         parse_yaml(text, "flow.yaml")
     monkeypatch.setattr(reading, "MAX_YAML_LENGTH", 10)
     assert parse_yaml("- x\n- y") == ["x", "y"]

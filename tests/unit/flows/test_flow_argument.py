@@ -61,7 +61,7 @@ def test_what_is_not_a_flow(name: str, flow: Any) -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize("flow", [ID, StoreFlowResponse(flow_id="any")])
 def test_an_id_is_not_the_flow_itself(name: str, flow: Any) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"a flow id is not the flow itself .*get_flow"):
+    with pytest.raises(InvalidArgumentError, match=r"a flow ID is not the flow itself .*get_flow"):
         FUNCTIONS[name](flow)
 
 
@@ -74,10 +74,10 @@ def test_a_stored_flow_is_its_content(name: str) -> None:
     ("text", "reason"),
     [
         ("", " is not a flow: it is empty"),
-        ("[]", " is not a flow: it holds a list, not a mapping"),
-        ("'x'", " is not a flow: it holds text, not a mapping"),
-        ("true", " is not a flow: it holds a boolean, not a mapping"),
-        ("1.5", " is not a flow: it holds a number, not a mapping"),
+        ("[]", " is not a flow: it contains a list, not a mapping"),
+        ("'x'", " is not a flow: it contains text, not a mapping"),
+        ("true", " is not a flow: it contains a boolean, not a mapping"),
+        ("1.5", " is not a flow: it contains a number, not a mapping"),
         ("{}", ": this is not a flow: it is empty"),
         ("foo: 1", ": this is not a flow: it has 'foo', but neither steps nor output"),
         ("name: x\nfoo: 1", ": this is not a flow: it has 'foo', but neither steps nor output"),
@@ -146,5 +146,5 @@ def test_the_id_of_a_response_is_never_a_path(tmp_path: Path, monkeypatch: pytes
     Path(ID).write_text("output: 1\n")
     assert flow_argument(ID) == ID
     assert load_flow(ID) == {"output": 1}
-    with pytest.raises(InvalidArgumentError, match="a flow id is not the flow"):
+    with pytest.raises(InvalidArgumentError, match="a flow ID is not the flow"):
         load_flow(StoreFlowResponse(flow_id=ID))

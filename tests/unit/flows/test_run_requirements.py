@@ -352,8 +352,8 @@ def test_an_id_stands_for_a_stored_flow(twin: str, tmp_path: Path, monkeypatch: 
     assert ask(twin, server, lambda c: c.validate(ID)).is_valid
     assert server.asked[-2:] == [f"GET /flows/{ID}", "POST /flows"]
     for operation, message in (
-        (lambda c: c.store_flow(ID), r"store_flow\(\) needs the flow itself, not a flow id"),
-        (lambda c: c.run(ID, private_copy=True), "private_copy=True needs the flow itself, not a flow id"),
+        (lambda c: c.store_flow(ID), r"store_flow\(\) needs the flow itself, not a flow ID"),
+        (lambda c: c.run(ID, private_copy=True), "private_copy=True needs the flow itself, not a flow ID"),
     ):
         with pytest.raises(InvalidArgumentError, match=message):
             ask(twin, server, operation)

@@ -6,7 +6,7 @@ from stepflow_client._rules.run_progress import StepProgress
 
 
 def _ended(*statuses: str) -> StepProgress:
-    step = StepProgress("summarise")
+    step = StepProgress("summarize")
     for item, status in enumerate(statuses):
         step.record_item_end(item, None, status)
     return step
@@ -40,7 +40,7 @@ def test_a_step_that_may_not_have_run_is_not_called_failed() -> None:
 
 
 def test_a_step_makes_its_first_attempt_until_another_one_starts() -> None:
-    step = StepProgress("summarise")
+    step = StepProgress("summarize")
     assert step.attempt == 1
     step.record_item_start(0, None, attempt=2)
     assert step.attempt == 2

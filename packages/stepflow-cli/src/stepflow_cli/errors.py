@@ -113,8 +113,8 @@ _PLAINER = (
     (r"is not in the range (\S+)<=x<=(\S+)", r"is not between \1 and \2"),
 )
 ARGUMENTS = {
-    "RUN": "RUN is a run id from 'stepflow runs list' or its first digits, or @last",
-    "BLOB_ID": "to store a blob and get its id, run 'stepflow blobs put FILE'",
+    "RUN": "RUN is a run ID from 'stepflow runs list' or its first digits, or @last",
+    "BLOB_ID": "to store a blob and get its ID, run 'stepflow blobs put FILE'",
     "KEY": "to see the settings, run 'stepflow config list'",
     "VALUE": "VALUE is the setting's new value; to remove a setting, run 'stepflow config unset KEY'",
     "PATH": "PATH is a component path from 'stepflow components list'",
@@ -169,7 +169,7 @@ _EXIT_CODES = {
 }
 EXIT_CODES_HELP = (
     "Exit codes: 0 success; 1 the run failed, or the server refused; 2 usage error, missing file or extra, malformed "
-    "input, id or configuration; 3 the flow is invalid; 4 no server, a port in use, or not authorised; 5 timed out (a "
+    "input, ID or configuration; 3 the flow is invalid; 4 no server, a port in use, or not authorized; 5 timed out (a "
     "run on a server continues); 6 cancelled; 7 a run may or may not have been created; 130 interrupted."
 )
 
@@ -289,7 +289,7 @@ def to_problem(error: BaseException, *, hint: str | None = None) -> Problem:
 _LISTS = {
     "run": "to list the server's runs, run 'stepflow runs list'; to try a different server, use --url",
     "flow": "to list recent flows, run 'stepflow flows list'; to store one, run 'stepflow flows store FLOW'",
-    "blob": "to store a blob and get its id, run 'stepflow blobs put FILE'; to try a different server, use --url",
+    "blob": "to store a blob and get its ID, run 'stepflow blobs put FILE'; to try a different server, use --url",
 }
 
 

@@ -69,7 +69,7 @@ def _put(file: str, blob_type: str | None, filename: str | None, server: ServerO
 
 @command.command("get")
 @click.argument(
-    "blob_id", metavar="BLOB_ID", type=id_type("blob", "to store a blob and get its id, run 'stepflow blobs put FILE'")
+    "blob_id", metavar="BLOB_ID", type=id_type("blob", "to store a blob and get its ID, run 'stepflow blobs put FILE'")
 )
 @running_server_options
 @file_output_options
@@ -89,7 +89,7 @@ def _get(blob_id: str, server: ServerOptions, output: Output) -> None:
             error.message, error.hint = f"the server has no blob {blob_id}", None
             raise to_problem(error) from None
         except InvalidRequestError as error:
-            hint = "a blob id has 64 hexadecimal digits, as 'stepflow blobs put' prints"
+            hint = "a blob ID has 64 hexadecimal digits, as 'stepflow blobs put' prints"
             raise to_problem(error, hint=hint) from error
     data, is_binary = blob.data, isinstance(blob.data, bytes)
     if output.format:

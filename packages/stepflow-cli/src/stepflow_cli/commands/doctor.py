@@ -85,7 +85,7 @@ def command(no_run: bool, server: ServerOptions, output: Output) -> None:
                      of an embedded server, whether it can start
       connection     the server and the setting that names it, proxies,
                      the server's name, port and certificate
-      the server     release, authorisation, clock, missing workers,
+      the server     release, authorization, clock, missing workers,
                      whether something buffers its event stream
 
     If --url, a profile or STEPFLOW_URL names the server, a 1.5 s run named stepflow-doctor measures the event stream.
@@ -153,6 +153,6 @@ def _run_checks(server: ServerOptions, *, measure: bool) -> Iterator[Check]:
     except Exception as raised:
         failure = to_problem(raised)
         # A profile's invalid token is detected before contacting the server.
-        name = "authorisation" if isinstance(raised, Problem) else "stepflow"
+        name = "authorization" if isinstance(raised, Problem) else "stepflow"
         name = "embedded server" if choice.is_embedded else name
         yield error(name, failure.message, failure.hint, exit_code=failure.exit_code)

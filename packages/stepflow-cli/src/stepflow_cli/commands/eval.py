@@ -40,7 +40,7 @@ __all__ = ["command"]
 _MAIN = "--cases --variant --score --repeat --output --resume --baseline --fail-below --worst --url --config --format"
 
 
-_CASES, _JUDGEMENT, _SCORES, _VARIANTS = map(Section, ("Cases", "Judgement", "Scores", "Variants"))
+_CASES, _GATES, _SCORES, _VARIANTS = map(Section, ("Cases", "Gates", "Scores", "Variants"))
 
 
 def _build_eval_options(paths: Sequence[str], worst: str | None, retry: Retry, **given: Any) -> EvalOptions:
@@ -117,7 +117,7 @@ _results = (
         type=FILE,
     ),
     OUTPUT.option("--resume", "Continue the evaluation in the folder; compute new scores."),
-    _JUDGEMENT.option(
+    _GATES.option(
         "--baseline FOLDER",
         "Compare with the earlier evaluation in this folder, and fail if a score is clearly worse.",
         type=FILE,
@@ -134,20 +134,20 @@ _results = (
 
 @click.command("eval", cls=Command, main_options=_MAIN, conflicts=[one_mapping, retry_needed])
 @grouped("options", _build_eval_options, *_cases, *_what, *_results)
-@_JUDGEMENT.option(
+@_GATES.option(
     "--fail-below SCORE=NUMBER",
     "Fail if a score's mean is below this, or above it if lower is better: failed=0.01. Repeatable; use "
     "VARIANT:SCORE=NUMBER for a single variant.",
     to="below",
     multiple=True,
 )
-@_JUDGEMENT.option(
+@_GATES.option(
     "--tolerance [SCORE=]NUMBER",
     "Allow scores to be this much worse than --baseline. Repeatable. [default: 0]",
     to="tolerances",
     multiple=True,
 )
-@_JUDGEMENT.option("--strict", "Also fail if there are too few cases to tell whether a score is worse than --baseline.")
+@_GATES.option("--strict", "Also fail if there are too few cases to tell whether a score is worse than --baseline.")
 @server_options(default="embedded", reads_project=True)
 @formatted_output(html="html", junit="junit")
 def command(

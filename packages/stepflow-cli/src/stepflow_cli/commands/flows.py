@@ -124,7 +124,7 @@ def _store(flows: list[str], server: ServerOptions, output: Output) -> None:
         output.records(records, _STORED, default="name")
     if refused:
         names = ", ".join(map(display_name, refused))
-        raise InvalidFlow(f"the server refuses {names}", [record for group in refused.values() for record in group])
+        raise InvalidFlow(f"the server refused {names}", [record for group in refused.values() for record in group])
 
 
 _VARIABLES = View(
@@ -207,8 +207,8 @@ _DELETED = View(columns=columns("flow_id:id", "status:status"), name="flow_id", 
 def _delete(flow_ids: tuple[str, ...], confirm: Confirm, server: ServerOptions, output: Output) -> None:
     """Request the deletion of flows.
 
-    Released servers accept the request but don't delete anything, so the command checks afterwards. The status is
-    'deleted' if the flow is gone, or 'kept' if it still exists.
+    Released servers accept the request but don't delete anything, so the command then checks what happened. The
+    status is 'deleted' if the flow is gone, or 'kept' if it still exists.
     """
     names = list(dict.fromkeys(flow_ids))
     with connect(server) as target:

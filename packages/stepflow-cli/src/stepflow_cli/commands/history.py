@@ -99,7 +99,7 @@ def _get_recorded_entry(run_id: str) -> HistoryEntry:
     else:
         entries = history.search(run_id=run_id, confirmed=None, limit=2)
     if len(entries) > 1:
-        raise usage(f"several recorded run ids begin with {run_id}", "use more digits")
+        raise usage(f"several recorded run IDs begin with {run_id}", "use more digits")
     if not entries:
         hint = "to see the recorded runs, run 'stepflow history list'"
         raise Problem(f"the history has no run {run_id}", kind="not_found", hint=hint)

@@ -87,7 +87,7 @@ def _build_service(tools: str, **options: Any) -> ServiceOptions:
     ),
     _FLOWS.option(
         "--read-only FLOW",
-        "Mark this flow (file or tool name) as changing nothing, so hosts may call it without asking; repeatable.",
+        "Mark this flow (file or tool name) as free of side effects, so hosts may call it without asking; repeatable.",
         multiple=True,
     ),
     _AGENTS.option(
@@ -101,7 +101,7 @@ def _build_service(tools: str, **options: Any) -> ServiceOptions:
         Bounds,
         _AGENTS.option(
             "--max-wait SECONDS",
-            "Let a call wait this long for its run before it returns the run's id. [default: 50]",
+            "Let a call wait this long for its run before it returns the run's ID. [default: 50]",
             type=_SECONDS,
             default=50.0,
         ),

@@ -76,7 +76,7 @@ _TIMES = re.compile(r" \([<\d][\d.dhmsµ]*\)")
 @_FILES.option("--update", "Write actual outputs to the files as the expected ones.", is_risky=True)
 @_FILES.option("--record FILE", "Record step outcomes in this file.", type=FILE)
 @_FILES.option(
-    "--record-step GLOB", "Record only steps with this id; repeatable. [default: all]", to="record_steps", multiple=True
+    "--record-step GLOB", "Record only steps with this ID; repeatable. [default: all]", to="record_steps", multiple=True
 )
 @_FILES.option("--replay FILE", "Replay step outcomes from this file instead of executing the steps.", type=FILE)
 @_FILES.option("--replay-only", "Fail cases that have no recording in --replay, instead of executing their steps.")

@@ -32,7 +32,7 @@ _ENDINGS = {name: name for name in ("svg", "png", "html", "dot")} | {
 )
 @file_option("Write the picture to this file, or - for standard output.")
 @OUTPUT.option("--open", "Show the file in the browser; needs --output.", to="show")
-@OUTPUT.option("--no-servers", "Omit the colours and legend of plugins.")
+@OUTPUT.option("--no-servers", "Omit the plugins' colors and legend.")
 @OUTPUT.option("--no-details", "Show steps by name only, without component and marks.")
 @OUTPUT.option("--all-steps", "Draw a box for each step, even in a fan-out.")
 def command(
@@ -47,7 +47,7 @@ def command(
     """FLOW can be a YAML or JSON file, or - to read standard input.
 
     Steps that never run are pale, and steps that always run have a bold frame. Conditional branches are dashed and
-    labelled with their condition, and alternatives of $coalesce are numbered. A flow inside the flow has its own frame.
+    labeled with their condition, and alternatives of $coalesce are numbered. A flow inside the flow has its own frame.
     Five or more equal steps share one box; in flows with more than 40 boxes, so does a flow inside a step.
 
     The formats text, dot and mermaid need nothing else; the others require the stepflow-client[draw] extra.

@@ -58,10 +58,10 @@ def check_server(client: SyncStepflowClient, choice: ServerChoice, *, skip_reaso
         yield _build_credentials_error(problem, choice)
         return
     except StepflowClientError as problem:
-        yield error("authorisation", f"cannot list runs: {problem.message}", problem.hint)
+        yield error("authorization", f"cannot list runs: {problem.message}", problem.hint)
         return
     credentials = choice.credentials_description
-    yield ok("authorisation", f"accepted, with {credentials}" if credentials else "no credentials are needed")
+    yield ok("authorization", f"accepted, with {credentials}" if credentials else "no credentials are needed")
     yield _check_clock(health, before, after)
     check = check_workers(client)
     yield check
@@ -76,7 +76,7 @@ def check_server(client: SyncStepflowClient, choice: ServerChoice, *, skip_reaso
 def _build_credentials_error(problem: StepflowClientError, choice: ServerChoice) -> Check:
     if problem.status_code == 407:
         hint = "add the proxy's user and password to its URL"
-        return error("authorisation", "the proxy requires credentials (407)", hint, exit_code=4)
+        return error("authorization", "the proxy requires credentials (407)", hint, exit_code=4)
     credentials = choice.credentials_description
     if credentials is None:
         hint = "set STEPFLOW_TOKEN, or token_env, token_file or token_command in a profile"
@@ -84,7 +84,7 @@ def _build_credentials_error(problem: StepflowClientError, choice: ServerChoice)
     else:
         hint = "check that the credentials are for this server and have not expired"
         message = f"the server rejects {credentials} ({problem.status_code})"
-    return error("authorisation", message, hint, exit_code=4)
+    return error("authorization", message, hint, exit_code=4)
 
 
 def _check_release(info: ServerInfo) -> Check:
@@ -109,7 +109,7 @@ def _check_clock(health: HealthResponse, before: float, after: float) -> Check:
         return ok("clock", "the server's clock agrees with this machine's")
     side = "ahead of" if off > 0 else "behind"
     message = f"the server's clock is {abs(off):.0f} s {side} this machine's"
-    hint = "synchronise both with NTP; run times look wrong, and tokens may be refused as expired"
+    hint = "synchronize both with NTP; run times look wrong, and tokens may be refused as expired"
     return warning("clock", message, hint)
 
 

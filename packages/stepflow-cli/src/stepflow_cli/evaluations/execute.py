@@ -202,7 +202,7 @@ def read_recorded_cases(query: str, variables: Mapping[str, Any] | None, limit: 
         searched = (
             "no completed runs" if not servers else f"runs on {len(servers)} servers: {', '.join(sorted(servers))}"
         )
-        ended = "runs on embedded servers end with them; " if runs and not servers else ""
+        ended = "runs on an embedded server are lost when it stops; " if runs and not servers else ""
         hint = f"{ended}to see a query's runs, run 'stepflow history list'; a query may include a server's URL"
         raise usage(f"--cases history:{query} finds {searched}", hint)
     with SyncStepflowClient(servers.pop(), history=history) as client:

@@ -256,7 +256,7 @@ def _load_variant_flow(name: str, word: str) -> Mapping[str, Any]:
         raise
     if isinstance(flow, str):
         raise usage(
-            f"variant {name} is the id of a stored flow, not a file",
+            f"variant {name} is the ID of a stored flow, not a file",
             f"to write it to a file, run 'stepflow flows get {word} -O {name}.yaml'",
         )
     return flow

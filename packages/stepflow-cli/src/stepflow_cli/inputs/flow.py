@@ -216,9 +216,9 @@ def load_flow_or_id(name: str) -> dict[str, Any] | str:
     if is_flow_id(name):
         return name
     if name != "-" and not Path(name).suffix and not os.path.lexists(name) and not is_python_flow(name):
-        ids = "an id has 64 hexadecimal digits; to see those of recent runs, run 'stepflow flows list'"
+        ids = "an ID has 64 hexadecimal digits; to see those of recent runs, run 'stepflow flows list'"
         hint = suggest_nearest_file(name) or ids
-        raise usage(f"{name} is neither a flow file nor a flow id", hint)
+        raise usage(f"{name} is neither a flow file nor a flow ID", hint)
     return load_flow_file(name)
 
 

@@ -91,7 +91,7 @@ class Call:
         try:
             run_id = check_run_id(self.arguments["run_id"])
         except InvalidArgumentError as error:
-            error.hint = error.hint or self.suggest_tools(list_runs="to see the ids of runs")
+            error.hint = error.hint or self.suggest_tools(list_runs="to see run IDs")
             raise
         if not self.runs.is_accessible(run_id):
             raise InvalidArgumentError(
@@ -134,7 +134,7 @@ class Call:
         purposes = {"wait_run": f"with run_id {run_id} for its result", "cancel_run": "to cancel it"}
         if "wait_run" not in self.offered:
             purposes = {"get_run": f"with run_id {run_id} for its state", "cancel_run": "to cancel it"}
-        return self.suggest_tools(**purposes) or "Its result can be read with its id later."
+        return self.suggest_tools(**purposes) or "You can use this ID to read its result later."
 
     async def wait_for_outcome(self, run_id: str, seconds: float, spec: FlowToolSpec | None = None) -> ToolResult:
         """Wait up to `seconds` for a run, and return its result or current state."""

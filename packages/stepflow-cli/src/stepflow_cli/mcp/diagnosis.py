@@ -91,7 +91,7 @@ def _explain_failure(
     yield from (f"Log: {cut(visible(line), _MAX_LINE)}" for line in log[-_MAX_LINES:])
     if cause is not None:
         yield (
-            f"What to try: call rerun with run_id {account.run_id} and from_step {visible(cause.step_id)}, with a "
+            f"Next step: call rerun with run_id {account.run_id} and from_step {visible(cause.step_id)}, with a "
             "different input or overrides; without a change, only if the cause was temporary."
         )
 

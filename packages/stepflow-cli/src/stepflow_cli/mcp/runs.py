@@ -112,7 +112,7 @@ class AgentRuns:
             StepflowClientError: If the run can't be started.
         """
         if self._find_request(names) is None and not await self._can_start_run():
-            raise RateLimitError(f"{self.bounds.runs} runs are in progress, the most that are allowed at once")
+            raise RateLimitError(f"{self.bounds.runs} runs are in progress, which is the maximum")
         creation = self._find_request(names)
         if creation is None:
             creation = asyncio.ensure_future(self._create_and_track_run(create))

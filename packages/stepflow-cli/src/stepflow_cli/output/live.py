@@ -74,7 +74,7 @@ def live_display(
     color: str | None = None,
     stays: bool = True,
 ) -> Iterator[Callable[[], None]]:
-    """Yield a function that redraws the display. The cursor is always restored afterwards.
+    """Yield a function that redraws the display. The cursor is always restored afterward.
 
     Args:
         draw: Returns the current display, limited to a number of lines (a terminal can't erase lines that have scrolled

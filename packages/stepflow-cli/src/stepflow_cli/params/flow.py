@@ -69,7 +69,7 @@ stream_options = (
         "Read INPUTS in this format. [default: from the file extension; JSON lines for -]",
         type=Choice(INPUT_FORMATS),
     ),
-    BATCH.option("--resume", "Continue an interrupted batch, from the journal beside --output FILE."),
+    BATCH.option("--resume", "Continue an interrupted batch, from the journal next to --output FILE."),
     BATCH.option("--retry-failed", "Run the failed inputs of --output FILE again, and replace their records."),
     BATCH.option("--skip N", "Skip the first N inputs.", type=click.IntRange(min=0), default=0),
     limit_option("inputs", section=BATCH),
@@ -262,7 +262,7 @@ run_conflicts = (
     one_input,
     one_mapping,
     needs("--idempotency-scope", "--idempotency-key"),
-    excludes("--from --step", hint="--step executes one step alone"),
+    excludes("--from --step", hint="--step executes only one step"),
     excludes("--step", "--example", "--input-json gives the step its input"),
     excludes("--step", "--up-to", "--up-to also executes the steps that it needs"),
     excludes(_REUSING, "--idempotency-key", "a key identifies one run of the whole flow"),
@@ -282,7 +282,7 @@ batch_conflicts = (
     retry_needed,
     needs("--seed", "--sample"),
     excludes("--resume --retry-failed"),
-    needs("--resume", "--output", "the journal is kept beside it"),
+    needs("--resume", "--output", "the journal is kept next to it"),
     needs("--retry-failed", "--output", "it lists the failed inputs"),
     excludes("--retry-failed", "--skip --limit --sample", "the failed inputs are the ones that run"),
     excludes("--detach", f"--retry --output {_CHOOSING}", "it starts one run of all inputs"),
@@ -303,7 +303,7 @@ history_options = grouped(
     "about",
     _build_history_data,
     label_option("Record this label with the run in the history; repeatable.", HISTORY),
-    HISTORY.option("--note TEXT", "Record this text, to find the run by."),
+    HISTORY.option("--note TEXT", "Record a note with the run, so that you can find it later."),
 )
 """Adds --label and --note, passed to the command as `about`, a dict with `labels` and `note` if set."""
 _REUSE = (
@@ -323,7 +323,7 @@ _REUSE = (
     ),
     REUSE.option(
         "--step STEP",
-        "Execute this step alone and print its output. The outputs it reads come from the run of --reuse, by default "
+        "Execute only this step and print its output. The outputs it reads come from the run of --reuse, by default "
         "@last. If you pass an input, it becomes the step's input, and no run is needed.",
         to="only_step",
         shell_complete=complete_with("steps"),
@@ -332,7 +332,7 @@ _REUSE = (
 _DRY_RUN = FLOW.option("--dry-run", "Validate the flow and print what would be sent, without secrets; run nothing.")
 _UP_TO = FLOW.option(
     "--up-to STEP",
-    "Run only this step and those it depends on; its output is the result.",
+    "Run only this step and the steps it depends on, and return its output.",
     shell_complete=complete_with("steps"),
 )
 _CONCURRENCY = "--max-concurrency N", "Maximum number of steps to execute at once. [default: the server decides]"
@@ -345,17 +345,17 @@ run_options = (
     FLOW.option(*_CONCURRENCY, type=click.IntRange(min=1)),
     FLOW.option(
         "--idempotency-key KEY",
-        "Create one run for this key, such as the id of a document. If the flow already has a run with this key, "
+        "Create one run for this key, such as a document's ID. If the flow already has a run with this key, "
         "return that run. A changed flow starts a new run unless a scope is set. Needs a server with a persistent "
         "store.",
     ),
     FLOW.option(
         "--idempotency-scope NAME",
-        "Let the key identify a run regardless of the flow's version; use a name such as ticket.",
+        "Make the key identify a run regardless of the flow's version. Choose a name such as ticket.",
     ),
     FLOW.option(
         "--wait-for-components",
-        "Create the run once the server has the components that the flow needs; wait up to 60 s for workers.",
+        "Wait up to 60 s for workers, and create the run once the server has the components that the flow needs.",
     ),
     grouped("reuse", Reuse, *_REUSE),
     history_options,
@@ -384,7 +384,7 @@ rounds_option = OUTPUT.option(
 
 detach_option = WAITING.option(
     "--detach",
-    "Do not wait: print the run's id and exit. The run continues on its server, which is not an embedded one.",
+    "Print the run's ID and exit without waiting. The run continues on its server, which cannot be an embedded one.",
 )
 """Adds --detach, passed as `detach`."""
 
@@ -394,7 +394,7 @@ cache_options = grouped(
     CACHE.option(
         "--cache",
         "Print the cached result of an earlier run with the same flow, input, variables, overrides and server. If "
-        "there is none, keep the result of this run, if it succeeds.",
+        "there is none, run the flow and cache its result if it succeeds.",
         to="is_on",
     ),
     CACHE.option("--max-age TIME", "Accept a result up to this age: 90s, 15m, 1h or 2d. [default: 7d]", type=DURATION),

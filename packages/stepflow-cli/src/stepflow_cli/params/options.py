@@ -346,7 +346,7 @@ def server_options(default: Default, *, is_needed: bool = True, reads_project: b
         SERVER.option(
             "--config FILE",
             f"Configure the embedded server with this file; implies --local. [default: {_CONFIG[reads_project]}"
-            "stepflow-config.yml beside the flow, else in the working folder, else the builtin components]",
+            "stepflow-config.yml next to the flow, else in the working folder, else the builtin components]",
             type=FILE,
         ),
     )
@@ -437,7 +437,7 @@ def _output_options(
         decorators += [
             OUTPUT.option("--fields A,B.C", "Print only these fields."),
             OUTPUT.option("--json A,B.C", "Same as -o json --fields A,B.C.", **json_option),
-            OUTPUT.option("--wide", "Do not shorten table columns and run ids, however long the lines are."),
+            OUTPUT.option("--wide", "Never shorten table columns and run IDs, however long the lines get."),
         ]
     else:
         decorators.append(OUTPUT.option("--json", "Same as -o json.", callback=_set_json_errors, hidden=True))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _ORDER = "stepflow_cli.order"
 _WHOLE = "stepflow_cli.whole_help"
-_RUN_HELP = "RUN is a run's id or its first digits; @last is the newest recorded run, @2 the one before."
+_RUN_HELP = "RUN is a run's ID or its first digits. @last is the newest recorded run, and @2 is the one before it."
 # The heading for options that every command accepts.
 _MESSAGES = Section("Messages")
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -47,7 +47,7 @@ def session_options() -> list[click.Parameter]:
     add("-q, --quiet", "Suppress notes and progress; print only results and errors.")
     add("--log-level LEVEL", level_help, type=levels, envvar="STEPFLOW_LOG_LEVEL")
     add("--log-file FILE", file_help, type=FILE, envvar="STEPFLOW_LOG_FILE")
-    add("--color WHEN", "Use colours: auto, always or never. [default: auto]", type=Choice(["auto", "always", "never"]))
+    add("--color WHEN", "Use colors: auto, always or never. [default: auto]", type=Choice(["auto", "always", "never"]))
     return options
 
 

@@ -43,7 +43,7 @@ def id_type(what: str, hint: str) -> TextType:
 
     def parse(text: str, name: str) -> str:
         if re.fullmatch("[0-9a-fA-F]{64}", text) is None:
-            raise usage(f"a {what} id has 64 hexadecimal digits, unlike {text!r}", hint)
+            raise usage(f"a {what} ID has 64 hexadecimal digits, unlike {text!r}", hint)
         return text
 
     return TextType(parse)
@@ -71,7 +71,7 @@ def parse_run_id(text: str, where: str = "", listing: str = "runs list") -> str:
         if is_id_prefix(lower):
             return lower
         hint = f"to see them, run 'stepflow {listing}'; use at least the first four digits, or @last, @2 ..."
-        raise usage(f"{where}a run id must be a UUID, not {text!r}", hint) from None
+        raise usage(f"{where}a run ID must be a UUID, not {text!r}", hint) from None
 
 
 run_argument = click.argument("run_id", metavar="RUN", type=RUN_ID)

@@ -36,7 +36,7 @@ def print_flow(flow: Mapping[str, Any], output: Output, flow_id: str | None) -> 
     """
     if output.format == "name" and flow_id is None:
         hint = "'stepflow flows store' prints it"
-        raise usage("-o name prints a flow's id, but a flow in a file has none", hint)
+        raise usage("-o name prints a flow's ID, but a flow in a file has none", hint)
     if output.format in ("table", "name"):
         outline = {
             "flow_id": flow_id,

@@ -208,11 +208,11 @@ def resolve_run_id(client: SyncStepflowClient, text: str) -> str:
         runs = client.iter_runs(since=span[0], until=span[1])
         ids = list(islice((run.run_id for run in runs if run.run_id.startswith(text)), _CANDIDATES + 1))
     if not ids:
-        hint = "to see run ids, run 'stepflow runs list'"
-        raise Problem(f"no run's id begins with {text}", kind="not_found", hint=hint)
+        hint = "to see run IDs, run 'stepflow runs list'"
+        raise Problem(f"no run ID begins with {text}", kind="not_found", hint=hint)
     if len(ids) > 1:
         more = " ..." if len(ids) > _CANDIDATES else ""
-        raise usage(f"several run ids begin with {text}", f"it may be {', '.join(ids[:_CANDIDATES])}{more}")
+        raise usage(f"several run IDs begin with {text}", f"it may be {', '.join(ids[:_CANDIDATES])}{more}")
     return ids[0]
 
 

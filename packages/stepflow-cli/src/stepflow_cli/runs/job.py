@@ -92,7 +92,7 @@ def read_job(options: RunOptions) -> Job:
     options.values.check_conflicts(flow=name, inputs=options.inputs, option="INPUTS")
     if is_flow_id(name):
         if options.idempotency_key is not None:
-            raise usage("--idempotency-key needs the flow's file, not its id: the flow carries the key")
+            raise usage("--idempotency-key needs the flow's file, not its ID, because the flow carries the key")
         return Job(options, {}, flow_id=name, about=dict(options.about), reuse=options.reuse)
     about = options.about if name == "-" else {**options.about, "flow_file": name}
     text = load_mapping_flow_text(name) if options.check else None

@@ -116,7 +116,7 @@ class Profile(NamedTuple):
         if self.token_env is not None:
             token = os.environ.get(self.token_env, "").strip()
             if not token:
-                raise usage(f"profile {self.name}: the environment variable {self.token_env} holds no token")
+                raise usage(f"profile {self.name}: the environment variable {self.token_env} contains no token")
             return token
         if self.token_file is not None:
             return self._read_token_file(self.resolve_path(self.token_file))

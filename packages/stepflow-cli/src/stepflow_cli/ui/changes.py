@@ -180,7 +180,7 @@ def build_rerun_arguments(subject: ChangeSubject, form: Mapping[str, str]) -> di
         further = parse_value(form.get("overrides", ""))
         if further is not None:
             if not isinstance(further, dict):
-                raise ValueError("use a mapping from step ids to their changes")
+                raise ValueError("use a mapping from step IDs to their changes")
             overrides.append(further)
         name = "step"
         if subject.step in subject.steps:

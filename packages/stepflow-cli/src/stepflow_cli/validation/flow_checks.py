@@ -164,7 +164,8 @@ def expand_flow_files(names: Sequence[str]) -> list[str]:
             continue
         inner = sorted(map(str, files_in(name)))
         if not inner:
-            raise usage(f"{name} holds no flow", "a flow must be a .yaml, .yml or .json file with steps or an output")
+            hint = "a flow must be a .yaml, .yml or .json file with steps or an output"
+            raise usage(f"{name} contains no flow", hint)
         files += inner
     return list(dict.fromkeys(files))
 
@@ -271,7 +272,7 @@ def load_component_records(path: str) -> list[dict[str, Any]]:
     listed = load_file(path)
     listed = listed.get("components") if isinstance(listed, dict) else listed
     if not isinstance(listed, list) or not all(isinstance(entry, dict) and "name" in entry for entry in listed):
-        raise usage(f"{path} holds no components", "to write them, run 'stepflow components lock'")
+        raise usage(f"{path} contains no components", "to write them, run 'stepflow components lock'")
     return listed
 
 

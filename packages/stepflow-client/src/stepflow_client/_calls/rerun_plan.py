@@ -382,7 +382,7 @@ class RerunRequest:
         if self.force and self.keep.steps == "unchanged":
             raise InvalidArgumentError("force keeps steps that have changed, and keep='unchanged' executes them")
         if self.force and self.keep.all_except is not None:
-            raise InvalidArgumentError("force has no effect with Keep(all_except=...), which executes one step alone")
+            raise InvalidArgumentError("force has no effect with Keep(all_except=...), which executes only one step")
 
     @property
     def covers_all_items(self) -> bool:

@@ -53,7 +53,7 @@ def check_component(step: Step, catalogue: Catalogue, findings: Findings) -> Non
             level = "error" if is_certain else "warning"
             findings.add("unknown-component", level, node, f"unknown component {node.value!r}", hint)
         elif find_nearest(plugin, ["builtin"], 0.75):
-            findings.add("unknown-component", "warning", node, f"{node.value!r} looks misspelt", hint)
+            findings.add("unknown-component", "warning", node, f"{node.value!r} looks misspelled", hint)
         _check_misplaced_keys(step, {}, findings)
 
 
@@ -124,7 +124,7 @@ def _check_misplaced_keys(step: Step, schema: Mapping[str, Any], findings: Findi
     misplaced = {key: _STEP_KEYS[name] for key, name in plain.items() if name in _STEP_KEYS}
     for key, name in misplaced.items():
         findings.add("misplaced-key", "warning", node, f"{key!r} in the input is passed to the component as data",
-                     f"{name} belongs to the step: write it beside input, not inside it", key=key)  # fmt: skip
+                     f"{name} belongs to the step: write it next to input, not inside it", key=key)  # fmt: skip
     return [*misplaced]
 
 

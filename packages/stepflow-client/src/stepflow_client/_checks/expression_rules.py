@@ -75,7 +75,7 @@ def check_expression(node: Node, findings: Findings, steps: Container[str] = ())
                 check_expression(element, findings, steps)
         case "$step":
             if not isinstance(value.value, str):
-                findings.add("step-not-text", "fatal", value, "$step expects a step id, as text")
+                findings.add("step-not-text", "fatal", value, "$step expects a step ID, as text")
             if "path" in node.items:
                 _check_path(node.items["path"], "path", findings)
         case "$input" | "$variable":
@@ -132,13 +132,13 @@ def _check_ignored_key(node: Node, keyword: str, key: str, findings: Findings) -
                      "keep one of them", key=key)  # fmt: skip
         return
     allowed = _BESIDE.get(keyword, ()) if keyword != "$from" else ()
-    hint = suggest_or_list(key, allowed, f"beside {keyword}") if allowed else f"keys beside {keyword} are ignored"
+    hint = suggest_or_list(key, allowed, f"next to {keyword}") if allowed else f"keys next to {keyword} are ignored"
     if keyword == "$if" and key == "otherwise":
         hint = "write 'else'"
     if keyword == "$input" and key == "path":
         hint = "write the path as the value of $input"
     level = "error" if find_nearest(key, allowed) or hint == "write 'else'" else "warning"
-    findings.add("ignored-key", level, node, f"{key!r} beside {keyword} is ignored", hint, key=key)
+    findings.add("ignored-key", level, node, f"{key!r} next to {keyword} is ignored", hint, key=key)
 
 
 def _check_path(node: Node, keyword: str, findings: Findings) -> None:

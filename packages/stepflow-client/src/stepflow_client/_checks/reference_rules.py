@@ -128,7 +128,7 @@ class _VariableRules:
         elif self.schema is not None and not is_required:
             self.findings.add("unset-variable", "warning", read.target, "this fails in runs that do not set "
                               f"{name!r}: servers derive a value for it only from a plain 'type'", "add a default to "
-                              "its schema or beside $variable, or add it to 'required'")  # fmt: skip
+                              "its schema or next to $variable, or add it to 'required'")  # fmt: skip
 
     def _is_undeclared(self, name: str) -> bool:
         """Return whether neither the schema nor any schema it refers to allows a name."""
@@ -164,10 +164,10 @@ def check_dependencies(model: FlowAnalysis, findings: Findings, *, is_subflow: b
     for step in model.steps:
         # Servers don't check inner flows up front, so any step ID is fine there.
         if not step.id.strip() and not findings.in_unchecked:
-            findings.add("empty-id", "fatal", step.node.items["id"], "a step's id is empty", "give it a name")
+            findings.add("empty-id", "fatal", step.node.items["id"], "a step's ID is empty", "give it a name")
         elif (first := model.by_id[step.id]) is not step:
             level, line = "warning" if findings.in_unchecked else "fatal", first.node.items["id"].line
-            findings.add("duplicate-id", level, step.node.items["id"], f"two steps have the id {step.id!r}; the first "
+            findings.add("duplicate-id", level, step.node.items["id"], f"two steps have the ID {step.id!r}; the first "
                          f"is on line {line}", "rename one of them")  # fmt: skip
     ids = [step.id for step in model.steps]
     for user, reads, known in (

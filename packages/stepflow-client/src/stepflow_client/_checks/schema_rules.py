@@ -90,7 +90,7 @@ def _check_schema(node: Node, defs: Mapping[str, Any], findings: Findings) -> No
     if required is not None:
         if not isinstance(required.value, list) or not all(isinstance(name, str) for name in required.value):
             findings.add("not-a-schema", "error", required, "required must be a list of names",
-                         "write required: [a, b] beside properties")  # fmt: skip
+                         "write required: [a, b] next to properties")  # fmt: skip
         elif properties is not None and isinstance(properties.value, dict):
             for element in required.elements:
                 if element.value not in properties.items:

@@ -44,7 +44,7 @@ WAIT_RUN = "wait_run"
 WAIT_RUN_DESCRIPTION = (
     "Wait until a run ends and get its result. If it takes longer, the response says so: call this again."
 )
-RUN_ID = {"type": "string", "description": "The id of the run, from an earlier response."}
+RUN_ID = {"type": "string", "description": "The run's ID, from an earlier response."}
 WAIT_RUN_FIELDS = {
     "run_id": RUN_ID,
     "seconds": {"type": "number", "exclusiveMinimum": 0, "description": "How long to wait."},

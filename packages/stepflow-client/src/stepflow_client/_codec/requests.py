@@ -71,7 +71,7 @@ def check_run_id(run_id: RunId) -> str:
     try:
         return str(UUID(run_id if isinstance(run_id, str) else run_id.run_id))
     except (ValueError, AttributeError, TypeError):
-        raise argument_error("a run id", "a UUID", run_id) from None
+        raise argument_error("a run ID", "a UUID", run_id) from None
 
 
 class HasFlowId(Protocol):
@@ -274,7 +274,7 @@ def add_env_variables(
             if kinds != {None}:
                 # Don't show the value, since it may be a secret.
                 type_names = " or ".join(sorted(map(str, kinds)))
-                message = f"the environment variable {source} does not hold JSON of type {type_names}"
+                message = f"the environment variable {source} does not contain JSON of type {type_names}"
                 raise InvalidArgumentError(message) from None
     return filled
 

@@ -226,7 +226,7 @@ def find_status_error(
         message = f"{answered}: {message}" if message else answered
     hint = None if status >= 500 and is_by_server else _HINTS.get(status)
     if status == 400 and _BY_CONTENT.search(request):
-        hint = "a flow or blob id has 64 hexadecimal digits"
+        hint = "a flow or blob ID has 64 hexadecimal digits"
     return kinds(message, status_code=status, details=details, hint=hint)
 
 

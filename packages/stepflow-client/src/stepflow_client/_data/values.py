@@ -318,7 +318,7 @@ class _Checker:
                 self.refuse(path, f"servers cannot read an integer of {bits} bits")
         elif kind is float:
             if not math.isfinite(value):
-                self.refuse(path, f"{value} is not a number that JSON can hold")
+                self.refuse(path, f"{value} is not a number that JSON can represent")
         else:
             return self.convert_value(value, path)
         return value
@@ -382,7 +382,7 @@ def merge_overrides(overrides: Any) -> dict[str, Any] | None:
     for override in overrides if isinstance(overrides, (list, tuple)) else [overrides]:
         steps = check_json(override, "overrides")
         if not isinstance(steps, dict):
-            raise InvalidArgumentError(f"overrides must map step ids to changes, not {type(steps).__name__}")
+            raise InvalidArgumentError(f"overrides must map step IDs to changes, not {type(steps).__name__}")
         if set(steps) == {"steps"} and isinstance(steps["steps"], dict):
             steps = steps["steps"]
         patches = {}

@@ -254,7 +254,7 @@ class YamlReader:
         except ValueError:
             number = math.nan
         if not math.isfinite(number):
-            self.raise_fault(node, f"{cut(node.value, 41)} is not a number that JSON can hold")
+            self.raise_fault(node, f"{cut(node.value, 41)} is not a number that JSON can represent")
         return number
 
     def raise_fault(self, node: yaml.Node, reason: str, hint: str | None = None) -> NoReturn:

@@ -201,7 +201,7 @@ class _FindingRewriter:
                 return wrap_value(text, at, "properties"), True
             case "unused-key" if (match := re.fullmatch(r"use action: (\w+)", hint)) and "action" in at.items:
                 return self.make_replacement(at.items["action"], match[1]), False
-            case "ignored-key" if hint.startswith("keys beside"):
+            case "ignored-key" if hint.startswith("keys next to"):
                 return remove_key(text, at, key), False
             case "ignored-key" if "as the value of $input" in hint and isinstance(at.items[key].value, str):
                 whole = at.items["$input"].value in ("$", "", None) and len(at.items) == 2 and at.is_flow

@@ -125,7 +125,7 @@ def find_failure_hint(
     """
     if "no heartbeat received" in message:
         # If the output is too large, the server rejects the worker's report, and the heartbeat eventually times out.
-        return "the worker crashed or its output is larger than 4 MB: store large outputs as blobs and return their ids"
+        return "the worker crashed or its output is larger than 4 MB: store large outputs as blobs and return their IDs"
     if step is None:
         return None
     component = str(step.get("component"))

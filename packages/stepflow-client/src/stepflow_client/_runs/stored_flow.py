@@ -1,4 +1,4 @@
-"""Changes a flow before it is stored, and restores the author's version afterwards.
+"""Changes a flow before it is stored, and restores the author's version afterward.
 
 Servers also read `test` and `examples` (every release a bit differently), and reject some flows because of their
 expected outputs. Runs don't need either, so flows are sent without them. A stored flow keeps its example inputs in a

@@ -329,7 +329,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         self.close()
 
     def close(self) -> None:
-        """Close the connections. The client can't be used afterwards, but runs on the server continue."""
+        """Close the connections. The client can't be used after that, but runs on the server continue."""
         self._connection.close()
 
     # The server
@@ -1646,7 +1646,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
 
         Example:
             ```python
-            again = client.rerun(run_id, keep=Keep(before="summarise"), input=document)
+            again = client.rerun(run_id, keep=Keep(before="summarize"), input=document)
             print(again.result.output)
             ```
 
@@ -1656,8 +1656,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
                 keeps the results of items that succeeded, and the completed steps of the rest. `completed` keeps every
                 completed step of all items, and only executes steps that failed or were added. `unchanged` keeps every
                 completed step whose output would be the same again, i.e. its definition, overrides, input and
-                variables, and those of the steps it reads, haven't changed. `Keep(before="summarise")` executes this
-                step and everything that reads its output, while `Keep(all_except="summarise")` executes just this step
+                variables, and those of the steps it reads, haven't changed. `Keep(before="summarize")` executes this
+                step and everything that reads its output, while `Keep(all_except="summarize")` executes just this step
                 (see `Keep`). Secret variables' values and worker programs aren't compared. Without a history,
                 `unchanged` executes all steps that read an explicit input or variable, and doesn't know the earlier
                 run's overrides.
@@ -1715,7 +1715,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
 
         Example:
             ```python
-            (handle,) = client.start_rerun(run_id, keep=Keep(before="summarise"))
+            (handle,) = client.start_rerun(run_id, keep=Keep(before="summarize"))
             print((handle.result()).output)
             ```
 

@@ -162,7 +162,7 @@ class FlowStore:
         """
         checked = self.check_flow_or_id(flow)
         if isinstance(checked, str):
-            raise InvalidArgumentError(f"{what} needs the flow itself, not a flow id", hint="fetch it with get_flow()")
+            raise InvalidArgumentError(f"{what} needs the flow itself, not a flow ID", hint="fetch it with get_flow()")
         return checked
 
     def check_flow_or_id(self, flow: FlowSource) -> CheckedFlow | StoredFlowId:

@@ -295,7 +295,7 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
     def _remember_unfinished(self, run_id: str, tool: SyncFlowTool) -> str:
         """Remember an unfinished run, and return what the model should do about it."""
         if self._wait_tool is None:
-            return "Its result can be read with its id later."
+            return "You can use this ID to read its result later."
         self._unfinished[run_id] = tool
         if len(self._unfinished) > _MAX_RUNS:
             del self._unfinished[next(iter(self._unfinished))]

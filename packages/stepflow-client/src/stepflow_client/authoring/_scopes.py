@@ -86,11 +86,9 @@ class Scope:
         """
         if explicit_id is not None:
             if not isinstance(explicit_id, str) or not explicit_id.strip():
-                raise authoring_error(f"a step id must be a string, not {arguments.short_repr(explicit_id)}")
+                raise authoring_error(f"a step ID must be a string, not {arguments.short_repr(explicit_id)}")
             if explicit_id in self.explicit_ids:
-                raise authoring_error(
-                    f"there are two steps with the id {explicit_id!r}", "step ids are unique within a flow"
-                )
+                raise authoring_error(f"two steps have the ID {explicit_id!r}", "step IDs must be unique within a flow")
             self.explicit_ids.add(explicit_id)
         step = Step(self, component, input, explicit_id, name)
         self.steps.append(step)
@@ -124,7 +122,7 @@ class Scope:
             return value
         if isinstance(value, float):
             if not math.isfinite(value):
-                raise authoring_error(f"{value} is not a number that JSON can hold")
+                raise authoring_error(f"{value} is not a number that JSON can represent")
             return value
         if isinstance(value, (list, tuple)):
             return [self._convert_value(element) for element in value]

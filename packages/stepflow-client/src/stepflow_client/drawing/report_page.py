@@ -200,7 +200,7 @@ def _write_result(report: RunReport) -> str:
     account = next(iter(report.accounts.values()), None)
     notes = []
     if account is not None and account.kind is not None:
-        notes += [f"Not run because of it: {', '.join(account.not_run)}"] if account.not_run else []
+        notes += [f"Not run as a result: {', '.join(account.not_run)}"] if account.not_run else []
         notes += [account.hint] if account.hint else []
         notes += [f"Unknown: {'; '.join(account.unknown)}"] if account.unknown else []
     if result is None:
@@ -233,7 +233,7 @@ def _write_summary(report: RunReport) -> str:
         facts.append(("took", duration_text(run.duration)))
     facts += [
         ("run", f"<code>{escape_html(run.run_id)}</code>"),
-        ("flow id", f"<code>{escape_html(run.flow_id)}</code>"),
+        ("flow ID", f"<code>{escape_html(run.flow_id)}</code>"),
     ]
     if not report.times:
         facts.append(("times", "not reported by this server, or no step has started"))

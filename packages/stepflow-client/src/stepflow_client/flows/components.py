@@ -87,7 +87,7 @@ BUILTINS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 BUILTIN_TEXTS = {
     "/builtin/create_messages": "Build a list of chat messages from a prompt and instructions.",
-    "/builtin/put_blob": "Store a value, and return its id.",
+    "/builtin/put_blob": "Store a value, and return its ID.",
     "/builtin/get_blob": "Return a blob's value.",
     "/builtin/load_file": "Read a JSON, YAML or text file on the server.",
     "/builtin/map": "Run a flow for each element of a list. Failed elements do not fail the step.",

@@ -156,7 +156,7 @@ class Validator:
     once per value and patterns are matched in linear time.
 
     Args:
-        schema: The schema, which must not be modified afterwards.
+        schema: The schema, which must not be modified after that.
         defs: Shared schemas it may refer to.
         evaluated: Whether expressions in the value are evaluated. Since their results are unknown, they match any
             schema.

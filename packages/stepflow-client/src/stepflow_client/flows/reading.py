@@ -171,7 +171,7 @@ def parse_yaml(text: str, source: str = "the YAML text") -> Any:
             return _parse_strict_json(text)
     if len(text) > MAX_YAML_LENGTH:
         longest = MAX_YAML_LENGTH >> 20
-        raise FlowFileError(f"{source} holds more than {longest} MiB of YAML; write it as JSON", path=source)
+        raise FlowFileError(f"{source} contains more than {longest} MiB of YAML; write it as JSON", path=source)
     from .._data.yaml_format import read_yaml
 
     return read_yaml(text, source)
@@ -224,7 +224,7 @@ def _check_unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _parse_finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{cut(text, 40)} is not a number that JSON can hold")
+        raise ValueError(f"{cut(text, 40)} is not a number that JSON can represent")
     return number
 
 
@@ -323,7 +323,7 @@ def load_flow(flow: FlowSource) -> dict[str, Any]:
     source = flow_argument(flow)
     if isinstance(source, StoredFlowId):
         raise InvalidArgumentError(
-            "a flow id is not the flow itself", hint="fetch the flow with get_flow() and pass the result"
+            "a flow ID is not the flow itself", hint="fetch the flow with get_flow() and pass the result"
         )
     if isinstance(source, (str, PathLike)):
         return require_flow(load_file(source), fsdecode(source))
@@ -353,7 +353,7 @@ def require_flow(content: Any, name: str) -> dict[str, Any]:
         NotAFlowError: If it isn't a flow.
     """
     if not isinstance(content, dict):
-        reason = "it is empty" if content is None else f"it holds {_name_kind(content)}, not a mapping"
+        reason = "it is empty" if content is None else f"it contains {_name_kind(content)}, not a mapping"
         message, hint = f"{name} is not a flow: {reason}", FLOW_HINT
     elif (explained := explain_not_a_flow(content)) is not None:
         message, hint = f"{name}: {explained[0]}", explained[1]

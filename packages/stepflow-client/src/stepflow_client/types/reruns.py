@@ -74,7 +74,7 @@ class Keep:
 
     Example:
         ```python
-        await client.rerun(run_id, keep=Keep(before="summarise"))
+        await client.rerun(run_id, keep=Keep(before="summarize"))
         await client.rerun(run_id, flow="fixed.yaml", keep=Keep("unchanged", succeeded_items=True))
         ```
 
@@ -109,7 +109,7 @@ class Keep:
             raise InvalidArgumentError("before keeps the steps before a step, and steps='nothing' keeps none")
         others = self.steps != "completed" or self.before is not None or self.succeeded_items
         if self.all_except is not None and others:
-            raise InvalidArgumentError("all_except executes one step alone: it cannot be combined with other arguments")
+            raise InvalidArgumentError("all_except executes only one step: it cannot be combined with other arguments")
 
 
 KeepOption = Literal["nothing", "succeeded", "completed", "unchanged"] | Keep

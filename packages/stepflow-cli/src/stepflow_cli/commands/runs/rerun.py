@@ -85,7 +85,7 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
     conflicts=(
         one_input,
         one_mapping,
-        excludes("--step", "--from --failed --only-missing --only-changed --force", "--step executes one step alone"),
+        excludes("--step", "--from --failed --only-missing --only-changed --force", "--step executes only one step"),
         excludes("--only-changed --force"),
     ),
 )
@@ -100,7 +100,7 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
         _RERUN.option("--failed", "Rerun only items that did not succeed."),
         _RERUN.option("--only-missing", "Execute only steps that did not complete or are new."),
         _RERUN.option("--only-changed", "Execute only steps that are new or differ in definition, input or variables."),
-        _RERUN.option("--step STEP", "Execute this step alone.", to="all_except"),
+        _RERUN.option("--step STEP", "Execute only this step.", to="all_except"),
     ),
     _RERUN.option(
         "--item N",
@@ -109,12 +109,16 @@ _MAIN = "--from --failed --only-missing --flow --dry-run --input-json --var --se
         type=click.IntRange(min=0),
         multiple=True,
     ),
-    _RERUN.option("--flow FILE", "Use this changed flow, by file or id.", shell_complete=complete_with("flow_files")),
+    _RERUN.option(
+        "--flow FILE",
+        "Use this changed version of the flow: a file or an ID.",
+        shell_complete=complete_with("flow_files"),
+    ),
     _RERUN.option("--force", "Keep steps even if they have changed.", is_risky=True),
     _RERUN.option("--dry-run", "Run nothing: print what would be kept and executed."),
     _RERUN.option(
         "--idempotency-key KEY",
-        "Create the new runs once for this key; repeating the command with the key returns them.",
+        "Create the new runs only once for this key. If you repeat the command with the key, it returns them.",
     ),
     _RERUN.option("--inputs FILE", "Read new inputs for a batch from this file, as for 'stepflow batch'.", type=FILE),
     value_options,
@@ -243,8 +247,8 @@ def cancel_command(ids: list[str], confirm: Confirm, server: ServerOptions, outp
 def delete_command(ids: list[str], confirm: Confirm, server: ServerOptions, output: Output) -> None:
     """Use - as RUN to read IDs from standard input, one per line.
 
-    Released servers accept the request but don't delete anything, so the command checks afterwards. The status is
-    'deleted' if the run is gone, or 'kept' if it still exists.
+    Released servers accept the request but don't delete anything, so the command then checks what happened. The
+    status is 'deleted' if the run is gone, or 'kept' if it still exists.
     """
     problems: list[Problem] = []
     with connect_to_runs(server, ids, announce_runs=True) as (target, ids):

@@ -149,7 +149,7 @@ def _select_steps_to_mock(kept: ItemToSave, mocked: Sequence[str]) -> list[str]:
 @file_option("Write the page to this file, or - for standard output.")
 @OUTPUT.option("--open", "Show the file in the browser; needs --output.", to="show")
 def report_command(ids: list[str], server: ServerOptions, output: str | None, show: bool) -> None:
-    """The page shows the flow's graph coloured by status, a timeline, the steps, grouped errors and collapsible
+    """The page shows the flow's graph colored by status, a timeline, the steps, grouped errors and collapsible
     outputs. For a batch, it also shows item latencies. Pass two runs to compare them. An unfinished run is shown in its
     current state.
 

@@ -131,13 +131,17 @@ class _EventOptions(NamedTuple):
     _EventOptions,
     option("--after CURSOR", "Print only events after this cursor, or from this number on."),
     option(
-        "--type TYPE", f"Print these; repeatable: {', '.join(TYPES)}.", to="types", type=Choice(TYPES), multiple=True
+        "--type TYPE",
+        f"Print only events of these types; repeatable: {', '.join(TYPES)}.",
+        to="types",
+        type=Choice(TYPES),
+        multiple=True,
     ),
     option("--include-results", "Include the outputs of the steps."),
     option(
         "--include-sub-runs",
-        "Include the events of runs that steps create. Their step ids are wrong on the server; pass that run's id "
-        "for correct ones.",
+        "Include the events of runs that steps create. Servers report wrong step IDs for these; to get the right ones, "
+        "pass that run's ID as RUN.",
     ),
     option(
         "--heartbeat SECONDS",
@@ -252,7 +256,7 @@ def logs_command(run_id: str, level: str, limit: int | None, everything: bool, o
     elif not is_complete_id(run_id):
         ids = find_run_ids(run_id)
         if len(ids) > 1:
-            raise usage(f"several run ids begin with {run_id}", f"it may be {', '.join(ids[:5])}")
+            raise usage(f"several run IDs begin with {run_id}", f"it may be {', '.join(ids[:5])}")
         run_id = ids[0] if ids else run_id
     lines = read_run_lines(run_id, include_other_runs=everything)
     if not lines:

@@ -29,7 +29,7 @@ function words(element, time, seconds) {
   return recent || (seconds < 300 * DAY ? short : dated).format(time);
 }
 
-// Reuses the server's text node, so that `patch.js` recognises it.
+// Reuses the server's text node, so that `patch.js` recognizes it.
 const write = (element, text) => {
   if (element.textContent === text) return;
   if (element.firstChild?.nodeType === Node.TEXT_NODE) element.firstChild.data = text;

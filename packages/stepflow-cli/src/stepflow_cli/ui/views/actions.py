@@ -203,22 +203,22 @@ async def act_on_selection(request: Request) -> Response:
         # Each checkbox is named after its run ID.
         run_ids = [str(UUID(name)) for name in form if name not in ("csrf", "action")]
     except ValueError:
-        raise InvalidArgumentError("a ticked run has no valid id") from None
+        raise InvalidArgumentError("a selected run has no valid ID") from None
     action = form.get("action", "")
     if action == "compare":
         if len(run_ids) != 2:
-            raise InvalidArgumentError(f"a comparison needs two runs, but {len(run_ids)} are ticked")
+            raise InvalidArgumentError(f"a comparison needs two runs, but {len(run_ids)} are selected")
         # The list is newest first, so this shows the older run on the left.
         return RedirectResponse(f"/runs/{run_ids[0]}/compare?with={run_ids[1]}", status_code=303)
     if action not in ("cancel", "rerun"):
         raise InvalidArgumentError("the form has no action")
     if not run_ids:
-        raise InvalidArgumentError("no run is ticked")
+        raise InvalidArgumentError("no run is selected")
     runs = [await site.read_run(run_id) for run_id in run_ids]
     running = [run.run_id for run in runs if not run.is_finished]
     if action == "cancel":
         if not running:
-            raise InvalidArgumentError("none of the ticked runs is running")
+            raise InvalidArgumentError("none of the selected runs is running")
         for run_id in running:
             await site.client.cancel_run(run_id)
         return RedirectResponse("/runs", status_code=303)

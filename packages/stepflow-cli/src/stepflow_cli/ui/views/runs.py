@@ -105,7 +105,7 @@ async def redirect_id_prefix(request: Request) -> Response:
     prefix, rest = request.path_params["prefix"], request.path_params.get("rest")
     run_ids = await get_site(request).finder.find_ids_with_prefix(prefix)
     if not run_ids:
-        raise NotFoundError(f"no run's id begins with {prefix}", status_code=404)
+        raise NotFoundError(f"no run ID begins with {prefix}", status_code=404)
     if len(run_ids) > 1:
         return RedirectResponse(f"/runs?{urlencode({'q': prefix})}", status_code=303)
     path = f"/runs/{run_ids[0]}" if rest is None else f"/runs/{run_ids[0]}/{quote(rest)}"
