@@ -36,7 +36,7 @@ QUESTIONS = {
     "docker": "/guides/production/",
     "windows": "/quickstart/",
     "postgres": "/guides/history/",
-    "postgres store of a server": "/guides/production/",
+    "postgres server store": "/guides/production/",
     "compare two runs": "/troubleshooting/",
     "loop over a list": "/troubleshooting/",
     "use an existing server": "/troubleshooting/",
