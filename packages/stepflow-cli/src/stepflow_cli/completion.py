@@ -152,7 +152,7 @@ def _query_server(ctx: click.Context, question: Callable[[SyncStepflowClient], I
 
     options = _read_server_options(ctx)
     choice = choose_server(options)
-    # A token command may prompt on the terminal, which the shell is using.
+    # Don't run a token command, because it may prompt on the terminal while the shell is using it.
     asks = choice.profile is not None and bool(choice.profile.token_command)
     # Look this up here: the thread below has no click context.
     session = ctx.find_root().obj

@@ -81,7 +81,7 @@ class WatchedFiles:
                 if now is None or now[1]:
                     signatures[name] = now
                 elif name in self._known:
-                    # An empty file is still being written.
+                    # Editors may truncate a file before they write it, so ignore a change to an empty file.
                     signatures[name] = self._known[name]
                 if len(signatures) >= _MAX_FILES:
                     break

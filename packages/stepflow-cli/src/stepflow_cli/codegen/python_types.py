@@ -211,7 +211,7 @@ def literal(value: Any) -> str:
 def _write_dataclass(name: str, fields: list[Field], description: str) -> str:
     lines = ["@dataclass(kw_only=True)\n", f"class {name}:\n", description]
     for field in fields:
-        # An optional field that has a default is never None.
+        # If an optional field has a default, it's never None, so leave `| None` out of its type.
         has_kind = field.is_required or field.default is not None
         lines.append(f"    {field.name}: {field.annotation(field.kind if has_kind else field.optional_kind)}")
         has_value = not field.is_required and (field.default is None or isinstance(field.default, (str, int, float)))

@@ -383,7 +383,7 @@ class _SchemaNormalizer:
             target_name, target = self.document.resolve(schema["$ref"])
             name = self.prefix + (camel_name(target_name) or "Part")
             if reference in self.expanding and not _is_object(target):
-                # A recursive type must have a name, even if it isn't an object.
+                # Name the type even if it isn't an object, because it has to refer to itself.
                 read = self._normalize_recursive(reference, target, name)
             else:
                 read = self.normalized_references[reference] = self._expand_reference(reference, target, name)

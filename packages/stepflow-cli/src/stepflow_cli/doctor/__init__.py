@@ -11,10 +11,10 @@ class Check:
     """The result of a single check."""
 
     check: str
-    """What was checked."""
+    """The check's name."""
     status: Literal["ok", "warning", "error", "skipped"]
     message: str
-    """What was found."""
+    """The finding, in one sentence."""
     hint: str | None = None
     """How to fix it."""
     exit_code: int = 1

@@ -168,7 +168,7 @@ _FORMS = "NAME, NAME:VARIABLE=VALUE, NAME:STEP.input.KEY=VALUE or NAME=FLOW"
 
 @dataclass
 class _VariantParts:
-    """What the command line says about one variant."""
+    """A variant as described by one or more `--variant` options."""
 
     flow: str | None = None
     variables: list[str] = field(default_factory=list)

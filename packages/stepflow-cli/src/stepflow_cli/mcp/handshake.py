@@ -63,7 +63,7 @@ class ToolOffer:
         tools = []
         for spec in self.catalog.tools.values():
             is_read_only = not self._read_only.isdisjoint((spec.name, self.catalog.get_file(spec.name)))
-            # Only the author of a flow can know that it isn't destructive.
+            # Assume that flows are destructive unless the user says otherwise: we can't tell from the steps.
             tools.append(_describe_tool(spec, is_read_only=is_read_only, is_destructive=not is_read_only))
         for tool, spec in self.run_tools.values():
             description = _describe_tool(spec, is_read_only=tool.is_read_only, is_destructive=tool.is_destructive)

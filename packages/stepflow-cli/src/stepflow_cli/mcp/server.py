@@ -126,7 +126,7 @@ class AgentServer:
                         await session.send_tool_list_changed()
                         await session.send_prompt_list_changed()
                 except Exception:
-                    # The connection is gone.
+                    # The host has closed the connection.
                     self._listening.pop(name, None)
 
     async def _remember_session(self, ctx: Context, call_next: CallNext) -> HandlerResult:

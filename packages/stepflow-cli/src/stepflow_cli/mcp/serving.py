@@ -165,7 +165,7 @@ TOKEN_VARIABLE = "STEPFLOW_MCP_TOKEN"  # noqa: S105 - the name of a variable
 
 @dataclass(frozen=True)
 class ServiceOptions:
-    """What to serve to agents."""
+    """The flows and tools to serve to agents."""
 
     flows: Sequence[str]
     """Flow files, or folders of flow files."""
@@ -230,7 +230,7 @@ def load_catalog(service: ServiceOptions) -> Catalog:
 def _import_mcp_package() -> None:
     """Import the MCP package, which takes longer than everything else."""
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    # The import creates many objects, but no garbage.
+    # Collecting garbage would only slow this down: the import creates many objects that all stay alive.
     gc.disable()
     try:
         from . import server  # noqa: F401 - imported for its time

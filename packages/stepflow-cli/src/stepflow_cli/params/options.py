@@ -527,7 +527,7 @@ class Wait(NamedTuple):
     timeout: float | None = None
     """Timeout in seconds, or None for no limit."""
     on_interrupt: Literal["detach", "cancel"] = "detach"
-    """What Ctrl-C does to the run: leave it running, or cancel it."""
+    """Whether Ctrl-C leaves the run running or cancels it."""
 
 
 timeout_option = grouped("wait", Wait, _TIMEOUT)

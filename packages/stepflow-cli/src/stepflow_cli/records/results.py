@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 RESULT = View((*columns("run_id:id", "status:status"), OUTPUT, *columns("error.message=ERROR")))
 """The result of a run with one input. `cached_at` is present if it came from the cache."""
 
-# What servers say about an invalid path with several parts.
+# The message that servers return for an invalid path with several parts.
 _PATH = re.compile(r"[Pp]ath (\$\.(?:[^\s.\[\]$]+\.)+[^\s.\[\]$]+) not found")
 
 BATCH_RESULT = View((*columns("index:number", "status:status"), OUTPUT, *columns("error.message=ERROR")))

@@ -49,7 +49,7 @@ def explain_run(client: SyncStepflowClient, run_id: str) -> RunDetails:
     from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
     run = client.snapshot(run_id, include="counts").details
-    # A sub-run completes even if some of its items failed.
+    # Check the items as well as the status, because a sub-run completes even if some of its items failed.
     if run.items.total and (run.status in UNSUCCESSFUL_STATUSES or run.items.failed):
         return client.snapshot(run_id, include=("counts", "account")).details
     return add_failed_sub_run_counts(client, run)

@@ -1,4 +1,4 @@
-"""What a command runs: a flow and its arguments, read from files and options."""
+"""Reads the flow and arguments that a command runs from files and options."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def read_job_values(job: Job, text: FlowText | None = None) -> None:
         job.flow = flow_of_step(job.flow_with_overrides, step)
         job.flow_id = job.overrides = job.variables = None
         job.reuse = Reuse()
-        # A single step's run doesn't count as a run of the flow's file.
+        # Leave the file out, so that `--reuse @last` skips this run, which only executes one step.
         job.about.pop("flow_file", None)
     if options.check and job.has_input:
         inputs = [job.input] if job.batch is None else job.batch

@@ -52,7 +52,7 @@ def resolve_earlier_run(target: Target, job: Job) -> None:
     if run_id is not None:
         job.reuse = reuse._replace(run=run_id)
         if reuse.only_step is not None:
-            # A single step's run doesn't count as a run of the flow's file.
+            # Leave the file out, so that `--reuse @last` skips this run, which only executes one step.
             job.about.pop("flow_file", None)
     elif text == "@last" and reuse.only_step is None:
         note("no earlier run of the flow: executing all of it")

@@ -141,7 +141,7 @@ class _LogWriter:
             with open(self._path, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
                 file.write(data)
         except OSError:
-            # A full disk must not interrupt a run. Lines already written stay readable.
+            # Stop writing the log rather than fail the run, for example if the disk is full.
             self._failed = True
             note(f"no longer keeping the server's log: {self._path} cannot be written")
 

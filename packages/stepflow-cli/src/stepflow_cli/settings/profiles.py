@@ -62,7 +62,7 @@ def find_environment_proxy(url: str) -> EnvironmentProxy | None:
         with SyncStepflowClient(url) as client:
             proxy = client.proxy
     except StepflowClientError:
-        # The proxy's URL is invalid. Connecting will report that.
+        # Don't report the invalid URL here, because connecting will.
         return EnvironmentProxy(remove_url_credentials(os.environ[variable]), variable)
     if proxy is not None:
         return EnvironmentProxy(proxy, variable)

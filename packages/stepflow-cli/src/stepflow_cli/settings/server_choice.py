@@ -22,7 +22,7 @@ DEFAULT_PORT = 7837
 DEFAULT_URL = f"http://localhost:{DEFAULT_PORT}"
 
 Default = Literal["embedded", "server"]
-"""What a command uses by default: an embedded server, or the server at `DEFAULT_URL`."""
+"""A command's default server: either an embedded one or the one at `DEFAULT_URL`."""
 
 
 class Setting(NamedTuple):

@@ -200,7 +200,7 @@ class Field:
         if self.kind == "date":
             return "date" if not self.value or _DATE.fullmatch(self.value) else "text"
         if self.kind == "date-time":
-            # A datetime-local input doesn't support a UTC offset.
+            # Fall back to a text field for times with a UTC offset, which datetime-local doesn't support.
             return "datetime-local" if not self.value or _LOCAL.fullmatch(self.value) else "text"
         return {"email": "email", "uri": "url"}.get(self.kind, "text")
 

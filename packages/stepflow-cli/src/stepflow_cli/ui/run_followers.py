@@ -264,7 +264,7 @@ class RunFollower:
                     self._cursor = update.event.cursor or self._cursor
                     self._record_event(update.event)
                 elif update.run is not None:
-                    # A finished run's events may still be on their way. The stream ends after the last one.
+                    # Don't call a finished run caught up yet: some of its events may still be on their way.
                     if not update.run.is_finished:
                         self._caught_up.set()
                     if update.run.status != (status or update.run.status):
@@ -349,7 +349,7 @@ class Followers:
         if not is_complete:
             follower = await self.get_or_create(run.run_id)
             await follower.wait_for_past_events(seconds if run.is_finished else 0.0)
-            # A cancelled run keeps executing the steps it has started, and may even complete.
+            # Keep following a cancelled run while steps are running, since it may even complete.
             is_complete = follower.has_ended and not (run.status.value == "cancelled" and follower.has_running_steps)
         return "" if run.is_finished and is_complete else f"/live/runs/{run.run_id}"
 

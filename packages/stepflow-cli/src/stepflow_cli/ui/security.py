@@ -47,7 +47,7 @@ def choose_landing_path(query: Mapping[str, str]) -> str:
     if page is not None:
         return page
     try:
-        # Only a UUID may end up in the path.
+        # Parse the ID, so that nothing but a UUID can end up in the path.
         return f"/runs/{UUID(query.get('run', ''))}"
     except ValueError:
         return "/runs"

@@ -110,7 +110,7 @@ async def _read_attempt(site: Site, run_id: str, index: int) -> Attempt:
             return replace(attempt, status=run.status.value)
         items = (await site.read_snapshot(run_id, "items")).items or ()
     except StepflowClientError:
-        # The run may have been deleted.
+        # Show the attempt as recorded, since the run may have been deleted.
         return attempt
     status = next((item.status.value for item in items if item.index == index), "unknown")
     return replace(attempt, status=status, path=item_path(run_id, index, len(items)))

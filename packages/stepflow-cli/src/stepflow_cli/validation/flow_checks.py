@@ -237,7 +237,7 @@ def check_on_server(checked: CheckedFlow, client: SyncStepflowClient) -> None:
             if record["kind"] == "unreachableStep":
                 continue
             node = locate_node(flow.root, record["path"])
-            # A Python flow without a file has no lines.
+            # Flows from Python may have no file, in which case there's no line to point to.
             line, column = (node.line or 1, node.column or 1) if flow.name else (0, 0)
             rules = (record["kind"], *_SAME.get(record["kind"], ()))
             is_known = any(

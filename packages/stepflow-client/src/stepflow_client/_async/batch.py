@@ -282,7 +282,7 @@ class Batch:
         )
         if (first := journal.first_run()) is not None:
             self._record.record_resumed(first)
-        # Every run of the batch is newer than this, going by the server's clock.
+        # Remember the newest run so far: all runs of the batch will be newer, going by the server's clock.
         newest = await self._connection.call(api.list_runs(roots_only=True, limit=1), _get_flow_ids)
         since = journal.get_or_set_start_time(max((get_creation_time(run_id) or 0.0 for run_id in newest), default=0.0))
         if not journal.has_lost_run():
@@ -559,7 +559,7 @@ class Batch:
                 on_lost = partial(self._lane_flows.pop, lane, None)
                 return await self._creator.create_from_copy(stored, arguments, hold, on_lost)
             except NotFoundError:
-                # The server was restarted and has lost the flow.
+                # The server must have lost the flow in a restart, so store it again.
                 self._lane_flows.pop(lane, None)
                 if not again:
                     raise

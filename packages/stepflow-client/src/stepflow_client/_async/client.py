@@ -172,7 +172,7 @@ class StepflowClient(SuggestsNames, Picklable):
         event_hooks: Mapping[str, Sequence[Callable[[Any], Any]]] | None = None,
     ) -> None:
         """Store the settings without sending a request."""
-        # This has to come first, while `locals()` still holds only the arguments.
+        # Call this first, while `locals()` still contains only the arguments.
         self._keep_arguments(StepflowClient, locals())
         register_list_formatter()
         settings = ConnectionSettings(
@@ -258,7 +258,7 @@ class StepflowClient(SuggestsNames, Picklable):
         Raises:
             InvalidArgumentError: If a setting is invalid.
         """
-        # This has to come first, while `locals()` still holds only the arguments.
+        # Call this first, while `locals()` still contains only the arguments.
         arguments = dict(locals())
         del arguments["cls"]
         for name, default in (("base_url", None), ("auth", None), ("timeout", NOT_GIVEN)):

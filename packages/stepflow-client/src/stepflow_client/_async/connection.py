@@ -270,7 +270,7 @@ class Connection:
                     convert_response, responses.parse_object(response.content, sent, parse), sent
                 )
             except InvalidResponseError:
-                # The URL may lead to a different server by now.
+                # Detect the release again next time, since the URL may lead to a different server by now.
                 self.dialect.forget_server()
                 raise
             if self.spread is not None and response.server is not None and request.operation is api.create_run:

@@ -30,7 +30,7 @@ _MAX_SINGLE_REQUESTS = 50
 
 
 class _ListRequest(NamedTuple):
-    """Which runs to list."""
+    """Filters for listing runs."""
 
     window: CreationWindow
     """The period in which the runs were created. The client filters by it."""

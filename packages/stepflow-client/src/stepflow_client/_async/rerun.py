@@ -243,7 +243,7 @@ class Rerunner:
             sent = original._replace(overrides=rules.drop_kept_overrides(original.overrides, origin.kept) or None)
             # Kept steps don't read their variables, and recorded ones may be from an earlier version of the flow.
             needs = find_requirements(copy, parse_declared_variables(copy), any_variable=True)
-            # The variables in the request have already been checked.
+            # This only completes the arguments: the variables in the request have been checked already.
             sent = await async_run_check(partial(call.complete_arguments, sent, needs))
             if (key := request.idempotency_key) is not None:
                 scope = make_rerun_scope(origin.run_id, part)

@@ -458,7 +458,7 @@ class RunCreator:
                 raise error
             await self.pause_before_resend(call.flow_id, error, call.sends)
         except StepflowClientError as raised:
-            # The server's error may quote the request, secrets included.
+            # Mask secrets, because the server's error may quote the request.
             template.decoder.secrets.hide_in_error(raised)
             raise raised from None
         return None

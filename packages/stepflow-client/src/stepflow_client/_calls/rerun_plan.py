@@ -316,7 +316,7 @@ def _has_changed_read(
                 value.get(root) if isinstance(value, Mapping) and root is not None else value
                 for value in (before[what], after[what])
             )
-            # The new input's secret may differ from the hidden one.
+            # Be cautious: the recorded secret is hidden, so the new one may be different.
             is_unknown = cautious and what == "input" and is_hidden(old, mark)
             if is_unknown or not may_equal_masked(old, new, mark):
                 return True
@@ -331,7 +331,7 @@ KEEPS: Mapping[str, Keep] = {
     "completed": Keep("completed"),
     "unchanged": Keep("unchanged"),
 }
-"""What each string passed as `keep` means."""
+"""The meaning of each string that can be passed as `keep`."""
 
 
 def parse_keep(option: KeepOption) -> Keep:

@@ -28,7 +28,7 @@ _READ = rf"""
 _QUOTED = r"""\s*\{\s*["']?\$(?:step|input|variable)["']?\s*:[^{}]*\}\s*"""
 _OTHER = r"\{\{[^{}]*\$[^{}]*\}\}"
 _ENVIRONMENT = r"\s*\$\{(\w+)\}\s*"
-# What to suggest when a condition is an object with one of these keys.
+# Hints for conditions that are objects with one of these keys.
 _CONDITION_HINTS = {
     "not": "write the condition without 'not', and swap 'then' and 'else'",
     **dict.fromkeys(("condition", "if", "test", "when"), "write the condition itself as the value of $if"),
@@ -36,7 +36,7 @@ _CONDITION_HINTS = {
 _NO_OPERATORS = "there are no operators: compare values in a component, and use its output as the condition"
 _ALIASES = {"$var": "$variable", "$vars": "$variable"}
 _ITEMS = ("$item", "$items", "$each")
-# What other workflow formats call a step's output.
+# Names for a step's output in other workflow formats.
 _OUTPUTS = ("output", "outputs", "result")
 
 

@@ -102,7 +102,7 @@ class _Comparison:
                         if reason is not None:
                             is_certain = reason.is_certain and given.is_required
                             conflicts.append(reason._replace(path=(name, *reason.path), is_certain=is_certain))
-                    # A schema that names any fields usually names all of them.
+                    # If the schema names some fields, assume that it names all that matter, and report this one.
                     elif field.is_required and (actual.extra is None or (actual.fields and is_unknown(actual.extra))):
                         is_certain = actual.extra is None
                         conflicts.append(

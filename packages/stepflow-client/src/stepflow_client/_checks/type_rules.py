@@ -113,7 +113,7 @@ class _TypeCheck:
             node, mismatch = slot.node, find_conflict(slot.actual, slot.expected)
             if mismatch is None or ((node.line, node.column) if node.line else node.path) in self.reported:
                 continue
-            # The missing field may already have been reported as a misspelled name.
+            # Skip a missing field in an object with other findings, which may be about a misspelled name.
             if id(node) in self.holders and (mismatch.missing is not None or "$literal" in node.items):
                 continue
             is_certain = mismatch.is_certain and not slot.is_missing

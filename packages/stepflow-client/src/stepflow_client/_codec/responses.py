@@ -220,7 +220,7 @@ def find_status_error(
     phrase = next((known.phrase for known in HTTPStatus if known == status), "")
     answered = f"{request} returned {status} {phrase}".rstrip()
     kinds = _ERRORS.get(status, errors.ServerFaultError if status >= 500 else errors.InvalidRequestError)
-    # An error in any other format may be from a proxy.
+    # Errors in any other format may come from a proxy, so put the response's status in front of them.
     is_by_server = isinstance(details, dict) and message is not None
     if message is None or kinds is errors.AuthenticationError or (status >= 500 and not is_by_server):
         message = f"{answered}: {message}" if message else answered

@@ -24,7 +24,7 @@ from .flow_declarations import (
 
 HIDDEN = "***"
 HIDDEN_IN_URL = f"://{HIDDEN}@"
-"""What a URL's user and password are replaced with."""
+"""Replaces the user and password in URLs."""
 # Hide shorter strings only as whole words, since they also occur inside unrelated ones.
 _MIN_SUBSTRING_LENGTH = 4
 # Longest partial secret to look for at the end of a truncated message. Messages are truncated to half of this.
@@ -90,7 +90,7 @@ class Secrets:
             return text
         text = self._pattern.sub(HIDDEN, text)
         if text.endswith("…"):
-            # A truncated message may end in the middle of a secret.
+            # The message was truncated, so also hide the first part of a secret at its end.
             for secret in self._texts:
                 for length in range(min(len(secret), len(text), _MAX_CUT_LENGTH) - 1, _MIN_SUBSTRING_LENGTH - 1, -1):
                     if text.endswith(f"{secret[:length]}…"):

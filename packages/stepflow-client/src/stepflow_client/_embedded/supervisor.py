@@ -258,7 +258,7 @@ class StartupWait:
                 raise NotReadyError
             if now >= next_check:
                 next_check = now + _WORKER_CHECK_SECONDS
-                # A worker that exits with code 0 may have started a replacement.
+                # Ignore workers that exited with code 0, since they may have started a replacement.
                 failed = next((worker for worker in find_ended_workers(process.leader) if worker.exit_code != 0), None)
                 # Give older servers time to exit on their own, since their message is more detailed.
                 if failed is not None and not process.wait_for_exit(0.5):
@@ -520,7 +520,7 @@ class Supervisor:
         process = self._process
         if self.is_owned:
             return process.pid if process.poll() is None else None
-        # A fork can only check whether its parent's children exist, not wait for them.
+        # In a fork, we can't wait for the parent's child process, only check whether it exists.
         try:
             os.kill(process.pid, 0)
         except OSError:

@@ -222,7 +222,7 @@ def _main(token: str, parent: int, packages: str) -> None:
         import psutil  # noqa: F401
     leaders: set[psutil.Process] = set()
     for sweep in range(_MAX_SWEEPS):
-        # The second sweep catches processes that were only just starting during the first.
+        # Sweep at least twice, because processes that were just starting may have escaped the first sweep.
         if not kill_runtime_processes(token, leaders) and sweep > 0:
             return
         time.sleep(_SWEEP_INTERVAL_SECONDS)

@@ -246,7 +246,7 @@ async def _async_look_up(host: str, port: int, seconds: float) -> list[_Address]
             future.set_result(outcome)
 
     def settle_in_loop(outcome: list[_Address] | BaseException) -> None:
-        # The event loop may be closed by now.
+        # Ignore the error: the event loop may have been closed in the meantime.
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(settle, outcome)
 

@@ -143,7 +143,7 @@ class AsyncSlots:
             await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                # The call got a slot just as it was cancelled.
+                # Return the slot that the call got just as it was cancelled.
                 self.release(slots)
             raise
         finally:

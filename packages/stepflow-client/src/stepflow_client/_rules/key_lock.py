@@ -328,7 +328,7 @@ class KeyLock:
             yield from self._mark_turn_taken(turn)
         mark, has_paused = ("call", turn), False
         while (call := PublishedCall.parse(name := (yield from self._read_mark(mark)) or "")) is None:
-            # The owner may itself be waiting for an earlier owner's lease to end.
+            # Give the owner time, since it may itself be waiting for an earlier owner's lease to end.
             if (end := self._lease_end()) > self._clock():
                 if (run := (yield from self._poll_for_run_until(end))) is not None:
                     return run

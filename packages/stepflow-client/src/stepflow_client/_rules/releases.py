@@ -177,7 +177,7 @@ class Operation:
     needs: str = ""
     """The feature that needs this capability. Error messages start with it."""
     not_found: str = ""
-    """What a 404 without a body means. Empty if nothing in particular."""
+    """The reason to give for a 404 without a body. Empty if there's no particular one."""
     keeps_numbers: bool = False
     """Whether to leave the response's numbers as sent, because the code that reads them restores integers itself."""
 

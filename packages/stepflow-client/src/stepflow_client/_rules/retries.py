@@ -189,7 +189,7 @@ def compute_retry_delay(
     if isinstance(outcome, HttpResponse):
         is_transient = outcome.status in TRANSIENT_STATUSES
     else:
-        # A peer that doesn't speak HTTP won't start now, and a pool timeout has already used up the caller's time.
+        # Don't retry if the peer doesn't speak HTTP, or after a pool timeout, which used up the caller's time.
         is_transient = isinstance(outcome, (ConnectFailed, ConnectionBroken))
         is_transient = is_transient and not isinstance(outcome, (PoolTimeout, NotHttp))
     if attempt >= policy.max_attempts or not is_transient or not (idempotent or was_not_processed(outcome)):

@@ -302,7 +302,7 @@ class SharedDatabase(FailureReporter):
                         continue
                     self._finish_jobs(jobs, error=error)
                 elif was_open:
-                    # The database may have restarted or closed an idle connection.
+                    # Try again on a new connection: the database may have restarted or closed an idle one.
                     with self._changed:
                         self._disconnect()
                     continue

@@ -198,7 +198,7 @@ def _rename_to_new(temp_path: str, target: str) -> None:
     except FileExistsError:
         raise
     except OSError:
-        # The file system doesn't support hard links.
+        # Fall back to a rename, since the file system doesn't support hard links.
         if os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
         os.rename(temp_path, target)

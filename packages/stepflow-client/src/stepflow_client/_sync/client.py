@@ -173,7 +173,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         event_hooks: Mapping[str, Sequence[Callable[[Any], Any]]] | None = None,
     ) -> None:
         """Store the settings without sending a request."""
-        # This has to come first, while `locals()` still holds only the arguments.
+        # Call this first, while `locals()` still contains only the arguments.
         self._keep_arguments(SyncStepflowClient, locals())
         register_list_formatter()
         settings = ConnectionSettings(
@@ -259,7 +259,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         Raises:
             InvalidArgumentError: If a setting is invalid.
         """
-        # This has to come first, while `locals()` still holds only the arguments.
+        # Call this first, while `locals()` still contains only the arguments.
         arguments = dict(locals())
         del arguments["cls"]
         for name, default in (("base_url", None), ("auth", None), ("timeout", NOT_GIVEN)):

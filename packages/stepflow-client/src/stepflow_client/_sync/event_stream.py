@@ -41,7 +41,7 @@ _MAX_ERROR_LENGTH = 64 * 1024
 
 
 class FollowRequest(NamedTuple):
-    """Which run to follow, and how."""
+    """The run to follow, and the options for its stream."""
 
     run_id: str
     after: str | int | None = None
@@ -96,7 +96,7 @@ class StreamedRun:
     Args:
         connection: The connection.
         runs: Reads runs.
-        request: Which run to follow, and how.
+        request: The run to follow, and the options for its stream.
         position: Where to start.
     """
 

@@ -276,7 +276,7 @@ class FlowStore:
     def forget_flow(self, flow_id: str) -> None:
         """Forget a flow that the server may not have anymore."""
         self.registries.current.forget_flow(flow_id)
-        # The server may have been replaced by a release that accepts different flows.
+        # Also check flows again, since the new server's release may not accept the same ones.
         self._accepted.clear()
         for key, stored in list(self._stored.items()):
             if stored.flow_id == flow_id:

@@ -88,7 +88,7 @@ class _KeyedFlow(NamedTuple):
 
     @property
     def uniqueness_key(self) -> str:
-        """What the marks are stored under (a flow ID or scoped key), which has at most one run."""
+        """The flow ID or scoped key that the marks are stored under. It has at most one run."""
         return self.flow_id if self.scope is None else make_scoped_key(self.scope, self.key)
 
 
@@ -182,7 +182,7 @@ class KeyedRuns:
             # Reject arguments that don't fit the flow.
             sync_run_check(partial(call.complete_arguments, arguments, needs))
         else:
-            # A rerun has already checked its arguments.
+            # Skip the check, because a rerun has already checked its arguments.
             sent = drop_kept_overrides(arguments.overrides, origin.kept)
             keyed_call = keyed_call._replace(sent_overrides=sent or None)
         for again in (True, False):
@@ -245,7 +245,7 @@ class KeyedRuns:
             )
             self._recorder.record_run(run.run_id, recorded)
             return
-        # The run exists, even if its flow can't be read.
+        # Return the run even if its flow can't be read.
         with suppress(StepflowClientError):
             flow = (self._flows.get_flow(older)).flow
             recorded = CreatedRun(older, keyed_call.add_env_variables(parse_declared_variables(flow)), flow=flow)
@@ -385,7 +385,7 @@ class KeyedRuns:
                 for run in listed:
                     if run.flow_id in flows:
                         runs.append(run)
-        # A failed creation may have left behind a run that isn't being executed.
+        # Prefer runs that are being executed: a failed creation may have left one behind that isn't.
         runs = [run for run in runs if not is_given_up(run.status, run.items.running)] or runs
         # Sort by ID, which starts with the creation time and is more precise than `created_at`.
         return [KeyRun(run, digests[run.flow_id]) for run in sorted(runs, key=lambda run: run.run_id)]
@@ -408,7 +408,7 @@ class KeyedRuns:
             run = self._creator.create_from_copy(copy, sent, keyed_call.wait, is_single=True, recorded=recorded)
             return KeyRun(run, call.digest)
         except AmbiguousRunError as error:
-            # Every run of these flows belongs to this key, no matter which call created it.
+            # Use the oldest run of these flows, since they all belong to this key, whichever call created them.
             oldest = self._search_runs(keyed, [call]) if error.candidates else []
             if not oldest:
                 error.hint = "to find the run, if any, repeat the call with this idempotency key"

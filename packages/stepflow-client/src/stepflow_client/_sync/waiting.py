@@ -85,7 +85,7 @@ class Waiter:
                 try:
                     ended = self._read_state_if_ended(run_id, held, total)
                 except TRANSIENT_ERRORS as error:
-                    # The run is still going, or the server will resume it after a restart.
+                    # Retry, because the run is still going, or will be once the server has restarted.
                     self._raise_unless_retryable(error, run_id, last_contact)
                     if not (is_lost or pauses.is_over):
                         is_lost = True

@@ -206,7 +206,7 @@ class Probe(NamedTuple):
     text: str
     """Source code of the inspected expression."""
     result: str
-    """What the error says if a flow's value is inspected."""
+    """The error message for code that inspects a flow's value."""
     operands: tuple[CodeType, ...]
     """Expressions for the inspected object, and for the collection it comes from if it's a loop variable."""
     call: tuple[int, int] | None

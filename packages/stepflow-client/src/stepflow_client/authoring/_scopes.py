@@ -47,7 +47,7 @@ class Step:
 
     @property
     def label(self) -> str:
-        """What to call the step in messages."""
+        """The step's name in messages."""
         return self.step_id or self.explicit_id or self.place.name or self.name
 
 

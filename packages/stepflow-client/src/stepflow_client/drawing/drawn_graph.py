@@ -14,7 +14,7 @@ from ..flows.expressions import Reference, write_path
 from ..flows.graph import FlowSteps, inner_flow
 
 EdgeKind: TypeAlias = Literal["plain", "condition", "then", "else", "coalesce", "default", "subflow"]
-"""What an edge stands for: a value, the condition or a branch of an `$if`, an alternative in a `$coalesce`, a
+"""The meaning of an edge: a value, the condition or a branch of an `$if`, an alternative in a `$coalesce`, a
 variable's default (which doesn't cause a step to run), or the flow that a step runs."""
 
 _MAX_CONDITION_LENGTH = 60

@@ -139,7 +139,7 @@ def _collect_references(
         for index, part in enumerate(value["$coalesce"]):
             inner = (*branches, Branch("coalesce", index))
             after |= _collect_references(part, collected, (*at, "$coalesce", index), field, inner, after)
-    # Nothing waits for steps that are only used in a default.
+    # Leave out steps that are only used in a default, because servers don't wait for those.
     return frozenset(reference.step for reference in collected[begin:] if reference.step and not reference.in_default)
 
 

@@ -58,7 +58,7 @@ MATCHERS = {
     "$type": "null, boolean, integer, number, string, array or object",
     "$equals": "exactly this value: no matchers, and no further keys",
 }
-"""What each matcher key means. A matcher is an object with one of these as its only key."""
+"""The meaning of each matcher key. A matcher is an object with one of these as its only key."""
 
 _ESCAPE = "to expect this object itself, write {$equals: {...}} around it"
 _NO_KEYS = "an object without keys ({$type: object} expects any)"

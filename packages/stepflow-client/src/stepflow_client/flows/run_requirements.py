@@ -1,4 +1,4 @@
-"""What a flow requires of its runs, and checks of overrides and variables before any request is sent.
+"""Finds out what a run of a flow needs, and checks its overrides and variables before any request is sent.
 
 Servers check little of this: they ignore unknown step keys, and a missing variable only shows up when a step that reads
 it fails. Runs that would succeed on a server are never rejected here.
@@ -30,7 +30,7 @@ _OPEN_SCHEMA = ("$ref", "allOf", "anyOf", "oneOf", "patternProperties", "additio
 
 
 class RunRequirements(NamedTuple):
-    """What a flow requires of its runs."""
+    """The input, variables and steps that runs of a flow need."""
 
     declared: Mapping[str, FlowVariable]
     """The variables declared by the flow."""
@@ -87,7 +87,7 @@ class RunRequirements(NamedTuple):
         absent = [name for name in self.required if name not in given]
         if absent:
             reads = find_certain_reads(self.steps, overridden=overrides or {}, with_must_execute=True)
-            # A missing variable is fine if the expression has a default.
+            # Only report variables that are read without a default in the expression.
             names = {read.variable.strip() for read in reads if read.variable and "default" not in read.expression}
             absent = [name for name in absent if name in names]
         if absent:

@@ -237,7 +237,7 @@ class _CaseRunner:
         reached: set[tuple[str, ...]] = set()
         # Process outer runs before the runs of their sub-flows.
         for run in sorted(runs, key=lambda run: len(run.within)):
-            # A mocked sub-flow runs even if the outer flow turns out not to need its step.
+            # Skip sub-flows whose step wasn't needed after all: they run before we know.
             if run.within and run.within not in reached:
                 continue
             steps = list(self.client.get_run_steps(run.result.run_id))

@@ -104,7 +104,7 @@ class ServerInfo(Model):
     commit: str | None = None
     """The commit the server was built from, if reported."""
     capabilities: dict[str, bool] = field(default_factory=dict)
-    """What the server supports natively: `events`, `step_outputs`, `exact_numbers` and so on."""
+    """Whether the server supports each capability natively: `events`, `step_outputs`, `exact_numbers` and so on."""
 
 
 @record(kw_only=False)

@@ -132,7 +132,7 @@ def _add_counts(client: SyncStepflowClient, runs: Sequence[RunDetails]) -> list[
     """Add current item counts to the newest running batches, and failed sub-run items to the newest completed runs."""
     detailed = {run.run_id: run for run in runs}
     completed = [run for run in runs if run.status.value == "completed"]
-    # A single request finds the few runs whose steps are needed.
+    # Find the few runs whose steps we need with a single request, instead of asking about each run.
     created = client.list_runs(limit=_MAX_SEARCHED).runs if completed else []
     parents = {run.parent_run_id for run in created if run.items.failed}
     counted = [run.run_id for run in runs if run.items.total > 1 and (run.items.running or run.items.cancelled)]
@@ -166,6 +166,6 @@ def _list_newest_runs(
     listings = [client.list_runs(status=state, limit=limit, **filters).runs for state in status or (None,)]
     if len(listings) == 1:
         return listings[0]
-    # A run that ends between requests may appear in two of the lists.
+    # Merge by ID, because a run that ends between two requests appears in both lists.
     merged = {run.run_id: run for runs in listings for run in runs}
     return sorted(merged.values(), key=lambda run: run.run_id, reverse=True)[:limit]

@@ -228,7 +228,7 @@ def cancel_command(ids: list[str], confirm: Confirm, server: ServerOptions, outp
         cancelled = list(for_each_run(ids, target.client.cancel_run, problems))
         executing: list[str] = []
         if len(cancelled) == 1:
-            # The run is cancelled even if its steps can't be fetched.
+            # Ignore errors here: the run has been cancelled, and its steps are only needed for the message.
             with suppress(StepflowClientError):
                 executing = target.client.explain_run(cancelled[0].run_id).may_be_executing
     print_done(output, [run.to_dict() for run in cancelled], RUN)

@@ -223,7 +223,7 @@ async def _show(request: Request, site: Site, run: RunDetails, index: int, step_
         raise NotFoundError(f"the run has no step {step_id!r}", status_code=404)
     panel = await _build_panel(site, item_report, urls, step)
     if query.get("part") == "panel":
-        # The browser already has the rest of the page.
+        # Send only the panel, because the browser already has the rest of the page.
         return site.render(request, "panel", **panel)
     rows, more_rows, slowest = build_step_rows(item_report, step_id, order, shows_all=urls.shows_all)
     shown = [row.account.step_id for row in rows]

@@ -148,7 +148,7 @@ def _encode_chunks(value: Any, decoder: OutputDecoder) -> Iterator[bytes]:
         try:
             return encode(value)
         except UnicodeEncodeError:
-            # A lone surrogate must be written as an escape.
+            # UTF-8 can't encode a lone surrogate, so write it as a JSON escape.
             return json.dumps(value).encode()
 
     waiting = bytearray()

@@ -104,7 +104,7 @@ class Pool(Transport):
             except ConnectionBroken as error:
                 if reader.complete or len(request.content) <= _MAX_SINGLE_SEND:
                     raise
-                # The server may have rejected a large body, responding before it had read all of it.
+                # Look for an early response: servers may reject a large body before they've read all of it.
                 try:
                     connection.read_response(request, _EARLY_RESPONSE_TIMEOUT)
                 except HttpError:
