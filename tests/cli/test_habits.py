@@ -162,7 +162,7 @@ OPTIONS = [
     ("run-batch --flow hello.yaml", "to run a batch, use 'stepflow batch FLOW INPUTS'"),
     ("submit-batch --flow hello.yaml", "to run a batch, use 'stepflow batch FLOW INPUTS --url URL'"),
     ("run hello.yaml --other-log-level warn", "did you mean --log-level?"),
-    ("test hello.yaml -o JUnit", "use --junit FILE to write a JUnit report, besides what is printed"),
+    ("test hello.yaml -o JUnit", "use --junit FILE to write a JUnit report in addition to the output"),
     ("test hello.yaml --debug", "use --log-level debug to see the logs of the client and the server"),
     ("--omit-stack-trace run hello.yaml", "leave it out: only -vv prints tracebacks"),
     ("runs get @last --fields status", "use -o json to print the whole record, and jq to select fields"),

@@ -33,7 +33,7 @@ _OPTIONS = {
     "stubs --components": "use --from FILE to name the file that 'components lock' wrote",
     "--show-step-inputs": "use it with stepflow infer; to check the types, use validate --type-check",
     "visualize --config": "no server is used: a component's path tells its plugin",
-    "--format junit": "use --junit FILE to write a JUnit report, besides what is printed",
+    "--format junit": "use --junit FILE to write a JUnit report in addition to the output",
     "--debug": "use --log-level debug to see the logs of the client and the server, or -vv to see tracebacks too",
     "submit --local": _EMBEDDED,
     "submit --config": _EMBEDDED,
