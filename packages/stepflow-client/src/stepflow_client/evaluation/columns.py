@@ -73,26 +73,12 @@ class Column:
 
     def add(self, case: int, value: float, count: int = 1) -> None:
         """Add a value, or the sum of several values."""
-        self._grow_to(case)
-        self._sums[case] += value
-        self._counts[case] += count
-
-    def extend(self, cases: Sequence[int], values: Iterable[float]) -> None:
-        """Add one value for each of these cases."""
-        self._grow_to(max(cases))
-        for case, value in zip(cases, values, strict=True):
-            self._sums[case] += value
-            self._counts[case] += 1
-
-    def _grow_to(self, case: int) -> None:
         more = case + 1 - len(self._sums)
         if more > 0:
             self._sums.extend([0.0] * more)
             self._counts.extend([0] * more)
-
-    def has_number(self, case: int) -> bool:
-        """Return whether a case has a value."""
-        return case < len(self._counts) and self._counts[case] > 0
+        self._sums[case] += value
+        self._counts[case] += count
 
     def count(self, case: int) -> int:
         """Return the number of values a case has."""
@@ -104,7 +90,7 @@ class Column:
 
     def mean(self, case: int) -> float | None:
         """Return a case's mean, or None if it has no values."""
-        return self._sums[case] / self._counts[case] if self.has_number(case) else None
+        return self._sums[case] / self._counts[case] if self.count(case) else None
 
     def means(self) -> list[float]:
         """Return the means of all cases with values."""
@@ -126,7 +112,7 @@ class Pairs(NamedTuple):
 
 def pair_columns(before: Column, after: Column) -> Pairs:
     """Return the values of the cases found in both columns."""
-    cases = [case for case in before.cases if after.has_number(case)]
+    cases = [case for case in before.cases if after.count(case)]
     return Pairs(cases, *([column.total(case) / column.count(case) for case in cases] for column in (before, after)))
 
 
@@ -218,8 +204,8 @@ class Columns:
         if not variant.first_failure and True in failed:
             place = failed.index(True)
             variant.first_failure = results.errors[place] or f"the item was {results.statuses[place]}"
-        variant.failures.extend(cases, failed)
         for case, run, has_failed, seconds in zip(cases, results.run_ids, failed, results.durations, strict=True):
+            variant.failures.add(case, has_failed)
             first, last = variant.runs.get(run or case, (case, case))
             variant.runs[run or case] = min(first, case), max(last, case)
             if not has_failed and seconds is not None and seconds >= 0:
@@ -227,8 +213,7 @@ class Columns:
                 # Avoid log(0): even with the fastest components, a step takes a few microseconds.
                 variant.log_times.add(case, math.log(max(seconds, 1e-6)))
         for name, values in results.scores.items():
-            numbers: list[float] = []
-            scored: list[int] = []
+            numbers: list[tuple[int, float]] = []
             for case, value in zip(cases, values, strict=True):
                 if isinstance(value, str):
                     labels = self._labels.setdefault(name, {})
@@ -236,12 +221,12 @@ class Columns:
                     variant.labelled.setdefault(name, Column()).add(case, 0.0)
                     variant.labels.setdefault((name, label), Column()).add(case, 1.0)
                 elif value is not None:
-                    scored.append(case)
-                    numbers.append(value)
-            if scored:
-                is_share = self.kinds.get(name) != "number" and all(isinstance(number, bool) for number in numbers)
+                    numbers.append((case, value))
+            if numbers:
+                is_share = self.kinds.get(name) != "number" and all(isinstance(number, bool) for _, number in numbers)
                 self.kinds[name] = "share" if is_share else "number"
-                variant.scores.setdefault(name, Column()).extend(scored, numbers)
+            for case, number in numbers:
+                variant.scores.setdefault(name, Column()).add(case, number)
         for name, messages in results.score_errors.items():
             errors = [message for message in messages if message is not None]
             variant.errors[name] += len(errors)

@@ -55,10 +55,10 @@ class GateRules(NamedTuple):
 
     def tolerance(self, score: str, variant: str) -> float:
         """Return how much worse a variant's score may be."""
-        matching = [
-            limit for limit in self.tolerances if limit.score in (None, score) and limit.variant in (None, variant)
-        ]
-        return matching[-1].number if matching else 0.0
+        for limit in reversed(self.tolerances):
+            if limit.score in (None, score) and limit.variant in (None, variant):
+                return limit.number
+        return 0.0
 
 
 def evaluate_gates(report: Any, gate_rules: GateRules) -> Iterator[Gate]:
@@ -105,10 +105,10 @@ def _iter_baseline_gates(report: Any, before: str, variant: str, gate_rules: Gat
         return
     scores = [change for change in comparison._changes() if change.verdict is not None]
     tolerances = {score.score: gate_rules.tolerance(score.score, variant) for score in scores}
-    tests = {
-        score.score: partial(changes[score.score].direction, than=tolerated_change(score, tolerances[score.score]))
-        for score in scores
-    }
+    tests = {}
+    for score in scores:
+        than = tolerated_change(score, tolerances[score.score])
+        tests[score.score] = partial(changes[score.score].direction, than=than)
     is_failed = tests.pop(FAILED)
     # Include labels, because the table corrects for them as well.
     directions = {**apply_holm(tests), FAILED: is_failed()}

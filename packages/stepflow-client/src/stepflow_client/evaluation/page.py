@@ -247,9 +247,8 @@ class CasesSection:
         mark = status_mark(items[0].status) if len(groups) == 1 else ""
         parts = [f"<h3>{escape_html(items[0].variant)} {mark}</h3>"]
         if len(items) > 1:
-            parts.append(
-                f'<p class="soft">{escape_html(self._secrets.hide_in_text(", ".join(_describe_spread(items))))}</p>'
-            )
+            spread = escape_html(self._secrets.hide_in_text(", ".join(_describe_spread(items))))
+            parts.append(f'<p class="soft">{spread}</p>')
         for place, group in enumerate(groups.values()):
             body = self._repeats_html(group, before)
             if len(groups) > 1:
@@ -268,9 +267,8 @@ class CasesSection:
             parts.append(f"<p>{self._run_link(repeat)}{time}</p>")
         for name, value in item.scores.items():
             parts.append(f"<p>{escape_html(name)} <b>{escape_html(hide(_format_score(value)))}</b></p>")
-        parts += [
-            f"<p>{escape_html(name)}: {escape_multiline(hide(text))}</p>" for name, text in item.score_errors.items()
-        ]
+        for name, text in item.score_errors.items():
+            parts.append(f"<p>{escape_html(name)}: {escape_multiline(hide(text))}</p>")
         if item.error is not None:
             parts.append(f'<p class="problem">{escape_multiline(hide(item.error[:_MAX_TEXT_LENGTH]))}</p>')
         if item.is_success:
@@ -389,13 +387,11 @@ def report_page(
     about = facts_list(facts) + _remarks_html(summary)
     parts = [f'<div class="brand">{HIDDEN_MARK}<h1>{escape_html(title)}</h1></div>', build_section("Summary", about)]
     if gates:
-        rows = [
+        rows = []
+        for gate in gates:
             # The div keeps messages left-aligned even if they start with a number.
-            build_row(
-                escape_html(gate.condition), _outcome_mark(gate.outcome), f"<div>{escape_multiline(gate.message)}</div>"
-            )
-            for gate in gates
-        ]
+            message = f"<div>{escape_multiline(gate.message)}</div>"
+            rows.append(build_row(escape_html(gate.condition), _outcome_mark(gate.outcome), message))
         parts.append(build_section("Gates", build_table(("gate", "outcome", "numbers"), rows, stacks=True)))
     if summary.means or summary.durations:
         parts.append(build_section("Scores", _scores_table(list(iter_summary_rows(summary)))))
@@ -422,20 +418,16 @@ def notebook_html(value: EvaluationReport | EvaluationSummary | Comparison) -> s
     charts = list(iter_change_charts(summary))
     if not isinstance(value, EvaluationSummary):
         charts += iter_distribution_charts(value, summary)
-    drawn = "".join(
-        f"<div><div>{escape_html(name)}</div>{chart}</div>" for name, chart in charts[:_MAX_NOTEBOOK_CHARTS]
-    )
+    shown = charts[:_MAX_NOTEBOOK_CHARTS]
+    drawn = "".join(f"<div><div>{escape_html(name)}</div>{chart}</div>" for name, chart in shown)
     style = f"<style>{_NOTEBOOK_STYLE}{CHART_STYLE}{SCORE_STYLE}</style>"
     return f'{text}{style}<div class="sfe">{drawn}</div>' if drawn else text
 
 
 def trend_page(points: Sequence[TrendPoint]) -> str:
     """Render a page with the trend across several evaluations."""
-    title = "Evaluations"
-    content = (
-        f"<h1>{title}</h1>{build_section('Trend', _scores_table([TREND_HEADS, *map(format_trend_cells, points)]))}"
-    )
-    return build_page(title, content, _PAGE_STYLE)
+    table = _scores_table([TREND_HEADS, *map(format_trend_cells, points)])
+    return build_page("Evaluations", f"<h1>Evaluations</h1>{build_section('Trend', table)}", _PAGE_STYLE)
 
 
 def _remarks_html(summary: EvaluationSummary) -> str:
@@ -448,9 +440,8 @@ def _outcome_mark(word: str) -> str:
 
 
 def _plain_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return build_table(
-        [*map(escape_html, heads)], [build_row(*map(escape_html, cells[: len(heads)])) for cells in rows]
-    )
+    body = [build_row(*map(escape_html, cells[: len(heads)])) for cells in rows]
+    return build_table([*map(escape_html, heads)], body)
 
 
 def _scores_table(rows: Sequence[Sequence[str]]) -> str:
@@ -469,41 +460,28 @@ def _scores_table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _charts_html(charts: list[tuple[str, str]]) -> str:
-    shown = "".join(
-        f"<div><h3>{escape_html(name)}</h3>{wrap_in_scroller(chart, escape_html(name))}</div>" for name, chart in charts
-    )
+    named = [(escape_html(name), chart) for name, chart in charts]
+    shown = "".join(f"<div><h3>{name}</h3>{wrap_in_scroller(chart, name)}</div>" for name, chart in named)
     return f'<div class="charts">{shown}</div>'
 
 
 def iter_change_charts(summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
     """Yield a chart for each score, showing every variant's change."""
-    for score in dict.fromkeys(change.score for compared in summary.comparisons for change in compared.scores):
-        estimates = [
-            Estimate(
-                compared.after,
-                change.change,
-                change.low,
-                change.high,
-                "{} ({})".format(*format_change(change)),
-                change.verdict if change.verdict in ("better", "worse") else "",
-            )
-            for compared in summary.comparisons
-            for change in compared.scores
-            if change.score == score
-        ]
-        yield score, draw_change_chart(score, estimates)
-    times = [
-        Estimate(
-            compared.after,
-            math.log(time.ratio),
-            None if time.low is None else math.log(time.low),
-            None if time.high is None else math.log(time.high),
-            f"x{time.ratio:.3f}" + ("" if time.low is None else f" (x{time.low:.3f} to x{time.high:.3f})"),
-            time.verdict if time.verdict in ("better", "worse") else "",
-        )
-        for compared in summary.comparisons
-        if (time := compared.duration) is not None
-    ]
+    estimates: dict[str, list[Estimate]] = {}
+    times = []
+    for compared in summary.comparisons:
+        for change in compared.scores:
+            text = "{} ({})".format(*format_change(change))
+            verdict = change.verdict if change.verdict in ("better", "worse") else ""
+            estimate = Estimate(compared.after, change.change, change.low, change.high, text, verdict)
+            estimates.setdefault(change.score, []).append(estimate)
+        if (time := compared.duration) is not None:
+            low, high = (None if end is None else math.log(end) for end in (time.low, time.high))
+            text = f"x{time.ratio:.3f}" + ("" if time.low is None else f" (x{time.low:.3f} to x{time.high:.3f})")
+            verdict = time.verdict if time.verdict in ("better", "worse") else ""
+            times.append(Estimate(compared.after, math.log(time.ratio), low, high, text, verdict))
+    for score, of_variants in estimates.items():
+        yield score, draw_change_chart(score, of_variants)
     if times:
         yield "time, as a ratio", draw_change_chart("time", times)
 
@@ -513,22 +491,14 @@ def iter_distribution_charts(report: EvaluationReport, summary: EvaluationSummar
     variants = report._columns.variants
     for score, kind in report._columns.kinds.items():
         if kind == "number":
-            numbers = [
-                (name, variant.scores[score].means()) for name, variant in variants.items() if score in variant.scores
-            ]
+            columns = {name: variant.scores[score] for name, variant in variants.items() if score in variant.scores}
+            numbers = [(name, column.means()) for name, column in columns.items()]
             yield score, draw_histograms(score, numbers, format_number)
             continue
-        estimates = [
-            Estimate(
-                mean.variant,
-                mean.mean,
-                mean.low,
-                mean.high,
-                f"{format_number(mean.mean)} ({format_interval(mean.low, mean.high, scale=mean.mean)})",
-            )
-            for mean in summary.means
-            if mean.score == score
-        ]
+        estimates = []
+        for mean in [mean for mean in summary.means if mean.score == score]:
+            text = f"{format_number(mean.mean)} ({format_interval(mean.low, mean.high, scale=mean.mean)})"
+            estimates.append(Estimate(mean.variant, mean.mean, mean.low, mean.high, text))
         yield score, draw_share_chart(score, estimates)
     times = [(name, variant.times) for name, variant in variants.items() if variant.times]
     if times:

@@ -188,14 +188,11 @@ class EvaluationReport(ShownAsTable):
         remarks = list(self._remarks)
         missing = len(inputs) - len({item.case for item in earlier_items()})
         if missing == len(inputs):
-            raise InvalidArgumentError(
-                "the baseline has none of these cases", hint="cases are the same if they have the same name and input"
-            )
+            hint = "cases are the same if they have the same name and input"
+            raise InvalidArgumentError("the baseline has none of these cases", hint=hint)
         if missing:
-            remarks.append(
-                f"{missing:,} of {len(inputs):,} cases are left out because the baseline lacks them or has a different "
-                "input for them."
-            )
+            why = "because the baseline lacks them or has a different input for them"
+            remarks.append(f"{missing:,} of {len(inputs):,} cases are left out {why}.")
         # Don't compare times across evaluations: they were measured at different times.
         moments: dict[str, Hashable] = dict.fromkeys(new_names.values(), "baseline")
         moments |= {variant: self._rules.moments.get(variant) for variant in self.variants}
@@ -323,10 +320,9 @@ class EvaluationReport(ShownAsTable):
             return change
         what = "is worse" if is_worse else "may be worse"
         difference, interval = format_change(change)
-        lines = [
-            f"{score}: {variant} {what} than {baseline} by more than {tolerance:g}: {format_number(change.before)} -> "
-            f"{format_number(change.after)}, change {difference} (95% interval {interval})"
-        ]
+        numbers = f"{format_number(change.before)} -> {format_number(change.after)}, change {difference}"
+        compared = f"{variant} {what} than {baseline} by more than {tolerance:g}"
+        lines = [f"{score}: {compared}: {numbers} (95% interval {interval})"]
         if not is_worse:
             lines.append(describe_needed_cases(change, paired, tolerance))
         counts = f"{change.wins:,} are better, {change.ties:,} equal, {change.losses:,} worse"
@@ -453,13 +449,16 @@ class EvaluationReport(ShownAsTable):
         return {
             value: self._derive_report(
                 self._rules.moments,
-                items=LazyItems(partial(_select_items, self._items, cases)),
+                items=LazyItems(partial(self._iter_items_of_cases, cases)),
                 name=f"{self.name}: {value}",
                 variants=self.variants,
                 baselines=self._baselines,
             )
             for value, cases in groups.items()
         }
+
+    def _iter_items_of_cases(self, cases: Collection[str]) -> Iterator[EvaluationItem]:
+        return (item for item in self._items if item.case in cases)
 
     def slice_scores(self, field: str) -> list[SliceScore]:
         """Return all variants' scores for each tag, or for each value of a field.
@@ -576,10 +575,6 @@ class EvaluationReport(ShownAsTable):
 
 def _digest_input(item: EvaluationItem) -> bytes:
     return hashlib.sha256(encode(item.input)).digest()
-
-
-def _select_items(items: Iterable[EvaluationItem], cases: Collection[str]) -> Iterator[EvaluationItem]:
-    return (item for item in items if item.case in cases)
 
 
 def _flatten_item(item: EvaluationItem, secrets: Secrets, *, include_outputs: bool) -> dict[str, Any]:

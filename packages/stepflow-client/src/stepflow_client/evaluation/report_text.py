@@ -26,10 +26,9 @@ def format_number(number: float, *, signed: bool = False, scale: float | None = 
         scale: A number whose magnitude determines how many digits to show. Defaults to the score itself.
     """
     size = abs(number if scale is None else scale)
+    digits = next((digits for limit, digits in ((10, 3), (100, 2), (10_000, 1)) if size < limit), 0)
     if 0 < size < 0.1:
         digits = min(6, 2 - math.floor(math.log10(size)))
-    else:
-        digits = next((digits for limit, digits in ((10, 3), (100, 2), (10_000, 1)) if size < limit), 0)
     text = f"{number:,.{digits}f}"
     if not text.strip("-0."):
         return text.lstrip("-")
@@ -135,12 +134,11 @@ def format_table(rows: Sequence[Sequence[str]], *, left: int) -> list[str]:
     for above, row in zip([row[0] for row in shown], shown[1:], strict=False):
         row[0] = "" if row[0] == above and left > 1 else row[0]
     widths = [max(width(row[column]) for row in shown) for column in range(count)]
-    return [
-        "  ".join(
-            cell + " " * (widths[column] - width(cell))
-            if column < left or column == count - 1
-            else " " * (widths[column] - width(cell)) + cell
-            for column, cell in enumerate(row)
-        ).rstrip()
-        for row in shown
-    ]
+    lines = []
+    for row in shown:
+        cells = []
+        for column, cell in enumerate(row):
+            padding = " " * (widths[column] - width(cell))
+            cells.append(cell + padding if column < left or column == count - 1 else padding + cell)
+        lines.append("  ".join(cells).rstrip())
+    return lines

@@ -189,11 +189,8 @@ class Scorer:
             return {}
         if not isinstance(result, Mapping):
             return {self.name: _to_score_value(result)}
-        return {
-            f"{self.name}.{check_json(str(key), 'a name')}": _to_score_value(value)
-            for key, value in result.items()
-            if value is not None
-        }
+        values = {check_json(str(key), "a name"): value for key, value in result.items() if value is not None}
+        return {f"{self.name}.{key}": _to_score_value(value) for key, value in values.items()}
 
 
 def build_scorers(scores: Any) -> list[Scorer]:
@@ -251,15 +248,13 @@ def _wrap_score(score: Any, name: str) -> Scorer:
     parts = [type(score).__qualname__, _get_version(score), arguments]
     # Include only the type of a client or model, because the rest differs between processes.
     text = json.dumps(parts, default=lambda value: type(value).__qualname__, skipkeys=True)
-    source = ""
-    plain = _unwrap_partials(score)
+    source, plain = "", _unwrap_partials(score)
     code = plain if inspect.isroutine(plain) else type(plain)
     if not code.__module__.startswith(__package__ or "."):
         with suppress(OSError, TypeError):
             source = _digest_text(inspect.getsource(code))
-    return Scorer(
-        name, f"{name} {_digest_text(text)}", score, call, source, is_async=is_async, lower_is_better=is_lower
-    )
+    key = f"{name} {_digest_text(text)}"
+    return Scorer(name, key, score, call, source, is_async=is_async, lower_is_better=is_lower)
 
 
 def _get_version(score: Any) -> str:
@@ -287,19 +282,14 @@ def _bind_parameters(score: Callable[..., Any]) -> Callable[[EvaluationItem], An
         # C functions without a signature, e.g. some from numpy.
         return lambda item: score(item.output)
     kinds = inspect.Parameter
-    named = [
-        parameter for parameter in parameters if parameter.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)
-    ]
-    names = [parameter.name for parameter in named if parameter.name in (*_CASE_PARAMETERS, "item")]
-    others = [
-        parameter.name for parameter in named if parameter.default is parameter.empty and parameter.name not in names
-    ]
-    others += [parameter.name for parameter in parameters if parameter.kind is kinds.POSITIONAL_ONLY]
+    named = [each for each in parameters if each.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)]
+    names = [each.name for each in named if each.name in (*_CASE_PARAMETERS, "item")]
+    others = [each.name for each in named if each.default is each.empty and each.name not in names]
+    others += [each.name for each in parameters if each.kind is kinds.POSITIONAL_ONLY]
     if names and not others:
         return lambda item: score(**{name: item if name == "item" else getattr(item, name) for name in names})
-    if len(names) + len(others) == len(_CASE_PARAMETERS) or (
-        not names and not others and any(parameter.kind is kinds.VAR_POSITIONAL for parameter in parameters)
-    ):
+    takes_any = not names and not others and any(each.kind is kinds.VAR_POSITIONAL for each in parameters)
+    if takes_any or len(names) + len(others) == len(_CASE_PARAMETERS):
         return lambda item: score(item.input, item.output, item.expected)
     if len(others) == 1 and not names:
         return lambda item: score(item.output)
@@ -318,9 +308,8 @@ def _to_score_value(value: Any) -> ScoreValue:
         return value
     if isinstance(value, str):
         if len(value) > _MAX_LABEL_LENGTH:
-            raise ValueError(
-                f"a label must have at most {_MAX_LABEL_LENGTH} characters, not {len(value)}: {cut(value, 60)!r}"
-            )
+            most = f"a label must have at most {_MAX_LABEL_LENGTH} characters"
+            raise ValueError(f"{most}, not {len(value)}: {cut(value, 60)!r}")
         check_json(value, "a label")
         return value
     try:
@@ -382,9 +371,8 @@ _NOT_MEASURED = "a flow's spans are recorded by its server, not here"
 
 def is_evaluator(value: object) -> bool:
     """Return whether a value is a pydantic-evals `Evaluator`."""
-    return not isinstance(value, type) and all(
-        callable(getattr(value, name, None)) for name in ("evaluate", "evaluate_async", "get_default_evaluation_name")
-    )
+    names = ("evaluate", "evaluate_async", "get_default_evaluation_name")
+    return not isinstance(value, type) and all(callable(getattr(value, name, None)) for name in names)
 
 
 class EvaluatorContext:

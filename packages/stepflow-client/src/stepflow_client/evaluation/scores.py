@@ -110,9 +110,8 @@ def contains(path: str = "", text: str | None = None, *, ignore_case: bool = Fal
         ignore_case: Whether to ignore case. Defaults to False.
     """
     text = None if text is None else check_text(text, "text")
-    return _Contains(
-        **_build_path_and_name("contains", path), text=text, ignore_case=check_flag(ignore_case, "ignore_case")
-    )
+    check_flag(ignore_case, "ignore_case")
+    return _Contains(**_build_path_and_name("contains", path), text=text, ignore_case=ignore_case)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -349,12 +348,12 @@ _USAGE_KEYS = {
 
 def read_usage(output: Any) -> dict[str, float]:
     """Return the tokens and cost reported by an output."""
-    places = [output.get("usage"), output] if isinstance(output, Mapping) else []
     amounts: dict[str, float] = {}
-    for place in places:
+    places = [output.get("usage"), output] if isinstance(output, Mapping) else []
+    for place in [place for place in places if isinstance(place, Mapping)]:
         for name, forms in _USAGE_KEYS.items():
             for keys in forms:
-                if isinstance(place, Mapping) and all(is_number(place.get(key)) for key in keys):
+                if all(is_number(place.get(key)) for key in keys):
                     amounts.setdefault(name, sum(place[key] for key in keys))
     return amounts
 

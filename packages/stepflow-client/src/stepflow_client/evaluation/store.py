@@ -184,23 +184,17 @@ class EvaluationStore:
             others = [repr(name) for name, digest in variants.items() if settings.get(name, digest) != digest]
             changed += [f"flows, variables or overrides of {', '.join(others)}"] if others else []
         if changed:
-            raise JournalError(
-                f"{self.folder} belongs to an evaluation with different {' and '.join(changed)}",
-                hint="use a separate folder for a changed evaluation",
-            )
+            message = f"{self.folder} belongs to an evaluation with different {' and '.join(changed)}"
+            raise JournalError(message, hint="use a separate folder for a changed evaluation")
         count = self._store_cases(cases, before or 0)
         if not count:
             raise InvalidArgumentError("there are no cases to evaluate")
-        with self._locked_file() as file, _transaction(file):
-            file.execute("UPDATE variants SET is_used = 0")
-            file.executemany(
-                "INSERT INTO variants VALUES ((SELECT count(*) FROM variants), ?, ?, 1) "
-                "ON CONFLICT (name) DO UPDATE SET is_used = 1",
-                variants.items(),
-            )
         values = {"version": _VERSION, "count": count, "repeat": repeat, **about}
         rows = [(name, json.dumps(value)) for name, value in values.items()]
+        new_row = "INSERT INTO variants VALUES ((SELECT count(*) FROM variants), ?, ?, 1)"
         with self._locked_file() as file, _transaction(file):
+            file.execute("UPDATE variants SET is_used = 0")
+            file.executemany(f"{new_row} ON CONFLICT (name) DO UPDATE SET is_used = 1", variants.items())
             file.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", rows)
         return count
 
@@ -234,9 +228,9 @@ class EvaluationStore:
         """The numbers of the variants used by the last call, by name."""
         return dict(self._query("SELECT name, number FROM variants WHERE is_used ORDER BY number"))
 
-    def get_journal_path(self, variant: int) -> Path:
-        """Return the path to the journal of a variant's runs."""
-        return self.folder / "runs" / f"{variant}.journal"
+    def get_journal_path(self, variant: int) -> Path | None:
+        """Return the path to the journal of a variant's runs, or None if the evaluation can't be continued."""
+        return None if self.id is None else self.folder / "runs" / f"{variant}.journal"
 
     def cases(self) -> Iterator[EvaluationCase]:
         """Yield the cases. They are read in pages, which are shared by readers at nearby positions."""
@@ -352,9 +346,8 @@ class EvaluationStore:
 
     def _read_scores(self, variant: int, first: int, count: int, keys: Sequence[str]) -> tuple[_Columns, _Columns]:
         """Return the scores of a block's items and the error messages of failed scores."""
-        query = (
-            "SELECT number, count, found, failed FROM scores WHERE variant = ? AND score = ? AND number BETWEEN ? AND ?"
-        )
+        conditions = "variant = ? AND score = ? AND number BETWEEN ? AND ?"
+        query = f"SELECT number, count, found, failed FROM scores WHERE {conditions}"  # noqa: S608
         scores: _Columns = {}
         failed: _Columns = {}
         for key in keys:
@@ -454,11 +447,8 @@ class StoredItems:
                 raise JournalError(f"the evaluation in {self._folder} has not begun", hint="run it again")
             arguments = {"name": store.read_setting("name", ""), "variants": list(store.variants)}
             arguments |= {name: store.read_setting(name, []) for name in ("lower_is_better", "timed")}
-            return (
-                arguments,
-                store.read_setting("moments", {}),
-                collect_secrets(store.read_setting("flows", []), variables),
-            )
+            secrets = collect_secrets(store.read_setting("flows", []), variables)
+            return arguments, store.read_setting("moments", {}), secrets
 
 
 def collect_secrets(flows: Iterable[Mapping[str, Any]], variables: Sequence[Mapping[str, Any]] = ()) -> Secrets:

@@ -73,16 +73,15 @@ def slice_scores(slices: Mapping[str, Any]) -> list[SliceScore]:
         for score in report.summary().means:
             key = value, score.variant, score.score
             change = changes.get(key)
+            named = value, score.score, score.variant
             if change is None:
-                rows.append(
-                    SliceScore(value, score.score, score.variant, score.cases, score.mean, None, None, None, None)
-                )
+                rows.append(SliceScore(*named, score.cases, score.mean, None, None, None, None))
                 continue
             verdict = change.verdict
             if verdict not in (None, "equal") and not directions[key]:
                 verdict = "unclear"
             numbers = change.change, change.low, change.high
-            rows.append(SliceScore(value, score.score, score.variant, change.cases, score.mean, *numbers, verdict))
+            rows.append(SliceScore(*named, change.cases, score.mean, *numbers, verdict))
     return rows
 
 
@@ -296,12 +295,10 @@ def compare_variants(columns: Columns, before: str, after: str, rules: Compariso
         pairs = pair_columns(first.scores.get(name, Column()), second.scores.get(name, Column()))
         if not pairs.cases:
             continue
-        if matches_score_name(name, rules.timed):
-            changes[name] = paired_change(
-                pairs.before, pairs.after, blocks=compute_block_sizes(pairs.cases, (first, second))
-            )
-        else:
-            changes[name] = paired_change(pairs.before, pairs.after, () if kind == "number" else CHANGE)
+        is_timed = matches_score_name(name, rules.timed)
+        blocks = compute_block_sizes(pairs.cases, (first, second)) if is_timed else None
+        pseudo_values = () if is_timed or kind == "number" else CHANGE
+        changes[name] = paired_change(pairs.before, pairs.after, pseudo_values, blocks)
     is_same_time = rules.moments.get(before) == rules.moments.get(after)
     shown = {name: is_same_time or not matches_score_name(name, rules.timed) for name in changes}
     directions = apply_holm({name: change.direction for name, change in changes.items() if shown[name]})
@@ -335,7 +332,10 @@ def _build_score_change(score: str, change: Change, lower_is_better: bool | None
     """Build a score's change. If `direction` is None, the change has no interval or verdict."""
     wins, losses = (change.downs, change.ups) if lower_is_better else (change.ups, change.downs)
     words: tuple[Verdict, Verdict] = ("higher", "lower") if lower_is_better is None else ("better", "worse")
-    low, high = (None, None) if direction is None else _get_interval_ends(change)
+    low, high, verdict = None, None, None
+    if direction is not None:
+        low, high = _get_interval_ends(change)
+        verdict = _decide_verdict(change, -direction if lower_is_better else direction, words)
     return ScoreChange(
         score=score,
         before=change.before,
@@ -347,9 +347,7 @@ def _build_score_change(score: str, change: Change, lower_is_better: bool | None
         wins=wins,
         ties=change.ties,
         losses=losses,
-        verdict=None
-        if direction is None
-        else _decide_verdict(change, -direction if lower_is_better else direction, words),
+        verdict=verdict,
         lower_is_better=lower_is_better,
     )
 
@@ -406,7 +404,5 @@ def collect_remarks(columns: Columns, comparisons: Sequence[Comparison]) -> Iter
         if duration is not None and duration.verdict is None:
             yield f"Times of {both} were measured at different times: they have no verdict."
         elif duration is not None and duration.low is None and duration.verdict != "equal":
-            yield (
-                f"Times of {both} have no interval: items of one run share a queue, so groups of runs are compared, "
-                f"and there are fewer than {MIN_BLOCKS} of them; add cases."
-            )
+            why = "items of one run share a queue, so groups of runs are compared, and there are fewer than"
+            yield f"Times of {both} have no interval: {why} {MIN_BLOCKS} of them; add cases."

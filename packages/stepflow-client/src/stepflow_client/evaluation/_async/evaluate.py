@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain, islice
-from pathlib import Path
 from random import Random
 from typing import Any, Literal
 from uuid import uuid4
@@ -95,9 +94,7 @@ class Evaluator:
         """Finished items that aren't stored yet."""
         self._timed: deque[ItemBlock] = deque()
         """Items whose durations have been read."""
-        self._waiting: dict[str, deque[tuple[ItemBlock, list[int]]]] = {
-            function.key: deque() for function in self.functions
-        }
+        self._waiting: dict[str, deque[tuple[ItemBlock, list[int]]]] = {each.key: deque() for each in self.functions}
         """Items waiting for a score, by the function's key: blocks with the positions of the items in them."""
         self._unscored: dict[str, Iterator[tuple[ItemBlock, list[int]]]] = {}
         """Items from earlier calls that still need a score, by the function's key."""
@@ -126,9 +123,6 @@ class Evaluator:
             self._scoring.close()
             await self._workers.aclose(grace=_GRACE)
 
-    def _get_journal_path(self, number: int) -> Path | None:
-        return None if self.store.id is None else self.store.get_journal_path(number)
-
     async def _start_variants(self) -> None:
         numbers, total = self.store.variants, self.total
         self._by_number = {numbers[variant.name]: variant for variant in self.variants}
@@ -140,11 +134,10 @@ class Evaluator:
                 self._turns.inputs_read[place] = math.inf
                 self._count.add_earlier_outcomes(total)
                 continue
-            journal = self._get_journal_path(number)
+            journal = self.store.get_journal_path(number)
             if ended[number] and journal is not None and not journal.exists():
-                raise JournalError(
-                    f"cannot resume the evaluation: {journal} is missing", hint="restore it, or use a new folder"
-                )
+                message = f"cannot resume the evaluation: {journal} is missing"
+                raise JournalError(message, hint="restore it, or use a new folder")
             inputs = _VariantInputs(self.store, self._turns, place, self.repeat)
             await self._workers.start(partial(self._run_variant, variant, number, inputs, ended[number]))
         await self._start_scores()
@@ -200,7 +193,7 @@ class Evaluator:
         """Run a variant on the cases. Return 0, because no score function has ended."""
         stream = self.client.map(
             inputs=inputs,
-            journal=self._get_journal_path(number),
+            journal=self.store.get_journal_path(number),
             labels=self.labels.get_labels(variant),
             **variant.map_arguments,
             **self.map_options,
@@ -239,10 +232,8 @@ class Evaluator:
     async def _score(self, function: ScoreFunction, block: ItemBlock, places: list[int]) -> int:
         """Score some of a block's items and return the number of score functions that ended."""
         may_continue = lambda: not self._is_over  # noqa: E731
-        call = partial(
-            function.score_and_store, block, places, self._build_item_record, self.client, self.store, may_continue
-        )
-        await self._scoring.run(function, call)
+        arguments = block, places, self._build_item_record, self.client, self.store, may_continue
+        await self._scoring.run(function, partial(function.score_and_store, *arguments))
         return 1
 
 
