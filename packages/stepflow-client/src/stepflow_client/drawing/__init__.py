@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 from .._base.text import visible
-from .._data.arguments import check_flag, check_flags, check_integer, check_mapping
+from .._data.arguments import check_flag, check_integer, check_mapping
 from .._data.secrets import hide_flow_secrets
 from .._data.values import check_json
 from .._runs.failure_hints import ResolvedInput
@@ -50,17 +50,13 @@ class Drawing:
 
     def __post_init__(self) -> None:
         """Check the flags."""
-        check_flags(
-            include_servers=self.include_servers,
-            include_details=self.include_details,
-            include_all_steps=self.include_all_steps,
-        )
+        for name in ("include_servers", "include_details", "include_all_steps"):
+            check_flag(getattr(self, name), name)
 
     def _svg(self, *, style: bool) -> str:
         folded = fold_for_drawing(self._graph, is_whole=self.include_all_steps)
-        return svg(
-            folded.graph, Look(folded.find_box_states(self.statuses), self.include_servers, self.include_details, style)
-        )
+        states = folded.find_box_states(self.statuses)
+        return svg(folded.graph, Look(states, self.include_servers, self.include_details, style))
 
     def svg(self) -> str:
         """Return the drawing as an SVG string.

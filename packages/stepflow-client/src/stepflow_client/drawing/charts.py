@@ -162,10 +162,8 @@ def draw_histogram(values: Sequence[float], bins: int = 24) -> str:
         begin = low + index * step
         about = f"{duration_text(begin)} to {duration_text(begin + step)}: {count}"
         rect = f'x="{index * 30 + 10}" y="{140 - tall:.1f}" width="27" height="{tall:.1f}"'
-        parts.append(f"<g><title>{about}</title><rect {rect}/>")
-        parts.append(
-            f'<text class="soft" x="{index * 30 + 10}" y="{134 - tall:.1f}">{count}</text></g>' if count else "</g>"
-        )
+        text = f'<text class="soft" x="{index * 30 + 10}" y="{134 - tall:.1f}">{count}</text>' if count else ""
+        parts.append(f"<g><title>{about}</title><rect {rect}/>{text}</g>")
     for index in range(0, bins + 1, 6):
         # Keep the last label inside the right edge.
         place = f'x="{index * 30 + 10}"' if index < bins else 'x="757" text-anchor="end"'
@@ -225,10 +223,8 @@ def draw_share_chart(name: str, estimates: Sequence[Estimate]) -> str:
 
 def draw_change_chart(name: str, estimates: Sequence[Estimate]) -> str:
     """Draw a point for each variant, with its interval, relative to a line at zero."""
-    ends = [
-        abs(end) for estimate in estimates for end in (estimate.value, estimate.low, estimate.high) if end is not None
-    ]
-    most = max(ends, default=0.0) * 1.05 or 1.0
+    ends = [end for estimate in estimates for end in (estimate.value, estimate.low, estimate.high) if end is not None]
+    most = max(map(abs, ends), default=0.0) * 1.05 or 1.0
     middle = _SCORES_LEFT + _PLOT / 2
 
     def place(value: float) -> float:
@@ -251,10 +247,8 @@ def _draw_estimate_rows(
         y = number * _SCORES_ROW + 4
         about = escape(visible(f"{estimate.label}: {estimate.text}"))
         parts.append(f'<g><title>{about}</title><text y="{y + 12}">{escape(cut(estimate.label, 16))}</text>')
-        parts.append(draw(estimate, y))
-        parts.append(
-            f'<text class="soft" x="{_SCORES_LEFT + _PLOT + 8}" y="{y + 12}">{escape(estimate.text)}</text></g>'
-        )
+        at = f'x="{_SCORES_LEFT + _PLOT + 8}" y="{y + 12}"'
+        parts.append(f'{draw(estimate, y)}<text class="soft" {at}>{escape(estimate.text)}</text></g>')
     return "".join(parts) + "</svg>"
 
 

@@ -291,8 +291,7 @@ def _merge_equal_steps(graph: FlowGraph, members: Mapping[str, list[str]], least
             merged |= {node.id: members[node.id] for node in group}
             continue
         first = group[0]
-        label = f"{first.label} … {group[-1].label}"
-        nodes.append(replace(first, label=label, count=len(group)))
+        nodes.append(replace(first, label=f"{first.label} … {group[-1].label}", count=len(group)))
         box_of |= {node.id: first.id for node in group}
         merged[first.id] = [member for node in group for member in members[node.id]]
     places = {node.id: place for place, node in enumerate(graph.nodes)}
@@ -307,13 +306,12 @@ def _merge_equal_steps(graph: FlowGraph, members: Mapping[str, list[str]], least
 def _classify_nodes(graph: FlowGraph) -> dict[str, int]:
     """Assign each node a number, which is the same for nodes that are equivalent and have equivalent neighbors."""
     holders = {sub.step for sub in graph.sub_flows}
-    looks: dict[str, object] = {
+    looks: dict[str, object] = {}
+    for node in graph.nodes:
+        behavior = node.component, node.on_error, node.retries, repr(node.default), node.must_execute, node.is_needed
         # If a nested flow is drawn, keep its steps and the step that runs it separate.
-        node.id: node.id
-        if node.id in holders or node.group or node.kind != "step"
-        else (node.component, node.on_error, node.retries, repr(node.default), node.must_execute, node.is_needed)
-        for node in graph.nodes
-    }
+        is_unique = node.id in holders or node.group or node.kind != "step"
+        looks[node.id] = node.id if is_unique else behavior
     kinds = _number_distinct_values(looks)
     while True:
         around: dict[str, list[tuple[str, str, int]]] = defaultdict(list)

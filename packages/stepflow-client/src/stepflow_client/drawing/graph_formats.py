@@ -32,9 +32,8 @@ def write_dot(graph: FlowGraph, *, details: bool = True) -> str:
     lines = [f'digraph "{_escape_dot(graph.name or "flow")}" {{', "  node [shape=box];", *group_lines("", "  ")]
     for edge in graph.edges:
         style = " style=dashed" if edge.kind in _DASHED else ""
-        lines.append(
-            f'  {names[edge.source]} -> {names[edge.target]} [label="{_escape_dot(_shorten_edge_label(edge))}"{style}];'
-        )
+        label = _escape_dot(_shorten_edge_label(edge))
+        lines.append(f'  {names[edge.source]} -> {names[edge.target]} [label="{label}"{style}];')
     return "\n".join([*lines, "}"]) + "\n"
 
 
@@ -72,9 +71,8 @@ def write_mermaid(graph: FlowGraph, *, details: bool = True) -> str:
 
 def _escape_mermaid(text: str) -> str:
     """Escape text for Mermaid and HTML. Everything but letters, digits and a few symbols becomes a numeric entity."""
-    return "".join(
-        letter if letter.isalnum() or letter in " _-./:,=…→·" else f"#{ord(letter)};" for letter in visible(text)
-    )
+    kept = " _-./:,=…→·"
+    return "".join(letter if letter.isalnum() or letter in kept else f"#{ord(letter)};" for letter in visible(text))
 
 
 def write_outline(graph: FlowGraph, *, details: bool = True) -> str:
@@ -88,9 +86,8 @@ def write_outline(graph: FlowGraph, *, details: bool = True) -> str:
         if edge.kind != "subflow":
             path = visible(edge.path.partition(" → ")[0].removeprefix("$"))
             source = f"{labels[edge.source]}{'' if path[:1] in ('', '.', '[') else '.'}{path}"
-            reads.setdefault(edge.target, {})[f"{source} ({_shorten_edge_label(edge)})" if edge.label else source] = (
-                None
-            )
+            source += f" ({_shorten_edge_label(edge)})" if edge.label else ""
+            reads.setdefault(edge.target, {})[source] = None
 
     def group_lines(group: str, indent: str) -> Iterator[str]:
         for node in graph.nodes:

@@ -17,53 +17,35 @@ from ..flows.expressions import Path
 if TYPE_CHECKING:
     from .._data.values import OutputDecoder
 
-LIGHT: Mapping[str, str] = {
-    "bg": "#f5f6f8",
-    "surface": "#ffffff",
-    "panel": "#eef0f4",
-    "line": "#dfe3ea",
-    "edge": "#7b8698",
-    "text": "#161b26",
-    "soft": "#535d70",
-    "link": "#3a45c9",
-    "on": "#ffffff",
-    "good": "#15693a",
-    "good-soft": "#e3f4e9",
-    "bad": "#b42318",
-    "bad-soft": "#fdeae8",
-    "run": "#1a5bc4",
-    "run-soft": "#e4eefc",
-    "warn": "#8a4b08",
-    "warn-soft": "#fcf0db",
-    "quiet-soft": "#e9ecf1",
+# Each color in the light and the dark theme. All text colors have a contrast of at least 4.5 on `bg`, `surface` and
+# `panel`.
+_COLORS = {
+    "bg": ("#f5f6f8", "#0d1017"),
+    "surface": ("#ffffff", "#151922"),
+    "panel": ("#eef0f4", "#1e2430"),
+    "line": ("#dfe3ea", "#2b3240"),
+    "edge": ("#7b8698", "#6f7a8e"),
+    "text": ("#161b26", "#e7eaf0"),
+    "soft": ("#535d70", "#a6b0c1"),
+    "link": ("#3a45c9", "#a5b0ff"),
+    "on": ("#ffffff", "#11141c"),
+    "good": ("#15693a", "#5fcf92"),
+    "good-soft": ("#e3f4e9", "#12291d"),
+    "bad": ("#b42318", "#ff9088"),
+    "bad-soft": ("#fdeae8", "#351a1b"),
+    "run": ("#1a5bc4", "#82b4ff"),
+    "run-soft": ("#e4eefc", "#15263f"),
+    "warn": ("#8a4b08", "#ecbb66"),
+    "warn-soft": ("#fcf0db", "#302512"),
+    "quiet-soft": ("#e9ecf1", "#262d3a"),
 }
-"""The light theme. All text colors have a contrast of at least 4.5 on `bg`, `surface` and `panel`."""
-
-DARK: Mapping[str, str] = {
-    "bg": "#0d1017",
-    "surface": "#151922",
-    "panel": "#1e2430",
-    "line": "#2b3240",
-    "edge": "#6f7a8e",
-    "text": "#e7eaf0",
-    "soft": "#a6b0c1",
-    "link": "#a5b0ff",
-    "on": "#11141c",
-    "good": "#5fcf92",
-    "good-soft": "#12291d",
-    "bad": "#ff9088",
-    "bad-soft": "#351a1b",
-    "run": "#82b4ff",
-    "run-soft": "#15263f",
-    "warn": "#ecbb66",
-    "warn-soft": "#302512",
-    "quiet-soft": "#262d3a",
-}
+LIGHT = {name: light for name, (light, _) in _COLORS.items()}
+DARK = {name: dark for name, (_, dark) in _COLORS.items()}
 
 
-def css_properties(colours: Mapping[str, str], prefix: str = "") -> str:
+def css_properties(colors: Mapping[str, str], prefix: str = "") -> str:
     """Return the colors as CSS custom properties."""
-    return "".join(f"--{prefix}{name}:{colour};" for name, colour in colours.items())
+    return "".join(f"--{prefix}{name}:{color};" for name, color in colors.items())
 
 
 FONT = 'system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue","DejaVu Sans",sans-serif'
@@ -100,8 +82,8 @@ clip-path:path(evenodd,"M4.5 0a4.5 4.5 0 1 0 .01 0zM4.5 2a2.5 2.5 0 1 0 .01 0z")
 """
     + "".join(
         f".status.{status}::before{{clip-path:{shape}}}"
-        + (f".status.{status}{{color:var(--{colour});background:var(--{colour}-soft)}}" if colour != "soft" else "")
-        for status, (colour, shape) in _SHAPES.items()
+        + (f".status.{status}{{color:var(--{color});background:var(--{color}-soft)}}" if color != "soft" else "")
+        for status, (color, shape) in _SHAPES.items()
     )
     + ".status.recovery_failed{color:var(--bad);background:var(--bad-soft)}"
     ".status.not_needed,.status.not_started{background:none;padding-left:0}.status.wrap{white-space:normal}"
@@ -126,15 +108,13 @@ HIDDEN_MARK = MARK.replace("<svg ", '<svg aria-hidden="true" ')
 Link: TypeAlias = Callable[[Path, int], str]
 """Returns the URL for part of a value, given its path and the first entry to show."""
 
-PAGE_STYLE = (
-    THEME_STYLE
-    + """
+_BODY_STYLE = """
 body{background:var(--bg);color:var(--text);font:var(--text-3)/1.5 var(--sans);margin:0 auto;
 padding:var(--space-4) var(--space-5);max-width:1400px}
 h1{font-size:var(--text-5);overflow-wrap:anywhere}h2{font-size:var(--text-4)}
 .scroll{overflow:auto;max-width:100%}
 """
-)
+PAGE_STYLE = THEME_STYLE + _BODY_STYLE
 """The base style for all pages."""
 
 
@@ -296,8 +276,8 @@ def _abbreviate_scalar(value: Any, longest: int) -> str:
 def _preview(entry: _TreeEntry) -> str:
     """Summarize a closed object or list on one line, by its first entries."""
     entries = _iterate_entries(replace(entry, start=0), _MAX_PEEKED)
-    texts = (
-        (key, "…" if isinstance(value, (dict, list)) else _abbreviate_scalar(value, 30)) for key, value, _ in entries
-    )
-    parts = [f"{key}: {text}" if isinstance(entry.value, dict) else text for key, text in texts]
+    parts = []
+    for key, value, _ in entries:
+        text = "…" if isinstance(value, (dict, list)) else _abbreviate_scalar(value, 30)
+        parts.append(f"{key}: {text}" if isinstance(entry.value, dict) else text)
     return cut(", ".join(parts) + (", …" if len(entry.value) > _MAX_PEEKED else ""), _MAX_PEEK_LENGTH)

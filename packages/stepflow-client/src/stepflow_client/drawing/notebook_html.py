@@ -68,7 +68,7 @@ def format_html(value: Any) -> str:
 
 
 @format_html.register
-def _(result: FlowResult) -> str:
+def _format_flow_result(result: FlowResult) -> str:
     rows: list[tuple[str, object]] = [("run", result.run_id), ("status", result.status)]
     if result.error is not None:
         rows += [("step", result.error.step_id or ""), ("error", result.error.message)]
@@ -79,7 +79,7 @@ def _(result: FlowResult) -> str:
 
 
 @format_html.register
-def _(run: RunDetails) -> str:
+def _format_run_details(run: RunDetails) -> str:
     items = run.items
     counts = f"{items.completed} completed, {items.failed} failed, {items.running} running of {items.total}"
     rows = [("run", run.run_id), ("flow", run.flow_name or run.flow_id), ("status", run.status), ("items", counts)]
@@ -88,13 +88,13 @@ def _(run: RunDetails) -> str:
 
 @format_html.register(RunHandle)
 @format_html.register(SyncRunHandle)
-def _(handle: RunHandle | SyncRunHandle) -> str:
+def _format_run_handle(handle: RunHandle | SyncRunHandle) -> str:
     # Displaying an object must not send requests.
     return _fields_table([("run", handle.run_id), ("server", handle.client.url)])
 
 
 @format_html.register
-def _(arguments: RunArguments) -> str:
+def _format_run_arguments(arguments: RunArguments) -> str:
     inputs = arguments.inputs
     rows: list[tuple[str, object]] = [("run", arguments.run_id)]
     rows += [("input", inputs[0] if inputs is not None and len(inputs) == 1 else inputs)]
@@ -105,13 +105,13 @@ def _(arguments: RunArguments) -> str:
 
 
 @format_html.register
-def _(item: RunItem) -> str:
+def _format_run_item(item: RunItem) -> str:
     value = ("error", item.error.message) if item.error else ("output", item.output)
     return _fields_table([("item", item.index), ("status", item.status), value])
 
 
 @format_html.register
-def _(step: StepDetails) -> str:
+def _format_step_details(step: StepDetails) -> str:
     value = ("error", step.error.message) if step.error else ("output", step.output)
     rows: list[tuple[str, object]] = [("step", step.step_id), ("component", step.component)]
     rows += [("item", step.item_index), ("status", "kept" if step.is_kept else step.status)]
@@ -121,7 +121,7 @@ def _(step: StepDetails) -> str:
 
 
 @format_html.register
-def _(component: ComponentInfo) -> str:
+def _format_component_info(component: ComponentInfo) -> str:
     rows: list[tuple[str, object]] = [("component", component.path or component.name), ("plugin", component.plugin)]
     rows += [("description", component.description)]
     rows += [("input", component.input_schema), ("output", component.output_schema)]
@@ -129,7 +129,7 @@ def _(component: ComponentInfo) -> str:
 
 
 @format_html.register
-def _(result: ValidationResult) -> str:
+def _format_validation_result(result: ValidationResult) -> str:
     rows = [("valid", "yes" if result.is_valid else "no")]
     for diagnostic in result.diagnostics:
         rows.append((diagnostic.level.value, f"{diagnostic.path}: {diagnostic.message}"))
@@ -138,34 +138,34 @@ def _(result: ValidationResult) -> str:
 
 # Register explicitly, because `Listing[Any]` is a separate class that no listing derives from.
 @format_html.register(Listing)
-def _(listing: Listing[Any]) -> str:
+def _format_listing(listing: Listing[Any]) -> str:
     *columns, what = listing._columns()
     return _format_records_table(listing._entries(), columns, what)
 
 
 @format_html.register
-def _(items: RunItems) -> str:
+def _format_run_items(items: RunItems) -> str:
     return _format_records_table(items, ITEM_COLUMNS, "items")
 
 
 @format_html.register
-def _(components: ComponentList) -> str:
+def _format_component_list(components: ComponentList) -> str:
     return _format_records_table(components, _COMPONENTS, "components")
 
 
 @format_html.register
-def _(comparison: RunComparison) -> str:
+def _format_run_comparison(comparison: RunComparison) -> str:
     return _format_records_table(comparison.differences, ("path", "kind", "a", "b"), "differences")
 
 
 @format_html.register
-def _(account: RunAccount) -> str:
+def _format_run_account(account: RunAccount) -> str:
     steps = _format_records_table(account.steps, ("step_id", "text", "component", "error.message"), "steps")
     return f"<div>{escape(account.text)}</div>{steps}"
 
 
 @format_html.register
-def _(outcome: Outcome) -> str:
+def _format_outcome(outcome: Outcome) -> str:
     value = ("error", outcome.error.message) if outcome.error else ("output", outcome.output)
     rows: list[tuple[str, object]] = [("input", outcome.index if outcome.key is None else outcome.key)]
     rows += [("run", outcome.run_id), ("status", outcome.status), ("duration", outcome.duration)]
@@ -191,12 +191,12 @@ def format_list_html(values: Sequence[Any]) -> str | None:
 
 
 @format_html.register
-def _(snapshot: RunSnapshot) -> str:
+def _format_run_snapshot(snapshot: RunSnapshot) -> str:
     return format_html(RunReport(mask_snapshot(snapshot)))
 
 
 @format_html.register
-def _(report: RunReport) -> str:
+def _format_run_report(report: RunReport) -> str:
     run, graph = report.run, ""
     if len(report.items) == 1:
         causes = [account.text for account in report.accounts.values() if account.kind is not None]
@@ -228,7 +228,7 @@ def _describe_status(status: ExecutionStatus, text: str) -> ExecutionStatus | st
 
 
 @format_html.register
-def _(stored: StoredFlow) -> str:
+def _format_stored_flow(stored: StoredFlow) -> str:
     """Draw a stored flow, hiding the values of secret variables."""
     drawing = draw(stored.flow)
     picture = drawing._repr_html_() or ""
@@ -260,8 +260,8 @@ def _format_status(value: object) -> str:
     """Format a status as a mark, word and color that suit light and dark notebooks. Empty for other values."""
     if not isinstance(value, ExecutionStatus):
         return ""
-    mark, colour = _MARKS.get(value.value, ("", ""))
-    return f"<b style='color:{colour}'>{mark}</b> {escape(value.value)}" if mark else escape(value.value)
+    mark, color = _MARKS.get(value.value, ("", ""))
+    return f"<b style='color:{color}'>{mark}</b> {escape(value.value)}" if mark else escape(value.value)
 
 
 def _format_value(value: object, longest: int) -> str:

@@ -90,9 +90,8 @@ class RunReport(Shown):
             items = [item for item in self.items if item.index == item_index]
             if not items:
                 raise InvalidArgumentError(f"the run has no item {item_index}")
-            self._item_causes[item_index] = ItemFailureTracer(
-                collect_item_records(self.snapshot, items, is_masked=True)[item_index]
-            )
+            record = collect_item_records(self.snapshot, items, is_masked=True)[item_index]
+            self._item_causes[item_index] = ItemFailureTracer(record)
         return resolve_input(self._item_causes[item_index], step_id)
 
     @cached_property
@@ -148,23 +147,17 @@ def gather(client: SyncStepflowClient, run_id: RunId, *, timeout: float | NotGiv
     return RunReport(mask_snapshot(snapshot), times)
 
 
-def mask_arguments(flow: Mapping[str, Any], arguments: RunArguments) -> RunArguments:
-    """Return a run's arguments with known secret values replaced by `***`. `flow` is the stored flow."""
-    return _mask_arguments(arguments, _collect_secrets(flow))
-
-
-def _mask_arguments(arguments: RunArguments, secrets: Secrets) -> RunArguments:
+def mask_arguments(flow: Mapping[str, Any], arguments: RunArguments, secrets: Secrets | None = None) -> RunArguments:
+    """Return a run's arguments with secret values (by default, the stored flow's) replaced by `***`."""
+    secrets = _collect_secrets(flow) if secrets is None else secrets
     hidden = {name: secrets.hide_in(getattr(arguments, name)) for name in ("inputs", "variables", "overrides")}
     return replace(arguments, **hidden)
 
 
 def mask_differences(flow: Mapping[str, Any], differences: Iterable[RunDifference]) -> list[RunDifference]:
     """Return differences between runs with known secret values replaced by `***`. `flow` is the stored flow."""
-    secrets = _collect_secrets(flow)
-    return [
-        replace(difference, a=secrets.hide_in(difference.a), b=secrets.hide_in(difference.b))
-        for difference in differences
-    ]
+    hide = _collect_secrets(flow).hide_in
+    return [replace(difference, a=hide(difference.a), b=hide(difference.b)) for difference in differences]
 
 
 def mask_snapshot(snapshot: RunSnapshot, secrets: Secrets | None = None) -> RunSnapshot:
@@ -192,7 +185,7 @@ def mask_snapshot(snapshot: RunSnapshot, secrets: Secrets | None = None) -> RunS
         flow=None if snapshot.flow is None else hide_flow_secrets(dict(flow)),
         items=None if items is None else [_mask_part(item, secrets) for item in items],
         steps=None if steps is None else [_mask_part(step, secrets) for step in steps],
-        arguments=None if arguments is None else _mask_arguments(arguments, secrets),
+        arguments=None if arguments is None else mask_arguments(flow, arguments, secrets),
     )
 
 

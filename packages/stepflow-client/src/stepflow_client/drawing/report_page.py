@@ -81,11 +81,6 @@ def capitalize(name: str) -> str:
     return name[:1].upper() + name[1:]
 
 
-def format_time_tag(time: datetime) -> str:
-    """Format a time in the local timezone."""
-    return f'<time datetime="{time.isoformat()}">{escape(f"{time.astimezone():%Y-%m-%d %H:%M:%S %Z}")}</time>'
-
-
 def build_table(
     heads: Sequence[str], rows: Iterable[str], *, stacks: bool = False, numbers: Container[int] = ()
 ) -> str:
@@ -123,9 +118,9 @@ def status_mark(status: str, text: str = "") -> str:
 def fold_long_text(text: str) -> str:
     """Return the text, collapsed to its beginning if it's long."""
     shown = escape_multiline(text)
-    return (
-        f"<details><summary>{escape_multiline(cut(text, 121))}</summary>{shown}</details>" if len(text) > 160 else shown
-    )
+    if len(text) <= 160:
+        return shown
+    return f"<details><summary>{escape_multiline(cut(text, 121))}</summary>{shown}</details>"
 
 
 _PAGE = 100
@@ -228,15 +223,13 @@ def _write_summary(report: RunReport) -> str:
         del counts["total"]
         texts = (f"{count} {escape_html(status)}" for status, count in counts.most_common())
         facts.append(("items", ", ".join(texts) or "none"))
-    facts += [("created", format_time_tag(run.created_at))] if run.created_at else []
-    if run.duration is not None:
-        facts.append(("took", duration_text(run.duration)))
-    facts += [
-        ("run", f"<code>{escape_html(run.run_id)}</code>"),
-        ("flow ID", f"<code>{escape_html(run.flow_id)}</code>"),
-    ]
-    if not report.times:
-        facts.append(("times", "not reported by this server, or no step has started"))
+    if run.created_at:
+        text = escape(f"{run.created_at.astimezone():%Y-%m-%d %H:%M:%S %Z}")
+        facts.append(("created", f'<time datetime="{run.created_at.isoformat()}">{text}</time>'))
+    facts += [("took", duration_text(run.duration))] if run.duration is not None else []
+    ids = (("run", run.run_id), ("flow ID", run.flow_id))
+    facts += [(name, f"<code>{escape_html(text)}</code>") for name, text in ids]
+    facts += [("times", "not reported by this server, or no step has started")] if not report.times else []
     return facts_list(facts)
 
 
@@ -294,21 +287,16 @@ def build_bars(report: RunReport, *, until: datetime | None = None) -> list[Bar]
 
     if len(report.items) > 1:
         status = {item.index: item.status.value for item in report.items}
-        slowest = sorted(collect_item_times(started), key=lambda item: -item.duration)[:_MAX_BARS]
-        return [
-            Bar(f"item {item.index}", seconds(item.start), seconds(item.end), status.get(item.index, "running"))
-            for item in slowest
-        ]
-    return [
-        Bar(
-            step.step_id,
-            seconds(step.attempts[0]),
-            seconds(step.end or last),
-            step.status,
-            tuple(map(seconds, step.attempts[1:])),
-        )
-        for step in started
-    ]
+        bars = []
+        for item in sorted(collect_item_times(started), key=lambda item: -item.duration)[:_MAX_BARS]:
+            state = status.get(item.index, "running")
+            bars.append(Bar(f"item {item.index}", seconds(item.start), seconds(item.end), state))
+        return bars
+    bars = []
+    for step in started:
+        first, *later = map(seconds, step.attempts)
+        bars.append(Bar(step.step_id, first, seconds(step.end or last), step.status, tuple(later)))
+    return bars
 
 
 def _write_errors(items: Sequence[RunItem]) -> str:
@@ -364,10 +352,8 @@ def _write_steps(report: RunReport) -> str:
             groups[step.step_id].append(step)
         for name, steps in groups.items():
             repeated = sum(len(time.attempts) > 1 for time in times[name])
-            component, counted = escape_html(steps[0].component or ""), _format_state_counts(report, steps)
-            rows.append(
-                build_row(escape_html(name), component, counted, str(repeated), *_format_percentiles(times[name]))
-            )
+            cells = [escape_html(name), escape_html(steps[0].component or ""), _format_state_counts(report, steps)]
+            rows.append(build_row(*cells, str(repeated), *_format_percentiles(times[name])))
         return build_table(("Step", "Component", "Status", "Repeated", "Median", "95 %", "Slowest"), rows)
     for step in report.steps:
         took, attempts, value = "-", "-", ""

@@ -27,28 +27,28 @@ from .layout import (
     node_tooltip_lines,
 )
 
-_COLOURS = ("#2563eb", "#c2410c", "#15803d", "#9333ea", "#be123c", "#0e7490", "#a16207", "#4b5563")
+_COLORS = ("#2563eb", "#c2410c", "#15803d", "#9333ea", "#be123c", "#0e7490", "#a16207", "#4b5563")
 
 
-_STATUS_COLOURS = {"completed": "good", "failed": "bad", "running": "run", "cancelled": "soft", "not_run": "soft"}
+_STATUS_COLORS = {"completed": "good", "failed": "bad", "running": "run", "cancelled": "soft", "not_run": "soft"}
 
 
-def _colour_properties(theme: Mapping[str, str]) -> str:
+def _color_properties(theme: Mapping[str, str]) -> str:
     names = {"bg": "surface", "box": "bg", "line": "edge", "text": "text", "soft": "soft", "group": "panel"}
-    for status, colour in _STATUS_COLOURS.items():
-        names |= {status: colour, f"{status}_soft": f"{colour}-soft" if f"{colour}-soft" in theme else "bg"}
-    return css_properties({name: theme[colour] for name, colour in names.items()}, "sf-")
+    for status, color in _STATUS_COLORS.items():
+        names |= {status: color, f"{status}_soft": f"{color}-soft" if f"{color}-soft" in theme else "bg"}
+    return css_properties({name: theme[color] for name, color in names.items()}, "sf-")
 
 
 STYLE = (
     """
 .sf{"""
-    + _colour_properties(LIGHT)
+    + _color_properties(LIGHT)
     + """background:var(--sf-bg);font-size:12px;font-family:"""
     + MONO
     + """}
 @media (prefers-color-scheme:dark){.sf{"""
-    + _colour_properties(DARK)
+    + _color_properties(DARK)
     + """}}
 .sf text{fill:var(--sf-text);text-anchor:middle;dominant-baseline:central}
 .sf .sf-soft,.sf .sf-edge text{fill:var(--sf-soft);font-size:11px}
@@ -64,11 +64,11 @@ STYLE = (
 .sf .sf-must use{stroke-width:2.6}
 """
     # Styles inside a shape can't depend on the classes of elements around its <use>.
-    + "".join(f".sf-p{index} .sf-band{{fill:{colour};stroke:none}}" for index, colour in enumerate(_COLOURS))
+    + "".join(f".sf-p{index} .sf-band{{fill:{color};stroke:none}}" for index, color in enumerate(_COLORS))
     + "".join(
         f".sf .sf-is-{status} use{{stroke:var(--sf-{status});fill:var(--sf-{status}_soft);stroke-width:1.8}}"
         f".sf-badge-{status}{{fill:var(--sf-{status});stroke:var(--sf-bg);stroke-width:2;stroke-dasharray:none}}"
-        for status in _STATUS_COLOURS
+        for status in _STATUS_COLORS
     )
     + ".sf .sf-is-not_run use{stroke-dasharray:4 3}"
     + "text.sf-status{fill:var(--sf-bg);stroke:none;font-weight:700;text-anchor:middle;dominant-baseline:central}"
@@ -107,7 +107,7 @@ def svg(graph: FlowGraph, look: Look, layout: Layout | None = None) -> str:
         DrawingUnavailableError: If the `stepflow-client[draw]` extra isn't installed.
     """
     layout = layout or lay_out(graph, details=look.details)
-    plugins = {plugin: index % len(_COLOURS) for index, plugin in enumerate(graph.plugins)} if look.servers else {}
+    plugins = {plugin: index % len(_COLORS) for index, plugin in enumerate(graph.plugins)} if look.servers else {}
     height = layout.height + (len(plugins) * LINE + 12 if plugins else 0)
     width = max(layout.width, *(count_columns(cut(plugin)) * COLUMN + 50 for plugin in plugins), 120.0)
     name = _escape(graph.name or "flow")
@@ -130,9 +130,9 @@ def svg(graph: FlowGraph, look: Look, layout: Layout | None = None) -> str:
     shapes = _Shapes(look.name)
     nodes = [_node_svg(node, layout.nodes[node.id], plugins.get(node.plugin), look, shapes) for node in graph.nodes]
     parts += ["</g>", f"<defs>{shapes.format_definitions()}</defs>", *nodes]
-    for index, (plugin, colour) in enumerate(plugins.items()):
+    for index, (plugin, color) in enumerate(plugins.items()):
         y = layout.height + index * LINE
-        parts.append(f'<g class="sf-legend sf-p{colour}">')
+        parts.append(f'<g class="sf-legend sf-p{color}">')
         parts.append(f'<rect class="sf-band" x="12" y="{format_px(y)}" width="12" height="12"/>')
         parts.append(f'<text x="30" y="{format_px(y + 6)}">{_escape(cut(plugin))}</text></g>')
     return "".join(parts) + "</svg>"
@@ -210,11 +210,8 @@ def _node_svg(node: GraphNode, box: Box, plugin: int | None, look: Look, shapes:
     link += ' aria-current="true"' if href and node.id == look.selected else ""
     tag = "a" if href else "g"
     place = f"translate({format_px(box.x + box.width / 2)} {format_px(box.y + box.height / 2)})"
-    parts = [
-        f'<{tag} class="{" ".join(classes)}"{link} transform="{place}">',
-        _title(*node_tooltip_lines(node, lines), *words),
-    ]
-    parts.append(shapes.use(box, plugin, status))
+    parts = [f'<{tag} class="{" ".join(classes)}"{link} transform="{place}">']
+    parts += [_title(*node_tooltip_lines(node, lines), *words), shapes.use(box, plugin, status)]
     for index, line in enumerate(lines):
         kind = ' class="sf-soft"' if index else ""
         parts.append(f'<text{kind} y="{format_px((index - (len(lines) - 1) / 2) * LINE)}">{_escape(line)}</text>')
@@ -242,9 +239,8 @@ def png(svg: str, scale: int) -> bytes:
     # Substitute CSS variables, which the renderer doesn't support.
     style, mark, rest = svg.partition("</style>")
     style = re.sub(r"(?s)@media \(prefers-color-scheme:dark\)\{.*?\}\}", "", style)
-    colours = dict(re.findall(r"--(sf-[a-z_]+):(#[0-9a-f]+)", style))
+    colors = dict(re.findall(r"--(sf-[a-z_]+):(#[0-9a-f]+)", style))
     style = re.sub(r"--sf-[a-z_]+:[^;}]+;?", "", style)
-    style = re.sub(r"var\(--(sf-[a-z_]+)\)", lambda match: colours[match[1]], style)
-    return bytes(
-        svg_to_bytes(svg_string=style + mark + rest, zoom=scale, background="#ffffff", font_family="DejaVu Sans Mono")
-    )
+    style = re.sub(r"var\(--(sf-[a-z_]+)\)", lambda match: colors[match[1]], style)
+    source, font = style + mark + rest, "DejaVu Sans Mono"
+    return bytes(svg_to_bytes(svg_string=source, zoom=scale, background="#ffffff", font_family=font))

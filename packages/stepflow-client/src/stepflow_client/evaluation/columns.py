@@ -125,7 +125,7 @@ class VariantColumns:
         self.scores: dict[str, Column] = {}
         self.labels: dict[tuple[str, str], Column] = {}
         """Number of items with each label, by score and label."""
-        self.labelled: dict[str, Column] = {}
+        self.labeled: dict[str, Column] = {}
         """Number of items with any label, by score."""
         self.failures = Column()
         """1 for each item that failed to complete, otherwise 0."""
@@ -191,8 +191,8 @@ class Columns:
                 for variant in self.variants.values():
                     counts = variant.labels.get((name, label), Column())
                     column = variant.scores.setdefault(shown, Column())
-                    for case in variant.labelled.get(name, Column()).cases:
-                        column.add(case, counts.total(case), variant.labelled[name].count(case))
+                    for case in variant.labeled.get(name, Column()).cases:
+                        column.add(case, counts.total(case), variant.labeled[name].count(case))
         self._count_failures_as_false()
 
     def _add_results(self, results: ItemResults) -> None:
@@ -218,7 +218,7 @@ class Columns:
                 if isinstance(value, str):
                     labels = self._labels.setdefault(name, {})
                     label = labels.setdefault(value, value if len(labels) < _MAX_LABELS else _OTHER_LABELS)
-                    variant.labelled.setdefault(name, Column()).add(case, 0.0)
+                    variant.labeled.setdefault(name, Column()).add(case, 0.0)
                     variant.labels.setdefault((name, label), Column()).add(case, 1.0)
                 elif value is not None:
                     numbers.append((case, value))

@@ -87,10 +87,10 @@ class ResampledMean:
         if not self._varies:
             return
         size, self._drawn = len(sample), min(len(sample), _MAX_DRAWN)
-        self._centre, spread = float(sample.mean()), float(sample.std(ddof=1))
+        self._center, spread = float(sample.mean()), float(sample.std(ddof=1))
         self._error = spread / math.sqrt(size)
         picked = numbers.random.default_rng(0).choice(sample, (RESAMPLES, self._drawn))
-        shifts, spreads = picked.mean(axis=1) - self._centre, picked.std(axis=1, ddof=1)
+        shifts, spreads = picked.mean(axis=1) - self._center, picked.std(axis=1, ddof=1)
         self._means = numbers.sort(shifts * math.sqrt(self._drawn / size))
         # Ignore deviations that are just floating-point rounding.
         differ = spreads > 1e-7 * spread
@@ -105,10 +105,10 @@ class ResampledMean:
         wider = NormalDist().cdf(-wide)
         low, high = quantile(self._means, (wider, 1 - wider))
         end, start = quantile(self._studentized, (tail, 1 - tail)) * -self._error
-        centre, (least, most) = self._at + self._centre, self._bounds
+        center, (least, most) = self._at + self._center, self._bounds
         return Interval(
-            min(self._at, max(least, centre + float(min(low, start)))),
-            max(self._at, min(most, centre + float(max(high, end)))),
+            min(self._at, max(least, center + float(min(low, start)))),
+            max(self._at, min(most, center + float(max(high, end)))),
         )
 
 
