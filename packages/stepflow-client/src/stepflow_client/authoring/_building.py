@@ -101,10 +101,9 @@ def parse_signature(function: Callable[..., Any], local_names: Mapping[str, Any]
         elif input is None and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
             input = name
         else:
-            raise InvalidArgumentError(
-                f"the flow function {function.__name__} accepts one input, and {name!r} is a second one",
-                hint="put the fields of the input into one class; variables come after *",
-            )
+            message = f"the flow function {function.__name__} accepts one input, and {name!r} is a second one"
+            hint = "put the fields of the input into one class; variables come after *"
+            raise InvalidArgumentError(message, hint=hint)
     return FlowSignature(function, input, variables, names, hints)
 
 
@@ -125,10 +124,10 @@ def build_flow(name: str, parts: FlowSignature, call: Call, options: Mapping[str
     cache_source(parts.function)
     with scope.activate(), collect_authoring_errors() as errors:
         input = [] if parts.input is None else [Value(Read(scope, None, (), parts.hints.get(parts.input, Any)))]
-        variables = {
-            argument: Value(Read(scope, name_in_flow, (), parts.hints.get(argument, Any)))
-            for argument, name_in_flow in parts.names.items()
+        reads = {
+            argument: Read(scope, name, (), parts.hints.get(argument, Any)) for argument, name in parts.names.items()
         }
+        variables = {argument: Value(read) for argument, read in reads.items()}
         try:
             result = _call_function(call, input, variables)
         finally:
@@ -158,11 +157,8 @@ def build_flow(name: str, parts: FlowSignature, call: Call, options: Mapping[str
             "examples": options["examples"],
             "metadata": options.get("metadata"),
         }
-        content = {
-            key: value
-            for key, value in content.items()
-            if (result is not None if key == "output" else value not in (None, [], {}))
-        }
+        kept = None if result is None else "output"
+        content = {key: value for key, value in content.items() if key == kept or value not in (None, [], {})}
         definition = check_json_data(content, scope.name)
     places = {(): get_definition_place(parts.function), ("output",): ending}
     return BuiltFlow(definition, places | _collect_places(scope), scope.components)
@@ -191,11 +187,8 @@ def _make_schemas(parts: FlowSignature) -> dict[str, Any]:
     if parts.input is not None:
         kinds["input", ""] = parts.hints.get(parts.input, Any)
     kinds["output", ""] = parts.hints.get("return", Any)
-    declared = {
-        key: kind
-        for key, kind in kinds.items()
-        if not _fields.allows_any_value(kind) and kind not in (None, type(None))
-    }
+    is_any = _fields.allows_any_value
+    declared = {key: kind for key, kind in kinds.items() if not is_any(kind) and kind not in (None, type(None))}
     shared: dict[str, Any] = {}
     schemas: dict[tuple[str, str], Any] = {}
     if declared:
@@ -205,14 +198,12 @@ def _make_schemas(parts: FlowSignature) -> dict[str, Any]:
         shared, schemas = make_schemas(declared)
     properties = {part: schemas[part, ""] for part in ("input", "output") if (part, "") in schemas}
     if parts.variables:
-        variables = {
-            parts.names[name]: variable.make_schema(schemas.get(("variables", name), {}))
-            for name, variable in parts.variables.items()
-        }
+        variables = {}
+        for name, variable in parts.variables.items():
+            variables[parts.names[name]] = variable.make_schema(schemas.get(("variables", name), {}))
         required = [parts.names[name] for name, variable in parts.variables.items() if variable.is_required]
-        properties["variables"] = {"type": "object", "properties": variables}
-        if required:
-            properties["variables"]["required"] = required
+        more = {"required": required} if required else {}
+        properties["variables"] = {"type": "object", "properties": variables, **more}
     return {key: part for key, part in (("$defs", shared), ("properties", properties)) if part}
 
 

@@ -130,9 +130,8 @@ def item(value: Any, key: int | str, /, *more: int | str) -> Any:
         AuthoringError: If there is no such element, or `value` is not a value of the flow.
     """
     if type(value) is not Value:
-        raise authoring_error(
-            f"item() reads a value of the flow, not {type(value).__name__}", "use Python's own [0] for others"
-        )
+        message = f"item() reads a value of the flow, not {type(value).__name__}"
+        raise authoring_error(message, "use Python's own [0] for others")
     expression = value.__stepflow__
     for part in (key, *more):
         expression = make_element_expression(expression, part)
@@ -198,10 +197,8 @@ def construct(kind: Callable[P, T], /, *arguments: P.args, **fields: P.kwargs) -
     attribute = {declaration.name: name for name, declaration in declared.items()} | {name: name for name in declared}
     for name in fields:
         if name not in attribute:
-            raise authoring_error(
-                f"{field_types.name_type(kind)} has no field {name!r}",
-                suggest_or_list(name, declared, "its fields are"),
-            )
+            hint = suggest_or_list(name, declared, "its fields are")
+            raise authoring_error(f"{field_types.name_type(kind)} has no field {name!r}", hint)
     value_in_flow: Any = Value(Record(kind, {attribute[name]: field for name, field in fields.items()}))
     return value_in_flow  # type: ignore[no-any-return]
 

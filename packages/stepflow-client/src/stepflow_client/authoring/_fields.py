@@ -60,24 +60,25 @@ def _find_first_part(kind: Any, key: Any, find: Callable[[Any, Any], Field | Par
 def _find_attribute(kind: Any, name: str) -> Field | PartNotFound:
     attributes = get_fields_by_attribute(kind)
     if attributes is not None:
-        return attributes.get(name) or PartNotFound(
-            f"{name_type(kind)} has no field {name!r}", suggest_or_list(name, attributes, "its fields are")
-        )
+        return _get_named_field(kind, name, attributes)
     if is_typeddict(get_origin(kind) or kind) or _is_mapping(kind):
         return PartNotFound(f"a field of {name_type(kind)} is not an attribute", f"write [{name!r}]")
     if _is_list(kind):
         return PartNotFound(f"{name_type(kind)} has no fields", "write [0], or item(value, 0), for an element")
-    return PartNotFound(
-        f"{name_type(kind)} has no field {name!r}", "values of a flow have no methods; use a component to compute"
-    )
+    hint = "values of a flow have no methods; use a component to compute"
+    return PartNotFound(f"{name_type(kind)} has no field {name!r}", hint)
+
+
+def _get_named_field(kind: Any, name: str, fields: Mapping[str, Field]) -> Field | PartNotFound:
+    hint = suggest_or_list(name, fields, "its fields are")
+    return fields.get(name) or PartNotFound(f"{name_type(kind)} has no field {name!r}", hint)
 
 
 def _find_by_index(kind: Any, index: int) -> Field | PartNotFound:
     arguments = get_args(kind)
     if not _is_list(kind):
         return PartNotFound(f"{name_type(kind)} cannot be indexed by position", "only lists can")
-    is_fixed = (get_origin(kind) or kind) is tuple and arguments and arguments[-1] is not Ellipsis
-    if not is_fixed:
+    if (get_origin(kind) or kind) is not tuple or not arguments or arguments[-1] is Ellipsis:
         return Field("", arguments[0] if arguments else Any)
     if index >= len(arguments):
         return PartNotFound(f"{name_type(kind)} has only {len(arguments)} elements", None)
@@ -89,9 +90,7 @@ def _find_by_key(kind: Any, key: str) -> Field | PartNotFound:
         origin = get_origin(kind) or kind
         keys: Mapping[str, Field] = {name: Field(name, hint) for name, hint in class_hints(origin).items()}
         keys = _substitute_fields(keys, origin, kind) if get_args(kind) else keys
-        return keys.get(key) or PartNotFound(
-            f"{name_type(kind)} has no field {key!r}", suggest_or_list(key, keys, "its fields are")
-        )
+        return _get_named_field(kind, key, keys)
     if _is_mapping(kind):
         arguments = get_args(kind)
         return Field(key, arguments[1] if len(arguments) == 2 else Any)
@@ -125,18 +124,16 @@ def class_hints(kind: Any) -> Mapping[str, Any]:
 
 
 def _substitute_fields(fields: Mapping[str, Field], origin: Any, kind: Any) -> Mapping[str, Field]:
+    """Replace the type variables in the types of a generic class's fields."""
     arguments = dict(zip(getattr(origin, "__parameters__", ()), get_args(kind), strict=False))
-    return {name: Field(field.name, substitute_type_variables(field.kind, arguments)) for name, field in fields.items()}
 
+    def substitute(kind: Any) -> Any:
+        if isinstance(kind, TypeVar):
+            return arguments.get(kind, Any)
+        parameters = getattr(kind, "__parameters__", ()) if get_origin(kind) else ()
+        return kind[tuple(arguments.get(parameter, Any) for parameter in parameters)] if parameters else kind
 
-def substitute_type_variables(kind: Any, arguments: Mapping[Any, Any]) -> Any:
-    """Replace the type variables in a type."""
-    if isinstance(kind, TypeVar):
-        return arguments.get(kind, Any)
-    parameters = getattr(kind, "__parameters__", ())
-    if not parameters or not get_origin(kind):
-        return kind
-    return kind[tuple(arguments.get(parameter, Any) for parameter in parameters)]
+    return {name: Field(field.name, substitute(field.kind)) for name, field in fields.items()}
 
 
 def iter_alternatives(kind: Any) -> Iterator[Any]:
@@ -206,17 +203,11 @@ def get_hints(function: Any, names: Mapping[str, Any] | None = None) -> dict[str
         hints: dict[str, Any] = {}
         for holder in reversed(getattr(function, "__mro__", (function,))):
             module = getattr(holder, "__globals__", None) or vars(sys.modules[holder.__module__])
-            hints |= {
-                name: _evaluate(hint, {**module, **(names or {})})
-                for name, hint in inspect.get_annotations(holder).items()
-            }
+            for name, hint in inspect.get_annotations(holder).items():
+                hints[name] = hint
+                if isinstance(hint, str):
+                    try:
+                        hints[name] = eval(hint, {**module, **(names or {})})  # noqa: S307 - as typing.get_type_hints does
+                    except Exception:
+                        hints[name] = Any
         return hints
-
-
-def _evaluate(hint: Any, names: dict[str, Any]) -> Any:
-    if not isinstance(hint, str):
-        return hint
-    try:
-        return eval(hint, names)  # noqa: S307 - as typing.get_type_hints does
-    except Exception:
-        return Any

@@ -26,16 +26,8 @@ else:
     fields = lazy_module("stepflow_client.authoring._fields")
 
 __all__ = [
-    "arguments",
-    "ast",
-    "expressions",
-    "fields",
-    "inspect",
-    "json_encoding",
-    "linecache",
-    "suggest_or_list",
-    "values",
-]
+    "arguments", "ast", "expressions", "fields", "inspect", "json_encoding", "linecache", "suggest_or_list", "values",
+]  # fmt: skip
 
 
 def suggest_or_list(word: str, known: Iterable[str], what: str) -> str:

@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from .._async.streams import OutcomeStream
     from .._calls.call_options import MapOptions, RunOptions, SubmitOptions
     from .._codec.requests import RunId
-    from .._sync.client import SyncStepflowClient
+    from .._sync.client import SyncStepflowClient as SyncClient
     from .._sync.handle import SyncRunHandle
     from .._sync.streams import SyncOutcomeStream
     from ..progress import ProgressOption
     from ..runtime import StepflowRuntime
     from ..types import FlowResult
+
+    AsyncClient = StepflowClient | StepflowRuntime
 
 InputT = TypeVar("InputT")
 OutputT = TypeVar("OutputT")
@@ -31,19 +33,11 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
 
     @overload
     def run(
-        self,
-        client: StepflowClient | StepflowRuntime,
-        input: InputT,
-        overrides: Any = None,
-        **options: Unpack[RunOptions[VariablesT]],
+        self, client: AsyncClient, input: InputT, overrides: Any = None, **options: Unpack[RunOptions[VariablesT]]
     ) -> Coroutine[Any, Any, FlowResult[OutputT]]: ...
     @overload
     def run(
-        self,
-        client: SyncStepflowClient,
-        input: InputT,
-        overrides: Any = None,
-        **options: Unpack[RunOptions[VariablesT]],
+        self, client: SyncClient, input: InputT, overrides: Any = None, **options: Unpack[RunOptions[VariablesT]]
     ) -> FlowResult[OutputT]: ...
     def run(self, client: Any, input: Any, overrides: Any = None, **options: Any) -> Any:
         """Run the flow on a single input and return its result. See `StepflowClient.run`."""
@@ -51,19 +45,11 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
 
     @overload
     def submit(
-        self,
-        client: StepflowClient | StepflowRuntime,
-        input: InputT,
-        overrides: Any = None,
-        **options: Unpack[SubmitOptions[VariablesT]],
+        self, client: AsyncClient, input: InputT, overrides: Any = None, **options: Unpack[SubmitOptions[VariablesT]]
     ) -> Coroutine[Any, Any, str]: ...
     @overload
     def submit(
-        self,
-        client: SyncStepflowClient,
-        input: InputT,
-        overrides: Any = None,
-        **options: Unpack[SubmitOptions[VariablesT]],
+        self, client: SyncClient, input: InputT, overrides: Any = None, **options: Unpack[SubmitOptions[VariablesT]]
     ) -> str: ...
     def submit(self, client: Any, input: Any, overrides: Any = None, **options: Any) -> Any:
         """Start the flow on a single input and return the run's ID. See `StepflowClient.submit`."""
@@ -71,19 +57,11 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
 
     @overload
     def start_run(
-        self,
-        client: StepflowClient | StepflowRuntime,
-        input: InputT,
-        overrides: Any = None,
-        **options: Unpack[SubmitOptions[VariablesT]],
+        self, client: AsyncClient, input: InputT, overrides: Any = None, **options: Unpack[SubmitOptions[VariablesT]]
     ) -> Coroutine[Any, Any, RunHandle[OutputT]]: ...
     @overload
     def start_run(
-        self,
-        client: SyncStepflowClient,
-        input: InputT,
-        overrides: Any = None,
-        **options: Unpack[SubmitOptions[VariablesT]],
+        self, client: SyncClient, input: InputT, overrides: Any = None, **options: Unpack[SubmitOptions[VariablesT]]
     ) -> SyncRunHandle[OutputT]: ...
     def start_run(self, client: Any, input: Any, overrides: Any = None, **options: Any) -> Any:
         """Start the flow on a single input and return a handle to the run. See `StepflowClient.start_run`."""
@@ -92,13 +70,13 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
     @overload
     def map(
         self,
-        client: StepflowClient | StepflowRuntime,
+        client: AsyncClient,
         inputs: Iterable[InputT] | AsyncIterable[InputT],
         **options: Unpack[MapOptions[VariablesT]],
     ) -> OutcomeStream[OutputT]: ...
     @overload
     def map(
-        self, client: SyncStepflowClient, inputs: Iterable[InputT], **options: Unpack[MapOptions[VariablesT]]
+        self, client: SyncClient, inputs: Iterable[InputT], **options: Unpack[MapOptions[VariablesT]]
     ) -> SyncOutcomeStream[OutputT]: ...
     def map(self, client: Any, inputs: Any, **options: Any) -> Any:
         """Run the flow on any number of inputs and yield an outcome for each. See `StepflowClient.map`."""
@@ -107,7 +85,7 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
     @overload
     def result(
         self,
-        client: StepflowClient | StepflowRuntime,
+        client: AsyncClient,
         run_id: RunId,
         *,
         wait: bool = True,
@@ -117,7 +95,7 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
     @overload
     def result(
         self,
-        client: SyncStepflowClient,
+        client: SyncClient,
         run_id: RunId,
         *,
         wait: bool = True,

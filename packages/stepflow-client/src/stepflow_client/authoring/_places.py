@@ -181,7 +181,7 @@ def _get_source(code: CodeType, module: dict[str, Any]) -> _Source:
     text = "".join(lines)
     try:
         tree = ast.parse(text)
-        source = _Source(lines, {}, _find_probes(tree, text))
+        source = _Source(lines, {}, list(_iter_probes(tree, {})) if _WORDS.search(text) else [])
     except (SyntaxError, ValueError, RecursionError):
         tree, source = ast.Module([], []), _Source(lines, {}, [])
     for node in ast.walk(tree):
@@ -222,19 +222,11 @@ _CONTENT = "has no content while the flow is being built: {} cannot inspect it"
 _WORDS = re.compile(rf"\b(?:is|match|{'|'.join(_FUNCTIONS)})\b")
 
 
-def _find_probes(tree: ast.Module, source: str) -> list[Probe]:
-    return list(_iter_probes(tree, {})) if _WORDS.search(source) else []
-
-
 def _iter_probes(node: ast.AST, loops: dict[str, ast.expr]) -> Iterator[Probe]:
     """Yield a node's probes. `loops` maps loop and comprehension variables to their iterables."""
-    loops = loops | {
-        name.id: loop.iter
-        for loop in (node, *getattr(node, "generators", ()))
-        if isinstance(loop, (ast.For, ast.comprehension))
-        for name in ast.walk(loop.target)
-        if isinstance(name, ast.Name)
-    }
+    for loop in (node, *getattr(node, "generators", ())):
+        if isinstance(loop, (ast.For, ast.comprehension)):
+            loops = loops | {name.id: loop.iter for name in ast.walk(loop.target) if isinstance(name, ast.Name)}
     for subject, result in _iter_inspected(node):
         yield from _make_probes(node, subject, result, loops)
     for child in ast.iter_child_nodes(node):

@@ -60,9 +60,8 @@ class _ProfilerWatcher:
                 _, end_line, _, end_column = list(caller.code.co_positions())[frame.f_back.f_lasti // 2]
                 result_probe = caller.calls.get((end_line or 0, end_column or 0))
                 if result_probe is not None and result_probe.of_result is not None:
-                    value = _evaluate_operand(
-                        result_probe.of_result, frame.f_back, {**frame.f_back.f_locals, "_": result}
-                    )
+                    names = {**frame.f_back.f_locals, "_": result}
+                    value = _evaluate_operand(result_probe.of_result, frame.f_back, names)
                     self._report_flow_values(frame.f_back, result_probe, value)
 
     check_returning_function.watches_flows = True  # type: ignore[attr-defined]

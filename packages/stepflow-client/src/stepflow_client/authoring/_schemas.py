@@ -53,10 +53,8 @@ def _has_struct(kind: Any, around: tuple[Any, ...]) -> bool:
             return True
         if alternative in around:
             continue
-        parts = [
-            *get_args(alternative),
-            *(field.kind for field in (_fields.get_fields_by_attribute(alternative) or {}).values()),
-        ]
+        fields = _fields.get_fields_by_attribute(alternative) or {}
+        parts = (*get_args(alternative), *(field.kind for field in fields.values()))
         if any(_has_struct(part, (*around, alternative)) for part in parts):
             return True
     return False
@@ -95,9 +93,8 @@ def _make_with_msgspec(kinds: Mapping[Key, Any]) -> tuple[dict[Key, Any], dict[s
     import msgspec
 
     try:
-        schemas, shared = msgspec.json.schema_components(
-            list(kinds.values()), ref_template=TEMPLATE.format(model="{name}")
-        )
+        template = TEMPLATE.format(model="{name}")
+        schemas, shared = msgspec.json.schema_components(list(kinds.values()), ref_template=template)
     except (TypeError, msgspec.MsgspecError) as error:
         raise _make_schema_error(kinds, error) from None
     return dict(zip(kinds, schemas, strict=True)), shared

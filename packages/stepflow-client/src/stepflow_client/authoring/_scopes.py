@@ -145,9 +145,8 @@ class Scope:
         match expression:
             case Read():
                 read = expression if expression.scope is self else self._capture(expression)
-                return (
-                    read._replace(default=Some(self._convert_value(read.default.expression))) if read.default else read
-                )
+                default = read.default and Some(self._convert_value(read.default.expression))
+                return read._replace(default=default)
             case Condition(condition, then, otherwise):
                 other = otherwise and Some(self._convert_value(otherwise.expression))
                 return Condition(self._convert_value(condition), self._convert_value(then), other)
@@ -198,9 +197,8 @@ def get_current_scope(what: str) -> Scope:
     """
     scope = _current.get()
     if scope is None:
-        raise authoring_error(
-            f"{what} creates a step, but no flow is being built", "call it in a function decorated with @flow"
-        )
+        message = f"{what} creates a step, but no flow is being built"
+        raise authoring_error(message, "call it in a function decorated with @flow")
     return scope
 
 
@@ -242,11 +240,7 @@ def encode_fields(kind: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
     if kind is None:
         return dict(fields)
     names = _get_json_names(kind)
-    return {
-        names[field]: value
-        for field, value in fields.items()
-        if type(value) is Value or not _is_unset(kind, field, value)
-    }
+    return {names[field]: value for field, value in fields.items() if not _is_unset(kind, field, value)}
 
 
 def _get_json_names(kind: Any) -> dict[str, str]:

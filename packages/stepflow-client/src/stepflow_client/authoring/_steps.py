@@ -71,9 +71,8 @@ class Component:
         try:
             bound: dict[str, Any] = signature.bind(*args, **kwargs).arguments
         except TypeError as error:
-            raise authoring_error(
-                f"{self.__name__}(): {error}", f"its arguments are {', '.join(names.values()) or 'none'}"
-            ) from None
+            hint = f"its arguments are {', '.join(names.values()) or 'none'}"
+            raise authoring_error(f"{self.__name__}(): {error}", hint) from None
         options = {name: bound.pop(name) for name in OPTIONS if name in bound and name not in names}
         if input_name is not None:
             input = Some(scope.convert_value(bound[input_name])) if input_name in bound else None
@@ -328,15 +327,11 @@ def _make_sub_flow(scope: Scope, name: str, body: Callable[[Any], Any], kind: An
     except ValueError:
         message = f"{name}() expects a function with a known signature, not {arguments.short_repr(body)}"
         raise authoring_error(message, "use a lambda") from None
-    required = [
-        parameter.name
-        for parameter in parameters.values()
-        if parameter.default is parameter.empty and parameter.kind < parameter.VAR_POSITIONAL
-    ]
+    positional = [parameter for parameter in parameters.values() if parameter.kind < parameter.VAR_POSITIONAL]
+    required = [parameter.name for parameter in positional if parameter.default is parameter.empty]
     if not parameters or len(required) > 1:
-        raise authoring_error(
-            f"{name}() expects a function with one argument, not with {', '.join(required) or 'none'}"
-        )
+        listed = ", ".join(required) or "none"
+        raise authoring_error(f"{name}() expects a function with one argument, not with {listed}")
     inner = Scope(f"the function of {name}()", next(iter(parameters)), scope)
     with inner.activate():
         result = body(Value(Read(inner, None, (), kind)))

@@ -186,7 +186,7 @@ class Value:
         if name.startswith(("__", "_repr_", "_ipython_")):
             # Python and notebooks look these up on any object.
             raise AttributeError(name)
-        return Value(_make_part_expression(self.__stepflow__, name, fields.find_field, is_name=True))
+        return Value(_make_part_expression(self.__stepflow__, name, fields.find_field, _NoFieldError))
 
     def __getitem__(self, key: Any) -> Any:
         """Return the value of an element, or of a field in an object without a class."""
@@ -223,42 +223,39 @@ def make_element_expression(expression: Expression, key: Any) -> Expression:
         raise authoring_error(message, "a path has keys (text) and positions from 0")
     if isinstance(key, int) and key < 0:
         raise authoring_error(f"{expression.label}[{key}] counts from the end", "paths count from the beginning only")
-    return _make_part_expression(expression, key, fields.find_element, is_name=False)
+    return _make_part_expression(expression, key, fields.find_element, AuthoringError)
 
 
-def _make_part_expression(expression: Expression, key: Any, find: Callable[..., Field], *, is_name: bool) -> Expression:
+def _make_part_expression(
+    expression: Expression, key: Any, find: Callable[..., Field], error_type: type[AuthoringError]
+) -> Expression:
     match expression:
         case Read():
             try:
                 target = find(expression.kind, key)
             except fields.PartNotFound as error:
                 message, hint = error.args
-                raise authoring_error(
-                    f"{expression.label}: {message}", hint, _NoFieldError if is_name else AuthoringError
-                ) from None
+                raise authoring_error(f"{expression.label}: {message}", hint, error_type) from None
             step = key if isinstance(key, int) else target.name
             try:
                 is_writable = expressions.parse_path(expressions.write_path([step])) == (step,)
             except expressions.PathError:
                 is_writable = False
             if not is_writable:
-                raise authoring_error(
-                    f"the name {step!r} cannot be written in a path", "rename the field in the component"
-                )
+                message = f"the name {step!r} cannot be written in a path"
+                raise authoring_error(message, "rename the field in the component")
             return expression._replace(path=(*expression.path, step), kind=target.kind)
-        case Condition(condition, then, Some(other)) if isinstance(then, EXPRESSIONS) and isinstance(
-            other, EXPRESSIONS
+        case Condition(condition, then, Some(other)) if all(
+            isinstance(branch, EXPRESSIONS) for branch in (then, other)
         ):
-            then_part = _make_part_expression(then, key, find, is_name=is_name)
-            return Condition(condition, then_part, Some(_make_part_expression(other, key, find, is_name=is_name)))
+            then_part, other_part = (_make_part_expression(branch, key, find, error_type) for branch in (then, other))
+            return Condition(condition, then_part, Some(other_part))
         case Literal(dict() as data) if key in data:
             return Literal(data[key])
         case Literal(list() as data) if isinstance(key, int) and key < len(data):
             return Literal(data[key])
     hint = "read it before: when(c, a.x, b.x), coalesce(a.x, b.x)"
-    raise authoring_error(
-        f"a part of {expression.label} cannot be read", hint, _NoFieldError if is_name else AuthoringError
-    )
+    raise authoring_error(f"a part of {expression.label} cannot be read", hint, error_type)
 
 
 _CHOICE = "use when(condition, then, otherwise) for a choice and coalesce(a, b) for the first that is not None"
