@@ -114,12 +114,11 @@ def run_cases(
     check_flag(include_times, "include_times")
     if coverage is not None:
         check_instance(coverage, "coverage", FlowCoverage)
+    check_function(on_progress, "on_progress")
     if replay is not None and replay_only:
         message = f"{replay.path} has no recording of this case; record it with stepflow test --record"
-        cases = [
-            replace(case, fault=case.fault or message) if may_execute(tests, case, replay) else case for case in cases
-        ]
-    check_function(on_progress, "on_progress")
+        faults = [message if may_execute(tests, case, replay) else "" for case in cases]
+        cases = [replace(case, fault=case.fault or fault) for case, fault in zip(cases, faults, strict=True)]
     attempts = [_Attempt(case, number) for number in range(1, repeat + 1) for case in cases]
     runner = _CaseRunner(client, tests, replay, record, include_times, coverage, on_progress, timeout)
     results = iter(runner.run([attempt for attempt in attempts if not attempt.case.fault]))
@@ -183,9 +182,8 @@ class _CaseRunner:
             inputs = [case.input for case, _ in attempts]
             variables = get_case_variables(self.tests, attempts[0].case)
             # Don't check inputs: a case may test how the flow handles an invalid input.
-            run_id = self.client.submit(
-                self.tests.flow, inputs, variables=variables, timeout=self.timeout, check_input=False
-            )
+            options: dict[str, Any] = {"variables": variables, "timeout": self.timeout, "check_input": False}
+            run_id = self.client.submit(self.tests.flow, inputs, **options)
             left = None if self.timeout is None else max(0.001, started + self.timeout - time.monotonic())
             if report is not None:
                 self.client.wait_run(run_id, timeout=left, progress=lambda counts: report(finished + counts.done))
@@ -193,16 +191,12 @@ class _CaseRunner:
             results = self.client.get_results(run_id, timeout=left)
             seconds = time.monotonic() - started
             steps = self._read_outcomes_and_durations(run_id, len(attempts), seconds, include_times=self.include_times)
-            records = [
-                self._build_step_records(case, outcomes)
-                for (case, _), (outcomes, _) in zip(attempts, steps, strict=True)
-            ]
+            read = zip(attempts, steps, strict=True)
+            records = [self._build_step_records(case, outcomes) for (case, _), (outcomes, _) in read]
         except StepflowClientError as error:
             return [self._make_error_result(attempt, error, started) for attempt in attempts]
-        return [
-            _make_result(attempt, result, duration, recorded)
-            for attempt, result, (_, duration), recorded in zip(attempts, results, steps, records, strict=True)
-        ]
+        done = zip(attempts, results, steps, records, strict=True)
+        return [_make_result(attempt, result, seconds, recorded) for attempt, result, (_, seconds), recorded in done]
 
     def _run_separately(self, attempt: _Attempt) -> CaseResult:
         """Run a case with mocked steps. The case's duration includes any runs needed to compute step inputs."""
@@ -253,9 +247,8 @@ class _CaseRunner:
                 flow = inner.flow
             record = ItemRecord(flow, run.result.status, run.result.error, steps, run.input, run.variables or {})
             self.coverage._add_execution(case.name, FlowExecution(run.within, record, run.mocked))
-            executed -= run.mocked | {
-                other.within[-1] for other in runs if other.within[:-1] == run.within != other.within
-            }
+            executed -= run.mocked
+            executed -= {other.within[-1] for other in runs if other.within[:-1] == run.within != other.within}
             for execution in find_sub_executions(self.client, run.result.run_id, run.within, flow, executed):
                 self.coverage._add_execution(case.name, execution)
         return [step_id for step_id in case.mocks if step_id not in used]
@@ -346,11 +339,7 @@ def failure_text(done: CaseResult, *, limit: int = 20) -> str:
 
 
 def find_sub_executions(
-    client: SyncStepflowClient,
-    run_id: str,
-    within: tuple[str, ...],
-    flow: Mapping[str, Any],
-    executed: Collection[str],
+    client: SyncStepflowClient, run_id: str, within: tuple[str, ...], flow: Mapping[str, Any], executed: Collection[str]
 ) -> Iterator[FlowExecution]:
     """Yield executions of sub-flows that the server ran as separate runs.
 
@@ -364,27 +353,23 @@ def find_sub_executions(
         flow: The run's flow.
         executed: The steps that may have created runs.
     """
-    inner = {
-        step_id: sub_flow.flow
-        for step_id, step in steps_by_id(flow).items()
-        if step_id in executed and (sub_flow := inner_flow(step)) is not None and isinstance(sub_flow.flow, Mapping)
-    }
+    sub_flows = {step_id: inner_flow(step) for step_id, step in steps_by_id(flow).items() if step_id in executed}
+    inner = {step_id: sub.flow for step_id, sub in sub_flows.items() if sub and isinstance(sub.flow, Mapping)}
     for child in client.list_runs(parent_run_id=run_id).runs if inner else ():
         read = client.snapshot(child.run_id, include=("items", "steps"))
         steps = read.steps
         if steps is None:
             # Older servers don't list the steps of sub-runs.
             continue
+        executed_steps = {step.step_id: step.component for step in steps}
         for step_id, below in inner.items():
-            declared = {(name, definition.get("component")) for name, definition in steps_by_id(below).items()}
-            executed_steps = {(step.step_id, step.component) for step in steps}
-            if below.get("name") != child.flow_name or not executed_steps <= declared:
+            declared = {name: definition.get("component") for name, definition in steps_by_id(below).items()}
+            if below.get("name") != child.flow_name or not executed_steps.items() <= declared.items():
                 continue
             for item in read.items or ():
                 own = [step for step in steps if step.item_index == item.index]
                 yield FlowExecution((*within, step_id), ItemRecord(below, item.status, item.error, own))
-            names = {step.step_id for step in steps}
-            yield from find_sub_executions(client, child.run_id, (*within, step_id), below, names)
+            yield from find_sub_executions(client, child.run_id, (*within, step_id), below, executed_steps)
 
 
 def coverage_lines(path: Path, steps: Sequence[StepCoverage]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -164,18 +165,9 @@ class FakeRun:
         name = {"flowName": self.flow["name"]} if self.flow.get("name") else {}
         parent = {"parentRunId": self.parent.run_id} if self.parent is not None else {}
         end = {"completedAt": self.completed_at, "finishedAtSeqno": len(self.journal)} if self.is_over else {}
-        return {
-            "runId": self.run_id,
-            "flowId": self.flow_id,
-            **name,
-            "status": self.status,
-            "items": {"total": len(self.items), **counts},
-            "createdAt": self.created_at,
-            "rootRunId": self.root.run_id,
-            "createdAtSeqno": 0,
-            **parent,
-            **end,
-        }
+        about = {"runId": self.run_id, "flowId": self.flow_id, **name, "status": self.status}
+        begin = {"createdAt": self.created_at, "rootRunId": self.root.run_id, "createdAtSeqno": 0}
+        return {**about, "items": {"total": len(self.items), **counts}, **begin, **parent, **end}
 
     def steps(self) -> list[dict[str, Any]]:
         """Return all items' steps in the format used by servers."""
@@ -255,16 +247,14 @@ class _FakeItem(Evaluation):
 
     def _record_step(self, done: StepRun, status: int, **more: Any) -> None:
         step_id = done.step["id"]
-        self.records[step_id] = {
+        about = {
             "itemIndex": self.index,
             "stepIndex": done.index,
             "stepId": step_id,
             "component": done.step["component"],
-            "status": status,
-            **more,
-            "journalSeqno": len(self.fake_run.journal),
-            "updatedAt": self.fake_run.world.now(),
         }
+        changed = {"journalSeqno": len(self.fake_run.journal), "updatedAt": self.fake_run.world.now()}
+        self.records[step_id] = {**about, "status": status, **more, **changed}
 
     def _run_attempts(self, done: StepRun, step_input: Any) -> Any:
         self._step_run = done
@@ -280,11 +270,8 @@ class _FakeItem(Evaluation):
                 self._record_step_start(done, done.attempts)
             if path in world.held or "*" in world.held:
                 raise CallHeld
-            outcome = (
-                self._run_subflow_component(attempt, path, given)
-                if path in SUB_FLOWS
-                else world.call_component(path, given)
-            )
+            call = partial(self._run_subflow_component, attempt) if path in SUB_FLOWS else world.call_component
+            outcome: Any = call(path, given)
             seconds = outcome.delay if isinstance(outcome, Delayed) else 0.0
             outcome = outcome.outcome if isinstance(outcome, Delayed) else outcome
             self._outcomes[attempt] = (outcome, world.clock + seconds)
@@ -380,10 +367,9 @@ def to_floats(value: Any) -> Any:
 
 def compute_content_id(value: Any) -> str:
     """Return a stored value's ID, i.e. the SHA-256 of the bytes or compact JSON."""
-    content = (
-        value if isinstance(value, bytes) else json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
-    )
-    return hashlib.sha256(content).hexdigest()
+    if not isinstance(value, bytes):
+        value = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    return hashlib.sha256(value).hexdigest()
 
 
 def _create_messages(given: Any) -> dict[str, Any]:
@@ -470,10 +456,8 @@ class FakeServer:
     def __init__(self, components: Mapping[str, Any] | None = None) -> None:
         """Start without any stored data."""
         self._world = FakeServerState(BUILTINS)
-        self._world.components |= {
-            **make_blob_components(self._world.put_blob, self._world.blobs),
-            **({} if components is None else check_mapping(components, "components")),
-        }
+        self._world.components |= make_blob_components(self._world.put_blob, self._world.blobs)
+        self._world.components |= {} if components is None else check_mapping(components, "components")
         self.components: dict[str, Any] = self._world.components
         self.requests: list[tuple[str, str]] = []
         """The method and path of each request, in order."""
@@ -587,9 +571,8 @@ class FakeServer:
 
     def _get_flow(self, request: httpx.Request, flow_id: str) -> httpx.Response:
         flow = self._find_flow(flow_id)
-        return httpx.Response(
-            200, json={"flowId": flow_id, "flow": to_floats(flow), "allExamples": collect_examples(flow)}
-        )
+        response = {"flowId": flow_id, "flow": to_floats(flow), "allExamples": collect_examples(flow)}
+        return httpx.Response(200, json=response)
 
     def _find_flow(self, flow_id: str) -> dict[str, Any]:
         if flow_id not in self._world.flows:
@@ -645,9 +628,8 @@ class FakeServer:
 
     def _list_runs(self, request: httpx.Request) -> httpx.Response:
         query = request.url.params
-        listed = [
-            run for run in reversed(self._world.runs.values()) if query.get("rootsOnly") != "true" or not run.parent
-        ]
+        includes_children = query.get("rootsOnly") != "true"
+        listed = [run for run in reversed(self._world.runs.values()) if includes_children or not run.parent]
         runs = [run.summary() for run in listed]
         for name, read in (("flowName", str), ("status", int), ("parentRunId", str), ("rootRunId", str)):
             if query.get(name):
@@ -688,13 +670,8 @@ class FakeServer:
     def _stream_run_events(self, request: httpx.Request, run_id: str) -> httpx.Response:
         query = request.url.params
         run = self._find_run(query.get("runId", ""))
-        stream = _Events(
-            self._lock,
-            run,
-            int(query.get("since", 0)),
-            includes_results=query.get("includeResults") == "true",
-            includes_sub_runs=query.get("includeSubRuns") == "true",
-        )
+        flags = (query.get(name) == "true" for name in ("includeResults", "includeSubRuns"))
+        stream = _Events(self._lock, run, int(query.get("since", 0)), *flags)
         return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=stream)
 
 

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -191,9 +192,8 @@ def run_mocked(
     check_instance(client, "client", SyncStepflowClient)
     content = load_flow(flow)
     check_flag(check_input, "check_input")
-    return MockedFlowRunner(client, make_mock_finder(content, mocks), timeout, check_input).run(
-        content, input, variables
-    )
+    runner = MockedFlowRunner(client, make_mock_finder(content, mocks), timeout, check_input)
+    return runner.run(content, input, variables)
 
 
 def make_mock_finder(flow: Mapping[str, Any], mocks: Mapping[str, Mock]) -> Callable[[Mapping[str, Any]], Mock]:
@@ -257,29 +257,19 @@ class StepflowMock:
         """
         check_text(name, "name")
         if (outcome is ...) == (fails is None) or (message and fails is None):
-            raise InvalidArgumentError(
-                "a mock needs either an outcome, or fails and message", hint="for several outcomes, use InTurn"
-            )
+            message = "a mock needs either an outcome, or fails and message"
+            raise InvalidArgumentError(message, hint="for several outcomes, use InTurn")
         if message:
             check_text(message, "message")
         if fails is not None:
             outcome = Fails(fails, message) if message else Fails(fails)
         if check_seconds(delay, "delay", allow_zero=True):
-            mock = outcome
-            outcome = (
-                (lambda given: Delayed(get_outcome(mock, given), delay))
-                if is_computed_mock(mock)
-                else Delayed(mock, delay)
-            )
+            mock, is_computed = outcome, is_computed_mock(outcome)
+            outcome = (lambda given: Delayed(get_outcome(mock, given), delay)) if is_computed else Delayed(mock, delay)
         self._mocks[name] = outcome
 
     def run(
-        self,
-        flow: FlowSource,
-        input: Any = None,
-        *,
-        variables: Variables | None = None,
-        timeout: float | None = None,
+        self, flow: FlowSource, input: Any = None, *, variables: Variables | None = None, timeout: float | None = None
     ) -> FlowResult:
         """Run a flow with its steps mocked and return the result. See `run_mocked`.
 
@@ -356,10 +346,8 @@ class MockedFlowRunner:
                 mock = resolve_final_outcome(mock, computed.output, step)
             outcomes[step["id"]] = mock
         result = self._run_pinned(flow, input, outcomes, variables)
-        mocked = frozenset(
-            step["id"] for step in _get_steps(flow) if step.get("id") in outcomes and self._has_mock(step)
-        )
-        self.runs.append(MockedRun(within, input, result, mocked, variables))
+        mocked = (step["id"] for step in _get_steps(flow) if step.get("id") in outcomes and self._has_mock(step))
+        self.runs.append(MockedRun(within, input, result, frozenset(mocked), variables))
         return result
 
     def _has_mock(self, step: Data) -> bool:
@@ -373,15 +361,11 @@ class MockedFlowRunner:
         This runs any earlier steps the input depends on, except those in `outcomes`.
         """
         before: list[Any] = []
-        for earlier in _get_steps(flow):
-            if earlier is step:
-                break
+        for earlier in takewhile(lambda earlier: earlier is not step, _get_steps(flow)):
             before.append({key: value for key, value in earlier.items() if key != "mustExecute"})
         probe = {**flow, "steps": before, "output": step.get("input")}
-        immediate = {
-            name: outcome.outcome if isinstance(outcome, Delayed) else outcome for name, outcome in outcomes.items()
-        }
-        return self._run_pinned(probe, input, immediate, variables)
+        pins = {name: pin.outcome if isinstance(pin, Delayed) else pin for name, pin in outcomes.items()}
+        return self._run_pinned(probe, input, pins, variables)
 
     def _run_pinned(self, flow: Data, input: Any, outcomes: Data, variables: Variables | None) -> FlowResult:
         """Run a flow with the outcomes of some steps fixed."""

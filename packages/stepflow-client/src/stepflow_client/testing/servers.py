@@ -102,12 +102,7 @@ class Servers:
         self.close()
 
 
-_TEST_NAMES = (
-    "stepflow-config.test.yml",
-    "stepflow-config.test.yaml",
-    "stepflow_config.test.yml",
-    "stepflow_config.test.yaml",
-)
+_TEST_NAMES = [f"stepflow{sign}config.test.{ending}" for sign in "-_" for ending in ("yml", "yaml")]
 
 
 @dataclass(frozen=True)
