@@ -311,15 +311,9 @@ def _iter_csv_rows(file: Iterable[str], schema: Mapping[str, Any]) -> Iterator[t
             reason = f"it has {len(cells)} fields, but the header has {len(fields)}"
             yield lines.line_num, _BadLine(reason, "put fields that contain a comma in double quotes")
         else:
+            given = [(name, text) for name, text in zip(fields, cells, strict=True) if text or name not in optional]
             try:
-                yield (
-                    lines.line_num,
-                    {
-                        name: _parse_cell(name, text, types.get(name))
-                        for name, text in zip(fields, cells, strict=True)
-                        if text or name not in optional
-                    },
-                )
+                yield lines.line_num, {name: _parse_cell(name, text, types.get(name)) for name, text in given}
             except ValueError as error:
                 yield lines.line_num, error
 
@@ -357,9 +351,8 @@ def _iter_parquet_rows(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, A
     types, optional = _find_field_types(schema)
     for number, row in enumerate(rows, start=1):
         try:
-            value = convert_value(
-                {name: cell for name, cell in row.items() if cell is not None or name not in optional}
-            )
+            given = {name: cell for name, cell in row.items() if cell is not None or name not in optional}
+            value = convert_value(given)
             for name in types.keys() & value.keys():
                 # Parquet is already typed, so leave strings alone unless the schema has a type.
                 if isinstance(value[name], str) and types[name] is not None:

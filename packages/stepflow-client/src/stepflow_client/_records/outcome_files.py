@@ -124,9 +124,8 @@ def write_outcomes(
         return OutcomeWriter(file, name, form, True, schema)
     if not hasattr(target, "write"):
         raise argument_error("target", "a path or an open file", target)
-    return OutcomeWriter(
-        target, str(getattr(target, "name", "the file")), resolve_output_format("", format or "jsonl"), False
-    )
+    form = resolve_output_format("", format or "jsonl")
+    return OutcomeWriter(target, str(getattr(target, "name", "the file")), form, False)
 
 
 def resolve_output_format(path: str, given: str | None) -> OutcomeFormat:
@@ -315,10 +314,8 @@ def _encode_output(record: Record) -> str | None:
 
 def _encode_error(record: Record) -> dict[str, Any]:
     error = record.get("error") or {}
-    details = error.get("details")
-    return {name: error.get(name) for name in _ERROR_FIELDS} | {
-        "details": None if details is None else _encode_json(details)
-    }
+    details = None if error.get("details") is None else _encode_json(error["details"])
+    return {name: error.get(name) for name in _ERROR_FIELDS} | {"details": details}
 
 
 def _escape_surrogates(text: str) -> str:
