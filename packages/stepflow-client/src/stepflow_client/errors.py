@@ -75,37 +75,13 @@ if TYPE_CHECKING:
     from .types.results import OutputTypeError, RunFailedError
 
 __all__ = [
-    "AmbiguousRunError",
-    "ApiError",
-    "AuthenticationError",
-    "AuthoringError",
-    "ClientClosedError",
-    "ConflictError",
-    "EmbeddedServerError",
-    "FlowFileError",
-    "FlowFileNotFoundError",
-    "IdempotencyConflictError",
-    "InvalidArgumentError",
-    "InvalidFlowError",
-    "InvalidRequestError",
-    "InvalidResponseError",
-    "JournalError",
-    "NotAFlowError",
-    "NotFoundError",
-    "OutputTypeError",
-    "RateLimitError",
-    "RequestTimeoutError",
-    "RunFailedError",
-    "RunTimeoutError",
-    "ServerConnectionError",
-    "ServerFaultError",
-    "ServerNotInstalledError",
-    "ServerStartError",
-    "ServerStartTimeoutError",
-    "StepflowClientError",
-    "TransportError",
-    "UnsupportedByServerError",
-]
+    "AmbiguousRunError", "ApiError", "AuthenticationError", "AuthoringError", "ClientClosedError", "ConflictError",
+    "EmbeddedServerError", "FlowFileError", "FlowFileNotFoundError", "IdempotencyConflictError",
+    "InvalidArgumentError", "InvalidFlowError", "InvalidRequestError", "InvalidResponseError", "JournalError",
+    "NotAFlowError", "NotFoundError", "OutputTypeError", "RateLimitError", "RequestTimeoutError", "RunFailedError",
+    "RunTimeoutError", "ServerConnectionError", "ServerFaultError", "ServerNotInstalledError", "ServerStartError",
+    "ServerStartTimeoutError", "StepflowClientError", "TransportError", "UnsupportedByServerError",
+]  # fmt: skip
 
 __getattr__, __dir__ = make_lazy_exports(
     __name__, {".types.flows": ["InvalidFlowError"], ".types.results": ["OutputTypeError", "RunFailedError"]}

@@ -210,9 +210,8 @@ def read_event(run_id: str, response: Mapping[str, Any], cursor: str, decoder: O
     fields = {"runId": run_id} | fields | {"timestamp": response.get("timestamp")}
     kind = _KINDS.get(name)
     if kind is None:
-        return decode_model(
-            UnknownEvent, fields, name=_make_type_name(name), data=decoder.secrets.hide_in(data), **common
-        )
+        common |= {"name": _make_type_name(name), "data": decoder.secrets.hide_in(data)}
+        return decode_model(UnknownEvent, fields, **common)
     if "result" in data:
         common["output"] = decoder.step_output(data["result"])
     return decode_model(kind, fields, **common)

@@ -85,9 +85,8 @@ class LogConfig:
             if value is not None:
                 check_choice(value, name, levels)
         if self.python_logger is not None and not isinstance(self.python_logger, logging.Logger | str):
-            raise InvalidArgumentError(
-                f"python_logger must be a logging.Logger or its name, not {type(self.python_logger).__name__}"
-            )
+            kind = type(self.python_logger).__name__
+            raise InvalidArgumentError(f"python_logger must be a logging.Logger or its name, not {kind}")
         for name in ("buffer_lines", "max_line_length"):
             check_integer(getattr(self, name), name, least=1)
         for name in ("capture", "forward"):

@@ -157,10 +157,9 @@ class StepflowRuntime(EmbeddedExecutor):
             variables = {**build_telemetry_environment(otlp_endpoint), **variables}
         if config is not None:
             if allow_load_file:
-                raise InvalidArgumentError(
-                    "allow_load_file only applies to the default configuration",
-                    hint="in your own configuration, the routes decide which components can be used",
-                )
+                message = "allow_load_file only applies to the default configuration"
+                hint = "in your own configuration, the routes decide which components can be used"
+                raise InvalidArgumentError(message, hint=hint)
             # If the configuration is a pipe, wait no longer than the startup timeout for its writer.
             with deadline_scope(compute_deadline(startup_timeout)):
                 prepared = resolve_config_source(config)

@@ -99,9 +99,8 @@ def resolve_config_source(config: ConfigSource) -> ServerConfig:
     except Exception as error:
         raise InvalidArgumentError(f"{type(config).__name__} failed to build a configuration: {error}") from error
     if not isinstance(config, Mapping) and not is_data_object(config):
-        raise InvalidArgumentError(
-            f"config must be a path, a mapping, a builder or an object like StepflowConfig, not {type(config).__name__}"
-        )
+        forms = "a path, a mapping, a builder or an object like StepflowConfig"
+        raise InvalidArgumentError(f"config must be {forms}, not {type(config).__name__}")
     document = check_json(config, "config")
     if not isinstance(document, dict):
         raise InvalidArgumentError(f"config must be a mapping from name to value, not {type(config).__name__}")
@@ -145,9 +144,8 @@ def _resolve_config_path(source: str | os.PathLike[str]) -> ServerConfig:
         document = load_file(path)
     except FlowFileError as error:
         if error.line is not None:
-            error.hint = (
-                "a pipe is passed to the server as JSON; use a regular file for anything that JSON cannot represent"
-            )
+            use = "use a regular file for anything that JSON cannot represent"
+            error.hint = f"a pipe is passed to the server as JSON; {use}"
         raise
     if not isinstance(document, dict):
         raise FlowFileError(f"the configuration {path} is not a mapping", path=str(path))
@@ -208,12 +206,8 @@ def find_worker_plugins(config: Mapping[str, Any]) -> WorkerPlugins:
     queued = {name for name, plugin in plugins.items() if plugin.get("type") in _QUEUE_PLUGIN_TYPES}
     commands = {name for name, plugin in plugins.items() if "command" in plugin}
     started = queued & commands
-    return WorkerPlugins(
-        frozenset(started),
-        frozenset(queued - started),
-        {str(plugins[name].get("queueName", name)): name for name in started},
-        tuple(commands - started),
-    )
+    queues = {str(plugins[name].get("queueName", name)): name for name in started}
+    return WorkerPlugins(frozenset(started), frozenset(queued - started), queues, tuple(commands - started))
 
 
 def find_store_path(config: Mapping[str, Any]) -> Path | None:
@@ -234,22 +228,17 @@ def find_recovery_warnings(config: Mapping[str, Any]) -> Iterator[tuple[str, str
     later, and starts some nested flows twice. This was never seen with the default interval or an in-memory store.
     """
     recovery = config.get("recovery") or {}
-    if find_store_path(config) is None or not isinstance(recovery, Mapping):
-        return
-    if recovery.get("enabled") is False:
+    if find_store_path(config) is None or not isinstance(recovery, Mapping) or recovery.get("enabled") is False:
         return
     seconds = recovery.get("checkIntervalSecs")
     if isinstance(seconds, int | float) and seconds < _SAFE_INTERVAL:
-        yield (
-            f"recovery.checkIntervalSecs is {seconds:g}, with a store in a file: below {_SAFE_INTERVAL} s, the server "
-            "may mistake running runs for abandoned ones and execute parts of them twice",
-            f"remove the setting: the default is {_SAFE_INTERVAL} s",
-        )
+        setting = f"recovery.checkIntervalSecs is {seconds:g}, with a store in a file"
+        risk = "the server may mistake running runs for abandoned ones and execute parts of them twice"
+        hint = f"remove the setting: the default is {_SAFE_INTERVAL} s"
+        yield f"{setting}: below {_SAFE_INTERVAL} s, {risk}", hint
     if missing := [f"{name}: {limit}" for name, limit in _RECOVERY_LIMITS.items() if name not in recovery]:
-        yield (
-            "after a crash, the server resumes only 100 unfinished runs when it starts, and 10 at each later check",
-            f"add recovery: {{{', '.join(missing)}}}",
-        )
+        limits = "only 100 unfinished runs when it starts, and 10 at each later check"
+        yield f"after a crash, the server resumes {limits}", f"add recovery: {{{', '.join(missing)}}}"
 
 
 def _find_database_url(store: object) -> str | None:
@@ -284,13 +273,10 @@ def _parse_text(text: str, path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         what = getattr(error, "problem", None) or "it cannot be read"
-        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-        raise FlowFileError(
-            f"the configuration file {path} is neither YAML nor JSON: {what}{where}",
-            path=str(path),
-            line=mark.line + 1 if mark else None,
-            column=mark.column + 1 if mark else None,
-        ) from error
+        line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
+        where = f" (line {line}, column {column})" if mark else ""
+        message = f"the configuration file {path} is neither YAML nor JSON: {what}{where}"
+        raise FlowFileError(message, path=str(path), line=line, column=column) from error
     if not isinstance(value, dict):
         raise FlowFileError(f"the configuration file {path} is not a mapping", path=str(path))
     return value
@@ -340,13 +326,9 @@ def explain_config_error(reason: str, config: ServerConfig) -> FlowFileError | N
         reason: The server's message, on one line.
         config: The configuration.
     """
-    name = "the configuration" if config.path is None else str(config.path)
+    path, name = config.path, "the configuration" if config.path is None else str(config.path)
     try:
-        root = (
-            to_node(config.document)
-            if config.path is None
-            else FlowText.from_bytes(config.path.read_bytes(), name).root
-        )
+        root = to_node(config.document) if path is None else FlowText.from_bytes(path.read_bytes(), name).root
     except FlowFileError as unreadable:
         return unreadable if "Failed to parse config" in reason else None
     except OSError:
@@ -357,7 +339,7 @@ def explain_config_error(reason: str, config: ServerConfig) -> FlowFileError | N
         return None
     message, node, hint = fault
     reported = _LINE.search(reason)
-    line = node.line or (int(reported[1]) if reported is not None and config.path is not None else 0)
+    line = node.line or (int(reported[1]) if reported is not None and path is not None else 0)
     error = FlowFileError(f"{name}:{line}: {message}" if line else f"{name}: {message}", path=name, line=line or None)
     error.hint = hint
     return error
@@ -381,7 +363,7 @@ def _explain_rejection(reason: str, root: Node) -> tuple[str, Node, str | None] 
     if "any variant of untagged enum StorageConfig" in reason:
         store = root.get("storageConfig")
         kind = store.get("type") if store is not None else None
-        if store is not None and kind is not None and kind.value not in _STORES:
+        if kind is not None and kind.value not in _STORES:
             hint = suggest_or_list(str(kind.value), _STORES, "the types are")
             return f"storageConfig has the unknown type {kind.value!r}", kind, hint
         if store is not None and kind is not None and kind.value == "sqlite" and store.get("databaseUrl") is None:

@@ -51,10 +51,8 @@ def find_binary() -> ServerBinary:
         ServerNotInstalledError: If there is no binary, it isn't executable, psutil is missing, or this is Windows.
     """
     if sys.platform == "win32":
-        raise ServerNotInstalledError(
-            "the embedded server runs on Linux and macOS only",
-            hint="start a server elsewhere and use StepflowClient with its URL",
-        )
+        hint = "start a server elsewhere and use StepflowClient with its URL"
+        raise ServerNotInstalledError("the embedded server runs on Linux and macOS only", hint=hint)
     if importlib.util.find_spec("psutil") is None:
         raise ServerNotInstalledError(_NOT_INSTALLED, hint=install_command("stepflow-client", "runtime"))
     setting = os.environ.get(BINARY_VARIABLE)
@@ -90,15 +88,12 @@ _DESTINATION = "STEPFLOW_LOG_DESTINATION"
 _CONFLICTING_VARIABLES = ("STEPFLOW_CONFIG", "STEPFLOW_PORT")
 _PREFIX = "STEPFLOW_"
 # The variables with this prefix that servers and workers read. Any others are the client's, including its token.
-_SERVER_VARIABLES = frozenset(
-    _PREFIX + name
-    for name in (
-        *("LOG_LEVEL", "OTHER_LOG_LEVEL", "LOG_DESTINATION", "LOG_FORMAT", "LOG_FILE", "COMPONENT_STDERR"),
-        *("TRACE_ENABLED", "METRICS_ENABLED", "OTLP_ENDPOINT", "SERVICE_NAME"),
-        *("ORCHESTRATOR_ID", "ORCHESTRATOR_URL", "TASKS_URL", "QUEUE_NAME", "TRANSPORT", "MAX_CONCURRENT"),
-        *("BLOB_URL", "BLOB_THRESHOLD_BYTES", "NATS_URL", "NATS_STREAM", "NATS_CONSUMER", "SHUTDOWN_GRACE_SECS"),
-    )
+_SERVER_NAMES = (
+    "LOG_LEVEL OTHER_LOG_LEVEL LOG_DESTINATION LOG_FORMAT LOG_FILE COMPONENT_STDERR TRACE_ENABLED METRICS_ENABLED "
+    "OTLP_ENDPOINT SERVICE_NAME ORCHESTRATOR_ID ORCHESTRATOR_URL TASKS_URL QUEUE_NAME TRANSPORT MAX_CONCURRENT "
+    "BLOB_URL BLOB_THRESHOLD_BYTES NATS_URL NATS_STREAM NATS_CONSUMER SHUTDOWN_GRACE_SECS"
 )
+_SERVER_VARIABLES = frozenset(_PREFIX + name for name in _SERVER_NAMES.split())
 
 
 def collect_inherited_environment(referenced: Collection[str] = ()) -> dict[str, str]:
@@ -107,11 +102,8 @@ def collect_inherited_environment(referenced: Collection[str] = ()) -> dict[str,
     Args:
         referenced: Names of variables the configuration refers to.
     """
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(_PREFIX) or name in _SERVER_VARIABLES or name in referenced
-    }
+    known = _SERVER_VARIABLES.union(referenced)
+    return {name: value for name, value in os.environ.items() if not name.startswith(_PREFIX) or name in known}
 
 
 def build_server_environment(env: Mapping[str, str], token: str, orchestrator_id: str | None = None) -> dict[str, str]:
@@ -142,24 +134,15 @@ def build_telemetry_environment(endpoint: str) -> Mapping[str, str]:
             silently export nothing.
     """
     try:
-        parsed = urlsplit(endpoint) if isinstance(endpoint, str) else None
-        is_valid = (
-            parsed is not None
-            and parsed.scheme in ("http", "https")
-            and bool(parsed.hostname)
-            and parsed.port != 0
-            and parsed.path in ("", "/")
-            and not parsed.query
-            and endpoint.isprintable()
-            and " " not in endpoint
-        )
+        parsed = urlsplit(endpoint if isinstance(endpoint, str) else "")
+        is_address = bool(parsed.hostname) and parsed.port != 0 and not parsed.query
+        is_valid = is_address and parsed.scheme in ("http", "https") and parsed.path in ("", "/")
     except ValueError:
         is_valid = False
-    if not is_valid:
+    if not is_valid or not endpoint.isprintable() or " " in endpoint:
         expected = "the URL of a collector, such as http://localhost:4317"
-        raise argument_error(
-            "otlp_endpoint", expected, endpoint, hint="the server sends OTLP over gRPC, so the URL has no path"
-        )
+        hint = "the server sends OTLP over gRPC, so the URL has no path"
+        raise argument_error("otlp_endpoint", expected, endpoint, hint=hint)
     environment = {"STEPFLOW_OTLP_ENDPOINT": endpoint, "STEPFLOW_TRACE_ENABLED": "true"}
     if _DESTINATION not in os.environ:
         # Otherwise, workers would log only to the collector. (The server has a separate argument for this.)
@@ -175,7 +158,7 @@ _INTERNET = (socket.AF_INET, socket.AF_INET6)
 def bind_sockets_to_loopback(pid: int) -> frozenset[int]:
     """Bind all of a child process's listening TCP sockets to the loopback interface.
 
-    The ports, or an empty set if the process isn't listening yet.
+    Returns:
         The ports. Empty if the process isn't listening yet.
 
     Raises:
@@ -306,12 +289,11 @@ class ServerProcess:
 
     def confine_to_loopback(self) -> None:
         """Close the port to other machines once the server is listening, if the system allows it."""
-        if not self._loopback or self._confined:
-            return
-        try:
-            self._confined = bind_sockets_to_loopback(self.pid)
-        except OSError:
-            self._loopback = False
+        if self._loopback and not self._confined:
+            try:
+                self._confined = bind_sockets_to_loopback(self.pid)
+            except OSError:
+                self._loopback = False
 
     def poll(self) -> int | None:
         """Return the exit code, or None while the process is running."""

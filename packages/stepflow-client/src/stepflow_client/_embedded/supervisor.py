@@ -414,13 +414,9 @@ _TAIL_ENTRIES = 20
 _FIRST_BACKOFF_SECONDS = 0.1
 _MAX_BACKOFF_SECONDS = 2.0
 _STOP_SECONDS = 3.0
-_LISTENS = (
-    "The Stepflow server listens on port %d of %s, without authentication: "
-    "anyone who can reach it can run flows and read runs and blobs"
-)
-_WORKER_ENDED = (
-    "%s ended %s; the server restarts it when a task has waited for it for 30 s (queueTimeoutSecs of the plugin)"
-)
+_ACCESS = "anyone who can reach it can run flows and read runs and blobs"
+_LISTENS = f"The Stepflow server listens on port %d of %s, without authentication: {_ACCESS}"
+_RESTART = "the server restarts it when a task has waited for it for 30 s (queueTimeoutSecs of the plugin)"
 
 
 class Supervisor:
@@ -439,7 +435,8 @@ class Supervisor:
         self._spawn_lock = threading.Lock()
         self._stop_lock = threading.Lock()
         self._stopping = threading.Event()
-        self._ready = _create_uncancellable_future()
+        self.ready_future = _create_uncancellable_future()
+        """Resolves to the port once the server is ready, or to an error once it can never be ready again."""
         self.config = plan.config
         self.logs = LogStore(plan.log_config)
         self.port = plan.port
@@ -467,10 +464,8 @@ class Supervisor:
         for hazard in find_recovery_warnings(view):
             _log(logging.WARNING, "%s; %s", *hazard)
         if not self._guard.can_start_watchdog:
-            _log(
-                logging.WARNING,
-                "If this process is killed, its Stepflow server keeps running: there is no Python for a watchdog",
-            )
+            effect = "If this process is killed, its Stepflow server keeps running"
+            _log(logging.WARNING, "%s: there is no Python for a watchdog", effect)
         _live.add(self)
         self._thread = threading.Thread(target=self._run, name="stepflow-runtime-supervisor", daemon=True)
         self._thread.start()
@@ -479,11 +474,6 @@ class Supervisor:
     def is_owned(self) -> bool:
         """Whether this is the process that started the server, rather than a fork of it."""
         return os.getpid() == self._owner
-
-    @property
-    def ready_future(self) -> Future[int]:
-        """Resolves to the port once the server is ready, or to an error once it can never be ready again."""
-        return self._ready
 
     def wait_ready(self) -> None:
         """Wait until the server is ready.
@@ -494,7 +484,7 @@ class Supervisor:
         if threading.current_thread() is self._thread:
             # This is the crash callback's own thread. The next start happens only after the callback returns.
             raise EmbeddedServerError("the server ended; on_crash cannot wait for the next one")
-        self._ready.result()
+        self.ready_future.result()
         self.check_not_stopped()
 
     def check_not_stopped(self) -> None:
@@ -553,13 +543,10 @@ class Supervisor:
         plan = self._plan
         assert self._name is not None
         inherited = collect_inherited_environment(self.config.find_env_variables()) if plan.inherit_env else {}
+        level = self.logs.choose_level(self._workers.has_processes)
+        arguments = [*self.config.arguments(), *plan.log_config.arguments(level)]
         return ServerProcess(
-            [
-                str(plan.binary),
-                *("--port", str(self.port or 0)),
-                *self.config.arguments(),
-                *plan.log_config.arguments(self.logs.choose_level(self._workers.has_processes)),
-            ],
+            [str(plan.binary), "--port", str(self.port or 0), *arguments],
             self.logs,
             env=build_server_environment({**inherited, **plan.env}, self._token, self._name.name),
             stdin=self.config.encode_for_stdin(),
@@ -597,7 +584,7 @@ class Supervisor:
             while failure is None:
                 exit_code = self._process.wait()
                 # Make later callers wait for the next process.
-                self._ready = _create_uncancellable_future()
+                self.ready_future = _create_uncancellable_future()
                 self.crashed = not self.is_stopped
                 self._clean_up_process()
                 loss = self._build_error(f"the server ended by itself (exit code {exit_code})", exit_code)
@@ -611,8 +598,8 @@ class Supervisor:
                 self._clean_up_process()
         # Always publish a result, since callers may be waiting for one.
         self.failure = error
-        if not self._ready.done():
-            self._ready.set_exception(error)
+        if not self.ready_future.done():
+            self.ready_future.set_exception(error)
         self.port_settled.set()
         self._release()
 
@@ -645,9 +632,8 @@ class Supervisor:
         """Wait until the process is ready and publish its port. On failure, stop the process and return the error."""
         process, plan = self._process, self._plan
         try:
-            StartupWait(process, self._workers, self._stopping.is_set).wait_until_ready(
-                plan.startup_timeout, plan.worker_timeout
-            )
+            wait = StartupWait(process, self._workers, self._stopping.is_set)
+            wait.wait_until_ready(plan.startup_timeout, plan.worker_timeout)
         except NotReadyError as error:
             loss = error
         else:
@@ -657,7 +643,7 @@ class Supervisor:
             _log(logging.INFO, _LISTENS, process.port, interfaces)
             self.crashed = False
             self.port_settled.set()
-            self._ready.set_result(process.port)
+            self.ready_future.set_result(process.port)
             if self._workers.started:
                 watch = partial(watch_workers, process, self._stopping, self._report_worker)
                 threading.Thread(target=watch, name="stepflow-runtime-workers", daemon=True).start()
@@ -671,9 +657,8 @@ class Supervisor:
             name = "" if worker is None else f"{find_worker_name(worker.pid, self.logs, self._workers)} "
             return self._build_error(f"{name}{loss}", None, entries)
         failure = self._build_error(f"The server did not start (exit code {exit_code})", exit_code)
-        if (
-            fault := explain_config_error(find_failure_reason(self.logs.get_tail_entries()) or "", self.config)
-        ) is not None:
+        fault = explain_config_error(find_failure_reason(self.logs.get_tail_entries()) or "", self.config)
+        if fault is not None:
             explained = ServerStartError(fault.message, exit_code=exit_code, log_tail=failure.log_tail)
             explained.hint, explained.__cause__ = fault.hint, fault
             return explained
@@ -695,7 +680,7 @@ class Supervisor:
         name = find_worker_name(worker.pid, self.logs, self._workers)
         with suppress(Exception):
             # Use a child logger, for programs that only show these messages.
-            get_logger("runtime.workers").warning(_WORKER_ENDED, name, worker.exit_description)
+            get_logger("runtime.workers").warning("%s ended %s; %s", name, worker.exit_description, _RESTART)
 
     def _build_error(
         self, message: str, exit_code: int | None, worker_entries: list[LogEntry] | None = None
@@ -730,9 +715,8 @@ def _check_folder() -> None:
     try:
         os.getcwd()
     except OSError:
-        raise ServerStartError(
-            "the server cannot start: the working folder was deleted", hint="change to another folder"
-        ) from None
+        message = "the server cannot start: the working folder was deleted"
+        raise ServerStartError(message, hint="change to another folder") from None
 
 
 def _create_uncancellable_future() -> Future[int]:
