@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar, overload
 
 from .._base.not_given import NOT_GIVEN
-from ._lazy_modules import arguments, fields as field_types, suggest_or_list
+from ._lazy_modules import arguments, fields as field_types, text
 from ._scopes import encode_data, get_current_scope
 from ._values import (
     Coalesce,
@@ -197,7 +197,7 @@ def construct(kind: Callable[P, T], /, *arguments: P.args, **fields: P.kwargs) -
     attribute = {declaration.name: name for name, declaration in declared.items()} | {name: name for name in declared}
     for name in fields:
         if name not in attribute:
-            hint = suggest_or_list(name, declared, "its fields are")
+            hint = text.suggest_or_list(name, declared, "its fields are")
             raise authoring_error(f"{field_types.name_type(kind)} has no field {name!r}", hint)
     value_in_flow: Any = Value(Record(kind, {attribute[name]: field for name, field in fields.items()}))
     return value_in_flow  # type: ignore[no-any-return]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from .._base.lazy import lazy_module
@@ -12,6 +11,7 @@ if TYPE_CHECKING:
     import inspect
     import linecache
 
+    from .._base import text
     from .._data import arguments, json_encoding, values
     from ..flows import expressions
     from . import _fields as fields
@@ -22,16 +22,10 @@ else:
     arguments = lazy_module("stepflow_client._data.arguments")
     expressions = lazy_module("stepflow_client.flows.expressions")
     json_encoding = lazy_module("stepflow_client._data.json_encoding")
+    text = lazy_module("stepflow_client._base.text")
     values = lazy_module("stepflow_client._data.values")
     fields = lazy_module("stepflow_client.authoring._fields")
 
 __all__ = [
-    "arguments", "ast", "expressions", "fields", "inspect", "json_encoding", "linecache", "suggest_or_list", "values",
+    "arguments", "ast", "expressions", "fields", "inspect", "json_encoding", "linecache", "text", "values",
 ]  # fmt: skip
-
-
-def suggest_or_list(word: str, known: Iterable[str], what: str) -> str:
-    """Return a hint that suggests the closest name, or lists all of them."""
-    from .._base import text
-
-    return text.suggest_or_list(word, known, what)

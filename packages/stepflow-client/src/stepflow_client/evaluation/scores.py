@@ -92,7 +92,6 @@ def exact(path: str = "") -> Score:
     return _Exact(**_build_path_and_name("exact", path))
 
 
-@dataclass(frozen=True, kw_only=True)
 class _Exact(Score):
     def __call__(self, input: Any, output: Any, expected: Any) -> bool | None:
         expected = self.get_expected_part(expected)
@@ -167,7 +166,6 @@ def json_distance(path: str = "") -> Score:
     return _JsonDistance(**_build_path_and_name("json_distance", path), lower_is_better=True)
 
 
-@dataclass(frozen=True, kw_only=True)
 class _JsonDistance(Score):
     def __call__(self, input: Any, output: Any, expected: Any) -> float | None:
         expected = self.get_expected_part(expected)
@@ -284,7 +282,6 @@ def latency() -> Score:
     return _Latency(**_build_path_and_name("latency", ""), lower_is_better=True)
 
 
-@dataclass(frozen=True, kw_only=True)
 class _Latency(Score):
     needs_duration: ClassVar[bool] = True
 
@@ -310,7 +307,6 @@ def output_field(path: str, *, name: str | None = None, lower_is_better: bool = 
     return _OutputField(path=parts, name=name, lower_is_better=check_flag(lower_is_better, "lower_is_better"))
 
 
-@dataclass(frozen=True, kw_only=True)
 class _OutputField(Score):
     def __call__(self, input: Any, output: Any, expected: Any) -> Any:
         return self.part(output)
@@ -328,22 +324,14 @@ def usage(path: str = "") -> Score:
     return _Usage(**_build_path_and_name("usage", path), lower_is_better=True)
 
 
-@dataclass(frozen=True, kw_only=True)
 class _Usage(Score):
     def __call__(self, input: Any, output: Any, expected: Any) -> Any:
         return read_usage(self.part(output))
 
 
 # Alternative sets of keys to add up for the tokens or the cost. The first set present in an output is used.
-_USAGE_KEYS = {
-    "tokens": (
-        ("total_tokens",),
-        ("prompt_tokens", "completion_tokens"),
-        ("input_tokens", "output_tokens"),
-        ("tokens",),
-    ),
-    "cost": (("cost",), ("total_cost",)),
-}
+_TOKEN_KEYS = ("total_tokens",), ("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tokens"), ("tokens",)
+_USAGE_KEYS = {"tokens": _TOKEN_KEYS, "cost": (("cost",), ("total_cost",))}
 
 
 def read_usage(output: Any) -> dict[str, float]:
