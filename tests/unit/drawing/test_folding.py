@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from stepflow_client.drawing import draw
-from stepflow_client.drawing.drawn_graph import build_graph, fold, worst_state
-from stepflow_client.drawing.svg import Look, svg
+from stepflow_client.drawing.drawn_graph import build_graph, fold_graph, get_worst_state
+from stepflow_client.drawing.svg import Look, draw_svg
 
 
 def step(name: str, *reads: str, component: str = "/builtin/noop") -> dict[str, Any]:
@@ -14,7 +14,7 @@ def step(name: str, *reads: str, component: str = "/builtin/noop") -> dict[str, 
 
 
 def labels(flow: dict[str, Any], **options: Any) -> list[str]:
-    return [node.label for node in fold(build_graph(flow), **options).graph.nodes]
+    return [node.label for node in fold_graph(build_graph(flow), **options).graph.nodes]
 
 
 def test_branches_of_a_fan_out_are_one_box_for_each_of_their_steps() -> None:
@@ -22,7 +22,7 @@ def test_branches_of_a_fan_out_are_one_box_for_each_of_their_steps() -> None:
     for number in range(20):
         steps += [step(f"a{number}", "begin"), step(f"b{number}", f"a{number}")]
     flow = {"steps": [*steps, step("join", *(f"b{number}" for number in range(20)))], "output": {"$step": "join"}}
-    folded = fold(build_graph(flow))
+    folded = fold_graph(build_graph(flow))
     assert [node.label for node in folded.graph.nodes] == ["begin", "a0 … a19", "b0 … b19", "join", "output"]
     assert [(each.source, each.target) for each in folded.graph.edges] == [
         ("begin", "a0"), ("a0", "b0"), ("b0", "join"), ("join", "\x00output:output"),
@@ -31,7 +31,7 @@ def test_branches_of_a_fan_out_are_one_box_for_each_of_their_steps() -> None:
     assert folded.find_box("b7") == "b0"
     states = {"begin": "completed", "a3": "failed", "b3": "not_run", "b4": "completed"}
     assert folded.find_box_states(states) == {"begin": "completed", "a0": "failed", "b0": "not_run"}
-    assert "20 equal steps" in svg(folded.graph, Look(links={"a0": "/runs/x/steps/a3"}))
+    assert "20 equal steps" in draw_svg(folded.graph, Look(links={"a0": "/runs/x/steps/a3"}))
 
 
 def test_steps_that_differ_keep_their_boxes() -> None:
@@ -47,22 +47,22 @@ def test_a_nested_flow_is_a_mark_of_its_step() -> None:
     inner = {"steps": [step("leaf"), step("other", "leaf")], "output": {"$step": "other"}}
     each = {"id": "each", "component": "/builtin/map", "input": {"workflow": {"$literal": inner}, "items": [1]}}
     flow = {"steps": [each], "output": {"$step": "each"}}
-    folded = fold(build_graph(flow))
+    folded = fold_graph(build_graph(flow))
     assert [(node.label, node.inside) for node in folded.graph.nodes] == [("each", 2), ("output", 0)]
     assert not folded.graph.sub_flows
-    assert "runs a flow of 2 steps" in svg(folded.graph, Look())
+    assert "runs a flow of 2 steps" in draw_svg(folded.graph, Look())
     assert "leaf" in labels(flow, nested=False)
 
 
 def test_the_worst_state() -> None:
-    assert worst_state(["completed", "failed", "running"]) == "failed"
-    assert worst_state(["not_needed", "completed"]) == "completed"
-    assert worst_state([]) == worst_state(["unknown"]) == ""
+    assert get_worst_state(["completed", "failed", "running"]) == "failed"
+    assert get_worst_state(["not_needed", "completed"]) == "completed"
+    assert get_worst_state([]) == get_worst_state(["unknown"]) == ""
 
 
 def test_boxes_are_links_and_tell_of_failed_children() -> None:
     flow = {"steps": [step('a"<b')], "output": {"$step": 'a"<b'}}
-    picture = svg(build_graph(flow), Look(links={'a"<b': "/x?a=1&b=2"}, failed_children={'a"<b': 3}))
+    picture = draw_svg(build_graph(flow), Look(links={'a"<b': "/x?a=1&b=2"}, failed_children={'a"<b': 3}))
     assert '<a class="sf-node sf-step" href="/x?a=1&amp;b=2" data-step="a&quot;&lt;b"' in picture
     assert "3 failed in sub-runs" in picture
     assert "3✗" in picture

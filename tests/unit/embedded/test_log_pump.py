@@ -64,9 +64,9 @@ def test_a_listener_gets_every_line_and_the_logger_its_own(
         store = LogStore(LogConfig(python_logger=logger))
     later = LogStore(LogConfig(python_logger=logger))
     lines = [line("INFO", "begins"), line("WARN", "slow"), line("ERROR", "broken")]
-    store.add(lines, 7)
+    store.add_lines(lines, 7)
     store.close()
-    later.add([line("ERROR", "of another server")], 8)
+    later.add_lines([line("ERROR", "of another server")], 8)
     later.close()
     assert heard == lines
     assert [record.getMessage() for record in caplog.records] == ["slow", "broken", "of another server"]
@@ -89,10 +89,10 @@ def test_a_slow_handler_loses_lines_and_says_how_many(logger: logging.Logger) ->
     logger.addHandler(Slow())
     logger.propagate = False
     store = LogStore(LogConfig(python_logger=logger))
-    store.add([line("WARN", "first")], 7)
+    store.add_lines([line("WARN", "first")], 7)
     assert begun.wait(30)
     for _ in range(11):
-        store.add([line("WARN")] * 1_000, 7)
+        store.add_lines([line("WARN")] * 1_000, 7)
     released.set()
     assert counted.wait(30)
     store.close()

@@ -84,7 +84,7 @@ def test_metadata_and_tags_are_kept(tmp_path: Path) -> None:
     assert cases[0] == EvaluationCase("a", {"n": 1}, None, {"language": "German"}, ("x",))
     with EvaluationStore(tmp_path, is_new=True) as store:
         assert store.store_or_check_settings(cases, 1, {"a": ""}) == 2
-        assert list(store.cases()) == [cases[0], EvaluationCase("1", {"n": 2}, 2)]
+        assert list(store.iter_cases()) == [cases[0], EvaluationCase("1", {"n": 2}, 2)]
     for wrong in ({"metadata": 3}, {"tags": [3]}):
         with pytest.raises(InvalidArgumentError):
             list(read_cases([{"input": 1, **wrong}], FLOW, FLOW, "expected"))
@@ -96,9 +96,9 @@ def test_new_cases_are_added_after_the_known_ones(tmp_path: Path) -> None:
     with EvaluationStore(tmp_path, is_new=True) as store:
         store.store_or_check_settings(known, 1, {"a": ""})
         assert store.store_or_check_settings([*new[:5], *known[::-1], *new[5:]], 1, {"a": ""}) == 310
-        assert list(store.cases()) == [*known, *new]
+        assert list(store.iter_cases()) == [*known, *new]
         assert store.store_or_check_settings([*known, *new], 1, {"a": ""}) == 310
         for fewer in (known, [*known[1:], *new], [*known, *new[1:], EvaluationCase("new 0", 99)]):
             with pytest.raises(JournalError, match="different cases"):
                 store.store_or_check_settings(fewer, 1, {"a": ""})
-        assert len(list(store.cases())) == 310
+        assert len(list(store.iter_cases())) == 310

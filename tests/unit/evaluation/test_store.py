@@ -95,7 +95,7 @@ def test_items_and_scores_are_never_changed(tmp_path: Path) -> None:
         store.store_blocks([ended(0, output={"n": "other"})])
         for value in (1, 2):
             store.store_scores(scored(0, value))
-        (item,) = store.items()
+        (item,) = store.iter_items()
     assert (item.output, item.scores) == ({"n": 0}, {"score": 1})
 
 
@@ -107,16 +107,16 @@ def test_items_without_a_score_are_found(tmp_path: Path) -> None:
         store.store_scores(scored(299, None))
         known = {0: store.read_finished_blocks(0), 1: store.read_finished_blocks(1)}
         assert known == {0: {0: 100, 100: 200}, 1: {0: 1, 1: 1}}
-        found = [(block.variant, block.first, places) for block, places in store.iterate_unscored("k", known)]
+        found = [(block.variant, block.first, places) for block, places in store.iter_unscored("k", known)]
         assert found == [(0, 100, [198]), (1, 0, [0])]
-        assert len(list(store.iterate_unscored("k", {0: {}, 1: {0: 1}}))) == 1
+        assert len(list(store.iter_unscored("k", {0: {}, 1: {0: 1}}))) == 1
 
 
 def test_only_one_evaluation_writes_to_a_folder(tmp_path: Path) -> None:
     with begun(tmp_path / "eval"):
         for is_new in (True, False):
             with pytest.raises(JournalError, match="in use by another evaluation"):
-                list(EvaluationStore(tmp_path / "eval", is_new=is_new).items())
+                list(EvaluationStore(tmp_path / "eval", is_new=is_new).iter_items())
     with begun(tmp_path / "eval") as store:
         assert store.variants == {"a": 0}
 
@@ -195,7 +195,7 @@ def test_a_later_report_does_not_show_secrets(tmp_path: Path) -> None:
         store.secrets = Secrets(["hunter22"])
         store.store_blocks([ended(0, output={"key": "is hunter22"}), ended(1), ended(2, **failure)])
         # Scores that are computed later get what the flow returned.
-        first, _ = next(store.iterate_unscored("k", {0: store.read_finished_blocks(0)}))
+        first, _ = next(store.iter_unscored("k", {0: store.read_finished_blocks(0)}))
         assert first.outputs == [{"key": "is hunter22"}]
     report = EvaluationReport.load(tmp_path / "eval")
     assert [(item.output, item.error) for item in report] == [

@@ -9,9 +9,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 from stepflow_client._base.text import duration_text
-from stepflow_client._command import junit_xml
+from stepflow_client._command import format_junit_xml
 from stepflow_client.testing import failure_text
-from stepflow_client.testing.case_runs import coverage_lines, get_percent, make_line_finder
+from stepflow_client.testing.case_runs import get_reached_percent, iter_coverage_lines, make_line_finder
 
 from ..errors import Problem
 from ..inputs.files import write_bytes
@@ -152,7 +152,7 @@ def write_junit(path: str, done: Sequence[FileResults], seconds: float) -> None:
         for case in [] if file.results else file.file.cases:
             element = ElementTree.SubElement(suite, "testcase", name=case.name, classname=file.file.name)
             ElementTree.SubElement(element, "skipped", message="not run after the first failure")
-    write_bytes(path, junit_xml(root).encode())
+    write_bytes(path, format_junit_xml(root).encode())
 
 
 def list_step_records(done: FileResults) -> list[dict[str, Any]]:
@@ -173,7 +173,7 @@ def list_step_records(done: FileResults) -> list[dict[str, Any]]:
 def format_coverage(done: Sequence[FileResults]) -> Iterator[str]:
     """Yield readable text with each flow's reached step count and unreached steps."""
     for file in done:
-        yield from map(escape, coverage_lines(file.file.tests.path, file.steps))
+        yield from map(escape, iter_coverage_lines(file.file.tests.path, file.steps))
 
 
 def check_coverage(done: Sequence[FileResults], least: float) -> None:
@@ -183,7 +183,7 @@ def check_coverage(done: Sequence[FileResults], least: float) -> None:
         Problem: If the percentage is below `least`.
     """
     steps = [step for file in done for step in file.steps]
-    percent = get_percent(steps)
+    percent = get_reached_percent(steps)
     if percent < least:
         raise Problem(
             f"the cases reach {sum(step.is_reached for step in steps)} of {len(steps)} steps, "

@@ -23,7 +23,7 @@ from stepflow_client.drawing.drawn_graph import FoldedGraph, build_graph, fold_f
 from stepflow_client.drawing.layout import Layout, lay_out
 from stepflow_client.drawing.report_data import mask_arguments, mask_snapshot
 from stepflow_client.drawing.report_page import build_bars, find_worst_step_states
-from stepflow_client.drawing.svg import Look, svg
+from stepflow_client.drawing.svg import Look, draw_svg
 from stepflow_client.types.runs import RunSnapshot
 
 from ..inputs.flow import sort_flow_keys
@@ -263,7 +263,7 @@ def _lay_out(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[FoldedGraph, L
 
 def _draw(folded: FoldedGraph, layout: Layout | None, look: Look) -> str:
     # `svg` escapes its values.
-    return Markup(svg(folded.graph, look, layout)) if layout is not None else ""  # noqa: S704
+    return Markup(draw_svg(folded.graph, look, layout)) if layout is not None else ""  # noqa: S704
 
 
 def format_flow_lines(flow: Mapping[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from starlette.concurrency import run_in_threadpool
 from stepflow_client import RunDetails, StepflowClient, StepflowClientError
 from stepflow_client._command import group_failures, quote_word
-from stepflow_client.drawing.drawn_graph import worst_state
+from stepflow_client.drawing.drawn_graph import get_worst_state
 from stepflow_client.drawing.report_data import mask_snapshot
 from stepflow_client.flows.graph import steps_by_id
 from stepflow_client.history import HistoryEntry
@@ -305,7 +305,7 @@ class RunRow:
     @property
     def status(self) -> str:
         """The status to display (the worst of the counted runs)."""
-        return worst_state(run.status.value for run in self.counted_runs) or self.run.status.value
+        return get_worst_state(run.status.value for run in self.counted_runs) or self.run.status.value
 
 
 def build_run_rows(

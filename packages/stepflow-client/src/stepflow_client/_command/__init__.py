@@ -84,7 +84,7 @@ if TYPE_CHECKING:
         read_environment_settings as read_environment_settings,
     )
     from .._records.inputs import SKIP_HINT as SKIP_HINT
-    from .._records.junit_xml import junit_xml as junit_xml
+    from .._records.junit_xml import format_junit_xml as format_junit_xml
     from .._records.outcome_files import (
         OutcomeFormat as OutcomeFormat,
         read_outcomes as read_outcomes,
@@ -180,7 +180,7 @@ __getattr__, __dir__ = make_lazy_exports(
         "._http.settings": ["check_timeout", "is_loopback", "read_environment_settings", "parse_url"],
         "._http.connecting": ["describe_certificate_problem"],
         "._records.inputs": ["SKIP_HINT"],
-        "._records.junit_xml": ["junit_xml"],
+        "._records.junit_xml": ["format_junit_xml"],
         "._records.outcome_files": ["OutcomeFormat", "resolve_output_format", "read_outcomes"],
         "._rules.run_progress": ["BatchCount", "ItemTime", "ItemTimes", "StepTime", "StepTimes"],
         "._rules.timeouts": ["compute_deadline", "deadline_scope"],

@@ -67,7 +67,7 @@ class ServerConfig:
         if self.path is None:
             copy: dict[str, Any] = json.loads(json.dumps(self.document))
             return copy
-        return _parse_text(_read_text(self.path), self.path)
+        return _parse_config_text(_read_config_text(self.path), self.path)
 
     def load_or_empty(self) -> dict[str, Any]:
         """Return the configuration as a dict, or an empty one if it can't be read."""
@@ -79,7 +79,7 @@ class ServerConfig:
     def find_env_variables(self) -> frozenset[str]:
         """Return the environment variables the configuration refers to as `${NAME}` or `${NAME:-default}`."""
         try:
-            text = json.dumps(self.document) if self.path is None else _read_text(self.path)
+            text = json.dumps(self.document) if self.path is None else _read_config_text(self.path)
         except FlowFileError:
             return frozenset()
         return frozenset(_VARIABLE.findall(text))
@@ -138,7 +138,7 @@ def _resolve_config_path(source: str | os.PathLike[str]) -> ServerConfig:
         reason = "the working folder was deleted" if isinstance(error, OSError) else error
         raise FlowFileError(f"the configuration file {source} cannot be found: {reason}", path=str(source)) from None
     if not is_read_once(path):
-        _read_text(path)
+        _read_config_text(path)
         return ServerConfig(path=path)
     try:
         document = load_file(path)
@@ -251,7 +251,7 @@ def _find_database_url(store: object) -> str | None:
     return next((nested for part in store.values() if (nested := _find_database_url(part)) is not None), None)
 
 
-def _read_text(path: Path) -> str:
+def _read_config_text(path: Path) -> str:
     try:
         return read_file_bytes(path)[:_MAX_BYTES].decode("utf-8", "replace")
     except FlowFileNotFoundError as error:
@@ -260,7 +260,7 @@ def _read_text(path: Path) -> str:
         raise missing from None
 
 
-def _parse_text(text: str, path: Path) -> dict[str, Any]:
+def _parse_config_text(text: str, path: Path) -> dict[str, Any]:
     import yaml
 
     try:

@@ -56,7 +56,7 @@ class LogPump:
         self._closed = False
         self._eager_bytes = _EAGER_BYTES
         self._wake_read, self._wake_write = os.pipe()
-        self._thread = threading.Thread(target=self._run, name="stepflow-runtime-pipes", daemon=True)
+        self._thread = threading.Thread(target=self._read_pipes, name="stepflow-runtime-pipes", daemon=True)
         for pipe in pipes.values():
             os.set_blocking(pipe.fileno(), False)
         widened = [_widen_pipe(pipe.fileno()) for pipe in pipes.values()]
@@ -79,7 +79,7 @@ class LogPump:
         os.close(self._wake_write)
         os.close(self._wake_read)
 
-    def _run(self) -> None:
+    def _read_pipes(self) -> None:
         try:
             with selectors.DefaultSelector() as selector:
                 selector.register(self._wake_read, selectors.EVENT_READ)
@@ -89,7 +89,7 @@ class LogPump:
                     for key, _ in selector.select():
                         if key.data is None:
                             return
-                        if not self._read(key.fd, key.data):
+                        if not self._read_chunk(key.fd, key.data):
                             selector.unregister(key.fileobj)
                     if self._pauses and self._eager_bytes <= 0:
                         time.sleep(_PAUSE_SECONDS)
@@ -97,7 +97,7 @@ class LogPump:
             for pipe in self._pipes.values():
                 pipe.close()
 
-    def _read(self, fd: int, stream: Stream) -> bool:
+    def _read_chunk(self, fd: int, stream: Stream) -> bool:
         """Read one chunk, and return whether there may be more."""
         try:
             data = os.read(fd, _PIPE_SIZE)
@@ -152,20 +152,20 @@ class LogStore:
         logger = target if isinstance(target, logging.Logger) else logging.getLogger(target) if target else None
         self._logger = (logger or get_logger("server")) if config.forward else None
         listeners = tuple(_listeners)
-        self._forwarder = _Forwarder(self._logger, listeners) if self._logger or listeners else None
+        self._forwarder = _LineForwarder(self._logger, listeners) if self._logger or listeners else None
 
     def choose_level(self, has_workers: bool) -> LevelFilter:
         """Return the log level for a server if `LogConfig.level` isn't set."""
         is_read = self._logger is not None and self._logger.isEnabledFor(logging.INFO)
         return "info" if is_read or has_workers else "warn"
 
-    def add(self, lines: Sequence[RawLine], pid: int) -> None:
+    def add_lines(self, lines: Sequence[RawLine], pid: int) -> None:
         """Store lines and forward them."""
         with self._lock:
             self._recent.extend(lines)
             self._tail.extend(lines)
         if self._forwarder is not None:
-            self._forwarder.put(lines, pid)
+            self._forwarder.queue_lines(lines, pid)
 
     def get_recent_entries(self, limit: int) -> list[LogEntry]:
         """Return the last `limit` stored lines as entries, oldest first."""
@@ -196,7 +196,7 @@ class LogStore:
             self._forwarder.close()
 
 
-class _Forwarder:
+class _LineForwarder:
     """Passes raw lines to listeners and parsed ones to a logger, on a separate thread."""
 
     def __init__(self, logger: logging.Logger | None, listeners: Sequence[Callable[[Sequence[RawLine]], None]]) -> None:
@@ -206,10 +206,10 @@ class _Forwarder:
         self._put = self._taken = 0
         self._dropped = 0
         self._closed_at: float | None = None
-        self._thread = threading.Thread(target=self._run, name="stepflow-runtime-logs", daemon=True)
+        self._thread = threading.Thread(target=self._forward_lines, name="stepflow-runtime-logs", daemon=True)
         self._thread.start()
 
-    def put(self, lines: Sequence[RawLine], pid: int) -> None:
+    def queue_lines(self, lines: Sequence[RawLine], pid: int) -> None:
         if not self._listeners:
             lines = [line for line in lines if self._is_logged(line)]
         if self._put - self._taken >= _QUEUE_LIMIT:
@@ -223,7 +223,7 @@ class _Forwarder:
         self._queue.put(None)
         self._thread.join(0.5)
 
-    def _run(self) -> None:
+    def _forward_lines(self) -> None:
         while (batch := self._queue.get()) is not None:
             lines, pid = batch
             for listener in self._listeners:

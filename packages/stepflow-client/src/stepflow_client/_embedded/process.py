@@ -26,7 +26,7 @@ from .._data.arguments import argument_error
 from ..errors import ServerNotInstalledError
 from ..logs import RawLine, Stream, parse_port
 from .log_pump import LogPump, LogStore
-from .watchdog import TOKEN_VARIABLE, find_session, kill_all
+from .watchdog import TOKEN_VARIABLE, find_session_processes, kill_all
 
 if TYPE_CHECKING:
     import psutil
@@ -345,10 +345,10 @@ class ServerProcess:
                 lines = lines[:index] + lines[index + 1 :]
                 break
         read_at = time.time()
-        self._logs.add([RawLine.from_bytes(line, stream, read_at) for line in lines], self.pid)
+        self._logs.add_lines([RawLine.from_bytes(line, stream, read_at) for line in lines], self.pid)
 
     def _find_worker_processes(self) -> list[psutil.Process]:
-        return [process for pid, process in find_session(self.leader).items() if pid != self.pid]
+        return [process for pid, process in find_session_processes(self.leader).items() if pid != self.pid]
 
     def wait_for_exit(self, seconds: float) -> bool:
         """Wait up to `seconds` for the process to exit, and return whether it has."""

@@ -130,7 +130,7 @@ class OrchestratorName:
             os.close(self.lock)
 
 
-def claim_name(store: Path | None) -> OrchestratorName:
+def claim_orchestrator_name(store: Path | None) -> OrchestratorName:
     """Return a name no running server uses, preferably that of the store's previous server.
 
     Args:
@@ -428,7 +428,7 @@ class Supervisor:
         Raises:
             ServerStartError: If the binary can't be executed, or the working folder was deleted.
         """
-        _check_folder()
+        _check_working_folder()
         self._plan = plan
         self._token = uuid.uuid4().hex
         self._owner = os.getpid()
@@ -449,15 +449,15 @@ class Supervisor:
         view = plan.config.load_or_empty()
         self._workers = find_worker_plugins(view)
         try:
-            self._name = claim_name(find_store_path(view))
+            self._name = claim_orchestrator_name(find_store_path(view))
             # Start the watchdog first, so that the server never runs without one.
             self._guard = watchdog.WatchdogKeeper(self._token)
-            self._process = self._spawn()
+            self._process = self._start_process()
         except OSError as error:
-            self._release()
+            self._release_resources()
             raise ServerStartError(f"the server {plan.binary} cannot be executed: {error}") from error
         except BaseException:
-            self._release()
+            self._release_resources()
             raise
         if not self._name.is_first:
             _log(logging.WARNING, "Another server uses the same store; without leases in etcd, both may execute a run")
@@ -539,7 +539,7 @@ class Supervisor:
             if self.is_owned and not self.is_stopped:
                 threading.Thread(target=self.stop, name="stepflow-runtime-stop", daemon=True).start()
 
-    def _spawn(self) -> ServerProcess:
+    def _start_process(self) -> ServerProcess:
         plan = self._plan
         assert self._name is not None
         inherited = collect_inherited_environment(self.config.find_env_variables()) if plan.inherit_env else {}
@@ -565,8 +565,8 @@ class Supervisor:
             if self.is_stopped:
                 return None
             try:
-                _check_folder()
-                self._process = self._spawn()
+                _check_working_folder()
+                self._process = self._start_process()
             except ServerStartError as error:
                 return error
             except OSError as error:
@@ -601,7 +601,7 @@ class Supervisor:
         if not self.ready_future.done():
             self.ready_future.set_exception(error)
         self.port_settled.set()
-        self._release()
+        self._release_resources()
 
     def _restart(self, loss: ServerStartError) -> ServerStartError | None:
         """Restart the server as often as the policy allows.
@@ -694,7 +694,7 @@ class Supervisor:
         tail = [str(entry) for entry in entries[-_TAIL_ENTRIES:]]
         return kind(f"{message}: {reason}" if reason else message, exit_code=exit_code, log_tail=tail)
 
-    def _release(self) -> None:
+    def _release_resources(self) -> None:
         """Release resources that outlive the processes."""
         _live.discard(self)
         if self._guard is not None:
@@ -710,7 +710,7 @@ def _log(level: int, message: str, *args: object, exc_info: bool = False) -> Non
         _LOGGER.log(level, message, *args, exc_info=exc_info, stacklevel=2)
 
 
-def _check_folder() -> None:
+def _check_working_folder() -> None:
     """Raise a ServerStartError if the working folder was deleted: the server would panic there."""
     try:
         os.getcwd()
@@ -734,6 +734,6 @@ _live: set[Supervisor] = set()
 
 
 @atexit.register
-def _stop_all() -> None:
+def _stop_all_supervisors() -> None:
     for supervisor in list(_live):
         supervisor.stop()

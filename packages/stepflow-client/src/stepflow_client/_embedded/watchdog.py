@@ -43,7 +43,7 @@ class WatchdogKeeper:
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._process = launch_watchdog(token)
-        self._thread = threading.Thread(target=self._run, name="stepflow-runtime-watchdog", daemon=True)
+        self._thread = threading.Thread(target=self._replace_ended, name="stepflow-runtime-watchdog", daemon=True)
         if self._process is not None:
             self._thread.start()
 
@@ -62,9 +62,9 @@ class WatchdogKeeper:
             # SIGKILL works right away, even while the watchdog is still starting.
             process.kill()
         self._thread.join()
-        _reap(process)
+        _reap_watchdog(process)
 
-    def _run(self) -> None:
+    def _replace_ended(self) -> None:
         import logging
 
         pause = _FIRST_PAUSE_SECONDS
@@ -80,13 +80,13 @@ class WatchdogKeeper:
                     return
                 with contextlib.suppress(OSError):
                     self._process = launch_watchdog(self._token) or process
-            _reap(process)
+            _reap_watchdog(process)
             # Back off: if watchdogs keep exiting, don't keep the machine busy.
             pause = _FIRST_PAUSE_SECONDS if time.monotonic() - started > _MAX_PAUSE_SECONDS else pause * 2
             self._closed.wait(min(pause, _MAX_PAUSE_SECONDS) - _FIRST_PAUSE_SECONDS)
 
 
-def _reap(process: subprocess.Popen[bytes]) -> None:
+def _reap_watchdog(process: subprocess.Popen[bytes]) -> None:
     process.wait()
     assert process.stdin is not None
     process.stdin.close()
@@ -132,14 +132,14 @@ def find_runtime_processes(token: str, leaders: set[psutil.Process]) -> list[psu
     family = _get_process_objects(pid for pid in psutil.pids() if _has_token(pid, token))
     leaders.update(process for process in family.values() if _get_session(process.pid) == process.pid)
     for leader in leaders:
-        family.update(find_session(leader))
+        family.update(find_session_processes(leader))
     for process in list(family.values()):
         family.update(_find_descendants(process))
     family.pop(os.getpid(), None)
     return list(family.values())
 
 
-def find_session(leader: psutil.Process) -> dict[int, psutil.Process]:
+def find_session_processes(leader: psutil.Process) -> dict[int, psutil.Process]:
     """Return the processes in a server's session, plus its descendants, by ID. The server may have exited."""
     import psutil
 
@@ -211,7 +211,7 @@ def kill_runtime_processes(token: str, leaders: set[psutil.Process]) -> bool:
     return bool(running)
 
 
-def _main(token: str, parent: int, packages: str) -> None:
+def _watch_parent(token: str, parent: int, packages: str) -> None:
     sys.path.append(packages)
     # The pipe closes when the parent exits, unless a fork of the parent also holds it open.
     while os.getppid() == parent:
@@ -229,4 +229,4 @@ def _main(token: str, parent: int, packages: str) -> None:
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1], int(sys.argv[2]), sys.argv[3])
+    _watch_parent(sys.argv[1], int(sys.argv[2]), sys.argv[3])

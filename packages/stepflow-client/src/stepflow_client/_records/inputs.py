@@ -97,7 +97,7 @@ class InputStream(Iterator[Any]):
             message = f"{self._name}, {self._unit} {number}, cannot be read: {value}"
             if not isinstance(value, _BadHeader):
                 hint = "; ".join(filter(None, (hint, SKIP_HINT)))
-            raise _build_error(message, self._name, line=number, hint=hint)
+            raise _file_error(message, self._name, line=number, hint=hint)
         return ValueError(f"{self._unit} {number} cannot be read: {value}{f' ({hint})' if hint else ''}")
 
     def close(self) -> None:
@@ -136,7 +136,7 @@ class InputStream(Iterator[Any]):
         """Yield a file's lines, each limited to the maximum size of a whole file."""
         while line := file.readline(MAX_FILE_BYTES):
             if len(line) == MAX_FILE_BYTES and not line.endswith("\n"):
-                raise _build_error(format_too_long(self._name), self._name)
+                raise _file_error(format_too_long(self._name), self._name)
             yield line
 
     def _open_text(self, source: Any) -> IO[str]:
@@ -148,7 +148,7 @@ class InputStream(Iterator[Any]):
             except FileNotFoundError:
                 raise missing_file_error(source) from None
             except OSError as error:
-                raise _build_error(f"{source} cannot be read: {error.strerror}", source) from None
+                raise _file_error(f"{source} cannot be read: {error.strerror}", source) from None
         else:
             file = source if hasattr(source, "encoding") else TextIOWrapper(source, **options)
         self._file = file
@@ -219,7 +219,7 @@ def _get_file_name(file: Any) -> str:
     return str(getattr(file, "name", "the file"))
 
 
-def _build_error(message: str, name: str, *, line: int | None = None, hint: str | None = None) -> FlowFileError:
+def _file_error(message: str, name: str, *, line: int | None = None, hint: str | None = None) -> FlowFileError:
     error = FlowFileError(message, path=name, line=line)
     error.hint = hint
     return error
@@ -249,7 +249,7 @@ def _read_list(source: Any, name: str, form: InputFormat) -> list[Any]:
         text = decode_text(read_file_bytes(source), name)
         value = parse_yaml(text, name) if text.lstrip()[:1] in ("[", "-") else _parse_lines(text, name)
     if not isinstance(value, list):
-        raise _build_error(f"{name} is not a list of inputs", name, hint="for lines of JSON, use the extension .jsonl")
+        raise _file_error(f"{name} is not a list of inputs", name, hint="for lines of JSON, use the extension .jsonl")
     return value
 
 
@@ -263,7 +263,7 @@ def _parse_lines(text: str, name: str) -> list[Any]:
             except FlowFileError as error:
                 # The parser only sees this line, so it always says line 1.
                 message = error.message.replace("(line 1, column", "(column")
-                raise _build_error(message, name, line=number, hint=error.hint) from None
+                raise _file_error(message, name, line=number, hint=error.hint) from None
     return values
 
 
@@ -346,13 +346,13 @@ def _find_field_types(schema: Mapping[str, Any]) -> tuple[dict[str, Any], frozen
 
 def _iter_parquet_rows(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
     """Yield rows as JSON values. Strings are parsed as JSON if the schema has another type. May leave out nulls."""
-    from .parquet_rows import convert_value
+    from .parquet_rows import convert_to_json
 
     types, optional = _find_field_types(schema)
     for number, row in enumerate(rows, start=1):
         try:
             given = {name: cell for name, cell in row.items() if cell is not None or name not in optional}
-            value = convert_value(given)
+            value = convert_to_json(given)
             for name in types.keys() & value.keys():
                 # Parquet is already typed, so leave strings alone unless the schema has a type.
                 if isinstance(value[name], str) and types[name] is not None:

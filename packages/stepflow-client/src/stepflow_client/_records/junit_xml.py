@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 _FORBIDDEN = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def junit_xml(root: ElementTree.Element) -> str:
+def format_junit_xml(root: ElementTree.Element) -> str:
     """Serialize test suites, adding the number of tests, failures, errors and skipped tests to each."""
     for suite in root:
         suite.set("tests", str(len(suite.findall("testcase"))))

@@ -78,16 +78,16 @@ def _iter_rows(name: str, file: Any) -> Iterator[dict[str, Any]]:
             yield from rows
 
 
-def convert_value(value: Any) -> Any:
+def convert_to_json(value: Any) -> Any:
     """Convert a row's value to JSON. Times become ISO 8601 strings; decimals and UTF-8 bytes also become strings.
 
     Raises:
         ValueError: If it contains bytes that aren't UTF-8 text.
     """
     if isinstance(value, dict):
-        return {name: convert_value(part) for name, part in value.items()}
+        return {name: convert_to_json(part) for name, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [convert_value(part) for part in value]
+        return [convert_to_json(part) for part in value]
     if is_scalar(value):
         return encode_scalar(value)
     if isinstance(value, timedelta):

@@ -137,13 +137,13 @@ def build_flow(name: str, parts: FlowSignature, call: Call, options: Mapping[str
         with use_fixed_place(ending):
             kind = parts.hints.get("return")
             if result is None and kind not in (None, type(None)):
-                message = f"the function returns nothing, but its output is {_fields.name_type(kind)}"
+                message = f"the function returns nothing, but its output is {_fields.get_type_name(kind)}"
                 raise authoring_error(message, "return the output of the flow")
             output = None if result is None else scope.convert_value(result)
     _name_steps(scope)
     with use_fixed_place(ending):
         try:
-            steps, output = _render_steps(scope), _render(output)
+            steps, output = _render_steps(scope), _render_value(output)
         except RecursionError:
             raise make_depth_error(scope.name) from None
         content = {
@@ -239,12 +239,12 @@ def _render_steps(scope: Scope) -> list[dict[str, Any]]:
     """Render a flow's steps as in a flow file. IDs must have been assigned with `_name_steps`."""
     steps = []
     for step in scope.steps:
-        input = {} if step.input is None else {"input": _render(step.input.expression)}
+        input = {} if step.input is None else {"input": _render_value(step.input.expression)}
         steps.append({"id": step.step_id, "component": step.component, **input, **step.options})
     return steps
 
 
-def _render(value: Any) -> Any:
+def _render_value(value: Any) -> Any:
     """Render a result of `Scope.convert_value` as in a flow file."""
     match value:
         case Read(source=Step() as step, path=path):
@@ -253,20 +253,20 @@ def _render(value: Any) -> Any:
             return {"$input": expressions.write_path(path)}
         case Read(source=name, path=path, default=default):
             variable = {"$variable": expressions.write_path((str(name), *path)) if path else str(name)}
-            return variable if default is None else {**variable, "default": _render(default.expression)}
+            return variable if default is None else {**variable, "default": _render_value(default.expression)}
         case Condition(condition, then, otherwise):
-            choice = {"$if": _render(condition), "then": _render(then)}
-            return choice if otherwise is None else {**choice, "else": _render(otherwise.expression)}
+            choice = {"$if": _render_value(condition), "then": _render_value(then)}
+            return choice if otherwise is None else {**choice, "else": _render_value(otherwise.expression)}
         case Coalesce(alternatives):
-            return {"$coalesce": [_render(alternative) for alternative in alternatives]}
+            return {"$coalesce": [_render_value(alternative) for alternative in alternatives]}
         case _values.Literal(inner):
             return {"$literal": inner}
         case SubFlow():
             return _render_sub_flow(value)
         case dict():
-            return {key: _render(part) for key, part in value.items()}
+            return {key: _render_value(part) for key, part in value.items()}
         case list():
-            return [_render(element) for element in value]
+            return [_render_value(element) for element in value]
     return value
 
 
@@ -278,12 +278,12 @@ def _render_sub_flow(sub_flow: SubFlow) -> dict[str, Any]:
     """
     scope = sub_flow.scope
     _name_steps(scope)
-    parts = {"steps": _render_steps(scope), "output": _render(sub_flow.output)}
+    parts = {"steps": _render_steps(scope), "output": _render_value(sub_flow.output)}
     parts = {key: part for key, part in parts.items() if key == "output" or part}
     if not scope.captured:
         return {"$literal": parts}
     # Servers evaluate the step's input in the outer flow, except for what's inside $literal.
-    variables = {name: {"default": _render(value)} for name, value in scope.captured.items()}
+    variables = {name: {"default": _render_value(value)} for name, value in scope.captured.items()}
     schemas = {"properties": {"variables": {"type": "object", "properties": variables}}}
     return {"schemas": schemas, **{key: {"$literal": part} for key, part in parts.items()}}
 

@@ -62,7 +62,7 @@ def when(condition: Any, then: Any, otherwise: Any = NOT_GIVEN) -> Any:
         alternative in (bool, type(None)) or field_types.allows_any_value(alternative)
         for alternative in field_types.iter_alternatives(read.kind)
     ):
-        kind = field_types.name_type(read.kind)
+        kind = field_types.get_type_name(read.kind)
         raise authoring_error(f"{read.label} is not a bool but {kind}, and servers treat 0, empty text and empty lists "
                      "as true", "to check that it exists, write when(exists(value), ...)")  # fmt: skip
     other = None if otherwise is NOT_GIVEN else Some(scope.convert_value(otherwise))
@@ -198,7 +198,7 @@ def construct(kind: Callable[P, T], /, *arguments: P.args, **fields: P.kwargs) -
     for name in fields:
         if name not in attribute:
             hint = text.suggest_or_list(name, declared, "its fields are")
-            raise authoring_error(f"{field_types.name_type(kind)} has no field {name!r}", hint)
+            raise authoring_error(f"{field_types.get_type_name(kind)} has no field {name!r}", hint)
     value_in_flow: Any = Value(Record(kind, {attribute[name]: field for name, field in fields.items()}))
     return value_in_flow  # type: ignore[no-any-return]
 

@@ -62,33 +62,33 @@ def _find_attribute(kind: Any, name: str) -> Field | PartNotFound:
     if attributes is not None:
         return _get_named_field(kind, name, attributes)
     if is_typeddict(get_origin(kind) or kind) or _is_mapping(kind):
-        return PartNotFound(f"a field of {name_type(kind)} is not an attribute", f"write [{name!r}]")
+        return PartNotFound(f"a field of {get_type_name(kind)} is not an attribute", f"write [{name!r}]")
     if _is_list(kind):
-        return PartNotFound(f"{name_type(kind)} has no fields", "write [0], or item(value, 0), for an element")
+        return PartNotFound(f"{get_type_name(kind)} has no fields", "write [0], or item(value, 0), for an element")
     hint = "values of a flow have no methods; use a component to compute"
-    return PartNotFound(f"{name_type(kind)} has no field {name!r}", hint)
+    return PartNotFound(f"{get_type_name(kind)} has no field {name!r}", hint)
 
 
 def _get_named_field(kind: Any, name: str, fields: Mapping[str, Field]) -> Field | PartNotFound:
     hint = suggest_or_list(name, fields, "its fields are")
-    return fields.get(name) or PartNotFound(f"{name_type(kind)} has no field {name!r}", hint)
+    return fields.get(name) or PartNotFound(f"{get_type_name(kind)} has no field {name!r}", hint)
 
 
 def _find_by_index(kind: Any, index: int) -> Field | PartNotFound:
     arguments = get_args(kind)
     if not _is_list(kind):
-        return PartNotFound(f"{name_type(kind)} cannot be indexed by position", "only lists can")
+        return PartNotFound(f"{get_type_name(kind)} cannot be indexed by position", "only lists can")
     if (get_origin(kind) or kind) is not tuple or not arguments or arguments[-1] is Ellipsis:
         return Field("", arguments[0] if arguments else Any)
     if index >= len(arguments):
-        return PartNotFound(f"{name_type(kind)} has only {len(arguments)} elements", None)
+        return PartNotFound(f"{get_type_name(kind)} has only {len(arguments)} elements", None)
     return Field("", arguments[index])
 
 
 def _find_by_key(kind: Any, key: str) -> Field | PartNotFound:
     if is_typeddict(get_origin(kind) or kind):
         origin = get_origin(kind) or kind
-        keys: Mapping[str, Field] = {name: Field(name, hint) for name, hint in class_hints(origin).items()}
+        keys: Mapping[str, Field] = {name: Field(name, hint) for name, hint in get_class_hints(origin).items()}
         keys = _substitute_fields(keys, origin, kind) if get_args(kind) else keys
         return _get_named_field(kind, key, keys)
     if _is_mapping(kind):
@@ -96,7 +96,7 @@ def _find_by_key(kind: Any, key: str) -> Field | PartNotFound:
         return Field(key, arguments[1] if len(arguments) == 2 else Any)
     attributes = get_fields_by_attribute(kind)
     hint = suggest_or_list(key, attributes, "its fields are") if attributes is not None else None
-    return PartNotFound(f"{name_type(kind)} has no keys", hint)
+    return PartNotFound(f"{get_type_name(kind)} has no keys", hint)
 
 
 def get_fields_by_attribute(kind: Any) -> Mapping[str, Field] | None:
@@ -113,12 +113,12 @@ def _get_class_fields(kind: type) -> Mapping[str, Field] | None:
     names = get_field_names(kind)
     if names is None:
         return None
-    hints = class_hints(kind)
+    hints = get_class_hints(kind)
     return {attribute: Field(name, hints.get(attribute, Any)) for attribute, name in names.items()}
 
 
 @lru_cache(maxsize=1024)
-def class_hints(kind: Any) -> Mapping[str, Any]:
+def get_class_hints(kind: Any) -> Mapping[str, Any]:
     """Return a class's annotations, using Any for names that can't be resolved (e.g. a class local to a function)."""
     return get_hints(kind)
 
@@ -182,7 +182,7 @@ def _is_mapping(kind: Any) -> bool:
     return isinstance(origin, type) and issubclass(origin, Mapping) and not is_typeddict(origin)
 
 
-def name_type(kind: Any) -> str:
+def get_type_name(kind: Any) -> str:
     """Return a type's name for use in messages."""
     if kind in (None, type(None)):
         return "None"

@@ -61,7 +61,7 @@ def _has_struct(kind: Any, around: tuple[Any, ...]) -> bool:
 
 
 def _make_schema_error(kinds: Mapping[Key, Any], error: Exception) -> AuthoringError:
-    names = ", ".join(map(_fields.name_type, kinds.values()))
+    names = ", ".join(map(_fields.get_type_name, kinds.values()))
     reason = str(error).partition("\n")[0]
     return authoring_error(f"there is no JSON Schema for one of the types {names}: {reason}",
                   "use a dataclass, a TypedDict, or a class of pydantic, attrs or msgspec")  # fmt: skip

@@ -107,9 +107,9 @@ class Scope:
 
     def _convert_value(self, value: Any) -> Any:
         if type(value) is Value:
-            return self._rebind(value.__stepflow__)
+            return self._rebind_expression(value.__stepflow__)
         if isinstance(value, EXPRESSIONS):
-            return self._rebind(value)
+            return self._rebind_expression(value)
         if type(value) not in _PLAIN and json_encoding.is_scalar(value):
             # Enum members end up here even if they are also strings or numbers.
             return self._convert_value(json_encoding.encode_scalar(value))
@@ -136,7 +136,7 @@ class Scope:
                 raise authoring_error(f"{arguments.short_repr(key)} cannot be a key: JSON keys are strings")
         return {self._convert_value(key): self._convert_value(part) for key, part in value.items()}
 
-    def _rebind(self, expression: Expression) -> Any:
+    def _rebind_expression(self, expression: Expression) -> Any:
         """Rewrite an expression so that values of outer flows are read from variables.
 
         Raises:
@@ -144,7 +144,7 @@ class Scope:
         """
         match expression:
             case Read():
-                read = expression if expression.scope is self else self._capture(expression)
+                read = expression if expression.scope is self else self._capture_outer_read(expression)
                 default = read.default and Some(self._convert_value(read.default.expression))
                 return read._replace(default=default)
             case Condition(condition, then, otherwise):
@@ -156,7 +156,7 @@ class Scope:
                 return self._convert_value(encode_fields(kind, fields))
         return expression
 
-    def _capture(self, read: Read) -> Read:
+    def _capture_outer_read(self, read: Read) -> Read:
         outer = self.outer
         while outer is not None and outer is not read.scope:
             outer = outer.outer

@@ -362,5 +362,5 @@ def _get_element_type(items: Any) -> Any:
     try:
         return fields.find_element(_get_value_type(items), 0).kind
     except fields.PartNotFound:
-        kind = fields.name_type(_get_value_type(items))
+        kind = fields.get_type_name(_get_value_type(items))
         raise authoring_error(f"{items.__stepflow__.label} is not a list but {kind}", "each() expects a list") from None

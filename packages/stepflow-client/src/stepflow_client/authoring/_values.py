@@ -146,7 +146,7 @@ class Record(NamedTuple):
     @property
     def label(self) -> str:
         """How the value is written in Python."""
-        return f"construct({fields.name_type(self.kind)}, ...)"
+        return f"construct({fields.get_type_name(self.kind)}, ...)"
 
 
 Expression = Read | Condition | Coalesce | Literal | Record

@@ -26,7 +26,7 @@ from .html import PAGE_STYLE, build_page
 from .layout import DrawingUnavailableError
 from .report_data import RunReport, gather
 from .report_page import report_page
-from .svg import STYLE, Look, svg
+from .svg import STYLE, Look, draw_svg
 
 __all__ = [
     "Drawing", "DrawingUnavailableError", "ResolvedInput", "RunReport", "StepTime", "draw", "gather", "report_page",
@@ -56,7 +56,7 @@ class Drawing:
     def _svg(self, *, style: bool) -> str:
         folded = fold_for_drawing(self._graph, is_whole=self.include_all_steps)
         states = folded.find_box_states(self.statuses)
-        return svg(folded.graph, Look(states, self.include_servers, self.include_details, style))
+        return draw_svg(folded.graph, Look(states, self.include_servers, self.include_details, style))
 
     def svg(self) -> str:
         """Return the drawing as an SVG string.
@@ -85,10 +85,10 @@ class Drawing:
         Raises:
             DrawingUnavailableError: If the `stepflow-client[draw]` extra isn't installed.
         """
-        from .svg import png
+        from .svg import render_png
 
         check_integer(scale, "scale", least=1, most=16)
-        return png(self.svg(), scale)
+        return render_png(self.svg(), scale)
 
     def __repr__(self) -> str:
         nodes, edges = len(self._graph.nodes), len(self._graph.edges)

@@ -73,10 +73,10 @@ def choose_ticks(end: float, most: int = 8, begin: float = 0.0) -> list[tuple[fl
     else:
         step = next(interval for interval in _ROUND if interval >= least)
     numbers = range(math.ceil(begin / step - 1e-9), int(end / step + 1e-9) + 1)
-    return [(step * number, _tick_text(step * number, step)) for number in numbers]
+    return [(step * number, _format_tick(step * number, step)) for number in numbers]
 
 
-def _tick_text(seconds: float, step: float) -> str:
+def _format_tick(seconds: float, step: float) -> str:
     """Format a tick's label, given the interval between ticks."""
     if not seconds:
         return "0"
@@ -150,7 +150,7 @@ def draw_timeline(
     return "".join(parts) + "</svg>"
 
 
-def draw_histogram(values: Sequence[float], bins: int = 24) -> str:
+def draw_duration_histogram(values: Sequence[float], bins: int = 24) -> str:
     """Draw a histogram of durations, with bins of equal width."""
     low, high = min(values), max(values)
     step = (high - low) / bins or 1.0
@@ -260,7 +260,7 @@ def _draw_confidence_interval(estimate: Estimate, y: int, place: Callable[[float
     return f'<line class="whisker" x1="{low}" y1="{y + 7}" x2="{high}" y2="{y + 7}"/>{ends}'
 
 
-def draw_histograms(name: str, values: Sequence[tuple[str, Sequence[float]]], text: Callable[[float], str]) -> str:
+def draw_histogram_rows(name: str, values: Sequence[tuple[str, Sequence[float]]], text: Callable[[float], str]) -> str:
     """Draw a histogram per variant, stacked, with shared bins and scale. `text` formats the values."""
     numbers = [value for _, estimate in values for value in estimate]
     low, high = min(numbers), max(numbers)

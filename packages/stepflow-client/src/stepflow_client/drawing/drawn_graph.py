@@ -238,7 +238,7 @@ class FoldedGraph:
 
     def find_box_states(self, states: Mapping[str, str]) -> dict[str, str]:
         """Return the worst state within each box, given the states of the steps."""
-        shown = {box: worst_state(states.get(node, "") for node in nodes) for box, nodes in self.members.items()}
+        shown = {box: get_worst_state(states.get(node, "") for node in nodes) for box, nodes in self.members.items()}
         return {box: state for box, state in shown.items() if state}
 
 
@@ -248,10 +248,10 @@ def fold_for_drawing(graph: FlowGraph, *, is_whole: bool = False) -> FoldedGraph
     If `is_whole`, every step keeps its own box.
     """
     nested = not is_whole and len(graph.nodes) > _MAX_UNFOLDED
-    return fold(graph, nested=nested, least=None if is_whole else MIN_FOLDED)
+    return fold_graph(graph, nested=nested, least=None if is_whole else MIN_FOLDED)
 
 
-def fold(graph: FlowGraph, *, nested: bool = True, least: int | None = MIN_FOLDED) -> FoldedGraph:
+def fold_graph(graph: FlowGraph, *, nested: bool = True, least: int | None = MIN_FOLDED) -> FoldedGraph:
     """Reduce the number of boxes in a graph.
 
     Steps are equivalent if they have the same component and error handling, and the same kinds of edges to equivalent
@@ -329,7 +329,7 @@ def _number_distinct_values(looks: Mapping[str, object]) -> dict[str, int]:
     return {node: numbers.setdefault(look, len(numbers)) for node, look in looks.items()}
 
 
-def worst_state(states: Iterable[str]) -> str:
+def get_worst_state(states: Iterable[str]) -> str:
     """Return the state to show for several steps or items, or an empty string if none of their states is known."""
     valid = [state for state in states if state in _WORST]
     return max(valid, key=_WORST.index) if valid else ""

@@ -192,7 +192,7 @@ def json_tree(
         entry, depth = waiting.popleft()
         entry.entries = [
             _TreeEntry(short_json(str(key), 200)[1:-1] or '""', value, (*entry.path, key), 0, inner)
-            for key, value, inner in _iterate_entries(entry, entry.start + min(left, _MAX_CHILDREN))
+            for key, value, inner in _iter_entries(entry, entry.start + min(left, _MAX_CHILDREN))
         ]
         left -= len(entry.entries)
         waiting += [(inner, depth + 1) for inner in entry.entries if _has_entries(inner) and depth + 1 < _MAX_DEPTH]
@@ -216,7 +216,7 @@ def _has_entries(entry: _TreeEntry) -> bool:
     return isinstance(entry.value, (dict, list)) and bool(entry.value)
 
 
-def _iterate_entries(entry: _TreeEntry, end: int) -> Iterator[tuple[str | int, Any, OutputDecoder | None]]:
+def _iter_entries(entry: _TreeEntry, end: int) -> Iterator[tuple[str | int, Any, OutputDecoder | None]]:
     """Yield the entries of a value before `end`, each with its key or index and decoder."""
     if entry.decoder is not None:
         yield from entry.decoder.iter_entries(entry.value, entry.start, end)
@@ -240,7 +240,7 @@ class _TreeWriter:
         if depth < _MAX_DEPTH and _has_entries(entry):
             size = f"{{{len(value)}}}" if isinstance(value, dict) else f"[{len(value)}]"
             is_shown = depth < 2 and bool(entry.entries)
-            peek = "" if is_shown else f' <span class="peek">{escape(_preview(entry))}</span>'
+            peek = "" if is_shown else f' <span class="peek">{escape(_format_preview(entry))}</span>'
             yield f"<details{' open' if is_shown else ''}><summary>{label}{size}{peek}</summary>"
             for inner in entry.entries:
                 yield from self.write(inner, depth + 1)
@@ -273,9 +273,9 @@ def _abbreviate_scalar(value: Any, longest: int) -> str:
     return short_json(value[: longest + 1] if isinstance(value, str) else value, longest)
 
 
-def _preview(entry: _TreeEntry) -> str:
+def _format_preview(entry: _TreeEntry) -> str:
     """Summarize a closed object or list on one line, by its first entries."""
-    entries = _iterate_entries(replace(entry, start=0), _MAX_PEEKED)
+    entries = _iter_entries(replace(entry, start=0), _MAX_PEEKED)
     parts = []
     for key, value, _ in entries:
         text = "…" if isinstance(value, (dict, list)) else _abbreviate_scalar(value, 30)

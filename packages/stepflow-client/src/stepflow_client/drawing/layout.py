@@ -75,7 +75,7 @@ def node_tooltip_lines(node: GraphNode, shown: Sequence[str] = ()) -> list[str]:
     return lines
 
 
-def edge_label(edge: GraphEdge) -> str:
+def get_edge_label(edge: GraphEdge) -> str:
     """Return an edge's label."""
     return cut(edge.label, _MAX_EDGE_LENGTH)
 
@@ -99,7 +99,7 @@ def run_graphviz(source: str) -> bytes:
 
 
 @atexit.register
-def _release() -> None:
+def _release_engine() -> None:
     """Free the engine while its library is still loaded. During interpreter shutdown, its destructors would fail."""
     # Don't let a thread that is still drawing keep the process alive.
     if _ONE_AT_A_TIME.acquire(timeout=1):
@@ -199,7 +199,7 @@ def _write_dot_source(graph: FlowGraph, details: bool) -> Iterator[str]:
         for index, edge in enumerate(graph.edges):
             shared = groups[edge.source] if groups[edge.source] == groups[edge.target] else ""
             if edge.label and shared == group:
-                width = (count_columns(edge_label(edge)) * _EDGE_COLUMN + 8) / _POINTS
+                width = (count_columns(get_edge_label(edge)) * _EDGE_COLUMN + 8) / _POINTS
                 yield f"e{index} [width={width:.4f} height={LINE / _POINTS:.4f}];"
         for index, sub in enumerate(graph.sub_flows):
             if sub.parent == group:

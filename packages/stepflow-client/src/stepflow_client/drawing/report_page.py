@@ -14,13 +14,13 @@ from .._data.arguments import check_instances
 from .._rules.failure_groups import MAX_GROUPS_SHOWN, group_failures
 from ..types import RunArguments, RunItem, StepDetails
 from ..types.account import get_displayed_state
-from .charts import CHART_STYLE, Bar, ItemTime, StepTime, collect_item_times, draw_histogram, draw_timeline
-from .drawn_graph import build_graph, fold_for_drawing, worst_state
+from .charts import CHART_STYLE, Bar, ItemTime, StepTime, collect_item_times, draw_duration_histogram, draw_timeline
+from .drawn_graph import build_graph, fold_for_drawing, get_worst_state
 from .graph_formats import write_mermaid
 from .html import HIDDEN_MARK, PAGE_STYLE, STATUS_STYLE, STATUSES, TREE_STYLE, build_page, json_tree
 from .layout import DrawingUnavailableError
 from .report_data import RunReport
-from .svg import STYLE, Look, svg
+from .svg import STYLE, Look, draw_svg
 
 __all__ = ["report_page"]
 
@@ -164,7 +164,7 @@ def _write_sections(report: RunReport, bars: Sequence[Bar], right_edge: float, n
         drawn = fold_for_drawing(graph)
         try:
             look = Look(drawn.find_box_states(find_worst_step_states(report)), style=False, name=f"run{number}")
-            picture = svg(drawn.graph, look)
+            picture = draw_svg(drawn.graph, look)
         except DrawingUnavailableError:
             hint = "Pictures need <code>pip install 'stepflow-client[draw]'</code>; this is the graph in Mermaid."
             picture = f"<p>{hint}</p><pre>{escape(write_mermaid(graph))}</pre>"
@@ -263,7 +263,7 @@ def find_worst_step_states(report: RunReport) -> dict[str, str]:
         # A step that ran for some items wasn't "not run".
         if "completed" in step_states:
             step_states.discard("not_run")
-        worst[name] = worst_state(step_states)
+        worst[name] = get_worst_state(step_states)
     return {name: state for name, state in worst.items() if state not in ("", "not_started")}
 
 
@@ -331,7 +331,7 @@ def summarize_latency(times: Sequence[ItemTime], url: Callable[[ItemTime], str] 
 
     parts = {"50 %": 0.5, "90 %": 0.9, "95 %": 0.95, "99 %": 0.99, "Slowest": 1.0}
     shown = build_table(list(parts), [build_row(*map(cell, parts.values()))])
-    return shown + wrap_in_scroller(draw_histogram(seconds), "histogram")
+    return shown + wrap_in_scroller(draw_duration_histogram(seconds), "histogram")
 
 
 def _format_state_counts(report: RunReport, steps: Sequence[StepDetails]) -> str:

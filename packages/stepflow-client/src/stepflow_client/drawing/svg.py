@@ -20,8 +20,8 @@ from .layout import (
     Route,
     count_columns,
     cut,
-    edge_label,
     format_px,
+    get_edge_label,
     lay_out,
     node_lines,
     node_tooltip_lines,
@@ -100,7 +100,7 @@ class Look(NamedTuple):
     """The ID of the node marked as the current link."""
 
 
-def svg(graph: FlowGraph, look: Look, layout: Layout | None = None) -> str:
+def draw_svg(graph: FlowGraph, look: Look, layout: Layout | None = None) -> str:
     """Return a graph as SVG. If its layout is already known, pass it as `layout`.
 
     Raises:
@@ -124,7 +124,7 @@ def svg(graph: FlowGraph, look: Look, layout: Layout | None = None) -> str:
             box = layout.sub_flows[sub.id]
             place = f'x="{format_px(box.x + 10)}" y="{format_px(box.y + 14)}"'
             label = f"<text {place}>{_escape(cut(sub.label))}</text>"
-            parts.append(f'<g class="sf-group">{_title(sub.label)}{_rect_svg(box)}{label}</g>')
+            parts.append(f'<g class="sf-group">{_title_svg(sub.label)}{_rect_svg(box)}{label}</g>')
     parts.append(f'<g marker-end="url(#{look.name}-arrow)">')
     parts += [_edge_svg(edge, route) for edge, route in zip(graph.edges, layout.edges, strict=True)]
     shapes = _Shapes(look.name)
@@ -142,7 +142,7 @@ def _escape(text: str) -> str:
     return escape(visible(text))
 
 
-def _title(*lines: str) -> str:
+def _title_svg(*lines: str) -> str:
     return "<title>" + "\n".join(map(_escape, lines)) + "</title>"
 
 
@@ -157,7 +157,7 @@ def _edge_svg(edge: GraphEdge, route: Route) -> str:
     if route.label is not None:
         box = route.label
         middle = f'x="{format_px(box.x + box.width / 2)}" y="{format_px(box.y + box.height / 2)}"'
-        label = f"<text {middle}>{_escape(edge_label(edge))}</text>"
+        label = f"<text {middle}>{_escape(get_edge_label(edge))}</text>"
     path = ""
     for (x, y), *others in route.curves:
         path += f"M{format_px(x)} {format_px(y)}"
@@ -166,7 +166,7 @@ def _edge_svg(edge: GraphEdge, route: Route) -> str:
         else:
             path += "C" + " ".join(f"{format_px(x)} {format_px(y)}" for x, y in others)
     kind = f" sf-{edge.kind}" if edge.kind != "plain" else ""
-    return f'<g class="sf-edge{kind}">{_title(about)}<path d="{path}"/>{label}</g>'
+    return f'<g class="sf-edge{kind}">{_title_svg(about)}<path d="{path}"/>{label}</g>'
 
 
 class _Shapes:
@@ -176,7 +176,7 @@ class _Shapes:
         self._name = name
         self._known: dict[str, int] = {}
 
-    def use(self, box: Box, plugin: int | None, status: str) -> str:
+    def draw_box(self, box: Box, plugin: int | None, status: str) -> str:
         """Return an element that draws a box. Its colors come from where it is used."""
         left, top = -box.width / 2, -box.height / 2
         shape = _rect_svg(Box(left, top, box.width, box.height))
@@ -211,7 +211,7 @@ def _node_svg(node: GraphNode, box: Box, plugin: int | None, look: Look, shapes:
     tag = "a" if href else "g"
     place = f"translate({format_px(box.x + box.width / 2)} {format_px(box.y + box.height / 2)})"
     parts = [f'<{tag} class="{" ".join(classes)}"{link} transform="{place}">']
-    parts += [_title(*node_tooltip_lines(node, lines), *words), shapes.use(box, plugin, status)]
+    parts += [_title_svg(*node_tooltip_lines(node, lines), *words), shapes.draw_box(box, plugin, status)]
     for index, line in enumerate(lines):
         kind = ' class="sf-soft"' if index else ""
         parts.append(f'<text{kind} y="{format_px((index - (len(lines) - 1) / 2) * LINE)}">{_escape(line)}</text>')
@@ -221,7 +221,7 @@ def _node_svg(node: GraphNode, box: Box, plugin: int | None, look: Look, shapes:
     return "".join(parts) + f"</{tag}>"
 
 
-def png(svg: str, scale: int) -> bytes:
+def render_png(svg: str, scale: int) -> bytes:
     """Render an SVG that includes its style as PNG, using the light theme.
 
     Args:

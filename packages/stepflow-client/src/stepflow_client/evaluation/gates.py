@@ -53,7 +53,7 @@ class GateRules(NamedTuple):
     strict: bool = False
     """Whether inconclusive gates count as failed."""
 
-    def tolerance(self, score: str, variant: str) -> float:
+    def get_tolerance(self, score: str, variant: str) -> float:
         """Return how much worse a variant's score may be."""
         for limit in reversed(self.tolerances):
             if limit.score in (None, score) and limit.variant in (None, variant):
@@ -76,7 +76,7 @@ def evaluate_gates(report: Any, gate_rules: GateRules) -> Iterator[Gate]:
             yield Gate(variant, condition, "failed", f"all items of {variant} failed")
         else:
             yield Gate(variant, condition, "passed", f"{1 - failed.after:.1%} of the items of {variant} completed")
-        scores = {change.score: change for change in comparison._changes()}
+        scores = {change.score: change for change in comparison._list_changes()}
         for limit in gate_rules.below:
             if limit.variant not in (None, variant):
                 continue
@@ -98,13 +98,13 @@ def evaluate_gates(report: Any, gate_rules: GateRules) -> Iterator[Gate]:
 
 def _iter_baseline_gates(report: Any, before: str, variant: str, gate_rules: GateRules) -> Iterator[Gate]:
     """Yield a gate for each score that can get worse, using Holm's method to correct for the number of scores."""
-    comparison, changes = report._compare(before, variant)
+    comparison, changes = report._get_variant_pair(before, variant)
     if comparison.failed is None:
         text = f"no case has ended in both {before} and {variant}"
         yield Gate(variant, f"{variant} can be compared with {before}", "failed", text)
         return
-    scores = [change for change in comparison._changes() if change.verdict is not None]
-    tolerances = {score.score: gate_rules.tolerance(score.score, variant) for score in scores}
+    scores = [change for change in comparison._list_changes() if change.verdict is not None]
+    tolerances = {score.score: gate_rules.get_tolerance(score.score, variant) for score in scores}
     tests = {}
     for score in scores:
         than = tolerated_change(score, tolerances[score.score])

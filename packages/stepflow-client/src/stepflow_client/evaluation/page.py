@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from .._base.text import duration_text, short_json
 from .._runs.run_differences import ABSENT, find_value_changes
-from ..drawing.charts import CHART_STYLE, SCORE_STYLE, Estimate, draw_change_chart, draw_histograms, draw_share_chart
+from ..drawing.charts import (
+    CHART_STYLE,
+    SCORE_STYLE,
+    Estimate,
+    draw_change_chart,
+    draw_histogram_rows,
+    draw_share_chart,
+)
 from ..drawing.html import (
     DARK,
     HIDDEN_MARK,
@@ -182,11 +189,11 @@ class CasesSection:
                 value = pairs[0][1].scores.get(score, Column()).mean(number)
                 if not self._pairs and value is not None:
                     # A lone variant can't have regressions.
-                    marks.append(self._badness_sign(score) * value / width - _NO_REGRESSION)
+                    marks.append(self._get_badness_sign(score) * value / width - _NO_REGRESSION)
             badness[name] = max(marks)
         return badness
 
-    def _badness_sign(self, score: str) -> float:
+    def _get_badness_sign(self, score: str) -> float:
         return 1.0 if matches_score_name(score, self._report._rules.lower) else -1.0
 
     def _measure_worsening(self, score: str, case: int) -> list[float]:
@@ -195,7 +202,7 @@ class CasesSection:
         for pair in self._pairs:
             before, after = (variant.scores.get(score, Column()).mean(case) for variant in pair)
             if before is not None and after is not None:
-                changes.append(self._badness_sign(score) * (after - before))
+                changes.append(self._get_badness_sign(score) * (after - before))
         return changes
 
     def _case_html(self, name: str, items: Mapping[str, Sequence[EvaluationItem]], *, is_worse: bool) -> str:
@@ -493,7 +500,7 @@ def iter_distribution_charts(report: EvaluationReport, summary: EvaluationSummar
         if kind == "number":
             columns = {name: variant.scores[score] for name, variant in variants.items() if score in variant.scores}
             numbers = [(name, column.means()) for name, column in columns.items()]
-            yield score, draw_histograms(score, numbers, format_number)
+            yield score, draw_histogram_rows(score, numbers, format_number)
             continue
         estimates = []
         for mean in [mean for mean in summary.means if mean.score == score]:
@@ -502,4 +509,4 @@ def iter_distribution_charts(report: EvaluationReport, summary: EvaluationSummar
         yield score, draw_share_chart(score, estimates)
     times = [(name, variant.times) for name, variant in variants.items() if variant.times]
     if times:
-        yield "time", draw_histograms("time", times, duration_text)
+        yield "time", draw_histogram_rows("time", times, duration_text)

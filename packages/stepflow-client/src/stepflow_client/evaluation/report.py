@@ -107,7 +107,7 @@ class EvaluationReport(ShownAsTable):
             raise argument_error("items", "a collection of EvaluationItem objects", items)
         self._items: Iterable[EvaluationItem] = collection
         if isinstance(collection, StoredItems):
-            results = collection.results()
+            results = collection.iter_results()
         else:
             checked = (check_instance(item, "each of items", EvaluationItem) for item in collection)
             results = map(ItemResults.from_item, checked)
@@ -260,9 +260,9 @@ class EvaluationReport(ShownAsTable):
             InvalidArgumentError: If either variant doesn't exist.
         """
         self._check_variant(baseline, "baseline")
-        return self._compare(baseline, self._check_variant(variant, "variant")).comparison
+        return self._get_variant_pair(baseline, self._check_variant(variant, "variant")).comparison
 
-    def _compare(self, baseline: str, variant: str) -> VariantPair:
+    def _get_variant_pair(self, baseline: str, variant: str) -> VariantPair:
         pair = (baseline, variant)
         if pair not in self._comparisons:
             self._comparisons[pair] = compare_variants(self._columns, *pair, self._rules)
@@ -309,7 +309,7 @@ class EvaluationReport(ShownAsTable):
             raise InvalidArgumentError(f"no case has {score} in both {baseline} and {variant}") from None
         if change.verdict is None:
             raise InvalidArgumentError(f"{score} of {baseline} and {variant} was measured at different times")
-        paired = self._compare(baseline, variant).changes[score]
+        paired = self._get_variant_pair(baseline, variant).changes[score]
         direction = paired.direction(than=tolerated_change(change, tolerance))
         is_worse = (direction if change.lower_is_better else -direction) > 0
         is_sure = is_conclusive(change, direction)
@@ -544,7 +544,7 @@ class EvaluationReport(ShownAsTable):
         """
         from xml.etree import ElementTree
 
-        from .._records.junit_xml import junit_xml
+        from .._records.junit_xml import format_junit_xml
 
         root = ElementTree.Element("testsuites", name=self.name or "evaluation")
         suites = {name: ElementTree.SubElement(root, "testsuite", name=name) for name in self.variants}
@@ -567,7 +567,7 @@ class EvaluationReport(ShownAsTable):
                 ElementTree.SubElement(case, "skipped", message=gate.message)
             else:
                 ElementTree.SubElement(case, "system-out").text = gate.message
-        text = junit_xml(root)
+        text = format_junit_xml(root)
         if path is not None:
             write_text(path, text)
         return text

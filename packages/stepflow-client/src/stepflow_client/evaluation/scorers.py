@@ -92,9 +92,8 @@ class ScoreFunction:
         first, count = places[0], places[-1] - places[0] + 1
         columns: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
         for place in places:
-            results: Iterable[Mapping[str, Any]] = call_builtin_score(
-                self.scorer, block.cases[place], block.outputs[place], block.durations[place]
-            )
+            item = block.cases[place], block.outputs[place], block.durations[place]
+            results: Iterable[Mapping[str, Any]] = compute_builtin_scores(self.scorer, *item)
             for column, values in zip(columns, results, strict=True):
                 for name, value in values.items():
                     column.setdefault(name, [None] * count)[place - first] = value
@@ -350,7 +349,7 @@ async def compute_item_scores(
         return _describe_failure(scorer, error)
 
 
-def call_builtin_score(
+def compute_builtin_scores(
     scorer: Scorer, case: EvaluationCase, output: Any, duration: float | None
 ) -> tuple[dict[str, ScoreValue], dict[str, str]]:
     """Like `compute_item_scores`, but for built-in scores and without building an `EvaluationItem`."""

@@ -170,7 +170,7 @@ class EvaluationStore:
         before, changed = self.read_setting("count"), []
         if before is not None:
             # Keep digests instead of the cases themselves, since there may be many.
-            missing, new = set(map(_digest_case, self.cases())), []
+            missing, new = set(map(_digest_case, self.iter_cases())), []
             for case in cases:
                 digest = _digest_case(case)
                 if digest in missing:
@@ -232,7 +232,7 @@ class EvaluationStore:
         """Return the path to the journal of a variant's runs, or None if the evaluation can't be continued."""
         return None if self.id is None else self.folder / "runs" / f"{variant}.journal"
 
-    def cases(self) -> Iterator[EvaluationCase]:
+    def iter_cases(self) -> Iterator[EvaluationCase]:
         """Yield the cases. They are read in pages, which are shared by readers at nearby positions."""
         number, count = 0, self.read_setting("count")
         while number < count:
@@ -277,9 +277,7 @@ class EvaluationStore:
             query = "INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?, ?, ?)"
             file.execute(query, (scored.variant, scored.key, scored.number, scored.length, *texts))
 
-    def iterate_unscored(
-        self, key: str, known: Mapping[int, Mapping[int, int]]
-    ) -> Iterator[tuple[ItemBlock, list[int]]]:
+    def iter_unscored(self, key: str, known: Mapping[int, Mapping[int, int]]) -> Iterator[tuple[ItemBlock, list[int]]]:
         """Yield blocks containing successful items not yet scored by a function, with the positions of those items.
 
         Args:
@@ -311,7 +309,7 @@ class EvaluationStore:
             cases.append(page[number // repeat - start])
         return ItemBlock(variant, first, cases, statuses, _parse_json(values), errors, run_ids, indexes, durations)
 
-    def items(self, *, hidden: bool = False) -> Iterator[EvaluationItem]:
+    def iter_items(self, *, hidden: bool = False) -> Iterator[EvaluationItem]:
         """Yield all items with their scores, for the variants used by the last call, sorted by case and repeat.
 
         Args:
@@ -329,7 +327,7 @@ class EvaluationStore:
                     )
                     yield block.build_item(place, name, repeat, scores=scores, score_errors=failed)
 
-    def results(self) -> Iterator[ItemResults]:
+    def iter_results(self) -> Iterator[ItemResults]:
         """Yield the data that reports keep for each item of the variants used by the last call."""
         keys, repeat = self.read_setting("scores", []), int(self.read_setting("repeat"))
         pages = self._query("SELECT names FROM cases ORDER BY number")
@@ -423,12 +421,12 @@ class StoredItems:
     def __iter__(self) -> Iterator[EvaluationItem]:
         """Yield the items."""
         with EvaluationStore(self._folder) as store:
-            yield from store.items(hidden=self._is_hidden)
+            yield from store.iter_items(hidden=self._is_hidden)
 
-    def results(self) -> Iterator[ItemResults]:
+    def iter_results(self) -> Iterator[ItemResults]:
         """Yield the data that reports keep for each item, without reading inputs and outputs."""
         with EvaluationStore(self._folder) as store:
-            yield from store.results()
+            yield from store.iter_results()
 
     def read_report_arguments(
         self, variables: Sequence[Mapping[str, Any]]

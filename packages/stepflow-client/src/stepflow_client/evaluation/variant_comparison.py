@@ -62,7 +62,7 @@ def slice_scores(slices: Mapping[str, Any]) -> list[SliceScore]:
     tests: dict[tuple[str, str, str], Callable[[float], int]] = {}
     for value, report in slices.items():
         for variant, before in report.baselines.items():
-            compared = report._compare(before, variant)
+            compared = report._get_variant_pair(before, variant)
             for score in compared.comparison.scores:
                 changes[value, variant, score.score] = score
                 if score.verdict is not None:
@@ -200,12 +200,12 @@ class Comparison(ShownAsTable, Record):
 
     def __getitem__(self, score: str) -> ScoreChange:
         """Return the change in a score."""
-        for change in self._changes():
+        for change in self._list_changes():
             if change.score == score:
                 return change
         raise KeyError(score)
 
-    def _changes(self) -> Sequence[ScoreChange]:
+    def _list_changes(self) -> Sequence[ScoreChange]:
         return self.scores if self.failed is None else [*self.scores, self.failed]
 
     def __str__(self) -> str:

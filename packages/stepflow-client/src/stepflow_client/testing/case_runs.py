@@ -121,7 +121,7 @@ def run_cases(
         cases = [replace(case, fault=case.fault or fault) for case, fault in zip(cases, faults, strict=True)]
     attempts = [_Attempt(case, number) for number in range(1, repeat + 1) for case in cases]
     runner = _CaseRunner(client, tests, replay, record, include_times, coverage, on_progress, timeout)
-    results = iter(runner.run([attempt for attempt in attempts if not attempt.case.fault]))
+    results = iter(runner.run_attempts([attempt for attempt in attempts if not attempt.case.fault]))
     return [
         CaseResult(case, "error", message=case.fault, attempt=number) if case.fault else next(results)
         for case, number in attempts
@@ -154,7 +154,7 @@ class _CaseRunner:
     on_progress: Callable[[int], object] | None
     timeout: float | None
 
-    def run(self, attempts: Sequence[_Attempt]) -> list[CaseResult]:
+    def run_attempts(self, attempts: Sequence[_Attempt]) -> list[CaseResult]:
         """Run cases, batching those without mocked steps by their variables."""
         results: dict[int, CaseResult] = {}
         batches: dict[str, list[int]] = {}
@@ -214,7 +214,7 @@ class _CaseRunner:
             seconds = time.monotonic() - started
             ((outcomes, _),) = self._read_outcomes_and_durations(result.run_id, 1, seconds, include_times=False)
             steps = self._build_step_records(case, outcomes)
-            unused = self._unused_mocks(case, flow.runs)
+            unused = self._find_unused_mocks(case, flow.runs)
         except StepflowClientError as error:
             return self._make_error_result(attempt, error, started)
         done = _make_result(attempt, result, seconds, steps)
@@ -223,7 +223,7 @@ class _CaseRunner:
         message = f"the mock for {', '.join(unused)} was not used: the run did not need the step"
         return replace(done, verdict="error", message=message)
 
-    def _unused_mocks(self, case: FlowCase, runs: Sequence[MockedRun]) -> list[str]:
+    def _find_unused_mocks(self, case: FlowCase, runs: Sequence[MockedRun]) -> list[str]:
         """Return the steps whose mocks weren't needed, and add the steps that the runs reached to the coverage."""
         if not case.mocks and self.coverage is None:
             return []
@@ -372,12 +372,12 @@ def find_sub_executions(
             yield from find_sub_executions(client, child.run_id, (*within, step_id), below, executed_steps)
 
 
-def coverage_lines(path: Path, steps: Sequence[StepCoverage]) -> Iterator[str]:
+def iter_coverage_lines(path: Path, steps: Sequence[StepCoverage]) -> Iterator[str]:
     """Yield the number of steps reached, followed by each step that was only mocked or not reached at all."""
     if not steps:
         return
     reached, noun = sum(step.is_reached for step in steps), "step" if len(steps) == 1 else "steps"
-    yield f"{path}: {reached} of {len(steps)} {noun} reached ({int(get_percent(steps))} %)"
+    yield f"{path}: {reached} of {len(steps)} {noun} reached ({int(get_reached_percent(steps))} %)"
     line_of = make_line_finder(path)
     for step in steps:
         if step.state != "reached":
@@ -385,7 +385,7 @@ def coverage_lines(path: Path, steps: Sequence[StepCoverage]) -> Iterator[str]:
             yield f"  {state}: step {'/'.join(step.path)} at {path}:{line_of(step) or 1}"
 
 
-def get_percent(steps: Sequence[StepCoverage]) -> float:
+def get_reached_percent(steps: Sequence[StepCoverage]) -> float:
     """Return the percentage of steps that were reached, from 0 to 100."""
     return 100 * sum(step.is_reached for step in steps) / len(steps) if steps else 100.0
 

@@ -55,7 +55,7 @@ class FakeServerState:
         self.held: set[str] = set()
         self.clock = 0.0
 
-    def now(self) -> str:
+    def format_now(self) -> str:
         """Return the current time in the format used by servers."""
         return (datetime.now(UTC) + timedelta(seconds=self.clock)).isoformat().replace("+00:00", "Z")
 
@@ -105,7 +105,7 @@ class FakeRun:
         self.run_id = str(uuid.uuid4())
         self.root: FakeRun = self if parent is None else parent.root
         self.journal: list[tuple[FakeRun, dict[str, Any]]] = [] if parent is None else parent.root.journal
-        self.created_at = world.now()
+        self.created_at = world.format_now()
         self.completed_at: str | None = None
         self.is_cancelled = False
         self.variables = variables
@@ -136,13 +136,13 @@ class FakeRun:
         for item in self.items if not self.is_over else ():
             item.execute()
         if not self.is_over and all(item.status != _RUNNING for item in self.items):
-            self.completed_at = self.world.now()
+            self.completed_at = self.world.format_now()
             self.add_event("RunCompleted", status=self.status)
 
     def cancel(self) -> None:
         """Cancel the run and its sub-runs."""
         self.is_cancelled = True
-        self.completed_at = self.world.now()
+        self.completed_at = self.world.format_now()
         for run in self.world.runs.values():
             if run.parent is self and not run.is_over:
                 run.cancel()
@@ -152,7 +152,7 @@ class FakeRun:
     def add_event(self, kind: str, **content: Any) -> None:
         """Add an event."""
         event = {kind: {"runId": self.run_id, **content}}
-        about = {"sequenceNumber": len(self.journal), "timestamp": self.world.now(), "event": event}
+        about = {"sequenceNumber": len(self.journal), "timestamp": self.world.format_now(), "event": event}
         self.journal.append((self, about))
 
     def is_within(self, other: FakeRun) -> bool:
@@ -222,7 +222,7 @@ class _FakeItem(Evaluation):
             end, status = _format_error(failure), _FAILED
         except BROKEN as error:
             end, status = _format_error(Failure(8, str(error))), _FAILED
-        self.status, self.end = status, {"completedAt": self.fake_run.world.now(), **end}
+        self.status, self.end = status, {"completedAt": self.fake_run.world.format_now(), **end}
 
     def _add_event(self, kind: str, **content: Any) -> None:
         self.fake_run.add_event(kind, itemIndex=self.index, **content)
@@ -253,7 +253,7 @@ class _FakeItem(Evaluation):
             "stepId": step_id,
             "component": done.step["component"],
         }
-        changed = {"journalSeqno": len(self.fake_run.journal), "updatedAt": self.fake_run.world.now()}
+        changed = {"journalSeqno": len(self.fake_run.journal), "updatedAt": self.fake_run.world.format_now()}
         self.records[step_id] = {**about, "status": status, **more, **changed}
 
     def _run_attempts(self, done: StepRun, step_input: Any) -> Any:
@@ -545,7 +545,7 @@ class FakeServer:
     def _get_health(self, request: httpx.Request) -> httpx.Response:
         unknown = dict.fromkeys(("rustcVersion", "profile", "target"), "")
         build = {"gitVersion": "dd82fa7", "dirty": False, "features": [], **unknown}
-        return httpx.Response(200, json={"status": "healthy", "timestamp": self._world.now(), "build": build})
+        return httpx.Response(200, json={"status": "healthy", "timestamp": self._world.format_now(), "build": build})
 
     def _list_components(self, request: httpx.Request) -> httpx.Response:
         listed = []
@@ -671,12 +671,12 @@ class FakeServer:
         query = request.url.params
         run = self._find_run(query.get("runId", ""))
         flags = (query.get(name) == "true" for name in ("includeResults", "includeSubRuns"))
-        stream = _Events(self._lock, run, int(query.get("since", 0)), *flags)
+        stream = _EventStream(self._lock, run, int(query.get("since", 0)), *flags)
         return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=stream)
 
 
 @dataclass
-class _Events(httpx.SyncByteStream, httpx.AsyncByteStream):
+class _EventStream(httpx.SyncByteStream, httpx.AsyncByteStream):
     """A run's events, as a stream that ends when the run does."""
 
     lock: RLock
@@ -688,20 +688,20 @@ class _Events(httpx.SyncByteStream, httpx.AsyncByteStream):
     includes_sub_runs: bool
 
     def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._chunks():
+        for chunk in self._iter_chunks():
             if chunk is None:
                 time.sleep(_POLL_SECONDS)
             else:
                 yield chunk
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for chunk in self._chunks():
+        for chunk in self._iter_chunks():
             if chunk is None:
                 await asyncio.sleep(_POLL_SECONDS)
             else:
                 yield chunk
 
-    def _chunks(self) -> Iterator[bytes | None]:
+    def _iter_chunks(self) -> Iterator[bytes | None]:
         """Yield events, or None to wait for more."""
         silent_since = time.monotonic()
         while True:

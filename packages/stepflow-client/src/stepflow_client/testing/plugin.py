@@ -74,12 +74,12 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(f"stepflow: {text}")
     covered = config.stash.get(_COVERAGE, {})
     if covered:
-        from .case_runs import coverage_lines
+        from .case_runs import iter_coverage_lines
 
         terminalreporter.section("coverage of flows")
         for path, coverage in covered.items():
             shown = Path(os.path.relpath(path, config.invocation_params.dir))
-            for line in coverage_lines(shown, coverage.steps):
+            for line in iter_coverage_lines(shown, coverage.steps):
                 terminalreporter.write_line(line)
 
 

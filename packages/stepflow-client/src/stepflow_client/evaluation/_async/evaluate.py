@@ -128,7 +128,7 @@ class Evaluator:
         self._by_number = {numbers[variant.name]: variant for variant in self.variants}
         ended = {number: self.store.read_finished_blocks(number) for number in numbers.values()}
         for function in self.functions:
-            self._unscored[function.key] = self.store.iterate_unscored(function.key, ended)
+            self._unscored[function.key] = self.store.iter_unscored(function.key, ended)
         for place, (number, variant) in enumerate(self._by_number.items()):
             if sum(ended[number].values()) == total:
                 self._turns.inputs_read[place] = math.inf
@@ -167,7 +167,7 @@ class Evaluator:
         left = [sum(len(places) for _, places in waiting) for waiting in self._waiting.values()]
         self._room = _MAX_WAITING - sum(map(len, self._timed)) - max(left, default=0)
 
-    def _build_item_record(self, block: ItemBlock, place: int) -> EvaluationItem:
+    def _build_item(self, block: ItemBlock, place: int) -> EvaluationItem:
         return block.build_item(place, self._by_number[block.variant].name, self.repeat)
 
     async def _read_durations(self, block: ItemBlock) -> int:
@@ -216,10 +216,10 @@ class Evaluator:
 
     async def _start_scores(self) -> None:
         for function in self.functions:
-            waiting, iterate_unscored = self._waiting[function.key], self._unscored[function.key]
+            waiting, unscored = self._waiting[function.key], self._unscored[function.key]
             while self._scores_running < self.max_scores:
                 if not waiting:
-                    waiting.extend(islice(iterate_unscored, 1))
+                    waiting.extend(islice(unscored, 1))
                 if not waiting:
                     break
                 block, places = waiting.popleft()
@@ -227,12 +227,12 @@ class Evaluator:
                 if left:
                     waiting.appendleft((block, left))
                 self._scores_running += 1
-                await self._workers.start(partial(self._score, function, block, some))
+                await self._workers.start(partial(self._run_score_function, function, block, some))
 
-    async def _score(self, function: ScoreFunction, block: ItemBlock, places: list[int]) -> int:
+    async def _run_score_function(self, function: ScoreFunction, block: ItemBlock, places: list[int]) -> int:
         """Score some of a block's items and return the number of score functions that ended."""
         may_continue = lambda: not self._is_over  # noqa: E731
-        arguments = block, places, self._build_item_record, self.client, self.store, may_continue
+        arguments = block, places, self._build_item, self.client, self.store, may_continue
         await self._scoring.run(function, partial(function.score_and_store, *arguments))
         return 1
 
@@ -279,7 +279,7 @@ class _VariantInputs(AsyncInputReader):
         super().__init__(())
         self.place = place
         self._turns = turns
-        self._cases = chain.from_iterable([case] * repeat for case in store.cases())
+        self._cases = chain.from_iterable([case] * repeat for case in store.iter_cases())
         self._open: dict[int, EvaluationCase] = {}
         """Cases whose inputs don't have an outcome yet, by input index."""
         self._index = 0
