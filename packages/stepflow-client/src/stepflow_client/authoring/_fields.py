@@ -125,7 +125,7 @@ def get_class_hints(kind: Any) -> Mapping[str, Any]:
 
 def _substitute_fields(fields: Mapping[str, Field], origin: Any, kind: Any) -> Mapping[str, Field]:
     """Replace the type variables in the types of a generic class's fields."""
-    arguments = dict(zip(getattr(origin, "__parameters__", ()), get_args(kind), strict=False))
+    arguments: dict[Any, Any] = dict(zip(getattr(origin, "__parameters__", ()), get_args(kind), strict=False))
 
     def substitute(kind: Any) -> Any:
         if isinstance(kind, TypeVar):
