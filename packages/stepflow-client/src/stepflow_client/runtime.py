@@ -6,7 +6,7 @@ import asyncio
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
@@ -26,7 +26,7 @@ from ._embedded.process import build_telemetry_environment, find_binary
 from ._embedded.supervisor import CrashCallback, LaunchPlan, RestartPolicy, Supervisor, adapt_crash_callback
 from ._rules.timeouts import compute_deadline, deadline_scope
 from .errors import InvalidArgumentError
-from .logs import LogConfig, LogEntry
+from .logs import LogConfig
 
 if TYPE_CHECKING:
     from .history import History
@@ -70,8 +70,7 @@ class StepflowRuntime(EmbeddedExecutor):
 
     def __init__(self, supervisor: Supervisor) -> None:
         """Use `StepflowRuntime.start` instead."""
-        super().__init__()
-        self._supervisor = supervisor
+        super().__init__(supervisor)
         # At exit, leave this to the supervisors' own exit hook. Unlike this finalizer, it can wait for the server to
         # stop.
         weakref.finalize(self, supervisor.stop_in_background).atexit = False
@@ -186,32 +185,6 @@ class StepflowRuntime(EmbeddedExecutor):
         return runtime
 
     @property
-    def url(self) -> str:
-        """The server's URL, `http://127.0.0.1:PORT`. Blocks until the port is known.
-
-        Raises:
-            ServerStartError: If the server didn't start, or exited on its own.
-            EmbeddedServerError: If the server has been stopped.
-        """
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def port(self) -> int:
-        """The server's port. Blocks until it is known, unless it was passed to `start`.
-
-        Raises:
-            ServerStartError: If the server didn't start, or exited on its own.
-            EmbeddedServerError: If the server has been stopped.
-        """
-        supervisor = self._supervisor
-        if supervisor.port is None:
-            supervisor.port_settled.wait()
-        if supervisor.failure is not None:
-            raise supervisor.failure
-        assert supervisor.port is not None
-        return supervisor.port
-
-    @property
     def pid(self) -> int | None:
         """The server's process ID, or None while it isn't running. Changes with every restart."""
         return self._supervisor.pid
@@ -244,32 +217,6 @@ class StepflowRuntime(EmbeddedExecutor):
             FlowFileError: If the file can't be read, or is neither YAML nor JSON.
         """
         return self._supervisor.config.load()
-
-    @property
-    def _config_getter(self) -> Callable[[], Mapping[str, Any]]:
-        return self._supervisor.config.load_or_empty
-
-    def get_recent_logs(self, limit: int = 100) -> list[LogEntry]:
-        """Return the latest log lines from the server and its workers, oldest first. Also works after `stop`.
-
-        Args:
-            limit: Maximum number of lines. Defaults to 100. At most `LogConfig.buffer_lines` are available.
-        """
-        return self._supervisor.logs.get_recent_entries(check_integer(limit, "limit", least=0))
-
-    def wait_ready(self) -> None:
-        """Wait up to `startup_timeout` until the server and its workers are ready.
-
-        Raises:
-            ServerStartError: If the server didn't start, or exited on its own. `log_tail` has its last lines.
-            EmbeddedServerError: If the server has been stopped.
-        """
-        self._supervisor.wait_ready()
-
-    async def await_ready(self) -> None:
-        """Like `wait_ready`, without blocking the event loop."""
-        await asyncio.shield(asyncio.wrap_future(self._supervisor.ready_future))
-        self._supervisor.check_not_stopped()
 
     def stop(self, timeout: float = 3.0) -> None:
         """Stop the server and its workers. Does nothing if they have already exited.

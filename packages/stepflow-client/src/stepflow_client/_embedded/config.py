@@ -65,8 +65,7 @@ class ServerConfig:
             FlowFileError: If the file can't be read, or isn't a valid configuration file.
         """
         if self.path is None:
-            copy: dict[str, Any] = json.loads(json.dumps(self.document))
-            return copy
+            return dict(json.loads(json.dumps(self.document)))
         return _parse_config_text(_read_config_text(self.path), self.path)
 
     def load_or_empty(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from functools import update_wrapper, wraps
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack
@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 from .._async.client import StepflowClient
 from .._base.suggestions import SuggestsNames
+from .._data.arguments import check_integer
 from .._rules.timeouts import compute_deadline
 from .._sync.client import SyncStepflowClient
 from ..errors import RequestTimeoutError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .._calls.call_options import ClientOptions
     from ..history import History
     from ..logs import LogEntry
+    from .supervisor import Supervisor
 
 
 P = ParamSpec("P")
@@ -72,7 +74,8 @@ def _forward_stream(
 class EmbeddedExecutor(SuggestsNames):
     """Runs flows on the embedded server. Base class of the runtime."""
 
-    def __init__(self) -> None:
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
         self._history: History | None = None
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, StepflowClient] = WeakKeyDictionary()
         self._sync_client: SyncStepflowClient | None = None
@@ -80,13 +83,29 @@ class EmbeddedExecutor(SuggestsNames):
 
     @property
     def url(self) -> str:
-        """The server's root URL."""
-        raise NotImplementedError  # pragma: no cover - the runtime has it
+        """The server's URL, `http://127.0.0.1:PORT`. Blocks until the port is known.
+
+        Raises:
+            ServerStartError: If the server didn't start, or exited on its own.
+            EmbeddedServerError: If the server has been stopped.
+        """
+        return f"http://127.0.0.1:{self.port}"
 
     @property
-    def _config_getter(self) -> Callable[[], Mapping[str, Any]]:
-        """A function that returns the server's configuration. It must not hold a reference to the runtime."""
-        raise NotImplementedError  # pragma: no cover - the runtime has it
+    def port(self) -> int:
+        """The server's port. Blocks until it is known, unless it was passed to `start`.
+
+        Raises:
+            ServerStartError: If the server didn't start, or exited on its own.
+            EmbeddedServerError: If the server has been stopped.
+        """
+        supervisor = self._supervisor
+        if supervisor.port is None:
+            supervisor.port_settled.wait()
+        if supervisor.failure is not None:
+            raise supervisor.failure
+        assert supervisor.port is not None
+        return supervisor.port
 
     @property
     def client(self) -> StepflowClient:
@@ -132,20 +151,31 @@ class EmbeddedExecutor(SuggestsNames):
 
     def _set_up_client(self, client: StepflowClient | SyncStepflowClient) -> None:
         client._server_logs = self.get_recent_logs
-        client._connection.config = self._config_getter
+        # This must not hold a reference to the runtime.
+        client._connection.config = self._supervisor.config.load_or_empty
         client._recorder.is_embedded = True
 
     def get_recent_logs(self, limit: int = 100) -> list[LogEntry]:
-        """Return the latest log lines from the server and its workers."""
-        raise NotImplementedError  # pragma: no cover - the runtime has it
+        """Return the latest log lines from the server and its workers, oldest first. Also works after `stop`.
+
+        Args:
+            limit: Maximum number of lines. Defaults to 100. At most `LogConfig.buffer_lines` are available.
+        """
+        return self._supervisor.logs.get_recent_entries(check_integer(limit, "limit", least=0))
 
     def wait_ready(self) -> None:
-        """Wait until the server is ready."""
-        raise NotImplementedError  # pragma: no cover - the runtime has it
+        """Wait up to `startup_timeout` until the server and its workers are ready.
+
+        Raises:
+            ServerStartError: If the server didn't start, or exited on its own. `log_tail` has its last lines.
+            EmbeddedServerError: If the server has been stopped.
+        """
+        self._supervisor.wait_ready()
 
     async def await_ready(self) -> None:
-        """Wait until the server is ready."""
-        raise NotImplementedError  # pragma: no cover - the runtime has it
+        """Like `wait_ready`, without blocking the event loop."""
+        await asyncio.shield(asyncio.wrap_future(self._supervisor.ready_future))
+        self._supervisor.check_not_stopped()
 
     def _close_sync_client(self) -> None:
         with self._clients_lock:

@@ -112,8 +112,7 @@ class RunReport(Shown):
 
     def html(self) -> str:
         """Return the report as a self-contained HTML page without scripts."""
-        page: str = _page.report_page([self])
-        return page
+        return str(_page.report_page([self]))
 
     def __repr__(self) -> str:
         count = len(self.items)

@@ -365,9 +365,6 @@ def _describe_failure(scorer: Scorer, error: Exception) -> tuple[dict[str, Score
     return {}, {scorer.name: text.encode(errors="backslashreplace").decode()}
 
 
-_NOT_MEASURED = "a flow's spans are recorded by its server, not here"
-
-
 def is_evaluator(value: object) -> bool:
     """Return whether a value is a pydantic-evals `Evaluator`."""
     names = ("evaluate", "evaluate_async", "get_default_evaluation_name")
@@ -403,4 +400,4 @@ class EvaluatorContext:
         Raises:
             ValueError: Always.
         """
-        raise ValueError(_NOT_MEASURED)
+        raise ValueError("a flow's spans are recorded by its server, not here")

@@ -104,8 +104,7 @@ class ShownAsTable:
     __slots__ = ()
 
     def _repr_html_(self) -> str:
-        html: str = _page.notebook_html(self)
-        return html
+        return str(_page.notebook_html(self))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {"text/html": self._repr_html_(), "text/plain": str(self)}
@@ -209,8 +208,7 @@ class Comparison(ShownAsTable, Record):
         return self.scores if self.failed is None else [*self.scores, self.failed]
 
     def __str__(self) -> str:
-        text: str = _text.format_comparison(self)
-        return text
+        return str(_text.format_comparison(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,8 +244,7 @@ class EvaluationSummary(ShownAsTable, Record):
         return notes
 
     def __str__(self) -> str:
-        text: str = _text.format_summary(self)
-        return text
+        return str(_text.format_summary(self))
 
 
 class ComparisonRules(NamedTuple):
