@@ -297,7 +297,7 @@ def parse_line(line: bytes, stream: Stream, read_at: float | None = None) -> Log
     except (ValueError, RecursionError):
         record = None
     if not (isinstance(record, dict) and isinstance(record.get("message"), str) and "level" in record):
-        plain = _strip_ansi(text)
+        plain = _ANSI.sub("", text)
         return LogEntry(read, _guess_level(plain), plain, stream=stream)
     level, number = str(record["level"]).lower(), record.get("line")
     try:
@@ -307,17 +307,13 @@ def parse_line(line: bytes, stream: Stream, read_at: float | None = None) -> Log
     return LogEntry(
         timestamp=timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC),
         level=cast(LogLevel, level) if level in get_args(LogLevel) else "info",
-        message=_strip_ansi(record["message"]),
+        message=_ANSI.sub("", record["message"]),
         target=str(record.get("target") or ""),
         stream=stream,
         file=None if record.get("file") is None else str(record["file"]),
         line=number if isinstance(number, int) else None,
         fields={key: value for key, value in record.items() if key not in _OWN_KEYS},
     )
-
-
-def _strip_ansi(text: str) -> str:
-    return _ANSI.sub("", text) if "\x1b" in text else text
 
 
 def _guess_level(text: str) -> LogLevel:

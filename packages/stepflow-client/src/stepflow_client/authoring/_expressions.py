@@ -83,8 +83,8 @@ def exists(value: object) -> bool:
     if type(value) is not Value:
         raise authoring_error(f"exists() expects a value of the flow, not {arguments.short_repr(value)}")
     expression = value.__stepflow__
-    kind: Any = Value(expression._replace(kind=bool) if isinstance(expression, Read) else expression)
-    return kind  # type: ignore[no-any-return]
+    read = expression._replace(kind=bool) if isinstance(expression, Read) else expression
+    return Value(read)  # type: ignore[return-value]
 
 
 @overload
@@ -150,8 +150,7 @@ def literal(value: T) -> T:
     Raises:
         AuthoringError: If the data contains values of the flow, or can't be represented in JSON.
     """
-    value_in_flow: Any = Value(Literal(encode_data(value, "the literal")))
-    return value_in_flow  # type: ignore[no-any-return]
+    return Value(Literal(encode_data(value, "the literal")))  # type: ignore[return-value]
 
 
 def if_unset(variable: T1, otherwise: T2) -> T1 | T2:
@@ -168,8 +167,7 @@ def if_unset(variable: T1, otherwise: T2) -> T1 | T2:
     read = get_expression(variable)
     if not isinstance(read, Read) or not isinstance(read.source, str):
         raise authoring_error("if_unset() expects a variable of the flow", "use coalesce() for other values")
-    value_in_flow: Any = Value(read._replace(default=Some(scope.convert_value(otherwise))))
-    return value_in_flow  # type: ignore[no-any-return]
+    return Value(read._replace(default=Some(scope.convert_value(otherwise))))  # type: ignore[return-value]
 
 
 def construct(kind: Callable[P, T], /, *arguments: P.args, **fields: P.kwargs) -> T:
@@ -199,8 +197,8 @@ def construct(kind: Callable[P, T], /, *arguments: P.args, **fields: P.kwargs) -
         if name not in attribute:
             hint = text.suggest_or_list(name, declared, "its fields are")
             raise authoring_error(f"{field_types.get_type_name(kind)} has no field {name!r}", hint)
-    value_in_flow: Any = Value(Record(kind, {attribute[name]: field for name, field in fields.items()}))
-    return value_in_flow  # type: ignore[no-any-return]
+    given = {attribute[name]: field for name, field in fields.items()}
+    return Value(Record(kind, given))  # type: ignore[return-value]
 
 
 class Variable:

@@ -77,21 +77,18 @@ def evaluate_gates(report: Any, gate_rules: GateRules) -> Iterator[Gate]:
         else:
             yield Gate(variant, condition, "passed", f"{1 - failed.after:.1%} of the items of {variant} completed")
         scores = {change.score: change for change in comparison._list_changes()}
-        for limit in gate_rules.below:
-            if limit.variant not in (None, variant):
-                continue
+        for limit in [limit for limit in gate_rules.below if limit.variant in (None, variant)]:
             score = scores.get(limit.score or "")
             is_lower = score is not None and bool(score.lower_is_better)
             condition = f"{limit.score} of {variant} is at {'most' if is_lower else 'least'} {limit.number:g}"
             if score is None:
                 yield Gate(variant, condition, "failed", f"{variant} has no {limit.score}")
                 continue
+            outcome: Outcome = "passed"
             text = f"{limit.score} of {variant} is {score.after:.4g}"
             if score.after > limit.number if is_lower else score.after < limit.number:
-                text = f"{text}, {'above' if is_lower else 'below'} {limit.number:g}"
-                yield Gate(variant, condition, "failed", text)
-            else:
-                yield Gate(variant, condition, "passed", text)
+                outcome, text = "failed", f"{text}, {'above' if is_lower else 'below'} {limit.number:g}"
+            yield Gate(variant, condition, outcome, text)
         if variant in earlier:
             yield from _iter_baseline_gates(report, earlier[variant], variant, gate_rules)
 

@@ -498,9 +498,8 @@ class RunLabeler:
             repeats = [(block.first + place) % self._repeat for place in places]
             labels["case"] = _format_first_and_last(block.cases[places[0]].name, block.cases[places[-1]].name)
             labels["repeat"] = _format_first_and_last(min(repeats), max(repeats))
-            self._history.record(
-                run_id, server=self._server, omitted=("input",), labels=dict(labels), **variant.map_arguments
-            )
+            about = {"server": self._server, "omitted": ("input",), "labels": dict(labels)}
+            self._history.record(run_id, **about, **variant.map_arguments)
             has_failed = any(block.statuses[place] != "completed" for place in places)
             self._history.update(run_id, status="failed" if has_failed else "completed")
 

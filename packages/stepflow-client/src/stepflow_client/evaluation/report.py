@@ -419,18 +419,12 @@ class EvaluationReport(ShownAsTable):
                 key = (item.case, item.variant)
                 if key not in items or (item.variant == after and rank(item) > rank(items[key])):
                     items[key] = item
-        return [
-            WorstCase(
-                case=case,
-                score=name,
-                value=values.mean(self._columns.cases[case]),
-                before=earlier.mean(self._columns.cases[case]),
-                item=items[case, after],
-                compared=None if before == after else items.get((case, before)),
-            )
-            for case in worst
-            if (case, after) in items
-        ]
+        found = []
+        for case in [case for case in worst if (case, after) in items]:
+            now, then = (column.mean(self._columns.cases[case]) for column in (values, earlier))
+            compared = None if before == after else items.get((case, before))
+            found.append(WorstCase(case, name, now, then, items[case, after], compared))
+        return found
 
     def slices(self, field: str) -> dict[str, EvaluationReport]:
         """Split the report by tag, or by the values of a field.
@@ -561,12 +555,11 @@ class EvaluationReport(ShownAsTable):
             ElementTree.SubElement(properties[item.variant], "property", attributes)
         for gate in self.gates() if gates is None else check_instances(gates, "gates", Gate):
             case = ElementTree.SubElement(suites[gate.variant], "testcase", classname=gate.variant, name=gate.condition)
-            if gate.outcome == "failed":
-                ElementTree.SubElement(case, "failure", message=gate.message)
-            elif gate.outcome == "inconclusive":
-                ElementTree.SubElement(case, "skipped", message=gate.message)
-            else:
+            if gate.outcome == "passed":
                 ElementTree.SubElement(case, "system-out").text = gate.message
+            else:
+                kind = "failure" if gate.outcome == "failed" else "skipped"
+                ElementTree.SubElement(case, kind, message=gate.message)
         text = format_junit_xml(root)
         if path is not None:
             write_text(path, text)

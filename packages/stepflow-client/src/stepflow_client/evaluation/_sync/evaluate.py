@@ -359,18 +359,16 @@ def _read_run_cases(client: Any, run_id: str, variables: Mapping[str, Any]) -> l
     if arguments is None or arguments.overrides or arguments.kept or "inputs" in arguments.hidden:
         return []
     secret = {name.removeprefix("variables.") for name in arguments.hidden}
-    recorded, expected = (
-        {name: value for name, value in values.items() if name not in secret}
-        for values in (arguments.variables or {}, variables)
-    )
+    recorded = {name: value for name, value in (arguments.variables or {}).items() if name not in secret}
+    expected = {name: value for name, value in variables.items() if name not in secret}
     if recorded != expected or arguments.inputs is None or len(arguments.inputs) != len(items):
         return []
-    metadata = arguments.labels
-    return [
-        EvaluationCase(f"{run_id} {item.index}" if len(items) > 1 else run_id, value, item.result.output, metadata)
-        for item, value in zip(items, arguments.inputs, strict=True)
-        if item.result is not None and item.result.is_success
-    ]
+    cases = []
+    for item, value in zip(items, arguments.inputs, strict=True):
+        if item.result is not None and item.result.is_success:
+            name = f"{run_id} {item.index}" if len(items) > 1 else run_id
+            cases.append(EvaluationCase(name, value, item.result.output, arguments.labels))
+    return cases
 
 
 def evaluate(
@@ -471,11 +469,9 @@ def evaluate(
     if not hasattr(check_client(client, "client", is_async=False), "map"):
         raise argument_error("client", "a SyncStepflowClient", client)
     if getattr(client, "_options", None):
-        raise InvalidArgumentError(
-            "an evaluation does not accept a client from with_options()",
-            hint="pass the original client: variables=, max_attempts=, labels= and others are arguments of evaluate, "
-            "and journal= avoids executing a case or score again, as a cache does",
-        )
+        why = "variables=, max_attempts=, labels= and others are arguments of evaluate"
+        hint = f"pass the original client: {why}, and journal= avoids executing a case or score again, as a cache does"
+        raise InvalidArgumentError("an evaluation does not accept a client from with_options()", hint=hint)
     # `map` only checks its arguments once it starts.
     check_flags(variables_from_env=variables_from_env, check_input=check_input)
     if chunk_size is not None:
