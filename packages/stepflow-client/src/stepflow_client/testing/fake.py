@@ -534,7 +534,8 @@ class FakeServer:
                 match = re.fullmatch(pattern, path)
                 if match and method == request.method:
                     try:
-                        return respond(self, request, *match.groups())
+                        response = respond(self, request, *match.groups())
+                        return httpx.Response(200, json=response) if isinstance(response, dict) else response
                     except _ErrorResponse as refusal:
                         error = {"code": refusal.status, "message": refusal.message, "status": refusal.status}
                         return httpx.Response(refusal.status, json={"error": error})
@@ -542,19 +543,19 @@ class FakeServer:
 
     # Flows and blobs
 
-    def _get_health(self, request: httpx.Request) -> httpx.Response:
+    def _get_health(self, request: httpx.Request) -> dict[str, Any]:
         unknown = dict.fromkeys(("rustcVersion", "profile", "target"), "")
         build = {"gitVersion": "dd82fa7", "dirty": False, "features": [], **unknown}
-        return httpx.Response(200, json={"status": "healthy", "timestamp": self._world.format_now(), "build": build})
+        return {"status": "healthy", "timestamp": self._world.format_now(), "build": build}
 
-    def _list_components(self, request: httpx.Request) -> httpx.Response:
+    def _list_components(self, request: httpx.Request) -> dict[str, Any]:
         listed = []
         for path in (*self.components, *SUB_FLOWS):
             plugin, _, rest = path.strip("/").partition("/")
             listed.append({"componentId": f"/{rest or plugin}", "path": f"/{rest or plugin}", "plugin": plugin})
-        return httpx.Response(200, json={"components": listed, "complete": True, "failedPlugins": []})
+        return {"components": listed, "complete": True, "failedPlugins": []}
 
-    def _store_flow(self, request: httpx.Request) -> httpx.Response:
+    def _store_flow(self, request: httpx.Request) -> dict[str, Any]:
         body = json.loads(request.content)
         flow = body["flow"]
         if not isinstance(flow, dict) or not isinstance(flow.get("steps", []), list):
@@ -566,23 +567,21 @@ class FakeServer:
         if stored:
             self._world.flows[flow_id] = flow
         counts = {"numFatal": len(diagnostics), "numError": 0, "numWarning": 0}
-        response = {"flowId": flow_id, "stored": stored, "diagnostics": {"diagnostics": diagnostics, **counts}}
-        return httpx.Response(200, json=response)
+        return {"flowId": flow_id, "stored": stored, "diagnostics": {"diagnostics": diagnostics, **counts}}
 
-    def _get_flow(self, request: httpx.Request, flow_id: str) -> httpx.Response:
+    def _get_flow(self, request: httpx.Request, flow_id: str) -> dict[str, Any]:
         flow = self._find_flow(flow_id)
-        response = {"flowId": flow_id, "flow": to_floats(flow), "allExamples": collect_examples(flow)}
-        return httpx.Response(200, json=response)
+        return {"flowId": flow_id, "flow": to_floats(flow), "allExamples": collect_examples(flow)}
 
     def _find_flow(self, flow_id: str) -> dict[str, Any]:
         if flow_id not in self._world.flows:
             raise _ErrorResponse(404, f"flow {flow_id} not found")
         return self._world.flows[flow_id]
 
-    def _ignore_deletion(self, request: httpx.Request, *names: str) -> httpx.Response:
-        return httpx.Response(200, json={})
+    def _ignore_deletion(self, request: httpx.Request, *names: str) -> dict[str, Any]:
+        return {}
 
-    def _store_blob(self, request: httpx.Request) -> httpx.Response:
+    def _store_blob(self, request: httpx.Request) -> dict[str, Any]:
         if request.headers.get("content-type", "").startswith("application/json"):
             body = json.loads(request.content)
             name = body.get("filename")
@@ -590,23 +589,23 @@ class FakeServer:
         else:
             name = request.headers.get("x-blob-filename")
             blob_id = self._world.put_blob(request.content, "binary", name)
-        return httpx.Response(200, json={"blobId": blob_id, **({"filename": name} if name else {})})
+        return {"blobId": blob_id, **({"filename": name} if name else {})}
 
-    def _get_blob(self, request: httpx.Request, blob_id: str) -> httpx.Response:
+    def _get_blob(self, request: httpx.Request, blob_id: str) -> httpx.Response | dict[str, Any]:
         blob = self._world.blobs.get(blob_id)
         if blob is None:
             return httpx.Response(404)
         data = blob["data"]
         if request.headers.get("accept") != "application/octet-stream":
             shown = {**blob, "data": None if isinstance(data, bytes) else data, "blobId": blob_id}
-            return httpx.Response(200, json={key: value for key, value in shown.items() if value is not None})
+            return {key: value for key, value in shown.items() if value is not None}
         name = {"content-disposition": f'attachment; filename="{blob["filename"]}"'} if blob["filename"] else {}
         content = data if isinstance(data, bytes) else json.dumps(data).encode()
         return httpx.Response(200, headers={"x-blob-type": blob["blobType"], **name}, content=content)
 
     # Runs
 
-    def _create_run(self, request: httpx.Request) -> httpx.Response:
+    def _create_run(self, request: httpx.Request) -> dict[str, Any]:
         body = json.loads(request.content)
         flow_id = body["flowId"]
         try:
@@ -619,14 +618,14 @@ class FakeServer:
         run = FakeRun(self._world, flow_id, flow, body["input"], body.get("variables") or {})
         run.execute()
         results = [item.to_json() for item in run.items] if body.get("wait") else []
-        return httpx.Response(200, json={"summary": run.summary(), "results": results})
+        return {"summary": run.summary(), "results": results}
 
     def _find_run(self, run_id: str) -> FakeRun:
         if run_id not in self._world.runs:
             raise _ErrorResponse(404, f"run {run_id} not found")
         return self._world.runs[run_id]
 
-    def _list_runs(self, request: httpx.Request) -> httpx.Response:
+    def _list_runs(self, request: httpx.Request) -> dict[str, Any]:
         query = request.url.params
         includes_children = query.get("rootsOnly") != "true"
         listed = [run for run in reversed(self._world.runs.values()) if includes_children or not run.parent]
@@ -636,36 +635,36 @@ class FakeServer:
                 runs = [run for run in runs if run.get(name) == read(query[name])]
         start = int(query.get("offset", 0))
         stop = start + int(query["limit"]) if "limit" in query else None
-        return httpx.Response(200, json={"runs": runs[start:stop]})
+        return {"runs": runs[start:stop]}
 
-    def _get_run(self, request: httpx.Request, run_id: str) -> httpx.Response:
+    def _get_run(self, request: httpx.Request, run_id: str) -> dict[str, Any]:
         run = self._find_run(run_id)
-        return httpx.Response(200, json={"summary": run.summary(), "steps": run.steps()})
+        return {"summary": run.summary(), "steps": run.steps()}
 
-    def _get_run_items(self, request: httpx.Request, run_id: str) -> httpx.Response:
+    def _get_run_items(self, request: httpx.Request, run_id: str) -> dict[str, Any]:
         run = self._world.runs.get(run_id)
-        return httpx.Response(200, json={"results": [item.to_json() for item in run.items] if run else []})
+        return {"results": [item.to_json() for item in run.items] if run else []}
 
-    def _get_run_steps(self, request: httpx.Request, run_id: str) -> httpx.Response:
+    def _get_run_steps(self, request: httpx.Request, run_id: str) -> dict[str, Any]:
         steps = self._world.runs[run_id].steps() if run_id in self._world.runs else []
         index = request.url.params.get("itemIndex")
         chosen = [step for step in steps if index is None or step["itemIndex"] == int(index)]
-        return httpx.Response(200, json={"steps": chosen})
+        return {"steps": chosen}
 
-    def _get_run_step(self, request: httpx.Request, run_id: str, step_id: str) -> httpx.Response:
+    def _get_run_step(self, request: httpx.Request, run_id: str, step_id: str) -> dict[str, Any]:
         item = int(request.url.params.get("itemIndex", 0))
         for step in self._find_run(run_id).steps():
             if step["stepId"] == step_id and step["itemIndex"] == item:
-                return httpx.Response(200, json={"step": step})
+                return {"step": step}
         raise _ErrorResponse(404, f"step {step_id} not found")
 
-    def _get_run_flow(self, request: httpx.Request, run_id: str) -> httpx.Response:
+    def _get_run_flow(self, request: httpx.Request, run_id: str) -> dict[str, Any]:
         return self._get_flow(request, self._find_run(run_id).flow_id)
 
-    def _cancel_run(self, request: httpx.Request, run_id: str) -> httpx.Response:
+    def _cancel_run(self, request: httpx.Request, run_id: str) -> dict[str, Any]:
         run = self._find_run(run_id)
         run.cancel()
-        return httpx.Response(200, json={"summary": run.summary()})
+        return {"summary": run.summary()}
 
     def _stream_run_events(self, request: httpx.Request, run_id: str) -> httpx.Response:
         query = request.url.params
@@ -725,7 +724,7 @@ class _EventStream(httpx.SyncByteStream, httpx.AsyncByteStream):
             yield None
 
 
-_ROUTES: list[tuple[str, str, Callable[..., httpx.Response]]] = [
+_ROUTES: list[tuple[str, str, Callable[..., httpx.Response | dict[str, Any]]]] = [
     ("GET", "/health", FakeServer._get_health),
     ("GET", "/components", FakeServer._list_components),
     ("POST", "/flows", FakeServer._store_flow),
