@@ -14,15 +14,8 @@ from .releases import Server, find_operation, require_capability
 STATUSES = {"running": 1, "completed": 2, "failed": 3, "cancelled": 4, "paused": 5, "recoveryFailed": 6}
 STATUS_WORDS = {str(number): word for word, number in STATUSES.items()}
 LEVELS = {"fatal": 1, "error": 2, "warning": 3}
-_ERROR_CODES = {
-    500: 3,  # 0.10 uses one code for everything that fails in a step
-    -32100: 3,
-    -32300: 3,
-    1: 8,
-    -32200: 8,
-    -32001: 6,
-    -32202: 9,
-}
+# Current error codes for those of older servers. (0.10 uses 500 for everything that fails in a step.)
+_ERROR_CODES = {500: 3, -32100: 3, -32300: 3, 1: 8, -32200: 8, -32001: 6, -32202: 9}
 _COMPONENT_FAILED, _ORCHESTRATOR = 3, 9
 _STEP_IN_TEXT = re.compile(r"""\bstep ["'](?P<id>[^"']+)["']""")
 
@@ -192,10 +185,8 @@ def translate(server: Server, request: DecodedRequest) -> Translation:
     # Turn an old server's error JSON into the current error object.
     status = _GRPC_STATUS.get(reply.status, "UNKNOWN")
     stack = [entry.get("error") for entry in body.get("stack") or [] if isinstance(entry, dict)]
-    return replace(
-        reply,
-        body={"error": drop_none(code=reply.status, message=body["message"], status=status, stack=stack or None)},
-    )
+    error = drop_none(code=reply.status, message=body["message"], status=status, stack=stack or None)
+    return replace(reply, body={"error": error})
 
 
 # Responses to requests sent unchanged
@@ -217,11 +208,8 @@ def _convert_run(body: Any) -> dict[str, Any]:
     # Keep the arguments separate, since current servers don't return them.
     ordered = sorted(details, key=lambda item: item["itemIndex"])
     inputs = [item["input"] for item in ordered] if ordered and all("input" in item for item in ordered) else None
-    return {
-        "summary": convert_summary(run),
-        "steps": steps,
-        "given": {"inputs": inputs, "overrides": run.get("overrides")},
-    }
+    given = {"inputs": inputs, "overrides": run.get("overrides")}
+    return {"summary": convert_summary(run), "steps": steps, "given": given}
 
 
 def _convert_run_items(body: Any) -> dict[str, Any]:
@@ -306,10 +294,10 @@ def _translate_get_run_step(server: Server, request: DecodedRequest) -> Translat
     reply = yield from _translate_get_run_steps(server, DecodedRequest("GET", path, {"itemIndex": item_index}))
     if reply.is_error:
         return reply
-    for step in reply.body["steps"]:
-        if step["stepId"] == step_id:
-            return DecodedResponse(200, {"step": step})
-    return DecodedResponse(404, {"code": 404, "message": f"step '{step_id}' not found"})
+    step = next((step for step in reply.body["steps"] if step["stepId"] == step_id), None)
+    if step is None:
+        return DecodedResponse(404, {"code": 404, "message": f"step '{step_id}' not found"})
+    return DecodedResponse(200, {"step": step})
 
 
 def _translate_get_flow_variables(server: Server, request: DecodedRequest) -> Translation:

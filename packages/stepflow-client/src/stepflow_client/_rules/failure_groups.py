@@ -129,9 +129,8 @@ class FailureGroups:
             return
         group.indexes.append(index)
         if error.message != group.error.message:
-            group.words = _keep_shared_words(
-                group.words or _split_words(group.error.message), _split_words(error.message)
-            )
+            words = group.words or _split_words(group.error.message)
+            group.words = _keep_shared_words(words, _split_words(error.message))
 
     def build_groups(self) -> list[FailureGroup]:
         """Return the groups, largest first.
@@ -148,9 +147,8 @@ class FailureGroups:
                 first = min(named, unnamed, key=lambda group: group.indexes[0])
                 words = named.words
                 if named.message != unnamed.message:
-                    words = _keep_shared_words(
-                        *(group.words or _split_words(group.error.message) for group in (named, unnamed))
-                    )
+                    both = [group.words or _split_words(group.error.message) for group in (named, unnamed)]
+                    words = _keep_shared_words(*both)
                 indexes = sorted(named.indexes + unnamed.indexes)
                 groups.append(replace(named, error=first.error, indexes=indexes, words=words))
             else:

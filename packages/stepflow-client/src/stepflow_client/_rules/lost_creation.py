@@ -114,11 +114,6 @@ class CreationCall:
         self.sent = self.began
         """When the last such request was sent."""
 
-    @property
-    def earliest_creation_time(self) -> float:
-        """When the newest run of any other call was created. This call's run can't be older."""
-        return get_creation_time(self._newest) or 0.0
-
     def pick_run(self, run_ids: list[str]) -> str | None:
         """Return this call's run, assuming that no other call can have created any of these runs.
 
@@ -128,13 +123,12 @@ class CreationCall:
         Returns:
             The newest run, or None if there are more runs than requests sent or if one may be older than this call.
         """
+        times = {run_id: get_creation_time(run_id) or 0.0 for run_id in run_ids}
+        # This call's run can't be older than the newest run of another call.
+        if len(run_ids) > self.sends or min(times.values()) < (get_creation_time(self._newest) or 0.0):
+            return None
         # Take the newest run: if the request was resent, the original may have arrived after all.
-        newest = max(run_ids, key=lambda run_id: get_creation_time(run_id) or 0.0)
-        floor = self.earliest_creation_time
-        is_certain = len(run_ids) <= self.sends and all(
-            (get_creation_time(run_id) or 0.0) >= floor for run_id in run_ids
-        )
-        return newest if is_certain else None
+        return max(run_ids, key=times.__getitem__)
 
 
 class RunRegistry:

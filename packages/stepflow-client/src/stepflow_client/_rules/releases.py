@@ -89,9 +89,8 @@ def make_pinned_server(url: str, release: str) -> Server:
     """
     number = parse_release(release)
     if number is None or number < _OLDEST:
-        raise argument_error(
-            "server_release", f"a release since {_format_release(_OLDEST)}, such as '0.11' or '0.13.0'", release
-        )
+        expected = f"a release since {_format_release(_OLDEST)}, such as '0.11' or '0.13.0'"
+        raise argument_error("server_release", expected, release)
     return _make_server(url, number, release=_replace_surrogates(release))
 
 
@@ -116,18 +115,9 @@ def _format_release(number: tuple[int, int]) -> str:
 
 def _make_server(url: str, number: tuple[int, int], *, release: str | None, commit: str | None = None) -> Server:
     dialect = min(number, _CURRENT)
-    capabilities = {
-        **{name: dialect >= since for name, since in _SINCE.items()},
-        **{name: dialect <= until for name, until in _UNTIL.items()},
-    }
-    return Server(
-        url=url,
-        dialect=_format_release(dialect),
-        release=release,
-        commit=commit,
-        capabilities=capabilities,
-        needs_translation=dialect < _CURRENT,
-    )
+    capabilities = {name: dialect >= since for name, since in _SINCE.items()}
+    capabilities |= {name: dialect <= until for name, until in _UNTIL.items()}
+    return Server(url, _format_release(dialect), release, commit, capabilities, needs_translation=dialect < _CURRENT)
 
 
 def require_capability(server: Server | ServerInfo, capability: str, what: str) -> None:

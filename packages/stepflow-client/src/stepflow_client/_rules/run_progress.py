@@ -101,15 +101,9 @@ class BatchCount:
         """Return the batch's progress."""
         total = self.done if is_over else self.expected
         status = "running" if not is_over else "failed" if self.failed else "completed"
+        completed, is_estimated = self.done - self.failed, self.is_estimated and not is_over
         return Progress(
-            None,
-            status,
-            total,
-            self.done - self.failed,
-            self.failed,
-            self.known,
-            duration=self.seconds,
-            is_estimated=self.is_estimated and not is_over,
+            None, status, total, completed, self.failed, self.known, duration=self.seconds, is_estimated=is_estimated
         )
 
 
@@ -208,24 +202,20 @@ class StepTimes:
         """Process an event."""
         if event.run_id != self._run_id or event.timestamp is None:
             return
-        if event.type == "step_started":
-            step_id = self._find_step_id(event.step_index, event.step_id)
-            if step_id is not None:
-                self._get_or_add_time(event.item_index, step_id, has_ended=False).attempts.append(event.timestamp)
-        elif event.type == "step_completed":
-            step_id = self._find_step_id(event.step_index, event.step_id)
-            if step_id is not None:
-                time = self._get_or_add_time(event.item_index, step_id, has_ended=True)
-                time.end, time.status = event.timestamp, event.status.value
-
-    def _find_step_id(self, step_index: int | None, step_id: str | None) -> str | None:
-        return step_id if step_index is None else self.step_ids.get(step_index, step_id)
-
-    def _get_or_add_time(self, item_index: int, step_id: str, *, has_ended: bool) -> StepTime:
-        key = (item_index, step_id)
-        if has_ended or self._uncovered.get(key) is False:
+        if event.type != "step_started" and event.type != "step_completed":
+            return
+        index = event.step_index
+        step_id = event.step_id if index is None else self.step_ids.get(index, event.step_id)
+        if step_id is None:
+            return
+        key = (event.item_index, step_id)
+        if event.type == "step_completed" or self._uncovered.get(key) is False:
             self._uncovered.pop(key, None)
-        return self._times.setdefault(key, StepTime(*key))
+        time = self._times.setdefault(key, StepTime(*key))
+        if event.type == "step_completed":
+            time.end, time.status = event.timestamp, event.status.value
+        else:
+            time.attempts.append(event.timestamp)
 
     def is_after_listed_steps(self, event: RunEvent) -> bool:
         """Return whether all listed steps are covered and the event is newer than the list.
@@ -342,8 +332,7 @@ class StepProgress:
         Returns:
             The seconds, or None if the server does not send times.
         """
-        end = now if self.running else self.last
-        return _seconds_between(self.first, end)
+        return _seconds_between(self.first, now if self.running else self.last)
 
     def record_item_start(self, item: int, time: datetime | None, attempt: int) -> None:
         """Record that an item has started. On a retry, the original start time is kept."""
@@ -437,13 +426,7 @@ class RunProgress:
         have ended, or just the needed ones if the server reports them.
         """
         steps = [step for step in self._steps.values() if step.ended or step.running]
-        failed = {
-            item
-            for step in steps
-            if step.failed
-            for item, status in step.ended.items()
-            if status not in ("completed", "skipped")
-        }
+        failed = {item for step in steps for item, end in step.ended.items() if end not in ("completed", "skipped")}
         completed: set[int] = set()
         if steps and len(steps) >= (len(self._needed) or len(self._step_ids)):
             completed = set.intersection(*(set(step.ended) for step in steps)) - failed
@@ -479,7 +462,7 @@ class RunProgress:
         if event.run_id == self.run_id:
             return self
         if event.run_id not in self.sub_runs:
-            total = _get_field(event, "item_count", 1)
+            total = getattr(event, "item_count", 1)
             sub_run = RunProgress(event.run_id, total=total, created_at=event.timestamp, flow_of=self._flow_of)
             sub_run._is_sub_run = True
             self.sub_runs[event.run_id] = sub_run
@@ -495,24 +478,20 @@ class RunProgress:
         run = self.get_run_of_event(event)
         match event.type:
             case "run_created":
-                run.total = _get_field(event, "item_count", run.total)
+                run.total = getattr(event, "item_count", run.total)
             case "steps_needed" if run is self:
                 # For sub-runs, servers send the wrong step IDs here.
-                for step_id in _get_field(event, "step_ids", ()):
+                for step_id in getattr(event, "step_ids", ()):
                     self._needed.add(step_id)
                     run._get_or_add_step(step_id)
             case "step_started":
-                step = run.get_step_of_event(event)
-                step.record_item_start(
-                    _get_field(event, "item_index", 0), event.timestamp, _get_field(event, "attempt", 1)
-                )
+                item, attempt = getattr(event, "item_index", 0), getattr(event, "attempt", 1)
+                run.get_step_of_event(event).record_item_start(item, event.timestamp, attempt)
             case "step_completed":
-                status = str(_get_field(event, "status", "completed"))
-                return run.get_step_of_event(event).record_item_end(
-                    _get_field(event, "item_index", 0), event.timestamp, status
-                )
+                item, status = getattr(event, "item_index", 0), str(getattr(event, "status", "completed"))
+                return run.get_step_of_event(event).record_item_end(item, event.timestamp, status)
             case "run_completed":
-                run.record_end(str(_get_field(event, "status", "completed")), event.timestamp)
+                run.record_end(str(getattr(event, "status", "completed")), event.timestamp)
                 return _seconds_between(run.created_at, event.timestamp)
         return None
 
@@ -532,12 +511,12 @@ class RunProgress:
 
     def get_step_of_event(self, event: RunEvent) -> StepProgress:
         """Return the step an event of this run belongs to."""
-        index, step_id = _get_field(event, "step_index", None), _get_field(event, "step_id", None)
+        index, step_id = getattr(event, "step_index", None), getattr(event, "step_id", None)
         if step_id and not self._is_sub_run:
             return self._get_or_add_step(step_id)
         # For sub-runs, servers send the wrong step ID or none, but the position in the flow is always right.
         if index is not None and index not in self._step_ids:
-            self.flow_name, step_ids = self._flow_of(self.run_id, _get_field(event, "item_index", 0))
+            self.flow_name, step_ids = self._flow_of(self.run_id, getattr(event, "item_index", 0))
             # Remember unknown positions, so they aren't requested again.
             self._step_ids = {index: f"#{index}", **self._step_ids, **step_ids}
         known_id = None if index is None else self._step_ids.get(index)
@@ -545,10 +524,6 @@ class RunProgress:
 
     def _get_or_add_step(self, step_id: str) -> StepProgress:
         return self._steps.setdefault(step_id, StepProgress(step_id, kept=step_id in self._kept))
-
-
-def _get_field(event: RunEvent, name: str, default: Any) -> Any:
-    return getattr(event, name, default)
 
 
 def _seconds_between(start: datetime | None, end: datetime | None) -> float | None:

@@ -29,9 +29,8 @@ class RunQuery(NamedTuple):
     """The `flow:`, `status:`, `since:`, `until:` and `include:` values."""
 
     def __str__(self) -> str:
-        return " ".join(
-            [*(f"{name}:{quote_word(value)}" for name, value in self.fields.items()), *map(quote_word, self.words)]
-        )
+        fields = [f"{name}:{quote_word(value)}" for name, value in self.fields.items()]
+        return " ".join([*fields, *map(quote_word, self.words)])
 
 
 def quote_word(text: str) -> str:

@@ -83,18 +83,6 @@ def get_refused_hint(url: str) -> str:
     return f"nothing is listening on port {root.port} of {root.host}: start the server, or correct the URL"
 
 
-def get_not_http_hint(reason: str, url: str) -> str:
-    """Return the hint for a response that isn't HTTP.
-
-    Args:
-        reason: What went wrong.
-        url: The server URL.
-    """
-    return (
-        f"the server speaks https: write {_replace_scheme(url, 'https')}" if reason == TLS_RESPONSE else ANOTHER_SERVICE
-    )
-
-
 def get_broken_hint(reason: str, url: str) -> str | None:
     """Return the hint for a dropped connection, or None if the response had already started.
 
@@ -137,9 +125,8 @@ def build_not_stepflow_error(url: str, status: int, headers: Mapping[str, str], 
     elif path and (kind == "application/grpc" or status == 404):
         # Current servers respond to unknown paths with application/grpc.
         hint = f"a Stepflow server has no path unless a proxy adds one: write {url.removesuffix(path)}"
-    return InvalidResponseError(
-        f"{url} responds, but not like a Stepflow server {summary}", status_code=status, hint=hint
-    )
+    message = f"{url} responds, but not like a Stepflow server {summary}"
+    return InvalidResponseError(message, status_code=status, hint=hint)
 
 
 def _replace_scheme(url: str, scheme: str) -> str:
@@ -184,10 +171,7 @@ def _build_error(
             return ServerConnectionError(message, hint=NO_RESPONSE)
         case ConnectFailed():
             through = f" through the proxy {proxy}" if proxy else ""
-            reason, hint = explain_certificate_rejection(error) or (
-                reason,
-                get_unreachable_hint(error, url, proxy),
-            )
+            reason, hint = explain_certificate_rejection(error) or (reason, get_unreachable_hint(error, url, proxy))
             message = f"{url} cannot be reached{through}: {reason}"
             return ServerConnectionError(message, hint=hint)
         case ReadTimeout() | WriteTimeout():
@@ -200,15 +184,13 @@ def _build_error(
             message = f"the response to {request} is too large: {reason}"
             return InvalidResponseError(message, hint="to allow larger responses, set max_response_bytes=")
         case NotHttp():
-            message = f"{url} does not speak HTTP: {reason}"
-            return InvalidResponseError(message, hint=get_not_http_hint(reason, url))
+            is_tls = reason == TLS_RESPONSE
+            hint = f"the server speaks https: write {_replace_scheme(url, 'https')}" if is_tls else ANOTHER_SERVICE
+            return InvalidResponseError(f"{url} does not speak HTTP: {reason}", hint=hint)
         case Unreadable():
             return InvalidResponseError(f"the response to {request} cannot be read: {reason}")
         case HttpError() | OSError():
-            reason, advice = explain_certificate_rejection(error) or (
-                reason,
-                get_broken_hint(reason, url),
-            )
+            reason, advice = explain_certificate_rejection(error) or (reason, get_broken_hint(reason, url))
             return ServerConnectionError(f"the connection to {url} broke: {reason}", hint=advice)
         case _:
             return InvalidResponseError(f"the response to {request} cannot be read: {reason}")
