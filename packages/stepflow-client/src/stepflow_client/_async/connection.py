@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing, nullcontext
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, cast
 from urllib.parse import urlencode
 
 from .._base.bounded_dict import BoundedDict
@@ -94,11 +94,6 @@ class ConnectionSettings(NamedTuple):
     event_hooks: Mapping[str, Sequence[Callable[[Any], Any]]] | None
 
 
-class _HasRunId(Protocol):
-    @property
-    def run_id(self) -> str: ...
-
-
 class Connection:
     """Sends a client's operations. No connection is opened until the first request."""
 
@@ -136,12 +131,10 @@ class Connection:
         self._add_headers(check_headers(settings.headers) or {})
         senders = [build_server_transport(url, settings) for url in roots]
         if header is None:
-            senders = [
-                wrap_with_authorization(sender, credentials, url) for sender, url in zip(senders, roots, strict=True)
-            ]
-        self.proxy = (
-            None if settings.transport is not None else format_proxy(settings.proxy or find_environment_proxy(root))
-        )
+            pairs = zip(senders, roots, strict=True)
+            senders = [wrap_with_authorization(sender, credentials, url) for sender, url in pairs]
+        proxy = settings.proxy or find_environment_proxy(root)
+        self.proxy = None if settings.transport is not None else format_proxy(proxy)
         """The URL of the (first) server's proxy, without its password, or None if there isn't one."""
         sender = senders[0] if len(senders) == 1 else Failover(senders, self.spread)
         self.dialect = Dialect(Retry(sender, settings.retry), self.url, server)
@@ -266,15 +259,14 @@ class Connection:
                 return cast("Answer", response)
             parse = decode_raw if request.operation.keeps_numbers else decode
             try:
-                answer = responses.build_from_response(
-                    convert_response, responses.parse_object(response.content, sent, parse), sent
-                )
+                body = responses.parse_object(response.content, sent, parse)
+                answer = responses.build_from_response(convert_response, body, sent)
             except InvalidResponseError:
                 # Detect the release again next time, since the URL may lead to a different server by now.
                 self.dialect.forget_server()
                 raise
             if self.spread is not None and response.server is not None and request.operation is api.create_run:
-                self.spread.remember_server(cast("_HasRunId", answer).run_id, response.server)
+                self.spread.remember_server(cast("Any", answer).run_id, response.server)
             if span is not None:
                 span.record_run_id(answer)
             return answer

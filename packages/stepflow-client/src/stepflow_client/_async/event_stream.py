@@ -336,9 +336,8 @@ async def read_event_stream(
         except (HttpError, OSError, ValueError) as error:
             if isinstance(error, StepflowClientError):
                 raise
-            raise convert_error(
-                error, sent, connection.get_failed_url(error), connection.proxy, request.run_id
-            ) from error
+            url = connection.get_failed_url(error)
+            raise convert_error(error, sent, url, connection.proxy, request.run_id) from error
 
 
 async def _read_error_response(

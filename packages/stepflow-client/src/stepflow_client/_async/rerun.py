@@ -86,9 +86,7 @@ class Rerunner:
         """Start a rerun's runs and return their IDs, without waiting for them to end."""
         with deadline_scope(compute_deadline(timeout)):
             plan, new_run = await self._make_executable_plan(request)
-            calls = [
-                partial(self._start_item_group, new_run, part, group, None) for part, group in enumerate(plan.groups)
-            ]
+            calls = [partial(self._start_item_group, new_run, part, group) for part, group in enumerate(plan.groups)]
             return [run.run_id for run in await async_gather(calls, _AT_ONCE)]
 
     async def _make_executable_plan(self, request: RerunRequest) -> tuple[RerunPlan, NewRun]:
@@ -165,12 +163,9 @@ class Rerunner:
         it."""
         entries = cache(self._recorder.find_history_entry)
         entry, outputs = entries(run_id), self._recorder.find_kept_outputs(run_id)
-        if (
-            entry is None
-            or outputs is None
-            or entry.flow is None
-            or (new is None and rules.has_hidden_secrets(entry.flow))
-        ):
+        if entry is None or outputs is None or entry.flow is None:
+            return None
+        if new is None and rules.has_hidden_secrets(entry.flow):
             return None
         recorded = rules.read_recorded_arguments(entry, entry.flow if new is None else new)
         source = partial(rules.find_executing_run, entries, run_id)
@@ -180,9 +175,8 @@ class Rerunner:
         """Return the items to run again, each with the outputs to keep."""
         request, earlier = new_run.request, new_run.earlier
         chosen = rules.resolve_item_indexes(request.items, earlier.total, earlier.run_id)
-        indexes = [
-            index for index in chosen if not (request.keep.succeeded_items and earlier.results[index].is_success)
-        ]
+        skips = request.keep.succeeded_items
+        indexes = [index for index in chosen if not (skips and earlier.results[index].is_success)]
         is_known = earlier.outputs is not None
         server = await self._connection.detect_server()
         if request.needs_outputs and not is_known:
@@ -194,15 +188,13 @@ class Rerunner:
             if step.item_index in steps:
                 steps[step.item_index].append(step)
         kept = {index: select_kept_outputs(new_run, index, steps[index]) if keeps else {} for index in indexes}
-        return [
-            RerunItem(index, kept[index], rules.find_executed_steps(new_run.effective, kept[index]))
-            for index in indexes
-        ]
+        flow = new_run.effective
+        return [RerunItem(index, keep, rules.find_executed_steps(flow, keep)) for index, keep in kept.items()]
 
     async def _run_item_group(self, new_run: NewRun, part: int, group: Sequence[RerunItem]) -> dict[int, FlowResult]:
         """Execute items that keep the same outputs in a single run, and return their results by index."""
         if len(group) > 1:
-            run = await self._start_item_group(new_run, part, group, None)
+            run = await self._start_item_group(new_run, part, group)
             results = await self._waiter.wait_for_results(run.run_id)
             return {item.index: result for item, result in zip(group, results, strict=True)}
         run = await self._start_item_group(new_run, part, group, self._connection.timings.creation_hold)
@@ -211,7 +203,7 @@ class Rerunner:
         return {group[0].index: result}
 
     async def _start_item_group(
-        self, new_run: NewRun, part: int, group: Sequence[RerunItem], hold: int | None
+        self, new_run: NewRun, part: int, group: Sequence[RerunItem], hold: int | None = None
     ) -> responses.StartedRun:
         """Start a run of a copy of the flow that pins the kept steps, and return the server's response.
 
@@ -231,12 +223,7 @@ class Rerunner:
             inputs = [None if new_run.inputs is None else new_run.inputs[index] for index in origin.items]
             request = new_run.request
             call = RunCall(
-                flow,
-                inputs,
-                new_run.overrides,
-                new_run.variables,
-                request.variables_from_env,
-                request.max_concurrency,
+                flow, inputs, new_run.overrides, new_run.variables, request.variables_from_env, request.max_concurrency
             )
             original = await self._creator.check_arguments(call)
             copy = add_tag(checked.content_with_examples, uuid4().hex, origin)

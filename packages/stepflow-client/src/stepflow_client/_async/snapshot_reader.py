@@ -161,12 +161,10 @@ class _RunParts:
             with suppress(StepflowClientError):
                 flow = restore_flow(await self.read_stored_flow())
         listed = failed_items.add_failed_steps(listed, failed, by_item, flow)
-        can = (await self._context.connection.detect_server()).capabilities
-        return (
-            failed_items.add_lost_item_errors(listed, run.status, by_item if can["live_steps"] else {})
-            if lost
-            else listed
-        ).items
+        if lost:
+            can = (await self._context.connection.detect_server()).capabilities
+            listed = failed_items.add_lost_item_errors(listed, run.status, by_item if can["live_steps"] else {})
+        return listed.items
 
 
 class SnapshotReader:
@@ -260,9 +258,8 @@ class SnapshotReader:
         pair = None if items is None else check_instances(items, "items", int)
         if pair is not None and len(pair) != 2:
             raise argument_error("items", "two indexes: an item of the first run and one of the second", items)
-        reads = [
-            partial(self.read_snapshot, requests.check_run_id(run_id), ("items", "steps", "flow")) for run_id in run_ids
-        ]
+        parts = ("items", "steps", "flow")
+        reads = [partial(self.read_snapshot, requests.check_run_id(run_id), parts) for run_id in run_ids]
         # Request this first. Otherwise, both concurrent calls would.
         can = await self.get_capabilities()
         one, other = await async_gather(reads, 2)

@@ -217,11 +217,8 @@ class Waiter:
         run_id = requests.check_run_id(run_id)
         check_flag(wait, "wait")
         with deadline_scope(compute_deadline(timeout)):
-            server = (
-                await self._retry_request(self._connection.detect_server, run_id)
-                if wait
-                else await self._connection.detect_server()
-            )
+            detect = self._connection.detect_server
+            server = await (self._retry_request(detect, run_id) if wait else detect())
             if started is not None and started.answers and started.has_ended:
                 end = partial(read, run_id, started.status, started.answers)
                 return started, await self._retry_request(end, run_id, _NO_RESULT)
@@ -232,9 +229,8 @@ class Waiter:
                 status = read_status(answers[0]["status"]) if len(answers) == 1 else None
                 if status is not None and status in _ENDED:
                     end = partial(read, run_id, status, answers)
-                    return responses.StartedRun(run_id, status, answers), await self._retry_request(
-                        end, run_id, _NO_RESULT
-                    )
+                    started = responses.StartedRun(run_id, status, answers)
+                    return started, await self._retry_request(end, run_id, _NO_RESULT)
             if status is ExecutionStatus.RUNNING:
                 run = await self.wait_until_ended(run_id, total=1)
             else:
@@ -292,9 +288,8 @@ class Waiter:
     async def read_items(self, run_id: str, status: ExecutionStatus, answers: _Items = None) -> ListItemsResponse:
         """Return the items of a finished run."""
         answers = await self._runs.list_raw_items(run_id) if answers is None else answers
-        return await self._runs.explain_items(
-            responses.read_items(run_id, answers, self._runs.get_decoder(run_id)), status
-        )
+        listed = responses.read_items(run_id, answers, self._runs.get_decoder(run_id))
+        return await self._runs.explain_items(listed, status)
 
 
 def _check_single(run: RunDetails) -> None:

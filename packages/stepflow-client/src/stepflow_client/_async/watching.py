@@ -204,10 +204,9 @@ class ProgressReporter:
             if details.is_finished and not is_given_up(details.status, details.items.running):
                 return
             until = math.inf if deadline is None else deadline
-            async with aclosing(
-                self._watcher.follow(build_progress(run), every=_IDLE_INTERVAL, until=until)
-            ) as followed:
-                async for update in followed:
+            followed = self._watcher.follow(build_progress(run), every=_IDLE_INTERVAL, until=until)
+            async with aclosing(followed) as updates:
+                async for update in updates:
                     yield update
         except StepflowClientError as error:
             logger.info("the progress of run %s is no longer reported: %s", run_id, error.message)

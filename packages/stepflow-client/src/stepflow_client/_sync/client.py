@@ -1015,9 +1015,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         if output_type is not None:
             output_types.check_output_type(output_type)
         results = self._services.waiter.wait_for_results(run_id, wait=wait, timeout=timeout)
-        return (
-            results if output_type is None else [output_types.convert_output(result, output_type) for result in results]
-        )
+        return [output_types.convert_output(result, output_type) for result in results]
 
     # Flows
 

@@ -337,9 +337,8 @@ def read_event_stream(
         except (HttpError, OSError, ValueError) as error:
             if isinstance(error, StepflowClientError):
                 raise
-            raise convert_error(
-                error, sent, connection.get_failed_url(error), connection.proxy, request.run_id
-            ) from error
+            url = connection.get_failed_url(error)
+            raise convert_error(error, sent, url, connection.proxy, request.run_id) from error
 
 
 def _read_error_response(

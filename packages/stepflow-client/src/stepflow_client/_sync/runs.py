@@ -115,9 +115,8 @@ class RunReader:
     def get_server_time(self) -> datetime:
         """Return the current time on the server's clock, which is also used for the times of runs and events."""
         health = self._connection.request_health()
-        return responses.build_from_response(responses.read_health, health, "GET /health").timestamp or datetime.now(
-            UTC
-        )
+        time = responses.build_from_response(responses.read_health, health, "GET /health").timestamp
+        return time or datetime.now(UTC)
 
     def list_items(self, run_id: str) -> ListItemsResponse:
         """Return a run's items as reported by the server."""
@@ -126,8 +125,7 @@ class RunReader:
     def list_raw_items(self, run_id: str) -> list[dict[str, Any]]:
         """Return the server's raw data about a run's items, for `responses.read_items`."""
         return self._connection.call(
-            api.get_run_items(run_id),
-            lambda answer: responses.check_raw_items(answer["results"]),
+            api.get_run_items(run_id), lambda answer: responses.check_raw_items(answer["results"])
         )
 
     def explain_items(self, listed: ListItemsResponse, status: ExecutionStatus | None) -> ListItemsResponse:
@@ -226,13 +224,9 @@ class RunReader:
     def get_run_step(self, run_id: RunId, step_id: str, *, item_index: int = 0) -> StepDetails:
         """Return a single step of an item."""
         run_id = requests.check_run_id(run_id)
-        request = api.get_run_step(
-            run_id,
-            requests.check_path_id(step_id, "step_id"),
-            item_index=requests.check_limit(item_index, "item_index"),
-        )
+        path_id, index = requests.check_path_id(step_id, "step_id"), requests.check_limit(item_index, "item_index")
         return self._connection.call(
-            request,
+            api.get_run_step(run_id, path_id, item_index=index),
             lambda answer: responses.read_requested_step(answer["step"], step_id, item_index, self.get_decoder(run_id)),
         )
 
@@ -250,9 +244,8 @@ class RunReader:
         run_id = requests.check_run_id(run_id)
         now = self.get_run_without_steps(run_id)
         if now.is_finished:
-            raise ConflictError(
-                f"run {run_id} is already {now.status.value}", status_code=409, run_id=run_id, details=now
-            )
+            message = f"run {run_id} is already {now.status.value}"
+            raise ConflictError(message, status_code=409, run_id=run_id, details=now)
         try:
             return self._connection.call(api.cancel_run(run_id), partial(responses.read_run, run_id=run_id))
         except ConflictError as error:

@@ -94,11 +94,9 @@ def sse_events(
                     return SyncEventResponse(204, {"cache-control": "no-store"}, _yield_given_frames())
     except StepflowClientError as error:
         problem = problem_details(error)
-        return (
-            SyncEventResponse(200, _HEADERS, _yield_given_frames(_format_problem(problem)))
-            if error.is_retryable
-            else _make_problem_response(problem)
-        )
+        if error.is_retryable:
+            return SyncEventResponse(200, _HEADERS, _yield_given_frames(_format_problem(problem)))
+        return _make_problem_response(problem)
     return SyncEventResponse(200, _HEADERS, _format_event_frames(events, handle.run_id, payload))
 
 

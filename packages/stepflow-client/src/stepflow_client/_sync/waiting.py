@@ -214,11 +214,8 @@ class Waiter:
         run_id = requests.check_run_id(run_id)
         check_flag(wait, "wait")
         with deadline_scope(compute_deadline(timeout)):
-            server = (
-                self._retry_request(self._connection.detect_server, run_id)
-                if wait
-                else self._connection.detect_server()
-            )
+            detect = self._connection.detect_server
+            server = self._retry_request(detect, run_id) if wait else detect()
             if started is not None and started.answers and started.has_ended:
                 end = partial(read, run_id, started.status, started.answers)
                 return started, self._retry_request(end, run_id, _NO_RESULT)
@@ -229,7 +226,8 @@ class Waiter:
                 status = read_status(answers[0]["status"]) if len(answers) == 1 else None
                 if status is not None and status in _ENDED:
                     end = partial(read, run_id, status, answers)
-                    return responses.StartedRun(run_id, status, answers), self._retry_request(end, run_id, _NO_RESULT)
+                    started = responses.StartedRun(run_id, status, answers)
+                    return started, self._retry_request(end, run_id, _NO_RESULT)
             if status is ExecutionStatus.RUNNING:
                 run = self.wait_until_ended(run_id, total=1)
             else:
@@ -287,7 +285,8 @@ class Waiter:
     def read_items(self, run_id: str, status: ExecutionStatus, answers: _Items = None) -> ListItemsResponse:
         """Return the items of a finished run."""
         answers = self._runs.list_raw_items(run_id) if answers is None else answers
-        return self._runs.explain_items(responses.read_items(run_id, answers, self._runs.get_decoder(run_id)), status)
+        listed = responses.read_items(run_id, answers, self._runs.get_decoder(run_id))
+        return self._runs.explain_items(listed, status)
 
 
 def _check_single(run: RunDetails) -> None:

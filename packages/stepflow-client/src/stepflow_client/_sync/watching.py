@@ -206,8 +206,9 @@ class ProgressReporter:
             if details.is_finished and not is_given_up(details.status, details.items.running):
                 return
             until = math.inf if deadline is None else deadline
-            with closing(self._watcher.follow(build_progress(run), every=_IDLE_INTERVAL, until=until)) as followed:
-                for update in followed:
+            followed = self._watcher.follow(build_progress(run), every=_IDLE_INTERVAL, until=until)
+            with closing(followed) as updates:
+                for update in updates:
                     yield update
         except StepflowClientError as error:
             logger.info("the progress of run %s is no longer reported: %s", run_id, error.message)

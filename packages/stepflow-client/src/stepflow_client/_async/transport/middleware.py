@@ -297,11 +297,8 @@ class Dialect(Middleware):
             raise build_not_stepflow_error(self.url, response.status, response.headers, response.content)
 
     async def _send_translated(self, server: Server, request: HttpRequest) -> HttpResponse:
-        body = (
-            _parse_json(request.content)
-            if request.headers.get("content-type", "").startswith("application/json")
-            else None
-        )
+        is_json = request.headers.get("content-type", "").startswith("application/json")
+        body = _parse_json(request.content) if is_json else None
         current = dialect.DecodedRequest(request.method, unquote(request.path), dict(parse_qsl(request.query)), body)
         translation = dialect.translate(server, current)
         response: HttpResponse | None = None

@@ -86,11 +86,9 @@ class Pool(Transport):
             connection = self._take_idle() or await self._connect(request)
             reader = connection.reader
             try:
-                seconds = (
-                    request.timeout.write
-                    if request.deadline is None
-                    else request.limit_to_deadline(request.timeout.write)
-                )
+                seconds = request.timeout.write
+                if request.deadline is not None:
+                    seconds = request.limit_to_deadline(seconds)
                 if len(request.content) <= _MAX_SINGLE_SEND:
                     connection.send(head + request.content, seconds)
                 else:
@@ -151,8 +149,7 @@ class Pool(Transport):
     def _abandon_inherited(self) -> None:
         """Abandon connections inherited from a fork, or parent and child would read each other's responses."""
         self._forks = count_forks()
-        for connection in (*self._idle, *self._busy):
-            connection.abandon()
+        _abandon_all((*self._idle, *self._busy))
         self._idle.clear()
         self._busy.clear()
         self._slots = AsyncSlots(self._max_connections)

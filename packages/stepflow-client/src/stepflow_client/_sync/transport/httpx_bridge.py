@@ -70,10 +70,8 @@ class HttpxTransport(Transport):
         if request.deadline is None:
             return self._send_and_read_body(request)
         with _convert_errors():
-            seconds = request.limit_to_deadline(math.inf) + _GRACE
-            return sync_call_with_timeout(
-                partial(self._send_and_read_body, request), seconds, may_abandon=self._may_run_in_thread
-            )
+            send, seconds = partial(self._send_and_read_body, request), request.limit_to_deadline(math.inf) + _GRACE
+            return sync_call_with_timeout(send, seconds, may_abandon=self._may_run_in_thread)
 
     def _send_and_read_body(self, request: HttpRequest) -> HttpResponse:
         with self._open_response(request, convert_to_httpx(request, self._api)) as response:
@@ -163,10 +161,9 @@ def _iterate_raw_body(
         chunks: Iterator[bytes] = stream.__iter__()
     while True:
         with _convert_errors():
+            seconds = request.limit_to_deadline(request.timeout.read) + _GRACE
             try:
-                chunk = sync_call_with_timeout(
-                    chunks.__next__, request.limit_to_deadline(request.timeout.read) + _GRACE
-                )
+                chunk = sync_call_with_timeout(chunks.__next__, seconds)
             except StopIteration:
                 return
         check()
@@ -217,11 +214,7 @@ class TransportBridge(httpx.BaseTransport):
             method=request.method,
             path=path,
             query=query,
-            headers={
-                name: value
-                for name, value in normalize_headers(request.headers.multi_items()).items()
-                if name not in _CONNECTION
-            },
+            headers=_get_end_to_end_headers(request),
             content=request.read(),
             timeout=Timeouts(**{phase: MAX_TIMEOUT if limit is None else limit for phase, limit in phases.items()}),
             idempotent=operation is None or operation.is_idempotent,
@@ -300,6 +293,7 @@ class ForkSafeTransport(httpx.HTTPTransport):
 
 
 _CONNECTION = frozenset({"host", "connection", "content-length", "transfer-encoding", "accept-encoding"})
+"""Headers that belong to one connection, so they aren't copied from one request to another."""
 # Extra seconds for the transport, so it has a chance to report which of its own timeouts expired.
 _GRACE = 0.2
 # The slowest upload to allow for, in bytes per second.
@@ -404,9 +398,13 @@ def copy_headers_from(request: HttpRequest, signed: object) -> HttpRequest:
     """
     if not isinstance(signed, httpx.Request):
         raise InvalidArgumentError(f"the httpx.Auth passed as auth yielded {type(signed).__name__}, not a request")
-    headers = {k: v for k, v in normalize_headers(signed.headers.multi_items()).items() if k not in _CONNECTION}
+    headers = _get_end_to_end_headers(signed)
     check_headers(headers)
     return request._replace(headers=headers)
+
+
+def _get_end_to_end_headers(request: httpx.Request) -> dict[str, str]:
+    return {k: v for k, v in normalize_headers(request.headers.multi_items()).items() if k not in _CONNECTION}
 
 
 class Hooks(Middleware):
@@ -438,9 +436,8 @@ class Hooks(Middleware):
         began = time.monotonic()
         sent = self._call_request_hooks(request)
         with self.inner.stream(copy_headers_from(request, sent)) as stream:
-            self._call_response_hooks(
-                request, httpx.Response(stream.status, headers=stream.headers, request=sent), began
-            )
+            converted = httpx.Response(stream.status, headers=stream.headers, request=sent)
+            self._call_response_hooks(request, converted, began)
             yield stream
 
     def _call_request_hooks(self, request: HttpRequest) -> httpx.Request:
