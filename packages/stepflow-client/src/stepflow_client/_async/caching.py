@@ -149,17 +149,11 @@ class CachedRuns:
                 values = requests.add_env_variables(arguments.variables, declared, os.environ)
                 arguments = arguments._replace(variables=values)
         else:
-            flow, digest, _ = checked
-            needs = self._flows.get_requirements(flow, digest)
+            flow = checked.content
+            needs = self._flows.get_requirements(checked)
             arguments = await async_run_check(partial(call.complete_arguments, arguments, needs))
-        completed = RunCall(
-            flow,
-            arguments.inputs,
-            None if arguments.overrides is None else {"steps": arguments.overrides},
-            arguments.variables,
-            max_concurrency=call.max_concurrency,
-            private_copy=call.private_copy,
-            ready=call.ready,
-            source=call.flow,
-        )
+        overrides = None if arguments.overrides is None else {"steps": arguments.overrides}
+        completed = call._replace(flow=flow, input=arguments.inputs, overrides=overrides, variables=arguments.variables)
+        # These arguments have been checked, and include the variables from the environment.
+        completed = completed._replace(variables_from_env=False, check_input=False, source=call.flow)
         return _CacheableCall(completed, flow, arguments.variables, cache._file.compute_key(flow, arguments))

@@ -64,10 +64,8 @@ class CheckedFlow(NamedTuple):
         """
         if not self.examples:
             return self.content
-        return {
-            **self.content,
-            "examples": check_json(self.examples, "the examples of the flow", max_depth=FIELD_DEPTH - 1),
-        }
+        examples = check_json(self.examples, "the examples of the flow", max_depth=FIELD_DEPTH - 1)
+        return {**self.content, "examples": examples}
 
 
 class StoredCopy(NamedTuple):
@@ -107,25 +105,25 @@ class FlowStore:
 
     async def store_flow(self, flow: FlowSource) -> StoreFlowResponse:
         """Store a flow and return its ID."""
-        content, digest, _ = checked = self.check_flow(flow, "store_flow()")
+        checked = self.check_flow(flow, "store_flow()")
         copy = checked.content_with_examples
         # Flows that only differ in their examples still count as different stored flows.
-        key = requests.hash_flow(copy) or digest
+        key = requests.hash_flow(copy) or checked.digest
         stored = self._stored.get(key)
         if stored is None:
-            flow_id = await self.validate_and_store_copy(content, copy, digest)
-            diagnostics = _build_validation(self._accepted.get(digest, [])).diagnostics
+            flow_id = await self.validate_and_store_copy(checked, copy)
+            diagnostics = _build_validation(self._accepted.get(checked.digest, [])).diagnostics
             stored = types.StoreFlowResponse(flow_id=flow_id, diagnostics=diagnostics)
             self._stored.put_newest(key, stored)
-            self._remember_flow(flow_id, content)
+            self._remember_flow(flow_id, checked.content)
         return stored
 
-    def get_requirements(self, flow: dict[str, Any], digest: bytes) -> RunRequirements:
+    def get_requirements(self, flow: CheckedFlow) -> RunRequirements:
         """Return the requirements of a flow's runs, determining them only once."""
-        requirements = self._needs.get(digest)
+        requirements = self._needs.get(flow.digest)
         if requirements is None:
-            requirements = run_requirements.find_requirements(flow, parse_declared_variables(flow))
-            self._needs.put_newest(digest, requirements)
+            requirements = run_requirements.find_requirements(flow.content, parse_declared_variables(flow.content))
+            self._needs.put_newest(flow.digest, requirements)
         return requirements
 
     def get_stored_copy(self, flow_id: str) -> StoredCopy:
@@ -142,14 +140,10 @@ class FlowStore:
         Raises:
             InvalidArgumentError: If the input doesn't match the flow's input schema.
         """
-        requirements = (
-            self.find_requirements_by_id(flow)
-            if isinstance(flow, str)
-            else self.get_requirements(flow.content, flow.digest)
-        )
-        if requirements is None or requirements.input_check is None:
+        needs = self.find_requirements_by_id(flow) if isinstance(flow, str) else self.get_requirements(flow)
+        if needs is None or needs.input_check is None:
             return value
-        return await async_run_check(partial(requests.check_inputs_against_schema, value, requirements.input_check))
+        return await async_run_check(partial(requests.check_inputs_against_schema, value, needs.input_check))
 
     def check_flow(self, flow: FlowSource, what: str) -> CheckedFlow:
         """Check a flow and return it in a form that can be sent.
@@ -204,16 +198,15 @@ class FlowStore:
         """
         content, digest, _ = flow
         if is_single:
-            return await self.store_private_copy(
-                flow, stored_flow.add_tag(flow.content_with_examples, os.urandom(16).hex())
-            )
+            copy = stored_flow.add_tag(flow.content_with_examples, os.urandom(16).hex())
+            return await self.store_private_copy(flow, copy)
         registry = self.registries.current
         while (shared_id := registry.find_shared_flow(digest)) is None:
             is_first = registry.try_claim(digest)
             if is_first or has_passed(current_deadline()):
                 try:
                     copy = stored_flow.add_tag(flow.content_with_examples, registry.choose_shared_tag(digest))
-                    flow_id = await self.validate_and_store_copy(content, copy, digest)
+                    flow_id = await self.validate_and_store_copy(flow, copy)
                     registry.record_shared_flow(digest, flow_id)
                     self._copies.put_newest(flow_id, copy)
                 finally:
@@ -226,18 +219,18 @@ class FlowStore:
 
     async def store_private_copy(self, flow: CheckedFlow, copy: dict[str, Any]) -> StoredCopy:
         """Store a copy of a flow that only a single call runs, and return the copy."""
-        flow_id = await self.validate_and_store_copy(flow.content, copy, flow.digest)
+        flow_id = await self.validate_and_store_copy(flow, copy)
         self.registries.current.record_private_flow(flow_id)
         return self._remember_flow(flow_id, flow.content)._replace(flow=copy)
 
-    async def validate_and_store_copy(self, flow: dict[str, Any], copy: dict[str, Any], digest: bytes) -> str:
+    async def validate_and_store_copy(self, flow: CheckedFlow, copy: dict[str, Any]) -> str:
         """Store a copy of a flow once the server has accepted the flow, and return the copy's ID.
 
         Raises:
             InvalidFlowError: If the server rejects the flow.
         """
-        if digest not in self._accepted:
-            diagnostics = await self._fetch_diagnostics(flow)
+        if flow.digest not in self._accepted:
+            diagnostics = await self._fetch_diagnostics(flow.content)
             if any(diagnostic.get("level") in _FATAL for diagnostic in diagnostics):
                 from ..types.flows import InvalidFlowError
 
@@ -248,7 +241,7 @@ class FlowStore:
                 more = f" (and {len(others)} more)" if others else ""
                 message = f"the server rejected the flow: {first.message} at {first.path}{more}"
                 raise InvalidFlowError(message, diagnostics=result.diagnostics)
-            self._accepted.put_newest(digest, diagnostics)
+            self._accepted.put_newest(flow.digest, diagnostics)
         # Store the flow as a blob to preserve its integers. The server doesn't check blobs.
         request = api.store_blob(body={"data": copy, "blobType": "flow"})
         return await self._connection.call(request, partial(responses.read_flow_id, key="blobId"))

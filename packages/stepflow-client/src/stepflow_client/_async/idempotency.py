@@ -177,7 +177,7 @@ class KeyedRuns:
         arguments = await self._creator.check_arguments(call)
         keyed_call = _KeyedCall(call, arguments, hold_seconds, arguments.overrides)
         if origin is None:
-            needs = self._flows.get_requirements(checked.content, checked.digest)
+            needs = self._flows.get_requirements(checked)
             # Reject arguments that don't fit the flow.
             await async_run_check(partial(call.complete_arguments, arguments, needs))
         else:
@@ -196,9 +196,8 @@ class KeyedRuns:
                     raise RequestTimeoutError(f"timed out waiting for {other}")
                 await asyncio.sleep(self._connection.timings.key_poll)
             try:
-                run = await self._find_or_create_run(
-                    keyed, keyed_call, should_look_up=not (self._was_last_key_new and is_first)
-                )
+                should_look_up = not (self._was_last_key_new and is_first)
+                run = await self._find_or_create_run(keyed, keyed_call, should_look_up=should_look_up)
             except NotFoundError:
                 # The server was restarted without a persistent store, so it no longer has the flow.
                 self._flows.forget_flow(keyed.flow_id)
@@ -219,11 +218,9 @@ class KeyedRuns:
     async def _store_keyed_flow(
         self, checked: CheckedFlow, key: str, scope: str | None, origin: RerunOrigin | None = None
     ) -> _KeyedFlow:
-        content, digest, _ = checked
-        flow_id = await self._flows.validate_and_store_copy(
-            content, add_tag(content, make_key_tag(key, scope), origin), digest
-        )
-        return _KeyedFlow(key, scope, content, flow_id)
+        copy = add_tag(checked.content, make_key_tag(key, scope), origin)
+        flow_id = await self._flows.validate_and_store_copy(checked, copy)
+        return _KeyedFlow(key, scope, checked.content, flow_id)
 
     async def _record_in_history(self, keyed: _KeyedFlow, run: responses.StartedRun, keyed_call: _KeyedCall) -> None:
         """Record a run and its own flow in the history, and log if the call's flow is a different one."""
@@ -239,10 +236,8 @@ class KeyedRuns:
             return
         # Whichever call created the run, this client's user asked for it, with these arguments.
         if older is None:
-            recorded = _make_history_record(
-                keyed, keyed_call.add_env_variables(parse_declared_variables(keyed.flow)), keyed_call
-            )
-            self._recorder.record_run(run.run_id, recorded)
+            arguments = keyed_call.add_env_variables(parse_declared_variables(keyed.flow))
+            self._recorder.record_run(run.run_id, _make_history_record(keyed, arguments, keyed_call))
             return
         # Return the run even if its flow can't be read.
         with suppress(StepflowClientError):
@@ -261,10 +256,9 @@ class KeyedRuns:
                 await keyed_call.call.ready()
             sights = self._sights.pop(keyed.uniqueness_key, {})
             lock = self._make_lock(keyed, await self._compute_digest(keyed, keyed_call, keyed.flow_id), sights)
+            steps = lock.obtain_run(has_looked=should_look_up)
             try:
-                outcome = await self._execute_lock_steps(
-                    keyed, lock, lock.obtain_run(has_looked=should_look_up), keyed_call
-                )
+                outcome = await self._execute_lock_steps(keyed, lock, steps, keyed_call)
             except StepflowClientError:
                 self._sights.put_newest(keyed.uniqueness_key, sights)
                 raise

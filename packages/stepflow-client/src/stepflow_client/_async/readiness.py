@@ -55,7 +55,7 @@ class ComponentWaiter:
                 await self._flows.get_declared_variables(checked)
                 needs = self._flows.find_requirements_by_id(checked)
             else:
-                needs = self._flows.get_requirements(checked.content, checked.digest)
+                needs = self._flows.get_requirements(checked)
             if needs is not None:
                 needed = needs.components
         missing = {path for path in needed - self._seen if path.startswith("/") and not path.startswith("/builtin/")}

@@ -45,6 +45,7 @@ from .connection import Connection
 from .flows import StoredCopy
 
 if TYPE_CHECKING:
+    from ..flows.run_requirements import RunRequirements
     from ..types import CreateRunResponse
     from .context import ClientContext
 
@@ -263,10 +264,7 @@ class RunCreator:
             prepared = None if key is None else self._templates.get(key)
             server = self._connection.dialect.server
             if prepared is None or prepared.server is not server or prepared.copy.flow_id != shared:
-                needs = flows.get_requirements(content, digest)
-                arguments = await async_run_check(
-                    partial(call.complete_arguments, await self.check_arguments(call), needs)
-                )
+                arguments = await self.check_arguments(call, flows.get_requirements(checked))
                 copy = await flows.store_tagged_copy(checked, is_single=call.private_copy)
                 # Storing the flow may have used up some of the time.
                 prepared = self._make_template(copy, arguments, _limit_hold(hold_seconds))
@@ -301,10 +299,8 @@ class RunCreator:
         needs = self._flows.find_requirements_by_id(flow_id)
         if needs is not None:
             arguments = await async_run_check(partial(call.complete_arguments, arguments, needs))
-        recorded = CreatedRun(flow_id, arguments)
-        return await self.create_from_copy(
-            self._flows.get_stored_copy(flow_id), arguments, hold_seconds, recorded=recorded
-        )
+        copy, recorded = self._flows.get_stored_copy(flow_id), CreatedRun(flow_id, arguments)
+        return await self.create_from_copy(copy, arguments, hold_seconds, recorded=recorded)
 
     async def create_run(self, flow_id: str, call: RunCall) -> CreateRunResponse:
         """Start a run of a stored flow and return it, usually while it's still running."""
@@ -312,11 +308,17 @@ class RunCreator:
         run = await self._create_run_by_flow_id(flow_id, call, None)
         return responses.build_from_response(responses.read_run, {"summary": run.summary}, "POST /runs")
 
-    async def check_arguments(self, call: RunCall) -> RunArguments:
-        """Check a run's arguments and convert them to the format of the request."""
+    async def check_arguments(self, call: RunCall, needs: RunRequirements | None = None) -> RunArguments:
+        """Check a run's arguments and convert them to the format of the request.
+
+        With the requirements of the flow's runs, also check that the arguments fit the flow.
+        """
         server = await self._connection.detect_server()
         exact = server.capabilities["exact_numbers"] or not self.exact_integers
-        return await async_run_check(partial(call.check_arguments, exact_integers=exact))
+        arguments = await async_run_check(partial(call.check_arguments, exact_integers=exact))
+        if needs is None:
+            return arguments
+        return await async_run_check(partial(call.complete_arguments, arguments, needs))
 
     async def create_from_copy(
         self,
@@ -336,9 +338,8 @@ class RunCreator:
 
         With `is_single`, the request is sent once, without delay, and its error is raised if there's no run.
         """
-        prepared = self._make_template(copy, arguments, _limit_hold(hold_seconds))._replace(
-            on_lost=on_lost, is_single=is_single
-        )
+        prepared = self._make_template(copy, arguments, _limit_hold(hold_seconds))
+        prepared = prepared._replace(on_lost=on_lost, is_single=is_single)
         return await self._create_exactly_once(prepared, arguments, self._flows.registries.current, recorded)
 
     async def find_rejected_inputs(self, inputs: list[Any]) -> dict[int, InvalidRequestError]:
@@ -478,6 +479,6 @@ class RunCreator:
 def _limit_hold(hold_seconds: int | None) -> int | None:
     """Return how many seconds the server may hold a creation request, or 0 if the deadline might pass first."""
     deadline = current_deadline()
-    return (
-        0 if hold_seconds and deadline is not None and deadline - time.monotonic() < 2 * hold_seconds else hold_seconds
-    )
+    if hold_seconds and deadline is not None and deadline - time.monotonic() < 2 * hold_seconds:
+        return 0
+    return hold_seconds

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .._base.lazy import lazy_module
 from .._base.text import suggest_nearest
 from .._data.arguments import argument_error, check_function, check_integer, check_texts
-from .._http.messages import CannotSend, ConnectFailed, ConnectionBroken, HttpError, HttpResponse, NotHttp, PoolTimeout
+from .._http.messages import CannotSend, ConnectFailed, ConnectionBroken, HttpError, HttpResponse, PoolTimeout
 from ..errors import InvalidArgumentError, RateLimitError, ServerFaultError, TransportError
 from ..types.results import ErrorCode
 from .timeouts import has_passed, limit_by_deadline
@@ -89,9 +89,6 @@ class Backoff:
 
 TRANSIENT_STATUSES = frozenset({408, 429, 502, 503, 504})
 """Status codes after which the same request may soon succeed."""
-# Status codes that prove the request was not processed. (408 and 503 don't, since proxies also return them for
-# requests they have forwarded.)
-_UNPROCESSED = frozenset({429})
 TRANSIENT_ERRORS = (TransportError, ServerFaultError, RateLimitError)
 """Errors after which the same call may soon succeed, provided that `is_retryable` is True."""
 
@@ -189,9 +186,8 @@ def compute_retry_delay(
     if isinstance(outcome, HttpResponse):
         is_transient = outcome.status in TRANSIENT_STATUSES
     else:
-        # Don't retry if the peer doesn't speak HTTP, or after a pool timeout, which used up the caller's time.
-        is_transient = isinstance(outcome, (ConnectFailed, ConnectionBroken))
-        is_transient = is_transient and not isinstance(outcome, (PoolTimeout, NotHttp))
+        # Don't retry after a pool timeout, which used up the caller's time.
+        is_transient = isinstance(outcome, (ConnectFailed, ConnectionBroken)) and not isinstance(outcome, PoolTimeout)
     if attempt >= policy.max_attempts or not is_transient or not (idempotent or was_not_processed(outcome)):
         return None
     delay = compute_random_delay(policy.first_delay, policy.max_delay, attempt)
@@ -203,7 +199,8 @@ def compute_retry_delay(
 def was_not_processed(outcome: BaseException | HttpResponse | None) -> bool:
     """Return True if the server definitely didn't process the request."""
     if isinstance(outcome, HttpResponse):
-        return outcome.status in _UNPROCESSED
+        # Not for 408 and 503, which proxies also return for requests they have forwarded.
+        return outcome.status == 429
     return isinstance(outcome, (ConnectFailed, CannotSend))
 
 
@@ -285,16 +282,16 @@ class InputRetryRule:
         self.is_enabled = self._max_attempts > 1
         """Whether inputs may run more than once."""
 
-    def select_retried_outcomes(self, outcomes: Iterable[Outcome[Any]], attempt: int) -> list[Outcome[Any]]:
-        """Return the outcomes whose inputs should run again.
+    def find_retried_inputs(self, outcomes: Iterable[Outcome[Any]], attempt: int) -> set[int]:
+        """Return the indexes of the inputs that should run again.
 
         Args:
             outcomes: The outcomes of inputs that ran.
             attempt: The attempt number, from 1.
         """
         if attempt >= self._max_attempts:
-            return []
-        return [outcome for outcome in outcomes if not outcome.is_success and self._is_retried(outcome)]
+            return set()
+        return {outcome.index for outcome in outcomes if not outcome.is_success and self._is_retried(outcome)}
 
     def _is_retried(self, outcome: Outcome[Any]) -> bool:
         if self._function is not None:

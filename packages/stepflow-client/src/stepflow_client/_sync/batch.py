@@ -45,7 +45,7 @@ from ..errors import (
 from ..flows.nodes import add_place
 from ..types.results import Outcome
 from ..types.statuses import ExecutionStatus
-from .flows import StoredCopy
+from .flows import CheckedFlow, StoredCopy
 
 if TYPE_CHECKING:
     from .._codec.requests import RunArguments, Variables
@@ -128,8 +128,8 @@ class Batch:
         options: The options.
     """
 
+    _checked: CheckedFlow
     _content: dict[str, Any]
-    _digest: bytes
     _arguments: RunArguments
     """The arguments all runs share, i.e. without the inputs."""
     _declared: dict[str, FlowVariable]
@@ -252,15 +252,16 @@ class Batch:
 
     def _prepare_flow(self) -> None:
         options, flow = self._options, self._flow
-        self._content, self._digest, _ = self._flows.check_flow(flow, "map()")
+        self._checked = self._flows.check_flow(flow, "map()")
+        self._content = self._checked.content
         annotate_operation(flow_name=self._content.get("name"))
         can = (self._connection.detect_server()).capabilities
         self._has_exact_numbers = can["exact_numbers"] or not self._creator.exact_integers
         self._read_ahead.max_bytes = MAX_BYTES if can["events"] else MAX_BYTES_OLD
         from_env, check = options.variables_from_env, options.check_input
         call = RunCall(flow, [], options.overrides, options.variables, from_env, check_input=check)
-        needs = self._flows.get_requirements(self._content, self._digest)
-        self._arguments = sync_run_check(partial(call.complete_arguments, self._creator.check_arguments(call), needs))
+        needs = self._flows.get_requirements(self._checked)
+        self._arguments = self._creator.check_arguments(call, needs)
         self._declared = parse_declared_variables(self._content)
         with self._recorder.label_created_runs(options.labels):
             self._record = self._recorder.create_batch_recorder(self._content, self._arguments, flow)
@@ -277,9 +278,8 @@ class Batch:
             "overrides": self._arguments.overrides,
             "check_input": self._options.check_input,
         }
-        self._tag = journal.begin_batch(
-            {name: hashlib.sha256(encode(value)).hexdigest() for name, value in settings.items()}
-        )
+        digests = {name: hashlib.sha256(encode(value)).hexdigest() for name, value in settings.items()}
+        self._tag = journal.begin_batch(digests)
         if (first := journal.first_run()) is not None:
             self._record.record_resumed(first)
         # Remember the newest run so far: all runs of the batch will be newer, going by the server's clock.
@@ -428,19 +428,13 @@ class Batch:
                 outcomes = self._run_chunk_once(chunk, lane)
         seconds = time.monotonic() - began
         timings = self._connection.timings
-        backoff = None
-        if self._retries.is_enabled:
-            backoff = Backoff(timings.retry_first_pause, timings.retry_longest_pause, jitter=True)
-        while backoff is not None:
-            again = {
-                outcome.index
-                for outcome in self._retries.select_retried_outcomes(self._apply_output_type(outcomes), chunk.attempt)
-            }
+        backoff = Backoff(timings.retry_first_pause, timings.retry_longest_pause, jitter=True)
+        while self._retries.is_enabled:
+            again = self._retries.find_retried_inputs(self._apply_output_type(outcomes), chunk.attempt)
             if not again:
                 break
-            self._begin_chunk_attempt(
-                chunk, chunk.attempt + 1, [outcome for outcome in outcomes if outcome.index not in again]
-            )
+            settled = [outcome for outcome in outcomes if outcome.index not in again]
+            self._begin_chunk_attempt(chunk, chunk.attempt + 1, settled)
             self._in_flight.pop(chunk.number, None)
             time.sleep(backoff.next_delay())
             if self._is_closed:
@@ -548,7 +542,7 @@ class Batch:
             flow_id = self._lane_flows.get(lane)
             if flow_id is None:
                 copy = add_tag(self._content, chunk.run_tag)
-                flow_id = self._flows.validate_and_store_copy(self._content, copy, self._digest)
+                flow_id = self._flows.validate_and_store_copy(self._checked, copy)
                 if self._journal is None:
                     self._lane_flows[lane] = flow_id
             if (existing := self._existing.get(flow_id)) is not None:
