@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID, uuid4
@@ -278,11 +279,8 @@ class History:
         """
         checked_id, status_text = _parse_run_id(run_id), str(check_text(status, "status"))
         update = "UPDATE runs SET status = ? WHERE run_id = ? AND (status IS NULL OR status <> ?)"
-        self._store.change(
-            "update a run",
-            lambda connection: connection.execute(update, [status_text, checked_id, status_text]),
-            run_id=checked_id,
-        )
+        change = methodcaller("execute", update, [status_text, checked_id, status_text])
+        self._store.change("update a run", change, run_id=checked_id)
 
     def annotate(self, run_id: RunId, note: str | None = None, *, labels: Mapping[str, str] | None = None) -> None:
         """Set a recorded run's note, or add labels to it. Storage errors are logged once, as a warning.
@@ -426,9 +424,8 @@ class History:
             values += _make_label_patterns(name, value)
         where = " AND ".join(conditions)
         select = f"SELECT {COLUMNS} FROM runs WHERE {where} ORDER BY number DESC LIMIT ? OFFSET ?"  # noqa: S608
-        return self._read_entries(
-            select, [*values, check_integer(limit, "limit", least=0), check_integer(offset, "offset", least=0)]
-        )
+        page = [check_integer(limit, "limit", least=0), check_integer(offset, "offset", least=0)]
+        return self._read_entries(select, [*values, *page])
 
     def clear(self, *, max_age: float = 0.0) -> int:
         """Remove runs and return how many were removed. Their content is overwritten in the file or tables.

@@ -569,8 +569,8 @@ class StepflowClient(SuggestsNames, Picklable):
         self, name: str, deadline: float | None, call: Callable[[], Awaitable[Run]], labels: Mapping[str, str] | None
     ) -> Run:
         """Make a call with its labels, deadline and span."""
-        labelling, traced = self._recorder.label_created_runs(labels), self._connection.trace(name, kind="INTERNAL")
-        with labelling, deadline_scope(deadline), traced as span:
+        traced = self._connection.trace(name, kind="INTERNAL")
+        with self._recorder.label_created_runs(labels), deadline_scope(deadline), traced as span:
             started = await call()
             span.record_attributes(run_id=started.run_id, run_status=started.status.value if name == "run" else None)
             return started
@@ -678,7 +678,6 @@ class StepflowClient(SuggestsNames, Picklable):
             flow,
             input,
             overrides,
-            None,
             variables=variables,
             variables_from_env=variables_from_env,
             max_concurrency=max_concurrency,
@@ -725,12 +724,11 @@ class StepflowClient(SuggestsNames, Picklable):
         from .._calls.call_options import OPTIONS_OF
 
         reject_unknown_arguments(options, ("flow", "input", "output_type", *OPTIONS_OF["submit"]))
-        if output_type is not None:
-            output_types.check_output_type(output_type)
+        output_types.check_output_type(output_type)
         # With a hold of 0, the response includes the result if the run ends at once. Not for batches: they may have
         # many items.
         is_single = not isinstance(input, (list, tuple)) or len(input) == 1
-        run = await self._submit(flow, input, overrides, 0 if is_single else None, **options)
+        run = await self._submit(flow, input, overrides, hold=0 if is_single else None, **options)
         return self.handle(run.run_id, output_type)._store_flow_and_start(flow, run)
 
     async def _submit(
@@ -738,35 +736,20 @@ class StepflowClient(SuggestsNames, Picklable):
         flow: FlowSource,
         input: Any,
         overrides: Any,
-        hold: int | None,
         *,
-        variables: Variables | None = None,
-        variables_from_env: bool = False,
-        max_concurrency: int | None = None,
+        hold: int | None = None,
         timeout: float | NotGiven | None = NOT_GIVEN,
-        private_copy: bool = False,
-        idempotency_key: str | None = None,
-        idempotency_scope: str | None = None,
         wait_for_components: bool | float = False,
-        check_input: bool = True,
         labels: Mapping[str, str] | None = None,
+        check_input: bool = True,
+        **options: Any,
     ) -> responses.StartedRun:
         """Start a flow and return the server's response, which may be held for `hold` seconds."""
-        check_flags(variables_from_env=variables_from_env, private_copy=private_copy, check_input=check_input)
-        call = RunCall(
-            flow,
-            input,
-            overrides,
-            variables,
-            variables_from_env,
-            max_concurrency,
-            check_input,
-            private_copy,
-            idempotency_key,
-            idempotency_scope,
-            None if wait_for_components is False else self._make_readiness_check(flow, overrides, wait_for_components),
-        )
-        creator = self._services.creator if idempotency_key is None else self._services.keyed_runs
+        call = RunCall(flow, input, overrides, check_input=check_input, **options)
+        check_flags(variables_from_env=call.variables_from_env, private_copy=call.private_copy, check_input=check_input)
+        if wait_for_components is not False:
+            call = call._replace(ready=self._make_readiness_check(flow, overrides, wait_for_components))
+        creator = self._services.creator if call.idempotency_key is None else self._services.keyed_runs
         with call_scope(timeout, limits_requests=False):
             return await self._call_in_scope("submit", None, partial(creator.start_run, call, hold), labels)
 
@@ -925,8 +908,7 @@ class StepflowClient(SuggestsNames, Picklable):
         from .batch import BatchOptions
 
         _check_progress(progress)
-        if output_type is not None:
-            output_types.check_output_type(output_type)
+        output_types.check_output_type(output_type)
         expected = requests.check_limit(total, "total")
         if labels is not None:
             self._recorder.check_labels(labels)
@@ -977,8 +959,7 @@ class StepflowClient(SuggestsNames, Picklable):
             OutputTypeError: If the run succeeded but its output doesn't match `output_type`.
             RunTimeoutError: If the run doesn't end in time. It continues.
         """
-        if output_type is not None:
-            output_types.check_output_type(output_type)
+        output_types.check_output_type(output_type)
         waiter = self._services.waiter
         # If the run ended at once, its handle already has the response with the result.
         started = getattr(run_id, "_started", None)
@@ -1011,8 +992,7 @@ class StepflowClient(SuggestsNames, Picklable):
             OutputTypeError: If an item succeeded but its output doesn't match `output_type`.
             RunTimeoutError: If the run doesn't end in time. It continues.
         """
-        if output_type is not None:
-            output_types.check_output_type(output_type)
+        output_types.check_output_type(output_type)
         results = await self._services.waiter.wait_for_results(run_id, wait=wait, timeout=timeout)
         return [output_types.convert_output(result, output_type) for result in results]
 

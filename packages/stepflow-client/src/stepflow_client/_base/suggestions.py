@@ -60,9 +60,8 @@ class SuggestsNames:
         def __getattr__(self, name: str) -> Any:
             message = f"{type(self).__name__!r} object has no attribute {name!r}"
             if not name.startswith("_"):
-                message += (
-                    f" ({suggest_or_list(name, [member for member in dir(type(self)) if not member.startswith('_')])})"
-                )
+                members = [member for member in dir(type(self)) if not member.startswith("_")]
+                message += f" ({suggest_or_list(name, members)})"
             raise AttributeError(message, name=name)
 
 

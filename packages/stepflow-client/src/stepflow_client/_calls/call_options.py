@@ -204,19 +204,17 @@ def merge_options(options: Mapping[str, Any], overriding: Mapping[str, Any]) -> 
 class _BoundClient:
     _options: Mapping[str, Any]
 
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        # Pickle as the client's own class, plus the view's options: the generated class can't be imported.
+        return _unpickle_bound_client, (type(self).__bases__[1], self.__getstate__(), dict(self._options))
+
 
 @cache
 def _make_bound_type(base: Any) -> Any:
     """Return a client subclass whose methods add the view's options."""
     methods: dict[str, Any] = {name: _add_options_to_method(base, name, names) for name, names in OPTIONS_OF.items()}
-    # Pickle as the client's own class, plus the view's options: this generated class can't be imported.
-    methods["__reduce_ex__"] = lambda self, protocol: (
-        _unpickle_bound_client,
-        (base, self.__getstate__(), dict(self._options)),
-    )
-    return type(
-        base.__name__, (_BoundClient, base), {**methods, "__module__": base.__module__, "__doc__": base.__doc__}
-    )
+    members = {**methods, "__module__": base.__module__, "__doc__": base.__doc__}
+    return type(base.__name__, (_BoundClient, base), members)
 
 
 def _add_options_to_method(base: Any, name: str, option_names: frozenset[str]) -> Callable[..., Any]:

@@ -209,11 +209,10 @@ def find_inherited_arguments(
     """Return which recorded arguments (`input`, `variables`, `overrides`) the rerun actually uses."""
     if not items:
         return []
-    overridden = [step for item in items for step in recorded.overrides or () if step not in item.kept]
     is_taken = {
         "input": recorded.has_input and not has_input and needs_input(flow, items),
         "variables": bool(set(recorded.variables or ()) - set(variables)),
-        "overrides": bool(overridden),
+        "overrides": any(step not in item.kept for item in items for step in recorded.overrides or ()),
     }
     return [name for name, taken in is_taken.items() if taken]
 
@@ -547,8 +546,6 @@ def find_outdated_steps(new_run: NewRun, items: Sequence[RerunItem]) -> list[str
     """Return the kept steps whose outputs would differ if the whole flow ran again."""
     outdated = set[str]()
     for item in items:
-        behind = find_downstream_steps(
-            new_run.effective, new_run.changed | _find_steps_reading_changes(new_run, item.index)
-        )
-        outdated |= behind & item.kept.keys()
+        changed = new_run.changed | _find_steps_reading_changes(new_run, item.index)
+        outdated |= find_downstream_steps(new_run.effective, changed) & item.kept.keys()
     return [step for step in steps_by_id(new_run.flow) if step in outdated]

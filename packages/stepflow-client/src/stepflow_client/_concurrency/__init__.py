@@ -123,8 +123,8 @@ class SyncTaskPool(Generic[Result]):
     def close(self, grace: float = 0.0) -> None:
         """Wait for the calls still running to finish. Threads can't be cancelled.
 
-        grace: Maximum seconds to wait. Defaults to 0, which leaves the calls running.
-            grace: Maximum seconds to wait. Defaults to 0, which leaves them running.
+        Args:
+            grace: Maximum seconds to wait. Defaults to 0, which leaves the calls running.
         """
         until = time.monotonic() + grace
         while self._running and time.monotonic() < until:
@@ -277,9 +277,8 @@ async def async_run_check(check: Callable[[], Result], *, is_long: bool = False)
         left = None if deadline is None else deadline - time.monotonic()
         # Pause the collector, which would stop all threads to traverse a large input over and over.
         paused = pause_garbage_collector()(run_in_slices)
-        return await asyncio.wait_for(
-            asyncio.to_thread(paused, check, lambda: stopped.is_set() and _raise_long_check()), left
-        )
+        checking = asyncio.to_thread(paused, check, lambda: stopped.is_set() and _raise_long_check())
+        return await asyncio.wait_for(checking, left)
     except TimeoutError:
         raise _make_timeout_error() from None
     finally:

@@ -95,9 +95,8 @@ def build_ssl_context(
         except (OSError, ValueError, TypeError) as error:
             # Leave out the third element, which is the key's password.
             names = " and ".join(str(file) for file in files[:2])
-            raise InvalidArgumentError(
-                f"the certificate in {names} cannot be loaded: {_describe_load_error(error)}"
-            ) from None
+            reason = _describe_load_error(error)
+            raise InvalidArgumentError(f"the certificate in {names} cannot be loaded: {reason}") from None
     return context
 
 

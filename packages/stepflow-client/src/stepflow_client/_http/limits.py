@@ -51,16 +51,14 @@ async def async_call_hooks(kind: str, hooks: Sequence[Hook], value: object, requ
         StepflowClientError: If a hook fails.
     """
     for hook in hooks:
+        seconds = request.limit_to_deadline(request.timeout.read)
         try:
-            await async_call_with_timeout(
-                partial(_call_hook, kind, hook, value), request.limit_to_deadline(request.timeout.read)
-            )
+            await async_call_with_timeout(partial(_call_hook, kind, hook, value), seconds)
         except StepflowClientError:
             raise
         except TimeoutError as error:
-            raise RequestTimeoutError(
-                f"{request}: the {kind} hook {short_repr(hook)} did not return in time"
-            ) from error
+            message = f"{request}: the {kind} hook {short_repr(hook)} did not return in time"
+            raise RequestTimeoutError(message) from error
 
 
 async def _call_hook(kind: str, hook: Hook, value: object) -> None:

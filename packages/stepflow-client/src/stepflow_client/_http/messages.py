@@ -400,9 +400,8 @@ class ResponseReader:
         self._fields += 1
         self._field_bytes += len(name) + len(value)
         if self._fields > MAX_FIELDS or len(value) > MAX_FIELD_LENGTH or self._field_bytes > MAX_HEAD_LENGTH:
-            self._fail_with(
-                NotHttp, f"it has too many or too long headers: {self._fields}, of {self._field_bytes} bytes"
-            )
+            message = f"it has too many or too long headers: {self._fields}, of {self._field_bytes} bytes"
+            self._fail_with(NotHttp, message)
         fields = self.trailers if self.headers_complete else self.headers
         key, text = _decode_header_name(name), value.decode("latin-1")
         fields[key] = f"{fields[key]}, {text}" if key in fields else text

@@ -59,9 +59,7 @@ def hide_secrets(
     secrets = Secrets([value for name, value in (variables or {}).items() if name in names], include_short=False)
     hidden: dict[str, Any] = secrets.hide_in(entry | {"flow": None if flow is None else hide_flow_secrets(flow)})
     if variables is not None:
-        hidden["variables"] = {
-            name: HIDDEN if name in names else secrets.hide_in(value) for name, value in variables.items()
-        }
+        hidden["variables"] = {k: HIDDEN if k in names else secrets.hide_in(v) for k, v in variables.items()}
     # Also hide defaults from the flow.
     return hidden if flow is None else find_flow_secrets(flow).hide_in(hidden)
 
@@ -72,10 +70,8 @@ def encode_row(run_id: str, entry: Mapping[str, Any]) -> tuple[Any, ...]:
     too_large = {name for name, text in texts.items() if text is not None and len(text) > _MAX_LENGTH}
     omitted = [name for name in FIELDS if name in too_large or name in entry["omitted"]]
     texts |= dict.fromkeys(omitted)
-    plain = [
-        None if entry[name] is None else _PASSWORD_IN_URL.sub("", str(entry[name]))
-        for name in ("server", "flow_id", "flow_file")
-    ]
+    columns = [entry[name] for name in ("server", "flow_id", "flow_file")]
+    plain = [None if value is None else _PASSWORD_IN_URL.sub("", str(value)) for value in columns]
     note = None if entry["note"] is None else _hide_passwords(str(entry["note"]))
     row = (
         *(run_id, time.time(), *plain, None, encode_json(entry["labels"]), note, json.dumps(omitted), *texts.values()),

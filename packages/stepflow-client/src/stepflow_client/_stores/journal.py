@@ -122,9 +122,8 @@ class Journal:
             JournalError: If the entry is damaged.
         """
         with self._locked_file() as file:
-            row = file.execute(
-                "SELECT content, digest FROM entry WHERE kind = ? AND number = ?", (kind, number)
-            ).fetchone()
+            query = "SELECT content, digest FROM entry WHERE kind = ? AND number = ?"
+            row = file.execute(query, (kind, number)).fetchone()
         if row is None:
             return None
         content, digest = row
@@ -210,14 +209,12 @@ class Journal:
         """
         if number >= self._count:
             return None
-        begun, repeated, run_id, ended = (
-            self._find(kind, number) for kind in ("begun", "repeated", "created", "ended")
-        )
+        begun, repeat, run_id, ended = (self._find(kind, number) for kind in ("begun", "repeated", "created", "ended"))
         try:
             outcomes = None if ended is None else [*map(_decode_outcome, ended)]
             chunk = Chunk(number, **begun, run_id=run_id, outcomes=outcomes)
-            if repeated is not None:
-                chunk.attempt, chunk.settled = int(repeated["attempt"]), [*map(_decode_outcome, repeated["settled"])]
+            if repeat is not None:
+                chunk.attempt, chunk.settled = int(repeat["attempt"]), [*map(_decode_outcome, repeat["settled"])]
             indexes = range(chunk.first, chunk.first + chunk.count)
             fits = chunk.first == first and {outcome.index for outcome in chunk.settled} <= {*indexes}
             fits = fits and (outcomes is None or [outcome.index for outcome in outcomes] == [*indexes])

@@ -112,13 +112,7 @@ class SharedDatabase(FailureReporter):
 
     _store_name = "history"
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        on_failure: Callable[[str], object] | None,
-        schema: tuple[str, ...],
-    ) -> None:
+    def __init__(self, url: str, *, on_failure: Callable[[str], object] | None, schema: tuple[str, ...]) -> None:
         """Store the settings without connecting."""
         super().__init__(on_failure)
         if find_spec("psycopg") is None:
@@ -228,9 +222,8 @@ class SharedDatabase(FailureReporter):
                 now = time.monotonic()
                 if len(self._jobs) < left:
                     left, progress = len(self._jobs), now
-                if now > min(
-                    began + _MAX_CLOSE_WAIT, progress + (_MAX_WAIT if self._failure is None else _MAX_OUTAGE_WAIT)
-                ):
+                patience = _MAX_WAIT if self._failure is None else _MAX_OUTAGE_WAIT
+                if now > min(began + _MAX_CLOSE_WAIT, progress + patience):
                     break
                 self._shut_down_hung_connection()
                 self._changed.wait(0.1)

@@ -61,10 +61,7 @@ def write_file(
 
 @contextmanager
 def replace_atomically(
-    path: str | os.PathLike[str],
-    *,
-    expected_content: bytes | None = NOT_GIVEN,
-    mode: int | None = None,
+    path: str | os.PathLike[str], *, expected_content: bytes | None = NOT_GIVEN, mode: int | None = None
 ) -> Iterator[str]:
     """Yield a path to append a file's new content to. It replaces the old content unless the block raises.
 

@@ -570,8 +570,8 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         self, name: str, deadline: float | None, call: Callable[[], Run], labels: Mapping[str, str] | None
     ) -> Run:
         """Make a call with its labels, deadline and span."""
-        labelling, traced = self._recorder.label_created_runs(labels), self._connection.trace(name, kind="INTERNAL")
-        with labelling, deadline_scope(deadline), traced as span:
+        traced = self._connection.trace(name, kind="INTERNAL")
+        with self._recorder.label_created_runs(labels), deadline_scope(deadline), traced as span:
             started = call()
             span.record_attributes(run_id=started.run_id, run_status=started.status.value if name == "run" else None)
             return started
@@ -679,7 +679,6 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             flow,
             input,
             overrides,
-            None,
             variables=variables,
             variables_from_env=variables_from_env,
             max_concurrency=max_concurrency,
@@ -726,12 +725,11 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         from .._calls.call_options import OPTIONS_OF
 
         reject_unknown_arguments(options, ("flow", "input", "output_type", *OPTIONS_OF["submit"]))
-        if output_type is not None:
-            output_types.check_output_type(output_type)
+        output_types.check_output_type(output_type)
         # With a hold of 0, the response includes the result if the run ends at once. Not for batches: they may have
         # many items.
         is_single = not isinstance(input, (list, tuple)) or len(input) == 1
-        run = self._submit(flow, input, overrides, 0 if is_single else None, **options)
+        run = self._submit(flow, input, overrides, hold=0 if is_single else None, **options)
         return self.handle(run.run_id, output_type)._store_flow_and_start(flow, run)
 
     def _submit(
@@ -739,35 +737,20 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         flow: FlowSource,
         input: Any,
         overrides: Any,
-        hold: int | None,
         *,
-        variables: Variables | None = None,
-        variables_from_env: bool = False,
-        max_concurrency: int | None = None,
+        hold: int | None = None,
         timeout: float | NotGiven | None = NOT_GIVEN,
-        private_copy: bool = False,
-        idempotency_key: str | None = None,
-        idempotency_scope: str | None = None,
         wait_for_components: bool | float = False,
-        check_input: bool = True,
         labels: Mapping[str, str] | None = None,
+        check_input: bool = True,
+        **options: Any,
     ) -> responses.StartedRun:
         """Start a flow and return the server's response, which may be held for `hold` seconds."""
-        check_flags(variables_from_env=variables_from_env, private_copy=private_copy, check_input=check_input)
-        call = RunCall(
-            flow,
-            input,
-            overrides,
-            variables,
-            variables_from_env,
-            max_concurrency,
-            check_input,
-            private_copy,
-            idempotency_key,
-            idempotency_scope,
-            None if wait_for_components is False else self._make_readiness_check(flow, overrides, wait_for_components),
-        )
-        creator = self._services.creator if idempotency_key is None else self._services.keyed_runs
+        call = RunCall(flow, input, overrides, check_input=check_input, **options)
+        check_flags(variables_from_env=call.variables_from_env, private_copy=call.private_copy, check_input=check_input)
+        if wait_for_components is not False:
+            call = call._replace(ready=self._make_readiness_check(flow, overrides, wait_for_components))
+        creator = self._services.creator if call.idempotency_key is None else self._services.keyed_runs
         with call_scope(timeout, limits_requests=False):
             return self._call_in_scope("submit", None, partial(creator.start_run, call, hold), labels)
 
@@ -926,8 +909,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         from .batch import BatchOptions
 
         _check_progress(progress)
-        if output_type is not None:
-            output_types.check_output_type(output_type)
+        output_types.check_output_type(output_type)
         expected = requests.check_limit(total, "total")
         if labels is not None:
             self._recorder.check_labels(labels)
@@ -978,8 +960,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             OutputTypeError: If the run succeeded but its output doesn't match `output_type`.
             RunTimeoutError: If the run doesn't end in time. It continues.
         """
-        if output_type is not None:
-            output_types.check_output_type(output_type)
+        output_types.check_output_type(output_type)
         waiter = self._services.waiter
         # If the run ended at once, its handle already has the response with the result.
         started = getattr(run_id, "_started", None)
@@ -1012,8 +993,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             OutputTypeError: If an item succeeded but its output doesn't match `output_type`.
             RunTimeoutError: If the run doesn't end in time. It continues.
         """
-        if output_type is not None:
-            output_types.check_output_type(output_type)
+        output_types.check_output_type(output_type)
         results = self._services.waiter.wait_for_results(run_id, wait=wait, timeout=timeout)
         return [output_types.convert_output(result, output_type) for result in results]
 
