@@ -237,17 +237,10 @@ class History:
         items = check_instances(rerun_items, "rerun_items", int)
         added: dict[str, Any] = {"rerun_of": earlier, "kept": check_texts(kept, "kept"), "rerun_items": items}
         with self._store.warn_on_failure("record a run"):
-            about = {
-                "flow": flow,
-                "input": input,
-                "variables": variables,
-                "overrides": overrides,
-                "server": server,
-                "flow_id": flow_id,
-                "note": note,
-                "labels": {str(name): str(value) for name, value in (labels or {}).items()},
-                "flow_file": None if flow_file is None else str(Path(flow_file).absolute()),
-            }
+            about: dict[str, Any] = {"flow": flow, "input": input, "variables": variables, "overrides": overrides}
+            about |= {"server": server, "flow_id": flow_id, "note": note}
+            about["labels"] = {str(name): str(value) for name, value in (labels or {}).items()}
+            about["flow_file"] = None if flow_file is None else str(Path(flow_file).absolute())
             added |= {"has_more_runs": has_more_runs, "is_embedded": is_embedded, "omitted": omitted}
             row = encode_row(entry_id, hide_secrets(about, flow, variables) | added)
             size = sum(len(column) for column in row if isinstance(column, str))
@@ -390,38 +383,35 @@ class History:
             StepflowClientError: If the store can't be read.
         """
         conditions, values = ["1 = 1"], list[Any]()
+
+        def require(condition: str, *parameters: Any) -> None:
+            conditions.append(condition)
+            values.extend(parameters)
+
         query = parse_run_query(check_text(text, "text")) if text else RunQuery()
         for word in query.words:
             condition, word_values = _make_word_condition(word)
-            conditions.append(condition)
-            values += word_values
+            require(condition, *word_values)
         for name, value in query.fields.items():
             if name in _FIELD_CONDITIONS:
-                conditions.append(_FIELD_CONDITIONS[name])
-                values.append(_parse_field_value(name, value))
+                require(_FIELD_CONDITIONS[name], _parse_field_value(name, value))
         if status is not None:
-            conditions.append("status = ?")
-            values.append(check_text(status, "status"))
+            require("status = ?", check_text(status, "status"))
         if server is not None:
             servers = check_texts(server, "server")
-            conditions.append(f"server IN ({', '.join('?' * len(servers))})")
-            values += servers
+            require(f"server IN ({', '.join('?' * len(servers))})", *servers)
         if run_id is not None:
-            conditions.append("substr(run_id, 1, ?) = ?")
             prefix = _parse_run_id(run_id)
-            values += [len(prefix), prefix]
+            require("substr(run_id, 1, ?) = ?", len(prefix), prefix)
         if confirmed is not None:
-            conditions.append(f"NOT {_IS_PENDING}" if check_flag(confirmed, "confirmed") else _IS_PENDING)
+            require(f"NOT {_IS_PENDING}" if check_flag(confirmed, "confirmed") else _IS_PENDING)
         if rerun_of is not None:
-            conditions.append("rerun_of = ?")
-            values.append(_parse_run_id(rerun_of, "rerun_of"))
+            require("rerun_of = ?", _parse_run_id(rerun_of, "rerun_of"))
         if flow_file is not None:
-            conditions.append("flow_file = ?")
-            values.append(str(Path(file_path(flow_file, "flow_file")).absolute()))
+            require("flow_file = ?", str(Path(file_path(flow_file, "flow_file")).absolute()))
         for name, value in ({} if labels is None else check_mapping(labels, "labels")).items():
             check_text(value, f"labels[{name!r}]")
-            conditions.append(f"({_HAS_LABEL})")
-            values += _make_label_patterns(name, value)
+            require(f"({_HAS_LABEL})", *_make_label_patterns(name, value))
         where = " AND ".join(conditions)
         select = f"SELECT {COLUMNS} FROM runs WHERE {where} ORDER BY number DESC LIMIT ? OFFSET ?"  # noqa: S608
         page = [check_integer(limit, "limit", least=0), check_integer(offset, "offset", least=0)]

@@ -270,12 +270,8 @@ class Batch:
         from .._stores.journal import Journal
 
         self._journal = journal = Journal(path)
-        settings = {
-            "flow": self._content,
-            "variables": self._arguments.variables,
-            "overrides": self._arguments.overrides,
-            "check_input": self._options.check_input,
-        }
+        settings: dict[str, Any] = {"flow": self._content, "variables": self._arguments.variables}
+        settings |= {"overrides": self._arguments.overrides, "check_input": self._options.check_input}
         digests = {name: hashlib.sha256(encode(value)).hexdigest() for name, value in settings.items()}
         self._tag = journal.begin_batch(digests)
         if (first := journal.first_run()) is not None:

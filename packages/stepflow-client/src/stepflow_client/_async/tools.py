@@ -53,8 +53,6 @@ class FlowTool:
         self._spec = spec
         self._variables = spec.select_variables(tools._variables)
         self._secrets = spec.get_secrets(tools._variables)
-        self._max_wait = tools._max_wait
-        self._labels = tools._labels
 
     @property
     def name(self) -> str:
@@ -117,7 +115,7 @@ class FlowTool:
         self, arguments: Any, idempotency_key: str | None, labels: Any
     ) -> tuple[Any, dict[str, Any]]:
         """Return a run's input and options."""
-        both = {**(self._labels or {}), **({} if labels is None else check_labels(labels))}
+        both = {**(self._tools._labels or {}), **({} if labels is None else check_labels(labels))}
         options = {"variables": self._variables or None, "idempotency_key": idempotency_key, "labels": both or None}
         return await async_run_check(partial(self._spec.parse_input, arguments)), options
 
@@ -141,7 +139,7 @@ class FlowTool:
             labels: Labels for the run, in addition to the tools' own.
             progress: Whether or how to show progress, as for `StepflowClient.run`. Defaults to False.
         """
-        limit = self._max_wait if max_wait is None else check_seconds(max_wait, "max_wait")
+        limit = self._tools._max_wait if max_wait is None else check_seconds(max_wait, "max_wait")
         try:
             input, options = await self._prepare_run(arguments, idempotency_key, labels)
             result = await self._client.run(self._spec.flow, [input], timeout=limit, progress=progress, **options)

@@ -187,9 +187,7 @@ def _build_error(
             is_tls = reason == TLS_RESPONSE
             hint = f"the server speaks https: write {_replace_scheme(url, 'https')}" if is_tls else ANOTHER_SERVICE
             return InvalidResponseError(f"{url} does not speak HTTP: {reason}", hint=hint)
-        case Unreadable():
-            return InvalidResponseError(f"the response to {request} cannot be read: {reason}")
-        case HttpError() | OSError():
+        case HttpError() | OSError() if not isinstance(error, Unreadable):
             reason, advice = explain_certificate_rejection(error) or (reason, get_broken_hint(reason, url))
             return ServerConnectionError(f"the connection to {url} broke: {reason}", hint=advice)
         case _:

@@ -64,14 +64,12 @@ class RunReader:
 
     def get_run_with_steps(self, run_id: str) -> tuple[RunDetails, list[StepDetails]]:
         """Return a run's state and steps, which current servers return together."""
-        decoder = self.get_decoder(run_id)
-        return self._connection.call(
-            api.get_run(run_id)._replace(operation=_WITH_STEPS),
-            lambda answer: (
-                responses.read_run(answer, run_id),
-                responses.read_steps(run_id, answer["steps"], decoder).steps,
-            ),
-        )
+        request, decoder = api.get_run(run_id)._replace(operation=_WITH_STEPS), self.get_decoder(run_id)
+
+        def read(answer: dict[str, Any]) -> tuple[RunDetails, list[StepDetails]]:
+            return responses.read_run(answer, run_id), responses.read_steps(run_id, answer["steps"], decoder).steps
+
+        return self._connection.call(request, read)
 
     def find_started_flow(self, run_id: str) -> dict[str, Any] | None:
         """Return the flow of a recent run started by this client, as it was stored, or None for any other run."""

@@ -181,18 +181,10 @@ class Recorder:
             arguments: The batch's arguments, without inputs.
             source: The flow as passed by the caller. If it is a path, the path gets recorded.
         """
-        return BatchRecorder(
-            self.history,
-            {
-                "server": self._server,
-                "flow": flow,
-                "flow_file": get_flow_path(source),
-                "variables": arguments.variables or None,
-                "overrides": arguments.overrides,
-                "labels": _labels.get(),
-                "is_embedded": self.is_embedded,
-            },
-        )
+        about = {"server": self._server, "is_embedded": self.is_embedded, "labels": _labels.get()}
+        about |= {"flow": flow, "flow_file": get_flow_path(source)}
+        about |= {"variables": arguments.variables or None, "overrides": arguments.overrides}
+        return BatchRecorder(self.history, about)
 
     def find_history_entry(self, run_id: str) -> HistoryEntry | None:
         """Return a run's entry, or None if it's missing or unreadable, or there's no history."""

@@ -264,12 +264,9 @@ class Dialect(Middleware):
             return response, None
         server = self.server if self.pinned else releases.identify_server(self.url, health)
         self.server = server
-        if "build" in health:
-            return response, server
-        try:
-            return response._replace(content=encode(dialect.convert_health(health))), server
-        except (ValueError, RecursionError) as error:
-            raise InvalidResponseError(f"{request} returned data that JSON cannot represent: {error}") from None
+        if "build" not in health:
+            response = response._replace(content=_encode_response(request, dialect.convert_health(health)))
+        return response, server
 
     async def _detect_server(self, request: HttpRequest) -> tuple[HttpResponse, Server | None]:
         """Request the server's health, and return the response along with the server it describes.
@@ -329,10 +326,7 @@ class Dialect(Middleware):
         if response is not None and (final is reply or final.body is None):
             return response
         headers = {"content-type": "application/json"}
-        try:
-            content = encode(final.body)
-        except (ValueError, RecursionError) as error:
-            raise InvalidResponseError(f"{request} returned data that JSON cannot represent: {error}") from None
+        content = _encode_response(request, final.body)
         if response is None:
             return HttpResponse(final.status, headers, content)
         headers |= {name: response.headers[name] for name in ("retry-after", "date") if name in response.headers}
@@ -362,6 +356,13 @@ def _make_not_sent_error(reason: str, attempts: Sequence[str]) -> ConnectFailed:
     error = ConnectFailed(reason)
     error.attempts = attempts
     return error
+
+
+def _encode_response(request: HttpRequest, body: Any) -> bytes:
+    try:
+        return encode(body)
+    except (ValueError, RecursionError) as error:
+        raise InvalidResponseError(f"{request} returned data that JSON cannot represent: {error}") from None
 
 
 def _parse_json(content: bytes) -> Any:
