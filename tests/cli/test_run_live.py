@@ -88,10 +88,10 @@ def test_items_are_counted_by_their_steps() -> None:
 
     for item in range(3):
         end(0, item)
-    assert run.ended_items() == (0, 0)
+    assert run.count_ended_items() == (0, 0)
     end(1, 0)
     end(1, 1, "failed")
-    assert run.ended_items() == (1, 1)
+    assert run.count_ended_items() == (1, 1)
     assert run.get_item_states() == ({0}, {1}, {2})
 
 

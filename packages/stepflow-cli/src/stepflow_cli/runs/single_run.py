@@ -139,7 +139,7 @@ class _ProgressDisplay:
         refresh()
 
     def _format_counts(self, watch: RunWatch) -> str:
-        completed, failed = watch.progress.ended_items()
+        completed, failed = watch.progress.count_ended_items()
         return format_counts(watch.run.items.total, completed, failed, time.monotonic() - self._began)
 
 

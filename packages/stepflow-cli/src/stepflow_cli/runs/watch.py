@@ -240,7 +240,7 @@ def _format_step(step: StepProgress, run: RunProgress, now: datetime, width: int
     text.append(f"{_format_time(step.get_duration(now) if is_run else None):>8}")
     if run.total != 1:
         failed = step.failed - len(step.not_run) - len(step.unclear)
-        text.append(f"  {failed + step.count('completed')} of {run.total} done")
+        text.append(f"  {failed + step.count_items('completed')} of {run.total} done")
         text.append(f", {len(step.running)} running" if step.running else "")
         text.append(f", {failed} failed" if failed else "")
         text.append(f", {len(step.unclear)} failed or not run" if step.unclear else "")

@@ -729,7 +729,7 @@ class StepflowClient(SuggestsNames, Picklable):
         # many items.
         is_single = not isinstance(input, (list, tuple)) or len(input) == 1
         run = await self._submit(flow, input, overrides, hold=0 if is_single else None, **options)
-        return self.handle(run.run_id, output_type)._store_flow_and_start(flow, run)
+        return self.handle(run.run_id, output_type)._remember_start(flow, run)
 
     async def _submit(
         self,
@@ -1759,7 +1759,7 @@ class StepflowClient(SuggestsNames, Picklable):
             RequestTimeoutError: If the timeout expires.
         """
         with call_scope(timeout, limits_requests=False):
-            return await self._services.snapshots.compare((a, b), ignore, items)
+            return await self._services.snapshots.compare_runs((a, b), ignore, items)
 
     async def explain_run(
         self, run_id: RunId, *, item_index: int | None = None, timeout: float | NotGiven | None = NOT_GIVEN

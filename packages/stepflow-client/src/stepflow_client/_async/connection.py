@@ -43,7 +43,7 @@ from .._rules.retries import parse_retry_after
 from .._rules.server_loads import ServerLoads
 from .._rules.timeouts import current_deadline, current_timeouts, get_earlier_deadline
 from .._rules.transport_errors import convert_error
-from .._telemetry.tracing import Kind, Operation as Span, is_untraced, trace_operation
+from .._telemetry.tracing import Kind, OperationSpan, is_untraced, trace_operation
 from ..errors import (
     ApiError,
     ClientClosedError,
@@ -221,7 +221,7 @@ class Connection:
         convert_response: Callable[[dict[str, Any]], Answer] | None,
         *,
         may_be_missing: bool = False,
-        span: Span | None = None,
+        span: OperationSpan | None = None,
     ) -> Answer:
         """Send a request and return the response, converted from JSON by `convert_response` unless that is None.
 
@@ -311,7 +311,7 @@ class Connection:
         number = getattr(error, "server", None)
         return self.url if number is None else self._urls[number]
 
-    def trace(self, name: str, *, kind: Kind = "CLIENT", is_current: bool = True) -> Span:
+    def trace(self, name: str, *, kind: Kind = "CLIENT", is_current: bool = True) -> OperationSpan:
         """Return a context manager that traces and measures an operation (see `tracing.trace_operation`)."""
         return trace_operation(name, None if self.is_shared else self.root, kind, is_current)
 

@@ -247,7 +247,7 @@ class SnapshotReader:
         account = await self._explain_item(snapshot, item)
         return replace(snapshot, details=replace(snapshot.details, account=account, failures=failures))
 
-    async def compare(
+    async def compare_runs(
         self, run_ids: tuple[RunId, RunId], ignore: str | Iterable[str], items: tuple[int, int] | None
     ) -> RunComparison:
         """Return the differences between two runs, or between one item from each."""

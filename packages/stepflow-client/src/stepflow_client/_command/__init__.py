@@ -9,7 +9,7 @@ from .._base.lazy import make_lazy_exports
 if TYPE_CHECKING:
     from .._async.runs import RunReader as RunReader
     from .._async.snapshot_reader import SnapshotReader as SnapshotReader
-    from .._async.tools import add_hint as add_hint
+    from .._async.tools import add_account_hint as add_account_hint
     from .._async.watching import RunWatcher as RunWatcher
     from .._base.logging import get_logger as get_logger, listen_to_warnings as listen_to_warnings
     from .._base.long_computations import pause_garbage_collector as pause_garbage_collector
@@ -132,7 +132,7 @@ __getattr__, __dir__ = make_lazy_exports(
     {
         "._async.runs": ["RunReader"],
         "._async.snapshot_reader": ["SnapshotReader"],
-        "._async.tools": ["add_hint"],
+        "._async.tools": ["add_account_hint"],
         "._async.watching": ["RunWatcher"],
         "._base.long_computations": ["pause_garbage_collector"],
         "._base.suggestions": ["install_command", "explain_missing_file", "suggest_nearest_file"],

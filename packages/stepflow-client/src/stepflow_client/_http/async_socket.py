@@ -230,7 +230,7 @@ class AsyncSocket(asyncio.Protocol):
                     self._set_read_deadline(request.limit_to_deadline(self._read_timeout))
                     return
             except HttpError as error:
-                _fail(waiter, error)
+                _fail_future(waiter, error)
             else:
                 waiter.set_result(None)
             self._request = self._waiter = None
@@ -270,7 +270,7 @@ class AsyncSocket(asyncio.Protocol):
             error = ConnectionBroken(describe_failure(exc) if exc else "the server closed the connection")
             error.__cause__ = exc
             # There may be no sender waiting.
-            _fail(writable, error)
+            _fail_future(writable, error)
 
     def _handle_end(self) -> None:
         self._ended = True
@@ -283,7 +283,7 @@ class AsyncSocket(asyncio.Protocol):
         else:
             error = ConnectionBroken(describe_failure(self._error))
             error.__cause__ = self._error
-            _fail(waiter, error)
+            _fail_future(waiter, error)
             self._request = self._waiter = None
 
     def pause_writing(self) -> None:
@@ -305,10 +305,10 @@ class AsyncSocket(asyncio.Protocol):
 
 def _fail_with_timeout(future: asyncio.Future[None], kind: type[HttpError], timeout: float) -> None:
     if not future.done():
-        _fail(future, kind(f"no data received within {timeout:g} s"))
+        _fail_future(future, kind(f"no data received within {timeout:g} s"))
 
 
-def _fail(future: asyncio.Future[None], error: HttpError) -> None:
+def _fail_future(future: asyncio.Future[None], error: HttpError) -> None:
     future.set_exception(error)
     # Mark the exception as retrieved, since the waiting call may have been cancelled at the same moment.
     future.exception()

@@ -324,16 +324,16 @@ def check_timeout(
         for phase, seconds in timeout.as_dict().items():
             phase_name = f"{what}.{phase}"
             limit = MAX_TIMEOUT if seconds is None else check_seconds(seconds, phase_name)
-            phases[phase] = _check_max(limit, phase_name)
+            phases[phase] = _check_max_timeout(limit, phase_name)
         return Timeouts(**phases, whole=getattr(timeout, "whole", math.inf))
-    seconds = _check_max(check_seconds(timeout, what), what)
+    seconds = _check_max_timeout(check_seconds(timeout, what), what)
     if of_a_call:
         return Timeouts(seconds, seconds, seconds, seconds, whole=seconds)
     # Be generous here. Waiting for a connection held by the client's other calls doesn't mean the server is slow.
     return Timeouts(seconds, seconds, seconds, max(seconds, _MIN_POOL_TIMEOUT))
 
 
-def _check_max(seconds: float, what: str) -> float:
+def _check_max_timeout(seconds: float, what: str) -> float:
     if seconds > MAX_TIMEOUT:
         raise InvalidArgumentError(f"{what} must be at most {MAX_TIMEOUT:,} seconds, not {seconds!r}")
     return seconds

@@ -282,14 +282,14 @@ class StepProgress:
     first: datetime | None = None
     last: datetime | None = None
 
-    def count(self, status: str) -> int:
+    def count_items(self, status: str) -> int:
         """Return how many items have ended with this status."""
         return sum(ended == status for ended in self.ended.values())
 
     @property
     def failed(self) -> int:
         """How many items have ended unsuccessfully."""
-        return len(self.ended) - self.count("completed")
+        return len(self.ended) - self.count_items("completed")
 
     def get_status(self, total: int, is_over: bool) -> str:
         """Return one status for all items combined: waiting, running, completed, failed, ..., or `not run`.
@@ -302,7 +302,7 @@ class StepProgress:
             return "running"
         if not self.ended:
             return "not run" if is_over else "waiting"
-        if self.failed == len(self.not_run) and self.count("completed"):
+        if self.failed == len(self.not_run) and self.count_items("completed"):
             # The step itself never failed. It just didn't run for some items.
             return "completed"
         return next((status for status in self.ended.values() if status != "completed"), "completed")
@@ -339,19 +339,19 @@ class StepProgress:
         self.attempt = attempt
         # Steps may start and end again after a server restart.
         self.ended.pop(item, None)
-        self._forget_account(item)
+        self._forget_why_not_run(item)
         self.running.setdefault(item, time)
         self.first = self.first or time
 
     def record_item_end(self, item: int, time: datetime | None, status: str) -> float | None:
         """Record that an item has ended. Return how many seconds it took, or None if unknown."""
         started = self.running.pop(item, None)
-        self._forget_account(item)
+        self._forget_why_not_run(item)
         self.ended[item] = status
         self.last = time or self.last
         return _seconds_between(started, time)
 
-    def _forget_account(self, item: int) -> None:
+    def _forget_why_not_run(self, item: int) -> None:
         self.not_run.pop(item, None)
         self.unclear.discard(item)
 
@@ -402,7 +402,7 @@ class RunProgress:
         places = {step_id: place for place, step_id in self._step_ids.items()}
         return sorted(self._steps.values(), key=lambda step: places.get(step.step_id, len(places)))
 
-    def ended_items(self) -> tuple[int, int]:
+    def count_ended_items(self) -> tuple[int, int]:
         """Return how many items have succeeded and how many failed, judging by their steps if there are events."""
         if self.reported is not None and (self.is_over or not self._steps):
             return self.reported.completed, self.reported.failed + self.reported.cancelled
@@ -411,7 +411,7 @@ class RunProgress:
 
     def get_item_counts(self) -> dict[str, int]:
         """Return the number of items in each state, keyed like `ItemCounts`."""
-        completed, failed = self.ended_items()
+        completed, failed = self.count_ended_items()
         return {
             "total": self.total,
             "completed": completed,
@@ -439,7 +439,7 @@ class RunProgress:
         Args:
             seconds: How long the run has been followed.
         """
-        completed, failed = self.ended_items()
+        completed, failed = self.count_ended_items()
         steps = list(self._steps.values())
         return Progress(
             run_id=self.run_id,

@@ -126,7 +126,7 @@ class ResultFile(SharedFile):
                     row = connection.execute(query, [key, now - self._max_age, now, now]).fetchone()
                 if row is not None:
                     created, expires, run_id, output, digest = row
-                    if digest != _digest(key, created, expires, run_id, output):
+                    if digest != _compute_digest(key, created, expires, run_id, output):
                         raise ValueError("the entry is damaged")
                     return CachedResult(run_id, created, json.loads(output))
         return None
@@ -143,7 +143,7 @@ class ResultFile(SharedFile):
                 return
             now = time.time()
             expires = now + self._max_age
-            row = [key, now, expires, run_id, size, text, _digest(key, now, expires, run_id, text)]
+            row = [key, now, expires, run_id, size, text, _compute_digest(key, now, expires, run_id, text)]
             with self._locked_connection() as connection:
                 cursor = connection.execute(
                     "INSERT OR REPLACE INTO results (key, created, expires, run_id, size, output, digest)"
@@ -157,6 +157,6 @@ class ResultFile(SharedFile):
                     connection.execute(f"DELETE FROM results WHERE number <= ({last})", [self._max_bytes])  # noqa: S608
 
 
-def _digest(*values: object) -> bytes:
+def _compute_digest(*values: object) -> bytes:
     """Return a digest for detecting damaged entries."""
     return hashlib.sha256(repr(values).encode("utf-8", "surrogatepass")).digest()

@@ -115,7 +115,7 @@ class Journal:
                     raise JournalError(f"the journal {self.path} cannot be written: {error}", hint=_RESUME) from None
                 raise self._make_unusable_error(error) from None
 
-    def _find(self, kind: _Kind, number: int = _WHOLE_BATCH) -> Any:
+    def _read(self, kind: _Kind, number: int = _WHOLE_BATCH) -> Any:
         """Return an entry's content, or None if there is no such entry.
 
         Raises:
@@ -128,7 +128,7 @@ class Journal:
             return None
         content, digest = row
         try:
-            if isinstance(content, bytes) and digest == _digest(kind, number, content):
+            if isinstance(content, bytes) and digest == _compute_digest(kind, number, content):
                 value = json.loads(zlib.decompress(content))
                 if isinstance(value, _CONTENTS.get(kind, dict)) and (kind not in ("first", "created") or UUID(value)):
                     return value
@@ -136,10 +136,10 @@ class Journal:
             pass
         raise self._make_unusable_error(f"the entry {kind!r} of chunk {number} is damaged")
 
-    def _add(self, kind: _Kind, content: Any, number: int = _WHOLE_BATCH, *, replaces: _Kind | None = None) -> None:
+    def _write(self, kind: _Kind, content: Any, number: int = _WHOLE_BATCH, *, replaces: _Kind | None = None) -> None:
         """Write an entry, optionally deleting a different entry for the same chunk in the same transaction."""
         packed = zlib.compress(json.dumps(content).encode(), 1)
-        row = (kind, number, packed, _digest(kind, number, packed))
+        row = (kind, number, packed, _compute_digest(kind, number, packed))
         with self._locked_file() as file, file:
             file.execute("BEGIN")
             file.execute("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?)", row)
@@ -155,12 +155,12 @@ class Journal:
         Raises:
             JournalError: If the journal belongs to a batch with different settings.
         """
-        batch = self._find("batch")
+        batch = self._read("batch")
         if batch is None:
             if self._count:
                 raise self._make_unusable_error("the entry of the batch is missing")
             batch = {**settings, "tag": uuid4().hex}
-            self._add("batch", batch)
+            self._write("batch", batch)
         for name, value in settings.items():
             if batch.get(name) != value:
                 raise JournalError(
@@ -174,23 +174,23 @@ class Journal:
 
     def get_or_set_start_time(self, time: float) -> float:
         """Return the earliest time the batch can have runs from. Stores `time` if none is stored yet."""
-        stored = self._find("since")
+        stored = self._read("since")
         if stored is None:
-            self._add("since", time)
+            self._write("since", time)
             return time
         return float(stored)
 
-    def first_run(self, run_id: str | None = None) -> str | None:
+    def get_or_set_first_run(self, run_id: str | None = None) -> str | None:
         """Return the batch's first run, whose ID identifies it in the history. Stores `run_id` first, if passed."""
         if run_id is not None:
-            self._add("first", run_id)
+            self._write("first", run_id)
             return run_id
-        stored = self._find("first")
+        stored = self._read("first")
         return None if stored is None else str(stored)
 
     def record_batch_end(self) -> None:
         """Record that all inputs have been read, and that their items have ended."""
-        self._add("complete", True)
+        self._write("complete", True)
 
     def has_begun(self) -> bool:
         """Return whether any chunk has begun."""
@@ -198,7 +198,7 @@ class Journal:
 
     def has_ended(self) -> bool:
         """Return whether all inputs had ended the last time the batch ran."""
-        return self._find("complete") is not None
+        return self._read("complete") is not None
 
     def find_chunk(self, number: int, first: int) -> Chunk | None:
         """Return a chunk without its inputs, or None if it never began.
@@ -209,7 +209,7 @@ class Journal:
         """
         if number >= self._count:
             return None
-        begun, repeat, run_id, ended = (self._find(kind, number) for kind in ("begun", "repeated", "created", "ended"))
+        begun, repeat, run_id, ended = (self._read(kind, number) for kind in ("begun", "repeated", "created", "ended"))
         try:
             outcomes = None if ended is None else [*map(_decode_outcome, ended)]
             chunk = Chunk(number, **begun, run_id=run_id, outcomes=outcomes)
@@ -235,24 +235,24 @@ class Journal:
         """Record a chunk just before its run is created."""
         if chunk.number >= self._count:
             content = {"first": chunk.first, "tag": chunk.tag, "count": chunk.count, "digest": chunk.digest}
-            self._add("begun", content, chunk.number)
+            self._write("begun", content, chunk.number)
             self._count = chunk.number + 1
 
     def record_chunk_repeat(self, chunk: Chunk) -> None:
         """Record a chunk's new attempt, or that it now has fewer inputs, just before its run is created."""
         content = {"attempt": chunk.attempt, "settled": [_encode_outcome(outcome) for outcome in chunk.settled]}
-        self._add("repeated", content, chunk.number, replaces="created")
+        self._write("repeated", content, chunk.number, replaces="created")
 
     def record_run(self, number: int, run_id: str) -> None:
         """Record a chunk's run."""
-        self._add("created", run_id, number)
+        self._write("created", run_id, number)
 
     def record_outcomes(self, number: int, outcomes: list[Outcome]) -> None:
         """Record a chunk's outcomes."""
-        self._add("ended", [_encode_outcome(outcome) for outcome in outcomes], number)
+        self._write("ended", [_encode_outcome(outcome) for outcome in outcomes], number)
 
 
-def _digest(kind: str, number: int, content: bytes) -> bytes:
+def _compute_digest(kind: str, number: int, content: bytes) -> bytes:
     return hashlib.sha256(b"%b %d %b" % (kind.encode(), number, content)).digest()
 
 

@@ -167,7 +167,7 @@ class SharedDatabase(FailureReporter):
             is_durable: Whether to wait up to a second for the change to be written, unless the database is down.
         """
         job = _Job(name, change, Future(), run_id, size)
-        with self._locked():
+        with self._get_lock():
             if len(self._jobs) >= _MAX_CHANGES or self._size + size > _MAX_SIZE:
                 self._lost.append(run_id)
                 return
@@ -185,7 +185,7 @@ class SharedDatabase(FailureReporter):
             StepflowClientError: If the database can't be reached, or doesn't respond in time.
         """
         job = _Job(name, action, Future())
-        with self._locked():
+        with self._get_lock():
             is_down = self._failure is not None and (bool(self._jobs) or time.monotonic() < self._retry_at)
             if not is_down:
                 self._enqueue(job)
@@ -242,7 +242,7 @@ class SharedDatabase(FailureReporter):
         if vars(self).get("_connection") is not None and self._process == os.getpid():
             self._disconnect()
 
-    def _locked(self) -> threading.Condition:
+    def _get_lock(self) -> threading.Condition:
         """Return the lock. In a fork, start over: the changes and the connection belong to the parent process."""
         if self._process != os.getpid():
             _inherited.append(self._connection)

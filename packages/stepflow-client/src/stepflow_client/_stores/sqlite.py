@@ -198,14 +198,14 @@ class SharedFile(FailureReporter):
         with self._lock:
             is_own = self._connection is not None and self._process == os.getpid()
             if self._connection is not None and is_own and sys.platform != "win32":
-                if self._file_id != _file_id(self.path):
+                if self._file_id != _get_file_id(self.path):
                     # The open file was removed or replaced, so writes to it would be lost.
                     self._connection.close()
                     self._connection = None
             if self._connection is None or not is_own:
                 # Don't close an inherited connection: it belongs to the parent process.
-                self._connection, self._process = _connect(self.path, self._schema), os.getpid()
-                self._file_id = _file_id(self.path)
+                self._connection, self._process = _open_database(self.path, self._schema), os.getpid()
+                self._file_id = _get_file_id(self.path)
             yield self._connection
 
     @property
@@ -236,14 +236,14 @@ class SharedFile(FailureReporter):
             return action(connection)
 
 
-def _file_id(path: Path) -> tuple[int, int] | None:
+def _get_file_id(path: Path) -> tuple[int, int] | None:
     with suppress(OSError):
         status = os.stat(path)
         return status.st_dev, status.st_ino
     return None
 
 
-def _connect(path: Path, schema: tuple[str, ...]) -> sqlite3.Connection:
+def _open_database(path: Path, schema: tuple[str, ...]) -> sqlite3.Connection:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     connection = open_private(path, timeout=_LOCK_WAIT)
     end = time.monotonic() + _LOCK_WAIT

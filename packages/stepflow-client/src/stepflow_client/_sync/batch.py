@@ -276,10 +276,10 @@ class Batch:
         settings |= {"overrides": self._arguments.overrides, "check_input": self._options.check_input}
         digests = {name: hashlib.sha256(encode(value)).hexdigest() for name, value in settings.items()}
         self._tag = journal.begin_batch(digests)
-        if (first := journal.first_run()) is not None:
+        if (first := journal.get_or_set_first_run()) is not None:
             self._record.record_resumed(first)
         # Remember the newest run so far: all runs of the batch will be newer, going by the server's clock.
-        newest = self._connection.call(api.list_runs(roots_only=True, limit=1), _get_flow_ids)
+        newest = self._connection.call(api.list_runs(roots_only=True, limit=1), _get_flow_ids_by_run)
         since = journal.get_or_set_start_time(max((get_creation_time(run_id) or 0.0 for run_id in newest), default=0.0))
         if not journal.has_lost_run():
             return
@@ -287,7 +287,7 @@ class Batch:
         time.sleep(self._connection.timings.orphan_arrival_delay)
         limit = 1000
         while True:
-            runs = self._connection.call(api.list_runs(roots_only=True, limit=limit), _get_flow_ids)
+            runs = self._connection.call(api.list_runs(roots_only=True, limit=limit), _get_flow_ids_by_run)
             oldest = min((get_creation_time(run_id) or 0.0 for run_id in runs), default=0.0)
             if len(runs) < limit or oldest < since - self._connection.timings.clock_difference:
                 break
@@ -474,7 +474,7 @@ class Batch:
         run_id = self._in_flight[chunk.number] = run.run_id
         is_part = chunk.idempotency_key is None
         if is_part and self._record.record_created(run_id, chunk.values) and self._journal is not None:
-            self._journal.first_run(run_id)
+            self._journal.get_or_set_first_run(run_id)
         try:
             if run.has_ended and len(run.answers) == len(chunk.values):
                 status = run.status
@@ -504,7 +504,7 @@ class Batch:
                 ]
             results = responses.read_results(listed, status, decoder)
         seconds = time.monotonic() - began
-        errors = [self._add_hint(result.error, value) for result, value in zip(results, chunk.values, strict=True)]
+        errors = [self._explain_error(result.error, value) for result, value in zip(results, chunk.values, strict=True)]
         every = zip(chunk.indexes, chunk.keys, results, errors, range(len(results)), strict=True)
         return [
             Outcome(index, key, run_id, result.status, result.output, error, seconds, chunk.attempt, item)
@@ -564,7 +564,7 @@ class Batch:
         kind = self._options.output_type
         return outcomes if kind is None else [output_types.convert_outcome(outcome, kind) for outcome in outcomes]
 
-    def _add_hint(self, error: types.FlowError | None, value: Any) -> types.FlowError | None:
+    def _explain_error(self, error: types.FlowError | None, value: Any) -> types.FlowError | None:
         """Add hints to an input's error: what to change, and where the step is defined in Python, if known."""
         if error is None:
             return None
@@ -578,7 +578,7 @@ class Batch:
         return add_place(replace(error, hint=hint) if hint != error.hint else error, self._flow)
 
 
-def _get_flow_ids(response: dict[str, Any]) -> dict[str, str]:
+def _get_flow_ids_by_run(response: dict[str, Any]) -> dict[str, str]:
     """Return the flow IDs from a list of runs, by run ID."""
     return {str(run["runId"]): str(run["flowId"]) for run in response["runs"]}
 

@@ -730,7 +730,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
         # many items.
         is_single = not isinstance(input, (list, tuple)) or len(input) == 1
         run = self._submit(flow, input, overrides, hold=0 if is_single else None, **options)
-        return self.handle(run.run_id, output_type)._store_flow_and_start(flow, run)
+        return self.handle(run.run_id, output_type)._remember_start(flow, run)
 
     def _submit(
         self,
@@ -1756,7 +1756,7 @@ class SyncStepflowClient(SuggestsNames, Picklable):
             RequestTimeoutError: If the timeout expires.
         """
         with call_scope(timeout, limits_requests=False):
-            return self._services.snapshots.compare((a, b), ignore, items)
+            return self._services.snapshots.compare_runs((a, b), ignore, items)
 
     def explain_run(
         self, run_id: RunId, *, item_index: int | None = None, timeout: float | NotGiven | None = NOT_GIVEN

@@ -68,7 +68,7 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
         self._started: responses.StartedRun | None = None
         output_types.check_output_type(output_type)
 
-    def _store_flow_and_start(self, flow: object, started: responses.StartedRun) -> Self:
+    def _remember_start(self, flow: object, started: responses.StartedRun) -> Self:
         """Remember how the run was started, so errors can point to the flow's Python source. Lost when pickled."""
         self._flow, self._started = flow, started
         return self

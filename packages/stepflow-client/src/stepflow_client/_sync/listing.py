@@ -20,7 +20,7 @@ from .connection import Connection
 
 if TYPE_CHECKING:
     from .._calls.call_options import RunFilters
-    from .._telemetry.recorder import LabelledRuns, Recorder
+    from .._telemetry.recorder import LabeledRuns, Recorder
     from ..types import RunDetails
 
 
@@ -38,7 +38,7 @@ class _ListRequest(NamedTuple):
     """The period in which the runs were created. The client filters by it."""
     filters: dict[str, Any]
     """The remaining filters, as query parameters."""
-    ids: LabelledRuns | None
+    ids: LabeledRuns | None
     """The runs that have the labels, or None for all runs."""
     timeout: float | NotGiven | None
     """Overall timeout for each request in seconds, instead of the client's timeout."""
@@ -100,7 +100,7 @@ class RunLister:
             "parent_run_id": None if parent is None else requests.check_run_id(parent),
             "roots_only": None if only is None else check_flag(only, "roots_only"),
         }
-        ids = None if labels is None else self._recorder.find_labelled_runs(labels)
+        ids = None if labels is None else self._recorder.find_labeled_runs(labels)
         return _ListRequest(window, query, ids, filters.get("timeout", NOT_GIVEN))
 
     def _iterate_matching_runs(self, request: _ListRequest) -> Generator[RunDetails, None, None]:

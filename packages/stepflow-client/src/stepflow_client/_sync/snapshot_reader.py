@@ -249,7 +249,7 @@ class SnapshotReader:
         account = self._explain_item(snapshot, item)
         return replace(snapshot, details=replace(snapshot.details, account=account, failures=failures))
 
-    def compare(
+    def compare_runs(
         self, run_ids: tuple[RunId, RunId], ignore: str | Iterable[str], items: tuple[int, int] | None
     ) -> RunComparison:
         """Return the differences between two runs, or between one item from each."""

@@ -211,7 +211,7 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         if self._max_wait is not None:
             self._wait_tool = make_tool_without_flow(WAIT_RUN, WAIT_RUN_DESCRIPTION, WAIT_RUN_FIELDS, ["run_id"])
         self._tools: dict[str, SyncFlowTool] = {}
-        for name, flow in _pair_with_names(flows):
+        for name, flow in _pair_flows_with_names(flows):
             loaded = load_flow(flow)
             path = get_flow_path(flow)
             if name is None:
@@ -285,7 +285,7 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
             return make_error_result(error)
         seconds = min(limit or math.inf, values.get("seconds", math.inf))
         try:
-            result = add_hint(self.client, self.client.get_result(run_id, timeout=seconds))
+            result = add_account_hint(self.client, self.client.get_result(run_id, timeout=seconds))
         except StepflowClientError as error:
             return tool._make_failure_result(error)
         return tool._make_result(result)
@@ -327,7 +327,7 @@ class SyncFlowTools(Sequence[SyncFlowTool]):
         return self._describe_tools()
 
 
-def add_hint(client: Any, result: FlowResult) -> FlowResult:
+def add_account_hint(client: Any, result: FlowResult) -> FlowResult:
     """Add the hint from the run's account to a failed result, if there is one.
 
     `SyncStepflowClient.run` adds hints itself, but a result read by its run ID doesn't have any.
@@ -341,7 +341,7 @@ def add_hint(client: Any, result: FlowResult) -> FlowResult:
     return replace(result, error=replace(result.error, hint=hint)) if hint else result
 
 
-def _pair_with_names(flows: Any) -> Iterable[tuple[str | None, Any]]:
+def _pair_flows_with_names(flows: Any) -> Iterable[tuple[str | None, Any]]:
     """Pair each flow with its explicit name, if it has one."""
     if isinstance(flows, Mapping) and flows and explain_not_a_flow(flows) is not None:
         return check_mapping(flows, "flows").items()

@@ -47,7 +47,7 @@ class CreatedRun(NamedTuple):
     """Whether the flow ID is this run's alone."""
 
 
-class LabelledRuns(NamedTuple):
+class LabeledRuns(NamedTuple):
     """The runs that have certain labels."""
 
     run_ids: frozenset[str]
@@ -105,7 +105,7 @@ class Recorder:
         finally:
             _labels.reset(token)
 
-    def find_labelled_runs(self, labels: Mapping[str, str]) -> LabelledRuns:
+    def find_labeled_runs(self, labels: Mapping[str, str]) -> LabeledRuns:
         """Return the runs recorded with these labels. Includes all servers, since several may share a store.
 
         Raises:
@@ -122,7 +122,7 @@ class Recorder:
         others = [entry for entry in pending if not entry.run_id.startswith(OWN)]
         if any(entry.created_at.timestamp() < time.time() - _MAX_CREATION for entry in others):
             logger.warning("some runs with these labels may not be listed: see History.search(confirmed=False)")
-        return LabelledRuns(frozenset(entry.run_id for entry in entries if entry.is_confirmed), with_own_flow)
+        return LabeledRuns(frozenset(entry.run_id for entry in entries if entry.is_confirmed), with_own_flow)
 
     def check_labels(self, labels: object) -> Mapping[str, str]:
         """Check labels and return them.

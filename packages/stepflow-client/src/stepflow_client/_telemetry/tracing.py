@@ -48,7 +48,7 @@ _ATTRIBUTE_NAMES = {
 _METRIC_ATTRIBUTES = ("stepflow.operation", "server.address", "server.port", "http.response.status_code", "error.type")
 
 
-class Operation:
+class OperationSpan:
     """A client operation. This class does nothing, for applications without OpenTelemetry."""
 
     __slots__ = ()
@@ -87,11 +87,11 @@ Kind = Literal["CLIENT", "INTERNAL"]
 """CLIENT for a single request, INTERNAL for an operation that sends several."""
 
 _NO_MEASUREMENT = nullcontext()
-_NO_OPERATION = Operation()
-_innermost: ContextVar[_Traced | None] = ContextVar("stepflow_operation", default=None)
+_NO_OPERATION = OperationSpan()
+_innermost: ContextVar[_RecordedSpan | None] = ContextVar("stepflow_operation", default=None)
 
 
-def trace_operation(name: str, server: ServerUrl | None, kind: Kind, is_current: bool) -> Operation:
+def trace_operation(name: str, server: ServerUrl | None, kind: Kind, is_current: bool) -> OperationSpan:
     """Return a context manager that wraps an operation in a span and measures it.
 
     Args:
@@ -100,9 +100,9 @@ def trace_operation(name: str, server: ServerUrl | None, kind: Kind, is_current:
         kind: The span kind.
         is_current: Whether spans created in the block become children of this one. Pass False if a generator yields
             inside the block, since the span would also be current in the code that iterates over the generator. In that
-            case, use `Operation.make_current` between yields.
+            case, use `OperationSpan.make_current` between yields.
     """
-    return _NO_OPERATION if is_untraced() else _Traced(name, server, kind, is_current)
+    return _NO_OPERATION if is_untraced() else _RecordedSpan(name, server, kind, is_current)
 
 
 is_untraced = partial(sys.modules.keys().isdisjoint, ("opentelemetry.trace", "opentelemetry.metrics"))
@@ -110,7 +110,7 @@ is_untraced = partial(sys.modules.keys().isdisjoint, ("opentelemetry.trace", "op
 
 
 def annotate_operation(**attributes: object) -> None:
-    """Record attributes on the current operation. See `Operation.record_attributes`."""
+    """Record attributes on the current operation. See `OperationSpan.record_attributes`."""
     if (traced := _innermost.get()) is not None:
         traced.record_attributes(**attributes)
 
@@ -174,7 +174,7 @@ def measure_chunk(inputs: int) -> Iterator[None]:
         instruments.chunk_duration.record(time.monotonic() - began)
 
 
-class _Traced(Operation):
+class _RecordedSpan(OperationSpan):
     __slots__ = ("_attributes", "_context", "_is_current", "_kind", "_name", "_span", "_started", "_tokens", "resends")
 
     def __init__(self, name: str, server: ServerUrl | None, kind: Kind, is_current: bool) -> None:
@@ -228,7 +228,7 @@ class _Traced(Operation):
     def _activate(self) -> None:
         from opentelemetry import context
 
-        self._tokens: tuple[Any, Token[_Traced | None]] = context.attach(self._context), _innermost.set(self)
+        self._tokens: tuple[Any, Token[_RecordedSpan | None]] = context.attach(self._context), _innermost.set(self)
 
     def _deactivate(self) -> None:
         from opentelemetry import context

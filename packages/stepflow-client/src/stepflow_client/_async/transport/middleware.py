@@ -204,7 +204,7 @@ async def _run_auth_step(step: Callable[[], Awaitable[Signed]], request: HttpReq
 
 # Operations whose responses are always parsed here, whatever the server.
 _ALWAYS_READ = frozenset({releases.health_check.name, releases.list_components.name})
-_UNAUTHORISED = frozenset({401, 403, 407})
+_UNAUTHORIZED = frozenset({401, 403, 407})
 
 
 class Dialect(Middleware):
@@ -290,7 +290,7 @@ class Dialect(Middleware):
 
     def _check_is_stepflow(self, response: HttpResponse, server: Server | None) -> None:
         """Raise unless the health response is from a Stepflow server, or from a proxy that may have one behind it."""
-        if server is None and response.status not in _UNAUTHORISED and not is_transient_status(response.status):
+        if server is None and response.status not in _UNAUTHORIZED and not is_transient_status(response.status):
             raise build_not_stepflow_error(self.url, response.status, response.headers, response.content)
 
     async def _send_translated(self, server: Server, request: HttpRequest) -> HttpResponse:
