@@ -7,7 +7,6 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from .._base.not_given import NOT_GIVEN
 from .._calls import rerun_plan as rules
 from .._calls.rerun_plan import EarlierRun, NewRun, RerunRequest, find_outdated_steps, plan_new_run, select_kept_outputs
 from .._calls.run_call import RunCall
@@ -113,25 +112,21 @@ class Rerunner:
                 raise
             earlier = recorded_run
         old = override_flow(earlier.written, earlier.recorded.overrides)
-        recorded = earlier.recorded.select_inherited(request.inherit)
-        earlier = earlier._replace(recorded=recorded)
+        earlier = earlier._replace(recorded=earlier.recorded.select_inherited(request.inherit))
         new_run = plan_new_run(request, earlier, earlier.flow if new is None else new)
-        flow = new_run.effective
-        new_run = new_run._replace(changed=rules.find_changed_steps(old, flow))
+        new_run = new_run._replace(changed=rules.find_changed_steps(old, new_run.effective))
         items = await self._build_rerun_items(new_run)
         if not (request.force or request.keep.all_except is not None):
-            rules.check_kept_steps(old, flow, request.overrides, items)
+            rules.check_kept_steps(new_run, items)
         if not request.variables_from_env:
-            rules.check_recorded_variables(flow, items, recorded, new_run.new_variables)
+            rules.check_recorded_variables(new_run, items)
         plan = RerunPlan(
             run_id=earlier.run_id,
             flow=new_run.flow,
             items=items,
             total=earlier.total,
-            unknown=rules.find_unknown_arguments(flow, items, request.variables, request.overrides, recorded),
-            recorded=rules.find_inherited_arguments(
-                recorded, flow, items, new_run.new_variables, has_input=request.input is not NOT_GIVEN
-            ),
+            unknown=rules.find_unknown_arguments(new_run, items),
+            recorded=rules.find_inherited_arguments(new_run, items),
             outdated=find_outdated_steps(new_run, items),
         )
         return plan, new_run

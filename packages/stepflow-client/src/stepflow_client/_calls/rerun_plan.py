@@ -89,16 +89,14 @@ def has_hidden_secrets(flow: Mapping[str, Any]) -> bool:
     return is_hidden(flow, get_hidden_mark(flow))
 
 
-def check_recorded_variables(
-    flow: Mapping[str, Any], items: Sequence[RerunItem], recorded: RecordedArguments, variables: Iterable[str]
-) -> None:
+def check_recorded_variables(new_run: NewRun, items: Sequence[RerunItem]) -> None:
     """Check that every secret variable read by an executed step or the output is passed again.
 
     Raises:
         InvalidArgumentError: If one is missing.
     """
-    read = {reference.variable for reference in _find_references(flow, items, "variable")}
-    missing = sorted((recorded.hidden.keys() & read) - set(variables))
+    read = {reference.variable for reference in _find_references(new_run.effective, items, "variable")}
+    missing = sorted((new_run.earlier.recorded.hidden.keys() & read) - new_run.new_variables.keys())
     if missing:
         names = ", ".join(map(repr, missing))
         raise InvalidArgumentError(
@@ -138,29 +136,21 @@ def find_executed_steps(flow: Mapping[str, Any], kept: Collection[str]) -> list[
     return [step for step in steps_by_id(flow) if step in needed and step not in kept]
 
 
-def check_kept_steps(
-    old: Mapping[str, Any], new: Mapping[str, Any], overrides: Any, items: Sequence[RerunItem]
-) -> None:
+def check_kept_steps(new_run: NewRun, items: Sequence[RerunItem]) -> None:
     """Check that no kept output could be stale.
-
-    Args:
-        old: The earlier run's flow, with its overrides.
-        new: The flow to run, with its overrides.
-        overrides: The overrides in the request.
-        items: The items to rerun.
 
     Raises:
         InvalidArgumentError: If a kept step, or a step it reads, has changed in the flow or is overridden.
     """
     kept = {step for item in items for step in item.kept}
-    changed, overridden = find_changed_steps(old, new), merge_overrides(overrides) or {}
-    for step in steps_by_id(new):
+    changed, overridden = new_run.changed, merge_overrides(new_run.request.overrides) or {}
+    for step in steps_by_id(new_run.effective):
         if step in kept & changed & overridden.keys():
             raise InvalidArgumentError(f"step {step!r} is kept, so its override would have no effect", hint=_FORCE)
         if step in kept & changed:
             raise InvalidArgumentError(f"step {step!r} is kept, but its definition has changed", hint=_FORCE)
-    dependent = find_downstream_steps(new, changed)
-    stale = next((step for step in steps_by_id(new) if step in kept & dependent), None)
+    dependent = find_downstream_steps(new_run.effective, changed)
+    stale = next((step for step in steps_by_id(new_run.effective) if step in kept & dependent), None)
     if stale is not None:
         raise InvalidArgumentError(f"step {stale!r} is kept, but reads a step that has changed", hint=_FORCE)
 
@@ -198,32 +188,25 @@ def needs_input(flow: Mapping[str, Any], items: Sequence[RerunItem]) -> bool:
     return bool(_find_references(flow, items, "input"))
 
 
-def find_inherited_arguments(
-    recorded: RecordedArguments,
-    flow: Mapping[str, Any],
-    items: Sequence[RerunItem],
-    variables: Iterable[str],
-    *,
-    has_input: bool,
-) -> list[str]:
+def find_inherited_arguments(new_run: NewRun, items: Sequence[RerunItem]) -> list[str]:
     """Return which recorded arguments (`input`, `variables`, `overrides`) the rerun actually uses."""
     if not items:
         return []
+    recorded, is_input_given = new_run.earlier.recorded, new_run.request.input is not NOT_GIVEN
     is_taken = {
-        "input": recorded.has_input and not has_input and needs_input(flow, items),
-        "variables": bool(set(recorded.variables or ()) - set(variables)),
+        "input": recorded.has_input and not is_input_given and needs_input(new_run.effective, items),
+        "variables": bool(set(recorded.variables or ()) - new_run.new_variables.keys()),
         "overrides": any(step not in item.kept for item in items for step in recorded.overrides or ()),
     }
     return [name for name, taken in is_taken.items() if taken]
 
 
-def find_unknown_arguments(
-    flow: Mapping[str, Any], items: Sequence[RerunItem], variables: Any, overrides: Any, recorded: RecordedArguments
-) -> list[str]:
+def find_unknown_arguments(new_run: NewRun, items: Sequence[RerunItem]) -> list[str]:
     """Return which of the earlier run's arguments (`variables`, `overrides`) are unknown but may affect the rerun."""
-    is_unknown = variables is None and recorded.variables is None
-    missing = ["variables"] if is_unknown and _find_references(flow, items, "variable") else []
-    return missing + (["overrides"] if overrides is None and recorded.overrides is None else [])
+    request, recorded = new_run.request, new_run.earlier.recorded
+    is_unknown = request.variables is None and recorded.variables is None
+    missing = ["variables"] if is_unknown and _find_references(new_run.effective, items, "variable") else []
+    return missing + (["overrides"] if request.overrides is None and recorded.overrides is None else [])
 
 
 def _find_steps_reading_changes(new_run: NewRun, index: int, *, cautious: bool = False) -> set[str]:
