@@ -517,16 +517,10 @@ class Batch:
         concurrency = self._limit if is_only else self._lanes[lane]
         arguments = self._arguments
         if chunk.idempotency_key is not None:
-            call = RunCall(
-                self._content,
-                chunk.values,
-                None if arguments.overrides is None else {"steps": arguments.overrides},
-                arguments.variables,
-                max_concurrency=concurrency,
-                idempotency_key=chunk.idempotency_key,
-                idempotency_scope=self._options.idempotency_scope,
-                source=self._flow,
-            )
+            overrides = None if arguments.overrides is None else {"steps": arguments.overrides}
+            call = RunCall(self._content, chunk.values, overrides, arguments.variables, max_concurrency=concurrency)
+            scope = self._options.idempotency_scope
+            call = call._replace(idempotency_key=chunk.idempotency_key, idempotency_scope=scope, source=self._flow)
             with self._recorder.label_created_runs(self._options.labels):
                 return await self._keyed().start_run(call, hold)
         arguments = arguments._replace(inputs=chunk.values, max_concurrency=concurrency, text=b",".join(chunk.texts))

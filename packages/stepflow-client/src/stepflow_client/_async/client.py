@@ -394,14 +394,9 @@ class StepflowClient(SuggestsNames, Picklable):
             timeout: Overall timeout in seconds, or None for no limit. Default: the client's timeout.
         """
         with call_scope(timeout):
-            server = await self._connection.detect_server()
-            return types.ServerInfo(
-                url=server.url,
-                dialect=server.dialect,
-                release=server.release,
-                commit=server.commit,
-                capabilities=server.capabilities,
-            )
+            fields = (await self._connection.detect_server())._asdict()
+            del fields["needs_translation"]
+            return types.ServerInfo(**fields)
 
     async def list_components(
         self, *, include_schemas: bool = True, timeout: float | NotGiven | None = NOT_GIVEN

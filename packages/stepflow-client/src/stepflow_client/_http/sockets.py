@@ -102,26 +102,20 @@ class SyncSocket:
         end = time.monotonic() + timeout
         try:
             connected = sync_open_socket(host, port, timeout)
+            try:
+                connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                enable_keep_alive(connected)
+                if tls is not None:
+                    connected.settimeout(max(end - time.monotonic(), MIN_TIMEOUT))
+                    connected = tls.wrap_socket(connected, server_hostname=host, suppress_ragged_eofs=False)
+                return cls(connected)
+            except BaseException:
+                connected.close()
+                raise
         except TimeoutError:
             raise ConnectTimeout(f"no connection within {timeout:.3g} s") from None
         except OSError as error:
             raise ConnectFailed(describe_failure(error)) from error
-        try:
-            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            enable_keep_alive(connected)
-            if tls is not None:
-                connected.settimeout(max(end - time.monotonic(), MIN_TIMEOUT))
-                connected = tls.wrap_socket(connected, server_hostname=host, suppress_ragged_eofs=False)
-            return cls(connected)
-        except TimeoutError:
-            connected.close()
-            raise ConnectTimeout(f"no connection within {timeout:g} s") from None
-        except OSError as error:
-            connected.close()
-            raise ConnectFailed(describe_failure(error)) from error
-        except BaseException:
-            connected.close()
-            raise
 
     @property
     def is_usable(self) -> bool:

@@ -37,7 +37,7 @@ _UNTIL: dict[str, tuple[int, int]] = {
 
 
 class Server(NamedTuple):
-    """A server, with the same fields as `ServerInfo`."""
+    """A server, with the fields of `ServerInfo` and `needs_translation`."""
 
     url: str
     dialect: str

@@ -168,20 +168,10 @@ class Waiter:
         run, listed = self.wait_and_record("get_results", run_id, self.read_items, wait=wait, timeout=timeout)
         return responses.read_results(listed, run.status, self._connection.get_decoder(run.run_id))
 
-    def wait_and_record(
-        self,
-        name: str,
-        run_id: RunId,
-        read: _Read[Answer],
-        *,
-        wait: bool = True,
-        timeout: float | None = None,
-        single: bool = False,
-        started: responses.StartedRun | None = None,
-    ) -> tuple[_Ended, Answer]:
-        """Call `wait_and_read` in a span with this name, and record how the run ended."""
+    def wait_and_record(self, name: str, run_id: RunId, read: _Read[Answer], **options: Any) -> tuple[_Ended, Answer]:
+        """Call `wait_and_read` with these options in a span with this name, and record how the run ended."""
         with self._connection.trace(name, kind="INTERNAL") as span:
-            run, answer = self.wait_and_read(run_id, read, wait=wait, timeout=timeout, single=single, started=started)
+            run, answer = self.wait_and_read(run_id, read, **options)
             span.record_attributes(run_id=run.run_id, run_status=run.status.value)
         self._recorder.record_end(run.run_id, run.status)
         return run, answer
