@@ -303,14 +303,11 @@ def is_plain_host(host: str) -> bool:
     return host.isascii() and all(0 < len(label) < 64 for label in host.split("."))
 
 
-def check_timeout(
-    timeout: float | httpx.Timeout | Timeouts | None, what: str = "timeout", *, of_a_call: bool = False
-) -> Timeouts:
+def check_timeout(timeout: float | httpx.Timeout | Timeouts | None, *, of_a_call: bool = False) -> Timeouts:
     """Validate a timeout and return per-phase timeouts in seconds.
 
     Args:
         timeout: Seconds for every phase, an object with per-phase timeouts, or None for no limit.
-        what: The argument name, for error messages.
         of_a_call: Whether the timeout is for a single call. If so, a number limits each request as a whole, including
             any wait for a free connection.
 
@@ -320,20 +317,17 @@ def check_timeout(
     if timeout is None:
         return Timeouts(MAX_TIMEOUT, MAX_TIMEOUT, MAX_TIMEOUT, MAX_TIMEOUT)
     if not isinstance(timeout, (int, float)) and hasattr(timeout, "as_dict"):
-        phases: dict[str, float] = {}
-        for phase, seconds in timeout.as_dict().items():
-            phase_name = f"{what}.{phase}"
-            limit = MAX_TIMEOUT if seconds is None else check_seconds(seconds, phase_name)
-            phases[phase] = _check_max_timeout(limit, phase_name)
+        phases = {phase: _check_phase(limit, f"timeout.{phase}") for phase, limit in timeout.as_dict().items()}
         return Timeouts(**phases, whole=getattr(timeout, "whole", math.inf))
-    seconds = _check_max_timeout(check_seconds(timeout, what), what)
+    seconds = _check_phase(timeout, "timeout")
     if of_a_call:
         return Timeouts(seconds, seconds, seconds, seconds, whole=seconds)
     # Be generous here. Waiting for a connection held by the client's other calls doesn't mean the server is slow.
     return Timeouts(seconds, seconds, seconds, max(seconds, _MIN_POOL_TIMEOUT))
 
 
-def _check_max_timeout(seconds: float, what: str) -> float:
+def _check_phase(limit: object, what: str) -> float:
+    seconds = MAX_TIMEOUT if limit is None else check_seconds(limit, what)
     if seconds > MAX_TIMEOUT:
         raise InvalidArgumentError(f"{what} must be at most {MAX_TIMEOUT:,} seconds, not {seconds!r}")
     return seconds
