@@ -360,15 +360,14 @@ class Connection:
         if deadline is not None:
             timeouts = timeouts.at_most(max(deadline - time.monotonic(), MIN_TIMEOUT))
         operation, parts = request.operation, request.parts
-        params, headers = parts.get("params"), parts.get("headers")
+        params, headers, query = parts.get("params"), parts.get("headers"), ""
+        if params:
+            texts = {name: str(value).lower() if isinstance(value, bool) else value for name, value in params.items()}
+            query = urlencode(texts)
         return HttpRequest(
             parts["method"],
             parts["url"],
-            urlencode(
-                {name: str(value).lower() if isinstance(value, bool) else value for name, value in params.items()}
-            )
-            if params
-            else "",
+            query,
             self.headers if not headers else self._merge_headers(tuple(headers.items())),
             encode(parts["json"]) if "json" in parts else parts.get("content") or b"",
             timeouts,

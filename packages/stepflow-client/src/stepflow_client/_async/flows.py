@@ -235,9 +235,7 @@ class FlowStore:
                 from ..types.flows import InvalidFlowError
 
                 result = _build_validation(diagnostics)
-                first, *others = [
-                    diagnostic for diagnostic in result.diagnostics if diagnostic.level is types.DiagnosticLevel.FATAL
-                ]
+                first, *others = [item for item in result.diagnostics if item.level is types.DiagnosticLevel.FATAL]
                 more = f" (and {len(others)} more)" if others else ""
                 message = f"the server rejected the flow: {first.message} at {first.path}{more}"
                 raise InvalidFlowError(message, diagnostics=result.diagnostics)

@@ -271,14 +271,12 @@ class KeyedRuns:
             return run
         if run is None or key_run.digest != await self._compute_digest(keyed, keyed_call, run.flow_id):
             # `run` is None if the other call hasn't created one (yet).
-            used = f"the idempotency key {keyed.key!r} was already used"
+            used, run_id = f"the idempotency key {keyed.key!r} was already used", None
             if run is not None:
-                used = f"run {run.run_id} already exists for the idempotency key {keyed.key!r}"
-            raise IdempotencyConflictError(
-                f"{used}, with different input, variables or overrides",
-                run_id=None if run is None else run.run_id,
-                hint="use a new key for a different call, or find_run() to get the existing run",
-            )
+                used, run_id = f"run {run.run_id} already exists for the idempotency key {keyed.key!r}", run.run_id
+            message = f"{used}, with different input, variables or overrides"
+            hint = "use a new key for a different call, or find_run() to get the existing run"
+            raise IdempotencyConflictError(message, run_id=run_id, hint=hint)
         return responses.StartedRun(run.run_id, run.status, [], None if run.flow_id == keyed.flow_id else run.flow_id)
 
     def _make_lock(self, keyed: _KeyedFlow, digest: str, sights: FirstSeen) -> KeyLock:

@@ -236,9 +236,8 @@ class RunCreator:
             hold_seconds: Seconds the server may hold the request until the run ends, or None to respond immediately.
         """
         flows = self._flows
-        checked = (
-            flows.check_flow(call.flow, "private_copy=True") if call.private_copy else flows.check_flow_or_id(call.flow)
-        )
+        what = "private_copy=True"
+        checked = flows.check_flow(call.flow, what) if call.private_copy else flows.check_flow_or_id(call.flow)
         if call.check_input and (isinstance(checked, str) or "schemas" in checked.content):
             call = call._replace(input=await flows.check_input(checked, call.input))
         if call.ready is not None:

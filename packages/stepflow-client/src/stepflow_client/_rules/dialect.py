@@ -51,18 +51,9 @@ def check_flat_run(body: Any) -> dict[str, Any]:
 
 
 _SUMMARY = (
-    "runId",
-    "flowId",
-    "flowName",
-    "items",
-    "createdAt",
-    "completedAt",
-    "rootRunId",
-    "parentRunId",
-    "orchestratorId",
-    "createdAtSeqno",
-    "finishedAtSeqno",
-)
+    "runId", "flowId", "flowName", "items", "createdAt", "completedAt", "rootRunId", "parentRunId", "orchestratorId",
+    "createdAtSeqno", "finishedAtSeqno",
+)  # fmt: skip
 
 
 def convert_summary(run: Mapping[str, Any]) -> dict[str, Any]:

@@ -412,12 +412,9 @@ class RunProgress:
     def get_item_counts(self) -> dict[str, int]:
         """Return the number of items in each state, keyed like `ItemCounts`."""
         completed, failed = self.count_ended_items()
-        return {
-            "total": self.total,
-            "completed": completed,
-            "failed": failed,
-            "cancelled" if self.status == "cancelled" else "running": self.total - completed - failed,
-        }
+        others = "cancelled" if self.status == "cancelled" else "running"
+        counts = {"total": self.total, "completed": completed, "failed": failed}
+        return counts | {others: self.total - completed - failed}
 
     def get_item_states(self) -> ItemStates:
         """Return the items that have started, with their state inferred from their steps.

@@ -145,11 +145,8 @@ class ResultFile(SharedFile):
             expires = now + self._max_age
             row = [key, now, expires, run_id, size, text, _compute_digest(key, now, expires, run_id, text)]
             with self._locked_connection() as connection:
-                cursor = connection.execute(
-                    "INSERT OR REPLACE INTO results (key, created, expires, run_id, size, output, digest)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    row,
-                )
+                insert = "INSERT OR REPLACE INTO results (key, created, expires, run_id, size, output, digest)"
+                cursor = connection.execute(insert + " VALUES (?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608
                 if (cursor.lastrowid or 0) % _CLEANUP_INTERVAL == 0 or size > self._max_bytes / _CLEANUP_INTERVAL:
                     connection.execute("DELETE FROM results WHERE expires <= ?", [now])
                     totals = "SELECT number, SUM(size) OVER (ORDER BY number DESC) AS total FROM results"

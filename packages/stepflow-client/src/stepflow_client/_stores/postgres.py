@@ -116,9 +116,8 @@ class SharedDatabase(FailureReporter):
         """Store the settings without connecting."""
         super().__init__(on_failure)
         if find_spec("psycopg") is None:
-            raise InvalidArgumentError(
-                "a history in PostgreSQL needs psycopg", hint="pip install 'stepflow-client[postgres]'"
-            )
+            hint = "pip install 'stepflow-client[postgres]'"
+            raise InvalidArgumentError("a history in PostgreSQL needs psycopg", hint=hint)
         self._url, self._schema = url, schema
         self._location, self._secrets = _split_url_secrets(url)
         self._reset()
@@ -364,11 +363,8 @@ class SharedDatabase(FailureReporter):
         import psycopg
         from psycopg.conninfo import conninfo_to_dict
 
-        settings: dict[str, Any] = {
-            "connect_timeout": _CONNECT_TIMEOUT,
-            "application_name": "stepflow-client",
-            **conninfo_to_dict(self._url),
-        }
+        settings: dict[str, Any] = {"connect_timeout": _CONNECT_TIMEOUT, "application_name": "stepflow-client"}
+        settings |= conninfo_to_dict(self._url)
         # Don't use prepared statements, since connection pools like PgBouncer may not support them.
         plain = psycopg.connect(**settings, autocommit=True, prepare_threshold=None)
         self._connection = connection = _Connection(plain)

@@ -75,12 +75,8 @@ class CachedRuns:
         while True:
             cached = None if cache.refresh else cache._file.find_result(prepared.key)
             if cached is not None:
-                return types.FlowResult(
-                    run_id=cached.run_id,
-                    status=ExecutionStatus.COMPLETED,
-                    output=cached.output,
-                    cached_at=datetime.fromtimestamp(cached.created, UTC),
-                )
+                status, time = ExecutionStatus.COMPLETED, datetime.fromtimestamp(cached.created, UTC)
+                return types.FlowResult(run_id=cached.run_id, status=status, output=cached.output, cached_at=time)
             own: Future[Outcome] = Future()
             shared = self._outcomes.setdefault(place, own)
             if shared is own:

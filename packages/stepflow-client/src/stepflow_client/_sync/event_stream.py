@@ -260,12 +260,9 @@ class StreamedRun:
 
 
 def _make_broken_error(run_id: str, reason: str, position: Cursor) -> ServerConnectionError:
-    return ServerConnectionError(
-        f"the event stream of run {run_id} broke: {reason}",
-        run_id=run_id,
-        details={"cursor": str(position)},
-        hint="to continue after the last event, use run_events(after=cursor)",
-    )
+    message = f"the event stream of run {run_id} broke: {reason}"
+    hint = "to continue after the last event, use run_events(after=cursor)"
+    return ServerConnectionError(message, run_id=run_id, details={"cursor": str(position)}, hint=hint)
 
 
 def infer_run_end(run: RunDetails, position: Cursor) -> RunCompletedEvent:

@@ -122,9 +122,8 @@ class RunReader:
 
     def list_raw_items(self, run_id: str) -> list[dict[str, Any]]:
         """Return the server's raw data about a run's items, for `responses.read_items`."""
-        return self._connection.call(
-            api.get_run_items(run_id), lambda answer: responses.check_raw_items(answer["results"])
-        )
+        request = api.get_run_items(run_id)
+        return self._connection.call(request, lambda answer: responses.check_raw_items(answer["results"]))
 
     def explain_items(self, listed: ListItemsResponse, status: ExecutionStatus | None) -> ListItemsResponse:
         """Add details that items themselves lack: why they failed, or that the server lost them.

@@ -282,11 +282,9 @@ class Waiter:
 def _check_single(run: RunDetails) -> None:
     # After a restart, servers list a run without its items until they have recovered it.
     if run.items.total != 1 and (run.items.total or run.is_finished):
-        raise InvalidArgumentError(
-            f"run {run.run_id} is a batch of {run.items.total} items",
-            run_id=run.run_id,
-            hint="to get the results of all items, call get_results()",
-        )
+        message = f"run {run.run_id} is a batch of {run.items.total} items"
+        hint = "to get the results of all items, call get_results()"
+        raise InvalidArgumentError(message, run_id=run.run_id, hint=hint)
 
 
 def _make_timeout_error(run_id: str, timeout_texts: tuple[str, str] = _NOT_ENDED) -> RunTimeoutError:
