@@ -23,18 +23,12 @@ if TYPE_CHECKING:
 # Timeout in seconds for checking components without --wait. Each unreachable worker adds 5 s.
 _CHECK_TIMEOUT = 10.0
 
-_HEALTH = View(
-    columns=columns("url", "status:status", "release", "commit", "time:time", "capabilities"),
-    name="url",
-)
+_HEALTH = View(columns=columns("url", "status:status", "release", "commit", "time:time", "capabilities"), name="url")
 
 
 @click.command("health", cls=Command)
 @WAITING.option(
-    "--component PATH",
-    "Require this component, such as /python/summarize; repeatable.",
-    to="components",
-    multiple=True,
+    "--component PATH", "Require this component, such as /python/summarize; repeatable.", to="components", multiple=True
 )
 @WAITING.option(
     "--wait TIME", "Wait this long for the server and its components: 90s or 5m. [default: do not wait]", type=DURATION

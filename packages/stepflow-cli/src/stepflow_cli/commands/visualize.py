@@ -36,13 +36,7 @@ _ENDINGS = {name: name for name in ("svg", "png", "html", "dot")} | {
 @OUTPUT.option("--no-details", "Show steps by name only, without component and marks.")
 @OUTPUT.option("--all-steps", "Draw a box for each step, even in a fan-out.")
 def command(
-    flow: str,
-    format: str | None,
-    output: str | None,
-    show: bool,
-    no_servers: bool,
-    no_details: bool,
-    all_steps: bool,
+    flow: str, format: str | None, output: str | None, show: bool, no_servers: bool, no_details: bool, all_steps: bool
 ) -> None:
     """FLOW can be a YAML or JSON file, or - to read standard input.
 
@@ -67,10 +61,7 @@ def command(
         document: str | bytes = write(flow_content, include_details=not no_details)
     else:
         drawing = draw(
-            flow_content,
-            include_servers=not no_servers,
-            include_details=not no_details,
-            include_all_steps=all_steps,
+            flow_content, include_servers=not no_servers, include_details=not no_details, include_all_steps=all_steps
         )
         document = drawing.png() if form == "png" else drawing.html() if form == "html" else drawing.svg()
     write_document(document.encode() if isinstance(document, str) else document, output)

@@ -147,15 +147,7 @@ TOOLS = (
         _get_run,
         ("run_id",),
     ),
-    RunTool(
-        WAIT_RUN,
-        "runs",
-        WAIT_RUN_DESCRIPTION,
-        WAIT_RUN_FIELDS,
-        _wait_run,
-        ("run_id",),
-        has_outcome=True,
-    ),
+    RunTool(WAIT_RUN, "runs", WAIT_RUN_DESCRIPTION, WAIT_RUN_FIELDS, _wait_run, ("run_id",), has_outcome=True),
     RunTool(
         "cancel_run",
         "runs",
@@ -193,10 +185,7 @@ TOOLS = (
             "run_id": RUN_ID,
             "from_step": {"type": "string", "description": "The first step to execute. Default: all of them."},
             "input": {"description": "The whole input of the flow. Default: the run's input."},
-            "overrides": {
-                "type": "object",
-                "description": 'Changes to steps: {"step": {"value": {"input": {...}}}}',
-            },
+            "overrides": {"type": "object", "description": 'Changes to steps: {"step": {"value": {"input": {...}}}}'},
         },
         _import_when_called("diagnosis", "rerun"),
         ("run_id",),

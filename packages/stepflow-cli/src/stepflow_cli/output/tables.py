@@ -60,12 +60,7 @@ def _format_aligned_rows(rows: Sequence[Sequence[str]], right: set[int]) -> str:
 
 
 def format_terminal_table(
-    records: Sequence[Mapping[str, Any]],
-    view: View,
-    *,
-    vertical: bool = False,
-    color: bool = True,
-    wide: bool = False,
+    records: Sequence[Mapping[str, Any]], view: View, *, vertical: bool = False, color: bool = True, wide: bool = False
 ) -> str:
     """Format a table to fit the terminal's width, one line per record, with colored statuses.
 

@@ -20,10 +20,7 @@ if TYPE_CHECKING:
     from stepflow_client.flows import InferredFlow
     from stepflow_client.flows.findings import Finding
 
-_FLOW = View(
-    columns=columns("flow_id:id", "name", "description", "steps", "variables", "examples"),
-    name="flow_id",
-)
+_FLOW = View(columns=columns("flow_id:id", "name", "description", "steps", "variables", "examples"), name="flow_id")
 
 
 def print_flow(flow: Mapping[str, Any], output: Output, flow_id: str | None) -> None:

@@ -184,7 +184,7 @@ TIMED_STEP = STEP._replace(
         *STEP.columns[:4],
         *(Column("started_at", title="STARTED", kind="time", optional=True), _DURATION),
         *(Column("attempts", kind="number"), *STEP.columns[4:]),
-    ),
+    )
 )
 """A step of an item, with times."""
 

@@ -143,11 +143,7 @@ class _EventOptions(NamedTuple):
         "Include the events of runs that steps create. Servers report wrong step IDs for these; to get the right ones, "
         "pass that run's ID as RUN.",
     ),
-    option(
-        "--heartbeat SECONDS",
-        "Print a heartbeat after this many seconds without an event.",
-        type=SECONDS,
-    ),
+    option("--heartbeat SECONDS", "Print a heartbeat after this many seconds without an event.", type=SECONDS),
 )
 @running_server_options
 @output_options
