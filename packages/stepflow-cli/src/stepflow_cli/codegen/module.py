@@ -63,9 +63,7 @@ def generate_module(files: Iterable[str], output: str | None) -> str:
         # Drop backslashes and quotes, which would break the docstring.
         shown = "".join(char for char in " ".join(title.split()) if char.isprintable() and char not in '\\"')[:60]
         output_type = f"\n    output_type={parts['output']}," if "output" in parts else ""
-        flows.append(
-            _FLOW.format(**{**_UNTYPED, **parts}, name=name, source=source, title=shown, output_type=output_type)
-        )
+        flows.append(_FLOW.format(**(_UNTYPED | parts), name=name, source=source, title=shown, output_type=output_type))
     # Reserve the names of all inputs and outputs before naming nested classes.
     for arguments in typed:
         schemas.add_flow(*arguments)

@@ -166,12 +166,8 @@ def _find_untyped_defaults(text: str) -> Iterator[ast.expr]:
 
 def _run_model_generator(schemas: Mapping[str, Any], imports: list[str]) -> str:
     generator = import_generator()
-    document = {
-        "openapi": "3.1.0",
-        "info": {"title": "flows", "version": "1"},
-        "paths": {},
-        "components": {"schemas": dict(schemas)},
-    }
+    components = {"schemas": dict(schemas)}
+    document = {"openapi": "3.1.0", "info": {"title": "flows", "version": "1"}, "paths": {}, "components": components}
     # Don't pick up a pyproject.toml from the working directory.
     with tempfile.TemporaryDirectory() as elsewhere, warnings.catch_warnings():
         warnings.simplefilter("ignore")

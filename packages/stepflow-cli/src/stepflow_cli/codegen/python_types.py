@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from stepflow_client.flows.json_schema import get_type_names
+
 from .names import UniqueNames, format_docstring, quote_text, snake_name_or_reserved
 from .schemas import PREFIX
 
@@ -81,12 +83,10 @@ class PythonTypes:
             # A union with Any is just Any.
             yield from ["Any"] if "Any" in options else sorted(options, key=lambda member: member == "None")
         else:
-            kinds = schema.get("type", [])
-            kinds = kinds if isinstance(kinds, list) else [kinds]
+            kinds = get_type_names(schema)
             for kind in sorted(kinds, key=lambda word: word == "null"):
-                yield _PLAIN.get(kind) or (
-                    self._annotate_list(schema) if kind == "array" else self._annotate_mapping(schema)
-                )
+                annotate = self._annotate_list if kind == "array" else self._annotate_mapping
+                yield _PLAIN.get(kind) or annotate(schema)
             if not kinds:
                 yield "Any"
 
@@ -223,14 +223,10 @@ def _write_dataclass(name: str, fields: list[Field], description: str) -> str:
 
 
 def _write_typed_dict(name: str, fields: list[Field], description: str) -> str:
-    kinds = [field.kind if field.is_required else f"NotRequired[{field.kind}]" for field in fields]
+    typed = [(field, field.kind if field.is_required else f"NotRequired[{field.kind}]") for field in fields]
     if all(field.key == field.name for field in fields):
-        body = "".join(
-            f"    {field.key}: {kind}\n{format_docstring(field.description, '    ')}"
-            for field, kind in zip(fields, kinds, strict=True)
-        )
-        return f"class {name}(TypedDict):\n{description}{body or ('' if description else '    pass' + chr(10))}"
-    body = "".join(
-        f"        {literal(field.key)}: {literal(kind)},\n" for field, kind in zip(fields, kinds, strict=True)
-    )
+        lines = (f"    {field.key}: {kind}\n{format_docstring(field.description, '    ')}" for field, kind in typed)
+        body = "".join(lines) or ("" if description else "    pass\n")
+        return f"class {name}(TypedDict):\n{description}{body}"
+    body = "".join(f"        {literal(field.key)}: {literal(kind)},\n" for field, kind in typed)
     return f"{name} = TypedDict(\n    {literal(name)},\n    {{\n{body}    }},\n)\n{description.replace('    ', '', 1)}"

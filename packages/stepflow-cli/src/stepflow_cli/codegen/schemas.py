@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
+from stepflow_client.flows.json_schema import get_type_names
+
 from ..errors import Problem, usage
 from .names import UniqueNames, camel_name
 from .pydantic_models import NAMED_CONSTRAINTS, get_constraints, list_inexpressible_kinds
@@ -412,12 +414,8 @@ class _SchemaNormalizer:
         if text not in self.known:
             type_name = self.known[text] = self._define_class(name)
             read = _without_constraints(self.normalize(target, name))
-            kinds = read.get("type", [])
             # The generator supports recursion in unions but not in lists.
-            options = [
-                _NULL if kind == "null" else read | {"type": kind}
-                for kind in (kinds if isinstance(kinds, list) else [kinds])
-            ]
+            options = [_NULL if kind == "null" else read | {"type": kind} for kind in get_type_names(read)]
             self.schemas.named[type_name] = {"anyOf": options} if options else read
         return {"$ref": PREFIX + self.known[text]}
 
@@ -433,11 +431,9 @@ def _list_referred_names(read: Mapping[str, Any]) -> list[str]:
 
 def _count_types(read: Any) -> int:
     """Return the number of types in a schema."""
-    if isinstance(read, list):
-        return sum(map(_count_types, read))
-    return (
-        1 + sum(_count_types(each) for key, each in read.items() if key != "default") if isinstance(read, dict) else 0
-    )
+    if isinstance(read, dict):
+        return 1 + sum(_count_types(each) for key, each in read.items() if key != "default")
+    return sum(map(_count_types, read)) if isinstance(read, list) else 0
 
 
 def _is_object(schema: Any) -> bool:
@@ -445,9 +441,8 @@ def _is_object(schema: Any) -> bool:
     if not isinstance(schema, Mapping) or not isinstance(schema.get("properties"), Mapping):
         return False
     kinds = schema.get("type", "object")
-    return (
-        "object" in (kinds if isinstance(kinds, list) else [kinds]) and "$ref" not in schema and "allOf" not in schema
-    )
+    allows_objects = "object" in (kinds if isinstance(kinds, list) else [kinds])
+    return allows_objects and "$ref" not in schema and "allOf" not in schema
 
 
 def _sort_properties(properties: Mapping[str, Any]) -> list[str]:

@@ -157,17 +157,13 @@ class _StubWriter:
         options = _OPTIONS.format(output=output).splitlines()
         if "properties" in schema:
             names = choose_python_names(schema["properties"], _OPTION_NAMES)
-            fields = self._input_types.fields(schema)
-            for field in fields:
+            parameters = ["*"]
+            for field in self._input_types.fields(schema):
                 field.name = names[field.key]
-            descriptions = [(field.name, field.description) for field in fields]
-            required = [f"{field.name}: {field.annotation(field.kind)}" for field in fields if field.is_required]
-            optional = [
-                f"{field.name}: {field.annotation(field.optional_kind)} = None"
-                for field in fields
-                if not field.is_required
-            ]
-            parameters = ["*", *required, *optional, *options]
+                kind = field.annotation(field.kind if field.is_required else field.optional_kind)
+                parameters.append(f"{field.name}: {kind}{'' if field.is_required else ' = None'}")
+                descriptions.append((field.name, field.description))
+            parameters += options
         else:
             kind = self._input_types.annotate(given)
             if kind == "Any" or kind.startswith("Mapping[str, "):
