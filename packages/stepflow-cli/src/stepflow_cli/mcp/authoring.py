@@ -41,11 +41,8 @@ async def validate_flow(call: Call) -> ToolResult:
     flow = await asyncio.to_thread(_parse_flow, call)
     diagnostics = list((await call.runs.client.check(flow)).diagnostics)
     messages = {diagnostic.message for diagnostic in diagnostics}
-    diagnostics += [
-        diagnostic
-        for diagnostic in (await call.runs.client.validate(flow)).diagnostics
-        if diagnostic.message not in messages
-    ]
+    found = (await call.runs.client.validate(flow)).diagnostics
+    diagnostics += [diagnostic for diagnostic in found if diagnostic.message not in messages]
     is_error = any(diagnostic.level.value in ("fatal", "error") for diagnostic in diagnostics)
     lines, records = [], []
     for diagnostic in diagnostics[:_MAX_DIAGNOSTICS]:
@@ -64,10 +61,7 @@ async def list_components(call: Call) -> ToolResult:
     listing = await asyncio.to_thread(fetch_components, call.target)
     components = {_infer_path(component, call.catalog): component for component in listing}
     if name is None:
-        lines = [
-            visible(f"{path}: {component.description or ''}".removesuffix(": "))
-            for path, component in components.items()
-        ]
+        lines = [visible(f"{path}: {each.description or ''}".removesuffix(": ")) for path, each in components.items()]
         if any(path.startswith(_UNKNOWN_ROUTE) for path in components):
             lines.append(f"The server does not report its routes: replace {_UNKNOWN_ROUTE} with the plugin's route.")
         return ToolResult("\n".join(lines), {"components": list(components)})
@@ -77,13 +71,8 @@ async def list_components(call: Call) -> ToolResult:
         hint = suggest_nearest(name.rpartition("/")[2], [path.rpartition("/")[2] for path in components])
         hint = hint or suggest_or_list(name, components, "components")
         raise InvalidArgumentError(f"unknown component {name!r}", hint=hint)
-    component = components[path]
-    description = {
-        "component": path,
-        "description": component.description,
-        "input_schema": component.input_schema,
-        "output_schema": component.output_schema,
-    }
+    fields = ("description", "input_schema", "output_schema")
+    description = {"component": path, **{field: getattr(components[path], field) for field in fields}}
     return ToolResult(format_json(description), description)
 
 

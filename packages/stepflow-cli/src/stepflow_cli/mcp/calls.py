@@ -94,10 +94,8 @@ class Call:
             error.hint = error.hint or self.suggest_tools(list_runs="to see run IDs")
             raise
         if not self.runs.is_accessible(run_id):
-            raise InvalidArgumentError(
-                f"run {run_id} was not started by an agent on this machine",
-                hint=self.suggest_tools(list_runs="to see the runs that were"),
-            )
+            hint = self.suggest_tools(list_runs="to see the runs that were")
+            raise InvalidArgumentError(f"run {run_id} was not started by an agent on this machine", hint=hint)
         return run_id
 
     def suggest_tools(self, **purposes: str) -> str | None:

@@ -62,6 +62,12 @@ class Catalog:
         """Return the file containing a tool's flow."""
         return self._files[name]
 
+    def hide_secrets(self, value: Any) -> Any:
+        """Return a JSON value with the secrets hidden."""
+        for secret in self.secrets:
+            value = secret.hide_in(value)
+        return value
+
     def refresh(self) -> bool:
         """Reload changed files. Return whether any flows were added, changed or removed."""
         from stepflow_client._codec.flow_tools import make_tool_name, make_tool_spec, make_unique_name
@@ -83,11 +89,8 @@ class Catalog:
                 tools[name], files[name] = spec, path
         is_changed = tools != self.tools
         if is_changed:
-            self.tools, self._files = tools, files
-            self.variables = {
-                name: spec.select_variables(self._values.read_variables(spec.flow) or {})
-                for name, spec in tools.items()
-            }
+            self.tools, self._files, read = tools, files, self._values.read_variables
+            self.variables = {name: spec.select_variables(read(spec.flow) or {}) for name, spec in tools.items()}
             self.secrets = [secret for name, spec in tools.items() for secret in spec.get_secrets(self.variables[name])]
         return is_changed
 

@@ -44,13 +44,7 @@ async def diagnose(call: Call) -> ToolResult:
     snapshot = await call.runs.client.snapshot(run_id, include=parts, item_index=call.arguments.get("item"))
     account = snapshot.account
     assert account is not None
-    lines = await asyncio.to_thread(read_run_lines, run_id)
-
-    def mask(value: Any) -> Any:
-        for secret in call.catalog.secrets:
-            value = secret.hide_in(value)
-        return value
-
+    lines, mask = await asyncio.to_thread(read_run_lines, run_id), call.catalog.hide_secrets
     # Hide secrets before truncating lines: part of a secret wouldn't be recognized.
     log = list(_select_log_lines(lines, mask))
     text = "\n".join(map(mask, _explain_failure(account, RunReport(mask_snapshot(snapshot)), log, mask)))
@@ -118,9 +112,8 @@ async def rerun(call: Call) -> ToolResult:
         options["variables"] = call.catalog.variables[tool.name] or None
 
     async def create() -> str:
-        handles = await call.runs.client.start_rerun(
-            run_id, labels=labels, idempotency_key=call.idempotency_key, **options
-        )
+        client, key = call.runs.client, call.idempotency_key
+        handles = await client.start_rerun(run_id, labels=labels, idempotency_key=key, **options)
         if not handles:
             raise InvalidArgumentError(f"nothing to run again in run {run_id}")
         for handle in handles[1:]:

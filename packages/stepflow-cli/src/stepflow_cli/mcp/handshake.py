@@ -7,7 +7,7 @@ import asyncio
 import json
 import sys
 import threading
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -41,9 +41,7 @@ class ToolOffer:
 
     def __init__(self, catalog: Catalog, tools: Sequence[RunTool], read_only: Collection[str] = ()) -> None:
         self.catalog = catalog
-        self.run_tools: Mapping[str, tuple[RunTool, FlowToolSpec]] = {
-            tool.name: (tool, tool.build_spec()) for tool in tools
-        }
+        self.run_tools = {tool.name: tool for tool in tools}
         self._read_only = frozenset(read_only)
 
     @property
@@ -65,8 +63,8 @@ class ToolOffer:
             is_read_only = not self._read_only.isdisjoint((spec.name, self.catalog.get_file(spec.name)))
             # Assume that flows are destructive unless the user says otherwise: we can't tell from the steps.
             tools.append(_describe_tool(spec, is_read_only=is_read_only, is_destructive=not is_read_only))
-        for tool, spec in self.run_tools.values():
-            description = _describe_tool(spec, is_read_only=tool.is_read_only, is_destructive=tool.is_destructive)
+        for tool in self.run_tools.values():
+            description = _describe_tool(tool.spec, is_read_only=tool.is_read_only, is_destructive=tool.is_destructive)
             if not tool.has_outcome:
                 del description["outputSchema"]
             tools.append(description)

@@ -59,11 +59,8 @@ class Prompts:
         for name, description, spec, value in self._iterate_prompts():
             if name == params.name:
                 arguments = json.loads(format_json({"input": value} if spec.is_wrapped else value))
-                for secret in self._catalog.secrets:
-                    arguments = secret.hide_in(arguments)
-                text = (
-                    f"Call the tool {spec.name} with these arguments, and tell me the result:\n{format_json(arguments)}"
-                )
+                shown = format_json(self._catalog.hide_secrets(arguments))
+                text = f"Call the tool {spec.name} with these arguments, and tell me the result:\n{shown}"
                 message = PromptMessage(role="user", content=TextContent(text=text))
                 return GetPromptResult(description=description, messages=[message])
         raise MCPError(INVALID_PARAMS, "unknown prompt")
@@ -159,10 +156,8 @@ class Resources:
         if part == "report":
             return await asyncio.to_thread(self._render_report, run_id), _HTML, None
         if part is None:
-            details: Any = (await self._runs.client.snapshot(run_id, include="account")).details.to_dict()
-            for secret in self._catalog.secrets:
-                details = secret.hide_in(details)
-            return format_json(details), _JSON, None
+            details = (await self._runs.client.snapshot(run_id, include="account")).details.to_dict()
+            return format_json(self._catalog.hide_secrets(details)), _JSON, None
         text = await read_output_text(self._runs, self._catalog, run_id, item)
         offset = next((int(text) for text in parse_qs(query).get("offset", []) if text.isdecimal()), 0)
         end = offset + PAGE_LENGTH

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -62,8 +63,9 @@ class RunTool:
     has_outcome: bool = False
     """Whether the tool returns a run's result."""
 
-    def build_spec(self) -> FlowToolSpec:
-        """Return the tool's spec, with the schema for its arguments and their validation."""
+    @cached_property
+    def spec(self) -> FlowToolSpec:
+        """The tool's spec, with the schema for its arguments and their validation."""
         return make_tool_without_flow(self.name, self.description, self.properties, self.required)
 
 

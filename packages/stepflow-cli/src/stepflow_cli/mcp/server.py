@@ -175,8 +175,8 @@ class AgentServer:
             report=_ProgressReporter(ctx).report if "progressToken" in meta else None,
         )
         if params.name in self._tools:
-            tool, spec = self._tools[params.name]
-            call.arguments = await async_run_check(partial(spec.parse_input, params.arguments))
+            tool = self._tools[params.name]
+            call.arguments = await async_run_check(partial(tool.spec.parse_input, params.arguments))
             return build_response(await tool.handler(call), call.arguments.get("item", 0))
         flow_spec = self._catalog.tools.get(params.name)
         if flow_spec is None:
