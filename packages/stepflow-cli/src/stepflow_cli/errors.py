@@ -229,6 +229,11 @@ def usage(message: str, hint: str | None = None) -> Problem:
     return Problem(message, kind="usage", exit_code=ExitCode.USAGE, hint=hint)
 
 
+def interrupted_problem(message: str, hint: str | None = None, *, run_id: str | None = None) -> Problem:
+    """Return the problem for Ctrl-C."""
+    return Problem(message, kind="interrupted", exit_code=ExitCode.INTERRUPTED, run_id=run_id, hint=hint)
+
+
 def require_extra(what: str, extra: str, *packages: str) -> None:
     """Check that an extra's packages are installed.
 
@@ -267,7 +272,7 @@ def to_problem(error: BaseException, *, hint: str | None = None) -> Problem:
     if isinstance(error, click.ClickException):
         return _convert_click_error(error)
     if isinstance(error, (KeyboardInterrupt, click.exceptions.Abort)):
-        return Problem("interrupted", kind="interrupted", exit_code=ExitCode.INTERRUPTED)
+        return interrupted_problem("interrupted")
     from stepflow_client import StepflowClientError
 
     if isinstance(error, StepflowClientError):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from stepflow_client import FlowFileError, TransportError
 from stepflow_client._command import merge_overrides
 
-from ..errors import ExitCode, Problem, require_extra, to_problem, usage
+from ..errors import interrupted_problem, require_extra, to_problem, usage
 from ..inputs.flow import list_case_names, load_flow_file
 from ..inputs.values import open_inputs
 from ..output.messages import note, show_spinner
@@ -142,12 +142,7 @@ class Plan:
                     **options.retry,
                 )
         except KeyboardInterrupt:
-            raise Problem(
-                f"interrupted after {done[0]:,} items",
-                kind="interrupted",
-                exit_code=ExitCode.INTERRUPTED,
-                hint=continuation,
-            ) from None
+            raise interrupted_problem(f"interrupted after {done[0]:,} items", continuation) from None
         except TransportError as error:
             raise to_problem(error, hint=continuation or error.hint) from None
 
@@ -175,9 +170,7 @@ class Plan:
         if all(comparison is None or comparison.after == 1 for comparison in failed):
             return
         for name, score in self.scores.items():
-            has_value = any(
-                reported == name or reported.startswith((f"{name}.", f"{name}=")) for reported in report.scores
-            )
+            has_value = any(each == name or each.startswith((f"{name}.", f"{name}=")) for each in report.scores)
             if not has_value and f"{name} failed" not in remarks:
                 why = "no case has an expected output; name its column or key with --expected NAME"
                 if getattr(score, "needs_duration", False):
@@ -199,9 +192,8 @@ def read_recorded_cases(query: str, variables: Mapping[str, Any] | None, limit: 
     runs = history.search(search, status="completed", limit=limit or _MAX_RUNS)
     servers = {run.server for run in runs if not run.is_embedded and run.server is not None}
     if len(servers) != 1:
-        searched = (
-            "no completed runs" if not servers else f"runs on {len(servers)} servers: {', '.join(sorted(servers))}"
-        )
+        listed = ", ".join(sorted(servers))
+        searched = f"runs on {len(servers)} servers: {listed}" if servers else "no completed runs"
         ended = "runs on an embedded server are lost when it stops; " if runs and not servers else ""
         hint = f"{ended}to see a query's runs, run 'stepflow history list'; a query may include a server's URL"
         raise usage(f"--cases history:{query} finds {searched}", hint)

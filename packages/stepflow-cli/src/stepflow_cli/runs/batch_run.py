@@ -8,16 +8,17 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from itertools import chain, islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import FlowFileError, InvalidArgumentError, RunTimeoutError, TransportError, write_outcomes
 from stepflow_client._command import BatchCount, FailureGroups, Journal, read_outcomes, resolve_output_format
 from stepflow_client._stores.user_files import replace_atomically
 
-from ..errors import ExitCode, Problem, to_problem, usage
+from ..errors import Problem, interrupted_problem, to_problem, usage
 from ..inputs.files import convert_write_errors
 from ..inputs.values import (
     IndexedInput,
@@ -115,11 +116,10 @@ class BatchProgress(BatchCount):
             rate = f"{self.done / self.seconds:.0f}/s"
             note(f"{self.done} inputs done, {self.failed} failed, {rate}, {duration_text(self.seconds)}")
             if self._latencies:
-                percentiles = (
-                    f"p{percent} {duration_text(self._latencies.percentile(percent / 100))}" for percent in (50, 95, 99)
-                )
                 # An individual input's latency is unknown, so use its run's.
-                note(f"  latency of runs: {', '.join(percentiles)}")
+                percentiles = {percent: self._latencies.percentile(percent / 100) for percent in (50, 95, 99)}
+                shown = (f"p{percent} {duration_text(seconds)}" for percent, seconds in percentiles.items())
+                note(f"  latency of runs: {', '.join(shown)}")
         for line in self._failures.format_lines():
             note(f"{indent}{line}")
         if self.failed:
@@ -213,11 +213,8 @@ class BatchRun:
                 if not written.has_ended():
                     # A retry would drop the remaining inputs from the output.
                     raise usage(f"the batch of {output} was interrupted", "continue it with --resume first")
-        failed = {
-            record["index"]: (record.get("key"), record["run_id"])
-            for record in _read_records(output, form)
-            if record["status"] != "completed"
-        }
+        records = (record for record in _read_records(output, form) if record["status"] != "completed")
+        failed = {record["index"]: (record.get("key"), record["run_id"]) for record in records}
         if not failed:
             note(f"no input of {output} has failed")
             return
@@ -235,8 +232,8 @@ class BatchRun:
                             file.write(record)
                     self._write_records(target, chosen, journal, file)
                 # Delete the old journal: resuming from it would bring back the earlier outcomes.
-                _remove(f"{output}.journal")
-            _remove(journal)
+                Path(f"{output}.journal").unlink(missing_ok=True)
+            Path(journal).unlink(missing_ok=True)
         self.progress.print_summary()
 
     def _iter_failed_inputs(self, failed: Mapping[int, tuple[Any, Any]]) -> Iterator[IndexedInput]:
@@ -335,7 +332,7 @@ class BatchRun:
             if self._options.wait.on_interrupt == "detach" and not target.ends_with_command and self.progress.begun:
                 message += "; runs that have begun continue on the server"
                 hint = hint or target.return_command("runs watch", "@last")
-            raise Problem(message, kind="interrupted", exit_code=ExitCode.INTERRUPTED, hint=hint) from None
+            raise interrupted_problem(message, hint) from None
         except (RunTimeoutError, TransportError) as error:
             raise to_problem(error, hint=hint) from None
         except Problem as problem:
@@ -372,8 +369,3 @@ def _read_records(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
         yield from read_outcomes(path, form)
     except FlowFileError as error:
         raise usage(error.message, "--resume rewrites it") from None
-
-
-def _remove(path: str) -> None:
-    with suppress(FileNotFoundError):
-        os.remove(path)

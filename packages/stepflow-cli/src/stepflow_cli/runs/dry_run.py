@@ -8,7 +8,7 @@ from typing import Any
 from stepflow_client._data.flow_declarations import get_declared_defs, get_declared_schema, is_secret
 
 from ..errors import current_session
-from ..output.columns import Column, View
+from ..output.columns import View, columns
 from ..output.messages import note, show_spinner
 from ..records.diagnostics import InvalidFlow, diagnostic_records, display_name, format_counts, print_diagnostics
 from ..server.connect import Target
@@ -19,10 +19,7 @@ from .single_run import complete_job
 
 _MASK = "***"
 
-_REQUEST = View(
-    columns=tuple(map(Column, ("server", "flow", "input", "inputs", "variables", "overrides", "max_concurrency"))),
-    name="flow",
-)
+_REQUEST = View(columns("server", "flow", "input", "inputs", "variables", "overrides", "max_concurrency"), name="flow")
 
 
 def dry_run(target: Target, job: Job, cache: JobCache | None = None) -> None:

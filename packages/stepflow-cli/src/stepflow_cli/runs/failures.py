@@ -110,9 +110,8 @@ def _find_reason(message: str, flow: Mapping[str, Any], step: Mapping[str, Any],
     components = parse_components(listed)
     if message.startswith(_NO_ROUTE):
         place = f"$.steps[{list(flow['steps']).index(step)}].component"
-        finding = next(
-            (finding for finding in check_source(FlowText.from_source(flow), components) if finding.path == place), None
-        )
+        findings = check_source(FlowText.from_source(flow), components)
+        finding = next((finding for finding in findings if finding.path == place), None)
         if finding is not None:
             return f"{finding.message}; {finding.hint}" if finding.hint else finding.message
         return describe_missing(listed) or f"unknown component {step['component']!r}; see 'stepflow components list'"

@@ -84,10 +84,8 @@ class StoppedServerError(Problem):
                 results.append(FlowResult(run_id=entry.run_id, status=ExecutionStatus.COMPLETED, output=output))
         except (Failure, NotKnownError, ValueError, *BROKEN):
             status = f"status {entry.status}" if entry.status else "no status"
-            message = f"the history has no result of run {entry.run_id}, only its input and {status}"
-            raise Problem(
-                message, kind=self.kind, exit_code=self.exit_code, run_id=entry.run_id, hint=self.hint
-            ) from None
+            text, code = f"the history has no result of run {entry.run_id}, only its input and {status}", self.exit_code
+            raise Problem(text, kind=self.kind, exit_code=code, run_id=entry.run_id, hint=self.hint) from None
         return results
 
 
@@ -144,16 +142,14 @@ def connect_to_run(server: ServerOptions, text: str, *, announce_runs: bool = Fa
         yield target, run_id
 
 
-def check_same_flow(
-    target: Target, run_id: str, flow: Mapping[str, Any], written: Mapping[str, Any], name: str
-) -> None:
+def check_same_flow(target: Target, run_id: str, flow: Mapping[str, Any], other: Mapping[str, Any], name: str) -> None:
     """Check that a flow is the run's, or a later version of it.
 
     Args:
         target: The server.
         run_id: The run.
         flow: The run's flow.
-        written: The flow to compare it with.
+        other: The flow to compare it with.
         name: That flow's file or ID.
 
     Raises:
@@ -162,10 +158,10 @@ def check_same_flow(
     entry = target.history.get(run_id)
     if entry is not None and entry.flow_file is not None and entry.flow_file == str(Path(name).absolute()):
         return
-    names = flow.get("name"), written.get("name")
+    names = flow.get("name"), other.get("name")
     if all(names) and names[0] != names[1]:
         raise usage(f"{name} is flow {names[1]}, but run {run_id} is of flow {names[0]}", _OTHER_RUN)
-    ids = [{step.get("id") for step in version.get("steps") or ()} for version in (flow, written)]
+    ids = [{step.get("id") for step in version.get("steps") or ()} for version in (flow, other)]
     if not all(names) and all(ids) and ids[0].isdisjoint(ids[1]):
         raise usage(f"{name} has no step of the flow of run {run_id}", _OTHER_RUN)
 

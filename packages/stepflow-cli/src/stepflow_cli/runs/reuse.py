@@ -61,11 +61,9 @@ def resolve_earlier_run(target: Target, job: Job) -> None:
             Values(reads_stdin=False).read_input(job.flow)
         job.reuse = Reuse()
     else:
-        raise Problem(
-            f"the history has no run {text} of this flow" + ("" if target.runtime else f" on {target.client.url}"),
-            kind="not_found",
-            hint="run the whole flow first, or pass the step's input" if reuse.only_step else None,
-        )
+        where = "" if target.runtime else f" on {target.client.url}"
+        hint = "run the whole flow first, or pass the step's input" if reuse.only_step else None
+        raise Problem(f"the history has no run {text} of this flow{where}", kind="not_found", hint=hint)
 
 
 def _iter_earlier_runs(target: Target, job: Job) -> Iterator[str]:
@@ -114,10 +112,8 @@ def start_reusing(target: Target, job: Job) -> SyncRunHandle[Any]:
     """Start a single-input job that reuses outputs from an earlier run, and return the new run."""
     plan = plan_reuse(target, job)
     if plan.total != 1:
-        raise usage(
-            f"run {plan.run_id} is a batch of {plan.total} items, but this is one run",
-            f"to run the batch again, use 'stepflow runs rerun {plan.run_id} --only-changed --flow FLOW'",
-        )
+        hint = f"to run the batch again, use 'stepflow runs rerun {plan.run_id} --only-changed --flow FLOW'"
+        raise usage(f"run {plan.run_id} is a batch of {plan.total} items, but this is one run", hint)
     note_plan(plan)
     (handle,) = target.client.start_rerun(job.reuse.run or "", **_build_rerun_arguments(job))
     return handle

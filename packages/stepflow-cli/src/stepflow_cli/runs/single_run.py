@@ -15,7 +15,7 @@ from stepflow_client import InvalidFlowError, NotFoundError, StepflowClientError
 from stepflow_client._base.text import format_counts
 from stepflow_client.flows.graph import FlowSteps
 
-from ..errors import ExitCode, Problem, current_session, to_problem
+from ..errors import Problem, current_session, interrupted_problem, to_problem
 from ..inputs.flow import import_flow, is_python_flow
 from ..output.messages import note, report_outages_with, show_spinner
 from ..output.terminal import escape, is_terminal
@@ -234,12 +234,8 @@ def start_run(target: Target, job: Job) -> SyncRunHandle[Any]:
     except KeyboardInterrupt:
         if target.ends_with_command:
             raise
-        raise Problem(
-            "interrupted; a run may have been created, and would then continue",
-            kind="interrupted",
-            exit_code=ExitCode.INTERRUPTED,
-            hint=f"to see the newest, run '{target.return_command('runs list --limit', '5')}'",
-        ) from None
+        hint = f"to see the newest, run '{target.return_command('runs list --limit', '5')}'"
+        raise interrupted_problem("interrupted; a run may have been created, and would then continue", hint) from None
     if run.older_flow_id is not None:
         note(f"run {run.run_id} has this idempotency key, but ran another version of the flow: {run.older_flow_id}")
     return run

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from stepflow_client import ApiError, NotFoundError, RunTimeoutError
 from stepflow_client._command import is_given_up
 
-from ..errors import ExitCode, Problem, current_session, to_problem
+from ..errors import ExitCode, Problem, current_session, interrupted_problem, to_problem
 from ..output.columns import View
 from ..output.messages import note, print_problem
 from ..output.terminal import is_terminal
@@ -139,8 +139,7 @@ def hinting_return(target: Target, run_id: str, wait: Wait, again: str | None = 
                 hint = "released servers do not stop the work of a cancelled run"
         else:
             outcome = "continues"
-        message, code = f"interrupted; run {run_id} {outcome}", ExitCode.INTERRUPTED
-        raise Problem(message, kind="interrupted", exit_code=code, run_id=run_id, hint=hint) from None
+        raise interrupted_problem(f"interrupted; run {run_id} {outcome}", hint, run_id=run_id) from None
     except RunTimeoutError as error:
         raise to_problem(error, hint=hint or "the embedded server has stopped, and the run with it") from error
     except TransportError as error:
@@ -193,14 +192,8 @@ def wait_and_print(target: Target, ids: list[str], wait: Wait, output: Output) -
     runs = for_each_run(ids, wait_for, problems)
     print_done(output, (run.to_dict() for run in runs if run is not None), RUN)
     if late:
-        message = f"{len(late)} of {len(ids)} runs {'has' if len(late) == 1 else 'have'} not ended yet"
-        problems.append(
-            Problem(
-                f"run {late[0]} has not ended yet" if len(ids) == 1 else message,
-                kind="run_timeout",
-                exit_code=ExitCode.TIMED_OUT,
-                run_id=late[0] if len(late) == 1 else None,
-                hint=watch_command(late) if target.runtime is None else None,
-            )
-        )
+        subject = f"run {late[0]}" if len(ids) == 1 else f"{len(late)} of {len(ids)} runs"
+        message = f"{subject} {'has' if len(late) == 1 else 'have'} not ended yet"
+        one, hint = late[0] if len(late) == 1 else None, watch_command(late) if target.runtime is None else None
+        problems.append(Problem(message, kind="run_timeout", exit_code=ExitCode.TIMED_OUT, run_id=one, hint=hint))
     raise_worst(problems)

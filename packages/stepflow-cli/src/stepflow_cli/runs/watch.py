@@ -167,10 +167,8 @@ def build_tree(
         height: Maximum number of lines, beyond which inactive steps are only counted. None for no limit.
         failed_below: Number of failed items in sub-runs, if the run has completed.
     """
-    status = (
-        format_state(run.status, failed_children=failed_below if run.status == "completed" else 0),
-        STATUS_STYLES.get(run.status, ""),
-    )
+    state = format_state(run.status, failed_children=failed_below if run.status == "completed" else 0)
+    status = state, STATUS_STYLES.get(run.status, "")
     title = _format_line(f"run {escape(run.run_id)}\n{_format_name(run)} ", status, _format_time(run.get_duration(now)))
     if run.total != 1:
         title.append(f"  {run.total} items")

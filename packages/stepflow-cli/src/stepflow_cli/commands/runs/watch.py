@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 from stepflow_client import StepflowClientError, TransportError
 
-from ...errors import ExitCode, Problem, current_session, to_problem, usage
+from ...errors import Problem, current_session, interrupted_problem, to_problem, usage
 from ...output.columns import View, columns
 from ...output.messages import note, report_outages_with, show_spinner
 from ...output.tables import format_line_time
@@ -191,9 +191,8 @@ def _stream_events(target: Target, run_id: str, options: _EventOptions) -> Itera
                 yield event
                 cursor = event.cursor
     except KeyboardInterrupt:
-        message = f"interrupted; run {run_id} continues"
-        code, hint = ExitCode.INTERRUPTED, build_continuation_command()
-        raise Problem(message, kind="interrupted", exit_code=code, run_id=run_id, hint=hint) from None
+        hint = build_continuation_command()
+        raise interrupted_problem(f"interrupted; run {run_id} continues", hint, run_id=run_id) from None
     except StepflowClientError as error:
         was_cut_off = isinstance(error, TransportError) or cursor not in (None, options.after)
         raise to_problem(error, hint=build_continuation_command() if was_cut_off else None) from error
@@ -223,9 +222,7 @@ def _format_event_line(event: RunEvent, run_id: str) -> str:
 
 
 _FIELDS = ("time", "level", "target", "message", "times", "exception")
-_LINE = View(
-    columns=columns("time", "level:status", "message", "times:number"), fields=("target", "exception"), name="message"
-)
+_LINE = View(columns("time", "level:status", "message", "times:number"), fields=("target", "exception"), name="message")
 
 
 @click.command("logs", cls=Command)
