@@ -91,10 +91,7 @@ def complete_recorded_runs(ctx: click.Context, incomplete: str) -> Iterable[Comp
     from .settings.history import open_history
 
     entries = open_history().search(limit=_NEWEST)
-    return [
-        *_list_positions(entries),
-        *(CompletionItem(entry.run_id, help=_describe_entry(entry)) for entry in entries),
-    ]
+    return _list_positions(entries) + [CompletionItem(each.run_id, help=_describe_entry(each)) for each in entries]
 
 
 def _list_recorded_runs(ctx: click.Context) -> list[HistoryEntry]:
@@ -127,11 +124,8 @@ def complete_steps_of_run(ctx: click.Context, incomplete: str) -> Iterable[Compl
 
     run = str(_get_argument(ctx, "run_id"))
     if run.startswith("@"):
-        return [
-            CompletionItem(step)
-            for entry in _list_recorded_runs(ctx)[parse_position(run) :][:1]
-            for step in list_step_ids(entry.flow)
-        ]
+        entries = _list_recorded_runs(ctx)[parse_position(run) :]
+        return [CompletionItem(step) for entry in entries[:1] for step in list_step_ids(entry.flow)]
     flows = _query_server(ctx, lambda client: [client.get_run_flow(resolve_run_id(client, run), timeout=_TIMEOUT).flow])
     return [CompletionItem(step) for flow in flows for step in list_step_ids(flow)]
 

@@ -11,7 +11,7 @@ import click
 from stepflow_client import InvalidRequestError, NotFoundError
 from stepflow_client._command import convert_to_stored_form
 
-from ..errors import to_problem, usage
+from ..errors import ARGUMENTS, to_problem, usage
 from ..inputs.files import DATA_SUFFIXES, read_bytes
 from ..inputs.flow import load_flow_file
 from ..inputs.values import ValueArgument, read_value
@@ -68,9 +68,7 @@ def _put(file: str, blob_type: str | None, filename: str | None, server: ServerO
 
 
 @command.command("get")
-@click.argument(
-    "blob_id", metavar="BLOB_ID", type=id_type("blob", "to store a blob and get its ID, run 'stepflow blobs put FILE'")
-)
+@click.argument("blob_id", metavar="BLOB_ID", type=id_type("blob", ARGUMENTS["BLOB_ID"]))
 @running_server_options
 @file_output_options
 def _get(blob_id: str, server: ServerOptions, output: Output) -> None:

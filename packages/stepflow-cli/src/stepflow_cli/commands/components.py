@@ -42,9 +42,7 @@ if TYPE_CHECKING:
 command = LazyGroup("components")
 
 _COMPONENTS = View(
-    columns=columns("name:id", "path:id", "plugin", "description"),
-    name="name",
-    fields=("input_schema", "output_schema"),
+    columns("name:id", "path:id", "plugin", "description"), name="name", fields=("input_schema", "output_schema")
 )
 
 
@@ -239,12 +237,8 @@ def _call(component: str, values: Values, server: ServerOptions, wait: Wait, out
     if not component.startswith("/"):
         raise usage(f"{component} is not a component path", "start it with a slash: /builtin/create_messages")
     values.check_conflicts(flow="")
-    flow = {
-        "name": component,
-        "steps": [{"id": "call", "component": component, "input": {"$input": "$"}}],
-        "output": {"$step": "call"},
-    }
-    options = RunOptions("", values, server, wait, output)
-    job = Job(options, flow, input=values.read_input({}))
+    steps = [{"id": "call", "component": component, "input": {"$input": "$"}}]
+    flow = {"name": component, "steps": steps, "output": {"$step": "call"}}
+    job = Job(RunOptions("", values, server, wait, output), flow, input=values.read_input({}))
     with connect(server) as target:
         run_job(target, job)

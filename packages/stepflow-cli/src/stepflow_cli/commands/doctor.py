@@ -46,18 +46,16 @@ def health_command(components: tuple[str, ...], wait: float | None, server: Serv
             target.client.wait_ready(components, timeout=_CHECK_TIMEOUT if wait is None else wait)
         health = target.client.health_check()
         info = target.client.server_info()
-    output.print_record(
-        {
-            "url": info.url,
-            "status": health.status,
-            "release": info.release or health.version,
-            "commit": info.commit,
-            "dialect": info.dialect,
-            "time": to_plain_data(health.timestamp),
-            "capabilities": info.capabilities,
-        },
-        _HEALTH,
-    )
+    record = {
+        "url": info.url,
+        "status": health.status,
+        "release": info.release or health.version,
+        "commit": info.commit,
+        "dialect": info.dialect,
+        "time": to_plain_data(health.timestamp),
+        "capabilities": info.capabilities,
+    }
+    output.print_record(record, _HEALTH)
     if health.status != "healthy":
         raise Problem(f"the server is {health.status}", kind="unhealthy")
 
@@ -103,13 +101,11 @@ def command(no_run: bool, server: ServerOptions, output: Output) -> None:
     failed = [check for check in checks if check.status == "error"]
     if failed:
         codes = [ExitCode(check.exit_code) for check in failed]
-        raise Problem(
-            f"{len(failed)} of {len(checks)} checks failed: {', '.join(check.check for check in failed)}",
-            kind="unhealthy",
-            exit_code=ExitCode.NO_SERVER if ExitCode.NO_SERVER in codes else codes[0],
-            # The table already shows the hint.
-            hint=failed[0].hint if current_session().json_errors else None,
-        )
+        code = ExitCode.NO_SERVER if ExitCode.NO_SERVER in codes else codes[0]
+        message = f"{len(failed)} of {len(checks)} checks failed: {', '.join(check.check for check in failed)}"
+        # The table already shows the hint.
+        hint = failed[0].hint if current_session().json_errors else None
+        raise Problem(message, kind="unhealthy", exit_code=code, hint=hint)
 
 
 def _run_checks(server: ServerOptions, *, measure: bool) -> Iterator[Check]:

@@ -44,12 +44,8 @@ _CASES, _GATES, _SCORES, _VARIANTS = map(Section, ("Cases", "Gates", "Scores", "
 
 
 def _build_eval_options(paths: Sequence[str], worst: str | None, retry: Retry, **given: Any) -> EvalOptions:
-    return EvalOptions(
-        files=classify_output_paths(paths),
-        worst=None if worst is None else parse_worst(worst),
-        retry=retry.map_options,
-        **given,
-    )
+    limit = None if worst is None else parse_worst(worst)
+    return EvalOptions(files=classify_output_paths(paths), worst=limit, retry=retry.map_options, **given)
 
 
 _cases = (

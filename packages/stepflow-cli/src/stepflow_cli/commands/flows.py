@@ -169,9 +169,7 @@ def _get(flow: str, examples: bool, variables: bool, server: ServerOptions, outp
     elif variables:
         # Also hide secret parts of defaults that are objects.
         hide = find_flow_secrets(content).hide_in
-        declared = {
-            name: hide(variable) for name, variable in collect_declared_variables(hide_flow_secrets(content)).items()
-        }
+        declared = {name: hide(each) for name, each in collect_declared_variables(hide_flow_secrets(content)).items()}
         records = [
             {
                 "name": name,

@@ -221,17 +221,15 @@ def _run_and_report(
             yield file
 
     if output.format == "github":
-        output.write_all(
-            (line + "\n" for result in results() for line in format_github_annotations(result)), flush=True
-        )
+        output.write_all((line + "\n" for file in results() for line in format_github_annotations(file)), flush=True)
         output.write_all((line + "\n" for line in format_github_unreached_steps(done)), flush=True)
     elif output.format is None and not output.fields:
-        output.write_all((line + "\n" for result in results() for line in format_file(result, diff=diff)), flush=True)
+        output.write_all((line + "\n" for file in results() for line in format_file(file, diff=diff)), flush=True)
         output.write_all((line + "\n" for line in format_coverage(done)), flush=True)
     elif settings.coverage:
-        output.records((record for result in results() for record in list_step_records(result)), STEPS, flush=True)
+        output.records((record for file in results() for record in list_step_records(file)), STEPS, flush=True)
     else:
-        output.records((record for result in results() for record in list_case_records(result)), CASES, flush=True)
+        output.records((record for file in results() for record in list_case_records(file)), CASES, flush=True)
     seconds = time.monotonic() - started
     for file in done:
         save_failed_cases(file.file.tests, file.results)

@@ -161,9 +161,7 @@ def _validate(
     if unchecked := sum(flow.unchecked for flow in checked):
         note(f"the server did not check {unchecked} field access{'es' * (unchecked != 1)}")
     lowest = {flow.name: flow.rules.fail_on for flow in checked}
-    _report_verdicts(
-        findings, lowest, failure, is_shown=output.format in (None, "table") and not current_session().quiet
-    )
+    _report_verdicts(findings, lowest, failure, output)
 
 
 def _split_names(values: Sequence[str]) -> list[str]:
@@ -218,12 +216,12 @@ def _report_verdicts(
     findings: Mapping[str, Sequence[Mapping[str, Any]]],
     lowest: Mapping[str, str],
     failure: Problem | None,
-    *,
-    is_shown: bool,
+    output: Output,
 ) -> None:
     """Print which flows are valid. Fail if one isn't, or if the server couldn't be queried."""
     from ..records.diagnostics import InvalidFlow, display_name, format_counts
 
+    is_shown = output.format in (None, "table") and not current_session().quiet
     levels = {flow: _LEVELS[: _LEVELS.index(level) + 1] for flow, level in lowest.items()}
     invalid = [flow for flow, records in findings.items() if any(record["level"] in levels[flow] for record in records)]
     # Without the server, flows without findings may still be invalid.

@@ -16,12 +16,8 @@ from ..params.options import OUTPUT, file_option, format_option, needs
 from ..params.parsing import Command
 
 _FORMATS = ("svg", "png", "html", "text", "dot", "mermaid")
-_ENDINGS = {name: name for name in ("svg", "png", "html", "dot")} | {
-    "htm": "html",
-    "txt": "text",
-    "gv": "dot",
-    "mmd": "mermaid",
-}
+_ENDINGS = {name: name for name in ("svg", "png", "html", "dot")}
+_ENDINGS |= {"htm": "html", "txt": "text", "gv": "dot", "mmd": "mermaid"}
 
 
 @click.command("visualize", cls=Command, conflicts=[needs("--open", "--output")])

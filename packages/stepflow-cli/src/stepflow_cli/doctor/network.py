@@ -119,9 +119,8 @@ def check_proxy(choice: ServerChoice) -> tuple[Check, str | None]:
         return ok("proxy", "none"), None
     if proxy.url is None:
         return ok("proxy", f"none: {proxy.why_not} ({proxy.variable} is set)"), None
-    return ok("proxy", f"{proxy.url}, from {proxy.variable}; to bypass it, set NO_PROXY=HOST"), os.environ[
-        proxy.variable
-    ]
+    message = f"{proxy.url}, from {proxy.variable}; to bypass it, set NO_PROXY=HOST"
+    return ok("proxy", message), os.environ[proxy.variable]
 
 
 def check_embedded_server() -> Check:
@@ -138,11 +137,9 @@ def check_embedded_server() -> Check:
 def check_embedded_release(client: SyncStepflowClient) -> Check:
     """Report a running embedded server's release and where it comes from."""
     named, info = os.environ.get("STEPFLOW_SERVER_BINARY"), client.server_info()
-    whose = (
-        f"{named}, from environment variable STEPFLOW_SERVER_BINARY"
-        if named
-        else "from the package stepflow-orchestrator"
-    )
+    whose = "from the package stepflow-orchestrator"
+    if named:
+        whose = f"{named}, from environment variable STEPFLOW_SERVER_BINARY"
     return ok("embedded server", f"it starts: release {info.release or info.commit}, {whose}")
 
 

@@ -157,11 +157,8 @@ def check_workers(client: SyncStepflowClient) -> Check:
     dead = list(describe_dead_workers(client.url))
     if dead:
         # Servers still list a plugin's components after its worker has ended.
-        return warning(
-            "workers",
-            f"{' and '.join(dead)}",
-            "check its log; the server may restart it for the next run, which then waits for about 30 s",
-        )
+        hint = "check its log; the server may restart it for the next run, which then waits for about 30 s"
+        return warning("workers", " and ".join(dead), hint)
     if not client.server_info().capabilities.get("events"):
         return skipped("workers", "this release does not report them")
     return ok("workers", "none is missing")

@@ -126,14 +126,12 @@ def _import_scores(source: str, name: str, word: str) -> Iterator[tuple[str, Any
     if not name:
         functions = _list_scores(module)
         if not functions:
-            raise usage(
-                f"{source} has no score: it defines no public function",
-                "define a function of input, output and expected whose name does not start with _",
-            )
+            hint = "define a function of input, output and expected whose name does not start with _"
+            raise usage(f"{source} has no score: it defines no public function", hint)
         yield from functions
         return
     if not hasattr(module, name):
-        names = [key for key, var in vars(module).items() if _is_score_of_module(var, module.__name__)]
+        names = list(_find_module_scores(module))
         raise usage(f"{source} has no score {name}", suggest(name, names) or f"it has {', '.join(names) or 'none'}")
     yield name, getattr(module, name)
 
@@ -145,21 +143,21 @@ def _list_scores(module: ModuleType) -> list[tuple[str, Any]]:
         return [(str(name), score) for name, score in listed.items()]
     if isinstance(listed, (list, tuple)):
         return [("", score) for score in listed]
-    return [
-        ("", var)
-        for name, var in vars(module).items()
-        if not name.startswith("_") and _is_score_of_module(var, module.__name__)
-    ]
+    return [("", score) for name, score in _find_module_scores(module).items() if not name.startswith("_")]
 
 
-def _is_score_of_module(value: Any, module: str) -> bool:
+def _find_module_scores(module: ModuleType) -> dict[str, Any]:
+    """Return the functions that a module defines, and its other scores, by name."""
     from stepflow_client.evaluation import FlowScore
     from stepflow_client.evaluation.scorers import is_evaluator
     from stepflow_client.evaluation.scores import Score
 
-    if isfunction(value):
-        return value.__module__ == module
-    return isinstance(value, (Score, FlowScore)) or is_evaluator(value)
+    def is_score(value: Any) -> bool:
+        if isfunction(value):
+            return value.__module__ == module.__name__
+        return isinstance(value, (Score, FlowScore)) or is_evaluator(value)
+
+    return {name: value for name, value in vars(module).items() if is_score(value)}
 
 
 _NAME = re.compile(r"\w[\w.\- ]*")
@@ -193,10 +191,8 @@ def build_variants(words: Iterable[str], flow: Mapping[str, Any]) -> dict[str, V
     for name, parts in _parse_variant_options(words).items():
         own_flow = None if parts.flow is None else _load_variant_flow(name, parts.flow)
         varied = flow if own_flow is None else own_flow
-        values = Values(
-            single_variables=parts.variables,
-            overrides=[ValueArgument(f"--variant {name}", "set", override) for override in parts.overrides],
-        )
+        arguments = [ValueArgument(f"--variant {name}", "set", override) for override in parts.overrides]
+        values = Values(single_variables=parts.variables, overrides=arguments)
         overrides = merge_overrides(values.read_overrides(varied))
         variants[name] = Variant(flow=own_flow, variables=values.read_variables(varied), overrides=overrides)
     return variants or None
@@ -214,23 +210,16 @@ def _parse_variant_options(words: Iterable[str]) -> dict[str, _VariantParts]:
         end = next((place for place, letter in enumerate(word) if letter in ":="), len(word))
         name, sign, rest = word[:end].strip(), word[end : end + 1], word[end + 1 :]
         if not _NAME.fullmatch(name):
-            raise usage(
-                f"--variant {word!r}: a variant name may have letters, digits, spaces and -._, so {name!r} is invalid"
-                if name
-                else f"--variant {word!r} has no name",
-                f"write {_FORMS}",
-            )
+            fault = f": a variant name may have letters, digits, spaces and -._, so {name!r} is invalid"
+            raise usage(f"--variant {word!r}{fault if name else ' has no name'}", f"write {_FORMS}")
         variant = variants.setdefault(name, _VariantParts())
         if sign == "=":
             if not rest:
-                raise usage(
-                    f"--variant {name}= has no flow", f"use {name}=FLOW for another flow, {name} for the flow as is"
-                )
+                hint = f"use {name}=FLOW for another flow, {name} for the flow as is"
+                raise usage(f"--variant {name}= has no flow", hint)
             if variant.flow not in (None, rest):
-                raise usage(
-                    f"variant {name} has two flows: {variant.flow} and {rest}",
-                    "give one of them a different name: NAME=FLOW",
-                )
+                hint = "give one of them a different name: NAME=FLOW"
+                raise usage(f"variant {name} has two flows: {variant.flow} and {rest}", hint)
             variant.flow = rest
         elif sign == ":":
             key, equals, _ = rest.partition("=")
@@ -255,10 +244,8 @@ def _load_variant_flow(name: str, word: str) -> Mapping[str, Any]:
             problem.hint = f"to set a variable, use --variant {shlex.quote(f'NAME:{name}={word}')}"
         raise
     if isinstance(flow, str):
-        raise usage(
-            f"variant {name} is the ID of a stored flow, not a file",
-            f"to write it to a file, run 'stepflow flows get {word} -O {name}.yaml'",
-        )
+        hint = f"to write it to a file, run 'stepflow flows get {word} -O {name}.yaml'"
+        raise usage(f"variant {name} is the ID of a stored flow, not a file", hint)
     return flow
 
 
@@ -350,10 +337,8 @@ class EvalOptions(NamedTuple):
                 "--output FOLDER": self.files.folder,
             }
             for name in (name for name, value in unused.items() if value):
-                raise usage(
-                    f"{self.flow} is an evaluation, which is only shown again: {name} has no effect here",
-                    "to continue it, run the same command as before with --resume",
-                )
+                message = f"{self.flow} is an evaluation, which is only shown again: {name} has no effect here"
+                raise usage(message, "to continue it, run the same command as before with --resume")
             of_one = {
                 "--baseline": self.baseline,
                 "--fail-below": gate_rules.below,
@@ -374,10 +359,8 @@ class EvalOptions(NamedTuple):
 
     def _check_folder(self, folder: str) -> None:
         if os.path.lexists(folder) and not os.path.isdir(folder):
-            raise usage(
-                f"--output {folder} is a file, not a folder",
-                "a report file ends with .html, .json, .xml (JUnit) or .jsonl (the worst cases)",
-            )
+            hint = "a report file ends with .html, .json, .xml (JUnit) or .jsonl (the worst cases)"
+            raise usage(f"--output {folder} is a file, not a folder", hint)
         if is_evaluation(folder):
             if not _has_started_runs(folder):
                 # The flow or cases must have been invalid, so start over.
@@ -387,10 +370,8 @@ class EvalOptions(NamedTuple):
                     # Fails if the folder contains anything else.
                     Path(folder, "runs").rmdir()
             elif not self.resume:
-                raise usage(
-                    f"{folder} already has an evaluation",
-                    "use --resume to continue it or to compute new scores; otherwise name a different folder",
-                )
+                hint = "use --resume to continue it or to compute new scores; otherwise name a different folder"
+                raise usage(f"{folder} already has an evaluation", hint)
         elif os.path.isdir(folder) and os.listdir(folder):
             raise usage(f"{folder} is not empty and has no evaluation", "name a new folder")
 

@@ -103,10 +103,8 @@ def show_report(
         worst = report.worst(int(options.worst.number), score=options.worst.score, variant=options.worst.variant)
     gates = list(evaluate_gates(report, gate_rules))
     slices = report.slice_scores(options.slice_by) if options.slice_by is not None else []
-    record = report.to_dict() | {
-        "gates": [gate.to_dict() for gate in gates],
-        "worst": report.hidden([case.to_dict() for case in worst or ()]),
-    }
+    worst_cases = report.hidden([case.to_dict() for case in worst or ()])
+    record = report.to_dict() | {"gates": [gate.to_dict() for gate in gates], "worst": worst_cases}
     if output.format == "html":
         output.write(report.to_html(gates=gates, slices=slices))
     elif output.format == "junit":
@@ -176,9 +174,8 @@ def print_trend(options: EvalOptions, output: Output) -> None:
         output.write(trend_page(points))
     elif output.format in (None, "table") and not output.fields:
         names = [*TREND_HEADS[:2], "name", *TREND_HEADS[3:-1], "interval"]
-        output.write(
-            output.format_table([dict(zip(names, format_trend_cells(point), strict=True)) for point in points], _TREND)
-        )
+        rows = [dict(zip(names, format_trend_cells(point), strict=True)) for point in points]
+        output.write(output.format_table(rows, _TREND))
     else:
         output.records([point.to_dict() for point in points], _TREND, default="json")
     for kind, path in options.files.reports:

@@ -184,8 +184,6 @@ def _set_variables(flows: list[FlowTests], variables: Sequence[str]) -> list[Flo
         if name not in every and None not in names:
             raise usage(f"no flow here has a variable {name}", suggest(name, every))
     return [
-        replace(
-            tests, variables={name: value for name, value in values.items() if declared is None or name in declared}
-        )
-        for tests, values, declared in zip(flows, values_of_flows, names, strict=True)
+        replace(tests, variables={name: value for name, value in values.items() if known is None or name in known})
+        for tests, values, known in zip(flows, values_of_flows, names, strict=True)
     ]

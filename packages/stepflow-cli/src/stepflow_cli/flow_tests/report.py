@@ -25,9 +25,7 @@ CASES = View(
     fields=("line", "attempt", "run_id", "output", "differences"),
     name="case",
 )
-STEPS = View(
-    columns=(*columns("file", "line:number", "step", "state:status"), Column("cases", optional=True)), name="step"
-)
+STEPS = View((*columns("file", "line:number", "step", "state:status"), Column("cases", optional=True)), name="step")
 
 
 def list_case_records(done: FileResults) -> list[dict[str, Any]]:
@@ -75,10 +73,8 @@ def format_file(done: FileResults, *, diff: bool) -> list[str]:
             continue
         lines = failure_text(result).splitlines()
         if diff and result.result is not None:
-            before, after = (
-                write_yaml(value).splitlines()
-                for value in (result.case.expected or {}, build_expectation(done, result))
-            )
+            values = result.case.expected or {}, build_expectation(done, result)
+            before, after = (write_yaml(value).splitlines() for value in values)
             lines = [line for difference in result.differences for line in str(difference).splitlines()]
             lines += difflib.unified_diff(before, after, "expected", "actual", n=3, lineterm="")
         text += [f"    {line}" for line in lines]
@@ -157,15 +153,9 @@ def write_junit(path: str, done: Sequence[FileResults], seconds: float) -> None:
 
 def list_step_records(done: FileResults) -> list[dict[str, Any]]:
     """Return a record for each step in a file's flow."""
-    line = make_line_finder(done.file.tests.path)
+    file, line = done.file.name, make_line_finder(done.file.tests.path)
     return [
-        {
-            "file": done.file.name,
-            "line": line(step),
-            "step": "/".join(step.path),
-            "state": step.state,
-            "cases": list(step.cases),
-        }
+        {"file": file, "line": line(step), "step": "/".join(step.path), "state": step.state, "cases": list(step.cases)}
         for step in done.steps
     ]
 

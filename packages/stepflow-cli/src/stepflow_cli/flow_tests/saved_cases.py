@@ -269,10 +269,8 @@ def build_item_to_save(snapshot: RunSnapshot, index: int) -> ItemToSave:
         raise InvalidArgumentError("the run's input is unknown, so it cannot become a test case", hint=hint)
     account = explain_items(shown)[item.index]
     # The remaining steps were skipped because a step they read failed.
-    ended = {step.step_id for step in account.steps if step.state in ("completed", "failed")}
-    outcomes = {
-        step.step_id: flow_result(step.output, step.error) for step in shown.steps or () if step.step_id in ended
-    }
+    ran = {step.step_id for step in account.steps if step.state in ("completed", "failed")}
+    outcomes = {step.step_id: flow_result(step.output, step.error) for step in shown.steps or () if step.step_id in ran}
     input, flow = arguments.inputs[index], snapshot.flow or {}
     return ItemToSave(run, index, len(items), flow, arguments, input, item.result, outcomes)
 

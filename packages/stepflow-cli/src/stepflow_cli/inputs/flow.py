@@ -130,13 +130,12 @@ def _is_flow(value: object) -> bool:
     return is_built or (is_data_object(value) and (hasattr(value, "steps") or hasattr(value, "output")))
 
 
-def _hint_flows(module: ModuleType, name: str) -> str | None:
+def _hint_flows(module: ModuleType, name: str) -> str:
     """Return a hint listing the module's flows."""
     names = [key for key, value in vars(module).items() if not key.startswith("_") and _is_flow(value)]
     shown = ", ".join(names[:_MAX_NAMES]) + (", ..." if len(names) > _MAX_NAMES else "")
-    return suggest(name, names) or (
-        f"its flows are {shown}" if names else "it has no flow; decorate a function with @flow to make one"
-    )
+    listed = f"its flows are {shown}" if names else "it has no flow; decorate a function with @flow to make one"
+    return suggest(name, names) or listed
 
 
 def load_flow_file(path: str) -> dict[str, Any]:
@@ -232,11 +231,8 @@ def list_case_names(flow: Mapping[str, Any]) -> list[str]:
 def list_step_ids(flow: Mapping[str, Any]) -> list[str]:
     """Return a flow's step IDs in order."""
     steps = flow.get("steps")
-    return [
-        str(step["id"])
-        for step in (steps if isinstance(steps, list) else [])
-        if isinstance(step, Mapping) and "id" in step
-    ]
+    steps = steps if isinstance(steps, list) else []
+    return [str(step["id"]) for step in steps if isinstance(step, Mapping) and "id" in step]
 
 
 def list_required_fields(flow: Mapping[str, Any]) -> list[str]:

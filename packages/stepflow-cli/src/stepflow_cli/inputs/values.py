@@ -108,9 +108,8 @@ class Values(NamedTuple):
         read = list(dict.fromkeys(path[0] for path in paths if isinstance(path[0], str)))
         if read:
             listed = f"{', '.join(read[:5])}{', ...' if len(read) > 5 else ''}"
-            raise usage(
-                f"the flow reads {listed} from its input, but no input was passed", _hint_input_options(flow, read)
-            )
+            hint = _hint_input_options(flow, read)
+            raise usage(f"the flow reads {listed} from its input, but no input was passed", hint)
         return None
 
     def read_variables(self, flow: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -148,11 +147,8 @@ class Values(NamedTuple):
         """
         read = []
         for override in self.overrides:
-            value = (
-                _parse_override(override.text, flow)
-                if override.form == "set"
-                else read_value(override, self.stdin_format)
-            )
+            is_set = override.form == "set"
+            value = _parse_override(override.text, flow) if is_set else read_value(override, self.stdin_format)
             if not isinstance(value, dict):
                 raise usage(f"{override.option} is not a mapping of steps to their changes")
             _check_overrides(override, value, flow)
@@ -262,10 +258,8 @@ def _decode_utf_8(text: str) -> str:
 def _hint_input_options(flow: Mapping[str, Any], required: Sequence[str]) -> str:
     sample = json.dumps(dict.fromkeys(required, "..."), ensure_ascii=False)
     names = list_case_names(flow)
-    ways = f"--input-json {shlex.quote(sample)}"
-    return (
-        f"pass {ways}, --input FILE, or --example NAME: {', '.join(names)}" if names else f"pass {ways} or --input FILE"
-    )
+    way = f"pass --input-json {shlex.quote(sample)}"
+    return f"{way}, --input FILE, or --example NAME: {', '.join(names)}" if names else f"{way} or --input FILE"
 
 
 def note_unread_fields(flow: Mapping[str, Any], input: Any) -> None:
@@ -287,9 +281,8 @@ def _check_not_json(given: ValueArgument) -> None:
         return
     pair = re.fullmatch(r"(\w+)=(.*)", given.text)
     if given.text.lstrip()[:1] in ("{", "["):
-        raise usage(
-            f"{given.option} expects a file name, not JSON", f"use {given.option}-json {shlex.quote(given.text)}"
-        )
+        hint = f"use {given.option}-json {shlex.quote(given.text)}"
+        raise usage(f"{given.option} expects a file name, not JSON", hint)
     if pair is not None and given.option == "--input":
         hint = f"use {_suggest_json('--input-json', pair)}"
         raise usage(f"--input expects a file name, not {given.text}", hint)

@@ -167,13 +167,11 @@ def _label(candidate: Candidate) -> str:
 def _build_item(
     candidate: Candidate, typed: TypedWord, text: DocumentText, number: int, *, is_json: bool, has_snippets: bool
 ) -> types.CompletionItem:
-    label = _label(candidate)
+    label, snippet = _label(candidate), candidate.snippet
     start, end = typed.start, typed.end
     has_placeholders = False
-    if candidate.snippet and (not candidate.is_key or (not is_json and _lacks_value(text, start, end))):
-        new, has_placeholders = expand_snippet(
-            candidate.snippet, text, start, is_json=is_json, is_supported=has_snippets
-        )
+    if snippet and (not candidate.is_key or (not is_json and _lacks_value(text, start, end))):
+        new, has_placeholders = expand_snippet(snippet, text, start, is_json=is_json, is_supported=has_snippets)
     elif typed.is_quoted:
         quote = text.text[start - 1]
         new = json.dumps(label, ensure_ascii=False)[1:-1] if quote == '"' else label.replace("'", "''")
@@ -230,11 +228,9 @@ def _iter_keys(place: NodeContext, present: Iterable[str], typed: TypedWord) -> 
             if step_id not in present:
                 yield Candidate(step_id, Kind.Reference, step.step.component or "", is_key=True)
     if path[:2] == ("test", "cases") and path[3:] == ("variables",):
-        yield from (
-            variable._replace(is_key=True)
-            for variable in _iter_variables(place.types, "$")
-            if variable.value not in present
-        )
+        for variable in _iter_variables(place.types, "$"):
+            if variable.value not in present:
+                yield variable._replace(is_key=True)
     for part, type in iter_parts(place.test_data_type):
         if isinstance(part, str) and part not in present:
             yield Candidate(part, Kind.Field, format_type(type, 80), is_key=True)

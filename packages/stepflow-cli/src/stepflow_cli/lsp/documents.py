@@ -152,9 +152,7 @@ def analyse(name: str, text: DocumentText, rules: CheckRules) -> Analysis:
         # Always check types, but report the findings as mere notes unless the settings enable type checks.
         omitted = () if rules.type_check else ("untyped-output",)
         findings = find_offline(flow, replace(rules, type_check=True))
-        analysis.findings = [
-            finding for finding in findings if rules.is_reported(finding.rule) and finding.rule not in omitted
-        ]
+        analysis.findings = [each for each in findings if rules.is_reported(each.rule) and each.rule not in omitted]
     return analysis
 
 

@@ -63,16 +63,12 @@ def _describe_name(analysis: Analysis, place: NodeContext, mention: Mention) -> 
     elif mention.kind != "step" and scope is not None:
         schema = _find_declared_schema(analysis, same)
         if schema is not None:
-            lines += [
-                f"type: {_format_type(infer_variable_type(schema, scope.scope.defs))}",
-                *_escape(schema.get("description")),
-            ]
+            lines.append(f"type: {_format_type(infer_variable_type(schema, scope.scope.defs))}")
+            lines += _escape(schema.get("description"))
         if schema is None or mention.text != mention.name:
             lines += _describe_value(place)
-    readers = list(
-        dict.fromkeys(_format_code(other.user) if other.user else "the output" for other in same if other.is_read)
-    )
-    lines.append(f"read by {', '.join(readers)}" if readers else "read by nothing")
+    readers = (_format_code(other.user) if other.user else "the output" for other in same if other.is_read)
+    lines.append(f"read by {', '.join(dict.fromkeys(readers)) or 'nothing'}")
     return lines
 
 

@@ -57,11 +57,6 @@ class StepflowServer(LanguageServer):
         _add_document_handlers(self)
         _add_request_handlers(self)
 
-    def make_document_text(self, text: str) -> DocumentText:
-        """Wrap a document's text, using the position encoding negotiated with the client."""
-        encoding = self.workspace.position_encoding
-        return DocumentText(text, str(getattr(encoding, "value", encoding)))
-
     @property
     def has_snippets(self) -> bool:
         """Whether the client supports snippets."""
@@ -118,8 +113,9 @@ def _add_document_handlers(server: StepflowServer) -> None:
 
     @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
     async def open_document(params: types.DidOpenTextDocumentParams) -> None:
-        document = params.text_document
-        documents.open(document.uri, server.make_document_text(document.text), document.version)
+        document, encoding = params.text_document, server.workspace.position_encoding
+        text = DocumentText(document.text, str(getattr(encoding, "value", encoding)))
+        documents.open(document.uri, text, document.version)
 
     @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
     async def change_document(params: types.DidChangeTextDocumentParams) -> None:

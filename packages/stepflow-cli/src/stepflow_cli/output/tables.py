@@ -71,12 +71,12 @@ def format_terminal_table(
         color: Whether to use colors.
         wide: Whether to avoid truncation, even if lines get longer than the terminal.
     """
+    import shutil
+
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold", show_header=not vertical)
-    import shutil
-
     width = shutil.get_terminal_size().columns
     if vertical:
         table.add_column(no_wrap=True, style="bold")
@@ -190,11 +190,9 @@ def format_local_time(text: str, *, relative: bool = True) -> str:
 
 def format_line_time(text: str) -> str:
     """Format an RFC 3339 time as date and time on a terminal, or with the local UTC offset otherwise."""
-    return (
-        format_local_time(text).partition(" (")[0]
-        if is_terminal(sys.stdout)
-        else format_local_time(text, relative=False)
-    )
+    if is_terminal(sys.stdout):
+        return format_local_time(text).partition(" (")[0]
+    return format_local_time(text, relative=False)
 
 
 def _format_age(text: str) -> str:

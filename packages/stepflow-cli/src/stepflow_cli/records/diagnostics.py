@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -157,11 +158,8 @@ def display_name(flow: str) -> str:
 
 def format_counts(records: Iterable[Mapping[str, Any]]) -> str:
     """Return diagnostic counts by level, e.g. `1 fatal error, 2 warnings`, or ""."""
-    counts: dict[str, int] = {}
-    for record in records:
-        counts[record["level"]] = counts.get(record["level"], 0) + 1
     words = []
-    for level, number in counts.items():
+    for level, number in Counter(record["level"] for record in records).items():
         noun = level if level in ("error", "warning") else f"{level} error"
         words.append(f"{number} {noun}{'' if number == 1 else 's'}")
     return ", ".join(words)
@@ -232,21 +230,12 @@ def format_sarif(records: Iterable[Record], version: str) -> str:
         if record.get("line"):
             physical["region"] = {"startLine": record["line"], "startColumn": record["column"]}
         hint = f" ({record['hint']})" if record.get("hint") else ""
-        results.append(
-            {
-                "ruleId": record["kind"],
-                "level": _SEVERITIES[record["level"]],
-                "message": {"text": f"{record['message']}{hint}"},
-                "locations": [
-                    {"physicalLocation": physical, "logicalLocations": [{"fullyQualifiedName": record["path"]}]}
-                ],
-            }
-        )
+        message = {"text": f"{record['message']}{hint}"}
+        location = {"physicalLocation": physical, "logicalLocations": [{"fullyQualifiedName": record["path"]}]}
+        result = {"ruleId": record["kind"], "level": _SEVERITIES[record["level"]]}
+        results.append({**result, "message": message, "locations": [location]})
     tool = {"driver": {"name": "stepflow", "version": version, "rules": list(rules.values())}}
     schema = "https://json.schemastore.org/sarif-2.1.0.json"
-    log = {
-        "$schema": schema,
-        "version": "2.1.0",
-        "runs": [{"tool": tool, "columnKind": "unicodeCodePoints", "results": results}],
-    }
+    runs = [{"tool": tool, "columnKind": "unicodeCodePoints", "results": results}]
+    log = {"$schema": schema, "version": "2.1.0", "runs": runs}
     return json.dumps(log, indent=2, ensure_ascii=True) + "\n"

@@ -246,9 +246,8 @@ ENTRY = View(
 
 ENTRY_IN_FULL = View(
     columns=(
-        *columns(
-            "run_id:id", "status:status", "created_at:time", "server", "flow_name=FLOW", "flow_id:id", "flow_file"
-        ),
+        *columns("run_id:id", "status:status", "created_at:time", "server"),
+        *columns("flow_name=FLOW", "flow_id:id", "flow_file"),
         _LABELS,
         *columns("note", "rerun_of:id"),
         Column("kept", show=_format_names),

@@ -25,10 +25,8 @@ def list_settings(server: ServerOptions) -> list[Setting]:
     profiles = load_profiles()
     choice = choose_server(server, profiles=profiles)
     settings = [_mask_setting(setting, choice.url.value) for setting in choice.settings]
-    settings += [
-        _mask_setting(get_history_setting(profiles), None),
-        get_target_setting(profiles, project=find_project()),
-    ]
+    settings.append(_mask_setting(get_history_setting(profiles), None))
+    settings.append(get_target_setting(profiles, project=find_project()))
     names = sorted(profiles.tables)
     settings.append(Setting("profiles", names, str(profiles.path) if names else "default"))
     named = "environment variable STEPFLOW_CONFIG_FILE" if os.environ.get(CONFIG_VARIABLE) else "default"

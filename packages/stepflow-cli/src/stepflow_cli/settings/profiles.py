@@ -142,9 +142,7 @@ class Profile(NamedTuple):
         name, seconds = f"profile {self.name}: the token command {command[0]}", _TOKEN_SECONDS
         # Leave stderr connected to the terminal, so the command can prompt.
         try:
-            done = subprocess.run(
-                command, stdout=subprocess.PIPE, text=True, errors="replace", check=False, timeout=seconds
-            )
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, errors="replace", timeout=seconds)
         except subprocess.TimeoutExpired:
             message = f"{name} did not end within {seconds:g} s"
             raise Problem(message, kind="authentication", exit_code=ExitCode.NO_SERVER) from None
@@ -239,10 +237,8 @@ def check_config_file(environ: Mapping[str, str]) -> None:
     """
     path = os.path.expanduser(environ.get(CONFIG_VARIABLE, ""))
     if path and not os.path.exists(path):
-        raise usage(
-            f"{CONFIG_VARIABLE} names {path}, which does not exist",
-            f"unset {CONFIG_VARIABLE}, or write the file with 'stepflow config set'",
-        )
+        hint = f"unset {CONFIG_VARIABLE}, or write the file with 'stepflow config set'"
+        raise usage(f"{CONFIG_VARIABLE} names {path}, which does not exist", hint)
 
 
 def load_profiles(path: Path | None = None, *, missing_ok: bool = False) -> Profiles:
@@ -341,8 +337,6 @@ def parse_profile(name: str, table: Mapping[str, Any], path: Path) -> Profile:
 
 
 def _check_url(value: Any) -> str | None:
-    from urllib.parse import urlsplit
-
     if not isinstance(value, str) or not value or any(letter.isspace() for letter in value):
         return "the URL of a server"
     try:

@@ -167,10 +167,8 @@ def choose_server(
         url = Setting("url", _expand_local(options.url), "flag --url")
     elif options.run_server is not None:
         url, profiles = options.run_server, profiles or load_profiles()
-        names = (
-            name for name, table in profiles.tables.items() if url.value in list_equivalent_urls(str(table.get("url")))
-        )
-        profile = next(map(profiles.get, names), None)
+        urls = {name: list_equivalent_urls(str(table.get("url"))) for name, table in profiles.tables.items()}
+        profile = next((profiles.get(name) for name, aliases in urls.items() if url.value in aliases), None)
     elif environ.get("STEPFLOW_URL"):
         url = Setting("url", _expand_local(environ["STEPFLOW_URL"]), _variable_origin("STEPFLOW_URL"))
     else:
@@ -237,8 +235,7 @@ def _check_options(options: ServerOptions, environ: Mapping[str, str]) -> None:
         if value is not None and not value.strip():
             # Most likely an unset shell variable. Don't let that silently send the command to a different server.
             raise usage(f"{flag} is empty", "leave it out, or set the shell variable it uses")
-    if "STEPFLOW_CONFIG_FILE" in environ:
-        check_config_file(environ)
+    check_config_file(environ)
     if history := environ.get("STEPFLOW_HISTORY", "").strip():
         parse_history_value(history, "STEPFLOW_HISTORY")
     for variable in ("STEPFLOW_URL", "STEPFLOW_PROFILE"):

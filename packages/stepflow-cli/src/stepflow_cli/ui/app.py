@@ -137,11 +137,8 @@ def build_application(
                 await followers.close()
                 await warming
 
-    app = Starlette(
-        routes=_ROUTES,
-        lifespan=lifespan,
-        exception_handlers={StepflowClientError: handle_exception, 404: handle_exception},
-    )
+    handlers = {StepflowClientError: handle_exception, 404: handle_exception}
+    app = Starlette(routes=_ROUTES, lifespan=lifespan, exception_handlers=handlers)
     app.state.files, app.state.stopping = _load_static_files(), stopping
     app.state.sessions, app.state.addresses = sessions, addresses
     # Compression can't leak form tokens (BREACH), because they differ on every page, and browsers don't send the

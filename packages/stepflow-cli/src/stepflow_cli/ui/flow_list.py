@@ -185,22 +185,19 @@ async def list_flows(
     flows, sub_flows = _group_by_flow(runs), _group_by_flow(sub_runs)
     files = await run_in_threadpool(folder.files) if folder is not None else []
     if not is_all:
-        names = [
-            *await run_in_threadpool(_list_recorded_names, history, client.url),
-            *(file.flow_name for file in files),
-        ]
+        names = await run_in_threadpool(_list_recorded_names, history, client.url)
+        names += [file.flow_name for file in files]
         missing = [name for name in dict.fromkeys(names) if name and name not in flows]
         for name in missing[:_MAX_SEPARATE]:
             flow_runs = (await client.list_runs(limit=_MARKS, flow_name=name, roots_only=True)).runs
             if flow_runs:
                 flows[name] = ListedFlow(name, flow_runs)
     word = text.lower()
+    files = [file for file in files if file.flow_name not in flows and word in f"{file.flow_name} {file.name}".lower()]
     return FlowList(
         flows=[flow for flow in flows.values() if word in flow.name.lower()],
         sub_flows=[flow for flow in sub_flows.values() if word in flow.name.lower()],
-        files=[
-            file for file in files if file.flow_name not in flows and word in f"{file.flow_name} {file.name}".lower()
-        ],
+        files=files,
         read=len(runs),
         since=None if is_all or not runs else runs[-1].created_at,
     )

@@ -190,9 +190,7 @@ class Field:
     @property
     def option_labels(self) -> list[str]:
         """The options as strings."""
-        return [
-            option if isinstance(option, str) else json.dumps(option, ensure_ascii=False) for option in self.options
-        ]
+        return [each if isinstance(each, str) else json.dumps(each, ensure_ascii=False) for each in self.options]
 
     @property
     def input_type(self) -> str:
@@ -274,7 +272,7 @@ class _FormBuilder:
                 is_object = kind == "object"
                 parts = self.build_fields(target, name, depth + 1) if is_object else self._build_elements(target, name)
             kind = kind if parts else "json"
-        types, limits = target.get("type"), _ATTRIBUTES.get(kind, {})
+        types, limits = target.get("type"), {} if secret else _ATTRIBUTES.get(kind, {})
         is_simple = kind not in ("choice", "json", "object", "list") and not secret
         field = Field(
             name,
@@ -284,9 +282,7 @@ class _FormBuilder:
             title=_get_string(target, "title") or key,
             description=_get_string(target, "description"),
             hint="" if secret else _describe_limits(target, kind),
-            attributes={
-                limits[name]: str(target[name]) for name in limits if is_number(target.get(name)) and not secret
-            },
+            attributes={limits[name]: str(target[name]) for name in limits if is_number(target.get(name))},
             options=options,
             parts=parts,
             is_nullable=is_simple and isinstance(types, list) and "null" in types,
@@ -341,11 +337,10 @@ def fill_field(field: Field, value: Any) -> Field:
             return replace(field, value="", is_null=True)
         field = replace(field, is_null=False)
     if field.kind == "object":
-        values = value if isinstance(value, Mapping) else {}
-        parts = (
-            fill_field(part, values[part.key]) if part.key in values else clear_field(part) for part in field.parts
-        )
-        return replace(field, parts=tuple(parts)) if isinstance(value, Mapping) else field
+        if not isinstance(value, Mapping):
+            return field
+        parts = (fill_field(part, value[part.key]) if part.key in value else clear_field(part) for part in field.parts)
+        return replace(field, parts=tuple(parts))
     if field.kind == "choice":
         # In Python, True == 1, but it must not match a numeric choice.
         places = [str(i) for i, option in enumerate(field.options) if option == value and type(option) is type(value)]

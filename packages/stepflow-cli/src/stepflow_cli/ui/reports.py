@@ -157,14 +157,11 @@ def draw_run_timeline(
     if urls is None:
         return Markup(draw_timeline(bars, right_edge=right_edge))  # noqa: S704
     span = parse_span(urls.span)
-    began = {time.step_id: time.attempts[0].isoformat() for time in report.times if time.attempts and not time.end}
+    began: dict[str, str] = {}
+    if is_live and span is None:
+        began = {time.step_id: time.attempts[0].isoformat() for time in report.times if time.attempts and not time.end}
     bars = [
-        replace(
-            bar,
-            href=urls.step(bar.label),
-            is_selected=bar.label == selected,
-            since=began.get(bar.label, "") if is_live and span is None else "",
-        )
+        replace(bar, href=urls.step(bar.label), is_selected=bar.label == selected, since=began.get(bar.label, ""))
         for bar in bars
     ]
 

@@ -117,11 +117,9 @@ class Site:
         """Return a run's current state."""
         return (await self.snapshots.read_snapshot(run_id, is_current=True)).details
 
-    async def read_snapshot(
-        self, run_id: str, include: str | Iterable[str], item_index: int | None = None
-    ) -> RunSnapshot:
+    async def read_snapshot(self, run_id: str, include: str | Iterable[str], item: int | None = None) -> RunSnapshot:
         """Return a run with the requested parts. For runs started here, unknown inputs come from `inputs`."""
-        snapshot = await self.snapshots.read_snapshot(run_id, include, item_index)
+        snapshot = await self.snapshots.read_snapshot(run_id, include, item)
         arguments = snapshot.arguments
         if arguments is None or arguments.inputs is not None or run_id not in self.inputs:
             return snapshot

@@ -240,10 +240,8 @@ def check_on_server(checked: CheckedFlow, client: SyncStepflowClient) -> None:
             # Flows from Python may have no file, in which case there's no line to point to.
             line, column = (node.line or 1, node.column or 1) if flow.name else (0, 0)
             rules = (record["kind"], *_SAME.get(record["kind"], ()))
-            is_known = any(
-                finding.rule in rules and (finding.line == line or finding.path == record["path"])
-                for finding in checked.findings
-            )
+            same = [finding for finding in checked.findings if finding.rule in rules]
+            is_known = any(finding.line == line or finding.path == record["path"] for finding in same)
             if is_known or (is_suppressed is not None and is_suppressed(line, rules)):
                 continue
             file = checked.name if checked.name == "-" else flow.name or checked.name

@@ -60,10 +60,8 @@ def command(
     shown = compared.every_difference if every else compared.differences
     if shown or output.format is not None:
         output.records((difference.to_dict() for difference in shown), DIFFERENCE)
-    ends = [
-        f"{name} {run.status.value} in {duration_text(run.duration)}"
-        for name, run in zip("AB", (compared.a, compared.b), strict=True)
-    ]
+    runs = {"A": compared.a, "B": compared.b}
+    ends = [f"{name} {run.status.value} in {duration_text(run.duration)}" for name, run in runs.items()]
     note(("no differences: " if compared.is_same else "") + ", ".join(ends))
     if "step outputs" in compared.not_compared:
         note("this server does not return step outputs, so they are not compared")

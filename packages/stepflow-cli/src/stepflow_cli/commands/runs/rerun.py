@@ -164,9 +164,7 @@ def command(options: _RerunOptions, wait: Wait, server: ServerOptions, output: O
                 timeout=wait.timeout,
             )
         # An outcome's index is the item's index in the earlier run.
-        outcomes = [
-            outcome for outcome in to_outcomes(rerun.results) if not options.items or outcome.index in options.items
-        ]
+        outcomes = [each for each in to_outcomes(rerun.results) if not options.items or each.index in options.items]
         if len(outcomes) != 1:
             print_results(rerun.run_ids, outcomes, output)
             return

@@ -119,11 +119,8 @@ async def start_flow(request: Request) -> Response:
     site, form = get_site(request), get_form_fields(request)
     stored = await site.restore_key_order(await site.client.get_flow(request.path_params["flow_id"]))
     inputs, variables = build_flow_fields(stored)
-    sent = {
-        "raw": form.get("raw", "").replace("\r\n", "\n"),
-        "is_batch": bool(form.get("batch")),
-        "before": form.get("before"),
-    }
+    raw = form.get("raw", "").replace("\r\n", "\n")
+    sent = {"raw": raw, "is_batch": bool(form.get("batch")), "before": form.get("before")}
 
     async def render_with_problem(problem: object, **values: Any) -> Response:
         return await _show(request, site, stored, 400, **sent, **values, problem=str(problem))
