@@ -227,7 +227,7 @@ def _report_verdicts(
     # Without the server, flows without findings may still be invalid.
     shown = [flow for flow in findings if flow in invalid or failure is None]
     if is_shown and len(findings) > 1:
-        from ..output.columns import Column, View, columns
+        from ..output.columns import View, columns
         from ..output.tables import format_plain_table
 
         rows = [
@@ -235,7 +235,7 @@ def _report_verdicts(
             | {level: sum(record["level"] == level for record in findings[flow]) or "" for level in _LEVELS}
             for flow in shown
         ]
-        view = View((*columns("flow", "verdict"), *(Column(level, kind="number") for level in _LEVELS)))
+        view = View(columns("flow", "verdict", *(f"{level}:number" for level in _LEVELS)))
         click.echo(format_plain_table(rows, view) if rows else "", err=True, nl=False)
     elif is_shown and not invalid:
         for flow in shown:

@@ -15,7 +15,7 @@ import click
 
 from ..errors import Problem
 from ..inputs.files import write_bytes
-from ..output.columns import Column, View, columns
+from ..output.columns import View, columns
 from ..output.terminal import escape, is_terminal
 from ..output.view import Output, format_json
 from ..server.connect import Target
@@ -27,40 +27,28 @@ if TYPE_CHECKING:
 
     from .options import EvalOptions
 
-_INTERVAL = Column("interval", title="95% INTERVAL", kind="words", optional=True)
+_INTERVAL = "interval?:words=95% INTERVAL"
 _SCORES = View(
-    columns=(
-        *columns("score:words", "variant:words", "mean:number", "change:number"),
-        Column("change_interval", title="95% INTERVAL", kind="words", optional=True),
-        Column("verdict", kind="status"),
-        Column("counts", title="BETTER/EQUAL/WORSE", kind="words", optional=True),
-        Column("interval", title="95% OF MEAN", kind="words", optional=True),
+    columns(
+        *("score:words", "variant:words", "mean:number", "change:number", "change_interval?:words=95% INTERVAL"),
+        *("verdict:status", "counts?:words=BETTER/EQUAL/WORSE", "interval?:words=95% OF MEAN"),
     ),
     name="score",
 )
 # The table for a single variant, without columns for changes.
-_SINGLE = View(columns=(*_SCORES.columns[:3], _INTERVAL), name="score")
-_WORST = View(
-    columns=(
-        Column("case"),
-        Column("before", kind="number", optional=True),
-        *columns("value:number=NOW", "run_id:id", "item_index:number=ITEM"),
-        Column("output", optional=True),
-    ),
-    name="run_id",
-)
+_SINGLE = View(columns(*_SCORES.columns[:3], _INTERVAL), name="score")
+_WORST = View(columns("case", "before?:number", "value:number=NOW", "run_id:id", "item_index:number=ITEM", "output?"))
 _GATES = View(columns=columns("condition:words=GATE", "outcome:status", "message:words=NUMBERS"), name="condition")
 _SLICES = View(
-    columns=(
-        *columns("value:words=SLICE", "score:words", "variant:words", "cases:number", "mean:number", "change:number"),
-        _INTERVAL,
-        Column("verdict", kind="status"),
+    columns(
+        *("value:words=SLICE", "score:words", "variant:words", "cases:number", "mean:number", "change:number"),
+        *(_INTERVAL, "verdict:status"),
     ),
     name="value",
 )
 _TREND = View(
-    columns=(
-        *columns("score:words", "variant:words", "name:words=EVALUATION", "began:words", "cases:number", "mean:number"),
+    columns(
+        *("score:words", "variant:words", "name:words=EVALUATION", "began:words", "cases:number", "mean:number"),
         _INTERVAL,
     ),
     name="name",

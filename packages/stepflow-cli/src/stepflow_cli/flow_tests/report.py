@@ -15,17 +15,17 @@ from stepflow_client.testing.case_runs import get_reached_percent, iter_coverage
 
 from ..errors import Problem
 from ..inputs.files import write_bytes
-from ..output.columns import Column, View, columns
+from ..output.columns import View, columns
 from ..output.terminal import escape
 from ..records.diagnostics import format_github_command
 from .execute import FileResults, build_expectation
 
 CASES = View(
-    columns=(*columns("file", "case", "verdict:status", "duration:number"), Column("message", optional=True)),
+    columns("file", "case", "verdict:status", "duration:number", "message?"),
     fields=("line", "attempt", "run_id", "output", "differences"),
     name="case",
 )
-STEPS = View((*columns("file", "line:number", "step", "state:status"), Column("cases", optional=True)), name="step")
+STEPS = View(columns("file", "line:number", "step", "state:status", "cases?"), name="step")
 
 
 def list_case_records(done: FileResults) -> list[dict[str, Any]]:

@@ -42,13 +42,19 @@ class Column(NamedTuple):
         return self.title or self.field.rpartition(".")[2].replace("_", " ").upper()
 
 
-def columns(*written: str) -> tuple[Column, ...]:
-    """Create columns from strings such as `field`, `field:kind`, `field=TITLE` or `field:kind=TITLE`."""
+def columns(*written: str | Column) -> tuple[Column, ...]:
+    """Create columns from strings such as `field`, `field:kind`, `field=TITLE` or `field:kind=TITLE`.
+
+    A question mark after the field (`field?:kind`) makes the column optional. Columns are returned as they are.
+    """
     result = []
-    for text in written:
-        name, _, title = text.partition("=")
-        field, _, kind = name.partition(":")
-        result.append(Column(field, title, cast("Kind", kind or "text")))
+    for each in written:
+        if isinstance(each, str):
+            name, _, title = each.partition("=")
+            field, _, kind = name.partition(":")
+            is_optional = field.endswith("?")
+            each = Column(field.removesuffix("?"), title, cast("Kind", kind or "text"), optional=is_optional)
+        result.append(each)
     return tuple(result)
 
 

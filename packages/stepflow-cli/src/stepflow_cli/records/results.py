@@ -18,13 +18,13 @@ from .runs import OUTPUT
 if TYPE_CHECKING:
     from stepflow_client import FlowResult, Outcome
 
-RESULT = View((*columns("run_id:id", "status:status"), OUTPUT, *columns("error.message=ERROR")))
+RESULT = View(columns("run_id:id", "status:status", OUTPUT, "error.message=ERROR"))
 """The result of a run with one input. `cached_at` is present if it came from the cache."""
 
 # The message that servers return for an invalid path with several parts.
 _PATH = re.compile(r"[Pp]ath (\$\.(?:[^\s.\[\]$]+\.)+[^\s.\[\]$]+) not found")
 
-BATCH_RESULT = View((*columns("index:number", "status:status"), OUTPUT, *columns("error.message=ERROR")))
+BATCH_RESULT = View(columns("index:number", "status:status", OUTPUT, "error.message=ERROR"))
 """The result of one input in a batch."""
 
 

@@ -27,18 +27,13 @@ def _format_item_counts(items: object) -> str:
     return f"{sum(items[name] for name in ('completed', 'failed', 'cancelled'))}/{items['total']}"
 
 
-_ID = Column("run_id", kind="id")
-_STATUS = Column("status", kind="status")
-
-
 def _format_status(record: Mapping[str, Any]) -> str:
     from stepflow_client.types.account import format_state
 
     return format_state(record["status"], failed_children=record["failed_in_sub_runs"] or 0)
 
 
-_RUN_STATUS = _STATUS._replace(row=_format_status)
-_FLOW = Column("flow_name", title="FLOW")
+_RUN_STATUS = Column("status", kind="status", row=_format_status)
 _ITEMS = Column("items", kind="number", show=_format_item_counts)
 
 
@@ -52,35 +47,25 @@ def get_seconds_so_far(record: Mapping[str, Any]) -> float | None:
 
 _ENDED = ("completed", "failed", "cancelled", "recovery_failed")
 _TOOK = Column("duration", kind="number", row=lambda record: duration_text(get_seconds_so_far(record)))
-_DURATION = Column("duration", kind="number", show=duration_text)
 _MORE = ("flow_id", "completed_at", "root_run_id", "parent_run_id", "orchestrator_id")
 _COUNTS = tuple(f"items.{name}" for name in ("total", "completed", "running", "failed", "cancelled"))
 
 
 _EXPLAINED = ("failed_in_sub_runs", "account", "failures")
-RUN = View(
-    columns=(
-        *(_ID, _RUN_STATUS, _FLOW, _ITEMS._replace(optional=True)),
-        *(Column("created_at", title="CREATED", kind="time", optional=True), _TOOK._replace(optional=True)),
-    ),
-    fields=(*_MORE, *_COUNTS, *_EXPLAINED),
-)
+_OPTIONAL = _ITEMS._replace(optional=True), "created_at?:time=CREATED", _TOOK._replace(optional=True)
+RUN = View(columns("run_id:id", _RUN_STATUS, "flow_name=FLOW", *_OPTIONAL), fields=(*_MORE, *_COUNTS, *_EXPLAINED))
 """A run as a table row."""
 
 WATCHED_RUN = View(
-    columns=(
-        *(_ID, _RUN_STATUS, _FLOW, Column("progress", kind="words")),
-        Column("created_at", title="CREATED", kind="time", optional=True),
-    ),
+    columns("run_id:id", _RUN_STATUS, "flow_name=FLOW", "progress:words", "created_at?:time=CREATED"),
     fields=(*_MORE, *_COUNTS, "items", "duration", *_EXPLAINED),
 )
 """A run as a row in a table that is redrawn."""
 
 RUN_IN_FULL = View(
     columns=(
-        *(_ID, _RUN_STATUS, _FLOW, *columns("flow_id:id"), _ITEMS),
-        *(*columns("created_at:time", "completed_at:time"), _TOOK),
-        *columns("root_run_id:id", "parent_run_id:id", "orchestrator_id"),
+        *columns("run_id:id", _RUN_STATUS, "flow_name=FLOW", "flow_id:id", _ITEMS, "created_at:time"),
+        *columns("completed_at:time", _TOOK, "root_run_id:id", "parent_run_id:id", "orchestrator_id"),
     ),
     fields=(*_COUNTS, *_EXPLAINED),
 )
@@ -141,7 +126,7 @@ VALUES = ("output", "error.details")
 OUTPUT = Column("output", show=format_json_cell)
 
 ITEM = View(
-    columns=(*columns("index:number"), _STATUS, OUTPUT, *columns("error.message=ERROR")),
+    columns("index:number", "status:status", OUTPUT, "error.message=ERROR"),
     name="index",
     fields=("run_id", "completed_at", *_ERROR),
     open_fields=VALUES,
@@ -166,12 +151,9 @@ def _format_step_error(record: Mapping[str, Any]) -> str:
 _EXPLAINED_BY = ("state", "because_of", "is_default", "failed_children", "is_kept")
 _TIMES = ("updated_at", "started_at", "completed_at", "duration", "attempts")
 STEP = View(
-    columns=(
-        *columns("item_index:number=ITEM", "step_id=STEP"),
-        _STATUS._replace(row=_format_step_status),
-        *columns("component"),
-        OUTPUT,
-        Column("error.message", title="ERROR", row=_format_step_error),
+    columns(
+        *("item_index:number=ITEM", "step_id=STEP", Column("status", kind="status", row=_format_step_status)),
+        *("component", OUTPUT, Column("error.message", title="ERROR", row=_format_step_error)),
     ),
     name="step_id",
     fields=("step_index", *_EXPLAINED_BY, *_TIMES, *_ERROR),
@@ -179,13 +161,9 @@ STEP = View(
 )
 """A step of an item."""
 
-TIMED_STEP = STEP._replace(
-    columns=(
-        *STEP.columns[:4],
-        *(Column("started_at", title="STARTED", kind="time", optional=True), _DURATION),
-        *(Column("attempts", kind="number"), *STEP.columns[4:]),
-    )
-)
+_DURATION = Column("duration", kind="number", show=duration_text)
+_MEASURED = columns("started_at?:time=STARTED", _DURATION, "attempts:number")
+TIMED_STEP = STEP._replace(columns=(*STEP.columns[:4], *_MEASURED, *STEP.columns[4:]))
 """A step of an item, with times."""
 
 
@@ -212,7 +190,7 @@ def build_event_record(event: RunEvent, *, with_output: bool = False) -> dict[st
 
 
 DIFFERENCE = View(
-    columns=(*columns("path", "kind"), Column("a", show=short_json), Column("b", show=short_json)),
+    columns("path", "kind", Column("a", show=short_json), Column("b", show=short_json)),
     name="path",
     fields=("item_index", "step_id", "origin"),
     open_fields=("a", "b"),
@@ -230,27 +208,20 @@ def _format_names(names: object) -> str:
     return ", ".join(names) if isinstance(names, list) and names else "-"
 
 
-_LABELS = Column("labels", show=_format_labels)
+_LABELS = Column("labels", show=_format_labels, optional=True)
 _VALUES = ("input", "variables", "overrides", "flow")
 
 ENTRY = View(
-    columns=(
-        *columns("run_id:id", "status:status", "flow_name=FLOW", "created_at:time=CREATED"),
-        Column("labels", show=_format_labels, optional=True),
-        Column("note", optional=True),
-    ),
+    columns("run_id:id", "status:status", "flow_name=FLOW", "created_at:time=CREATED", _LABELS, "note?"),
     fields=("server", "flow_id", "flow_file"),
     open_fields=("labels",),
 )
 """A recorded run as a table row."""
 
 ENTRY_IN_FULL = View(
-    columns=(
-        *columns("run_id:id", "status:status", "created_at:time", "server"),
-        *columns("flow_name=FLOW", "flow_id:id", "flow_file"),
-        _LABELS,
-        *columns("note", "rerun_of:id"),
-        Column("kept", show=_format_names),
+    columns(
+        *("run_id:id", "status:status", "created_at:time", "server", "flow_name=FLOW", "flow_id:id", "flow_file"),
+        *(_LABELS._replace(optional=False), "note", "rerun_of:id", Column("kept", show=_format_names)),
         *(Column(name, show=format_json_cell) for name in _VALUES[:-1]),
         Column("omitted", show=_format_names),
     ),

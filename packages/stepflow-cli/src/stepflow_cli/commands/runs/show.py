@@ -184,7 +184,7 @@ def _get_item(results: list[Each], item: int, run_id: str) -> Each:
 # Error code when reading a step that was not executed.
 _NOT_RUN = 9
 
-_VALUE = View((*columns("run_id:id", "index:number"), Column("value", show=format_json_cell)))
+_VALUE = View(columns("run_id:id", "index:number", Column("value", show=format_json_cell)))
 
 
 @click.command("eval", cls=Command)
