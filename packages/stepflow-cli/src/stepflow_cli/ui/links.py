@@ -72,16 +72,16 @@ class ItemUrls:
 
     def change(self, step_id: str | None = None) -> str:
         """Return the URL of the form for changing and rerunning the item."""
-        return f"/runs/{self.run_id}/change{_query(item=str(self.index), step=step_id)}"
+        return f"/runs/{self.run_id}/change{build_query(item=str(self.index), step=step_id)}"
 
     @property
     def save_case(self) -> str:
         """The page that saves the item as a test case."""
-        return f"/runs/{self.run_id}/keep{_query(item=str(self.index))}"
+        return f"/runs/{self.run_id}/keep{build_query(item=str(self.index))}"
 
     def compare(self, other: str) -> str:
         """Return the URL of the page that compares this run to another run."""
-        return f"/runs/{self.run_id}/compare{_query(**{'with': other}, item=str(self.index))}"
+        return f"/runs/{self.run_id}/compare{build_query(**{'with': other}, item=str(self.index))}"
 
     @property
     def _item(self) -> str:
@@ -90,10 +90,11 @@ class ItemUrls:
     def _url(self, page: str, /, **values: str | int | None) -> str:
         view = {"show": "all" if self.shows_all else "", "sort": self.sort, "span": self.span}
         shown = view if page not in ("/output.json", "/value") else {}
-        return f"/runs/{self.run_id}{page}{_query(**values, **shown)}"
+        return f"/runs/{self.run_id}{page}{build_query(**values, **shown)}"
 
 
-def _query(**values: str | int | None) -> str:
+def build_query(**values: object) -> str:
+    """Return a URL query string without empty values, or an empty string if there are none."""
     parameters = {name: value for name, value in values.items() if value not in (None, "")}
     return f"?{urlencode(parameters)}" if parameters else ""
 

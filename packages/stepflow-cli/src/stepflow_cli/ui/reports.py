@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ from typing import Any
 from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from stepflow_client import ExecutionStatus, RunAccount, RunDetails, RunItem, StepflowClientError
-from stepflow_client._command import PLAIN, OutputDecoder, pause_garbage_collector, write_yaml
+from stepflow_client._command import PLAIN, BoundedDict, OutputDecoder, pause_garbage_collector, write_yaml
 from stepflow_client.drawing import RunReport
 from stepflow_client.drawing.charts import StepTime, draw_timeline
 from stepflow_client.drawing.drawn_graph import FoldedGraph, build_graph, fold_for_drawing
@@ -234,8 +233,7 @@ def draw_flow_graph(flow: Mapping[str, Any], statuses: Mapping[str, str] | None 
     return _draw(folded, layout, Look(folded.find_box_states(statuses or {}), style=False))
 
 
-_layouts: OrderedDict[tuple[str, bool], tuple[FoldedGraph, Layout | None]] = OrderedDict()
-_MAX_LAYOUTS = 32
+_layouts: BoundedDict[tuple[str, bool], tuple[FoldedGraph, Layout | None]] = BoundedDict(32)
 
 
 def _lay_out(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[FoldedGraph, Layout | None]:
@@ -252,9 +250,7 @@ def _lay_out(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[FoldedGraph, L
         except StepflowClientError:
             # E.g. the drawing packages aren't installed.
             return folded, None
-    _layouts[key] = drawing
-    while len(_layouts) > _MAX_LAYOUTS:
-        _layouts.popitem(last=False)
+    _layouts.put_newest(key, drawing)
     return drawing
 
 

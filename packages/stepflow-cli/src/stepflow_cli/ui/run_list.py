@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 from stepflow_client import RunDetails, StepflowClient, StepflowClientError
-from stepflow_client._command import group_failures, quote_word
+from stepflow_client._command import BoundedDict, group_failures, quote_word
 from stepflow_client.drawing.drawn_graph import get_worst_state
 from stepflow_client.drawing.report_data import mask_snapshot
 from stepflow_client.flows.graph import steps_by_id
@@ -99,8 +99,8 @@ class RunFinder:
 
     def __init__(self, client: StepflowClient) -> None:
         self._client = client
-        self._components: dict[str, set[str]] = {}
-        self._errors: dict[str, str] = {}
+        self._components: BoundedDict[str, set[str]] = BoundedDict(_MAX_KEPT)
+        self._errors: BoundedDict[str, str] = BoundedDict(_MAX_KEPT)
         self._reading: dict[str, asyncio.Task[None]] = {}
         self._limit = asyncio.Semaphore(_CONCURRENT_READS)
 
@@ -170,8 +170,8 @@ class RunFinder:
                 flow = (await self._client.get_flow(flow_id)).flow
             except StepflowClientError:
                 return
-        self._components[flow_id] = {str(step.get("component") or "") for step in steps_by_id(flow).values()}
-        _drop_oldest(self._components)
+        components = {str(step.get("component") or "") for step in steps_by_id(flow).values()}
+        self._components.put_newest(flow_id, components)
 
     async def read_first_errors(self, runs: Iterable[RunDetails]) -> dict[str, str]:
         """Return the first line of each failed run's first error. Leaves out errors that can't be read in time."""
@@ -198,13 +198,8 @@ class RunFinder:
         finally:
             del self._reading[run_id]
         groups = group_failures(snapshot.items or ())
-        self._errors[run_id] = "\n".join(f"{group.step_id or ''} {group.code} {group.message}" for group in groups)
-        _drop_oldest(self._errors)
-
-
-def _drop_oldest(kept: dict[str, Any]) -> None:
-    if len(kept) > _MAX_KEPT:
-        del kept[next(iter(kept))]
+        lines = (f"{group.step_id or ''} {group.code} {group.message}" for group in groups)
+        self._errors.put_newest(run_id, "\n".join(lines))
 
 
 def has_failed(run: RunDetails) -> bool:

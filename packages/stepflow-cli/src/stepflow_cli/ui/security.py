@@ -19,6 +19,7 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from stepflow_client._command import BoundedDict
 
 from ..server.listening import AcceptedAddresses, group_headers
 
@@ -224,7 +225,7 @@ class Sessions:
 
     def __init__(self, on_used: Callable[[str], None] | None = None) -> None:
         self._on_used = on_used
-        self._open: dict[str, None] = {}
+        self._open: BoundedDict[str, None] = BoundedDict(_MAX_SESSIONS)
         self.token = secrets.token_urlsafe(32)
         """The token for the next browser."""
 
@@ -234,9 +235,7 @@ class Sessions:
             return None
         self.token = secrets.token_urlsafe(32)
         session = secrets.token_urlsafe(32)
-        self._open[session] = None
-        if len(self._open) > _MAX_SESSIONS:
-            del self._open[next(iter(self._open))]
+        self._open.put_newest(session, None)
         if self._on_used is not None:
             self._on_used(self.token)
         return session

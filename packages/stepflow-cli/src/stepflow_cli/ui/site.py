@@ -24,7 +24,7 @@ from stepflow_client import (
     TransportError,
 )
 from stepflow_client._base.text import duration_text, short_json, visible, visible_lines
-from stepflow_client._command import SnapshotReader
+from stepflow_client._command import BoundedDict, SnapshotReader
 from stepflow_client.drawing.html import STATUSES, json_tree
 from stepflow_client.drawing.layout import cut
 from stepflow_client.history import HistoryEntry
@@ -34,26 +34,13 @@ from ..output.tables import shorten_ids
 from ..settings.history import LazyRunHistory
 from .flow_list import FlowFolder
 from .forms import hash_form_contents, is_raw_edited
-from .links import Commands
+from .links import Commands, build_query
 from .run_followers import Followers, ServerHealth
 from .run_list import RunFinder, RunLists
 from .security import FormTokens
 
 _MAX_INPUTS = 1_000
 _MAX_RECENT = 50
-
-
-class BoundedDict(dict[str, Any]):
-    """A dict limited to its newest entries."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__()
-        self._limit = limit
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        super().__setitem__(key, value)
-        if len(self) > self._limit:
-            del self[next(iter(self))]
 
 
 @dataclass
@@ -69,13 +56,13 @@ class Site:
     health: ServerHealth
     run_lists: RunLists
     finder: RunFinder
-    inputs: BoundedDict = field(default_factory=lambda: BoundedDict(_MAX_INPUTS))
+    inputs: BoundedDict[str, Any] = field(default_factory=lambda: BoundedDict(_MAX_INPUTS))
     """Inputs of the newest runs started here, for when the history is off."""
     last_item: Any = None
     """The last finished item shown (cached by `reports`)."""
-    reruns: BoundedDict = field(default_factory=lambda: BoundedDict(_MAX_RECENT))
+    reruns: BoundedDict[str, Any] = field(default_factory=lambda: BoundedDict(_MAX_RECENT))
     """Reruns that consist of several runs, by a random key."""
-    trials: BoundedDict = field(default_factory=lambda: BoundedDict(_MAX_RECENT))
+    trials: BoundedDict[str, Any] = field(default_factory=lambda: BoundedDict(_MAX_RECENT))
     """Submitted forms for changes tried on one item of a group, by the trial's run ID."""
     history: LazyRunHistory = field(default_factory=LazyRunHistory)
     """The history the client records its runs in."""
@@ -202,5 +189,4 @@ def build_environment() -> Environment:
 
 def format_query(values: Mapping[str, Any], **changes: Any) -> str:
     """Return a URL query string, leaving out empty values."""
-    parameters = {key: value for key, value in {**values, **changes}.items() if value not in (None, "")}
-    return f"?{urlencode(parameters)}" if parameters else "?"
+    return build_query(**{**values, **changes}) or "?"

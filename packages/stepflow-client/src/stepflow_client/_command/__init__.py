@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .._async.snapshot_reader import SnapshotReader as SnapshotReader
     from .._async.tools import add_account_hint as add_account_hint
     from .._async.watching import RunWatcher as RunWatcher
+    from .._base.bounded_dict import BoundedDict as BoundedDict
     from .._base.logging import get_logger as get_logger, listen_to_warnings as listen_to_warnings
     from .._base.long_computations import pause_garbage_collector as pause_garbage_collector
     from .._base.suggestions import (
@@ -136,6 +137,7 @@ __getattr__, __dir__ = make_lazy_exports(
         "._async.watching": ["RunWatcher"],
         "._base.long_computations": ["pause_garbage_collector"],
         "._base.suggestions": ["install_command", "explain_missing_file", "suggest_nearest_file"],
+        "._base.bounded_dict": ["BoundedDict"],
         "._base.logging": ["listen_to_warnings", "get_logger"],
         "._cases.expected_outputs": ["find_value_edits", "expectation_of"],
         "._cases.flow_cases": ["is_lost", "parse_tests", "flow_result"],

@@ -181,7 +181,7 @@ def redirect_to_rerun(site: Site, earlier_ids: Sequence[str], run_ids: Sequence[
     if len(run_ids) == 1:
         return RedirectResponse(f"/runs/{run_ids[0]}", status_code=303)
     key = secrets.token_urlsafe(8)
-    site.reruns[key] = MultiRunRerun(earlier_ids, run_ids)
+    site.reruns.put_newest(key, MultiRunRerun(earlier_ids, run_ids))
     return RedirectResponse(f"/reruns/{key}", status_code=303)
 
 

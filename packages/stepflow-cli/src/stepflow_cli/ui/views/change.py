@@ -54,7 +54,7 @@ async def plan_or_run_change(request: Request) -> Response:
         return await _show(request, site, subject, refill_form(subject, form), 400, problem=problem, tried=tried)
     if form.get("do") != "try" or len(run_ids) != 1:
         return redirect_to_rerun(site, [subject.run.run_id], run_ids)
-    site.trials[run_ids[0]] = dict(form)
+    site.trials.put_newest(run_ids[0], dict(form))
     query = format_query(subject.query_parameters, tried=run_ids[0])
     return RedirectResponse(f"/runs/{subject.run.run_id}/change{query}", status_code=303)
 

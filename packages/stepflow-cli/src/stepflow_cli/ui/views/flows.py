@@ -148,7 +148,7 @@ async def start_flow(request: Request) -> Response:
         return await render_with_problem(error, variables=error.fields)
     except StepflowClientError as error:
         return await render_with_problem(error.message, **filled_in)
-    site.inputs[run_id] = given
+    site.inputs.put_newest(run_id, given)
     return RedirectResponse(f"/runs/{run_id}", status_code=303)
 
 
