@@ -22,7 +22,7 @@ RECORDS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("form", ["table", "json", "jsonl", "yaml", "name"])
 def test_formats(form: str, capsys: pytest.CaptureFixture[str]) -> None:
-    Output(form).records(iter(RECORDS), VIEW)
+    Output(form).print_records(iter(RECORDS), VIEW)
     text = capsys.readouterr().out
     match form:
         case "json":
@@ -46,13 +46,13 @@ def test_lines_are_printed_as_they_come(capsys: pytest.CaptureFixture[str]) -> N
         assert json.loads(capsys.readouterr().out) == RECORDS[0]
         yield RECORDS[1]
 
-    Output("jsonl").records(records(), VIEW, flush=True)
+    Output("jsonl").print_records(records(), VIEW, flush=True)
     assert json.loads(capsys.readouterr().out) == RECORDS[1]
 
 
 def test_nothing_in_every_format(capsys: pytest.CaptureFixture[str]) -> None:
     for form, text in {"table": "ID  N  AT\n", "json": "[]\n", "jsonl": "", "yaml": "[]\n", "name": ""}.items():
-        Output(form).records([], VIEW)
+        Output(form).print_records([], VIEW)
         assert capsys.readouterr().out == text
 
 

@@ -74,9 +74,9 @@ def test_a_save(how: str, shop: StepflowRuntime, stepflow: Stepflow) -> None:
 
 def test_a_server_that_does_not_answer_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     from stepflow_cli.lsp.cursor import DocumentText
-    from stepflow_cli.lsp.documents import ServerChecks, analyse
+    from stepflow_cli.lsp.documents import ServerChecks, analyze_document
 
-    checks, analysis = ServerChecks(), analyse("buys.yaml", DocumentText(FLOW), CheckRules())
+    checks, analysis = ServerChecks(), analyze_document("buys.yaml", DocumentText(FLOW), CheckRules())
     checks.url = "http://127.0.0.1:9"
     assert [checks.check(analysis) for _ in range(3)] == [None] * 3
     [said] = caplog.messages

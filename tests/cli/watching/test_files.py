@@ -19,16 +19,16 @@ def test_each_way_to_change_a_file(tmp_path: Path) -> None:
     file.write_text("a")
     files = watched(file, other)
     file.write_text("ab")
-    assert files.wait() == [str(file)]
+    assert files.wait_for_changes() == [str(file)]
     # Editors write another file and rename it; the size and the time may be the same.
     changed = file.stat()
     (tmp_path / "temporary").write_text("cd")
     os.utime(tmp_path / "temporary", ns=(changed.st_atime_ns, changed.st_mtime_ns))
     (tmp_path / "temporary").replace(file)
-    assert files.wait() == [str(file)]
+    assert files.wait_for_changes() == [str(file)]
     other.write_text("x")
     file.unlink()
-    assert files.wait() == sorted(map(str, (file, other)))
+    assert files.wait_for_changes() == sorted(map(str, (file, other)))
 
 
 def test_a_file_is_whole_when_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,7 +44,7 @@ def test_a_file_is_whole_when_it_is_read(tmp_path: Path, monkeypatch: pytest.Mon
                 opened.write(parts.pop(0))
 
     monkeypatch.setattr(time, "sleep", write_a_part)
-    assert files.wait() == [str(file)]
+    assert files.wait_for_changes() == [str(file)]
     assert (file.read_text(), parts) == ("abc", [])
 
 
@@ -64,14 +64,14 @@ def test_an_empty_file_is_still_being_written(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(time, "sleep", pause)
     monkeypatch.setattr(time, "monotonic", lambda: sum(pauses))
     file.write_text("")
-    assert files.wait() == [str(file)]
+    assert files.wait_for_changes() == [str(file)]
     assert file.read_text() == "new"
     # However long that takes, and whatever else changes meanwhile.
     file.write_text("")
     other.write_text("x")
-    assert files.wait() == [str(other)]
+    assert files.wait_for_changes() == [str(other)]
     file.write_text("newer")
-    assert files.wait() == [str(file)]
+    assert files.wait_for_changes() == [str(file)]
 
 
 def test_folders(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_folders(tmp_path: Path) -> None:
     files = watched(tmp_path)
     for name in ("inner/flow.yaml", "notes.txt", "node_modules/x.json", ".hidden.json"):
         (tmp_path / name).write_text("x")
-    assert files.wait() == [str(tmp_path / ".hidden.json"), str(tmp_path / "inner" / "flow.yaml")]
+    assert files.wait_for_changes() == [str(tmp_path / ".hidden.json"), str(tmp_path / "inner" / "flow.yaml")]
 
 
 def test_what_changed_files_name_is_watched_too(tmp_path: Path) -> None:
@@ -91,6 +91,6 @@ def test_what_changed_files_name_is_watched_too(tmp_path: Path) -> None:
     paths[0].write_text("x")
     files.refresh()
     assert files.count == 2
-    assert files.wait() == [str(paths[0])]
+    assert files.wait_for_changes() == [str(paths[0])]
     paths[1].write_text("x")
-    assert files.wait() == [str(paths[1])]
+    assert files.wait_for_changes() == [str(paths[1])]

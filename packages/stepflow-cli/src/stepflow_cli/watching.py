@@ -52,7 +52,7 @@ class WatchedFiles:
         """The number of files."""
         return len(self._known)
 
-    def wait(self) -> list[str]:
+    def wait_for_changes(self) -> list[str]:
         """Wait until files have changed since the last call and are fully written, then return their names."""
         while (now := self._read_signatures()) == self._known:
             self._pause()
@@ -160,7 +160,7 @@ def watch_files(
                 files.refresh()
             noun = "file" if files.count == 1 else "files"
             note(f"watching {files.count} {noun}; Ctrl-C stops")
-            changed = files.wait()
+            changed = files.wait_for_changes()
             more = f" and {len(changed) - _MAX_NAMES} more" if len(changed) > _MAX_NAMES else ""
             note(f"{time.strftime('%H:%M:%S')} {', '.join(changed[:_MAX_NAMES])}{more} changed")
 

@@ -73,7 +73,8 @@ def list_components_command(
         schemas = output.format in ("json", "jsonl", "yaml") or any("schema" in field for field in output.fields)
     with connect(server) as target:
         listed = fetch_components(target, schemas=schemas)
-        output.records(_list_records(listed, schemas, hide_unreachable and target.runtime is not None), _COMPONENTS)
+        records = _list_records(listed, schemas, hide_unreachable and target.runtime is not None)
+        output.print_records(records, _COMPONENTS)
     for failed in listed.failed_plugins:
         note(f"cannot list the components of plugin {failed.plugin}: {failed.error}")
 
@@ -96,7 +97,7 @@ _MAX_KEYS = 5
 @server_options(default="embedded", reads_project=True)
 @file_option(f"Write to this file, or - for standard output. [default: components in stepflow.toml, else {_FILE}]")
 @check_option
-def _lock(server: ServerOptions, output: str | None, check: bool) -> None:
+def _write_lock_file(server: ServerOptions, output: str | None, check: bool) -> None:
     """Write a server's components and their schemas to a file.
 
     'validate' and 'infer' can then run without a server: use --components FILE, or set components = "FILE" in the
@@ -193,7 +194,9 @@ def _index_by_path(records: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[st
 @server_options(default="embedded", reads_project=True)
 @file_option("Write the module to this file, or - for standard output.")
 @check_option
-def _stubs(locked: str | None, only: tuple[str, ...], server: ServerOptions, output: str | None, check: bool) -> None:
+def _write_stubs(
+    locked: str | None, only: tuple[str, ...], server: ServerOptions, output: str | None, check: bool
+) -> None:
     """Generate a Python module with a typed function for each component, for flows in Python.
 
     The module needs only stepflow-client. The same components always produce exactly the same module.
@@ -221,7 +224,7 @@ def _stubs(locked: str | None, only: tuple[str, ...], server: ServerOptions, out
 @server_options(default="embedded", reads_project=True)
 @wait_options
 @file_output_options
-def _call(component: str, values: Values, server: ServerOptions, wait: Wait, output: Output) -> None:
+def _call_component(component: str, values: Values, server: ServerOptions, wait: Wait, output: Output) -> None:
     """Call one component, without a flow, and print its output.
 
     PATH is the path that a step would use as its `component`, such as /builtin/create_messages. You can pass the input

@@ -66,11 +66,11 @@ def _list(show_origin: bool, server: ServerOptions, output: Output) -> None:
     if output.format in (None, "table"):
         records = [{name: abbreviate_home(value) for name, value in record.items()} for record in records]
     if show_origin or output.fields:
-        output.records(records, _SETTINGS)
+        output.print_records(records, _SETTINGS)
     else:
         for record in records:
             del record["origin"]
-        output.records(records, _SETTINGS._replace(columns=_SETTINGS.columns[:2]))
+        output.print_records(records, _SETTINGS._replace(columns=_SETTINGS.columns[:2]))
     if any(setting.name == "url" and setting.origin == "default" for setting in settings):
         note("no server is set: run, batch, test, eval, validate, infer, components and repl start an embedded one")
 

@@ -95,9 +95,9 @@ def command(no_run: bool, server: ServerOptions, output: Output) -> None:
     if output.format in (None, "table") and not output.fields:
         for record in records:
             record["found"] = abbreviate_home("; ".join(filter(None, (record["message"], record["hint"]))))
-        output.records(records, _TABLE)
+        output.print_records(records, _TABLE)
     else:
-        output.records(records, _CHECKS)
+        output.print_records(records, _CHECKS)
     failed = [check for check in checks if check.status == "error"]
     if failed:
         codes = [ExitCode(check.exit_code) for check in failed]

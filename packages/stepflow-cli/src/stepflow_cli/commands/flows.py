@@ -82,7 +82,7 @@ def _list(since: str | None, limit: int | None, server: ServerOptions, watch: bo
             watch_records(read, _FLOW, output)
             return
         records = read()
-    output.records(records, _FLOW)
+    output.print_records(records, _FLOW)
 
 
 _STORED = View(columns=columns("flow", "flow_id:id", "name"), name="flow_id")
@@ -121,7 +121,7 @@ def _store(flows: list[str], server: ServerOptions, output: Output) -> None:
                 name = content.get("name")
                 records.append({"flow": flow, "flow_id": flow_id, "name": name, "diagnostics": diagnostics})
     if records or not refused:
-        output.records(records, _STORED, default="name")
+        output.print_records(records, _STORED, default="name")
     if refused:
         names = ", ".join(map(display_name, refused))
         raise InvalidFlow(f"the server refused {names}", [record for group in refused.values() for record in group])
@@ -165,7 +165,7 @@ def _get(flow: str, examples: bool, variables: bool, server: ServerOptions, outp
     if examples:
         fields = ("name", "description", "input")
         records = [{name: example.get(name) for name in fields} for example in collect_examples(content)]
-        output.records(records, _EXAMPLES, default="yaml")
+        output.print_records(records, _EXAMPLES, default="yaml")
     elif variables:
         # Also hide secret parts of defaults that are objects.
         hide = find_flow_secrets(content).hide_in
@@ -183,7 +183,7 @@ def _get(flow: str, examples: bool, variables: bool, server: ServerOptions, outp
             }
             for name, each in declared.items()
         ]
-        output.records(records, _VARIABLES)
+        output.print_records(records, _VARIABLES)
     else:
         print_flow(content, output, flow_id)
 
@@ -218,5 +218,5 @@ def _delete(flow_ids: tuple[str, ...], confirm: Confirm, server: ServerOptions, 
             target.client.delete_flow(name)
         get = target.client.get_flow
         records = [{"flow_id": name, "status": check_deletion(partial(get, name))} for name in names]
-    output.records(records, _DELETED)
+    output.print_records(records, _DELETED)
     note_kept_objects(records)

@@ -72,7 +72,7 @@ def _list(query: RunQuery, labels: dict[str, str], status: tuple[str, ...], limi
     entries = [entry for word in status or (None,) for entry in search(status=word)]
     if len(status) > 1:
         entries.sort(key=lambda entry: entry.created_at, reverse=True)
-    output.records(map(build_history_record, entries[:limit]), ENTRY)
+    output.print_records(map(build_history_record, entries[:limit]), ENTRY)
 
 
 @command.command("show")

@@ -107,7 +107,7 @@ def command(
             records = list_type_records(inferred)
             if output.format == "name":
                 records = [record for record in records if record["part"] == "step"]
-            output.records(records, get_type_view(has_inputs=show_step_inputs))
+            output.print_records(records, get_type_view(has_inputs=show_step_inputs))
     is_read = output.format in (None, "table")
     if is_read:
         click.echo(format_source_text(findings), err=True, nl=False)

@@ -227,9 +227,9 @@ def _run_and_report(
         output.write_all((line + "\n" for file in results() for line in format_file(file, diff=diff)), flush=True)
         output.write_all((line + "\n" for line in format_coverage(done)), flush=True)
     elif settings.coverage:
-        output.records((record for file in results() for record in list_step_records(file)), STEPS, flush=True)
+        output.print_records((record for file in results() for record in list_step_records(file)), STEPS, flush=True)
     else:
-        output.records((record for file in results() for record in list_case_records(file)), CASES, flush=True)
+        output.print_records((record for file in results() for record in list_case_records(file)), CASES, flush=True)
     seconds = time.monotonic() - started
     for file in done:
         save_failed_cases(file.file.tests, file.results)

@@ -209,7 +209,7 @@ def _print_findings(records: list[Mapping[str, Any]], output: Output, flows: int
         case _ if records or output.fields or output.format not in (None, "table"):
             # With a single flow, don't repeat its name on every line.
             columns = DIAGNOSTICS.columns[1:] if flows == 1 else DIAGNOSTICS.columns
-            output.records(records, DIAGNOSTICS._replace(columns=columns))
+            output.print_records(records, DIAGNOSTICS._replace(columns=columns))
 
 
 def _report_verdicts(

@@ -115,7 +115,7 @@ def _build_builtin_score(kind: str, path: str, argument: str | None) -> Any:
 
 def _import_scores(source: str, name: str, word: str) -> Iterator[tuple[str, Any]]:
     try:
-        module = get_project_modules().load(source)
+        module = get_project_modules().import_module(source)
     except Problem as problem:
         known = suggest(source, BUILTIN)
         if known is None and not source.endswith(".py"):

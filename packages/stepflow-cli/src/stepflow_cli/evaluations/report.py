@@ -165,7 +165,7 @@ def print_trend(options: EvalOptions, output: Output) -> None:
         rows = [dict(zip(names, format_trend_cells(point), strict=True)) for point in points]
         output.write(output.format_table(rows, _TREND))
     else:
-        output.records([point.to_dict() for point in points], _TREND, default="json")
+        output.print_records([point.to_dict() for point in points], _TREND, default="json")
     for kind, path in options.files.reports:
         text = trend_page(points) if kind == "html" else format_json([point.to_dict() for point in points]) + "\n"
         _write_text(path, text)

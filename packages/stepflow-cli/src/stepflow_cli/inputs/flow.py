@@ -38,7 +38,7 @@ class PythonFlow:
     def __init__(self, word: str, modules: ProjectModules) -> None:
         """Import the flow."""
         source, self.name = _split_word(word)
-        module = modules.load(source)
+        module = modules.import_module(source)
         self.value = _find_flow_in_module(module, source, self.name)
         self._word, self._modules = word, modules
         self.module = module.__name__

@@ -52,7 +52,7 @@ class ProjectModules:
         importlib.invalidate_caches()
         linecache.checkcache()
 
-    def load(self, source: str) -> ModuleType:
+    def import_module(self, source: str) -> ModuleType:
         """Import a module by name, searching the working directory first, or from a file.
 
         Raises:
@@ -64,11 +64,12 @@ class ProjectModules:
         folder, name = _locate_module(Path(os.path.abspath(source))) if is_file else (Path.cwd(), source)
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
-        with self._recording(), self.running_user_code(source, "cannot be imported", module=None if is_file else name):
+        module = None if is_file else name
+        with self._recording_imports(), self.running_user_code(source, "cannot be imported", module=module):
             return _import_file(name, os.path.abspath(source)) if is_file else importlib.import_module(name)
 
     @contextmanager
-    def _recording(self) -> Iterator[None]:
+    def _recording_imports(self) -> Iterator[None]:
         """Record project modules imported in the block, and keep Python from writing bytecode for them.
 
         With cached bytecode, an edit within the same second that doesn't change the file size would go unnoticed.

@@ -288,14 +288,14 @@ def _iter_values(place: NodeContext, typed: TypedWord) -> Iterator[Candidate]:
 
 
 def _iter_components(place: NodeContext) -> Iterator[Candidate]:
-    catalogue = place.analysis.catalogue
-    for name in sorted(catalogue.known, key=lambda word: (word.startswith("/builtin/"), word)):
-        plugin = catalogue.known.plugins.get(name)
+    catalog = place.analysis.catalog
+    for name in sorted(catalog.known, key=lambda word: (word.startswith("/builtin/"), word)):
+        plugin = catalog.known.plugins.get(name)
         path = name if name.startswith("/") else f"/{plugin}/{name}" if plugin else None
         if path is not None:
-            declared = catalogue.types(path)
+            declared = catalog.types(path)
             detail = f"{format_type(declared[0], 60)} -> {format_type(declared[1], 60)}" if declared is not None else ""
-            yield Candidate(path, Kind.Function, detail, catalogue.description(path) or "")
+            yield Candidate(path, Kind.Function, detail, catalog.description(path) or "")
 
 
 def _iter_steps(place: NodeContext) -> Iterator[Candidate]:

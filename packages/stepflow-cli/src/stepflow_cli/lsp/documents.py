@@ -88,7 +88,7 @@ class Analysis:
     """The server's findings, once it has checked this version."""
 
     @cached_property
-    def catalogue(self) -> Catalogue:
+    def catalog(self) -> Catalogue:
         """The known components and their types."""
         return Catalogue(self.rules.components)
 
@@ -106,7 +106,7 @@ class Analysis:
     def infer_types(self) -> Analysis:
         """Infer the flow's types. Returns the analysis itself."""
         if self.kind == "flow" and self.root is not None and isinstance(self.root.value, dict):
-            self.types = infer_flow_types(self.root, UNKNOWN, self.catalogue)
+            self.types = infer_flow_types(self.root, UNKNOWN, self.catalog)
         return self
 
     def should_replace(self, other: Analysis | None) -> bool:
@@ -122,7 +122,7 @@ class Analysis:
 
 
 @pause_garbage_collector()
-def analyse(name: str, text: DocumentText, rules: CheckRules) -> Analysis:
+def analyze_document(name: str, text: DocumentText, rules: CheckRules) -> Analysis:
     """Parse and check a version of a document. Call `infer_types` on the result to add types.
 
     Args:
@@ -417,12 +417,12 @@ class Documents:
 
     def check_saved(self, uri: str) -> None:
         """Have the server check a saved document. Reanalyze all documents, because settings may have changed."""
-        self.reanalyse_all()
+        self.reanalyze_all()
         document = self._documents.get(uri)
         if document is not None:
             document.saved = document.text
 
-    def reanalyse_all(self) -> None:
+    def reanalyze_all(self) -> None:
         """Reanalyze every document, because files they depend on have changed."""
         for document in self._documents.values():
             # A new text object makes the current analysis outdated.
@@ -472,16 +472,16 @@ class Documents:
         if document.task is not None:
             document.task.cancel()
         document.is_pausing = pause > 0
-        document.task = asyncio.get_running_loop().create_task(self._analyse_until_current(document, pause))
+        document.task = asyncio.get_running_loop().create_task(self._analyze_until_current(document, pause))
 
-    async def _analyse_until_current(self, document: Document, pause: float) -> None:
+    async def _analyze_until_current(self, document: Document, pause: float) -> None:
         loop = asyncio.get_running_loop()
         run = partial(loop.run_in_executor, self._thread)
         text = None
         while text is not document.text:
             await asyncio.sleep(pause)
             text, document.is_being_checked = document.text, True
-            analysis = await run(self._analyse_or_log, document, text)
+            analysis = await run(self._analyze_or_log, document, text)
             if text is document.text:
                 self._publish(document, analysis)
             document.latest = await run(_infer_types_or_log, analysis)
@@ -498,10 +498,10 @@ class Documents:
             analysis.findings, analysis.server_findings = checked.findings, checked.records
             self._publish(document, analysis)
 
-    def _analyse_or_log(self, document: Document, text: DocumentText) -> Analysis:
+    def _analyze_or_log(self, document: Document, text: DocumentText) -> Analysis:
         name = document.name
         try:
-            return analyse(name, text, self._projects.get_rules(name))
+            return analyze_document(name, text, self._projects.get_rules(name))
         except Exception:
             log.exception("%s could not be checked", name)
             return Analysis(None, text, name, CheckRules())

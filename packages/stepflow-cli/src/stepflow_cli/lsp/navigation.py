@@ -46,11 +46,11 @@ def build_hover(analysis: Analysis, position: types.Position) -> types.Hover | N
 def _describe_name(analysis: Analysis, place: NodeContext, mention: Mention) -> list[str]:
     lines = [f"**{mention.kind}** {_format_code(mention.name)}"]
     if mention.kind == "component":
-        declared_types = analysis.catalogue.types(mention.name)
+        declared_types = analysis.catalog.types(mention.name)
         if declared_types is None:
             return []
         given, returned = declared_types
-        description = _escape(analysis.catalogue.description(mention.name))
+        description = _escape(analysis.catalog.description(mention.name))
         return [*lines, *description, f"input: {_format_type(given)}", f"output: {_format_type(returned)}"]
     scope = place.types if place.types is not None and place.types.model.root is mention.flow else place.reads
     same = find_same_mentions(analysis.mentions, mention)
@@ -58,7 +58,7 @@ def _describe_name(analysis: Analysis, place: NodeContext, mention: Mention) -> 
     if step is not None:
         component = step.step.component
         if component:
-            lines += [f"component: {_format_code(component)}", *_escape(analysis.catalogue.description(component))]
+            lines += [f"component: {_format_code(component)}", *_escape(analysis.catalog.description(component))]
         lines.append(f"output: {_format_type(step.output)}")
     elif mention.kind != "step" and scope is not None:
         schema = _find_declared_schema(analysis, same)
@@ -164,7 +164,7 @@ def prepare_rename(analysis: Analysis, params: types.PrepareRenameParams) -> typ
     return types.PrepareRenamePlaceholder(analysis.text.to_range(mention.start, mention.end), mention.name)
 
 
-def rename(analysis: Analysis, params: types.RenameParams) -> types.WorkspaceEdit:
+def build_rename(analysis: Analysis, params: types.RenameParams) -> types.WorkspaceEdit:
     """Return the edits that rename the name at a position.
 
     Raises:

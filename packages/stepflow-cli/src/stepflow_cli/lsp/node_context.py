@@ -109,7 +109,7 @@ class NodeContext:
         if self.step is not None and self.path[2:3] == ("input",):
             component = self.step.get("component")
             name = component.value if component is not None and isinstance(component.value, str) else ""
-            declared = self.analysis.catalogue.schemas(name)
+            declared = self.analysis.catalog.schemas(name)
             field = _remove_expression_parts(self.step.at("input"), self.path[3:])
             if declared is not None and field is not None:
                 schemas += find_schemas(declared[0], field, {}, get_defs(declared[0]))
@@ -153,7 +153,7 @@ def find_node_context(analysis: Analysis, node: Node, first_step: int = 0) -> No
     path: Path = tuple(ancestor.part for ancestor in chain[1:])
     types = analysis.types
     if types is None and analysis.kind == "flow" and not first_step and isinstance(chain[0].value, dict):
-        types = infer_flow_types(chain[0], UNKNOWN, analysis.catalogue)
+        types = infer_flow_types(chain[0], UNKNOWN, analysis.catalog)
     place = NodeContext(analysis, node, chain[0], path, types, types, first_step)
     while (step := place.step) is not None and isinstance(step.value, Mapping):
         inner = inner_flow(step.value)

@@ -126,8 +126,8 @@ def _add_document_handlers(server: StepflowServer) -> None:
         documents.check_saved(params.text_document.uri)
 
     @server.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)
-    async def reanalyse_documents(params: types.DidChangeWatchedFilesParams) -> None:
-        documents.reanalyse_all()
+    async def reanalyze_documents(params: types.DidChangeWatchedFilesParams) -> None:
+        documents.reanalyze_all()
 
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
     async def close_document(params: types.DidCloseTextDocumentParams) -> None:
@@ -155,7 +155,7 @@ def _add_request_handlers(server: StepflowServer) -> None:
     register_handler(types.TEXT_DOCUMENT_DEFINITION, navigation.find_definition)
     register_handler(types.TEXT_DOCUMENT_REFERENCES, navigation.find_references)
     register_handler(types.TEXT_DOCUMENT_PREPARE_RENAME, navigation.prepare_rename)
-    register_handler(types.TEXT_DOCUMENT_RENAME, navigation.rename, types.RenameOptions(prepare_provider=True))
+    register_handler(types.TEXT_DOCUMENT_RENAME, navigation.build_rename, types.RenameOptions(prepare_provider=True))
     register_handler(types.TEXT_DOCUMENT_DOCUMENT_SYMBOL, lambda analysis, params: navigation.list_symbols(analysis))
     register_handler(
         types.TEXT_DOCUMENT_CODE_LENS,

@@ -47,7 +47,7 @@ async def diagnose(call: Call) -> ToolResult:
     lines, mask = await asyncio.to_thread(read_run_lines, run_id), call.catalog.hide_secrets
     # Hide secrets before truncating lines: part of a secret wouldn't be recognized.
     log = list(_select_log_lines(lines, mask))
-    text = "\n".join(map(mask, _explain_failure(account, RunReport(mask_snapshot(snapshot)), log, mask)))
+    text = "\n".join(map(mask, _explain_run(account, RunReport(mask_snapshot(snapshot)), log, mask)))
     return ToolResult(visible_lines(text), mask(snapshot.details.to_dict()), run_id)
 
 
@@ -59,9 +59,7 @@ def _select_log_lines(lines: Iterable[KeptLine], mask: Callable[[Any], Any]) -> 
             yield from mask(line.exception or "").splitlines()[-_MAX_TRACEBACK_LINES:]
 
 
-def _explain_failure(
-    account: RunAccount, report: RunReport, log: list[str], mask: Callable[[Any], Any]
-) -> Iterator[str]:
+def _explain_run(account: RunAccount, report: RunReport, log: list[str], mask: Callable[[Any], Any]) -> Iterator[str]:
     failures = report.run.failures or ()
     item = f", item {account.item_index}" if report.run.items.total > 1 else ""
     yield from (f"Failed items: {visible(failure.text)}" for failure in failures)

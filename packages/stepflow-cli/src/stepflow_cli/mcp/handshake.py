@@ -101,14 +101,14 @@ class LineReader:
     def _read_lines(self) -> None:
         for line in self._source:
             self._room.acquire()
-            self._put(line)
+            self._enqueue_line(line)
         self.close()
 
     def close(self, *_: object) -> None:
         """End the input after the lines already read. Safe to call from any thread and from signal handlers."""
-        self._put(None)
+        self._enqueue_line(None)
 
-    def _put(self, line: bytes | None) -> None:
+    def _enqueue_line(self, line: bytes | None) -> None:
         # If the loop is closed, nobody needs the line.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._lines.put_nowait, line)

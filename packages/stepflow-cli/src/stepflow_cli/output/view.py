@@ -79,7 +79,9 @@ class Output(NamedTuple):
             case form:
                 self.write(self._format_line(form, record, view))
 
-    def records(self, records: Iterable[Record], view: View, default: str = "table", *, flush: bool = False) -> None:
+    def print_records(
+        self, records: Iterable[Record], view: View, default: str = "table", *, flush: bool = False
+    ) -> None:
         """Print records as an array, JSON lines, a table, etc.
 
         Args:

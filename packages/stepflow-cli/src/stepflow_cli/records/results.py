@@ -93,9 +93,9 @@ def print_results(run_ids: Sequence[str], results: Sequence[Outcome], output: Ou
         Problem: If not all items succeeded.
     """
     if output.format == "name":
-        output.records([{"run_id": name} for name in run_ids], BATCH_RESULT)
+        output.print_records([{"run_id": name} for name in run_ids], BATCH_RESULT)
     else:
-        output.records((result.to_dict() for result in results), BATCH_RESULT, default="jsonl")
+        output.print_records((result.to_dict() for result in results), BATCH_RESULT, default="jsonl")
     failed = [result for result in results if not result.is_success]
     if failed:
         from stepflow_client._command import FailureGroups

@@ -194,7 +194,7 @@ class BatchRun:
                 records = self._run_inputs(target, chain(first, chosen), self._journal, chunk_size=size, ordered=True)
                 with closing(records):
                     printed = _iter_first_per_run(records) if options.output.format == "name" else records
-                    options.output.records(printed, BATCH_RESULT, default="jsonl", flush=True)
+                    options.output.print_records(printed, BATCH_RESULT, default="jsonl", flush=True)
                 # Flush to surface errors from writing the last record.
                 sys.stdout.flush()
             else:

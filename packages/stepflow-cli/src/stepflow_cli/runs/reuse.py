@@ -158,7 +158,7 @@ def _list_inherited_outputs(target: Target, run_id: str) -> dict[str, Any]:
 def print_plan(plan: RerunPlan, output: Output) -> None:
     """Print the kept and executed steps for each item."""
     records = [{"index": item.index, "kept": list(item.kept), "executed": list(item.executed)} for item in plan.items]
-    output.records(records, _PLAN, default="jsonl")
+    output.print_records(records, _PLAN, default="jsonl")
     note(_summarize_plan(plan))
 
 

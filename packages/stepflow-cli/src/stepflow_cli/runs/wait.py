@@ -73,7 +73,7 @@ def print_done(output: Output, records: Iterable[Record], view: View) -> None:
         records = list(records)
         if not records:
             return
-    output.records(records, view, flush=True)
+    output.print_records(records, view, flush=True)
 
 
 def check_deletion(fetch: Callable[[], object]) -> str:

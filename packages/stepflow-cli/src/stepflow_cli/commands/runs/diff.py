@@ -59,7 +59,7 @@ def command(
         compared = target.client.compare_runs(ids[0], ids[-1], ignore=ignore, items=items)
     shown = compared.every_difference if every else compared.differences
     if shown or output.format is not None:
-        output.records((difference.to_dict() for difference in shown), DIFFERENCE)
+        output.print_records((difference.to_dict() for difference in shown), DIFFERENCE)
     runs = {"A": compared.a, "B": compared.b}
     ends = [f"{name} {run.status.value} in {duration_text(run.duration)}" for name, run in runs.items()]
     note(("no differences: " if compared.is_same else "") + ", ".join(ends))

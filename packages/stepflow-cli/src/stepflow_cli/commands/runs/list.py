@@ -106,7 +106,8 @@ def command(
         # If both options refer to the same run, there's only one ID.
         filters |= zip(above, ids * len(above), strict=False)
         if everything:
-            output.records((run.to_dict() for run in _iter_matching_runs(client, query.words, status, filters)), RUN)
+            matching = _iter_matching_runs(client, query.words, status, filters)
+            output.print_records((run.to_dict() for run in matching), RUN)
             return
         if watch:
             from ...output.live import watch_records
@@ -122,7 +123,7 @@ def command(
         # Fetch one extra run to find out whether there are more.
         runs = _list_newest_runs(client, query.words, status, filters, limit + 1)
         shown = _add_counts(client, runs[:limit])
-    output.records([run.to_dict() for run in shown], RUN)
+    output.print_records([run.to_dict() for run in shown], RUN)
     if len(runs) > limit and is_terminal(sys.stderr):
         newest = "the newest run is" if limit == 1 else f"the newest {limit} runs are"
         note(f"only {newest} shown; use -n N for more, or --all for all")

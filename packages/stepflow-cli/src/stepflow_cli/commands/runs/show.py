@@ -100,7 +100,7 @@ def items_command(run_id: str, status: tuple[str, ...], failed: bool, server: Se
         listed = target.client.get_run_items(run_id)
     # Use an iterator, so that items are parsed only when printed (with `| head`, just a few).
     items = (item.to_dict() for item in iter(listed.items) if not statuses or item.status.value in statuses)
-    output.records(items, ITEM)
+    output.print_records(items, ITEM)
 
 
 @click.command("steps", cls=Command, conflicts=[excludes("--include-times", "--step", "it adds columns to the list")])
@@ -139,7 +139,7 @@ def steps_command(
         if not steps and item:
             _get_item(list(target.client.get_run_items(run_id).items), item, run_id)
         steps = explain_steps(target.client, run_id, steps, item)
-    output.records((step.to_dict() for step in steps), TIMED_STEP if include_times else STEP)
+    output.print_records((step.to_dict() for step in steps), TIMED_STEP if include_times else STEP)
 
 
 @click.command("result", cls=Command, conflicts=[excludes("--no-wait", "--timeout")])

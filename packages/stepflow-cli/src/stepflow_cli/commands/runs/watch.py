@@ -78,7 +78,7 @@ def command(ids: list[str], wait: Wait, server: ServerOptions, output: Output) -
         with hinting_return(target, run_id, wait):
             watch = RunWatch(target, run_id, wait.timeout)
             if output.format == "jsonl":
-                watch.follow(lambda event, *_: output.records([build_event_record(event)], EVENT, flush=True))
+                watch.follow(lambda event, *_: output.print_records([build_event_record(event)], EVENT, flush=True))
             elif output.format in ("json", "yaml", "name") or output.fields:
                 with show_spinner(f"watching run {run_id}"):
                     watch.follow()
@@ -161,7 +161,7 @@ def events_command(run_id: str, options: _EventOptions, server: ServerOptions, o
             output.write_all((_format_event_line(event, run_id) for event in events), flush=True)
         else:
             records = (build_event_record(event, with_output=options.include_results) for event in events)
-            output.records(records, EVENT, default="jsonl", flush=True)
+            output.print_records(records, EVENT, default="jsonl", flush=True)
 
 
 def _stream_events(target: Target, run_id: str, options: _EventOptions) -> Iterator[RunEvent]:
@@ -267,7 +267,7 @@ def logs_command(run_id: str, level: str, limit: int | None, everything: bool, o
     if (output.format or "table") == "table" and not output.fields:
         output.write_all(map(_format_log_line, shown))
     else:
-        output.records(({name: getattr(line, name) for name in _FIELDS} for line in shown), _LINE)
+        output.print_records(({name: getattr(line, name) for name in _FIELDS} for line in shown), _LINE)
 
 
 def _format_log_line(line: KeptLine) -> str:

@@ -149,7 +149,7 @@ async def _render_save_case_page(
 _MAX_RUNS = 200
 
 
-async def cancel(request: Request) -> Response:
+async def cancel_run(request: Request) -> Response:
     """Cancel a run."""
     run_id = request.path_params["run_id"]
     await get_site(request).client.cancel_run(run_id)
@@ -169,7 +169,7 @@ class MultiRunRerun:
         return [await site.client.get_run(run_id) for run_id in self.run_ids[:_MAX_RUNS]]
 
 
-async def rerun(request: Request) -> Response:
+async def rerun_failed_parts(request: Request) -> Response:
     """Rerun the failed parts of a run, keeping the outputs of completed steps."""
     site, run_id = get_site(request), request.path_params["run_id"]
     handles = await site.client.start_rerun(run_id, keep="succeeded")

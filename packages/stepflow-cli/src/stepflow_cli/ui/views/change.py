@@ -27,7 +27,7 @@ async def change_page(request: Request) -> Response:
     tried = request.query_params.get("tried", "")
     sent = site.trials.get(tried)
     form = prefill_form(subject) if sent is None else refill_form(subject, sent)
-    return await _show(request, site, subject, form, tried=tried if sent is not None else "")
+    return await _render_form(request, site, subject, form, tried=tried if sent is not None else "")
 
 
 async def plan_or_run_change(request: Request) -> Response:
@@ -43,15 +43,15 @@ async def plan_or_run_change(request: Request) -> Response:
         arguments = await run_in_threadpool(build_rerun_arguments, subject, entered)
         if form.get("do") == "plan":
             plan = await site.client.plan_rerun(subject.run.run_id, **arguments)
-            return await _show(request, site, subject, refill_form(subject, form), plan=plan, tried=tried)
+            return await _render_form(request, site, subject, refill_form(subject, form), plan=plan, tried=tried)
         if form.get("do") == "try":
             arguments["items"] = [subject.index]
         run_ids = [handle.run_id for handle in await site.client.start_rerun(subject.run.run_id, **arguments)]
     except ChangeError as error:
-        return await _show(request, site, subject, error.form, 400, problem=str(error), tried=tried)
+        return await _render_form(request, site, subject, error.form, 400, problem=str(error), tried=tried)
     except StepflowClientError as error:
         problem = f"{error.message}{f' ({error.hint})' if error.hint else ''}"
-        return await _show(request, site, subject, refill_form(subject, form), 400, problem=problem, tried=tried)
+        return await _render_form(request, site, subject, refill_form(subject, form), 400, problem=problem, tried=tried)
     if form.get("do") != "try" or len(run_ids) != 1:
         return redirect_to_rerun(site, [subject.run.run_id], run_ids)
     site.trials.put_newest(run_ids[0], dict(form))
@@ -92,7 +92,7 @@ async def _read_subject(site: Site, run_id: str, place: Mapping[str, str]) -> Ch
     return subject
 
 
-async def _show(
+async def _render_form(
     request: Request,
     site: Site,
     subject: ChangeSubject,

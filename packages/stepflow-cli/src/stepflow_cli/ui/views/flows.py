@@ -64,10 +64,10 @@ async def flow_page(request: Request) -> Response:
         values = {"input": stored.examples[index].input} if index < len(stored.examples) else {}
     elif stored.examples:
         values["input"] = stored.examples[0].input
-    return await _show(request, site, stored, **values)
+    return await _render_flow(request, site, stored, **values)
 
 
-async def _show(request: Request, site: Site, stored: StoredFlow, status: int = 200, **values: Any) -> Response:
+async def _render_flow(request: Request, site: Site, stored: StoredFlow, status: int = 200, **values: Any) -> Response:
     """Render the flow's page. Its form contains `input`, or the submitted values and their errors."""
     inputs, variables = build_flow_fields(stored)
     given = values.pop("input", None)
@@ -123,7 +123,7 @@ async def start_flow(request: Request) -> Response:
     sent = {"raw": raw, "is_batch": bool(form.get("batch")), "before": form.get("before")}
 
     async def render_with_problem(problem: object, **values: Any) -> Response:
-        return await _show(request, site, stored, 400, **sent, **values, problem=str(problem))
+        return await _render_flow(request, site, stored, 400, **sent, **values, problem=str(problem))
 
     filled_in = {"inputs": refill_fields(inputs, form), "variables": refill_fields(variables, form)}
     try:

@@ -154,21 +154,21 @@ async def run_page(request: Request) -> Response:
         items = (await site.read_snapshot(run.run_id, "items")).items or ()
         if len(items) != 1:
             return await show_batch(request, site, run)
-    return await _show(request, site, run, 0)
+    return await _render_item(request, site, run, 0)
 
 
 async def item_page(request: Request) -> Response:
     """Show one item of a run."""
     site = get_site(request)
     run = await site.read_run(request.path_params["run_id"])
-    return await _show(request, site, run, request.path_params["index"])
+    return await _render_item(request, site, run, request.path_params["index"])
 
 
 async def step_page(request: Request) -> Response:
     """Show an item, with a step in the panel."""
     site = get_site(request)
     run = await site.read_run(request.path_params["run_id"])
-    return await _show(request, site, run, parse_item_index(request), request.path_params["step"])
+    return await _render_item(request, site, run, parse_item_index(request), request.path_params["step"])
 
 
 async def run_flow_page(request: Request) -> Response:
@@ -206,7 +206,9 @@ async def require_item(site: Site, run: RunDetails, index: int) -> ItemReport:
     return item_report
 
 
-async def _show(request: Request, site: Site, run: RunDetails, index: int, step_id: str | None = None) -> Response:
+async def _render_item(
+    request: Request, site: Site, run: RunDetails, index: int, step_id: str | None = None
+) -> Response:
     live = await site.followers.get_live_path(run)
     item_report = await require_item(site, run, index)
     query = request.query_params
