@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from stepflow_cli.errors import ExitCode, Problem
@@ -144,7 +146,8 @@ def test_precedence_of_options_environment_and_profiles(
     options: dict[str, Any], environ: dict[str, str], current: str | None, url: str | None, origin: str
 ) -> None:
     read = Profiles(Path("/config.toml"), current, TABLES)
-    settings = choose_server(ServerOptions(**options), profiles=read, environ=environ)
+    with patch.dict(os.environ, environ, clear=True):
+        settings = choose_server(ServerOptions(**options), profiles=read)
     assert settings.url.value == url
     assert settings.url.origin.startswith(origin)
     assert settings.is_embedded == (url is None)
@@ -160,8 +163,8 @@ def test_precedence_of_options_environment_and_profiles(
     ],
 )
 def test_contradictions_are_refused(options: dict[str, Any], environ: dict[str, str]) -> None:
-    with pytest.raises(Problem) as raised:
-        choose_server(ServerOptions(**options), profiles=Profiles(Path("/config.toml"), None, TABLES), environ=environ)
+    with pytest.raises(Problem) as raised, patch.dict(os.environ, environ, clear=True):
+        choose_server(ServerOptions(**options), profiles=Profiles(Path("/config.toml"), None, TABLES))
     assert raised.value.exit_code is ExitCode.USAGE
 
 
@@ -201,22 +204,24 @@ def test_the_choice_is_explained_in_one_line(
     else:
         (tmp_path / "stepflow.toml").write_text(toml)
     read = Profiles(Path("/config.toml"), None, TABLES)
-    choice = choose_server(ServerOptions(**options), "flows/f.yaml", profiles=read, environ=environ)
+    with patch.dict(os.environ, environ, clear=True):
+        choice = choose_server(ServerOptions(**options), "flows/f.yaml", profiles=read)
     assert choice.explanation == explained
 
 
 @pytest.mark.parametrize("name", ["STEPFLOW_URL", "STEPFLOW_PROFILE", "STEPFLOW_CONFIG_FILE"])
 def test_a_wrong_variable_is_named(name: str) -> None:
     wrong = "/none.toml" if name == "STEPFLOW_CONFIG_FILE" else " "
-    with pytest.raises(Problem, match=name) as raised:
-        choose_server(ServerOptions(), environ={name: wrong})
+    with pytest.raises(Problem, match=name) as raised, patch.dict(os.environ, {name: wrong}, clear=True):
+        choose_server(ServerOptions())
     assert raised.value.exit_code is ExitCode.USAGE
 
 
 def test_origins_never_show_a_token() -> None:
     tables = {"prod": {"url": "https://prod", "token_env": "MY_TOKEN", "timeout": 5}}
     environ = {"STEPFLOW_TOKEN": "secret", "MY_TOKEN": "secret", "STEPFLOW_TIMEOUT": "7"}
-    settings = choose_server(ServerOptions(), profiles=Profiles(Path("/c.toml"), "prod", tables), environ=environ)
+    with patch.dict(os.environ, environ, clear=True):
+        settings = choose_server(ServerOptions(), profiles=Profiles(Path("/c.toml"), "prod", tables))
     origins = {each.name: (each.value, each.origin) for each in settings.settings}
     assert origins["token"] == ("env: MY_TOKEN", "profile prod in /c.toml")
     assert origins["timeout"] == ("7", "environment variable STEPFLOW_TIMEOUT")

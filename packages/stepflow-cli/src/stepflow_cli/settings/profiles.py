@@ -229,13 +229,13 @@ def config_path() -> Path:
         raise usage("this user has no home folder", f"set HOME, or {CONFIG_VARIABLE} to a file") from error
 
 
-def check_config_file(environ: Mapping[str, str]) -> None:
+def check_config_file() -> None:
     """If the environment names a configuration file, check that it exists.
 
     Raises:
         Problem: If it doesn't.
     """
-    path = os.path.expanduser(environ.get(CONFIG_VARIABLE, ""))
+    path = os.path.expanduser(os.environ.get(CONFIG_VARIABLE, ""))
     if path and not os.path.exists(path):
         hint = f"unset {CONFIG_VARIABLE}, or write the file with 'stepflow config set'"
         raise usage(f"{CONFIG_VARIABLE} names {path}, which does not exist", hint)
@@ -255,7 +255,7 @@ def load_profiles(path: Path | None = None, *, missing_ok: bool = False) -> Prof
     from stepflow_client._command import parse_toml
 
     if path is None and not missing_ok:
-        check_config_file(os.environ)
+        check_config_file()
     path = path or config_path()
     try:
         text = path.read_bytes()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -137,13 +136,7 @@ class ServerChoice:
         return "the user and password in the URL" if "@" in str(self.url.value) else None
 
 
-def choose_server(
-    options: ServerOptions,
-    flow: str | None = None,
-    *,
-    profiles: Profiles | None = None,
-    environ: Mapping[str, str] | None = None,
-) -> ServerChoice:
+def choose_server(options: ServerOptions, flow: str | None = None, *, profiles: Profiles | None = None) -> ServerChoice:
     """Choose the server for a command.
 
     In order of precedence: `--local` (or `--config`), `--url`, the run's server, STEPFLOW_URL, a profile (`--profile`,
@@ -153,13 +146,11 @@ def choose_server(
         options: The command line's server options.
         flow: The flow's file, `-`, or a flow ID. Its project or folder may contain the embedded server's configuration.
         profiles: The profiles. By default, the user's file is read if needed.
-        environ: The environment. Defaults to `os.environ`.
 
     Raises:
         Problem: If settings contradict each other, or a profile is missing or invalid.
     """
-    environ = os.environ if environ is None else environ
-    _check_options(options, environ)
+    _check_options(options)
     profile = chosen = None
     if options.local or options.config is not None:
         url = Setting("url", None, "flag --local" if options.local else "flag --config")
@@ -169,12 +160,12 @@ def choose_server(
         url, profiles = options.run_server, profiles or load_profiles()
         urls = {name: list_equivalent_urls(str(table.get("url"))) for name, table in profiles.tables.items()}
         profile = next((profiles.get(name) for name, aliases in urls.items() if url.value in aliases), None)
-    elif environ.get("STEPFLOW_URL"):
-        url = Setting("url", _expand_local(environ["STEPFLOW_URL"]), _variable_origin("STEPFLOW_URL"))
+    elif os.environ.get("STEPFLOW_URL"):
+        url = Setting("url", _expand_local(os.environ["STEPFLOW_URL"]), _variable_origin("STEPFLOW_URL"))
     else:
         name, origin = options.profile, "flag --profile"
         if not name:
-            name, origin = environ.get("STEPFLOW_PROFILE"), _variable_origin("STEPFLOW_PROFILE")
+            name, origin = os.environ.get("STEPFLOW_PROFILE"), _variable_origin("STEPFLOW_PROFILE")
         profiles = profiles or load_profiles()
         if not name:
             name, origin = profiles.current, f"current in {profiles.path}"
@@ -184,7 +175,9 @@ def choose_server(
         else:
             url = Setting("url", DEFAULT_URL if options.default == "server" else None, "default")
     # STEPFLOW_TOKEN is meant for the server in STEPFLOW_URL, so don't send it to a run's server.
-    token = None if options.run_server is not None and environ.get("STEPFLOW_URL") else environ.get("STEPFLOW_TOKEN")
+    token = (
+        None if options.run_server is not None and os.environ.get("STEPFLOW_URL") else os.environ.get("STEPFLOW_TOKEN")
+    )
     settings = {"url": url, "profile": chosen or Setting("profile", None, "default")}
     if url.value is not None:
         defaults = {"token": None, "timeout": 30.0, "verify": True}
@@ -200,8 +193,8 @@ def choose_server(
                 settings["token"] = Setting("token", source, origin)
             elif key != "url":
                 settings[key] = Setting(key, value, origin)
-    if url.value is not None and environ.get("STEPFLOW_TIMEOUT"):
-        settings["timeout"] = Setting("timeout", environ["STEPFLOW_TIMEOUT"], _variable_origin("STEPFLOW_TIMEOUT"))
+    if url.value is not None and os.environ.get("STEPFLOW_TIMEOUT"):
+        settings["timeout"] = Setting("timeout", os.environ["STEPFLOW_TIMEOUT"], _variable_origin("STEPFLOW_TIMEOUT"))
     return ServerChoice(url, profile, tuple(settings.values()), options, flow)
 
 
@@ -230,16 +223,16 @@ def _expand_local(url: str) -> str:
     return DEFAULT_URL if url.strip().lower() == "local" else url
 
 
-def _check_options(options: ServerOptions, environ: Mapping[str, str]) -> None:
+def _check_options(options: ServerOptions) -> None:
     for flag, value in (("--url", options.url), ("--profile", options.profile), ("--config", options.config)):
         if value is not None and not value.strip():
             # Most likely an unset shell variable. Don't let that silently send the command to a different server.
             raise usage(f"{flag} is empty", "leave it out, or set the shell variable it uses")
-    check_config_file(environ)
-    if history := environ.get("STEPFLOW_HISTORY", "").strip():
+    check_config_file()
+    if history := os.environ.get("STEPFLOW_HISTORY", "").strip():
         parse_history_value(history, "STEPFLOW_HISTORY")
     for variable in ("STEPFLOW_URL", "STEPFLOW_PROFILE"):
-        if environ.get(variable, "-").isspace():
+        if os.environ.get(variable, "-").isspace():
             raise usage(f"the environment variable {variable} is blank", "unset it, or set it to a value")
     local = "--local" if options.local else "--config" if options.config is not None else None
     named = "--url" if options.url else "--profile" if options.profile else None
@@ -247,7 +240,7 @@ def _check_options(options: ServerOptions, environ: Mapping[str, str]) -> None:
         raise usage(f"{local} starts an embedded server and {named} names a different one; use only one of them")
     if options.url and options.profile:
         raise usage("--url and --profile both name a server; use only one of them")
-    if options.profile and environ.get("STEPFLOW_URL"):
+    if options.profile and os.environ.get("STEPFLOW_URL"):
         # Don't silently pick one, or the command could run on the wrong server.
         raise usage("--profile and the environment variable STEPFLOW_URL both name a server", "unset STEPFLOW_URL")
 
