@@ -81,24 +81,22 @@ def quote_text(text: str) -> str:
     return written if '"' in text or written.startswith('"') else f'"{written[1:-1]}"'
 
 
-def format_docstring(description: object, indent: str, arguments: Iterable[tuple[str, object]] = ()) -> str:
-    """Return an indented docstring, or an empty string if there is no text.
+def format_docstring(description: object, arguments: Iterable[tuple[str, object]] = ()) -> str:
+    """Return a docstring, indented by four spaces, or an empty string if there is no text.
 
     Args:
         description: The description. Ignored unless it is a string.
-        indent: The indentation.
         arguments: Argument names and descriptions.
     """
-    blocks = [_wrap_description(description, indent)]
-    texts = [(name, _wrap_description(each, f"{indent}        ")) for name, each in arguments]
-    listed = "".join(f"\n{indent}    {name}: {text}" for name, text in texts if text)
-    blocks.append(f"Args:{listed}" if listed else "")
-    whole = f"\n\n{indent}".join(filter(None, blocks))
+    texts = [(name, _wrap_description(each, " " * 12)) for name, each in arguments]
+    listed = "".join(f"\n        {name}: {text}" for name, text in texts if text)
+    blocks = _wrap_description(description, "    "), f"Args:{listed}" if listed else ""
+    whole = "\n\n    ".join(filter(None, blocks))
     if not whole:
         return ""
-    end = f"\n{indent}" if "\n" in whole else ""
+    end = "\n    " if "\n" in whole else ""
     space = " " if not end and whole.endswith('"') else ""
-    return f'{indent}"""{whole}{space}{end}"""\n'
+    return f'    """{whole}{space}{end}"""\n'
 
 
 def _wrap_description(description: object, indent: str) -> str:

@@ -141,7 +141,7 @@ class PythonTypes:
     def _write_class(self, name: str) -> str:
         schema = self._named[name]
         fields = self.fields(schema)
-        description = format_docstring(schema.get("description"), "    ")
+        description = format_docstring(schema.get("description"))
         description += "\n" if description and fields else ""
         if not self._is_input:
             return _write_dataclass(name, fields, description)
@@ -216,7 +216,7 @@ def _write_dataclass(name: str, fields: list[Field], description: str) -> str:
         lines.append(f"    {field.name}: {field.annotation(field.kind if has_kind else field.optional_kind)}")
         has_value = not field.is_required and (field.default is None or isinstance(field.default, (str, int, float)))
         lines.append(f" = {literal(field.default)}\n" if has_value else "\n")
-        lines.append(format_docstring(field.description, "    "))
+        lines.append(format_docstring(field.description))
     if not fields and not description:
         lines.append("    pass\n")
     return "".join(lines)
@@ -225,7 +225,7 @@ def _write_dataclass(name: str, fields: list[Field], description: str) -> str:
 def _write_typed_dict(name: str, fields: list[Field], description: str) -> str:
     typed = [(field, field.kind if field.is_required else f"NotRequired[{field.kind}]") for field in fields]
     if all(field.key == field.name for field in fields):
-        lines = (f"    {field.key}: {kind}\n{format_docstring(field.description, '    ')}" for field, kind in typed)
+        lines = (f"    {field.key}: {kind}\n{format_docstring(field.description)}" for field, kind in typed)
         body = "".join(lines) or ("" if description else "    pass\n")
         return f"class {name}(TypedDict):\n{description}{body}"
     body = "".join(f"        {literal(field.key)}: {literal(kind)},\n" for field, kind in typed)

@@ -172,7 +172,7 @@ class _StubWriter:
             else:
                 parameters = [f"given: {kind}", "/", "*", *options]
         listed = "".join(f"    {parameter},\n" for parameter in parameters)
-        documentation = format_docstring(stub.description, "    ", descriptions)
+        documentation = format_docstring(stub.description, descriptions)
         head = f"@component({literal(stub.path)})\ndef {name}(\n{listed}) -> {output}:\n"
         classes = [*self._input_types.generate_pending_classes(), *self._output_types.generate_pending_classes()]
         return [*classes, f"{head}{documentation}    raise NotImplementedError\n"]

@@ -13,7 +13,7 @@ import click
 
 from ..errors import ExitCode, Problem, current_session, usage
 from ..output.columns import View, columns
-from ..output.messages import note, noting_warnings, show_spinner
+from ..output.messages import note, noting_worker_warnings, show_spinner
 from ..output.terminal import escape_lines_for_terminal
 from ..output.view import Output
 from ..params.options import FILE, SECONDS, SERVER, port_option, record_options
@@ -89,12 +89,7 @@ def command(
         for hazard, hint in find_recovery_warnings(config):
             note(f"{config}: {hazard}; {hint}")
     try:
-        with (
-            suppress(_StopRequested),
-            handling_stop_signals(_raise_stopped),
-            keeping_logs(),
-            noting_warnings("runtime.workers"),
-        ):
+        with suppress(_Stopped), handling_stop_signals(_raise_stopped), keeping_logs(), noting_worker_warnings():
             runtime = StepflowRuntime.start(
                 config,
                 port=port or None,
@@ -138,7 +133,7 @@ def command(
         raise _crash_problem(error.message, "server_start", [] if ": " in error.message else error.log_tail) from error
 
 
-class _StopRequested(BaseException):
+class _Stopped(BaseException):
     """The process was asked to stop."""
 
 
@@ -146,7 +141,7 @@ def _raise_stopped(number: int, frame: Any) -> None:
     # Don't let a second signal interrupt the shutdown.
     for ignored in STOP:
         signal.signal(ignored, signal.SIG_IGN)
-    raise _StopRequested
+    raise _Stopped
 
 
 def _crash_problem(message: str, kind: str, tail: list[str]) -> Problem:

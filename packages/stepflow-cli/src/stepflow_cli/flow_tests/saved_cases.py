@@ -12,15 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stepflow_client import FlowResult, InvalidArgumentError, NotFoundError
-from stepflow_client._command import (
-    check_instance,
-    check_mapping,
-    check_text,
-    expectation_of,
-    find_value_edits,
-    is_lost,
-    remove_cases,
-)
+from stepflow_client._command import check_text, expectation_of, find_value_edits, is_lost, remove_cases
 from stepflow_client._data.secrets import is_hidden
 from stepflow_client._editing.text_edits import (
     Edit,
@@ -67,10 +59,9 @@ def build_case(
         InvalidArgumentError: If the item was cancelled, or lost by the server.
     """
     check_text(name, "name")
-    if check_instance(result, "result", FlowResult).is_cancelled:
-        raise InvalidArgumentError("a cancelled run cannot become a test case: it has neither an output nor an error")
-    if is_lost(result):
-        raise InvalidArgumentError("a lost run cannot become a test case: it has neither an output nor an error")
+    if result.is_cancelled or is_lost(result):
+        state = "cancelled" if result.is_cancelled else "lost"
+        raise InvalidArgumentError(f"a {state} run cannot become a test case: it has neither an output nor an error")
     pinned = {name: dict(each) for name, each in (("variables", variables), ("mocks", mocks)) if each}
     given = (input, pinned, remove_cases(flow or {}))
     return {"name": name, "input": input, **pinned, "output": expectation_of(result, given=given, at=at)}
@@ -90,8 +81,7 @@ def add_case(content: bytes, case: Mapping[str, Any], source: str, *, replace: b
         InvalidArgumentError: If the file already has a case with this name and `replace` is False.
         FlowFileError: If adding the case would require other changes, e.g. because the cases are an alias.
     """
-    check_instance(content, "content", bytes)
-    added = dict(check_mapping(case, "case"))
+    added = dict(case)
 
     def build_edits(text: str, root: Node) -> tuple[Iterable[Edit], Any]:
         changed = copy.deepcopy(root.value)

@@ -172,12 +172,8 @@ def report_outages_with(report: Callable[[str], None]) -> Iterator[None]:
 
 
 @contextmanager
-def noting_warnings(part: str) -> Iterator[None]:
-    """Print warnings from a part of the client during the block, unless they are being logged.
-
-    Args:
-        part: The name of the logger, without the `stepflow.` prefix.
-    """
+def noting_worker_warnings() -> Iterator[None]:
+    """Print warnings about workers of embedded servers during the block, unless they are being logged."""
     import logging
 
     from stepflow_client._command import get_logger
@@ -187,11 +183,12 @@ def noting_warnings(part: str) -> Iterator[None]:
             note(record.getMessage())
 
     handler = Notes(logging.NOTSET if not _has_log_handler() else logging.CRITICAL)
-    get_logger(part).addHandler(handler)
+    logger = get_logger("runtime.workers")
+    logger.addHandler(handler)
     try:
         yield
     finally:
-        get_logger(part).removeHandler(handler)
+        logger.removeHandler(handler)
 
 
 def _has_log_handler() -> bool:

@@ -53,11 +53,7 @@ if TYPE_CHECKING:
         parse_run_arguments as parse_run_arguments,
     )
     from .._concurrency import async_run_check as async_run_check, sync_gather as sync_gather
-    from .._data.arguments import (
-        check_instance as check_instance,
-        check_mapping as check_mapping,
-        check_text as check_text,
-    )
+    from .._data.arguments import check_text as check_text
     from .._data.json_encoding import is_data_object as is_data_object
     from .._data.toml_reader import parse_toml as parse_toml
     from .._data.values import (
@@ -162,7 +158,7 @@ __getattr__, __dir__ = make_lazy_exports(
             "parse_declared_variables",
         ],
         "._concurrency": ["async_run_check", "sync_gather"],
-        "._data.arguments": ["check_instance", "check_mapping", "check_text"],
+        "._data.arguments": ["check_text"],
         "._data.values": [
             "make_merge_patch",
             "apply_patch",
