@@ -35,8 +35,6 @@ from ..params.parsing import Command
 from ..runs.run_options import Retry
 from ..settings.server_choice import ServerOptions
 
-__all__ = ["command"]
-
 _MAIN = "--cases --variant --score --repeat --output --resume --baseline --fail-below --worst --url --config --format"
 
 

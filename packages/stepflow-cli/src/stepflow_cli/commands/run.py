@@ -93,11 +93,11 @@ def command(options: RunOptions) -> None:
     watched = options._replace(values=values._replace(reads_stdin=False))
     with keeping_server(server, flow) as open_round:
 
-        def once() -> None:
+        def run_round() -> None:
             with open_round() as session_options:
                 execute(watched._replace(server=session_options))
 
-        watch_files(once, lambda: [*list_watched_files(flow, server), *values.files], noise=_RUN_ID)
+        watch_files(run_round, lambda: [*list_watched_files(flow, server), *values.files], noise=_RUN_ID)
 
 
 _BATCH_MAIN = (

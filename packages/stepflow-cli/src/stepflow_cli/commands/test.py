@@ -30,6 +30,8 @@ from ..params.parsing import Command
 from ..settings.server_choice import ServerOptions
 
 if TYPE_CHECKING:
+    from stepflow_client.testing import Recording
+
     from ..flow_tests.case_filter import FileCases
     from ..flow_tests.execute import CaseRunSettings, FileResults, TestClients
 
@@ -141,18 +143,13 @@ def command(
         coverage=how["coverage"] or how["least"] is not None,
     )
 
-    def once(clients: TestClients) -> None:
+    def run_cases(clients: TestClients) -> None:
         plan = select_file_cases(named, choice, how["var"], with_untested=settings.coverage)
         for file in plan:
             # Report an invalid project once, rather than for every case.
             find_flow_project(file.name)
         if settings.replay is not None and not settings.replay_only:
-            from stepflow_client._command import may_execute
-
-            runnable = [(file.tests, case) for file in plan for case in file.cases if not case.fault]
-            missing = [case.name for tests, case in runnable if may_execute(tests, case, settings.replay)]
-            if missing:
-                note(f"{settings.replay.path} has no recording of {', '.join(missing)}; executing their steps")
+            _note_missing_recordings(plan, settings.replay)
         if not all(case.fault for file in plan for case in file.cases):
             clients.check_server()
         done = _run_and_report(plan, clients, settings, output, diff=diff, junit=junit)
@@ -172,19 +169,28 @@ def command(
 
     with open_clients(server) as clients:
         if not watch:
-            once(clients)
+            run_cases(clients)
             return
         from ..watching import list_watched_files, watch_files
 
-        def again() -> None:
+        def run_next_round() -> None:
             clients.stop_if_config_changed()
-            once(clients)
+            run_cases(clients)
 
         def list_files_to_watch() -> list[str]:
             # Configurations are only known once servers have started.
             return [*(file for path in named for file in list_watched_files(path)), *clients.config_files]
 
-        watch_files(again, list_files_to_watch, noise=_TIMES)
+        watch_files(run_next_round, list_files_to_watch, noise=_TIMES)
+
+
+def _note_missing_recordings(plan: Sequence[FileCases], replay: Recording) -> None:
+    from stepflow_client._command import may_execute
+
+    runnable = [(file.tests, case) for file in plan for case in file.cases if not case.fault]
+    missing = [case.name for tests, case in runnable if may_execute(tests, case, replay)]
+    if missing:
+        note(f"{replay.path} has no recording of {', '.join(missing)}; executing their steps")
 
 
 def _run_and_report(

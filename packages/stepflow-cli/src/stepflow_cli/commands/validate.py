@@ -105,14 +105,16 @@ def command(
     own = [] if options.components is None else [options.components]
     with keeping_server(server, flows[0]) as open_round:
 
-        def once() -> None:
+        def validate_round() -> None:
             if offline:
                 _validate(flows, replace(options), output, None)
                 return
             with open_round() as session_options:
                 _validate(flows, replace(options), output, session_options)
 
-        watch_files(once, lambda: [*own, *(file for flow in flows for file in list_watched_files(flow, named_server))])
+        watch_files(
+            validate_round, lambda: [*own, *(file for flow in flows for file in list_watched_files(flow, named_server))]
+        )
 
 
 def _validate(

@@ -175,8 +175,6 @@ def check_coverage(done: Sequence[FileResults], least: float) -> None:
     steps = [step for file in done for step in file.steps]
     percent = get_reached_percent(steps)
     if percent < least:
-        raise Problem(
-            f"the cases reach {sum(step.is_reached for step in steps)} of {len(steps)} steps, "
-            f"{int(percent)} %, less than {least:g} %",
-            kind="low_coverage",
-        )
+        reached = f"{sum(step.is_reached for step in steps)} of {len(steps)} steps"
+        message = f"the cases reach {reached}, {int(percent)} %, less than {least:g} %"
+        raise Problem(message, kind="low_coverage")

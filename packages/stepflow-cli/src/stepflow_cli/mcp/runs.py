@@ -15,7 +15,7 @@ from stepflow_client import RateLimitError, RunTimeoutError, StepflowClientError
 from ..settings.history import LazyRunHistory
 
 if TYPE_CHECKING:
-    from stepflow_client import FlowResult, Progress, StepflowClient
+    from stepflow_client import FlowResult, Progress, RunHandle, StepflowClient
 
 MAX_ARGUMENT_BYTES = 4 * 2**20
 """Maximum size of a call's arguments as JSON."""
@@ -175,7 +175,7 @@ class AgentRuns:
             elif report is None:
                 result = await handle.result(timeout=seconds)
             else:
-                result = await _wait_with_reports(report, lambda show: handle.result(timeout=seconds, progress=show))
+                result = await _wait_with_reports(handle, seconds, report)
         except RunTimeoutError:
             return None
         self._unfinished.discard(run_id)
@@ -189,9 +189,7 @@ class AgentRuns:
             await asyncio.wait(set(self._requests.values()), timeout=10)
 
 
-async def _wait_with_reports(
-    report: Report, wait: Callable[[Callable[[Progress], None]], Awaitable[FlowResult]]
-) -> FlowResult:
+async def _wait_with_reports(handle: RunHandle[Any], seconds: float, report: Report) -> FlowResult:
     """Wait for a run, reporting its latest progress. A slow receiver gets fewer reports."""
     newest: list[Progress] = []
     changed = asyncio.Event()
@@ -208,7 +206,7 @@ async def _wait_with_reports(
 
     passing = asyncio.ensure_future(send_reports())
     try:
-        return await wait(store_progress)
+        return await handle.result(timeout=seconds, progress=store_progress)
     finally:
         passing.cancel()
         with suppress(asyncio.CancelledError, Exception):

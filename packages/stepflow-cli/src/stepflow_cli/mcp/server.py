@@ -146,10 +146,9 @@ class AgentServer:
                 raise RateLimitError(f"too many calls: wait {seconds:.1f} seconds", hint="call one tool at a time")
             size = len(json.dumps(params.arguments, ensure_ascii=False, default=str))
             if size > MAX_ARGUMENT_BYTES:
-                raise InvalidArgumentError(
-                    f"the arguments have {size:,} characters of JSON, but only {MAX_ARGUMENT_BYTES:,} are allowed",
-                    hint="pass a reference to the data, such as a path or a URL, if the flow accepts one",
-                )
+                message = f"the arguments have {size:,} characters of JSON, but only {MAX_ARGUMENT_BYTES:,} are allowed"
+                hint = "pass a reference to the data, such as a path or a URL, if the flow accepts one"
+                raise InvalidArgumentError(message, hint=hint)
             return await _run_until_closed(ctx, self._run_tool(ctx, params))
         except StepflowClientError as error:
             return build_response(make_error_result(error, self._catalog.secrets))

@@ -119,10 +119,8 @@ def check_watch(output: Output) -> None:
     if output.format not in (None, "table"):
         raise usage(f"--watch draws a table and cannot be used with -o {output.format}")
     if not is_terminal(sys.stdout):
-        raise usage(
-            "--watch needs a terminal, but standard output is not one",
-            "leave it out and repeat the command in a loop; to follow one run in a pipe, use 'runs events'",
-        )
+        hint = "leave it out and repeat the command in a loop; to follow one run in a pipe, use 'runs events'"
+        raise usage("--watch needs a terminal, but standard output is not one", hint)
 
 
 def watch_records(fetch: Callable[[], Sequence[Mapping[str, Any]]], view: View, output: Output) -> None:
