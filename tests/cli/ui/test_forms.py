@@ -18,6 +18,8 @@ from stepflow_cli.ui.forms import (
     read_form_value,
 )
 from stepflow_cli.ui.security import MalformedFormError, read_form
+from stepflow_cli.ui.views.flows import build_flow_fields
+from stepflow_client import StoredFlow
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -290,6 +292,13 @@ def test_fields_are_bounded() -> None:
         "Tree": {"type": "object", "properties": {"left": {"$ref": "#/$defs/Tree"}, "right": {"$ref": "#/$defs/Tree"}}}
     }
     assert build_fields({"$ref": "#/$defs/Tree"}, loop)
+
+
+def test_a_variable_is_secret_if_the_schema_it_refers_to_is() -> None:
+    variables = {"properties": {"key": {"$ref": "#/schemas/$defs/key"}}}
+    schemas = {"properties": {"variables": variables}, "$defs": {"key": {"type": "string", "is_secret": True}}}
+    _, (field,) = build_flow_fields(StoredFlow(flow_id="f", flow={"schemas": schemas}))
+    assert field.kind == "secret"
 
 
 def test_a_secret_is_not_shown_again() -> None:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from stepflow_client import StepflowClientError, StoredFlow
 from stepflow_client._command import check_source
-from stepflow_client._data.flow_declarations import is_secret
+from stepflow_client._data.flow_declarations import collect_declared_variables, get_declared_schema, get_defs
 from stepflow_client.flows.reading import parse_yaml
 from stepflow_client.flows.run_requirements import check_inputs
 from stepflow_client.flows.source import FlowText
@@ -101,17 +101,11 @@ async def _render_flow(request: Request, site: Site, stored: StoredFlow, status:
 
 def build_flow_fields(stored: StoredFlow) -> tuple[list[Field], list[Field]]:
     """Return the fields for a flow's input and variables. Either list is empty if a form can't represent it."""
-    schemas = stored.flow.get("schemas")
-    properties = schemas.get("properties") if isinstance(schemas, dict) else None
-    if not isinstance(properties, dict):
-        return [], []
-    definitions = schemas.get("$defs") if isinstance(schemas, dict) else None
-    definitions = definitions if isinstance(definitions, dict) else {}
-    variables = properties.get("variables")
-    declared = variables.get("properties") if isinstance(variables, dict) else None
-    secret = [name for name, schema in declared.items() if is_secret(schema)] if isinstance(declared, dict) else []
+    definitions = get_defs(stored.flow.get("schemas"))
+    input, variables = (get_declared_schema(stored.flow, part) for part in ("input", "variables"))
+    secret = [name for name, each in collect_declared_variables(stored.flow).items() if each["is_secret"]]
     variable_fields = build_fields(variables, definitions, prefix="variable", secret=secret)
-    return build_fields(properties.get("input"), definitions), variable_fields
+    return build_fields(input, definitions), variable_fields
 
 
 async def start_flow(request: Request) -> Response:
