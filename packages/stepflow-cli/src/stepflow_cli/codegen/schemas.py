@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
+from stepflow_client._data.flow_declarations import get_declared_schema
 from stepflow_client.flows.json_schema import get_type_names
 
 from ..errors import Problem, usage
@@ -200,10 +201,8 @@ class NamedSchemas:
 
 def list_typed_parts(flow: Mapping[str, Any]) -> list[str]:
     """Return which of a flow's `input`, `output` and `variables` have a schema."""
-    schemas = flow.get("schemas")
-    properties = schemas.get("properties") if isinstance(schemas, Mapping) else None
-    declared = properties if isinstance(properties, Mapping) else {}
-    return [part for part in ("input", "output", "variables") if declared.get(part) not in (None, {}, True, False)]
+    schemas = {part: get_declared_schema(flow, part) for part in ("input", "output", "variables")}
+    return [part for part, schema in schemas.items() if schema not in (None, {}, True, False)]
 
 
 @dataclass

@@ -237,19 +237,11 @@ def list_step_ids(flow: Mapping[str, Any]) -> list[str]:
 
 def list_required_fields(flow: Mapping[str, Any]) -> list[str]:
     """Return the input fields that the flow's schema requires and has no default for."""
-    from stepflow_client._data.flow_declarations import get_declared_schema
+    from stepflow_client._data.flow_declarations import get_declared_schema, get_fields
 
-    schema = get_declared_schema(flow, "input")
-    if not isinstance(schema, Mapping) or not isinstance(schema.get("required"), list):
-        return []
-    declared = schema.get("properties")
-    properties: Mapping[str, Any] = declared if isinstance(declared, Mapping) else {}
-
-    def has_default(name: str) -> bool:
-        each = properties.get(name)
-        return isinstance(each, Mapping) and "default" in each
-
-    return [str(name) for name in schema["required"] if not has_default(str(name))]
+    properties, required = get_fields(get_declared_schema(flow, "input"))
+    defaults = {name for name, each in properties.items() if isinstance(each, Mapping) and "default" in each}
+    return [name for name in required if name not in defaults]
 
 
 _READING_ORDER = ("name", "title", "description", "version", "schemas", "steps", "output", "examples", "test", "id")

@@ -175,9 +175,8 @@ def choose_server(options: ServerOptions, flow: str | None = None, *, profiles: 
         else:
             url = Setting("url", DEFAULT_URL if options.default == "server" else None, "default")
     # STEPFLOW_TOKEN is meant for the server in STEPFLOW_URL, so don't send it to a run's server.
-    token = (
-        None if options.run_server is not None and os.environ.get("STEPFLOW_URL") else os.environ.get("STEPFLOW_TOKEN")
-    )
+    is_for_other = options.run_server is not None and os.environ.get("STEPFLOW_URL")
+    token = None if is_for_other else os.environ.get("STEPFLOW_TOKEN")
     settings = {"url": url, "profile": chosen or Setting("profile", None, "default")}
     if url.value is not None:
         defaults = {"token": None, "timeout": 30.0, "verify": True}

@@ -99,20 +99,13 @@ class ChangeForm:
 
 def prefill_form(subject: ChangeSubject) -> ChangeForm:
     """Return the form filled in with the run's arguments."""
-    inputs, variables = subject.fields
-    known = subject.masked_arguments.variables or {}
-    secret = {name for name in known if f"variables.{name}" in subject.masked_arguments.hidden}
+    (inputs, variables), given = subject.fields, subject.masked_arguments
+    has_inputs, values = given.inputs is not None, given.variables or {}
+    known = {name: value for name, value in values.items() if f"variables.{name}" not in given.hidden}
     start = CHANGED if subject.step else ALL if subject.total == 1 else FAILED
     return ChangeForm(
-        inputs=fill_fields(inputs, subject.input)
-        if subject.masked_arguments.inputs is not None
-        else list(map(clear_field, inputs)),
-        variables=[
-            fill_field(variable, known[variable.key])
-            if variable.key in known and variable.key not in secret
-            else clear_field(variable)
-            for variable in variables
-        ],
+        inputs=fill_fields(inputs, subject.input) if has_inputs else list(map(clear_field, inputs)),
+        variables=[fill_field(each, known[each.key]) if each.key in known else clear_field(each) for each in variables],
         raw=format_json(subject.input),
         step_text=format_json(subject.step_input),
         start=start,

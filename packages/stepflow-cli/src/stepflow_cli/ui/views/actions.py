@@ -22,6 +22,7 @@ from stepflow_client.flows.reading import read_file_bytes
 from stepflow_client.types.statuses import UNSUCCESSFUL_STATUSES
 
 from ...flow_tests.saved_cases import ItemToSave, add_case, build_item_to_save, diff_lines
+from ...inputs.flow import list_case_names
 from ..flow_list import FlowFile
 from ..security import get_form_fields, match_page_path
 from ..site import Site, format_query, get_site, parse_index
@@ -123,10 +124,7 @@ async def _render_save_case_page(
 ) -> Response:
     done = form.get("kept", "")
     file = next((file for file in files if file.name == form.get("file")), None)
-    test = file.flow.get("test") if file is not None else None
-    cases = test.get("cases") if isinstance(test, Mapping) else None
-    names = [case.get("name") for case in cases if isinstance(case, Mapping)] if isinstance(cases, list) else []
-    is_done = file is not None and site.flows is not None and done in names
+    names = list_case_names({"test": file.flow.get("test")}) if file is not None else []
     draft = await run_in_threadpool(_build_draft, item, files, form)
     kinds = {"+": "added", "-": "removed", "@": "place"}
     return site.render(
@@ -140,7 +138,7 @@ async def _render_save_case_page(
         lines=[(kinds.get(line[:1], "same"), line) for line in draft.diff[:_MAX_LINES]],
         has_folder=site.flows is not None,
         problem=problem,
-        done=f"{site.flows.root / file.name}" if is_done and site.flows and file else "",
+        done=f"{site.flows.root / file.name}" if site.flows and file and done in names else "",
         case=done,
     )
 

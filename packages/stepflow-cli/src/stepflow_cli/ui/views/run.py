@@ -66,6 +66,7 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
     recorded = site.history.get(run.run_id)
     numbers_of = recorded.rerun_items if recorded is not None else ()
     # Without steps, the items don't say which steps to color.
+    accounts = report.accounts if steps else {}
     drawn = report if steps else replace(report, snapshot=replace(report.snapshot, items=()))
     inputs = given.inputs if given and given.inputs is not None and len(given.inputs) == len(items) else None
     seconds = {time.index: time.duration for time in times}
@@ -96,15 +97,11 @@ async def show_batch(request: Request, site: Site, run: RunDetails) -> Response:
         group_count=len(groups),
         numbers_of=numbers_of if len(numbers_of) == len(items) else (),
         reruns=site.list_reruns(run.run_id, MAX_RERUNS),
-        unread=0
-        if is_finished
-        else codes.count(STATES.index("failed")) - sum(len(failed.indexes) for failed in groups),
+        unread=0 if is_finished else codes.count(STATES.index("failed")) - sum(len(each.indexes) for each in groups),
         seconds=seconds,
         # Safe, since `summarize_latency` only emits numbers, and a run's path needs no quoting.
         durations=Markup(durations),  # noqa: S704
-        failed_children={index: count_failed_in_sub_runs(account.steps) for index, account in report.accounts.items()}
-        if steps
-        else {},
+        failed_children={index: count_failed_in_sub_runs(account.steps) for index, account in accounts.items()},
         items=[items[place] for place in places[(number - 1) * PAGE : number * PAGE]],
         codes=codes,
         states=STATES,
