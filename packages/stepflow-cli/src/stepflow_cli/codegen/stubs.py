@@ -150,8 +150,9 @@ class _StubWriter:
     def _write_function(self, stub: ComponentStub, name: str) -> list[str]:
         """Return the source of a component's function, preceded by any new classes it needs."""
         prefix = camel_name(name)
-        given = self._read(self._inputs, stub, stub.input_schema, f"{prefix}Input")
-        output = self._output_types.annotate(self._read(self._outputs, stub, stub.output_schema, f"{prefix}Output"))
+        given = self._normalize_schema(self._inputs, stub, stub.input_schema, f"{prefix}Input")
+        returned = self._normalize_schema(self._outputs, stub, stub.output_schema, f"{prefix}Output")
+        output = self._output_types.annotate(returned)
         schema = self._inputs.named.get(str(given.get("$ref", "")).rpartition("/")[2], {})
         descriptions: list[tuple[str, object]] = []
         options = _OPTIONS.format(output=output).splitlines()
@@ -177,7 +178,7 @@ class _StubWriter:
         classes = [*self._input_types.generate_pending_classes(), *self._output_types.generate_pending_classes()]
         return [*classes, f"{head}{documentation}    raise NotImplementedError\n"]
 
-    def _read(self, schemas: NamedSchemas, stub: ComponentStub, schema: Any, name: str) -> dict[str, Any]:
+    def _normalize_schema(self, schemas: NamedSchemas, stub: ComponentStub, schema: Any, name: str) -> dict[str, Any]:
         """Return a schema in the form used for code generation. If it's invalid, any value is allowed."""
         try:
             return schemas.normalize(schema if schema is not None else {}, name, LenientDocument(stub.path, schema, {}))

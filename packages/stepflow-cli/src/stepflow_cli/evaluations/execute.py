@@ -49,7 +49,7 @@ def run_evaluation(options: EvalOptions, gate_rules: GateRules, server: ServerOp
         check_gate_names(gate_rules, report.scores, report.variants)
         show_report(report, options, gate_rules, output)
     else:
-        plan = Plan(options)
+        plan = EvaluationPlan(options)
         check_gate_names(gate_rules, plan.scores, ["flow"] if plan.variants is None else plan.variants)
         with connect(server, flow=options.flow) as target:
             report = plan.run(target)
@@ -57,7 +57,7 @@ def run_evaluation(options: EvalOptions, gate_rules: GateRules, server: ServerOp
             show_report(report, options, gate_rules, output, target)
 
 
-class Plan:
+class EvaluationPlan:
     """An evaluation, with flows, variants and scores loaded before the first request.
 
     Args:

@@ -50,7 +50,7 @@ def _describe_name(analysis: Analysis, place: NodeContext, mention: Mention) -> 
         if declared_types is None:
             return []
         given, returned = declared_types
-        description = _escape(analysis.catalog.description(mention.name))
+        description = _escape_paragraph(analysis.catalog.description(mention.name))
         return [*lines, *description, f"input: {_format_type(given)}", f"output: {_format_type(returned)}"]
     scope = place.types if place.types is not None and place.types.model.root is mention.flow else place.reads
     same = find_same_mentions(analysis.mentions, mention)
@@ -58,13 +58,16 @@ def _describe_name(analysis: Analysis, place: NodeContext, mention: Mention) -> 
     if step is not None:
         component = step.step.component
         if component:
-            lines += [f"component: {_format_code(component)}", *_escape(analysis.catalog.description(component))]
+            lines += [
+                f"component: {_format_code(component)}",
+                *_escape_paragraph(analysis.catalog.description(component)),
+            ]
         lines.append(f"output: {_format_type(step.output)}")
     elif mention.kind != "step" and scope is not None:
         schema = _find_declared_schema(analysis, same)
         if schema is not None:
             lines.append(f"type: {_format_type(infer_variable_type(schema, scope.scope.defs))}")
-            lines += _escape(schema.get("description"))
+            lines += _escape_paragraph(schema.get("description"))
         if schema is None or mention.text != mention.name:
             lines += _describe_value(place)
     readers = (_format_code(other.user) if other.user else "the output" for other in same if other.is_read)
@@ -88,11 +91,11 @@ def _describe_key(place: NodeContext, key: str) -> list[str]:
     if not schemas:
         return []
     schema = next((declared for declared in schemas if declared.get("description")), schemas[0])
-    kinds, description = get_type_names(schema), _escape(schema.get("description"))
+    kinds, description = get_type_names(schema), _escape_paragraph(schema.get("description"))
     if not kinds and not description:
         return []
     kind = f": {_format_code(' | '.join(map(str, kinds)))}" if kinds else ""
-    return [f"**{''.join(_escape(key))}**{kind}", *description]
+    return [f"**{''.join(_escape_paragraph(key))}**{kind}", *description]
 
 
 def _describe_value(place: NodeContext) -> list[str]:
@@ -100,13 +103,13 @@ def _describe_value(place: NodeContext) -> list[str]:
     word = get_keyword(holder.items) if holder is not None else None
     if holder is None or word not in ("$step", "$input", "$variable") or node.part not in (word, "path"):
         # A value listed in a schema, e.g. an onError action.
-        described = (_escape(schema.get("description")) for schema in place.applicable_schemas if "enum" in schema)
-        return next(filter(None, described), [])
+        listing = (schema for schema in place.applicable_schemas if "enum" in schema)
+        return next(filter(None, (_escape_paragraph(schema.get("description")) for schema in listing)), [])
     if not place.is_expression or place.reads is None:
         return []
     result = look_up_reference(holder, word, place.reads.scope)
     if result.problem is not None:
-        return _escape(result.problem)
+        return _escape_paragraph(result.problem)
     type, path = result.type, portable_path(node.value)
     if word == "$input" and is_unknown(type) and path is not None:
         # Without an input schema, use the type expected by the flow's steps.
@@ -126,7 +129,7 @@ def _format_code(text: str) -> str:
     return f"{ticks}{space}{line}{space}{ticks}"
 
 
-def _escape(text: object) -> list[str]:
+def _escape_paragraph(text: object) -> list[str]:
     """Return any text as a paragraph. Escapes Markdown, as a server's text may contain links or images."""
     return [re.sub(r"([\\`*_{}\[\]<>()#+!|~])", r"\\\1", text)] if isinstance(text, str) and text else []
 

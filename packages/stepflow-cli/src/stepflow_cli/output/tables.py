@@ -83,7 +83,7 @@ def format_terminal_table(
         table.add_column(overflow="fold")
         for column in view.columns:
             table.add_row(column.heading, Text(*_styled_cell(records[0], column)))
-        return _render(table, color, width)
+        return _render_table(table, color, width)
     if wide:
         columns = [(column, [_one_line_cell(record, column) for record in records]) for column in view.columns]
         width = max(width, _needed_width(columns, whole=True))
@@ -103,7 +103,7 @@ def format_terminal_table(
     overflow: Any = "fold" if view.folds else "ellipsis"
     for row in zip(*(texts for _, texts in columns), strict=True):
         table.add_row(*(Text(*cell, no_wrap=not view.folds, overflow=overflow) for cell in row))
-    return _render(table, color, width)
+    return _render_table(table, color, width)
 
 
 _RUN_ID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -152,7 +152,7 @@ def _column_width(column: Column, texts: _Cells) -> int:
     return max(len(column.heading), *(cell_width(text) for text, _ in texts), 0)
 
 
-def _render(table: Any, color: bool, width: int) -> str:
+def _render_table(table: Any, color: bool, width: int) -> str:
     """Render a table to a string. The caller writes it, because rich would exit the process on a broken pipe."""
     from io import StringIO
 

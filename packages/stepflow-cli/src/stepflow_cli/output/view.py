@@ -75,7 +75,7 @@ class Output(NamedTuple):
             case "table":
                 self.write(self.format_table([record], view, vertical=True))
             case "json":
-                self.write(format_json(self._select(record, view), indent=2) + "\n")
+                self.write(format_json(self._select_fields(record, view), indent=2) + "\n")
             case form:
                 self.write(self._format_line(form, record, view))
 
@@ -142,12 +142,12 @@ class Output(NamedTuple):
         # Messages on stderr that follow may go to the same pipe or file.
         sys.stdout.flush()
 
-    def _select(self, record: Record, view: View) -> Record:
+    def _select_fields(self, record: Record, view: View) -> Record:
         return next(select_fields([record], self.fields, view)) if self.fields else record
 
     def _format_line(self, form: str, record: Record, view: View) -> str:
         """Format a record for a format that has no enclosing structure."""
-        selected = self._select(record, view)
+        selected = self._select_fields(record, view)
         if form == "jsonl":
             return format_json(selected) + "\n"
         if form == "yaml":

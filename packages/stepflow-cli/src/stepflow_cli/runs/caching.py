@@ -81,7 +81,7 @@ class JobCache:
         """Return a job's cached result, or None if there isn't one or the job's flow hasn't been fetched."""
         if self._cache.refresh or job.has_unloaded_flow:
             return None
-        entry = self._cache._file.find_result(self._key(job)[0])
+        entry = self._cache._file.find_result(self._compute_key(job)[0])
         if entry is None:
             return None
         time = datetime.fromtimestamp(entry.created, UTC)
@@ -98,12 +98,12 @@ class JobCache:
 
     def store(self, job: Job, result: FlowResult) -> None:
         """Cache a successful run's result, unless the output contains a secret."""
-        key, variables = self._key(job)
+        key, variables = self._compute_key(job)
         declared = parse_declared_variables(job.flow)
         if result.is_success and not contains_secret(result.output, variables, declared, job.flow):
             self._cache._file.store_result(key, result.run_id, result.output)
 
-    def _key(self, job: Job) -> tuple[str, dict[str, Any]]:
+    def _compute_key(self, job: Job) -> tuple[str, dict[str, Any]]:
         """Return a job's cache key and the variables it runs with."""
         given = parse_run_arguments([job.input], job.variables, job.overrides, None)
         needs = find_requirements(job.flow, parse_declared_variables(job.flow))

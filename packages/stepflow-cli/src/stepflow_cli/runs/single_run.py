@@ -106,7 +106,7 @@ class _ProgressDisplay:
             with live_display(picture, stream=sys.stderr, color=self._color, stays=False) as refresh:
                 self._watch = watch
                 try:
-                    watch.follow(refresh=partial(self._refresh, refresh), sub_runs=True)
+                    watch.follow(refresh=partial(self._refresh_unless_ended, refresh), sub_runs=True)
                 finally:
                     self._watch = None
 
@@ -121,7 +121,7 @@ class _ProgressDisplay:
                     last = time.monotonic()
                     print(f"stepflow: run {self._run_id}: {self._format_counts(watch)}", file=sys.stderr, flush=True)
 
-            watch.follow(refresh=partial(self._refresh, line))
+            watch.follow(refresh=partial(self._refresh_unless_ended, line))
 
     @contextmanager
     def _watch_after_delay(self, seconds: float) -> Iterator[RunWatch]:
@@ -133,7 +133,7 @@ class _ProgressDisplay:
         with self._target.create_another_client() as client:
             yield RunWatch(self._target._replace(client=client), self._run_id)
 
-    def _refresh(self, refresh: Callable[[], None]) -> None:
+    def _refresh_unless_ended(self, refresh: Callable[[], None]) -> None:
         if self.ended.is_set():
             raise _WaitEnded
         refresh()

@@ -217,7 +217,7 @@ def draw_item_graph(report: RunReport, urls: ItemUrls, selected: str | None) -> 
     box = folded.find_box(selected) if selected else ""
     children = {name: count for name, count in failed.items() if count}
     look = Look(boxes, style=False, links=links, failed_children=children, selected=box)
-    return Picture(_draw(folded, layout, look), folded.hidden_count, box)
+    return Picture(_draw_svg(folded, layout, look), folded.hidden_count, box)
 
 
 def draw_run_graph(report: RunReport) -> str:
@@ -230,7 +230,7 @@ def draw_flow_graph(flow: Mapping[str, Any], statuses: Mapping[str, str] | None 
     if not flow.get("steps"):
         return ""
     folded, layout = _lay_out(flow, is_whole=False)
-    return _draw(folded, layout, Look(folded.find_box_states(statuses or {}), style=False))
+    return _draw_svg(folded, layout, Look(folded.find_box_states(statuses or {}), style=False))
 
 
 _layouts: BoundedDict[tuple[str, bool], tuple[FoldedGraph, Layout | None]] = BoundedDict(32)
@@ -254,7 +254,7 @@ def _lay_out(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[FoldedGraph, L
     return drawing
 
 
-def _draw(folded: FoldedGraph, layout: Layout | None, look: Look) -> str:
+def _draw_svg(folded: FoldedGraph, layout: Layout | None, look: Look) -> str:
     # `svg` escapes its values.
     return Markup(draw_svg(folded.graph, look, layout)) if layout is not None else ""  # noqa: S704
 

@@ -98,27 +98,27 @@ class Guard:
         headers = group_headers(scope["headers"])
         refusal = self._addresses.get_refusal(headers["host"], headers["origin"])
         if refusal is not None:
-            return _refuse(403, refusal)
+            return _refusal(403, refusal)
         method, path = scope["method"], scope["path"]
         if method not in ("GET", "HEAD", "POST"):
-            return _refuse(405, "Only GET and POST are served.")
+            return _refusal(405, "Only GET and POST are served.")
         if method == "POST" and "cross-site" in headers["sec-fetch-site"]:
-            return _refuse(403, "Pages of other origins are not served.")
+            return _refusal(403, "Pages of other origins are not served.")
         if path.startswith("/static/"):
-            return None if method != "POST" else _refuse(405, "Files are only read.")
+            return None if method != "POST" else _refusal(405, "Files are only read.")
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"))) if path == "/" else {}
         session = self._find_session(headers["cookie"])
         if "token" in query and method == "GET" and session is None:
             session = self._sessions.begin_with_token(query["token"])
             if session is None:
-                return _refuse(403, "This link was already used, or is for another server. Open the one printed last.")
+                return _refusal(403, "This link was already used, or is for another server. Open the one printed last.")
             # Use a page that refreshes instead of a redirect. Browsers withhold a strict cookie from cross-site
             # requests, and a redirect counts as initiated by the page with the link.
             response = HTMLResponse(_SESSION_OPENED.format(path=escape(choose_landing_path(query))))
             response.set_cookie(self._cookie, session, httponly=True, samesite="strict", path="/")
             return response
         if session is None:
-            return _refuse(401, "Open the link that 'stepflow ui' printed last; each link opens one browser.")
+            return _refusal(401, "Open the link that 'stepflow ui' printed last; each link opens one browser.")
         scope["stepflow.session"] = session
         return await self._check_form(scope, receive, headers, session) if method == "POST" else None
 
@@ -139,18 +139,18 @@ class Guard:
         while has_more:
             message = await receive()
             if message["type"] == "http.disconnect":
-                return _refuse(400, "The form is incomplete.")
+                return _refusal(400, "The form is incomplete.")
             body += message.get("body", b"")
             has_more = message.get("more_body", False)
             if len(body) > MAX_BODY_BYTES:
-                return _refuse(413, f"A form may be up to {MAX_BODY_BYTES // 2**20} MiB.")
+                return _refusal(413, f"A form may be up to {MAX_BODY_BYTES // 2**20} MiB.")
         try:
             form = read_form(next(iter(headers["content-type"]), ""), bytes(body))
         except MalformedFormError:
-            return _refuse(400, "The form cannot be read.")
+            return _refusal(400, "The form cannot be read.")
         path = scope["path"]
         if not self._forms.verify_and_consume(session, path, form.get("csrf", ""), is_reusable=path == CHECK_PATH):
-            return _refuse(403, "This form was already sent, or is too old. Go back, reload the page and try again.")
+            return _refusal(403, "This form was already sent, or is too old. Go back, reload the page and try again.")
         scope["stepflow.form"] = form
         return None
 
@@ -187,7 +187,7 @@ def read_form(content_type: str, body: bytes) -> Mapping[str, str]:
         raise MalformedFormError(str(error)) from None
 
 
-def _refuse(status: int, words: str) -> Response:
+def _refusal(status: int, words: str) -> Response:
     return HTMLResponse(
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Stepflow</title>'
         '<link rel="icon" href="/static/icon.svg">'
