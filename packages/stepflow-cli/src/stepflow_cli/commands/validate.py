@@ -162,8 +162,7 @@ def _validate(
     _print_findings([record for records in findings.values() for record in records], output, len(findings))
     if unchecked := sum(flow.unchecked for flow in checked):
         note(f"the server did not check {unchecked} field access{'es' * (unchecked != 1)}")
-    lowest = {flow.name: flow.rules.fail_on for flow in checked}
-    _report_verdicts(findings, lowest, failure, output)
+    _report_verdicts(findings, {flow.name: flow.rules.fail_on for flow in checked}, failure, output)
 
 
 def _split_names(values: Sequence[str]) -> list[str]:

@@ -234,8 +234,7 @@ def update_expected_outputs(done: FileResults) -> list[str]:
     before = read_bytes(path)
     if read_tests(path).cases != done.file.tests.cases:
         raise usage(f"{path} changed while its cases were running; nothing was updated")
-    after = update_expected(before, changed, path)
-    write_bytes(path, after, expected_content=before)
+    write_bytes(path, update_expected(before, changed, path), expected_content=before)
     return [case.name for case in done.file.cases if case.index in changed]
 
 

@@ -216,8 +216,7 @@ def load_flow_or_id(name: str) -> dict[str, Any] | str:
         return name
     if name != "-" and not Path(name).suffix and not os.path.lexists(name) and not is_python_flow(name):
         ids = "an ID has 64 hexadecimal digits; to see those of recent runs, run 'stepflow flows list'"
-        hint = suggest_nearest_file(name) or ids
-        raise usage(f"{name} is neither a flow file nor a flow ID", hint)
+        raise usage(f"{name} is neither a flow file nor a flow ID", suggest_nearest_file(name) or ids)
     return load_flow_file(name)
 
 

@@ -297,8 +297,7 @@ def _get_span(finding: Finding, text: DocumentText) -> tuple[int, int]:
     """Return a finding's start and end offsets. Ends with the first line."""
     if finding.start < 0:
         return text.rest_of_line(finding.line, finding.column)
-    end = min(finding.end, text.line_end(finding.start))
-    return finding.start, max(end, finding.start)
+    return finding.start, max(finding.start, min(finding.end, text.line_end(finding.start)))
 
 
 def list_code_actions(analysis: Analysis, params: types.CodeActionParams) -> list[types.CodeAction]:

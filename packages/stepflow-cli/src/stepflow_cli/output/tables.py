@@ -270,8 +270,7 @@ def truncate_to_width(text: str, width: int) -> str:
 
 def shorten_ids(ids: Sequence[str]) -> dict[str, str]:
     """Return the shortest unique prefixes of the IDs, all of the same length, by ID."""
-    longest = max(map(len, ids), default=0)
-    for length in range(_MIN_LENGTH, longest):
+    for length in range(_MIN_LENGTH, max(map(len, ids), default=0)):
         short = {run_id: run_id[:length].rstrip("-") for run_id in ids}
         if len(set(short.values())) == len(set(ids)):
             return short

@@ -215,11 +215,9 @@ def _collect_value_arguments(kind: str, given: dict[str, Any]) -> list[ValueArgu
 
 def _build_values(**given: Any) -> Values:
     forms: dict[str, tuple[str, Form]] = {
-        "overrides": ("--overrides", "file"),
-        "overrides_json": ("--overrides-json", "json"),
-        "overrides_yaml": ("--overrides-yaml", "yaml"),
-        "set_": ("--set", "set"),
+        f"overrides{end}": (f"--overrides{end.replace('_', '-')}", form) for end, form in _FORMS.items()
     }
+    forms["set_"] = ("--set", "set")
     texts = {name: iter(given.get(name, ())) for name in forms}
     order = get_option_order(click.get_current_context(), list(forms))
     return Values(

@@ -120,8 +120,7 @@ def set_value(path: KeyPath, text: str, profiles: Profiles) -> Any:
             document["profiles"] = tomlkit.table(is_super_table=True)
         tables = document["profiles"]
         if name not in tables:
-            inline = isinstance(tables, InlineTable)
-            tables[name] = tomlkit.inline_table() if inline else tomlkit.table()
+            tables[name] = tomlkit.inline_table() if isinstance(tables, InlineTable) else tomlkit.table()
         tables[name][key] = value
 
     _edit_file(profiles.path, set_in_document)

@@ -75,8 +75,7 @@ async def write_case(request: Request) -> Response:
         problem = f"{draft.file.name} cannot be written: {error.strerror or error}"
         return await _render_save_case_page(request, site, item, files, form, 400, problem=problem)
     place = {"item": item.index if item.total > 1 else None, "file": draft.file.name, "kept": draft.name}
-    query = format_query(place)
-    return RedirectResponse(f"/runs/{item.run.run_id}/keep{query}", status_code=303)
+    return RedirectResponse(f"/runs/{item.run.run_id}/keep{format_query(place)}", status_code=303)
 
 
 async def _read_item_and_files(site: Site, run_id: str, place: Mapping[str, str]) -> tuple[ItemToSave, list[FlowFile]]:
