@@ -243,7 +243,7 @@ def test_a_key_with_a_scope_outlives_the_text_of_the_flow(stepflow: Stepflow, se
 
 def test_a_key_is_for_the_run_of_a_file() -> None:
     stored = stepflow("submit", "0" * 64, "--idempotency-key", "k")
-    assert (stored.code, "needs the flow's file, not its id" in stored.stderr) == (2, True)
+    assert (stored.code, "needs the flow's file, not its ID" in stored.stderr) == (2, True)
 
 
 def test_a_name_is_proposed_only_where_it_is_near(stepflow: Stepflow) -> None:
