@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from stepflow_client import ErrorCode, ExecutionStatus, FlowError, RunAccount, RunDetails, StepDetails
-from stepflow_client._runs.causes import NOT_KNOWN, SILENT, ItemRecord
+from stepflow_client._runs.causes import NOT_KNOWN, ItemRecord
 from stepflow_client._runs.explanation import (
     add_explanations as with_states,
     explain_item,
@@ -18,6 +18,7 @@ from stepflow_client.flows.interpreter import override_flow
 from stepflow_client.types import RunItem
 from stepflow_client.types.account import StepAccount, format_state, get_displayed_state
 from stepflow_client.types.runs import RunSnapshot
+from stepflow_client.types.statuses import NO_REASON
 
 RUN = "00000000-0000-4000-8000-000000000001"
 MESSAGES = "/builtin/create_messages"
@@ -25,7 +26,7 @@ MESSAGES = "/builtin/create_messages"
 
 def step(name: str, status: str = "failed", message: str | None = None, **more: Any) -> StepDetails:
     """A step as a server lists it; before 0.12, without an error message."""
-    error = FlowError(message=message or SILENT, code=more.pop("code", None)) if status == "failed" else None
+    error = FlowError(message=message or NO_REASON, code=more.pop("code", None)) if status == "failed" else None
     return StepDetails(step_id=name, status=ExecutionStatus(status), error=error, **more)
 
 

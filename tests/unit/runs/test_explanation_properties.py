@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from stepflow_client import ExecutionStatus, FlowError, RunAccount, StepDetails
-from stepflow_client._runs.causes import NOT_KNOWN, SILENT, ItemRecord
+from stepflow_client._runs.causes import NOT_KNOWN, ItemRecord
 from stepflow_client._runs.explanation import explain_item
 from stepflow_client.flows.interpreter import Evaluation, Failure
+from stepflow_client.types.statuses import NO_REASON
 
 RUN = "00000000-0000-4000-8000-000000000001"
 INPUT = {"yes": 1, "null": None}
@@ -87,7 +88,7 @@ class Executed:
                 step_id=name,
                 status=ExecutionStatus.COMPLETED if message is None else ExecutionStatus.FAILED,
                 output=run.output if outputs else None,
-                error=None if message is None else FlowError(message=message if errors else SILENT),
+                error=None if message is None else FlowError(message=message if errors else NO_REASON),
             )
 
     def account(self, *, errors: bool, outputs: bool, knows_input: bool) -> RunAccount:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
 from ..types import ErrorCode, ExecutionStatus, FlowError, ListItemsResponse, RunItem, RunItems, StepDetails
+from ..types.statuses import FAILED_STEP, NO_REASON
 
 StepsByItem: TypeAlias = Mapping[int, Sequence[StepDetails]]
 """Steps by item index."""
-
-FAILED_STEP = re.compile(r'^step "(?P<id>.+)" failed$')
-"""Matches an item's message if it only says which step failed."""
 
 
 def make_lazy_items(listed: ListItemsResponse) -> RunItems:
@@ -63,7 +60,7 @@ def add_failed_steps(
                 explained[place] = replace(item, error=replace(error, step_id=None))
         elif failed.error is not None:
             # Keep the item's own message if it says more than just that the step failed.
-            says_less = FAILED_STEP.match(error.message) and failed.error.message != "the server gave no reason"
+            says_less = FAILED_STEP.match(error.message) and failed.error.message != NO_REASON
             message, code = failed.error.message if says_less else error.message, error.code or failed.error.code
             explained[place] = replace(item, error=replace(error, step_id=failed.step_id, message=message, code=code))
     return replace(listed, items=items._with_replaced_items(explained))

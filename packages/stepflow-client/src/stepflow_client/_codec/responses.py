@@ -20,8 +20,7 @@ from .._data.values import PLAIN, OutputDecoder, decode, restore_integers
 from .._rules.transport_errors import ANOTHER_SERVICE, PROXY
 from ..types import ComponentInfo, ComponentList, FailedPlugin
 from ..types.models import decode_model
-from ..types.statuses import FAILED_STATUSES, STATUS_NUMBERS, ExecutionStatus, read_status
-from . import failed_items
+from ..types.statuses import FAILED_STATUSES, FAILED_STEP, NO_REASON, STATUS_NUMBERS, ExecutionStatus, read_status
 from .requests import RUN_ID
 
 if TYPE_CHECKING:
@@ -556,8 +555,8 @@ def get_only_result(listed: ListItemsResponse, status: ExecutionStatus, decoder:
 def read_error(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> FlowError:
     """Read the error of a failed item or step, hiding any secrets it quotes."""
     message = answer.get("errorMessage")
-    message = message if isinstance(message, str) and message else "the server gave no reason"
-    step = failed_items.FAILED_STEP.match(message)
+    message = message if isinstance(message, str) and message else NO_REASON
+    step = FAILED_STEP.match(message)
     code: Any = answer.get("errorCode")
     details = restore_integers({key: answer[key] for key in ("errorCode", "errorData") if key in answer})
     if (mocked := pins.parse_mocked_failure(message)) is not None:

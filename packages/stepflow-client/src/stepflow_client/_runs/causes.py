@@ -19,16 +19,13 @@ from ..flows.graph import FlowSteps
 from ..flows.interpreter import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedEvaluation, StepRun
 from ..types import ErrorCode
 from ..types.account import FailureKind
-from ..types.statuses import FAILED_STATUSES, ExecutionStatus
+from ..types.statuses import FAILED_STATUSES, FAILED_STEP, NO_REASON, ExecutionStatus
 
 if TYPE_CHECKING:
     from ..types import FlowError, StepDetails
 
 __all__ = ["NOT_KNOWN"]
 
-SILENT = "the server gave no reason"
-"""Message for failures without an error message."""
-FAILED_STEP = re.compile(r'^step "(?P<id>.+)" failed$')
 _STALLED = re.compile(r"^Step (?P<id>.+) not completed$")
 _EXPRESSION = re.compile(r"^(Input path|Path) .* not found$|^Undefined variable: ", re.DOTALL)
 _LOST = (ErrorCode.LOST, ErrorCode.LOST_BEFORE_START)
@@ -78,7 +75,7 @@ def find_cause(record: ItemRecord) -> Cause:
 
 def names_only_step(error: FlowError) -> bool:
     """Return whether an error says only that a step failed."""
-    return error.message == SILENT or FAILED_STEP.match(error.message) is not None
+    return error.message == NO_REASON or FAILED_STEP.match(error.message) is not None
 
 
 class ItemFailureTracer:
@@ -95,7 +92,7 @@ class ItemFailureTracer:
             if step.status is ExecutionStatus.COMPLETED:
                 ended[name] = StepRun({}, 0, output=step.output if self.has_outputs else NOT_KNOWN)
             elif step.status in FAILED_STATUSES:
-                ended[name] = StepRun({}, 0, failure=Failure(0, step.error.message if step.error else SILENT))
+                ended[name] = StepRun({}, 0, failure=Failure(0, step.error.message if step.error else NO_REASON))
         self.evaluation = RecordedEvaluation(
             record.flow, record.input, record.variables, ended, is_over=self.is_over and record.has_steps
         )
@@ -277,4 +274,4 @@ class ItemFailureTracer:
 
 
 def _get_comparison_key(error: FlowError | None) -> tuple[str, ErrorCode | None] | None:
-    return None if error is None or error.message == SILENT else (error.message, error.code)
+    return None if error is None or error.message == NO_REASON else (error.message, error.code)

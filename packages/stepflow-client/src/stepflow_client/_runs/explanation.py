@@ -10,8 +10,8 @@ from ..flows.graph import FlowSteps
 from ..flows.interpreter import override_flow
 from ..types import ErrorCode
 from ..types.account import FailedChild, RunAccount, StepAccount, StepState, count_failed_in_sub_runs
-from ..types.statuses import FAILED_STATUSES, ExecutionStatus
-from .causes import FAILED_STEP, NOT_KNOWN, SILENT, ItemFailureTracer, ItemRecord, names_only_step
+from ..types.statuses import FAILED_STATUSES, FAILED_STEP, NO_REASON, ExecutionStatus, is_given_up
+from .causes import NOT_KNOWN, ItemFailureTracer, ItemRecord, names_only_step
 
 if TYPE_CHECKING:
     from ..types import RunItem, StepDetails
@@ -75,10 +75,10 @@ def explain_steps(snapshot: RunSnapshot, items: Iterable[RunItem] | None = None)
 def add_explanations(snapshot: RunSnapshot) -> RunSnapshot:
     """Add states to a snapshot's steps, and a count of the failed items in its sub-runs."""
     steps, flow, details = snapshot.steps, snapshot.flow, snapshot.details
-    is_given_up = details.status in FAILED_STATUSES and details.items.running > 0
-    if is_given_up and snapshot.items is not None and all(item.status.is_finished for item in snapshot.items):
+    counts, items = details.items, snapshot.items
+    is_lost = items is not None and is_given_up(details.status, counts.running)
+    if is_lost and all(item.status.is_finished for item in items or ()):
         # The server lost these items but still counts them as running.
-        counts = details.items
         details = replace(details, items=replace(counts, running=0, failed=counts.failed + counts.running))
     snapshot = replace(snapshot, details=details)
     if snapshot.items is None or steps is None or flow is None:
@@ -257,6 +257,6 @@ def iter_failed_children(component: str | None, output: Any) -> Iterator[FailedC
     for index, result in enumerate(results if isinstance(results, list) else []):
         if isinstance(result, Mapping) and result.get("outcome") == "failed":
             error = result.get("error")
-            message = str(error.get("message") or SILENT) if isinstance(error, Mapping) else SILENT
+            message = str(error.get("message") or NO_REASON) if isinstance(error, Mapping) else NO_REASON
             match = FAILED_STEP.match(message)
             yield FailedChild(index, message, match["id"] if match else None)

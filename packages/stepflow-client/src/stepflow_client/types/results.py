@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from .._base.basic_errors import StepflowClientError
 from .models import KINDS, LOCAL, Model, Shown, field, record
-from .statuses import FAILED_STATUSES, NO_ROUTE, ErrorCode, ExecutionStatus
+from .statuses import FAILED_STATUSES, NO_REASON, NO_ROUTE, ErrorCode, ExecutionStatus
 
 __all__ = ["ErrorCode", "ExecutionStatus", "FlowError", "FlowResult", "Outcome", "OutputT"]
 
@@ -138,7 +138,7 @@ class FlowResult(Typed[OutputT], Model, Shown):
 
     def __post_init__(self) -> None:
         if self.error is None and self.status in FAILED_STATUSES:
-            object.__setattr__(self, "error", FlowError(message="the server gave no reason"))
+            object.__setattr__(self, "error", FlowError(message=NO_REASON))
 
     def unwrap(self) -> OutputT:
         """Return the output if the item succeeded.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum, StrEnum
 from typing import Any
 
@@ -55,6 +56,10 @@ _FINAL = UNSUCCESSFUL_STATUSES | {ExecutionStatus.COMPLETED}
 
 NO_ROUTE = "error routing component"
 """The message (in every release) if no plugin can execute a component because it's unknown or its worker is away."""
+NO_REASON = "the server gave no reason"
+"""Our message for failures the server reports without one."""
+FAILED_STEP = re.compile(r'^step "(?P<id>.+)" failed$')
+"""Matches a server's message if it only says which step failed."""
 
 # Public, and pickled under this module name.
 ExecutionStatus.__module__ = "stepflow_client.types"
