@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
@@ -94,10 +94,20 @@ def is_secret(schema: Any, defs: Mapping[str, Any] | None = None) -> bool:
 
 def holds_secret(schema: Any) -> bool:
     """Return whether a schema, or any part of it, is marked as secret."""
-    if isinstance(schema, Mapping):
-        # Don't call `is_secret`, which also searches alternatives: nested ones would take exponential time.
-        return _is_marked(schema) or any(holds_secret(value) for value in schema.values())
-    return isinstance(schema, list) and any(holds_secret(part) for part in schema)
+    # Don't call `is_secret`, which also searches alternatives: nested ones would take exponential time.
+    return any(map(_is_marked, iter_mappings(schema)))
+
+
+def iter_mappings(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield every mapping in a JSON value, including the value itself, in no particular order."""
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, Mapping):
+            yield part
+            waiting += part.values()
+        elif isinstance(part, (list, tuple)):
+            waiting += part
 
 
 def _is_marked(schema: Mapping[str, Any]) -> bool:
@@ -108,16 +118,12 @@ def find_referred_schemas(schema: Any, defs: Mapping[str, Any]) -> list[Any]:
     """Return the shared schemas a schema refers to, directly or indirectly."""
     referred: dict[str, Any] = {}
     waiting = [schema] if defs else []
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, Mapping):
-            waiting += part.values()
+    for referring in waiting:
+        for part in iter_mappings(referring):
             name = unquote(str(part.get("$ref")).rpartition("/")[2])
             if name in defs and name not in referred:
                 referred[name] = defs[name]
                 waiting.append(defs[name])
-        elif isinstance(part, list):
-            waiting += part
     return [*referred.values()]
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from .._base.text import suggest_nearest
 from .._data.arguments import check_text
-from .._data.flow_declarations import get_declared_schema
+from .._data.flow_declarations import get_declared_schema, iter_mappings
 from .._data.values import merge_overrides
 from ..errors import InvalidArgumentError
 from .expressions import Path, Reference, is_expression, references
@@ -33,13 +33,7 @@ class InnerFlow(NamedTuple):
     @property
     def is_as_written(self) -> bool:
         """Whether the flow runs exactly as written, either because it's below `$literal` or has no expressions."""
-        return self.is_escaped or not _has_expression(self.flow)
-
-
-def _has_expression(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return is_expression(value) or any(map(_has_expression, value.values()))
-    return isinstance(value, (list, tuple)) and any(map(_has_expression, value))
+        return self.is_escaped or not any(map(is_expression, iter_mappings(self.flow)))
 
 
 def inner_flow(step: Mapping[str, Any]) -> InnerFlow | None:
@@ -169,9 +163,8 @@ class FlowSteps:
 
         def needed_by(reads: Iterable[Reference]) -> set[str]:
             reads = reads if may_read is None else filter(may_read, reads)
-            return {
-                read.step for read in reads if read.step and (read.is_certain if certainly else not read.in_default)
-            }
+            followed = (read for read in reads if (read.is_certain if certainly else not read.in_default))
+            return {read.step for read in followed if read.step}
 
         needs = {name: needed_by(step.reads) for name, step in self.by_id.items() if name not in unread}
         starts = {name for name, step in self.by_id.items() if step.must_execute}
@@ -280,11 +273,8 @@ def cut_flow(flow: Mapping[str, Any], step: str, overrides: Any = None) -> tuple
         reads_of_patch = references(patch.get("input")) if isinstance(patch, Mapping) else []
         reads[name] = reads.get(name, set()) | {read.step for read in reads_of_patch if read.step}
     needed = reachable([step], reads)
-    cut = {
-        **flow,
-        "steps": [definition for name, definition in steps.items() if name in needed],
-        "output": {"$step": step},
-    }
+    kept_steps = [definition for name, definition in steps.items() if name in needed]
+    cut = {**flow, "steps": kept_steps, "output": {"$step": step}}
     if isinstance(properties := get_declared_schema(flow), Mapping):
         # The output schema describes the whole flow's output, so drop it.
         kept = {name: schema for name, schema in properties.items() if name != "output"}

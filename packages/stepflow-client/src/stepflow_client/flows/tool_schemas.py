@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .._base.text import visible_lines
-from .._data.flow_declarations import get_fields, is_secret
+from .._data.flow_declarations import get_fields, is_secret, iter_mappings
 from .graph import reachable
 from .json_schema import get_list_schemas, get_type_names, parse_ref
 from .json_types import COUNTS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, is_valid_keyword
@@ -79,16 +79,10 @@ def wrap_schema(schema: Mapping[str, Any], name: str = WRAPPER) -> dict[str, Any
 
 def iter_fields_and_keywords(schema: Any) -> Iterator[str]:
     """Yield every field name and keyword in a self-contained schema."""
-    waiting = [schema]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, Mapping):
-            yield from part
-            named = part.get("required"), *dict(part.get("dependentRequired", {})).values()
-            yield from (name for names in named if isinstance(names, list) for name in names if isinstance(name, str))
-            waiting += part.values()
-        elif isinstance(part, list):
-            waiting += part
+    for part in iter_mappings(schema):
+        yield from part
+        named = part.get("required"), *dict(part.get("dependentRequired", {})).values()
+        yield from (name for names in named if isinstance(names, list) for name in names if isinstance(name, str))
 
 
 # Keywords whose subschemas apply to the same value.
@@ -145,17 +139,14 @@ class _SchemaInliner:
     def build_schema(self) -> dict[str, Any]:
         """Return the finished schema, including `$defs`."""
         root = self._schema
-        seen = 0
         # APIs don't accept a top-level reference.
-        while (
-            isinstance(root, Mapping)
-            and (name := _parse_ref_name(root.get("$ref"))) in self._defs
-            and seen < _MAX_DEPTH
-        ):
+        for _ in range(_MAX_DEPTH):
+            name = _parse_ref_name(root.get("$ref")) if isinstance(root, Mapping) else None
+            if name is None or name not in self._defs:
+                break
             rest = {key: value for key, value in root.items() if key != "$ref"}
-            target = self._defs[name or ""]
+            target = self._defs[name]
             root = {**target, **rest} if isinstance(target, Mapping) else target
-            seen += 1
         schema = self._inline_part(root, 0)
         written: dict[str, Any] = {} if schema is True or self._decided else {"not": {}}
         if isinstance(schema, dict):
@@ -180,9 +171,8 @@ class _SchemaInliner:
         kept = _KEPT - self._left_out
         written |= {key: value for key, value in schema.items() if key in kept and is_valid_keyword(key, value)}
         if is_secret(schema, self._defs):
-            written = {
-                key: value for key, value in written.items() if key not in ("default", "examples", "const", "enum")
-            }
+            for key in ("default", "examples", "const", "enum"):
+                written.pop(key, None)
         self._add_subschemas(written, schema, depth)
         name = _parse_ref_name(schema.get("$ref"))
         if name is None or name not in self._defs:
