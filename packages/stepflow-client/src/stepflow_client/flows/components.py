@@ -21,12 +21,7 @@ _COUNT_OR_NULL: dict[str, Any] = {"type": ["integer", "null"], "minimum": 0}
 
 
 def _object_schema(required: str = "", **properties: Any) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": required.split(),
-        "additionalProperties": False,
-    }
+    return {"type": "object", "properties": properties, "required": required.split(), "additionalProperties": False}
 
 
 BUILTINS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -160,10 +155,8 @@ def parse_components(components: Any) -> Components | None:
 def with_builtins(components: Components | None, release: tuple[int, int] | None = None) -> Components:
     """Add the builtin components available in the server's release."""
     if components is None:
-        is_old = release is not None and release < (0, 13)
-        return Components(
-            {name: schemas for name, schemas in BUILTINS.items() if not (is_old and name in NEW_BUILTINS)}
-        )
+        left_out = NEW_BUILTINS if release is not None and release < (0, 13) else ()
+        return Components({name: schemas for name, schemas in BUILTINS.items() if name not in left_out})
     listed = {name.rpartition("/")[2] for name in components if not name.startswith("/") or name in BUILTINS}
     names = [path.rpartition("/")[2] for path in BUILTINS]
     has_builtins = components.is_complete and "put_blob" in listed
@@ -181,8 +174,13 @@ def find_listed_name(component: str, known: Components) -> str | None:
     """
     if component in known or component.startswith("/builtin/"):
         return component if component in known else None
+    return next((name for name in _list_names_without_prefix(component) if name in known), None)
+
+
+def _list_names_without_prefix(component: str) -> list[str]:
+    """Return the names a component may have, one for each prefix its route may have."""
     parts = component.strip("/").split("/")
-    return next((name for i in range(1, len(parts)) if (name := "/".join(parts[i:])) in known), None)
+    return ["/".join(parts[index:]) for index in range(1, len(parts))]
 
 
 def find_schemas(component: str, known: Components) -> tuple[Any, Any] | None:
@@ -230,10 +228,8 @@ class Catalogue:
 
     def is_denied(self, component: str) -> bool:
         """Return whether the server has a component that its routes don't expose."""
-        parts = component.strip("/").split("/")
-        return component not in self.listed and any(
-            "/".join(parts[i:]) in self.known.denied for i in range(1, len(parts))
-        )
+        names = _list_names_without_prefix(component)
+        return component not in self.listed and not self.known.denied.isdisjoint(names)
 
     def types(self, component: str) -> tuple[Type, Type] | None:
         """Return a component's input and output types, or None if it is unknown."""

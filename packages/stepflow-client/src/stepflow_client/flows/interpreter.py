@@ -81,14 +81,11 @@ class Evaluation:
             if step.get("mustExecute"):
                 self._resolve_step_run(step["id"])
         # Like servers, run every step the output needs, even after one of them fails.
-        certain = {
-            reference.step
-            for reference in references(self.flow.get("output"))
-            if reference.step and reference.is_certain
-        }
+        output = self.flow.get("output")
+        certain = {read.step for read in references(output) if read.step and read.is_certain}
         for step_id in sorted(certain - {*self.steps}, key=self._find_step_index):
             self._resolve_step_run(step_id)
-        return self.evaluate(self.flow.get("output"))
+        return self.evaluate(output)
 
     def _find_step_index(self, step_id: str) -> int:
         return next((index for index, step in enumerate(self.flow["steps"]) if step["id"] == step_id), -1)
@@ -103,9 +100,8 @@ class Evaluation:
             case "$literal":
                 return expression["$literal"]
             case "$if":
-                return self.evaluate(
-                    expression["then"] if self._is_condition_true(expression["$if"]) else expression.get("else")
-                )
+                is_true = self._is_condition_true(expression["$if"])
+                return self.evaluate(expression["then"] if is_true else expression.get("else"))
             case "$coalesce":
                 values = map(self.evaluate, expression["$coalesce"])
                 return next((value for value in values if value is not None), None)
@@ -186,13 +182,7 @@ class RecordedEvaluation(Evaluation):
     """
 
     def __init__(
-        self,
-        flow: Mapping[str, Any],
-        input: Any,
-        variables: Any,
-        steps: Mapping[str, StepRun],
-        *,
-        is_over: bool = True,
+        self, flow: Mapping[str, Any], input: Any, variables: Any, steps: Mapping[str, StepRun], *, is_over: bool = True
     ) -> None:
         # The callback is never used: `_resolve_step_run` only returns recorded outcomes.
         super().__init__(flow, input, variables, lambda path, step_input: NOT_KNOWN, dict(steps))
@@ -220,8 +210,7 @@ class RecordedEvaluation(Evaluation):
         return super().evaluate(expression)
 
     def _is_condition_true(self, condition: Any) -> bool:
-        holds: bool = _evaluate_unknown_as_fallible(super()._is_condition_true, condition)
-        return holds
+        return bool(_evaluate_unknown_as_fallible(super()._is_condition_true, condition))
 
     def _evaluate_parts(self, parts: Mapping[Any, Any]) -> dict[Any, Any]:
         """Evaluate every part of an object or list, collecting failures along the way."""
@@ -300,9 +289,8 @@ def _get_at_path(value: Any, path: Any, what: str) -> Any:
 
 def get_part(value: Any, parts: Iterable[str | int]) -> Any:
     """Return the part of a value at a path. Raises LookupError if the path doesn't exist."""
-    part_value: Any = value
     for part in parts:
-        if not isinstance(part_value, list if isinstance(part, int) else Mapping):
+        if not isinstance(value, list if isinstance(part, int) else Mapping):
             raise LookupError(part)
-        part_value = part_value[part]  # type: ignore[index]
-    return part_value
+        value = value[part]  # type: ignore[index]
+    return value

@@ -342,7 +342,8 @@ def describe_schema(schema: Any, defs: Mapping[str, Any], depth: int = 0) -> str
         return " or ".join(map(short_repr, choices[:_MAX_CHOICES])) + (" or ..." if len(choices) > _MAX_CHOICES else "")
     forms = schema.get("anyOf") or schema.get("oneOf")
     if isinstance(forms, list) and "properties" not in schema:
-        return _describe_forms(forms, defs, depth + 1)
+        texts = [text for form in forms[:_MAX_CHOICES] if (text := describe_schema(form, defs, depth + 1))]
+        return " or ".join(f"({text})" if " " in text and len(texts) > 1 else text for text in texts)
     parts = [" or ".join(map(str, get_type_names(schema)))]
     if parts == ["array"] and (items := describe_schema(get_list_schemas(schema)[1], defs, depth + 1)):
         parts = [f"array of {items}" if " " not in items else f"array of ({items})"]
@@ -353,11 +354,6 @@ def describe_schema(schema: Any, defs: Mapping[str, Any], depth: int = 0) -> str
     if isinstance(schema.get("pattern"), str):
         parts.append(f"matching {cut(schema['pattern'], _MAX_TEXT)}")
     return ", ".join(filter(None, parts))
-
-
-def _describe_forms(forms: Sequence[Any], defs: Mapping[str, Any], depth: int) -> str:
-    texts = [text for form in forms[:_MAX_CHOICES] if (text := describe_schema(form, defs, depth))]
-    return " or ".join(f"({text})" if " " in text and len(texts) > 1 else text for text in texts)
 
 
 def describe_fields(properties: Mapping[str, Any], required: Collection[str], defs: Mapping[str, Any]) -> str:

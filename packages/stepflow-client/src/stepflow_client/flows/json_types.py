@@ -94,11 +94,6 @@ INTEGER = Type((Scalar("integer"),))
 TEXT = Type((Scalar("string"),))
 
 
-def make_list_type(items: Type) -> Type:
-    """Return a list type with elements of the given type."""
-    return Type((ListOf(items),))
-
-
 def make_object(fields: Mapping[str, Type], optional: Mapping[str, Type] | None = None) -> Type:
     """Return an object type with exactly these fields."""
     known = {name: Field(field) for name, field in fields.items()}
@@ -113,10 +108,7 @@ def is_unknown(type: Type) -> bool:
 
 def may_be_null(type: Type) -> bool:
     """Return whether the type allows null."""
-    return any(
-        isinstance(member, Anything) or (isinstance(member, Scalar) and member.kind == "null")
-        for member in type.members
-    )
+    return is_unknown(type) or any(isinstance(member, Scalar) and member.kind == "null" for member in type.members)
 
 
 def may_be_false(type: Type) -> bool:

@@ -93,10 +93,8 @@ def compare(expected: Any, actual: Any, path: str = "$") -> list[Difference]:
         InvalidArgumentError: If a matcher is malformed.
     """
     check_text(path, "path")
-    wanted, given = (
-        check_json(side, what, max_depth=LOCAL_DEPTH) for side, what in ((expected, "expected"), (actual, "actual"))
-    )
-    return list(_find_differences(wanted, given, path))
+    wanted = check_json(expected, "expected", max_depth=LOCAL_DEPTH)
+    return list(_find_differences(wanted, check_json(actual, "actual", max_depth=LOCAL_DEPTH), path))
 
 
 def resembles_matcher(value: object) -> bool:
@@ -218,9 +216,8 @@ def json_equal(expected: Any, actual: Any) -> bool:
         return same_keys and all(json_equal(value, actual[key]) for key, value in expected.items())
     if isinstance(expected, list) and isinstance(actual, list):
         return len(expected) == len(actual) and all(map(json_equal, expected, actual))
-    if is_number(expected) and is_number(actual):
-        return bool(expected == actual)
-    return type(expected) is type(actual) and bool(expected == actual)
+    is_comparable = type(expected) is type(actual) or (is_number(expected) and is_number(actual))
+    return is_comparable and bool(expected == actual)
 
 
 def may_equal_masked(masked: Any, value: Any, mark: str = HIDDEN) -> bool:
@@ -238,9 +235,8 @@ def may_equal_masked(masked: Any, value: Any, mark: str = HIDDEN) -> bool:
     if isinstance(masked, Mapping) and isinstance(value, Mapping):
         # Masked keys can collide, so the masked object may have fewer of them.
         has_keys = all(key in value or is_hidden(key, mark) for key in masked) and len(masked) <= len(value)
-        return has_keys and all(
-            may_equal_masked(part, value[key], mark) for key, part in masked.items() if key in value
-        )
+        both = [key for key in masked if key in value]
+        return has_keys and all(may_equal_masked(masked[key], value[key], mark) for key in both)
     if not (isinstance(masked, list) and isinstance(value, list) and len(masked) == len(value)):
         return False
     return all(may_equal_masked(old, new, mark) for old, new in zip(masked, value, strict=True))

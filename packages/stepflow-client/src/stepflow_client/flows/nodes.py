@@ -120,9 +120,7 @@ class NodeCopy(Node):
         if name == "items":
             self.items = {key: NodeCopy(item).attach_to(self, key) for key, item in self.source.items.items()}
         elif name == "elements":
-            self.elements = [
-                NodeCopy(element).attach_to(self, index) for index, element in enumerate(self.source.elements)
-            ]
+            self.elements = [NodeCopy(part).attach_to(self, index) for index, part in enumerate(self.source.elements)]
         else:
             raise AttributeError(name)
         return getattr(self, name)

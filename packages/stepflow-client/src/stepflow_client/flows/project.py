@@ -168,9 +168,9 @@ def _read_project(folder: Path) -> Project | None:
             with file.open("rb") as opened:
                 content = opened.read(_MAX_BYTES + 1)
         except OSError as error:
-            raise FlowFileError(f"{file} cannot be read: {error.strerror}", path=str(file)) from None
+            raise _make_error(file, f"{file} cannot be read: {error.strerror}") from None
         if len(content) > _MAX_BYTES:
-            raise FlowFileError(f"{file} is larger than 1 MiB", path=str(file))
+            raise _make_error(file, f"{file} is larger than 1 MiB")
         if keys and b"stepflow" not in content:
             continue
         facts: Any = parse_toml(content, str(file))
@@ -226,9 +226,7 @@ class _ProjectReader:
                 hint += "set profiles.NAME.url URL"
             elif name and key in _KEYS[""]:
                 hint = f"move {key} to the top level, out of {name}"
-            error = FlowFileError(f"{self._file}: unknown key {f'{name}.{key}' if name else key}", path=str(self._file))
-            error.hint = hint
-            raise error
+            raise _make_error(self._file, f"{self._file}: unknown key {f'{name}.{key}' if name else key}", hint)
         return value
 
     def _texts(self, key: str, table: Mapping[str, Any]) -> tuple[str, ...]:
@@ -247,15 +245,17 @@ class _ProjectReader:
         path, folder = self._file.parent / value, os.path.realpath(self._file.parent)
         if not Path(os.path.realpath(path)).is_relative_to(folder):
             message = f"{self._file}: {key}: {value} points outside the project's folder"
-            error = FlowFileError(message, path=str(self._file))
-            error.hint = "it must not be a link to another folder"
-            raise error
+            raise _make_error(self._file, message, "it must not be a link to another folder")
         return path
 
     def _make_value_error(self, key: str, wanted: str, value: Any, hint: str | None = None) -> FlowFileError:
-        error = FlowFileError(f"{self._file}: {key} must be {wanted}, not {cut(repr(value), 80)}", path=str(self._file))
-        error.hint = hint
-        return error
+        return _make_error(self._file, f"{self._file}: {key} must be {wanted}, not {cut(repr(value), 80)}", hint)
+
+
+def _make_error(file: Path, message: str, hint: str | None = None) -> FlowFileError:
+    error = FlowFileError(message, path=str(file))
+    error.hint = hint
+    return error
 
 
 def existing_file(project: Project, key: str, path: Path) -> Path:
@@ -266,11 +266,10 @@ def existing_file(project: Project, key: str, path: Path) -> Path:
     """
     if not path.is_file():
         what = "is not a file" if path.exists() else "does not exist"
-        error = FlowFileError(f"{path}, which {project.file} names as {key}, {what}", path=str(path))
-        error.hint = "to write it, run 'stepflow components lock'" if key == "components" else None
-        raise error
+        hint = "to write it, run 'stepflow components lock'" if key == "components" else None
+        raise _make_error(path, f"{path}, which {project.file} names as {key}, {what}", hint)
     if key == "components" and path.stat().st_size > _MAX_COMPONENT_BYTES:
-        raise FlowFileError(f"{path} is larger than 16 MiB", path=str(path))
+        raise _make_error(path, f"{path} is larger than 16 MiB")
     return path
 
 
@@ -284,9 +283,8 @@ def find_config(*folders: Path) -> Path | None:
         configs = [name for name in _CONFIGS if (folder / name).is_file()]
         if len(configs) > 1:
             where = "the working folder" if folder == Path() else folder
-            error = FlowFileError(f"{where} has both {configs[0]} and {configs[1]}", path=str(folder / configs[0]))
-            error.hint = "name one with --config, or remove the other"
-            raise error
+            message = f"{where} has both {configs[0]} and {configs[1]}"
+            raise _make_error(folder / configs[0], message, "name one with --config, or remove the other")
         if configs:
             return folder / configs[0]
     return None

@@ -69,9 +69,8 @@ def decode_text(content: bytes, name: str) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = error.object[: error.start].decode("utf-8").split("\n")
-        wrong = FlowFileError(
-            f"{name} is not UTF-8 text (byte {error.start})", path=name, line=len(before), column=len(before[-1]) + 1
-        )
+        message, column = f"{name} is not UTF-8 text (byte {error.start})", len(before[-1]) + 1
+        wrong = FlowFileError(message, path=name, line=len(before), column=column)
         is_utf_16 = content.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
         wrong.hint = "it is UTF-16 text: save it as UTF-8" if is_utf_16 else "save it as UTF-8"
         raise wrong from None
@@ -297,10 +296,8 @@ def flow_argument(flow: FlowSource) -> FlowSource:
     # Check for flow objects last: results also have an output, and a run's step list also has steps.
     if is_data_object(source) and type(source).__module__.partition(".")[0] not in _OWN:
         return source
-    raise InvalidArgumentError(
-        f"a flow must be a path, a mapping, a builder, or an object with steps, not {type(source).__name__}",
-        hint=FLOW_HINT,
-    )
+    message = f"a flow must be a path, a mapping, a builder, or an object with steps, not {type(source).__name__}"
+    raise InvalidArgumentError(message, hint=FLOW_HINT)
 
 
 def get_flow_path(flow: FlowSource) -> str | PathLike[str] | None:
@@ -322,18 +319,16 @@ def load_flow(flow: FlowSource) -> dict[str, Any]:
     """
     source = flow_argument(flow)
     if isinstance(source, StoredFlowId):
-        raise InvalidArgumentError(
-            "a flow ID is not the flow itself", hint="fetch the flow with get_flow() and pass the result"
-        )
+        hint = "fetch the flow with get_flow() and pass the result"
+        raise InvalidArgumentError("a flow ID is not the flow itself", hint=hint)
     if isinstance(source, (str, PathLike)):
         return require_flow(load_file(source), fsdecode(source))
     content: Any = source
     if not isinstance(source, Mapping):
         content = check_json(source, "the flow")
         if not isinstance(content, dict):
-            raise InvalidArgumentError(
-                f"{type(source).__name__} is not a flow: it yields {_name_kind(content)}, not a mapping", hint=FLOW_HINT
-            )
+            problem = f"is not a flow: it yields {_name_kind(content)}, not a mapping"
+            raise InvalidArgumentError(f"{type(source).__name__} {problem}", hint=FLOW_HINT)
         content = _drop_nulls(content)
     reason = explain_not_a_flow(content)
     if reason is not None:

@@ -255,10 +255,8 @@ def unread_fields(flow: Mapping[str, Any], input: Any) -> list[json_schema.Misma
     reads = (*steps.output_reads, *(read for step in steps.all for read in step.reads))
     paths = [portable_path(read.path) for read in reads if read.kind == "input"]
     schema = get_declared_schema(flow, "input")
-    shared = flow["schemas"].get("$defs") if schema is not None else None
-    return list(
-        _iter_unread_fields(input, schema, json_schema.get_defs(schema, shared), paths, required_paths(flow), ())
-    )
+    defs = json_schema.get_defs(schema, flow["schemas"].get("$defs") if schema is not None else None)
+    return list(_iter_unread_fields(input, schema, defs, paths, required_paths(flow), ()))
 
 
 def _iter_unread_fields(
@@ -276,10 +274,9 @@ def _iter_unread_fields(
     fields = {**declared, **{str(path[0]): None for path in paths if path[0] not in declared}}
     for name, inner in value.items():
         if not fields or name in fields:
-            read, certain = ([path[1:] for path in some if path[0] == name] for some in (paths, needed))
-            yield from _iter_unread_fields(
-                inner, declared.get(name), defs, read, [*filter(None, certain)], (*parts, name)
-            )
+            read = [path[1:] for path in paths if path[0] == name]
+            certain = [path[1:] for path in needed if path[0] == name and path[1:]]
+            yield from _iter_unread_fields(inner, declared.get(name), defs, read, certain, (*parts, name))
         else:
             names = {*required, *(str(path[0]) for path in needed)}
             hint = suggest_nearest(str(name), fields) or json_schema.describe_fields(fields, names, defs)
@@ -339,9 +336,8 @@ class ValueValidator(NamedTuple):
             InvalidArgumentError: If it doesn't match.
         """
         for mismatch in self.validator.mismatches(value, 1):
-            raise InvalidArgumentError(
-                f"{which} does not match the flow's schema: {mismatch.message} (at {mismatch.path})", hint=mismatch.hint
-            )
+            message = f"{which} does not match the flow's schema: {mismatch.message} (at {mismatch.path})"
+            raise InvalidArgumentError(message, hint=mismatch.hint)
 
     def check_all(self, inputs: Sequence[Any], advice: str | None = None, file: str | None = None) -> None:
         """Check all of a run's inputs.
@@ -351,10 +347,9 @@ class ValueValidator(NamedTuple):
         """
         where = "" if file is None else f" in {file}"
         for index, value in enumerate(inputs):
+            which = f"the input{where}" if len(inputs) == 1 else f"input {index}{where} (counting from 0)"
             try:
-                self.check_value(
-                    value, f"the input{where}" if len(inputs) == 1 else f"input {index}{where} (counting from 0)"
-                )
+                self.check_value(value, which)
             except InvalidArgumentError as error:
                 error.hint = "; ".join(filter(None, (error.hint, advice)))
                 raise

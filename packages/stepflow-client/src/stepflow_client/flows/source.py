@@ -232,11 +232,8 @@ class _TreeBuilder:
             else:
                 made.merges = [*made.merges, (key, child)]
         if len(pairs) > len(own):
-            merged = {
-                name: NodeCopy(self.known[id(pair)]).attach_to(made, name)
-                for name, pair in pairs.items()
-                if name not in own
-            }
+            added = [name for name in pairs if name not in own]
+            merged = {name: NodeCopy(self.known[id(pairs[name])]).attach_to(made, name) for name in added}
             keys = {name: Key(copy.line, copy.column) for name, copy in merged.items()} | keys
             own = merged | own
         made.items, made.keys = own, keys
