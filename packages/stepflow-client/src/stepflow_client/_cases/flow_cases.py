@@ -85,8 +85,6 @@ def get_error_number(code: ErrorCode) -> int:
 
 def flow_result(output: Any, error: FlowError | None) -> dict[str, Any]:
     """Wrap an output or error as a flow result."""
-    from ..flows.matching import get_error_code_name
-
     if error is None:
         return {"outcome": "success", "result": output}
     return {"outcome": "failed", "error": {"code": get_error_code_name(error), "message": error.message}}
@@ -282,7 +280,7 @@ def collect_tests(path: str | PathLike[str]) -> FlowTests:
     try:
         return read_tests(path)
     except FlowFileError as error:
-        fault = error.message + (f"; {error.hint}" if error.hint else "")
+        fault = "; ".join(filter(None, (error.message, error.hint)))
         case = FlowCase(Path(fsdecode(path)).name, 0, None, None, line=error.line, fault=fault)
         return FlowTests(Path(fsdecode(path)), {}, (case,), is_broken=True)
 
@@ -301,16 +299,12 @@ def _find_faults(root: Node, name: str) -> dict[int, str]:
         # Unknown keys are just warnings, but a case with an ignored key doesn't test what it claims to.
         if finding.level == "warning" and finding.rule != "unknown-key":
             continue
-        message = f"{finding.path.removeprefix('$.')}: {finding.message}" + (
-            f"; {finding.hint}" if finding.hint else ""
-        )
+        problem = "; ".join(filter(None, (finding.message, finding.hint)))
+        message = f"{finding.path.removeprefix('$.')}: {problem}"
+        is_malformed_test = place[:1] == ("test",) and finding.level != "warning"
         if case is not None:
             faults.setdefault(int(case), message)
-        elif (
-            place == ("steps",)
-            or _has_misplaced_cases(place, root)
-            or (place[:1] == ("test",) and finding.level != "warning")
-        ):
+        elif is_malformed_test or place == ("steps",) or _has_misplaced_cases(place, root):
             raise FlowFileError(f"{name}: {message}", path=name, line=finding.line or None)
     return faults
 
@@ -366,14 +360,11 @@ def _compare_error(expected: Mapping[str, Any], error: FlowError | None) -> list
         differences.append(Difference("$.error.code", short_json(expected["code"]), code))
     if "message" in expected:
         differences += compare(expected["message"], error.message if error else "", "$.error.message")
-    if expected.get("data") is not None:
-        data = get_error_data(error)
-        if data is None:
-            differences.append(
-                Difference("$.error.data", short_json(expected["data"]), "nothing: the server sends no data")
-            )
-        else:
-            differences += compare(expected["data"], data, "$.error.data")
+    wanted, data = expected.get("data"), get_error_data(error)
+    if wanted is not None and data is None:
+        differences.append(Difference("$.error.data", short_json(wanted), "nothing: the server sends no data"))
+    elif wanted is not None:
+        differences += compare(wanted, data, "$.error.data")
     return differences
 
 

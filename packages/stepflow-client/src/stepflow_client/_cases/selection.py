@@ -113,17 +113,13 @@ def select_cases(
         InvalidArgumentError: If the expression is malformed.
     """
     patterns, tags = check_texts(patterns, "patterns"), check_texts(tags, "tags")
-    matches = (
-        (lambda case: True)
-        if expression is None
-        else _CaseExpressionParser(check_text(expression, "expression")).parse()
-    )
+    matches = None if expression is None else _CaseExpressionParser(check_text(expression, "expression")).parse()
     return [
         case
         for case in check_instances(cases, "cases", FlowCase)
         if (not patterns or any(fnmatchcase(case.name, pattern) for pattern in patterns))
         and (not tags or any(tag in case.tags for tag in tags))
-        and matches(case)
+        and (matches is None or matches(case))
     ]
 
 

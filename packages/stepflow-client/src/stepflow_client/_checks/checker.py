@@ -65,12 +65,10 @@ def check(
         InvalidArgumentError: If `flow` is neither a path nor a flow, or `target` is not a release.
     """
     check_flag(type_check, "type_check")
-    findings = check_source(
-        FlowText.from_source(flow), parse_components(components), type_check=type_check, target=target
-    )
-    return make_result(
-        [finding for finding in findings if (not select or finding.rule in select) and finding.rule not in ignore]
-    )
+    text, known = FlowText.from_source(flow), parse_components(components)
+    findings = check_source(text, known, type_check=type_check, target=target)
+    chosen = [finding for finding in findings if not select or finding.rule in select]
+    return make_result([finding for finding in chosen if finding.rule not in ignore])
 
 
 @pause_garbage_collector()
@@ -193,10 +191,9 @@ def make_suppression_check(flow: FlowText) -> Callable[[int, Collection[str]], b
             is_alone = not line[: comment.start()].strip()
             for place in (number, *((number + 1,) if is_alone else ()), *((0,) if comment["file"] else ())):
                 rules_by_line.setdefault(place, []).append(rules)
+    for_file = rules_by_line.get(0, [])
     return lambda line, rules: any(
-        not suppressed or not suppressed.isdisjoint(rules)
-        for place in (0, line)
-        for suppressed in rules_by_line.get(place, ())
+        not suppressed or not suppressed.isdisjoint(rules) for suppressed in (*for_file, *rules_by_line.get(line, ()))
     )
 
 
@@ -216,19 +213,9 @@ def make_result(findings: Sequence[Finding]) -> ValidationResult:
     """Convert findings to a `ValidationResult`."""
     from ..types import Diagnostic, DiagnosticLevel, ValidationResult
 
-    diagnostics = [
-        Diagnostic(
-            level=DiagnosticLevel(finding.level),
-            kind=finding.rule,
-            message=finding.message,
-            path=finding.path,
-            rule=finding.rule,
-            file=finding.file or None,
-            line=finding.line or None,
-            column=finding.column or None,
-            excerpt=finding.excerpt or None,
-            hint=finding.hint,
-        )
-        for finding in findings
-    ]
+    diagnostics = []
+    for finding in findings:
+        more: dict[str, Any] = {name: getattr(finding, name) for name in ("message", "path", "rule", "hint")}
+        more |= {name: getattr(finding, name) or None for name in ("file", "line", "column", "excerpt")}
+        diagnostics.append(Diagnostic(level=DiagnosticLevel(finding.level), kind=finding.rule, **more))
     return ValidationResult(diagnostics=diagnostics)

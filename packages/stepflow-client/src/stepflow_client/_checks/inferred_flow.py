@@ -116,27 +116,20 @@ def infer_from_text(flow: FlowText, components: Components | None = None, *, str
     steps = []
     for step in types.steps.values():
         parts = {"input": step.input, "takes": step.expected_input, "output": step.output}
-        steps.append(
-            InferredStep(
-                step.step.id,
-                step.step.component,
-                **{name: to_schema(type) for name, type in parts.items()},
-                source=step.source,
-                line=step.step.node.items["id"].line,
-                summary={name: format_type(type) for name, type in parts.items()},
-            )
-        )
+        schemas = {name: to_schema(type) for name, type in parts.items()}
+        summary = {name: format_type(type) for name, type in parts.items()}
+        id, component, line = step.step.id, step.step.component, step.step.node.items["id"].line
+        steps.append(InferredStep(id, component, **schemas, source=step.source, line=line, summary=summary))
     missing: dict[str, Any] = {}
     for name, type in (("input", input_type), ("output", types.output)):
         declared = types.model.find_schema(name)
         if (declared is None or declared.value is None) and not is_unknown(type) and type.members:
             missing[name] = to_schema(type)
     declared_steps = types.model.find_schema("steps", "properties") or Node(None)
-    undeclared = {
-        name: to_schema(step.output)
-        for name, step in types.steps.items()
-        if name not in declared_steps.items and not is_unknown(step.output) and step.output.members
-    }
+    undeclared: dict[str, Any] = {}
+    for name, step in types.steps.items():
+        if name not in declared_steps.items and not is_unknown(step.output) and step.output.members:
+            undeclared[name] = to_schema(step.output)
     return InferredFlow(
         input=to_schema(input_type),
         output=to_schema(types.output),

@@ -212,9 +212,8 @@ def _check_expected(expected: Node, findings: Findings) -> None:
                          "write {message: {$any: true}} to expect any failure")  # fmt: skip
         code = value.get("code")
         if code is not None and (isinstance(code.value, bool) or not isinstance(code.value, (str, int, dict))):
-            findings.add(
-                "expected-output", "error", code, f"code must be a word or a number, not {_name_kind(code.value)}"
-            )
+            message = f"code must be a word or a number, not {_name_kind(code.value)}"
+            findings.add("expected-output", "error", code, message)
     try:
         check_expected(value.value)
     except InvalidArgumentError as error:
@@ -290,9 +289,8 @@ def _report_unknown_key(node: Node, key: str, what: str, known: dict[str, str], 
     hint = f"write {same!r}" if same else earlier or suggest_or_list(key, known, f"{what} has")
     is_meant = same or earlier or find_nearest(key, known)
     level = "error" if is_meant and not _is_empty(node.items[key]) else "warning"
-    findings.add(
-        "unknown-key", level, node, f"unknown key {key!r} in {what}: servers silently ignore it", hint, key=key
-    )
+    message = f"unknown key {key!r} in {what}: servers silently ignore it"
+    findings.add("unknown-key", level, node, message, hint, key=key)
 
 
 def _name_kind(value: Any) -> str:

@@ -104,10 +104,8 @@ class _Comparison:
                             conflicts.append(reason._replace(path=(name, *reason.path), is_certain=is_certain))
                     # If the schema names some fields, assume that it names all that matter, and report this one.
                     elif field.is_required and (actual.extra is None or (actual.fields and is_unknown(actual.extra))):
-                        is_certain = actual.extra is None
-                        conflicts.append(
-                            Conflict(Type((expected,)), Type((actual,)), missing=name, is_certain=is_certain)
-                        )
+                        whole = Conflict(Type((expected,)), Type((actual,)), missing=name)
+                        conflicts.append(whole._replace(is_certain=actual.extra is None))
         return conflicts
 
 

@@ -57,10 +57,6 @@ class Scope:
     true_conditions: tuple[Any, ...] = ()
     """Conditions of enclosing `then` branches, where they can't be null or false."""
 
-    def with_true_condition(self, condition: Node) -> Scope:
-        """Return the scope for a branch that is only evaluated if a condition is true."""
-        return replace(self, true_conditions=(*self.true_conditions, condition.value))
-
 
 class TypedPart(NamedTuple):
     """One part of an expression."""
@@ -103,12 +99,13 @@ def infer_type(
     match keyword:
         case "$if":
             condition = infer_part(node.items["$if"], UNKNOWN, where, is_certain)
+            if_true = replace(scope, true_conditions=(*scope.true_conditions, node.items["$if"].value))
             branches = _find_possible_branches(node, condition, scope)
             types = []
             for name, branch in branches:
                 if branch is None:
                     typed_parts.append(TypedPart(node, NULL, expected, False, where, is_missing=True))
-                inner = scope.with_true_condition(node.items["$if"]) if name == "then" else scope
+                inner = if_true if name == "then" else scope
                 types.append(infer_part(branch, expected, where, is_certain and len(branches) == 1, inner))
             return union(types)
         case "$coalesce" if isinstance(node.items["$coalesce"].value, (list, tuple)):

@@ -89,9 +89,7 @@ class _TypeCheck:
             if step.id in read_steps and typed.source == "unknown" and not is_builtin:
                 reason = "has no output schema" if typed.is_known else "is unknown here"
                 schemas = f"schemas: {{properties: {{steps: {{properties: {{{step.id}: ...}}}}}}}}"
-                hint = (
-                    f"write {schemas}" if typed.is_known else f"name a server or --components FILE, or write {schemas}"
-                )
+                hint = ("" if typed.is_known else "name a server or --components FILE, or ") + f"write {schemas}"
                 level, message = "error" if self.strict else "warning", f"the output of step {step.id!r} has no type"
                 at = step.node.items["component"]
                 self.findings.add("untyped-output", level, at, f"{message}: {component} {reason}", hint)
@@ -207,11 +205,8 @@ def suggest_fix(slot: TypedPart, mismatch: Conflict) -> str:
     if mismatch.missing is not None:
         return _suggest_field(slot, mismatch.missing, keyword)
     as_written = _extend_path(slot, str(keyword), "$") if keyword in ("$step", "$input") else "this"
-    if (
-        may_be_null(slot.actual)
-        and not is_unknown(slot.actual)
-        and is_compatible(without_null(slot.actual), slot.expected)
-    ):
+    is_nullable = may_be_null(slot.actual) and not is_unknown(slot.actual)
+    if is_nullable and is_compatible(without_null(slot.actual), slot.expected):
         return f"write {{$coalesce: [{as_written}, a value in place of null]}}"
     if keyword in _READS:
         if not mismatch.path:
@@ -223,9 +218,8 @@ def suggest_fix(slot: TypedPart, mismatch: Conflict) -> str:
             if items and is_compatible(slot.actual, items[0]):
                 return f"put it in a list: [{as_written}]"
         return "expressions cannot convert values: use a different value, or correct the schema"
-    values = [
-        str(one) for member in mismatch.expected.members if isinstance(member, Scalar) for one in member.values or ()
-    ]
+    scalars = [member for member in mismatch.expected.members if isinstance(member, Scalar)]
+    values = [str(value) for scalar in scalars for value in scalar.values or ()]
     if keyword is None and values:
         return suggest_or_list(str(slot.node.value), values, "one of")
     return f"write {_describe(mismatch.expected)}" if mismatch.path == () else f"write {format_type(slot.expected, 60)}"

@@ -48,9 +48,8 @@ def schema(kind: Literal["flow", "config"] = "flow", *, components: Any = None) 
     """
     if kind not in ("flow", "config"):
         raise argument_error("kind", "'flow' or 'config'", kind)
-    loaded: dict[str, Any] = json.loads(
-        (files("stepflow_client._editing") / "schemas" / f"{kind}.json").read_text("utf-8")
-    )
+    file = files("stepflow_client._editing") / "schemas" / f"{kind}.json"
+    loaded: dict[str, Any] = json.loads(file.read_text("utf-8"))
     if kind == "flow":
         _add_components(loaded["$defs"], parse_components(components))
     return loaded

@@ -71,10 +71,8 @@ def add_hints_and_fixes(flow: FlowText, findings: Sequence[Finding]) -> list[Fin
         for finding in better
     ]
     number = Counter(keys)
-    return [
-        finding._replace(fix=None) if key and number[key] > 1 else finding
-        for finding, key in zip(better, keys, strict=True)
-    ]
+    pairs = zip(better, keys, strict=True)
+    return [finding._replace(fix=None) if key and number[key] > 1 else finding for finding, key in pairs]
 
 
 def _find_flow(node: Node | None) -> Node | None:
@@ -205,9 +203,8 @@ class _FindingRewriter:
                 return remove_key(text, at, key), False
             case "ignored-key" if "as the value of $input" in hint and isinstance(at.items[key].value, str):
                 whole = at.items["$input"].value in ("$", "", None) and len(at.items) == 2 and at.is_flow
-                return self.make_replacement(
-                    at, format_inline(text, {"$input": at.items[key].value})
-                ) if whole else (), True
+                moved = format_inline(text, {"$input": at.items[key].value})
+                return self.make_replacement(at, moved) if whole else (), True
             case "expected-output" if hint.startswith("write {outcome"):
                 if at.part == "outcome":
                     return self.make_replacement(at, format_inline(text, "success")), False

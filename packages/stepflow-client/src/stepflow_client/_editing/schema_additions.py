@@ -75,12 +75,10 @@ def _add_missing(text: str, mapping: Node, added: Schemas, *, is_root: bool = Fa
             yield from _fill_empty(text, mapping, key, node, value)
         else:
             yield from _add_missing(text, node, value)
-    if missing:
-        yield (
-            _add_before_steps(text, mapping, missing)
-            if is_root
-            else make_addition(text, mapping, missing, _format_block_mapping)
-        )
+    if missing and is_root:
+        yield _add_before_steps(text, mapping, missing)
+    elif missing:
+        yield make_addition(text, mapping, missing, _format_block_mapping)
 
 
 def _fill_empty(text: str, parent: Node, key: Key, node: Node, value: Any) -> Iterator[Edit]:

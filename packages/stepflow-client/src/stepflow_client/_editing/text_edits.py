@@ -113,9 +113,8 @@ def write_json(value: Any, indent: str | None = None) -> str:
 def format_inline_yaml(value: Any) -> str:
     """Format a value as single-line YAML, e.g. `{$step: a, path: "$.x[0]"}`."""
     if isinstance(value, Mapping):
-        return (
-            f"{{{', '.join(f'{format_inline_yaml(key)}: {format_inline_yaml(part)}' for key, part in value.items())}}}"
-        )
+        pairs = (f"{format_inline_yaml(key)}: {format_inline_yaml(part)}" for key, part in value.items())
+        return f"{{{', '.join(pairs)}}}"
     if isinstance(value, list):
         return f"[{', '.join(map(format_inline_yaml, value))}]"
     is_plain = isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _RESERVED
