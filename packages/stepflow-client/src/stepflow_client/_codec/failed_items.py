@@ -83,22 +83,13 @@ def add_lost_item_errors(listed: ListItemsResponse, status: ExecutionStatus, sta
         status, message = ExecutionStatus.FAILED, "the server completed the run without the output of this item"
     for place in items._find_unfinished_places():
         steps = started.get(items[place].index)
-        if steps is None:
-            consequence = "some of its steps may have run and would run again"
-            error = FlowError(message=f"{message}; {consequence}", code=ErrorCode.LOST)
-        elif not steps:
-            error = FlowError(
-                message=f"{message}; the server lists none of its steps as started",
-                code=ErrorCode.LOST_BEFORE_START,
-                details={"started_steps": []},
-            )
-        else:
-            current = next((step for step in steps if not step.status.is_finished), steps[-1])
-            error = FlowError(
-                message=f"{message}; some of its steps had started and would run again",
-                code=ErrorCode.LOST,
-                step_id=current.step_id,
-                details={"started_steps": [step.step_id for step in steps]},
-            )
+        code, step_id, consequence = ErrorCode.LOST, None, "some of its steps may have run and would run again"
+        if steps:
+            step_id = next((step for step in steps if not step.status.is_finished), steps[-1]).step_id
+            consequence = "some of its steps had started and would run again"
+        elif steps is not None:
+            code, consequence = ErrorCode.LOST_BEFORE_START, "the server lists none of its steps as started"
+        details = None if steps is None else {"started_steps": [step.step_id for step in steps]}
+        error = FlowError(message=f"{message}; {consequence}", code=code, step_id=step_id, details=details)
         lost[place] = replace(items[place], status=status, error=error)
     return replace(listed, items=items._with_replaced_items(lost))

@@ -183,10 +183,9 @@ def make_tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
     output = {} if output is None else inline_schema(output, get_defs(output, _get_defs(flow)), checkable_only=True)
     hidden = next((field for field in iter_fields_and_keywords([schema, output]) if visible(field) != field), None)
     if hidden is not None:
-        raise InvalidArgumentError(
-            f"the flow cannot be a tool: its field name {visible(hidden)!r} contains control or invisible characters",
-            hint="rename the field in the flow's schemas",
-        )
+        problem = f"its field name {visible(hidden)!r} contains control or invisible characters"
+        hint = "rename the field in the flow's schemas"
+        raise InvalidArgumentError(f"the flow cannot be a tool: {problem}", hint=hint)
     return FlowToolSpec(
         name=name,
         description=_format_tool_description(flow, name),
@@ -236,6 +235,8 @@ def build_outcome_schema(output: Mapping[str, Any]) -> dict[str, Any]:
     """
     inner = {key: value for key, value in output.items() if key != "$defs"}
     text = {"type": "string"}
+    error_fields = {"message": text, "step": text, "hint": text}
+    error = {"type": "object", "properties": error_fields, "required": ["message"]}
     return {
         "type": "object",
         "properties": {
@@ -244,11 +245,7 @@ def build_outcome_schema(output: Mapping[str, Any]) -> dict[str, Any]:
             "output": inner or {"description": "The output of the flow."},
             "unexpected_output": {"description": "The output, if it does not match the flow's output schema."},
             "output_resource": {**text, "description": "Where to read an output that is too large for a response."},
-            "error": {
-                "type": "object",
-                "properties": {"message": text, "step": text, "hint": text},
-                "required": ["message"],
-            },
+            "error": error,
             "next": {**text, "description": "What to call next."},
         },
         "required": ["status"],

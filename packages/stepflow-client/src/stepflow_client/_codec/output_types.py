@@ -79,17 +79,13 @@ def _convert_value(result: FlowResult[Any], output_type: Any) -> Any:
     try:
         return _get_adapter(output_type).validate_python(result.output)
     except ValidationError as error:
-        faults = [
-            {"path": write_path(fault["loc"]), "message": fault["msg"]} for fault in error.errors(include_input=False)
-        ]
+        reported = error.errors(include_input=False)
+        faults = [{"path": write_path(fault["loc"]), "message": fault["msg"]} for fault in reported]
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         name = getattr(output_type, "__name__", str(output_type))
-        raise OutputTypeError(
-            f"the output of run {result.run_id} does not fit {name}: {faults[0]['path']}: {faults[0]['message']}{more}",
-            run_id=result.run_id,
-            details=faults,
-            result=result,
-        ) from None
+        problem = f"does not fit {name}: {faults[0]['path']}: {faults[0]['message']}{more}"
+        message = f"the output of run {result.run_id} {problem}"
+        raise OutputTypeError(message, run_id=result.run_id, details=faults, result=result) from None
 
 
 def _get_adapter(output_type: Any) -> TypeAdapter[Any]:
@@ -97,9 +93,8 @@ def _get_adapter(output_type: Any) -> TypeAdapter[Any]:
         return _make_adapter(output_type)
     except Exception as error:
         # Evaluating string annotations may raise anything.
-        raise argument_error(
-            "output_type", "a supported output type", output_type, str(error).partition("\n")[0]
-        ) from error
+        hint = str(error).partition("\n")[0]
+        raise argument_error("output_type", "a supported output type", output_type, hint) from error
 
 
 @functools.lru_cache(maxsize=256)

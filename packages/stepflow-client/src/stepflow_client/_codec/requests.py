@@ -125,9 +125,7 @@ def check_concurrency(max_concurrency: int | None) -> int | None:
     Raises:
         InvalidArgumentError: If it isn't a positive integer.
     """
-    if max_concurrency is None:
-        return None
-    return check_integer(max_concurrency, "max_concurrency", least=1)
+    return check_limit(max_concurrency, "max_concurrency", least=1)
 
 
 def check_limit(value: int | None, what: str, *, least: int = 0) -> int | None:
@@ -147,10 +145,9 @@ def reject_debug_mode(debug: bool) -> None:
         InvalidArgumentError: If it isn't a bool.
     """
     if check_flag(debug, "debug"):
-        raise UnsupportedByServerError(
-            "debug=True: no released Stepflow server has a debug mode for runs",
-            hint="leave it out; the steps and events of a run show what it did",
-        )
+        hint = "leave it out; the steps and events of a run show what it did"
+        message = "debug=True: no released Stepflow server has a debug mode for runs"
+        raise UnsupportedByServerError(message, hint=hint)
 
 
 def normalize_run_inputs(value: Any, *, exact_integers: bool = True) -> list[Any]:
@@ -202,25 +199,20 @@ def require_single_input(value: Any) -> None:
         InvalidArgumentError: If the input is a list, unless it has exactly one element.
     """
     if isinstance(value, (list, tuple)) and len(value) != 1:
-        raise InvalidArgumentError(
-            f"the input is a batch of {len(value)}, but run() returns one result",
-            hint="use submit() and get_results(); to pass a list as a single input, write [[...]]",
-        )
-
-
-def list_item_inputs(value: Any) -> list[Any]:
-    """Return item inputs as JSON values: the elements if `value` is a list, otherwise just `value`."""
-    plain = check_json(value, "the input")
-    return plain if isinstance(plain, list) else [plain]
+        hint = "use submit() and get_results(); to pass a list as a single input, write [[...]]"
+        message = f"the input is a batch of {len(value)}, but run() returns one result"
+        raise InvalidArgumentError(message, hint=hint)
 
 
 def check_inputs_against_schema(value: Any, check: ValueValidator) -> list[Any]:
-    """Return item inputs, after checking them against the flow's input schema.
+    """Return item inputs (the elements of a list, or else the value itself), after checking them against the flow's
+    input schema.
 
     Raises:
         InvalidArgumentError: If an input does not match, or can't be represented in JSON.
     """
-    items = list_item_inputs(value)
+    plain = check_json(value, "the input")
+    items = plain if isinstance(plain, list) else [plain]
     check.check_all(items, "use check_input=False to send it anyway")
     return items
 

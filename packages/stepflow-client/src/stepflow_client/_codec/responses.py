@@ -83,9 +83,8 @@ def parse_json_value(content: bytes, request: object, decode: Callable[[bytes], 
 
 def _make_not_json_error(content: bytes, request: object) -> errors.InvalidResponseError:
     start = cut(clean_line(content[:400].decode("utf-8", "replace")) or "an empty body", 80)
-    return errors.InvalidResponseError(
-        f"{request} returned something other than a JSON object: {start}", hint=ANOTHER_SERVICE
-    )
+    message = f"{request} returned something other than a JSON object: {start}"
+    return errors.InvalidResponseError(message, hint=ANOTHER_SERVICE)
 
 
 def build_from_response(
@@ -102,11 +101,8 @@ def build_from_response(
         reason = f"{error.args[0]} is missing"
     except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
         reason = str(error)
-    raise errors.InvalidResponseError(
-        f"{request} returned an unexpected response: {clean_line(reason)}",
-        details=answer,
-        hint="the server may be a newer release",
-    )
+    message = f"{request} returned an unexpected response: {clean_line(reason)}"
+    raise errors.InvalidResponseError(message, details=answer, hint="the server may be a newer release")
 
 
 def read_components(answer: dict[str, Any]) -> ComponentList:
@@ -201,16 +197,14 @@ def find_status_error(
             # Current servers respond like this to unknown paths.
             return errors.UnsupportedByServerError(f"this server does not support {request}", status_code=status)
         if kind == "text/html":
-            return errors.InvalidResponseError(
-                f"{request} returned a web page", status_code=status, hint=ANOTHER_SERVICE
-            )
+            page = f"{request} returned a web page"
+            return errors.InvalidResponseError(page, status_code=status, hint=ANOTHER_SERVICE)
         if status == 206:
             return errors.InvalidResponseError(f"{request} returned a partial response", status_code=status)
         return None
     if status < 400:
-        return errors.InvalidResponseError(
-            f"{request} returned a redirect ({status})", status_code=status, hint="use the address it redirects to"
-        )
+        redirected = f"{request} returned a redirect ({status})"
+        return errors.InvalidResponseError(redirected, status_code=status, hint="use the address it redirects to")
     message, details = _parse_error_message(kind, content)
     if status == 408:
         return errors.RequestTimeoutError(message or f"{request} returned 408", status_code=408)
@@ -401,13 +395,9 @@ def make_run_arguments(
     """
     inputs, overrides = reported.get("inputs"), reported.get("overrides")
     if entry is None:
-        return types.RunArguments(
-            run_id=run_id,
-            inputs=inputs,
-            overrides=_unwrap_overrides(overrides),
-            rerun_of=None if origin is None else origin.run_id,
-            kept=[] if origin is None else list(origin.kept),
-        )
+        rerun_of, kept = (None, ()) if origin is None else (origin.run_id, origin.kept)
+        changes = _unwrap_overrides(overrides)
+        return types.RunArguments(run_id=run_id, inputs=inputs, overrides=changes, rerun_of=rerun_of, kept=list(kept))
     if entry.rerun_of is not None and entry.overrides is not None:
         # The server only knows overrides for steps that were executed.
         overrides = entry.overrides
@@ -465,9 +455,8 @@ def read_items(run_id: str, answers: Any, decoder: OutputDecoder = PLAIN) -> Lis
     order = [answer["itemIndex"] for answer in answers]
     if order != list(range(len(order))):
         answers = sorted(answers, key=lambda answer: int(answer["itemIndex"]))
-    read = partial(
-        build_from_response, partial(read_item, run_id, decoder=decoder), request=f"GET /runs/{run_id}/items"
-    )
+    convert = partial(read_item, run_id, decoder=decoder)
+    read = partial(build_from_response, convert, request=f"GET /runs/{run_id}/items")
     return types.ListItemsResponse(run_id=run_id, items=types.RunItems(answers, read))
 
 
@@ -532,9 +521,8 @@ def read_immediate_result(run: StartedRun, decoder: OutputDecoder = PLAIN) -> Fl
         output = decoder.flow_output(answer.get("output"))
     except (ValueError, RecursionError):
         # This raises an error that says what's wrong.
-        return build_from_response(
-            partial(read_item, run.run_id, decoder=decoder), answer, f"GET /runs/{run.run_id}/items"
-        ).result
+        read = partial(read_item, run.run_id, decoder=decoder)
+        return build_from_response(read, answer, f"GET /runs/{run.run_id}/items").result
     return types.FlowResult(run_id=run.run_id, status=run.status, output=output)
 
 
@@ -546,9 +534,8 @@ def get_only_result(listed: ListItemsResponse, status: ExecutionStatus, decoder:
     """
     results = read_results(listed, status, decoder)
     if len(results) != 1:
-        raise errors.InvalidResponseError(
-            f"run {listed.run_id} has one item, but the server returned {len(results)}", run_id=listed.run_id
-        )
+        message = f"run {listed.run_id} has one item, but the server returned {len(results)}"
+        raise errors.InvalidResponseError(message, run_id=listed.run_id)
     return results[0]
 
 
@@ -564,12 +551,8 @@ def read_error(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> FlowEr
         (code, message), details = mocked, None
     if decoder.secrets:
         message, details = decoder.secrets.hide_in_text(message), decoder.secrets.hide_in(details)
-    return types.FlowError(
-        message=message,
-        code=code,
-        step_id=answer.get("stepId") or (step["id"] if step else None),
-        details=details or None,
-    )
+    step_id = answer.get("stepId") or (step["id"] if step else None)
+    return types.FlowError(message=message, code=code, step_id=step_id, details=details or None)
 
 
 def read_steps(run_id: str, answers: Iterable[dict[str, Any]], decoder: OutputDecoder = PLAIN) -> ListStepsResponse:
