@@ -115,9 +115,8 @@ def check_seconds(value: object, what: str, *, allow_infinity: bool = False, all
     except OverflowError:
         number = math.inf
     if not (number > 0 or (allow_zero and number == 0)) or (number == math.inf and not allow_infinity):
-        raise InvalidArgumentError(
-            f"{what} must be above zero{'' if allow_infinity else ' and finite'}, not {number!r}"
-        )
+        allowed = "above zero" if allow_infinity else "above zero and finite"
+        raise InvalidArgumentError(f"{what} must be {allowed}, not {number!r}")
     return number
 
 
@@ -172,9 +171,8 @@ def check_client(value: Any, what: str, *, is_async: bool) -> Any:
     # Don't use isinstance: a mock client would pass, although its methods are neither.
     methods = [getattr(value.__class__, name, None) for name in ("run", "start_run")]
     if not all(callable(method) and inspect.iscoroutinefunction(method) is is_async for method in methods):
-        raise argument_error(
-            what, "a StepflowClient or a StepflowRuntime" if is_async else "a SyncStepflowClient", value
-        )
+        expected = "a StepflowClient or a StepflowRuntime" if is_async else "a SyncStepflowClient"
+        raise argument_error(what, expected, value)
     return value
 
 

@@ -63,12 +63,8 @@ DataObject = _PydanticModel | _Dataclass | _AttrsInstance | _MsgspecStruct
 """A pydantic model or dataclass, a plain dataclass, an attrs object, or a msgspec struct."""
 
 _DATA_CLASS_ATTRIBUTES = (
-    "__dataclass_fields__",
-    "model_dump",
-    "__pydantic_serializer__",
-    "__struct_fields__",
-    "__attrs_attrs__",
-)
+    "__dataclass_fields__", "model_dump", "__pydantic_serializer__", "__struct_fields__", "__attrs_attrs__",
+)  # fmt: skip
 
 
 _SCALARS = (datetime, date, time, PurePath, Enum)

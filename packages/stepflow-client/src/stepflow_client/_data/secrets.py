@@ -20,6 +20,7 @@ from .flow_declarations import (
     get_fields,
     holds_secret,
     is_secret,
+    iter_mappings,
 )
 
 HIDDEN = "***"
@@ -65,12 +66,9 @@ class Secrets:
         scalars = [scalar for value in values for scalar in _iter_scalars(value)]
         texts = {form for scalar in scalars if isinstance(scalar, str) for form in _get_written_forms(scalar)}
         whole = {text for text in texts if len(text) < _MIN_SUBSTRING_LENGTH and include_short}
-        others = (scalar for scalar in scalars if not isinstance(scalar, str))
-        self._values = [
-            other
-            for other in others
-            if include_short or (not isinstance(other, bool) and len(str(other)) >= _MIN_SUBSTRING_LENGTH)
-        ]
+        others = [scalar for scalar in scalars if not isinstance(scalar, str)]
+        long = [other for other in others if not isinstance(other, bool) and len(str(other)) >= _MIN_SUBSTRING_LENGTH]
+        self._values = others if include_short else long
         whole |= {form for other in self._values for form in (json.dumps(other), str(other))}
         self._texts = sorted((text for text in texts if len(text) >= _MIN_SUBSTRING_LENGTH), key=len, reverse=True)
         patterns = [re.escape(text) for text in self._texts]
@@ -185,9 +183,8 @@ def hide_flow_secrets(flow: Mapping[str, Any]) -> dict[str, Any]:
     declared, secrets = get_variable_schemas(flow), find_flow_secrets(flow)
     if secrets is NO_SECRETS:
         return dict(flow)
-    hidden: dict[str, Any] = secrets.hide_in(
-        _hide_defaults(flow, {name for name, value in declared.items() if is_secret(value)})
-    )
+    names = {name for name, value in declared.items() if is_secret(value)}
+    hidden: dict[str, Any] = secrets.hide_in(_hide_defaults(flow, names))
     hidden["schemas"]["properties"]["variables"]["properties"] = {
         name: secrets.hide_in(hide_schema(schema) if isinstance(schema, Mapping) else schema)
         for name, schema in declared.items()
@@ -219,11 +216,9 @@ def get_variable_schemas(flow: Any) -> dict[str, Any]:
 def _hide_defaults(value: Any, names: set[str]) -> Any:
     """Return a flow with the defaults hidden in expressions for secret variables, whatever the defaults' type."""
     if isinstance(value, Mapping):
+        shown = {key: _hide_defaults(part, names) for key, part in value.items()}
         is_secret = "default" in value and _refers_to_any(value.get("$variable"), names)
-        return {
-            key: HIDDEN if is_secret and key == "default" else _hide_defaults(part, names)
-            for key, part in value.items()
-        }
+        return {**shown, "default": HIDDEN} if is_secret else shown
     return [_hide_defaults(part, names) for part in value] if isinstance(value, list) else value
 
 
@@ -283,11 +278,9 @@ def _find_schema_secrets(schema: Any) -> Iterator[Any]:
 
 def _find_expression_defaults(value: Any, names: set[str]) -> Iterator[Any]:
     """Yield the defaults in expressions such as `{$variable: key, default: ...}` for secret variables."""
-    if isinstance(value, Mapping) and "default" in value and _refers_to_any(value.get("$variable"), names):
-        yield value["default"]
-    if isinstance(value, (Mapping, list)):
-        for part in value.values() if isinstance(value, Mapping) else value:
-            yield from _find_expression_defaults(part, names)
+    for part in iter_mappings(value):
+        if "default" in part and _refers_to_any(part.get("$variable"), names):
+            yield part["default"]
 
 
 def _iter_scalars(value: Any) -> Iterator[Any]:

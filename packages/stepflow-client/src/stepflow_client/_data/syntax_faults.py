@@ -77,12 +77,8 @@ def explain_json_error(error: json.JSONDecodeError) -> Fault:
         hint = "write \" in place of ', and do not quote the whole value"
         return build_fault(text, at, "strings need double quotes, not single quotes", hint)
     if rest.startswith("\\"):
-        return build_fault(
-            text,
-            at,
-            "there is a backslash before the quote",
-            "remove the backslash: in single quotes, the shell keeps it",
-        )
+        hint = "remove the backslash: in single quotes, the shell keeps it"
+        return build_fault(text, at, "there is a backslash before the quote", hint)
     advice = "write text in double quotes" if error.msg == "Expecting value" and rest else None
     return build_fault(text, error.pos, error.msg[:1].lower() + error.msg[1:].removesuffix(" at"), advice)
 

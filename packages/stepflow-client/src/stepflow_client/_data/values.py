@@ -151,11 +151,6 @@ def get_order_template_at(order_template: Any, key: str | int) -> Any:
     return _get_order_template(order_template).get(key)
 
 
-def defines_key_order(order_template: Any) -> bool:
-    """Return whether an expression determines the key order of its value."""
-    return isinstance(order_template, list) or bool(_get_order_template(order_template))
-
-
 def _order_keys(value: dict[str, Any], shape: Mapping[str, Any]) -> list[str]:
     """Return an object's keys: first those in the shape, in the same order, then all others, sorted."""
     return [key for key in shape if key in value] + sorted(key for key in value if key not in shape)
@@ -391,9 +386,8 @@ def merge_overrides(overrides: Any) -> dict[str, Any] | None:
                 raise InvalidArgumentError(f"the override of {step!r} must be a mapping, not {type(change).__name__}")
             if "value" in change and set(change) <= {"value", "$type"}:
                 if change.get("$type", "merge_patch") != "merge_patch":
-                    raise InvalidArgumentError(
-                        f"the override of step {step!r} has the type {change['$type']!r}; only merge_patch is supported"
-                    )
+                    problem = f"has the type {change['$type']!r}; only merge_patch is supported"
+                    raise InvalidArgumentError(f"the override of step {step!r} {problem}")
                 change = change["value"]
             patches[step] = {"value": change}
         merged = _deep_merge(merged, patches)
@@ -472,8 +466,5 @@ def make_output_decoder(output: Any, secrets: Secrets) -> OutputDecoder:
         output: The flow's `output`, or None if unknown.
         secrets: The runs' secrets.
     """
-    return (
-        OutputDecoder(output if defines_key_order(output) else None, secrets)
-        if secrets or defines_key_order(output)
-        else PLAIN
-    )
+    like = output if isinstance(output, list) or _get_order_template(output) else None
+    return OutputDecoder(like, secrets) if secrets or like is not None else PLAIN

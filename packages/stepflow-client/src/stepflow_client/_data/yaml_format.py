@@ -73,12 +73,6 @@ class _Composer(yaml.composer.Composer):
         return node
 
 
-def scalar_resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
-    """Return the patterns for plain scalars that aren't strings, keyed by first character as in PyYAML."""
-    resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = _Loader.yaml_implicit_resolvers
-    return resolvers
-
-
 def read_yaml(text: str, source: str, convert: Callable[[YamlReader, yaml.Node | None], Any] | None = None) -> Any:
     """Return the value of a YAML document.
 
@@ -197,9 +191,8 @@ class YamlReader:
                 continue
             key = self.read_key(key_node)
             if key in own:
-                self.raise_fault(
-                    key_node, f"the key {key!r} appears twice in one mapping", _suggest_duplicate_fix(node, key)
-                )
+                hint = _suggest_duplicate_fix(node, key)
+                self.raise_fault(key_node, f"the key {key!r} appears twice in one mapping", hint)
             own[key] = value_node
         # The mapping's own values take precedence, but merged keys come first (as in PyYAML).
         self.mappings[id(node)] = pairs = {**merged, **own} if merged else own
@@ -306,12 +299,11 @@ def _represent_text(dumper: _Dumper, text: str) -> yaml.Node:
 
 
 _Dumper.add_representer(str, _represent_text)
+# Patterns for plain scalars that aren't strings, keyed by first character.
+_patterns = (yaml.SafeDumper.yaml_implicit_resolvers, _Loader.yaml_implicit_resolvers)
 _Dumper.yaml_implicit_resolvers = {
-    first: [
-        *yaml.SafeDumper.yaml_implicit_resolvers.get(first, ()),
-        *scalar_resolvers().get(first, ()),
-    ]
-    for first in {*yaml.SafeDumper.yaml_implicit_resolvers, *scalar_resolvers()}
+    first: [pattern for patterns in _patterns for pattern in patterns.get(first, ())]
+    for first in {*_patterns[0], *_patterns[1]}
 }
 
 

@@ -33,9 +33,8 @@ def render_error(error: StepflowClientError) -> list[str]:
     a different mode with `%xmode`.
     """
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    is_short = (
-        error not in _shown and getattr(getattr(shell, "InteractiveTB", None), "mode", _DEFAULT_MODE) == _DEFAULT_MODE
-    )
+    mode = getattr(getattr(shell, "InteractiveTB", None), "mode", _DEFAULT_MODE)
+    is_short = error not in _shown and mode == _DEFAULT_MODE
     _shown.add(error)
     if is_short:
         return list(_iter_lines(error, shell))

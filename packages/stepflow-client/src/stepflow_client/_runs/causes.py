@@ -202,9 +202,8 @@ class ItemFailureTracer:
                 return self._make_step_cause(root)
         # If there's just one candidate, it must have failed, even if the server doesn't report its error.
         only = roots[0] if len(set(roots)) == 1 and failures[0].is_sure else None
-        fits = {
-            name: self._has_error_of(name) for name in dict.fromkeys(map(self.find_root_step, self._failed_reads(None)))
-        }
+        candidates = dict.fromkeys(map(self.find_root_step, self._failed_reads(None)))
+        fits = {name: self._has_error_of(name) for name in candidates}
         if only is not None and fits.get(only) is not False:
             return self._make_step_cause(only)
         sure = [name for name, fit in fits.items() if fit]
@@ -263,11 +262,8 @@ class ItemFailureTracer:
         named = FAILED_STEP.match(error.message) if error is not None else None
         if named is not None and named["id"] in failed:
             return Cause("step", named["id"])
-        times = {
-            name: self.listed[name].updated_at
-            for name in failed
-            if key is not None and self._get_step_error_key(name) == key
-        }
+        same = [name for name in failed if key is not None and self._get_step_error_key(name) == key]
+        times = {name: self.listed[name].updated_at for name in same}
         if len(times) == 1 or (times and None not in times.values()):
             return Cause("step", min(times, key=lambda name: times[name] or datetime.min))
         return Cause("unknown")

@@ -36,13 +36,9 @@ def explain_item(
     failed = item.listed.get(cause.step_id or "")
     if error is not None:
         error = replace(error, step_id=cause.step_id)
-        if (
-            failed is not None
-            and failed.error is not None
-            and names_only_step(error)
-            and not names_only_step(failed.error)
-        ):
-            error = replace(error, message=failed.error.message)
+        reason = failed.error if failed is not None else None
+        if reason is not None and names_only_step(error) and not names_only_step(reason):
+            error = replace(error, message=reason.message)
     return RunAccount(
         run_id=run_id,
         item_index=item_index,
@@ -96,15 +92,12 @@ def add_explanations(snapshot: RunSnapshot) -> RunSnapshot:
 
 def add_step_states(steps: Iterable[StepDetails], accounts: Mapping[tuple[int, str], StepAccount]) -> list[StepDetails]:
     """Copy step states from accounts, which are keyed by item index and step ID."""
-    explained = []
+    explained, names = [], ("state", "because_of", "is_default", "failed_children")
     for step in steps:
         account = accounts.get((step.item_index, step.step_id))
-        if account is None:
-            # Without an account, the step can't have used a default.
-            explained.append(replace(step, is_default=False))
-        else:
-            names = ("state", "because_of", "is_default", "failed_children")
-            explained.append(replace(step, **{name: getattr(account, name) for name in names}))
+        # Without an account, the step can't have used a default.
+        changes = {name: getattr(account, name) for name in names} if account is not None else {"is_default": False}
+        explained.append(replace(step, **changes))
     return explained
 
 

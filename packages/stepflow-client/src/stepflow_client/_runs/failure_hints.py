@@ -62,9 +62,8 @@ class _Resolver:
             if isinstance(error, Failure):
                 self.failures[error.message if error.step is None else f"{error.step} failed"] = None
             else:
-                self.not_known[
-                    str(error) if isinstance(error, NotKnownError) else "the value that the server reads here"
-                ] = None
+                is_named = isinstance(error, NotKnownError)
+                self.not_known[str(error) if is_named else "the value that the server reads here"] = None
             return expression
 
 
@@ -142,10 +141,9 @@ def find_failure_hint(
     if mismatch is None:
         return None
     # Don't show the value: it may be a secret.
-    text = short_repr(mismatch.value)
-    reason = (
-        f"the value{mismatch.message.removeprefix(text)}" if mismatch.message.startswith(text) else mismatch.message
-    )
+    text, reason = short_repr(mismatch.value), mismatch.message
+    if reason.startswith(text):
+        reason = f"the value{reason.removeprefix(text)}"
     rejected = f"component {component} rejects its input: {reason} (at {mismatch.path})"
     try:
         # If the input is invalid even when only the flow is known, the value must be in the flow itself.
@@ -153,9 +151,8 @@ def find_failure_hint(
         is_literal = _find_mismatch(literal, schema) is not None
     except (Failure, NotKnownError, *BROKEN):
         is_literal = False
-    if is_literal:
-        return f"{rejected}; to find this before a run, check the flow"
-    return f"{rejected}; to check inputs before a run, declare an input schema in the flow"
+    advice = "to check inputs before a run, declare an input schema in the flow"
+    return f"{rejected}; {'to find this before a run, check the flow' if is_literal else advice}"
 
 
 def _find_missing_field_hint(step: Mapping[str, Any], input: Any) -> str | None:

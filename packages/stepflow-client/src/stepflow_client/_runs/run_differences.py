@@ -75,11 +75,8 @@ def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path]
         {"status": snapshot.details.status.value, "flow": _index_steps(flow)}
         for snapshot, flow in zip((a, b), flows, strict=True)
     )
-    differences = [
-        shown.make_masked_difference(change)
-        for change in find_value_changes(before, after)
-        if not is_ignored(change.path, ignored)
-    ]
+    changes = [change for change in find_value_changes(before, after) if not is_ignored(change.path, ignored)]
+    differences = [*map(shown.make_masked_difference, changes)]
     items = [_index_items(snapshot) for snapshot in (a, b)]
     is_batch = any(len(item) > 1 for item in items)
     # Direct and indirect dependencies of each step. None stands for the item, which depends on all steps.
@@ -115,13 +112,8 @@ class _DifferenceMasker:
         values: list[Any] = []
         for flow, value in zip(self._flows, (change.a, change.b), strict=True):
             # Within the flow itself, we know where secrets are, so even short ones can be masked.
-            shown = (
-                None
-                if value is ABSENT
-                else _get_value_or_mask(flow, change.path)
-                if change.path[0] == "flow"
-                else value
-            )
+            shown = _get_value_or_mask(flow, change.path) if change.path[0] == "flow" else value
+            shown = None if value is ABSENT else shown
             for secrets in self._secrets:
                 shown = secrets.hide_in(shown)
             values.append(shown)

@@ -10,13 +10,7 @@ from .results import FlowErrorOrNone
 from .statuses import ErrorCode, ExecutionStatus
 
 __all__ = [
-    "FailedChild",
-    "FailedItems",
-    "FailureKind",
-    "RunAccount",
-    "StepAccount",
-    "StepState",
-    "format_state",
+    "FailedChild", "FailedItems", "FailureKind", "RunAccount", "StepAccount", "StepState", "format_state",
     "get_displayed_state",
 ]  # fmt: skip
 

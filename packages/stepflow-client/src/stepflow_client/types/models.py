@@ -280,10 +280,8 @@ class Model(Record):
                 yield definition.name, str(value) if isinstance(value, Enum) else value
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickle_model, (
-            type(self),
-            {definition.name: getattr(self, definition.name) for definition in self._fields},
-        )
+        values = {definition.name: getattr(self, definition.name) for definition in self._fields}
+        return _unpickle_model, (type(self), values)
 
 
 def _unpickle_model(kind: type[Model], values: dict[str, Any]) -> Model:
@@ -359,9 +357,8 @@ def _convert_field_value(name: str, field_type: type[Any], entries: type[Any] | 
         if field_type is list and isinstance(value, (list, tuple)):
             if entries is None:
                 return list(value)
-            return [
-                entry if type(entry) is entries else _convert_field_value(name, entries, None, entry) for entry in value
-            ]
+            convert = partial(_convert_field_value, name, entries, None)
+            return [entry if type(entry) is entries else convert(entry) for entry in value]
         if isinstance(value, field_type) and (field_type is bool or type(value) is not bool):
             if field_type is not Sequence or not isinstance(value, (str, bytes)):
                 return value
