@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stepflow_client.flows.graph import FlowSteps, InnerFlow, find_downstream_steps, inner_flow
+from stepflow_client.flows.graph import FlowSteps, InnerFlow, inner_flow
 
 
 def flow_of(output: Any, **inputs: Any) -> dict[str, Any]:
@@ -27,14 +27,14 @@ def test_needed_steps() -> None:
 def test_a_default_makes_no_step_run_but_is_read() -> None:
     flow = flow_of({"$variable": "v", "default": {"$step": "a"}}, a=1, b={"$variable": "v", "default": {"$step": "a"}})
     assert FlowSteps(flow).find_steps_to_run() == set()
-    assert find_downstream_steps(flow, ["a"]) == {"a", "b"}
+    assert FlowSteps(flow).downstream(["a"]) == {"a", "b"}
     assert FlowSteps(flow).upstream(["b"]) == {"a", "b"}
 
 
 def test_the_first_keyword_decides_what_is_read() -> None:
     flow = flow_of(1, a=1, b={"$literal": 1, "$step": "a"}, c={"$if": 1, "then": 2, "$step": "a"}, d=[{"$step": "b"}])
-    assert find_downstream_steps(flow, ["a"]) == {"a"}
-    assert find_downstream_steps(flow, ["b"]) == {"b", "d"}
+    assert FlowSteps(flow).downstream(["a"]) == {"a"}
+    assert FlowSteps(flow).downstream(["b"]) == {"b", "d"}
 
 
 def test_components_of_steps_that_run() -> None:

@@ -17,7 +17,7 @@ from .._data.values import merge_overrides
 from .._runs.stored_flow import RerunOrigin
 from ..errors import InvalidArgumentError
 from ..flows.expressions import Reference, portable_path, references
-from ..flows.graph import FlowSteps, cut_flow, find_downstream_steps, require_step, steps_by_id
+from ..flows.graph import FlowSteps, cut_flow, require_step, steps_by_id
 from ..flows.interpreter import override_flow
 from ..flows.matching import json_equal, may_equal_masked
 from ..flows.run_requirements import check_variables
@@ -149,7 +149,7 @@ def check_kept_steps(new_run: NewRun, items: Sequence[RerunItem]) -> None:
             raise InvalidArgumentError(f"step {step!r} is kept, so its override would have no effect", hint=_FORCE)
         if step in kept & changed:
             raise InvalidArgumentError(f"step {step!r} is kept, but its definition has changed", hint=_FORCE)
-    dependent = find_downstream_steps(new_run.effective, changed)
+    dependent = FlowSteps(new_run.effective).downstream(changed)
     stale = next((step for step in steps_by_id(new_run.effective) if step in kept & dependent), None)
     if stale is not None:
         raise InvalidArgumentError(f"step {stale!r} is kept, but reads a step that has changed", hint=_FORCE)
@@ -520,7 +520,7 @@ def select_kept_outputs(new_run: NewRun, index: int, steps: Sequence[StepDetails
         again.add(keep.before)
     if keep.steps == "unchanged":
         again |= new_run.changed | _find_steps_reading_changes(new_run, index, cautious=True)
-    dependent = find_downstream_steps(flow, again)
+    dependent = FlowSteps(flow).downstream(again)
     outputs = {**pinned, **{step.step_id: step.output for step in steps}}
     return {step: output for step, output in outputs.items() if step in defined and step not in dependent}
 
@@ -530,5 +530,5 @@ def find_outdated_steps(new_run: NewRun, items: Sequence[RerunItem]) -> list[str
     outdated = set[str]()
     for item in items:
         changed = new_run.changed | _find_steps_reading_changes(new_run, item.index)
-        outdated |= find_downstream_steps(new_run.effective, changed) & item.kept.keys()
+        outdated |= FlowSteps(new_run.effective).downstream(changed) & item.kept.keys()
     return [step for step in steps_by_id(new_run.flow) if step in outdated]

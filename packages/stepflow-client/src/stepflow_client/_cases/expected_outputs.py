@@ -73,11 +73,8 @@ def replace_volatile(value: Any, given: Iterable[Any] = (), at: datetime | None 
         if resembles_matcher(value):
             return {"$equals": value}
         if isinstance(value, Mapping):
-            kept = {
-                key: _NO_RUN if is_run_id(key, item) else replaced(item)
-                for key, item in value.items()
-                if not any(map(is_volatile, _VOLATILE.finditer(key)))
-            }
+            stable = [key for key in value if not any(map(is_volatile, _VOLATILE.finditer(key)))]
+            kept = {key: _NO_RUN if is_run_id(key, value[key]) else replaced(value[key]) for key in stable}
             return kept if kept or not value else {"$type": "object"}
         if isinstance(value, list):
             return [replaced(element) for element in value]

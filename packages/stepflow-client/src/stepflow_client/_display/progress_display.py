@@ -182,13 +182,9 @@ class _RichDisplay(Display):
 
     def show(self, progress: Progress) -> None:
         part = progress.fraction
-        self._bars.update(
-            self._task,
-            description=_format_title(progress),
-            total=None if part is None else _BAR_UNITS,
-            completed=0 if part is None else round(part * _BAR_UNITS),
-            text=str(progress),
-        )
+        total, completed = (None, 0) if part is None else (_BAR_UNITS, round(part * _BAR_UNITS))
+        title, text = _format_title(progress), str(progress)
+        self._bars.update(self._task, description=title, total=total, completed=completed, text=text)
 
     def close(self) -> None:
         self._bars.stop()

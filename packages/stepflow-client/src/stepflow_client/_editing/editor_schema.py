@@ -67,12 +67,8 @@ def _add_components(definitions: Schema, components: Components | None) -> None:
     elif names:
         # Servers don't report which prefix a plugin is mounted under.
         allowed.append({"pattern": f"^/(?!builtin/)([^/]+/)+({'|'.join(names)})$"})
-    definitions["component"] = {
-        "description": "The component's path. To list components, run 'stepflow components list'.",
-        "type": "string",
-        "pattern": "^/",
-        "anyOf": allowed,
-    }
+    description = "The component's path. To list components, run 'stepflow components list'."
+    definitions["component"] = {"description": description, "type": "string", "pattern": "^/", "anyOf": allowed}
     rules: list[Schema] = []
     """For each component, the schema of a step that uses it."""
     for name in sorted(known):

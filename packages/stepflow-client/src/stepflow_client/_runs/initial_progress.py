@@ -19,11 +19,6 @@ def build_progress(snapshot: RunSnapshot, **more: Any) -> RunProgress:
         **more: Further arguments for `RunProgress`.
     """
     run, arguments = snapshot.details, snapshot.arguments
-    return RunProgress(
-        run.run_id,
-        (run.flow_name, dict(enumerate(steps_by_id(snapshot.flow or {})))),
-        total=run.items.total,
-        created_at=run.created_at,
-        kept=() if arguments is None else arguments.kept,
-        **more,
-    )
+    flow = run.flow_name, dict(enumerate(steps_by_id(snapshot.flow or {})))
+    kept = () if arguments is None else arguments.kept
+    return RunProgress(run.run_id, flow, total=run.items.total, created_at=run.created_at, kept=kept, **more)

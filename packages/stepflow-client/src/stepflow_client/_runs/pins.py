@@ -96,10 +96,8 @@ def pin_overrides(outputs: Mapping[str, Any], *, component: str = "/builtin/noop
     for step, output in check_mapping(outputs, "outputs").items():
         is_failure = isinstance(output, Fails)
         value = _build_failing_input(output, 0) if is_failure else {"$literal": output}
-        overrides[step] = {
-            "component": _FAILING if is_failure else component,
-            "input": {"$literal": None, "$if": None, "$coalesce": [value]},
-        }
+        patch = {"$literal": None, "$if": None, "$coalesce": [value]}
+        overrides[step] = {"component": _FAILING if is_failure else component, "input": patch}
         if is_failure and output.error_code == _NOT_CAUGHT:
             overrides[step]["onError"] = None
     return overrides

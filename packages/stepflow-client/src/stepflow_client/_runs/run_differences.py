@@ -32,15 +32,10 @@ def _index_items(snapshot: RunSnapshot) -> dict[int, dict[str, Any]]:
     origin = read_rerun_origin(snapshot._stored or {})
     pinned: Mapping[str, Any] = {} if origin is None else origin.kept
     kept = {name: {"status": "completed", "output": output, "error": None} for name, output in pinned.items()}
-    items: dict[int, dict[str, Any]] = {
-        item.index: {
-            "status": item.status.value,
-            "steps": dict(kept),
-            "output": item.output,
-            "error": _error_to_dict(item.error),
-        }
-        for item in snapshot.items or ()
-    }
+    items: dict[int, dict[str, Any]] = {}
+    for item in snapshot.items or ():
+        error = _error_to_dict(item.error)
+        items[item.index] = {"status": item.status.value, "steps": dict(kept), "output": item.output, "error": error}
     for step in snapshot.steps or ():
         steps = items.setdefault(step.item_index, {"steps": {}})["steps"]
         status, error = step.status.value, _error_to_dict(step.error)
@@ -71,14 +66,14 @@ def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path]
     """Compare two runs: first their status and flow, then each item. Ignored paths are skipped."""
     flows = [snapshot.flow or {} for snapshot in (a, b)]
     shown = _DifferenceMasker(*flows)
-    before, after = (
-        {"status": snapshot.details.status.value, "flow": _index_steps(flow)}
-        for snapshot, flow in zip((a, b), flows, strict=True)
-    )
+    before, after = ({"status": run.details.status.value, "flow": _index_steps(run.flow or {})} for run in (a, b))
     changes = [change for change in find_value_changes(before, after) if not is_ignored(change.path, ignored)]
     differences = [*map(shown.make_masked_difference, changes)]
     items = [_index_items(snapshot) for snapshot in (a, b)]
     is_batch = any(len(item) > 1 for item in items)
+    for item in () if is_batch else (*items[0].values(), *items[1].values()):
+        # Skip the only item's status, because it's the same as the run's.
+        item.pop("status", None)
     # Direct and indirect dependencies of each step. None stands for the item, which depends on all steps.
     direct: dict[str, set[str]] = {}
     for flow in flows:
@@ -89,12 +84,6 @@ def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path]
     for index in sorted({*items[0], *items[1]}):
         one, other = (item.get(index, ABSENT) for item in items)
         path: Path = ("items", index) if is_batch else ()
-        if not is_batch:
-            # Skip the only item's status, because it's the same as the run's.
-            one, other = (
-                {key: value for key, value in item.items() if key != "status"} if isinstance(item, dict) else item
-                for item in (one, other)
-            )
         differing = [change for change in find_value_changes(one, other, path) if not is_ignored(change.path, ignored)]
         differences += _iter_item_differences(differing, len(path), index, reads, shown)
     return differences

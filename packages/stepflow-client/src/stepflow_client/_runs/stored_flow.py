@@ -83,9 +83,8 @@ def read_rerun_origin(flow: Mapping[str, Any]) -> RerunOrigin | None:
     if not isinstance(added, Mapping) or not isinstance(added.get("rerun_of"), str):
         return None
     definitions, steps = _get_definitions(added), steps_by_id(flow)
-    return RerunOrigin(
-        added["rerun_of"], {name: pins.get_pinned_output(steps[name]) for name in definitions if name in steps}
-    )
+    kept = {name: pins.get_pinned_output(steps[name]) for name in definitions if name in steps}
+    return RerunOrigin(added["rerun_of"], kept)
 
 
 def mark_kept_steps(steps: Sequence[StepDetails], stored: Mapping[str, Any]) -> list[StepDetails]:

@@ -15,21 +15,27 @@ if TYPE_CHECKING:
 
 _ANY: dict[str, Any] = {}
 _TEXT: dict[str, Any] = {"type": "string"}
+_TEXT_OR_NULL: dict[str, Any] = {"type": ["string", "null"]}
+_NUMBER_OR_NULL: dict[str, Any] = {"type": ["number", "null"]}
+_LIST: dict[str, Any] = {"type": "array"}
+_OBJECT: dict[str, Any] = {"type": "object"}
 _WHOLE: dict[str, Any] = {"type": "integer"}
 _COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
 _COUNT_OR_NULL: dict[str, Any] = {"type": ["integer", "null"], "minimum": 0}
+_COUNT_32_BIT: dict[str, Any] = {**_COUNT, "maximum": 2**32 - 1}
 
 
 def _object_schema(required: str = "", **properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": required.split(), "additionalProperties": False}
 
 
+_MESSAGE = _object_schema("role content", role=_TEXT, content=_TEXT)
+_FILE = _object_schema("resolved_path size_bytes format", resolved_path=_TEXT, size_bytes=_WHOLE, format=_TEXT)
+
 BUILTINS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "/builtin/create_messages": (
-        _object_schema("user_prompt", user_prompt=_TEXT, system_instructions={"type": ["string", "null"]}),
-        _object_schema(
-            "messages", messages={"type": "array", "items": _object_schema("role content", role=_TEXT, content=_TEXT)}
-        ),
+        _object_schema("user_prompt", user_prompt=_TEXT, system_instructions=_TEXT_OR_NULL),
+        _object_schema("messages", messages={"type": "array", "items": _MESSAGE}),
     ),
     "/builtin/put_blob": (
         _object_schema("data blob_type", data=_ANY, blob_type={"enum": ["data", "flow", "binary"]}),
@@ -38,27 +44,14 @@ BUILTINS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "/builtin/get_blob": (_object_schema("blob_id", blob_id=_TEXT), _object_schema("data", data=_ANY)),
     "/builtin/load_file": (
         _object_schema("path", path=_TEXT, format={"enum": ["json", "yaml", "text", None]}),
-        _object_schema(
-            "data metadata",
-            data=_ANY,
-            metadata=_object_schema(
-                "resolved_path size_bytes format", resolved_path=_TEXT, size_bytes=_WHOLE, format=_TEXT
-            ),
-        ),
+        _object_schema("data metadata", data=_ANY, metadata=_FILE),
     ),
     "/builtin/map": (
-        _object_schema(
-            "workflow items", workflow={"type": "object"}, items={"type": "array"}, max_concurrency=_COUNT_OR_NULL
-        ),
-        _object_schema("results successful failed", results={"type": "array"}, successful=_WHOLE, failed=_WHOLE),
+        _object_schema("workflow items", workflow=_OBJECT, items=_LIST, max_concurrency=_COUNT_OR_NULL),
+        _object_schema("results successful failed", results=_LIST, successful=_WHOLE, failed=_WHOLE),
     ),
     "/builtin/iterate": (
-        _object_schema(
-            "flow initial_input",
-            flow={"type": "object"},
-            initial_input=_ANY,
-            max_iterations={**_COUNT, "maximum": 2**32 - 1},
-        ),
+        _object_schema("flow initial_input", flow=_OBJECT, initial_input=_ANY, max_iterations=_COUNT_32_BIT),
         _object_schema("result iterations terminated", result=_ANY, iterations=_WHOLE, terminated={"type": "boolean"}),
     ),
     "/builtin/eval": (
@@ -67,11 +60,7 @@ BUILTINS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "/builtin/openai": (
         _object_schema(
-            "messages",
-            messages={"type": "array"},
-            max_tokens=_COUNT_OR_NULL,
-            temperature={"type": ["number", "null"]},
-            api_key={"type": ["string", "null"]},
+            "messages", messages=_LIST, max_tokens=_COUNT_OR_NULL, temperature=_NUMBER_OR_NULL, api_key=_TEXT_OR_NULL
         ),
         _object_schema("response", response=_ANY),
     ),
@@ -236,11 +225,8 @@ class Catalogue:
         if component not in self._types:
             from .json_types import schema_to_type
 
-            schemas = self.schemas(component)
-            if schemas in (None, ({}, {})):
-                schemas = self._stubs.get(component, schemas)
-            self._types[component] = schemas and (
-                schema_to_type(schemas[0]),
-                schema_to_type(schemas[1], is_source=True),
-            )
+            pair = self.schemas(component)
+            if pair in (None, ({}, {})):
+                pair = self._stubs.get(component, pair)
+            self._types[component] = pair and (schema_to_type(pair[0]), schema_to_type(pair[1], is_source=True))
         return self._types[component]

@@ -87,9 +87,7 @@ class Reference(NamedTuple):
     @property
     def is_certain(self) -> bool:
         """Whether evaluating the expression always evaluates this reference."""
-        return all(
-            branch.kind == "condition" or (branch.kind == "coalesce" and not branch.number) for branch in self.branches
-        )
+        return all(branch.kind in ("condition", "coalesce") and not branch.number for branch in self.branches)
 
     @property
     def in_condition(self) -> bool:

@@ -240,11 +240,6 @@ def _drop_acyclic(following: Mapping[str, Collection[str]]) -> set[str]:
     return {*following}.difference(free)
 
 
-def find_downstream_steps(flow: Mapping[str, Any], chosen: Iterable[str]) -> set[str]:
-    """Return the chosen steps and every step that reads them, directly or indirectly."""
-    return FlowSteps(flow).downstream(chosen)
-
-
 def require_step(flow: Mapping[str, Any], step: str) -> None:
     """Check that the flow has a step.
 

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._base.basic_errors import InvalidArgumentError
 from .._data.flow_declarations import get_declared_schema
-from .._data.values import apply_patch
+from .._data.values import apply_patch, merge_overrides
 from .expressions import PathError, get_keyword, parse_path, references
 
 _CAUGHT = (2, 3, 4, 5, 6, 7, 8, 10)
@@ -269,9 +270,6 @@ def apply_overrides(flow: Mapping[str, Any], overrides: Mapping[str, Any]) -> di
 
 def override_flow(flow: Mapping[str, Any], overrides: Any) -> Mapping[str, Any]:
     """Apply a run's overrides, in any accepted form. If they're invalid, return the flow unchanged."""
-    from .._data.values import merge_overrides
-    from ..errors import InvalidArgumentError
-
     try:
         changes = merge_overrides(overrides)
         return apply_overrides(dict(flow), {"steps": changes}) if changes else flow
