@@ -9,18 +9,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from typing import (
-    TYPE_CHECKING,
-    Annotated,
-    Any,
-    NotRequired,
-    Required,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-    is_typeddict,
-)
+from typing import Annotated, Any, NotRequired, Required, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 import typing_extensions
 from pydantic import AfterValidator, PlainValidator, TypeAdapter, ValidationError, create_model
@@ -29,11 +18,7 @@ from .._data.arguments import argument_error
 from .._data.json_encoding import get_field_names
 from ..flows.expressions import write_path
 from ..types import ErrorCode, ExecutionStatus, FlowError, FlowResult
-from ..types.results import OutputTypeError
-
-if TYPE_CHECKING:
-    from ..types.results import Outcome
-
+from ..types.results import Outcome, OutputTypeError
 
 # Generic types whose type arguments are converted.
 _GENERICS: tuple[Any, ...] = (list, dict, tuple, set, frozenset, Union, types.UnionType)

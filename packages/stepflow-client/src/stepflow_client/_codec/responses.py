@@ -25,17 +25,6 @@ from .requests import RUN_ID
 
 if TYPE_CHECKING:
     from .._runs import pins, stored_flow
-    from ..types import (
-        FlowError,
-        FlowResult,
-        ListItemsResponse,
-        ListRunsResponse,
-        ListStepsResponse,
-        RunArguments,
-        RunDetails,
-        RunItem,
-        StepDetails,
-    )
     from ..types.runs import HistoryEntry
 else:
     stored_flow = lazy_module("stepflow_client._runs.stored_flow")
@@ -264,7 +253,7 @@ def parse_attachment_name(disposition: str | None) -> str | None:
 # Runs, items and steps
 
 
-def read_run(answer: dict[str, Any], run_id: str | None = None) -> RunDetails:
+def read_run(answer: dict[str, Any], run_id: str | None = None) -> types.RunDetails:
     """Read a run's summary.
 
     Args:
@@ -280,12 +269,12 @@ def read_run(answer: dict[str, Any], run_id: str | None = None) -> RunDetails:
     return run
 
 
-def read_runs(answer: dict[str, Any]) -> ListRunsResponse:
+def read_runs(answer: dict[str, Any]) -> types.ListRunsResponse:
     """Read a list of run summaries."""
     return types.ListRunsResponse(runs=[_read_summary(summary) for summary in answer["runs"]])
 
 
-def _read_summary(summary: Any) -> RunDetails:
+def _read_summary(summary: Any) -> types.RunDetails:
     """Read a summary, checking its IDs because they are used in request paths."""
     if not isinstance(summary, dict):
         raise TypeError(f"the summary of a run is {summary!r}")
@@ -384,7 +373,7 @@ def read_stored_content(answer: dict[str, Any]) -> dict[str, Any]:
 
 def make_run_arguments(
     run_id: str, reported: Mapping[str, Any], entry: HistoryEntry | None, origin: stored_flow.RerunOrigin | None = None
-) -> RunArguments:
+) -> types.RunArguments:
     """Return the arguments a run was started with.
 
     Args:
@@ -449,7 +438,7 @@ def read_flow(answer: dict[str, Any], flow_id: str | None = None) -> types.Store
     return stored
 
 
-def read_items(run_id: str, answers: Any, decoder: OutputDecoder = PLAIN) -> ListItemsResponse:
+def read_items(run_id: str, answers: Any, decoder: OutputDecoder = PLAIN) -> types.ListItemsResponse:
     """Read a run's items, in input order. Each item is built on first access."""
     answers = check_raw_items(answers)
     order = [answer["itemIndex"] for answer in answers]
@@ -460,7 +449,7 @@ def read_items(run_id: str, answers: Any, decoder: OutputDecoder = PLAIN) -> Lis
     return types.ListItemsResponse(run_id=run_id, items=types.RunItems(answers, read))
 
 
-def read_item(run_id: str, answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> RunItem:
+def read_item(run_id: str, answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> types.RunItem:
     """Read a single item. Running items have neither output nor error."""
     status = read_status(answer["status"])
     output = decoder.flow_output(answer.get("output")) if status.is_finished else None
@@ -471,8 +460,8 @@ def read_item(run_id: str, answer: dict[str, Any], decoder: OutputDecoder = PLAI
 
 
 def read_results(
-    listed: ListItemsResponse, status: ExecutionStatus, decoder: OutputDecoder = PLAIN
-) -> list[FlowResult]:
+    listed: types.ListItemsResponse, status: ExecutionStatus, decoder: OutputDecoder = PLAIN
+) -> list[types.FlowResult]:
     """Return the results of a finished run.
 
     If the run was cancelled or could not start, items may still be marked as running. They get the run's status.
@@ -485,7 +474,7 @@ def read_results(
     run_id = listed.run_id
     entries = listed.items._entries if isinstance(listed.items, types.RunItems) else listed.items
 
-    def read(entry: Any) -> FlowResult:
+    def read(entry: Any) -> types.FlowResult:
         item = entry if isinstance(entry, types.RunItem) else read_item(run_id, entry, decoder)
         return item.result or types.FlowResult(
             run_id=run_id, status=status, error=read_error({}) if status in FAILED_STATUSES else None
@@ -499,7 +488,7 @@ def read_results(
 _COMPLETED = frozenset({2, "completed"})
 
 
-def read_completed_outputs(listed: ListItemsResponse, decoder: OutputDecoder = PLAIN) -> list[Any] | None:
+def read_completed_outputs(listed: types.ListItemsResponse, decoder: OutputDecoder = PLAIN) -> list[Any] | None:
     """Return each item's output without building any items, or None unless all of them have completed."""
     entries: Sequence[Any] = listed.items._entries if isinstance(listed.items, types.RunItems) else listed.items
     if not all(type(entry) is dict and entry["status"] in _COMPLETED for entry in entries):
@@ -510,7 +499,7 @@ def read_completed_outputs(listed: ListItemsResponse, decoder: OutputDecoder = P
         return build_from_response(lambda _: [read(entry.get("output")) for entry in entries], {}, request)
 
 
-def read_immediate_result(run: StartedRun, decoder: OutputDecoder = PLAIN) -> FlowResult | None:
+def read_immediate_result(run: StartedRun, decoder: OutputDecoder = PLAIN) -> types.FlowResult | None:
     """Return the result of a newly created single-item run if it has already succeeded, otherwise None."""
     if run.status is not ExecutionStatus.COMPLETED or len(run.answers) != 1:
         return None
@@ -526,7 +515,9 @@ def read_immediate_result(run: StartedRun, decoder: OutputDecoder = PLAIN) -> Fl
     return types.FlowResult(run_id=run.run_id, status=run.status, output=output)
 
 
-def get_only_result(listed: ListItemsResponse, status: ExecutionStatus, decoder: OutputDecoder = PLAIN) -> FlowResult:
+def get_only_result(
+    listed: types.ListItemsResponse, status: ExecutionStatus, decoder: OutputDecoder = PLAIN
+) -> types.FlowResult:
     """Return the result of a finished single-item run.
 
     Raises:
@@ -539,7 +530,7 @@ def get_only_result(listed: ListItemsResponse, status: ExecutionStatus, decoder:
     return results[0]
 
 
-def read_error(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> FlowError:
+def read_error(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> types.FlowError:
     """Read the error of a failed item or step, hiding any secrets it quotes."""
     message = answer.get("errorMessage")
     message = message if isinstance(message, str) and message else NO_REASON
@@ -555,14 +546,16 @@ def read_error(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> FlowEr
     return types.FlowError(message=message, code=code, step_id=step_id, details=details or None)
 
 
-def read_steps(run_id: str, answers: Iterable[dict[str, Any]], decoder: OutputDecoder = PLAIN) -> ListStepsResponse:
+def read_steps(
+    run_id: str, answers: Iterable[dict[str, Any]], decoder: OutputDecoder = PLAIN
+) -> types.ListStepsResponse:
     """Read a run's steps, sorted by item and then in flow order."""
     steps = [read_step(answer, decoder) for answer in answers]
     steps.sort(key=lambda step: (step.item_index, step.step_index if step.step_index is not None else 0))
     return types.ListStepsResponse(run_id=run_id, steps=steps)
 
 
-def read_step(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> StepDetails:
+def read_step(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> types.StepDetails:
     """Read a single step."""
     error = read_error(answer, decoder) if read_status(answer["status"]) is ExecutionStatus.FAILED else None
     fields: dict[str, Any] = {"component": answer.get("component") or None, "error": error}
@@ -574,7 +567,7 @@ def read_step(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> StepDet
 
 def read_requested_step(
     answer: dict[str, Any], step_id: str, item_index: int, decoder: OutputDecoder = PLAIN
-) -> StepDetails:
+) -> types.StepDetails:
     """Read the requested step.
 
     Raises:

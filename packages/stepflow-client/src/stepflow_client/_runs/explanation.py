@@ -139,11 +139,11 @@ def collect_item_records(
 
 def find_component_needing_schema(account: RunAccount) -> str | None:
     """Return the component whose schema may explain a failure better than its error does, or None."""
-    from .failure_hints import has_known_schema
+    from ..flows.components import BUILTINS
 
     cause = account.step(account.cause or "")
     error = account.error
-    if cause is None or cause.component is None or error is None or has_known_schema(cause.component):
+    if cause is None or cause.component is None or error is None or cause.component in BUILTINS:
         return None
     return cause.component if names_only_step(error) or error.code is ErrorCode.INVALID_INPUT else None
 

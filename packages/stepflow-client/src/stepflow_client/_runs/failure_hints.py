@@ -70,11 +70,6 @@ class _Resolver:
 _MAX_LENGTH = 80
 
 
-def has_known_schema(component: str) -> bool:
-    """Return whether a component's input schema is known without asking a server."""
-    return component in BUILTINS
-
-
 def may_return(component: str, value: Any) -> bool:
     """Return whether a component could have returned a value, judging by its schema (if known)."""
     schema = BUILTINS[component][1] if component in BUILTINS else {}

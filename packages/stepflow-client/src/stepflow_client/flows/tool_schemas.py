@@ -70,11 +70,12 @@ def require_fields_at_paths(schema: Mapping[str, Any], paths: Sequence[Sequence[
     return {**schema, "properties": properties, "required": [*names]} if names else dict(schema)
 
 
-def wrap_schema(schema: Mapping[str, Any], name: str = WRAPPER) -> dict[str, Any]:
-    """Wrap a self-contained schema in an object with a single field."""
+def wrap_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Wrap a self-contained schema in an object with the single field `WRAPPER`."""
     inner = {key: value for key, value in schema.items() if key != "$defs"}
     shared = {"$defs": schema["$defs"]} if "$defs" in schema else {}
-    return {"type": "object", "properties": {name: inner}, "required": [name], "additionalProperties": False, **shared}
+    wrapped = {"type": "object", "properties": {WRAPPER: inner}, "required": [WRAPPER], "additionalProperties": False}
+    return {**wrapped, **shared}
 
 
 def iter_fields_and_keywords(schema: Any) -> Iterator[str]:
