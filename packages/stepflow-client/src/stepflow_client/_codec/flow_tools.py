@@ -76,7 +76,14 @@ class FlowToolSpec:
             InvalidArgumentError: If the arguments do not match. The message lists each invalid field with the expected
                 and actual values.
         """
-        value = _parse_arguments(arguments)
+        if isinstance(arguments, (str, bytes)):
+            try:
+                arguments = json.loads(arguments or "{}")
+            except (ValueError, RecursionError) as error:
+                raise InvalidArgumentError(f"the arguments are not JSON: {error}", hint="pass a JSON object") from None
+        value = check_json({} if arguments is None else arguments, "the arguments")
+        if not isinstance(value, dict):
+            raise InvalidArgumentError(f"the arguments must be an object, not {type(value).__name__}")
         self._check_arguments(value)
         return value[WRAPPER] if self.is_wrapped else value
 
@@ -129,18 +136,6 @@ class FlowToolSpec:
         """Return whether an output matches the tool's published schema."""
         schema = get_declared_schema(self.flow, "output")
         return not mismatches(output, schema, get_defs(schema, _get_defs(self.flow)))
-
-
-def _parse_arguments(arguments: Any) -> dict[str, Any]:
-    if isinstance(arguments, (str, bytes)):
-        try:
-            arguments = json.loads(arguments or "{}")
-        except (ValueError, RecursionError) as error:
-            raise InvalidArgumentError(f"the arguments are not JSON: {error}", hint="pass a JSON object") from None
-    value = check_json({} if arguments is None else arguments, "the arguments")
-    if not isinstance(value, dict):
-        raise InvalidArgumentError(f"the arguments must be an object, not {type(value).__name__}")
-    return value
 
 
 def _format_fault(fault: Mismatch) -> str:

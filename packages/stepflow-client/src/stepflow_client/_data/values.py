@@ -128,29 +128,6 @@ def restore_order(value: Any, order_template: Any = None) -> Any:
     return value
 
 
-def iter_entries_in_order(
-    value: Any, order_template: Any, start: int, end: int
-) -> Iterator[tuple[str | int, Any, Any]]:
-    """Yield the entries of a decoded object or list from `start` up to `end`, in the order of `restore_order`.
-
-    Each entry comes with its key or index, plus the expression that defines its own order, if any.
-    """
-    if isinstance(value, dict):
-        for key in _order_keys(value, shape := _get_order_template(order_template))[start:end]:
-            yield key, value[key], shape.get(key)
-    else:
-        shapes = order_template if isinstance(order_template, list) and len(order_template) == len(value) else None
-        for index, part in enumerate(value[start:end], start):
-            yield index, part, None if shapes is None else shapes[index]
-
-
-def get_order_template_at(order_template: Any, key: str | int) -> Any:
-    """Return the expression that defines an entry's own order, or None."""
-    if isinstance(key, int):
-        return order_template[key] if isinstance(order_template, list) and key < len(order_template) else None
-    return _get_order_template(order_template).get(key)
-
-
 def _order_keys(value: dict[str, Any], shape: Mapping[str, Any]) -> list[str]:
     """Return an object's keys: first those in the shape, in the same order, then all others, sorted."""
     return [key for key in shape if key in value] + sorted(key for key in value if key not in shape)
@@ -439,11 +416,17 @@ class OutputDecoder(NamedTuple):
 
         Scalars are decoded; nested objects and lists are left as they are.
         """
+        # Each entry's key or index, value, and the expression that defines its own order, if any.
         entries: Iterable[tuple[str | int, Any, Any]]
-        if self.keeps_order and isinstance(value, dict):
+        if not isinstance(value, dict):
+            shapes = self.like if isinstance(self.like, list) and len(self.like) == len(value) else None
+            places = range(len(value))[start:end]
+            entries = ((place, value[place], shapes[place] if shapes else None) for place in places)
+        elif self.keeps_order:
             entries = islice(((key, part, None) for key, part in value.items()), start, end)
         else:
-            entries = iter_entries_in_order(value, self.like, start, end)
+            shape = _get_order_template(self.like)
+            entries = ((key, value[key], shape.get(key)) for key in _order_keys(value, shape)[start:end])
         for key, part, like in entries:
             decoder = self if like is self.like else self._replace(like=like)
             yield key, part if isinstance(part, (dict, list)) else restore_integers(part), decoder
@@ -452,7 +435,10 @@ class OutputDecoder(NamedTuple):
         """Return the decoder for the part of a value at a path."""
         like = self.like
         for key in path:
-            like = get_order_template_at(like, key)
+            if isinstance(key, int):
+                like = like[key] if isinstance(like, list) and key < len(like) else None
+            else:
+                like = _get_order_template(like).get(key)
         return self._replace(like=like)
 
 

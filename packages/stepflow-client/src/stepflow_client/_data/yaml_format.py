@@ -207,8 +207,7 @@ class YamlReader:
             self.raise_fault(node, "a key must be a string, not a list or a mapping", hint)
         if node.tag not in _SCALARS:
             self.refuse_tag(node)
-        key: str = node.value
-        return key
+        return str(node.value)
 
     def add_merged_keys(self, node: yaml.Node, merged: _Pairs) -> None:
         """Add the keys of a mapping or a list of mappings, without replacing existing ones."""

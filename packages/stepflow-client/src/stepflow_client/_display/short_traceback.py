@@ -46,9 +46,10 @@ def render_error(error: StepflowClientError) -> list[str]:
 
 def _iter_lines(error: StepflowClientError, shell: Any) -> Iterator[str]:
     for frame in _find_user_frames(error.__traceback__, shell):
-        number = frame.tb_lineno
-        yield f"{_format_frame_location(frame, shell)}, line {number}"
-        yield f"----> {number} {visible(linecache.getline(frame.tb_frame.f_code.co_filename, number).strip())}"
+        name, number = frame.tb_frame.f_code.co_filename, frame.tb_lineno
+        label = getattr(getattr(shell, "compile", None), "format_code_name", lambda _: None)(name)
+        yield f"{' '.join(label) if label else f'File {visible(name)}'}, line {number}"
+        yield f"----> {number} {visible(linecache.getline(name, number).strip())}"
         yield ""
     is_plain = str(getattr(shell, "colors", "nocolor")).lower() == "nocolor"
     name = type(error).__name__ if is_plain else f"\x1b[31m{type(error).__name__}\x1b[0m"
@@ -75,9 +76,3 @@ def _find_user_frames(trace: TracebackType | None, shell: Any) -> Iterator[Trace
     yield from frames[:1]
     if len(frames) > 1:
         yield frames[-1]
-
-
-def _format_frame_location(frame: TracebackType, shell: Any) -> str:
-    name = frame.tb_frame.f_code.co_filename
-    label = getattr(getattr(shell, "compile", None), "format_code_name", lambda name: None)(name)
-    return " ".join(label) if label else f"File {visible(name)}"

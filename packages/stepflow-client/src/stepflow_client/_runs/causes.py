@@ -68,11 +68,6 @@ class ItemRecord:
     """Steps whose outputs a rerun kept. The server lists such a step only if another step or the output needs it."""
 
 
-def find_cause(record: ItemRecord) -> Cause:
-    """Return why an item didn't succeed, and which step failed first."""
-    return ItemFailureTracer(record).cause
-
-
 def names_only_step(error: FlowError) -> bool:
     """Return whether an error says only that a step failed."""
     return error.message == NO_REASON or FAILED_STEP.match(error.message) is not None
@@ -174,7 +169,7 @@ class ItemFailureTracer:
 
     @cached_property
     def cause(self) -> Cause:
-        """Why the item didn't succeed."""
+        """Why the item didn't succeed, and which step failed first."""
         record = self.record
         if record.status is ExecutionStatus.CANCELLED:
             return Cause("cancelled")

@@ -31,7 +31,7 @@ def explain_item(
     """
     item = _ExplainedItem(record)
     cause = item.cause
-    steps = list(item.iter_step_accounts())
+    steps = list(map(item.explain_step, dict.fromkeys([*item.definitions, *item.listed])))
     error = record.error
     failed = item.listed.get(cause.step_id or "")
     if error is not None:
@@ -151,12 +151,9 @@ def find_component_needing_schema(account: RunAccount) -> str | None:
 class _ExplainedItem(ItemFailureTracer):
     """An item along with the accounts of its steps."""
 
-    def iter_step_accounts(self) -> Iterator[StepAccount]:
-        """Explain each step, in flow order."""
-        for name in dict.fromkeys([*self.definitions, *self.listed]):
-            yield self._explain_step(name, self.definitions.get(name, {}), self.listed.get(name))
-
-    def _explain_step(self, name: str, definition: Mapping[str, Any], listed: StepDetails | None) -> StepAccount:
+    def explain_step(self, name: str) -> StepAccount:
+        """Explain the state of a step."""
+        definition, listed = self.definitions.get(name, {}), self.listed.get(name)
         component = (listed.component if listed else None) or definition.get("component")
         if listed is None:
             state = self._infer_unlisted_state(name)

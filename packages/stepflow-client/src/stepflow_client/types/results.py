@@ -146,9 +146,7 @@ class FlowResult(Typed[OutputT], Model, Shown):
         Raises:
             RunFailedError: If it didn't. The error's `result` is this result.
         """
-        self.raise_for_failure()
-        output: OutputT = self.output
-        return output
+        return self.raise_for_failure().output
 
     def raise_for_failure(self) -> Self:
         """Return this result if the item succeeded.
@@ -264,9 +262,7 @@ class Outcome(Typed[OutputT], Model, Shown):
             RunFailedError: If it didn't. The error's `result` is `result`.
             OutputTypeError: If the run succeeded, but its output does not match the `output_type` passed to `map`.
         """
-        self.raise_for_failure()
-        output: OutputT = self.output
-        return output
+        return self.raise_for_failure().output
 
     def raise_for_failure(self) -> Self:
         """Return this outcome if the input succeeded.
