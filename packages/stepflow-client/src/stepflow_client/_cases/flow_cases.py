@@ -242,9 +242,8 @@ def parse_tests(text: FlowText, name: str) -> FlowTests:
     config = test.get("config", test.get("stepflow_config"))
     if config is not None and not isinstance(config, Mapping):
         raise FlowFileError(f"{name}: test.config must be an object, not {short_json(config, 40)}", path=name)
-    nodes = root.at("test", "cases")
     cases: list[FlowCase] = []
-    for index, node in enumerate(nodes.elements if nodes is not None else ()):
+    for index, node in enumerate(root.elements_at("test", "cases")):
         fields, fault = node.value if isinstance(node.value, Mapping) else {}, faults.get(index, "")
         tags = fields.get("tags")
         case = FlowCase(

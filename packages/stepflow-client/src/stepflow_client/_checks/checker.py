@@ -151,8 +151,8 @@ def _check_flow(root: Node, catalogue: Catalogue, findings: Findings, depth: int
     if not isinstance(root.value, dict):
         return
     model = FlowAnalysis(root)
-    listed, by_index = root.get("steps"), {step.index: step for step in model.steps}
-    for index, node in enumerate(listed.elements if listed is not None else ()):
+    by_index = {step.index: step for step in model.steps}
+    for index, node in enumerate(root.elements_at("steps")):
         with findings.treat_as_unchecked(depth > 0):
             check_step_shape(node, findings)
         if (step_input := node.get("input")) is not None:

@@ -125,8 +125,7 @@ class FlowAnalysis:
     @property
     def cases(self) -> Iterable[Node]:
         """The flow's test cases."""
-        node = self.root.at("test", "cases")
-        return node.elements if node is not None else ()
+        return self.root.elements_at("test", "cases")
 
     def find_schema(self, *path: str) -> Node | None:
         """Return the schema of `input`, `output`, `variables` or `steps` (or part of it), or None if not declared."""

@@ -63,9 +63,8 @@ def check_schemas(model: FlowAnalysis, findings: Findings) -> None:
                 findings.add("schema-of-unknown-step", "warning", by_step, f"unknown step {name!r}",
                              suggest_or_list(name, model.by_id, "steps are"), key=name)  # fmt: skip
             _check_schema(node, defs, findings)
-    examples = model.root.get("examples")
     _check_cases("test case", model.cases, model, findings)
-    _check_cases("example", examples.elements if examples else (), model, findings)
+    _check_cases("example", model.root.elements_at("examples"), model, findings)
 
 
 def _check_schema(node: Node, defs: Mapping[str, Any], findings: Findings) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any
 
 from .._base.text import find_nearest, suggest_or_list
@@ -85,7 +85,7 @@ def check_shape(flow: Node, findings: Findings) -> None:
         findings.add("no-output", "warning", flow, "the flow has no output: it returns null and only mustExecute "
                      "steps run", "add output: {$step: id}")  # fmt: skip
     with findings.treat_as_unchecked(True):
-        for example in _get_elements(flow.get("examples")):
+        for example in flow.elements_at("examples"):
             _check_mapping(example, "an example", _EXAMPLE, ("name", "input"), findings)
         test = _get_non_null(flow, "test")
         if test is not None and _check_mapping(test, "test", _TEST, (), findings):
@@ -128,10 +128,6 @@ def _get_non_null(node: Node, key: str) -> Node | None:
     return value if value is not None and value.value is not None else None
 
 
-def _get_elements(node: Node | None) -> Sequence[Node]:
-    return node.elements if node is not None else ()
-
-
 def _is_empty(node: Node) -> bool:
     return node.value in (None, {}, [])
 
@@ -152,7 +148,7 @@ def _check_test(test: Node, findings: Findings) -> None:
     if "configFile" in test.items and "config" in test.items:
         findings.add("config-twice", "error", test, "a test cannot have both config and configFile", "keep one",
                      key="config")  # fmt: skip
-    for case in _get_elements(test.get("cases")):
+    for case in test.elements_at("cases"):
         if not _check_mapping(case, "a test case", _CASE, ("name", "input"), findings):
             continue
         expected, mocks = case.get("output"), case.get("mocks")
@@ -164,7 +160,7 @@ def _check_test(test: Node, findings: Findings) -> None:
         for mock in mocks.items.values() if mocks is not None else ():
             for outcome in mock.elements or (mock,):
                 _check_mock_outcome(outcome, findings)
-        for tag in _get_elements(case.get("tags")):
+        for tag in case.elements_at("tags"):
             if not isinstance(tag.value, str):
                 findings.add("wrong-type", "error", tag, f"tags must be a list of strings, not {_name_kind(tag.value)}")
 

@@ -38,33 +38,26 @@ def resolve_input(item: ItemFailureTracer, step_id: str) -> ResolvedInput:
     definition = item.definitions.get(step_id)
     if definition is None:
         return ResolvedInput(None, ("the flow",))
-    resolver = _Resolver(item.evaluation)
-    value = resolver.resolve(definition.get("input"))
-    return ResolvedInput(value, tuple(resolver.not_known), tuple(resolver.failures))
+    not_known, failures = dict[str, None](), dict[str, None]()
 
-
-class _Resolver:
-    """Resolves an expression part by part, so that one unknown part doesn't hide the rest."""
-
-    def __init__(self, evaluation: RecordedEvaluation) -> None:
-        self._evaluation = evaluation
-        self.not_known: dict[str, None] = {}
-        self.failures: dict[str, None] = {}
-
-    def resolve(self, expression: Any) -> Any:
+    def resolve(expression: Any) -> Any:
+        """Resolve an expression part by part, so that one unknown part doesn't hide the rest."""
         try:
-            return self._evaluation.evaluate(expression)
+            return item.evaluation.evaluate(expression)
         except (Failure, NotKnownError, *BROKEN) as error:
             if isinstance(expression, list):
-                return [self.resolve(element) for element in expression]
+                return [resolve(element) for element in expression]
             if isinstance(expression, Mapping) and get_keyword(expression) is None:
-                return {key: self.resolve(value) for key, value in expression.items()}
+                return {key: resolve(value) for key, value in expression.items()}
             if isinstance(error, Failure):
-                self.failures[error.message if error.step is None else f"{error.step} failed"] = None
+                failures[error.message if error.step is None else f"{error.step} failed"] = None
             else:
                 is_named = isinstance(error, NotKnownError)
-                self.not_known[str(error) if is_named else "the value that the server reads here"] = None
+                not_known[str(error) if is_named else "the value that the server reads here"] = None
             return expression
+
+    value = resolve(definition.get("input"))
+    return ResolvedInput(value, tuple(not_known), tuple(failures))
 
 
 _MAX_LENGTH = 80

@@ -90,6 +90,11 @@ class Node:
                 node = node.items.get(part)
         return node
 
+    def elements_at(self, *path: str | int) -> Sequence[Node]:
+        """Return the elements of the list at a path, or none if it doesn't exist."""
+        node = self.at(*path)
+        return node.elements if node is not None else ()
+
     def walk(self, *, below_aliases: bool = False) -> Iterator[Node]:
         """Yield this node and its descendants. Aliases are only followed with `below_aliases`."""
         yield self
