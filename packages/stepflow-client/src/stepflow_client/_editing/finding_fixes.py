@@ -75,28 +75,22 @@ def add_hints_and_fixes(flow: FlowText, findings: Sequence[Finding]) -> list[Fin
     return [finding._replace(fix=None) if key and number[key] > 1 else finding for finding, key in pairs]
 
 
-def _find_flow(node: Node | None) -> Node | None:
-    """Return the innermost flow containing a node."""
+def _find_flow(node: Node | None) -> Node:
+    """Return the innermost flow containing a node, or an empty node."""
     while node is not None and not node.get("steps"):
         node = node.parent
-    return node
+    return node or Node(None)
 
 
-def _find_steps(node: Node | None) -> Sequence[Node]:
-    flow = _find_flow(node)
-    return flow.items["steps"].elements if flow is not None else ()
-
-
-def _find_step_ids(node: Node | None) -> list[str]:
+def _find_step_ids(node: Node) -> list[str]:
     """Return the step IDs in the innermost flow containing a node."""
-    ids = (step.get("id") for step in _find_steps(node))
+    ids = (step.get("id") for step in _find_flow(node).elements_at("steps"))
     return [node.value for node in ids if node is not None and isinstance(node.value, str)]
 
 
 def _find_ids_read_in_flow(node: Node) -> list[str]:
     """Return the IDs of all steps read in the innermost flow containing a node."""
-    flow = _find_flow(node)
-    return [str(node.value) for node in flow.walk() if node.part == "$step"] if flow is not None else []
+    return [str(node.value) for node in _find_flow(node).walk() if node.part == "$step"]
 
 
 def _suggest_step_id(node: Node) -> str:
@@ -106,8 +100,7 @@ def _suggest_step_id(node: Node) -> str:
 
 
 def _find_input_schema(node: Node, *path: str) -> Node | None:
-    flow = _find_flow(node)
-    return flow.at("schemas", "properties", "input", "properties", *path) if flow is not None else None
+    return _find_flow(node).at("schemas", "properties", "input", "properties", *path)
 
 
 class _FindingRewriter:
@@ -174,8 +167,8 @@ class _FindingRewriter:
             ):
                 return self.add_missing_key(at, match[1], match[2], finding.rule), False
             case "no-output":
-                steps = _find_step_ids(at)
-                return add_key(text, at, "output", {"$step": steps[-1]}) if steps else (), False
+                ids = _find_step_ids(at)
+                return add_key(text, at, "output", {"$step": ids[-1]}) if ids else (), False
             case "unused-variable":
                 required = holder.get("required") if holder is not None else None
                 names = [element.value for element in required.elements] if required is not None else []
@@ -213,7 +206,8 @@ class _FindingRewriter:
                 expected = format_inline(text, {"outcome": "success", "result": at.value})
                 return self.make_replacement(at, expected) if at.is_flow else (), False
             case "conditional-stall" | "default-step" if match := re.search(r"set mustExecute: true on '(.+?)'", hint):
-                named = [step for step in _find_steps(at) if step.get("id") and step.items["id"].value == match[1]]
+                steps = _find_flow(at).elements_at("steps")
+                named = [step for step in steps if step.get("id") and step.items["id"].value == match[1]]
                 return add_key(text, named[0], "mustExecute", True) if named else (), False
             case "duplicate-case":
                 return self.make_replacement(at, format_inline(text, f"{at.value}_{at.line}")), False
@@ -277,15 +271,14 @@ class _FindingRewriter:
         return add_key(self.text, at, key, value)
 
     def move_step(self, at: Node, later: str, step: str) -> Sequence[Edit]:
-        steps = _find_steps(at)
-        holder = steps[0].parent if steps else None
+        holder = _find_flow(at).get("steps")
         if holder is None:
             return ()
         positions = self._positions.get(id(holder))
         if positions is None:
             # Look up all positions just once, since a flow may have thousands of these findings.
             positions = {}
-            for index, part in enumerate(steps):
+            for index, part in enumerate(holder.elements):
                 if (name := part.get("id")) is not None and isinstance(name.value, str):
                     positions.setdefault(name.value, index)
             self._positions[id(holder)] = positions
