@@ -7,7 +7,7 @@ import json
 import pytest
 from stepflow_client._checks.type_comparison import format_type
 from stepflow_client.flows import check, infer
-from stepflow_client.flows.json_types import schema_to_type, to_schema
+from stepflow_client.flows.json_types import schema_to_type, type_to_schema
 from stepflow_client.flows.reading import parse_yaml
 
 SECRET = {"type": "string", "is_secret": True}
@@ -71,7 +71,7 @@ def test_what_a_secret_is_given_to_is_marked(expression: object, shown: str) -> 
 def test_merged_schemas_stay_secret(schema: dict[str, object], shown: str) -> None:
     type = schema_to_type(schema)
     assert format_type(type) == shown
-    assert format_type(schema_to_type(to_schema(type))) == shown
+    assert format_type(schema_to_type(type_to_schema(type))) == shown
 
 
 def test_the_field_of_merged_objects_is_secret_if_it_is_in_one() -> None:

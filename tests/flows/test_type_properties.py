@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings, strategies as st
 from jsonschema import Draft202012Validator
 from stepflow_client._checks.type_comparison import find_conflict, is_compatible
-from stepflow_client.flows.json_types import schema_to_type, to_schema, union, value_to_type
+from stepflow_client.flows.json_types import make_union, schema_to_type, type_to_schema, value_to_type
 
 _KINDS = ["null", "boolean", "integer", "number", "string", "array", "object"]
 _NAMES = ["a", "b", "c"]
@@ -97,7 +97,7 @@ def test_a_value_that_is_valid_for_a_schema_is_of_its_type(number: int) -> None:
     @given(_SCHEMAS, st.lists(_VALUES, min_size=1, max_size=8))
     def check(schema: Any, values: list[Any]) -> None:
         type = schema_to_type(schema)
-        again = to_schema(type)
+        again = type_to_schema(type)
         Draft202012Validator.check_schema(again)
         for value in values:
             if _is_valid(value, schema):
@@ -130,8 +130,8 @@ def test_a_value_is_valid_for_the_schema_of_its_type(number: int) -> None:
     def check(values: list[Any]) -> None:
         types = [value_to_type(each) for each in values]
         for value, type in zip(values, types, strict=True):
-            assert _is_valid(value, to_schema(type))
-            assert is_compatible(type, union(types))
-            assert _is_valid(value, to_schema(union(types)))
+            assert _is_valid(value, type_to_schema(type))
+            assert is_compatible(type, make_union(types))
+            assert _is_valid(value, type_to_schema(make_union(types)))
 
     check()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from stepflow_client._checks.flow_analysis import FlowAnalysis, Read
 from stepflow_client._checks.type_inference import infer_flow_types
-from stepflow_client.flows.components import Catalogue
+from stepflow_client.flows.components import ComponentCatalog
 from stepflow_client.flows.json_types import UNKNOWN, is_unknown
 from stepflow_client.flows.source import FlowText, Node
 
@@ -337,7 +337,7 @@ def test_definitions_of_fields_and_uses_of_components(editor: Editor) -> None:
 @flows
 def test_hover_over_steps(editor: Editor, name: str) -> None:
     flow = FlowText(FLOWS[name], name)
-    types = infer_flow_types(flow.root, UNKNOWN, Catalogue(None))
+    types = infer_flow_types(flow.root, UNKNOWN, ComponentCatalog(None))
     for step in types.model.steps:
         start = inside(name, step.node.items["id"])[0]
         text = editor.at("hover", name, start)["contents"]["value"]

@@ -343,11 +343,11 @@ def part_by_part(value: Any, reading: OutputDecoder) -> Any:
 @given(OUTPUTS, OUTPUTS, st.booleans())
 def test_an_output_read_part_by_part_is_that_read_as_a_whole(output: Any, like: Any, keeps_order: bool) -> None:
     reading = OutputDecoder(like, keeps_order=keeps_order, as_sent=True)
-    assert reading.flow_output(output) is output
-    assert reading.step_output(output) is output
+    assert reading.decode_flow_output(output) is output
+    assert reading.decode_step_output(output) is output
     sent = deepcopy(output)
     parts = part_by_part(sent, reading)
-    assert written(parts) == written(reading._replace(as_sent=False).flow_output(deepcopy(output)))
+    assert written(parts) == written(reading._replace(as_sent=False).decode_flow_output(deepcopy(output)))
     if isinstance(output, dict):
         for key in output:
             assert written(reading.get_decoder_at([key]).restore_value(sent[key])) == written(parts[key])

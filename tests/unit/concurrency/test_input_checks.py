@@ -12,7 +12,7 @@ import pytest
 from stepflow_client import InvalidArgumentError, RequestTimeoutError
 from stepflow_client._concurrency import async_run_check, sync_run_check
 from stepflow_client._rules.timeouts import deadline_scope
-from stepflow_client.flows.json_schema import mismatches
+from stepflow_client.flows.json_schema import find_mismatches
 
 from tests.unit.both_twins import FLOW, HEALTH, TWINS, ask
 
@@ -29,7 +29,7 @@ class Endless:
         self.began.set()
         try:
             while True:
-                mismatches([1] * 100, NUMBERS, {})
+                find_mismatches([1] * 100, NUMBERS, {})
         finally:
             self.ended.set()
 
@@ -59,7 +59,7 @@ def test_a_check_nobody_waits_for_ends() -> None:
 
 def test_the_event_loop_goes_on_during_a_long_check() -> None:
     async def turns() -> int:
-        check = asyncio.ensure_future(async_run_check(lambda: mismatches([1] * 200_000, NUMBERS, {})))
+        check = asyncio.ensure_future(async_run_check(lambda: find_mismatches([1] * 200_000, NUMBERS, {})))
         count = 0
         while not check.done():
             await asyncio.sleep(0)
@@ -73,7 +73,7 @@ def test_the_event_loop_goes_on_during_a_long_check() -> None:
 def test_short_checks_share_a_slice() -> None:
     def thread_of(checks: int) -> str:
         for _ in range(checks):
-            assert not mismatches([1] * 100, NUMBERS, {})
+            assert not find_mismatches([1] * 100, NUMBERS, {})
         return threading.current_thread().name
 
     here = threading.current_thread().name

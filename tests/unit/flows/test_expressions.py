@@ -8,18 +8,19 @@ import pytest
 from hypothesis import given, strategies
 from stepflow_client.flows.expressions import (
     PathError,
-    explain_ambiguity,
+    explain_ambiguous_path,
+    find_references,
+    format_path,
     get_keyword,
     parse_path,
-    portable_path,
-    references,
-    write_path,
+    parse_portable_path,
 )
 
 
 def read(expression: Any) -> list[tuple[str, str, bool]]:
     """Return what is read: the name or path, where, and whether in any case."""
-    return [(each.step or str(each.path), write_path(each.at), each.is_certain) for each in references(expression)]
+    found = find_references(expression)
+    return [(each.step or str(each.path), format_path(each.at), each.is_certain) for each in found]
 
 
 def test_the_first_keyword_counts() -> None:
@@ -33,8 +34,8 @@ def test_the_first_keyword_counts() -> None:
 def test_references_of_an_expression_and_their_positions() -> None:
     expression = {"a": [1, {"$step": "x", "path": "$.p"}], "b c": {"$input": "$.q"}, "d": {"$variable": "v"}}
     assert read(expression) == [("x", "$.a[1]", True), ("$.q", '$["b c"]', True), ("v", "$.d", True)]
-    assert [each.path for each in references(expression)] == ["$.p", "$.q", "v"]
-    assert [each.field for each in references({"k": {"$if": {"$step": "c"}, "then": [{"$step": "t"}]}})] == [
+    assert [each.path for each in find_references(expression)] == ["$.p", "$.q", "v"]
+    assert [each.field for each in find_references({"k": {"$if": {"$step": "c"}, "then": [{"$step": "t"}]}})] == [
         ("k",),
         ("k", 0),
     ]
@@ -44,7 +45,7 @@ def test_references_of_an_expression_and_their_positions() -> None:
     "inside", [{"$literal": {"$step": "a"}}, {"$from": {"$step": "a"}}, {"$coalesce": {"$step": "a"}}]
 )
 def test_where_nothing_is_evaluated(inside: Any) -> None:
-    assert references({"x": [inside]}) == []
+    assert find_references({"x": [inside]}) == []
 
 
 def test_branches() -> None:
@@ -53,11 +54,11 @@ def test_branches() -> None:
         "then": {"$coalesce": [{"$step": "x"}, {"$step": "y"}]},
         "else": {"$variable": "v", "default": {"$step": "z"}},
     }
-    found = references(expression)
+    found = find_references(expression)
     assert [each.step or each.variable for each in found] == ["c", "x", "y", "v", "z"]
     assert [each.is_certain for each in found] == [True, False, False, False, False]
-    assert [each.in_condition for each in found] == [True, False, False, False, False]
-    assert [each.in_default for each in found] == [False, False, False, False, True]
+    assert [each.is_in_condition for each in found] == [True, False, False, False, False]
+    assert [each.is_in_default for each in found] == [False, False, False, False, True]
     assert [sorted(each.after) for each in found] == [[], ["c"], ["c", "x"], ["c"], ["c"]]
     assert [[branch.kind for branch in each.branches] for each in found] == [
         ["condition"], ["then", "coalesce"], ["then", "coalesce"], ["else"], ["else", "default"],
@@ -71,10 +72,10 @@ def test_branches() -> None:
 def test_names() -> None:
     names = {"v": "v", "$.v": "v", "$.v.part[0]": "v", "$['v']": "v", ' $["v"].x': "v", "v.part": "v.part", "$": None}
     for path, name in names.items():
-        assert references({"$variable": path})[0].variable == name
+        assert find_references({"$variable": path})[0].variable == name
     for wrong in (5, None, ["a"], "$[0]", "$v", ""):
-        assert references({"$variable": wrong})[0].variable is None
-    assert references({"$step": ["a"]})[0].step is None
+        assert find_references({"$variable": wrong})[0].variable is None
+    assert find_references({"$step": ["a"]})[0].step is None
 
 
 @pytest.mark.parametrize(
@@ -105,19 +106,19 @@ def test_paths(text: str | None, parts: tuple[str | int, ...]) -> None:
 def test_paths_that_servers_refuse(text: str) -> None:
     with pytest.raises(PathError):
         parse_path(text)
-    assert portable_path(text) is None
+    assert parse_portable_path(text) is None
 
 
 @pytest.mark.parametrize("text", ["o.k", "arr[0]", '$["a.b"]', "$.o['']", "$.*", "$.a..b", "a."])
 def test_paths_that_may_not_mean_what_they_say(text: str) -> None:
-    assert explain_ambiguity(text)
-    assert portable_path(text) is None
+    assert explain_ambiguous_path(text)
+    assert parse_portable_path(text) is None
 
 
 @pytest.mark.parametrize("text", ["$", "$.a.b", "$.a[0]", "name", "$['a b']", "a b ", "$.a-b"])
 def test_portable_paths(text: str) -> None:
-    assert explain_ambiguity(text) is None
-    assert portable_path(text) == parse_path(text)
+    assert explain_ambiguous_path(text) is None
+    assert parse_portable_path(text) == parse_path(text)
 
 
 @pytest.mark.parametrize(
@@ -131,8 +132,8 @@ def test_portable_paths(text: str) -> None:
     ],
 )
 def test_written_paths(path: tuple[str | int, ...], text: str) -> None:
-    assert write_path(path) == text
-    assert parse_path("$.a[0]") == parse_path(write_path([0], "$.a"))
+    assert format_path(path) == text
+    assert parse_path("$.a[0]") == parse_path(format_path([0], "$.a"))
 
 
 NAMES = strategies.text(strategies.characters(exclude_characters=']"\\', exclude_categories=["C", "Z"]))
@@ -140,4 +141,4 @@ NAMES = strategies.text(strategies.characters(exclude_characters=']"\\', exclude
 
 @given(strategies.lists(NAMES | strategies.integers(0, 10**6)))
 def test_a_written_path_is_read_again(parts: list[str | int]) -> None:
-    assert parse_path(write_path(parts)) == tuple(parts)
+    assert parse_path(format_path(parts)) == tuple(parts)

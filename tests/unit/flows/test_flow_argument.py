@@ -18,7 +18,7 @@ from stepflow_client.evaluation import FlowScore, Variant
 from stepflow_client.evaluation.records import plan_variants
 from stepflow_client.flow_models import TypedFlow
 from stepflow_client.flows import check, flow_of_step, infer
-from stepflow_client.flows.reading import flow_argument, load_flow
+from stepflow_client.flows.reading import load_flow, resolve_flow_argument
 from stepflow_client.testing import StepflowMock, read_tests, run_mocked
 from stepflow_client.types import FlowResult, StoredFlow, StoreFlowResponse
 
@@ -134,7 +134,7 @@ def test_an_object_stands_for_a_flow() -> None:
         def __flow__(self) -> Any:
             return self if self.value is None else self.value
 
-    assert flow_argument(Own(Path("flow.yaml"))) == Path("flow.yaml")
+    assert resolve_flow_argument(Own(Path("flow.yaml"))) == Path("flow.yaml")
     assert load_flow(Own(Own(FLOW))) == FLOW
     assert load_flow(TypedFlow[Any, Any, Any](written)) == load_flow(written) == written.to_dict()
     with pytest.raises(InvalidArgumentError, match="built no flow: maximum recursion depth"):
@@ -144,7 +144,7 @@ def test_an_object_stands_for_a_flow() -> None:
 def test_the_id_of_a_response_is_never_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path(ID).write_text("output: 1\n")
-    assert flow_argument(ID) == ID
+    assert resolve_flow_argument(ID) == ID
     assert load_flow(ID) == {"output": 1}
     with pytest.raises(InvalidArgumentError, match="a flow ID is not the flow"):
         load_flow(StoreFlowResponse(flow_id=ID))

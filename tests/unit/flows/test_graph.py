@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stepflow_client.flows.graph import FlowSteps, InnerFlow, inner_flow
+from stepflow_client.flows.graph import FlowSteps, InnerFlow, find_inner_flow
 
 
 def flow_of(output: Any, **inputs: Any) -> dict[str, Any]:
@@ -27,14 +27,14 @@ def test_needed_steps() -> None:
 def test_a_default_makes_no_step_run_but_is_read() -> None:
     flow = flow_of({"$variable": "v", "default": {"$step": "a"}}, a=1, b={"$variable": "v", "default": {"$step": "a"}})
     assert FlowSteps(flow).find_steps_to_run() == set()
-    assert FlowSteps(flow).downstream(["a"]) == {"a", "b"}
-    assert FlowSteps(flow).upstream(["b"]) == {"a", "b"}
+    assert FlowSteps(flow).find_downstream_steps(["a"]) == {"a", "b"}
+    assert FlowSteps(flow).find_upstream_steps(["b"]) == {"a", "b"}
 
 
 def test_the_first_keyword_decides_what_is_read() -> None:
     flow = flow_of(1, a=1, b={"$literal": 1, "$step": "a"}, c={"$if": 1, "then": 2, "$step": "a"}, d=[{"$step": "b"}])
-    assert FlowSteps(flow).downstream(["a"]) == {"a"}
-    assert FlowSteps(flow).downstream(["b"]) == {"b", "d"}
+    assert FlowSteps(flow).find_downstream_steps(["a"]) == {"a"}
+    assert FlowSteps(flow).find_downstream_steps(["b"]) == {"b", "d"}
 
 
 def test_components_of_steps_that_run() -> None:
@@ -46,28 +46,29 @@ def test_components_of_steps_that_run() -> None:
         {"id": "d", "component": "/python/always", "mustExecute": True},
         {"id": "e", "component": {"$input": "$"}, "mustExecute": True},
     ]
-    found = FlowSteps({"steps": steps, "output": {"$step": "a"}}).components()
+    found = FlowSteps({"steps": steps, "output": {"$step": "a"}}).find_components()
     assert found == {"/python/a", "/builtin/map", "/python/inner", "/python/always"}
 
 
 def test_cycles() -> None:
     flow = flow_of(1, start={"$step": "a"}, a={"$step": "c"}, b=[{"$step": "a"}], c={"$step": "b"}, free=1)
     steps = FlowSteps(flow)
-    assert steps.cycle() == ["a", "c", "b", "a"]
-    assert steps.cyclic == {"a", "b", "c"}
-    assert steps.shortest_path("start", "b") == ["start", "a", "c", "b"]
-    assert steps.shortest_path("a", "free") == []
-    assert FlowSteps(flow_of(1, a={"$step": "a"})).cycle() == ["a", "a"]
-    assert FlowSteps(flow_of(1, a={"$literal": {"$step": "a"}}, b={"$step": "gone"})).cycle() == []
+    assert steps.find_cycle() == ["a", "c", "b", "a"]
+    assert steps.cyclic_steps == {"a", "b", "c"}
+    assert steps.find_shortest_path("start", "b") == ["start", "a", "c", "b"]
+    assert steps.find_shortest_path("a", "free") == []
+    assert FlowSteps(flow_of(1, a={"$step": "a"})).find_cycle() == ["a", "a"]
+    assert FlowSteps(flow_of(1, a={"$literal": {"$step": "a"}}, b={"$step": "gone"})).find_cycle() == []
     # A default is not waited for.
-    assert FlowSteps(flow_of(1, a={"$variable": "v", "default": {"$step": "a"}})).cycle() == []
+    assert FlowSteps(flow_of(1, a={"$variable": "v", "default": {"$step": "a"}})).find_cycle() == []
 
 
 def test_a_long_chain_in_any_order() -> None:
     inputs = {f"s{i}": {"$step": f"s{i + 1}"} for i in range(20_000)}
     steps = FlowSteps(flow_of({"$step": "s0"}, **inputs, s20000=1))
-    assert len(steps.find_steps_to_run()) == len(steps.upstream(["s0"])) == len(steps.downstream(["s20000"])) == 20_001
-    assert not steps.cyclic
+    assert len(steps.find_steps_to_run()) == len(steps.find_upstream_steps(["s0"])) == 20_001
+    assert len(steps.find_downstream_steps(["s20000"])) == 20_001
+    assert not steps.cyclic_steps
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ def test_a_long_chain_in_any_order() -> None:
     ],
 )
 def test_flows_inside_steps(component: str, given: Any, expected: tuple[Any, str, bool] | None) -> None:
-    found = inner_flow({"component": component, "input": given})
+    found = find_inner_flow({"component": component, "input": given})
     if expected is None:
         assert found is None
     else:
@@ -96,8 +97,8 @@ def test_a_flow_whose_parts_are_escaped_is_the_one_that_its_runs_get() -> None:
     workflow = {"schemas": schemas, "steps": {"$literal": [{"id": "a"}]}, "output": {"$literal": {"$step": "a"}}}
     step = {"component": "/builtin/map", "input": {"workflow": workflow}}
     flow = {"schemas": schemas, "steps": [{"id": "a"}], "output": {"$step": "a"}}
-    assert inner_flow(step) == InnerFlow(flow, ("input", "workflow"), True, ("steps", "output"))
+    assert find_inner_flow(step) == InnerFlow(flow, ("input", "workflow"), True, ("steps", "output"))
     # If only one of them is, the other one is evaluated in the outer flow.
-    half = inner_flow({**step, "input": {"workflow": {**workflow, "output": {"$step": "a"}}}})
+    half = find_inner_flow({**step, "input": {"workflow": {**workflow, "output": {"$step": "a"}}}})
     assert half is not None
     assert not half.is_escaped

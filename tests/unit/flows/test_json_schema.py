@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from stepflow_cli.lsp.node_context import find_schemas
 from stepflow_client import InvalidArgumentError
 from stepflow_client._base.long_computations import run_in_slices
-from stepflow_client.flows.json_schema import mismatches
+from stepflow_client.flows.json_schema import find_mismatches
 from stepflow_client.flows.run_requirements import check_inputs
 
 _NAMES = st.sampled_from(["name", "nam", "n", "T"])
@@ -59,7 +59,7 @@ def test_no_valid_value_is_refused(number: int) -> None:
     @given(_SCHEMAS, _SCHEMAS, _SCHEMAS, _VALUES)
     def check(schema: Any, t: Any, u: Any, value: Any) -> None:
         defs = {"T": t, "U": u}
-        found = mismatches(value, schema, defs)
+        found = find_mismatches(value, schema, defs)
         try:
             is_valid = bool(found) and Draft202012Validator({"$defs": defs, "allOf": [schema]}).is_valid(value)
         except RecursionError:
@@ -135,9 +135,9 @@ def chain(length: int, link: Callable[[Any], Any]) -> dict[str, Any]:
 )
 def test_nested_references_are_followed_once(length: int, link: Callable[[Any], Any]) -> None:
     defs, slices = chain(length, link), list[int]()
-    found = run_in_slices(lambda: mismatches(5, {"$ref": "#/$defs/T0"}, defs), lambda: slices.append(1))
+    found = run_in_slices(lambda: find_mismatches(5, {"$ref": "#/$defs/T0"}, defs), lambda: slices.append(1))
     assert found
-    assert not mismatches("x", {"$ref": "#/$defs/T0"}, defs)
+    assert not find_mismatches("x", {"$ref": "#/$defs/T0"}, defs)
     assert find_schemas({"properties": {"a": {"$ref": "#/$defs/T0"}}}, ("a",), {"a": "x"}, defs)
     assert not slices
 
@@ -149,19 +149,19 @@ def test_nested_values_are_compared_once_with_each_shared_schema() -> None:
     for _ in range(60):
         value = {"a": value}
     slices: list[int] = []
-    assert run_in_slices(lambda: mismatches(value, tree, {"Tree": {"anyOf": both}}), lambda: slices.append(1))
+    assert run_in_slices(lambda: find_mismatches(value, tree, {"Tree": {"anyOf": both}}), lambda: slices.append(1))
     assert not slices
 
 
 def test_what_is_nested_too_deeply_is_not_refused() -> None:
     defs, value = chain(10_000, lambda each: {"anyOf": [each, each]}), 5
-    assert not mismatches(value, {"$ref": "#/$defs/T0"}, defs)
+    assert not find_mismatches(value, {"$ref": "#/$defs/T0"}, defs)
 
 
 def test_only_the_first_mismatches_are_returned() -> None:
-    assert len(mismatches(["x"] * 100_000, {"items": {"type": "integer"}}, {})) == 100
+    assert len(find_mismatches(["x"] * 100_000, {"items": {"type": "integer"}}, {})) == 100
     names = {str(number): 1 for number in range(100_000)}
-    assert len(mismatches(names, {"additionalProperties": False, "required": [*names, "x"]}, {})) == 100
+    assert len(find_mismatches(names, {"additionalProperties": False, "required": [*names, "x"]}, {})) == 100
 
 
 PLUGIN = {
@@ -179,24 +179,24 @@ DEFS: dict[str, Any] = {"a": {"properties": {"type": {}, "n": {"type": "integer"
     "value", [{"type": "a"}, {"type": "a", "n": 1}, {"type": "a", "n": "x"}, {"type": "a", "m": 1}, {"type": "b"}, {}]
 )
 def test_the_branch_of_a_condition_counts(value: Any) -> None:
-    found = mismatches(value, PLUGIN, DEFS)
+    found = find_mismatches(value, PLUGIN, DEFS)
     assert bool(found) != Draft202012Validator({**PLUGIN, "$defs": DEFS}).is_valid(value)
 
 
 @pytest.mark.parametrize("value", [{"a": 1}, {"a": "x"}, {}])
 def test_additional_fields_have_a_schema(value: Any) -> None:
     schema = {"additionalProperties": {"type": "integer"}}
-    assert bool(mismatches(value, schema, {})) != Draft202012Validator(schema).is_valid(value)
+    assert bool(find_mismatches(value, schema, {})) != Draft202012Validator(schema).is_valid(value)
 
 
 def test_a_condition_that_is_not_understood_decides_nothing() -> None:
     schema = {"if": {"pattern": "^a"}, "then": False, "else": False}
-    assert not mismatches("b", schema, {})
+    assert not find_mismatches("b", schema, {})
 
 
 def test_expressions_decide_nothing() -> None:
     value = {"type": {"$input": "$.x"}, "url": 1}
-    assert not mismatches(value, PLUGIN, DEFS, evaluated=True)
+    assert not find_mismatches(value, PLUGIN, DEFS, evaluated=True)
 
 
 def test_the_schemas_of_a_part() -> None:
@@ -210,7 +210,7 @@ def test_the_schemas_of_a_part() -> None:
 
 
 def said(value: Any, schema: Any) -> list[str]:
-    return [f"{each.path}: {each.message}" for each in mismatches(value, schema, {})]
+    return [f"{each.path}: {each.message}" for each in find_mismatches(value, schema, {})]
 
 
 @pytest.mark.parametrize(
@@ -257,10 +257,10 @@ def test_alternatives_are_listed() -> None:
     card = {"type": "object", "properties": {"kind": {"const": "card"}, "number": {"type": "string"}}}
     iban = {"type": "object", "properties": {"kind": {"const": "iban"}, "iban": {"type": "string"}}}
     method = {"oneOf": [{**each, "additionalProperties": False} for each in (card, iban)]}
-    (found,) = mismatches({"method": {"kind": "iban", "number": "1"}}, {"properties": {"method": method}}, {})
+    (found,) = find_mismatches({"method": {"kind": "iban", "number": "1"}}, {"properties": {"method": method}}, {})
     assert found.hint == (
         "write one of: object with kind ('card'), number (string); object with kind ('iban'), iban (string)"
     )
-    (found,) = mismatches({}, {"properties": {"method": method}, "required": ["method"]}, {})
+    (found,) = find_mismatches({}, {"properties": {"method": method}, "required": ["method"]}, {})
     assert found.hint is not None
     assert found.hint.endswith("(object with kind ('iban'), iban (string))")

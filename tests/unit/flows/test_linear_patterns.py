@@ -8,7 +8,7 @@ from itertools import product
 
 import pytest
 from stepflow_client._checks.checker import check
-from stepflow_client.flows.json_schema import mismatches
+from stepflow_client.flows.json_schema import find_mismatches
 from stepflow_client.flows.linear_patterns import compile_linear
 
 _ATOMS = ("a", "b", "[ab]", r"\w", ".", r"(\s|)", "(a|ab|b)", "(a|a)", r"(\w|\d)")
@@ -47,7 +47,7 @@ def test_a_pattern_that_is_not_checked_is_reported(pattern: str) -> None:
     assert compile_linear(pattern) is None
     named = {"patternProperties": {pattern: False}, "additionalProperties": False}
     for schema, value, place in (({"pattern": pattern}, "x", "pattern"), (named, {"x": 1}, "Properties")):
-        assert not mismatches(value, schema, {})
+        assert not find_mismatches(value, schema, {})
         flow = {"name": "f", "description": "d", "schemas": {"properties": {"input": schema}}, "output": 1}
         (found,) = [each for each in check(flow).diagnostics if each.rule == "unchecked-pattern"]
         assert place in found.path
@@ -77,5 +77,5 @@ def test_properties_whose_names_match_a_pattern_have_its_schema() -> None:
         "patternProperties": {"^(a|b)": {"type": "string"}},
         "additionalProperties": False,
     }
-    assert not mismatches({"a": "x", "b1": "y"}, schema, {})
-    assert [each.path for each in mismatches({"a": 1, "b": 2, "c": 3}, schema, {})] == ["$.a", "$.b", "$.c"]
+    assert not find_mismatches({"a": "x", "b1": "y"}, schema, {})
+    assert [each.path for each in find_mismatches({"a": 1, "b": 2, "c": 3}, schema, {})] == ["$.a", "$.b", "$.c"]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from stepflow_client import InvalidArgumentError
 from stepflow_client._data.secrets import HIDDEN_IN_URL
-from stepflow_client.flows.matching import check_expected, compare, may_equal_masked
+from stepflow_client.flows.matching import check_matchers, compare, may_equal_masked
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_where_a_value_differs(expected: Any, actual: Any, told: list[str]) -> N
 )
 def test_a_malformed_matcher_is_an_error(expected: Any, words: str) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
-        check_expected(expected)
+        check_matchers(expected)
     assert words in caught.value.message
     assert "$equals" in str(caught.value.hint)
 

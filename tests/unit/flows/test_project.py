@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from stepflow_client.errors import FlowFileError
-from stepflow_client.flows.project import CheckRules, Project, existing_file, find_project
+from stepflow_client.flows.project import CheckRules, Project, find_project, require_existing_file
 
 FACTS = """\
 flows = ["flows", "extra/one.yaml"]
@@ -189,17 +189,17 @@ def test_a_huge_file(folder: Path) -> None:
         large.truncate(16 * 2**20 + 1)
     found = find_project(folder)
     with pytest.raises(FlowFileError, match="is larger than 16 MiB"):
-        existing_file(found, "components", folder / "c.json")
+        require_existing_file(found, "components", folder / "c.json")
 
 
 def test_what_is_no_file(folder: Path) -> None:
     write(folder, "components = 'c.json'")
     found = find_project(folder)
     with pytest.raises(FlowFileError, match=r"c\.json, which .*stepflow\.toml names as components, does not exist"):
-        existing_file(found, "components", folder / "c.json")
+        require_existing_file(found, "components", folder / "c.json")
     os.mkfifo(folder / "c.json")
     with pytest.raises(FlowFileError, match="is not a file"):
-        existing_file(found, "components", folder / "c.json")
+        require_existing_file(found, "components", folder / "c.json")
     (folder / "stepflow.toml").unlink()
     os.mkfifo(folder / "stepflow.toml")
     # A pipe would block; it is no project.

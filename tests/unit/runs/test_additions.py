@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from stepflow_client._runs.stored_flow import RerunOrigin, add_tag, read_rerun_origin, restore_flow
+from stepflow_client._runs.stored_flow import RerunOrigin, add_tag_to_flow, read_rerun_origin, restore_flow
 
 FLOW: dict[str, Any] = {
     "steps": [
@@ -25,37 +25,37 @@ FLOW: dict[str, Any] = {
 )
 def test_a_tag_comes_off_again(flow: dict[str, Any]) -> None:
     before = repr(flow)
-    made = add_tag(flow, "t")
+    made = add_tag_to_flow(flow, "t")
     assert made["metadata"]["stepflow-client"] == "t"
     assert repr(restore_flow(made)) == before
     assert repr(restore_flow(flow)) == before
-    assert restore_flow(add_tag(made, "other")) == flow
+    assert restore_flow(add_tag_to_flow(made, "other")) == flow
     assert read_rerun_origin(made) is None
 
 
 @pytest.mark.parametrize("metadata", ["text", ["a"], 5, False])
 def test_metadata_that_servers_refuse_stays_as_it_is(metadata: Any) -> None:
     flow = {"metadata": metadata, "steps": []}
-    assert add_tag(flow, "t") == flow
+    assert add_tag_to_flow(flow, "t") == flow
     assert restore_flow(flow) == flow
 
 
 @pytest.mark.parametrize("kept", [{}, {"a": None}, {"b": {"$step": "zz", "n": [None]}}, {"a": 1, "b": {"c": None}}])
 def test_pins_come_off_again_and_can_be_read(kept: dict[str, Any]) -> None:
     before = repr(FLOW)
-    stored = json.loads(json.dumps(add_tag(FLOW, "t", RerunOrigin("run", kept, [3]))))
+    stored = json.loads(json.dumps(add_tag_to_flow(FLOW, "t", RerunOrigin("run", kept, [3]))))
     assert repr(FLOW) == before
     assert repr(restore_flow(stored)) == before
     assert read_rerun_origin(stored) == RerunOrigin("run", kept)
     changed = [step.get("id") for step, was in zip(stored["steps"], FLOW["steps"], strict=True) if step != was]
     assert changed == list(kept)
-    again = add_tag(restore_flow(stored), "u", RerunOrigin("another", {"b": 5}))
+    again = add_tag_to_flow(restore_flow(stored), "u", RerunOrigin("another", {"b": 5}))
     assert (restore_flow(again), read_rerun_origin(again)) == (FLOW, RerunOrigin("another", {"b": 5}))
 
 
 def test_a_pinned_flow_that_someone_runs_as_theirs_is_theirs() -> None:
-    stored = add_tag(FLOW, "t", RerunOrigin("run", {"a": 1}))
-    theirs = add_tag(stored, "u")
+    stored = add_tag_to_flow(FLOW, "t", RerunOrigin("run", {"a": 1}))
+    theirs = add_tag_to_flow(stored, "u")
     assert restore_flow(theirs)["steps"] == stored["steps"]
     assert read_rerun_origin(theirs) is None
 

@@ -213,5 +213,5 @@ def read_event(run_id: str, response: Mapping[str, Any], cursor: str, decoder: O
         common |= {"name": _make_type_name(name), "data": decoder.secrets.hide_in(data)}
         return decode_model(UnknownEvent, fields, **common)
     if "result" in data:
-        common["output"] = decoder.step_output(data["result"])
+        common["output"] = decoder.decode_step_output(data["result"])
     return decode_model(kind, fields, **common)

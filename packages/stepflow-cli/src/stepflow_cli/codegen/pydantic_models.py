@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stepflow_client.flow_models import NULLABLE
-from stepflow_client.flows.json_schema import json_type, mismatches
+from stepflow_client.flows.json_schema import find_mismatches, get_json_type
 from stepflow_client.flows.linear_patterns import compile_linear
 
 from ..errors import missing_extra_problem
@@ -44,7 +44,7 @@ def get_constraints(schema: Mapping[str, Any], kinds: Sequence[str]) -> dict[str
 def list_inexpressible_kinds(schema: Mapping[str, Any]) -> list[str]:
     """Return the types of a schema's allowed values if Python's types can't express those values."""
     values = _list_allowed_values(schema)
-    return [] if _is_expressible(values) else list(dict.fromkeys(json_type(value) for value in values))
+    return [] if _is_expressible(values) else list(dict.fromkeys(get_json_type(value) for value in values))
 
 
 def _list_allowed_values(schema: Mapping[str, Any]) -> list[Any]:
@@ -91,7 +91,7 @@ def _check_defaults(schema: Mapping[str, Any], validated: Mapping[str, Any], def
         }
         for key, each in properties.items():
             is_optional = key not in schema.get("required", ()) and "default" not in each
-            if is_optional and not mismatches(None, validated["properties"][key], defs):
+            if is_optional and not find_mismatches(None, validated["properties"][key], defs):
                 each |= NULLABLE
     if "default" not in schema:
         return result
@@ -99,7 +99,7 @@ def _check_defaults(schema: Mapping[str, Any], validated: Mapping[str, Any], def
     if default is None:
         # Fields default to None anyway.
         del result["default"]
-    elif mismatches(default, {key: each for key, each in validated.items() if key != "default"}, defs):
+    elif find_mismatches(default, {key: each for key, each in validated.items() if key != "default"}, defs):
         left_out = f"The default {json.dumps(result.pop('default'), ensure_ascii=False)} does not fit and is omitted."
         result["description"] = f"{schema.get('description', '')} {left_out}".strip()
     elif isinstance(default, float) and schema.get("type") == "integer":

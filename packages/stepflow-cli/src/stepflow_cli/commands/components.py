@@ -144,7 +144,7 @@ def _check_lock_file(path: str, records: Sequence[Mapping[str, Any]]) -> None:
         Problem: If they differ. The message lists the changed keys.
     """
     from stepflow_client._command import ABSENT, find_value_changes
-    from stepflow_client.flows.expressions import write_path
+    from stepflow_client.flows.expressions import format_path
 
     from ..validation.flow_checks import load_component_records
 
@@ -155,7 +155,7 @@ def _check_lock_file(path: str, records: Sequence[Mapping[str, Any]]) -> None:
     for name in sorted(now.keys() & before.keys()):
         # Sort keys because servers return them in a different order each time.
         keys = sorted(
-            write_path(change.path).removeprefix("$.")
+            format_path(change.path).removeprefix("$.")
             + (" is new" if change.a is ABSENT else " is gone" if change.b is ABSENT else "")
             for change in find_value_changes(before[name], now[name])
         )
@@ -201,7 +201,7 @@ def _write_stubs(
 
     The module needs only stepflow-client. The same components always produce exactly the same module.
     """
-    from stepflow_client.flows.project import existing_file
+    from stepflow_client.flows.project import require_existing_file
 
     from ..codegen.stubs import generate_stubs
     from ..validation.flow_checks import load_component_records
@@ -209,7 +209,7 @@ def _write_stubs(
     file = GeneratedFile(output, check=check)
     project = find_flow_project(None)
     if locked is None and not server.has_server_option and project.components is not None:
-        locked = str(existing_file(project, "components", project.components))
+        locked = str(require_existing_file(project, "components", project.components))
     if locked is not None:
         records: Sequence[Mapping[str, Any]] = load_component_records(locked)
     else:

@@ -100,7 +100,7 @@ def schema_command(kind: str, components: str | None, server: ServerOptions, out
     inputs. Otherwise, it includes the builtin components and those in the project's `components` file.
     """
     from stepflow_client.flows import schema
-    from stepflow_client.flows.project import existing_file
+    from stepflow_client.flows.project import require_existing_file
 
     from ..validation.flow_checks import load_component_records
 
@@ -119,7 +119,7 @@ def schema_command(kind: str, components: str | None, server: ServerOptions, out
     else:
         project = find_flow_project(None)
         if components is None and project.components is not None:
-            components = str(existing_file(project, "components", project.components))
+            components = str(require_existing_file(project, "components", project.components))
             note(f"the schema includes the components of {components}, set in {project.file}")
         document = schema("flow", components=None if components is None else load_component_records(components))
     write_document((json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode(), output)

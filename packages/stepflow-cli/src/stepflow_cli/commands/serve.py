@@ -73,14 +73,14 @@ def command(
     because logging each step slows it down. To print a run's logs, use 'stepflow runs logs'.
     """
     from stepflow_client import LogConfig, RestartPolicy, ServerStartError, StepflowRuntime
-    from stepflow_client.flows.project import find_config
+    from stepflow_client.flows.project import find_server_config
 
     from ..inputs.server_config import find_recovery_warnings, note_repeated_keys
     from ..server.logs import keeping_logs
 
     level, policy = current_session().server_log_level, RestartPolicy(restart.replace("-", "_"))
     crashes: queue.SimpleQueue[tuple[int, list[str]]] = queue.SimpleQueue()
-    if config is None and (path := find_config(Path())) is not None:
+    if config is None and (path := find_server_config(Path())) is not None:
         config = str(path)
     if allow_load_file and config is not None:
         raise usage(f"--allow-load-file only works without a configuration; {config} defines what flows can use")

@@ -25,8 +25,8 @@ from stepflow_client._editing.text_edits import (
     make_addition,
     write_json,
 )
-from stepflow_client.flows.expressions import PathError, parse_path, write_path
-from stepflow_client.flows.graph import steps_by_id
+from stepflow_client.flows.expressions import PathError, format_path, parse_path
+from stepflow_client.flows.graph import get_steps_by_id
 from stepflow_client.flows.source import Node
 
 if TYPE_CHECKING:
@@ -243,7 +243,7 @@ def build_item_to_save(snapshot: RunSnapshot, index: int) -> ItemToSave:
         NotFoundError: If the run has no such item.
         InvalidArgumentError: If the item has not ended, or its input is unknown.
     """
-    from stepflow_client._command import flow_result
+    from stepflow_client._command import make_flow_result
     from stepflow_client._runs.explanation import explain_items
     from stepflow_client.drawing.report_data import mask_snapshot
 
@@ -260,7 +260,7 @@ def build_item_to_save(snapshot: RunSnapshot, index: int) -> ItemToSave:
     account = explain_items(shown)[item.index]
     # The remaining steps were skipped because a step they read failed.
     ran = {step.step_id for step in account.steps if step.state in ("completed", "failed")}
-    outcomes = {step.step_id: flow_result(step.output, step.error) for step in shown.steps or () if step.step_id in ran}
+    outcomes = {step.step_id: make_flow_result(step.output, step.error) for step in shown.steps or () if step.step_id in ran}
     input, flow = arguments.inputs[index], snapshot.flow or {}
     return ItemToSave(run, index, len(items), flow, arguments, input, item.result, outcomes)
 
@@ -273,12 +273,12 @@ def diff_lines(before: bytes, after: bytes) -> tuple[str, ...]:
 
 def rate_match(file_flow: Mapping[str, Any], flow: Mapping[str, Any]) -> int:
     """Rate how well a flow matches the one in a file, from 0 (different) to 4 (identical)."""
-    from stepflow_client.flows.matching import json_equal
+    from stepflow_client.flows.matching import is_json_equal
 
-    if json_equal(_normalize_flow(remove_cases(file_flow)), _normalize_flow(remove_cases(flow))):
+    if is_json_equal(_normalize_flow(remove_cases(file_flow)), _normalize_flow(remove_cases(flow))):
         return 4
     if flow.get("name") and file_flow.get("name") == flow["name"]:
-        return 3 if [*steps_by_id(file_flow)] == [*steps_by_id(flow)] else 2
+        return 3 if [*get_steps_by_id(file_flow)] == [*get_steps_by_id(flow)] else 2
     return 0
 
 
@@ -305,5 +305,5 @@ def _normalize_paths(value: Any, key: object = None) -> Any:
         return {name: _normalize_paths(each, name) for name, each in value.items()}
     if isinstance(value, str) and key in ("path", "$input", "$variable"):
         with suppress(PathError):
-            return write_path(parse_path(value))
+            return format_path(parse_path(value))
     return value

@@ -102,9 +102,9 @@ class Values(NamedTuple):
         required = list_required_fields(flow)
         if required:
             raise usage(f"the flow requires an input with {', '.join(required)}", _hint_input_options(flow, required))
-        from stepflow_client.flows.run_requirements import required_paths
+        from stepflow_client.flows.run_requirements import find_required_input_paths
 
-        paths = [] if self.overrides else required_paths(flow)
+        paths = [] if self.overrides else find_required_input_paths(flow)
         read = list(dict.fromkeys(path[0] for path in paths if isinstance(path[0], str)))
         if read:
             listed = f"{', '.join(read[:5])}{', ...' if len(read) > 5 else ''}"
@@ -264,9 +264,9 @@ def _hint_input_options(flow: Mapping[str, Any], required: Sequence[str]) -> str
 
 def note_unread_fields(flow: Mapping[str, Any], input: Any) -> None:
     """Print a note about input fields the flow neither declares nor reads. The flow must have its overrides applied."""
-    from stepflow_client.flows.run_requirements import unread_fields
+    from stepflow_client.flows.run_requirements import find_unread_fields
 
-    for field in unread_fields(flow, input):
+    for field in find_unread_fields(flow, input):
         name = field.path.removeprefix("$.")
         note(f"the input has {name!r}, which the flow neither declares nor reads; {field.hint}")
 

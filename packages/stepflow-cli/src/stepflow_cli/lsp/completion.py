@@ -12,9 +12,9 @@ from lsprotocol import types
 from stepflow_client._command import FlowTypes, format_type, infer_variable_type
 from stepflow_client._data.flow_declarations import get_fields
 from stepflow_client._editing.text_edits import format_inline_yaml
-from stepflow_client.flows.expressions import Path, PathError, format_path_part, parse_path, write_path
+from stepflow_client.flows.expressions import Path, PathError, format_path, format_path_part, parse_path
 from stepflow_client.flows.json_schema import JSON_TYPES, get_type_names, resolve_ref
-from stepflow_client.flows.json_types import Type, is_unknown, iter_parts, iter_paths, type_at_path
+from stepflow_client.flows.json_types import Type, is_unknown, iter_fields_and_elements, iter_typed_paths, look_up_path
 from stepflow_client.flows.matching import MATCHERS
 from stepflow_client.flows.project import find_top_level_keys
 from stepflow_client.flows.reading import parse_yaml
@@ -231,7 +231,7 @@ def _iter_keys(place: NodeContext, present: Iterable[str], typed: TypedWord) -> 
         for variable in _iter_variables(place.types, "$"):
             if variable.value not in present:
                 yield variable._replace(is_key=True)
-    for part, type in iter_parts(place.test_data_type):
+    for part, type in iter_fields_and_elements(place.test_data_type):
         if isinstance(part, str) and part not in present:
             yield Candidate(part, Kind.Field, format_type(type, 80), is_key=True)
     if place.is_expected and not present:
@@ -317,7 +317,8 @@ def _iter_variables(flow: FlowTypes | None, prefix: str) -> Iterator[Candidate]:
 def _iter_expressions(place: NodeContext) -> Iterator[Candidate]:
     """Yield expressions that read a step, input field or variable. Those containing the field's name rank first."""
     steps = [{"$step": step.value} for step in islice(_iter_steps(place), _MAX_READS)]
-    fields = [{"$input": write_path([part])} for part, _ in islice(iter_parts(place.flow_input_type), _MAX_READS)]
+    parts = islice(iter_fields_and_elements(place.flow_input_type), _MAX_READS)
+    fields = [{"$input": format_path([part])} for part, _ in parts]
     variables = [{"$variable": variable.value} for variable in _iter_variables(place.reads, "$")]
     for value in (*steps, *fields, {"$input": "$"}, *variables):
         has_same_name = isinstance(place.node.part, str) and place.node.part in "".join(value.values())
@@ -330,11 +331,11 @@ def _iter_paths(type: Type, text: str) -> Iterator[Candidate]:
     inner = type
     if begin not in ("", "$"):
         try:
-            inner = type_at_path(type, parse_path(begin)).type
+            inner = look_up_path(type, parse_path(begin)).type
         except PathError:
             return
-    following = [(f"{begin or '$'}{format_path_part(part)}", each) for part, each in iter_parts(inner)]
-    certain = [(path, each) for path, each in iter_paths(type) if path.startswith(begin)]
+    following = [(f"{begin or '$'}{format_path_part(part)}", each) for part, each in iter_fields_and_elements(inner)]
+    certain = [(path, each) for path, each in iter_typed_paths(type) if path.startswith(begin)]
     for path, each in (*following, *certain):
         yield Candidate(path, Kind.Field, "" if is_unknown(each) else format_type(each, 80))
 

@@ -27,7 +27,7 @@ from stepflow_client._command import (
 )
 from stepflow_client._data.flow_declarations import get_fields
 from stepflow_client.flows import schema
-from stepflow_client.flows.components import Catalogue
+from stepflow_client.flows.components import ComponentCatalog
 from stepflow_client.flows.findings import RULES, Finding
 from stepflow_client.flows.json_types import UNKNOWN
 from stepflow_client.flows.project import Project, find_top_level_keys, is_config_name, is_flow_text
@@ -88,9 +88,9 @@ class Analysis:
     """The server's findings, once it has checked this version."""
 
     @cached_property
-    def catalog(self) -> Catalogue:
+    def catalog(self) -> ComponentCatalog:
         """The known components and their types."""
-        return Catalogue(self.rules.components)
+        return ComponentCatalog(self.rules.components)
 
     @cached_property
     def schema(self) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcInvalidParams
 from stepflow_client._command import FlowAnalysis, find_subflow, format_type, infer_variable_type, look_up_reference
 from stepflow_client._data.flow_declarations import get_fields
-from stepflow_client.flows.expressions import get_keyword, portable_path
+from stepflow_client.flows.expressions import get_keyword, parse_portable_path
 from stepflow_client.flows.json_schema import get_type_names, resolve_ref
-from stepflow_client.flows.json_types import Type, is_unknown, type_at_path
+from stepflow_client.flows.json_types import Type, is_unknown, look_up_path
 from stepflow_client.flows.source import Key, Node
 
 from .cursor import DocumentText, find_key_or_value
@@ -110,10 +110,10 @@ def _describe_value(place: NodeContext) -> list[str]:
     result = look_up_reference(holder, word, place.reads.scope)
     if result.problem is not None:
         return _escape_paragraph(result.problem)
-    type, path = result.type, portable_path(node.value)
+    type, path = result.type, parse_portable_path(node.value)
     if word == "$input" and is_unknown(type) and path is not None:
         # Without an input schema, use the type expected by the flow's steps.
-        type = type_at_path(place.flow_input_type, path).type
+        type = look_up_path(place.flow_input_type, path).type
     return [f"type: {_format_type(type)}"]
 
 

@@ -10,9 +10,9 @@ from typing import Any
 from stepflow_client._command import FlowTypes, StepTypes, get_subflow_node, infer_flow_types, infer_input_from_uses
 from stepflow_client._data.flow_declarations import get_fields
 from stepflow_client.flows.expressions import Path, get_keyword
-from stepflow_client.flows.graph import inner_flow
-from stepflow_client.flows.json_schema import get_defs, get_list_schemas, mismatches, resolve_ref
-from stepflow_client.flows.json_types import UNKNOWN, Type, is_unknown, type_at_path
+from stepflow_client.flows.graph import find_inner_flow
+from stepflow_client.flows.json_schema import find_mismatches, get_defs, get_list_schemas, resolve_ref
+from stepflow_client.flows.json_types import UNKNOWN, Type, is_unknown, look_up_path
 from stepflow_client.flows.source import Node
 
 from .documents import Analysis
@@ -93,12 +93,12 @@ class NodeContext:
         if self.types is None:
             return UNKNOWN
         if path[:1] == ("input",):
-            return type_at_path(self.flow_input_type, path[1:]).type
+            return look_up_path(self.flow_input_type, path[1:]).type
         if path[:2] == ("output", "result"):
-            return type_at_path(self.types.output, path[2:]).type
+            return look_up_path(self.types.output, path[2:]).type
         if path[:1] == ("mocks",) and "result" in path[2:4]:
             step = self.types.steps.get(str(path[1]))
-            return type_at_path(step.output, path[path.index("result", 2) + 1 :]).type if step is not None else UNKNOWN
+            return look_up_path(step.output, path[path.index("result", 2) + 1 :]).type if step is not None else UNKNOWN
         return UNKNOWN
 
     @cached_property
@@ -156,7 +156,7 @@ def find_node_context(analysis: Analysis, node: Node, first_step: int = 0) -> No
         types = infer_flow_types(chain[0], UNKNOWN, analysis.catalog)
     place = NodeContext(analysis, node, chain[0], path, types, types, first_step)
     while (step := place.step) is not None and isinstance(step.value, Mapping):
-        inner = inner_flow(step.value)
+        inner = find_inner_flow(step.value)
         if inner is None or place.path[2 : 2 + len(inner.at)] != inner.at:
             break
         flow = get_subflow_node(step, inner)
@@ -204,7 +204,7 @@ def _expand_schemas(schemas: list[Any], value: Any, defs: Mapping[str, Any]) -> 
         lists = (schema.get(key) for key in ("allOf", "anyOf", "oneOf"))
         inner = [part for parts in lists if isinstance(parts, list) for part in parts]
         if "if" in schema:
-            inner.append(schema.get("else" if mismatches(value, schema["if"], defs) else "then"))
+            inner.append(schema.get("else" if find_mismatches(value, schema["if"], defs) else "then"))
         waiting += inner[::-1]
     return list(result.values())
 

@@ -13,7 +13,7 @@ from stepflow_client._codec.flow_tools import make_tool_spec
 from stepflow_client._command import async_run_check
 from stepflow_client.drawing import RunReport
 from stepflow_client.drawing.report_data import mask_snapshot
-from stepflow_client.flows.interpreter import override_flow
+from stepflow_client.flows.interpreter import apply_valid_overrides
 from stepflow_client.tools import ToolResult
 
 from ..runs.failures import MAX_EXPLAINED_ITEMS
@@ -102,9 +102,10 @@ async def rerun(call: Call) -> ToolResult:
         value = call.arguments["input"]
         options["input"] = [value] if isinstance(value, list) else value
         if tool is not None:
-            # The overridden step may read different fields.
-            is_changed = "overrides" in options
-            spec = make_tool_spec(override_flow(tool.flow, options["overrides"]), tool.name) if is_changed else tool
+            spec = tool
+            if "overrides" in options:
+                # The overridden step may read different fields.
+                spec = make_tool_spec(apply_valid_overrides(tool.flow, options["overrides"]), tool.name)
             await async_run_check(partial(spec.check_input, value))
     if tool is not None:
         options["variables"] = call.catalog.variables[tool.name] or None

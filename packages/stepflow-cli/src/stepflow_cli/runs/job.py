@@ -52,9 +52,9 @@ class Job:
         """The flow with its overrides applied."""
         if not self.overrides:
             return self.flow
-        from stepflow_client.flows.interpreter import override_flow
+        from stepflow_client.flows.interpreter import apply_valid_overrides
 
-        return override_flow(self.flow, self.overrides)
+        return apply_valid_overrides(self.flow, self.overrides)
 
     @property
     def all_variables(self) -> dict[str, Any]:

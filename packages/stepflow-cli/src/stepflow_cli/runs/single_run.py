@@ -191,9 +191,9 @@ def run_job(target: Target, job: Job, cache: JobCache | None = None) -> None:
                 flow, name = job.flow_with_overrides, str(job.about.get("flow_file", ""))
                 hint, place = problem.hint or find_failure_hint(target, result, flow, job.input, job.variables), None
                 if result.error is not None and is_python_flow(name):
-                    from stepflow_client.flows.nodes import describe_place
+                    from stepflow_client.flows.nodes import describe_step_place
 
-                    place = describe_place(import_flow(name).value, result.error.step_id)
+                    place = describe_step_place(import_flow(name).value, result.error.step_id)
                 problem.hint = "; ".join(filter(None, (hint, place))) or None
             raise
     # Only do this on success: failures have their own hint.
@@ -227,7 +227,7 @@ def start_run(target: Target, job: Job) -> SyncRunHandle[Any]:
                     check_input=False,
                 )
     except InvalidFlowError as error:
-        cycle = FlowSteps(job.flow).cycle()
+        cycle = FlowSteps(job.flow).find_cycle()
         if not cycle:
             raise
         raise to_problem(error, hint=f"the steps form a cycle: {' -> '.join(cycle)}") from error

@@ -14,7 +14,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 from rich.tree import Tree
 from stepflow_client import StepflowClientError
-from stepflow_client._command import build_progress, compute_deadline, deadline_scope
+from stepflow_client._command import build_initial_progress, compute_deadline, deadline_scope
 from stepflow_client._rules.run_progress import FlowOutline, RunProgress, StepProgress
 from stepflow_client.progress import Progress
 from stepflow_client.types.account import format_state
@@ -129,7 +129,7 @@ class RunningRunsFollower:
         if run_id not in self._followed:
             if len(self._followed) >= _MAX_FOLLOWED:
                 return
-            self._progress[run_id] = build_progress(self._client.snapshot(run_id, include="flow"))
+            self._progress[run_id] = build_initial_progress(self._client.snapshot(run_id, include="flow"))
             self._followed[run_id] = self._client._services.watcher.follow(self._progress[run_id], every=_SILENCE)
             next(self._followed[run_id])
         end = time.monotonic() + _READ_SECONDS
@@ -292,7 +292,7 @@ class RunWatch:
         self._message: str | None = None
         self._accounts: dict[tuple[int, str], StepAccount] = {}
         """Each step's outcome, once the run has ended."""
-        self.progress = build_progress(self.snapshot, flow_of=self._get_flow_outline)
+        self.progress = build_initial_progress(self.snapshot, flow_of=self._get_flow_outline)
         if self.run.is_finished:
             self._deadline = None
             self._read_final_state()

@@ -78,7 +78,7 @@ class ServerChoice:
         Raises:
             FlowFileError: If a folder contains two, or the project file is invalid or names a missing file.
         """
-        from stepflow_client.flows.project import existing_file, find_config
+        from stepflow_client.flows.project import find_server_config, require_existing_file
 
         from ..inputs.flow import find_flow_project
 
@@ -86,10 +86,10 @@ class ServerChoice:
             return Setting("config", self.options.config, "flag --config")
         project = find_flow_project(self.flow) if self.options.reads_project else None
         if project is not None and project.config is not None:
-            path = existing_file(project, "config", project.config)
+            path = require_existing_file(project, "config", project.config)
             return Setting("config", str(path), str(project.file))
         folder = None if self.flow in (None, "-") else Path(str(self.flow)).parent
-        file = find_config(*([] if folder is None else [folder]), Path())
+        file = find_server_config(*([] if folder is None else [folder]), Path())
         origin = "the working folder" if file is not None and file.parent == Path() else "the flow's folder"
         return Setting("config", file and str(file), origin if file else "default")
 

@@ -10,8 +10,8 @@ from typing import Any
 from stepflow_client import InvalidArgumentError, Keep, RunArguments, RunDetails, StoredFlow
 from stepflow_client._command import FailureGroup, apply_patch, make_merge_patch
 from stepflow_client._data.secrets import is_hidden
-from stepflow_client.flows.graph import steps_by_id
-from stepflow_client.flows.interpreter import override_flow
+from stepflow_client.flows.graph import get_steps_by_id
+from stepflow_client.flows.interpreter import apply_valid_overrides
 from stepflow_client.flows.run_requirements import check_inputs
 
 from .forms import (
@@ -72,7 +72,7 @@ class ChangeSubject:
     @cached_property
     def steps(self) -> dict[str, Any]:
         """The flow's steps by ID, with the run's overrides applied."""
-        return dict(steps_by_id(override_flow(self.stored.flow, self.arguments.overrides)))
+        return dict(get_steps_by_id(apply_valid_overrides(self.stored.flow, self.arguments.overrides)))
 
     @property
     def step_input(self) -> Any:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from stepflow_client import FlowFileError
 from stepflow_client._data.flow_declarations import get_fields as properties_of
 from stepflow_client._editing.text_edits import write_json
-from stepflow_client.flows.json_schema import is_number, mismatches, resolve_ref
+from stepflow_client.flows.json_schema import find_mismatches, is_number, resolve_ref
 from stepflow_client.flows.reading import parse_json, parse_yaml
 
 FORMATS = ("date", "date-time", "email", "uri")
@@ -369,7 +369,7 @@ def read_form_value(fields: Sequence[Field], form: Mapping[str, str]) -> dict[st
     for field in entered:
         # The same check that `run` does.
         if field.key in value and field.kind != "secret":
-            for mismatch in mismatches(value[field.key], field.schema, field.definitions):
+            for mismatch in find_mismatches(value[field.key], field.schema, field.definitions):
                 path = mismatch.parts if mismatch.key is None else (*mismatch.parts, mismatch.key)
                 field = _add_error(field, path, mismatch.message)
         checked.append(field)

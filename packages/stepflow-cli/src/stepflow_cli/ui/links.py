@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from stepflow_client._base.text import visible
 from stepflow_client._command import RunQuery, quote_word
-from stepflow_client.flows.expressions import Path, write_path
+from stepflow_client.flows.expressions import Path, format_path
 
 if TYPE_CHECKING:
     from stepflow_client import RunDetails
@@ -53,18 +53,18 @@ class ItemUrls:
 
     def value(self, step_id: str | None, part: str, path: Path = (), start: int = 0, **more: str) -> str:
         """Return the URL of part of a step's or the item's `output` or `input`, starting at entry `start`."""
-        place = write_path(path) if path else ""
+        place = format_path(path) if path else ""
         return self._url("/value", item=self._item, step=step_id, of=part, path=place, **{"from": start or ""}, **more)
 
     def get_link_builder(self, step_id: str | None, part: str) -> Callable[[Path, int], str]:
         """Return a function that maps a path and a start entry to a URL, for rendering trees."""
         return partial(self.value, step_id, part)
 
-    text = staticmethod(write_path)
+    text = staticmethod(format_path)
 
     def json(self, step_id: str | None, part: str, path: Path = (), *, download: bool = False) -> str:
         """Return the URL for part of an output or input as JSON."""
-        place = write_path(path) if path else ""
+        place = format_path(path) if path else ""
         of = part if part != "output" else ""
         return self._url(
             "/output.json", item=self._item, step=step_id, of=of, path=place, download="1" if download else ""

@@ -20,11 +20,11 @@ from stepflow_client._command import (
     SnapshotReader,
     StepTime,
     StepTimes,
-    build_progress,
+    build_initial_progress,
 )  # fmt: skip
 from stepflow_client._rules.run_progress import RunProgress
 from stepflow_client.events import RunEvent
-from stepflow_client.flows.graph import steps_by_id
+from stepflow_client.flows.graph import get_steps_by_id
 from stepflow_client.progress import Progress
 from stepflow_client.types.statuses import FAILED_STATUSES
 
@@ -255,8 +255,8 @@ class RunFollower:
     async def _read_events(self) -> None:
         if self._progress is None:
             snapshot = await self._snapshots.read_snapshot(self._run_id, "flow")
-            self._progress = build_progress(snapshot)
-            self._steps.step_ids = dict(enumerate(steps_by_id(snapshot.flow or {})))
+            self._progress = build_initial_progress(snapshot)
+            self._steps.step_ids = dict(enumerate(get_steps_by_id(snapshot.flow or {})))
         status: str | None = None
         async with aclosing(self._watcher.follow(self._progress, after=self._cursor)) as followed:
             async for update in followed:

@@ -15,7 +15,7 @@ from stepflow_client import RunDetails, StepflowClient, StepflowClientError
 from stepflow_client._command import BoundedDict, group_failures, quote_word
 from stepflow_client.drawing.drawn_graph import get_worst_state
 from stepflow_client.drawing.report_data import mask_snapshot
-from stepflow_client.flows.graph import steps_by_id
+from stepflow_client.flows.graph import get_steps_by_id
 from stepflow_client.history import HistoryEntry
 
 from ..runs.find import is_id_prefix, matches_query_word, parse_creation_range
@@ -170,7 +170,7 @@ class RunFinder:
                 flow = (await self._client.get_flow(flow_id)).flow
             except StepflowClientError:
                 return
-        components = {str(step.get("component") or "") for step in steps_by_id(flow).values()}
+        components = {str(step.get("component") or "") for step in get_steps_by_id(flow).values()}
         self._components.put_newest(flow_id, components)
 
     async def read_first_errors(self, runs: Iterable[RunDetails]) -> dict[str, str]:

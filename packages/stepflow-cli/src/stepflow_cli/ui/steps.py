@@ -10,7 +10,7 @@ from typing import Any
 from stepflow_client import NotFoundError, RunDetails, StepAccount, StepDetails, StepflowClientError
 from stepflow_client._command import ResolvedInput
 from stepflow_client.drawing.charts import StepTime
-from stepflow_client.flows.graph import FlowSteps, inner_flow, steps_by_id
+from stepflow_client.flows.graph import FlowSteps, find_inner_flow, get_steps_by_id
 from stepflow_client.types.account import get_displayed_state
 
 from ..server.logs import KeptLine
@@ -47,7 +47,7 @@ def infer_creator(run: RunDetails, flow: Mapping[str, Any], steps: Sequence[Step
         if isinstance(step.output, Mapping) and step.output.get("run_id") == run.run_id:
             return step.step_id
     executed = {step.step_id for step in steps}
-    inner = {name: inner_flow(step) for name, step in steps_by_id(flow).items() if name in executed}
+    inner = {name: find_inner_flow(step) for name, step in get_steps_by_id(flow).items() if name in executed}
     flows = {name: flow.flow for name, flow in inner.items() if flow is not None}
     if len(flows) > 1:
         names = {name: flow.get("name") if isinstance(flow, Mapping) else None for name, flow in flows.items()}

@@ -11,7 +11,7 @@ from stepflow_client import ServerConnectionError, StepflowClientError
 from stepflow_client._command import check_source, make_excerpt, make_suppression_check
 from stepflow_client.flows.components import parse_components
 from stepflow_client.flows.expressions import PathError, parse_path
-from stepflow_client.flows.project import existing_file, find_flow_files as files_in
+from stepflow_client.flows.project import find_flow_files as files_in, require_existing_file
 from stepflow_client.flows.reading import is_flow_id, load_file
 
 from ..errors import usage
@@ -121,7 +121,7 @@ class CheckOptions:
         """
         path = self.components
         if path is None and self.reads_components and project.components is not None:
-            path = str(existing_file(project, "components", project.components))
+            path = str(require_existing_file(project, "components", project.components))
         if path is not None and path not in self._read:
             self._read[path] = load_component_types(path)
         return None if path is None else self._read[path]

@@ -26,7 +26,7 @@ from .._rules.chunks import Chunk
 from .._rules.lost_creation import get_creation_time
 from .._rules.retries import Backoff, InputRetryRule, RetryOn
 from .._rules.timeouts import deadline_override, deadline_scope, has_passed
-from .._runs.stored_flow import add_tag
+from .._runs.stored_flow import add_tag_to_flow
 from .._telemetry.tracing import annotate_operation, measure_chunk
 from ..errors import (
     AmbiguousRunError,
@@ -40,7 +40,7 @@ from ..errors import (
     StepflowClientError,
     TransportError,
 )
-from ..flows.nodes import add_place
+from ..flows.nodes import add_step_place_to_hint
 from ..types.results import Outcome
 from ..types.statuses import ExecutionStatus
 from .flows import CheckedFlow, StoredCopy
@@ -529,7 +529,7 @@ class Batch:
             # Otherwise, a lane's consecutive chunks share a copy until a response is lost.
             flow_id = self._lane_flows.get(lane)
             if flow_id is None:
-                copy = add_tag(self._content, chunk.run_tag)
+                copy = add_tag_to_flow(self._content, chunk.run_tag)
                 flow_id = await self._flows.validate_and_store_copy(self._checked, copy)
                 if self._journal is None:
                     self._lane_flows[lane] = flow_id
@@ -562,12 +562,12 @@ class Batch:
             return None
         if self._hints is None:
             from .._runs.failure_hints import FailureHintFinder
-            from ..flows.interpreter import override_flow
+            from ..flows.interpreter import apply_valid_overrides
 
-            flow = override_flow(self._content, {"steps": self._arguments.overrides or {}})
+            flow = apply_valid_overrides(self._content, {"steps": self._arguments.overrides or {}})
             self._hints = FailureHintFinder(flow, self._arguments.variables)
         hint = error.hint or self._hints.find_hint(error, value)
-        return add_place(replace(error, hint=hint) if hint != error.hint else error, self._flow)
+        return add_step_place_to_hint(replace(error, hint=hint) if hint != error.hint else error, self._flow)
 
 
 def _get_flow_ids_by_run(response: dict[str, Any]) -> dict[str, str]:

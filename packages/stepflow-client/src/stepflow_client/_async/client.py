@@ -28,7 +28,7 @@ from .._rules.timeouts import call_scope, compute_deadline, deadline_override, d
 from .._telemetry.recorder import Recorder
 from .._telemetry.tracing import is_untraced
 from ..errors import FlowFileError, StepflowClientError
-from ..flows.reading import flow_argument, load_flow
+from ..flows.reading import load_flow, resolve_flow_argument
 from ..types.models import register_list_formatter
 from ..types.statuses import ExecutionStatus
 from .connection import Connection, ConnectionSettings
@@ -1800,20 +1800,21 @@ def _add_failure_hint(result: FlowResult, flow: FlowSource, input: Any, override
 
     If the flow is written in Python, the hint also says where the step is defined.
     """
-    source = flow_argument(flow)
+    source = resolve_flow_argument(flow)
     if isinstance(source, StoredFlowId) or result.error is None:
         return result
     from .._runs.failure_hints import FailureHintFinder
-    from ..flows.interpreter import NOT_KNOWN, override_flow
-    from ..flows.nodes import describe_place
+    from ..flows.interpreter import NOT_KNOWN, apply_valid_overrides
+    from ..flows.nodes import describe_step_place
 
     values = {} if variables is None else dict(variables) if isinstance(variables, Mapping) else NOT_KNOWN
     try:
-        hint = FailureHintFinder(override_flow(load_flow(source), overrides), values).find_hint(result.error, input)
+        flow = apply_valid_overrides(load_flow(source), overrides)
+        hint = FailureHintFinder(flow, values).find_hint(result.error, input)
     except FlowFileError:
         # The file is gone, but what matters here is the run's failure.
         return result
-    hint = "; ".join(filter(None, (hint, describe_place(flow, result.error.step_id))))
+    hint = "; ".join(filter(None, (hint, describe_step_place(flow, result.error.step_id))))
     return replace(result, error=replace(result.error, hint=hint)) if hint else result
 
 

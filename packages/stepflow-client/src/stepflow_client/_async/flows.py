@@ -22,7 +22,7 @@ from .._rules import releases as api
 from .._rules.lost_creation import RunRegistries
 from .._rules.timeouts import current_deadline, has_passed
 from ..errors import InvalidArgumentError, InvalidRequestError
-from ..flows.reading import flow_argument, load_flow
+from ..flows.reading import load_flow, resolve_flow_argument
 from .connection import Connection
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class FlowStore:
 
         Flows that have already been checked aren't checked again.
         """
-        flow = flow_argument(flow)
+        flow = resolve_flow_argument(flow)
         if isinstance(flow, StoredFlowId):
             return flow
         # Dumping a mapping is cheaper than checking it.
@@ -198,14 +198,14 @@ class FlowStore:
         """
         content, digest, _ = flow
         if is_single:
-            copy = stored_flow.add_tag(flow.content_with_examples, os.urandom(16).hex())
+            copy = stored_flow.add_tag_to_flow(flow.content_with_examples, os.urandom(16).hex())
             return await self.store_private_copy(flow, copy)
         registry = self.registries.current
         while (shared_id := registry.find_shared_flow(digest)) is None:
             is_first = registry.try_claim(digest)
             if is_first or has_passed(current_deadline()):
                 try:
-                    copy = stored_flow.add_tag(flow.content_with_examples, registry.choose_shared_tag(digest))
+                    copy = stored_flow.add_tag_to_flow(flow.content_with_examples, registry.choose_shared_tag(digest))
                     flow_id = await self.validate_and_store_copy(flow, copy)
                     registry.record_shared_flow(digest, flow_id)
                     self._copies.put_newest(flow_id, copy)
@@ -280,7 +280,7 @@ class FlowStore:
 
     async def load_or_fetch_flow(self, flow: FlowSource) -> dict[str, Any]:
         """Return a flow as it was passed, or fetch it from the server if it's a stored flow's ID."""
-        source = flow_argument(flow)
+        source = resolve_flow_argument(flow)
         return (await self.get_flow(source)).flow if isinstance(source, StoredFlowId) else load_flow(source)
 
     async def delete_flow(self, flow_id: FlowId) -> None:

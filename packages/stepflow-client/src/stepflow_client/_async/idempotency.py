@@ -46,7 +46,7 @@ from .._rules.key_lock import (
 )
 from .._rules.retries import TRANSIENT_ERRORS, parse_date
 from .._rules.timeouts import current_deadline, has_passed, limit_by_deadline
-from .._runs.stored_flow import RerunOrigin, add_tag
+from .._runs.stored_flow import RerunOrigin, add_tag_to_flow
 from .._telemetry.recorder import CreatedRun
 from .._telemetry.tracing import annotate_operation
 from ..errors import (
@@ -218,7 +218,7 @@ class KeyedRuns:
     async def _store_keyed_flow(
         self, checked: CheckedFlow, key: str, scope: str | None, origin: RerunOrigin | None = None
     ) -> _KeyedFlow:
-        copy = add_tag(checked.content, make_key_tag(key, scope), origin)
+        copy = add_tag_to_flow(checked.content, make_key_tag(key, scope), origin)
         flow_id = await self._flows.validate_and_store_copy(checked, copy)
         return _KeyedFlow(key, scope, checked.content, flow_id)
 

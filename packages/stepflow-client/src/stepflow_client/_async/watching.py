@@ -14,7 +14,7 @@ from .._display.progress_display import show_progress
 from .._records.inputs import InputStream
 from .._rules.run_progress import BatchCount
 from .._rules.timeouts import compute_deadline, current_deadline, deadline_scope
-from .._runs.initial_progress import build_progress
+from .._runs.initial_progress import build_initial_progress
 from ..errors import RunTimeoutError, StepflowClientError
 from ..progress import Progress, ProgressOption
 from ..types.statuses import FAILED_STATUSES, is_given_up
@@ -204,7 +204,7 @@ class ProgressReporter:
             if details.is_finished and not is_given_up(details.status, details.items.running):
                 return
             until = math.inf if deadline is None else deadline
-            followed = self._watcher.follow(build_progress(run), every=_IDLE_INTERVAL, until=until)
+            followed = self._watcher.follow(build_initial_progress(run), every=_IDLE_INTERVAL, until=until)
             async with aclosing(followed) as updates:
                 async for update in updates:
                     yield update

@@ -16,10 +16,10 @@ from .._data.secrets import HIDDEN, get_hidden_mark, is_hidden
 from .._data.values import merge_overrides
 from .._runs.stored_flow import RerunOrigin
 from ..errors import InvalidArgumentError
-from ..flows.expressions import Reference, portable_path, references
-from ..flows.graph import FlowSteps, cut_flow, require_step, steps_by_id
-from ..flows.interpreter import override_flow
-from ..flows.matching import json_equal, may_equal_masked
+from ..flows.expressions import Reference, find_references, parse_portable_path
+from ..flows.graph import FlowSteps, cut_flow, get_steps_by_id, require_step
+from ..flows.interpreter import apply_valid_overrides
+from ..flows.matching import is_json_equal, may_equal_masked
 from ..flows.run_requirements import check_variables
 from ..types.reruns import Keep
 
@@ -72,7 +72,7 @@ def read_recorded_arguments(entry: HistoryEntry | None, flow: Mapping[str, Any])
     variables = entry.variables or {}
     hidden = {name: value for name, value in variables.items() if is_hidden(value, mark)}
     visible = {name: value for name, value in variables.items() if name not in hidden}
-    steps = steps_by_id(flow)
+    steps = get_steps_by_id(flow)
     overrides = {step: change for step, change in (merge_overrides(entry.overrides) or {}).items() if step in steps}
     return RecordedArguments(
         has_input="input" not in entry.omitted and not is_hidden(entry.input, mark),
@@ -133,7 +133,7 @@ def find_executed_steps(flow: Mapping[str, Any], kept: Collection[str]) -> list[
     Inputs of kept steps aren't evaluated, so a step read only by kept steps doesn't execute.
     """
     needed = FlowSteps(flow).find_steps_to_run(unread=kept)
-    return [step for step in steps_by_id(flow) if step in needed and step not in kept]
+    return [step for step in get_steps_by_id(flow) if step in needed and step not in kept]
 
 
 def check_kept_steps(new_run: NewRun, items: Sequence[RerunItem]) -> None:
@@ -144,24 +144,24 @@ def check_kept_steps(new_run: NewRun, items: Sequence[RerunItem]) -> None:
     """
     kept = {step for item in items for step in item.kept}
     changed, overridden = new_run.changed, merge_overrides(new_run.request.overrides) or {}
-    for step in steps_by_id(new_run.effective):
+    for step in get_steps_by_id(new_run.effective):
         if step in kept & changed & overridden.keys():
             raise InvalidArgumentError(f"step {step!r} is kept, so its override would have no effect", hint=_FORCE)
         if step in kept & changed:
             raise InvalidArgumentError(f"step {step!r} is kept, but its definition has changed", hint=_FORCE)
-    dependent = FlowSteps(new_run.effective).downstream(changed)
-    stale = next((step for step in steps_by_id(new_run.effective) if step in kept & dependent), None)
+    dependent = FlowSteps(new_run.effective).find_downstream_steps(changed)
+    stale = next((step for step in get_steps_by_id(new_run.effective) if step in kept & dependent), None)
     if stale is not None:
         raise InvalidArgumentError(f"step {stale!r} is kept, but reads a step that has changed", hint=_FORCE)
 
 
 def find_changed_steps(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
     """Return the steps that are new or defined differently compared to an older version of the flow."""
-    before = steps_by_id(old)
+    before = get_steps_by_id(old)
     return {
         name
-        for name, step in steps_by_id(new).items()
-        if name not in before or not json_equal(_get_definition(before[name]), _get_definition(step))
+        for name, step in get_steps_by_id(new).items()
+        if name not in before or not is_json_equal(_get_definition(before[name]), _get_definition(step))
     }
 
 
@@ -177,10 +177,10 @@ def drop_kept_overrides(overrides: Any, kept: Mapping[str, Any]) -> dict[str, An
 
 
 def _find_references(flow: Mapping[str, Any], items: Sequence[RerunItem], kind: str) -> list[Reference]:
-    steps = steps_by_id(flow)
+    steps = get_steps_by_id(flow)
     executed = {step for item in items for step in item.executed}
     inputs = [steps[step].get("input") for step in executed if step in steps]
-    return [reference for reference in references([*inputs, flow.get("output")]) if reference.kind == kind]
+    return [reference for reference in find_references([*inputs, flow.get("output")]) if reference.kind == kind]
 
 
 def needs_input(flow: Mapping[str, Any], items: Sequence[RerunItem]) -> bool:
@@ -222,7 +222,7 @@ def _find_steps_reading_changes(new_run: NewRun, index: int, *, cautious: bool =
     if new_run.new_variables or recorded.variables is not None:
         after["variables"] = {**_get_variable_defaults(flow), **recorded.hidden, **new_run.variables}
     changed = set()
-    for name, step in steps_by_id(flow).items():
+    for name, step in get_steps_by_id(flow).items():
         reads = {"input": _find_read_fields(step, "input"), "variables": _find_read_fields(step, "variable")}
         if not any(reads[what] for what in after):
             continue
@@ -267,7 +267,7 @@ def find_executing_run(
 
 def _find_read_fields(step: Mapping[str, Any], kind: str) -> set[str | None]:
     """Return the input fields or variables a step reads. None stands for all of them."""
-    paths = (portable_path(read.path) for read in references(step.get("input")) if read.kind == kind)
+    paths = (parse_portable_path(read.path) for read in find_references(step.get("input")) if read.kind == kind)
     return {path[0] if path and isinstance(path[0], str) else None for path in paths}
 
 
@@ -453,7 +453,7 @@ def plan_new_run(request: RerunRequest, earlier: EarlierRun, flow: Mapping[str, 
         variables={**(recorded.variables or {}), **new_variables},
         overrides=overrides,
         inputs=_select_inputs(earlier, request),
-        effective=override_flow(flow, overrides),
+        effective=apply_valid_overrides(flow, overrides),
         source=None if alone is not None else recorded.flow_file if request.flow is None else request.flow,
     )
 
@@ -503,7 +503,7 @@ def select_kept_outputs(new_run: NewRun, index: int, steps: Sequence[StepDetails
     pinned: Mapping[str, Any] = {} if earlier.origin is None else earlier.origin.kept
     if earlier.outputs is not None:
         pinned = earlier.outputs[index]
-    defined = steps_by_id(flow)
+    defined = get_steps_by_id(flow)
     if keep.all_except is not None:
         outputs = {**pinned, **{step.step_id: step.output for step in steps if step.status.value == "completed"}}
         reads = [name for name in defined if name in FlowSteps(flow).reads_by_step[keep.all_except]]
@@ -520,7 +520,7 @@ def select_kept_outputs(new_run: NewRun, index: int, steps: Sequence[StepDetails
         again.add(keep.before)
     if keep.steps == "unchanged":
         again |= new_run.changed | _find_steps_reading_changes(new_run, index, cautious=True)
-    dependent = FlowSteps(flow).downstream(again)
+    dependent = FlowSteps(flow).find_downstream_steps(again)
     outputs = {**pinned, **{step.step_id: step.output for step in steps}}
     return {step: output for step, output in outputs.items() if step in defined and step not in dependent}
 
@@ -530,5 +530,5 @@ def find_outdated_steps(new_run: NewRun, items: Sequence[RerunItem]) -> list[str
     outdated = set[str]()
     for item in items:
         changed = new_run.changed | _find_steps_reading_changes(new_run, item.index)
-        outdated |= FlowSteps(new_run.effective).downstream(changed) & item.kept.keys()
-    return [step for step in steps_by_id(new_run.flow) if step in outdated]
+        outdated |= FlowSteps(new_run.effective).find_downstream_steps(changed) & item.kept.keys()
+    return [step for step in get_steps_by_id(new_run.flow) if step in outdated]

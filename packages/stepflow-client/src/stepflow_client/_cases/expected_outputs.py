@@ -30,7 +30,7 @@ from ..errors import FlowFileError
 from ..flows.matching import compare, get_error_code_name, is_matcher, is_run_id, resembles_matcher
 from ..flows.source import Key, Node
 from ..types import FlowResult
-from .flow_cases import get_error_data, matches_code
+from .flow_cases import get_error_data, has_error_code
 
 _NO_RUN = "00000000-0000-0000-0000-000000000000"
 # The patterns to put in matchers.
@@ -131,7 +131,7 @@ def expectation_of(
     if not is_like or not isinstance(before.get("error"), Mapping):
         return {"outcome": "failed", "error": from_actual(actual)}
     kept = dict(before["error"])
-    if "code" in kept and not matches_code(kept["code"], error):
+    if "code" in kept and not has_error_code(kept["code"], error):
         kept["code"] = actual["code"]
     if "message" in kept:
         kept["message"] = _adapt_expected(kept["message"], actual["message"], from_actual)
@@ -224,10 +224,10 @@ def find_value_edits(text: str, parent: Node, key: Key | None, node: Node, new: 
         for part, after in zip(node.elements, new, strict=True):
             yield from find_value_edits(text, node, None, part, after)
     else:
-        yield _replace_value(text, parent, key, node, new)
+        yield _make_value_replacement(text, parent, key, node, new)
 
 
-def _replace_value(text: str, parent: Node, key: Key, node: Node, value: Any) -> Edit:
+def _make_value_replacement(text: str, parent: Node, key: Key, node: Node, value: Any) -> Edit:
     newline = detect_newline(text)
     colon = text.index(":", key.end) + 1
     is_simple = not isinstance(value, (dict, list)) or not value

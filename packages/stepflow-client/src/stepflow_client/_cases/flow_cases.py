@@ -59,18 +59,18 @@ def is_computed_mock(mock: Mock) -> bool:
     return callable(mock) or isinstance(mock, InTurn)
 
 
-def get_outcome(mock: Mock, given: Any) -> Any:
+def get_mock_outcome(mock: Mock, given: Any) -> Any:
     """Return the outcome of a single attempt: an output, `Fails` or `Delayed`."""
     if isinstance(mock, InTurn):
-        return get_outcome(mock.next(), given)
-    return get_outcome(mock(given), given) if callable(mock) else mock
+        return get_mock_outcome(mock.next(), given)
+    return get_mock_outcome(mock(given), given) if callable(mock) else mock
 
 
 def resolve_final_outcome(mock: Mock, given: Any, step: Mapping[str, Any]) -> Any:
     """Return a step's final outcome after the attempts its `onError` allows, with their delays added up."""
     outcome, seconds = None, 0.0
     for _ in range(get_max_attempts(step)):
-        outcome = get_outcome(mock, given)
+        outcome = get_mock_outcome(mock, given)
         if isinstance(outcome, Delayed):
             outcome, seconds = outcome.outcome, seconds + outcome.delay
         if not isinstance(outcome, Fails) or get_error_number(outcome.error_code) not in RETRIED:
@@ -83,7 +83,7 @@ def get_error_number(code: ErrorCode) -> int:
     return list(ErrorCode).index(code) + 1
 
 
-def flow_result(output: Any, error: FlowError | None) -> dict[str, Any]:
+def make_flow_result(output: Any, error: FlowError | None) -> dict[str, Any]:
     """Wrap an output or error as a flow result."""
     if error is None:
         return {"outcome": "success", "result": output}
@@ -99,10 +99,10 @@ def format_mock(mock: Mock) -> Any:
     if isinstance(mock, InTurn):
         return [format_mock(outcome) for outcome in mock._outcomes]
     if isinstance(mock, Fails):
-        return flow_result(None, FlowError(message=mock.message, code=mock.error_code))
+        return make_flow_result(None, FlowError(message=mock.message, code=mock.error_code))
     if callable(mock) or isinstance(mock, Delayed):
         raise InvalidArgumentError("a mock in a test case must be an output, Fails, or InTurn of these")
-    return flow_result(mock, None)
+    return make_flow_result(mock, None)
 
 
 def parse_mock(value: Any) -> Any:
@@ -237,7 +237,7 @@ def parse_tests(text: FlowText, name: str) -> FlowTests:
         name: The flow's file name. Paths in the flow are relative to it.
     """
     root = text.root
-    faults = _find_faults(root, name)
+    faults = _find_case_faults(root, name)
     test: Mapping[str, Any] = root.value.get("test") or {}
     config = test.get("config", test.get("stepflow_config"))
     if config is not None and not isinstance(config, Mapping):
@@ -284,7 +284,7 @@ def collect_tests(path: str | PathLike[str]) -> FlowTests:
         return FlowTests(Path(fsdecode(path)), {}, (case,), is_broken=True)
 
 
-def _find_faults(root: Node, name: str) -> dict[int, str]:
+def _find_case_faults(root: Node, name: str) -> dict[int, str]:
     """Return the first fault of each malformed case, by position.
 
     Raises:
@@ -354,7 +354,7 @@ def is_lost(result: FlowResult) -> bool:
 
 def _compare_error(expected: Mapping[str, Any], error: FlowError | None) -> list[Difference]:
     differences: list[Difference] = []
-    if "code" in expected and not matches_code(expected["code"], error):
+    if "code" in expected and not has_error_code(expected["code"], error):
         code = error.code.value.upper() if error and error.code else "none"
         differences.append(Difference("$.error.code", short_json(expected["code"]), code))
     if "message" in expected:
@@ -370,7 +370,7 @@ def _compare_error(expected: Mapping[str, Any], error: FlowError | None) -> list
 _NUMBERS = dict(enumerate(ERROR_CODES.values(), start=1))
 
 
-def matches_code(expected: Any, error: FlowError | None) -> bool:
+def has_error_code(expected: Any, error: FlowError | None) -> bool:
     """Return whether a failure has the error code a flow file expects.
 
     Names from the file format (`COMPONENT_FAILED`) or this package (`component_failed`) work with every release and

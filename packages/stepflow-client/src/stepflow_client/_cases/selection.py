@@ -13,7 +13,7 @@ from .._runs.causes import ItemRecord
 from .._runs.explanation import explain_item
 from ..errors import InvalidArgumentError
 from ..flows.expressions import Path, Reference
-from ..flows.graph import FlowSteps, inner_flow, iter_steps
+from ..flows.graph import FlowSteps, find_inner_flow, iter_steps
 from ..flows.interpreter import BROKEN, Failure, NotKnownError, RecordedEvaluation
 from ..flows.reading import FlowSource, load_flow
 from ..types.models import Record
@@ -78,7 +78,7 @@ class FlowCoverage:
         for step in FlowSteps(flow).by_id.values():
             path, place = (*within, step.id), (*at, "steps", step.index)
             self._steps[path] = StepCoverage(path, place)
-            inner = inner_flow(step.value)
+            inner = find_inner_flow(step.value)
             if inner is not None and isinstance(inner.flow, Mapping):
                 self._add_flow_steps(inner.flow, path, (*place, *inner.at))
 
@@ -235,7 +235,7 @@ def find_reachable_steps(
     for step in steps.all:
         if step.id in reached:
             yield step.value
-            inner = inner_flow(step.value)
+            inner = find_inner_flow(step.value)
             if inner is not None and step.id not in mocked:
                 yield from iter_steps(inner.flow, needed=True)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .._base.long_computations import pause_garbage_collector
 from .._data.arguments import argument_error, check_flag
 from .._rules.releases import TARGETS, parse_target_release
-from ..flows.components import Catalogue, Components, parse_components
+from ..flows.components import ComponentCatalog, Components, parse_components
 from ..flows.findings import Finding, Findings, Release, make_syntax_finding
 from ..flows.reading import FlowSource
 from ..flows.source import FlowText, Node
@@ -88,13 +88,13 @@ def check_source(
     release = parse_target(target)
     if flow.error is None:
         findings = Findings(release)
-        catalogue = Catalogue(components, release, flow.component_schemas if type_check else None)
-        _check_flow(flow.root, catalogue, findings, 0)
+        catalog = ComponentCatalog(components, release, flow.component_schemas if type_check else None)
+        _check_flow(flow.root, catalog, findings, 0)
         if type_check and isinstance(flow.root.value, dict):
             from .type_rules import check_types
 
             findings.is_checking_types = True
-            check_types(flow.root, catalogue, findings, strict=strict)
+            check_types(flow.root, catalog, findings, strict=strict)
         results = list(findings.all.values())
         if results:
             from .._editing.finding_fixes import add_hints_and_fixes
@@ -119,7 +119,7 @@ def check_config(config: FlowText) -> list[Finding]:
     """Check a server configuration against its schema, for editors."""
     from .._editing.editor_schema import schema
     from .._editing.finding_fixes import add_hints_and_fixes
-    from ..flows.json_schema import mismatches
+    from ..flows.json_schema import find_mismatches
 
     error = config.error
     if error is not None:
@@ -127,7 +127,7 @@ def check_config(config: FlowText) -> list[Finding]:
         is_accepted = "a key must be a string" in error.message or "appears twice" in error.message
         return [] if is_accepted else [make_syntax_finding(config.name, error)]
     config_schema, findings = schema("config"), Findings()
-    for mismatch in mismatches(config.root.value, config_schema, config_schema["$defs"]):
+    for mismatch in find_mismatches(config.root.value, config_schema, config_schema["$defs"]):
         # Just a warning for unknown keys, which servers ignore.
         findings.add_mismatch("configuration", "warning" if mismatch.key else "error", config.root, mismatch)
     return add_hints_and_fixes(config, list(findings.all.values()))
@@ -145,7 +145,7 @@ def parse_target(target: str | None) -> Release | None:
     return release
 
 
-def _check_flow(root: Node, catalogue: Catalogue, findings: Findings, depth: int) -> None:
+def _check_flow(root: Node, catalog: ComponentCatalog, findings: Findings, depth: int) -> None:
     with findings.treat_as_unchecked(depth > 0):
         check_shape(root, findings)
     if not isinstance(root.value, dict):
@@ -158,13 +158,13 @@ def _check_flow(root: Node, catalogue: Catalogue, findings: Findings, depth: int
         if (step_input := node.get("input")) is not None:
             check_expression(step_input, findings, model.by_id)
         if index in by_index:
-            check_component(by_index[index], catalogue, findings)
+            check_component(by_index[index], catalog, findings)
     if (output := root.get("output")) is not None:
         check_expression(output, findings, model.by_id)
     check_dependencies(model, findings, is_subflow=depth > 0)
     check_schemas(model, findings)
     check_reads_against_declarations(model, findings, is_subflow=depth > 0)
-    check_output_paths(model, catalogue, findings)
+    check_output_paths(model, catalog, findings)
     if depth == 0:
         for node in root.walk():
             if node.merges:
@@ -177,7 +177,7 @@ def _check_flow(root: Node, catalogue: Catalogue, findings: Findings, depth: int
         inner = check_subflow(step, findings)
         if inner is not None:
             with findings.treat_as_unchecked(not inner[1]):
-                _check_flow(inner[0], catalogue, findings, depth + 1)
+                _check_flow(inner[0], catalog, findings, depth + 1)
 
 
 def make_suppression_check(flow: FlowText) -> Callable[[int, Collection[str]], bool]:

@@ -7,12 +7,12 @@ from typing import Any
 
 from .._base.text import find_nearest, format_name_suggestion, suggest_or_list
 from .._data.flow_declarations import get_fields
-from ..flows.components import Catalogue, Components
-from ..flows.expressions import get_keyword, portable_path, references
+from ..flows.components import ComponentCatalog, Components
+from ..flows.expressions import find_references, get_keyword, parse_portable_path
 from ..flows.findings import Findings
-from ..flows.graph import inner_flow
-from ..flows.json_schema import get_defs, mismatches
-from ..flows.json_types import schema_to_type, type_at_path
+from ..flows.graph import find_inner_flow
+from ..flows.json_schema import find_mismatches, get_defs
+from ..flows.json_types import look_up_path, schema_to_type
 from ..flows.source import Node
 from .flow_analysis import FlowAnalysis, Step, get_subflow_node
 from .reference_rules import lower_level_in_condition
@@ -21,14 +21,14 @@ from .reference_rules import lower_level_in_condition
 _STEP_KEYS = {"onerror": "onError", "mustexecute": "mustExecute"}
 
 
-def check_component(step: Step, catalogue: Catalogue, findings: Findings) -> None:
+def check_component(step: Step, catalog: ComponentCatalog, findings: Findings) -> None:
     """Report an unknown component, or an input that the component rejects."""
     if step.component is None:
         return
-    known, node = catalogue.known, step.node.items["component"]
+    known, node = catalog.known, step.node.items["component"]
     parts = [part.strip() for part in step.component.split("/")]
     tidy = "/" * step.component.strip().startswith("/") + "/".join(filter(None, parts)) or step.component
-    if catalogue.is_denied(step.component):
+    if catalog.is_denied(step.component):
         findings.add("unknown-component", "error", node, f"the server has no route to {node.value!r}",
                      "its configuration denies it, or does not allow it")  # fmt: skip
     elif "://" in step.component:
@@ -43,11 +43,11 @@ def check_component(step: Step, catalogue: Catalogue, findings: Findings) -> Non
         hint = format_name_suggestion(dotted) if dotted in known else suggest_or_list(node.value, named)
         findings.add("component-slash", "error", node, f"component {node.value!r} does not begin with /: it has no "
                      "route", hint)  # fmt: skip
-    elif schemas := catalogue.schemas(step.component):
+    elif schemas := catalog.schemas(step.component):
         _check_component_input(step, schemas[0], findings)
     else:
         plugin, hint = parts[1], _suggest_component(node.value, known)
-        if plugin == "builtin" or catalogue.is_complete:
+        if plugin == "builtin" or catalog.is_complete:
             # If we don't know the routes, it may still exist, because routes can rename components.
             is_certain = plugin == "builtin" or all(name.startswith("/") for name in known)
             level = "error" if is_certain else "warning"
@@ -57,7 +57,7 @@ def check_component(step: Step, catalogue: Catalogue, findings: Findings) -> Non
         _check_misplaced_keys(step, {}, findings)
 
 
-def check_output_paths(model: FlowAnalysis, catalogue: Catalogue, findings: Findings) -> None:
+def check_output_paths(model: FlowAnalysis, catalog: ComponentCatalog, findings: Findings) -> None:
     """Report paths that don't exist in a step's output."""
     declared = model.find_schema("steps", "properties") or Node(None)
     for read in model.reads:
@@ -69,11 +69,11 @@ def check_output_paths(model: FlowAnalysis, catalogue: Catalogue, findings: Find
             continue
         if (own := declared.get(step.id)) is not None:
             type, source = schema_to_type(own.value, model.defs, is_source=True), f"the schema of step {step.id!r}"
-        elif component_types := catalogue.types(step.component or ""):
+        elif component_types := catalog.types(step.component or ""):
             type, source = component_types[1], f"the output of {step.component}"
         else:
             continue
-        lookup = type_at_path(type, portable_path(path) or (), keeps_null=True)
+        lookup = look_up_path(type, parse_portable_path(path) or (), keeps_null=True)
         if lookup.problem:
             findings.add("unknown-output-path", lower_level_in_condition(read, lookup.level), read.node.items["path"],
                          f"{lookup.problem} ({source})", lookup.hint)  # fmt: skip
@@ -101,7 +101,7 @@ def _check_component_input(step: Step, schema: Any, findings: Findings) -> None:
     node = step.node.get("input") or Node(None, component.line, component.column).attach_to(step.node, "input")
     schema = schema if isinstance(schema, Mapping) else {}
     misplaced = _check_misplaced_keys(step, schema, findings)
-    for mismatch in mismatches(node.value, schema, get_defs(schema), evaluated=True):
+    for mismatch in find_mismatches(node.value, schema, get_defs(schema), evaluated=True):
         if not mismatch.parts and mismatch.key in misplaced:
             continue
         if mismatch.key is not None:
@@ -134,7 +134,7 @@ def check_subflow(step: Step, findings: Findings) -> tuple[Node, bool] | None:
 
     Also reports inner flows without `$literal` if their expressions would be evaluated in the outer flow.
     """
-    inner = inner_flow(step.value)
+    inner = find_inner_flow(step.value)
     node = get_subflow_node(step.node, inner) if inner is not None else None
     if inner is None or node is None:
         return None
@@ -150,7 +150,7 @@ def check_subflow(step: Step, findings: Findings) -> tuple[Node, bool] | None:
     if inner.is_as_written:
         return node, step.component == "/builtin/put_blob"
     # Variables are fine: an inner flow's own runs have none, so they can only be read outside of $literal.
-    if any(reference.kind != "variable" for reference in references(inner.flow)):
+    if any(reference.kind != "variable" for reference in find_references(inner.flow)):
         findings.add("unescaped-subflow", "warning", node, "this flow's expressions are evaluated in the outer flow, "
                      "not in its own runs", "write it below $literal:")  # fmt: skip
     return None

@@ -7,7 +7,7 @@ from collections.abc import Container
 
 from .._base.text import find_nearest, format_name_suggestion, suggest_or_list
 from .._editing.text_edits import format_inline_yaml
-from ..flows.expressions import KEYWORDS, PathError, explain_ambiguity, get_keyword, parse_path, write_path
+from ..flows.expressions import KEYWORDS, PathError, explain_ambiguous_path, format_path, get_keyword, parse_path
 from ..flows.findings import Findings
 from ..flows.source import Node
 
@@ -44,7 +44,7 @@ def check_expression(node: Node, findings: Findings, steps: Container[str] = ())
     """Report problems in an expression, at any depth. `steps` contains the flow's step IDs."""
     keyword = get_keyword(node.items)
     if keyword is None:
-        _check_data(node, findings, steps)
+        _check_plain_data(node, findings, steps)
         return
     for key in node.items:
         if key != keyword and key not in _BESIDE.get(keyword, ()):
@@ -86,7 +86,7 @@ def check_expression(node: Node, findings: Findings, steps: Container[str] = ())
                 check_expression(node.items["default"], findings, steps)
 
 
-def _check_data(node: Node, findings: Findings, steps: Container[str]) -> None:
+def _check_plain_data(node: Node, findings: Findings, steps: Container[str]) -> None:
     if (name := _find_forgotten_keyword(node, steps)) is not None:
         findings.add("unknown-keyword", "error", node, f"{name!r} without $ is not a keyword: the object is passed on "
                      "as data", f"write ${name}", key=name)  # fmt: skip
@@ -103,7 +103,7 @@ def _check_data(node: Node, findings: Findings, steps: Container[str]) -> None:
     for child in node.elements:
         check_expression(child, findings, steps)
     if isinstance(node.value, str) and ("$" in node.value or "{{" in node.value):
-        _check_text(node, findings)
+        _check_template_text(node, findings)
 
 
 def _find_forgotten_keyword(node: Node, steps: Container[str]) -> str | None:
@@ -153,12 +153,12 @@ def _check_path(node: Node, keyword: str, findings: Findings) -> None:
         findings.add("malformed-path", "fatal", node, f"servers reject the path {node.value!r}: {error}",
                      "write $.name[0]['other name']")  # fmt: skip
         return
-    reason = explain_ambiguity(node.value)
+    reason = explain_ambiguous_path(node.value)
     if reason and node.value.strip().startswith("$"):
         findings.add("ambiguous-path", "warning", node, reason)
     elif reason:
         level = "error" if _is_always_evaluated(node) else "warning"
-        findings.add("ambiguous-path", level, node, f"{reason}, or {write_path([node.value])} for the field",
+        findings.add("ambiguous-path", level, node, f"{reason}, or {format_path([node.value])} for the field",
                      f"write $.{node.value.strip()}")  # fmt: skip
 
 
@@ -172,7 +172,7 @@ def _is_always_evaluated(node: Node) -> bool:
     return True
 
 
-def _check_text(node: Node, findings: Findings) -> None:
+def _check_template_text(node: Node, findings: Findings) -> None:
     """Report references written as text, as in other workflow formats. Stepflow never evaluates text."""
     text, level, hint = node.value, "warning", ""
     shown = repr(text.strip())

@@ -48,7 +48,7 @@ def find_subflow(step: Node) -> Node | None:
 
     Expressions in an inner flow are evaluated in the outer one unless they are below $literal.
     """
-    inner = graph.inner_flow(step.value)
+    inner = graph.find_inner_flow(step.value)
     if inner is None or not isinstance(inner.flow, Mapping) or not inner.is_as_written:
         return None
     return get_subflow_node(step, inner)

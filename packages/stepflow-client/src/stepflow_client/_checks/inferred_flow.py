@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from .._data.arguments import check_flag, check_instance, check_text
 from .._editing.schema_additions import add_schemas
-from ..flows.components import Catalogue, Components, parse_components
+from ..flows.components import ComponentCatalog, Components, parse_components
 from ..flows.findings import TYPE_RULES, Finding
-from ..flows.json_types import UNKNOWN, is_unknown, to_schema
+from ..flows.json_types import UNKNOWN, is_unknown, type_to_schema
 from ..flows.reading import FlowSource, require_flow
 from ..flows.source import FlowText, Node
 from ..types.models import Record
@@ -111,12 +111,12 @@ def infer_from_text(flow: FlowText, components: Components | None = None, *, str
     """
     require_flow(flow.root.value, flow.name)
     findings = check_source(flow, components, type_check=True, strict=strict)
-    types = infer_flow_types(flow.root, UNKNOWN, Catalogue(components, fallback_schemas=flow.component_schemas))
+    types = infer_flow_types(flow.root, UNKNOWN, ComponentCatalog(components, fallback_schemas=flow.component_schemas))
     input_type = infer_input_from_uses(types) if types.declared_input is None else types.declared_input
     steps = []
     for step in types.steps.values():
         parts = {"input": step.input, "takes": step.expected_input, "output": step.output}
-        schemas = {name: to_schema(type) for name, type in parts.items()}
+        schemas = {name: type_to_schema(type) for name, type in parts.items()}
         summary = {name: format_type(type) for name, type in parts.items()}
         id, component, line = step.step.id, step.step.component, step.step.node.items["id"].line
         steps.append(InferredStep(id, component, **schemas, source=step.source, line=line, summary=summary))
@@ -124,15 +124,15 @@ def infer_from_text(flow: FlowText, components: Components | None = None, *, str
     for name, type in (("input", input_type), ("output", types.output)):
         declared = types.model.find_schema(name)
         if (declared is None or declared.value is None) and not is_unknown(type) and type.members:
-            missing[name] = to_schema(type)
+            missing[name] = type_to_schema(type)
     declared_steps = types.model.find_schema("steps", "properties") or Node(None)
     undeclared: dict[str, Any] = {}
     for name, step in types.steps.items():
         if name not in declared_steps.items and not is_unknown(step.output) and step.output.members:
-            undeclared[name] = to_schema(step.output)
+            undeclared[name] = type_to_schema(step.output)
     return InferredFlow(
-        input=to_schema(input_type),
-        output=to_schema(types.output),
+        input=type_to_schema(input_type),
+        output=type_to_schema(types.output),
         steps=steps,
         missing=missing | ({"steps": {"properties": undeclared}} if undeclared else {}),
         summary={"input": format_type(input_type), "output": format_type(types.output)},

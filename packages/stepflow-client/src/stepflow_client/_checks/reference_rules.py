@@ -8,9 +8,9 @@ from typing import Any
 from .._base.not_given import NOT_GIVEN
 from .._base.text import short_json, suggest_or_list
 from .._data.flow_declarations import get_fields, get_unset_value
-from ..flows.expressions import portable_path, write_path
+from ..flows.expressions import format_path, parse_portable_path
 from ..flows.findings import Findings
-from ..flows.json_types import ObjectOf, Type, schema_to_type, type_at_path
+from ..flows.json_types import ObjectOf, Type, look_up_path, schema_to_type
 from ..flows.source import Node
 from .flow_analysis import FlowAnalysis, Read, Step
 
@@ -33,28 +33,28 @@ def check_reads_against_declarations(model: FlowAnalysis, findings: Findings, *,
 
 def lower_level_in_condition(read: Read, level: str) -> str:
     """Lower the level of an invalid path inside a condition, since it just makes the condition false."""
-    return "warning" if read.reference.in_condition else level
+    return "warning" if read.reference.is_in_condition else level
 
 
 def _tolerates_missing_value(read: Read) -> bool:
     """Return whether a missing value is harmless, because it's read in a condition or guarded by the same condition."""
     guards = [branch.condition for branch in read.reference.branches if branch.kind == "then"]
-    return read.reference.in_condition or read.reference.expression in guards
+    return read.reference.is_in_condition or read.reference.expression in guards
 
 
 def _check_input_read(read: Read, type: Type, findings: Findings) -> None:
-    parts = portable_path(read.reference.path) or ()
-    lookup = type_at_path(type, parts)
+    parts = parse_portable_path(read.reference.path) or ()
+    lookup = look_up_path(type, parts)
     if lookup.problem:
         message = f"{lookup.problem} (the flow's input schema)"
         findings.add("unknown-input", lower_level_in_condition(read, lookup.level), read.target, message, lookup.hint)
     if _tolerates_missing_value(read):
         return
     for index, part in enumerate(parts):
-        holder = type_at_path(type, parts[:index]).type
+        holder = look_up_path(type, parts[:index]).type
         fields = [member.fields.get(str(part)) for member in holder.members if isinstance(member, ObjectOf)]
         if any(field is not None and not field.is_required for field in fields):
-            shown = write_path(parts[: index + 1])
+            shown = format_path(parts[: index + 1])
             guarded = f"{{$if: {{$input: {shown}}}, then: {{$input: {shown}}}, else: ...}}"
             is_alternative = any(branch.kind == "coalesce" for branch in read.reference.branches)
             reason = ": $coalesce tries the next value only after null" if is_alternative else ""
@@ -91,13 +91,13 @@ class _VariableRules:
 
     def check_read(self, read: Read) -> None:
         """Check one reference to a variable."""
-        parts = portable_path(read.reference.path)
+        parts = parse_portable_path(read.reference.path)
         if not parts:
             return
         name, has_default = str(parts[0]), "default" in read.reference.expression
         if name in self.declared:
             type = schema_to_type(self.declared[name], self.model.defs, is_source=True)
-            lookup = type_at_path(type, parts[1:])
+            lookup = look_up_path(type, parts[1:])
             if lookup.problem:
                 level = lower_level_in_condition(read, lookup.level)
                 self.findings.add("variable-path", level, read.target, lookup.problem, lookup.hint)
@@ -182,10 +182,10 @@ def check_dependencies(model: FlowAnalysis, findings: Findings, *, is_subflow: b
                 findings.add("undefined-step", "fatal", read.target, f"{where} refers to step {read.step!r}, which "
                              "does not exist", hint)  # fmt: skip
             elif read.step is not None and user is not None:
-                _check_order(model, user, model.by_id[read.step], read, findings)
+                _check_step_order(model, user, model.by_id[read.step], read, findings)
     # Steps that are only read in a default are reported by another rule.
-    defaults = {read.step for read in model.reads if read.step and read.reference.in_default}
-    needed, root = model.graph.find_steps_to_run() | model.graph.upstream(defaults), model.root.path
+    defaults = {read.step for read in model.reads if read.step and read.reference.is_in_default}
+    needed, root = model.graph.find_steps_to_run() | model.graph.find_upstream_steps(defaults), model.root.path
     if not any(rule in _HIDING and path.startswith(root) for rule, _, _, path in findings.all):
         for step in model.steps:
             if step.id not in needed and step.id.strip():
@@ -198,13 +198,13 @@ def check_dependencies(model: FlowAnalysis, findings: Findings, *, is_subflow: b
         _check_stalls(model, step, step.reads, certain, is_subflow, findings)
 
 
-def _check_order(model: FlowAnalysis, step: Step, other: Step, read: Read, findings: Findings) -> None:
+def _check_step_order(model: FlowAnalysis, step: Step, other: Step, read: Read, findings: Findings) -> None:
     if other is step:
         findings.add("self-reference", "fatal", read.target, f"step {step.id!r} reads its own output")
     elif other.index >= step.index:
-        cyclic = model.graph.cyclic
-        is_cycle = other.id in cyclic and step.id in cyclic and not read.reference.in_default
-        if is_cycle and (path := model.graph.shortest_path(other.id, step.id)):
+        cyclic = model.graph.cyclic_steps
+        is_cycle = other.id in cyclic and step.id in cyclic and not read.reference.is_in_default
+        if is_cycle and (path := model.graph.find_shortest_path(other.id, step.id)):
             shown = [step.id, *path] if len(path) < _MAX_SHOWN else [step.id, *path[:5], "...", *path[-5:]]
             findings.add("cycle", "fatal", read.target, f"steps wait for each other: {' -> '.join(shown)}",
                          "remove one of these references")  # fmt: skip
@@ -217,19 +217,19 @@ def _check_stalls(
     model: FlowAnalysis, step: Step | None, reads: list[Read], certain: set[str], is_subflow: bool, findings: Findings
 ) -> None:
     own = {read.step for read in reads if read.reference.is_certain}
-    plain = {read.step for read in reads if not read.reference.in_default}
+    plain = {read.step for read in reads if not read.reference.is_in_default}
     for read in reads:
         if read.step not in model.by_id or read.step in own:
             continue
         hint = f"also refer to {read.step!r} outside the default"
-        if read.reference.in_default and step is not None:
-            if read.step not in model.graph.upstream(step_id for step_id in plain if step_id):
+        if read.reference.is_in_default and step is not None:
+            if read.step not in model.graph.find_upstream_steps(step_id for step_id in plain if step_id):
                 findings.add("default-step", "warning", read.target, f"step {step.id!r} does not wait for step "
                              f"{read.step!r} in the default of a variable: without a value for the variable, it may "
                              "fail with 'not completed'", hint)  # fmt: skip
         elif read.step in certain:
             continue
-        elif read.reference.in_default:
+        elif read.reference.is_in_default:
             if read.step not in plain:
                 findings.add("default-step", "warning", read.target, f"the default of a variable does not make step "
                              f"{read.step!r} run: without a value for the variable, it fails with 'not completed'",

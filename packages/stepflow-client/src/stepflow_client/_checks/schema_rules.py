@@ -9,7 +9,7 @@ from typing import Any
 from .._base.text import find_nearest, format_name_suggestion, suggest_or_list
 from .._data.flow_declarations import is_secret_marker
 from ..flows.findings import Findings
-from ..flows.json_schema import JSON_TYPES, get_defs, mismatches, parse_ref
+from ..flows.json_schema import JSON_TYPES, find_mismatches, get_defs, parse_ref
 from ..flows.json_types import KEYWORDS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, is_of_kind
 from ..flows.linear_patterns import compile_linear
 from ..flows.source import Node
@@ -115,7 +115,7 @@ def _check_schema(node: Node, defs: Mapping[str, Any], findings: Findings) -> No
             _check_schema(part, defs, findings)
     if "default" in node.items:
         default = node.items["default"]
-        for mismatch in mismatches(default.value, node.value, defs):
+        for mismatch in find_mismatches(default.value, node.value, defs):
             findings.add_mismatch("default-type", "warning", default, mismatch, "the default does not match: ")
 
 
@@ -162,7 +162,7 @@ def _check_cases(kind: str, cases: Iterable[Node], model: FlowAnalysis, findings
         value = case.get("input")
         if value is not None and input_schema is not None:
             prefix = f"the {kind}'s input does not match the flow's schema: "
-            for mismatch in mismatches(value.value, input_schema.value, model.defs):
+            for mismatch in find_mismatches(value.value, input_schema.value, model.defs):
                 findings.add_mismatch("case-input", "error", value, mismatch, prefix)
         if output_schema is not None:
             check_output(case, output_schema.value, model.defs, findings)
@@ -177,7 +177,7 @@ def check_output(
         return
     from ..flows.matching import MATCHERS, is_matcher
 
-    for mismatch in mismatches(result.value, schema, defs):
+    for mismatch in find_mismatches(result.value, schema, defs):
         # Expected objects may be partial, and a matcher can match many values.
         part = mismatch.key or next(reversed(mismatch.parts), None)
         node = result.at(*mismatch.parts) or result

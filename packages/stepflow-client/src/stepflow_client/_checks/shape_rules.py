@@ -153,7 +153,7 @@ def _check_test(test: Node, findings: Findings) -> None:
             continue
         expected, mocks = case.get("output"), case.get("mocks")
         if expected is not None and isinstance(expected.value, dict):
-            _check_expected(expected, findings)
+            _check_expected_output(expected, findings)
         elif expected is not None and expected.value is None:
             findings.add("expected-output", "warning", expected, "output: null expects nothing", "write {outcome: "
                          "success, result: null} to expect null")  # fmt: skip
@@ -170,10 +170,10 @@ def _check_mock_outcome(node: Node, findings: Findings) -> None:
 
     outcome, error = node.get("outcome"), node.get("error")
     if outcome is not None and outcome.value == "success" and "result" in node.items:
-        _check_keys(node, "a mock", ("outcome", "result"), findings)
+        _check_outcome_keys(node, "a mock", ("outcome", "result"), findings)
     elif outcome is not None and outcome.value == "failed" and error is not None and error.items:
-        _check_keys(node, "a mock", ("outcome", "error"), findings)
-        _check_keys(error, "the error of a mock", ("code", "message"), findings)
+        _check_outcome_keys(node, "a mock", ("outcome", "error"), findings)
+        _check_outcome_keys(error, "the error of a mock", ("code", "message"), findings)
         code = error.get("code")
         try:
             parse_error_code(str(code.value) if code is not None else "COMPONENT_FAILED")
@@ -184,8 +184,8 @@ def _check_mock_outcome(node: Node, findings: Findings) -> None:
                      "success, result: ...} or {outcome: failed, error: {code: ..., message: ...}}")  # fmt: skip
 
 
-def _check_expected(expected: Node, findings: Findings) -> None:
-    from ..flows.matching import check_expected
+def _check_expected_output(expected: Node, findings: Findings) -> None:
+    from ..flows.matching import check_matchers
 
     outcome = expected.get("outcome")
     if outcome is None or outcome.value not in ("success", "failed"):
@@ -193,7 +193,7 @@ def _check_expected(expected: Node, findings: Findings) -> None:
         findings.add("expected-output", "fatal", outcome or expected, message, "write {outcome: success, result: ...}")
         return
     key = "result" if outcome.value == "success" else "error"
-    _check_keys(expected, f"an expected {outcome.value}", ("outcome", key), findings)
+    _check_outcome_keys(expected, f"an expected {outcome.value}", ("outcome", key), findings)
     value = expected.get(key)
     if value is None:
         findings.add("expected-output", "fatal", expected, f"an expected {outcome.value} needs {key!r}")
@@ -202,7 +202,7 @@ def _check_expected(expected: Node, findings: Findings) -> None:
         if not isinstance(value.value, dict):
             findings.add("expected-output", "fatal", value, "an error must be an object with code, message or data")
             return
-        _check_keys(value, "an expected error", ("code", "message", "data"), findings)
+        _check_outcome_keys(value, "an expected error", ("code", "message", "data"), findings)
         if all(item.value is None for item in value.items.values()):
             findings.add("expected-output", "error", value, "an expected error needs a code, a message or data",
                          "write {message: {$any: true}} to expect any failure")  # fmt: skip
@@ -211,12 +211,12 @@ def _check_expected(expected: Node, findings: Findings) -> None:
             message = f"code must be a word or a number, not {_name_kind(code.value)}"
             findings.add("expected-output", "error", code, message)
     try:
-        check_expected(value.value)
+        check_matchers(value.value)
     except InvalidArgumentError as error:
         findings.add("expected-output", "error", value, error.message.removeprefix("$: "), error.hint)
 
 
-def _check_keys(node: Node, what: str, known: tuple[str, ...], findings: Findings) -> None:
+def _check_outcome_keys(node: Node, what: str, known: tuple[str, ...], findings: Findings) -> None:
     """Report unknown keys in an outcome, which have no effect."""
     for key in node.items:
         if key not in known:

@@ -7,8 +7,8 @@ import re
 from typing import Any, NamedTuple
 
 from .._base.text import cut
-from ..flows.json_schema import is_json_type, make_key
-from ..flows.json_types import ListOf, Member, ObjectOf, Scalar, Type, is_unknown, union, widen
+from ..flows.json_schema import is_json_type, make_comparison_key
+from ..flows.json_types import ListOf, Member, ObjectOf, Scalar, Type, is_unknown, make_union, widen_type
 
 _MAX_COMPARED_DEPTH = 20
 
@@ -119,8 +119,8 @@ def _find_scalar_conflict(actual: Scalar, expected: Scalar) -> Conflict | None:
     if expected.values is None:
         wrong = [value for value in actual.values if not is_json_type(value, expected.kind)]
     else:
-        allowed = set(map(make_key, expected.values))
-        wrong = [value for value in actual.values if make_key(value) not in allowed]
+        allowed = set(map(make_comparison_key, expected.values))
+        wrong = [value for value in actual.values if make_comparison_key(value) not in allowed]
     if not wrong:
         return None
     left = actual._replace(values=tuple(wrong), is_literal=False)
@@ -139,7 +139,7 @@ def format_type(type: Type, max_length: int = 200) -> str:
     return cut(_TypeFormatter().render(type, 0), max_length)
 
 
-def type_noun(type: Type) -> str:
+def format_noun(type: Type) -> str:
     """Format a type as a noun phrase, e.g. `a string or null`, falling back to `format_type`."""
     nouns = []
     for member in type.members:
@@ -172,7 +172,7 @@ class _TypeFormatter:
             return "nothing"
         key = (id(type), depth)
         if key not in self._texts:
-            members = union([widen(type)]).members
+            members = make_union([widen_type(type)]).members
             text = " | ".join(dict.fromkeys(self._render_member(member, depth) for member in members))
             self._texts[key] = cut(text, _MAX_LENGTH) + mark
         return self._texts[key]

@@ -8,8 +8,8 @@ from typing import Any, Literal, NamedTuple
 
 from .._base.not_given import NOT_GIVEN
 from .._data.flow_declarations import get_declared_schema, get_fields, get_unset_value
-from ..flows.components import Catalogue
-from ..flows.expressions import Path, get_keyword, is_expression, portable_path
+from ..flows.components import ComponentCatalog
+from ..flows.expressions import Path, get_keyword, is_expression, parse_portable_path
 from ..flows.json_types import (
     BOOLEAN,
     INTEGER,
@@ -25,15 +25,15 @@ from ..flows.json_types import (
     Scalar,
     Type,
     is_unknown,
-    make_object,
+    look_up_path,
+    make_object_type,
+    make_union,
     may_be_false,
     may_be_null,
+    remove_null,
     schema_to_type,
-    type_at_path,
-    union,
     value_to_type,
-    widen,
-    without_null,
+    widen_type,
 )
 from ..flows.source import Node
 from .flow_analysis import FlowAnalysis, Step, find_subflow
@@ -107,17 +107,17 @@ def infer_type(
                     typed_parts.append(TypedPart(node, NULL, expected, False, where, is_missing=True))
                 inner = if_true if name == "then" else scope
                 types.append(infer_part(branch, expected, where, is_certain and len(branches) == 1, inner))
-            return union(types)
+            return make_union(types)
         case "$coalesce" if isinstance(node.items["$coalesce"].value, (list, tuple)):
             alternatives = node.items["$coalesce"].elements
             types = [NEVER]
             for index, alternative in enumerate(alternatives):
-                accepted = expected if index == len(alternatives) - 1 else union([expected, NULL])
+                accepted = expected if index == len(alternatives) - 1 else make_union([expected, NULL])
                 type = infer_part(alternative, accepted, where, is_certain and not index)
-                types.append(without_null(type))
+                types.append(remove_null(type))
                 if not may_be_null(type):
-                    return union(types)
-            return union([*types, NULL])
+                    return make_union(types)
+            return make_union([*types, NULL])
         case None if isinstance(node.value, dict):
             objects = [member for member in expected.members if isinstance(member, ObjectOf)]
             known = objects[0] if len(objects) == 1 else ObjectOf({}, UNKNOWN)
@@ -142,7 +142,8 @@ def infer_type(
                 infer_part(element, items, f"{where}[{index}]", is_certain)
                 for index, element in enumerate(node.elements)
             )
-            return Type((ListOf(union(elements), elements) if len(elements) <= _MAX_ELEMENTS else ListOf(UNKNOWN),))
+            is_short = len(elements) <= _MAX_ELEMENTS
+            return Type((ListOf(make_union(elements), elements) if is_short else ListOf(UNKNOWN),))
         case "$step" | "$input" | "$variable":
             has_default = keyword == "$variable" and "default" in node.items
             default = infer_part(node.items["default"], UNKNOWN, where, False) if has_default else UNKNOWN
@@ -185,7 +186,7 @@ def _find_possible_branches(node: Node, condition: Type, scope: Scope) -> list[t
 def _narrow_to_truthy(type: Type) -> Type:
     """Narrow a type to values that are neither null nor false."""
     members = [Scalar("boolean", (True,)) if isinstance(member, Scalar) and member.kind == "boolean" else member
-               for member in without_null(type).members]  # fmt: skip
+               for member in remove_null(type).members]  # fmt: skip
     return type._replace(members=tuple(members)) if members else type
 
 
@@ -198,31 +199,33 @@ def look_up_reference(node: Node, keyword: str, scope: Scope, default: Type | No
     if keyword == "$step":
         whole = scope.steps.get(target, UNKNOWN) if isinstance(target, str) else UNKNOWN
         path = node.get("path")
-        parts = portable_path(path.value if path is not None else None)
-        return Lookup(UNKNOWN) if parts is None else type_at_path(whole, parts, keeps_null=True)
-    parts = portable_path(target)
+        parts = parse_portable_path(path.value if path is not None else None)
+        return Lookup(UNKNOWN) if parts is None else look_up_path(whole, parts, keeps_null=True)
+    parts = parse_portable_path(target)
     if parts is None:
         return Lookup(UNKNOWN)
     if keyword == "$input":
-        return type_at_path(scope.input, parts)
+        return look_up_path(scope.input, parts)
     if not parts or not isinstance(parts[0], str) or parts[0] not in scope.variables:
         return Lookup(UNKNOWN)
     schema, is_required = scope.variables[parts[0]], parts[0] in scope.required
-    lookup = type_at_path(infer_variable_type(schema, scope.defs, is_required=is_required), parts[1:])
+    lookup = look_up_path(infer_variable_type(schema, scope.defs, is_required=is_required), parts[1:])
     has_value = get_unset_value(schema, is_required=is_required) is not NOT_GIVEN
     if "default" not in node.items:
         return lookup if has_value or is_required else lookup._replace(may_be_missing=True)
     # Servers only use the default if part of the path is missing or the variable has no value.
     if has_value and len(parts) == 1:
         return lookup
-    return Lookup(union([lookup.type, infer_type(node.items["default"], scope) if default is None else default]))
+    return Lookup(make_union([lookup.type, infer_type(node.items["default"], scope) if default is None else default]))
 
 
 def infer_variable_type(schema: Any, defs: Mapping[str, Any], *, is_required: bool = True) -> Type:
     """Return a variable's type based on its schema, including the value it has in runs that don't set it."""
     type, value = schema_to_type(schema, defs, is_source=True), get_unset_value(schema, is_required=is_required)
     # Ignore expressions: they are evaluated in the outer flow.
-    return type if value is NOT_GIVEN or is_expression(value) else union([type, value_to_type(value, is_literal=False)])
+    if value is NOT_GIVEN or is_expression(value):
+        return type
+    return make_union([type, value_to_type(value, is_literal=False)])
 
 
 _MAX_DEPTH = 20
@@ -270,7 +273,7 @@ class FlowTypes:
     """Type of the input passed in by the enclosing flow."""
 
 
-def infer_flow_types(root: Node, given: Type, known: Catalogue, depth: int = 0) -> FlowTypes:
+def infer_flow_types(root: Node, given: Type, known: ComponentCatalog, depth: int = 0) -> FlowTypes:
     """Infer a flow's types for an input of the given type. `depth` is the flow's nesting depth."""
     model = FlowAnalysis(root)
 
@@ -300,7 +303,7 @@ def infer_flow_types(root: Node, given: Type, known: Catalogue, depth: int = 0) 
     return types
 
 
-def _infer_step_types(step: Step, model: FlowAnalysis, scope: Scope, known: Catalogue, depth: int) -> StepTypes:
+def _infer_step_types(step: Step, model: FlowAnalysis, scope: Scope, known: ComponentCatalog, depth: int) -> StepTypes:
     types = known.types(step.component) if step.component is not None else None
     expected_input, returned = types or (UNKNOWN, UNKNOWN)
     returned, inner = _infer_builtin_output(step, scope, known, depth) or (returned, None)
@@ -311,7 +314,7 @@ def _infer_step_types(step: Step, model: FlowAnalysis, scope: Scope, known: Cata
         source = "flow"
     elif step.uses_default:
         default = step.node.at("onError", "defaultValue")
-        output = union([returned, NULL if default is None else value_to_type(default.value)])
+        output = make_union([returned, NULL if default is None else value_to_type(default.value)])
     else:
         output = returned
     input = infer_type(step.node.get("input"), scope)
@@ -319,7 +322,7 @@ def _infer_step_types(step: Step, model: FlowAnalysis, scope: Scope, known: Cata
 
 
 def _infer_builtin_output(
-    step: Step, scope: Scope, known: Catalogue, depth: int
+    step: Step, scope: Scope, known: ComponentCatalog, depth: int
 ) -> tuple[Type, FlowTypes | None] | None:
     """Infer a builtin component's output type, along with the types of the flow inside the step.
 
@@ -334,36 +337,36 @@ def _infer_builtin_output(
     match step.component:
         case "/builtin/map":
             if flow is not None:
-                item = widen(get_element_type(type_at("items")))
+                item = widen_type(get_element_type(type_at("items")))
                 inner = infer_flow_types(flow, item if item.members else UNKNOWN, known, depth + 1)
             results = Type((ListOf(_build_result_type(inner)),))
-            return make_object({"results": results, "successful": INTEGER, "failed": INTEGER}), inner
+            return make_object_type({"results": results, "successful": INTEGER, "failed": INTEGER}), inner
         case "/builtin/iterate":
             result = UNKNOWN
             if flow is not None:
-                inner = _infer_iteration_types(flow, widen(type_at("initial_input")), known, depth)
+                inner = _infer_iteration_types(flow, widen_type(type_at("initial_input")), known, depth)
                 result, following = _split_iteration_output(inner.output)
                 # Without a result, iteration only ends at the limit.
                 result = result if result.members else following if following.members else UNKNOWN
-            return make_object({"result": result, "iterations": INTEGER, "terminated": BOOLEAN}), inner
+            return make_object_type({"result": result, "iterations": INTEGER, "terminated": BOOLEAN}), inner
         case "/builtin/eval":
             blob = _get_blob_of_id(type_at("flow_id"))
             if blob is not None and blob.flow is not None:
                 inner = infer_flow_types(blob.flow, type_at("input"), known, depth + 1)
-            return make_object({"result": _build_result_type(inner), "run_id": TEXT}), inner
+            return make_object_type({"result": _build_result_type(inner), "run_id": TEXT}), inner
         case "/builtin/put_blob":
             kind = step.node.at("input", "blob_type")
             if flow is not None:
                 inner = infer_flow_types(flow, UNKNOWN, known, depth + 1)
-            content = widen(type_at("data")) if kind is not None and kind.value == "data" else UNKNOWN
-            return make_object({"blob_id": Type((Scalar("string", blob=Blob(content, flow)),))}), inner
+            content = widen_type(type_at("data")) if kind is not None and kind.value == "data" else UNKNOWN
+            return make_object_type({"blob_id": Type((Scalar("string", blob=Blob(content, flow)),))}), inner
         case "/builtin/get_blob":
             blob = _get_blob_of_id(type_at("blob_id"))
-            return (make_object({"data": blob.content}), None) if blob else None
+            return (make_object_type({"data": blob.content}), None) if blob else None
         case "/builtin/noop":
-            return widen(infer_type(step.node.get("input"), scope)), None
+            return widen_type(infer_type(step.node.get("input"), scope)), None
         case "/builtin/sleep":
-            return make_object({"duration_ms": INTEGER}, {"passthrough": widen(type_at("passthrough"))}), None
+            return make_object_type({"duration_ms": INTEGER}, {"passthrough": widen_type(type_at("passthrough"))}), None
     return None
 
 
@@ -371,7 +374,7 @@ def get_element_type(type: Type) -> Type:
     """Return a list type's element type."""
     if is_unknown(type):
         return UNKNOWN
-    return union(member.items for member in type.members if isinstance(member, ListOf))
+    return make_union(member.items for member in type.members if isinstance(member, ListOf))
 
 
 def _build_result_type(inner: FlowTypes | None) -> Type:
@@ -379,14 +382,14 @@ def _build_result_type(inner: FlowTypes | None) -> Type:
     done = {"outcome": value_to_type("success", is_literal=False), "result": output}
     error = ObjectOf({"code": Field(UNKNOWN), "message": Field(TEXT), "data": Field(UNKNOWN, False)}, UNKNOWN)
     failed = {"outcome": value_to_type("failed", is_literal=False), "error": Type((error,))}
-    return union([make_object(done), make_object(failed)])
+    return make_union([make_object_type(done), make_object_type(failed)])
 
 
-def _infer_iteration_types(flow: Node, given: Type, known: Catalogue, depth: int) -> FlowTypes:
+def _infer_iteration_types(flow: Node, given: Type, known: ComponentCatalog, depth: int) -> FlowTypes:
     """Infer the types of a flow whose input is either the initial input or `next` from an earlier iteration."""
     for _ in range(_MAX_ITERATIONS if depth < _MAX_ITERATION_DEPTH else 0):
         types = infer_flow_types(flow, given, known, depth + 1)
-        wider = widen(union([given, _split_iteration_output(types.output)[1]]))
+        wider = widen_type(make_union([given, _split_iteration_output(types.output)[1]]))
         if wider == given:
             return types
         given = wider
@@ -408,7 +411,7 @@ def _split_iteration_output(output: Type) -> tuple[Type, Type]:
             following.append(other.type)
         if member.extra is not None and result is None and other is None:
             return UNKNOWN, UNKNOWN
-    return union(results), union(following)
+    return make_union(results), make_union(following)
 
 
 def _get_blob_of_id(type: Type) -> Blob | None:
@@ -442,7 +445,7 @@ def find_input_uses(types: FlowTypes) -> Iterator[InputUse]:
     for user, node, expected in users:
         for slot in collect_typed_parts(node, expected, types.scope):
             if get_keyword(slot.node.items) == "$input" and not slot.is_missing:
-                parts = portable_path(slot.node.items["$input"].value)
+                parts = parse_portable_path(slot.node.items["$input"].value)
                 if parts is not None:
                     yield InputUse(slot, user, parts)
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from .._base.text import suggest_or_list
 from .._editing.text_edits import format_inline_yaml
-from ..flows.components import Catalogue
-from ..flows.expressions import Path, get_keyword, write_path
+from ..flows.components import ComponentCatalog
+from ..flows.expressions import Path, format_path, get_keyword
 from ..flows.findings import Findings
 from ..flows.json_types import (
     UNKNOWN,
@@ -16,16 +16,16 @@ from ..flows.json_types import (
     Scalar,
     Type,
     is_unknown,
-    iter_paths,
+    iter_typed_paths,
     may_be_null,
-    to_schema,
-    without_null,
+    remove_null,
+    type_to_schema,
 )
 from ..flows.source import Node
 from .flow_analysis import Read
 from .reference_rules import lower_level_in_condition
 from .schema_rules import check_output
-from .type_comparison import Conflict, find_conflict, format_type, is_compatible, type_noun
+from .type_comparison import Conflict, find_conflict, format_noun, format_type, is_compatible
 from .type_inference import (
     FlowTypes,
     InputUse,
@@ -46,12 +46,12 @@ _SUBFLOW_INPUTS = {"/builtin/map": "items", "/builtin/iterate": "initial_input",
 _READS = ("$step", "$input", "$variable")
 
 
-def check_types(root: Node, catalogue: Catalogue, findings: Findings, *, strict: bool = False) -> None:
+def check_types(root: Node, catalog: ComponentCatalog, findings: Findings, *, strict: bool = False) -> None:
     """Report type mismatches in a flow and its inner flows. With `strict`, outputs of unknown type are errors.
 
     Problems already reported by other rules are not repeated.
     """
-    _TypeCheck(findings, strict).check_flow(infer_flow_types(root, UNKNOWN, catalogue))
+    _TypeCheck(findings, strict).check_flow(infer_flow_types(root, UNKNOWN, catalog))
 
 
 class _TypeCheck:
@@ -101,8 +101,9 @@ class _TypeCheck:
             slots = collect_typed_parts(types.model.root.get("output"), types.declared_output, types.scope)
             self._check_typed_parts(slots, "the flow's output schema")
         else:
+            schema, by = type_to_schema(types.output), "according to the types of its steps"
             for case in types.model.cases:
-                check_output(case, to_schema(types.output), {}, self.findings, by="according to the types of its steps")
+                check_output(case, schema, {}, self.findings, by)
         if types.declared_input is None and is_unknown(types.given_input):
             check_input_use_conflicts(types, self.findings)
 
@@ -165,10 +166,10 @@ def check_input_use_conflicts(types: FlowTypes, findings: Findings) -> None:
 
 def format_mismatch(slot: TypedPart, mismatch: Conflict, consumer: str) -> str:
     """Describe a mismatch with the type required by `consumer` (a component or schema) in one sentence."""
-    where = write_path(mismatch.path, slot.where).removeprefix(".")
+    where = format_path(mismatch.path, slot.where).removeprefix(".")
     here, keyword, node = f" for {where}" if where else "", get_keyword(slot.node.items), slot.node
     if slot.is_missing:
-        expected = _describe(slot.expected)
+        expected = _describe_type(slot.expected)
         return f"{consumer} expects {expected}{here}, but without 'else' this is null if the condition is false"
     source = "this"
     if keyword == "$step":
@@ -189,31 +190,33 @@ def format_mismatch(slot: TypedPart, mismatch: Conflict, consumer: str) -> str:
     verb = "returns" if keyword == "$step" else "is"
     if not mismatch.is_certain:
         verb = "may return" if keyword == "$step" else "may be"
-    return f"{consumer} expects {_describe(mismatch.expected)}{here}, but {source} {verb} {type_noun(mismatch.actual)}"
+    expected, actual = _describe_type(mismatch.expected), format_noun(mismatch.actual)
+    return f"{consumer} expects {expected}{here}, but {source} {verb} {actual}"
 
 
-def _describe(expected: Type) -> str:
+def _describe_type(expected: Type) -> str:
     """Describe an expected type as a noun, only mentioning null if it's the only type."""
-    return type_noun(without_null(expected) if len(expected.members) > 1 else expected)
+    return format_noun(remove_null(expected) if len(expected.members) > 1 else expected)
 
 
 def suggest_fix(slot: TypedPart, mismatch: Conflict) -> str:
     """Suggest how to fix a mismatch, e.g. by adding a value or reading a different part."""
     keyword = get_keyword(slot.node.items)
     if slot.is_missing:
-        return f"add else: with {_describe(slot.expected)}"
+        return f"add else: with {_describe_type(slot.expected)}"
     if mismatch.missing is not None:
         return _suggest_field(slot, mismatch.missing, keyword)
-    as_written = _extend_path(slot, str(keyword), "$") if keyword in ("$step", "$input") else "this"
+    as_written = _format_extended_reference(slot, str(keyword), "$") if keyword in ("$step", "$input") else "this"
     is_nullable = may_be_null(slot.actual) and not is_unknown(slot.actual)
-    if is_nullable and is_compatible(without_null(slot.actual), slot.expected):
+    if is_nullable and is_compatible(remove_null(slot.actual), slot.expected):
         return f"write {{$coalesce: [{as_written}, a value in place of null]}}"
     if keyword in _READS:
         if not mismatch.path:
-            part = next((path for path, type in iter_paths(slot.actual) if is_compatible(type, slot.expected)), None)
+            paths = iter_typed_paths(slot.actual)
+            part = next((path for path, type in paths if is_compatible(type, slot.expected)), None)
             if part is not None:
                 or_map = ", or handle each element with /builtin/map" if part.startswith("$[") else ""
-                return f"write {_extend_path(slot, str(keyword), part)}{or_map}"
+                return f"write {_format_extended_reference(slot, str(keyword), part)}{or_map}"
             items = [member.items for member in slot.expected.members if isinstance(member, ListOf)]
             if items and is_compatible(slot.actual, items[0]):
                 return f"put it in a list: [{as_written}]"
@@ -222,7 +225,7 @@ def suggest_fix(slot: TypedPart, mismatch: Conflict) -> str:
     values = [str(value) for scalar in scalars for value in scalar.values or ()]
     if keyword is None and values:
         return suggest_or_list(str(slot.node.value), values, "one of")
-    return f"write {_describe(mismatch.expected)}" if mismatch.path == () else f"write {format_type(slot.expected, 60)}"
+    return f"write {_describe_type(mismatch.expected) if mismatch.path == () else format_type(slot.expected, 60)}"
 
 
 def _suggest_field(slot: TypedPart, name: str, keyword: str | None) -> str:
@@ -230,15 +233,15 @@ def _suggest_field(slot: TypedPart, name: str, keyword: str | None) -> str:
         return f"add {name}: ..."
     expected = [member.fields[name].type for member in slot.expected.members
               if isinstance(member, ObjectOf) and name in member.fields]  # fmt: skip
-    for path, type in iter_paths(slot.actual) if expected and not is_unknown(expected[0]) else ():
+    for path, type in iter_typed_paths(slot.actual) if expected and not is_unknown(expected[0]) else ():
         if not is_unknown(type) and is_compatible(type, expected[0]):
-            return f"write an object: {{{name}: {_extend_path(slot, str(keyword), path)}}}"
+            return f"write an object: {{{name}: {_format_extended_reference(slot, str(keyword), path)}}}"
     fields = [field for member in slot.actual.members if isinstance(member, ObjectOf) for field in member.fields]
     available = f"; this has {', '.join(fields[:8])}" if fields else ""
     return f"write an object with {name} in place of {keyword}{available}"
 
 
-def _extend_path(slot: TypedPart, keyword: str, path: str) -> str:
+def _format_extended_reference(slot: TypedPart, keyword: str, path: str) -> str:
     """Return a slot's reference as written in the file, with `path` appended."""
     target = slot.node.items[keyword].value
     node = slot.node.get("path") if keyword == "$step" else slot.node.items[keyword]

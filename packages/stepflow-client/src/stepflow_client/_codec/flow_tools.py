@@ -17,8 +17,8 @@ from .._data.secrets import Secrets, find_flow_secrets, find_secrets
 from .._data.values import check_json
 from ..errors import InvalidArgumentError, StepflowClientError
 from ..flows.graph import FlowSteps
-from ..flows.json_schema import Mismatch, Validator, get_defs, mismatches, short_repr
-from ..flows.run_requirements import RunRequirements, find_requirements, required_paths, unread_fields
+from ..flows.json_schema import Mismatch, Validator, find_mismatches, get_defs, short_repr
+from ..flows.run_requirements import RunRequirements, find_required_input_paths, find_requirements, find_unread_fields
 from ..flows.tool_schemas import (
     WRAPPER,
     inline_schema,
@@ -97,13 +97,13 @@ class FlowToolSpec:
 
     def _check_arguments(self, arguments: Any) -> None:
         """Check arguments against the published schema and the flow's own, and reject fields the flow ignores."""
-        faults = list(self._validator.mismatches(arguments, _MAX_FAULTS + 1))
+        faults = list(self._validator.find_mismatches(arguments, _MAX_FAULTS + 1))
         if not self.is_wrapped or WRAPPER in arguments:
             value = arguments[WRAPPER] if self.is_wrapped else arguments
             # The published schema is less strict: it omits keywords that models or their APIs reject.
-            own = () if self.needs.input_check is None else self.needs.input_check.validator.mismatches(value)
+            own = () if self.needs.input_check is None else self.needs.input_check.validator.find_mismatches(value)
             below = (WRAPPER,) if self.is_wrapped else ()
-            own_faults = (*unread_fields(self.flow, value), *own)
+            own_faults = (*find_unread_fields(self.flow, value), *own)
             faults += [fault._replace(parts=(*below, *fault.parts)) for fault in own_faults]
         # Report unknown fields only once: a field missing from the schema usually isn't read either.
         unknown: dict[str, Mismatch] = {}
@@ -135,7 +135,7 @@ class FlowToolSpec:
     def is_valid_output(self, output: Any) -> bool:
         """Return whether an output matches the tool's published schema."""
         schema = get_declared_schema(self.flow, "output")
-        return not mismatches(output, schema, get_defs(schema, _get_defs(self.flow)))
+        return not find_mismatches(output, schema, get_defs(schema, _get_defs(self.flow)))
 
 
 def _format_fault(fault: Mismatch) -> str:
@@ -173,7 +173,7 @@ def make_tool_spec(flow: Mapping[str, Any], name: str) -> FlowToolSpec:
     is_wrapped = not is_plain_object(schema)
     if not is_wrapped:
         # Servers don't apply an input schema's defaults, so a missing field makes the run fail.
-        schema = require_fields_at_paths(schema, required_paths(flow))
+        schema = require_fields_at_paths(schema, find_required_input_paths(flow))
     output = get_declared_schema(flow, "output")
     output = {} if output is None else inline_schema(output, get_defs(output, _get_defs(flow)), checkable_only=True)
     hidden = next((field for field in iter_fields_and_keywords([schema, output]) if visible(field) != field), None)

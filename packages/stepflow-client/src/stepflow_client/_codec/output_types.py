@@ -16,7 +16,7 @@ from pydantic import AfterValidator, PlainValidator, TypeAdapter, ValidationErro
 
 from .._data.arguments import argument_error
 from .._data.json_encoding import get_field_names
-from ..flows.expressions import write_path
+from ..flows.expressions import format_path
 from ..types import ErrorCode, ExecutionStatus, FlowError, FlowResult
 from ..types.results import Outcome, OutputTypeError
 
@@ -65,7 +65,7 @@ def _convert_value(result: FlowResult[Any], output_type: Any) -> Any:
         return _get_adapter(output_type).validate_python(result.output)
     except ValidationError as error:
         reported = error.errors(include_input=False)
-        faults = [{"path": write_path(fault["loc"]), "message": fault["msg"]} for fault in reported]
+        faults = [{"path": format_path(fault["loc"]), "message": fault["msg"]} for fault in reported]
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         name = getattr(output_type, "__name__", str(output_type))
         problem = f"does not fit {name}: {faults[0]['path']}: {faults[0]['message']}{more}"

@@ -278,7 +278,7 @@ def _read_summary(summary: Any) -> types.RunDetails:
     """Read a summary, checking its IDs because they are used in request paths."""
     if not isinstance(summary, dict):
         raise TypeError(f"the summary of a run is {summary!r}")
-    ids = {"run_id": _parse_run_id(summary["runId"]), "flow_id": _check_id(summary["flowId"], "flowId")}
+    ids = {"run_id": _parse_run_id(summary["runId"]), "flow_id": _check_reported_id(summary["flowId"], "flowId")}
     return decode_model(types.RunDetails, summary, **ids)
 
 
@@ -292,7 +292,7 @@ def _parse_run_id(value: Any) -> str:
     return str(UUID(value))
 
 
-def _check_id(value: Any, what: str) -> str:
+def _check_reported_id(value: Any, what: str) -> str:
     if not isinstance(value, str) or not value or value in (".", ".."):
         raise TypeError(f"{what} is {value!r}")
     value.encode()
@@ -301,7 +301,7 @@ def _check_id(value: Any, what: str) -> str:
 
 def read_flow_id(answer: dict[str, Any], key: str = "flowId") -> str:
     """Return a flow ID, after checking that it is safe to use in paths and bodies."""
-    return _check_id(answer[key], key)
+    return _check_reported_id(answer[key], key)
 
 
 class StartedRun(NamedTuple):
@@ -452,7 +452,7 @@ def read_items(run_id: str, answers: Any, decoder: OutputDecoder = PLAIN) -> typ
 def read_item(run_id: str, answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> types.RunItem:
     """Read a single item. Running items have neither output nor error."""
     status = read_status(answer["status"])
-    output = decoder.flow_output(answer.get("output")) if status.is_finished else None
+    output = decoder.decode_flow_output(answer.get("output")) if status.is_finished else None
     error = read_error(answer, decoder) if status in FAILED_STATUSES else None
     return decode_model(
         types.RunItem, answer, index=answer["itemIndex"], run_id=run_id, status=status, output=output, error=error
@@ -494,7 +494,7 @@ def read_completed_outputs(listed: types.ListItemsResponse, decoder: OutputDecod
     if not all(type(entry) is dict and entry["status"] in _COMPLETED for entry in entries):
         return None
     with pause_garbage_collector() if len(entries) > _MANY else nullcontext():
-        read = decoder.flow_output
+        read = decoder.decode_flow_output
         request = f"GET /runs/{listed.run_id}/items"
         return build_from_response(lambda _: [read(entry.get("output")) for entry in entries], {}, request)
 
@@ -507,7 +507,7 @@ def read_immediate_result(run: StartedRun, decoder: OutputDecoder = PLAIN) -> ty
     if answer["status"] not in _COMPLETED:
         return None
     try:
-        output = decoder.flow_output(answer.get("output"))
+        output = decoder.decode_flow_output(answer.get("output"))
     except (ValueError, RecursionError):
         # This raises an error that says what's wrong.
         read = partial(read_item, run.run_id, decoder=decoder)
@@ -562,7 +562,7 @@ def read_step(answer: dict[str, Any], decoder: OutputDecoder = PLAIN) -> types.S
     if answer.get("journalSeqno") == 0:
         # 0 marks a step translated from an older server, which doesn't send this time.
         fields["updated_at"] = None
-    return decode_model(types.StepDetails, answer, output=decoder.step_output(answer.get("output")), **fields)
+    return decode_model(types.StepDetails, answer, output=decoder.decode_step_output(answer.get("output")), **fields)
 
 
 def read_requested_step(

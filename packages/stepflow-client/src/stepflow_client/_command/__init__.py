@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .._base.long_computations import pause_garbage_collector
     from .._base.suggestions import explain_missing_file, install_command, suggest_nearest_file
     from .._cases.expected_outputs import expectation_of, find_value_edits
-    from .._cases.flow_cases import flow_result, is_lost, parse_tests
+    from .._cases.flow_cases import is_lost, make_flow_result, parse_tests
     from .._cases.selection import list_ids_and_components
     from .._checks.checker import check_config, check_source, make_excerpt, make_result, make_suppression_check
     from .._checks.flow_analysis import FlowAnalysis, Read, find_subflow, get_subflow_node
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from .._rules.transport_errors import ANOTHER_SERVICE, get_refused_hint
     from .._runs.causes import ItemFailureTracer
     from .._runs.failure_hints import FailureHintFinder, ResolvedInput
-    from .._runs.initial_progress import build_progress
+    from .._runs.initial_progress import build_initial_progress
     from .._runs.run_differences import ABSENT, find_value_changes
     from .._runs.stored_flow import collect_examples, convert_to_stored_form, remove_cases
     from .._stores.journal import Journal
@@ -73,15 +73,15 @@ __all__ = [
     "FailureGroup", "FailureGroups", "FailureHintFinder", "FlowAnalysis", "FlowTypes", "ItemFailureTracer", "ItemTime",
     "ItemTimes", "Journal", "OutcomeFormat", "OutputDecoder", "Read", "ResolvedInput", "RunQuery", "RunReader",
     "RunUpdate", "RunWatcher", "ServerConfig", "SnapshotReader", "StepTime", "StepTimes", "StepTypes",
-    "add_account_hint", "add_env_variables", "apply_patch", "async_run_check", "build_progress", "check_config",
+    "add_account_hint", "add_env_variables", "apply_patch", "async_run_check", "build_initial_progress", "check_config",
     "check_json", "check_run_id", "check_source", "check_text", "check_timeout", "collect_examples",
     "complete_arguments", "compute_deadline", "convert_to_stored_form", "correct_flow", "deadline_scope",
     "describe_certificate_problem", "encode", "expectation_of", "explain_missing_file", "find_open_marks",
-    "find_recovery_warnings", "find_subflow", "find_value_changes", "find_value_edits", "flow_result",
-    "format_junit_xml", "format_type", "get_logger", "get_refused_hint", "get_subflow_node", "group_failures",
-    "infer_flow_types", "infer_from_text", "infer_input_from_uses", "infer_variable_type", "install_command",
-    "is_data_object", "is_given_up", "is_loopback", "is_lost", "is_read_once", "list_ids_and_components",
-    "list_server_aliases", "listen_to_lines", "listen_to_warnings", "look_up_reference", "make_edit", "make_excerpt",
+    "find_recovery_warnings", "find_subflow", "find_value_changes", "find_value_edits", "format_junit_xml",
+    "format_type", "get_logger", "get_refused_hint", "get_subflow_node", "group_failures", "infer_flow_types",
+    "infer_from_text", "infer_input_from_uses", "infer_variable_type", "install_command", "is_data_object",
+    "is_given_up", "is_loopback", "is_lost", "is_read_once", "list_ids_and_components", "list_server_aliases",
+    "listen_to_lines", "listen_to_warnings", "look_up_reference", "make_edit", "make_excerpt", "make_flow_result",
     "make_merge_patch", "make_result", "make_suppression_check", "may_execute", "merge_overrides",
     "parse_declared_variables", "parse_run_arguments", "parse_run_query", "parse_tests", "parse_toml", "parse_url",
     "pause_garbage_collector", "quote_word", "read_environment_settings", "read_outcomes", "remove_cases",
@@ -100,7 +100,7 @@ __getattr__, __dir__ = make_lazy_exports(
         "._base.long_computations": ["pause_garbage_collector"],
         "._base.suggestions": ["install_command", "explain_missing_file", "suggest_nearest_file"],
         "._cases.expected_outputs": ["find_value_edits", "expectation_of"],
-        "._cases.flow_cases": ["is_lost", "parse_tests", "flow_result"],
+        "._cases.flow_cases": ["is_lost", "parse_tests", "make_flow_result"],
         "._cases.selection": ["list_ids_and_components"],
         "._checks.checker": ["make_excerpt", "check_source", "check_config", "make_result", "make_suppression_check"],
         "._checks.flow_analysis": ["FlowAnalysis", "Read", "find_subflow", "get_subflow_node"],
@@ -137,7 +137,7 @@ __getattr__, __dir__ = make_lazy_exports(
         "._rules.transport_errors": ["ANOTHER_SERVICE", "get_refused_hint"],
         "._runs.causes": ["ItemFailureTracer"],
         "._runs.failure_hints": ["FailureHintFinder", "ResolvedInput"],
-        "._runs.initial_progress": ["build_progress"],
+        "._runs.initial_progress": ["build_initial_progress"],
         "._runs.run_differences": ["ABSENT", "find_value_changes"],
         "._runs.stored_flow": ["convert_to_stored_form", "collect_examples", "remove_cases"],
         "._stores.journal": ["Journal"],

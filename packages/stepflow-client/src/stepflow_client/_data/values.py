@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from .._base.basic_errors import InvalidArgumentError, StepflowClientError
 from .._base.long_computations import slices
-from ..flows.expressions import is_expression, write_path
+from ..flows.expressions import format_path, is_expression
 from .json_encoding import encode_fields, encode_scalar, is_data_object, is_scalar
 from .secrets import NO_SECRETS, Secrets
 
@@ -41,12 +41,12 @@ def make_merge_patch(before: Any, after: Any) -> Any:
     for key, value in after.items():
         if value is None and (key not in old or old[key] is not None):
             raise ValueError(f"{key!r} cannot become null: an override with null removes the key")
-        if key not in old or _serialize(old[key]) != _serialize(value):
+        if key not in old or _serialize_for_comparison(old[key]) != _serialize_for_comparison(value):
             patch[key] = make_merge_patch(old.get(key), value)
     return patch
 
 
-def _serialize(value: Any) -> str:
+def _serialize_for_comparison(value: Any) -> str:
     """Serialize a value for comparison, so that true and 1 differ."""
     return json.dumps(value, sort_keys=True)
 
@@ -157,7 +157,7 @@ def _to_integer(number: float) -> int | float:
 _MAY_CHANGE = frozenset({float, dict, list})
 
 
-def reject_constant(name: str) -> Any:
+def reject_json_constant(name: str) -> Any:
     """Reject NaN and Infinity. Python's parser accepts them, but calls this function with the name."""
     raise ValueError(f"{name} is not JSON")
 
@@ -171,8 +171,8 @@ def encode(value: Any) -> bytes:
     return _ENCODER.encode(value).encode()
 
 
-_DECODER = json.JSONDecoder(parse_float=lambda text: _to_integer(float(text)), parse_constant=reject_constant)
-_RAW_DECODER = json.JSONDecoder(parse_constant=reject_constant)
+_DECODER = json.JSONDecoder(parse_float=lambda text: _to_integer(float(text)), parse_constant=reject_json_constant)
+_RAW_DECODER = json.JSONDecoder(parse_constant=reject_json_constant)
 
 
 def decode(content: bytes) -> Any:
@@ -209,7 +209,7 @@ def check_json(value: Any, what: str, *, exact_integers: bool = True, max_depth:
     try:
         if is_plain(value, max_depth):
             return value
-        return _Checker(what, exact_integers, max_depth).check(value, ())
+        return _JsonChecker(what, exact_integers, max_depth).check_value(value, ())
     except RecursionError:
         raise InvalidArgumentError(f"{what} cannot be sent: it is nested too deeply") from None
     except StepflowClientError:
@@ -269,13 +269,13 @@ def _count_check_steps(values: int) -> None:
         current.spend(values // 2)
 
 
-class _Checker:
+class _JsonChecker:
     def __init__(self, what: str, exact_integers: bool, max_depth: int) -> None:
         self.what = what
         self.exact_integers = exact_integers
         self.max_depth = max_depth
 
-    def check(self, value: Any, path: tuple[str | int, ...]) -> Any:
+    def check_value(self, value: Any, path: tuple[str | int, ...]) -> Any:
         kind = type(value)
         if value is None or kind is bool:
             return value
@@ -285,54 +285,54 @@ class _Checker:
             bits = value.bit_length()
             if not self.exact_integers and abs(value) > LARGEST_EXACT_INTEGER:
                 reason = f"this server keeps integers exact only up to 2**53; send the {bits}-bit one as a string"
-                self.refuse(path, reason)
+                self.reject(path, reason)
             if bits > _MAX_INTEGER_BITS:
-                self.refuse(path, f"servers cannot read an integer of {bits} bits")
+                self.reject(path, f"servers cannot read an integer of {bits} bits")
         elif kind is float:
             if not math.isfinite(value):
-                self.refuse(path, f"{value} is not a number that JSON can represent")
+                self.reject(path, f"{value} is not a number that JSON can represent")
         else:
             return self.convert_value(value, path)
         return value
 
     def convert_value(self, value: Any, path: tuple[str | int, ...]) -> Any:
         if len(path) >= self.max_depth:
-            self.refuse(path[:3], f"it is nested too deeply; the limit is {self.max_depth} levels")
+            self.reject(path[:3], f"it is nested too deeply; the limit is {self.max_depth} levels")
         if isinstance(value, (Mapping, list, tuple)) and len(value) > _SLICE_THRESHOLD:
             _count_check_steps(2 * len(value))
         if isinstance(value, Mapping):
             for key in value:
                 if not isinstance(key, str):
-                    self.refuse(path, f"the key {key!r} is not a string")
+                    self.reject(path, f"the key {key!r} is not a string")
                 self.check_text(key, path)
-            return {str.__str__(key): self.check(part, (*path, key)) for key, part in value.items()}
+            return {str.__str__(key): self.check_value(part, (*path, key)) for key, part in value.items()}
         if isinstance(value, (list, tuple)):
-            return [self.check(entry, (*path, index)) for index, entry in enumerate(value)]
+            return [self.check_value(entry, (*path, index)) for index, entry in enumerate(value)]
         if is_data_object(value):
             try:
                 fields = encode_fields(value)
             except Exception as error:
                 # Raised by the object's own code, or by its library for a field it can't serialize.
-                self.refuse(path, f"{type(value).__name__} cannot be written as JSON: {error}")
-            return self.check(fields, path)
+                self.reject(path, f"{type(value).__name__} cannot be written as JSON: {error}")
+            return self.check_value(fields, path)
         if isinstance(value, type):
-            self.refuse(path, f"{value.__name__} is a class, not an object")
+            self.reject(path, f"{value.__name__} is a class, not an object")
         # Send instances of subclasses (e.g. string and integer enums) as their base types.
         for base in (str, int, float):
             if isinstance(value, base):
-                return self.check(_PLAIN[base](value), path)
+                return self.check_value(_PLAIN[base](value), path)
         if is_scalar(value):
-            return self.check(encode_scalar(value), path)
-        self.refuse(path, f"{type(value).__name__} is not a JSON value")
+            return self.check_value(encode_scalar(value), path)
+        self.reject(path, f"{type(value).__name__} is not a JSON value")
 
     def check_text(self, text: str, path: tuple[str | int, ...]) -> None:
         try:
             text.encode()
         except UnicodeEncodeError:
-            self.refuse(path, "it contains half of a surrogate pair, which is not a character")
+            self.reject(path, "it contains half of a surrogate pair, which is not a character")
 
-    def refuse(self, path: tuple[str | int, ...], reason: str) -> NoReturn:
-        raise InvalidArgumentError(f"{self.what} cannot be sent: {reason} (at {write_path(path)})") from None
+    def reject(self, path: tuple[str | int, ...], reason: str) -> NoReturn:
+        raise InvalidArgumentError(f"{self.what} cannot be sent: {reason} (at {format_path(path)})") from None
 
 
 _PLAIN: dict[type, Callable[[Any], Any]] = {str: str.__str__, int: int.__int__, float: float.__float__}
@@ -392,13 +392,13 @@ class OutputDecoder(NamedTuple):
     """Whether to leave outputs as the server sent them. For callers that show only a small part of a large output and
     decode just that part, using `iter_entries` and `restore_value`."""
 
-    def flow_output(self, value: Any) -> Any:
+    def decode_flow_output(self, value: Any) -> Any:
         """Return the flow's output with numbers and key order as the flow's author wrote them."""
         if self.as_sent:
             return value
         return restore_integers(value) if self.keeps_order else restore_order(value, self.like)
 
-    def step_output(self, value: Any) -> Any:
+    def decode_step_output(self, value: Any) -> Any:
         """Return a step's output. Keys are sorted if the server returns them in arbitrary order."""
         return value if self.as_sent else self.step_decoder.restore_value(value)
 

@@ -174,9 +174,9 @@ class YamlReader:
             return [self.read_value(child) for child in node.value]
         elif isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
             return {key: self.read_value(child) for key, child in self.read_pairs(node).items()}
-        self.refuse_tag(node)
+        self.reject_tag(node)
 
-    def refuse_tag(self, node: yaml.Node) -> NoReturn:
+    def reject_tag(self, node: yaml.Node) -> NoReturn:
         self.raise_fault(node, f"the tag {node.tag} has no JSON counterpart")
 
     def read_pairs(self, node: yaml.MappingNode) -> _Pairs:
@@ -206,7 +206,7 @@ class YamlReader:
                 hint += "; flows have no {{ }}: write {$input: name} or {$step: id}"
             self.raise_fault(node, "a key must be a string, not a list or a mapping", hint)
         if node.tag not in _SCALARS:
-            self.refuse_tag(node)
+            self.reject_tag(node)
         return str(node.value)
 
     def add_merged_keys(self, node: yaml.Node, merged: _Pairs) -> None:

@@ -37,14 +37,14 @@ def render_error(error: StepflowClientError) -> list[str]:
     is_short = error not in _shown and mode == _DEFAULT_MODE
     _shown.add(error)
     if is_short:
-        return list(_iter_lines(error, shell))
+        return list(_iter_error_lines(error, shell))
     if shell is None:
         return traceback.format_exception(error)
     whole: list[str] = shell.InteractiveTB.structured_traceback(type(error), error, error.__traceback__)
     return whole
 
 
-def _iter_lines(error: StepflowClientError, shell: Any) -> Iterator[str]:
+def _iter_error_lines(error: StepflowClientError, shell: Any) -> Iterator[str]:
     for frame in _find_user_frames(error.__traceback__, shell):
         name, number = frame.tb_frame.f_code.co_filename, frame.tb_lineno
         label = getattr(getattr(shell, "compile", None), "format_code_name", lambda _: None)(name)

@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import Any, Literal
 
 from .._data.arguments import argument_error
-from ..flows.components import Components, parse_components, with_builtins
+from ..flows.components import Components, add_builtin_components, parse_components
 from ..flows.graph import SUBFLOW_INPUTS
 from ..flows.json_schema import parse_ref
 from ..flows.json_types import is_valid_keyword
@@ -57,7 +57,7 @@ def schema(kind: Literal["flow", "config"] = "flow", *, components: Any = None) 
 
 def _add_components(definitions: Schema, components: Components | None) -> None:
     """Add schemas for the known components. If `components` is None, these are just the builtin ones."""
-    known = with_builtins(components)
+    known = add_builtin_components(components)
     paths = sorted(name for name in known if name.startswith("/"))
     names = sorted(_escape_regex(name) for name in known if not name.startswith("/"))
     allowed: list[Schema] = [{"enum": paths}]

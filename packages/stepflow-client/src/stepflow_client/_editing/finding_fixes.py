@@ -145,11 +145,11 @@ class _FindingRewriter:
             case "unknown-keyword" if match := re.fullmatch(r"write (\$\w+)", hint):
                 return self.make_replacement(at.keys[key], match[1]), True
             case "template" if match := re.fullmatch(r"write (\{\$.+\}) in place of the text|remove the quotes", hint):
-                return self.replace_by_expression(at, match[1] or at.value.strip()), True
+                return self.make_expression_replacement(at, match[1] or at.value.strip()), True
             case "type-mismatch" | "possible-mismatch" if match := re.fullmatch(r"write (\{\$.+\})", hint):
-                return self.replace_by_expression(at, match[1]), False
+                return self.make_expression_replacement(at, match[1]), False
             case "wrong-type":
-                return self.correct_scalar(at), True
+                return self.make_scalar_correction(at), True
             case "large-integer":
                 return self.make_replacement(at, json.dumps(text[at.start : at.end])), False
             case "ambiguous-path" if match := re.fullmatch(r"write (\$\..+)", hint):
@@ -165,7 +165,7 @@ class _FindingRewriter:
             case "missing-key" | "missing-then" | "component-input" | "case-input" if match := re.fullmatch(
                 r"add (\S+): (.+)", hint
             ):
-                return self.add_missing_key(at, match[1], match[2], finding.rule), False
+                return self.make_key_addition(at, match[1], match[2], finding.rule), False
             case "no-output":
                 ids = _find_step_ids(at)
                 return add_key(text, at, "output", {"$step": ids[-1]}) if ids else (), False
@@ -185,7 +185,7 @@ class _FindingRewriter:
             case "component-slash" if match := re.fullmatch(r"write (\S+)", hint):
                 return self.make_replacement(at, match[1]), True
             case "later-step" if match := re.fullmatch(r"move '(.+)' before '(.+)'", hint):
-                return self.move_step(at, match[1], match[2]), True
+                return self.make_step_move(at, match[1], match[2]), True
             case "not-a-schema" if at.value in JSON_TYPES and at.part != "type":
                 return self.make_replacement(at, format_inline(text, {"type": at.value})), True
             case "misplaced-schema" if at.items and (not key or "properties" not in at.items):
@@ -232,7 +232,7 @@ class _FindingRewriter:
             new = json.dumps(new)
         return [(where.start, where.end, new)] if is_plain else ()
 
-    def replace_by_expression(self, at: Node, expression: str) -> Sequence[Edit]:
+    def make_expression_replacement(self, at: Node, expression: str) -> Sequence[Edit]:
         try:
             value = parse_yaml(expression, "the expression")
         except FlowFileError:
@@ -240,7 +240,7 @@ class _FindingRewriter:
         is_known = get_keyword(value) is not None and "NAME" not in value.values()
         return self.make_replacement(at, format_inline(self.text, value)) if is_known else ()
 
-    def correct_scalar(self, at: Node) -> Sequence[Edit]:
+    def make_scalar_correction(self, at: Node) -> Sequence[Edit]:
         value = at.value
         if at.part == "mustExecute" and str(value).lower() in _BOOLEANS:
             return self.make_replacement(at, format_inline(self.text, _BOOLEANS[str(value).lower()]))
@@ -252,7 +252,7 @@ class _FindingRewriter:
             return self.make_replacement(at, format_inline(self.text, [value]))
         return ()
 
-    def add_missing_key(self, at: Node, key: str, wanted: str, rule: str) -> Sequence[Edit]:
+    def make_key_addition(self, at: Node, key: str, wanted: str, rule: str) -> Sequence[Edit]:
         """Return the edit that adds a missing key with an initial value. For a component, this is a field from the
         flow's input."""
         is_field = _find_input_schema(at) is None or _find_input_schema(at, key) is not None
@@ -270,7 +270,7 @@ class _FindingRewriter:
             return add_key(self.text, at.parent, "input", {key: value})
         return add_key(self.text, at, key, value)
 
-    def move_step(self, at: Node, later: str, step: str) -> Sequence[Edit]:
+    def make_step_move(self, at: Node, later: str, step: str) -> Sequence[Edit]:
         holder = _find_flow(at).get("steps")
         if holder is None:
             return ()

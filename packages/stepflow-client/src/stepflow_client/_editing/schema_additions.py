@@ -47,22 +47,22 @@ def add_schemas(content: bytes, schemas: Schemas, source: str) -> bytes:
     message += "without aliases"
 
     def change(text: str, root: Node) -> tuple[Iterable[Edit], Any]:
-        return _add_missing(text, root, added, is_root=True), _merge_missing(root.value, added)
+        return _add_missing_schemas(text, root, added, is_root=True), _merge_missing_schemas(root.value, added)
 
     return edit_file(content, source, change, message)
 
 
-def _merge_missing(value: Any, added: Any) -> Any:
+def _merge_missing_schemas(value: Any, added: Any) -> Any:
     """Return a value with any missing parts added."""
     if value is None or not isinstance(value, Mapping) or not isinstance(added, Mapping):
         return copy.deepcopy(added) if value is None else value
     whole = dict(value)
     for key, part in added.items():
-        whole[key] = _merge_missing(whole.get(key), part)
+        whole[key] = _merge_missing_schemas(whole.get(key), part)
     return whole
 
 
-def _add_missing(text: str, mapping: Node, added: Schemas, *, is_root: bool = False) -> Iterator[Edit]:
+def _add_missing_schemas(text: str, mapping: Node, added: Schemas, *, is_root: bool = False) -> Iterator[Edit]:
     """Yield the edits that add missing parts to a mapping."""
     if not mapping.items or mapping.original is not None:
         raise NotEditableError
@@ -72,16 +72,16 @@ def _add_missing(text: str, mapping: Node, added: Schemas, *, is_root: bool = Fa
         if key is None or node is None or key.start < 0:
             missing[name] = value
         elif text[node.start : node.end].strip() in ("", "~", "null", "{}"):
-            yield from _fill_empty(text, mapping, key, node, value)
+            yield from _fill_empty_value(text, mapping, key, node, value)
         else:
-            yield from _add_missing(text, node, value)
+            yield from _add_missing_schemas(text, node, value)
     if missing and is_root:
         yield _add_before_steps(text, mapping, missing)
     elif missing:
         yield make_addition(text, mapping, missing, _format_block_mapping)
 
 
-def _fill_empty(text: str, parent: Node, key: Key, node: Node, value: Any) -> Iterator[Edit]:
+def _fill_empty_value(text: str, parent: Node, key: Key, node: Node, value: Any) -> Iterator[Edit]:
     """Yield the edits that replace null or an empty mapping with a value. Comments on the same line are kept."""
     newline = detect_newline(text)
     if parent.is_flow:

@@ -14,16 +14,16 @@ from typing import IO, Any, Literal, Self
 from .._data.arguments import argument_error, check_choice
 from .._data.flow_declarations import get_declared_schema, get_fields
 from .._data.syntax_faults import explain_json_error
-from .._data.values import reject_constant
+from .._data.values import reject_json_constant
 from ..errors import FlowFileError
 from ..flows.reading import (
     MAX_FILE_BYTES,
     FlowSource,
     decode_text,
-    format_too_long,
+    format_file_too_large,
     load_file,
     load_flow,
-    missing_file_error,
+    make_missing_file_error,
     parse_json,
     parse_yaml,
     read_file_bytes,
@@ -136,7 +136,7 @@ class InputStream(Iterator[Any]):
         """Yield a file's lines, each limited to the maximum size of a whole file."""
         while line := file.readline(MAX_FILE_BYTES):
             if len(line) == MAX_FILE_BYTES and not line.endswith("\n"):
-                raise _file_error(format_too_long(self._name), self._name)
+                raise _file_error(format_file_too_large(self._name), self._name)
             yield line
 
     def _open_text(self, source: Any) -> IO[str]:
@@ -146,7 +146,7 @@ class InputStream(Iterator[Any]):
             try:
                 file: IO[str] = open(source, **options)  # noqa: SIM115 - closed by `close`
             except FileNotFoundError:
-                raise missing_file_error(source) from None
+                raise make_missing_file_error(source) from None
             except OSError as error:
                 raise _file_error(f"{source} cannot be read: {error.strerror}", source) from None
         else:
@@ -272,7 +272,7 @@ def _iter_json_lines(file: Iterable[str]) -> Iterator[tuple[int, Any]]:
         if line.strip():
             try:
                 line.encode()
-                yield number, json.loads(line, parse_constant=reject_constant)
+                yield number, json.loads(line, parse_constant=reject_json_constant)
             except UnicodeEncodeError:
                 yield number, ValueError("it is not UTF-8 text")
             except json.JSONDecodeError as error:
@@ -335,12 +335,13 @@ def _check_header(cells: list[str]) -> _BadHeader | None:
 
 def _find_field_types(schema: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]:
     """Return the fields' types, and the names of fields that are neither required nor nullable."""
-    from ..flows.json_schema import get_defs, mismatches
+    from ..flows.json_schema import find_mismatches, get_defs
 
     fields, required = get_fields(schema)
     definitions = get_defs(schema)
     types = {name: field.get("type") for name, field in fields.items() if isinstance(field, Mapping)}
-    optional = (name for name, field in fields.items() if name not in required and mismatches(None, field, definitions))
+    unlisted = {name: field for name, field in fields.items() if name not in required}
+    optional = (name for name, field in unlisted.items() if find_mismatches(None, field, definitions))
     return types, frozenset(optional)
 
 
@@ -374,7 +375,7 @@ def _parse_cell(name: str, text: str, kind: Any) -> Any:
     if "string" in kinds or kinds == {None}:
         return text
     try:
-        return json.loads(text, parse_constant=reject_constant)
+        return json.loads(text, parse_constant=reject_json_constant)
     except ValueError:
         expected = " or ".join(sorted(map(str, kinds)))
         hint = f"correct it, or change the type of {name} in the flow's input schema"

@@ -110,11 +110,11 @@ class ItemFailureTracer:
             return False
         return True
 
-    def _failed_reads(self, reader: str | None) -> list[str]:
+    def _find_failed_reads(self, reader: str | None) -> list[str]:
         """Return the failed steps that may have caused a step (or the output, if None) to fail, ignoring conditions."""
         steps = self._flow_steps
         reads = steps.output_reads if reader is None else steps.by_id[reader].reads if reader in steps.by_id else ()
-        names = [read.step for read in reads if read.step and not read.in_condition and not read.in_default]
+        names = [read.step for read in reads if read.step and not read.is_in_condition and not read.is_in_default]
         return [name for name in names if name in self.listed and self._has_failed(name)]
 
     def _has_failed(self, step_id: str) -> bool:
@@ -122,7 +122,7 @@ class ItemFailureTracer:
 
     def _get_step_error_key(self, step_id: str) -> tuple[str, ErrorCode | None] | None:
         """Return a step's error in comparable form, or None if the server doesn't report it."""
-        return _get_comparison_key(self.listed[step_id].error)
+        return _get_error_key(self.listed[step_id].error)
 
     def find_source(self, step_id: str) -> _FailureSource:
         """Return where a step's failure came from."""
@@ -140,7 +140,7 @@ class ItemFailureTracer:
             other = named["id"]
             is_read = other != step_id and other in self.listed and self._has_failed(other)
             return _FailureSource("read", other) if is_read else _FailureSource("own")
-        key = _get_comparison_key(error)
+        key = _get_error_key(error)
         evaluated = self.find_expression_failures(self.definitions[step_id].get("input"))
         if evaluated is True:
             return _FailureSource("own")
@@ -149,7 +149,7 @@ class ItemFailureTracer:
             if failures and failures[0].is_sure:
                 first = failures[0].step
                 return _FailureSource("own") if first is None else _FailureSource("read", first)
-            return _FailureSource("unknown" if self._failed_reads(step_id) else "own")
+            return _FailureSource("unknown" if self._find_failed_reads(step_id) else "own")
         # Does the input fail with the step's own error, or does it read a step with that error? Either way, the step
         # never ran.
         for failure in sorted(failures, key=lambda failure: failure.step is None):
@@ -157,7 +157,7 @@ class ItemFailureTracer:
                 return _FailureSource("own")
             if failure.step is not None and self._get_step_error_key(failure.step) in (key, None):
                 return _FailureSource("read", failure.step)
-        same = [name for name in self._failed_reads(step_id) if self._get_step_error_key(name) in (key, None)]
+        same = [name for name in self._find_failed_reads(step_id) if self._get_step_error_key(name) in (key, None)]
         return _FailureSource("read", same[0]) if same else _FailureSource("own")
 
     def find_root_step(self, step_id: str) -> str:
@@ -178,9 +178,9 @@ class ItemFailureTracer:
         if record.error.code in _LOST:
             return Cause("lost")
         if not record.flow:
-            return self._cause_by_errors()
+            return self._find_cause_by_errors()
         if not record.has_steps:
-            named = self._named_by_server
+            named = self._step_named_by_server
             return Cause("step", named) if named else Cause("stall" if self.stalled_step else "unknown")
         evaluated = self.find_expression_failures(record.flow.get("output"))
         failures = evaluated if isinstance(evaluated, list) else []
@@ -190,15 +190,15 @@ class ItemFailureTracer:
                 return Cause("stall" if self.stalled_step else "output")
             if (
                 root is not None
-                and self._has_error_of(root)
-                and (self._get_step_error_key(root) is not None or self._is_expression)
+                and self._has_error_of_step(root)
+                and (self._get_step_error_key(root) is not None or self._is_expression_error)
             ):
                 # The item's error is this step's own error, or comes from evaluating this step's input.
                 return self._make_step_cause(root)
         # If there's just one candidate, it must have failed, even if the server doesn't report its error.
         only = roots[0] if len(set(roots)) == 1 and failures[0].is_sure else None
-        candidates = dict.fromkeys(map(self.find_root_step, self._failed_reads(None)))
-        fits = {name: self._has_error_of(name) for name in candidates}
+        candidates = dict.fromkeys(map(self.find_root_step, self._find_failed_reads(None)))
+        fits = {name: self._has_error_of_step(name) for name in candidates}
         if only is not None and fits.get(only) is not False:
             return self._make_step_cause(only)
         sure = [name for name, fit in fits.items() if fit]
@@ -208,35 +208,35 @@ class ItemFailureTracer:
             return Cause("unknown")
         if self.stalled_step:
             return Cause("stall")
-        return Cause("output" if self._is_expression else "unknown")
+        return Cause("output" if self._is_expression_error else "unknown")
 
     def _make_step_cause(self, step_id: str) -> Cause:
         return Cause("step", step_id) if self.find_source(step_id).kind == "own" else Cause("unknown")
 
     @property
-    def _named_by_server(self) -> str | None:
+    def _step_named_by_server(self) -> str | None:
         """The step named by the item's error, unless a sub-flow uses the same step ID."""
         error = self.record.error
         named = None if error is None else error.step_id
         return named if named in self.definitions and named not in self._flow_steps.inner_step_ids else None
 
-    def _has_error_of(self, step_id: str) -> bool | None:
+    def _has_error_of_step(self, step_id: str) -> bool | None:
         """Return whether the item's error came from a step, or None if unknown."""
         error = self.record.error
         assert error is not None
         key = self._get_step_error_key(step_id)
         if key is not None:
-            return key == _get_comparison_key(error)
-        if self._named_by_server is not None:
-            return self._named_by_server == step_id
+            return key == _get_error_key(error)
+        if self._step_named_by_server is not None:
+            return self._step_named_by_server == step_id
         failures = self.find_expression_failures(self.definitions.get(step_id, {}).get("input"))
         if isinstance(failures, list) and failures[0].is_sure and all(failure.step is None for failure in failures):
             return any(failure.message == error.message for failure in failures)
         # Any other message could have come from the step's component.
-        return None if self._is_expression else True
+        return None if self._is_expression_error else True
 
     @property
-    def _is_expression(self) -> bool:
+    def _is_expression_error(self) -> bool:
         """Whether the item's error is about an expression that couldn't be evaluated."""
         error = self.record.error
         return error is not None and _EXPRESSION.match(error.message) is not None
@@ -249,10 +249,10 @@ class ItemFailureTracer:
         name = None if match is None else match["id"]
         return name if name in self.definitions and name not in self.listed else None
 
-    def _cause_by_errors(self) -> Cause:
+    def _find_cause_by_errors(self) -> Cause:
         """Find the cause without the flow: the first step with the item's error."""
         error = self.record.error
-        key = _get_comparison_key(error)
+        key = _get_error_key(error)
         failed = [name for name in self.listed if self._has_failed(name)]
         named = FAILED_STEP.match(error.message) if error is not None else None
         if named is not None and named["id"] in failed:
@@ -264,5 +264,5 @@ class ItemFailureTracer:
         return Cause("unknown")
 
 
-def _get_comparison_key(error: FlowError | None) -> tuple[str, ErrorCode | None] | None:
+def _get_error_key(error: FlowError | None) -> tuple[str, ErrorCode | None] | None:
     return None if error is None or error.message == NO_REASON else (error.message, error.code)

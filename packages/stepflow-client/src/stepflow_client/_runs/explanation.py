@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..flows.graph import FlowSteps
-from ..flows.interpreter import override_flow
+from ..flows.interpreter import apply_valid_overrides
 from ..types import ErrorCode
 from ..types.account import FailedChild, RunAccount, StepAccount, StepState, count_failed_in_sub_runs
 from ..types.statuses import FAILED_STATUSES, FAILED_STEP, NO_REASON, ExecutionStatus, is_given_up
@@ -46,7 +46,7 @@ def explain_item(
         kind=cause.kind,
         cause=cause.step_id,
         error=error,
-        hint=item.hint(schemas or {}),
+        hint=item.find_hint(schemas or {}),
         steps=steps,
         unknown=tuple(item.iter_unknown_facts(steps)),
     )
@@ -117,7 +117,7 @@ def collect_item_records(
     by_item: dict[int, list[StepDetails]] = {}
     for step in steps or ():
         by_item.setdefault(step.item_index, []).append(step)
-    flow = override_flow(snapshot.flow or {}, arguments.overrides if arguments else None)
+    flow = apply_valid_overrides(snapshot.flow or {}, arguments.overrides if arguments else None)
     has_steps = steps is not None and snapshot.has_all_steps
     kept = arguments.kept if arguments is not None else ()
     base = ItemRecord(flow, run.status, None, (), has_steps=has_steps, flow_steps=FlowSteps(flow), kept=kept)
@@ -198,11 +198,11 @@ class _ExplainedItem(ItemFailureTracer):
             return None
         if listed.output != rule.get("defaultValue"):
             return False
-        from .failure_hints import may_return
+        from .failure_hints import may_return_value
 
-        return None if may_return(str(definition.get("component")), listed.output) else True
+        return None if may_return_value(str(definition.get("component")), listed.output) else True
 
-    def hint(self, schemas: Mapping[str, Any]) -> str | None:
+    def find_hint(self, schemas: Mapping[str, Any]) -> str | None:
         """Suggest what to change, based on the step that caused the failure."""
         from .failure_hints import find_failure_hint
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from .._base.text import cut, find_nearest
 from ..flows.components import BUILTINS
-from ..flows.expressions import get_keyword, portable_path, references
-from ..flows.graph import steps_by_id
+from ..flows.expressions import find_references, get_keyword, parse_portable_path
+from ..flows.graph import get_steps_by_id
 from ..flows.interpreter import BROKEN, NOT_KNOWN, Failure, NotKnownError, RecordedEvaluation
-from ..flows.json_schema import Mismatch, get_defs, mismatches, short_repr
+from ..flows.json_schema import Mismatch, find_mismatches, get_defs, short_repr
 from ..types.models import Record
 from ..types.statuses import NO_ROUTE
 
@@ -63,7 +63,7 @@ def resolve_input(item: ItemFailureTracer, step_id: str) -> ResolvedInput:
 _MAX_LENGTH = 80
 
 
-def may_return(component: str, value: Any) -> bool:
+def may_return_value(component: str, value: Any) -> bool:
     """Return whether a component could have returned a value, judging by its schema (if known)."""
     schema = BUILTINS[component][1] if component in BUILTINS else {}
     return _find_mismatch(value, schema) is None
@@ -89,7 +89,7 @@ class FailureHintFinder:
 
     @cached_property
     def _steps(self) -> dict[str, Mapping[str, Any]]:
-        return steps_by_id(self._flow)
+        return get_steps_by_id(self._flow)
 
 
 def find_failure_hint(
@@ -147,8 +147,9 @@ def _find_missing_field_hint(step: Mapping[str, Any], input: Any) -> str | None:
     """Return a hint about a field that a step reads but the run's input lacks."""
     if not isinstance(input, Mapping):
         return None
-    for read in references(step.get("input")):
-        path = portable_path(read.path) if read.kind == "input" and read.is_certain and not read.in_condition else None
+    for read in find_references(step.get("input")):
+        is_needed = read.kind == "input" and read.is_certain and not read.is_in_condition
+        path = parse_portable_path(read.path) if is_needed else None
         if path and isinstance(path[0], str) and path[0] not in input:
             similar = find_nearest(path[0], input)
             fields = f"has {', '.join(map(str, input))}" if input else "is empty"
@@ -160,4 +161,4 @@ def _find_missing_field_hint(step: Mapping[str, Any], input: Any) -> str | None:
 def _find_mismatch(value: Any, schema: Any) -> Mismatch | None:
     if not isinstance(schema, Mapping):
         return None
-    return next(iter(mismatches(value, schema, get_defs(schema))), None)
+    return next(iter(find_mismatches(value, schema, get_defs(schema))), None)

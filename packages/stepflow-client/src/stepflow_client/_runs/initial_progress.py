@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._rules.run_progress import RunProgress
-from ..flows.graph import steps_by_id
+from ..flows.graph import get_steps_by_id
 
 if TYPE_CHECKING:
     from ..types.runs import RunSnapshot
 
 
-def build_progress(snapshot: RunSnapshot, **more: Any) -> RunProgress:
+def build_initial_progress(snapshot: RunSnapshot, **more: Any) -> RunProgress:
     """Return the progress of a run that is about to be followed.
 
     Args:
@@ -19,6 +19,6 @@ def build_progress(snapshot: RunSnapshot, **more: Any) -> RunProgress:
         **more: Further arguments for `RunProgress`.
     """
     run, arguments = snapshot.details, snapshot.arguments
-    flow = run.flow_name, dict(enumerate(steps_by_id(snapshot.flow or {})))
+    flow = run.flow_name, dict(enumerate(get_steps_by_id(snapshot.flow or {})))
     kept = () if arguments is None else arguments.kept
     return RunProgress(run.run_id, flow, total=run.items.total, created_at=run.created_at, kept=kept, **more)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from .._data.arguments import check_texts
 from .._data.secrets import HIDDEN, find_flow_secrets, hide_flow_secrets
 from ..errors import InvalidArgumentError
-from ..flows.expressions import Path, PathError, parse_path, write_path
-from ..flows.graph import FlowSteps, reachable, steps_by_id
-from ..flows.matching import json_equal
+from ..flows.expressions import Path, PathError, format_path, parse_path
+from ..flows.graph import FlowSteps, find_reachable, get_steps_by_id
+from ..flows.matching import is_json_equal
 from ..types.models import to_plain_data
 from ..types.reruns import RunDifference
 from .stored_flow import read_rerun_origin
@@ -67,7 +67,7 @@ def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path]
     flows = [snapshot.flow or {} for snapshot in (a, b)]
     shown = _DifferenceMasker(*flows)
     before, after = ({"status": run.details.status.value, "flow": _index_steps(run.flow or {})} for run in (a, b))
-    changes = [change for change in find_value_changes(before, after) if not is_ignored(change.path, ignored)]
+    changes = [change for change in find_value_changes(before, after) if not is_ignored_path(change.path, ignored)]
     differences = [*map(shown.make_masked_difference, changes)]
     items = [_index_items(snapshot) for snapshot in (a, b)]
     is_batch = any(len(item) > 1 for item in items)
@@ -79,12 +79,13 @@ def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path]
     for flow in flows:
         for name, names in FlowSteps(flow).reads_by_step.items():
             direct.setdefault(name, set()).update(names)
-    reads: dict[str | None, set[str]] = {name: reachable(names, direct) for name, names in direct.items()}
+    reads: dict[str | None, set[str]] = {name: find_reachable(names, direct) for name, names in direct.items()}
     reads[None] = {*direct}
     for index in sorted({*items[0], *items[1]}):
         one, other = (item.get(index, ABSENT) for item in items)
         path: Path = ("items", index) if is_batch else ()
-        differing = [change for change in find_value_changes(one, other, path) if not is_ignored(change.path, ignored)]
+        every_change = find_value_changes(one, other, path)
+        differing = [change for change in every_change if not is_ignored_path(change.path, ignored)]
         differences += _iter_item_differences(differing, len(path), index, reads, shown)
     return differences
 
@@ -106,7 +107,7 @@ class _DifferenceMasker:
             for secrets in self._secrets:
                 shown = secrets.hide_in(shown)
             values.append(shown)
-        return RunDifference(path=write_path(change.path), kind=kind, a=values[0], b=values[1])  # type: ignore[arg-type]
+        return RunDifference(path=format_path(change.path), kind=kind, a=values[0], b=values[1])  # type: ignore[arg-type]
 
 
 def _iter_item_differences(
@@ -131,7 +132,7 @@ def _iter_item_differences(
 
 def _index_steps(flow: Mapping[str, Any]) -> dict[str, Any]:
     """Key a flow's steps by ID, so that their order isn't reported as a difference."""
-    steps, listed = steps_by_id(flow), flow.get("steps")
+    steps, listed = get_steps_by_id(flow), flow.get("steps")
     if not isinstance(listed, (list, tuple)) or len(steps) != len(listed):
         return dict(flow)
     return {**flow, "steps": {name: {**step, "id": name} for name, step in steps.items()}}
@@ -175,7 +176,7 @@ def find_value_changes(a: Any, b: Any, path: Path = ()) -> Iterator[Change]:
     elif isinstance(a, list) and isinstance(b, list):
         for index, (one, other) in enumerate(zip_longest(a, b, fillvalue=ABSENT)):
             yield from find_value_changes(one, other, (*path, index))
-    elif a is ABSENT or b is ABSENT or not json_equal(a, b):
+    elif a is ABSENT or b is ABSENT or not is_json_equal(a, b):
         yield Change(path, a, b)
 
 
@@ -200,7 +201,7 @@ def parse_ignored_paths(patterns: str | Iterable[str]) -> list[Path]:
     return paths
 
 
-def is_ignored(path: Path, patterns: Sequence[Path]) -> bool:
+def is_ignored_path(path: Path, patterns: Sequence[Path]) -> bool:
     """Return whether a path or one of its parents matches a pattern."""
     return any(
         len(pattern) <= len(path) and all(part in ("*", actual) for part, actual in zip(pattern, path, strict=False))

@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.lazy import lazy_module
-from ..flows.graph import steps_by_id
+from ..flows.graph import get_steps_by_id
 
 if TYPE_CHECKING:
     from ..types import StepDetails
@@ -42,7 +42,7 @@ class RerunOrigin(NamedTuple):
     """Indexes of the items to run again, in the earlier run. These aren't stored in the flow."""
 
 
-def add_tag(flow: dict[str, Any], tag: str, origin: RerunOrigin | None = None) -> dict[str, Any]:
+def add_tag_to_flow(flow: dict[str, Any], tag: str, origin: RerunOrigin | None = None) -> dict[str, Any]:
     """Return a copy of a flow with a tag in its metadata, which gives the copy a different flow ID.
 
     For a rerun, the steps kept from `origin` are pinned.
@@ -53,7 +53,7 @@ def add_tag(flow: dict[str, Any], tag: str, origin: RerunOrigin | None = None) -
         return flow
     added: Any = tag
     if origin is not None:
-        steps = steps_by_id(flow)
+        steps = get_steps_by_id(flow)
         added = {"tag": tag, "rerun_of": origin.run_id, "steps": {name: steps[name] for name in origin.kept}}
         flow = pins.pinned_flow(flow, origin.kept)
     return {**flow, "metadata": {**(metadata or {}), _KEY: added}}
@@ -64,7 +64,7 @@ def restore_flow(flow: dict[str, Any]) -> dict[str, Any]:
     metadata = flow.get("metadata")
     if not isinstance(metadata, dict) or _KEY not in metadata:
         return flow
-    definitions = _get_definitions(metadata[_KEY])
+    definitions = _get_kept_definitions(metadata[_KEY])
     own = {key: value for key, value in metadata.items() if key != _KEY}
     written = {key: own if key == "metadata" else value for key, value in flow.items() if key != "metadata" or own}
     if definitions:
@@ -82,7 +82,7 @@ def read_rerun_origin(flow: Mapping[str, Any]) -> RerunOrigin | None:
     added = metadata.get(_KEY) if isinstance(metadata, Mapping) else None
     if not isinstance(added, Mapping) or not isinstance(added.get("rerun_of"), str):
         return None
-    definitions, steps = _get_definitions(added), steps_by_id(flow)
+    definitions, steps = _get_kept_definitions(added), get_steps_by_id(flow)
     kept = {name: pins.get_pinned_output(steps[name]) for name in definitions if name in steps}
     return RerunOrigin(added["rerun_of"], kept)
 
@@ -92,14 +92,14 @@ def mark_kept_steps(steps: Sequence[StepDetails], stored: Mapping[str, Any]) -> 
     origin = read_rerun_origin(stored)
     if origin is None:
         return list(steps)
-    written = steps_by_id(restore_flow(dict(stored)))
+    written = get_steps_by_id(restore_flow(dict(stored)))
     kept = {name: written[name].get("component") for name in origin.kept if name in written}
     return [
         replace(step, component=kept[step.step_id], is_kept=True) if step.step_id in kept else step for step in steps
     ]
 
 
-def _get_definitions(added: Any) -> Mapping[str, Any]:
+def _get_kept_definitions(added: Any) -> Mapping[str, Any]:
     steps = added.get("steps") if isinstance(added, Mapping) else None
     return steps if isinstance(steps, Mapping) else {}
 

@@ -12,7 +12,7 @@ from .._data.arguments import argument_error
 from .._rules.retries import TRANSIENT_ERRORS, Backoff
 from .._rules.timeouts import call_scope, compute_deadline, current_deadline, deadline_scope
 from ..errors import RequestTimeoutError, ServerConnectionError, TransportError
-from ..flows.components import find_schemas, parse_components, with_builtins
+from ..flows.components import add_builtin_components, find_component_schemas, parse_components
 from ..flows.graph import FlowSteps
 from .connection import Connection
 from .flows import FlowStore
@@ -46,9 +46,10 @@ class ComponentWaiter:
         """
         needed: Set[str] = frozenset()
         if overrides is not None:
-            from ..flows.interpreter import override_flow
+            from ..flows.interpreter import apply_valid_overrides
 
-            needed = FlowSteps(override_flow(self._flows.load_or_fetch_flow(flow), overrides)).components()
+            content = self._flows.load_or_fetch_flow(flow)
+            needed = FlowSteps(apply_valid_overrides(content, overrides)).find_components()
         else:
             checked = self._flows.check_flow_or_id(flow)
             if isinstance(checked, str):
@@ -97,8 +98,8 @@ def wait_until_components_listed(
             kind, failure = (ServerConnectionError if is_unreachable else RequestTimeoutError), error.message
         else:
             kind = RequestTimeoutError
-            known = with_builtins(parse_components(listed))
-            absent = [path for path in paths if find_schemas(path, known) is None]
+            known = add_builtin_components(parse_components(listed))
+            absent = [path for path in paths if find_component_schemas(path, known) is None]
             # If every component we need is there, it doesn't matter whether other plugins have workers.
             away = [] if paths and not absent else listed.failed_plugins
             if not absent and not away:

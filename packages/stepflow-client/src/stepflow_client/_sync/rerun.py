@@ -18,10 +18,10 @@ from .._codec.requests import parse_declared_variables
 from .._concurrency import sync_gather, sync_run_check
 from .._rules.releases import require_capability
 from .._rules.timeouts import compute_deadline, deadline_scope
-from .._runs.stored_flow import RerunOrigin, add_tag, read_rerun_origin
+from .._runs.stored_flow import RerunOrigin, add_tag_to_flow, read_rerun_origin
 from .._telemetry.recorder import CreatedRun
 from ..errors import ConflictError, InvalidArgumentError, NotFoundError
-from ..flows.interpreter import override_flow
+from ..flows.interpreter import apply_valid_overrides
 from ..flows.run_requirements import find_requirements
 from ..types import ListItemsResponse
 from ..types.reruns import RerunItem, RerunPlan, RerunResult
@@ -113,7 +113,7 @@ class Rerunner:
             if recorded_run is None:
                 raise
             earlier = recorded_run
-        old = override_flow(earlier.written, earlier.recorded.overrides)
+        old = apply_valid_overrides(earlier.written, earlier.recorded.overrides)
         earlier = earlier._replace(recorded=earlier.recorded.select_inherited(request.inherit))
         new_run = plan_new_run(request, earlier, earlier.flow if new is None else new)
         new_run = new_run._replace(changed=rules.find_changed_steps(old, new_run.effective))
@@ -223,7 +223,7 @@ class Rerunner:
                 flow, inputs, new_run.overrides, new_run.variables, request.variables_from_env, request.max_concurrency
             )
             original = self._creator.check_arguments(call)
-            copy = add_tag(checked.content_with_examples, uuid4().hex, origin)
+            copy = add_tag_to_flow(checked.content_with_examples, uuid4().hex, origin)
             sent = original._replace(overrides=rules.drop_kept_overrides(original.overrides, origin.kept) or None)
             # Kept steps don't read their variables, and recorded ones may be from an earlier version of the flow.
             needs = find_requirements(copy, parse_declared_variables(copy), any_variable=True)

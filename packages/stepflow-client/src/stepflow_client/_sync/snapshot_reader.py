@@ -20,11 +20,11 @@ from .._rules import releases as api
 from .._rules.failure_groups import MAX_GROUPS_SHOWN, group_failures
 from .._rules.timeouts import call_scope
 from .._runs.explanation import add_explanations, explain_items, find_component_needing_schema
-from .._runs.initial_progress import build_progress
+from .._runs.initial_progress import build_initial_progress
 from .._runs.pins import PIN_COMPONENT
 from .._runs.stored_flow import mark_kept_steps, read_rerun_origin, restore_flow
 from ..errors import InvalidArgumentError, NotFoundError, StepflowClientError, UnsupportedByServerError
-from ..flows.components import Components, find_schemas, parse_components
+from ..flows.components import Components, find_component_schemas, parse_components
 from ..types.runs import RunSnapshot, SnapshotPart
 from ..types.statuses import FAILED_STATUSES, ExecutionStatus, is_given_up
 from .event_stream import FollowRequest, Idle
@@ -338,7 +338,7 @@ class SnapshotReader:
         if not is_unsettled or not can["events"] or not 1 < state.items.total <= _MAX_COUNTED:
             return state.items
         now = self._runs.get_server_time()
-        progress = build_progress(RunSnapshot(details=state, flow=restore_flow(run.read_stored_flow())))
+        progress = build_initial_progress(RunSnapshot(details=state, flow=restore_flow(run.read_stored_flow())))
         with closing(self._follower().follow(FollowRequest(state.run_id))) as sequence:
             for update in sequence:
                 if isinstance(update, Idle):
@@ -363,7 +363,7 @@ class SnapshotReader:
         with suppress(StepflowClientError):
             with call_scope(_COMPONENTS_TIMEOUT):
                 listed = self._context.connection.list_components()
-            pair = find_schemas(component, parse_components(listed) or Components())
+            pair = find_component_schemas(component, parse_components(listed) or Components())
             if pair is not None:
                 schemas[component] = pair[0]
         return explain_items(snapshot, [items[index]], schemas)[index]

@@ -248,11 +248,11 @@ def _render_value(value: Any) -> Any:
     """Render a result of `Scope.convert_value` as in a flow file."""
     match value:
         case Read(source=Step() as step, path=path):
-            return {"$step": step.step_id, **({"path": expressions.write_path(path)} if path else {})}
+            return {"$step": step.step_id, **({"path": expressions.format_path(path)} if path else {})}
         case Read(source=None, path=path):
-            return {"$input": expressions.write_path(path)}
+            return {"$input": expressions.format_path(path)}
         case Read(source=name, path=path, default=default):
-            variable = {"$variable": expressions.write_path((str(name), *path)) if path else str(name)}
+            variable = {"$variable": expressions.format_path((str(name), *path)) if path else str(name)}
             return variable if default is None else {**variable, "default": _render_value(default.expression)}
         case Condition(condition, then, otherwise):
             choice = {"$if": _render_value(condition), "then": _render_value(then)}

@@ -92,7 +92,7 @@ class Read(NamedTuple):
     def label(self) -> str:
         """How the value is written in Python, e.g. `price.eur`."""
         start = self.scope.input_name if self.source is None else getattr(self.source, "label", self.source)
-        return expressions.write_path(self.path, str(start))
+        return expressions.format_path(self.path, str(start))
 
 
 class Some(NamedTuple):
@@ -238,7 +238,7 @@ def _make_part_expression(
                 raise authoring_error(f"{expression.label}: {message}", hint, error_type) from None
             step = key if isinstance(key, int) else target.name
             try:
-                is_writable = expressions.parse_path(expressions.write_path([step])) == (step,)
+                is_writable = expressions.parse_path(expressions.format_path([step])) == (step,)
             except expressions.PathError:
                 is_writable = False
             if not is_writable:

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
-from ..flows.expressions import Reference, write_path
-from ..flows.graph import FlowSteps, inner_flow
+from ..flows.expressions import Reference, format_path
+from ..flows.graph import FlowSteps, find_inner_flow
 
 EdgeKind: TypeAlias = Literal["plain", "condition", "then", "else", "coalesce", "default", "subflow"]
 """The meaning of an edge: a value, the condition or a branch of an `$if`, an alternative in a `$coalesce`, a
@@ -195,11 +195,11 @@ class _GraphBuilder:
                 name = str(read.expression["$step"])
                 source = self._ids.get(name) or self._get_or_add_node("missing", name)
             path = "$" if read.path in (None, "") else str(read.path)
-            goal = write_path(read.field, "").removeprefix(".")
+            goal = format_path(read.field, "").removeprefix(".")
             yield GraphEdge(source, target, *_describe_edge(read), f"{path} → {goal}" if goal else path)
 
     def _add_sub_flow(self, node: str, step: Mapping[str, Any]) -> None:
-        inner = inner_flow(step)
+        inner = find_inner_flow(step)
         flow = inner.flow if inner is not None else None
         if not isinstance(flow, Mapping) or not isinstance(flow.get("steps"), list) or self._depth >= _MAX_DEPTH:
             return

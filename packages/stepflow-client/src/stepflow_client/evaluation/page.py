@@ -46,7 +46,7 @@ from ..drawing.report_page import (
     status_mark,
     wrap_in_scroller,
 )
-from ..flows.expressions import write_path
+from ..flows.expressions import format_path
 from .columns import Column
 from .report import TREND_HEADS, TrendPoint, format_trend_cells
 from .report_text import (
@@ -333,7 +333,7 @@ def _differences_html(before: Any, after: Any) -> Iterator[str]:
     """Yield the differences between two outputs."""
     changes = list(find_value_changes(before, after))
     for change in changes[:_MAX_CHANGES]:
-        path = f"<code>{escape_html(write_path(change.path))}</code> "
+        path = f"<code>{escape_html(format_path(change.path))}</code> "
         if isinstance(change.a, str) and isinstance(change.b, str):
             yield f"<p>{path}{_mark_changed_words(change.a[:_MAX_TEXT_LENGTH], change.b[:_MAX_TEXT_LENGTH])}</p>"
         else:

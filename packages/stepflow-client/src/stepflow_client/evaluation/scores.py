@@ -20,9 +20,9 @@ from .._data.arguments import argument_error, check_flag, check_text
 from .._data.values import check_json, encode
 from .._runs.stored_flow import remove_cases
 from ..errors import InvalidArgumentError
-from ..flows.expressions import Path, PathError, parse_path, write_path
-from ..flows.json_schema import get_defs, is_number, mismatches
-from ..flows.matching import json_equal
+from ..flows.expressions import Path, PathError, format_path, parse_path
+from ..flows.json_schema import find_mismatches, get_defs, is_number
+from ..flows.matching import is_json_equal
 from ..flows.reading import FlowSource, load_flow
 from ..flows.run_requirements import ValueValidator
 from .records import EvaluationItem
@@ -68,7 +68,7 @@ class Score:
         """
         part = find_part(output, self.path)
         if part is MISSING:
-            raise LookupError(f"the output has no {write_path(self.path)}: {short_json(output, 100)}")
+            raise LookupError(f"the output has no {format_path(self.path)}: {short_json(output, 100)}")
         return part
 
     def get_expected_part(self, expected: Any) -> Any:
@@ -96,7 +96,7 @@ class _Exact(Score):
     def __call__(self, input: Any, output: Any, expected: Any) -> bool | None:
         expected = self.get_expected_part(expected)
         # If the output lacks the expected part, it's incorrect, not unscored.
-        return None if expected is None else json_equal(expected, find_part(output, self.path))
+        return None if expected is None else is_json_equal(expected, find_part(output, self.path))
 
 
 def contains(path: str = "", text: str | None = None, *, ignore_case: bool = False) -> Score:
@@ -125,7 +125,7 @@ class _Contains(Score):
         part, text = find_part(output, self.path), self._fold_case(text)
         if isinstance(part, str) and isinstance(text, str):
             return text in self._fold_case(part)
-        return isinstance(part, list) and any(json_equal(text, self._fold_case(element)) for element in part)
+        return isinstance(part, list) and any(is_json_equal(text, self._fold_case(element)) for element in part)
 
     def _fold_case(self, value: Any) -> Any:
         return value.casefold() if self.ignore_case and isinstance(value, str) else value
@@ -192,7 +192,7 @@ def _measure_distances(expected: Any, actual: Any) -> Iterator[float]:
     elif isinstance(expected, str) and isinstance(actual, str):
         yield _measure_text_distance(expected, actual)
     else:
-        yield 0.0 if json_equal(expected, actual) else 1.0
+        yield 0.0 if is_json_equal(expected, actual) else 1.0
 
 
 def _iterate_leaves(value: Any) -> Iterator[Any]:
@@ -270,7 +270,7 @@ class _SchemaValid(Score):
         part = find_part(output, self.path)
         if part is MISSING:
             return False
-        return not mismatches(part, self.schema, get_defs(self.schema))
+        return not find_mismatches(part, self.schema, get_defs(self.schema))
 
 
 def latency() -> Score:
@@ -353,7 +353,7 @@ def _build_path_and_name(kind: str, path: str) -> dict[str, Any]:
         InvalidArgumentError: If the path is malformed.
     """
     parts = parse_output_path(path)
-    return {"path": parts, "name": write_path(parts, kind)}
+    return {"path": parts, "name": format_path(parts, kind)}
 
 
 def parse_output_path(text: str) -> Path:

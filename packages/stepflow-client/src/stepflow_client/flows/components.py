@@ -25,47 +25,47 @@ _COUNT_OR_NULL: dict[str, Any] = {"type": ["integer", "null"], "minimum": 0}
 _COUNT_32_BIT: dict[str, Any] = {**_COUNT, "maximum": 2**32 - 1}
 
 
-def _object_schema(required: str = "", **properties: Any) -> dict[str, Any]:
+def _make_schema(required: str = "", **properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": required.split(), "additionalProperties": False}
 
 
-_MESSAGE = _object_schema("role content", role=_TEXT, content=_TEXT)
-_FILE = _object_schema("resolved_path size_bytes format", resolved_path=_TEXT, size_bytes=_WHOLE, format=_TEXT)
+_MESSAGE = _make_schema("role content", role=_TEXT, content=_TEXT)
+_FILE = _make_schema("resolved_path size_bytes format", resolved_path=_TEXT, size_bytes=_WHOLE, format=_TEXT)
 
 BUILTINS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "/builtin/create_messages": (
-        _object_schema("user_prompt", user_prompt=_TEXT, system_instructions=_TEXT_OR_NULL),
-        _object_schema("messages", messages={"type": "array", "items": _MESSAGE}),
+        _make_schema("user_prompt", user_prompt=_TEXT, system_instructions=_TEXT_OR_NULL),
+        _make_schema("messages", messages={"type": "array", "items": _MESSAGE}),
     ),
     "/builtin/put_blob": (
-        _object_schema("data blob_type", data=_ANY, blob_type={"enum": ["data", "flow", "binary"]}),
-        _object_schema("blob_id", blob_id=_TEXT),
+        _make_schema("data blob_type", data=_ANY, blob_type={"enum": ["data", "flow", "binary"]}),
+        _make_schema("blob_id", blob_id=_TEXT),
     ),
-    "/builtin/get_blob": (_object_schema("blob_id", blob_id=_TEXT), _object_schema("data", data=_ANY)),
+    "/builtin/get_blob": (_make_schema("blob_id", blob_id=_TEXT), _make_schema("data", data=_ANY)),
     "/builtin/load_file": (
-        _object_schema("path", path=_TEXT, format={"enum": ["json", "yaml", "text", None]}),
-        _object_schema("data metadata", data=_ANY, metadata=_FILE),
+        _make_schema("path", path=_TEXT, format={"enum": ["json", "yaml", "text", None]}),
+        _make_schema("data metadata", data=_ANY, metadata=_FILE),
     ),
     "/builtin/map": (
-        _object_schema("workflow items", workflow=_OBJECT, items=_LIST, max_concurrency=_COUNT_OR_NULL),
-        _object_schema("results successful failed", results=_LIST, successful=_WHOLE, failed=_WHOLE),
+        _make_schema("workflow items", workflow=_OBJECT, items=_LIST, max_concurrency=_COUNT_OR_NULL),
+        _make_schema("results successful failed", results=_LIST, successful=_WHOLE, failed=_WHOLE),
     ),
     "/builtin/iterate": (
-        _object_schema("flow initial_input", flow=_OBJECT, initial_input=_ANY, max_iterations=_COUNT_32_BIT),
-        _object_schema("result iterations terminated", result=_ANY, iterations=_WHOLE, terminated={"type": "boolean"}),
+        _make_schema("flow initial_input", flow=_OBJECT, initial_input=_ANY, max_iterations=_COUNT_32_BIT),
+        _make_schema("result iterations terminated", result=_ANY, iterations=_WHOLE, terminated={"type": "boolean"}),
     ),
     "/builtin/eval": (
-        _object_schema("flow_id input", flow_id=_TEXT, input=_ANY),
-        _object_schema("result run_id", result=_ANY, run_id=_TEXT),
+        _make_schema("flow_id input", flow_id=_TEXT, input=_ANY),
+        _make_schema("result run_id", result=_ANY, run_id=_TEXT),
     ),
     "/builtin/openai": (
-        _object_schema(
+        _make_schema(
             "messages", messages=_LIST, max_tokens=_COUNT_OR_NULL, temperature=_NUMBER_OR_NULL, api_key=_TEXT_OR_NULL
         ),
-        _object_schema("response", response=_ANY),
+        _make_schema("response", response=_ANY),
     ),
     "/builtin/noop": (_ANY, _ANY),
-    "/builtin/sleep": (_object_schema("duration_ms", duration_ms=_COUNT, passthrough=_ANY), _ANY),
+    "/builtin/sleep": (_make_schema("duration_ms", duration_ms=_COUNT, passthrough=_ANY), _ANY),
 }
 """Input and output schemas by component path. Some components require a recent release."""
 
@@ -141,7 +141,7 @@ def parse_components(components: Any) -> Components | None:
     return parsed
 
 
-def with_builtins(components: Components | None, release: tuple[int, int] | None = None) -> Components:
+def add_builtin_components(components: Components | None, release: tuple[int, int] | None = None) -> Components:
     """Add the builtin components available in the server's release."""
     if components is None:
         left_out = NEW_BUILTINS if release is not None and release < (0, 13) else ()
@@ -172,7 +172,7 @@ def _list_names_without_prefix(component: str) -> list[str]:
     return ["/".join(parts[index:]) for index in range(1, len(parts))]
 
 
-def find_schemas(component: str, known: Components) -> tuple[Any, Any] | None:
+def find_component_schemas(component: str, known: Components) -> tuple[Any, Any] | None:
     """Return a component's schemas by its path, or None if it doesn't exist.
 
     If servers don't report routes, a component with the right name may still be a different one. In that case, use its
@@ -184,7 +184,7 @@ def find_schemas(component: str, known: Components) -> tuple[Any, Any] | None:
     return known[name] if known.plugins.get(name) == component.strip("/").split("/")[0] else ({}, {})
 
 
-class Catalogue:
+class ComponentCatalog:
     """The components available to a flow, with their types. Each schema is parsed just once.
 
     Without a component list from a server, only builtin components are known (from all releases, if no release is set).
@@ -199,7 +199,7 @@ class Catalogue:
         """`fallback_schemas` are for components whose schemas would otherwise be unknown."""
         self._stubs = fallback_schemas or {}
         self.given = components
-        self.known = with_builtins(components, release)
+        self.known = add_builtin_components(components, release)
         self.listed: Components = components or Components()
         self.is_complete = components is not None and components.is_complete
         """Whether unlisted components definitely don't exist."""
@@ -207,7 +207,7 @@ class Catalogue:
 
     def schemas(self, component: str) -> tuple[Any, Any] | None:
         """Return a component's input and output schemas, or None if there's no such component."""
-        return find_schemas(component, self.known)
+        return find_component_schemas(component, self.known)
 
     def description(self, component: str) -> str | None:
         """Return a component's description, or None if it has none."""

@@ -90,17 +90,17 @@ class Reference(NamedTuple):
         return all(branch.kind in ("condition", "coalesce") and not branch.number for branch in self.branches)
 
     @property
-    def in_condition(self) -> bool:
+    def is_in_condition(self) -> bool:
         """Whether the reference is part of a condition. A failing condition counts as false."""
         return any(branch.kind == "condition" for branch in self.branches)
 
     @property
-    def in_default(self) -> bool:
+    def is_in_default(self) -> bool:
         """Whether the reference is part of a variable's default. Such references don't cause steps to run."""
         return bool(self.branches) and any(branch.kind == "default" for branch in self.branches)
 
 
-def references(expression: Any) -> list[Reference]:
+def find_references(expression: Any) -> list[Reference]:
     """Return all references that evaluating an expression may read, in document order."""
     collected: list[Reference] = []
     _collect_references(expression, collected, (), (), (), frozenset())
@@ -138,7 +138,7 @@ def _collect_references(
             inner = (*branches, Branch("coalesce", index))
             after |= _collect_references(part, collected, (*at, "$coalesce", index), field, inner, after)
     # Leave out steps that are only used in a default, because servers don't wait for those.
-    return frozenset(reference.step for reference in collected[begin:] if reference.step and not reference.in_default)
+    return frozenset(read.step for read in collected[begin:] if read.step and not read.is_in_default)
 
 
 @lru_cache(maxsize=4096)
@@ -191,7 +191,7 @@ def _name_survives_round_trip(name: str) -> bool:
         return False
 
 
-def explain_ambiguity(text: str) -> str | None:
+def explain_ambiguous_path(text: str) -> str | None:
     """Explain why a path may not mean what its author intended, or return None if it's unambiguous."""
     is_bare = not text.strip().startswith("$")
     if re.search(r"\.\*|\.\.|\[\*\]", text) and not is_bare:
@@ -204,7 +204,7 @@ def explain_ambiguity(text: str) -> str | None:
     return None
 
 
-def portable_path(text: Any) -> Path | None:
+def parse_portable_path(text: Any) -> Path | None:
     """Split a path into its parts, or return None if it's ambiguous or servers reject it."""
     if text is not None and not isinstance(text, str):
         return None
@@ -212,10 +212,10 @@ def portable_path(text: Any) -> Path | None:
         parts = parse_path(text)
     except PathError:
         return None
-    return None if text and explain_ambiguity(text) else parts
+    return None if text and explain_ambiguous_path(text) else parts
 
 
-def write_path(parts: Iterable[str | int], start: str = "$") -> str:
+def format_path(parts: Iterable[str | int], start: str = "$") -> str:
     """Format a path as text, e.g. `$.steps[0].input["a b"]`. `start` is the path to append to."""
     return start + "".join(map(format_path_part, parts))
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from ..errors import FlowFileError
-from .expressions import KEYWORDS, write_path
+from .expressions import KEYWORDS, format_path
 from .json_schema import Mismatch
 from .nodes import Key, Node
 
@@ -129,7 +129,7 @@ class Findings:
         where = at if key is None else at.keys.get(key) or at.merges[0][0]
         # Like servers, name the expression rather than its keyword.
         holder = at.parent if key is None and at.parent is not None and at.part in _REFERENCES else at
-        path = holder.path if key is None or key in KEYWORDS else write_path([key], at.path)
+        path = holder.path if key is None or key in KEYWORDS else format_path([key], at.path)
         # For an alias, mark the text it refers to.
         span = where if isinstance(where, Key) or where.original is None else where.original
         finding = Finding(

@@ -12,7 +12,7 @@ from .._data.arguments import check_text
 from .._data.flow_declarations import get_declared_schema, iter_mappings
 from .._data.values import merge_overrides
 from ..errors import InvalidArgumentError
-from .expressions import Path, Reference, is_expression, references
+from .expressions import Path, Reference, find_references, is_expression
 from .reading import FlowSource, load_flow
 
 SUBFLOW_INPUTS = {"/builtin/map": "workflow", "/builtin/iterate": "flow", "/builtin/put_blob": "data"}
@@ -36,7 +36,7 @@ class InnerFlow(NamedTuple):
         return self.is_escaped or not any(map(is_expression, iter_mappings(self.flow)))
 
 
-def inner_flow(step: Mapping[str, Any]) -> InnerFlow | None:
+def find_inner_flow(step: Mapping[str, Any]) -> InnerFlow | None:
     """Return the flow in a step's input that the step stores or runs (e.g. once per element), or None if there isn't
     one.
 
@@ -68,17 +68,17 @@ def iter_steps(flow: Any, *, needed: bool = False) -> Iterator[Mapping[str, Any]
     for step in steps.all:
         if step.id in chosen:
             yield step.value
-            inner = inner_flow(step.value)
+            inner = find_inner_flow(step.value)
             if inner is not None:
                 yield from iter_steps(inner.flow, needed=needed)
 
 
-def steps_by_id(flow: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def get_steps_by_id(flow: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Return a flow's steps keyed by ID, in order."""
     return {name: step.value for name, step in FlowSteps(flow).by_id.items()}
 
 
-def reachable(starts: Iterable[str], following: Mapping[str, Collection[str]]) -> set[str]:
+def find_reachable(starts: Iterable[str], following: Mapping[str, Collection[str]]) -> set[str]:
     """Return the starting points and everything reachable from them."""
     reached, waiting = set[str](), list(starts)
     while waiting:
@@ -101,7 +101,7 @@ class Step:
     @cached_property
     def reads(self) -> list[Reference]:
         """The references in its input."""
-        return references(self.value.get("input"))
+        return find_references(self.value.get("input"))
 
     @property
     def must_execute(self) -> bool:
@@ -128,7 +128,7 @@ class FlowSteps:
     @cached_property
     def output_reads(self) -> list[Reference]:
         """The references in the output."""
-        return references(self.flow.get("output"))
+        return find_references(self.flow.get("output"))
 
     @cached_property
     def reads_by_step(self) -> dict[str, set[str]]:
@@ -138,7 +138,7 @@ class FlowSteps:
     @cached_property
     def inner_flows(self) -> list[tuple[InnerFlow, FlowSteps]]:
         """The flows inside step inputs."""
-        inner_flows = (inner_flow(step.value) for step in self.all)
+        inner_flows = (find_inner_flow(step.value) for step in self.all)
         return [(inner, FlowSteps(inner.flow)) for inner in inner_flows if inner and isinstance(inner.flow, Mapping)]
 
     @cached_property
@@ -163,41 +163,41 @@ class FlowSteps:
 
         def needed_by(reads: Iterable[Reference]) -> set[str]:
             reads = reads if may_read is None else filter(may_read, reads)
-            followed = (read for read in reads if (read.is_certain if certainly else not read.in_default))
+            followed = (read for read in reads if (read.is_certain if certainly else not read.is_in_default))
             return {read.step for read in followed if read.step}
 
         needs = {name: needed_by(step.reads) for name, step in self.by_id.items() if name not in unread}
         starts = {name for name, step in self.by_id.items() if step.must_execute}
-        return reachable(starts | needed_by(self.output_reads), needs) & self.by_id.keys()
+        return find_reachable(starts | needed_by(self.output_reads), needs) & self.by_id.keys()
 
-    def components(self) -> set[str]:
+    def find_components(self) -> set[str]:
         """Return the components used by the steps that run, including steps of inner flows."""
         components = (step.get("component") for step in iter_steps(self.flow, needed=True))
         return {component for component in components if isinstance(component, str)}
 
-    def upstream(self, names: Iterable[str]) -> set[str]:
+    def find_upstream_steps(self, names: Iterable[str]) -> set[str]:
         """Return these steps and all their direct or indirect dependencies."""
-        return reachable(names, self.reads_by_step)
+        return find_reachable(names, self.reads_by_step)
 
-    def downstream(self, names: Iterable[str]) -> set[str]:
+    def find_downstream_steps(self, names: Iterable[str]) -> set[str]:
         """Return these steps and every step that may read them, directly or indirectly."""
-        return reachable(names, _invert_edges(self.reads_by_step))
+        return find_reachable(names, _invert_edges(self.reads_by_step))
 
     @cached_property
     def _wait_dependencies(self) -> dict[str, list[str]]:
         """The steps each step waits for, in input order. Steps don't wait for defaults."""
         return {
-            name: [read.step for read in step.reads if read.step in self.by_id and not read.in_default]
+            name: [read.step for read in step.reads if read.step in self.by_id and not read.is_in_default]
             for name, step in self.by_id.items()
         }
 
     @cached_property
-    def cyclic(self) -> set[str]:
+    def cyclic_steps(self) -> set[str]:
         """Steps that lie on a cycle, or on a path from one cycle to another."""
-        left = _drop_acyclic(self._wait_dependencies)
-        return left and left & _drop_acyclic(_invert_edges(self._wait_dependencies))
+        left = _find_cyclic_names(self._wait_dependencies)
+        return left and left & _find_cyclic_names(_invert_edges(self._wait_dependencies))
 
-    def shortest_path(self, start: str, goal: str) -> list[str]:
+    def find_shortest_path(self, start: str, goal: str) -> list[str]:
         """Return the shortest chain of dependencies from one step to another, or an empty list if there isn't one."""
         before: dict[str, str] = {}
         waiting = [start]
@@ -213,11 +213,10 @@ class FlowSteps:
                     return path[::-1]
         return []
 
-    def cycle(self) -> list[str]:
+    def find_cycle(self) -> list[str]:
         """Return the steps of a cycle, repeating the first at the end, or an empty list if there isn't one."""
-        return next(
-            (path for name in self.by_id if name in self.cyclic and (path := self.shortest_path(name, name))), []
-        )
+        paths = (self.find_shortest_path(name, name) for name in self.by_id if name in self.cyclic_steps)
+        return next(filter(None, paths), [])
 
 
 def _invert_edges(following: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
@@ -228,7 +227,7 @@ def _invert_edges(following: Mapping[str, Iterable[str]]) -> dict[str, list[str]
     return preceding
 
 
-def _drop_acyclic(following: Mapping[str, Collection[str]]) -> set[str]:
+def _find_cyclic_names(following: Mapping[str, Collection[str]]) -> set[str]:
     """Keep removing names that have no successors left, and return the rest."""
     counts, before = {name: len(successors) for name, successors in following.items()}, _invert_edges(following)
     free = [name for name, count in counts.items() if not count]
@@ -246,7 +245,7 @@ def require_step(flow: Mapping[str, Any], step: str) -> None:
     Raises:
         InvalidArgumentError: If the step doesn't exist. The hint suggests the closest step ID, or lists them all.
     """
-    steps = steps_by_id(flow)
+    steps = get_steps_by_id(flow)
     if check_text(step, "step") not in steps:
         hint = suggest_nearest(step, steps) or f"it has {', '.join(steps) or 'no steps'}"
         raise InvalidArgumentError(f"the flow has no step {step!r}", hint=hint)
@@ -261,13 +260,13 @@ def cut_flow(flow: Mapping[str, Any], step: str, overrides: Any = None) -> tuple
         InvalidArgumentError: If the flow has no such step, or the overrides are malformed.
     """
     require_step(flow, step)
-    steps, changes = steps_by_id(flow), merge_overrides(overrides) or {}
+    steps, changes = get_steps_by_id(flow), merge_overrides(overrides) or {}
     reads = dict(FlowSteps(flow).reads_by_step)
     for name, change in changes.items():
         patch = change.get("value")
-        reads_of_patch = references(patch.get("input")) if isinstance(patch, Mapping) else []
+        reads_of_patch = find_references(patch.get("input")) if isinstance(patch, Mapping) else []
         reads[name] = reads.get(name, set()) | {read.step for read in reads_of_patch if read.step}
-    needed = reachable([step], reads)
+    needed = find_reachable([step], reads)
     kept_steps = [definition for name, definition in steps.items() if name in needed]
     cut = {**flow, "steps": kept_steps, "output": {"$step": step}}
     if isinstance(properties := get_declared_schema(flow), Mapping):
@@ -300,7 +299,7 @@ def flow_of_step(flow: FlowSource, step_id: str) -> dict[str, Any]:
     """
     content = load_flow(flow)
     require_step(content, step_id)
-    alone = {**steps_by_id(content)[step_id], "input": {"$input": "$"}}
+    alone = {**get_steps_by_id(content)[step_id], "input": {"$input": "$"}}
     # Leave out the schemas: they describe the whole flow's input and output.
     kept: dict[str, Any] = {key: content[key] for key in ("description", "version", "metadata") if key in content}
     named = {"name": f"{content['name']}/{step_id}"} if isinstance(content.get("name"), str) else {}

@@ -13,7 +13,7 @@ from typing import Any
 from .._base.basic_errors import InvalidArgumentError
 from .._data.flow_declarations import get_declared_schema
 from .._data.values import apply_patch, merge_overrides
-from .expressions import PathError, get_keyword, parse_path, references
+from .expressions import PathError, find_references, get_keyword, parse_path
 
 _CAUGHT = (2, 3, 4, 5, 6, 7, 8, 10)
 RETRIED = (3, 7)
@@ -83,7 +83,7 @@ class Evaluation:
                 self._resolve_step_run(step["id"])
         # Like servers, run every step the output needs, even after one of them fails.
         output = self.flow.get("output")
-        certain = {read.step for read in references(output) if read.step and read.is_certain}
+        certain = {read.step for read in find_references(output) if read.step and read.is_certain}
         for step_id in sorted(certain - {*self.steps}, key=self._find_step_index):
             self._resolve_step_run(step_id)
         return self.evaluate(output)
@@ -133,9 +133,9 @@ class Evaluation:
             declared = get_declared_schema(self.flow, "variables", "properties") or {}
             try:
                 if name in self.variables:
-                    return get_part(self.variables[name], path)
+                    return get_value_at_path(self.variables[name], path)
                 if "default" in (declared.get(name) or {}):
-                    return get_part(declared[name]["default"], path)
+                    return get_value_at_path(declared[name]["default"], path)
             except LookupError:
                 pass
             if "default" in expression:
@@ -268,7 +268,7 @@ def apply_overrides(flow: Mapping[str, Any], overrides: Mapping[str, Any]) -> di
     return {**flow, "steps": steps}
 
 
-def override_flow(flow: Mapping[str, Any], overrides: Any) -> Mapping[str, Any]:
+def apply_valid_overrides(flow: Mapping[str, Any], overrides: Any) -> Mapping[str, Any]:
     """Apply a run's overrides, in any accepted form. If they're invalid, return the flow unchanged."""
     try:
         changes = merge_overrides(overrides)
@@ -279,13 +279,13 @@ def override_flow(flow: Mapping[str, Any], overrides: Any) -> Mapping[str, Any]:
 
 def _get_at_path(value: Any, path: Any, what: str) -> Any:
     try:
-        return get_part(value, parse_path(path))
+        return get_value_at_path(value, parse_path(path))
     except (LookupError, PathError):
         shown = path if str(path).startswith("$") else f"$.{path}"
         raise Failure(8, f"{what} {shown} not found") from None
 
 
-def get_part(value: Any, parts: Iterable[str | int]) -> Any:
+def get_value_at_path(value: Any, parts: Iterable[str | int]) -> Any:
     """Return the part of a value at a path. Raises LookupError if the path doesn't exist."""
     for part in parts:
         if not isinstance(value, list if isinstance(part, int) else Mapping):

@@ -14,7 +14,7 @@ from .._base.lazy import lazy_module
 from .._base.long_computations import SLICE, Slices, slices
 from .._base.text import cut, find_nearest, suggest_nearest, suggest_or_list
 from .._data.flow_declarations import get_defs as get_defs, get_fields
-from .expressions import is_expression, write_path
+from .expressions import format_path, is_expression
 
 if TYPE_CHECKING:
     from . import linear_patterns
@@ -48,7 +48,7 @@ def is_json_type(value: Any, name: Any) -> bool:
     return check is None or check(value)
 
 
-def json_type(value: Any) -> str:
+def get_json_type(value: Any) -> str:
     """Return the name of a value's JSON type."""
     return next(name for name in JSON_TYPES if is_json_type(value, name))
 
@@ -102,7 +102,7 @@ class Mismatch(NamedTuple):
     @property
     def path(self) -> str:
         """The path to the problem, starting at the root value."""
-        return write_path(self.parts if self.key is None else (*self.parts, self.key))
+        return format_path(self.parts if self.key is None else (*self.parts, self.key))
 
 
 Mismatches = Sequence[Mismatch]
@@ -114,7 +114,7 @@ short_repr = _short.repr
 """A shortened `repr` for messages."""
 
 
-def make_key(value: Any, slices: Slices | None = None) -> Hashable:
+def make_comparison_key(value: Any, slices: Slices | None = None) -> Hashable:
     """Return a key that is equal only for equal JSON values (unlike in Python, true isn't 1)."""
     if isinstance(value, bool):
         return bool, value
@@ -124,8 +124,8 @@ def make_key(value: Any, slices: Slices | None = None) -> Hashable:
     if slices is not None:
         slices.spend(1 + len(value) // 4)
     if isinstance(value, (list, tuple)):
-        return tuple(make_key(element, slices) for element in value)
-    return frozenset((name, make_key(part, slices)) for name, part in value.items())
+        return tuple(make_comparison_key(element, slices) for element in value)
+    return frozenset((name, make_comparison_key(part, slices)) for name, part in value.items())
 
 
 # Pattern matching work (text length times pattern length) that costs as much as one step.
@@ -144,9 +144,9 @@ _MAX_HINT_DEPTH = 2
 _MAX_NAMES = 200
 
 
-def mismatches(value: Any, schema: Any, defs: Mapping[str, Any], *, evaluated: bool = False) -> Mismatches:
+def find_mismatches(value: Any, schema: Any, defs: Mapping[str, Any], *, evaluated: bool = False) -> Mismatches:
     """Check a value against a schema and return the first mismatches. See `Validator`."""
-    return Validator(schema, defs, evaluated=evaluated).mismatches(value)
+    return Validator(schema, defs, evaluated=evaluated).find_mismatches(value)
 
 
 class Validator:
@@ -172,7 +172,7 @@ class Validator:
         self._texts: dict[int, str] = {}
         """Cached descriptions, by the object's `id()`. They're needed even if another `anyOf` alternative matches."""
 
-    def mismatches(self, value: Any, max_count: int = _MAX_MISMATCHES) -> Mismatches:
+    def find_mismatches(self, value: Any, max_count: int = _MAX_MISMATCHES) -> Mismatches:
         """Return the first mismatches, or none if the value is nested too deeply to check."""
         try:
             return _Validation(self, max_count).apply_schema(self.schema, value)[:max_count]
@@ -191,7 +191,7 @@ class Validator:
             self._texts[id(properties)] = describe_fields(properties, required, self.defs)
         return self._texts[id(properties)]
 
-    def rules_of(self, schema: Any) -> _Rules:
+    def get_rules(self, schema: Any) -> _Rules:
         """Return a schema's supported keywords with their arguments. Empty if the schema allows any value."""
         if id(schema) not in self._rules:
             self._rules[id(schema)] = self._build_schema_rules(schema)
@@ -205,9 +205,9 @@ class Validator:
         if names and all(isinstance(name, str) and name in _TYPES for name in names):
             rules.append((_check_type, (names, schema)))
         if isinstance(schema.get("enum"), list):
-            rules.append((_check_enum, (schema["enum"], set(map(make_key, schema["enum"])))))
+            rules.append((_check_enum, (schema["enum"], set(map(make_comparison_key, schema["enum"])))))
         if "const" in schema:
-            rules.append((_check_const, (schema["const"], make_key(schema["const"]))))
+            rules.append((_check_const, (schema["const"], make_comparison_key(schema["const"]))))
         rules += [(_check_limit, (*_LIMITS[key], schema[key])) for key in _LIMITS if is_number(schema.get(key))]
         if is_number(schema.get("multipleOf")) and schema["multipleOf"] > 0:
             rules.append((_check_multiple, schema["multipleOf"]))
@@ -218,16 +218,16 @@ class Validator:
         if any(fields[:3]) or others is False or isinstance(others, Mapping):
             rules.append((_check_object, fields))
         first, rest = get_list_schemas(schema)
-        if first or (rest is not True and self.rules_of(rest)):
+        if first or (rest is not True and self.get_rules(rest)):
             rules.append((_check_list, (first, rest)))
         if "$ref" in schema:
             rules.append((_check_reference, parse_ref(schema["$ref"])))
         parts = {key: schema[key] for key in ("allOf", "anyOf", "oneOf") if isinstance(schema.get(key), list)}
         if parts.get("allOf"):
-            rules.append((_check_all, parts.pop("allOf")))
+            rules.append((_check_all_of, parts.pop("allOf")))
         if not self.is_evaluated:
-            rules += [(_check_any, part) for part in parts.values() if part]
-            if "if" in schema and _is_supported(schema["if"], self.defs):
+            rules += [(_check_any_of, part) for part in parts.values() if part]
+            if "if" in schema and _is_supported_condition(schema["if"], self.defs):
                 rules.append((_check_condition, (schema["if"], schema.get("then", True), schema.get("else", True))))
         if schema.get("nullable") is True:
             self.nullable.add(id(schema))
@@ -245,10 +245,10 @@ class _Validation:
 
     def apply_schema(self, schema: Any, value: Any) -> Mismatches:
         if self.validator.is_evaluated and is_expression(value):
-            literal = mismatches(value["$literal"], schema, self.validator.defs) if "$literal" in value else ()
+            literal = find_mismatches(value["$literal"], schema, self.validator.defs) if "$literal" in value else ()
             return _prefix_paths("$literal", literal)
         self.slices.spend(1)
-        rules = self.validator.rules_of(schema)
+        rules = self.validator.get_rules(schema)
         if value is None and id(schema) in self.validator.nullable:
             return ()
         results: Mismatches = ()
@@ -262,7 +262,7 @@ class _Validation:
                     break
         return results
 
-    def is_found(self, pattern: str, text: str) -> bool | None:
+    def matches_pattern(self, pattern: str, text: str) -> bool | None:
         """Return whether a string matches a pattern, or None if the pattern can't be matched in linear time."""
         known = self.validator.patterns
         if pattern not in known:
@@ -296,7 +296,7 @@ def _check_type(check: _Validation, wanted: tuple[list[str], Mapping[str, Any]],
     hint = check.validator.get_fields_hint(properties, required) if "object" in names and properties else None
     if "array" in names and (items := check.validator.get_schema_text(get_list_schemas(schema)[1])):
         hint = f"write [...], with elements that are: {items}"
-    return [Mismatch(value, f"the schema expects {' or '.join(names)}, not {json_type(value)}", hint)]
+    return [Mismatch(value, f"the schema expects {' or '.join(names)}, not {get_json_type(value)}", hint)]
 
 
 def _has_expressions(check: _Validation, value: Any) -> bool:
@@ -307,7 +307,7 @@ def _has_expressions(check: _Validation, value: Any) -> bool:
 
 def _check_enum(check: _Validation, allowed: tuple[list[Any], set[Hashable]], value: Any) -> Mismatches:
     choices, keys = allowed
-    if make_key(value, check.slices) in keys or _has_expressions(check, value):
+    if make_comparison_key(value, check.slices) in keys or _has_expressions(check, value):
         return ()
     check.slices.spend(_MAX_NAMES)
     hint = suggest_or_list(value if isinstance(value, str) else short_repr(value), choices[:_MAX_NAMES], "one of")
@@ -315,7 +315,7 @@ def _check_enum(check: _Validation, allowed: tuple[list[Any], set[Hashable]], va
 
 
 def _check_const(check: _Validation, wanted: tuple[Any, Hashable], value: Any) -> Mismatches:
-    if make_key(value, check.slices) == wanted[1] or _has_expressions(check, value):
+    if make_comparison_key(value, check.slices) == wanted[1] or _has_expressions(check, value):
         return ()
     return [Mismatch(value, f"the schema expects {short_repr(wanted[0])}")]
 
@@ -347,7 +347,7 @@ def describe_schema(schema: Any, defs: Mapping[str, Any], depth: int = 0) -> str
     parts = [" or ".join(map(str, get_type_names(schema)))]
     if parts == ["array"] and (items := describe_schema(get_list_schemas(schema)[1], defs, depth + 1)):
         parts = [f"array of {items}" if " " not in items else f"array of ({items})"]
-    elif parts == ["object"] and (fields := _list_fields(*get_fields(schema), defs, depth + 1)):
+    elif parts == ["object"] and (fields := _format_fields(*get_fields(schema), defs, depth + 1)):
         parts = [f"object with {fields}"]
     for key, (_, _, _, words, unit) in _LIMITS.items():
         parts += [f"{words} {schema[key]}{unit}"] if is_number(schema.get(key)) else []
@@ -358,15 +358,15 @@ def describe_schema(schema: Any, defs: Mapping[str, Any], depth: int = 0) -> str
 
 def describe_fields(properties: Mapping[str, Any], required: Collection[str], defs: Mapping[str, Any]) -> str:
     """Return the hint listing an object's fields: `fields are: id (string, required), note`."""
-    return f"fields are: {cut(_list_fields(properties, required, defs, 0), _MAX_HINT) or 'none'}"
+    return f"fields are: {cut(_format_fields(properties, required, defs, 0), _MAX_HINT) or 'none'}"
 
 
-def _list_fields(properties: Mapping[str, Any], required: Collection[str], defs: Mapping[str, Any], depth: int) -> str:
+def _format_fields(fields: Mapping[str, Any], required: Collection[str], defs: Mapping[str, Any], depth: int) -> str:
     texts = []
-    for name, schema in islice(properties.items(), _MAX_CHOICES):
+    for name, schema in islice(fields.items(), _MAX_CHOICES):
         words = ", ".join(filter(None, (describe_schema(schema, defs, depth), "required" if name in required else "")))
         texts.append(f"{name} ({words})" if words else str(name))
-    return ", ".join([*texts, "..."] if len(properties) > _MAX_CHOICES else texts)
+    return ", ".join([*texts, "..."] if len(fields) > _MAX_CHOICES else texts)
 
 
 def _check_limit(check: _Validation, limit: tuple[Any, ...], value: Any) -> Mismatches:
@@ -388,7 +388,7 @@ def _check_multiple(check: _Validation, step: float, value: Any) -> Mismatches:
 
 
 def _check_pattern(check: _Validation, pattern: str, value: Any) -> Mismatches:
-    if not isinstance(value, str) or check.is_found(pattern, value) is not False:
+    if not isinstance(value, str) or check.matches_pattern(pattern, value) is not False:
         return ()
     return [Mismatch(value, f"the schema expects a string that matches {cut(pattern, _MAX_TEXT)}")]
 
@@ -412,7 +412,7 @@ def _check_object(
         is_known = name in properties
         schemas = (properties[name],) if is_known else ()
         for pattern in patterns:
-            is_match = check.is_found(pattern, name)
+            is_match = check.matches_pattern(pattern, name)
             is_known = is_known or is_match is not False
             schemas += (patterns[pattern],) if is_match else ()
         if not is_known and (others is False or name in misspelt):
@@ -455,7 +455,7 @@ def _check_reference(check: _Validation, name: str | None, value: Any) -> Mismat
     return check.results[key][1]
 
 
-def _check_all(check: _Validation, parts: list[Any], value: Any) -> Mismatches:
+def _check_all_of(check: _Validation, parts: list[Any], value: Any) -> Mismatches:
     results: dict[Any, Mismatch] = {}
     for part in parts:
         results |= {(wrong.parts, wrong.message): wrong for wrong in check.apply_schema(part, value)}
@@ -464,7 +464,7 @@ def _check_all(check: _Validation, parts: list[Any], value: Any) -> Mismatches:
     return list(results.values())
 
 
-def _check_any(check: _Validation, parts: list[Any], value: Any) -> Mismatches:
+def _check_any_of(check: _Validation, parts: list[Any], value: Any) -> Mismatches:
     """Explain why a value matches none of the alternatives, in detail if just one of them allows its type."""
     results: list[Mismatches] = []
     for part in parts:
@@ -491,7 +491,7 @@ def _check_condition(check: _Validation, parts: tuple[Any, Any, Any], value: Any
     return check.apply_schema(otherwise if check.apply_schema(condition, value) else then, value)
 
 
-def _is_supported(schema: Any, defs: Mapping[str, Any]) -> bool:
+def _is_supported_condition(schema: Any, defs: Mapping[str, Any]) -> bool:
     """Return whether a condition uses only supported keywords."""
     waiting, seen = [schema], set[str]()
     while waiting:

@@ -94,7 +94,7 @@ INTEGER = Type((Scalar("integer"),))
 TEXT = Type((Scalar("string"),))
 
 
-def make_object(fields: Mapping[str, Type], optional: Mapping[str, Type] | None = None) -> Type:
+def make_object_type(fields: Mapping[str, Type], optional: Mapping[str, Type] | None = None) -> Type:
     """Return an object type with exactly these fields."""
     known = {name: Field(field) for name, field in fields.items()}
     known |= {name: Field(value, is_required=False) for name, value in (optional or {}).items()}
@@ -119,13 +119,13 @@ def may_be_false(type: Type) -> bool:
     )
 
 
-def without_null(type: Type) -> Type:
+def remove_null(type: Type) -> Type:
     """Remove null from a type."""
     kept = tuple(member for member in type.members if not (isinstance(member, Scalar) and member.kind == "null"))
     return type._replace(members=kept)
 
 
-def widen(type: Type) -> Type:
+def widen_type(type: Type) -> Type:
     """Replace the flow's literals and any secret values with their kinds."""
     return type._replace(members=tuple(
         Scalar(member.kind) if isinstance(member, Scalar) and (member.is_literal or type.is_secret) else member
@@ -133,7 +133,7 @@ def widen(type: Type) -> Type:
     ))  # fmt: skip
 
 
-def union(types: Iterable[Type]) -> Type:
+def make_union(types: Iterable[Type]) -> Type:
     """Return the union of types. It is secret if any of them is, and is widened if it gets too large."""
     types = list(types)
     is_secret = any(type.is_secret for type in types)
@@ -186,7 +186,7 @@ class Lookup(NamedTuple):
         return "error" if self.is_certain else "warning"
 
 
-def type_at_path(type: Type, parts: Sequence[str | int], *, keeps_null: bool = False) -> Lookup:
+def look_up_path(type: Type, parts: Sequence[str | int], *, keeps_null: bool = False) -> Lookup:
     """Return the type of the value at a path.
 
     Union members without the path are ignored, since reading it from them fails at run time and flows may rely on that.
@@ -210,9 +210,9 @@ def type_at_path(type: Type, parts: Sequence[str | int], *, keeps_null: bool = F
                 for member in type.members
             )
             return Lookup(UNKNOWN, f"{read}, but this is {' or '.join(kinds)}", None, is_certain)
-        type = types[0] if len(types) == 1 else union(types) if types else UNKNOWN
+        type = types[0] if len(types) == 1 else make_union(types) if types else UNKNOWN
         is_secret = is_secret or type.is_secret
-    type = union([type, *null]) if null else type
+    type = make_union([type, *null]) if null else type
     # Parts of a secret are secret as well.
     return Lookup(type._replace(is_secret=True) if is_secret else type, may_be_missing=is_missing)
 
@@ -239,7 +239,7 @@ def _look_up_part(member: Member, part: str | int) -> Lookup:
     return Lookup(UNKNOWN, _MISMATCH, None, True)
 
 
-def iter_parts(type: Type) -> Iterator[tuple[str | int, Type]]:
+def iter_fields_and_elements(type: Type) -> Iterator[tuple[str | int, Type]]:
     """Yield each field, and the first element of each list, with its type, for all union members."""
     for member in type.members:
         match member:
@@ -249,12 +249,12 @@ def iter_parts(type: Type) -> Iterator[tuple[str | int, Type]]:
                 yield 0, items
 
 
-def iter_paths(type: Type) -> Iterator[tuple[str, Type]]:
+def iter_typed_paths(type: Type) -> Iterator[tuple[str, Type]]:
     """Yield the paths into a type along with their types, shortest first. Reading one only ever fails because of a
     null."""
     waiting, number = [("$", type, 0)], 0
     for path, outer, depth in waiting:
-        members = without_null(outer).members
+        members = remove_null(outer).members
         inner: list[tuple[str, Type]] = []
         match members[0] if len(members) == 1 and depth < _MAX_PATH_DEPTH else None:
             case ObjectOf(fields):
@@ -376,7 +376,7 @@ class _SchemaConverter:
         if not isinstance(schema, Mapping) or depth > _MAX_DEPTH or self._parts > _MAX_PARTS:
             return UNKNOWN
         if schema.get("nullable") is True:
-            return union([self.convert({**schema, "nullable": False}, depth), NULL])
+            return make_union([self.convert({**schema, "nullable": False}, depth), NULL])
         if "$ref" in schema:
             name = parse_ref(schema["$ref"])
             # Shared schemas can be missing: servers report builtin components without them.
@@ -389,7 +389,7 @@ class _SchemaConverter:
             return self._known[name]
         values = [schema["const"]] if "const" in schema else schema.get("enum")
         if isinstance(values, list):
-            return union(value_to_type(value, is_literal=False) for value in values)
+            return make_union(value_to_type(value, is_literal=False) for value in values)
         for key in ("anyOf", "oneOf"):
             parts = schema.get(key)
             # An alternative without any of these keywords merely restricts the type.
@@ -398,7 +398,7 @@ class _SchemaConverter:
             ):
                 # Keywords next to `anyOf` apply to every alternative.
                 rest = _keep_type_keywords(schema, key)
-                return union(
+                return make_union(
                     self.convert({**rest, **part} if _needs_sibling_keywords(part) else part, depth + 1)
                     for part in parts
                 )
@@ -439,10 +439,10 @@ class _SchemaConverter:
             if kind == "array":
                 first, rest = get_list_schemas(schema)
                 types = tuple(self.convert(element, depth + 1) for element in first)
-                members.append(ListOf(union([*types, self.convert(rest, depth + 1)]), first=types))
+                members.append(ListOf(make_union([*types, self.convert(rest, depth + 1)]), first=types))
             else:
                 members.append(self._convert_object(schema, depth) if kind == "object" else Scalar(kind))
-        return union(Type((member,)) for member in members)
+        return make_union(Type((member,)) for member in members)
 
     def _convert_object(self, schema: Mapping[str, Any], depth: int) -> Member:
         properties, names = get_fields(schema)
@@ -484,14 +484,14 @@ def value_to_type(value: Any, *, is_literal: bool = True, depth: int = 0) -> Typ
         if len(value) > _MAX_ELEMENTS:
             return Type((ListOf(UNKNOWN),))
         elements = tuple(value_to_type(element, is_literal=is_literal, depth=depth + 1) for element in value)
-        return Type((ListOf(union(elements), elements),))
+        return Type((ListOf(make_union(elements), elements),))
     if value is None:
         return NULL
     kind = {bool: "boolean", int: "integer", float: "number", str: "string"}.get(type(value))
     return Type((Scalar(kind, (value,), is_literal),)) if kind is not None else UNKNOWN
 
 
-def to_schema(type: Type) -> Any:
+def type_to_schema(type: Type) -> Any:
     """Convert a type to a JSON Schema. Unknown types, and excess parts of a very large type, become `{}`."""
     return _TypeConverter().convert(type, 0)
 
@@ -511,7 +511,7 @@ class _TypeConverter:
             return {"not": {}, **secret}
         # Members can end up with the same schema, e.g. an empty list and any other list of unknown elements.
         schemas: list[dict[str, Any]] = []
-        for member in union([widen(type)]).members:
+        for member in make_union([widen_type(type)]).members:
             schema = self._convert_member(member, depth)
             if schema not in schemas:
                 schemas.append(schema)

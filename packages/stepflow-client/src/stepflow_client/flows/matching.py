@@ -14,7 +14,7 @@ from .._data.values import LOCAL_DEPTH, check_json
 from ..errors import InvalidArgumentError
 from ..types import ErrorCode, FlowError
 from ..types.models import Record
-from .expressions import write_path
+from .expressions import format_path
 from .json_schema import JSON_TYPES, is_json_type, is_number
 
 ERROR_CODES = {
@@ -99,29 +99,29 @@ def compare(expected: Any, actual: Any, path: str = "$") -> list[Difference]:
 
 def resembles_matcher(value: object) -> bool:
     """Return whether an object could be mistaken for a matcher, even a misspelled one, and so needs `$equals`."""
-    return is_matcher(value) or (isinstance(value, Mapping) and _find_similar(value) is not None)
+    return is_matcher(value) or (isinstance(value, Mapping) and _find_similar_matcher(value) is not None)
 
 
-def check_expected(expected: Any, path: str = "$") -> None:
+def check_matchers(expected: Any, path: str = "$") -> None:
     """Raise InvalidArgumentError if the expected value at `path` contains a malformed matcher."""
     if is_matcher(expected):
         name, argument = next(iter(expected.items()))
         _check_matcher(name, argument, path)
         if name == "$contains":
-            check_expected(argument, path)
+            check_matchers(argument, path)
     elif isinstance(expected, Mapping):
-        similar = _find_similar(expected)
+        similar = _find_similar_matcher(expected)
         if similar:
             message = f"{path}: {next(iter(expected))} is not a matcher; did you mean {similar}?"
             raise InvalidArgumentError(message, hint=_ESCAPE)
         for key, value in expected.items():
-            check_expected(value, write_path([key], path))
+            check_matchers(value, format_path([key], path))
     elif isinstance(expected, list):
         for index, value in enumerate(expected):
-            check_expected(value, write_path([index], path))
+            check_matchers(value, format_path([index], path))
 
 
-def _find_similar(expected: Mapping[str, Any]) -> str | None:
+def _find_similar_matcher(expected: Mapping[str, Any]) -> str | None:
     """Return the matcher that was probably meant by a misspelled key, or None."""
     name = next(iter(expected)) if len(expected) == 1 else ""
     # Flows may return objects such as {"$ref": ...}, so only a near match counts as a typo.
@@ -143,15 +143,15 @@ def _find_differences(expected: Any, actual: Any, path: str) -> Iterator[Differe
         for key, value in expected.items():
             actual_part = actual.get(key, _MISSING)
             if actual_part is _MISSING:
-                yield Difference(write_path([key], path), short_json(value), "nothing")
+                yield Difference(format_path([key], path), short_json(value), "nothing")
             elif not (is_run_id(key, value) and is_run_id(key, actual_part)):
-                yield from _find_differences(value, actual_part, write_path([key], path))
+                yield from _find_differences(value, actual_part, format_path([key], path))
     elif isinstance(expected, list) and isinstance(actual, list):
         if len(expected) != len(actual):
-            yield Difference(path, _count_text(expected), f"{_count_text(actual)}: {short_json(actual)}")
+            yield Difference(path, _count_elements(expected), f"{_count_elements(actual)}: {short_json(actual)}")
         for index, (value, actual_part) in enumerate(zip(expected, actual, strict=False)):
-            yield from _find_differences(value, actual_part, write_path([index], path))
-    elif not json_equal(expected, actual):
+            yield from _find_differences(value, actual_part, format_path([index], path))
+    elif not is_json_equal(expected, actual):
         wanted = _NO_KEYS if isinstance(expected, Mapping) and not expected else short_json(expected)
         yield Difference(path, wanted, short_json(actual))
 
@@ -161,7 +161,7 @@ def _satisfies_matcher(name: str, argument: Any, actual: Any) -> bool:
         case "$any":
             return True
         case "$equals":
-            return json_equal(argument, actual)
+            return is_json_equal(argument, actual)
         case "$type":
             return is_json_type(actual, argument)
         case "$regex":
@@ -207,15 +207,15 @@ _SAMPLES = ("", "x", "Zebra 7", "-", "\t\u00e9", "0.5", "?!" * 500)
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
-def json_equal(expected: Any, actual: Any) -> bool:
+def is_json_equal(expected: Any, actual: Any) -> bool:
     """Return whether two JSON values are equal. `3` equals `3.0`, but `true` doesn't equal `1`."""
     if type(expected) is type(actual) and type(expected) in _PLAIN:
         return bool(expected == actual)
     if isinstance(expected, Mapping) and isinstance(actual, Mapping):
         same_keys = expected.keys() == actual.keys()
-        return same_keys and all(json_equal(value, actual[key]) for key, value in expected.items())
+        return same_keys and all(is_json_equal(value, actual[key]) for key, value in expected.items())
     if isinstance(expected, list) and isinstance(actual, list):
-        return len(expected) == len(actual) and all(map(json_equal, expected, actual))
+        return len(expected) == len(actual) and all(map(is_json_equal, expected, actual))
     is_comparable = type(expected) is type(actual) or (is_number(expected) and is_number(actual))
     return is_comparable and bool(expected == actual)
 
@@ -229,7 +229,7 @@ def may_equal_masked(masked: Any, value: Any, mark: str = HIDDEN) -> bool:
         mark: The text that marks a masked secret: `***`, optionally with its surrounding text.
     """
     if not is_hidden(masked, mark):
-        return json_equal(masked, value)
+        return is_json_equal(masked, value)
     if isinstance(masked, str):
         return masked == mark == HIDDEN or (isinstance(value, str) and _may_equal_masked_text(masked, value, mark))
     if isinstance(masked, Mapping) and isinstance(value, Mapping):
@@ -257,5 +257,5 @@ def _may_equal_masked_text(hidden: str, text: str, mark: str) -> bool:
     return place <= end
 
 
-def _count_text(values: list[Any]) -> str:
+def _count_elements(values: list[Any]) -> str:
     return f"{len(values)} element{'' if len(values) == 1 else 's'}"

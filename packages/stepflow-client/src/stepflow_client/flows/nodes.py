@@ -195,15 +195,15 @@ def set_node_places(root: Node, flow: object) -> tuple[str, str]:
     return "".join(linecache.getlines(whole.file)), whole.shown_file
 
 
-def add_place(error: FlowError | None, flow: object) -> FlowError | None:
+def add_step_place_to_hint(error: FlowError | None, flow: object) -> FlowError | None:
     """Add the failed step's location to an error's hint, if the flow is written in Python."""
-    place = describe_place(flow, error.step_id) if error is not None else None
+    place = describe_step_place(flow, error.step_id) if error is not None else None
     if error is None or place is None or place in (error.hint or ""):
         return error
     return replace(error, hint="; ".join(filter(None, (error.hint, place))))
 
 
-def describe_place(flow: object, step_id: str | None) -> str | None:
+def describe_step_place(flow: object, step_id: str | None) -> str | None:
     """Describe where a flow's step is written in Python (or its output, without a step), or return None if unknown."""
     path: Path = ("output",)
     what = "the output"

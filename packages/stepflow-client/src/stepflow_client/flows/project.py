@@ -258,7 +258,7 @@ def _make_error(file: Path, message: str, hint: str | None = None) -> FlowFileEr
     return error
 
 
-def existing_file(project: Project, key: str, path: Path) -> Path:
+def require_existing_file(project: Project, key: str, path: Path) -> Path:
     """Return the path to a file named in the project settings, after checking that it exists.
 
     Raises:
@@ -273,7 +273,7 @@ def existing_file(project: Project, key: str, path: Path) -> Path:
     return path
 
 
-def find_config(*folders: Path) -> Path | None:
+def find_server_config(*folders: Path) -> Path | None:
     """Return the embedded server's configuration file, from the first folder that has one.
 
     Raises:

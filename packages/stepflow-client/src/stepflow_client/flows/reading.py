@@ -93,7 +93,7 @@ def read_file_bytes(path: str | PathLike[str]) -> bytes:
         with os.fdopen(descriptor, "rb", buffering=0) as file:
             return _read_open_file(file, name)
     except FileNotFoundError:
-        raise missing_file_error(name) from None
+        raise make_missing_file_error(name) from None
     except IsADirectoryError:
         directory = FlowFileError(f"{name} is a folder, not a file", path=name)
         directory.hint = explain_missing_file(os.path.join(name, "*.yaml"))
@@ -103,7 +103,7 @@ def read_file_bytes(path: str | PathLike[str]) -> bytes:
         raise FlowFileError(f"{name} cannot be read: {reason}", path=name) from None
 
 
-def missing_file_error(name: str) -> FlowFileNotFoundError:
+def make_missing_file_error(name: str) -> FlowFileNotFoundError:
     """Return the error for a missing file, with a hint suggesting the closest name in its folder."""
     fault = "is a URL, not a file" if "://" in name else "does not exist"
     error = FlowFileNotFoundError(f"{name} {fault}", path=name)
@@ -114,7 +114,7 @@ def missing_file_error(name: str) -> FlowFileNotFoundError:
 def _read_open_file(file: FileIO, name: str) -> bytes:
     status = os.fstat(file.fileno())
     if stat.S_ISREG(status.st_mode) and status.st_size > MAX_FILE_BYTES:
-        raise FlowFileError(format_too_long(name), path=name)
+        raise FlowFileError(format_file_too_large(name), path=name)
     if stat.S_ISFIFO(status.st_mode):
 
         def read_pipe(size: int) -> bytes | None:
@@ -144,12 +144,12 @@ def read_stream(read: Callable[[int], bytes | None], name: str) -> bytes:
     while chunk := read(_CHUNK):
         left -= len(chunk)
         if left < 0:
-            raise FlowFileError(format_too_long(name), path=name)
+            raise FlowFileError(format_file_too_large(name), path=name)
         chunks.append(chunk)
     return b"".join(chunks)
 
 
-def format_too_long(name: str) -> str:
+def format_file_too_large(name: str) -> str:
     """Return the error message for a file that is too large."""
     return f"{name} is larger than {MAX_FILE_BYTES >> 20} MiB, the maximum"
 
@@ -208,10 +208,10 @@ def parse_json(text: str, source: str = "the JSON text") -> Any:
 
 
 def _parse_strict_json(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_check_unique, parse_constant=_parse_finite, parse_float=_parse_finite)
+    return json.loads(text, object_pairs_hook=_build_object, parse_constant=_parse_finite, parse_float=_parse_finite)
 
 
-def _check_unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
         counts = Counter(key for key, _ in pairs)
@@ -266,7 +266,7 @@ def is_flow_id(flow: object) -> bool:
     return isinstance(flow, str) and _FLOW_ID.fullmatch(flow) is not None and not os.path.lexists(flow)
 
 
-def flow_argument(flow: FlowSource) -> FlowSource:
+def resolve_flow_argument(flow: FlowSource) -> FlowSource:
     """Resolve a flow argument to a `StoredFlowId`, a file path, a mapping or a data object.
 
     Raises:
@@ -279,7 +279,7 @@ def flow_argument(flow: FlowSource) -> FlowSource:
     stands_for = getattr(type(flow), "__flow__", None)
     try:
         if stands_for is not None:
-            source = flow_argument(stands_for(flow))
+            source = resolve_flow_argument(stands_for(flow))
         else:
             source = flow if isinstance(flow, str) else call_builder(flow)
     except (FlowFileError, InvalidArgumentError):
@@ -304,9 +304,9 @@ def get_flow_path(flow: FlowSource) -> str | PathLike[str] | None:
     """Return the path to a flow's file, or None if it wasn't passed as a path.
 
     Raises:
-        FlowFileError, InvalidArgumentError: See `flow_argument`.
+        FlowFileError, InvalidArgumentError: See `resolve_flow_argument`.
     """
-    source = flow_argument(flow)
+    source = resolve_flow_argument(flow)
     return source if isinstance(source, (str, PathLike)) and not isinstance(source, StoredFlowId) else None
 
 
@@ -317,7 +317,7 @@ def load_flow(flow: FlowSource) -> dict[str, Any]:
         FlowFileError: If the file can't be read, or doesn't contain a flow (NotAFlowError).
         InvalidArgumentError: If the argument is not a flow, or is a stored flow's ID.
     """
-    source = flow_argument(flow)
+    source = resolve_flow_argument(flow)
     if isinstance(source, StoredFlowId):
         hint = "fetch the flow with get_flow() and pass the result"
         raise InvalidArgumentError("a flow ID is not the flow itself", hint=hint)

@@ -14,8 +14,8 @@ from .._base.not_given import NOT_GIVEN
 from .._base.text import suggest_nearest
 from .._data.flow_declarations import get_declared_schema, get_fields, get_unset_value, is_secret
 from ..errors import InvalidArgumentError
-from .expressions import Reference, portable_path, references
-from .graph import FlowSteps, reachable
+from .expressions import Reference, find_references, parse_portable_path
+from .graph import FlowSteps, find_reachable
 
 if TYPE_CHECKING:
     from ..types import FlowVariable
@@ -101,9 +101,9 @@ class RunRequirements(NamedTuple):
                 hint = f"add {name} to the variables" + (f", or read {source} from the environment" if source else "")
             what = f"variable {listed}, which is" if len(absent) == 1 else f"variables {listed}, which are"
             raise InvalidArgumentError(f"the flow requires the {what} not set", hint=hint)
-        _check_names(self.names, given, overrides)
+        _check_variable_names(self.names, given, overrides)
         if check_values:
-            _check_values(self.variable_checks, given, "use check_input=False to send it anyway")
+            _check_variable_values(self.variable_checks, given, "use check_input=False to send it anyway")
 
 
 def find_requirements(
@@ -124,7 +124,7 @@ def find_requirements(
         ),
         steps=steps,
         names=None if any_variable else find_allowed_variables(steps),
-        components=frozenset(steps.components()),
+        components=frozenset(steps.find_components()),
         input_check=ValueValidator.for_flow_input(flow),
         variable_checks=_make_variable_checks(flow),
     )
@@ -154,9 +154,9 @@ def check_variables(
             suggests the closest name, or how to fix the value.
     """
     names = find_allowed_variables(FlowSteps(flow), keeps_none=is_strict)
-    _check_names(names, given, overrides)
+    _check_variable_names(names, given, overrides)
     if check_values:
-        _check_values(_make_variable_checks(flow), given, advice)
+        _check_variable_values(_make_variable_checks(flow), given, advice)
 
 
 def _make_variable_checks(flow: Mapping[str, Any]) -> dict[str, ValueValidator]:
@@ -166,11 +166,11 @@ def _make_variable_checks(flow: Mapping[str, Any]) -> dict[str, ValueValidator]:
     return {name: check for name, check in checks.items() if check is not None}
 
 
-def _check_values(checks: Mapping[str, ValueValidator], given: Mapping[str, Any], advice: str | None) -> None:
+def _check_variable_values(checks: Mapping[str, ValueValidator], given: Mapping[str, Any], advice: str | None) -> None:
     for name in checks.keys() & given.keys():
         validator, value = checks[name].validator, given[name]
         # Null is always allowed: it stands for a variable without a value.
-        for mismatch in () if value is None else validator.mismatches(value, 1):
+        for mismatch in () if value is None else validator.find_mismatches(value, 1):
             message = f"variable {name!r} does not match the flow's schema"
             hint: str | None = "its value is not shown because it is secret"
             if not is_secret(validator.schema, validator.defs):
@@ -179,11 +179,11 @@ def _check_values(checks: Mapping[str, ValueValidator], given: Mapping[str, Any]
             raise InvalidArgumentError(message, hint="; ".join(filter(None, (hint, advice))) or None)
 
 
-def _check_names(names: frozenset[str] | None, given: Iterable[str], overrides: Any) -> None:
+def _check_variable_names(names: frozenset[str] | None, given: Iterable[str], overrides: Any) -> None:
     unknown = [] if names is None else [name for name in given if name not in names]
     if names is None or not unknown:
         return
-    names |= {reference.variable for reference in references(overrides) if reference.variable}
+    names |= {reference.variable for reference in find_references(overrides) if reference.variable}
     for name in unknown:
         if name not in names:
             hint = _suggest_name(name, sorted(names), "it has", "variables")
@@ -228,7 +228,7 @@ def find_certain_reads(
 
     def keep_certain(references: Iterable[Reference]) -> list[Reference]:
         # Failing conditions count as false, so they can't fail the output.
-        return [reference for reference in references if reference.is_certain and not reference.in_condition]
+        return [reference for reference in references if reference.is_certain and not reference.is_in_condition]
 
     reads = {name: keep_certain(step.reads) for name, step in steps.by_id.items() if name not in overridden}
     output = keep_certain(steps.output_reads)
@@ -236,27 +236,27 @@ def find_certain_reads(
     if with_must_execute:
         starts |= {name for name, step in steps.by_id.items() if step.must_execute}
     steps_read = {name: {read.step for read in step_reads if read.step} for name, step_reads in reads.items()}
-    run = reachable(starts, steps_read)
+    run = find_reachable(starts, steps_read)
     return output + [read for name, step_reads in reads.items() if name in run for read in step_reads]
 
 
-def required_paths(flow: Mapping[str, Any]) -> list[Sequence[str | int]]:
+def find_required_input_paths(flow: Mapping[str, Any]) -> list[Sequence[str | int]]:
     """Return the input paths that must exist, or else the output fails."""
-    paths = (portable_path(read.path) for read in find_certain_reads(FlowSteps(flow)) if read.kind == "input")
+    paths = (parse_portable_path(read.path) for read in find_certain_reads(FlowSteps(flow)) if read.kind == "input")
     return [path for path in paths if path]
 
 
-def unread_fields(flow: Mapping[str, Any], input: Any) -> list[json_schema.Mismatch]:
+def find_unread_fields(flow: Mapping[str, Any], input: Any) -> list[json_schema.Mismatch]:
     """Return an input's fields, at any depth, that a flow neither declares nor reads.
 
     Any field is fine in an object that the flow reads as a whole, or whose schema allows additional fields.
     """
     steps = FlowSteps(flow)
     reads = (*steps.output_reads, *(read for step in steps.all for read in step.reads))
-    paths = [portable_path(read.path) for read in reads if read.kind == "input"]
+    paths = [parse_portable_path(read.path) for read in reads if read.kind == "input"]
     schema = get_declared_schema(flow, "input")
     defs = json_schema.get_defs(schema, flow["schemas"].get("$defs") if schema is not None else None)
-    return list(_iter_unread_fields(input, schema, defs, paths, required_paths(flow), ()))
+    return list(_iter_unread_fields(input, schema, defs, paths, find_required_input_paths(flow), ()))
 
 
 def _iter_unread_fields(
@@ -323,11 +323,11 @@ class ValueValidator(NamedTuple):
         if not isinstance(schema, Mapping):
             return None
         validator = json_schema.Validator(schema, json_schema.get_defs(schema, shared))
-        return cls(validator) if validator.rules_of(schema) else None
+        return cls(validator) if validator.get_rules(schema) else None
 
     def accepts_all(self, values: Sequence[Any]) -> bool:
         """Return whether all inputs match."""
-        return not any(self.validator.mismatches(value, 1) for value in values)
+        return not any(self.validator.find_mismatches(value, 1) for value in values)
 
     def check_value(self, value: Any, which: str = "the input") -> None:
         """Check a single input, called `which` in the message.
@@ -335,7 +335,7 @@ class ValueValidator(NamedTuple):
         Raises:
             InvalidArgumentError: If it doesn't match.
         """
-        for mismatch in self.validator.mismatches(value, 1):
+        for mismatch in self.validator.find_mismatches(value, 1):
             message = f"{which} does not match the flow's schema: {mismatch.message} (at {mismatch.path})"
             raise InvalidArgumentError(message, hint=mismatch.hint)
 

@@ -188,7 +188,7 @@ class _TreeBuilder:
         else:
             assert isinstance(node, yaml.CollectionNode)
             if node.tag != _TAGS[type(node).__name__]:
-                self.reader.refuse_tag(node)
+                self.reader.reject_tag(node)
             made.is_flow = bool(node.flow_style)
             made.last = (
                 self.fill_mapping(made, node) if isinstance(node, yaml.MappingNode) else self.fill_sequence(made, node)

@@ -12,7 +12,7 @@ from typing import Any
 
 from .._base.text import visible_lines
 from .._data.flow_declarations import get_fields, is_secret, iter_mappings
-from .graph import reachable
+from .graph import find_reachable
 from .json_schema import get_list_schemas, get_type_names, parse_ref
 from .json_types import COUNTS, WITH_LIST, WITH_MAPPING, WITH_SCHEMA, is_valid_keyword
 
@@ -109,11 +109,11 @@ def _iter_ref_names(value: Any, *, in_place: bool = False) -> Iterator[str]:
             waiting += part
 
 
-def _find_recursive(schemas: Mapping[str, Any], *, in_place: bool = False) -> frozenset[str]:
+def _find_recursive_schemas(schemas: Mapping[str, Any], *, in_place: bool = False) -> frozenset[str]:
     """Return the names of shared schemas that refer to themselves, directly or indirectly."""
     reads = {name: {reference for reference in _iter_ref_names(schema, in_place=in_place) if reference in schemas}
              for name, schema in schemas.items()}  # fmt: skip
-    return frozenset(name for name, direct in reads.items() if name in reachable(direct, reads))
+    return frozenset(name for name, direct in reads.items() if name in find_reachable(direct, reads))
 
 
 def _parse_ref_name(reference: Any) -> str | None:
@@ -128,14 +128,14 @@ class _SchemaInliner:
         shared = {**defs, "#": schema}
         # Drop schemas that just refer back to themselves: they're meaningless and send validators into endless
         # recursion.
-        endless = _find_recursive(shared, in_place=True)
+        endless = _find_recursive_schemas(shared, in_place=True)
         self._defs = {name: value for name, value in shared.items() if name not in endless}
         self._left_out = _UNDECIDED if decided else frozenset()
         self._decided = decided
         self._parts = 0
         self._names: dict[str, str] = {}
         """Names in the generated `$defs`, by shared schema."""
-        self._recursive = _find_recursive(self._defs)
+        self._recursive = _find_recursive_schemas(self._defs)
 
     def build_schema(self) -> dict[str, Any]:
         """Return the finished schema, including `$defs`."""
@@ -209,7 +209,7 @@ class _SchemaInliner:
     def _merge_ref_target(self, written: dict[str, Any], name: str, depth: int) -> Any:
         """Combine a schema with the shared schema it refers to."""
         if name in self._recursive or self._parts > _MAX_INLINED:
-            target: Any = {"$ref": f"#/$defs/{self._definition_name(name)}"}
+            target: Any = {"$ref": f"#/$defs/{self._get_definition_name(name)}"}
         else:
             target = self._inline_part(self._defs[name], depth + 1)
         if not written or not isinstance(target, Mapping):
@@ -221,7 +221,7 @@ class _SchemaInliner:
             return {**target, **written}
         return {**written, "allOf": [*written.get("allOf", ()), target]}
 
-    def _definition_name(self, name: str) -> str:
+    def _get_definition_name(self, name: str) -> str:
         if name not in self._names:
             plain = re.sub(r"[^A-Za-z0-9_.-]", "_", "root" if name == "#" else name) or "_"
             used, unique, number = {*self._names.values()}, plain, 2

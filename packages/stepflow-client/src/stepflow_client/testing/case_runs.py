@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .._base.text import short_json
-from .._cases.flow_cases import FlowCase, FlowTests, compute_verdict, flow_result, get_case_variables, parse_mock
+from .._cases.flow_cases import FlowCase, FlowTests, compute_verdict, get_case_variables, make_flow_result, parse_mock
 from .._cases.selection import FlowCoverage, FlowExecution, StepCoverage, find_case_steps
 from .._data.arguments import check_flag, check_function, check_instance, check_instances, check_integer
 from .._rules.releases import require_capability
 from .._runs.causes import ItemRecord
 from ..errors import FlowFileError, InvalidArgumentError, RunTimeoutError, StepflowClientError
-from ..flows.graph import inner_flow, steps_by_id
+from ..flows.graph import find_inner_flow, get_steps_by_id
 from ..flows.matching import Difference
 from ..types.models import Record
 from .mocks import NO_MOCK, MockedFlowRunner, MockedRun, Recording, make_mock_finder
@@ -242,7 +242,7 @@ class _CaseRunner:
                 continue
             flow = self.tests.flow
             for name in run.within:
-                inner = inner_flow(steps_by_id(flow)[name])
+                inner = find_inner_flow(get_steps_by_id(flow)[name])
                 assert inner is not None
                 flow = inner.flow
             record = ItemRecord(flow, run.result.status, run.result.error, steps, run.input, run.variables or {})
@@ -287,7 +287,7 @@ class _CaseRunner:
             if step.item_index >= count:
                 continue
             if self.record is not None and (step.status == "completed" or step.error is not None):
-                outcomes[step.item_index][step.step_id] = flow_result(step.output, step.error)
+                outcomes[step.item_index][step.step_id] = make_flow_result(step.output, step.error)
             times[step.item_index] += [time for time in (step.started_at, step.completed_at) if time is not None]
         durations = [(max(item) - min(item)).total_seconds() if item else seconds for item in times]
         return list(zip(outcomes, durations, strict=True))
@@ -304,7 +304,7 @@ class _CaseRunner:
         mocked = MockedFlowRunner(self.client, lambda step: NO_MOCK, None)
         mocks: dict[str, Any] = {}
         variables = get_case_variables(self.tests, case)
-        for step_id, step in steps_by_id(self.tests.flow).items():
+        for step_id, step in get_steps_by_id(self.tests.flow).items():
             if step_id not in outcomes:
                 continue
             computed = mocked.compute_step_input(self.tests.flow, step, case.input, mocks, variables)
@@ -353,7 +353,7 @@ def find_sub_executions(
         flow: The run's flow.
         executed: The steps that may have created runs.
     """
-    sub_flows = {step_id: inner_flow(step) for step_id, step in steps_by_id(flow).items() if step_id in executed}
+    sub_flows = {step_id: find_inner_flow(step) for step_id, step in get_steps_by_id(flow).items() if step_id in executed}
     inner = {step_id: sub.flow for step_id, sub in sub_flows.items() if sub and isinstance(sub.flow, Mapping)}
     for child in client.list_runs(parent_run_id=run_id).runs if inner else ():
         read = client.snapshot(child.run_id, include=("items", "steps"))
@@ -363,7 +363,7 @@ def find_sub_executions(
             continue
         executed_steps = {step.step_id: step.component for step in steps}
         for step_id, below in inner.items():
-            declared = {name: definition.get("component") for name, definition in steps_by_id(below).items()}
+            declared = {name: definition.get("component") for name, definition in get_steps_by_id(below).items()}
             if below.get("name") != child.flow_name or not executed_steps.items() <= declared.items():
                 continue
             for item in read.items or ():

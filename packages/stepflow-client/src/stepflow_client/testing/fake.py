@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from .._base.text import suggest_or_list
-from .._cases.flow_cases import get_error_number, get_outcome, run_subflow
+from .._cases.flow_cases import get_error_number, get_mock_outcome, run_subflow
 from .._data.arguments import check_mapping, check_seconds
 from .._runs.pins import Delayed, Fails
 from .._runs.stored_flow import collect_examples
 from ..errors import InvalidArgumentError
-from ..flows.expressions import references
+from ..flows.expressions import find_references
 from ..flows.graph import FlowSteps
 from ..flows.interpreter import BROKEN, Evaluation, Failure, StepRun, apply_overrides
 from ..flows.matching import ERROR_CODES
@@ -78,7 +78,7 @@ class FakeServerState:
             return Failure(9, "error routing component")
         self.calls.append((path, given))
         try:
-            outcome = get_outcome(self.components[path], copy.deepcopy(given))
+            outcome = get_mock_outcome(self.components[path], copy.deepcopy(given))
             value = outcome.outcome if isinstance(outcome, Delayed) else outcome
             value = _to_failure(value) if isinstance(value, Fails) else json.loads(json.dumps(value))
         except Failure as failure:
@@ -353,7 +353,7 @@ def find_diagnostics(flow: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _find_read_steps(expression: Any) -> set[str]:
-    return {reference.step for reference in references(expression) if reference.step}
+    return {reference.step for reference in find_references(expression) if reference.step}
 
 
 def to_floats(value: Any) -> Any:

@@ -16,9 +16,9 @@ from .._base.not_given import NOT_GIVEN
 from .._base.text import short_json, suggest_or_list
 from .._cases.flow_cases import (
     Mock,
-    flow_result,
-    get_outcome,
+    get_mock_outcome,
     is_computed_mock,
+    make_flow_result,
     parse_mock,
     resolve_final_outcome,
     run_subflow,
@@ -36,7 +36,7 @@ from .._data.values import LOCAL_DEPTH, check_json
 from .._runs.pins import Delayed, Fails, pin_overrides, pinned_flow
 from .._stores.user_files import write_text
 from ..errors import FlowFileError, InvalidArgumentError
-from ..flows.graph import inner_flow, iter_steps
+from ..flows.graph import find_inner_flow, iter_steps
 from ..flows.reading import FlowSource, load_flow, parse_content, read_file_bytes
 
 if TYPE_CHECKING:
@@ -265,7 +265,7 @@ class StepflowMock:
             outcome = Fails(fails, message) if message else Fails(fails)
         if check_seconds(delay, "delay", allow_zero=True):
             mock, is_computed = outcome, is_computed_mock(outcome)
-            outcome = (lambda given: Delayed(get_outcome(mock, given), delay)) if is_computed else Delayed(mock, delay)
+            outcome = (lambda given: Delayed(get_mock_outcome(mock, given), delay)) if is_computed else Delayed(mock, delay)
         self._mocks[name] = outcome
 
     def run(
@@ -285,7 +285,7 @@ class StepflowMock:
 
             def call(input: Any) -> Any:
                 self.calls.append((str(step.get("id")), input))
-                return get_outcome(mock, input)
+                return get_mock_outcome(mock, input)
 
             return call if is_computed_mock(mock) else mock
 
@@ -393,7 +393,7 @@ class MockedFlowRunner:
     def _find_mock(self, step: Data, within: tuple[str, ...]) -> Mock:
         """Return a step's mock, or a function that runs the step's sub-flow if it contains mocked steps."""
         mock = self.find(step)
-        inner = inner_flow(step) if mock is NO_MOCK else None
+        inner = find_inner_flow(step) if mock is NO_MOCK else None
         if inner is None or not any(map(self._has_mock, iter_steps(inner.flow))):
             return mock
         name, component = step.get("id"), step.get("component")
@@ -405,7 +405,7 @@ class MockedFlowRunner:
 
         def run_inner_flow(flow: Data, inputs: Sequence[Any]) -> list[dict[str, Any]]:
             results = (self.run(flow, input, within=(*within, str(name))) for input in inputs)
-            return [flow_result(done.output, done.error) for done in results]
+            return [make_flow_result(done.output, done.error) for done in results]
 
         # Take the flow from the step's computed input, where its variable defaults are already evaluated.
         return lambda given: run_subflow(str(component), str(name), given, run_inner_flow)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .._cases.flow_cases import FlowTests
 from .._data.arguments import check_instance, file_path
 from ..errors import FlowFileError
-from ..flows.project import existing_file, find_config, find_project
+from ..flows.project import find_project, find_server_config, require_existing_file
 
 if TYPE_CHECKING:
     from ..logs import LogConfig
@@ -163,10 +163,10 @@ def config_of(tests: FlowTests, given: str | os.PathLike[str] | None = None) -> 
         return TestConfig(inline=tests.config, folder=folder.resolve())
     project = find_project(tests.path)
     if project.test_config is not None:
-        return TestConfig(existing_file(project, "test.config", project.test_config), project=project.file)
+        return TestConfig(require_existing_file(project, "test.config", project.test_config), project=project.file)
     named = next((folder / name for name in _TEST_NAMES if (folder / name).is_file()), None)
     if named is not None:
         return TestConfig(path=named)
     if project.config is not None:
-        return TestConfig(existing_file(project, "config", project.config), project=project.file)
-    return TestConfig(path=find_config(folder, Path()))
+        return TestConfig(require_existing_file(project, "config", project.config), project=project.file)
+    return TestConfig(path=find_server_config(folder, Path()))

@@ -124,9 +124,9 @@ def _select_steps_to_mock(kept: ItemToSave, mocked: Sequence[str]) -> list[str]:
     Raises:
         Problem: If a step's outcome is unknown.
     """
-    from stepflow_client.flows.graph import FlowSteps, steps_by_id
+    from stepflow_client.flows.graph import FlowSteps, get_steps_by_id
 
-    ids = [*steps_by_id(kept.flow)]
+    ids = [*get_steps_by_id(kept.flow)]
     known = [name for name in ids if name in kept.outcomes]
     for step_id in mocked:
         if step_id != "*" and step_id not in ids:

@@ -208,7 +208,7 @@ def eval_command(run_id: str, expression: str, item: int, server: ServerOptions,
     from stepflow_client._command import ItemFailureTracer
     from stepflow_client._rules.releases import require_capability
     from stepflow_client._runs.explanation import collect_item_records
-    from stepflow_client.flows.expressions import references
+    from stepflow_client.flows.expressions import find_references
     from stepflow_client.flows.interpreter import BROKEN, Failure, NotKnownError
     from stepflow_client.flows.reading import parse_yaml
 
@@ -223,7 +223,7 @@ def eval_command(run_id: str, expression: str, item: int, server: ServerOptions,
         if item >= len(items):
             raise usage(describe_missing_item(run_id, item, len(items)))
         causes = ItemFailureTracer(collect_item_records(run, [items[item]], is_masked=True)[item])
-        for reference in references(parsed):
+        for reference in find_references(parsed):
             if reference.step is not None and reference.step not in causes.definitions:
                 steps = ", ".join(causes.definitions) or "none"
                 hint = suggest(reference.step, causes.definitions) or f"its steps are {steps}"

@@ -11,7 +11,7 @@ from stepflow_client import InvalidArgumentError, RunArguments, RunDetails, RunD
 from stepflow_client._command import ABSENT, find_value_changes
 from stepflow_client.drawing import RunReport
 from stepflow_client.drawing.report_data import mask_differences
-from stepflow_client.flows.expressions import write_path
+from stepflow_client.flows.expressions import format_path
 
 from ..reports import PARTS, build_report
 from ..site import Site, get_site, parse_index
@@ -124,7 +124,7 @@ def _list_differences(before: Any, after: Any) -> list[RunDifference]:
     """Return the differences between two values, as `compare_runs` does for outputs."""
     return [
         RunDifference(
-            path=write_path(change.path) if change.path else "$",
+            path=format_path(change.path) if change.path else "$",
             kind="added" if change.a is ABSENT else "removed" if change.b is ABSENT else "changed",
             a=None if change.a is ABSENT else change.a,
             b=None if change.b is ABSENT else change.b,

@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from stepflow_client import InvalidArgumentError, NotFoundError
 from stepflow_client._command import OutputDecoder, encode
-from stepflow_client.flows.expressions import Path, PathError, parse_path, write_path
-from stepflow_client.flows.interpreter import get_part
+from stepflow_client.flows.expressions import Path, PathError, format_path, parse_path
+from stepflow_client.flows.interpreter import get_value_at_path
 
 from ..links import ItemUrls
 from ..reports import ItemReport
@@ -56,7 +56,7 @@ async def value_page(request: Request) -> Response:
         step_id=shown.step_id,
         of=shown.of,
         here=shown.path,
-        above=[(write_path(shown.path[:end]), shown.path[:end]) for end in range(len(shown.path) + 1)],
+        above=[(format_path(shown.path[:end]), shown.path[:end]) for end in range(len(shown.path) + 1)],
         value=shown.value,
         decoder=shown.decoder,
         start=parse_index(request.query_params, "from") or 0,
@@ -100,9 +100,9 @@ async def _read_value(request: Request) -> RequestedValue:
     if value is _ABSENT:
         raise NotFoundError(f"no {of if of in ('input', 'output') else 'such part'} is known", status_code=404)
     try:
-        value = get_part(value, path)
+        value = get_value_at_path(value, path)
     except LookupError:
-        raise NotFoundError(f"there is nothing at {write_path(path)}", status_code=404) from None
+        raise NotFoundError(f"there is nothing at {format_path(path)}", status_code=404) from None
     urls = ItemUrls(run.run_id, index, item_report.total != 1)
     decoder = item_report.get_decoder(step_id, of).get_decoder_at(path)
     return RequestedValue(item_report, urls, step_id, of, path, value, decoder)
