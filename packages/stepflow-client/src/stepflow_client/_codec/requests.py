@@ -184,12 +184,9 @@ def parse_run_arguments(
         FlowFileError: If a variables file can't be read.
         InvalidArgumentError: If an argument is invalid.
     """
-    return RunArguments(
-        inputs=normalize_run_inputs(input, exact_integers=exact_integers),
-        variables=parse_run_variables(variables, exact_integers=exact_integers),
-        overrides=merge_overrides(overrides),
-        max_concurrency=check_concurrency(max_concurrency),
-    )
+    inputs = normalize_run_inputs(input, exact_integers=exact_integers)
+    values = parse_run_variables(variables, exact_integers=exact_integers)
+    return RunArguments(inputs, values, merge_overrides(overrides), check_concurrency(max_concurrency))
 
 
 def require_single_input(value: Any) -> None:

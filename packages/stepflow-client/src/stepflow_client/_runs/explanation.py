@@ -124,17 +124,14 @@ def collect_item_records(
     if arguments is not None and arguments.variables is not None:
         base = replace(base, variables=recorded(arguments.variables))
     inputs = (arguments.inputs if arguments is not None else None) or []
-    return {
-        item.index: replace(
-            base,
-            # If the run was cancelled, its items never finish, so use the run's status.
-            status=item.status if item.status.is_finished else run.status,
-            error=item.error,
-            steps=by_item.get(item.index, []),
-            input=recorded(inputs[item.index]) if item.index < len(inputs) else NOT_KNOWN,
-        )
-        for item in (snapshot.items or () if items is None else items)
-    }
+    records: dict[int, ItemRecord] = {}
+    for item in snapshot.items or () if items is None else items:
+        # If the run was cancelled, its items never finish, so use the run's status.
+        status = item.status if item.status.is_finished else run.status
+        input = recorded(inputs[item.index]) if item.index < len(inputs) else NOT_KNOWN
+        item_steps = by_item.get(item.index, [])
+        records[item.index] = replace(base, status=status, error=item.error, steps=item_steps, input=input)
+    return records
 
 
 def find_component_needing_schema(account: RunAccount) -> str | None:
@@ -161,13 +158,9 @@ class _ExplainedItem(ItemFailureTracer):
             return StepAccount(name, state, component, error=error, is_kept=name in self.record.kept)
         base = StepAccount(name, "unknown", component, listed.status)
         if listed.status is ExecutionStatus.COMPLETED:
-            return replace(
-                base,
-                state="completed",
-                is_default=not listed.is_kept and self._has_used_default(definition, listed),
-                failed_children=list(iter_failed_children(component, listed.output)),
-                is_kept=listed.is_kept,
-            )
+            is_kept, children = listed.is_kept, list(iter_failed_children(component, listed.output))
+            is_default = not is_kept and self._has_used_default(definition, listed)
+            return replace(base, state="completed", is_default=is_default, failed_children=children, is_kept=is_kept)
         if listed.status in FAILED_STATUSES:
             source = self.find_source(name)
             if source.kind == "read":

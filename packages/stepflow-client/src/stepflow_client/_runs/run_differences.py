@@ -54,12 +54,9 @@ def select_item(snapshot: RunSnapshot, index: int) -> RunSnapshot:
     item = next((item for item in snapshot.items or () if item.index == index), None)
     if item is None:
         raise InvalidArgumentError(f"run {snapshot.run_id} has no item {index}")
-    return replace(
-        snapshot,
-        details=replace(snapshot.details, status=item.status),
-        items=[replace(item, index=0)],
-        steps=[replace(step, item_index=0) for step in snapshot.steps or () if step.item_index == index],
-    )
+    details = replace(snapshot.details, status=item.status)
+    steps = [replace(step, item_index=0) for step in snapshot.steps or () if step.item_index == index]
+    return replace(snapshot, details=details, items=[replace(item, index=0)], steps=steps)
 
 
 def find_run_differences(a: RunSnapshot, b: RunSnapshot, ignored: Sequence[Path] = ()) -> list[RunDifference]:
