@@ -293,9 +293,9 @@ def _iter_components(place: NodeContext) -> Iterator[Candidate]:
         plugin = catalog.known.plugins.get(name)
         path = name if name.startswith("/") else f"/{plugin}/{name}" if plugin else None
         if path is not None:
-            declared = catalog.types(path)
+            declared = catalog.find_types(path)
             detail = f"{format_type(declared[0], 60)} -> {format_type(declared[1], 60)}" if declared is not None else ""
-            yield Candidate(path, Kind.Function, detail, catalog.description(path) or "")
+            yield Candidate(path, Kind.Function, detail, catalog.find_description(path) or "")
 
 
 def _iter_steps(place: NodeContext) -> Iterator[Candidate]:

@@ -46,11 +46,11 @@ def build_hover(analysis: Analysis, position: types.Position) -> types.Hover | N
 def _describe_name(analysis: Analysis, place: NodeContext, mention: Mention) -> list[str]:
     lines = [f"**{mention.kind}** {_format_code(mention.name)}"]
     if mention.kind == "component":
-        declared_types = analysis.catalog.types(mention.name)
+        declared_types = analysis.catalog.find_types(mention.name)
         if declared_types is None:
             return []
         given, returned = declared_types
-        description = _escape_paragraph(analysis.catalog.description(mention.name))
+        description = _escape_paragraph(analysis.catalog.find_description(mention.name))
         return [*lines, *description, f"input: {_format_type(given)}", f"output: {_format_type(returned)}"]
     scope = place.types if place.types is not None and place.types.model.root is mention.flow else place.reads
     same = find_same_mentions(analysis.mentions, mention)
@@ -60,7 +60,7 @@ def _describe_name(analysis: Analysis, place: NodeContext, mention: Mention) -> 
         if component:
             lines += [
                 f"component: {_format_code(component)}",
-                *_escape_paragraph(analysis.catalog.description(component)),
+                *_escape_paragraph(analysis.catalog.find_description(component)),
             ]
         lines.append(f"output: {_format_type(step.output)}")
     elif mention.kind != "step" and scope is not None:

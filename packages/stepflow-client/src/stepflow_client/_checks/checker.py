@@ -13,7 +13,7 @@ from ..flows.components import ComponentCatalog, Components, parse_components
 from ..flows.findings import Finding, Findings, Release, make_syntax_finding
 from ..flows.reading import FlowSource
 from ..flows.source import FlowText, Node
-from .component_rules import check_component, check_output_paths, check_subflow
+from .component_rules import check_component, check_output_paths, find_checked_subflow
 from .expression_rules import check_expression
 from .flow_analysis import FlowAnalysis
 from .reference_rules import check_dependencies, check_reads_against_declarations
@@ -174,7 +174,7 @@ def _check_flow(root: Node, catalog: ComponentCatalog, findings: Findings, depth
                 findings.add("large-integer", "warning", node, "servers convert an integer this large to a float, "
                              "losing digits", "put it in quotes")  # fmt: skip
     for step in model.steps if depth < _MAX_DEPTH else ():
-        inner = check_subflow(step, findings)
+        inner = find_checked_subflow(step, findings)
         if inner is not None:
             with findings.treat_as_unchecked(not inner[1]):
                 _check_flow(inner[0], catalog, findings, depth + 1)

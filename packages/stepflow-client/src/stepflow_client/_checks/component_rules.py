@@ -43,7 +43,7 @@ def check_component(step: Step, catalog: ComponentCatalog, findings: Findings) -
         hint = format_name_suggestion(dotted) if dotted in known else suggest_or_list(node.value, named)
         findings.add("component-slash", "error", node, f"component {node.value!r} does not begin with /: it has no "
                      "route", hint)  # fmt: skip
-    elif schemas := catalog.schemas(step.component):
+    elif schemas := catalog.find_schemas(step.component):
         _check_component_input(step, schemas[0], findings)
     else:
         plugin, hint = parts[1], _suggest_component(node.value, known)
@@ -69,7 +69,7 @@ def check_output_paths(model: FlowAnalysis, catalog: ComponentCatalog, findings:
             continue
         if (own := declared.get(step.id)) is not None:
             type, source = schema_to_type(own.value, model.defs, is_source=True), f"the schema of step {step.id!r}"
-        elif component_types := catalog.types(step.component or ""):
+        elif component_types := catalog.find_types(step.component or ""):
             type, source = component_types[1], f"the output of {step.component}"
         else:
             continue
@@ -128,7 +128,7 @@ def _check_misplaced_keys(step: Step, schema: Mapping[str, Any], findings: Findi
     return [*misplaced]
 
 
-def check_subflow(step: Step, findings: Findings) -> tuple[Node, bool] | None:
+def find_checked_subflow(step: Step, findings: Findings) -> tuple[Node, bool] | None:
     """Return a map, iterate or put_blob step's inner flow and whether servers check it, or None if it has no inner
     flow.
 

@@ -165,10 +165,10 @@ def _check_cases(kind: str, cases: Iterable[Node], model: FlowAnalysis, findings
             for mismatch in find_mismatches(value.value, input_schema.value, model.defs):
                 findings.add_mismatch("case-input", "error", value, mismatch, prefix)
         if output_schema is not None:
-            check_output(case, output_schema.value, model.defs, findings)
+            check_case_output(case, output_schema.value, model.defs, findings)
 
 
-def check_output(
+def check_case_output(
     case: Node, schema: Any, defs: Mapping[str, Any], findings: Findings, by: str = "by the flow's schema"
 ) -> None:
     """Report where a test case's expected output doesn't match a schema. `by` describes the schema."""

@@ -304,7 +304,7 @@ def infer_flow_types(root: Node, given: Type, known: ComponentCatalog, depth: in
 
 
 def _infer_step_types(step: Step, model: FlowAnalysis, scope: Scope, known: ComponentCatalog, depth: int) -> StepTypes:
-    types = known.types(step.component) if step.component is not None else None
+    types = known.find_types(step.component) if step.component is not None else None
     expected_input, returned = types or (UNKNOWN, UNKNOWN)
     returned, inner = _infer_builtin_output(step, scope, known, depth) or (returned, None)
     own = model.find_schema("steps", "properties", step.id)

@@ -24,7 +24,7 @@ from ..flows.json_types import (
 from ..flows.source import Node
 from .flow_analysis import Read
 from .reference_rules import lower_level_in_condition
-from .schema_rules import check_output
+from .schema_rules import check_case_output
 from .type_comparison import Conflict, find_conflict, format_noun, format_type, is_compatible
 from .type_inference import (
     FlowTypes,
@@ -103,7 +103,7 @@ class _TypeCheck:
         else:
             schema, by = type_to_schema(types.output), "according to the types of its steps"
             for case in types.model.cases:
-                check_output(case, schema, {}, self.findings, by)
+                check_case_output(case, schema, {}, self.findings, by)
         if types.declared_input is None and is_unknown(types.given_input):
             check_input_use_conflicts(types, self.findings)
 

@@ -205,11 +205,11 @@ class ComponentCatalog:
         """Whether unlisted components definitely don't exist."""
         self._types: dict[str, tuple[Type, Type] | None] = {}
 
-    def schemas(self, component: str) -> tuple[Any, Any] | None:
+    def find_schemas(self, component: str) -> tuple[Any, Any] | None:
         """Return a component's input and output schemas, or None if there's no such component."""
         return find_component_schemas(component, self.known)
 
-    def description(self, component: str) -> str | None:
+    def find_description(self, component: str) -> str | None:
         """Return a component's description, or None if it has none."""
         name = find_listed_name(component, self.known)
         description = self.known.descriptions.get(name) if name is not None else None
@@ -220,12 +220,12 @@ class ComponentCatalog:
         names = _list_names_without_prefix(component)
         return component not in self.listed and not self.known.denied.isdisjoint(names)
 
-    def types(self, component: str) -> tuple[Type, Type] | None:
+    def find_types(self, component: str) -> tuple[Type, Type] | None:
         """Return a component's input and output types, or None if it is unknown."""
         if component not in self._types:
             from .json_types import schema_to_type
 
-            pair = self.schemas(component)
+            pair = self.find_schemas(component)
             if pair in (None, ({}, {})):
                 pair = self._stubs.get(component, pair)
             self._types[component] = pair and (schema_to_type(pair[0]), schema_to_type(pair[1], is_source=True))

@@ -113,9 +113,9 @@ class Evaluation:
                     raise Failure(done.failure.code, done.failure.message, step=step_id)
                 if done.output is NOT_KNOWN:
                     raise NotKnownError(f"the output of step {step_id}", may_fail=bool(parse_path(path)))
-                return None if done.output is None else _get_at_path(done.output, path, "Path")
+                return None if done.output is None else _read_path_or_fail(done.output, path, "Path")
             case "$input":
-                return _get_at_path(self.input, expression["$input"], "Input path")
+                return _read_path_or_fail(self.input, expression["$input"], "Input path")
             case "$variable":
                 return self._read_variable(expression)
         return {key: self.evaluate(value) for key, value in expression.items()}
@@ -277,7 +277,7 @@ def apply_valid_overrides(flow: Mapping[str, Any], overrides: Any) -> Mapping[st
         return flow
 
 
-def _get_at_path(value: Any, path: Any, what: str) -> Any:
+def _read_path_or_fail(value: Any, path: Any, what: str) -> Any:
     try:
         return get_value_at_path(value, parse_path(path))
     except (LookupError, PathError):
