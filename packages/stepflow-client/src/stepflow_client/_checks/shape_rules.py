@@ -7,6 +7,7 @@ from typing import Any
 
 from .._base.text import find_nearest, suggest_or_list
 from ..errors import InvalidArgumentError
+from ..flows.expressions import REFERENCE_KEYWORDS
 from ..flows.findings import Findings
 from ..flows.reading import explain_not_a_flow
 from ..flows.source import Node
@@ -116,7 +117,7 @@ def check_step_shape(step: Node, findings: Findings) -> None:
                          f"use action: {wanted}", key=key)  # fmt: skip
     default = handler.get("defaultValue")
     for node in default.walk(below_aliases=True) if default is not None else ():
-        for key in ("$step", "$input", "$variable"):
+        for key in REFERENCE_KEYWORDS:
             if key in node.items:
                 findings.add("not-evaluated", "warning", node, f"{key} inside defaultValue is plain data: it is "
                              "never evaluated", "write the value itself", key=key)  # fmt: skip

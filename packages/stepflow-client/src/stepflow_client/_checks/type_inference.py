@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 from .._base.not_given import NOT_GIVEN
 from .._data.flow_declarations import get_declared_schema, get_fields, get_unset_value
 from ..flows.components import ComponentCatalog
-from ..flows.expressions import Path, get_keyword, is_expression, parse_portable_path
+from ..flows.expressions import REFERENCE_KEYWORDS, Path, get_keyword, is_expression, parse_portable_path
 from ..flows.json_types import (
     BOOLEAN,
     INTEGER,
@@ -170,7 +170,7 @@ def _find_possible_branches(node: Node, condition: Type, scope: Scope) -> list[t
     A condition counts as possibly false if its path may not exist, but not just because its step may fail.
     """
     keyword = get_keyword(node.items["$if"].items)
-    is_reference = keyword in ("$step", "$input", "$variable")
+    is_reference = keyword in REFERENCE_KEYWORDS
     may_fail = is_reference and look_up_reference(node.items["$if"], str(keyword), scope, UNKNOWN).may_be_missing
     is_false = bool(condition.members) and all(
         isinstance(member, Scalar)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from .._base.text import suggest_or_list
 from .._editing.text_edits import format_inline_yaml
 from ..flows.components import ComponentCatalog
-from ..flows.expressions import Path, format_path, get_keyword
+from ..flows.expressions import REFERENCE_KEYWORDS, Path, format_path, get_keyword
 from ..flows.findings import Findings
 from ..flows.json_types import (
     UNKNOWN,
@@ -43,7 +43,6 @@ from .type_inference import (
 _PATH_RULES = {"step": "unknown-output-path", "input": "unknown-input", "variable": "variable-path"}
 # The step input field that is passed to the inner flow, by component.
 _SUBFLOW_INPUTS = {"/builtin/map": "items", "/builtin/iterate": "initial_input", "/builtin/eval": "input"}
-_READS = ("$step", "$input", "$variable")
 
 
 def check_types(root: Node, catalog: ComponentCatalog, findings: Findings, *, strict: bool = False) -> None:
@@ -210,7 +209,7 @@ def suggest_fix(slot: TypedPart, mismatch: Conflict) -> str:
     is_nullable = may_be_null(slot.actual) and not is_unknown(slot.actual)
     if is_nullable and is_compatible(remove_null(slot.actual), slot.expected):
         return f"write {{$coalesce: [{as_written}, a value in place of null]}}"
-    if keyword in _READS:
+    if keyword in REFERENCE_KEYWORDS:
         if not mismatch.path:
             paths = iter_typed_paths(slot.actual)
             part = next((path for path, type in paths if is_compatible(type, slot.expected)), None)
@@ -229,7 +228,7 @@ def suggest_fix(slot: TypedPart, mismatch: Conflict) -> str:
 
 
 def _suggest_field(slot: TypedPart, name: str, keyword: str | None) -> str:
-    if keyword not in _READS:
+    if keyword not in REFERENCE_KEYWORDS:
         return f"add {name}: ..."
     expected = [member.fields[name].type for member in slot.expected.members
               if isinstance(member, ObjectOf) and name in member.fields]  # fmt: skip

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 from urllib.parse import quote
 
+from .._base.basic_errors import StepflowClientError
 from .flow_declarations import (
     ALTERNATIVES,
     find_referred_schemas,
@@ -32,15 +33,6 @@ _MIN_SUBSTRING_LENGTH = 4
 _MAX_CUT_LENGTH = 1_000
 # JSON schema keys that hold values.
 _VALUE_KEYS = ("default", "const", "enum", "examples", "example")
-
-
-class _ErrorParts(Protocol):
-    """The parts of an error that may quote a secret."""
-
-    message: str
-    hint: str | None
-    args: tuple[Any, ...]
-    details: Any
 
 
 class _DeclaredVariable(Protocol):
@@ -110,7 +102,7 @@ class Secrets:
         is_secret = any(value == secret and is_bool == isinstance(secret, bool) for secret in self._values)
         return HIDDEN if is_secret else value
 
-    def hide_in_error(self, error: _ErrorParts) -> None:
+    def hide_in_error(self, error: StepflowClientError) -> None:
         """Hide secrets in every part of an error."""
         if self._pattern is None:
             return

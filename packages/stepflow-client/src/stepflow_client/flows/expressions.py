@@ -14,6 +14,8 @@ from typing import Any, Literal, NamedTuple
 KEYWORDS = ("$literal", "$if", "$coalesce", "$from", "$step", "$input", "$variable")
 """Expression keywords in order of precedence. If an object has several, the first one wins and other keys are
 ignored."""
+REFERENCE_KEYWORDS = ("$step", "$input", "$variable")
+"""Keywords that read a value from elsewhere."""
 _KEYWORDS = frozenset(KEYWORDS)
 _KINDS: dict[str, Literal["step", "input", "variable"]] = {
     "$step": "step", "$input": "input", "$variable": "variable",

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from ..errors import FlowFileError
-from .expressions import KEYWORDS, format_path
+from .expressions import KEYWORDS, REFERENCE_KEYWORDS, format_path
 from .json_schema import Mismatch
 from .nodes import Key, Node
 
@@ -28,8 +28,6 @@ RULES = TYPE_RULES | {
     "variable-path", "wrong-type",
 }  # fmt: skip
 """All rule names."""
-
-_REFERENCES = ("$step", "$input", "$variable")
 
 
 class Fix(NamedTuple):
@@ -128,7 +126,7 @@ class Findings:
         level = "error" if level == "fatal" and self.in_unchecked else level
         where = at if key is None else at.keys.get(key) or at.merges[0][0]
         # Like servers, name the expression rather than its keyword.
-        holder = at.parent if key is None and at.parent is not None and at.part in _REFERENCES else at
+        holder = at.parent if key is None and at.parent is not None and at.part in REFERENCE_KEYWORDS else at
         path = holder.path if key is None or key in KEYWORDS else format_path([key], at.path)
         # For an alias, mark the text it refers to.
         span = where if isinstance(where, Key) or where.original is None else where.original
