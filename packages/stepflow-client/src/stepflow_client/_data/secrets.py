@@ -192,7 +192,11 @@ def find_flow_secrets(flow: Mapping[str, Any]) -> Secrets:
     declared = get_variable_schemas(flow)
     shared = find_referred_schemas(declared, get_declared_defs(flow, "variables"))
     parts = [part for schema in (*declared.values(), *shared) for part in _find_schema_secrets(schema)]
-    parts += _find_expression_defaults(flow, {name for name, value in declared.items() if is_secret(value)})
+    # Expressions such as `{$variable: key, default: ...}` have defaults of their own.
+    names = {name for name, value in declared.items() if is_secret(value)}
+    for expression in iter_mappings(flow):
+        if "default" in expression and _refers_to_any(expression.get("$variable"), names):
+            parts.append(expression["default"])
     return Secrets(parts, include_short=False) if parts else NO_SECRETS
 
 
@@ -266,13 +270,6 @@ def _find_schema_secrets(schema: Any) -> Iterator[Any]:
     alternatives = [part for key in ALTERNATIVES if isinstance(schema.get(key), list) for part in schema[key]]
     for part in (*get_fields(schema)[0].values(), *alternatives):
         yield from _find_schema_secrets(part)
-
-
-def _find_expression_defaults(value: Any, names: set[str]) -> Iterator[Any]:
-    """Yield the defaults in expressions such as `{$variable: key, default: ...}` for secret variables."""
-    for part in iter_mappings(value):
-        if "default" in part and _refers_to_any(part.get("$variable"), names):
-            yield part["default"]
 
 
 def _iter_scalars(value: Any) -> Iterator[Any]:

@@ -204,10 +204,14 @@ def find_allowed_variables(steps: FlowSteps, *, keeps_none: bool = False) -> fro
     Servers pass undeclared variables on, and a flow without a schema may read anything.
     """
     schema = get_declared_schema(steps.flow, "variables")
-    if isinstance(schema, Mapping) and any(schema.get(key) not in (None, False) for key in _OPEN_SCHEMA):
+    if _allows_unlisted_names(schema):
         return None
     names = frozenset(_find_read_variables(steps).union(get_fields(schema)[0]))
     return names if names or keeps_none else None
+
+
+def _allows_unlisted_names(schema: Any) -> bool:
+    return isinstance(schema, Mapping) and any(schema.get(key) not in (None, False) for key in _OPEN_SCHEMA)
 
 
 def _find_read_variables(steps: FlowSteps) -> set[str]:
@@ -267,8 +271,7 @@ def _iter_unread_fields(
     needed: Sequence[Sequence[str | int]],
     parts: tuple[str, ...],
 ) -> Iterator[json_schema.Mismatch]:
-    is_open = isinstance(schema, Mapping) and any(schema.get(key) not in (None, False) for key in _OPEN_SCHEMA)
-    if not isinstance(value, Mapping) or is_open or not all(paths):
+    if not isinstance(value, Mapping) or _allows_unlisted_names(schema) or not all(paths):
         return
     declared, required = get_fields(schema)
     fields = {**declared, **{str(path[0]): None for path in paths if path[0] not in declared}}
