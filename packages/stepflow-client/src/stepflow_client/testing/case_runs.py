@@ -353,7 +353,8 @@ def find_sub_executions(
         flow: The run's flow.
         executed: The steps that may have created runs.
     """
-    sub_flows = {step_id: find_inner_flow(step) for step_id, step in get_steps_by_id(flow).items() if step_id in executed}
+    steps_by_id = get_steps_by_id(flow)
+    sub_flows = {step_id: find_inner_flow(step) for step_id, step in steps_by_id.items() if step_id in executed}
     inner = {step_id: sub.flow for step_id, sub in sub_flows.items() if sub and isinstance(sub.flow, Mapping)}
     for child in client.list_runs(parent_run_id=run_id).runs if inner else ():
         read = client.snapshot(child.run_id, include=("items", "steps"))

@@ -264,8 +264,12 @@ class StepflowMock:
         if fails is not None:
             outcome = Fails(fails, message) if message else Fails(fails)
         if check_seconds(delay, "delay", allow_zero=True):
-            mock, is_computed = outcome, is_computed_mock(outcome)
-            outcome = (lambda given: Delayed(get_mock_outcome(mock, given), delay)) if is_computed else Delayed(mock, delay)
+            mock = outcome
+
+            def compute_delayed(given: Any) -> Delayed:
+                return Delayed(get_mock_outcome(mock, given), delay)
+
+            outcome = compute_delayed if is_computed_mock(mock) else Delayed(mock, delay)
         self._mocks[name] = outcome
 
     def run(
