@@ -260,7 +260,8 @@ def build_item_to_save(snapshot: RunSnapshot, index: int) -> ItemToSave:
     account = explain_items(shown)[item.index]
     # The remaining steps were skipped because a step they read failed.
     ran = {step.step_id for step in account.steps if step.state in ("completed", "failed")}
-    outcomes = {step.step_id: make_flow_result(step.output, step.error) for step in shown.steps or () if step.step_id in ran}
+    listed = [step for step in shown.steps or () if step.step_id in ran]
+    outcomes = {step.step_id: make_flow_result(step.output, step.error) for step in listed}
     input, flow = arguments.inputs[index], snapshot.flow or {}
     return ItemToSave(run, index, len(items), flow, arguments, input, item.result, outcomes)
 
