@@ -275,7 +275,7 @@ def test_a_full_file_is_rotated(folder: Path, stepflow: Stepflow, monkeypatch: p
     with keeping_logs():
         store = LogStore(LogConfig(capture=False, forward=False))
         for _ in range(25):
-            store.add([*lines, debug], 1)
+            store.add_lines([*lines, debug], 1)
         store.close()
     kept, aside = sorted(folder.iterdir())
     assert aside.name == f"{kept.name}.1"

@@ -719,7 +719,8 @@ class StepflowClient(SuggestsNames, Picklable):
         from .._calls.call_options import OPTIONS_OF
 
         reject_unknown_arguments(options, ("flow", "input", "output_type", *OPTIONS_OF["submit"]))
-        output_types.check_output_type(output_type)
+        if output_type is not None:
+            output_types.check_output_type(output_type)
         # With a hold of 0, the response includes the result if the run ends at once. Not for batches: they may have
         # many items.
         is_single = not isinstance(input, (list, tuple)) or len(input) == 1
@@ -903,7 +904,8 @@ class StepflowClient(SuggestsNames, Picklable):
         from .batch import BatchOptions
 
         _check_progress(progress)
-        output_types.check_output_type(output_type)
+        if output_type is not None:
+            output_types.check_output_type(output_type)
         expected = requests.check_limit(total, "total")
         if labels is not None:
             self._recorder.check_labels(labels)
@@ -954,7 +956,8 @@ class StepflowClient(SuggestsNames, Picklable):
             OutputTypeError: If the run succeeded but its output doesn't match `output_type`.
             RunTimeoutError: If the run doesn't end in time. It continues.
         """
-        output_types.check_output_type(output_type)
+        if output_type is not None:
+            output_types.check_output_type(output_type)
         waiter = self._services.waiter
         # If the run ended at once, its handle already has the response with the result.
         started = getattr(run_id, "_started", None)
@@ -987,8 +990,11 @@ class StepflowClient(SuggestsNames, Picklable):
             OutputTypeError: If an item succeeded but its output doesn't match `output_type`.
             RunTimeoutError: If the run doesn't end in time. It continues.
         """
-        output_types.check_output_type(output_type)
+        if output_type is not None:
+            output_types.check_output_type(output_type)
         results = await self._services.waiter.wait_for_results(run_id, wait=wait, timeout=timeout)
+        if output_type is None:
+            return results
         return [output_types.convert_output(result, output_type) for result in results]
 
     # Flows

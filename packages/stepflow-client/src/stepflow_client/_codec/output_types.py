@@ -30,8 +30,7 @@ def check_output_type(output_type: Any) -> None:
     Raises:
         InvalidArgumentError: If they can't.
     """
-    if output_type is not None:
-        _get_adapter(output_type)
+    _get_adapter(output_type)
 
 
 def convert_output(result: FlowResult[Any], output_type: Any) -> FlowResult[Any]:

@@ -99,15 +99,13 @@ def holds_secret(schema: Any) -> bool:
 
 
 def iter_mappings(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield every mapping in a JSON value, including the value itself, in no particular order."""
-    waiting = [value]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, Mapping):
-            yield part
-            waiting += part.values()
-        elif isinstance(part, (list, tuple)):
-            waiting += part
+    """Yield every mapping in a JSON value, including the value itself. Raises RecursionError if it contains itself."""
+    is_mapping = isinstance(value, Mapping)
+    if is_mapping:
+        yield value
+    if is_mapping or isinstance(value, (list, tuple)):
+        for part in value.values() if is_mapping else value:
+            yield from iter_mappings(part)
 
 
 def _is_marked(schema: Mapping[str, Any]) -> bool:

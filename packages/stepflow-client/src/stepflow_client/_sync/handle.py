@@ -66,7 +66,8 @@ class SyncRunHandle(SuggestsNames, Shown, Generic[OutputT]):
         """The output's type, or None for plain JSON."""
         self._flow: Any = None
         self._started: responses.StartedRun | None = None
-        output_types.check_output_type(output_type)
+        if output_type is not None:
+            output_types.check_output_type(output_type)
 
     def _remember_start(self, flow: object, started: responses.StartedRun) -> Self:
         """Remember how the run was started, so errors can point to the flow's Python source. Lost when pickled."""
