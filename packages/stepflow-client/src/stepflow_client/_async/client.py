@@ -1815,8 +1815,10 @@ def _add_failure_hint(result: FlowResult, flow: FlowSource, input: Any, override
 
     values = {} if variables is None else dict(variables) if isinstance(variables, Mapping) else NOT_KNOWN
     try:
-        flow = apply_valid_overrides(load_flow(source), overrides)
-        hint = FailureHintFinder(flow, values).find_hint(result.error, input)
+        effective = apply_valid_overrides(load_flow(source), overrides)
+        # A list holds the only input, because a bare list would be a batch.
+        value = input[0] if isinstance(input, (list, tuple)) else input
+        hint = FailureHintFinder(effective, values).find_hint(result.error, value)
     except FlowFileError:
         # The file is gone, but what matters here is the run's failure.
         return result
