@@ -231,7 +231,7 @@ def test_keys_find_runs_and_go_to_failures(tab: Seen, server: StepflowRuntime) -
     keys.press("Enter")
     page.wait_for_url("**/runs?q=by-ke**")
     expect(page.locator("#list tbody tr")).to_have_count(3)
-    expect(page.locator("#searched")).to_contain_text("runs by the name of their flow")
+    expect(page.locator("#searched")).to_contain_text("Runs searched by flow name")
 
     def place() -> int:
         found: int = page.evaluate(

@@ -139,8 +139,8 @@ class RunFinder:
         result.runs = [run for run in runs if not missing[run.run_id]]
         searched_flows = sum(flow_id in self._components for flow_id in flow_ids)
         result.searched = (
-            f"Searched {len(runs)} runs by flow name, ID, and their labels, note and input in this machine's history; "
-            f"{searched_flows} flows by component; and the errors of {len(failed)} failed runs."
+            "Runs searched by flow name, ID, and labels, note and input in this machine's history: "
+            f"{len(runs)}. Flows searched by component: {searched_flows}. Failed runs searched by error: {len(failed)}."
         )
         return result
 
