@@ -47,7 +47,7 @@ def test_by_flow_id_component_and_error(session: httpx.Client, client: Any) -> N
     assert found(session.get("/runs", params={"q": "needle", "status": "failed"})) == []
     nothing = session.get("/runs", params={"q": "no such text"})
     assert "No runs match" in nothing.text
-    assert "flows by component; and the errors of" in nothing.text
+    assert "Flows searched by component" in nothing.text
     assert 'value="no such text"' in nothing.text
 
 
