@@ -180,7 +180,7 @@ def test_a_cancelled_run_tells_what_may_still_run(session: httpx.Client, client:
     page = session.get(f"/runs/{run_id}")
     assert "cancelled may still run: slow" in words(page)
     # Its time until the run was cancelled, not none.
-    assert re.search(r'<td class="n">[\d.]+(ms|s)</td>', page.text.partition('<tr data-key="slow">')[2][:600])
+    assert re.search(r'<td class="n">[\d.]+(µs|ms|s)</td>', page.text.partition('<tr data-key="slow">')[2][:600])
     assert "it may still be executing" in panel(session.get(f"/runs/{run_id}/steps/slow"))
 
 
