@@ -72,8 +72,9 @@ def test_by_label_note_and_input(start_ui: StartUi, newest_server: StepflowRunti
 
 def test_the_beginning_of_an_id_leads_to_the_run(session: httpx.Client, client: Any) -> None:
     runs = [client.wait_run(client.submit(flow_file("hello.yaml"), {"name": str(number)})).run_id for number in (1, 2)]
+    # IDs of the same millisecond share 24 characters.
     for path in ("", "/items/0", "/flow"):
-        moved = session.get(f"/runs/{runs[0][:20]}{path}?a=b")
+        moved = session.get(f"/runs/{runs[0][:30]}{path}?a=b")
         assert (moved.status_code, moved.headers["location"]) == (303, f"/runs/{runs[0]}{path}?a=b")
     # Both were created within the minute that eight digits name.
     several = session.get(f"/runs/{runs[0][:7]}")
@@ -81,7 +82,7 @@ def test_the_beginning_of_an_id_leads_to_the_run(session: httpx.Client, client: 
     assert set(runs) <= set(found(session.get(several.headers["location"])))
     assert session.get("/runs/00000001").status_code == 404
     assert session.get("/runs/xyz").status_code == 400
-    assert session.post(f"/runs/{runs[0][:20]}/cancel").status_code == 400
+    assert session.post(f"/runs/{runs[0][:30]}/cancel").status_code == 400
 
 
 def test_all_words_of_a_query_match(session: httpx.Client, client: Any) -> None:
