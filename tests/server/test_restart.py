@@ -197,7 +197,8 @@ async def test_more_runs_than_a_server_resumes_by_default_survive_a_crash(tmp_pa
         async with StepflowClient(server.url) as client:
             flow = sleeping("many")
             run_ids = await asyncio.gather(*(client.submit(flow, {"n": n, "ms": 15_000}) for n in range(1_000)))
-            assert len((await client.list_runs("running")).runs) == 1_000
+            # On a busy machine, the first have ended before the last is created. By default, 100 are resumed.
+            assert len((await client.list_runs("running")).runs) > 200
             server.kill()
             server.start()
             server.wait_ready()
