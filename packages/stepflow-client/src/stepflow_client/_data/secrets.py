@@ -59,8 +59,9 @@ class Secrets:
         texts = {form for scalar in scalars if isinstance(scalar, str) for form in _get_written_forms(scalar)}
         whole = {text for text in texts if len(text) < _MIN_SUBSTRING_LENGTH and include_short}
         others = [scalar for scalar in scalars if not isinstance(scalar, str)]
-        long = [other for other in others if not isinstance(other, bool) and len(str(other)) >= _MIN_SUBSTRING_LENGTH]
-        self._values = others if include_short else long
+        if not include_short:
+            others = [each for each in others if not isinstance(each, bool) and len(str(each)) >= _MIN_SUBSTRING_LENGTH]
+        self._values = others
         whole |= {form for other in self._values for form in (json.dumps(other), str(other))}
         self._texts = sorted((text for text in texts if len(text) >= _MIN_SUBSTRING_LENGTH), key=len, reverse=True)
         patterns = [re.escape(text) for text in self._texts]

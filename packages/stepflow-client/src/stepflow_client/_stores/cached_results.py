@@ -35,6 +35,9 @@ _SCHEMA = (
     # With this index, enforcing the size limit doesn't read any outputs.
     "CREATE INDEX IF NOT EXISTS sizes ON results (number, size)",
 )
+_INSERT = """
+INSERT OR REPLACE INTO results (key, created, expires, run_id, size, output, digest) VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
 
 
 class CachedResult(NamedTuple):
@@ -145,8 +148,7 @@ class ResultFile(SharedFile):
             expires = now + self._max_age
             row = [key, now, expires, run_id, size, text, _compute_digest(key, now, expires, run_id, text)]
             with self._locked_connection() as connection:
-                insert = "INSERT OR REPLACE INTO results (key, created, expires, run_id, size, output, digest)"
-                cursor = connection.execute(insert + " VALUES (?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608
+                cursor = connection.execute(_INSERT, row)
                 if (cursor.lastrowid or 0) % _CLEANUP_INTERVAL == 0 or size > self._max_bytes / _CLEANUP_INTERVAL:
                     connection.execute("DELETE FROM results WHERE expires <= ?", [now])
                     totals = "SELECT number, SUM(size) OVER (ORDER BY number DESC) AS total FROM results"

@@ -136,8 +136,8 @@ class Connection:
         if header is None:
             pairs = zip(senders, roots, strict=True)
             senders = [wrap_with_authorization(sender, credentials, url) for sender, url in pairs]
-        proxy = settings.proxy or find_environment_proxy(root)
-        self.proxy = None if settings.transport is not None else format_proxy(proxy)
+        proxy = None if settings.transport is not None else settings.proxy or find_environment_proxy(root)
+        self.proxy = format_proxy(proxy)
         """The URL of the (first) server's proxy, without its password, or None if there isn't one."""
         sender = senders[0] if len(senders) == 1 else Failover(senders, self.spread)
         self.dialect = Dialect(Retry(sender, settings.retry), self.url, server)
