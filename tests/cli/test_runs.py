@@ -12,6 +12,7 @@ from stepflow_cli.records.runs import STATUSES
 from stepflow_client import ExecutionStatus
 
 from tests.cli.command import Stepflow
+from tests.cli.gateway import Gateway
 from tests.cli.golden import Golden
 from tests.cli.runs import FORMS, SLEEPING, UNKNOWN, Start
 from tests.cli.terminal import Terminal
@@ -41,6 +42,22 @@ def test_list(stepflow: Stepflow, start: Start, golden: Golden) -> None:
         stepflow(*own, "--roots-only", "-n", "1", "--fields", "flow_name,items.total,duration"),
         stepflow(*own, "--fields", "nosuch"),
     )
+
+
+def test_names_need_no_counts(stepflow: Stepflow, start: Start, server: str) -> None:
+    requests: list[str] = []
+
+    def pass_on(path: str, status: int, content: bytes) -> tuple[int, bytes]:
+        requests.append(path.partition("?")[0])
+        return status, content
+
+    start(echo("named"))
+    with Gateway(server, pass_on) as gateway:
+        own = ("runs", "list", "--flow-name", "named", "--url", gateway.url)
+        assert stepflow(*own, "-o", "name").code == 0
+        assert requests.count("/api/v1/runs") == 1
+        assert "completed" in stepflow(*own).stdout
+        assert requests.count("/api/v1/runs") == 3
 
 
 def test_the_items_of_a_running_batch_are_counted(stepflow: Stepflow, start: Start) -> None:

@@ -122,7 +122,7 @@ def command(
             return
         # Fetch one extra run to find out whether there are more.
         runs = _list_newest_runs(client, query.words, status, filters, limit + 1)
-        shown = _add_counts(client, runs[:limit])
+        shown = runs[:limit] if output.format == "name" else _add_counts(client, runs[:limit])
     output.print_records([run.to_dict() for run in shown], RUN)
     if len(runs) > limit and is_terminal(sys.stderr):
         newest = "the newest run is" if limit == 1 else f"the newest {limit} runs are"
