@@ -44,6 +44,7 @@ _OWNER_TIME = 3.0
 _SPREAD, _MAX_SPREAD = 4.0, 64.0
 # Maximum time between lookups of another caller's run, in round trips or in seconds (whichever is longer).
 _MAX_POLL, _MAX_SHORT_POLL = 8.0, 0.1
+_NOT_RESPONDING = "a call that may have created its run is not responding"
 
 Value = TypeVar("Value")
 Mark: TypeAlias = tuple[str | int, ...]
@@ -304,7 +305,7 @@ class KeyLock:
             if call is not None:
                 self._rival = earlier, call
                 self._published.append(call)
-                self.obstacle = "a call that may have created its run is not responding"
+                self.obstacle = _NOT_RESPONDING
                 if not (yield from self._is_gone(earlier, call)):
                     return
                 break
@@ -330,6 +331,7 @@ class KeyLock:
         while (call := PublishedCall.parse(name := (yield from self._read_mark(mark)) or "")) is None:
             # Give the owner time, since it may itself be waiting for an earlier owner's lease to end.
             if (end := self._lease_end()) > self._clock():
+                self.obstacle = _NOT_RESPONDING
                 if (run := (yield from self._poll_for_run_until(end))) is not None:
                     return run
             elif has_paused:
