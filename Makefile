@@ -79,7 +79,7 @@ test-computing: JOBS = 2
 test-computing: $(ENV)
 	$(RUN_TESTS) -m "not faults and not exhaustive" --ignore $(OF_REPOSITORY) tests/flows tests/unit
 
-test-waiting: JOBS = 5
+test-waiting: JOBS = 6
 test-waiting: $(ENV)
 	$(RUN_TESTS) -m "not faults and not exhaustive" tests/server tests/cli
 
