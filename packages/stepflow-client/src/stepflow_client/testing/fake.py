@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from itertools import count
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -43,74 +42,29 @@ class CallHeld(Exception):
     """A component call has to wait."""
 
 
-class FakeServerState:
-    """An in-memory server's stored data, components and clock."""
-
-    def __init__(self, components: Mapping[str, Any]) -> None:
-        self.components = dict(components)
-        self.calls: list[tuple[str, Any]] = []
-        self.flows: dict[str, dict[str, Any]] = {}
-        self.blobs: dict[str, dict[str, Any]] = {}
-        self.runs: dict[str, FakeRun] = {}
-        self.held: set[str] = set()
-        self.clock = 0.0
-
-    def format_now(self) -> str:
-        """Return the current time in the format used by servers."""
-        return (datetime.now(UTC) + timedelta(seconds=self.clock)).isoformat().replace("+00:00", "Z")
-
-    def execute_runs(self) -> None:
-        """Execute all runs as far as they can get."""
-        for run in list(self.runs.values()):
-            run.execute()
-
-    def put_blob(self, data: Any, blob_type: str = "data", filename: str | None = None) -> str:
-        """Store a JSON value or bytes and return the ID. The filename replaces any earlier filename."""
-        blob_id = compute_content_id(data)
-        if blob_type == "flow":
-            self.flows[blob_id] = data
-        self.blobs[blob_id] = {"data": data, "blobType": blob_type, "filename": filename}
-        return blob_id
-
-    def call_component(self, path: str, given: Any) -> Any:
-        """Call a component once and return its outcome: an output, `Delayed` or a failure."""
-        if path not in self.components:
-            return Failure(9, "error routing component")
-        self.calls.append((path, given))
-        try:
-            outcome = get_mock_outcome(self.components[path], copy.deepcopy(given))
-            value = outcome.outcome if isinstance(outcome, Delayed) else outcome
-            value = _to_failure(value) if isinstance(value, Fails) else json.loads(json.dumps(value))
-        except Failure as failure:
-            return failure
-        except Exception as error:
-            return Failure(3, str(error) or type(error).__name__, is_own=True)
-        return Delayed(value, outcome.delay) if isinstance(outcome, Delayed) else value
-
-
 class FakeRun:
     """A run, along with its events and those of its sub-runs."""
 
     def __init__(
         self,
-        world: FakeServerState,
+        server: FakeServer,
         flow_id: str,
         flow: dict[str, Any],
         inputs: list[Any],
         variables: Mapping[str, Any],
         parent: FakeRun | None = None,
     ) -> None:
-        """Create the run. Call `advance` to execute it."""
-        self.world, self.flow_id, self.flow, self.parent = world, flow_id, flow, parent
+        """Create the run. Call `execute` to execute it."""
+        self.server, self.flow_id, self.flow, self.parent = server, flow_id, flow, parent
         self.run_id = str(uuid.uuid4())
         self.root: FakeRun = self if parent is None else parent.root
         self.journal: list[tuple[FakeRun, dict[str, Any]]] = [] if parent is None else parent.root.journal
-        self.created_at = world.format_now()
+        self.created_at = server._format_now()
         self.completed_at: str | None = None
         self.is_cancelled = False
         self.variables = variables
         self.items = [_FakeItem(self, index, given) for index, given in enumerate(inputs)]
-        world.runs[self.run_id] = self
+        server._runs[self.run_id] = self
         about = {"flowId": flow_id, "itemCount": len(inputs)}
         if parent is None:
             self.add_event("RunCreated", **about)
@@ -136,14 +90,14 @@ class FakeRun:
         for item in self.items if not self.is_over else ():
             item.execute()
         if not self.is_over and all(item.status != _RUNNING for item in self.items):
-            self.completed_at = self.world.format_now()
+            self.completed_at = self.server._format_now()
             self.add_event("RunCompleted", status=self.status)
 
     def cancel(self) -> None:
         """Cancel the run and its sub-runs."""
         self.is_cancelled = True
-        self.completed_at = self.world.format_now()
-        for run in self.world.runs.values():
+        self.completed_at = self.server._format_now()
+        for run in self.server._runs.values():
             if run.parent is self and not run.is_over:
                 run.cancel()
         for item in self.items:
@@ -152,7 +106,7 @@ class FakeRun:
     def add_event(self, kind: str, **content: Any) -> None:
         """Add an event."""
         event = {kind: {"runId": self.run_id, **content}}
-        about = {"sequenceNumber": len(self.journal), "timestamp": self.world.format_now(), "event": event}
+        about = {"sequenceNumber": len(self.journal), "timestamp": self.server._format_now(), "event": event}
         self.journal.append((self, about))
 
     def is_within(self, other: FakeRun) -> bool:
@@ -222,7 +176,7 @@ class _FakeItem(Evaluation):
             end, status = _format_error(failure), _FAILED
         except BROKEN as error:
             end, status = _format_error(Failure(8, str(error))), _FAILED
-        self.status, self.end = status, {"completedAt": self.fake_run.world.format_now(), **end}
+        self.status, self.end = status, {"completedAt": self.fake_run.server._format_now(), **end}
 
     def _add_event(self, kind: str, **content: Any) -> None:
         self.fake_run.add_event(kind, itemIndex=self.index, **content)
@@ -253,7 +207,7 @@ class _FakeItem(Evaluation):
             "stepId": step_id,
             "component": done.step["component"],
         }
-        changed = {"journalSeqno": len(self.fake_run.journal), "updatedAt": self.fake_run.world.format_now()}
+        changed = {"journalSeqno": len(self.fake_run.journal), "updatedAt": self.fake_run.server._format_now()}
         self.records[step_id] = {**about, "status": status, **more, **changed}
 
     def _run_attempts(self, done: StepRun, step_input: Any) -> Any:
@@ -262,21 +216,21 @@ class _FakeItem(Evaluation):
 
     def _call_component(self, path: str, given: Any) -> Any:
         """Return the output of the current attempt of the current step, calling the component just the first time."""
-        done, world = self._step_run, self.fake_run.world
+        done, server = self._step_run, self.fake_run.server
         attempt = (done.step["id"], done.attempts)
         if attempt not in self._outcomes:
             if attempt not in self._children:
                 self._children[attempt] = []
                 self._record_step_start(done, done.attempts)
-            if path in world.held or "*" in world.held:
+            if path in server._held or "*" in server._held:
                 raise CallHeld
-            call = partial(self._run_subflow_component, attempt) if path in SUB_FLOWS else world.call_component
-            outcome: Any = call(path, given)
-            seconds = outcome.delay if isinstance(outcome, Delayed) else 0.0
-            outcome = outcome.outcome if isinstance(outcome, Delayed) else outcome
-            self._outcomes[attempt] = (outcome, world.clock + seconds)
+            if path in SUB_FLOWS:
+                outcome, delay = self._run_subflow_component(attempt, path, given), 0.0
+            else:
+                outcome, delay = server._call_component(path, given)
+            self._outcomes[attempt] = (outcome, server._clock + delay)
         outcome, due = self._outcomes[attempt]
-        if world.clock < due:
+        if server._clock < due:
             raise CallHeld
         if isinstance(outcome, Failure):
             raise outcome
@@ -288,12 +242,12 @@ class _FakeItem(Evaluation):
         Raises:
             CallHeld: If a sub-run hasn't ended yet.
         """
-        world, children, places, step_id = self.fake_run.world, self._children[attempt], count(), attempt[0]
+        server, children, places, step_id = self.fake_run.server, self._children[attempt], count(), attempt[0]
 
         def run_or_hold(flow: Any, inputs: Sequence[Any]) -> list[dict[str, Any]]:
             place = next(places)
             if place == len(children):
-                children.append(FakeRun(world, compute_content_id(flow), dict(flow), [*inputs], {}, self.fake_run))
+                children.append(FakeRun(server, compute_content_id(flow), dict(flow), [*inputs], {}, self.fake_run))
             children[place].execute()
             if not children[place].is_over:
                 raise CallHeld
@@ -310,7 +264,7 @@ class _FakeItem(Evaluation):
         if path != "/builtin/eval":
             return _to_failure(run_subflow(path, step_id, given, run_or_hold))
         try:
-            (result,) = run_or_hold(world.flows[given["flow_id"]], [given["input"]])
+            (result,) = run_or_hold(server._flows[given["flow_id"]], [given["input"]])
         except BROKEN:
             return Failure(5, f'step "{step_id}" failed', is_own=True)
         return {"result": result, "run_id": self.fake_run.run_id}
@@ -381,27 +335,6 @@ def _create_messages(given: Any) -> dict[str, Any]:
     return {"messages": [*messages, {"role": "user", "content": given["user_prompt"]}]}
 
 
-BUILTINS: dict[str, Any] = {
-    "/builtin/create_messages": _create_messages,
-    "/builtin/noop": lambda given: given,
-    "/builtin/sleep": lambda given: Delayed(given, given["duration_ms"] / 1000),
-}
-
-
-def make_blob_components(put: Callable[[Any, str], str], blobs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the builtin components for storing and reading blobs."""
-
-    def get_blob(given: Any) -> Any:
-        if given["blob_id"] not in blobs:
-            raise Failure(5, f"blob {given['blob_id']} not found", is_own=True)
-        return {"data": blobs[given["blob_id"]]["data"]}
-
-    def put_blob(given: Any) -> Any:
-        return {"blob_id": put(given["data"], given.get("blob_type", "data"))}
-
-    return {"/builtin/put_blob": put_blob, "/builtin/get_blob": get_blob}
-
-
 SUB_FLOWS = ("/builtin/map", "/builtin/iterate", "/builtin/eval")
 """The builtin components that run a flow."""
 
@@ -455,17 +388,27 @@ class FakeServer:
 
     def __init__(self, components: Mapping[str, Any] | None = None) -> None:
         """Start without any stored data."""
-        self._world = FakeServerState(BUILTINS)
-        self._world.components |= make_blob_components(self._world.put_blob, self._world.blobs)
-        self._world.components |= {} if components is None else check_mapping(components, "components")
-        self.components: dict[str, Any] = self._world.components
+        builtins: dict[str, Any] = {
+            "/builtin/create_messages": _create_messages,
+            "/builtin/noop": lambda given: given,
+            "/builtin/sleep": lambda given: Delayed(given, given["duration_ms"] / 1000),
+            "/builtin/put_blob": self._run_put_blob,
+            "/builtin/get_blob": self._run_get_blob,
+        }
+        given = {} if components is None else check_mapping(components, "components")
+        self.components: dict[str, Any] = {**builtins, **given}
         self.requests: list[tuple[str, str]] = []
         """The method and path of each request, in order."""
-        self.calls: list[tuple[str, Any]] = self._world.calls
+        self.calls: list[tuple[str, Any]] = []
         """The path and input of each component call, in order."""
         self.transport = httpx.MockTransport(self._handle_request)
         """The transport to pass to a client, e.g. `StepflowClient(server.url, transport=server.transport)`. It also
         works with the sync client."""
+        self._flows: dict[str, dict[str, Any]] = {}
+        self._blobs: dict[str, dict[str, Any]] = {}
+        self._runs: dict[str, FakeRun] = {}
+        self._held: set[str] = set()
+        self._clock = 0.0
         self._lock = RLock()
 
     def client(self) -> StepflowClient:
@@ -498,7 +441,7 @@ class FakeServer:
                 hint = suggest_or_list(path, (*self.components, *SUB_FLOWS), "there are")
                 raise InvalidArgumentError(f"unknown component {path!r} to hold", hint=hint)
         with self._lock:
-            self._world.held |= {*components} or {"*"}
+            self._held |= {*components} or {"*"}
         block = ExitStack()
         block.callback(self.release, *components)
         return block
@@ -510,8 +453,8 @@ class FakeServer:
             components: The components' paths in flows. Defaults to all components.
         """
         with self._lock:
-            self._world.held -= {*components} or {*self._world.held}
-            self._world.execute_runs()
+            self._held -= {*components} or {*self._held}
+            self._execute_runs()
 
     def advance(self, duration: float) -> None:
         """Move the server's clock forward and resume runs whose `Delayed` components are due.
@@ -521,8 +464,41 @@ class FakeServer:
         """
         passed = check_seconds(duration, "duration", allow_zero=True)
         with self._lock:
-            self._world.clock += passed
-            self._world.execute_runs()
+            self._clock += passed
+            self._execute_runs()
+
+    def _execute_runs(self) -> None:
+        """Execute all runs as far as they can get."""
+        for run in list(self._runs.values()):
+            run.execute()
+
+    def _format_now(self) -> str:
+        """Return the current time in the format used by servers."""
+        return (datetime.now(UTC) + timedelta(seconds=self._clock)).isoformat().replace("+00:00", "Z")
+
+    # Components
+
+    def _call_component(self, path: str, given: Any) -> tuple[Any, float]:
+        """Call a component once and return its outcome (an output or a failure) with its delay in seconds."""
+        if path not in self.components:
+            return Failure(9, "error routing component"), 0.0
+        self.calls.append((path, given))
+        try:
+            mock = get_mock_outcome(self.components[path], copy.deepcopy(given))
+            outcome, delay = (mock.outcome, mock.delay) if isinstance(mock, Delayed) else (mock, 0.0)
+            return _to_failure(outcome) if isinstance(outcome, Fails) else json.loads(json.dumps(outcome)), delay
+        except Failure as failure:
+            return failure, 0.0
+        except Exception as error:
+            return Failure(3, str(error) or type(error).__name__, is_own=True), 0.0
+
+    def _run_put_blob(self, given: Any) -> dict[str, Any]:
+        return {"blob_id": self._put_blob(given["data"], given.get("blob_type", "data"))}
+
+    def _run_get_blob(self, given: Any) -> dict[str, Any]:
+        if given["blob_id"] not in self._blobs:
+            raise Failure(5, f"blob {given['blob_id']} not found", is_own=True)
+        return {"data": self._blobs[given["blob_id"]]["data"]}
 
     # Requests
 
@@ -530,9 +506,8 @@ class FakeServer:
         path = request.url.path.removeprefix(_API)
         with self._lock:
             self.requests.append((request.method, path))
-            for method, pattern, respond in _ROUTES:
-                match = re.fullmatch(pattern, path)
-                if match and method == request.method:
+            for route, respond in _ROUTES.items():
+                if match := re.fullmatch(route, f"{request.method} {path}"):
                     try:
                         response = respond(self, request, *match.groups())
                         return httpx.Response(200, json=response) if isinstance(response, dict) else response
@@ -546,7 +521,7 @@ class FakeServer:
     def _get_health(self, request: httpx.Request) -> dict[str, Any]:
         unknown = dict.fromkeys(("rustcVersion", "profile", "target"), "")
         build = {"gitVersion": "dd82fa7", "dirty": False, "features": [], **unknown}
-        return {"status": "healthy", "timestamp": self._world.format_now(), "build": build}
+        return {"status": "healthy", "timestamp": self._format_now(), "build": build}
 
     def _list_components(self, request: httpx.Request) -> dict[str, Any]:
         listed = []
@@ -565,7 +540,7 @@ class FakeServer:
         flow_id = compute_content_id(flow)
         stored = not diagnostics and not body.get("dryRun")
         if stored:
-            self._world.flows[flow_id] = flow
+            self._flows[flow_id] = flow
         counts = {"numFatal": len(diagnostics), "numError": 0, "numWarning": 0}
         return {"flowId": flow_id, "stored": stored, "diagnostics": {"diagnostics": diagnostics, **counts}}
 
@@ -574,25 +549,33 @@ class FakeServer:
         return {"flowId": flow_id, "flow": to_floats(flow), "allExamples": collect_examples(flow)}
 
     def _find_flow(self, flow_id: str) -> dict[str, Any]:
-        if flow_id not in self._world.flows:
+        if flow_id not in self._flows:
             raise _ErrorResponse(404, f"flow {flow_id} not found")
-        return self._world.flows[flow_id]
+        return self._flows[flow_id]
 
     def _ignore_deletion(self, request: httpx.Request, *names: str) -> dict[str, Any]:
         return {}
+
+    def _put_blob(self, data: Any, blob_type: str, filename: str | None = None) -> str:
+        """Store a JSON value or bytes and return the ID. The filename replaces any earlier filename."""
+        blob_id = compute_content_id(data)
+        if blob_type == "flow":
+            self._flows[blob_id] = data
+        self._blobs[blob_id] = {"data": data, "blobType": blob_type, "filename": filename}
+        return blob_id
 
     def _store_blob(self, request: httpx.Request) -> dict[str, Any]:
         if request.headers.get("content-type", "").startswith("application/json"):
             body = json.loads(request.content)
             name = body.get("filename")
-            blob_id = self._world.put_blob(body["data"], body.get("blobType", "data"), name)
+            blob_id = self._put_blob(body["data"], body.get("blobType", "data"), name)
         else:
             name = request.headers.get("x-blob-filename")
-            blob_id = self._world.put_blob(request.content, "binary", name)
+            blob_id = self._put_blob(request.content, "binary", name)
         return {"blobId": blob_id, **({"filename": name} if name else {})}
 
     def _get_blob(self, request: httpx.Request, blob_id: str) -> httpx.Response | dict[str, Any]:
-        blob = self._world.blobs.get(blob_id)
+        blob = self._blobs.get(blob_id)
         if blob is None:
             return httpx.Response(404)
         data = blob["data"]
@@ -615,20 +598,20 @@ class FakeServer:
         diagnostics = find_diagnostics(flow)
         if diagnostics:
             raise _ErrorResponse(400, f"error analyzing workflow: {diagnostics[0]['formatted']}")
-        run = FakeRun(self._world, flow_id, flow, body["input"], body.get("variables") or {})
+        run = FakeRun(self, flow_id, flow, body["input"], body.get("variables") or {})
         run.execute()
         results = [item.to_json() for item in run.items] if body.get("wait") else []
         return {"summary": run.summary(), "results": results}
 
     def _find_run(self, run_id: str) -> FakeRun:
-        if run_id not in self._world.runs:
+        if run_id not in self._runs:
             raise _ErrorResponse(404, f"run {run_id} not found")
-        return self._world.runs[run_id]
+        return self._runs[run_id]
 
     def _list_runs(self, request: httpx.Request) -> dict[str, Any]:
         query = request.url.params
         includes_children = query.get("rootsOnly") != "true"
-        listed = [run for run in reversed(self._world.runs.values()) if includes_children or not run.parent]
+        listed = [run for run in reversed(self._runs.values()) if includes_children or not run.parent]
         runs = [run.summary() for run in listed]
         for name, read in (("flowName", str), ("status", int), ("parentRunId", str), ("rootRunId", str)):
             if query.get(name):
@@ -642,11 +625,11 @@ class FakeServer:
         return {"summary": run.summary(), "steps": run.steps()}
 
     def _get_run_items(self, request: httpx.Request, run_id: str) -> dict[str, Any]:
-        run = self._world.runs.get(run_id)
+        run = self._runs.get(run_id)
         return {"results": [item.to_json() for item in run.items] if run else []}
 
     def _get_run_steps(self, request: httpx.Request, run_id: str) -> dict[str, Any]:
-        steps = self._world.runs[run_id].steps() if run_id in self._world.runs else []
+        steps = self._runs[run_id].steps() if run_id in self._runs else []
         index = request.url.params.get("itemIndex")
         chosen = [step for step in steps if index is None or step["itemIndex"] == int(index)]
         return {"steps": chosen}
@@ -724,22 +707,22 @@ class _EventStream(httpx.SyncByteStream, httpx.AsyncByteStream):
             yield None
 
 
-_ROUTES: list[tuple[str, str, Callable[..., httpx.Response | dict[str, Any]]]] = [
-    ("GET", "/health", FakeServer._get_health),
-    ("GET", "/components", FakeServer._list_components),
-    ("POST", "/flows", FakeServer._store_flow),
-    ("GET", "/flows/([^/]+)", FakeServer._get_flow),
-    ("DELETE", "/flows/([^/]+)", FakeServer._ignore_deletion),
-    ("POST", "/blobs", FakeServer._store_blob),
-    ("GET", "/blobs/([^/]+)", FakeServer._get_blob),
-    ("POST", "/runs", FakeServer._create_run),
-    ("GET", "/runs", FakeServer._list_runs),
-    ("GET", "/runs/([^/]+)", FakeServer._get_run),
-    ("DELETE", "/runs/([^/]+)", FakeServer._ignore_deletion),
-    ("GET", "/runs/([^/]+)/items", FakeServer._get_run_items),
-    ("GET", "/runs/([^/]+)/steps", FakeServer._get_run_steps),
-    ("GET", "/runs/([^/]+)/steps/([^/]+)", FakeServer._get_run_step),
-    ("GET", "/runs/([^/]+)/flow", FakeServer._get_run_flow),
-    ("GET", "/runs/([^/]+)/events", FakeServer._stream_run_events),
-    ("POST", "/runs/([^/]+)/cancel", FakeServer._cancel_run),
-]
+_ROUTES: dict[str, Callable[..., httpx.Response | dict[str, Any]]] = {
+    "GET /health": FakeServer._get_health,
+    "GET /components": FakeServer._list_components,
+    "POST /flows": FakeServer._store_flow,
+    "GET /flows/([^/]+)": FakeServer._get_flow,
+    "DELETE /flows/([^/]+)": FakeServer._ignore_deletion,
+    "POST /blobs": FakeServer._store_blob,
+    "GET /blobs/([^/]+)": FakeServer._get_blob,
+    "POST /runs": FakeServer._create_run,
+    "GET /runs": FakeServer._list_runs,
+    "GET /runs/([^/]+)": FakeServer._get_run,
+    "DELETE /runs/([^/]+)": FakeServer._ignore_deletion,
+    "GET /runs/([^/]+)/items": FakeServer._get_run_items,
+    "GET /runs/([^/]+)/steps": FakeServer._get_run_steps,
+    "GET /runs/([^/]+)/steps/([^/]+)": FakeServer._get_run_step,
+    "GET /runs/([^/]+)/flow": FakeServer._get_run_flow,
+    "GET /runs/([^/]+)/events": FakeServer._stream_run_events,
+    "POST /runs/([^/]+)/cancel": FakeServer._cancel_run,
+}
