@@ -1,7 +1,7 @@
 """The pytest plugin: fixtures for testing flows, and collection of the test cases in flow files.
 
 pytest loads this module in every project that has the package installed, so don't import any dependency except pytest
-at the top level.
+at the top level. (The names of `testing` are imported on first use.)
 """
 
 from __future__ import annotations
@@ -13,16 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from .. import testing
+
 if TYPE_CHECKING:
-    from .._cases.flow_cases import FlowCase, FlowTests
-    from .._cases.selection import FlowCoverage
     from .._sync.client import SyncStepflowClient
     from ..evaluation import EvaluationReport
     from ..runtime import StepflowRuntime
-    from .case_runs import CaseResult
-    from .fake import FakeServer
-    from .mocks import StepflowMock
-    from .servers import Servers
 
 
 class CaseFailed(Exception):
@@ -57,9 +53,9 @@ def _get_setting(config: pytest.Config, name: str) -> Path | None:
     return Path(config.rootpath, value) if value else None
 
 
-_SERVERS: pytest.StashKey[Servers] = pytest.StashKey()
+_SERVERS: pytest.StashKey[testing.Servers] = pytest.StashKey()
 _NOTES: pytest.StashKey[dict[str, None]] = pytest.StashKey()
-_COVERAGE: pytest.StashKey[dict[Path, FlowCoverage]] = pytest.StashKey()
+_COVERAGE: pytest.StashKey[dict[Path, testing.FlowCoverage]] = pytest.StashKey()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -102,11 +98,9 @@ def stepflow_client(stepflow_runtime: StepflowRuntime) -> SyncStepflowClient:
 
 
 @pytest.fixture
-def stepflow_mock(stepflow_client: SyncStepflowClient) -> StepflowMock:
+def stepflow_mock(stepflow_client: SyncStepflowClient) -> testing.StepflowMock:
     """Mocks for steps in the flows run by this test."""
-    from .mocks import StepflowMock
-
-    return StepflowMock(stepflow_client)
+    return testing.StepflowMock(stepflow_client)
 
 
 @pytest.fixture
@@ -120,11 +114,9 @@ def stepflow_eval(stepflow_client: SyncStepflowClient) -> Callable[..., Evaluati
 
 
 @pytest.fixture
-def stepflow_fake_server() -> FakeServer:
+def stepflow_fake_server() -> testing.FakeServer:
     """An in-memory server for this test. Set its `components`, then get a client from `sync_client()` or `client()`."""
-    from .fake import fake_server
-
-    return fake_server()
+    return testing.fake_server()
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> FlowFile | None:
@@ -142,14 +134,12 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> FlowFile |
 class FlowFile(pytest.File):
     """A flow file whose test cases are collected as tests."""
 
-    tests: FlowTests
+    tests: testing.FlowTests
 
     def collect(self) -> Iterator[FlowItem]:
         """Yield a test for each case, or a single failing test if the file cannot be read."""
-        from .._cases.flow_cases import collect_tests
-
-        self.tests = collect_tests(self.path)
-        self.done: dict[int, CaseResult] = {}
+        self.tests = testing.collect_tests(self.path)
+        self.done: dict[int, testing.CaseResult] = {}
         for case in self.tests.cases:
             item: FlowItem = FlowItem.from_parent(self, name=case.name)
             item.case, item.line = case, case.line or 1
@@ -157,7 +147,7 @@ class FlowFile(pytest.File):
                 item.extra_keyword_matches.add(tag)
             yield item
 
-    def get_case_result(self, item: FlowItem) -> CaseResult:
+    def get_case_result(self, item: FlowItem) -> testing.CaseResult:
         """Return a case's result. The first call runs all of the file's selected cases in one batch."""
         if item.case.index not in self.done:
             chosen = [item.case for item in self.session.items if isinstance(item, FlowItem) and item.parent is self]
@@ -165,28 +155,23 @@ class FlowFile(pytest.File):
             self.done |= {result.case.index: result for result in self._run_cases(chosen)}
         return self.done.pop(item.case.index)
 
-    def _run_cases(self, cases: list[FlowCase]) -> list[CaseResult]:
-        from .._cases.selection import FlowCoverage
-        from .case_runs import CaseResult, run_cases
-        from .mocks import Recording
-        from .servers import Servers, config_of
-
+    def _run_cases(self, cases: list[testing.FlowCase]) -> list[testing.CaseResult]:
         if all(case.fault for case in cases):
-            return [CaseResult(case, "error", message=case.fault) for case in cases]
+            return [testing.CaseResult(case, "error", message=case.fault) for case in cases]
         stash, recording, coverage = self.config.stash, _get_setting(self.config, "replay"), None
-        config = config_of(self.tests, _get_setting(self.config, "config"))
+        config = testing.config_of(self.tests, _get_setting(self.config, "config"))
         if config.project is not None:
             text = f"the embedded server uses configuration {config.label}, set in {config.project}"
             stash.setdefault(_NOTES, {})[text] = None
         if _SERVERS not in stash:
-            stash[_SERVERS] = Servers()
+            stash[_SERVERS] = testing.Servers()
         if self.config.getoption("--stepflow-coverage"):
-            coverage = stash.setdefault(_COVERAGE, {}).setdefault(self.path, FlowCoverage(self.tests.flow))
-        return run_cases(
+            coverage = stash.setdefault(_COVERAGE, {}).setdefault(self.path, testing.FlowCoverage(self.tests.flow))
+        return testing.run_cases(
             stash[_SERVERS].get(config).sync_client,
             self.tests,
             cases,
-            replay=Recording.load(recording) if recording is not None else None,
+            replay=testing.Recording.load(recording) if recording is not None else None,
             replay_only=bool(self.config.getoption("--stepflow-replay-only")),
             coverage=coverage,
         )
@@ -195,7 +180,7 @@ class FlowFile(pytest.File):
 class FlowItem(pytest.Item):
     """A single test case in a flow file."""
 
-    case: FlowCase
+    case: testing.FlowCase
     line: int = 1
 
     def runtest(self) -> None:
@@ -204,15 +189,13 @@ class FlowItem(pytest.Item):
         Raises:
             CaseFailed: If the case fails or cannot be run.
         """
-        from .case_runs import failure_text
-
         assert isinstance(self.parent, FlowFile)
         done = self.parent.get_case_result(self)
         if done.verdict == "unchecked":
             pytest.skip("the case has no expected output; to write one, run stepflow test --update")
         if done.is_failed:
             run = f"\nrun {done.result.run_id}" if done.result is not None else ""
-            raise CaseFailed(failure_text(done) + run)
+            raise CaseFailed(testing.failure_text(done) + run)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Return the differences without a traceback, since none of the user's Python code is involved."""
