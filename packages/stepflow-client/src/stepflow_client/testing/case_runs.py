@@ -119,26 +119,17 @@ def run_cases(
         message = f"{replay.path} has no recording of this case; record it with stepflow test --record"
         faults = [message if may_execute(tests, case, replay) else "" for case in cases]
         cases = [replace(case, fault=case.fault or fault) for case, fault in zip(cases, faults, strict=True)]
-    attempts = [_Attempt(case, number) for number in range(1, repeat + 1) for case in cases]
+    numbers = range(1, repeat + 1)
+    attempts = [CaseResult(case, "error", message=case.fault, attempt=number) for number in numbers for case in cases]
     runner = _CaseRunner(client, tests, replay, record, include_times, coverage, on_progress, timeout)
     results = iter(runner.run_attempts([attempt for attempt in attempts if not attempt.case.fault]))
-    return [
-        CaseResult(case, "error", message=case.fault, attempt=number) if case.fault else next(results)
-        for case, number in attempts
-    ]
+    return [attempt if attempt.case.fault else next(results) for attempt in attempts]
 
 
 def may_execute(tests: FlowTests, case: FlowCase, replay: Recording) -> bool:
     """Return whether a case without recorded outcomes could execute an unmocked step."""
     steps = () if replay.steps(tests.path, case.name) else find_case_steps(tests, case)
     return any(step.get("id") not in case.mocks for step in steps)
-
-
-class _Attempt(NamedTuple):
-    """One run of a case."""
-
-    case: FlowCase
-    number: int
 
 
 @dataclass(frozen=True)
@@ -154,12 +145,12 @@ class _CaseRunner:
     on_progress: Callable[[int], object] | None
     timeout: float | None
 
-    def run_attempts(self, attempts: Sequence[_Attempt]) -> list[CaseResult]:
-        """Run cases, batching those without mocked steps by their variables."""
+    def run_attempts(self, attempts: Sequence[CaseResult]) -> list[CaseResult]:
+        """Run cases, batching those without mocked steps by their variables. `attempts` are results to fill in."""
         results: dict[int, CaseResult] = {}
         batches: dict[str, list[int]] = {}
         separate: list[int] = []
-        for index, (case, _) in enumerate(attempts):
+        for index, case in enumerate(attempt.case for attempt in attempts):
             is_replayed = self.replay is not None and bool(self.replay.steps(self.tests.path, case.name))
             if case.mocks or is_replayed or self.coverage is not None:
                 separate.append(index)
@@ -175,11 +166,11 @@ class _CaseRunner:
                 self.on_progress(len(results))
         return [results[index] for index in range(len(attempts))]
 
-    def _run_batch(self, attempts: Sequence[_Attempt], finished: int) -> list[CaseResult]:
+    def _run_batch(self, attempts: Sequence[CaseResult], finished: int) -> list[CaseResult]:
         """Run a batch of cases with the same variables. `finished` is the number of cases already done."""
         report, started = self.on_progress, time.monotonic()
         try:
-            inputs = [case.input for case, _ in attempts]
+            inputs = [attempt.case.input for attempt in attempts]
             variables = get_case_variables(self.tests, attempts[0].case)
             # Don't check inputs: a case may test how the flow handles an invalid input.
             options: dict[str, Any] = {"variables": variables, "timeout": self.timeout, "check_input": False}
@@ -192,13 +183,13 @@ class _CaseRunner:
             seconds = time.monotonic() - started
             steps = self._read_outcomes_and_durations(run_id, len(attempts), seconds, include_times=self.include_times)
             read = zip(attempts, steps, strict=True)
-            records = [self._build_step_records(case, outcomes) for (case, _), (outcomes, _) in read]
+            records = [self._build_step_records(attempt.case, outcomes) for attempt, (outcomes, _) in read]
         except StepflowClientError as error:
             return [self._make_error_result(attempt, error, started) for attempt in attempts]
         done = zip(attempts, results, steps, records, strict=True)
-        return [_make_result(attempt, result, seconds, recorded) for attempt, result, (_, seconds), recorded in done]
+        return [_judge_case(attempt, result, seconds, recorded) for attempt, result, (_, seconds), recorded in done]
 
-    def _run_separately(self, attempt: _Attempt) -> CaseResult:
+    def _run_separately(self, attempt: CaseResult) -> CaseResult:
         """Run a case with mocked steps. The case's duration includes any runs needed to compute step inputs."""
         case, started = attempt.case, time.monotonic()
         try:
@@ -217,7 +208,7 @@ class _CaseRunner:
             unused = self._find_unused_mocks(case, flow.runs)
         except StepflowClientError as error:
             return self._make_error_result(attempt, error, started)
-        done = _make_result(attempt, result, seconds, steps)
+        done = _judge_case(attempt, result, seconds, steps)
         if not unused or done.is_failed:
             return done
         message = f"the mock for {', '.join(unused)} was not used: the run did not need the step"
@@ -253,12 +244,11 @@ class _CaseRunner:
                 self.coverage._add_execution(case.name, execution)
         return [step_id for step_id in case.mocks if step_id not in used]
 
-    def _make_error_result(self, attempt: _Attempt, error: StepflowClientError, started: float) -> CaseResult:
+    def _make_error_result(self, attempt: CaseResult, error: StepflowClientError, started: float) -> CaseResult:
         message = error.message if error.hint is None else f"{error.message} ({error.hint})"
         if isinstance(error, RunTimeoutError) and self.timeout is not None:
             message = f"run {error.run_id} did not end within {self.timeout:g} s; it continues on a server of its own"
-        seconds = time.monotonic() - started
-        return CaseResult(attempt.case, "error", message=message, attempt=attempt.number, duration=seconds)
+        return replace(attempt, message=message, duration=time.monotonic() - started)
 
     def _read_outcomes_and_durations(
         self, run_id: str, count: int, seconds: float, *, include_times: bool
@@ -315,9 +305,10 @@ class _CaseRunner:
         return records
 
 
-def _make_result(attempt: _Attempt, result: FlowResult, seconds: float, steps: Mapping[str, StepRecord]) -> CaseResult:
+def _judge_case(attempt: CaseResult, result: FlowResult, seconds: float, steps: Mapping[str, StepRecord]) -> CaseResult:
+    """Fill in the result of a case that ran."""
     verdict, differences = compute_verdict(attempt.case, result)
-    return CaseResult(attempt.case, verdict, differences, result, "", attempt.number, seconds, steps)
+    return replace(attempt, verdict=verdict, differences=differences, result=result, duration=seconds, steps=steps)
 
 
 def failure_text(done: CaseResult, *, limit: int = 20) -> str:
