@@ -23,20 +23,12 @@ from .._cases.flow_cases import (
     resolve_final_outcome,
     run_subflow,
 )
-from .._data.arguments import (
-    argument_error,
-    check_flag,
-    check_instance,
-    check_mapping,
-    check_seconds,
-    check_text,
-    file_path,
-)
+from .._data.arguments import argument_error, check_instance, check_mapping, check_seconds, check_text, file_path
 from .._data.values import LOCAL_DEPTH, check_json
 from .._runs.pins import Delayed, Fails, pin_overrides, pinned_flow
 from .._stores.user_files import write_text
 from ..errors import FlowFileError, InvalidArgumentError
-from ..flows.graph import find_inner_flow, iter_steps
+from ..flows.graph import find_inner_flow, get_steps_by_id, iter_steps
 from ..flows.reading import FlowSource, load_flow, parse_content, read_file_bytes
 
 if TYPE_CHECKING:
@@ -191,7 +183,6 @@ def run_mocked(
 
     check_instance(client, "client", SyncStepflowClient)
     content = load_flow(flow)
-    check_flag(check_input, "check_input")
     runner = MockedFlowRunner(client, make_mock_finder(content, mocks), timeout, check_input)
     return runner.run(content, input, variables)
 
@@ -302,11 +293,6 @@ NO_MOCK: Any = object()
 """Sentinel for a step without a mock."""
 
 
-def _get_steps(flow: Any) -> list[Data]:
-    steps = flow.get("steps") if isinstance(flow, Mapping) else None
-    return [step for step in steps if isinstance(step, Mapping)] if isinstance(steps, list) else []
-
-
 class MockedRun(NamedTuple):
     """A run of a flow with mocked steps, or of a sub-flow in one of its steps."""
 
@@ -338,8 +324,8 @@ class MockedFlowRunner:
         self, flow: Data, input: Any, variables: Variables | None = None, within: tuple[str, ...] = ()
     ) -> FlowResult:
         """Run a flow nested in the steps `within` and return its result."""
-        outcomes: dict[str, Any] = {}
-        for step in _get_steps(flow):
+        steps, outcomes = get_steps_by_id(flow), dict[str, Any]()
+        for step_id, step in steps.items():
             mock = self._find_mock(step, within)
             if mock is NO_MOCK:
                 continue
@@ -348,10 +334,10 @@ class MockedFlowRunner:
                 if not computed.is_success:
                     continue
                 mock = resolve_final_outcome(mock, computed.output, step)
-            outcomes[step["id"]] = mock
+            outcomes[step_id] = mock
         result = self._run_pinned(flow, input, outcomes, variables)
-        mocked = (step["id"] for step in _get_steps(flow) if step.get("id") in outcomes and self._has_mock(step))
-        self.runs.append(MockedRun(within, input, result, frozenset(mocked), variables))
+        mocked = frozenset(step_id for step_id in outcomes if self._has_mock(steps[step_id]))
+        self.runs.append(MockedRun(within, input, result, mocked, variables))
         return result
 
     def _has_mock(self, step: Data) -> bool:
@@ -365,7 +351,7 @@ class MockedFlowRunner:
         This runs any earlier steps the input depends on, except those in `outcomes`.
         """
         before: list[Any] = []
-        for earlier in takewhile(lambda earlier: earlier is not step, _get_steps(flow)):
+        for earlier in takewhile(lambda earlier: earlier is not step, get_steps_by_id(flow).values()):
             before.append({key: value for key, value in earlier.items() if key != "mustExecute"})
         probe = {**flow, "steps": before, "output": step.get("input")}
         pins = {name: pin.outcome if isinstance(pin, Delayed) else pin for name, pin in outcomes.items()}
@@ -373,8 +359,8 @@ class MockedFlowRunner:
 
     def _run_pinned(self, flow: Data, input: Any, outcomes: Data, variables: Variables | None) -> FlowResult:
         """Run a flow with the outcomes of some steps fixed."""
-        ids = [step.get("id") for step in _get_steps(flow)]
-        pins = {step_id: outcome for step_id, outcome in outcomes.items() if step_id in ids}
+        steps = get_steps_by_id(flow)
+        pins = {step_id: outcome for step_id, outcome in outcomes.items() if step_id in steps}
         is_delayed = any(isinstance(pin, Delayed) for pin in pins.values())
         overrides = None
         if is_delayed and not self._has_noop:
