@@ -25,8 +25,8 @@ from stepflow_client import (
 )
 from stepflow_client._base.text import duration_text, short_json, visible, visible_lines
 from stepflow_client._command import BoundedDict, SnapshotReader
+from stepflow_client.drawing.drawn_graph import cut
 from stepflow_client.drawing.html import STATUSES, json_tree
-from stepflow_client.drawing.layout import cut
 from stepflow_client.history import HistoryEntry
 from stepflow_client.types.runs import RunSnapshot
 

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
 
-from .._base.text import visible
 from .._data.arguments import check_flag, check_integer, check_mapping
 from .._data.secrets import hide_flow_secrets
 from .._data.values import check_json
@@ -22,7 +21,7 @@ from ..flows.reading import FlowSource, load_flow
 from . import graph_formats
 from .charts import StepTime
 from .drawn_graph import FlowGraph, build_graph, fold_for_drawing
-from .html import PAGE_STYLE, build_page
+from .html import PAGE_STYLE, build_page, escape_html
 from .layout import DrawingUnavailableError
 from .report_data import RunReport, gather
 from .report_page import report_page
@@ -73,7 +72,7 @@ class Drawing:
             DrawingUnavailableError: If the `stepflow-client[draw]` extra isn't installed.
         """
         name = self._graph.name or "flow"
-        body = f'<h1>{escape(visible(name))}</h1><div class="scroll">{self._svg(style=False)}</div>'
+        body = f'<h1>{escape_html(name)}</h1><div class="scroll">{self._svg(style=False)}</div>'
         return build_page(name, body, PAGE_STYLE + STYLE)
 
     def png(self, *, scale: int = 2) -> bytes:

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from .._base.text import duration_text, visible
+from .._base.text import duration_text
 from .._rules.run_progress import ItemTime, ItemTimes, StepTime, collect_step_times
-from .layout import cut, format_px
+from .drawn_graph import cut
+from .html import escape_html, format_px
 
 __all__ = ["ItemTime", "StepTime", "collect_step_times"]
 
@@ -138,14 +139,14 @@ def draw_timeline(
         place = f'x="{format_px(left)}" y="{y}" width="{format_px(wide)}" height="16"'
         # Make the whole row clickable.
         area = f'<rect class="row" y="{y - 4}" width="{width}" height="{_ROW}"/>' if bar.href else ""
-        row = f'{area}<title>{escape(visible(about))}</title><text y="{y + 12}">{escape(cut(bar.label))}</text>'
+        row = f'{area}<title>{escape_html(about)}</title><text y="{y + 12}">{escape(cut(bar.label))}</text>'
         row += f'<rect class="span {kind}" {place} rx="2"{since}/>'
         for time in bar.attempts:
             at = format_px(x(time))
             row += f'<line class="attempt" x1="{at}" y1="{y}" x2="{at}" y2="{y + 16}"/>'
         row += f'<text class="soft" x="{format_px(left + wide + 5)}" y="{y + 12}"{since}>{took}</text>'
         current = ' aria-current="true"' if bar.is_selected else ""
-        link = f'<a href="{escape(bar.href)}" data-step="{escape(visible(bar.label))}"{current}>{row}</a>'
+        link = f'<a href="{escape(bar.href)}" data-step="{escape_html(bar.label)}"{current}>{row}</a>'
         parts.append(link if bar.href else f"<g>{row}</g>")
     return "".join(parts) + "</svg>"
 
@@ -218,7 +219,7 @@ def draw_share_chart(name: str, estimates: Sequence[Estimate]) -> str:
         bar = f'<rect x="{_SCORES_LEFT}" y="{y}" width="{format_px(_PLOT * estimate.value)}" height="14" rx="2"/>'
         return track + bar + _draw_confidence_interval(estimate, y, lambda value: _SCORES_LEFT + _PLOT * value)
 
-    return _draw_estimate_rows(f"shares: {escape(visible(name))}", "", estimates, draw)
+    return _draw_estimate_rows(f"shares: {escape_html(name)}", "", estimates, draw)
 
 
 def draw_change_chart(name: str, estimates: Sequence[Estimate]) -> str:
@@ -236,7 +237,7 @@ def draw_change_chart(name: str, estimates: Sequence[Estimate]) -> str:
         return _draw_confidence_interval(estimate, y, place) + point
 
     zero = f'<line class="zero" x1="{middle:.0f}" y1="0" x2="{middle:.0f}" y2="{len(estimates) * _SCORES_ROW + 4}"/>'
-    return _draw_estimate_rows(f"changes: {escape(visible(name))}", zero, estimates, draw)
+    return _draw_estimate_rows(f"changes: {escape_html(name)}", zero, estimates, draw)
 
 
 def _draw_estimate_rows(
@@ -245,7 +246,7 @@ def _draw_estimate_rows(
     parts = [open_chart_tag(_SCORES_WIDTH, len(estimates) * _SCORES_ROW + 4, title), below]
     for number, estimate in enumerate(estimates):
         y = number * _SCORES_ROW + 4
-        about = escape(visible(f"{estimate.label}: {estimate.text}"))
+        about = escape_html(f"{estimate.label}: {estimate.text}")
         parts.append(f'<g><title>{about}</title><text y="{y + 12}">{escape(cut(estimate.label, 16))}</text>')
         at = f'x="{_SCORES_LEFT + _PLOT + 8}" y="{y + 12}"'
         parts.append(f'{draw(estimate, y)}<text class="soft" {at}>{escape(estimate.text)}</text></g>')
@@ -268,7 +269,7 @@ def draw_histogram_rows(name: str, values: Sequence[tuple[str, Sequence[float]]]
     counted = [(label, count_bins(estimate, low, step, _BINS)) for label, estimate in values]
     most = max(max(counts) for _, counts in counted) or 1
     width, height = _SCORES_LEFT + _BINS * 18 + 10, len(values) * (_TALL + 8) + 22
-    parts = [open_chart_tag(width, height, f"histograms: {escape(visible(name))}")]
+    parts = [open_chart_tag(width, height, f"histograms: {escape_html(name)}")]
     for row, (label, counts) in enumerate(counted):
         bottom = (row + 1) * (_TALL + 8)
         parts.append(f'<text y="{bottom - 4}">{escape(cut(label, 16))}</text>')
@@ -277,7 +278,7 @@ def draw_histogram_rows(name: str, values: Sequence[tuple[str, Sequence[float]]]
             tall = _TALL * count / most
             about = f"{label}: {text(low + index * step)} to {text(low + (index + 1) * step)}: {count}"
             at = f'x="{_SCORES_LEFT + index * 18}" y="{bottom - tall:.1f}" width="16" height="{tall:.1f}"'
-            parts.append(f"<g><title>{escape(visible(about))}</title><rect {at}/></g>" if count else "")
+            parts.append(f"<g><title>{escape_html(about)}</title><rect {at}/></g>" if count else "")
     for index in range(0, _BINS + 1, 6):
         anchor = ' text-anchor="end"' if index == _BINS else ""
         at = f'x="{_SCORES_LEFT + index * 18}" y="{len(values) * (_TALL + 8) + 16}"{anchor}'

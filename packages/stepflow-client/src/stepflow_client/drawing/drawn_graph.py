@@ -6,10 +6,12 @@ In large flows, equivalent steps share a box and nested flows are collapsed into
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
+from unicodedata import category, east_asian_width
 
+from .._base.text import cut as cut_text, short_json, visible
 from ..flows.expressions import Reference, format_path
 from ..flows.graph import FlowSteps, find_inner_flow
 
@@ -17,8 +19,20 @@ EdgeKind: TypeAlias = Literal["plain", "condition", "then", "else", "coalesce", 
 """The meaning of an edge: a value, the condition or a branch of an `$if`, an alternative in a `$coalesce`, a
 variable's default (which doesn't cause a step to run), or the flow that a step runs."""
 
+_MAX_NAME_LENGTH = 28
+_MAX_EDGE_LENGTH = 20
 _MAX_CONDITION_LENGTH = 60
 _MAX_DEPTH = 20
+
+
+def count_columns(text: str) -> int:
+    """Return the text's width in monospaced columns. Wide characters count as two."""
+    return sum(2 if east_asian_width(letter) in "WF" else 0 if category(letter) == "Mn" else 1 for letter in text)
+
+
+def cut(text: str, longest: int = _MAX_NAME_LENGTH) -> str:
+    """Truncate text to a maximum number of columns, ending it with `…` if cut. Escapes invisible characters."""
+    return cut_text(visible(text), longest, count_columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +63,40 @@ class GraphNode:
     inside: int = 0
     """How many steps of a nested flow are collapsed into this node."""
 
+    def get_lines(self, details: bool) -> list[str]:
+        """Return the lines of text in the node's box: its name, component and properties."""
+        if self.kind == "missing":
+            return [cut(self.label), "no such step"]
+        if self.kind != "step" or not details:
+            return [cut(self.label)]
+        marks = ", ".join(self.iter_marks())
+        return [cut(self.label), cut(self.component), *([cut(marks)] if marks else [])]
+
+    def iter_marks(self) -> Iterator[str]:
+        """Yield a step's special properties, e.g. `must run`."""
+        if self.count > 1:
+            yield f"{self.count} equal steps"
+        if self.inside:
+            yield f"runs a flow of {self.inside} step{'s' if self.inside > 1 else ''}"
+        if self.on_error == "default":
+            yield "on error: default"
+        if self.on_error == "retry":
+            yield f"retries: {self.retries}"
+        if self.must_execute:
+            yield "must run"
+        if not self.is_needed:
+            yield "never runs"
+
+    def get_tooltip_lines(self, shown: Sequence[str]) -> list[str]:
+        """Return the lines of the node's tooltip. The component is included only if the box doesn't show all of it."""
+        lines = [self.label]
+        if self.component and self.component not in shown:
+            lines.append(f"component: {self.component}")
+        lines += self.iter_marks()
+        if self.on_error == "default":
+            lines.append(f"default: {short_json(self.default)}")
+        return lines
+
 
 @dataclass(frozen=True, slots=True)
 class GraphEdge:
@@ -61,6 +109,11 @@ class GraphEdge:
     """A branch's condition or an alternative's position (starting at 1). Empty for other edges."""
     path: str = ""
     """Which part of the source is read, and where it ends up (for tooltips)."""
+
+    @property
+    def short_label(self) -> str:
+        """The label as drawn."""
+        return cut(self.label, _MAX_EDGE_LENGTH)
 
 
 @dataclass(frozen=True, slots=True)

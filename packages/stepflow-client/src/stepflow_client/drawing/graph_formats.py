@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .._base.text import visible
-from .drawn_graph import FlowGraph, GraphEdge
-from .layout import cut, node_lines, node_marks
+from .drawn_graph import FlowGraph, GraphEdge, cut
 
 _DASHED = ("condition", "then", "else", "default", "subflow")
 
@@ -18,7 +17,7 @@ def write_dot(graph: FlowGraph, *, details: bool = True) -> str:
     def group_lines(group: str, indent: str) -> Iterator[str]:
         for node in graph.nodes:
             if node.group == group:
-                label = "\\n".join(_escape_dot(line) for line in node_lines(node, details))
+                label = "\\n".join(_escape_dot(line) for line in node.get_lines(details))
                 shape = "" if node.kind == "step" else " shape=ellipse"
                 style = " style=dashed" if not node.is_needed else " style=bold" if node.must_execute else ""
                 yield f'{indent}{names[node.id]} [label="{label}"{shape}{style}];'
@@ -52,7 +51,7 @@ def write_mermaid(graph: FlowGraph, *, details: bool = True) -> str:
     def group_lines(group: str, indent: str) -> Iterator[str]:
         for node in graph.nodes:
             if node.group == group:
-                label = "<br>".join(_escape_mermaid(line) for line in node_lines(node, details))
+                label = "<br>".join(_escape_mermaid(line) for line in node.get_lines(details))
                 begin, end = ("[", "]") if node.kind == "step" else ("([", "])")
                 yield f'{indent}{names[node.id]}{begin}"{label}"{end}'
         for index, sub in enumerate(graph.sub_flows):
@@ -93,7 +92,7 @@ def write_outline(graph: FlowGraph, *, details: bool = True) -> str:
         for node in graph.nodes:
             if node.group != group or node.kind not in ("step", "output"):
                 continue
-            more = [visible(node.component), *node_marks(node)] if details and node.kind == "step" else []
+            more = [visible(node.component), *node.iter_marks()] if details and node.kind == "step" else []
             yield f"{indent}{labels[node.id]}{'  ' + ', '.join(more) if more else ''}"
             if node.id in reads:
                 yield f"{indent}  reads {', '.join(reads[node.id])}"

@@ -43,6 +43,17 @@ LIGHT = {name: light for name, (light, _) in _COLORS.items()}
 DARK = {name: dark for name, (_, dark) in _COLORS.items()}
 
 
+def escape_html(value: object) -> str:
+    """Return a value as a single line of escaped text."""
+    return escape(visible(str(value)))
+
+
+def format_px(number: float) -> str:
+    """Format a coordinate in pixels. Kept as short as possible, since an image contains thousands of them."""
+    text = f"{number:.1f}".removesuffix(".0")
+    return "0" if text == "-0" else text
+
+
 def css_properties(colors: Mapping[str, str], prefix: str = "") -> str:
     """Return the colors as CSS custom properties."""
     return "".join(f"--{prefix}{name}:{color};" for name, color in colors.items())
@@ -138,7 +149,7 @@ def build_page(title: str, body: str, style: str, script: str = "") -> str:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(visible(title))}</title><style>{style}</style></head>\n<body><main>{visible_lines(body)}</main>{program}</body></html>\n"
+        f"<title>{escape_html(title)}</title><style>{style}</style></head>\n<body><main>{visible_lines(body)}</main>{program}</body></html>\n"
     )
 
 

@@ -5,80 +5,14 @@ from __future__ import annotations
 import atexit
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
-from unicodedata import category, east_asian_width
 
-from .._base import text as text_module
 from .._base.suggestions import install_command
-from .._base.text import short_json, visible
 from ..errors import StepflowClientError
-from .drawn_graph import FlowGraph, GraphEdge, GraphNode
-
-_MAX_NAME_LENGTH = 28
-_MAX_EDGE_LENGTH = 20
-
-
-def count_columns(text: str) -> int:
-    """Return the text's width in monospaced columns. Wide characters count as two."""
-    return sum(2 if east_asian_width(letter) in "WF" else 0 if category(letter) == "Mn" else 1 for letter in text)
-
-
-def cut(text: str, longest: int = _MAX_NAME_LENGTH) -> str:
-    """Truncate text to a maximum number of columns, ending it with `…` if cut. Escapes invisible characters."""
-    return text_module.cut(visible(text), longest, count_columns)
-
-
-def format_px(number: float) -> str:
-    """Format a coordinate in pixels. Kept as short as possible, since an image contains thousands of them."""
-    text = f"{number:.1f}".removesuffix(".0")
-    return "0" if text == "-0" else text
-
-
-def node_lines(node: GraphNode, details: bool) -> list[str]:
-    """Return the lines of text in a node's box: its name, component and properties."""
-    if node.kind == "missing":
-        return [cut(node.label), "no such step"]
-    if node.kind != "step" or not details:
-        return [cut(node.label)]
-    lines = [cut(node.label), cut(node.component)]
-    marks = list(node_marks(node))
-    return [*lines, cut(", ".join(marks))] if marks else lines
-
-
-def node_marks(node: GraphNode) -> Iterator[str]:
-    """Yield a step's special properties, e.g. `must run`."""
-    if node.count > 1:
-        yield f"{node.count} equal steps"
-    if node.inside:
-        yield f"runs a flow of {node.inside} step{'s' if node.inside > 1 else ''}"
-    if node.on_error == "default":
-        yield "on error: default"
-    if node.on_error == "retry":
-        yield f"retries: {node.retries}"
-    if node.must_execute:
-        yield "must run"
-    if not node.is_needed:
-        yield "never runs"
-
-
-def node_tooltip_lines(node: GraphNode, shown: Sequence[str] = ()) -> list[str]:
-    """Return the lines of a node's tooltip. The component is included only if the box doesn't show all of it."""
-    lines = [node.label]
-    if node.component and node.component not in shown:
-        lines.append(f"component: {node.component}")
-    lines += node_marks(node)
-    if node.on_error == "default":
-        lines.append(f"default: {short_json(node.default)}")
-    return lines
-
-
-def get_edge_label(edge: GraphEdge) -> str:
-    """Return an edge's label."""
-    return cut(edge.label, _MAX_EDGE_LENGTH)
-
+from .drawn_graph import FlowGraph, count_columns, cut
 
 # There's only one WebAssembly instance, and using it from two threads at once would crash the process.
 _ONE_AT_A_TIME = threading.Lock()
@@ -192,14 +126,14 @@ def _write_dot_source(graph: FlowGraph, details: bool) -> Iterator[str]:
     def group_lines(group: str) -> Iterator[str]:
         for node in graph.nodes:
             if node.group == group:
-                lines = node_lines(node, details)
+                lines = node.get_lines(details)
                 width = (max(map(count_columns, lines)) * COLUMN + 24) / _POINTS
                 height = (len(lines) * LINE + 14) / _POINTS
                 yield f"{names[node.id]} [width={width:.4f} height={height:.4f}];"
         for index, edge in enumerate(graph.edges):
             shared = groups[edge.source] if groups[edge.source] == groups[edge.target] else ""
             if edge.label and shared == group:
-                width = (count_columns(get_edge_label(edge)) * _EDGE_COLUMN + 8) / _POINTS
+                width = (count_columns(edge.short_label) * _EDGE_COLUMN + 8) / _POINTS
                 yield f"e{index} [width={width:.4f} height={LINE / _POINTS:.4f}];"
         for index, sub in enumerate(graph.sub_flows):
             if sub.parent == group:

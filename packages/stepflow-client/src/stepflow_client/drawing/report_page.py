@@ -9,7 +9,7 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
-from .._base.text import cut, duration_text, quantile, short_json, visible, visible_lines
+from .._base.text import cut, duration_text, quantile, short_json, visible_lines
 from .._data.arguments import check_instances
 from .._rules.failure_groups import MAX_GROUPS_SHOWN, group_failures
 from ..types import RunArguments, RunItem, StepDetails
@@ -17,7 +17,7 @@ from ..types.account import get_displayed_state
 from .charts import CHART_STYLE, Bar, ItemTime, StepTime, collect_item_times, draw_duration_histogram, draw_timeline
 from .drawn_graph import build_graph, fold_for_drawing, get_worst_state
 from .graph_formats import write_mermaid
-from .html import HIDDEN_MARK, PAGE_STYLE, STATUS_STYLE, STATUSES, TREE_STYLE, build_page, json_tree
+from .html import HIDDEN_MARK, PAGE_STYLE, STATUS_STYLE, STATUSES, TREE_STYLE, build_page, escape_html, json_tree
 from .layout import DrawingUnavailableError
 from .report_data import RunReport
 from .svg import STYLE, Look, draw_svg
@@ -64,11 +64,6 @@ def build_section(title: str, content: str) -> str:
 def wrap_in_scroller(content: str, label: str) -> str:
     """Wrap content so that it scrolls sideways if it's too wide."""
     return f'<div class="scroll" tabindex="0" role="group" aria-label="{label}">{content}</div>'
-
-
-def escape_html(value: object) -> str:
-    """Return a value as a single line of escaped text."""
-    return escape(visible(str(value)))
 
 
 def escape_multiline(text: str) -> str:

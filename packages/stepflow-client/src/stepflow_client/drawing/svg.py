@@ -8,24 +8,9 @@ from html import escape
 from typing import NamedTuple
 
 from .._base.suggestions import install_command
-from .._base.text import visible
-from .drawn_graph import FlowGraph, GraphEdge, GraphNode
-from .html import DARK, LIGHT, MONO, css_properties
-from .layout import (
-    COLUMN,
-    LINE,
-    Box,
-    DrawingUnavailableError,
-    Layout,
-    Route,
-    count_columns,
-    cut,
-    format_px,
-    get_edge_label,
-    lay_out,
-    node_lines,
-    node_tooltip_lines,
-)
+from .drawn_graph import FlowGraph, GraphEdge, GraphNode, count_columns, cut
+from .html import DARK, LIGHT, MONO, css_properties, escape_html, format_px
+from .layout import COLUMN, LINE, Box, DrawingUnavailableError, Layout, Route, lay_out
 
 _COLORS = ("#2563eb", "#c2410c", "#15803d", "#9333ea", "#be123c", "#0e7490", "#a16207", "#4b5563")
 
@@ -110,7 +95,7 @@ def draw_svg(graph: FlowGraph, look: Look, layout: Layout | None = None) -> str:
     plugins = {plugin: index % len(_COLORS) for index, plugin in enumerate(graph.plugins)} if look.servers else {}
     height = layout.height + (len(plugins) * LINE + 12 if plugins else 0)
     width = max(layout.width, *(count_columns(cut(plugin)) * COLUMN + 50 for plugin in plugins), 120.0)
-    name = _escape(graph.name or "flow")
+    name = escape_html(graph.name or "flow")
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="sf" role="{"group" if look.links else "img"}" '
         f'aria-label="{name}" width="{width:.0f}" height="{height:.0f}" '
@@ -123,7 +108,7 @@ def draw_svg(graph: FlowGraph, look: Look, layout: Layout | None = None) -> str:
         if sub.id in layout.sub_flows:
             box = layout.sub_flows[sub.id]
             place = f'x="{format_px(box.x + 10)}" y="{format_px(box.y + 14)}"'
-            label = f"<text {place}>{_escape(cut(sub.label))}</text>"
+            label = f"<text {place}>{escape_html(cut(sub.label))}</text>"
             parts.append(f'<g class="sf-group">{_title_svg(sub.label)}{_rect_svg(box)}{label}</g>')
     parts.append(f'<g marker-end="url(#{look.name}-arrow)">')
     parts += [_edge_svg(edge, route) for edge, route in zip(graph.edges, layout.edges, strict=True)]
@@ -134,16 +119,12 @@ def draw_svg(graph: FlowGraph, look: Look, layout: Layout | None = None) -> str:
         y = layout.height + index * LINE
         parts.append(f'<g class="sf-legend sf-p{color}">')
         parts.append(f'<rect class="sf-band" x="12" y="{format_px(y)}" width="12" height="12"/>')
-        parts.append(f'<text x="30" y="{format_px(y + 6)}">{_escape(cut(plugin))}</text></g>')
+        parts.append(f'<text x="30" y="{format_px(y + 6)}">{escape_html(cut(plugin))}</text></g>')
     return "".join(parts) + "</svg>"
 
 
-def _escape(text: str) -> str:
-    return escape(visible(text))
-
-
 def _title_svg(*lines: str) -> str:
-    return "<title>" + "\n".join(map(_escape, lines)) + "</title>"
+    return "<title>" + "\n".join(map(escape_html, lines)) + "</title>"
 
 
 def _rect_svg(box: Box, kind: str = "") -> str:
@@ -157,7 +138,7 @@ def _edge_svg(edge: GraphEdge, route: Route) -> str:
     if route.label is not None:
         box = route.label
         middle = f'x="{format_px(box.x + box.width / 2)}" y="{format_px(box.y + box.height / 2)}"'
-        label = f"<text {middle}>{_escape(get_edge_label(edge))}</text>"
+        label = f"<text {middle}>{escape_html(edge.short_label)}</text>"
     path = ""
     for (x, y), *others in route.curves:
         path += f"M{format_px(x)} {format_px(y)}"
@@ -203,18 +184,18 @@ def _node_svg(node: GraphNode, box: Box, plugin: int | None, look: Look, shapes:
     classes += [f"sf-is-{status}"] if status in _MARKS or status == "not_needed" else []
     classes += ["sf-unneeded"] if not node.is_needed else []
     classes += ["sf-must"] if node.must_execute else []
-    lines = node_lines(node, look.details)
+    lines = node.get_lines(look.details)
     words = [status.replace("_", " ")] if status else []
     words += [f"{children} failed in sub-runs"] if children else []
-    link = f' href="{escape(href)}" data-step="{_escape(node.id)}"' if href else ""
+    link = f' href="{escape(href)}" data-step="{escape_html(node.id)}"' if href else ""
     link += ' aria-current="true"' if href and node.id == look.selected else ""
     tag = "a" if href else "g"
     place = f"translate({format_px(box.x + box.width / 2)} {format_px(box.y + box.height / 2)})"
     parts = [f'<{tag} class="{" ".join(classes)}"{link} transform="{place}">']
-    parts += [_title_svg(*node_tooltip_lines(node, lines), *words), shapes.draw_box(box, plugin, status)]
+    parts += [_title_svg(*node.get_tooltip_lines(lines), *words), shapes.draw_box(box, plugin, status)]
     for index, line in enumerate(lines):
         kind = ' class="sf-soft"' if index else ""
-        parts.append(f'<text{kind} y="{format_px((index - (len(lines) - 1) / 2) * LINE)}">{_escape(line)}</text>')
+        parts.append(f'<text{kind} y="{format_px((index - (len(lines) - 1) / 2) * LINE)}">{escape_html(line)}</text>')
     if children:
         corner = f'x="{format_px(box.width / 2 - 17)}" y="{format_px(9 - box.height / 2)}"'
         parts.append(f'<text class="sf-children" {corner}>{children}{_MARKS["failed"]}</text>')

@@ -32,6 +32,7 @@ from ..drawing.html import (
     TREE_STYLE,
     build_page,
     css_properties,
+    escape_html,
     json_tree,
 )
 from ..drawing.report_page import (
@@ -40,7 +41,6 @@ from ..drawing.report_page import (
     build_row,
     build_section,
     build_table,
-    escape_html,
     escape_multiline,
     facts_list,
     status_mark,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from .._base.text import duration_text, visible
-from ..drawing.layout import count_columns as width
+from ..drawing.drawn_graph import count_columns as width
 from .variant_comparison import Comparison, DurationChange, EvaluationSummary, ScoreChange
 
 if TYPE_CHECKING:
