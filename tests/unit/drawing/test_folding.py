@@ -44,14 +44,15 @@ def test_steps_that_differ_keep_their_boxes() -> None:
 
 
 def test_a_nested_flow_is_a_mark_of_its_step() -> None:
-    inner = {"steps": [step("leaf"), step("other", "leaf")], "output": {"$step": "other"}}
+    chain = [step(f"s{number}", f"s{number - 1}" if number else "leaf") for number in range(40)]
+    inner = {"steps": [step("leaf"), *chain], "output": {"$step": "s39"}}
     each = {"id": "each", "component": "/builtin/map", "input": {"workflow": {"$literal": inner}, "items": [1]}}
     flow = {"steps": [each], "output": {"$step": "each"}}
     folded = fold_graph(build_graph(flow))
-    assert [(node.label, node.inside) for node in folded.graph.nodes] == [("each", 2), ("output", 0)]
+    assert [(node.label, node.inside) for node in folded.graph.nodes] == [("each", 41), ("output", 0)]
     assert not folded.graph.sub_flows
-    assert "runs a flow of 2 steps" in draw_svg(folded.graph, Look())
-    assert "leaf" in labels(flow, nested=False)
+    assert "runs a flow of 41 steps" in draw_svg(folded.graph, Look())
+    assert "leaf" in labels(flow, is_whole=True)
 
 
 def test_the_worst_state() -> None:

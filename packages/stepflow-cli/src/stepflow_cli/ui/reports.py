@@ -18,7 +18,7 @@ from stepflow_client import ExecutionStatus, RunAccount, RunDetails, RunItem, St
 from stepflow_client._command import PLAIN, BoundedDict, OutputDecoder, pause_garbage_collector, write_yaml
 from stepflow_client.drawing import RunReport
 from stepflow_client.drawing.charts import StepTime, draw_timeline
-from stepflow_client.drawing.drawn_graph import FoldedGraph, build_graph, fold_for_drawing
+from stepflow_client.drawing.drawn_graph import FoldedGraph, build_graph, fold_graph
 from stepflow_client.drawing.layout import Layout, lay_out
 from stepflow_client.drawing.report_data import mask_arguments, mask_snapshot
 from stepflow_client.drawing.report_page import build_bars, find_worst_step_states
@@ -244,7 +244,7 @@ def _lay_out(flow: Mapping[str, Any], *, is_whole: bool) -> tuple[FoldedGraph, L
     key = (repr(flow), is_whole)
     drawing = _layouts.pop(key, None)
     if drawing is None:
-        folded = fold_for_drawing(build_graph(flow), is_whole=is_whole)
+        folded = fold_graph(build_graph(flow), is_whole=is_whole)
         try:
             drawing = folded, lay_out(folded.graph)
         except StepflowClientError:

@@ -20,7 +20,7 @@ from .._runs.failure_hints import ResolvedInput
 from ..flows.reading import FlowSource, load_flow
 from . import graph_formats
 from .charts import StepTime
-from .drawn_graph import FlowGraph, build_graph, fold_for_drawing
+from .drawn_graph import FlowGraph, build_graph, fold_graph
 from .html import PAGE_STYLE, build_page, escape_html
 from .layout import DrawingUnavailableError
 from .report_data import RunReport, gather
@@ -53,7 +53,7 @@ class Drawing:
             check_flag(getattr(self, name), name)
 
     def _svg(self, *, style: bool) -> str:
-        folded = fold_for_drawing(self._graph, is_whole=self.include_all_steps)
+        folded = fold_graph(self._graph, is_whole=self.include_all_steps)
         states = folded.find_box_states(self.statuses)
         return draw_svg(folded.graph, Look(states, self.include_servers, self.include_details, style))
 

@@ -13,7 +13,7 @@ from unicodedata import category, east_asian_width
 
 from .._base.text import cut as cut_text, short_json, visible
 from ..flows.expressions import Reference, format_path
-from ..flows.graph import FlowSteps, find_inner_flow
+from ..flows.graph import FlowSteps, Step, find_inner_flow
 
 EdgeKind: TypeAlias = Literal["plain", "condition", "then", "else", "coalesce", "default", "subflow"]
 """The meaning of an edge: a value, the condition or a branch of an `$if`, an alternative in a `$coalesce`, a
@@ -120,12 +120,11 @@ class GraphEdge:
 class SubFlow:
     """A nested flow, either run by `/builtin/map` or `/builtin/iterate`, or stored by `put_blob`."""
 
-    id: str
-    label: str
     step: str
-    """The node ID of the step containing it."""
+    """The node ID of the step containing it, which its own nodes have as their group."""
+    label: str
     parent: str = ""
-    """The enclosing sub-flow. Empty at the top level."""
+    """The group of the step. Empty at the top level."""
 
 
 @dataclass(slots=True)
@@ -146,7 +145,7 @@ class FlowGraph:
 def build_graph(flow: Mapping[str, Any]) -> FlowGraph:
     """Build the graph of a flow read from a file or a server. Nested flows are included up to 20 levels deep."""
     graph = FlowGraph(name=str(flow.get("name") or ""))
-    _GraphBuilder(graph, flow, "", 0).build()
+    _add_flow(graph, flow, "", 0)
     return graph
 
 
@@ -183,88 +182,76 @@ def _format_expression(value: Any) -> str:
     return str(value)[:_MAX_CONDITION_LENGTH]
 
 
-class _GraphBuilder:
-    """Adds a flow to a graph, including nested flows."""
+def _add_flow(graph: FlowGraph, flow: Mapping[str, Any], group: str, depth: int) -> None:
+    """Add a flow to a graph, including nested flows. `group` is the node ID of the step that contains it."""
+    prefix = f"{group}\x00" if group else ""
+    steps = FlowSteps(flow)
+    needed = steps.find_steps_to_run()
+    nodes = [_build_step_node(step, prefix, group, step.id in needed) for step in steps.by_id.values()]
+    others: dict[str, GraphNode] = {}
+    edges: list[GraphEdge] = []
 
-    def __init__(self, graph: FlowGraph, flow: Mapping[str, Any], group: str, depth: int) -> None:
-        self._graph = graph
-        self._flow = flow
-        self._group = group
-        self._depth = depth
-        self._steps = FlowSteps(flow)
-        self._ids = {name: self._make_id(name) for name in self._steps.by_id}
-        self._others: dict[str, GraphNode] = {}
-
-    def _make_id(self, name: str) -> str:
-        return f"{self._group}\x00{name}" if self._group else name
-
-    def build(self) -> None:
-        steps, needed = self._steps.by_id, self._steps.find_steps_to_run()
-        nodes = [self._build_node(name, step.value, name in needed) for name, step in steps.items()]
-        edges: list[GraphEdge] = []
-        for name, step in steps.items():
-            edges += self._build_edges(self._ids[name], step.reads)
-        if self._flow.get("output") is not None:
-            edges += self._build_edges(self._get_or_add_node("output", "output"), self._steps.output_reads)
-        self._graph.nodes += [*nodes, *self._others.values()]
-        self._graph.edges += dict.fromkeys(edges)
-        for name, step in steps.items():
-            self._add_sub_flow(self._ids[name], step.value)
-
-    def _build_node(self, name: str, step: Mapping[str, Any], is_needed: bool) -> GraphNode:
-        component = str(step.get("component") or "")
-        on_error = step.get("onError")
-        rule: Mapping[str, Any] = on_error if isinstance(on_error, Mapping) else {}
-        action = rule.get("action")
-        retries = rule.get("maxRetries")
-        return GraphNode(
-            id=self._ids[name],
-            kind="step",
-            label=name,
-            component=component,
-            plugin=component.strip("/").partition("/")[0],
-            on_error="default" if action == "useDefault" else "retry" if action == "retry" else "",
-            retries=(int(retries) if isinstance(retries, (int, float)) else 3) if action == "retry" else 0,
-            default=rule.get("defaultValue") if action == "useDefault" else None,
-            must_execute=step.get("mustExecute") is True,
-            is_needed=is_needed,
-            group=self._group,
-        )
-
-    def _get_or_add_node(self, kind: Literal["input", "output", "variables", "missing"], label: str) -> str:
+    def get_or_add_node(kind: Literal["input", "output", "variables", "missing"], label: str) -> str:
         # The NUL keeps this ID from colliding with a step ID.
-        key = f"\x00{kind}:{label}"
-        if key not in self._others:
-            self._others[key] = GraphNode(id=self._make_id(key), kind=kind, label=label, group=self._group)
-        return self._others[key].id
+        node_id = f"{prefix}\x00{kind}:{label}"
+        others.setdefault(node_id, GraphNode(id=node_id, kind=kind, label=label, group=group))
+        return node_id
 
-    def _build_edges(self, target: str, reads: Iterable[Reference]) -> Iterator[GraphEdge]:
+    def add_edges(target: str, reads: Iterable[Reference]) -> None:
         for read in reads:
             if read.kind == "input":
-                source = self._get_or_add_node("input", "input")
+                source = get_or_add_node("input", "input")
             elif read.kind == "variable":
-                source = self._get_or_add_node("variables", "variables")
+                source = get_or_add_node("variables", "variables")
             else:
                 name = str(read.expression["$step"])
-                source = self._ids.get(name) or self._get_or_add_node("missing", name)
+                source = prefix + name if name in steps.by_id else get_or_add_node("missing", name)
             path = "$" if read.path in (None, "") else str(read.path)
             goal = format_path(read.field, "").removeprefix(".")
-            yield GraphEdge(source, target, *_describe_edge(read), f"{path} → {goal}" if goal else path)
+            edges.append(GraphEdge(source, target, *_describe_edge(read), f"{path} → {goal}" if goal else path))
 
-    def _add_sub_flow(self, node: str, step: Mapping[str, Any]) -> None:
-        inner = find_inner_flow(step)
-        flow = inner.flow if inner is not None else None
-        if not isinstance(flow, Mapping) or not isinstance(flow.get("steps"), list) or self._depth >= _MAX_DEPTH:
-            return
-        self._graph.sub_flows.append(SubFlow(node, str(flow.get("name") or step.get("id")), node, self._group))
-        before = len(self._graph.nodes)
-        _GraphBuilder(self._graph, flow, node, self._depth + 1).build()
-        if len(self._graph.nodes) > before:
-            self._graph.edges.append(GraphEdge(node, self._graph.nodes[before].id, "subflow", "runs"))
+    for name, step in steps.by_id.items():
+        add_edges(prefix + name, step.reads)
+    if flow.get("output") is not None:
+        add_edges(get_or_add_node("output", "output"), steps.output_reads)
+    graph.nodes += [*nodes, *others.values()]
+    graph.edges += dict.fromkeys(edges)
+    for name, step in steps.by_id.items():
+        inner = find_inner_flow(step.value)
+        nested = inner.flow if inner is not None else None
+        if not isinstance(nested, Mapping) or not isinstance(nested.get("steps"), list) or depth >= _MAX_DEPTH:
+            continue
+        graph.sub_flows.append(SubFlow(prefix + name, str(nested.get("name") or name), group))
+        first = len(graph.nodes)
+        _add_flow(graph, nested, prefix + name, depth + 1)
+        if len(graph.nodes) > first:
+            graph.edges.append(GraphEdge(prefix + name, graph.nodes[first].id, "subflow", "runs"))
 
 
-MIN_FOLDED = 5
-"""Minimum number of equivalent steps that share a box."""  # Draw nested flows up to this number of boxes.
+def _build_step_node(step: Step, prefix: str, group: str, is_needed: bool) -> GraphNode:
+    component = str(step.value.get("component") or "")
+    on_error = step.value.get("onError")
+    rule: Mapping[str, Any] = on_error if isinstance(on_error, Mapping) else {}
+    action = rule.get("action")
+    retries = rule.get("maxRetries")
+    return GraphNode(
+        id=prefix + step.id,
+        kind="step",
+        label=step.id,
+        component=component,
+        plugin=component.strip("/").partition("/")[0],
+        on_error="default" if action == "useDefault" else "retry" if action == "retry" else "",
+        retries=(int(retries) if isinstance(retries, (int, float)) else 3) if action == "retry" else 0,
+        default=rule.get("defaultValue") if action == "useDefault" else None,
+        must_execute=step.must_execute,
+        is_needed=is_needed,
+        group=group,
+    )
+
+
+# Minimum number of equivalent steps that share a box.
+_MIN_FOLDED = 5
+# Draw nested flows up to this number of boxes.
 _MAX_UNFOLDED = 40
 # States of a step or run. Each takes precedence over the ones before it.
 _WORST = (
@@ -295,28 +282,19 @@ class FoldedGraph:
         return {box: state for box, state in shown.items() if state}
 
 
-def fold_for_drawing(graph: FlowGraph, *, is_whole: bool = False) -> FoldedGraph:
-    """Fold a graph for drawing. Equivalent steps share a box and, in large flows, nested flows are collapsed.
-
-    If `is_whole`, every step keeps its own box.
-    """
-    nested = not is_whole and len(graph.nodes) > _MAX_UNFOLDED
-    return fold_graph(graph, nested=nested, least=None if is_whole else MIN_FOLDED)
-
-
-def fold_graph(graph: FlowGraph, *, nested: bool = True, least: int | None = MIN_FOLDED) -> FoldedGraph:
-    """Reduce the number of boxes in a graph.
+def fold_graph(graph: FlowGraph, *, is_whole: bool = False) -> FoldedGraph:
+    """Reduce the number of boxes in a graph. Equivalent steps share a box and, in large flows, nested flows are
+    collapsed.
 
     Steps are equivalent if they have the same component and error handling, and the same kinds of edges to equivalent
     steps. Fan-outs are covered even if each branch has several steps.
 
-    Args:
-        graph: The graph.
-        nested: Whether to collapse nested flows.
-        least: The minimum number of equivalent steps to merge, or None to never merge any.
+    If `is_whole`, every step keeps its own box.
     """
     members: dict[str, list[str]] = {node.id: [node.id] for node in graph.nodes}
-    if nested and graph.sub_flows:
+    if is_whole:
+        return FoldedGraph(graph, members)
+    if len(graph.nodes) > _MAX_UNFOLDED and graph.sub_flows:
         members = {node.id: [node.id] for node in graph.nodes if not node.group}
         inside: dict[str, int] = defaultdict(int)
         for node in graph.nodes:
@@ -324,36 +302,28 @@ def fold_graph(graph: FlowGraph, *, nested: bool = True, least: int | None = MIN
                 outer = node.id.partition("\x00")[0]
                 members[outer].append(node.id)
                 inside[outer] += node.kind == "step"
-        nodes = [replace(node, inside=inside.get(node.id, 0)) for node in graph.nodes if not node.group]
-        edges = [edge for edge in graph.edges if edge.source in members and edge.target in members]
-        graph = FlowGraph(graph.name, nodes, edges)
-    return FoldedGraph(graph, members) if least is None else _merge_equal_steps(graph, members, least)
-
-
-def _merge_equal_steps(graph: FlowGraph, members: Mapping[str, list[str]], least: int) -> FoldedGraph:
+        outer_nodes = [replace(node, inside=inside.get(node.id, 0)) for node in graph.nodes if not node.group]
+        outer_edges = [edge for edge in graph.edges if edge.source in members and edge.target in members]
+        graph = FlowGraph(graph.name, outer_nodes, outer_edges)
     groups: dict[int, list[GraphNode]] = defaultdict(list)
     kinds = _classify_nodes(graph)
     for node in graph.nodes:
         groups[kinds[node.id]].append(node)
     box_of = {node.id: node.id for node in graph.nodes}
-    nodes: list[GraphNode] = []
-    merged: dict[str, list[str]] = {}
+    boxes = {node.id: node for node in graph.nodes}
     for group in groups.values():
-        if len(group) < least or group[0].kind != "step":
-            nodes += group
-            merged |= {node.id: members[node.id] for node in group}
-            continue
-        first = group[0]
-        nodes.append(replace(first, label=f"{first.label} … {group[-1].label}", count=len(group)))
-        box_of |= {node.id: first.id for node in group}
-        merged[first.id] = [member for node in group for member in members[node.id]]
-    places = {node.id: place for place, node in enumerate(graph.nodes)}
-    nodes.sort(key=lambda node: places[node.id])
+        if len(group) >= _MIN_FOLDED and group[0].kind == "step":
+            first = group[0]
+            boxes[first.id] = replace(first, label=f"{first.label} … {group[-1].label}", count=len(group))
+            box_of |= {node.id: first.id for node in group}
+            for node in group[1:]:
+                del boxes[node.id]
+                members[first.id] += members.pop(node.id)
     moved = [replace(edge, source=box_of[edge.source], target=box_of[edge.target]) for edge in graph.edges]
     # Merge edges between the same two boxes. The first edge's paths become the tooltip.
     edges = {(edge.source, edge.target, edge.kind): edge for edge in reversed(moved)}
     sub_flows = [sub for sub in graph.sub_flows if box_of[sub.step] == sub.step]
-    return FoldedGraph(FlowGraph(graph.name, nodes, list(reversed(edges.values())), sub_flows), merged)
+    return FoldedGraph(FlowGraph(graph.name, [*boxes.values()], list(reversed(edges.values())), sub_flows), members)
 
 
 def _classify_nodes(graph: FlowGraph) -> dict[str, int]:

@@ -25,7 +25,7 @@ def write_dot(graph: FlowGraph, *, details: bool = True) -> str:
             if sub.parent == group:
                 yield f"{indent}subgraph cluster_{index} {{"
                 yield f'{indent}  label="{_escape_dot(sub.label)}";'
-                yield from group_lines(sub.id, indent + "  ")
+                yield from group_lines(sub.step, indent + "  ")
                 yield f"{indent}}}"
 
     lines = [f'digraph "{_escape_dot(graph.name or "flow")}" {{', "  node [shape=box];", *group_lines("", "  ")]
@@ -57,7 +57,7 @@ def write_mermaid(graph: FlowGraph, *, details: bool = True) -> str:
         for index, sub in enumerate(graph.sub_flows):
             if sub.parent == group:
                 yield f'{indent}subgraph s{index}["{_escape_mermaid(sub.label)}"]'
-                yield from group_lines(sub.id, indent + "  ")
+                yield from group_lines(sub.step, indent + "  ")
                 yield f"{indent}end"
 
     lines = ["flowchart TD", *group_lines("", "  ")]
@@ -99,6 +99,6 @@ def write_outline(graph: FlowGraph, *, details: bool = True) -> str:
             for sub in graph.sub_flows:
                 if sub.step == node.id:
                     yield f"{indent}  runs {visible(sub.label)}"
-                    yield from group_lines(sub.id, indent + "    ")
+                    yield from group_lines(sub.step, indent + "    ")
 
     return "\n".join([cut(graph.name or "flow", 60), *group_lines("", "  ")]) + "\n"

@@ -141,7 +141,7 @@ def _write_dot_source(graph: FlowGraph, details: bool) -> Iterator[str]:
                 label = "x" * count_columns(cut(sub.label))
                 font = f"fontname=Courier fontsize={COLUMN / 0.6:.2f}"
                 yield f'subgraph cluster_{index} {{ graph [margin=14 {font} label="{label}"];'
-                yield from group_lines(sub.id)
+                yield from group_lines(sub.step)
                 yield "}"
 
     yield "digraph {"
@@ -174,7 +174,8 @@ def _parse_graphviz_layout(graph: FlowGraph, rendered: dict[str, Any]) -> Layout
         name = shape["name"]
         if name.startswith("cluster_"):
             x1, y1, x2, y2 = map(float, shape["bb"].split(","))
-            sub_flows[graph.sub_flows[int(name[8:])].id] = Box(x1 - left + margin, top - y2 + margin, x2 - x1, y2 - y1)
+            step = graph.sub_flows[int(name[8:])].step
+            sub_flows[step] = Box(x1 - left + margin, top - y2 + margin, x2 - x1, y2 - y1)
             continue
         x, y = place(shape["pos"])
         width, height = float(shape["width"]) * _POINTS, float(shape["height"]) * _POINTS

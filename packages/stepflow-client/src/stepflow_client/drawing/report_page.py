@@ -15,7 +15,7 @@ from .._rules.failure_groups import MAX_GROUPS_SHOWN, group_failures
 from ..types import RunArguments, RunItem, StepDetails
 from ..types.account import get_displayed_state
 from .charts import CHART_STYLE, Bar, ItemTime, StepTime, collect_item_times, draw_duration_histogram, draw_timeline
-from .drawn_graph import build_graph, fold_for_drawing, get_worst_state
+from .drawn_graph import build_graph, fold_graph, get_worst_state
 from .graph_formats import write_mermaid
 from .html import HIDDEN_MARK, PAGE_STYLE, STATUS_STYLE, STATUSES, TREE_STYLE, build_page, escape_html, json_tree
 from .layout import DrawingUnavailableError
@@ -156,7 +156,7 @@ def _write_sections(report: RunReport, bars: Sequence[Bar], right_edge: float, n
         yield build_section("Started with", _write_arguments(arguments, is_batch=is_batch))
     if report.flow:
         graph = build_graph(report.flow)
-        drawn = fold_for_drawing(graph)
+        drawn = fold_graph(graph)
         try:
             look = Look(drawn.find_box_states(find_worst_step_states(report)), style=False, name=f"run{number}")
             picture = draw_svg(drawn.graph, look)

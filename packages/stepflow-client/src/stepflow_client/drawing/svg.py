@@ -105,8 +105,8 @@ def draw_svg(graph: FlowGraph, look: Look, layout: Layout | None = None) -> str:
         'orient="auto" markerUnits="userSpaceOnUse"><path marker-end="none" d="M0 0L8 4L0 8z"/></marker></defs>',
     ]
     for sub in graph.sub_flows:
-        if sub.id in layout.sub_flows:
-            box = layout.sub_flows[sub.id]
+        if sub.step in layout.sub_flows:
+            box = layout.sub_flows[sub.step]
             place = f'x="{format_px(box.x + 10)}" y="{format_px(box.y + 14)}"'
             label = f"<text {place}>{escape_html(cut(sub.label))}</text>"
             parts.append(f'<g class="sf-group">{_title_svg(sub.label)}{_rect_svg(box)}{label}</g>')
