@@ -112,9 +112,10 @@ def draw_svg(graph: FlowGraph, look: Look, layout: Layout | None = None) -> str:
             parts.append(f'<g class="sf-group">{_title_svg(sub.label)}{_rect_svg(box)}{label}</g>')
     parts.append(f'<g marker-end="url(#{look.name}-arrow)">')
     parts += [_edge_svg(edge, route) for edge, route in zip(graph.edges, layout.edges, strict=True)]
-    shapes = _Shapes(look.name)
+    shapes: dict[str, int] = {}
     nodes = [_node_svg(node, layout.nodes[node.id], plugins.get(node.plugin), look, shapes) for node in graph.nodes]
-    parts += ["</g>", f"<defs>{shapes.format_definitions()}</defs>", *nodes]
+    definitions = "".join(f'<g id="{look.name}-{number}">{shape}</g>' for shape, number in shapes.items())
+    parts += ["</g>", f"<defs>{definitions}</defs>", *nodes]
     for index, (plugin, color) in enumerate(plugins.items()):
         y = layout.height + index * LINE
         parts.append(f'<g class="sf-legend sf-p{color}">')
@@ -150,34 +151,23 @@ def _edge_svg(edge: GraphEdge, route: Route) -> str:
     return f'<g class="sf-edge{kind}">{_title_svg(about)}<path d="{path}"/>{label}</g>'
 
 
-class _Shapes:
-    """Box shapes centered at (0, 0). Each is defined only once, however many boxes use it."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._known: dict[str, int] = {}
-
-    def draw_box(self, box: Box, plugin: int | None, status: str) -> str:
-        """Return an element that draws a box. Its colors come from where it is used."""
-        left, top = -box.width / 2, -box.height / 2
-        shape = _rect_svg(Box(left, top, box.width, box.height))
-        if plugin is not None:
-            band = _rect_svg(Box(left, top, 4, box.height), ' class="sf-band"')
-            shape += f'<g class="sf-p{plugin}">{band}</g>'
-        if status in _MARKS:
-            # Put the badge on the corner, where it doesn't cover any text.
-            x, y = -left - 4, top + 3
-            shape += f'<circle class="sf-badge-{status}" cx="{format_px(x)}" cy="{format_px(y)}" r="9"/>'
-            shape += f'<text class="sf-status" x="{format_px(x)}" y="{format_px(y)}">{_MARKS[status]}</text>'
-        number = self._known.setdefault(shape, len(self._known))
-        return f'<use href="#{self._name}-{number}"/>'
-
-    def format_definitions(self) -> str:
-        """Return the definitions of all shapes in use."""
-        return "".join(f'<g id="{self._name}-{number}">{shape}</g>' for shape, number in self._known.items())
+def _shape_svg(box: Box, plugin: int | None, status: str) -> str:
+    """Draw a box centered at (0, 0), without its text."""
+    left, top = -box.width / 2, -box.height / 2
+    shape = _rect_svg(Box(left, top, box.width, box.height))
+    if plugin is not None:
+        band = _rect_svg(Box(left, top, 4, box.height), ' class="sf-band"')
+        shape += f'<g class="sf-p{plugin}">{band}</g>'
+    if status in _MARKS:
+        # Put the badge on the corner, where it doesn't cover any text.
+        x, y = format_px(-left - 4), format_px(top + 3)
+        shape += f'<circle class="sf-badge-{status}" cx="{x}" cy="{y}" r="9"/>'
+        shape += f'<text class="sf-status" x="{x}" y="{y}">{_MARKS[status]}</text>'
+    return shape
 
 
-def _node_svg(node: GraphNode, box: Box, plugin: int | None, look: Look, shapes: _Shapes) -> str:
+def _node_svg(node: GraphNode, box: Box, plugin: int | None, look: Look, shapes: dict[str, int]) -> str:
+    """Draw a node. Its shape is added to `shapes` and numbered, unless another node has the same one."""
     status, href = look.statuses.get(node.id, ""), look.links.get(node.id, "")
     children = look.failed_children.get(node.id, 0)
     classes = ["sf-node", f"sf-{node.kind}"]
@@ -192,7 +182,9 @@ def _node_svg(node: GraphNode, box: Box, plugin: int | None, look: Look, shapes:
     tag = "a" if href else "g"
     place = f"translate({format_px(box.x + box.width / 2)} {format_px(box.y + box.height / 2)})"
     parts = [f'<{tag} class="{" ".join(classes)}"{link} transform="{place}">']
-    parts += [_title_svg(*node.get_tooltip_lines(lines), *words), shapes.draw_box(box, plugin, status)]
+    number = shapes.setdefault(_shape_svg(box, plugin, status), len(shapes))
+    # The colors of the shape come from where it is used.
+    parts += [_title_svg(*node.get_tooltip_lines(lines), *words), f'<use href="#{look.name}-{number}"/>']
     for index, line in enumerate(lines):
         kind = ' class="sf-soft"' if index else ""
         parts.append(f'<text{kind} y="{format_px((index - (len(lines) - 1) / 2) * LINE)}">{escape_html(line)}</text>')
