@@ -9,28 +9,12 @@ from html import escape
 from types import SimpleNamespace
 from typing import Any
 
+from .. import types
 from .._async.handle import RunHandle
 from .._base.text import cut, duration_text, short_json
 from .._rules.failure_groups import MAX_GROUPS_SHOWN, group_failures
 from .._sync.handle import SyncRunHandle
-from ..types.account import RunAccount
-from ..types.flows import StoredFlow, ValidationResult
 from ..types.models import Listing
-from ..types.reruns import RunComparison
-from ..types.results import FlowResult, Outcome
-from ..types.runs import (
-    ITEM_COLUMNS,
-    ListRunsResponse,
-    ListStepsResponse,
-    RunArguments,
-    RunDetails,
-    RunItem,
-    RunItems,
-    RunSnapshot,
-    StepDetails,
-)
-from ..types.server import ComponentInfo, ComponentList
-from ..types.statuses import ExecutionStatus
 from . import draw
 from .html import TREE_STYLE, json_tree
 from .report_data import RunReport, mask_snapshot
@@ -49,6 +33,7 @@ _MARKS = {
 }
 _MAX_PLAIN_LENGTH = 10_000
 _COMPONENTS = ("name", "plugin", "description")
+_ITEM_COLUMNS = types.ListItemsResponse._shown[:-1]
 _LEFT = "style='text-align:left;vertical-align:top'"
 
 
@@ -68,7 +53,7 @@ def format_html(value: Any) -> str:
 
 
 @format_html.register
-def _format_flow_result(result: FlowResult) -> str:
+def _format_flow_result(result: types.FlowResult) -> str:
     rows: list[tuple[str, object]] = [("run", result.run_id), ("status", result.status)]
     if result.error is not None:
         rows += [("step", result.error.step_id or ""), ("error", result.error.message)]
@@ -79,7 +64,7 @@ def _format_flow_result(result: FlowResult) -> str:
 
 
 @format_html.register
-def _format_run_details(run: RunDetails) -> str:
+def _format_run_details(run: types.RunDetails) -> str:
     items = run.items
     counts = f"{items.completed} completed, {items.failed} failed, {items.running} running of {items.total}"
     rows = [("run", run.run_id), ("flow", run.flow_name or run.flow_id), ("status", run.status), ("items", counts)]
@@ -94,7 +79,7 @@ def _format_run_handle(handle: RunHandle | SyncRunHandle) -> str:
 
 
 @format_html.register
-def _format_run_arguments(arguments: RunArguments) -> str:
+def _format_run_arguments(arguments: types.RunArguments) -> str:
     inputs = arguments.inputs
     rows: list[tuple[str, object]] = [("run", arguments.run_id)]
     rows += [("input", inputs[0] if inputs is not None and len(inputs) == 1 else inputs)]
@@ -105,13 +90,13 @@ def _format_run_arguments(arguments: RunArguments) -> str:
 
 
 @format_html.register
-def _format_run_item(item: RunItem) -> str:
+def _format_run_item(item: types.RunItem) -> str:
     value = ("error", item.error.message) if item.error else ("output", item.output)
     return _fields_table([("item", item.index), ("status", item.status), value])
 
 
 @format_html.register
-def _format_step_details(step: StepDetails) -> str:
+def _format_step_details(step: types.StepDetails) -> str:
     value = ("error", step.error.message) if step.error else ("output", step.output)
     rows: list[tuple[str, object]] = [("step", step.step_id), ("component", step.component)]
     rows += [("item", step.item_index), ("status", "kept" if step.is_kept else step.status)]
@@ -121,7 +106,7 @@ def _format_step_details(step: StepDetails) -> str:
 
 
 @format_html.register
-def _format_component_info(component: ComponentInfo) -> str:
+def _format_component_info(component: types.ComponentInfo) -> str:
     rows: list[tuple[str, object]] = [("component", component.path or component.name), ("plugin", component.plugin)]
     rows += [("description", component.description)]
     rows += [("input", component.input_schema), ("output", component.output_schema)]
@@ -129,7 +114,7 @@ def _format_component_info(component: ComponentInfo) -> str:
 
 
 @format_html.register
-def _format_validation_result(result: ValidationResult) -> str:
+def _format_validation_result(result: types.ValidationResult) -> str:
     rows = [("valid", "yes" if result.is_valid else "no")]
     for diagnostic in result.diagnostics:
         rows.append((diagnostic.level.value, f"{diagnostic.path}: {diagnostic.message}"))
@@ -144,28 +129,28 @@ def _format_listing(listing: Listing[Any]) -> str:
 
 
 @format_html.register
-def _format_run_items(items: RunItems) -> str:
-    return _format_records_table(items, ITEM_COLUMNS, "items")
+def _format_run_items(items: types.RunItems) -> str:
+    return _format_records_table(items, _ITEM_COLUMNS, "items")
 
 
 @format_html.register
-def _format_component_list(components: ComponentList) -> str:
+def _format_component_list(components: types.ComponentList) -> str:
     return _format_records_table(components, _COMPONENTS, "components")
 
 
 @format_html.register
-def _format_run_comparison(comparison: RunComparison) -> str:
+def _format_run_comparison(comparison: types.RunComparison) -> str:
     return _format_records_table(comparison.differences, ("path", "kind", "a", "b"), "differences")
 
 
 @format_html.register
-def _format_run_account(account: RunAccount) -> str:
+def _format_run_account(account: types.RunAccount) -> str:
     steps = _format_records_table(account.steps, ("step_id", "text", "component", "error.message"), "steps")
     return f"<div>{escape(account.text)}</div>{steps}"
 
 
 @format_html.register
-def _format_outcome(outcome: Outcome) -> str:
+def _format_outcome(outcome: types.Outcome) -> str:
     value = ("error", outcome.error.message) if outcome.error else ("output", outcome.output)
     rows: list[tuple[str, object]] = [("input", outcome.index if outcome.key is None else outcome.key)]
     rows += [("run", outcome.run_id), ("status", outcome.status), ("duration", outcome.duration)]
@@ -173,12 +158,12 @@ def _format_outcome(outcome: Outcome) -> str:
 
 
 _LISTS: dict[type, tuple[Sequence[str], str]] = {
-    Outcome: (("index", "key", "status", "duration", "output", "error.message"), "outcomes"),
-    FlowResult: (("run_id", "status", "output", "error.message"), "results"),
-    RunItem: (ITEM_COLUMNS, "items"),
-    RunDetails: (ListRunsResponse._shown[:-1], "runs"),
-    StepDetails: (ListStepsResponse._timed[:-1], "steps"),
-    ComponentInfo: (_COMPONENTS, "components"),
+    types.Outcome: (("index", "key", "status", "duration", "output", "error.message"), "outcomes"),
+    types.FlowResult: (("run_id", "status", "output", "error.message"), "results"),
+    types.RunItem: (_ITEM_COLUMNS, "items"),
+    types.RunDetails: (types.ListRunsResponse._shown[:-1], "runs"),
+    types.StepDetails: (types.ListStepsResponse._timed[:-1], "steps"),
+    types.ComponentInfo: (_COMPONENTS, "components"),
 }
 
 
@@ -191,7 +176,7 @@ def format_list_html(values: Sequence[Any]) -> str | None:
 
 
 @format_html.register
-def _format_run_snapshot(snapshot: RunSnapshot) -> str:
+def _format_run_snapshot(snapshot: types.RunSnapshot) -> str:
     return format_html(RunReport(mask_snapshot(snapshot)))
 
 
@@ -222,13 +207,13 @@ def _format_run_report(report: RunReport) -> str:
     return fields + (graph if len(graph.encode()) < left else "") + table
 
 
-def _describe_status(status: ExecutionStatus, text: str) -> ExecutionStatus | str:
+def _describe_status(status: types.ExecutionStatus, text: str) -> types.ExecutionStatus | str:
     """Return the status, or the text if it says more."""
     return status if text == status.value else text
 
 
 @format_html.register
-def _format_stored_flow(stored: StoredFlow) -> str:
+def _format_stored_flow(stored: types.StoredFlow) -> str:
     """Draw a stored flow, hiding the values of secret variables."""
     drawing = draw(stored.flow)
     picture = drawing._repr_html_() or ""
@@ -258,7 +243,7 @@ def _format_duration(name: str, value: object) -> object:
 
 def _format_status(value: object) -> str:
     """Format a status as a mark, word and color that suit light and dark notebooks. Empty for other values."""
-    if not isinstance(value, ExecutionStatus):
+    if not isinstance(value, types.ExecutionStatus):
         return ""
     mark, color = _MARKS.get(value.value, ("", ""))
     return f"<b style='color:{color}'>{mark}</b> {escape(value.value)}" if mark else escape(value.value)
