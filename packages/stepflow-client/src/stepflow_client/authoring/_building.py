@@ -9,14 +9,13 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from .._base.not_given import NOT_GIVEN
 from ..errors import InvalidArgumentError, StepflowClientError
-from ..flows.expressions import Path
+from ..flows import expressions
 from . import _fields, _values
 from ._expressions import Variable
-from ._lazy_modules import expressions
 from ._places import Place, cache_source, find_error_place, find_return_place, get_definition_place, use_fixed_place
 from ._profiler import collect_authoring_errors
-from ._scopes import Scope, Step, SubFlow, check_json_data
-from ._values import MARK, Coalesce, Condition, Read, Value, authoring_error, make_depth_error
+from ._scopes import Scope, Step, SubFlow, check_json_data, make_depth_error
+from ._values import MARK, Coalesce, Condition, Read, Value, authoring_error
 
 T = TypeVar("T")
 
@@ -77,7 +76,7 @@ class BuiltFlow(NamedTuple):
     """A flow file's content, along with where each part was written in Python."""
 
     definition: dict[str, Any]
-    places: dict[Path, Place]
+    places: dict[expressions.Path, Place]
     components: dict[str, Any]
     """The component functions it calls, by path."""
 
@@ -239,7 +238,7 @@ def _render_steps(scope: Scope) -> list[dict[str, Any]]:
     """Render a flow's steps as in a flow file. IDs must have been assigned with `_name_steps`."""
     steps = []
     for step in scope.steps:
-        input = {} if step.input is None else {"input": _render_value(step.input.expression)}
+        input = {} if step.input is NOT_GIVEN else {"input": _render_value(step.input)}
         steps.append({"id": step.step_id, "component": step.component, **input, **step.options})
     return steps
 
@@ -253,10 +252,10 @@ def _render_value(value: Any) -> Any:
             return {"$input": expressions.format_path(path)}
         case Read(source=name, path=path, default=default):
             variable = {"$variable": expressions.format_path((str(name), *path)) if path else str(name)}
-            return variable if default is None else {**variable, "default": _render_value(default.expression)}
+            return variable if default is NOT_GIVEN else {**variable, "default": _render_value(default)}
         case Condition(condition, then, otherwise):
             choice = {"$if": _render_value(condition), "then": _render_value(then)}
-            return choice if otherwise is None else {**choice, "else": _render_value(otherwise.expression)}
+            return choice if otherwise is NOT_GIVEN else {**choice, "else": _render_value(otherwise)}
         case Coalesce(alternatives):
             return {"$coalesce": [_render_value(alternative) for alternative in alternatives]}
         case _values.Literal(inner):
@@ -288,14 +287,13 @@ def _render_sub_flow(sub_flow: SubFlow) -> dict[str, Any]:
     return {"schemas": schemas, **{key: {"$literal": part} for key, part in parts.items()}}
 
 
-def _collect_places(scope: Scope, path: Path = ()) -> dict[Path, Place]:
+def _collect_places(scope: Scope, path: expressions.Path = ()) -> dict[expressions.Path, Place]:
     """Return where the steps of a flow and its sub-flows were written in Python, keyed by their path in the flow."""
-    places: dict[Path, Place] = {}
+    places: dict[expressions.Path, Place] = {}
     for index, step in enumerate(scope.steps):
         step_path = (*path, "steps", index)
         places[step_path] = step.place
-        fields = step.input.expression if step.input is not None else None
-        for name, field in fields.items() if isinstance(fields, dict) else ():
+        for name, field in step.input.items() if isinstance(step.input, dict) else ():
             if isinstance(field, SubFlow):
                 for (key, *below), place in _collect_places(field.scope).items():
                     # If the sub-flow captures values, each part has its own `$literal`. See `_render_sub_flow`.

@@ -8,18 +8,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 from .._base.not_given import NOT_GIVEN
 from ._lazy_modules import arguments, fields as field_types, text
 from ._scopes import encode_data, get_current_scope
-from ._values import (
-    Coalesce,
-    Condition,
-    Literal,
-    Read,
-    Record,
-    Some,
-    Value,
-    authoring_error,
-    get_expression,
-    make_element_expression,
-)
+from ._values import Coalesce, Condition, Literal, Read, Record, Value, authoring_error, make_element_expression
 
 T = TypeVar("T")
 T1 = TypeVar("T1")
@@ -65,7 +54,7 @@ def when(condition: Any, then: Any, otherwise: Any = NOT_GIVEN) -> Any:
         kind = field_types.get_type_name(read.kind)
         raise authoring_error(f"{read.label} is not a bool but {kind}, and servers treat 0, empty text and empty lists "
                      "as true", "to check that it exists, write when(exists(value), ...)")  # fmt: skip
-    other = None if otherwise is NOT_GIVEN else Some(scope.convert_value(otherwise))
+    other = NOT_GIVEN if otherwise is NOT_GIVEN else scope.convert_value(otherwise)
     return Value(Condition(scope.convert_value(condition), scope.convert_value(then), other))
 
 
@@ -164,10 +153,11 @@ def if_unset(variable: T1, otherwise: T2) -> T1 | T2:
         AuthoringError: If the first argument is not a variable.
     """
     scope = get_current_scope("if_unset()")
-    read = get_expression(variable)
+    value: object = variable
+    read = value.__stepflow__ if type(value) is Value else None
     if not isinstance(read, Read) or not isinstance(read.source, str):
         raise authoring_error("if_unset() expects a variable of the flow", "use coalesce() for other values")
-    return Value(read._replace(default=Some(scope.convert_value(otherwise))))  # type: ignore[return-value]
+    return Value(read._replace(default=scope.convert_value(otherwise)))  # type: ignore[return-value]
 
 
 def construct(kind: Callable[P, T], /, *arguments: P.args, **fields: P.kwargs) -> T:

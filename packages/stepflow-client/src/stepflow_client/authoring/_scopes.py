@@ -8,23 +8,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from ..errors import InvalidArgumentError
+from .._base.not_given import NOT_GIVEN
+from ..errors import AuthoringError, InvalidArgumentError
 from ._lazy_modules import arguments, expressions, json_encoding, values
 from ._places import Place, find_call_place
-from ._values import (
-    EXPRESSIONS,
-    MARK,
-    Coalesce,
-    Condition,
-    Expression,
-    Literal,
-    Read,
-    Record,
-    Some,
-    Value,
-    authoring_error,
-    make_depth_error,
-)
+from ._values import MARK, Coalesce, Condition, Expression, Literal, Read, Record, Value, authoring_error
 
 _KEYWORD_HINT = "write literal(...) around data, and use values of the flow for expressions"
 
@@ -36,8 +24,8 @@ class Step:
 
     __slots__ = ("component", "explicit_id", "input", "name", "options", "place", "scope", "step_id")
 
-    def __init__(self, scope: Scope, component: str, input: Some | None, explicit_id: str | None, name: str) -> None:
-        """Create a step. `name` is its component's name."""
+    def __init__(self, scope: Scope, component: str, input: Any, explicit_id: str | None, name: str) -> None:
+        """Create a step. Its input is NOT_GIVEN if it has none. `name` is its component's name."""
         self.scope, self.component, self.input, self.explicit_id = scope, component, input, explicit_id
         self.place: Place = find_call_place()
         self.name = name
@@ -78,22 +66,6 @@ class Scope:
         finally:
             _current.reset(token)
 
-    def add_step(self, component: str, input: Some | None, explicit_id: str | None, name: str) -> Step:
-        """Add a step.
-
-        Raises:
-            AuthoringError: If the explicit ID is invalid or already in use.
-        """
-        if explicit_id is not None:
-            if not isinstance(explicit_id, str) or not explicit_id.strip():
-                raise authoring_error(f"a step ID must be a string, not {arguments.short_repr(explicit_id)}")
-            if explicit_id in self.explicit_ids:
-                raise authoring_error(f"two steps have the ID {explicit_id!r}", "step IDs must be unique within a flow")
-            self.explicit_ids.add(explicit_id)
-        step = Step(self, component, input, explicit_id, name)
-        self.steps.append(step)
-        return step
-
     def convert_value(self, value: Any) -> Any:
         """Return a copy of a value as plain data and expressions.
 
@@ -108,7 +80,7 @@ class Scope:
     def _convert_value(self, value: Any) -> Any:
         if type(value) is Value:
             return self._rebind_expression(value.__stepflow__)
-        if isinstance(value, EXPRESSIONS):
+        if isinstance(value, Expression):
             return self._rebind_expression(value)
         if type(value) not in _PLAIN and json_encoding.is_scalar(value):
             # Enum members end up here even if they are also strings or numbers.
@@ -145,10 +117,9 @@ class Scope:
         match expression:
             case Read():
                 read = expression if expression.scope is self else self._capture_outer_read(expression)
-                default = read.default and Some(self._convert_value(read.default.expression))
-                return read._replace(default=default)
+                return read if read.default is NOT_GIVEN else read._replace(default=self._convert_value(read.default))
             case Condition(condition, then, otherwise):
-                other = otherwise and Some(self._convert_value(otherwise.expression))
+                other = NOT_GIVEN if otherwise is NOT_GIVEN else self._convert_value(otherwise)
                 return Condition(self._convert_value(condition), self._convert_value(then), other)
             case Coalesce(alternatives):
                 return Coalesce(tuple(map(self._convert_value, alternatives)))
@@ -200,6 +171,11 @@ def get_current_scope(what: str) -> Scope:
         message = f"{what} creates a step, but no flow is being built"
         raise authoring_error(message, "call it in a function decorated with @flow")
     return scope
+
+
+def make_depth_error(what: str) -> AuthoringError:
+    """Return the error for data that is cyclic, or nested too deeply for Python."""
+    return authoring_error(f"{what} is nested too deeply", "servers accept 126 levels")
 
 
 def check_function(value: Any, decorator: str) -> None:

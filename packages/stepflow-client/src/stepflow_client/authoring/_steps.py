@@ -8,9 +8,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Never, ParamSpec, TypeVar
 
 from .._base.lazy import lazy_module
+from .._base.not_given import NOT_GIVEN
 from ._lazy_modules import arguments, fields, inspect, json_encoding
-from ._scopes import Scope, SubFlow, check_function, encode_data, get_current_scope
-from ._values import Read, Record, Some, Value, authoring_error, without_profiler
+from ._scopes import Scope, Step, SubFlow, check_function, encode_data, get_current_scope
+from ._values import Read, Record, Value, authoring_error, without_profiler
 from .on_error import OnError
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Component:
             raise authoring_error(f"{self.__name__}(): {error}", hint) from None
         options = {name: bound.pop(name) for name in OPTIONS if name in bound and name not in names}
         if input_name is not None:
-            input = Some(scope.convert_value(bound[input_name])) if input_name in bound else None
+            input = scope.convert_value(bound[input_name]) if input_name in bound else NOT_GIVEN
         else:
             content: dict[str, Any] = {}
             for name, value in bound.items():
@@ -84,7 +85,7 @@ class Component:
                     content |= {key: scope.convert_value(part) for key, part in value.items()}
                 elif type(value) is Value or value is not None or parameter.default is not None:
                     content[names[name]] = scope.convert_value(value)
-            input = Some(content) if names else None
+            input = content if names else NOT_GIVEN
         scope.components[self.path] = self
         return add_step(scope, self.path, input, self.path.rpartition("/")[2], output, **options)
 
@@ -164,7 +165,7 @@ def component(path: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
 def add_step(
     scope: Scope,
     path: str,
-    input: Some | None,
+    input: Any,
     name: str,
     output: Any,
     *,
@@ -178,7 +179,7 @@ def add_step(
     Args:
         scope: The flow.
         path: The component's path.
-        input: The step's input.
+        input: The step's input, or NOT_GIVEN if it has none.
         name: The step ID to use if the output isn't assigned to a name.
         output: The output type.
         step: An explicit step ID.
@@ -187,9 +188,16 @@ def add_step(
         metadata: Arbitrary metadata about the step.
 
     Raises:
-        AuthoringError: If an option is invalid.
+        AuthoringError: If an option is invalid, or the step ID is already in use.
     """
-    new_step = scope.add_step(path, input, step, name)
+    if step is not None:
+        if not isinstance(step, str) or not step.strip():
+            raise authoring_error(f"a step ID must be a string, not {arguments.short_repr(step)}")
+        if step in scope.explicit_ids:
+            raise authoring_error(f"two steps have the ID {step!r}", "step IDs must be unique within a flow")
+        scope.explicit_ids.add(step)
+    new_step = Step(scope, path, input, step, name)
+    scope.steps.append(new_step)
     if on_error is not None:
         if not isinstance(on_error, OnError):
             message = f"on_error must be created with the functions of on_error, not {arguments.short_repr(on_error)}"
@@ -245,7 +253,7 @@ def each(
     if max_concurrency is not None:
         input["max_concurrency"] = scope.convert_value(max_concurrency)
     map_output: MapOutput[R] = add_step(
-        scope, "/builtin/map", Some(input), "each", outputs.MapOutput[output],  # type: ignore[valid-type]
+        scope, "/builtin/map", input, "each", outputs.MapOutput[output],  # type: ignore[valid-type]
         step=step, on_error=on_error, must_execute=must_execute, metadata=metadata,
     )  # fmt: skip
     return map_output
@@ -257,18 +265,17 @@ class Turn(Generic[R_co, T_co]):
 
 def done(value: R) -> Turn[R, Never]:
     """End `iterate` with a result."""
-    turn: Turn[R, Never] = _make_turn("result", value)
-    return turn
+    return _make_turn("result", value)
 
 
 def again(value: T) -> Turn[Never, T]:
     """Continue `iterate` with the input for the next turn."""
-    turn: Turn[Never, T] = _make_turn("next", value)
-    return turn
+    return _make_turn("next", value)
 
 
-def _make_turn(key: str, value: Any) -> Any:
-    return Value(Record(None, {key: get_current_scope("done() and again()").convert_value(value)}))
+def _make_turn(key: str, value: Any) -> Turn[Any, Any]:
+    fields = {key: get_current_scope("done() and again()").convert_value(value)}
+    return Value(Record(None, fields))  # type: ignore[return-value]
 
 
 def iterate(
@@ -312,7 +319,7 @@ def iterate(
     if max_iterations is not None:
         input["max_iterations"] = scope.convert_value(max_iterations)
     iterated: Iterated[R] = add_step(
-        scope, "/builtin/iterate", Some(input), "iterate", outputs.Iterated[output],  # type: ignore[valid-type]
+        scope, "/builtin/iterate", input, "iterate", outputs.Iterated[output],  # type: ignore[valid-type]
         step=step, on_error=on_error, must_execute=must_execute, metadata=metadata,
     )  # fmt: skip
     return iterated

@@ -11,15 +11,12 @@ import sys
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import wraps
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, TypeVar
+from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
 
+from .._base.not_given import NOT_GIVEN
 from ..errors import AuthoringError
 from ._lazy_modules import arguments, expressions, fields
 from ._places import find_call_place, is_called_by_flow
-
-if TYPE_CHECKING:
-    from ..flows.expressions import Path
-    from ._fields import Field
 
 
 def authoring_error(
@@ -35,11 +32,6 @@ def authoring_error(
 
 collected_errors: ContextVar[list[AuthoringError] | None] = ContextVar("stepflow_refusals", default=None)
 """Errors raised so far in the flow's function, which may have caught them."""
-
-
-def make_depth_error(what: str) -> AuthoringError:
-    """Return the error for data that is cyclic, or nested too deeply for Python."""
-    return authoring_error(f"{what} is nested too deeply", "servers accept 126 levels")
 
 
 Call = TypeVar("Call", bound=Callable[..., Any])
@@ -83,10 +75,10 @@ class Read(NamedTuple):
     scope: ReadScope
     source: ReadStep | str | None
     """The step, the name of the variable, or None for the input."""
-    path: Path
+    path: expressions.Path
     kind: Any
-    default: Any = None
-    """For a variable, the expression to use if it isn't set, wrapped in `Some`, or None if there's no such default."""
+    default: Any = NOT_GIVEN
+    """For a variable, the expression to use if it isn't set, or NOT_GIVEN if there's no such default."""
 
     @property
     def label(self) -> str:
@@ -95,18 +87,13 @@ class Read(NamedTuple):
         return expressions.format_path(self.path, str(start))
 
 
-class Some(NamedTuple):
-    """Wraps an optional part of an expression, to distinguish None from a missing part."""
-
-    expression: Any
-
-
 class Condition(NamedTuple):
     """An `$if` expression."""
 
     condition: Any
     then: Any
-    otherwise: Some | None
+    otherwise: Any
+    """The expression for `else`, or NOT_GIVEN if there is none."""
 
     @property
     def label(self) -> str:
@@ -150,12 +137,6 @@ class Record(NamedTuple):
 
 
 Expression = Read | Condition | Coalesce | Literal | Record
-EXPRESSIONS = (Read, Condition, Coalesce, Literal, Record)
-
-
-def get_expression(value: object) -> Expression | None:
-    """Return the expression behind a flow's value, or None for anything else."""
-    return value.__stepflow__ if type(value) is Value else None
 
 
 MARK = "<value of a flow: "
@@ -227,7 +208,7 @@ def make_element_expression(expression: Expression, key: Any) -> Expression:
 
 
 def _make_part_expression(
-    expression: Expression, key: Any, find: Callable[..., Field], error_type: type[AuthoringError]
+    expression: Expression, key: Any, find: Callable[..., fields.Field], error_type: type[AuthoringError]
 ) -> Expression:
     match expression:
         case Read():
@@ -245,11 +226,9 @@ def _make_part_expression(
                 message = f"the name {step!r} cannot be written in a path"
                 raise authoring_error(message, "rename the field in the component")
             return expression._replace(path=(*expression.path, step), kind=target.kind)
-        case Condition(condition, then, Some(other)) if all(
-            isinstance(branch, EXPRESSIONS) for branch in (then, other)
-        ):
+        case Condition(condition, then, other) if isinstance(then, Expression) and isinstance(other, Expression):
             then_part, other_part = (_make_part_expression(branch, key, find, error_type) for branch in (then, other))
-            return Condition(condition, then_part, Some(other_part))
+            return Condition(condition, then_part, other_part)
         case Literal(dict() as data) if key in data:
             return Literal(data[key])
         case Literal(list() as data) if isinstance(key, int) and key < len(data):
