@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from functools import cached_property
+from functools import cached_property, update_wrapper
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
@@ -58,13 +58,12 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
             options: The arguments passed to `flow`.
             names: Names that annotations may use in addition to the module's own.
         """
+        update_wrapper(self, function)
         self.function = function
         self._options, self._local_names = options, names
         self._examples: list[dict[str, Any]] = []
         self._cases: list[dict[str, Any]] = []
         self.name: str = options["name"] or function.__name__
-        self.__name__, self.__qualname__ = function.__name__, function.__qualname__
-        self.__doc__, self.__module__, self.__wrapped__ = function.__doc__, function.__module__, function
 
     def __repr__(self) -> str:
         """Return a representation with the flow's name."""
@@ -72,7 +71,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
 
     def __reduce__(self) -> str:
         # Pickle flows by name, like functions.
-        return self.__qualname__
+        return self.function.__qualname__
 
     def __call__(self, given: InputT = NOT_GIVEN, /, *arguments: P.args, **variables: P.kwargs) -> OutputT:
         """Add this flow's steps to the flow being written, and return the function's result.
@@ -82,7 +81,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         Raises:
             AuthoringError: If no flow is being written, or a variable without a default isn't passed.
         """
-        get_current_scope(f"{self.__name__}()")
+        get_current_scope(f"{self.function.__name__}()")
         if self in _calls.get():
             raise authoring_error(f"the flow {self.name} calls itself", "iterate() runs a function again and again")
         parts = self._signature

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, Unpack, overload
 
 if TYPE_CHECKING:
     from .._async.client import StepflowClient
@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 InputT = TypeVar("InputT")
 OutputT = TypeVar("OutputT")
 VariablesT = TypeVar("VariablesT")
+
+
+class ResultOptions(TypedDict, total=False):
+    """Options for `RunHandle.result`. See that method for meanings and defaults."""
+
+    wait: bool
+    timeout: float | None
+    progress: ProgressOption
 
 
 class FlowMethods(Generic[InputT, OutputT, VariablesT]):
@@ -84,24 +92,10 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
 
     @overload
     def result(
-        self,
-        client: AsyncClient,
-        run_id: RunId,
-        *,
-        wait: bool = True,
-        timeout: float | None = None,
-        progress: ProgressOption = False,
+        self, client: AsyncClient, run_id: RunId, **options: Unpack[ResultOptions]
     ) -> Coroutine[Any, Any, FlowResult[OutputT]]: ...
     @overload
-    def result(
-        self,
-        client: SyncClient,
-        run_id: RunId,
-        *,
-        wait: bool = True,
-        timeout: float | None = None,
-        progress: ProgressOption = False,
-    ) -> FlowResult[OutputT]: ...
+    def result(self, client: SyncClient, run_id: RunId, **options: Unpack[ResultOptions]) -> FlowResult[OutputT]: ...
     def result(self, client: Any, run_id: Any, **options: Any) -> Any:
         """Wait for a run of this flow to finish and return its result. See `StepflowClient.get_result`."""
         return _get_method(client, "handle")(run_id, self.output_type).result(**options)

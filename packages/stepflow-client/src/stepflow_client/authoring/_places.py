@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
+from .._base.bounded_dict import BoundedDict
 from ._lazy_modules import ast, linecache
 
 _PACKAGE = __name__.partition(".")[0]
@@ -140,18 +141,16 @@ class _Code(NamedTuple):
     names: frozenset[str]
 
 
-_MAX_CACHED = 64
-_codes: dict[int, _Code] = {}
-_sources: dict[str, _Source] = {}
+_codes: BoundedDict[int, _Code] = BoundedDict(64)
+_sources: BoundedDict[str, _Source] = BoundedDict(64)
 
 
 def _get_code(code: CodeType) -> _Code:
     cached = _codes.get(id(code))
     if cached is None:
-        if len(_codes) >= _MAX_CACHED:
-            _codes.clear()
         names = frozenset((*code.co_varnames, *code.co_names, *code.co_cellvars))
-        cached = _codes[id(code)] = _Code(code, list(code.co_positions()), names)
+        cached = _Code(code, list(code.co_positions()), names)
+        _codes.put_newest(id(code), cached)
         # The module may have been reloaded with different source.
         linecache.checkcache(code.co_filename)
     return cached
@@ -192,9 +191,7 @@ def _get_source(code: CodeType, module: dict[str, Any]) -> _Source:
                 | ast.NamedExpr(target=ast.Name(id=name), value=ast.Call() as call)
             ):
                 source.assigned[call.end_lineno or 0, call.end_col_offset or 0] = name
-    if len(_sources) >= _MAX_CACHED:
-        _sources.clear()
-    _sources[file] = source
+    _sources.put_newest(file, source)
     return source
 
 

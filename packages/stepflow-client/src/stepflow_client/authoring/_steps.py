@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, update_wrapper
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Never, ParamSpec, TypeVar
 
 from .._base.lazy import lazy_module
@@ -47,10 +47,8 @@ class Component:
 
     def __init__(self, path: str, function: Callable[..., Any]) -> None:
         """Use `component` instead."""
+        update_wrapper(self, function)
         self.path, self.function = path, function
-        self.__wrapped__ = function
-        self.__name__, self.__qualname__ = function.__name__, function.__qualname__
-        self.__doc__, self.__module__ = function.__doc__, function.__module__
 
     def __repr__(self) -> str:
         """Return a representation with the component's path."""
@@ -58,7 +56,7 @@ class Component:
 
     def __reduce__(self) -> str:
         # Pickle components by name, like functions.
-        return self.__qualname__
+        return self.function.__qualname__
 
     @without_profiler
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -67,13 +65,13 @@ class Component:
         Raises:
             AuthoringError: If no flow is being written, or an argument is invalid.
         """
-        scope = get_current_scope(f"{self.__name__}()")
+        scope = get_current_scope(f"{self.function.__name__}()")
         signature, names, input_name, output = self._parameters
         try:
             bound: dict[str, Any] = signature.bind(*args, **kwargs).arguments
         except TypeError as error:
             hint = f"its arguments are {', '.join(names.values()) or 'none'}"
-            raise authoring_error(f"{self.__name__}(): {error}", hint) from None
+            raise authoring_error(f"{self.function.__name__}(): {error}", hint) from None
         options = {name: bound.pop(name) for name in OPTIONS if name in bound and name not in names}
         if input_name is not None:
             input = scope.convert_value(bound[input_name]) if input_name in bound else NOT_GIVEN
