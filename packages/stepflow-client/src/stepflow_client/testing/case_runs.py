@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from .._sync.client import SyncStepflowClient
-    from ..types import FlowResult
+    from ..types import FlowResult, StepDetails
 
 
 class StepRecord(NamedTuple):
@@ -255,25 +256,11 @@ class _CaseRunner:
     ) -> list[tuple[dict[str, Mapping[str, Any]], float]]:
         """Return each item's duration, along with its step outcomes if they are being recorded.
 
-        Items without step times get the batch's duration, `seconds`. If only times are needed and they can't be read,
-        so do all items, because times are optional.
+        Items without step times get the batch's duration, `seconds`.
         """
-        without_steps: list[tuple[dict[str, Mapping[str, Any]], float]] = [({}, seconds)] * count
-        if self.record is None and not include_times:
-            return without_steps
-        server = self.client.server_info()
-        if self.record is None and not server.capabilities["events"]:
-            return without_steps
-        require_capability(server, "step_outputs", "recording")
-        try:
-            steps = self.client.get_run_steps(run_id, include_times=include_times)
-        except StepflowClientError:
-            if self.record is not None:
-                raise
-            return without_steps
         outcomes: list[dict[str, Mapping[str, Any]]] = [{} for _ in range(count)]
         times: list[list[datetime]] = [[] for _ in range(count)]
-        for step in steps:
+        for step in self._read_steps(run_id, include_times=include_times):
             if step.item_index >= count:
                 continue
             if self.record is not None and (step.status == "completed" or step.error is not None):
@@ -281,6 +268,16 @@ class _CaseRunner:
             times[step.item_index] += [time for time in (step.started_at, step.completed_at) if time is not None]
         durations = [(max(item) - min(item)).total_seconds() if item else seconds for item in times]
         return list(zip(outcomes, durations, strict=True))
+
+    def _read_steps(self, run_id: str, *, include_times: bool) -> Iterable[StepDetails]:
+        """Return a run's steps if needed. If only their times are needed, there are none if they can't be read."""
+        if self.record is not None:
+            require_capability(self.client.server_info(), "step_outputs", "recording")
+            return self.client.get_run_steps(run_id, include_times=include_times)
+        if include_times and self.client.server_info().capabilities["events"]:
+            with suppress(StepflowClientError):
+                return self.client.get_run_steps(run_id, include_times=True)
+        return []
 
     def _build_step_records(self, case: FlowCase, outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, StepRecord]:
         """Return the inputs and outcomes of the steps to record.
