@@ -48,12 +48,10 @@ class Servers:
             ServerNotInstalledError: If no server is installed.
         """
         check_instance(config, "config", TestConfig)
+        new: Future[StepflowRuntime] = Future()
         with self._lock:
-            server = self._started.get(config.key)
-            mine = server is None
-            if server is None:
-                server = self._started[config.key] = Future()
-        if mine:
+            server = self._started.setdefault(config.key, new)
+        if server is new:
             try:
                 server.set_result(self._start(config))
             except BaseException as error:
