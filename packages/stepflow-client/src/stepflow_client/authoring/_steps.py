@@ -34,12 +34,12 @@ class _Parameters(NamedTuple):
     """The parsed signature of a component's function."""
 
     signature: Any
+    hints: dict[str, Any]
+    """The types of the arguments, and of the output as `return`."""
     names: dict[str, str]
     """JSON names of the input fields, by argument name."""
     input: str | None
     """The argument that holds the whole input, or None if the input is an object made of all arguments."""
-    output: Any
-    """The output type."""
 
 
 class Component:
@@ -66,7 +66,7 @@ class Component:
             AuthoringError: If no flow is being written, or an argument is invalid.
         """
         scope = get_current_scope(f"{self.function.__name__}()")
-        signature, names, input_name, output = self._parameters
+        signature, hints, names, input_name = self._parameters
         try:
             bound: dict[str, Any] = signature.bind(*args, **kwargs).arguments
         except TypeError as error:
@@ -85,15 +85,15 @@ class Component:
                     content[names[name]] = scope.convert_value(value)
             input = content if names else NOT_GIVEN
         scope.components[self.path] = self
-        return add_step(scope, self.path, input, self.path.rpartition("/")[2], output, **options)
+        return add_step(scope, self.path, input, self.path.rpartition("/")[2], hints.get("return", Any), **options)
 
     @cached_property
     def schemas(self) -> tuple[Any, Any]:
         """Input and output schemas, using `{}` for types without a schema."""
-        signature, names, input_name, output = self._parameters
-        hints = fields.get_hints(self.function)
+        signature, hints, names, input_name = self._parameters
+        output = _make_schema(hints.get("return", Any))
         if input_name is not None:
-            return _make_schema(hints.get(input_name, Any)), _make_schema(output)
+            return _make_schema(hints.get(input_name, Any)), output
         properties, required, is_open = {}, [], False
         for name, key in names.items():
             parameter = signature.parameters[name]
@@ -104,7 +104,7 @@ class Component:
             if parameter.default is parameter.empty:
                 required.append(key)
         schema = {"type": "object", "properties": properties, "required": required, "additionalProperties": is_open}
-        return schema, _make_schema(output)
+        return schema, output
 
     @cached_property
     def _parameters(self) -> _Parameters:
@@ -118,7 +118,7 @@ class Component:
             names[name] = json_encoding.get_json_name(hints.get(name), name)
             if parameter.kind is parameter.POSITIONAL_ONLY:
                 input_name = name
-        return _Parameters(signature, names, input_name, hints.get("return", Any))
+        return _Parameters(signature, hints, names, input_name)
 
 
 def _make_schema(kind: Any) -> dict[str, Any]:
