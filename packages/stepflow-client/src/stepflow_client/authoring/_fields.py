@@ -88,7 +88,7 @@ def _find_by_index(kind: Any, index: int) -> Field | PartNotFound:
 def _find_by_key(kind: Any, key: str) -> Field | PartNotFound:
     if is_typeddict(get_origin(kind) or kind):
         origin = get_origin(kind) or kind
-        keys: Mapping[str, Field] = {name: Field(name, hint) for name, hint in get_class_hints(origin).items()}
+        keys: Mapping[str, Field] = {name: Field(name, hint) for name, hint in get_hints(origin).items()}
         keys = _substitute_fields(keys, origin, kind) if get_args(kind) else keys
         return _get_named_field(kind, key, keys)
     if _is_mapping(kind):
@@ -113,14 +113,8 @@ def _get_class_fields(kind: type) -> Mapping[str, Field] | None:
     names = get_field_names(kind)
     if names is None:
         return None
-    hints = get_class_hints(kind)
+    hints = get_hints(kind)
     return {attribute: Field(name, hints.get(attribute, Any)) for attribute, name in names.items()}
-
-
-@lru_cache(maxsize=1024)
-def get_class_hints(kind: Any) -> Mapping[str, Any]:
-    """Return a class's annotations, using Any for names that can't be resolved (e.g. a class local to a function)."""
-    return get_hints(kind)
 
 
 def _substitute_fields(fields: Mapping[str, Field], origin: Any, kind: Any) -> Mapping[str, Field]:

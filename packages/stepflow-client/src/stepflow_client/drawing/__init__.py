@@ -25,7 +25,7 @@ from .html import PAGE_STYLE, build_page, escape_html
 from .layout import DrawingUnavailableError
 from .report_data import RunReport, gather
 from .report_page import report_page
-from .svg import STYLE, Look, draw_svg
+from .svg import STYLE, Look, draw_svg, render_png
 
 __all__ = [
     "Drawing", "DrawingUnavailableError", "ResolvedInput", "RunReport", "StepTime", "draw", "gather", "report_page",
@@ -84,8 +84,6 @@ class Drawing:
         Raises:
             DrawingUnavailableError: If the `stepflow-client[draw]` extra isn't installed.
         """
-        from .svg import render_png
-
         check_integer(scale, "scale", least=1, most=16)
         return render_png(self.svg(), scale)
 

@@ -21,15 +21,13 @@ from .._runs.causes import ItemFailureTracer
 from .._runs.explanation import collect_item_records, explain_items
 from .._runs.failure_hints import ResolvedInput, resolve_input
 from ..errors import InvalidArgumentError
-from ..types import FlowVariable, ListItemsResponse, RunArguments, RunDetails, RunItem, StepDetails
+from ..types import FlowVariable, ListItemsResponse, RunArguments, RunDetails, RunItem, RunSnapshot, StepDetails
 from ..types.models import Shown
-from ..types.runs import RunSnapshot
 from .charts import StepTime
 
 if TYPE_CHECKING:
     from .._sync.client import SyncStepflowClient
-    from ..types.account import RunAccount, StepAccount
-    from ..types.reruns import RunDifference
+    from ..types import RunAccount, RunDifference, StepAccount
 
 # Lazy, because that module imports this one.
 _page = lazy_module("stepflow_client.drawing.report_page")
