@@ -25,7 +25,7 @@ from stepflow_client import (
 )
 from stepflow_client._base.text import duration_text, short_json, visible, visible_lines
 from stepflow_client._command import BoundedDict, SnapshotReader
-from stepflow_client.drawing.drawn_graph import cut
+from stepflow_client.drawing.drawn_graph import cut_label
 from stepflow_client.drawing.html import STATUSES, json_tree
 from stepflow_client.history import HistoryEntry
 from stepflow_client.types.runs import RunSnapshot
@@ -175,7 +175,7 @@ def build_environment() -> Environment:
     templates.globals["statuses_with_look"] = STATUSES
     templates.globals |= {"hash_form_contents": hash_form_contents, "is_raw_edited": is_raw_edited}
     templates.filters["shown"] = lambda value: visible("" if value is None else str(value))
-    templates.filters["cut"] = lambda value, longest=40: cut("" if value is None else str(value), longest)
+    templates.filters["cut"] = lambda value, longest=40: cut_label("" if value is None else str(value), longest)
     templates.filters["lines"] = lambda value: visible_lines(str(value))
     templates.filters["at"] = lambda time: time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if time else ""
     templates.filters["duration"] = duration_text

@@ -15,7 +15,7 @@ from ._expressions import Variable
 from ._places import Place, cache_source, find_error_place, find_return_place, get_definition_place, use_fixed_place
 from ._profiler import collect_authoring_errors
 from ._scopes import Scope, Step, SubFlow, check_json_data, make_depth_error
-from ._values import MARK, Coalesce, Condition, Read, Value, authoring_error
+from ._values import REPR_PREFIX, Coalesce, Condition, Read, Value, authoring_error
 
 T = TypeVar("T")
 
@@ -128,7 +128,7 @@ def build_flow(name: str, parts: FlowSignature, call: Call, options: Mapping[str
         }
         variables = {argument: Value(read) for argument, read in reads.items()}
         try:
-            result = _call_function(call, input, variables)
+            result = _call_flow_function(call, input, variables)
         finally:
             if errors:
                 # Raise the first error even if the function caught it, since it explains any later ones.
@@ -149,7 +149,7 @@ def build_flow(name: str, parts: FlowSignature, call: Call, options: Mapping[str
             "name": name,
             "description": options["description"] or inspect.getdoc(parts.function),
             "version": options["version"],
-            "schemas": _make_schemas(parts),
+            "schemas": _make_flow_schemas(parts),
             "steps": steps,
             "output": output,
             "test": options["test"],
@@ -163,7 +163,7 @@ def build_flow(name: str, parts: FlowSignature, call: Call, options: Mapping[str
     return BuiltFlow(definition, places | _collect_places(scope), scope.components)
 
 
-def _call_function(call: Call, input: list[Any], variables: Mapping[str, Any]) -> Any:
+def _call_flow_function(call: Call, input: list[Any], variables: Mapping[str, Any]) -> Any:
     try:
         return call(input, variables)
     except StepflowClientError:
@@ -174,14 +174,14 @@ def _call_function(call: Call, input: list[Any], variables: Mapping[str, Any]) -
             raise
         with use_fixed_place(place):
             # pydantic and msgspec include the rejected value in the message.
-            if MARK in str(error):
+            if REPR_PREFIX in str(error):
                 kind = getattr(error, "title", "the class")
                 raise authoring_error(f"{kind} validates its fields, and rejects values of the flow",
                              f"write construct({kind}, ...)") from None  # fmt: skip
             raise authoring_error(f"{type(error).__name__}: {error}") from error
 
 
-def _make_schemas(parts: FlowSignature) -> dict[str, Any]:
+def _make_flow_schemas(parts: FlowSignature) -> dict[str, Any]:
     kinds = {("variables", argument): parts.hints.get(argument, Any) for argument in parts.names}
     if parts.input is not None:
         kinds["input", ""] = parts.hints.get(parts.input, Any)
@@ -218,14 +218,14 @@ def _name_steps(scope: Scope) -> None:
         if step.explicit_id is not None:
             step.step_id = step.explicit_id
         elif step.place.name is not None:
-            step.step_id = _make_unique(step.place.name, taken)
+            step.step_id = _make_unique_id(step.place.name, taken)
         else:
             waiting.append(step)
     for step in waiting:
-        step.step_id = _make_unique(step.name, taken)
+        step.step_id = _make_unique_id(step.name, taken)
 
 
-def _make_unique(name: str, taken: set[str]) -> str:
+def _make_unique_id(name: str, taken: set[str]) -> str:
     free, number = name, 1
     while free.casefold() in taken:
         number += 1

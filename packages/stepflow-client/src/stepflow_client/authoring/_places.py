@@ -107,11 +107,11 @@ def find_call_place() -> Place:
         return fixed
     frame = find_caller()
     code = frame.f_code
-    _, positions, names = _get_code(code)
+    _, positions, names = _get_code_positions(code)
     line, end_line, column, end = positions[frame.f_lasti // 2]
     if line is None or column is None:
         return Place(code.co_filename, line or frame.f_lineno)
-    name = _get_source(code, frame.f_globals).assigned.get((end_line or line, end or 0))
+    name = _get_parsed_source(code, frame.f_globals).assigned.get((end_line or line, end or 0))
     # Ignore the name if the file has changed since it was imported.
     return Place(code.co_filename, line, column + 1, name if name in names else None)
 
@@ -125,7 +125,7 @@ def find_error_place(error: BaseException) -> Place | None:
     return place
 
 
-class _Source(NamedTuple):
+class _ParsedSource(NamedTuple):
     """A file's source, along with everything looked up in it."""
 
     lines: list[str]
@@ -134,22 +134,22 @@ class _Source(NamedTuple):
     probes: list[Probe]
 
 
-class _Code(NamedTuple):
+class _CodePositions(NamedTuple):
     code: CodeType
     """Keeps the code object alive so that its `id()` stays unique."""
     positions: list[tuple[int | None, int | None, int | None, int | None]]
     names: frozenset[str]
 
 
-_codes: BoundedDict[int, _Code] = BoundedDict(64)
-_sources: BoundedDict[str, _Source] = BoundedDict(64)
+_codes: BoundedDict[int, _CodePositions] = BoundedDict(64)
+_sources: BoundedDict[str, _ParsedSource] = BoundedDict(64)
 
 
-def _get_code(code: CodeType) -> _Code:
+def _get_code_positions(code: CodeType) -> _CodePositions:
     cached = _codes.get(id(code))
     if cached is None:
         names = frozenset((*code.co_varnames, *code.co_names, *code.co_cellvars))
-        cached = _Code(code, list(code.co_positions()), names)
+        cached = _CodePositions(code, list(code.co_positions()), names)
         _codes.put_newest(id(code), cached)
         # The module may have been reloaded with different source.
         linecache.checkcache(code.co_filename)
@@ -160,18 +160,18 @@ def cache_source(function: Callable[..., Any]) -> None:
     """Cache a function's source before calling it, because reading it while profiling is slow."""
     code = getattr(function, "__code__", None)
     if code is not None:
-        _get_code(code)
-        _get_source(code, getattr(function, "__globals__", {}))
+        _get_code_positions(code)
+        _get_parsed_source(code, getattr(function, "__globals__", {}))
 
 
 def get_probes(code: CodeType, module: dict[str, Any]) -> list[Probe]:
     """Return a function's probes, or an empty list if its source isn't available."""
     lines = [line for *_, line in code.co_lines() if line is not None]
-    probes = _get_source(code, module).probes if lines else []
+    probes = _get_parsed_source(code, module).probes if lines else []
     return [probe for probe in probes if min(lines) <= probe.line <= max(lines)]
 
 
-def _get_source(code: CodeType, module: dict[str, Any]) -> _Source:
+def _get_parsed_source(code: CodeType, module: dict[str, Any]) -> _ParsedSource:
     file = code.co_filename
     lines = linecache.getlines(file, module)
     cached = _sources.get(file)
@@ -180,9 +180,9 @@ def _get_source(code: CodeType, module: dict[str, Any]) -> _Source:
     text = "".join(lines)
     try:
         tree = ast.parse(text)
-        source = _Source(lines, {}, list(_iter_probes(tree, {})) if _WORDS.search(text) else [])
+        source = _ParsedSource(lines, {}, list(_iter_probes(tree, {})) if _WORDS.search(text) else [])
     except (SyntaxError, ValueError, RecursionError):
-        tree, source = ast.Module([], []), _Source(lines, {}, [])
+        tree, source = ast.Module([], []), _ParsedSource(lines, {}, [])
     for node in ast.walk(tree):
         match node:
             case (
@@ -224,7 +224,7 @@ def _iter_probes(node: ast.AST, loops: dict[str, ast.expr]) -> Iterator[Probe]:
     for loop in (node, *getattr(node, "generators", ())):
         if isinstance(loop, (ast.For, ast.comprehension)):
             loops = loops | {name.id: loop.iter for name in ast.walk(loop.target) if isinstance(name, ast.Name)}
-    for subject, result in _iter_inspected(node):
+    for subject, result in _iter_inspected_operands(node):
         yield from _make_probes(node, subject, result, loops)
     for child in ast.iter_child_nodes(node):
         yield from _iter_probes(child, loops)
@@ -232,7 +232,7 @@ def _iter_probes(node: ast.AST, loops: dict[str, ast.expr]) -> Iterator[Probe]:
 
 def _make_probes(node: ast.AST, subject: ast.expr, result: str, loops: dict[str, ast.expr]) -> Iterator[Probe]:
     if isinstance(subject, ast.NamedExpr):
-        subject = _make_name(subject.target.id)
+        subject = _make_name_node(subject.target.id)
     root = subject
     while isinstance(root, (ast.Attribute, ast.Subscript)):
         root = root.value
@@ -243,7 +243,7 @@ def _make_probes(node: ast.AST, subject: ast.expr, result: str, loops: dict[str,
         call, of_result = (root.end_lineno or 0, root.end_col_offset or 0), _compile(_replace_call(subject))
     if operands or call:
         line, column = getattr(node, "lineno", 1), getattr(node, "col_offset", 0) + 1
-        yield Probe(line, column, text, result, operands, call, of_result, result == _format_never_message(None))
+        yield Probe(line, column, text, result, operands, call, of_result, result == _format_comparison_message(None))
 
 
 def _replace_call(node: ast.expr) -> ast.expr:
@@ -253,32 +253,32 @@ def _replace_call(node: ast.expr) -> ast.expr:
             return ast.Attribute(_replace_call(inner), attr, ast.Load())
         case ast.Subscript(value=inner, slice=key):
             return ast.Subscript(_replace_call(inner), key, ast.Load())
-    return _make_name("_")
+    return _make_name_node("_")
 
 
-def _make_name(name: str) -> ast.Name:
+def _make_name_node(name: str) -> ast.Name:
     return ast.Name(name, ast.Load())
 
 
-def _iter_inspected(node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
+def _iter_inspected_operands(node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
     """Yield the expressions a node inspects, each with what the error says if it's a flow's value."""
     match node:
         case ast.Compare(left=left, ops=[ast.Is() | ast.IsNot()], comparators=[right]):
             for subject, other in ((left, right), (right, left)):
                 if isinstance(other, ast.Constant):
-                    yield subject, _format_never_message(other.value)
+                    yield subject, _format_comparison_message(other.value)
         case ast.Call(func=ast.Name(id=name), args=[first, *_] as args) if len(args) in _FUNCTIONS.get(name, ()):
             yield first, _CONTENT.format(f"{name}()")
         case ast.Match(subject=subject, cases=cases):
             for case in cases:
                 for pattern in ast.walk(case.pattern):
                     if isinstance(pattern, ast.MatchSingleton):
-                        yield subject, _format_never_message(pattern.value)
+                        yield subject, _format_comparison_message(pattern.value)
                     elif isinstance(pattern, (ast.MatchSequence, ast.MatchMapping)):
                         yield subject, _CONTENT.format("match")
 
 
-def _format_never_message(value: object) -> str:
+def _format_comparison_message(value: object) -> str:
     return f"is never {value!r} while the flow is being built"
 
 

@@ -33,7 +33,7 @@ def collect_authoring_errors() -> Iterator[list[AuthoringError]]:
     token = collected_errors.set(errors)
     is_free = sys.getprofile() is None
     if is_free:
-        sys.setprofile(_ProfilerWatcher(errors).check_returning_function)
+        sys.setprofile(_FlowValueDetector(errors).check_returning_function)
     try:
         yield errors
     finally:
@@ -42,7 +42,7 @@ def collect_authoring_errors() -> Iterator[list[AuthoringError]]:
         collected_errors.reset(token)
 
 
-class _ProfilerWatcher:
+class _FlowValueDetector:
     def __init__(self, errors: list[AuthoringError]) -> None:
         self._errors = errors
         self._codes: dict[int, _WatchedCode] = {}

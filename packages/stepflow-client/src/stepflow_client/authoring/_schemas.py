@@ -32,7 +32,7 @@ def make_schemas(kinds: Mapping[Key, Any]) -> tuple[dict[str, Any], dict[Key, An
     Raises:
         AuthoringError: If a type can't be described by a schema.
     """
-    make = _make_with_msgspec if any(_has_struct(kind, ()) for kind in kinds.values()) else _make_with_pydantic
+    make = _msgspec_schemas if any(_contains_struct(kind, ()) for kind in kinds.values()) else _pydantic_schemas
     return _inline_single_references(*make(kinds))
 
 
@@ -46,7 +46,7 @@ def make_schema(kind: Any) -> dict[str, Any]:
     return dict(json.loads(json.dumps(schema).replace('"#/schemas/$defs/', '"#/$defs/')))
 
 
-def _has_struct(kind: Any, around: tuple[Any, ...]) -> bool:
+def _contains_struct(kind: Any, around: tuple[Any, ...]) -> bool:
     """Return whether a type contains a msgspec struct, which only msgspec can handle."""
     for alternative in _fields.iter_alternatives(kind):
         if hasattr(alternative, "__struct_fields__"):
@@ -55,7 +55,7 @@ def _has_struct(kind: Any, around: tuple[Any, ...]) -> bool:
             continue
         fields = _fields.get_fields_by_attribute(alternative) or {}
         parts = (*get_args(alternative), *(field.kind for field in fields.values()))
-        if any(_has_struct(part, (*around, alternative)) for part in parts):
+        if any(_contains_struct(part, (*around, alternative)) for part in parts):
             return True
     return False
 
@@ -67,7 +67,7 @@ def _make_schema_error(kinds: Mapping[Key, Any], error: Exception) -> AuthoringE
                   "use a dataclass, a TypedDict, or a class of pydantic, attrs or msgspec")  # fmt: skip
 
 
-def _make_with_pydantic(kinds: Mapping[Key, Any]) -> tuple[dict[Key, Any], dict[str, Any]]:
+def _pydantic_schemas(kinds: Mapping[Key, Any]) -> tuple[dict[Key, Any], dict[str, Any]]:
     try:
         adapters: list[tuple[Key, Literal["validation"], TypeAdapter[Any]]] = [
             (key, "validation", TypeAdapter(convert_for_pydantic(kind))) for key, kind in kinds.items()
@@ -89,7 +89,7 @@ def _make_with_pydantic(kinds: Mapping[Key, Any]) -> tuple[dict[Key, Any], dict[
     return schemas, {name: schema for name, schema in shared.items() if name in used}
 
 
-def _make_with_msgspec(kinds: Mapping[Key, Any]) -> tuple[dict[Key, Any], dict[str, Any]]:
+def _msgspec_schemas(kinds: Mapping[Key, Any]) -> tuple[dict[Key, Any], dict[str, Any]]:
     import msgspec
 
     try:

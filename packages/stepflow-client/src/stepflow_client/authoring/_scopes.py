@@ -12,7 +12,7 @@ from .._base.not_given import NOT_GIVEN
 from ..errors import AuthoringError, InvalidArgumentError
 from ._lazy_modules import arguments, expressions, json_encoding, values
 from ._places import Place, find_call_place
-from ._values import MARK, Coalesce, Condition, Expression, Literal, Read, Record, Value, authoring_error
+from ._values import REPR_PREFIX, Coalesce, Condition, Expression, Literal, Read, Record, Value, authoring_error
 
 _KEYWORD_HINT = "write literal(...) around data, and use values of the flow for expressions"
 
@@ -73,20 +73,20 @@ class Scope:
             AuthoringError: If it contains values of another flow, or something JSON can't represent.
         """
         try:
-            return self._convert_value(value)
+            return self._convert_part(value)
         except RecursionError:
             raise make_depth_error("a value") from None
 
-    def _convert_value(self, value: Any) -> Any:
+    def _convert_part(self, value: Any) -> Any:
         if type(value) is Value:
             return self._rebind_expression(value.__stepflow__)
         if isinstance(value, Expression):
             return self._rebind_expression(value)
         if type(value) not in _PLAIN and json_encoding.is_scalar(value):
             # Enum members end up here even if they are also strings or numbers.
-            return self._convert_value(json_encoding.encode_scalar(value))
+            return self._convert_part(json_encoding.encode_scalar(value))
         if isinstance(value, str):
-            if MARK in value:
+            if REPR_PREFIX in value:
                 raise authoring_error(f"the text {arguments.short_repr(value)} was made from a value of the flow",
                              "flows cannot concatenate strings; pass the parts to a component that does")  # fmt: skip
             return value
@@ -97,16 +97,16 @@ class Scope:
                 raise authoring_error(f"{value} is not a number that JSON can represent")
             return value
         if isinstance(value, (list, tuple)):
-            return [self._convert_value(element) for element in value]
+            return [self._convert_part(element) for element in value]
         if not isinstance(value, Mapping):
             parts = encode_object(value)
-            return parts if isinstance(parts, Literal) else self._convert_value(parts)
+            return parts if isinstance(parts, Literal) else self._convert_part(parts)
         if (word := expressions.get_keyword(value)) is not None:
             raise authoring_error(f"an object with the key {word!r} is an expression of flow files", _KEYWORD_HINT)
         for key in value:
             if not isinstance(key, str):
                 raise authoring_error(f"{arguments.short_repr(key)} cannot be a key: JSON keys are strings")
-        return {self._convert_value(key): self._convert_value(part) for key, part in value.items()}
+        return {self._convert_part(key): self._convert_part(part) for key, part in value.items()}
 
     def _rebind_expression(self, expression: Expression) -> Any:
         """Rewrite an expression so that values of outer flows are read from variables.
@@ -117,14 +117,14 @@ class Scope:
         match expression:
             case Read():
                 read = expression if expression.scope is self else self._capture_outer_read(expression)
-                return read if read.default is NOT_GIVEN else read._replace(default=self._convert_value(read.default))
+                return read if read.default is NOT_GIVEN else read._replace(default=self._convert_part(read.default))
             case Condition(condition, then, otherwise):
-                other = NOT_GIVEN if otherwise is NOT_GIVEN else self._convert_value(otherwise)
-                return Condition(self._convert_value(condition), self._convert_value(then), other)
+                other = NOT_GIVEN if otherwise is NOT_GIVEN else self._convert_part(otherwise)
+                return Condition(self._convert_part(condition), self._convert_part(then), other)
             case Coalesce(alternatives):
-                return Coalesce(tuple(map(self._convert_value, alternatives)))
+                return Coalesce(tuple(map(self._convert_part, alternatives)))
             case Record(kind, fields):
-                return self._convert_value(encode_fields(kind, fields))
+                return self._convert_part(encode_fields(kind, fields))
         return expression
 
     def _capture_outer_read(self, read: Read) -> Read:
@@ -178,7 +178,7 @@ def make_depth_error(what: str) -> AuthoringError:
     return authoring_error(f"{what} is nested too deeply", "servers accept 126 levels")
 
 
-def check_function(value: Any, decorator: str) -> None:
+def check_decorated_function(value: Any, decorator: str) -> None:
     """Raise InvalidArgumentError if the decorated object is not a function."""
     if not callable(value) or not hasattr(value, "__qualname__"):
         raise arguments.argument_error(f"what {decorator} decorates", "a function", value)
@@ -200,7 +200,7 @@ def encode_object(value: Any) -> Any:
             config = getattr(value, "__struct_config__", None)
             tag = {} if config is None or config.tag is None else {config.tag_field: config.tag}
             return {**tag, **encode_fields(type(value), fields)}
-        unset = {names[field] for field, part in fields.items() if _is_unset(type(value), field, part)}
+        unset = {names[field] for field, part in fields.items() if _is_field_unset(type(value), field, part)}
         return {name: item for name, item in json_encoding.encode_fields(value).items() if name not in unset}
     if callable(getattr(type(value), "to_dict", None)):
         return Literal(value.to_dict())
@@ -216,7 +216,7 @@ def encode_fields(kind: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
     if kind is None:
         return dict(fields)
     names = _get_json_names(kind)
-    return {names[field]: value for field, value in fields.items() if not _is_unset(kind, field, value)}
+    return {names[field]: value for field, value in fields.items() if not _is_field_unset(kind, field, value)}
 
 
 def _get_json_names(kind: Any) -> dict[str, str]:
@@ -232,7 +232,7 @@ def encode_data(value: Any, what: str) -> Any:
     try:
         if contains_flow_value(value):
             raise authoring_error(f"{what} is data that is never evaluated, but this contains a value of the flow")
-        return check_json_data(_encode_objects(value), what)
+        return check_json_data(_encode_nested_objects(value), what)
     except RecursionError:
         raise make_depth_error(what) from None
 
@@ -249,17 +249,17 @@ def check_json_data(data: Any, what: str) -> Any:
         raise authoring_error(error.message) from None
 
 
-def _encode_objects(value: Any) -> Any:
+def _encode_nested_objects(value: Any) -> Any:
     if json_encoding.is_data_object(value):
         value = encode_object(value)
     if isinstance(value, Mapping):
-        return {key: _encode_objects(part) for key, part in value.items()}
-    return [_encode_objects(element) for element in value] if isinstance(value, (list, tuple)) else value
+        return {key: _encode_nested_objects(part) for key, part in value.items()}
+    return [_encode_nested_objects(element) for element in value] if isinstance(value, (list, tuple)) else value
 
 
 def contains_flow_value(value: Any) -> bool:
     """Return whether data contains a flow's value, or a string built from one."""
-    if type(value) is Value or (isinstance(value, str) and MARK in value):
+    if type(value) is Value or (isinstance(value, str) and REPR_PREFIX in value):
         return True
     if isinstance(value, Mapping):
         return any(map(contains_flow_value, (*value, *value.values())))
@@ -270,7 +270,7 @@ def contains_flow_value(value: Any) -> bool:
     return any(contains_flow_value(getattr(value, field)) for field in _get_json_names(type(value)))
 
 
-def _is_unset(kind: Any, field: str, value: Any) -> bool:
+def _is_field_unset(kind: Any, field: str, value: Any) -> bool:
     """Return whether a field still has its default of None, or is msgspec's UNSET."""
     if type(value).__name__ == "UnsetType":
         return True

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Never, ParamSpec, Ty
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN
 from ._lazy_modules import arguments, fields, inspect, json_encoding
-from ._scopes import Scope, Step, SubFlow, check_function, encode_data, get_current_scope
+from ._scopes import Scope, Step, SubFlow, check_decorated_function, encode_data, get_current_scope
 from ._values import Read, Record, Value, authoring_error, without_profiler
 from .on_error import OnError
 
@@ -30,7 +30,7 @@ OPTIONS = ("step", "on_error", "must_execute", "metadata")
 """Arguments that configure the step instead of being part of its input."""
 
 
-class _Parameters(NamedTuple):
+class _ComponentSignature(NamedTuple):
     """The parsed signature of a component's function."""
 
     signature: Any
@@ -66,7 +66,7 @@ class Component:
             AuthoringError: If no flow is being written, or an argument is invalid.
         """
         scope = get_current_scope(f"{self.function.__name__}()")
-        signature, hints, names, input_name = self._parameters
+        signature, hints, names, input_name = self._signature
         try:
             bound: dict[str, Any] = signature.bind(*args, **kwargs).arguments
         except TypeError as error:
@@ -90,7 +90,7 @@ class Component:
     @cached_property
     def schemas(self) -> tuple[Any, Any]:
         """Input and output schemas, using `{}` for types without a schema."""
-        signature, hints, names, input_name = self._parameters
+        signature, hints, names, input_name = self._signature
         output = _make_schema(hints.get("return", Any))
         if input_name is not None:
             return _make_schema(hints.get(input_name, Any)), output
@@ -107,7 +107,7 @@ class Component:
         return schema, output
 
     @cached_property
-    def _parameters(self) -> _Parameters:
+    def _signature(self) -> _ComponentSignature:
         # Don't inspect the function until it's used: stub modules can have lots of functions.
         signature = inspect.signature(self.function)
         hints = fields.get_hints(self.function)
@@ -118,7 +118,7 @@ class Component:
             names[name] = json_encoding.get_json_name(hints.get(name), name)
             if parameter.kind is parameter.POSITIONAL_ONLY:
                 input_name = name
-        return _Parameters(signature, hints, names, input_name)
+        return _ComponentSignature(signature, hints, names, input_name)
 
 
 def _make_schema(kind: Any) -> dict[str, Any]:
@@ -154,7 +154,7 @@ def component(path: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
         raise arguments.argument_error("a component path", "a string that begins with /", path)
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
-        check_function(function, "@component")
+        check_decorated_function(function, "@component")
         return Component(path, function)
 
     return decorate
@@ -263,15 +263,15 @@ class Turn(Generic[R_co, T_co]):
 
 def done(value: R) -> Turn[R, Never]:
     """End `iterate` with a result."""
-    return _make_turn("result", value)
+    return _make_turn_value("result", value)
 
 
 def again(value: T) -> Turn[Never, T]:
     """Continue `iterate` with the input for the next turn."""
-    return _make_turn("next", value)
+    return _make_turn_value("next", value)
 
 
-def _make_turn(key: str, value: Any) -> Turn[Any, Any]:
+def _make_turn_value(key: str, value: Any) -> Turn[Any, Any]:
     fields = {key: get_current_scope("done() and again()").convert_value(value)}
     return Value(Record(None, fields))  # type: ignore[return-value]
 

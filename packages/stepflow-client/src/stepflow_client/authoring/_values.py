@@ -139,7 +139,7 @@ class Record(NamedTuple):
 Expression = Read | Condition | Coalesce | Literal | Record
 
 
-MARK = "<value of a flow: "
+REPR_PREFIX = "<value of a flow: "
 """The start of every value's repr, used to detect strings built from a value."""
 
 
@@ -159,7 +159,7 @@ class Value:
 
     def __repr__(self) -> str:
         """Return the expression, for debuggers."""
-        return f"{MARK}{self.__stepflow__.label}>"
+        return f"{REPR_PREFIX}{self.__stepflow__.label}>"
 
     @without_profiler
     def __getattr__(self, name: str) -> Any:
@@ -245,7 +245,7 @@ _COMPARE = "flows cannot compare; call a component that does, and use when() on 
 _NUMBER = "it can be passed on as it is, and read with when() and coalesce()"
 
 # Operations that would otherwise fail obscurely or silently do the wrong thing, with suggested alternatives.
-_TRAPS = {
+_REJECTED_OPERATIONS = {
     ("has no truth yet: if, and, or, not and assert cannot use it", _CHOICE): ["bool"],
     ("has no text yet: str(), print() and f-strings cannot use it", _TEXT): ["str", "format", "bytes", "fspath"],
     ("has no length yet", "call a component that counts"): ["len", "length_hint"],
@@ -272,13 +272,13 @@ _TRAPS = {
 }  # fmt: skip
 
 
-def _make_trap(message: str, hint: str | None) -> Callable[..., NoReturn]:
+def _make_rejecting_method(message: str, hint: str | None) -> Callable[..., NoReturn]:
     def trap(self: Value, *_: object, **__: object) -> NoReturn:
         raise authoring_error(f"{self.__stepflow__.label} is a value of a flow and {message}", hint)
 
     return trap
 
 
-for (_message, _hint), _names in _TRAPS.items():
+for (_message, _hint), _names in _REJECTED_OPERATIONS.items():
     for _name in _names:
-        setattr(Value, f"__{_name}__", _make_trap(_message, _hint))
+        setattr(Value, f"__{_name}__", _make_rejecting_method(_message, _hint))

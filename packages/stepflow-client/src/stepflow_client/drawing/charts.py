@@ -10,7 +10,7 @@ from html import escape
 
 from .._base.text import duration_text
 from .._rules.run_progress import ItemTime, ItemTimes, StepTime, collect_step_times
-from .drawn_graph import cut
+from .drawn_graph import cut_label
 from .html import escape_html, format_px
 
 __all__ = ["ItemTime", "StepTime", "collect_step_times"]
@@ -115,7 +115,7 @@ def draw_timeline(
         return _LEFT + (min(max(time, begin), end) - begin) * scale
 
     role = "group" if zoom is not None or any(bar.href for bar in bars) else "img"
-    parts = [open_chart_tag(width, height, "timeline", role, f' data-scale="{scale:.6g}"')]
+    parts = [make_chart_start(width, height, "timeline", role, f' data-scale="{scale:.6g}"')]
     marks = choose_ticks(end, begin=begin)
     following = [*marks[1:], (end, duration_text(end))]
     for (time, label), (next_time, next_label) in zip(marks, following, strict=True):
@@ -139,7 +139,7 @@ def draw_timeline(
         place = f'x="{format_px(left)}" y="{y}" width="{format_px(wide)}" height="16"'
         # Make the whole row clickable.
         area = f'<rect class="row" y="{y - 4}" width="{width}" height="{_ROW}"/>' if bar.href else ""
-        row = f'{area}<title>{escape_html(about)}</title><text y="{y + 12}">{escape(cut(bar.label))}</text>'
+        row = f'{area}<title>{escape_html(about)}</title><text y="{y + 12}">{escape(cut_label(bar.label))}</text>'
         row += f'<rect class="span {kind}" {place} rx="2"{since}/>'
         for time in bar.attempts:
             at = format_px(x(time))
@@ -157,7 +157,7 @@ def draw_duration_histogram(values: Sequence[float], bins: int = 24) -> str:
     step = (high - low) / bins or 1.0
     counts = count_bins(values, low, step, bins)
     most = max(counts)
-    parts = [open_chart_tag(760, 170, "histogram of durations")]
+    parts = [make_chart_start(760, 170, "histogram of durations")]
     for index, count in enumerate(counts):
         tall = 120 * count / most
         begin = low + index * step
@@ -180,7 +180,7 @@ def count_bins(values: Iterable[float], low: float, step: float, bins: int) -> l
     return counts
 
 
-def open_chart_tag(width: int, height: int, name: str, role: str = "img", extra_attributes: str = "") -> str:
+def make_chart_start(width: int, height: int, name: str, role: str = "img", extra_attributes: str = "") -> str:
     """Return the opening tags of a chart, with its size in pixels."""
     size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
     return f'<svg class="ch" role="{role}" aria-label="{name}" {size}{extra_attributes}><title>{name}</title>'
@@ -243,11 +243,11 @@ def draw_change_chart(name: str, estimates: Sequence[Estimate]) -> str:
 def _draw_estimate_rows(
     title: str, below: str, estimates: Sequence[Estimate], draw: Callable[[Estimate, int], str]
 ) -> str:
-    parts = [open_chart_tag(_SCORES_WIDTH, len(estimates) * _SCORES_ROW + 4, title), below]
+    parts = [make_chart_start(_SCORES_WIDTH, len(estimates) * _SCORES_ROW + 4, title), below]
     for number, estimate in enumerate(estimates):
         y = number * _SCORES_ROW + 4
         about = escape_html(f"{estimate.label}: {estimate.text}")
-        parts.append(f'<g><title>{about}</title><text y="{y + 12}">{escape(cut(estimate.label, 16))}</text>')
+        parts.append(f'<g><title>{about}</title><text y="{y + 12}">{escape(cut_label(estimate.label, 16))}</text>')
         at = f'x="{_SCORES_LEFT + _PLOT + 8}" y="{y + 12}"'
         parts.append(f'{draw(estimate, y)}<text class="soft" {at}>{escape(estimate.text)}</text></g>')
     return "".join(parts) + "</svg>"
@@ -269,10 +269,10 @@ def draw_histogram_rows(name: str, values: Sequence[tuple[str, Sequence[float]]]
     counted = [(label, count_bins(estimate, low, step, _BINS)) for label, estimate in values]
     most = max(max(counts) for _, counts in counted) or 1
     width, height = _SCORES_LEFT + _BINS * 18 + 10, len(values) * (_TALL + 8) + 22
-    parts = [open_chart_tag(width, height, f"histograms: {escape_html(name)}")]
+    parts = [make_chart_start(width, height, f"histograms: {escape_html(name)}")]
     for row, (label, counts) in enumerate(counted):
         bottom = (row + 1) * (_TALL + 8)
-        parts.append(f'<text y="{bottom - 4}">{escape(cut(label, 16))}</text>')
+        parts.append(f'<text y="{bottom - 4}">{escape(cut_label(label, 16))}</text>')
         parts.append(f'<line x1="{_SCORES_LEFT}" y1="{bottom}" x2="{_SCORES_LEFT + _BINS * 18}" y2="{bottom}"/>')
         for index, count in enumerate(counts):
             tall = _TALL * count / most

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 from unicodedata import category, east_asian_width
 
-from .._base.text import cut as cut_text, short_json, visible
+from .._base.text import cut, short_json, visible
 from ..flows.expressions import Reference, format_path
 from ..flows.graph import FlowSteps, Step, find_inner_flow
 
@@ -30,9 +30,9 @@ def count_columns(text: str) -> int:
     return sum(2 if east_asian_width(letter) in "WF" else 0 if category(letter) == "Mn" else 1 for letter in text)
 
 
-def cut(text: str, longest: int = _MAX_NAME_LENGTH) -> str:
+def cut_label(text: str, longest: int = _MAX_NAME_LENGTH) -> str:
     """Truncate text to a maximum number of columns, ending it with `…` if cut. Escapes invisible characters."""
-    return cut_text(visible(text), longest, count_columns)
+    return cut(visible(text), longest, count_columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +66,11 @@ class GraphNode:
     def get_lines(self, details: bool) -> list[str]:
         """Return the lines of text in the node's box: its name, component and properties."""
         if self.kind == "missing":
-            return [cut(self.label), "no such step"]
+            return [cut_label(self.label), "no such step"]
         if self.kind != "step" or not details:
-            return [cut(self.label)]
+            return [cut_label(self.label)]
         marks = ", ".join(self.iter_marks())
-        return [cut(self.label), cut(self.component), *([cut(marks)] if marks else [])]
+        return [cut_label(self.label), cut_label(self.component), *([cut_label(marks)] if marks else [])]
 
     def iter_marks(self) -> Iterator[str]:
         """Yield a step's special properties, e.g. `must run`."""
@@ -113,7 +113,7 @@ class GraphEdge:
     @property
     def short_label(self) -> str:
         """The label as drawn."""
-        return cut(self.label, _MAX_EDGE_LENGTH)
+        return cut_label(self.label, _MAX_EDGE_LENGTH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ def build_graph(flow: Mapping[str, Any]) -> FlowGraph:
     return graph
 
 
-def _describe_edge(read: Reference) -> tuple[EdgeKind, str]:
+def _get_kind_and_label(read: Reference) -> tuple[EdgeKind, str]:
     """Return an edge's kind and label, based on the innermost branch."""
     kind: EdgeKind = "plain"
     label = ""
@@ -208,7 +208,7 @@ def _add_flow(graph: FlowGraph, flow: Mapping[str, Any], group: str, depth: int)
                 source = prefix + name if name in steps.by_id else get_or_add_node("missing", name)
             path = "$" if read.path in (None, "") else str(read.path)
             goal = format_path(read.field, "").removeprefix(".")
-            edges.append(GraphEdge(source, target, *_describe_edge(read), f"{path} → {goal}" if goal else path))
+            edges.append(GraphEdge(source, target, *_get_kind_and_label(read), f"{path} → {goal}" if goal else path))
 
     for name, step in steps.by_id.items():
         add_edges(prefix + name, step.reads)

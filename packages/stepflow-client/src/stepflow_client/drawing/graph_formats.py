@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .._base.text import visible
-from .drawn_graph import FlowGraph, GraphEdge, cut
+from .drawn_graph import FlowGraph, GraphEdge, cut_label
 
 _DASHED = ("condition", "then", "else", "default", "subflow")
 
@@ -37,7 +37,7 @@ def write_dot(graph: FlowGraph, *, details: bool = True) -> str:
 
 
 def _shorten_edge_label(edge: GraphEdge) -> str:
-    return cut(edge.label, 60)
+    return cut_label(edge.label, 60)
 
 
 def _escape_dot(text: str) -> str:
@@ -101,4 +101,4 @@ def write_outline(graph: FlowGraph, *, details: bool = True) -> str:
                     yield f"{indent}  runs {visible(sub.label)}"
                     yield from group_lines(sub.step, indent + "    ")
 
-    return "\n".join([cut(graph.name or "flow", 60), *group_lines("", "  ")]) + "\n"
+    return "\n".join([cut_label(graph.name or "flow", 60), *group_lines("", "  ")]) + "\n"

@@ -54,7 +54,7 @@ def format_px(number: float) -> str:
     return "0" if text == "-0" else text
 
 
-def css_properties(colors: Mapping[str, str], prefix: str = "") -> str:
+def format_css_properties(colors: Mapping[str, str], prefix: str = "") -> str:
     """Return the colors as CSS custom properties."""
     return "".join(f"--{prefix}{name}:{color};" for name, color in colors.items())
 
@@ -63,11 +63,11 @@ FONT = 'system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue","DejaVu Sans"
 MONO = 'ui-monospace,"SF Mono",Menlo,Consolas,"DejaVu Sans Mono",monospace'
 
 THEME_STYLE = f"""
-:root{{color-scheme:light dark;{css_properties(LIGHT)}
+:root{{color-scheme:light dark;{format_css_properties(LIGHT)}
 --space-1:4px;--space-2:8px;--space-3:12px;--space-4:16px;--space-5:24px;--space-6:32px;--space-7:48px;
 --text-1:12px;--text-2:13px;--text-3:14px;--text-4:16px;--text-5:20px;--text-6:24px;
 --radius:6px;--radius-2:10px;--sans:{FONT};--mono:{MONO}}}
-@media (prefers-color-scheme:dark){{:root{{{css_properties(DARK)}}}}}
+@media (prefers-color-scheme:dark){{:root{{{format_css_properties(DARK)}}}}}
 """
 """CSS custom properties for all pages."""
 
@@ -129,7 +129,7 @@ PAGE_STYLE = THEME_STYLE + _BODY_STYLE
 """The base style for all pages."""
 
 
-def _hash_source(text: str) -> str:
+def _make_policy_hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
@@ -142,8 +142,8 @@ def build_page(title: str, body: str, style: str, script: str = "") -> str:
         style: The CSS.
         script: The JavaScript, if any.
     """
-    policy = f"default-src 'none'; style-src {_hash_source(style)}; base-uri 'none'; form-action 'none'"
-    policy += f"; script-src {_hash_source(script)}" if script else ""
+    policy = f"default-src 'none'; style-src {_make_policy_hash(style)}; base-uri 'none'; form-action 'none'"
+    policy += f"; script-src {_make_policy_hash(script)}" if script else ""
     program = f"<script>{script}</script>" if script else ""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -271,7 +271,7 @@ class _TreeWriter:
         content = escape(visible_lines(beginning)).replace("\n", "&#10;")
         summary = f"{label}{escape(_abbreviate_scalar(value, _MAX_LINE_LENGTH))}"
         yield f"<details><summary>{summary}</summary><pre>{content}</pre>"
-        yield f"<div>{self._more_link(entry, 0, f'{rest} more characters')}</div></details>" if rest else "</details>"
+        yield (f"<div>{self._more_link(entry, 0, f'{rest} more characters')}</div></details>" if rest else "</details>")
 
     def _more_link(self, entry: _TreeEntry, start: int, text: str) -> str:
         if self._link is None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from .._base.suggestions import install_command
 from ..errors import StepflowClientError
-from .drawn_graph import FlowGraph, count_columns, cut
+from .drawn_graph import FlowGraph, count_columns, cut_label
 
 # There's only one WebAssembly instance, and using it from two threads at once would crash the process.
 _ONE_AT_A_TIME = threading.Lock()
@@ -138,7 +138,7 @@ def _write_dot_source(graph: FlowGraph, details: bool) -> Iterator[str]:
         for index, sub in enumerate(graph.sub_flows):
             if sub.parent == group:
                 # Reserve room for the label, using text of the same width. Courier's width is 0.6 times its font size.
-                label = "x" * count_columns(cut(sub.label))
+                label = "x" * count_columns(cut_label(sub.label))
                 font = f"fontname=Courier fontsize={COLUMN / 0.6:.2f}"
                 yield f'subgraph cluster_{index} {{ graph [margin=14 {font} label="{label}"];'
                 yield from group_lines(sub.step)

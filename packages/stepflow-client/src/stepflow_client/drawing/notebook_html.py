@@ -60,7 +60,7 @@ def _format_flow_result(result: types.FlowResult) -> str:
         rows += [("hint", result.error.hint)] if result.error.hint else []
     else:
         rows.append(("output", result.output))
-    return _fields_table(rows)
+    return _format_fields_table(rows)
 
 
 @format_html.register
@@ -68,14 +68,14 @@ def _format_run_details(run: types.RunDetails) -> str:
     items = run.items
     counts = f"{items.completed} completed, {items.failed} failed, {items.running} running of {items.total}"
     rows = [("run", run.run_id), ("flow", run.flow_name or run.flow_id), ("status", run.status), ("items", counts)]
-    return _fields_table([*rows, ("created", run.created_at or ""), ("completed", run.completed_at or "")])
+    return _format_fields_table([*rows, ("created", run.created_at or ""), ("completed", run.completed_at or "")])
 
 
 @format_html.register(RunHandle)
 @format_html.register(SyncRunHandle)
 def _format_run_handle(handle: RunHandle | SyncRunHandle) -> str:
     # Displaying an object must not send requests.
-    return _fields_table([("run", handle.run_id), ("server", handle.client.url)])
+    return _format_fields_table([("run", handle.run_id), ("server", handle.client.url)])
 
 
 @format_html.register
@@ -86,13 +86,13 @@ def _format_run_arguments(arguments: types.RunArguments) -> str:
     rows += [("variables", arguments.variables), ("overrides", arguments.overrides)]
     if arguments.rerun_of is not None:
         rows += [("rerun of", arguments.rerun_of), ("kept", ", ".join(arguments.kept))]
-    return _fields_table([*rows, ("labels", arguments.labels), ("note", arguments.note)])
+    return _format_fields_table([*rows, ("labels", arguments.labels), ("note", arguments.note)])
 
 
 @format_html.register
 def _format_run_item(item: types.RunItem) -> str:
     value = ("error", item.error.message) if item.error else ("output", item.output)
-    return _fields_table([("item", item.index), ("status", item.status), value])
+    return _format_fields_table([("item", item.index), ("status", item.status), value])
 
 
 @format_html.register
@@ -102,7 +102,7 @@ def _format_step_details(step: types.StepDetails) -> str:
     rows += [("item", step.item_index), ("status", "kept" if step.is_kept else step.status)]
     if step.started_at is not None:
         rows += [("started", step.started_at), ("seconds", step.duration), ("attempts", step.attempts)]
-    return _fields_table([*rows, value])
+    return _format_fields_table([*rows, value])
 
 
 @format_html.register
@@ -110,7 +110,7 @@ def _format_component_info(component: types.ComponentInfo) -> str:
     rows: list[tuple[str, object]] = [("component", component.path or component.name), ("plugin", component.plugin)]
     rows += [("description", component.description)]
     rows += [("input", component.input_schema), ("output", component.output_schema)]
-    return _fields_table([row for row in rows if row[1] is not None])
+    return _format_fields_table([row for row in rows if row[1] is not None])
 
 
 @format_html.register
@@ -118,7 +118,7 @@ def _format_validation_result(result: types.ValidationResult) -> str:
     rows = [("valid", "yes" if result.is_valid else "no")]
     for diagnostic in result.diagnostics:
         rows.append((diagnostic.level.value, f"{diagnostic.path}: {diagnostic.message}"))
-    return _fields_table(rows)
+    return _format_fields_table(rows)
 
 
 # Register explicitly, because `Listing[Any]` is a separate class that no listing derives from.
@@ -154,7 +154,7 @@ def _format_outcome(outcome: types.Outcome) -> str:
     value = ("error", outcome.error.message) if outcome.error else ("output", outcome.output)
     rows: list[tuple[str, object]] = [("input", outcome.index if outcome.key is None else outcome.key)]
     rows += [("run", outcome.run_id), ("status", outcome.status), ("duration", outcome.duration)]
-    return _fields_table([*rows, value])
+    return _format_fields_table([*rows, value])
 
 
 _LISTS: dict[type, tuple[Sequence[str], str]] = {
@@ -203,7 +203,7 @@ def _format_run_report(report: RunReport) -> str:
         steps.append(SimpleNamespace(**shown))
     columns = ("step_id", "status", "duration", "output", "error.message")
     table = _format_records_table(steps, columns if len(report.items) == 1 else ("item_index", *columns), "steps")
-    left = _MAX_BYTES - len((fields := _fields_table(rows)).encode()) - len(table.encode())
+    left = _MAX_BYTES - len((fields := _format_fields_table(rows)).encode()) - len(table.encode())
     return fields + (graph if len(graph.encode()) < left else "") + table
 
 
@@ -222,7 +222,7 @@ def _format_stored_flow(stored: types.StoredFlow) -> str:
     return f"<div>flow {escape(stored.flow_id)}</div>{picture}"
 
 
-def _fields_table(fields: Iterable[tuple[str, object]]) -> str:
+def _format_fields_table(fields: Iterable[tuple[str, object]]) -> str:
     """Format fields as a table. Text is shown as is, JSON values as trees."""
     rows = ""
     for name, value in fields:

@@ -180,8 +180,8 @@ def mask_snapshot(snapshot: RunSnapshot, secrets: Secrets | None = None) -> RunS
     return replace(
         snapshot,
         flow=None if snapshot.flow is None else hide_flow_secrets(dict(flow)),
-        items=None if items is None else [_mask_part(item, secrets) for item in items],
-        steps=None if steps is None else [_mask_part(step, secrets) for step in steps],
+        items=None if items is None else [_mask_item_or_step(item, secrets) for item in items],
+        steps=None if steps is None else [_mask_item_or_step(step, secrets) for step in steps],
         arguments=None if arguments is None else mask_arguments(flow, arguments, secrets),
     )
 
@@ -205,7 +205,7 @@ def read_flow_env_variables(flow: Mapping[str, Any]) -> tuple[dict[str, FlowVari
 _Part = TypeVar("_Part", RunItem, StepDetails)
 
 
-def _mask_part(part: _Part, secrets: Secrets) -> _Part:
+def _mask_item_or_step(part: _Part, secrets: Secrets) -> _Part:
     if not secrets:
         return part
     error = part.error

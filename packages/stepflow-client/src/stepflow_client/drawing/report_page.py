@@ -93,7 +93,7 @@ def build_table(
     return wrap_in_scroller(content, f"table: {heads[0]}, {heads[-1]}")
 
 
-def facts_list(facts: Sequence[tuple[str, str]]) -> str:
+def build_facts_list(facts: Sequence[tuple[str, str]]) -> str:
     """Format facts, passed as pairs of a name and HTML."""
     pairs = "".join(f"<div><dt>{capitalize(name)}</dt><dd>{value}</dd></div>" for name, value in facts)
     return f'<dl class="facts">{pairs}</dl>'
@@ -104,13 +104,13 @@ def build_row(*cells: str) -> str:
     return "<tr>" + "".join(f"<td{' class=n' if NUMBER.match(cell) else ''}>{cell}</td>" for cell in cells) + "</tr>"
 
 
-def status_mark(status: str, text: str = "") -> str:
+def format_status(status: str, text: str = "") -> str:
     """Format a status as an icon, word and color. `text` overrides the word."""
     kind = f"status {status}" if status in STATUSES else "status"
     return f'<b class="{kind}">{escape_html(text or status.replace("_", " "))}</b>'
 
 
-def fold_long_text(text: str) -> str:
+def collapse_text(text: str) -> str:
     """Return the text, collapsed to its beginning if it's long."""
     shown = escape_multiline(text)
     if len(text) <= 160:
@@ -181,7 +181,7 @@ def _write_sections(report: RunReport, bars: Sequence[Bar], right_edge: float, n
 
 def _format_step_state(report: RunReport, step: StepDetails) -> str:
     """Format a step's state as a mark."""
-    return status_mark(step.status.value if report.was_run(step) else "not_run", step.text)
+    return format_status(step.status.value if report.was_run(step) else "not_run", step.text)
 
 
 def _write_result(report: RunReport) -> str:
@@ -212,7 +212,7 @@ def _write_details(details: object) -> str:
 
 def _write_summary(report: RunReport) -> str:
     run = report.run
-    facts = [("status", status_mark(run.status.value, report.run.text)), ("flow", escape_html(run.flow_name or "-"))]
+    facts = [("status", format_status(run.status.value, report.run.text)), ("flow", escape_html(run.flow_name or "-"))]
     if len(report.items) != 1:
         counts = Counter({status: count for status, count in run.items.to_dict().items() if count})
         del counts["total"]
@@ -225,7 +225,7 @@ def _write_summary(report: RunReport) -> str:
     ids = (("run", run.run_id), ("flow ID", run.flow_id))
     facts += [(name, f"<code>{escape_html(text)}</code>") for name, text in ids]
     facts += [("times", "not reported by this server, or no step has started")] if not report.times else []
-    return facts_list(facts)
+    return build_facts_list(facts)
 
 
 def _write_arguments(arguments: RunArguments, *, is_batch: bool) -> str:
@@ -356,7 +356,7 @@ def _write_steps(report: RunReport) -> str:
             for time in times[step.step_id][:1]:
                 attempts = str(len(time.attempts))
                 took = duration_text(time.duration) if time.duration is not None else "-"
-            value = f"<div>{fold_long_text(step.error.message[:2000])}</div>" if step.error else json_tree(step.output)
+            value = f"<div>{collapse_text(step.error.message[:2000])}</div>" if step.error else json_tree(step.output)
         component, state = escape_html(step.component or ""), _format_step_state(report, step)
         rows.append(build_row(escape_html(step.step_id), component, state, took, attempts, value))
     heads = ("Step", "Component", "Status", "Duration", "Attempts", "Output or error")
@@ -377,9 +377,9 @@ def _write_items(items: Sequence[RunItem], inputs: Sequence[Any] | None) -> str:
     for place, item in enumerate(items):
         error = item.error
         text = error.message[:longest] if error else short_json(item.output, longest) if item.status.is_finished else ""
-        cells = [str(item.index), status_mark(item.status.value), escape_html(error.step_id or "") if error else ""]
-        cells += [f"<div>{fold_long_text(short_json(known[place], longest))}</div>"] if known else []
-        rows.append(build_row(*cells, f"<div>{fold_long_text(text)}</div>"))
+        cells = [str(item.index), format_status(item.status.value), escape_html(error.step_id or "") if error else ""]
+        cells += [f"<div>{collapse_text(short_json(known[place], longest))}</div>"] if known else []
+        rows.append(build_row(*cells, f"<div>{collapse_text(text)}</div>"))
     return _paginate_table(heads, rows, [item.status.value == "failed" for item in items])
 
 

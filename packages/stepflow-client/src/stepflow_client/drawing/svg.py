@@ -8,8 +8,8 @@ from html import escape
 from typing import NamedTuple
 
 from .._base.suggestions import install_command
-from .drawn_graph import FlowGraph, GraphEdge, GraphNode, count_columns, cut
-from .html import DARK, LIGHT, MONO, css_properties, escape_html, format_px
+from .drawn_graph import FlowGraph, GraphEdge, GraphNode, count_columns, cut_label
+from .html import DARK, LIGHT, MONO, escape_html, format_css_properties, format_px
 from .layout import COLUMN, LINE, Box, DrawingUnavailableError, Layout, Route, lay_out
 
 _COLORS = ("#2563eb", "#c2410c", "#15803d", "#9333ea", "#be123c", "#0e7490", "#a16207", "#4b5563")
@@ -22,7 +22,7 @@ def _color_properties(theme: Mapping[str, str]) -> str:
     names = {"bg": "surface", "box": "bg", "line": "edge", "text": "text", "soft": "soft", "group": "panel"}
     for status, color in _STATUS_COLORS.items():
         names |= {status: color, f"{status}_soft": f"{color}-soft" if f"{color}-soft" in theme else "bg"}
-    return css_properties({name: theme[color] for name, color in names.items()}, "sf-")
+    return format_css_properties({name: theme[color] for name, color in names.items()}, "sf-")
 
 
 STYLE = (
@@ -94,7 +94,7 @@ def draw_svg(graph: FlowGraph, look: Look, layout: Layout | None = None) -> str:
     layout = layout or lay_out(graph, details=look.details)
     plugins = {plugin: index % len(_COLORS) for index, plugin in enumerate(graph.plugins)} if look.servers else {}
     height = layout.height + (len(plugins) * LINE + 12 if plugins else 0)
-    width = max(layout.width, *(count_columns(cut(plugin)) * COLUMN + 50 for plugin in plugins), 120.0)
+    width = max(layout.width, *(count_columns(cut_label(plugin)) * COLUMN + 50 for plugin in plugins), 120.0)
     name = escape_html(graph.name or "flow")
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="sf" role="{"group" if look.links else "img"}" '
@@ -108,7 +108,7 @@ def draw_svg(graph: FlowGraph, look: Look, layout: Layout | None = None) -> str:
         if sub.step in layout.sub_flows:
             box = layout.sub_flows[sub.step]
             place = f'x="{format_px(box.x + 10)}" y="{format_px(box.y + 14)}"'
-            label = f"<text {place}>{escape_html(cut(sub.label))}</text>"
+            label = f"<text {place}>{escape_html(cut_label(sub.label))}</text>"
             parts.append(f'<g class="sf-group">{_title_svg(sub.label)}{_rect_svg(box)}{label}</g>')
     parts.append(f'<g marker-end="url(#{look.name}-arrow)">')
     parts += [_edge_svg(edge, route) for edge, route in zip(graph.edges, layout.edges, strict=True)]
@@ -120,7 +120,7 @@ def draw_svg(graph: FlowGraph, look: Look, layout: Layout | None = None) -> str:
         y = layout.height + index * LINE
         parts.append(f'<g class="sf-legend sf-p{color}">')
         parts.append(f'<rect class="sf-band" x="12" y="{format_px(y)}" width="12" height="12"/>')
-        parts.append(f'<text x="30" y="{format_px(y + 6)}">{escape_html(cut(plugin))}</text></g>')
+        parts.append(f'<text x="30" y="{format_px(y + 6)}">{escape_html(cut_label(plugin))}</text></g>')
     return "".join(parts) + "</svg>"
 
 

@@ -31,19 +31,19 @@ from ..drawing.html import (
     STATUS_STYLE,
     TREE_STYLE,
     build_page,
-    css_properties,
     escape_html,
+    format_css_properties,
     json_tree,
 )
 from ..drawing.report_page import (
     NUMBER,
     REPORT_STYLE,
+    build_facts_list,
     build_row,
     build_section,
     build_table,
     escape_multiline,
-    facts_list,
-    status_mark,
+    format_status,
     wrap_in_scroller,
 )
 from ..flows.expressions import format_path
@@ -251,7 +251,7 @@ class CasesSection:
         for item in items:
             key = [item.status, item.output, item.error, item.scores, item.score_errors]
             groups.setdefault(json.dumps(key, default=repr), []).append(item)
-        mark = status_mark(items[0].status) if len(groups) == 1 else ""
+        mark = format_status(items[0].status) if len(groups) == 1 else ""
         parts = [f"<h3>{escape_html(items[0].variant)} {mark}</h3>"]
         if len(items) > 1:
             spread = escape_html(self._secrets.hide_in_text(", ".join(_describe_spread(items))))
@@ -260,7 +260,7 @@ class CasesSection:
             body = self._repeats_html(group, before)
             if len(groups) > 1:
                 numbers = ", ".join(str(item.repeat + 1) for item in group)
-                title = f"<summary>repeat {numbers} {status_mark(group[0].status)}</summary>"
+                title = f"<summary>repeat {numbers} {format_status(group[0].status)}</summary>"
                 body = f'<details class="repeat"{"" if place else " open"}>{title}{body}</details>'
             parts.append(body)
         return "".join(parts)
@@ -370,7 +370,7 @@ _MARKS |= {"passed": "completed", "failed": "failed", "inconclusive": "not_run"}
 
 
 _NOTEBOOK_STYLE = (
-    f".sfe{{{css_properties(LIGHT)}}}@media (prefers-color-scheme:dark){{.sfe{{{css_properties(DARK)}}}}}"
+    f".sfe{{{format_css_properties(LIGHT)}}}@media (prefers-color-scheme:dark){{.sfe{{{format_css_properties(DARK)}}}}}"
     ".sfe{display:flex;flex-wrap:wrap;gap:8px 24px}.sfe .ch{max-width:100%}"
 )
 _MAX_NOTEBOOK_CHARTS = 24
@@ -391,7 +391,7 @@ def report_page(
     title = f"Evaluation of {summary.name}" if summary.name else "Evaluation"
     facts = [("cases", f"{summary.cases:,}"), ("repeats", str(summary.repeats))]
     facts.append(("variants", escape_html(", ".join(summary.variants) or "none")))
-    about = facts_list(facts) + _remarks_html(summary)
+    about = build_facts_list(facts) + _remarks_html(summary)
     parts = [f'<div class="brand">{HIDDEN_MARK}<h1>{escape_html(title)}</h1></div>', build_section("Summary", about)]
     if gates:
         rows = []
@@ -443,7 +443,7 @@ def _remarks_html(summary: EvaluationSummary) -> str:
 
 
 def _outcome_mark(word: str) -> str:
-    return status_mark(_MARKS[word], word)
+    return format_status(_MARKS[word], word)
 
 
 def _plain_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -113,7 +113,7 @@ class FakeRun:
         """Return whether this is the other run or one of its sub-runs."""
         return self is other or (self.parent is not None and self.parent.is_within(other))
 
-    def summary(self) -> dict[str, Any]:
+    def make_summary(self) -> dict[str, Any]:
         """Return the run summary in the format used by servers."""
         counts = {word: sum(item.status == number for item in self.items) for word, number in _COUNTS.items()}
         name = {"flowName": self.flow["name"]} if self.flow.get("name") else {}
@@ -123,7 +123,7 @@ class FakeRun:
         begin = {"createdAt": self.created_at, "rootRunId": self.root.run_id, "createdAtSeqno": 0}
         return {**about, "items": {"total": len(self.items), **counts}, **begin, **parent, **end}
 
-    def steps(self) -> list[dict[str, Any]]:
+    def list_steps(self) -> list[dict[str, Any]]:
         """Return all items' steps in the format used by servers."""
         return [step for item in self.items for step in item.records.values()]
 
@@ -135,7 +135,7 @@ class _FakeItem(Evaluation):
     """The execution of a single item."""
 
     def __init__(self, of: FakeRun, index: int, given: Any) -> None:
-        super().__init__(of.flow, given, of.variables, self._call_component)
+        super().__init__(of.flow, given, of.variables, self._get_attempt_output)
         self.fake_run, self.index = of, index
         self.status = _RUNNING
         self.end: dict[str, Any] = {}
@@ -169,13 +169,13 @@ class _FakeItem(Evaluation):
         if is_held:
             return
         try:
-            end, status = {"output": to_floats(self.run())}, _COMPLETED
+            end, status = {"output": convert_to_floats(self.run())}, _COMPLETED
         except CallHeld:
             return
         except Failure as failure:
-            end, status = _format_error(failure), _FAILED
+            end, status = _error_fields(failure), _FAILED
         except BROKEN as error:
-            end, status = _format_error(Failure(8, str(error))), _FAILED
+            end, status = _error_fields(Failure(8, str(error))), _FAILED
         self.status, self.end = status, {"completedAt": self.fake_run.server._format_now(), **end}
 
     def _add_event(self, kind: str, **content: Any) -> None:
@@ -188,7 +188,7 @@ class _FakeItem(Evaluation):
             if not done.attempts:
                 # Servers start a step even if its input can't be computed.
                 self._record_step_start(done, 1)
-            result = {"output": to_floats(done.output)} if done.failure is None else _format_error(done.failure)
+            result = {"output": convert_to_floats(done.output)} if done.failure is None else _error_fields(done.failure)
             self._record_step(done, _COMPLETED if done.failure is None else _FAILED, **result)
             shown = {"result": result["output"]} if "output" in result else {}
             status = self.records[step_id]["status"]
@@ -214,7 +214,7 @@ class _FakeItem(Evaluation):
         self._step_run = done
         return super()._run_attempts(done, step_input)
 
-    def _call_component(self, path: str, given: Any) -> Any:
+    def _get_attempt_output(self, path: str, given: Any) -> Any:
         """Return the output of the current attempt of the current step, calling the component just the first time."""
         done, server = self._step_run, self.fake_run.server
         attempt = (done.step["id"], done.attempts)
@@ -262,7 +262,7 @@ class _FakeItem(Evaluation):
             return results
 
         if path != "/builtin/eval":
-            return _to_failure(run_subflow(path, step_id, given, run_or_hold))
+            return _convert_fails(run_subflow(path, step_id, given, run_or_hold))
         try:
             (result,) = run_or_hold(server._flows[given["flow_id"]], [given["input"]])
         except BROKEN:
@@ -270,14 +270,14 @@ class _FakeItem(Evaluation):
         return {"result": result, "run_id": self.fake_run.run_id}
 
 
-def _to_failure(outcome: Any) -> Any:
+def _convert_fails(outcome: Any) -> Any:
     """Convert `Fails` to the failure raised by an evaluation. Outputs are returned unchanged."""
     if isinstance(outcome, Fails):
         return Failure(get_error_number(outcome.error_code), outcome.message, is_own=True)
     return outcome
 
 
-def _format_error(failure: Failure) -> dict[str, Any]:
+def _error_fields(failure: Failure) -> dict[str, Any]:
     return {"errorMessage": failure.message, "errorCode": failure.code}
 
 
@@ -310,12 +310,12 @@ def _find_read_steps(expression: Any) -> set[str]:
     return {reference.step for reference in find_references(expression) if reference.step}
 
 
-def to_floats(value: Any) -> Any:
+def convert_to_floats(value: Any) -> Any:
     """Convert every number in a value to a float, as current servers do in results."""
     if isinstance(value, Mapping):
-        return {key: to_floats(part) for key, part in value.items()}
+        return {key: convert_to_floats(part) for key, part in value.items()}
     if isinstance(value, list):
-        return [to_floats(element) for element in value]
+        return [convert_to_floats(element) for element in value]
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
@@ -486,7 +486,7 @@ class FakeServer:
         try:
             mock = get_mock_outcome(self.components[path], copy.deepcopy(given))
             outcome, delay = (mock.outcome, mock.delay) if isinstance(mock, Delayed) else (mock, 0.0)
-            return _to_failure(outcome) if isinstance(outcome, Fails) else json.loads(json.dumps(outcome)), delay
+            return _convert_fails(outcome) if isinstance(outcome, Fails) else json.loads(json.dumps(outcome)), delay
         except Failure as failure:
             return failure, 0.0
         except Exception as error:
@@ -535,7 +535,7 @@ class FakeServer:
         flow = body["flow"]
         if not isinstance(flow, dict) or not isinstance(flow.get("steps", []), list):
             raise _ErrorResponse(400, "invalid flow definition")
-        flow = to_floats(flow)
+        flow = convert_to_floats(flow)
         diagnostics = find_diagnostics(flow)
         flow_id = compute_content_id(flow)
         stored = not diagnostics and not body.get("dryRun")
@@ -546,7 +546,7 @@ class FakeServer:
 
     def _get_flow(self, request: httpx.Request, flow_id: str) -> dict[str, Any]:
         flow = self._find_flow(flow_id)
-        return {"flowId": flow_id, "flow": to_floats(flow), "allExamples": collect_examples(flow)}
+        return {"flowId": flow_id, "flow": convert_to_floats(flow), "allExamples": collect_examples(flow)}
 
     def _find_flow(self, flow_id: str) -> dict[str, Any]:
         if flow_id not in self._flows:
@@ -601,7 +601,7 @@ class FakeServer:
         run = FakeRun(self, flow_id, flow, body["input"], body.get("variables") or {})
         run.execute()
         results = [item.to_json() for item in run.items] if body.get("wait") else []
-        return {"summary": run.summary(), "results": results}
+        return {"summary": run.make_summary(), "results": results}
 
     def _find_run(self, run_id: str) -> FakeRun:
         if run_id not in self._runs:
@@ -612,7 +612,7 @@ class FakeServer:
         query = request.url.params
         includes_children = query.get("rootsOnly") != "true"
         listed = [run for run in reversed(self._runs.values()) if includes_children or not run.parent]
-        runs = [run.summary() for run in listed]
+        runs = [run.make_summary() for run in listed]
         for name, read in (("flowName", str), ("status", int), ("parentRunId", str), ("rootRunId", str)):
             if query.get(name):
                 runs = [run for run in runs if run.get(name) == read(query[name])]
@@ -622,21 +622,21 @@ class FakeServer:
 
     def _get_run(self, request: httpx.Request, run_id: str) -> dict[str, Any]:
         run = self._find_run(run_id)
-        return {"summary": run.summary(), "steps": run.steps()}
+        return {"summary": run.make_summary(), "steps": run.list_steps()}
 
     def _get_run_items(self, request: httpx.Request, run_id: str) -> dict[str, Any]:
         run = self._runs.get(run_id)
         return {"results": [item.to_json() for item in run.items] if run else []}
 
     def _get_run_steps(self, request: httpx.Request, run_id: str) -> dict[str, Any]:
-        steps = self._runs[run_id].steps() if run_id in self._runs else []
+        steps = self._runs[run_id].list_steps() if run_id in self._runs else []
         index = request.url.params.get("itemIndex")
         chosen = [step for step in steps if index is None or step["itemIndex"] == int(index)]
         return {"steps": chosen}
 
     def _get_run_step(self, request: httpx.Request, run_id: str, step_id: str) -> dict[str, Any]:
         item = int(request.url.params.get("itemIndex", 0))
-        for step in self._find_run(run_id).steps():
+        for step in self._find_run(run_id).list_steps():
             if step["stepId"] == step_id and step["itemIndex"] == item:
                 return {"step": step}
         raise _ErrorResponse(404, f"step {step_id} not found")
@@ -647,7 +647,7 @@ class FakeServer:
     def _cancel_run(self, request: httpx.Request, run_id: str) -> dict[str, Any]:
         run = self._find_run(run_id)
         run.cancel()
-        return {"summary": run.summary()}
+        return {"summary": run.make_summary()}
 
     def _stream_run_events(self, request: httpx.Request, run_id: str) -> httpx.Response:
         query = request.url.params

@@ -53,12 +53,12 @@ class Servers:
             server = self._started.setdefault(config.key, new)
         if server is new:
             try:
-                server.set_result(self._start(config))
+                server.set_result(self._start_server(config))
             except BaseException as error:
                 server.set_exception(error)
         return server.result()
 
-    def _start(self, config: TestConfig) -> StepflowRuntime:
+    def _start_server(self, config: TestConfig) -> StepflowRuntime:
         from ..logs import LogConfig
         from ..runtime import StepflowRuntime
 
