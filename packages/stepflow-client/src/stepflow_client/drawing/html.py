@@ -9,13 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from html import escape
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from .._base.text import cut, short_json, visible, visible_lines
+from .._data.values import OutputDecoder
 from ..flows.expressions import Path
-
-if TYPE_CHECKING:
-    from .._data.values import OutputDecoder
 
 # Each color in the light and the dark theme. All text colors have a contrast of at least 4.5 on `bg`, `surface` and
 # `panel`.

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from .._base.text import short_json
 from .._cases.flow_cases import FlowCase, FlowTests, compute_verdict, get_case_variables, make_flow_result, parse_mock
@@ -17,17 +18,13 @@ from .._cases.selection import FlowCoverage, FlowExecution, StepCoverage, find_c
 from .._data.arguments import check_flag, check_function, check_instance, check_instances, check_integer
 from .._rules.releases import require_capability
 from .._runs.causes import ItemRecord
+from .._sync.client import SyncStepflowClient
 from ..errors import FlowFileError, InvalidArgumentError, RunTimeoutError, StepflowClientError
 from ..flows.graph import find_inner_flow, get_steps_by_id
 from ..flows.matching import Difference
+from ..types import FlowResult, StepDetails
 from ..types.models import Record
 from .mocks import NO_MOCK, MockedFlowRunner, MockedRun, Recording, make_mock_finder
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from .._sync.client import SyncStepflowClient
-    from ..types import FlowResult, StepDetails
 
 
 class StepRecord(NamedTuple):
@@ -101,8 +98,6 @@ def run_cases(
             isn't tracked, which saves a request per batch.
         timeout: Timeout in seconds, shared by all cases in a batch. Defaults to no timeout.
     """
-    from .._sync.client import SyncStepflowClient
-
     check_instance(client, "client", SyncStepflowClient)
     check_instance(tests, "tests", FlowTests)
     check_instances(cases, "cases", FlowCase)

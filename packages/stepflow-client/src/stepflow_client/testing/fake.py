@@ -16,24 +16,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 
+from .._async.client import StepflowClient
 from .._base.text import suggest_or_list
 from .._cases.flow_cases import get_error_number, get_mock_outcome, run_subflow
 from .._data.arguments import check_mapping, check_seconds
 from .._runs.pins import Delayed, Fails
 from .._runs.stored_flow import collect_examples
+from .._sync.client import SyncStepflowClient
 from ..errors import InvalidArgumentError
 from ..flows.expressions import find_references
 from ..flows.graph import FlowSteps
 from ..flows.interpreter import BROKEN, Evaluation, Failure, StepRun, apply_overrides
 from ..flows.matching import ERROR_CODES
-
-if TYPE_CHECKING:
-    from .._async.client import StepflowClient
-    from .._sync.client import SyncStepflowClient
 
 _RUNNING, _COMPLETED, _FAILED, _CANCELLED = 1, 2, 3, 4
 
@@ -413,14 +411,10 @@ class FakeServer:
 
     def client(self) -> StepflowClient:
         """Return an asynchronous client for this server."""
-        from .._async.client import StepflowClient
-
         return StepflowClient(self.url, transport=self.transport)
 
     def sync_client(self) -> SyncStepflowClient:
         """Return a synchronous client for this server."""
-        from .._sync.client import SyncStepflowClient
-
         return SyncStepflowClient(self.url, transport=self.transport)
 
     # Controlling time

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from .._base.not_given import NOT_GIVEN
 from .._base.text import short_json, suggest_or_list
@@ -23,18 +23,16 @@ from .._cases.flow_cases import (
     resolve_final_outcome,
     run_subflow,
 )
+from .._codec.requests import Variables
 from .._data.arguments import argument_error, check_instance, check_mapping, check_seconds, check_text, file_path
 from .._data.values import LOCAL_DEPTH, check_json
 from .._runs.pins import Delayed, Fails, pin_overrides, pinned_flow
 from .._stores.user_files import write_text
+from .._sync.client import SyncStepflowClient
 from ..errors import FlowFileError, InvalidArgumentError
 from ..flows.graph import find_inner_flow, get_steps_by_id, iter_steps
 from ..flows.reading import FlowSource, load_flow, parse_content, read_file_bytes
-
-if TYPE_CHECKING:
-    from .._codec.requests import Variables
-    from .._sync.client import SyncStepflowClient
-    from ..types import ErrorCode, FlowResult
+from ..types import ErrorCode, FlowResult
 
 _VERSION = 2
 
@@ -179,8 +177,6 @@ def run_mocked(
         InvalidArgumentError: If one of the names doesn't match any step, if a mocked step is in a sub-flow whose steps
             can't be mocked, or if a mock has a delay but the server lacks `/builtin/sleep`.
     """
-    from .._sync.client import SyncStepflowClient
-
     check_instance(client, "client", SyncStepflowClient)
     content = load_flow(flow)
     runner = MockedFlowRunner(client, make_mock_finder(content, mocks), timeout, check_input)
