@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, update_wrapper
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Never, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple, Never, ParamSpec, TypeVar, get_origin
 
 from .._base.lazy import lazy_module
 from .._base.not_given import NOT_GIVEN
@@ -113,7 +112,7 @@ class Component:
         hints = fields.get_hints(self.function)
         names, input_name = {}, None
         for name, parameter in signature.parameters.items():
-            if name in OPTIONS and typing.get_origin(hints.get(name)) is not typing.Annotated:
+            if name in OPTIONS and get_origin(hints.get(name)) is not Annotated:
                 continue
             names[name] = json_encoding.get_json_name(hints.get(name), name)
             if parameter.kind is parameter.POSITIONAL_ONLY:
