@@ -160,7 +160,7 @@ def draw_run_timeline(
     if is_live and span is None:
         began = {time.step_id: time.attempts[0].isoformat() for time in report.times if time.attempts and not time.end}
     bars = [
-        replace(bar, href=urls.step(bar.label), is_selected=bar.label == selected, since=began.get(bar.label, ""))
+        bar._replace(href=urls.step(bar.label), is_selected=bar.label == selected, since=began.get(bar.label, ""))
         for bar in bars
     ]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from html import escape
+from typing import NamedTuple
 
 from .._base.text import duration_text
 from .._rules.run_progress import ItemTime, ItemTimes, StepTime, collect_step_times
@@ -41,8 +41,7 @@ _WIDTH = 640
 _RIGHT = 90
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
+class Bar(NamedTuple):
     """A row in a timeline. Times are in seconds from the start of the timeline."""
 
     label: str
@@ -197,8 +196,7 @@ _BINS = 24
 _TALL = 44
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(NamedTuple):
     """A variant's estimated value, with its confidence interval."""
 
     label: str

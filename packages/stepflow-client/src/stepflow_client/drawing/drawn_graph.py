@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 from unicodedata import category, east_asian_width
 
 from .._base.text import cut, short_json, visible
@@ -98,8 +98,7 @@ class GraphNode:
         return lines
 
 
-@dataclass(frozen=True, slots=True)
-class GraphEdge:
+class GraphEdge(NamedTuple):
     """An edge from a node to one that reads it."""
 
     source: str
@@ -116,8 +115,7 @@ class GraphEdge:
         return cut_label(self.label, _MAX_EDGE_LENGTH)
 
 
-@dataclass(frozen=True, slots=True)
-class SubFlow:
+class SubFlow(NamedTuple):
     """A nested flow, either run by `/builtin/map` or `/builtin/iterate`, or stored by `put_blob`."""
 
     step: str
@@ -259,8 +257,7 @@ _WORST = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class FoldedGraph:
+class FoldedGraph(NamedTuple):
     """A graph whose boxes may each represent several nodes."""
 
     graph: FlowGraph
@@ -319,7 +316,7 @@ def fold_graph(graph: FlowGraph, *, is_whole: bool = False) -> FoldedGraph:
             for node in group[1:]:
                 del boxes[node.id]
                 members[first.id] += members.pop(node.id)
-    moved = [replace(edge, source=box_of[edge.source], target=box_of[edge.target]) for edge in graph.edges]
+    moved = [edge._replace(source=box_of[edge.source], target=box_of[edge.target]) for edge in graph.edges]
     # Merge edges between the same two boxes. The first edge's paths become the tooltip.
     edges = {(edge.source, edge.target, edge.kind): edge for edge in reversed(moved)}
     sub_flows = [sub for sub in graph.sub_flows if box_of[sub.step] == sub.step]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .._base.text import visible
-from .drawn_graph import FlowGraph, GraphEdge, cut_label
+from .drawn_graph import FlowGraph, cut_label
 
+_MAX_LABEL_LENGTH = 60
 _DASHED = ("condition", "then", "else", "default", "subflow")
 
 
@@ -31,13 +32,9 @@ def write_dot(graph: FlowGraph, *, details: bool = True) -> str:
     lines = [f'digraph "{_escape_dot(graph.name or "flow")}" {{', "  node [shape=box];", *group_lines("", "  ")]
     for edge in graph.edges:
         style = " style=dashed" if edge.kind in _DASHED else ""
-        label = _escape_dot(_shorten_edge_label(edge))
+        label = _escape_dot(cut_label(edge.label, _MAX_LABEL_LENGTH))
         lines.append(f'  {names[edge.source]} -> {names[edge.target]} [label="{label}"{style}];')
     return "\n".join([*lines, "}"]) + "\n"
-
-
-def _shorten_edge_label(edge: GraphEdge) -> str:
-    return cut_label(edge.label, 60)
 
 
 def _escape_dot(text: str) -> str:
@@ -63,7 +60,7 @@ def write_mermaid(graph: FlowGraph, *, details: bool = True) -> str:
     lines = ["flowchart TD", *group_lines("", "  ")]
     for edge in graph.edges:
         arrow = "-.->" if edge.kind in _DASHED else "-->"
-        label = f'|"{_escape_mermaid(_shorten_edge_label(edge))}"|' if edge.label else ""
+        label = f'|"{_escape_mermaid(cut_label(edge.label, _MAX_LABEL_LENGTH))}"|' if edge.label else ""
         lines.append(f"  {names[edge.source]} {arrow}{label} {names[edge.target]}")
     return "\n".join(lines) + "\n"
 
@@ -85,7 +82,7 @@ def write_outline(graph: FlowGraph, *, details: bool = True) -> str:
         if edge.kind != "subflow":
             path = visible(edge.path.partition(" → ")[0].removeprefix("$"))
             source = f"{labels[edge.source]}{'' if path[:1] in ('', '.', '[') else '.'}{path}"
-            source += f" ({_shorten_edge_label(edge)})" if edge.label else ""
+            source += f" ({cut_label(edge.label, _MAX_LABEL_LENGTH)})" if edge.label else ""
             reads.setdefault(edge.target, {})[source] = None
 
     def group_lines(group: str, indent: str) -> Iterator[str]:
@@ -101,4 +98,4 @@ def write_outline(graph: FlowGraph, *, details: bool = True) -> str:
                     yield f"{indent}  runs {visible(sub.label)}"
                     yield from group_lines(sub.step, indent + "    ")
 
-    return "\n".join([cut_label(graph.name or "flow", 60), *group_lines("", "  ")]) + "\n"
+    return "\n".join([cut_label(graph.name or "flow", _MAX_LABEL_LENGTH), *group_lines("", "  ")]) + "\n"

@@ -7,8 +7,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .._base.suggestions import install_command
 from ..errors import StepflowClientError
@@ -73,8 +72,7 @@ class DrawingUnavailableError(StepflowClientError):
     """A package required for drawing isn't installed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
+class Box(NamedTuple):
     """A rectangle in pixels, relative to the image's top left corner."""
 
     x: float
@@ -83,8 +81,7 @@ class Box:
     height: float
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """The route of an edge."""
 
     curves: tuple[tuple[Point, ...], ...]
@@ -93,8 +90,7 @@ class Route:
     label: Box | None
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(NamedTuple):
     """A graph's layout, in pixels."""
 
     width: float
