@@ -82,13 +82,12 @@ def use_fixed_place(place: Place) -> Iterator[None]:
 
 def find_return_place(function: Callable[..., Any]) -> Place:
     """Return the position of a function's last `return`."""
-    code = getattr(function, "__code__", None)
+    last, code = get_definition_place(function), getattr(function, "__code__", None)
     if code is None:
-        return get_definition_place(function)
+        return last
     from opcode import opmap
 
     returning = {number for name, number in opmap.items() if name.startswith("RETURN_")}
-    last = get_definition_place(function)
     for operation, (line, _, column, _) in zip(code.co_code[::2], code.co_positions(), strict=True):
         if operation in returning and line is not None and column is not None:
             last = Place(code.co_filename, line, column + 1)

@@ -374,9 +374,7 @@ def fake_server(components: Mapping[str, Any] | None = None) -> FakeServer:
 
 
 class _ErrorResponse(Exception):
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status, self.message = status, message
+    """The response to a request is an error. The arguments are the status and a message."""
 
 
 class FakeServer:
@@ -506,8 +504,9 @@ class FakeServer:
                         response = respond(self, request, *match.groups())
                         return httpx.Response(200, json=response) if isinstance(response, dict) else response
                     except _ErrorResponse as refusal:
-                        error = {"code": refusal.status, "message": refusal.message, "status": refusal.status}
-                        return httpx.Response(refusal.status, json={"error": error})
+                        status, message = refusal.args
+                        error = {"code": status, "message": message, "status": status}
+                        return httpx.Response(status, json={"error": error})
         return httpx.Response(200, headers={"content-type": "application/grpc", "grpc-status": "12"})
 
     # Flows and blobs
