@@ -224,7 +224,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
             input: The input.
             description: What the example shows.
         """
-        self._add_example_or_case(self._examples, name, description, input)
+        self._add_example_or_case(self._examples, name, description, input, {})
 
     def case(
         self,
@@ -278,12 +278,7 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         self._add_example_or_case(self._cases, name, description, input, more)
 
     def _add_example_or_case(
-        self,
-        entries: list[dict[str, Any]],
-        name: str,
-        description: str | None,
-        input: Any,
-        more: Mapping[str, Any] = {},
+        self, entries: list[dict[str, Any]], name: str, description: str | None, input: Any, more: Mapping[str, Any]
     ) -> None:
         arguments.check_text(name, "name")
         if any(entry["name"] == name for entry in entries):
@@ -298,12 +293,9 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
 
     @cached_property
     def _built(self) -> building.BuiltFlow:
-        test: dict[str, Any] = {}
         config = self._options.get("test_config")
-        if config is not None:
-            test["configFile" if isinstance(config, str) else "config"] = config
-        if self._cases:
-            test["cases"] = self._cases
+        parts = {"configFile" if isinstance(config, str) else "config": config, "cases": self._cases}
+        test = {key: part for key, part in parts.items() if part not in (None, [])}
         options = {**self._options, "test": test, "examples": self._examples}
         return building.build_flow(self.name, self._signature, self._call_function, options)
 

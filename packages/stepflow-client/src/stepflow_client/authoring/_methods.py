@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 InputT = TypeVar("InputT")
 OutputT = TypeVar("OutputT")
 VariablesT = TypeVar("VariablesT")
+AnyIterable = Iterable[InputT] | AsyncIterable[InputT]
 
 
 class ResultOptions(TypedDict, total=False):
@@ -77,10 +78,7 @@ class FlowMethods(Generic[InputT, OutputT, VariablesT]):
 
     @overload
     def map(
-        self,
-        client: AsyncClient,
-        inputs: Iterable[InputT] | AsyncIterable[InputT],
-        **options: Unpack[MapOptions[VariablesT]],
+        self, client: AsyncClient, inputs: AnyIterable[InputT], **options: Unpack[MapOptions[VariablesT]]
     ) -> OutcomeStream[OutputT]: ...
     @overload
     def map(

@@ -198,15 +198,10 @@ class _FakeItem(Evaluation):
         self._add_event("StepStarted", stepIndex=done.index, stepId=done.step["id"], attempt=attempt)
 
     def _record_step(self, done: StepRun, status: int, **more: Any) -> None:
-        step_id = done.step["id"]
-        about = {
-            "itemIndex": self.index,
-            "stepIndex": done.index,
-            "stepId": step_id,
-            "component": done.step["component"],
-        }
+        step = done.step
+        about = {"itemIndex": self.index, "stepIndex": done.index, "stepId": step["id"], "component": step["component"]}
         changed = {"journalSeqno": len(self.fake_run.journal), "updatedAt": self.fake_run.server._format_now()}
-        self.records[step_id] = {**about, "status": status, **more, **changed}
+        self.records[step["id"]] = {**about, "status": status, **more, **changed}
 
     def _run_attempts(self, done: StepRun, step_input: Any) -> Any:
         self._step_run = done
