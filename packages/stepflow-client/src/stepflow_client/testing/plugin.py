@@ -167,14 +167,10 @@ class FlowFile(pytest.File):
             stash[_SERVERS] = testing.Servers()
         if self.config.getoption("--stepflow-coverage"):
             coverage = stash.setdefault(_COVERAGE, {}).setdefault(self.path, testing.FlowCoverage(self.tests.flow))
-        return testing.run_cases(
-            stash[_SERVERS].get(config).sync_client,
-            self.tests,
-            cases,
-            replay=testing.Recording.load(recording) if recording is not None else None,
-            replay_only=bool(self.config.getoption("--stepflow-replay-only")),
-            coverage=coverage,
-        )
+        client = stash[_SERVERS].get(config).sync_client
+        replay = None if recording is None else testing.Recording.load(recording)
+        only = bool(self.config.getoption("--stepflow-replay-only"))
+        return testing.run_cases(client, self.tests, cases, replay=replay, replay_only=only, coverage=coverage)
 
 
 class FlowItem(pytest.Item):
