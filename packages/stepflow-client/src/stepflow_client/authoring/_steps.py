@@ -93,15 +93,11 @@ class Component:
         output = _make_schema(hints.get("return", Any))
         if input_name is not None:
             return _make_schema(hints.get(input_name, Any)), output
-        properties, required, is_open = {}, [], False
-        for name, key in names.items():
-            parameter = signature.parameters[name]
-            if parameter.kind is parameter.VAR_KEYWORD:
-                is_open = True
-                continue
-            properties[key] = _make_schema(hints.get(name, Any))
-            if parameter.default is parameter.empty:
-                required.append(key)
+        parameters = signature.parameters
+        named = {name: key for name, key in names.items() if parameters[name].kind is not inspect.Parameter.VAR_KEYWORD}
+        properties = {key: _make_schema(hints.get(name, Any)) for name, key in named.items()}
+        required = [key for name, key in named.items() if parameters[name].default is inspect.Parameter.empty]
+        is_open = len(named) < len(names)
         schema = {"type": "object", "properties": properties, "required": required, "additionalProperties": is_open}
         return schema, output
 
