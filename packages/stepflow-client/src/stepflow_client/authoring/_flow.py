@@ -14,7 +14,7 @@ from .._base.not_given import NOT_GIVEN
 from ..errors import InvalidArgumentError
 from ._lazy_modules import arguments, text
 from ._methods import FlowMethods, InputT, OutputT
-from ._places import Place, find_caller
+from ._places import Place, find_caller, set_in_block
 from ._scopes import check_decorated_function, encode_data, get_current_scope
 from ._values import authoring_error
 
@@ -99,11 +99,8 @@ class Flow(FlowMethods[InputT, OutputT, FlowValues[P]], Generic[InputT, OutputT,
         return self._call_function([given] if parts.input else [], values)
 
     def _call_function(self, input: list[Any], variables: Mapping[str, Any]) -> OutputT:
-        token = _calls.set((*_calls.get(), self))
-        try:
+        with set_in_block(_calls, (*_calls.get(), self)):
             return self.function(*input, **variables)
-        finally:
-            _calls.reset(token)
 
     @property
     def flow(self) -> Flow[InputT, OutputT, P]:

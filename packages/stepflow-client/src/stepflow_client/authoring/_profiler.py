@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 from ..errors import AuthoringError
 from ._lazy_modules import fields
-from ._places import Place, Probe, get_probes, is_flow_code, use_fixed_place
+from ._places import Place, Probe, get_probes, is_flow_code, set_in_block, use_fixed_place
 from ._values import Value, authoring_error, collected_errors
 
 
@@ -30,16 +30,15 @@ def collect_authoring_errors() -> Iterator[list[AuthoringError]]:
     If another profiler is already active, only the caught errors are collected.
     """
     errors: list[AuthoringError] = []
-    token = collected_errors.set(errors)
     is_free = sys.getprofile() is None
-    if is_free:
-        sys.setprofile(_FlowValueDetector(errors).check_returning_function)
-    try:
-        yield errors
-    finally:
+    with set_in_block(collected_errors, errors):
         if is_free:
-            sys.setprofile(None)
-        collected_errors.reset(token)
+            sys.setprofile(_FlowValueDetector(errors).check_returning_function)
+        try:
+            yield errors
+        finally:
+            if is_free:
+                sys.setprofile(None)
 
 
 class _FlowValueDetector:
@@ -89,13 +88,8 @@ class _FlowValueDetector:
 
 
 def _evaluate_operand(operand: CodeType, frame: FrameType, names: Mapping[str, Any]) -> Any:
-    token = collected_errors.set(None)
-    try:
+    with set_in_block(collected_errors, None), suppress(Exception):
         return eval(operand, frame.f_globals, names)  # noqa: S307
-    except Exception:
-        return None
-    finally:
-        collected_errors.reset(token)
 
 
 def _iter_flow_values(value: Any) -> Iterator[Value]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any
 
 from .._base.not_given import NOT_GIVEN
 from ..errors import AuthoringError, InvalidArgumentError
 from ._lazy_modules import arguments, expressions, json_encoding, values
-from ._places import Place, find_call_place
+from ._places import Place, find_call_place, set_in_block
 from ._values import REPR_PREFIX, Coalesce, Condition, Expression, Literal, Read, Record, Value, authoring_error
 
 _KEYWORD_HINT = "write literal(...) around data, and use values of the flow for expressions"
@@ -57,14 +57,9 @@ class Scope:
         self.components: dict[str, Any] = {} if outer is None else outer.components
         """Functions of the components that are called, by path."""
 
-    @contextmanager
-    def activate(self) -> Iterator[None]:
+    def activate(self) -> AbstractContextManager[None]:
         """Add any steps to this flow inside the block."""
-        token = _current.set(self)
-        try:
-            yield
-        finally:
-            _current.reset(token)
+        return set_in_block(_current, self)
 
     def convert_value(self, value: Any) -> Any:
         """Return a copy of a value as plain data and expressions.
