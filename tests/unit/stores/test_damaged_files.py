@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 from stepflow_client import InvalidArgumentError, JournalError, Outcome, ResultCache, StepflowClientError
-from stepflow_client._stores.cached_results import ResultFile
 from stepflow_client._stores.journal import Journal
 from stepflow_client.history import History
 from stepflow_client.testing import FakeServer, fake_server
@@ -241,21 +240,21 @@ def test_a_damaged_cache_gives_the_true_result_or_none(tmp_path: Path, count: in
     """No exception leaves the cache, and what it finds is what was stored."""
     path = tmp_path / "results.db"
     stored = {f"{number:064x}": {"price": number * 1000, "text": "as it was " * number} for number in range(20)}
-    whole = ResultFile(path, max_age=1e6, max_bytes=2**20, namespace="", on_failure=None)
+    whole = ResultCache(path, max_age=1e6, max_bytes=2**20)
     for key, output in stored.items():
-        whole.store_result(key, f"run {key}", output)
+        whole._store_result(key, f"run {key}", output)
     whole.close()
     _merged(path)
     ends: Counter[str] = Counter()
     for seed, kind in _damages(path, count, "results"):
         warnings: list[str] = []
-        cache = ResultFile(path, max_age=1e6, max_bytes=2**20, namespace="", on_failure=warnings.append)
+        cache = ResultCache(path, max_age=1e6, max_bytes=2**20, on_failure=warnings.append)
         for key, output in stored.items():
-            found = cache.find_result(key)
+            found = cache._find_result(key)
             ends["none" if found is None else "true"] += 1
             assert found is None or (found.output, found.run_id) == (output, f"run {key}"), (seed, kind)
-        cache.store_result("0" * 64, "new", [])
-        found = cache.find_result("0" * 64)
+        cache._store_result("0" * 64, "new", [])
+        found = cache._find_result("0" * 64)
         assert found is None or (found.output, found.run_id) in (([], "new"), (stored["0" * 64], f"run {'0' * 64}"))
         assert len(warnings) <= 1
         cache.close()

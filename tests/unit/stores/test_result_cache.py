@@ -13,14 +13,12 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from stepflow_cli.errors import Problem
 from stepflow_cli.server.logs import keeping_logs
 from stepflow_cli.settings.profiles import config_path
 from stepflow_client import InvalidArgumentError, ResultCache, StepflowClientError
-from stepflow_client._stores.cached_results import ResultFile
 from stepflow_client.result_cache import default_path
 
 
@@ -29,68 +27,64 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "cache" / "results.db"
 
 
-def _file(path: Path, **settings: Any) -> ResultFile:
-    return ResultCache(path, **settings)._file
-
-
 def _write(path: Path, name: int, count: int) -> None:
-    cache = _file(path)
+    cache = ResultCache(path)
     for number in range(count):
-        cache.store_result(f"{name}-{number}", "run", {"number": number})
-        found = cache.find_result(f"{name}-{number}")
+        cache._store_result(f"{name}-{number}", "run", {"number": number})
+        found = cache._find_result(f"{name}-{number}")
         assert found is not None
         assert found.output == {"number": number}
 
 
 def test_a_result_is_kept_whole_and_private(path: Path) -> None:
-    cache = _file(path)
-    assert cache.find_result("a") is None
+    cache = ResultCache(path)
+    assert cache._find_result("a") is None
     assert not path.exists(), "reading makes no file"
     output = {"ä": [None, 1.0, 2**53, "\u2028"], "b": {}, "a": 1}
-    cache.store_result("a", "run", output)
-    found = cache.find_result("a")
+    cache._store_result("a", "run", output)
+    found = cache._find_result("a")
     assert found is not None
     assert (found.run_id, found.output, list(found.output)) == ("run", output, ["ä", "b", "a"])
     assert {stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()} == {0o600}
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    cache.store_result("a", "later", 2)
-    assert (cache.find_result("a") or found).run_id == "later"
+    cache._store_result("a", "later", 2)
+    assert (cache._find_result("a") or found).run_id == "later"
 
 
 def test_it_is_bounded_by_age(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1_000_000.0
     monkeypatch.setattr("time.time", lambda: now)
-    _file(path, max_age=10).store_result("short", "run", 1)
-    _file(path, max_age=math.inf).store_result("ever", "run", 1)
+    ResultCache(path, max_age=10)._store_result("short", "run", 1)
+    ResultCache(path, max_age=math.inf)._store_result("ever", "run", 1)
     now += 9
-    assert _file(path).find_result("short") is not None
-    assert _file(path, max_age=5).find_result("short") is None, "the reader's limit holds too"
+    assert ResultCache(path)._find_result("short") is not None
+    assert ResultCache(path, max_age=5)._find_result("short") is None, "the reader's limit holds too"
     now += 1
-    assert _file(path, max_age=math.inf).find_result("short") is None
+    assert ResultCache(path, max_age=math.inf)._find_result("short") is None
     now += 1e9
-    assert _file(path, max_age=math.inf).find_result("ever") is not None
+    assert ResultCache(path, max_age=math.inf)._find_result("ever") is not None
 
 
 def test_it_is_bounded_by_size(path: Path) -> None:
-    cache = _file(path, max_bytes=100_000)
+    cache = ResultCache(path, max_bytes=100_000)
     for number in range(200):
-        cache.store_result(str(number), "run", "x" * 5_000)
-    kept = [number for number in range(200) if cache.find_result(str(number))]
+        cache._store_result(str(number), "run", "x" * 5_000)
+    kept = [number for number in range(200) if cache._find_result(str(number))]
     assert kept == list(range(200 - len(kept), 200)), "the oldest are removed first"
     assert 15 <= len(kept) <= 20
     assert path.stat().st_size < 400_000
-    cache.store_result("large", "run", "x" * 30_000)
-    assert cache.find_result("large") is None, "one result may take a quarter at most"
-    assert cache.find_result("199") is not None
+    cache._store_result("large", "run", "x" * 30_000)
+    assert cache._find_result("large") is None, "one result may take a quarter at most"
+    assert cache._find_result("199") is not None
 
 
 def test_cleared_results_are_overwritten(path: Path) -> None:
-    cache = _file(path)
+    cache = ResultCache(path)
     assert cache.clear() == 0
-    cache.store_result("a", "run", "remove-me-please")
+    cache._store_result("a", "run", "remove-me-please")
     assert cache.clear(max_age=3600) == 0
     assert cache.clear() == 1
-    assert cache.find_result("a") is None
+    assert cache._find_result("a") is None
     assert b"remove-me-please" not in b"".join(each.read_bytes() for each in path.parent.iterdir())
 
 
@@ -103,8 +97,8 @@ def test_processes_that_write_at_once_lose_nothing(path: Path, count: int) -> No
     for worker in workers:
         worker.join()
     assert [worker.exitcode for worker in workers] == [0] * count
-    cache = _file(path)
-    assert all(cache.find_result(f"{name}-{number}") for name in range(count) for number in range(200))
+    cache = ResultCache(path)
+    assert all(cache._find_result(f"{name}-{number}") for name in range(count) for number in range(200))
 
 
 def test_a_full_disk_is_one_warning(path: Path) -> None:
@@ -112,12 +106,12 @@ def test_a_full_disk_is_one_warning(path: Path) -> None:
         import logging, resource
         from stepflow_client import ResultCache
         logging.basicConfig(format="%(levelname)s %(message)s")
-        cache = ResultCache({str(path)!r})._file
-        cache.store_result("before", "run", 1)
+        cache = ResultCache({str(path)!r})
+        cache._store_result("before", "run", 1)
         resource.setrlimit(resource.RLIMIT_FSIZE, (65536, resource.RLIM_INFINITY))
         for number in range(50):
-            cache.store_result(str(number), "run", "x" * 20_000)
-        print(cache.find_result("before").run_id, "goes on")
+            cache._store_result(str(number), "run", "x" * 20_000)
+        print(cache._find_result("before").run_id, "goes on")
     """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ended.stdout == "run goes on\n"
@@ -129,9 +123,9 @@ def test_a_file_of_another_program_is_left_alone(path: Path, caplog: pytest.LogC
     with sqlite3.connect(path) as other:
         other.execute("CREATE TABLE results (number INTEGER, size INTEGER)")
     other.close()
-    cache = _file(path)
-    cache.store_result("a", "run", 1)
-    assert cache.find_result("a") is None
+    cache = ResultCache(path)
+    cache._store_result("a", "run", 1)
+    assert cache._find_result("a") is None
     assert caplog.text.count("the result cache cannot") == 1
     with pytest.raises(StepflowClientError, match="cannot change the result cache"):
         cache.clear()
@@ -148,9 +142,9 @@ def _is_locked(path: Path) -> bool:
 
 
 def test_opening_it_again_frees_no_lock(path: Path) -> None:
-    first = _file(path)
-    first.store_result("a", "run", 1)
-    _file(path).store_result("b", "run", 2)
+    first = ResultCache(path)
+    first._store_result("a", "run", 1)
+    ResultCache(path)._store_result("b", "run", 2)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         assert pool.apply(_is_locked, (path,))
         first.close()
@@ -159,35 +153,35 @@ def test_opening_it_again_frees_no_lock(path: Path) -> None:
 
 
 def test_a_file_that_was_removed_or_replaced_is_made_again(path: Path) -> None:
-    cache = _file(path)
-    cache.store_result("a", "run", 1)
+    cache = ResultCache(path)
+    cache._store_result("a", "run", 1)
     for each in [*path.parent.iterdir()]:
         each.unlink()
-    assert cache.find_result("a") is None
-    cache.store_result("b", "run", 2)
-    other = _file(path)
-    assert (other.find_result("b") or 0, cache.find_result("b")) == (cache.find_result("b"), other.find_result("b"))
+    assert cache._find_result("a") is None
+    cache._store_result("b", "run", 2)
+    other = ResultCache(path)
+    assert (other._find_result("b") or 0, cache._find_result("b")) == (cache._find_result("b"), other._find_result("b"))
     other.close()
     cache.close()
     moved = path.with_name("moved.db")
     path.rename(moved)
-    cache.store_result("c", "run", 3)
+    cache._store_result("c", "run", 3)
     moved.replace(path)
     for each in path.parent.glob("results.db-*"):
         each.unlink()
-    found = cache.find_result("b")
+    found = cache._find_result("b")
     assert found is not None
     assert found.output == 2
-    assert cache.find_result("c") is None
+    assert cache._find_result("c") is None
 
 
 def test_a_result_kept_before_the_clock_was_set_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 2_000_000.0
     monkeypatch.setattr("time.time", lambda: now)
     cache = ResultCache(path, max_age=10)
-    cache._file.store_result("a", "run", 1)
+    cache._store_result("a", "run", 1)
     now -= 1_000_000
-    assert cache._file.find_result("a") is None, "its age is unknown"
+    assert cache._find_result("a") is None, "its age is unknown"
     assert cache.clear(max_age=5) == 0
     assert cache.clear() == 1
 
@@ -196,13 +190,13 @@ _FORKS = """
 import os, signal, sys, threading
 from stepflow_client import ResultCache
 
-cache, is_over = ResultCache(sys.argv[1])._file, threading.Event()
+cache, is_over = ResultCache(sys.argv[1]), threading.Event()
 
 
 def write():
     number = 0
     while not is_over.is_set():
-        cache.store_result(str(number := number + 1), "run", number)
+        cache._store_result(str(number := number + 1), "run", number)
 
 
 threads = [threading.Thread(target=write) for _ in range(3)]
@@ -212,12 +206,12 @@ for number in range(10):
     child = os.fork()
     if child == 0:
         signal.alarm(30)
-        cache.store_result(f"child {number}", "run", number)
-        os._exit(0 if cache.find_result(f"child {number}") else 1)
+        cache._store_result(f"child {number}", "run", number)
+        os._exit(0 if cache._find_result(f"child {number}") else 1)
     codes.append(os.waitpid(child, 0)[1])
 is_over.set()
 [each.join() for each in threads]
-found = [cache.find_result(f"child {number}").output for number in range(10)]
+found = [cache._find_result(f"child {number}").output for number in range(10)]
 print(codes == [0] * 10, found == [*range(10)])
 """
 
@@ -229,9 +223,9 @@ def test_a_fork_while_threads_use_it(path: Path) -> None:
 
 def test_it_is_pickled_as_its_settings(path: Path) -> None:
     cache = ResultCache(path, max_age=7, refresh=True, namespace="prod")
-    cache._file.store_result("a", "run", 1)
+    cache._store_result("a", "run", 1)
     copy = pickle.loads(pickle.dumps(cache))
-    assert copy._file.find_result("a") is not None
+    assert copy._find_result("a") is not None
     assert (copy.refresh, repr(copy), copy.clear()) == (True, repr(cache), 1)
 
 

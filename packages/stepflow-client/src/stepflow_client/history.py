@@ -65,6 +65,7 @@ __all__ = ["History", "HistoryEntry", "default_path"]
 __getattr__, _ = make_lazy_exports(__name__, {".types.runs": ["HistoryEntry"]})
 
 _DAY = 86_400.0
+_FILE_NAME = "history.db"
 _PRUNE_EVERY = 50
 # Maximum attempts to annotate a run that other processes are also annotating.
 _MAX_ANNOTATE_ATTEMPTS = 100
@@ -97,22 +98,13 @@ class _Connection(Protocol):
     def execute(self, statement: str, values: Sequence[Any] = ..., /) -> _Cursor: ...
 
 
-class _HistoryFile(SharedFile):
-    _store_name = "history"
-    _default_location_name = "the state folder"
-    _schema = SCHEMA
-
-    def _default_path(self) -> Path:
-        return default_path()
-
-
 def default_path() -> Path:
     """Return the default path of the history file, in the platform's state folder.
 
     On Linux, this is `$XDG_STATE_HOME/stepflow/history.db` (`~/.local/state` if unset). The folder is under
     `~/Library/Application Support` on macOS and `%LOCALAPPDATA%` on Windows.
     """
-    return user_folder("state") / "history.db"
+    return user_folder("state") / _FILE_NAME
 
 
 class History:
@@ -152,7 +144,15 @@ class History:
         on_failure: Callable[[str], object] | None = None,
     ) -> None:
         """Store the settings without opening the file."""
-        self._store = _open_store(path, on_failure)
+        self._store: SharedFile | SharedDatabase
+        if isinstance(path, str) and path.startswith(("postgresql://", "postgres://")):
+            from ._stores.postgres import SharedDatabase
+
+            self._store = SharedDatabase(path, on_failure=on_failure, schema=SCHEMA)
+        else:
+            self._store = SharedFile(
+                "history", path, SCHEMA, folder="state", file_name=_FILE_NAME, on_failure=on_failure
+            )
         self._pending: dict[str, tuple[Any, ...]] = {}
         """Rows of runs not yet confirmed, by entry ID."""
         self._max_age = check_seconds(max_age, "max_age", allow_infinity=True)
@@ -494,16 +494,6 @@ def _parse_field_value(name: str, value: str) -> Any:
         return datetime.fromisoformat(value).timestamp()
     except (ValueError, OverflowError):
         raise InvalidArgumentError(f"{name}:{value} is not a time in ISO 8601, such as 2026-11-24T14:00") from None
-
-
-def _open_store(
-    path: str | os.PathLike[str] | None, on_failure: Callable[[str], object] | None
-) -> _HistoryFile | SharedDatabase:
-    if not isinstance(path, str) or not path.startswith(("postgresql://", "postgres://")):
-        return _HistoryFile(path, on_failure=on_failure)
-    from ._stores.postgres import SharedDatabase
-
-    return SharedDatabase(path, on_failure=on_failure, schema=SCHEMA)
 
 
 def _write_annotation(run_id: str, note: str | None, labels: Mapping[str, str], connection: _Connection) -> None:

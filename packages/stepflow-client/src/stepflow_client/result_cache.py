@@ -6,16 +6,61 @@ warning, and the flow still runs.
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
 import os
-from collections.abc import Callable
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ._data.arguments import check_flag
-from ._stores.cached_results import ResultFile, default_path
+from . import types
+from ._data.arguments import check_flag, check_instance, check_integer, check_seconds
+from ._stores.sqlite import SharedFile
+from ._stores.user_folders import user_folder
+from .types.statuses import ExecutionStatus
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from ._codec.requests import RunArguments
+    from .types import FlowResult
 
 __all__ = ["ResultCache", "default_path"]
 
 _DAY = 86_400.0
+_FILE_NAME = "results.db"
+# Part of every key, so results in an older format are never returned.
+_FORMAT = 1
+# An entry's size in bytes, excluding its output.
+_OVERHEAD = 200
+# Remove old results after every this many new ones, and after any result larger than 1/50 of the size limit.
+_CLEANUP_INTERVAL = 50
+_SCHEMA = (
+    """
+    CREATE TABLE IF NOT EXISTS results (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, created REAL NOT NULL,
+        expires REAL NOT NULL, run_id TEXT NOT NULL, size INTEGER NOT NULL, output TEXT NOT NULL, digest BLOB NOT NULL
+    )
+    """,
+    # With this index, enforcing the size limit doesn't read any outputs.
+    "CREATE INDEX IF NOT EXISTS sizes ON results (number, size)",
+)
+_INSERT = """
+INSERT OR REPLACE INTO results (key, created, expires, run_id, size, output, digest) VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
+
+
+def default_path() -> Path:
+    """Return the default path of the cache, in the platform's cache folder.
+
+    On Linux, this is `$XDG_CACHE_HOME/stepflow/results.db` (`~/.cache` if unset). The folder is under
+    `~/Library/Caches` on macOS and `%LOCALAPPDATA%` on Windows.
+    """
+    return user_folder("cache") / _FILE_NAME
 
 
 class ResultCache:
@@ -61,7 +106,12 @@ class ResultCache:
         on_failure: Callable[[str], object] | None = None,
     ) -> None:
         """Store the settings without opening the file."""
-        self._file = ResultFile(path, max_age=max_age, max_bytes=max_bytes, namespace=namespace, on_failure=on_failure)
+        self._file = SharedFile(
+            "result cache", path, _SCHEMA, folder="cache", file_name=_FILE_NAME, on_failure=on_failure
+        )
+        self._max_age = check_seconds(max_age, "max_age", allow_infinity=True)
+        self._max_bytes = check_integer(max_bytes, "max_bytes", least=1, most=sys.maxsize)
+        self._namespace = check_instance(namespace, "namespace", str)
         self._refresh = check_flag(refresh, "refresh")
 
     @property
@@ -86,8 +136,74 @@ class ResultCache:
         Raises:
             StepflowClientError: If the file can't be changed.
         """
-        return self._file.clear(max_age=max_age)
+        check_seconds(max_age, "max_age", allow_zero=True)
+        # Include results from the future, stored before the clock was set back.
+        last = time.time() - max_age if max_age > 0 else math.inf
+
+        def delete(connection: sqlite3.Connection) -> int:
+            count = connection.execute("DELETE FROM results WHERE created <= ?", [last]).rowcount
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            return count
+
+        return self._file.call("change", delete, missing=0)
 
     def close(self) -> None:
         """Close the file. The next call reopens it."""
         self._file.close()
+
+    def _compute_key(self, flow: Mapping[str, Any] | str, arguments: RunArguments) -> str:
+        """Return the cache key for a single-input run: a SHA-256 digest of everything its result depends on.
+
+        Args:
+            flow: The flow's content, or a stored flow's ID.
+            arguments: The run's arguments.
+        """
+        parts = [_FORMAT, self._namespace, flow, arguments.inputs, arguments.variables, arguments.overrides or {}]
+        text = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _find_result(self, key: str) -> FlowResult | None:
+        """Return the result stored under a key, or None if there is none. On failure, log a warning and return None."""
+        now = time.time()
+        # Skip results from the future: they were stored before the clock was set back, so there's no telling how old
+        # they are.
+        condition = "key = ? AND created BETWEEN ? AND ? AND expires > ?"
+        query = f"SELECT created, expires, run_id, output, digest FROM results WHERE {condition}"  # noqa: S608
+        with self._file.warn_on_failure("read a result"):
+            if self.path.exists():
+                with self._file.locked_connection() as connection:
+                    row = connection.execute(query, [key, now - self._max_age, now, now]).fetchone()
+                if row is not None:
+                    created, expires, run_id, output, digest = row
+                    if digest != _compute_digest(key, created, expires, run_id, output):
+                        raise ValueError("the entry is damaged")
+                    status, time_cached = ExecutionStatus.COMPLETED, datetime.fromtimestamp(created, UTC)
+                    value = json.loads(output)
+                    return types.FlowResult(run_id=run_id, status=status, output=value, cached_at=time_cached)
+        return None
+
+    def _store_result(self, key: str, run_id: str, output: Any) -> None:
+        """Store a run's result under a key, replacing any older one. On failure, log a warning.
+
+        Outputs larger than a quarter of the size limit are not stored.
+        """
+        with self._file.warn_on_failure("keep a result"):
+            text = json.dumps(output, ensure_ascii=False, separators=(",", ":"))
+            size = len(text.encode()) + _OVERHEAD
+            if size - _OVERHEAD > self._max_bytes / 4:
+                return
+            now = time.time()
+            expires = now + self._max_age
+            row = [key, now, expires, run_id, size, text, _compute_digest(key, now, expires, run_id, text)]
+            with self._file.locked_connection() as connection:
+                cursor = connection.execute(_INSERT, row)
+                if (cursor.lastrowid or 0) % _CLEANUP_INTERVAL == 0 or size > self._max_bytes / _CLEANUP_INTERVAL:
+                    connection.execute("DELETE FROM results WHERE expires <= ?", [now])
+                    totals = "SELECT number, SUM(size) OVER (ORDER BY number DESC) AS total FROM results"
+                    last = f"SELECT MAX(number) FROM ({totals}) WHERE total > ?"  # noqa: S608
+                    connection.execute(f"DELETE FROM results WHERE number <= ({last})", [self._max_bytes])  # noqa: S608
+
+
+def _compute_digest(*values: object) -> bytes:
+    """Return a digest for detecting damaged entries."""
+    return hashlib.sha256(repr(values).encode("utf-8", "surrogatepass")).digest()

@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from stepflow_client import ExecutionStatus, FlowResult
 from stepflow_client._base.text import remove_url_credentials
 from stepflow_client._command import complete_arguments, parse_declared_variables, parse_run_arguments
 from stepflow_client._data.secrets import contains_secret
@@ -21,7 +19,7 @@ from ..server.connect import get_kept_server
 from ..settings.server_choice import ServerOptions, choose_server
 
 if TYPE_CHECKING:
-    from stepflow_client import ResultCache
+    from stepflow_client import FlowResult, ResultCache
 
     from .job import Job
     from .run_options import CacheOptions
@@ -81,11 +79,7 @@ class JobCache:
         """Return a job's cached result, or None if there isn't one or the job's flow hasn't been fetched."""
         if self._cache.refresh or job.has_unloaded_flow:
             return None
-        entry = self._cache._file.find_result(self._compute_key(job)[0])
-        if entry is None:
-            return None
-        time = datetime.fromtimestamp(entry.created, UTC)
-        return FlowResult(run_id=entry.run_id, status=ExecutionStatus.COMPLETED, output=entry.output, cached_at=time)
+        return self._cache._find_result(self._compute_key(job)[0])
 
     def print_result(self, job: Job) -> bool:
         """Print a job's cached result and return True, or return False if there is none."""
@@ -101,7 +95,7 @@ class JobCache:
         key, variables = self._compute_key(job)
         declared = parse_declared_variables(job.flow)
         if result.is_success and not contains_secret(result.output, variables, declared, job.flow):
-            self._cache._file.store_result(key, result.run_id, result.output)
+            self._cache._store_result(key, result.run_id, result.output)
 
     def _compute_key(self, job: Job) -> tuple[str, dict[str, Any]]:
         """Return a job's cache key and the variables it runs with."""
@@ -110,4 +104,4 @@ class JobCache:
         environment = os.environ if job.options.values.variables_from_env else None
         # Values were already checked when they were read.
         arguments = complete_arguments(given, needs, environment, check_values=False)
-        return self._cache._file.compute_key(job.flow_id or job.flow, arguments), arguments.variables
+        return self._cache._compute_key(job.flow_id or job.flow, arguments), arguments.variables

@@ -110,11 +110,9 @@ class SharedDatabase(FailureReporter):
         InvalidArgumentError: If psycopg is not installed, or the URL can't be parsed.
     """
 
-    _store_name = "history"
-
     def __init__(self, url: str, *, on_failure: Callable[[str], object] | None, schema: tuple[str, ...]) -> None:
         """Store the settings without connecting."""
-        super().__init__(on_failure)
+        super().__init__("history", on_failure)
         if find_spec("psycopg") is None:
             hint = "pip install 'stepflow-client[postgres]'"
             raise InvalidArgumentError("a history in PostgreSQL needs psycopg", hint=hint)
@@ -146,7 +144,7 @@ class SharedDatabase(FailureReporter):
     path = None
 
     def __getstate__(self) -> dict[str, Any]:
-        names = ("_url", "_schema", "_location", "_secrets", "_on_failure")
+        names = ("_url", "_schema", "_location", "_secrets", "_name", "_on_failure")
         return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -16,20 +16,20 @@ from typing import Any, TypeVar
 from .._base.logging import logger
 from .._data.arguments import check_function, file_path
 from ..errors import StepflowClientError
+from .user_folders import user_folder
 
 
 class FailureReporter:
     """Base class for stores that report their first failure.
 
     Args:
+        name: The store's name in messages.
         on_failure: Called with a message if the store can't be used. If None, a warning is logged instead.
     """
 
-    _store_name = "store"
-    """The store's name in messages."""
-
-    def __init__(self, on_failure: Callable[[str], object] | None) -> None:
-        """Store the callback."""
+    def __init__(self, name: str, on_failure: Callable[[str], object] | None) -> None:
+        """Store the settings."""
+        self._name = name
         self._on_failure = check_function(on_failure, "on_failure")
         self._has_warned = False
 
@@ -59,9 +59,9 @@ class FailureReporter:
     def _emit_warning(self, action: str, reason: object) -> None:
         """Pass a message to `on_failure`, or log it."""
         if self._on_failure is None:
-            logger.warning("the %s cannot %s in %s: %s", self._store_name, action, self._logged_location, reason)
+            logger.warning("the %s cannot %s in %s: %s", self._name, action, self._logged_location, reason)
         else:
-            self._on_failure(f"the {self._store_name} cannot {action} in {self.location}: {reason}")
+            self._on_failure(f"the {self._name} cannot {action} in {self.location}: {reason}")
 
 
 Result = TypeVar("Result")
@@ -125,26 +125,33 @@ def open_private(path: Path, *, timeout: float) -> sqlite3.Connection:
 
 
 class SharedFile(FailureReporter):
-    """An SQLite file for concurrent use by threads and processes. Base class of the history and the result cache.
+    """An SQLite file for concurrent use by threads and processes, such as the history or the result cache.
 
-    Can be pickled: a subclass's attributes are included, the connection isn't. The file is created on first write.
+    Can be pickled: the settings are included, the connection isn't. The file is created on first write.
 
     Args:
-        path: The file's path, or None for the subclass's `_default_path()`.
+        name: The store's name in messages.
+        path: The file's path, or None for the default.
+        schema: The statements that create the tables.
+        folder: The user's folder that contains the file by default, e.g. `state`.
+        file_name: The file's default name.
         on_failure: Called once, with a message, if the file can't be used. If None, a warning is logged instead.
     """
 
-    _default_location_name = "its folder"
-    """The file's location in log messages if no path was passed."""
-    _schema: tuple[str, ...] = ()
-    """The statements that create the tables."""
-
     def __init__(
-        self, path: str | os.PathLike[str] | None = None, *, on_failure: Callable[[str], object] | None = None
+        self,
+        name: str,
+        path: str | os.PathLike[str] | None,
+        schema: tuple[str, ...],
+        *,
+        folder: str,
+        file_name: str,
+        on_failure: Callable[[str], object] | None,
     ) -> None:
         """Store the settings without opening the file."""
-        super().__init__(on_failure)
+        super().__init__(name, on_failure)
         self._path = None if path is None else file_path(path, "path")
+        self._schema, self._folder, self._file_name = schema, folder, file_name
         self._reset()
 
     def _reset(self) -> None:
@@ -156,21 +163,15 @@ class SharedFile(FailureReporter):
         self._file_id: tuple[int, int] | None = None
         self._has_warned = False
 
-    def _default_path(self) -> Path:
-        raise NotImplementedError
-
     @property
     def path(self) -> Path:
         """The file's path."""
-        return self._path or self._default_path()
+        return self._path or user_folder(self._folder) / self._file_name
 
     @property
     def location(self) -> str:
         """The path as a string."""
         return str(self.path)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.location!r})"
 
     def __getstate__(self) -> dict[str, Any]:
         own = ("_lock", "_connection", "_process", "_file_id", "_has_warned")
@@ -193,7 +194,7 @@ class SharedFile(FailureReporter):
             connection.close()
 
     @contextmanager
-    def _locked_connection(self) -> Iterator[sqlite3.Connection]:
+    def locked_connection(self) -> Iterator[sqlite3.Connection]:
         """Yield this process's connection, to one thread at a time."""
         with self._lock:
             is_own = self._connection is not None and self._process == os.getpid()
@@ -210,18 +211,18 @@ class SharedFile(FailureReporter):
 
     @property
     def _logged_location(self) -> str:
-        return self._default_location_name if self._path is None else str(self._path)
+        return f"the {self._folder} folder" if self._path is None else str(self._path)
 
     @contextmanager
     def _converting_errors(self, what: str) -> Iterator[None]:
         try:
             yield
         except (*DATABASE_ERRORS, OSError) as error:
-            raise StepflowClientError(f"cannot {what} the {self._store_name} {self.path}: {error}") from error
+            raise StepflowClientError(f"cannot {what} the {self._name} {self.path}: {error}") from error
 
     def change(self, what: str, change: Callable[[sqlite3.Connection], object], **_: object) -> None:
         """Change the file. Only the first error is reported."""
-        with self.warn_on_failure(what), self._locked_connection() as connection:
+        with self.warn_on_failure(what), self.locked_connection() as connection:
             change(connection)
 
     def call(self, what: str, action: Callable[[sqlite3.Connection], Result], *, missing: Result) -> Result:
@@ -232,7 +233,7 @@ class SharedFile(FailureReporter):
         """
         if not self.path.exists():
             return missing
-        with self._converting_errors(what), self._locked_connection() as connection:
+        with self._converting_errors(what), self.locked_connection() as connection:
             return action(connection)
 
 
