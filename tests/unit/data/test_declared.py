@@ -9,9 +9,9 @@ from stepflow_client._base.not_given import NOT_GIVEN
 from stepflow_client._codec.requests import parse_declared_variables
 from stepflow_client._data.flow_declarations import collect_declared_variables, get_unset_value, is_secret
 from stepflow_client._data.secrets import HIDDEN, HIDDEN_IN_URL, find_secrets, get_hidden_mark, hide_flow_secrets
-from stepflow_client._stores.history_rows import hide_secrets
 from stepflow_client.errors import InvalidArgumentError
 from stepflow_client.flows.run_requirements import find_requirements
+from stepflow_client.history import _hide_secrets
 
 UNSET: list[tuple[Any, Any]] = [
     ({"type": "string"}, ""),
@@ -69,7 +69,7 @@ def test_values_under_a_misspelt_marker_are_hidden(marker: str, value: Any) -> N
     flow = {"schemas": {"properties": {"variables": {"properties": {"key": key}}}}, "output": {"$variable": "key"}}
     assert collect_declared_variables(flow)["key"]["is_secret"]
     assert hide_flow_secrets(flow)["schemas"]["properties"]["variables"]["properties"]["key"]["default"] == HIDDEN
-    kept = hide_secrets({"output": "hunter2"}, flow, {"key": "hunter2"})
+    kept = _hide_secrets({"output": "hunter2"}, flow, {"key": "hunter2"})
     assert "hunter2" not in str(kept)
     assert "the default" not in str(kept)
 
@@ -106,7 +106,7 @@ def test_values_of_schemas_with_a_secret_inside_are_hidden(schema: dict[str, Any
     assert "the default" not in repr(parse_declared_variables(flow))
     value: Any = {"key": "hunter2"} if schema.get("type") == "object" else "hunter2"
     assert find_secrets({"key": value}, parse_declared_variables(flow)).hide_in_text("no hunter2") == "no ***"
-    kept = str(hide_secrets({"output": "hunter2"}, flow, {"key": value}))
+    kept = str(_hide_secrets({"output": "hunter2"}, flow, {"key": value}))
     assert not any(each in kept for each in ("hunter2", "the default", "of the key"))
 
 

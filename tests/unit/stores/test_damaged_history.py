@@ -15,8 +15,7 @@ import pytest
 from stepflow_client import StepflowClientError
 from stepflow_client._calls.rerun_plan import read_recorded_arguments
 from stepflow_client._codec import responses
-from stepflow_client._stores.history_rows import COLUMNS
-from stepflow_client.history import History, HistoryEntry
+from stepflow_client.history import _COLUMNS, History, HistoryEntry
 
 ROWS = 12
 FLOW = {"name": "f", "steps": [{"id": "a", "component": "/x", "input": {"$input": "n"}}], "output": {"$step": "a"}}
@@ -24,7 +23,7 @@ ODD_VALUES: tuple[Any, ...] = (
     None, 0, 1, -1, 2**62, -(2**62), 0.5, 1e300, float("inf"), b"", b"\xff\xfe", b"{}", "", "no JSON", "{", "[]",
     "{}", "5", "null", "[1]", '["a"]', '{"a": 1}', '{"a": "b"}', "[" * 100_000, "9" * 5_000, "completed", "1e999",
 )  # fmt: skip
-COLUMN_NAMES = COLUMNS.split(", ")
+COLUMN_NAMES = _COLUMNS.split(", ")
 
 
 def filled(path: Path) -> dict[str, HistoryEntry]:

@@ -10,15 +10,16 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import sys
 import time
 import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from operator import methodcaller
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from ._base.lazy import make_lazy_exports
@@ -33,31 +34,20 @@ from ._data.arguments import (
     check_texts,
     file_path,
 )
+from ._data.flow_declarations import holds_secret
+from ._data.secrets import HIDDEN, HIDDEN_IN_URL, Secrets, find_flow_secrets, get_variable_schemas, hide_flow_secrets
 from ._rules.run_search import RunQuery, parse_run_query
-from ._stores.history_rows import (
-    COLUMNS,
-    FIELDS,
-    OWN,
-    PENDING,
-    SCHEMA,
-    DamagedRowError,
-    annotate_row,
-    decode_outputs,
-    decode_row,
-    encode_json,
-    encode_row,
-    hide_secrets,
-    make_confirmed_row,
-)
 from ._stores.sqlite import SharedFile
 from ._stores.user_folders import user_folder
 from .errors import InvalidArgumentError
+from .types.statuses import ExecutionStatus
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from ._codec.requests import RunId
     from ._stores.postgres import SharedDatabase
     from .types.runs import HistoryEntry
-    from .types.statuses import ExecutionStatus
 
 __all__ = ["History", "HistoryEntry", "default_path"]
 
@@ -73,29 +63,48 @@ _MAX_ANNOTATE_ATTEMPTS = 100
 _MAX_RUNS_WITH_OUTPUTS = 20
 # Maximum size of a run's outputs, in characters of JSON.
 _MAX_OUTPUTS_LENGTH = 5_000_000
-_UPDATES = ", ".join(f"{column} = excluded.{column}" for column in ("number", *COLUMNS.split(", ")))
-_INSERT = f"INSERT INTO runs ({COLUMNS}) VALUES ({', '.join('?' * len(COLUMNS.split(', ')))})"  # noqa: S608
+# Maximum size of a flow, input, variables or overrides, in characters of JSON. Larger ones are left out.
+_MAX_LENGTH = 1_000_000
+_FIELDS = ("flow", "input", "variables", "overrides")
+_COLUMNS = (
+    "run_id, created, server, flow_id, flow_file, status, labels, note, omitted, flow, input, variables, overrides, "
+    "rerun_of, kept, rerun_items, has_more_runs, is_embedded, checksum"
+)
+PENDING, OWN = "pending:", "pending:own:"
+"""ID prefixes for unconfirmed runs in general, and for unconfirmed runs with a flow ID of their own."""
+_SCHEMA = (
+    """
+    CREATE TABLE IF NOT EXISTS runs (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL UNIQUE, created DOUBLE PRECISION, server TEXT,
+        flow_id TEXT, flow_file TEXT, status TEXT, labels TEXT, note TEXT, omitted TEXT, flow TEXT, input TEXT,
+        variables TEXT, overrides TEXT, rerun_of TEXT, kept TEXT, rerun_items TEXT, has_more_runs BIGINT,
+        is_embedded BIGINT, checksum BIGINT
+    )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS outputs (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL UNIQUE, server TEXT NOT NULL,
+        content TEXT NOT NULL
+    )
+    """,
+    f"CREATE INDEX IF NOT EXISTS pending ON runs (flow_id) WHERE substr(run_id, 1, {len(PENDING)}) = '{PENDING}'",
+)
+"""The statements that create the tables, in SQLite's dialect."""
+_STATUS, _LABELS, _NOTE = (_COLUMNS.split(", ").index(name) for name in ("status", "labels", "note"))
+_STATUSES = frozenset(status.value for status in ExecutionStatus)
+_PASSWORD_IN_URL = re.compile(r"(?<=://)[^/?#\s@\"]*@")
+_UPDATES = ", ".join(f"{column} = excluded.{column}" for column in ("number", *_COLUMNS.split(", ")))
+_PLACEHOLDERS = ", ".join("?" * len(_COLUMNS.split(", ")))
+_INSERT = f"INSERT INTO runs ({_COLUMNS}) VALUES ({_PLACEHOLDERS})"  # noqa: S608
 _RECORD, _RECORD_NEW = f"{_INSERT} ON CONFLICT (run_id) DO UPDATE SET {_UPDATES}", f"{_INSERT} ON CONFLICT DO NOTHING"
-_PLAIN, _JSON_TEXTS = ("run_id", "rerun_of", "server", "flow_id", "flow_file", "note"), ("labels", *FIELDS)
+_SELECT_RUN = f"SELECT {_COLUMNS} FROM runs WHERE run_id = ?"  # noqa: S608
+_PLAIN, _JSON_TEXTS = ("run_id", "rerun_of", "server", "flow_id", "flow_file", "note"), ("labels", *_FIELDS)
 _HAS_LABEL = "instr(labels, ?) = 1 OR instr(labels, ?) > 0"
 _FIELD_CONDITIONS = {
     "flow": "instr(flow, ?) > 0", "status": "status = ?", "since": "created >= ?", "until": "created < ?"
 }  # fmt: skip
 _IS_PENDING = f"substr(run_id, 1, {len(PENDING)}) = '{PENDING}'"
 _DELETE_PENDING = f"DELETE FROM runs WHERE flow_id = ? AND {_IS_PENDING} AND substr(run_id, 1, {len(OWN)}) = '{OWN}'"  # noqa: S608
-
-
-class _Cursor(Protocol):
-    @property
-    def rowcount(self) -> int: ...
-    def fetchone(self) -> Any: ...
-    def fetchall(self) -> list[Any]: ...
-
-
-class _Connection(Protocol):
-    """A connection to either store. The `postgres` module translates statements to its own SQL dialect."""
-
-    def execute(self, statement: str, values: Sequence[Any] = ..., /) -> _Cursor: ...
 
 
 def default_path() -> Path:
@@ -148,10 +157,10 @@ class History:
         if isinstance(path, str) and path.startswith(("postgresql://", "postgres://")):
             from ._stores.postgres import SharedDatabase
 
-            self._store = SharedDatabase(path, on_failure=on_failure, schema=SCHEMA)
+            self._store = SharedDatabase(path, on_failure=on_failure, schema=_SCHEMA)
         else:
             self._store = SharedFile(
-                "history", path, SCHEMA, folder="state", file_name=_FILE_NAME, on_failure=on_failure
+                "history", path, _SCHEMA, folder="state", file_name=_FILE_NAME, on_failure=on_failure
             )
         self._pending: dict[str, tuple[Any, ...]] = {}
         """Rows of runs not yet confirmed, by entry ID."""
@@ -242,7 +251,7 @@ class History:
             about["labels"] = {str(name): str(value) for name, value in (labels or {}).items()}
             about["flow_file"] = None if flow_file is None else str(Path(flow_file).absolute())
             added |= {"has_more_runs": has_more_runs, "is_embedded": is_embedded, "omitted": omitted}
-            row = encode_row(entry_id, hide_secrets(about, flow, variables) | added)
+            row = _encode_row(entry_id, _hide_secrets(about, flow, variables) | added)
             size = sum(len(column) for column in row if isinstance(column, str))
             if run_id is None:
                 self._pending[entry_id] = row
@@ -331,7 +340,7 @@ class History:
         if server is not None:
             query, values = f"{query} AND server = ?", [*values, server]
         rows = self._read_rows(query, values)
-        return decode_outputs(rows[0][0]) if rows else None
+        return _decode_outputs(rows[0][0]) if rows else None
 
     def get(self, run_id: RunId) -> HistoryEntry | None:
         """Return a run's record, or None if the run isn't recorded. A damaged record is reported once.
@@ -340,7 +349,7 @@ class History:
             StepflowClientError: If the store can't be read.
         """
         checked_id = _parse_run_id(run_id)
-        entries = self._read_entries(f"SELECT {COLUMNS} FROM runs WHERE run_id = ?", [checked_id])  # noqa: S608
+        entries = self._read_entries(_SELECT_RUN, [checked_id])
         return next((entry for entry in entries if entry.run_id == checked_id), None)
 
     def search(
@@ -413,7 +422,7 @@ class History:
             check_text(value, f"labels[{name!r}]")
             require(f"({_HAS_LABEL})", *_make_label_patterns(name, value))
         where = " AND ".join(conditions)
-        select = f"SELECT {COLUMNS} FROM runs WHERE {where} ORDER BY number DESC LIMIT ? OFFSET ?"  # noqa: S608
+        select = f"SELECT {_COLUMNS} FROM runs WHERE {where} ORDER BY number DESC LIMIT ? OFFSET ?"  # noqa: S608
         page = [check_integer(limit, "limit", least=0), check_integer(offset, "offset", least=0)]
         return self._read_entries(select, [*values, *page])
 
@@ -451,12 +460,12 @@ class History:
         entries = []
         for row in rows:
             try:
-                entries.append(HistoryEntry(**decode_row(row)))
-            except DamagedRowError:
+                entries.append(HistoryEntry(**_decode_row(row)))
+            except _DamagedRowError:
                 self._store.report_failure_once("read a run", "its record is damaged")
         return entries
 
-    def _write_run(self, row: tuple[Any, ...], own_flow_id: str | None, connection: _Connection) -> None:
+    def _write_run(self, row: tuple[Any, ...], own_flow_id: str | None, connection: sqlite3.Connection) -> None:
         if own_flow_id is not None:
             connection.execute(_DELETE_PENDING, [own_flow_id])
         connection.execute(_RECORD, row)
@@ -483,40 +492,41 @@ def _make_word_condition(word: str) -> tuple[str, list[str]]:
 
 def _make_label_patterns(name: str, value: str) -> list[str]:
     # Only names and values are quoted in the stored JSON, so nothing else can match this pattern.
-    text = encode_json({name: value})[1:-1]
+    text = _encode_json({name: value})[1:-1]
     return ["{" + text, ", " + text]
 
 
 def _parse_field_value(name: str, value: str) -> Any:
     if name not in ("since", "until"):
-        return encode_json({"name": value})[1:-1] if name == "flow" else value
+        return _encode_json({"name": value})[1:-1] if name == "flow" else value
     try:
         return datetime.fromisoformat(value).timestamp()
     except (ValueError, OverflowError):
         raise InvalidArgumentError(f"{name}:{value} is not a time in ISO 8601, such as 2026-11-24T14:00") from None
 
 
-def _write_annotation(run_id: str, note: str | None, labels: Mapping[str, str], connection: _Connection) -> None:
-    query = f"SELECT {COLUMNS} FROM runs WHERE run_id = ?"  # noqa: S608
+def _write_annotation(run_id: str, note: str | None, labels: Mapping[str, str], connection: sqlite3.Connection) -> None:
     # If the checksum has changed, another process has since annotated the run.
-    update = f"UPDATE runs SET ({COLUMNS}) = ({', '.join('?' * len(COLUMNS.split(', ')))}) WHERE run_id = ?"  # noqa: S608
-    update += " AND checksum = ?"
+    update = f"UPDATE runs SET ({_COLUMNS}) = ({_PLACEHOLDERS}) WHERE run_id = ? AND checksum = ?"  # noqa: S608
     for _ in range(_MAX_ANNOTATE_ATTEMPTS):
-        row = connection.execute(query, [run_id]).fetchone()
+        row = connection.execute(_SELECT_RUN, [run_id]).fetchone()
         if row is None:
             return
-        values = [*annotate_row(row, note, labels), run_id, row[-1]]
-        if connection.execute(update, values).rowcount:
+        changed = [*row[:-1]]
+        changed[_LABELS] = _encode_json(_decode_row(row)["labels"] | labels)
+        if note is not None:
+            changed[_NOTE] = _hide_passwords(note)
+        if connection.execute(update, [*_add_checksum(changed), run_id, row[-1]]).rowcount:
             return
 
 
 def _write_confirmation(
-    entry_id: str, run_id: str | None, row: tuple[Any, ...] | None, connection: _Connection
+    entry_id: str, run_id: str | None, row: tuple[Any, ...] | None, connection: sqlite3.Connection
 ) -> None:
     if row is None:
-        row = connection.execute(f"SELECT {COLUMNS} FROM runs WHERE run_id = ?", [entry_id]).fetchone()  # noqa: S608
+        row = connection.execute(_SELECT_RUN, [entry_id]).fetchone()
     if run_id is not None and row is not None:
-        values = make_confirmed_row(row, run_id)
+        values = _add_checksum([run_id, *row[1:-1]])
         # Another process with the same key may already have recorded the run.
         update = "UPDATE runs SET run_id = ?, checksum = ? WHERE run_id = ?"
         update += " AND NOT EXISTS (SELECT 1 FROM runs AS other WHERE other.run_id = ?)"
@@ -526,7 +536,7 @@ def _write_confirmation(
     connection.execute("DELETE FROM runs WHERE run_id = ?", [entry_id])
 
 
-def _write_outputs(run_id: str, server: str, content: str, connection: _Connection) -> None:
+def _write_outputs(run_id: str, server: str, content: str, connection: sqlite3.Connection) -> None:
     names = ("number", "run_id", "server", "content")
     insert = "INSERT INTO outputs (run_id, server, content) VALUES (?, ?, ?) ON CONFLICT (run_id) DO UPDATE SET "
     connection.execute(insert + ", ".join(f"{name} = excluded.{name}" for name in names), [run_id, server, content])
@@ -534,7 +544,7 @@ def _write_outputs(run_id: str, server: str, content: str, connection: _Connecti
     connection.execute(f"DELETE FROM outputs WHERE number <= ({oldest})", [_MAX_RUNS_WITH_OUTPUTS])  # noqa: S608
 
 
-def _delete_runs(condition: str, value: float | str, connection: _Connection) -> int:
+def _delete_runs(condition: str, value: float | str, connection: sqlite3.Connection) -> int:
     count = connection.execute(f"DELETE FROM runs WHERE {condition}", [value]).rowcount  # noqa: S608
     connection.execute("DELETE FROM outputs WHERE run_id NOT IN (SELECT run_id FROM runs)")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -545,3 +555,89 @@ def _parse_run_id(run_id: RunId, what: str = "run_id") -> str:
     """Return a run's ID, or a prefix of it, as a string."""
     id_or_object = run_id if isinstance(run_id, (str, UUID)) else getattr(run_id, "run_id", run_id)
     return check_text(str(id_or_object) if isinstance(id_or_object, UUID) else id_or_object, what)
+
+
+class _DamagedRowError(ValueError):
+    """A row's checksum does not match."""
+
+
+def _hide_secrets(
+    entry: dict[str, Any], flow: Mapping[str, Any] | None, variables: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return the values to record, with secrets replaced by `***`."""
+    schemas = get_variable_schemas(flow)
+    names = {name for name in variables or {} if flow is None or holds_secret(schemas.get(name))}
+    secrets = Secrets([value for name, value in (variables or {}).items() if name in names], include_short=False)
+    hidden: dict[str, Any] = secrets.hide_in(entry | {"flow": None if flow is None else hide_flow_secrets(flow)})
+    if variables is not None:
+        hidden["variables"] = {k: HIDDEN if k in names else secrets.hide_in(v) for k, v in variables.items()}
+    # Also hide defaults from the flow.
+    return hidden if flow is None else find_flow_secrets(flow).hide_in(hidden)
+
+
+def _encode_row(run_id: str, entry: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the column values for an entry."""
+    texts = {name: None if entry[name] is None else _encode_json(entry[name]) for name in _FIELDS}
+    too_large = {name for name, text in texts.items() if text is not None and len(text) > _MAX_LENGTH}
+    omitted = [name for name in _FIELDS if name in too_large or name in entry["omitted"]]
+    texts |= dict.fromkeys(omitted)
+    columns = [entry[name] for name in ("server", "flow_id", "flow_file")]
+    plain = [None if value is None else _PASSWORD_IN_URL.sub("", str(value)) for value in columns]
+    note = None if entry["note"] is None else _hide_passwords(str(entry["note"]))
+    row = [run_id, time.time(), *plain, None, _encode_json(entry["labels"]), note, json.dumps(omitted), *texts.values()]
+    row += [entry["rerun_of"], json.dumps(entry["kept"]), json.dumps(entry["rerun_items"])]
+    return _add_checksum([*row, int(entry["has_more_runs"]), int(entry["is_embedded"])])
+
+
+def _add_checksum(row: Sequence[Any]) -> tuple[Any, ...]:
+    """Return a row with its checksum at the end. It leaves out the status, which is updated separately."""
+    return *row, zlib.crc32(json.dumps([*row[:_STATUS], *row[_STATUS + 1 :]]).encode())
+
+
+def _encode_json(value: Any) -> str:
+    """Return a value as JSON, with passwords in URLs hidden."""
+    return _hide_passwords(json.dumps(value, ensure_ascii=False))
+
+
+def _hide_passwords(text: str) -> str:
+    """Hide users and passwords in URLs.
+
+    They are replaced by a mark, so that a rerun doesn't mistake what's left for the real argument.
+    """
+    # Also replace NUL, which PostgreSQL can't store.
+    return _PASSWORD_IN_URL.sub(HIDDEN_IN_URL.removeprefix("://"), text.replace("\0", "\ufffd"))
+
+
+def _decode_row(row: tuple[Any, ...]) -> dict[str, Any]:
+    """Return the entry fields stored in a row.
+
+    Raises:
+        _DamagedRowError: If the row is damaged.
+    """
+    try:
+        if row != _add_checksum(row[:-1]):
+            raise ValueError("checksum mismatch")
+        fields: dict[str, Any] = dict(zip(_COLUMNS.split(", "), row[:-1], strict=False))
+        for name in ("labels", "omitted", "kept", "rerun_items", *_FIELDS):
+            fields[name] = None if fields[name] is None else json.loads(fields[name])
+        fields |= {name: tuple(fields[name]) for name in ("omitted", "kept", "rerun_items")}
+        fields |= {name: bool(fields[name]) for name in ("has_more_runs", "is_embedded")}
+        fields["created_at"] = datetime.fromtimestamp(fields.pop("created"), UTC)
+    except (TypeError, ValueError, OverflowError, OSError, RecursionError) as error:
+        raise _DamagedRowError(str(error)) from error
+    status = fields["status"]
+    # Check the status separately, since the checksum doesn't cover it.
+    is_status = isinstance(status, str) and (status in _STATUSES or status.startswith("unknown_"))
+    fields["status"] = status if is_status else None
+    return fields
+
+
+def _decode_outputs(content: str) -> list[dict[str, Any]] | None:
+    """Decode each item's step outputs, or return None if the text is damaged."""
+    try:
+        # Raises if the value isn't a string, or contains bytes that aren't UTF-8.
+        outputs = json.loads(str.encode(content))
+    except (TypeError, ValueError, RecursionError):
+        return None
+    is_valid = isinstance(outputs, list) and all(isinstance(item, dict) for item in outputs)
+    return outputs if is_valid else None

@@ -25,7 +25,6 @@ from urllib.parse import unquote, urlsplit
 
 from .._base.logging import logger
 from ..errors import InvalidArgumentError, StepflowClientError
-from .history_rows import PENDING
 from .sqlite import FailureReporter
 
 Result = TypeVar("Result")
@@ -344,7 +343,7 @@ class SharedDatabase(FailureReporter):
     def _report_lost_runs(self) -> None:
         lost, self._lost = list(dict.fromkeys(self._lost)), []
         # Until a run is created, its entry has a temporary ID.
-        lost = [run_id for run_id in lost if not run_id.startswith(PENDING)] or lost
+        lost = [run_id for run_id in lost if not run_id.startswith("pending:")] or lost
         if lost:
             names = ", ".join(lost[:_MAX_NAMED])
             names += f" and {len(lost) - _MAX_NAMED} others" if lost[_MAX_NAMED:] else ""

@@ -115,7 +115,7 @@ class Recorder:
         labels = self.check_labels(labels)
         assert self.history is not None
         entries = self.history.search(labels=labels, confirmed=None, limit=_MAX_ENTRIES)
-        from .._stores.history_rows import OWN
+        from ..history import OWN
 
         pending = [entry for entry in entries if not entry.is_confirmed]
         with_own_flow = {entry.flow_id or "": entry for entry in pending if entry.run_id.startswith(OWN)}
