@@ -23,7 +23,7 @@ from stepflow_client.evaluation import (
     regex,
     schema_valid,
 )
-from stepflow_client.evaluation.scorers import build_scorers, compute_item_scores
+from stepflow_client.evaluation.scorers import build_scorers
 
 
 def item(output: Any, expected: Any = None, **fields: Any) -> EvaluationItem:
@@ -32,7 +32,7 @@ def item(output: Any, expected: Any = None, **fields: Any) -> EvaluationItem:
 
 def scored(score: Any, output: Any, expected: Any = None, **fields: Any) -> tuple[dict[str, Any], dict[str, str]]:
     (scorer,) = build_scorers([score])
-    return asyncio.run(compute_item_scores(scorer, item(output, expected, **fields)))
+    return asyncio.run(scorer.compute_scores(item(output, expected, **fields)))
 
 
 def value(score: Any, output: Any, expected: Any = None, **fields: Any) -> Any:

@@ -13,7 +13,7 @@ import pytest
 from stepflow_client import ExecutionStatus, FlowError, InvalidArgumentError, JournalError
 from stepflow_client._data.secrets import Secrets
 from stepflow_client.evaluation import EvaluationCase, EvaluationReport, trend
-from stepflow_client.evaluation.records import BlockScores, ItemBlock, build_block
+from stepflow_client.evaluation.records import ItemBlock, build_block
 from stepflow_client.evaluation.store import EvaluationStore, TemporaryFolder
 from stepflow_client.types.results import Outcome
 
@@ -35,15 +35,15 @@ def ended(*numbers: int, variant: int = 0, **more: Any) -> ItemBlock:
     return build_block(variant, [CASES[number] for number in numbers], outcomes)
 
 
-def scored(number: int, *values: Any, key: str = "k") -> BlockScores:
-    return BlockScores(0, number, len(values), key, {"score": values}, {})
+def scored(number: int, *values: Any, key: str = "k") -> tuple[Any, ...]:
+    return 0, number, len(values), key, {"score": values}, {}
 
 
 def test_several_evaluations_are_a_trend(tmp_path: Path) -> None:
     for day, value in ((2, 0.5), (1, 0.25), (3, 1.0)):
         with begun(tmp_path / f"day{day}", began=f"2026-11-0{day}T12:00:00+00:00") as store:
             store.store_blocks([ended(*range(450))])
-            store.store_scores(scored(0, *[value] * 10))
+            store.store_scores(*scored(0, *[value] * 10))
     points = trend(tmp_path)
     assert [(each.name, each.mean, each.cases) for each in points] == [
         ("day1", 0.25, 10),
@@ -63,11 +63,9 @@ def test_items_come_back_with_their_scores(tmp_path: Path) -> None:
     with begun(tmp_path / "eval") as store:
         store.store_blocks([ended(*range(201, 450)), ended(*range(1, 201))])
         store.store_blocks([ended(0, **failure)])
-        store.store_scores(
-            BlockScores(0, 448, 2, "k", {"score": [None, 0.5], "label": [None, "x"]}, {"score": ["e", None]})
-        )
-        store.store_scores(scored(447, 1, key="old"))
-        store.store_scores(scored(300, 2, 2))
+        store.store_scores(0, 448, 2, "k", {"score": [None, 0.5], "label": [None, "x"]}, {"score": ["e", None]})
+        store.store_scores(*scored(447, 1, key="old"))
+        store.store_scores(*scored(300, 2, 2))
     items = list(EvaluationReport.load(tmp_path / "eval"))
     assert [item.case for item in items] == [case.name for case in CASES]
     assert (items[0].status, items[0].error, items[0].output) == ("failed", "no", None)
@@ -81,8 +79,8 @@ def test_items_come_back_with_their_scores(tmp_path: Path) -> None:
 def test_what_a_report_reads_is_what_its_items_say(tmp_path: Path) -> None:
     with begun(tmp_path / "eval", "a", "b") as store:
         store.store_blocks([ended(*range(450)), ended(0, 1, 2, variant=1, status=ExecutionStatus.FAILED)])
-        store.store_scores(BlockScores(0, 3, 2, "k", {"score": [1.5, 2], "tone": ["x", None]}, {"other": [None, "e"]}))
-        store.store_scores(scored(5, True, None))
+        store.store_scores(0, 3, 2, "k", {"score": [1.5, 2], "tone": ["x", None]}, {"other": [None, "e"]})
+        store.store_scores(*scored(5, True, None))
     report = EvaluationReport.load(tmp_path / "eval")
     again = EvaluationReport(list(report), variants=report.variants)
     assert again.summary() == report.summary()
@@ -94,7 +92,7 @@ def test_items_and_scores_are_never_changed(tmp_path: Path) -> None:
         store.store_blocks([ended(0)])
         store.store_blocks([ended(0, output={"n": "other"})])
         for value in (1, 2):
-            store.store_scores(scored(0, value))
+            store.store_scores(*scored(0, value))
         (item,) = store.iter_items()
     assert (item.output, item.scores) == ({"n": 0}, {"score": 1})
 
@@ -103,8 +101,8 @@ def test_items_without_a_score_are_found(tmp_path: Path) -> None:
     with begun(tmp_path / "eval", "a", "b") as store:
         store.store_blocks([ended(*range(100)), ended(*range(100, 300))])
         store.store_blocks([ended(0, variant=1), ended(1, variant=1, status=ExecutionStatus.FAILED)])
-        store.store_scores(scored(0, *[None] * 298))
-        store.store_scores(scored(299, None))
+        store.store_scores(*scored(0, *[None] * 298))
+        store.store_scores(*scored(299, None))
         known = {0: store.read_finished_blocks(0), 1: store.read_finished_blocks(1)}
         assert known == {0: {0: 100, 100: 200}, 1: {0: 1, 1: 1}}
         found = [(block.variant, block.first, places) for block, places in store.iter_unscored("k", known)]

@@ -365,19 +365,6 @@ class ItemResults(NamedTuple):
         return cls(item.variant, [item.case], item.repeat + 1, *columns, scores, failed)
 
 
-class BlockScores(NamedTuple):
-    """One function's scores for consecutive items."""
-
-    variant: int
-    number: int
-    """The number of the first item."""
-    length: int
-    """Number of items."""
-    key: str
-    scores: ScoreColumns
-    errors: ErrorColumns
-
-
 # With this many items per variant, `map` creates enough runs by default.
 _MANY = 5_000
 

@@ -11,17 +11,17 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._base.lazy import lazy_module
 from .._base.text import cut
 from .._data.arguments import argument_error, short_repr
 from .._data.values import check_json
 from ..errors import InvalidArgumentError, StepflowClientError
-from .records import BlockScores, EvaluationItem, ItemBlock
+from .records import EvaluationItem, ItemBlock
 from .scores import FlowScore, Score, ScoreFailedError
 from .store import EvaluationStore
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import asyncio
 
     from .records import EvaluationCase, ScoreValue
+
+    _Apply: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 else:
     # Import lazily, because programs that only use the blocking version don't need it.
     asyncio = lazy_module("asyncio")
@@ -36,27 +38,64 @@ else:
 # Target duration of a batch of calls, in seconds. Slow functions are called one at a time.
 _SECONDS = 0.02
 _MAX_CHUNK = 400
+_CASE_PARAMETERS = ("input", "output", "expected")
+_MAX_LABEL_LENGTH = 100
+_MAX_MESSAGE_LENGTH = 1_000
 
 
-class ScoreFunction:
-    """A score function, along with how to call it.
+class Scorer:
+    """A score with its name, and how to call it.
 
     Args:
-        scorer: The function with its name.
-        client: The evaluation's client.
+        score: The score as passed by the caller.
+        name: The score's name.
+
+    Raises:
+        InvalidArgumentError: If it isn't a score.
     """
 
-    def __init__(self, scorer: Scorer, client: Any) -> None:
-        self.scorer = scorer
-        self.key = scorer.key
+    def __init__(self, score: Any, name: str) -> None:
+        self.score, self.name = score, name
+        function: Any = score
+        self._call: Callable[[EvaluationItem], Any]
+        """Returns the result for an item, or an awaitable that resolves to it."""
+        if is_evaluator(score):
+            function, self._call = score.evaluate, lambda item: score.evaluate(EvaluatorContext(item))
+        elif isinstance(score, FlowScore):
+            function = self._call = score._score_item
+        elif not callable(score) or isinstance(score, type):
+            expected = "a function of (input, output, expected), a FlowScore, or an Evaluator of pydantic-evals"
+            raise argument_error("a score", expected, score)
+        else:
+            self._call = _bind_parameters(score)
+        # An object's `__call__` may also be a coroutine function.
+        functions = _unwrap_partials(function), getattr(function, "__call__", None)  # noqa: B004
+        self.is_async = any(map(inspect.iscoroutinefunction, functions))
+        """Whether the call returns an awaitable."""
+        self.is_flow = isinstance(score, FlowScore)
+        self.is_builtin = isinstance(score, Score)
+        """Whether the score only computes. If so, it is called inline and its values are stored together."""
+        self.is_timed = bool(getattr(score, "needs_duration", False))
+        """Whether the score needs the item's duration."""
+        self.lower_is_better = getattr(score, "lower_is_better", False) is True
+        arguments = (
+            {each.name: getattr(score, each.name, None) for each in fields(score)} if is_dataclass(score) else {}
+        )
+        parts = [type(score).__qualname__, _get_version(score), arguments]
+        # Include only the type of a client or model, because the rest differs between processes.
+        text = json.dumps(parts, default=lambda value: type(value).__qualname__, skipkeys=True)
+        self.key = f"{name} {_digest_text(text)}"
+        """A key derived from the score's name and version. If either changes, values are recomputed."""
+        self.source = ""
+        """A digest of the source code, or an empty string for this package's own scores and objects without source
+        code."""
+        plain = _unwrap_partials(score)
+        code = plain if inspect.isroutine(plain) else type(plain)
+        if not code.__module__.startswith(__package__ or "."):
+            with suppress(OSError, TypeError):
+                self.source = _digest_text(inspect.getsource(code))
         self.chunk_size = 1
         """Number of calls to make per batch, because switching threads takes longer than a fast call."""
-        self.is_fast = isinstance(scorer.score, Score)
-        """Whether the function only computes. If so, it is called inline and its scores are stored together."""
-        self.is_timed = bool(getattr(scorer.score, "needs_duration", False))
-        """Whether the function needs the item's duration."""
-        self.is_flow = isinstance(scorer.score, FlowScore)
-        self.is_async = inspect.iscoroutinefunction(client.run) if self.is_flow else scorer.is_async
 
     async def score_and_store(
         self,
@@ -73,109 +112,66 @@ class ScoreFunction:
         together.
         """
         began = time.monotonic()
-        if self.is_fast:
-            store.store_scores(self._compute_builtin_scores(block, places))
-        for place in () if self.is_fast else places:
+        if self.is_builtin:
+            first, count = places[0], places[-1] - places[0] + 1
+            columns: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
+            for place in places:
+                found = self._compute_builtin_scores(block.cases[place], block.outputs[place], block.durations[place])
+                for column, values in zip(columns, found, strict=True):
+                    for name, value in values.items():
+                        column.setdefault(name, [None] * count)[place - first] = value
+            store.store_scores(block.variant, block.first + first, count, self.key, *columns)
+        for place in () if self.is_builtin else places:
             if not may_continue():
                 return
             number = block.first + place
             # Don't use keys without a journal, because the next evaluation would use the same ones.
             key = f"{store.id} {block.variant} {number} {self.key}" if self.is_flow and store.id else None
-            scores, errors = await compute_item_scores(self.scorer, build_item(block, place), client, key)
-            values = {name: [value] for name, value in scores.items()}
-            messages = {name: [message] for name, message in errors.items()}
-            store.store_scores(BlockScores(block.variant, number, 1, self.key, values, messages))
+            results = await self.compute_scores(build_item(block, place), client, key)
+            store.store_scores(
+                block.variant, number, 1, self.key, *({name: [each[name]] for name in each} for each in results)
+            )
         fitting = len(places) * _SECONDS / max(time.monotonic() - began, 1e-6)
         self.chunk_size = int(max(1, min(fitting, self.chunk_size * 4, _MAX_CHUNK)))
 
-    def _compute_builtin_scores(self, block: ItemBlock, places: Sequence[int]) -> BlockScores:
-        first, count = places[0], places[-1] - places[0] + 1
-        columns: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
-        for place in places:
-            item = block.cases[place], block.outputs[place], block.durations[place]
-            results: Iterable[Mapping[str, Any]] = compute_builtin_scores(self.scorer, *item)
-            for column, values in zip(columns, results, strict=True):
-                for name, value in values.items():
-                    column.setdefault(name, [None] * count)[place - first] = value
-        return BlockScores(block.variant, block.first + first, count, self.key, *columns)
+    async def compute_scores(
+        self, item: EvaluationItem, client: Any = None, key: str | None = None
+    ) -> tuple[dict[str, ScoreValue], dict[str, str]]:
+        """Return a completed item's scores by name, and the error messages of failed scores by name.
 
+        Never waits unless the score is asynchronous.
 
-def _run_without_waiting(call: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine that never actually waits."""
-    with suppress(StopIteration):
-        call.send(None)
-        while True:
-            call.throw(TypeError("it returned an awaitable; define it with async def"))
+        Args:
+            item: The item.
+            client: The client to run a `FlowScore`'s flow.
+            key: The idempotency key for that run.
 
+        Raises:
+            StepflowClientError: If a `FlowScore`'s flow cannot be run.
+        """
+        try:
+            result = await self.score._score_item(item, client, key) if self.is_flow else self._call(item)
+            return self._extract_scores(await result if inspect.isawaitable(result) else result), {}
+        except Exception as error:
+            if self.is_flow and isinstance(error, StepflowClientError):
+                raise
+            return {}, self._describe_failure(error)
 
-class AsyncScoring:
-    """Calls coroutine functions in the event loop and everything else in threads, so the loop isn't blocked.
+    def _compute_builtin_scores(
+        self, case: EvaluationCase, output: Any, duration: float | None
+    ) -> tuple[dict[str, ScoreValue], dict[str, str]]:
+        """Like `compute_scores`, but for built-in scores and without building an `EvaluationItem`."""
+        try:
+            return self._extract_scores(self.score._score_case(case, output, duration)), {}
+        except Exception as error:
+            return {}, self._describe_failure(error)
 
-    Args:
-        max_concurrency: Maximum number of concurrent calls.
-    """
+    def _describe_failure(self, error: Exception) -> dict[str, str]:
+        kind = "" if isinstance(error, ScoreFailedError) else f"{type(error).__name__}: "
+        text = cut(f"{kind}{error}".rstrip(": "), _MAX_MESSAGE_LENGTH)
+        return {self.name: text.encode(errors="backslashreplace").decode()}
 
-    def __init__(self, max_concurrency: int) -> None:
-        """Prepare the thread pool. No thread is started yet."""
-        self._threads = ThreadPoolExecutor(max_concurrency, thread_name_prefix="stepflow-client-score")
-
-    async def run(self, function: ScoreFunction, apply: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run a coroutine function that only waits if the score function is async."""
-        if function.is_async or function.is_fast:
-            await apply()
-            return
-        run, loop = copy_context().run, asyncio.get_running_loop()
-        await loop.run_in_executor(self._threads, lambda: run(lambda: _run_without_waiting(apply())))
-
-    def close(self) -> None:
-        """Don't start any more calls."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-
-class SyncScoring:
-    """Calls functions in the current thread, and each coroutine function in a new event loop.
-
-    Args:
-        max_concurrency: Maximum number of concurrent calls.
-    """
-
-    def __init__(self, max_concurrency: int) -> None:
-        """Do nothing, since the caller manages the threads."""
-
-    def run(self, function: ScoreFunction, apply: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run a coroutine function that only waits if the score function is async."""
-        if function.is_async:
-            asyncio.run(apply())
-        else:
-            _run_without_waiting(apply())
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
-_CASE_PARAMETERS = ("input", "output", "expected")
-_MAX_LABEL_LENGTH = 100
-_MAX_MESSAGE_LENGTH = 1_000
-
-
-@dataclass(frozen=True)
-class Scorer:
-    """A score with its name, and how to call it."""
-
-    name: str
-    key: str
-    """A key derived from the score's name and version. If either changes, values are recomputed."""
-    score: Any
-    """The score as passed by the caller."""
-    call: Callable[[EvaluationItem], Any]
-    """Returns the result for an item, or an awaitable that resolves to it."""
-    source: str = ""
-    """A digest of the source code, or an empty string for this package's own scores and objects without source code."""
-    is_async: bool = False
-    """Whether `call` returns an awaitable."""
-    lower_is_better: bool = False
-
-    def extract_scores(self, result: Any) -> dict[str, ScoreValue]:
+    def _extract_scores(self, result: Any) -> dict[str, ScoreValue]:
         """Extract scores by name from the returned value.
 
         Raises:
@@ -190,6 +186,39 @@ class Scorer:
             return {self.name: _to_score_value(result)}
         values = {check_json(str(key), "a name"): value for key, value in result.items() if value is not None}
         return {f"{self.name}.{key}": _to_score_value(value) for key, value in values.items()}
+
+
+async def async_run_scorer(scorer: Scorer, apply: _Apply, threads: ThreadPoolExecutor) -> None:
+    """Run a coroutine function that calls a score: in the event loop if the call waits, otherwise in a thread, so the
+    loop isn't blocked."""
+    if scorer.is_async or scorer.is_builtin:
+        await apply()
+        return
+    run, loop = copy_context().run, asyncio.get_running_loop()
+    await loop.run_in_executor(threads, lambda: run(lambda: _run_without_waiting(apply())))
+
+
+def sync_run_scorer(scorer: Scorer, apply: _Apply, threads: ThreadPoolExecutor) -> None:
+    """Run a coroutine function that calls a score, in a new event loop if the call waits.
+
+    Args:
+        scorer: The score.
+        apply: The coroutine function.
+        threads: Ignored, because the caller already runs in a thread.
+    """
+    # A flow runs on a blocking client.
+    if scorer.is_async and not scorer.is_flow:
+        asyncio.run(apply())
+    else:
+        _run_without_waiting(apply())
+
+
+def _run_without_waiting(call: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine that never actually waits."""
+    with suppress(StopIteration):
+        call.send(None)
+        while True:
+            call.throw(TypeError("it returned an awaitable; define it with async def"))
 
 
 def build_scorers(scores: Any) -> list[Scorer]:
@@ -210,7 +239,7 @@ def build_scorers(scores: Any) -> list[Scorer]:
     for name, score in named:
         if name is not None and (not isinstance(name, str) or not name):
             raise argument_error("scores", "a mapping with string keys", scores)
-        scorer = _wrap_score(score, name or _infer_name(score, len(built)))
+        scorer = Scorer(score, name or _infer_name(score, len(built)))
         if any(other.name == scorer.name for other in built):
             hint = 'give them names: scores={"first": ..., "second": ...}'
             raise InvalidArgumentError(f"two scores are named {scorer.name!r}", hint=hint)
@@ -226,34 +255,6 @@ def _infer_name(score: Any, number: int) -> str:
     if isinstance(name, str) and name != "<lambda>":
         return name
     return f"score{number + 1}" if name else type(score).__name__
-
-
-def _wrap_score(score: Any, name: str) -> Scorer:
-    function: Any = score
-    call: Any
-    if is_evaluator(score):
-        function, call = score.evaluate, lambda item: score.evaluate(EvaluatorContext(item))
-    elif isinstance(score, FlowScore):
-        function = call = score._score_item
-    elif not callable(score) or isinstance(score, type):
-        expected = "a function of (input, output, expected), a FlowScore, or an Evaluator of pydantic-evals"
-        raise argument_error("a score", expected, score)
-    else:
-        call = _bind_parameters(score)
-    # An object's `__call__` may also be a coroutine function.
-    is_async = any(map(inspect.iscoroutinefunction, (_unwrap_partials(function), getattr(function, "__call__", None))))  # noqa: B004
-    is_lower = getattr(score, "lower_is_better", False) is True
-    arguments = {field.name: getattr(score, field.name, None) for field in fields(score)} if is_dataclass(score) else {}
-    parts = [type(score).__qualname__, _get_version(score), arguments]
-    # Include only the type of a client or model, because the rest differs between processes.
-    text = json.dumps(parts, default=lambda value: type(value).__qualname__, skipkeys=True)
-    source, plain = "", _unwrap_partials(score)
-    code = plain if inspect.isroutine(plain) else type(plain)
-    if not code.__module__.startswith(__package__ or "."):
-        with suppress(OSError, TypeError):
-            source = _digest_text(inspect.getsource(code))
-    key = f"{name} {_digest_text(text)}"
-    return Scorer(name, key, score, call, source, is_async=is_async, lower_is_better=is_lower)
 
 
 def _get_version(score: Any) -> str:
@@ -318,51 +319,6 @@ def _to_score_value(value: Any) -> ScoreValue:
     if not math.isfinite(number):
         raise ValueError(f"a score must be a finite number, not {number}")
     return number
-
-
-async def compute_item_scores(
-    scorer: Scorer, item: EvaluationItem, client: Any = None, key: str | None = None
-) -> tuple[dict[str, ScoreValue], dict[str, str]]:
-    """Return a completed item's scores by name, and the error messages of failed scores by name.
-
-    Never waits unless the score is asynchronous.
-
-    Args:
-        scorer: The score.
-        item: The item.
-        client: The client to run a `FlowScore`'s flow.
-        key: The idempotency key for that run.
-
-    Raises:
-        StepflowClientError: If a `FlowScore`'s flow cannot be run.
-    """
-    try:
-        if isinstance(scorer.score, FlowScore):
-            result = await scorer.score._score_item(item, client, key)
-        else:
-            result = scorer.call(item)
-            result = await result if inspect.isawaitable(result) else result
-        return scorer.extract_scores(result), {}
-    except Exception as error:
-        if isinstance(scorer.score, FlowScore) and isinstance(error, StepflowClientError):
-            raise
-        return _describe_failure(scorer, error)
-
-
-def compute_builtin_scores(
-    scorer: Scorer, case: EvaluationCase, output: Any, duration: float | None
-) -> tuple[dict[str, ScoreValue], dict[str, str]]:
-    """Like `compute_item_scores`, but for built-in scores and without building an `EvaluationItem`."""
-    try:
-        return scorer.extract_scores(scorer.score._score_case(case, output, duration)), {}
-    except Exception as error:
-        return _describe_failure(scorer, error)
-
-
-def _describe_failure(scorer: Scorer, error: Exception) -> tuple[dict[str, ScoreValue], dict[str, str]]:
-    kind = "" if isinstance(error, ScoreFailedError) else f"{type(error).__name__}: "
-    text = cut(f"{kind}{error}".rstrip(": "), _MAX_MESSAGE_LENGTH)
-    return {}, {scorer.name: text.encode(errors="backslashreplace").decode()}
 
 
 def is_evaluator(value: object) -> bool:

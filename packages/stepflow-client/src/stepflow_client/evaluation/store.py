@@ -42,7 +42,7 @@ from .._rules.chunks import ReadAhead
 from .._stores.sqlite import DATABASE_ERRORS, open_private
 from ..drawing.report_data import read_flow_env_variables
 from ..errors import InvalidArgumentError, JournalError
-from .records import BlockScores, EvaluationCase, EvaluationItem, ItemBlock, ItemResults, decode_case, encode_cases
+from .records import EvaluationCase, EvaluationItem, ItemBlock, ItemResults, decode_case, encode_cases
 
 _VERSION = 1
 _TABLES = """
@@ -269,13 +269,22 @@ class EvaluationStore:
         with self._locked_file() as file, _transaction(file):
             file.executemany("INSERT OR IGNORE INTO items VALUES (?, ?, ?, ?, ?, ?)", rows)
 
-    def store_scores(self, scored: BlockScores) -> None:
-        """Store scores."""
-        columns = (scored.scores, scored.errors)
+    def store_scores(
+        self, variant: int, first: int, count: int, key: str, *columns: Mapping[str, Sequence[Any]]
+    ) -> None:
+        """Store a function's scores for consecutive items.
+
+        Args:
+            variant: The variant's number.
+            first: The number of the first item.
+            count: Number of items.
+            key: The function's key.
+            columns: The scores by name, and the error messages of failed scores by name.
+        """
         texts = (json.dumps({name: _pack_column(values) for name, values in column.items()}) for column in columns)
         with self._locked_file() as file:
             query = "INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?, ?, ?)"
-            file.execute(query, (scored.variant, scored.key, scored.number, scored.length, *texts))
+            file.execute(query, (variant, key, first, count, *texts))
 
     def iter_unscored(self, key: str, known: Mapping[int, Mapping[int, int]]) -> Iterator[tuple[ItemBlock, list[int]]]:
         """Yield blocks containing successful items not yet scored by a function, with the positions of those items.

@@ -9,6 +9,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -55,7 +56,7 @@ from ..records import (
     read_cases,
 )
 from ..report import EvaluationReport
-from ..scorers import ScoreFunction, SyncScoring, build_scorers
+from ..scorers import Scorer, build_scorers, sync_run_scorer
 from ..statistics import import_numpy
 from ..store import EvaluationStore, StoredItems, TemporaryFolder, collect_secrets
 
@@ -75,7 +76,7 @@ class Evaluator:
     store: EvaluationStore
     """The evaluation's folder, which already holds the cases and variants."""
     variants: Sequence[PlannedVariant]
-    functions: Sequence[ScoreFunction]
+    scorers: Sequence[Scorer]
     labels: RunLabeler
     include_durations: bool | None
     """Whether to read item durations."""
@@ -95,12 +96,12 @@ class Evaluator:
         """Finished items that aren't stored yet."""
         self._timed: deque[ItemBlock] = deque()
         """Items whose durations have been read."""
-        self._waiting: dict[str, deque[tuple[ItemBlock, list[int]]]] = {each.key: deque() for each in self.functions}
-        """Items waiting for a score, by the function's key: blocks with the positions of the items in them."""
+        self._waiting: dict[str, deque[tuple[ItemBlock, list[int]]]] = {each.key: deque() for each in self.scorers}
+        """Items waiting for a score, by its key: blocks with the positions of the items in them."""
         self._unscored: dict[str, Iterator[tuple[ItemBlock, list[int]]]] = {}
-        """Items from earlier calls that still need a score, by the function's key."""
+        """Items from earlier calls that still need a score, by its key."""
         self._workers: SyncTaskPool[int] = SyncTaskPool()
-        self._scoring = SyncScoring(self.max_scores)
+        self._threads = ThreadPoolExecutor(self.max_scores, thread_name_prefix="stepflow-client-score")
         self._scores_running = 0
         self._count = BatchCount(self.total * len(self.variants))
         self._room = _MAX_WAITING
@@ -121,15 +122,15 @@ class Evaluator:
         finally:
             self._is_over = True
             self._turns.is_over = True
-            self._scoring.close()
+            self._threads.shutdown(wait=False, cancel_futures=True)
             self._workers.close(grace=_GRACE)
 
     def _start_variants(self) -> None:
         numbers, total = self.store.variants, self.total
         self._by_number = {numbers[variant.name]: variant for variant in self.variants}
         ended = {number: self.store.read_finished_blocks(number) for number in numbers.values()}
-        for function in self.functions:
-            self._unscored[function.key] = self.store.iter_unscored(function.key, ended)
+        for scorer in self.scorers:
+            self._unscored[scorer.key] = self.store.iter_unscored(scorer.key, ended)
         for place, (number, variant) in enumerate(self._by_number.items()):
             if sum(ended[number].values()) == total:
                 self._turns.inputs_read[place] = math.inf
@@ -172,7 +173,7 @@ class Evaluator:
         return block.build_item(place, self._by_number[block.variant].name, self.repeat)
 
     def _read_durations(self, block: ItemBlock) -> int:
-        """Read the durations of a block's items. Always returns 0, since this ends no score function."""
+        """Read the durations of a block's items. Always returns 0, since this ends no scorer."""
         began = time.monotonic()
         for run_id, places in block.positions_by_run.items():
             times = ItemTimes(run_id)
@@ -191,7 +192,7 @@ class Evaluator:
     def _run_variant(
         self, variant: PlannedVariant, number: int, inputs: _VariantInputs, stored: Mapping[int, int]
     ) -> int:
-        """Run a variant on the cases. Return 0, because no score function has ended."""
+        """Run a variant on the cases. Return 0, because no scorer has ended."""
         stream = self.client.map(
             inputs=inputs,
             journal=self.store.get_journal_path(number),
@@ -216,25 +217,25 @@ class Evaluator:
         return 0
 
     def _start_scores(self) -> None:
-        for function in self.functions:
-            waiting, unscored = self._waiting[function.key], self._unscored[function.key]
+        for scorer in self.scorers:
+            waiting, unscored = self._waiting[scorer.key], self._unscored[scorer.key]
             while self._scores_running < self.max_scores:
                 if not waiting:
                     waiting.extend(islice(unscored, 1))
                 if not waiting:
                     break
                 block, places = waiting.popleft()
-                some, left = places[: function.chunk_size], places[function.chunk_size :]
+                some, left = places[: scorer.chunk_size], places[scorer.chunk_size :]
                 if left:
                     waiting.appendleft((block, left))
                 self._scores_running += 1
-                self._workers.start(partial(self._run_score_function, function, block, some))
+                self._workers.start(partial(self._run_scorer, scorer, block, some))
 
-    def _run_score_function(self, function: ScoreFunction, block: ItemBlock, places: list[int]) -> int:
-        """Score some of a block's items and return the number of score functions that ended."""
+    def _run_scorer(self, scorer: Scorer, block: ItemBlock, places: list[int]) -> int:
+        """Score some of a block's items and return the number of scorers that ended."""
         may_continue = lambda: not self._is_over  # noqa: E731
         arguments = block, places, self._build_item, self.client, self.store, may_continue
-        self._scoring.run(function, partial(function.score_and_store, *arguments))
+        sync_run_scorer(scorer, partial(scorer.score_and_store, *arguments), self._threads)
         return 1
 
 
@@ -492,7 +493,7 @@ def evaluate(
     import_numpy()
     content = load_flow(flow)
     planned = plan_variants(content, variants, variables, overrides)
-    functions = [ScoreFunction(scorer, client) for scorer in build_scorers(scores)]
+    scorers = build_scorers(scores)
     temporary = TemporaryFolder() if journal is None else None
     path: Any = journal if temporary is None else temporary.path
     folder = file_path(path, "journal")
@@ -501,10 +502,10 @@ def evaluate(
     check_text(name, "name")
     with EvaluationStore(folder, is_new=True) as store:
         sources: dict[str, str] = store.read_setting("sources", {})
-        for function in functions:
-            if sources.setdefault(function.key, function.scorer.source) != function.scorer.source:
+        for scorer in scorers:
+            if sources.setdefault(scorer.key, scorer.source) != scorer.source:
                 changed = "score %r has changed but its version has not: stored values are not recomputed"
-                logger.warning(changed, function.scorer.name)
+                logger.warning(changed, scorer.name)
         moments: dict[str, int] = store.read_setting("moments", {})
         now = max(moments.values(), default=-1) + 1
         count = store.store_or_check_settings(
@@ -513,11 +514,11 @@ def evaluate(
             {variant.name: variant.settings_digest for variant in planned},
             name=name,
             flow=content.get("name"),
-            scores=[function.key for function in functions],
+            scores=[scorer.key for scorer in scorers],
             sources=sources,
             flows=[variant.flow for variant in planned],
-            lower_is_better=[function.scorer.name for function in functions if function.scorer.lower_is_better],
-            timed=[function.scorer.name for function in functions if function.is_timed],
+            lower_is_better=[scorer.name for scorer in scorers if scorer.lower_is_better],
+            timed=[scorer.name for scorer in scorers if scorer.is_timed],
             moments={**dict.fromkeys((variant.name for variant in planned), now), **moments},
             began=store.read_setting("began") or datetime.now(UTC).isoformat(),
             id=None if journal is None else store.id or uuid4().hex,
@@ -526,13 +527,13 @@ def evaluate(
         store.secrets = collect_secrets([variant.flow for variant in planned], given_variables)
         if include_durations is not False and not (client.server_info()).capabilities["events"]:
             include_durations = False
-        elif include_durations is None and any(function.is_timed for function in functions):
+        elif include_durations is None and any(scorer.is_timed for scorer in scorers):
             include_durations = True
         evaluator = Evaluator(
             client=client,
             store=store,
             variants=planned,
-            functions=functions,
+            scorers=scorers,
             labels=RunLabeler(client, name, repeat, labels),
             include_durations=include_durations,
             repeat=repeat,
