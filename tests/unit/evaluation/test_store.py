@@ -14,7 +14,7 @@ from stepflow_client import ExecutionStatus, FlowError, InvalidArgumentError, Jo
 from stepflow_client._data.secrets import Secrets
 from stepflow_client.evaluation import EvaluationCase, EvaluationReport, trend
 from stepflow_client.evaluation.records import ItemBlock, build_block
-from stepflow_client.evaluation.store import EvaluationStore, TemporaryFolder
+from stepflow_client.evaluation.store import EvaluationStore, StoredItems
 from stepflow_client.types.results import Outcome
 
 COMPLETED = ExecutionStatus.COMPLETED
@@ -179,10 +179,10 @@ def test_variants_can_be_left_out_and_come_back(tmp_path: Path) -> None:
 
 
 def test_a_temporary_folder_goes_with_its_report() -> None:
-    folder = TemporaryFolder()
-    path = Path(folder.path)
+    items = StoredItems(None)
+    path = items.folder
     assert path.is_dir()
-    del folder
+    del items
     gc.collect()
     assert not path.exists()
 

@@ -30,7 +30,7 @@ from .._data.arguments import (
 from .._data.secrets import NO_SECRETS, Secrets
 from .._data.values import encode
 from .._stores.user_files import write_text
-from ..errors import InvalidArgumentError
+from ..errors import InvalidArgumentError, JournalError
 from ..flows.json_schema import is_number
 from ..types.models import Record, get_data_frame_maker
 from .columns import Column, Columns
@@ -38,7 +38,7 @@ from .gates import Gate, GateRules, Limit, describe_needed_cases, evaluate_gates
 from .records import EvaluationItem, ItemResults, LazyItems, WorstCase
 from .report_text import format_change, format_interval, format_number
 from .scores import read_usage
-from .store import EvaluationStore, StoredItems
+from .store import EvaluationStore, StoredItems, collect_secrets
 from .variant_comparison import (
     FAILED,
     Comparison,
@@ -131,9 +131,27 @@ class EvaluationReport(ShownAsTable):
 
     @classmethod
     def _from_folder(cls, items: StoredItems, variables: Sequence[Mapping[str, Any]] = ()) -> EvaluationReport:
-        """Build a report on a folder's items, with pages and files that hide the folder's secrets."""
-        arguments, moments, secrets = items.read_report_arguments(variables)
-        return cls(items, **arguments)._set_secrets(secrets, moments)
+        """Build a report on a folder's items, with pages and files that hide the folder's secrets.
+
+        Args:
+            items: The items.
+            variables: The variable values passed to each variant, or an empty sequence if unknown.
+
+        Raises:
+            JournalError: If the folder contains no evaluation or cannot be read.
+        """
+        with EvaluationStore(items.folder) as store:
+            if store.read_setting("count") is None:
+                raise JournalError(f"the evaluation in {items.folder} has not begun", hint="run it again")
+            secrets = collect_secrets(store.read_setting("flows", []), variables)
+            lower, timed = (store.read_setting(name, []) for name in ("lower_is_better", "timed"))
+            name, variants, moments = (
+                store.read_setting("name", ""),
+                [*store.variants],
+                store.read_setting("moments", {}),
+            )
+        report = cls(items, name=name, variants=variants, lower_is_better=lower, timed=timed)
+        return report._set_secrets(secrets, moments)
 
     def _set_secrets(self, secrets: Secrets, moments: Mapping[str, Hashable]) -> EvaluationReport:
         self._secrets = secrets

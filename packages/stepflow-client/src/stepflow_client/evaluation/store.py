@@ -309,12 +309,9 @@ class EvaluationStore:
         ((count, details, values),) = self._query(query, (variant, first))
         columns = _unpack_columns(details, count)
         statuses, errors, run_ids, indexes, durations = (columns[name] for name in _DETAILS)
-        repeat, start = int(self.read_setting("repeat")), 0
-        page: list[EvaluationCase] = []
-        cases = []
+        repeat, cases = int(self.read_setting("repeat")), []
         for number in range(first, first + count):
-            if not start <= number // repeat < start + len(page):
-                start, page = self._read_page(number // repeat)
+            start, page = self._read_page(number // repeat)
             cases.append(page[number // repeat - start])
         return ItemBlock(variant, first, cases, statuses, _parse_json(values), errors, run_ids, indexes, durations)
 
@@ -402,60 +399,31 @@ def _transaction(file: sqlite3.Connection) -> Iterator[None]:
         yield
 
 
-class TemporaryFolder:
-    """A folder that is deleted when this object is."""
-
-    def __init__(self) -> None:
-        """Create the folder."""
-        self.path = tempfile.mkdtemp(prefix="stepflow-eval-")
-        # Don't use `TemporaryDirectory`: it warns if it isn't closed, and nobody closes a report.
-        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
-
-
 class StoredItems:
     """The items in an evaluation's folder, read again on each iteration.
 
     Args:
-        folder: The folder.
-        keep: An object to keep alive, such as a temporary folder that would otherwise be deleted.
+        folder: The folder, or None for a temporary folder that is deleted when this object is.
         hidden: Whether to replace the evaluation's secrets in outputs with `***`. Defaults to False.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], keep: object = None, *, hidden: bool = False) -> None:
+    def __init__(self, folder: str | os.PathLike[str] | None, *, hidden: bool = False) -> None:
         """Store the arguments. Nothing is read yet."""
-        self._folder = folder
-        self._keep = keep
+        self.folder = file_path(tempfile.mkdtemp(prefix="stepflow-eval-") if folder is None else folder, "journal")
         self._is_hidden = hidden
+        if folder is None:
+            # Don't use `TemporaryDirectory`: it warns if it isn't closed, and nobody closes a report.
+            weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
     def __iter__(self) -> Iterator[EvaluationItem]:
         """Yield the items."""
-        with EvaluationStore(self._folder) as store:
+        with EvaluationStore(self.folder) as store:
             yield from store.iter_items(hidden=self._is_hidden)
 
     def iter_results(self) -> Iterator[ItemResults]:
         """Yield the data that reports keep for each item, without reading inputs and outputs."""
-        with EvaluationStore(self._folder) as store:
+        with EvaluationStore(self.folder) as store:
             yield from store.iter_results()
-
-    def read_report_arguments(
-        self, variables: Sequence[Mapping[str, Any]]
-    ) -> tuple[dict[str, Any], Mapping[str, int], Secrets]:
-        """Return the report's arguments, the number of the call in which each variant first ran, and the secrets to
-        hide.
-
-        Args:
-            variables: The variable values passed to each variant, or an empty sequence if unknown.
-
-        Raises:
-            JournalError: If the folder contains no evaluation or cannot be read.
-        """
-        with EvaluationStore(self._folder) as store:
-            if store.read_setting("count") is None:
-                raise JournalError(f"the evaluation in {self._folder} has not begun", hint="run it again")
-            arguments = {"name": store.read_setting("name", ""), "variants": list(store.variants)}
-            arguments |= {name: store.read_setting(name, []) for name in ("lower_is_better", "timed")}
-            secrets = collect_secrets(store.read_setting("flows", []), variables)
-            return arguments, store.read_setting("moments", {}), secrets
 
 
 def collect_secrets(flows: Iterable[Mapping[str, Any]], variables: Sequence[Mapping[str, Any]] = ()) -> Secrets:

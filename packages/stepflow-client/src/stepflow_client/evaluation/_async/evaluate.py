@@ -30,7 +30,6 @@ from ..._data.arguments import (
     check_integer,
     check_labels,
     check_text,
-    file_path,
 )
 from ..._display.progress_display import check_progress, show_progress
 from ..._rules.retries import InputRetryRule, RetryOn
@@ -57,7 +56,7 @@ from ..records import (
 from ..report import EvaluationReport
 from ..scorers import Scorer, async_run_scorer, build_scorers
 from ..statistics import import_numpy
-from ..store import EvaluationStore, StoredItems, TemporaryFolder, collect_secrets
+from ..store import EvaluationStore, StoredItems, collect_secrets
 
 # Polling interval, in seconds.
 _INTERVAL = 0.05
@@ -493,13 +492,11 @@ async def evaluate(
     content = load_flow(flow)
     planned = plan_variants(content, variants, variables, overrides)
     scorers = build_scorers(scores)
-    temporary = TemporaryFolder() if journal is None else None
-    path: Any = journal if temporary is None else temporary.path
-    folder = file_path(path, "journal")
+    items = StoredItems(journal)
     if name is None:
-        name = (folder.resolve().name if temporary is None else "") or str(content.get("name") or "evaluation")
+        name = (items.folder.resolve().name if journal is not None else "") or str(content.get("name") or "evaluation")
     check_text(name, "name")
-    with EvaluationStore(folder, is_new=True) as store:
+    with EvaluationStore(items.folder, is_new=True) as store:
         sources: dict[str, str] = store.read_setting("sources", {})
         for scorer in scorers:
             if sources.setdefault(scorer.key, scorer.source) != scorer.source:
@@ -551,4 +548,4 @@ async def evaluate(
             },
         )
         await evaluator.run()
-    return EvaluationReport._from_folder(StoredItems(folder, temporary), given_variables)
+    return EvaluationReport._from_folder(items, given_variables)

@@ -31,7 +31,6 @@ from ..._data.arguments import (
     check_integer,
     check_labels,
     check_text,
-    file_path,
 )
 from ..._display.progress_display import check_progress, show_progress
 from ..._rules.retries import InputRetryRule, RetryOn
@@ -58,7 +57,7 @@ from ..records import (
 from ..report import EvaluationReport
 from ..scorers import Scorer, build_scorers, sync_run_scorer
 from ..statistics import import_numpy
-from ..store import EvaluationStore, StoredItems, TemporaryFolder, collect_secrets
+from ..store import EvaluationStore, StoredItems, collect_secrets
 
 # Polling interval, in seconds.
 _INTERVAL = 0.05
@@ -494,13 +493,11 @@ def evaluate(
     content = load_flow(flow)
     planned = plan_variants(content, variants, variables, overrides)
     scorers = build_scorers(scores)
-    temporary = TemporaryFolder() if journal is None else None
-    path: Any = journal if temporary is None else temporary.path
-    folder = file_path(path, "journal")
+    items = StoredItems(journal)
     if name is None:
-        name = (folder.resolve().name if temporary is None else "") or str(content.get("name") or "evaluation")
+        name = (items.folder.resolve().name if journal is not None else "") or str(content.get("name") or "evaluation")
     check_text(name, "name")
-    with EvaluationStore(folder, is_new=True) as store:
+    with EvaluationStore(items.folder, is_new=True) as store:
         sources: dict[str, str] = store.read_setting("sources", {})
         for scorer in scorers:
             if sources.setdefault(scorer.key, scorer.source) != scorer.source:
@@ -552,4 +549,4 @@ def evaluate(
             },
         )
         evaluator.run()
-    return EvaluationReport._from_folder(StoredItems(folder, temporary), given_variables)
+    return EvaluationReport._from_folder(items, given_variables)
