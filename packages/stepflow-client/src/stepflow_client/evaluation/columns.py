@@ -3,53 +3,15 @@
 from __future__ import annotations
 
 import math
-import time
 from array import array
 from bisect import bisect
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from .records import ItemResults
-
-# Maximum share of the evaluation's time to spend reading durations. Fast flows emit many events per second.
-_SHARE = 0.05
-
-
-class DurationBudget:
-    """Decides which durations to read, choosing the same cases for every variant.
-
-    Args:
-        include: Whether to read all durations (True) or none (False). If None, read as many as possible without
-            delaying the evaluation.
-    """
-
-    def __init__(self, include: bool | None) -> None:
-        """Start the clock."""
-        self._include = include
-        self._began = time.monotonic()
-        self._spent = 0.0
-        self._open = 0
-        self._decided: dict[int, bool] = {}
-        """Whether to read durations, by the number of the first item."""
-
-    def should_read(self, first: int) -> bool:
-        """Return whether to read durations for the run whose first item has this number in its variant."""
-        if self._include is not None:
-            return self._include
-        if first not in self._decided:
-            is_late = self._open or self._spent > (time.monotonic() - self._began) * _SHARE
-            self._decided[first] = not is_late
-        self._open += self._decided[first]
-        return self._decided[first]
-
-    def record_reading_time(self, seconds: float) -> None:
-        """Record how long it took to read a run."""
-        self._open -= 1
-        self._spent += seconds
-
 
 Kind: TypeAlias = Literal["number", "share", "label"]
 """The kind of values in a score column: numbers, booleans (whose mean is a share), or whether an item has a label."""
@@ -102,20 +64,6 @@ class Column:
         return (case for case, count in enumerate(self._counts) if count)
 
 
-class Pairs(NamedTuple):
-    """The values of the cases that two columns share."""
-
-    cases: Sequence[int]
-    before: Sequence[float]
-    after: Sequence[float]
-
-
-def pair_columns(before: Column, after: Column) -> Pairs:
-    """Return the values of the cases found in both columns."""
-    cases = [case for case in before.cases if after.count(case)]
-    return Pairs(cases, *([column.total(case) / column.count(case) for case in cases] for column in (before, after)))
-
-
 class VariantColumns:
     """One variant's columns."""
 
@@ -123,10 +71,8 @@ class VariantColumns:
         """Start without items."""
         self.statuses: Counter[str] = Counter()
         self.scores: dict[str, Column] = {}
-        self.labels: dict[tuple[str, str], Column] = {}
-        """Number of items with each label, by score and label."""
         self.labeled: dict[str, Column] = {}
-        """Number of items with any label, by score."""
+        """The items with any label, by score."""
         self.failures = Column()
         """1 for each item that failed to complete, otherwise 0."""
         self.first_failure = ""
@@ -189,10 +135,10 @@ class Columns:
                 shown = f"{name}={label}"
                 self.kinds[shown] = "label"
                 for variant in self.variants.values():
-                    counts = variant.labels.get((name, label), Column())
+                    labeled = variant.labeled.get(name, Column())
                     column = variant.scores.setdefault(shown, Column())
-                    for case in variant.labeled.get(name, Column()).cases:
-                        column.add(case, counts.total(case), variant.labeled[name].count(case))
+                    for case in labeled.cases:
+                        column.add(case, 0.0, labeled.count(case) - column.count(case))
         self._count_failures_as_false()
 
     def _add_results(self, results: ItemResults) -> None:
@@ -219,7 +165,7 @@ class Columns:
                     labels = self._labels.setdefault(name, {})
                     label = labels.setdefault(value, value if len(labels) < _MAX_LABELS else _OTHER_LABELS)
                     variant.labeled.setdefault(name, Column()).add(case, 0.0)
-                    variant.labels.setdefault((name, label), Column()).add(case, 1.0)
+                    variant.scores.setdefault(f"{name}={label}", Column()).add(case, 1.0)
                 elif value is not None:
                     numbers.append((case, value))
             if numbers:

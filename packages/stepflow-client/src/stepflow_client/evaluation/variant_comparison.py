@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from .._base.lazy import lazy_module
 from .._base.text import quantile, short_json
 from ..types.models import Record
-from .columns import Column, Columns, VariantColumns, compute_block_sizes, pair_columns
+from .columns import Column, Columns, VariantColumns, compute_block_sizes
 from .records import EvaluationItem
 from .scores import MISSING, find_part, parse_output_path
 from .statistics import CHANGE, MIN_BLOCKS, SHARE, Change, ResampledMean, apply_holm, mean, paired_change, resample
@@ -284,18 +284,35 @@ def _get_interval_ends(resampled: ResampledMean | Change | None) -> tuple[float 
     return (None, None) if interval is None else (interval.low, interval.high)
 
 
+def _compare_columns(
+    before: Column, after: Column, pseudo_values: Sequence[float] = (), *, timed: Sequence[VariantColumns] = ()
+) -> Change | None:
+    """Compute the paired change over the cases found in both columns, or return None if there are none.
+
+    Args:
+        before: The first variant's column.
+        after: The second variant's column.
+        pseudo_values: `CHANGE` for values derived from booleans. Defaults to none.
+        timed: The variants, if the columns hold times. Times are compared by run.
+    """
+    cases = [case for case in before.cases if after.count(case)]
+    if not cases:
+        return None
+    old, new = ([column.total(case) / column.count(case) for case in cases] for column in (before, after))
+    return paired_change(old, new, pseudo_values, compute_block_sizes(cases, timed) if timed else None)
+
+
 def compare_variants(columns: Columns, before: str, after: str, rules: ComparisonRules) -> VariantPair:
     """Compare two variants."""
-    first, second = columns.variants[before], columns.variants[after]
-    changes = {}
+    variants = first, second = columns.variants[before], columns.variants[after]
+    changes: dict[str, Change] = {}
     for name, kind in columns.kinds.items():
-        pairs = pair_columns(first.scores.get(name, Column()), second.scores.get(name, Column()))
-        if not pairs.cases:
-            continue
+        old, new = (variant.scores.get(name, Column()) for variant in variants)
         is_timed = matches_score_name(name, rules.timed)
-        blocks = compute_block_sizes(pairs.cases, (first, second)) if is_timed else None
         pseudo_values = () if is_timed or kind == "number" else CHANGE
-        changes[name] = paired_change(pairs.before, pairs.after, pseudo_values, blocks)
+        compared = _compare_columns(old, new, pseudo_values, timed=variants if is_timed else ())
+        if compared is not None:
+            changes[name] = compared
     is_same_time = rules.moments.get(before) == rules.moments.get(after)
     shown = {name: is_same_time or not matches_score_name(name, rules.timed) for name in changes}
     directions = apply_holm({name: change.direction for name, change in changes.items() if shown[name]})
@@ -303,20 +320,17 @@ def compare_variants(columns: Columns, before: str, after: str, rules: Compariso
     for name, change in changes.items():
         is_lower_better = None if columns.kinds[name] == "label" else matches_score_name(name, rules.lower)
         scores.append(_build_score_change(name, change, is_lower_better, directions.get(name)))
-    pairs = pair_columns(first.failures, second.failures)
-    failed = None
-    if pairs.cases:
-        changes[FAILED] = paired_change(pairs.before, pairs.after, CHANGE)
-        failed = _build_score_change(FAILED, changes[FAILED], True, changes[FAILED].direction())
-    pairs = pair_columns(first.log_times, second.log_times)
-    duration = None
-    if pairs.cases:
-        change = paired_change(pairs.before, pairs.after, blocks=compute_block_sizes(pairs.cases, (first, second)))
+    failed, failures = None, _compare_columns(first.failures, second.failures, CHANGE)
+    if failures is not None:
+        changes[FAILED] = failures
+        failed = _build_score_change(FAILED, failures, True, failures.direction())
+    duration, times = None, _compare_columns(first.log_times, second.log_times, timed=variants)
+    if times is not None:
         low, high, verdict = None, None, None
         if is_same_time:
-            low, high = (None if end is None else math.exp(end) for end in _get_interval_ends(change))
-            verdict = _decide_verdict(change, -change.direction(), ("better", "worse"))
-        duration = DurationChange(math.exp(change.difference), low, high, change.cases, verdict)
+            low, high = (None if end is None else math.exp(end) for end in _get_interval_ends(times))
+            verdict = _decide_verdict(times, -times.direction(), ("better", "worse"))
+        duration = DurationChange(math.exp(times.difference), low, high, times.cases, verdict)
     return VariantPair(Comparison(before, after, scores, failed, duration), changes)
 
 

@@ -40,7 +40,6 @@ from ...errors import InvalidArgumentError, JournalError, NotFoundError, Stepflo
 from ...flows.reading import FlowSource, load_flow
 from ...progress import ProgressOption
 from ...types.results import Outcome
-from ..columns import DurationBudget
 from ..records import (
     EvaluationCase,
     EvaluationItem,
@@ -65,6 +64,8 @@ _INTERVAL = 0.05
 _GRACE = 5.0
 # Maximum number of items waiting for scores. At the limit, no more outcomes are read.
 _MAX_WAITING = 2_000
+# Maximum share of the evaluation's time to spend reading durations. Fast flows emit many events per second.
+_SHARE = 0.05
 
 
 @dataclass
@@ -90,7 +91,7 @@ class Evaluator:
     def __post_init__(self) -> None:
         self._turns = _VariantTurns(len(self.variants))
         self._by_number: dict[int, PlannedVariant] = {}
-        self._times = DurationBudget(self.include_durations)
+        self._times = _DurationBudget(self.include_durations)
         self._ended: deque[ItemBlock] = deque()
         """Finished items that aren't stored yet."""
         self._timed: deque[ItemBlock] = deque()
@@ -236,6 +237,39 @@ class Evaluator:
         arguments = block, places, self._build_item, self.client, self.store, may_continue
         sync_run_scorer(scorer, partial(scorer.score_and_store, *arguments), self._threads)
         return 1
+
+
+class _DurationBudget:
+    """Decides which durations to read, choosing the same cases for every variant.
+
+    Args:
+        include: Whether to read all durations (True) or none (False). If None, read as many as possible without
+            delaying the evaluation.
+    """
+
+    def __init__(self, include: bool | None) -> None:
+        """Start the clock."""
+        self._include = include
+        self._began = time.monotonic()
+        self._spent = 0.0
+        self._open = 0
+        self._decided: dict[int, bool] = {}
+        """Whether to read durations, by the number of the first item."""
+
+    def should_read(self, first: int) -> bool:
+        """Return whether to read durations for the run whose first item has this number in its variant."""
+        if self._include is not None:
+            return self._include
+        if first not in self._decided:
+            is_late = self._open or self._spent > (time.monotonic() - self._began) * _SHARE
+            self._decided[first] = not is_late
+        self._open += self._decided[first]
+        return self._decided[first]
+
+    def record_reading_time(self, seconds: float) -> None:
+        """Record how long it took to read a run."""
+        self._open -= 1
+        self._spent += seconds
 
 
 class _VariantTurns:
