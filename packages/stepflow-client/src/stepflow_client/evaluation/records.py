@@ -53,7 +53,7 @@ def read_cases(cases: Any, flow: FlowSource, content: Mapping[str, Any], expecte
         rows = _parse_rows(listed, content, expected)
     seen = set[str]()
     for number, row in enumerate(rows):
-        name = str(number) if row.name is None or row.name == "" else str(row.name)
+        name = str(number) if row.name in (None, "") else str(row.name)
         # Rows for different cases may have the same ID.
         while name in seen:
             name = f"{name} ({number})"
@@ -92,18 +92,7 @@ def decode_case(name: str, content: Sequence[Any]) -> EvaluationCase:
     return EvaluationCase(name, value, expected, metadata, tuple(tags))
 
 
-class _Row(NamedTuple):
-    """A case that hasn't been given a unique name yet."""
-
-    name: Any
-    """None if unnamed."""
-    input: Any
-    expected: Any
-    metadata: Any = None
-    tags: Any = None
-
-
-def _read_test_cases(flow: FlowSource) -> Iterator[_Row]:
+def _read_test_cases(flow: FlowSource) -> Iterator[EvaluationCase]:
     text = FlowText.from_source(flow)
     cases = parse_tests(text, text.name).cases
     if not cases:
@@ -111,15 +100,18 @@ def _read_test_cases(flow: FlowSource) -> Iterator[_Row]:
     for case in cases:
         if case.fault:
             raise FlowFileError(case.fault, path=text.name, line=case.line)
-        yield _Row(case.name, case.input, (case.expected or {}).get("result"), None, case.tags)
+        yield EvaluationCase(case.name, case.input, (case.expected or {}).get("result"), {}, case.tags)
 
 
-def _read_file_rows(path: str | os.PathLike[str], content: Mapping[str, Any], expected: str) -> Iterator[_Row]:
+def _read_file_rows(
+    path: str | os.PathLike[str], content: Mapping[str, Any], expected: str
+) -> Iterator[EvaluationCase]:
     with read_inputs(path, flow=content, on_bad_line="stop") as rows:
         yield from _parse_rows(rows, content, expected)
 
 
-def _parse_rows(rows: Iterable[Any], content: Mapping[str, Any], expected: str) -> Iterator[_Row]:
+def _parse_rows(rows: Iterable[Any], content: Mapping[str, Any], expected: str) -> Iterator[EvaluationCase]:
+    """Yield rows as cases whose fields are not checked yet. The name may be missing, or not be unique."""
     schema = get_declared_schema(content, "input")
     fields = schema.get("properties") if isinstance(schema, Mapping) else None
     # `{input, expected}` is a case, unless the flow's own input has an `input` field.
@@ -127,21 +119,24 @@ def _parse_rows(rows: Iterable[Any], content: Mapping[str, Any], expected: str) 
     case_keys = _KEYS | {expected}
     for row in rows:
         if isinstance(row, EvaluationCase):
-            yield _Row(row.name, row.input, row.expected, row.metadata, row.tags)
+            yield row
         elif isinstance(row, (dict, Mapping)):
             if "input" in row and not is_flat and row.keys() <= case_keys:
-                name = row.get("name", get_id_or_key(row["input"]))
-                yield _Row(name, row["input"], row.get(expected), row.get("metadata"), row.get("tags"))
+                name: Any = row.get("name", get_id_or_key(row["input"]))
+                more: Any = row.get("metadata"), row.get("tags")
+                yield EvaluationCase(name, row["input"], row.get(expected), *more)
             else:
                 value = {key: field for key, field in row.items() if key != expected}
-                yield _Row(get_id_or_key(value), value, row.get(expected))
+                name = get_id_or_key(value)
+                yield EvaluationCase(name, value, row.get(expected))
         elif hasattr(row, "inputs") and hasattr(row, "expected_output"):
             metadata = getattr(row, "metadata", None)
             if metadata is not None and not isinstance(metadata, Mapping):
                 metadata = {"metadata": metadata}
-            yield _Row(getattr(row, "name", None), row.inputs, row.expected_output, metadata)
+            name = getattr(row, "name", None)
+            yield EvaluationCase(name, row.inputs, row.expected_output, metadata)
         else:
-            yield _Row(None, row, None)
+            yield EvaluationCase("", row)
 
 
 ScoreValue: TypeAlias = float | bool | str
@@ -450,45 +445,41 @@ class RunLabeler:
         self._history = getattr(client, "history", None)
         self._server = getattr(client, "url", None)
         self._repeat = repeat
-        self._held: dict[str, tuple[PlannedVariant, ItemBlock] | None] = {}
+        self._held: dict[str, list[tuple[PlannedVariant, ItemBlock]]] = {}
         """Each variant's first block, held back because `map` records its first run again when it creates the next."""
         # Pass on explicit labels even if there's no history, so that `map` raises an error explaining the problem.
-        self.common = None if self._history is None and more is None else {"eval": name, **(more or {})}
+        self._common = None if self._history is None and more is None else {"eval": name, **(more or {})}
 
     def get_labels(self, variant: PlannedVariant) -> dict[str, str] | None:
         """Return the labels for a variant's batch."""
-        return None if self.common is None else {**self.common, "variant": variant.name}
+        return None if self._common is None else {**self._common, "variant": variant.name}
 
     def record_finished_block(self, variant: PlannedVariant, block: ItemBlock) -> None:
         """Record a finished block's run with the cases and repeats of its items."""
-        if variant.name not in self._held:
-            self._held[variant.name] = variant, block
+        if self._history is None:
             return
-        self._record_held(variant.name)
-        self._record_runs(variant, block)
+        is_first = variant.name not in self._held
+        self._held.setdefault(variant.name, []).append((variant, block))
+        if not is_first:
+            self._record_held_blocks(variant.name)
 
     def record_remaining_blocks(self) -> None:
         """Record the remaining runs, all of which have finished."""
         for name in self._held:
-            self._record_held(name)
+            self._record_held_blocks(name)
 
-    def _record_held(self, name: str) -> None:
-        held, self._held[name] = self._held[name], None
-        if held is not None:
-            self._record_runs(*held)
-
-    def _record_runs(self, variant: PlannedVariant, block: ItemBlock) -> None:
-        labels = self.get_labels(variant)
-        if self._history is None or labels is None:
-            return
-        for run_id, places in block.positions_by_run.items():
-            repeats = [(block.first + place) % self._repeat for place in places]
-            labels["case"] = _format_first_and_last(block.cases[places[0]].name, block.cases[places[-1]].name)
-            labels["repeat"] = _format_first_and_last(min(repeats), max(repeats))
-            about = {"server": self._server, "omitted": ("input",), "labels": dict(labels)}
-            self._history.record(run_id, **about, **variant.map_arguments)
-            has_failed = any(block.statuses[place] != "completed" for place in places)
-            self._history.update(run_id, status="failed" if has_failed else "completed")
+    def _record_held_blocks(self, name: str) -> None:
+        held, self._held[name] = self._held[name], []
+        for variant, block in held:
+            for run_id, places in block.positions_by_run.items():
+                repeats = [(block.first + place) % self._repeat for place in places]
+                labels = self.get_labels(variant) or {}
+                labels["case"] = _format_first_and_last(block.cases[places[0]].name, block.cases[places[-1]].name)
+                labels["repeat"] = _format_first_and_last(min(repeats), max(repeats))
+                about = {"server": self._server, "omitted": ("input",), "labels": labels}
+                self._history.record(run_id, **about, **variant.map_arguments)
+                has_failed = any(block.statuses[place] != "completed" for place in places)
+                self._history.update(run_id, status="failed" if has_failed else "completed")
 
 
 def _format_first_and_last(first: object, last: object) -> str:

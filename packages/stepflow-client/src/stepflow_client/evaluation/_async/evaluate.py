@@ -77,20 +77,15 @@ class Evaluator:
     variants: Sequence[PlannedVariant]
     scorers: Sequence[Scorer]
     labels: RunLabeler
-    include_durations: bool | None
-    """Whether to read item durations."""
+    durations: _DurationBudget
     repeat: int
-    total: int
-    """Number of items per variant."""
     max_scores: int
-    progress: ProgressOption
     map_options: Mapping[str, Any]
     """`map` options shared by all variants."""
 
     def __post_init__(self) -> None:
         self._turns = _VariantTurns(len(self.variants))
         self._by_number: dict[int, PlannedVariant] = {}
-        self._times = _DurationBudget(self.include_durations)
         self._ended: deque[ItemBlock] = deque()
         """Finished items that aren't stored yet."""
         self._timed: deque[ItemBlock] = deque()
@@ -102,15 +97,17 @@ class Evaluator:
         self._workers: AsyncTaskPool[int] = AsyncTaskPool()
         self._threads = ThreadPoolExecutor(self.max_scores, thread_name_prefix="stepflow-client-score")
         self._scores_running = 0
-        self._count = BatchCount(self.total * len(self.variants))
+        self._total = self.store.read_setting("count") * self.repeat
+        """Number of items per variant."""
+        self._count = BatchCount(self._total * len(self.variants))
         self._room = _MAX_WAITING
         """Number of outcomes that may still be read before the next step."""
         self._is_over = False
 
-    async def run(self) -> None:
+    async def run(self, progress: ProgressOption) -> None:
         """Run the remaining items and compute the missing scores."""
         try:
-            with show_progress(self.progress) as report:
+            with show_progress(progress) as report:
                 report(self._count.make_progress())
                 await self._start_variants()
                 while len(self._workers):
@@ -125,7 +122,7 @@ class Evaluator:
             await self._workers.aclose(grace=_GRACE)
 
     async def _start_variants(self) -> None:
-        numbers, total = self.store.variants, self.total
+        numbers, total = self.store.variants, self._total
         self._by_number = {numbers[variant.name]: variant for variant in self.variants}
         ended = {number: self.store.read_finished_blocks(number) for number in numbers.values()}
         for scorer in self.scorers:
@@ -154,9 +151,8 @@ class Evaluator:
                 raise
         blocks = [self._timed.popleft() for _ in range(len(self._timed))]
         for block in [self._ended.popleft() for _ in range(len(self._ended))]:
-            if self.labels.common is not None:
-                self.labels.record_finished_block(self._by_number[block.variant], block)
-            if self._times.should_read(block.first):
+            self.labels.record_finished_block(self._by_number[block.variant], block)
+            if self.durations.should_read(block.first):
                 await self._workers.start(partial(self._read_durations, block))
             else:
                 blocks.append(block)
@@ -185,7 +181,7 @@ class Evaluator:
             for place in places:
                 block.durations[place] = durations.get(block.indexes[place])
         self._timed.append(block)
-        self._times.record_reading_time(time.monotonic() - began)
+        self.durations.record_reading_time(time.monotonic() - began)
         return 0
 
     async def _run_variant(
@@ -559,27 +555,17 @@ async def evaluate(
             include_durations = False
         elif include_durations is None and any(scorer.is_timed for scorer in scorers):
             include_durations = True
-        evaluator = Evaluator(
-            client=client,
-            store=store,
-            variants=planned,
-            scorers=scorers,
-            labels=RunLabeler(client, name, repeat, labels),
-            include_durations=include_durations,
-            repeat=repeat,
-            total=count * repeat,
-            max_scores=max_scores,
-            progress=progress,
-            map_options={
-                "variables_from_env": variables_from_env,
-                "check_input": check_input,
-                "chunk_size": chunk_size or choose_chunk_size(count * repeat, len(planned)),
-                "max_concurrency": divide_concurrency(max_concurrency, len(planned)),
-                "max_attempts": max_attempts,
-                "retry_on": retry_on,
-                "on_lost": on_lost,
-                "on_cancel": on_cancel,
-            },
-        )
-        await evaluator.run()
+        map_options = {
+            "variables_from_env": variables_from_env,
+            "check_input": check_input,
+            "chunk_size": chunk_size or choose_chunk_size(count * repeat, len(planned)),
+            "max_concurrency": divide_concurrency(max_concurrency, len(planned)),
+            "max_attempts": max_attempts,
+            "retry_on": retry_on,
+            "on_lost": on_lost,
+            "on_cancel": on_cancel,
+        }
+        labeler, durations = RunLabeler(client, name, repeat, labels), _DurationBudget(include_durations)
+        evaluator = Evaluator(client, store, planned, scorers, labeler, durations, repeat, max_scores, map_options)
+        await evaluator.run(progress)
     return EvaluationReport._from_folder(items, given_variables)
