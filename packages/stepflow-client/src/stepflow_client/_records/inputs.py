@@ -7,12 +7,15 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from datetime import timedelta
 from io import TextIOWrapper
 from typing import IO, Any, Literal, Self
 
+from .._base.suggestions import install_command
 from .._data.arguments import argument_error, check_choice
 from .._data.flow_declarations import get_declared_schema, get_fields
+from .._data.json_encoding import encode_scalar, is_scalar
 from .._data.syntax_faults import explain_json_error
 from .._data.values import reject_json_constant
 from ..errors import FlowFileError
@@ -35,6 +38,8 @@ InputFormat = Literal["jsonl", "csv", "json", "yaml", "parquet"]
 _ENDINGS: dict[str, InputFormat] = {"jsonl": "jsonl", "ndjson": "jsonl", "csv": "csv", "parquet": "parquet"}
 # Extensions of files containing a single value.
 _SINGLE_VALUE_EXTENSIONS = (".yaml", ".yml", ".json")
+# Maximum number of Parquet rows to decode at once, so that memory holds only part of a row group.
+_BATCH_SIZE = 1000
 SKIP_HINT = "to skip such lines, set on_bad_line='fail'"
 """The hint shown when a line stops the batch."""
 
@@ -124,9 +129,7 @@ class InputStream(Iterator[Any]):
             self.total = len(values)
             return (numbered for numbered in enumerate(values, 1))
         if form == "parquet":
-            from .parquet_rows import open_rows
-
-            self.total, rows = open_rows(source, self._name)
+            self.total, rows = open_parquet_rows(source, self._name)
             return _iter_parquet_rows(rows, schema)
         file = self._open_text(source)
         lines = self._iter_bounded_lines(file)
@@ -219,7 +222,9 @@ def _get_file_name(file: Any) -> str:
     return str(getattr(file, "name", "the file"))
 
 
-def _file_error(message: str, name: str, *, line: int | None = None, hint: str | None = None) -> FlowFileError:
+def _file_error(
+    message: str, name: str | None = None, *, line: int | None = None, hint: str | None = None
+) -> FlowFileError:
     error = FlowFileError(message, path=name, line=line)
     error.hint = hint
     return error
@@ -347,13 +352,11 @@ def _find_field_types(schema: Mapping[str, Any]) -> tuple[dict[str, Any], frozen
 
 def _iter_parquet_rows(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
     """Yield rows as JSON values. Strings are parsed as JSON if the schema has another type. May leave out nulls."""
-    from .parquet_rows import convert_to_json
-
     types, optional = _find_field_types(schema)
     for number, row in enumerate(rows, start=1):
         try:
             given = {name: cell for name, cell in row.items() if cell is not None or name not in optional}
-            value = convert_to_json(given)
+            value = _convert_to_json(given)
             for name in types.keys() & value.keys():
                 # Parquet is already typed, so leave strings alone unless the schema has a type.
                 if isinstance(value[name], str) and types[name] is not None:
@@ -361,6 +364,88 @@ def _iter_parquet_rows(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, A
             yield number, value
         except ValueError as error:
             yield number, error
+
+
+def import_pyarrow() -> Any:
+    """Import `pyarrow` along with `pyarrow.parquet`.
+
+    Raises:
+        FlowFileError: If it isn't installed.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise _file_error("Parquet needs pyarrow", hint=install_command("stepflow-client", "parquet")) from None
+    return pyarrow
+
+
+@contextmanager
+def _converting_parquet_errors(name: str) -> Iterator[None]:
+    arrow = import_pyarrow()
+    try:
+        yield
+    except (OSError, arrow.ArrowException) as error:
+        reason = getattr(error, "strerror", None) or error
+        hint = "the file is damaged, or not a Parquet file"
+        raise _file_error(f"{name} cannot be read: {reason}", name, hint=hint) from None
+
+
+def open_parquet_rows(source: Any, name: str) -> tuple[int, Iterator[dict[str, Any]]]:
+    """Return a file's row count and an iterator that reads its rows lazily.
+
+    Args:
+        source: The path, or a file open for reading bytes. If the file isn't seekable, all of it is read first.
+        name: The file's name for error messages.
+
+    Raises:
+        FlowFileError: If the file cannot be read, or if pyarrow is missing.
+    """
+    arrow = import_pyarrow()
+    with _converting_parquet_errors(name):
+        if not isinstance(source, str) and not source.seekable():
+            source = arrow.BufferReader(source.read())
+        # Don't pre-buffer: it would load all row groups into memory.
+        file = arrow.parquet.ParquetFile(source, pre_buffer=False)
+    names = file.schema_arrow.names
+    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    if twice is not None:
+        raise FlowFileError(f"{name} cannot be read: it has two columns named {twice!r}", path=name)
+    return file.metadata.num_rows, _iter_parquet_batches(name, file)
+
+
+def _iter_parquet_batches(name: str, file: Any) -> Iterator[dict[str, Any]]:
+    with file:
+        batches = file.iter_batches(batch_size=_BATCH_SIZE)
+        while True:
+            with _converting_parquet_errors(name):
+                batch = next(batches, None)
+                rows = [] if batch is None else batch.to_pylist()
+            if batch is None:
+                return
+            yield from rows
+
+
+def _convert_to_json(value: Any) -> Any:
+    """Convert a row's value to JSON. Times become ISO 8601 strings; decimals and UTF-8 bytes also become strings.
+
+    Raises:
+        ValueError: If it contains bytes that aren't UTF-8 text.
+    """
+    if isinstance(value, dict):
+        return {name: _convert_to_json(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_convert_to_json(part) for part in value]
+    if is_scalar(value):
+        return encode_scalar(value)
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise ValueError("it has bytes that are not UTF-8 text") from None
+    return value
 
 
 def _parse_cell(name: str, text: str, kind: Any) -> Any:

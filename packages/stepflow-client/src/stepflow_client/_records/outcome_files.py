@@ -16,6 +16,7 @@ from .._data.yaml_format import write_yaml
 from ..errors import FlowFileError, InvalidArgumentError
 from ..flows.reading import FlowSource, load_flow
 from ..types.results import Outcome
+from .inputs import import_pyarrow, open_parquet_rows, read_inputs
 
 OutcomeFormat = Literal["jsonl", "csv", "parquet", "json", "yaml"]
 Record = Mapping[str, Any]
@@ -141,8 +142,6 @@ def resolve_output_format(path: str, given: str | None) -> OutcomeFormat:
         raise InvalidArgumentError(f"{path} has none of the extensions {endings}", hint="set format")
     known: OutcomeFormat = check_choice(form, "format", tuple(dict.fromkeys(FORMAT_BY_EXTENSION.values())))
     if known == "parquet":
-        from .parquet_rows import import_pyarrow
-
         import_pyarrow()
         if not path:
             raise InvalidArgumentError("Parquet is written to a path, not to an open file")
@@ -201,8 +200,6 @@ class _ParquetWriter:
     """
 
     def __init__(self, file: Any, output: Any) -> None:
-        from .parquet_rows import import_pyarrow
-
         self._arrow = arrow = import_pyarrow()
         text = arrow.string()
         error = arrow.struct([(name, text) for name in _ERROR_FIELDS])
@@ -278,14 +275,10 @@ def read_outcomes(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
 
 def _iter_records(path: str, form: OutcomeFormat) -> Iterator[dict[str, Any]]:
     if form == "parquet":
-        from .parquet_rows import open_rows
-
-        for row in open_rows(path, path)[1]:
+        for row in open_parquet_rows(path, path)[1]:
             yield _decode_record({name: row[name] for name in _FIELDS}, row["error"], row["attempts"])
         return
     if form in ("json", "yaml"):
-        from .inputs import read_inputs
-
         yield from read_inputs(path, format=form)
         return
     try:
