@@ -26,7 +26,7 @@ from .._rules.chunks import Chunk
 from ..errors import JournalError
 from ..types import ExecutionStatus, FlowError
 from ..types.results import Outcome
-from .sqlite import DATABASE_ERRORS, open_private
+from .sqlite import DATABASE_ERRORS, LOCK_EXCLUSIVELY, open_private
 
 # Use a single b-tree without a separate index, so that an entry is either there or it isn't.
 _TABLE = """
@@ -72,12 +72,7 @@ class Journal:
 
     def _lock_and_check_file(self, file: sqlite3.Connection) -> int:
         """Lock and check the file, and return the number of chunks begun."""
-        # Exclusive mode needs no shared-memory file. This process then locks out all others until it exits.
-        file.execute("PRAGMA locking_mode=EXCLUSIVE")
-        file.execute("PRAGMA journal_mode=WAL")
-        file.execute("PRAGMA synchronous=FULL")
-        file.execute("BEGIN EXCLUSIVE")
-        file.execute("COMMIT")
+        file.executescript(f"PRAGMA synchronous=FULL; {LOCK_EXCLUSIVELY}")
         tables = [name for (name,) in file.execute("SELECT name FROM sqlite_schema")]
         if tables not in ([], ["entry"]):
             raise self._make_unusable_error("it is a different kind of database")

@@ -108,6 +108,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_hold_locks, after_in_parent=_release_locks, after_in_child=_reset_in_fork)
 
 
+LOCK_EXCLUSIVELY = "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; BEGIN EXCLUSIVE; COMMIT;"
+"""The statements that lock a file. This process then keeps out all others until it closes the file.
+
+Exclusive mode needs no shared-memory file.
+"""
+
+
 def open_private(path: Path, *, timeout: float) -> sqlite3.Connection:
     """Open an SQLite file. A new file is readable only by its owner from the start.
 

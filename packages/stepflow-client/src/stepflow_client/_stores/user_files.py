@@ -20,7 +20,6 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import NamedTuple
 
 from .._base.not_given import NOT_GIVEN
 from .._data.arguments import file_path
@@ -75,36 +74,36 @@ def replace_atomically(
         FileChangedError: If the content is not `expected_content`.
         OSError: If the file can't be written.
     """
-    target = _resolve_target(path)
-    if not target.is_replaceable:
+    target, status, is_replaceable = _resolve_target(path)
+    if not is_replaceable:
         if expected_content is not NOT_GIVEN:
             raise OSError(errno.EINVAL, "it is not a regular file")
-        yield target.path
+        yield target
         return
     # Use an unrelated name: if the file's own name has the maximum length, there's no room for a suffix.
-    beside = os.path.join(os.path.dirname(target.path), f".stepflow-{os.urandom(8).hex()}.part")
-    is_shared = target.status is None and mode is None
+    beside = os.path.join(os.path.dirname(target), f".stepflow-{os.urandom(8).hex()}.part")
+    is_shared = status is None and mode is None
     os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666 if is_shared else 0o600))
     try:
         yield beside
         with open(beside, "r+b") as file:
             os.fsync(file.fileno())
-        if target.status is not None:
-            _copy_permissions(target.path, target.status, beside)
+        if status is not None:
+            _copy_permissions(target, status, beside)
         if mode is not None:
             os.chmod(beside, mode)
         if expected_content is NOT_GIVEN:
-            os.replace(beside, target.path)
+            os.replace(beside, target)
         elif expected_content is None:
-            _rename_to_new(beside, target.path)
+            _rename_to_new(beside, target)
         else:
-            _replace_if_unchanged(beside, target.path, expected_content)
+            _replace_if_unchanged(beside, target, expected_content)
     finally:
         with suppress(OSError):
             os.unlink(beside)
     with suppress(OSError):
         # Not supported on Windows or on every file system.
-        folder = os.open(os.path.dirname(target.path), os.O_RDONLY)
+        folder = os.open(os.path.dirname(target), os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
@@ -120,17 +119,9 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     _resolve_target(path)
 
 
-class _Target(NamedTuple):
-    path: str
-    """The path with symbolic links resolved."""
-    status: os.stat_result | None
-    """None if there is no such file."""
-    is_replaceable: bool
-    """Whether it is or will be a regular file."""
-
-
-def _resolve_target(path: str | os.PathLike[str]) -> _Target:
-    """Return the file a path refers to.
+def _resolve_target(path: str | os.PathLike[str]) -> tuple[str, os.stat_result | None, bool]:
+    """Return the path with symbolic links resolved, the file's status (None if there is no such file), and whether it
+    is or will be a regular file.
 
     Raises:
         OSError: If it can't be written.
@@ -157,7 +148,7 @@ def _resolve_target(path: str | os.PathLike[str]) -> _Target:
     is_replaceable = not is_open and (status is None or stat.S_ISREG(status.st_mode))
     if is_replaceable and not _has_access(folder, os.W_OK | os.X_OK):
         raise _build_access_error(folder, f"no file can be created in {folder}: ")
-    return _Target(name, status, is_replaceable)
+    return name, status, is_replaceable
 
 
 def _has_access(path: str, mode: int) -> bool:

@@ -39,7 +39,7 @@ from .._data.arguments import file_path
 from .._data.secrets import NO_SECRETS, Secrets, find_secrets
 from .._data.values import encode
 from .._rules.chunks import ReadAhead
-from .._stores.sqlite import DATABASE_ERRORS, open_private
+from .._stores.sqlite import DATABASE_ERRORS, LOCK_EXCLUSIVELY, open_private
 from ..drawing.report_data import read_flow_env_variables
 from ..errors import InvalidArgumentError, JournalError
 from .records import EvaluationCase, EvaluationItem, ItemBlock, ItemResults, decode_case, encode_cases
@@ -101,15 +101,9 @@ class EvaluationStore:
         try:
             with self._locked_file() as file:
                 if is_new:
-                    # Keep other processes out until the evaluation ends.
-                    file.execute("PRAGMA locking_mode=EXCLUSIVE")
-                    file.execute("PRAGMA journal_mode=WAL")
                     # If the process is killed, nothing is lost. After a power failure, the last items are restored from
                     # the journals.
-                    file.execute("PRAGMA synchronous=NORMAL")
-                    file.execute("BEGIN EXCLUSIVE")
-                    file.execute("COMMIT")
-                    file.executescript(_TABLES)
+                    file.executescript(f"PRAGMA synchronous=NORMAL; {LOCK_EXCLUSIVELY} {_TABLES}")
             version = self.read_setting("version", _VERSION)
             if version != _VERSION:
                 raise JournalError(f"{self.folder} has version {version} of the file; this release reads {_VERSION}")
