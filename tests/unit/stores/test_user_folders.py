@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from stepflow_client._stores.user_folders import user_folder
+from stepflow_client._stores.user_files import user_folder
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ from ._data.flow_declarations import holds_secret
 from ._data.secrets import HIDDEN, HIDDEN_IN_URL, Secrets, find_flow_secrets, get_variable_schemas, hide_flow_secrets
 from ._rules.run_search import RunQuery, parse_run_query
 from ._stores.sqlite import SharedFile
-from ._stores.user_folders import user_folder
+from ._stores.user_files import user_folder
 from .errors import InvalidArgumentError
 from .types.statuses import ExecutionStatus
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from . import types
 from ._data.arguments import check_flag, check_instance, check_integer, check_seconds
 from ._stores.sqlite import SharedFile
-from ._stores.user_folders import user_folder
+from ._stores.user_files import user_folder
 from .types.statuses import ExecutionStatus
 
 if TYPE_CHECKING:

@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from .._runs.run_differences import ABSENT, find_value_changes
     from .._runs.stored_flow import collect_examples, convert_to_stored_form, remove_cases
     from .._stores.journal import Journal
-    from .._stores.user_folders import user_folder
+    from .._stores.user_files import user_folder
     from .._sync.watching import RunUpdate
     from .._telemetry.recorder import list_server_aliases
     from ..testing.case_runs import may_execute
@@ -141,7 +141,7 @@ __getattr__, __dir__ = make_lazy_exports(
         "._runs.run_differences": ["ABSENT", "find_value_changes"],
         "._runs.stored_flow": ["convert_to_stored_form", "collect_examples", "remove_cases"],
         "._stores.journal": ["Journal"],
-        "._stores.user_folders": ["user_folder"],
+        "._stores.user_files": ["user_folder"],
         "._sync.watching": ["RunUpdate"],
         "._telemetry.recorder": ["list_server_aliases"],
         ".testing.case_runs": ["may_execute"],

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from .._base.logging import logger
 from .._data.arguments import check_function, file_path
 from ..errors import StepflowClientError
-from .user_folders import user_folder
+from .user_files import user_folder
 
 
 class FailureReporter:
@@ -220,13 +220,6 @@ class SharedFile(FailureReporter):
     def _logged_location(self) -> str:
         return f"the {self._folder} folder" if self._path is None else str(self._path)
 
-    @contextmanager
-    def _converting_errors(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except (*DATABASE_ERRORS, OSError) as error:
-            raise StepflowClientError(f"cannot {what} the {self._name} {self.path}: {error}") from error
-
     def change(self, what: str, change: Callable[[sqlite3.Connection], object], **_: object) -> None:
         """Change the file. Only the first error is reported."""
         with self.warn_on_failure(what), self.locked_connection() as connection:
@@ -240,8 +233,11 @@ class SharedFile(FailureReporter):
         """
         if not self.path.exists():
             return missing
-        with self._converting_errors(what), self.locked_connection() as connection:
-            return action(connection)
+        try:
+            with self.locked_connection() as connection:
+                return action(connection)
+        except (*DATABASE_ERRORS, OSError) as error:
+            raise StepflowClientError(f"cannot {what} the {self._name} {self.path}: {error}") from error
 
 
 def _get_file_id(path: Path) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""Writes the user's files atomically, so a file ends up with either its old or its new content, whatever fails.
+"""Finds the folders of the user's files, and writes files atomically, so a file ends up with either its old or its new content, whatever fails.
 
 The new content is written to a temporary file in the same folder, synced, and renamed. Permissions, owner and symbolic
 links are preserved, but other hard links to the file keep the old content. If no file can be created in the folder,
@@ -20,13 +20,44 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from .._base.not_given import NOT_GIVEN
 from .._data.arguments import file_path
-from ..errors import FlowFileError
+from ..errors import FlowFileError, StepflowClientError
 
 _MAX_LINKS = 40
+# The folders that contain the user's folder on Linux, by kind, below the user's home folder.
+_LINUX_FOLDERS = {"cache": ".cache", "config": ".config", "state": ".local/state"}
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def user_folder(kind: str) -> Path:
+    """Return the `stepflow` folder inside the user's `cache`, `config` or `state` folder, which varies by platform.
+
+    On Linux, the parent folder is `$XDG_CACHE_HOME` (`~/.cache`), `$XDG_CONFIG_HOME` (`~/.config`) or `$XDG_STATE_HOME`
+    (`~/.local/state`). On macOS, it is `~/Library/Caches` for caches, otherwise `~/Library/Application Support`. On
+    Windows, it is `%LOCALAPPDATA%`.
+
+    Raises:
+        StepflowClientError: If the user has no home folder.
+    """
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA")
+        folder = Path(local) if local else _get_home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        folder = _get_home() / "Library" / ("Caches" if kind == "cache" else "Application Support")
+    else:
+        base = Path(os.environ.get(f"XDG_{kind.upper()}_HOME") or "")
+        folder = base if base.is_absolute() else _get_home() / _LINUX_FOLDERS[kind]
+    return folder / "stepflow"
+
+
+def _get_home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise StepflowClientError("this user has no home folder", hint="set HOME") from None
 
 
 class FileChangedError(OSError):
