@@ -213,15 +213,13 @@ class _ParquetWriter:
         self._rows: list[dict[str, Any]] = []
 
     def write(self, record: Record) -> None:
-        row = dict(record)
-        row["key"] = None if row["key"] is None else _escape_surrogates(str(row["key"]))
-        output = _encode_output(record)
-        row["output"] = None if output is None else _escape_surrogates(output)
+        row = {**record, "output": _encode_output(record)}
+        row["key"] = None if row["key"] is None else str(row["key"])
         if record.get("error"):
-            row["error"] = {name: text and _escape_surrogates(text) for name, text in _encode_error(record).items()}
+            row["error"] = _encode_error(record)
         fields = record["output"] if isinstance(record["output"], Mapping) else {}
         row |= {f"output_{name}": _get_matching_cell(fields.get(name), kind) for name, kind in self._typed.items()}
-        self._rows.append({name: row.get(name) for name in self._schema.names})
+        self._rows.append({name: _escape_surrogates(row.get(name)) for name in self._schema.names})
         if len(self._rows) >= _ROW_GROUP_SIZE:
             self._flush()
 
@@ -248,8 +246,6 @@ def _get_matching_cell(value: Any, kind: str) -> Any:
     """Return a value if it has its column's type, otherwise None."""
     if isinstance(value, bool) is not (kind == "boolean") or not isinstance(value, _PLAIN_TYPES[kind]):
         return None
-    if isinstance(value, str):
-        return _escape_surrogates(value)
     return value if kind != "integer" or -(2**63) <= value < 2**63 else None
 
 
@@ -311,9 +307,11 @@ def _encode_error(record: Record) -> dict[str, Any]:
     return {name: error.get(name) for name in _ERROR_FIELDS} | {"details": details}
 
 
-def _escape_surrogates(text: str) -> str:
-    """Escape lone surrogates, as in text files."""
-    return text.encode("utf-8", "backslashreplace").decode()
+def _escape_surrogates(value: Any) -> Any:
+    """Escape lone surrogates in a cell's text, as in text files."""
+    if isinstance(value, dict):
+        return {name: _escape_surrogates(part) for name, part in value.items()}
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 def _encode_json(value: Any) -> str:
