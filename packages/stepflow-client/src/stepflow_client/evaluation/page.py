@@ -59,7 +59,7 @@ from .report_text import (
     iter_comparison_rows,
     iter_summary_rows,
 )
-from .variant_comparison import Comparison, EvaluationSummary, matches_score_name
+from .variant_comparison import Comparison, EvaluationSummary
 
 if TYPE_CHECKING:
     from .gates import Gate
@@ -172,7 +172,7 @@ class CasesSection:
         """
         ranges: dict[str, float] = {}
         for score, kind in self._kinds.items():
-            columns = [variant.scores[score] for variant in self._variants.values() if score in variant.scores]
+            columns = (variant.scores.get(score, Column()) for variant in self._variants.values())
             values = [value for column in columns for value in column.means()]
             if kind != "label" and values:
                 ranges[score] = (max(values) - min(values)) or 1.0
@@ -189,12 +189,9 @@ class CasesSection:
                 value = pairs[0][1].scores.get(score, Column()).mean(number)
                 if not self._pairs and value is not None:
                     # A lone variant can't have regressions.
-                    marks.append(self._get_badness_sign(score) * value / width - _NO_REGRESSION)
+                    marks.append(self._report._rules.get_badness_sign(score) * value / width - _NO_REGRESSION)
             badness[name] = max(marks)
         return badness
-
-    def _get_badness_sign(self, score: str) -> float:
-        return 1.0 if matches_score_name(score, self._report._rules.lower) else -1.0
 
     def _measure_worsening(self, score: str, case: int) -> list[float]:
         """Return how much worse a score gets in a case, for each pair of variants that both have it."""
@@ -202,7 +199,7 @@ class CasesSection:
         for pair in self._pairs:
             before, after = (variant.scores.get(score, Column()).mean(case) for variant in pair)
             if before is not None and after is not None:
-                changes.append(self._get_badness_sign(score) * (after - before))
+                changes.append(self._report._rules.get_badness_sign(score) * (after - before))
         return changes
 
     def _case_html(self, name: str, items: Mapping[str, Sequence[EvaluationItem]], *, is_worse: bool) -> str:
@@ -398,7 +395,9 @@ def report_page(
         for gate in gates:
             # The div keeps messages left-aligned even if they start with a number.
             message = f"<div>{escape_multiline(gate.message)}</div>"
-            rows.append(build_row(escape_html(gate.condition), _outcome_mark(gate.outcome), message))
+            rows.append(
+                build_row(escape_html(gate.condition), status_mark(_MARKS[gate.outcome], gate.outcome), message)
+            )
         parts.append(build_section("Gates", build_table(("gate", "outcome", "numbers"), rows, stacks=True)))
     if summary.means or summary.durations:
         parts.append(build_section("Scores", _scores_table(list(iter_summary_rows(summary)))))
@@ -442,10 +441,6 @@ def _remarks_html(summary: EvaluationSummary) -> str:
     return f'<ul class="remarks">{remarks}</ul>' if remarks else ""
 
 
-def _outcome_mark(word: str) -> str:
-    return format_status(_MARKS[word], word)
-
-
 def _plain_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     body = [build_row(*map(escape_html, cells[: len(heads)])) for cells in rows]
     return build_table([*map(escape_html, heads)], body)
@@ -459,7 +454,7 @@ def _scores_table(rows: Sequence[Sequence[str]]) -> str:
     for name, *cells in content:
         shown = [escape_html(cell) for cell in (name if name != above else "", *cells)][: len(heads)]
         if heads[-1] == "verdict" and cells[-1]:
-            shown[-1] = _outcome_mark(cells[-1])
+            shown[-1] = status_mark(_MARKS[cells[-1]], cells[-1])
         line = build_row(*shown)
         body.append(line.replace("<tr>", '<tr class="first">', 1) if name != above and above else line)
         above = name

@@ -52,7 +52,6 @@ from .variant_comparison import (
     compare_variants,
     compute_score_mean,
     group_cases_by,
-    matches_score_name,
     slice_scores,
     summarize_durations,
 )
@@ -408,7 +407,7 @@ class EvaluationReport(ShownAsTable):
         name = self.scores[0] if score is None else self._check_score(score)
         after = self.variants[-1] if variant is None else self._check_variant(variant, "variant")
         before = self.baselines.get(after, after) if baseline is None else self._check_variant(baseline, "baseline")
-        sign = 1.0 if matches_score_name(name, self._rules.lower) else -1.0
+        sign = self._rules.get_badness_sign(name)
         variant_columns = self._columns.variants[after]
         values = variant_columns.scores.get(name, Column())
         earlier = Column() if before == after else self._columns.variants[before].scores.get(name, Column())

@@ -194,21 +194,15 @@ class EvaluationStore:
 
     def _store_cases(self, cases: Iterable[EvaluationCase], first: int) -> int:
         """Store cases in batches, numbered from `first`, and return the new total."""
-        count = first
-
-        def rows() -> Iterator[tuple[int, str, str]]:
-            nonlocal count
-            left, size = iter(cases), ReadAhead(_MAX_BYTES)
-            while some := list(islice(left, size.count)):
-                names, content = encode_cases(some)
-                yield count, names.decode(), content.decode()
-                count += len(some)
-                size.record_input_size(len(some), len(content))
-
+        count, left, size = first, iter(cases), ReadAhead(_MAX_BYTES)
         with self._locked_file() as file, _transaction(file):
             # Remove cases left behind by a call that was killed.
             file.execute("DELETE FROM cases WHERE number >= ?", [first])
-            file.executemany("INSERT INTO cases VALUES (?, ?, ?)", rows())
+            while some := list(islice(left, size.count)):
+                names, content = encode_cases(some)
+                file.execute("INSERT INTO cases VALUES (?, ?, ?)", [count, names.decode(), content.decode()])
+                count += len(some)
+                size.record_input_size(len(some), len(content))
         return count
 
     @property

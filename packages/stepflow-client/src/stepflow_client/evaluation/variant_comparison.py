@@ -257,6 +257,10 @@ class ComparisonRules(NamedTuple):
     moments: Mapping[str, Hashable]
     """When each variant ran. Times are only comparable between variants that ran at the same time."""
 
+    def get_badness_sign(self, score: str) -> float:
+        """Return 1 if low values of a score are good, otherwise -1."""
+        return 1.0 if matches_score_name(score, self.lower) else -1.0
+
 
 class VariantPair(NamedTuple):
     """A comparison of two variants and the underlying changes by score."""
