@@ -32,7 +32,7 @@ def ended(*numbers: int, variant: int = 0, **more: Any) -> ItemBlock:
         Outcome(number, None, "run", item_index=3, **{"status": COMPLETED, "output": {"n": number}, **more})
         for number in numbers
     ]
-    return build_block(variant, [CASES[number] for number in numbers], outcomes)
+    return build_block("ab"[variant], variant, 1, [CASES[number] for number in numbers], outcomes)
 
 
 def scored(number: int, *values: Any, key: str = "k") -> tuple[Any, ...]:

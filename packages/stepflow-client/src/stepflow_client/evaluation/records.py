@@ -240,85 +240,62 @@ ErrorColumns = Mapping[str, Sequence[str | None]]
 """Error messages from failed scores, by score name."""
 
 
-@dataclass(slots=True)
-class ItemBlock:
-    """Consecutive items of a variant that finished together. Most never become `EvaluationItem` objects."""
+def build_item(case: EvaluationCase, variant: str, repeat: int, **result: Any) -> EvaluationItem:
+    """Build the result of running a case with a variant.
+
+    Args:
+        case: The case.
+        variant: The variant's name.
+        repeat: The repeat's number.
+        result: The other fields.
+    """
+    given = {"input": case.input, "expected": case.expected, "metadata": case.metadata, "tags": case.tags}
+    return EvaluationItem(case=case.name, variant=variant, repeat=repeat, **given, **result)
+
+
+class ItemBlock(NamedTuple):
+    """Consecutive items of a variant that finished together."""
 
     variant: int
     first: int
     """The number of the first item."""
-    cases: Sequence[EvaluationCase]
-    """Each item's case."""
-    statuses: list[str]
-    outputs: list[Any]
-    errors: list[str | None]
-    run_ids: list[str | None]
-    indexes: list[int | None]
-    """Each item's index within its run."""
-    durations: list[float | None]
-
-    def __len__(self) -> int:
-        return len(self.statuses)
+    items: list[EvaluationItem]
 
     @property
     def completed_positions(self) -> list[int]:
         """The positions of the completed items."""
-        return [place for place, status in enumerate(self.statuses) if status == "completed"]
+        return [place for place, item in enumerate(self.items) if item.is_success]
 
     @property
-    def positions_by_run(self) -> dict[str, list[int]]:
-        """The positions of each run's items. There can be several runs if items were retried."""
-        runs: dict[str, list[int]] = {}
-        for place, run_id in enumerate(self.run_ids):
-            if run_id is not None:
-                runs.setdefault(run_id, []).append(place)
+    def items_by_run(self) -> dict[str, list[EvaluationItem]]:
+        """The items of each run. There can be several runs if items were retried."""
+        runs: dict[str, list[EvaluationItem]] = {}
+        for item in self.items:
+            if item.run_id is not None:
+                runs.setdefault(item.run_id, []).append(item)
         return runs
 
-    def build_item(self, place: int, variant: str, repeat: int, **more: Any) -> EvaluationItem:
-        """Build the item at a position.
 
-        Args:
-            place: The item's position in the block.
-            variant: The variant's name.
-            repeat: The number of repeats per case.
-            more: Additional fields.
-        """
-        case = self.cases[place]
-        return EvaluationItem(
-            case=case.name,
-            variant=variant,
-            repeat=(self.first + place) % repeat,
-            input=case.input,
-            expected=case.expected,
-            metadata=case.metadata,
-            tags=case.tags,
-            status=self.statuses[place],
-            output=self.outputs[place],
-            error=self.errors[place],
-            run_id=self.run_ids[place],
-            item_index=self.indexes[place],
-            duration=self.durations[place],
-            **more,
-        )
+def build_block(
+    variant: str, number: int, repeat: int, cases: Sequence[EvaluationCase], outcomes: Sequence[Outcome]
+) -> ItemBlock:
+    """Build a block from outcomes with consecutive indexes.
 
-
-def build_block(variant: int, cases: Sequence[EvaluationCase], outcomes: Sequence[Outcome]) -> ItemBlock:
-    """Build a block from outcomes with consecutive indexes."""
-    errors = [outcome.error.message if outcome.error is not None else None for outcome in outcomes]
-    for place, outcome in enumerate(outcomes):
-        if not outcome.is_success and errors[place] is None:
-            errors[place] = f"the run was {outcome.status.value}"
-    return ItemBlock(
-        variant,
-        outcomes[0].index,
-        cases,
-        [outcome.status.value for outcome in outcomes],
-        [outcome.output for outcome in outcomes],
-        errors,
-        [outcome.run_id for outcome in outcomes],
-        [outcome.item_index for outcome in outcomes],
-        [None] * len(outcomes),
-    )
+    Args:
+        variant: The variant's name.
+        number: The variant's number.
+        repeat: The number of repeats per case.
+        cases: Each outcome's case.
+        outcomes: The outcomes.
+    """
+    items = []
+    for case, outcome in zip(cases, outcomes, strict=True):
+        error = None if outcome.error is None else outcome.error.message
+        if error is None and not outcome.is_success:
+            error = f"the run was {outcome.status.value}"
+        result = {"status": outcome.status.value, "output": outcome.output, "error": error, "run_id": outcome.run_id}
+        items.append(build_item(case, variant, outcome.index % repeat, **result, item_index=outcome.item_index))
+    return ItemBlock(number, outcomes[0].index, items)
 
 
 class LazyItems:
@@ -437,14 +414,12 @@ class RunLabeler:
     Args:
         client: The client. If it has no history, its runs don't get labels.
         name: The evaluation's name.
-        repeat: The number of repeats per case.
         more: Additional labels.
     """
 
-    def __init__(self, client: Any, name: str, repeat: int, more: Mapping[str, str] | None) -> None:
+    def __init__(self, client: Any, name: str, more: Mapping[str, str] | None) -> None:
         self._history = getattr(client, "history", None)
         self._server = getattr(client, "url", None)
-        self._repeat = repeat
         self._held: dict[str, list[tuple[PlannedVariant, ItemBlock]]] = {}
         """Each variant's first block, held back because `map` records its first run again when it creates the next."""
         # Pass on explicit labels even if there's no history, so that `map` raises an error explaining the problem.
@@ -471,15 +446,15 @@ class RunLabeler:
     def _record_held_blocks(self, name: str) -> None:
         held, self._held[name] = self._held[name], []
         for variant, block in held:
-            for run_id, places in block.positions_by_run.items():
-                repeats = [(block.first + place) % self._repeat for place in places]
+            for run_id, items in block.items_by_run.items():
+                repeats = [item.repeat for item in items]
                 labels = self.get_labels(variant) or {}
-                labels["case"] = _format_first_and_last(block.cases[places[0]].name, block.cases[places[-1]].name)
+                labels["case"] = _format_first_and_last(items[0].case, items[-1].case)
                 labels["repeat"] = _format_first_and_last(min(repeats), max(repeats))
                 about = {"server": self._server, "omitted": ("input",), "labels": labels}
                 self._history.record(run_id, **about, **variant.map_arguments)
-                has_failed = any(block.statuses[place] != "completed" for place in places)
-                self._history.update(run_id, status="failed" if has_failed else "completed")
+                is_success = all(item.is_success for item in items)
+                self._history.update(run_id, status="completed" if is_success else "failed")
 
 
 def _format_first_and_last(first: object, last: object) -> str:

@@ -28,7 +28,7 @@ from .store import EvaluationStore
 if TYPE_CHECKING:
     import asyncio
 
-    from .records import EvaluationCase, ScoreValue
+    from .records import ScoreValue
 
     _Apply: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 else:
@@ -101,7 +101,6 @@ class Scorer:
         self,
         block: ItemBlock,
         places: Sequence[int],
-        build_item: Callable[[ItemBlock, int], EvaluationItem],
         client: Any,
         store: EvaluationStore,
         may_continue: Callable[[], bool],
@@ -116,8 +115,7 @@ class Scorer:
             first, count = places[0], places[-1] - places[0] + 1
             columns: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
             for place in places:
-                found = self._compute_builtin_scores(block.cases[place], block.outputs[place], block.durations[place])
-                for column, values in zip(columns, found, strict=True):
+                for column, values in zip(columns, await self.compute_scores(block.items[place]), strict=True):
                     for name, value in values.items():
                         column.setdefault(name, [None] * count)[place - first] = value
             store.store_scores(block.variant, block.first + first, count, self.key, *columns)
@@ -127,7 +125,7 @@ class Scorer:
             number = block.first + place
             # Don't use keys without a journal, because the next evaluation would use the same ones.
             key = f"{store.id} {block.variant} {number} {self.key}" if self.is_flow and store.id else None
-            results = await self.compute_scores(build_item(block, place), client, key)
+            results = await self.compute_scores(block.items[place], client, key)
             store.store_scores(
                 block.variant, number, 1, self.key, *({name: [each[name]] for name in each} for each in results)
             )
@@ -155,21 +153,9 @@ class Scorer:
         except Exception as error:
             if self.is_flow and isinstance(error, StepflowClientError):
                 raise
-            return {}, self._describe_failure(error)
-
-    def _compute_builtin_scores(
-        self, case: EvaluationCase, output: Any, duration: float | None
-    ) -> tuple[dict[str, ScoreValue], dict[str, str]]:
-        """Like `compute_scores`, but for built-in scores and without building an `EvaluationItem`."""
-        try:
-            return self._extract_scores(self.score._score_case(case, output, duration)), {}
-        except Exception as error:
-            return {}, self._describe_failure(error)
-
-    def _describe_failure(self, error: Exception) -> dict[str, str]:
-        kind = "" if isinstance(error, ScoreFailedError) else f"{type(error).__name__}: "
-        text = cut(f"{kind}{error}".rstrip(": "), _MAX_MESSAGE_LENGTH)
-        return {self.name: text.encode(errors="backslashreplace").decode()}
+            kind = "" if isinstance(error, ScoreFailedError) else f"{type(error).__name__}: "
+            text = cut(f"{kind}{error}".rstrip(": "), _MAX_MESSAGE_LENGTH)
+            return {}, {self.name: text.encode(errors="backslashreplace").decode()}
 
     def _extract_scores(self, result: Any) -> dict[str, ScoreValue]:
         """Extract scores by name from the returned value.

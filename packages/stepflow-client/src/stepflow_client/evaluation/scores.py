@@ -28,7 +28,7 @@ from ..flows.run_requirements import ValueValidator
 from .records import EvaluationItem
 
 if TYPE_CHECKING:
-    from .records import EvaluationCase, ScoreValue
+    from .records import ScoreValue
 
 MISSING = object()
 # Maximum length, in characters, for comparing text character by character.
@@ -56,9 +56,6 @@ class Score:
     def __call__(self, input: Any, output: Any, expected: Any) -> ScoreValue | None:
         """Score an output. Return None if there is nothing to compare it with."""
         raise NotImplementedError
-
-    def _score_case(self, case: EvaluationCase, output: Any, duration: float | None) -> ScoreValue | None:
-        return self(case.input, output, case.expected)
 
     def part(self, output: Any) -> Any:
         """Return the part of an output to score.
@@ -287,9 +284,6 @@ class _Latency(Score):
 
     def __call__(self, item: EvaluationItem) -> float | None:  # type: ignore[override]
         return item.duration
-
-    def _score_case(self, case: EvaluationCase, output: Any, duration: float | None) -> float | None:
-        return duration
 
 
 def output_field(path: str, *, name: str | None = None, lower_is_better: bool = False) -> Score:

@@ -42,7 +42,7 @@ from .._rules.chunks import ReadAhead
 from .._stores.sqlite import DATABASE_ERRORS, LOCK_EXCLUSIVELY, open_private
 from ..drawing.report_data import read_flow_env_variables
 from ..errors import InvalidArgumentError, JournalError
-from .records import EvaluationCase, EvaluationItem, ItemBlock, ItemResults, decode_case, encode_cases
+from .records import EvaluationCase, EvaluationItem, ItemBlock, ItemResults, build_item, decode_case, encode_cases
 
 _VERSION = 1
 _TABLES = """
@@ -61,8 +61,8 @@ CREATE TABLE IF NOT EXISTS scores (
 ) WITHOUT ROWID;
 """
 
-# Names of the columns stored for items besides their outputs.
-_DETAILS = ("status", "error", "run_id", "item", "duration")
+# The columns stored for items besides their outputs, and the items' fields.
+_DETAILS = {"status": "status", "error": "error", "run_id": "run_id", "item": "item_index", "duration": "duration"}
 _FILE = "evaluation.db"
 # Maximum size of the cases stored in one page, unless they suddenly become larger.
 _MAX_BYTES = 8 << 20
@@ -248,12 +248,13 @@ class EvaluationStore:
         """Store finished items."""
         rows = []
         for block in blocks:
-            errors = self.secrets.hide_in(block.errors) if any(block.errors) else block.errors
-            details = (block.statuses, errors, block.run_ids, block.indexes, block.durations)
-            columns = dict(zip(_DETAILS, map(_pack_column, details), strict=True))
-            hidden = self.secrets.hide_in(block.outputs) if self.secrets else block.outputs
-            texts = _to_json(columns), _to_json(block.outputs), None if hidden == block.outputs else _to_json(hidden)
-            rows.append((block.variant, block.first, len(block), *texts))
+            details = {name: [getattr(item, field) for item in block.items] for name, field in _DETAILS.items()}
+            if any(details["error"]):
+                details["error"] = self.secrets.hide_in(details["error"])
+            columns, outputs = _pack_columns(details), [item.output for item in block.items]
+            hidden = self.secrets.hide_in(outputs) if self.secrets else outputs
+            texts = _to_json(columns), _to_json(outputs), None if hidden == outputs else _to_json(hidden)
+            rows.append((block.variant, block.first, len(block.items), *texts))
         with self._locked_file() as file, _transaction(file):
             file.executemany("INSERT OR IGNORE INTO items VALUES (?, ?, ?, ?, ?, ?)", rows)
 
@@ -269,7 +270,7 @@ class EvaluationStore:
             key: The function's key.
             columns: The scores by name, and the error messages of failed scores by name.
         """
-        texts = (json.dumps({name: _pack_column(values) for name, values in column.items()}) for column in columns)
+        texts = (json.dumps(_pack_columns(by_name)) for by_name in columns)
         with self._locked_file() as file:
             query = "INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?, ?, ?)"
             file.execute(query, (variant, key, first, count, *texts))
@@ -282,26 +283,34 @@ class EvaluationStore:
             known: For each variant, the blocks to check, as a mapping from a block's first item number to its length.
         """
         query = "SELECT number, count FROM scores WHERE variant = ? AND score = ?"
-        for variant in self.variants.values():
+        for name, variant in self.variants.items():
             scored = set[int]()
             for number, count in self._query(query, (variant, key)):
                 scored.update(range(number, number + count))
             for first, count in known[variant].items():
                 if not scored.issuperset(range(first, first + count)):
-                    block = self._read_block(variant, first)
+                    block = self._read_block(name, variant, first)
                     if places := [place for place in block.completed_positions if first + place not in scored]:
                         yield block, places
 
-    def _read_block(self, variant: int, first: int, outputs: str = "outputs") -> ItemBlock:
-        query = f"SELECT count, details, {outputs} FROM items WHERE variant = ? AND number = ?"  # noqa: S608
-        ((count, details, values),) = self._query(query, (variant, first))
-        columns = _unpack_columns(details, count)
-        statuses, errors, run_ids, indexes, durations = (columns[name] for name in _DETAILS)
-        repeat, cases = int(self.read_setting("repeat")), []
-        for number in range(first, first + count):
+    def _read_block(
+        self, name: str, variant: int, first: int, keys: Sequence[str] = (), *, hidden: bool = False
+    ) -> ItemBlock:
+        """Read a block of a variant's items, with their scores by these functions."""
+        query = f"SELECT count, details, {'coalesce(hidden, outputs)' if hidden else 'outputs'} FROM items"  # noqa: S608
+        ((count, details, outputs),) = self._query(f"{query} WHERE variant = ? AND number = ?", (variant, first))
+        columns, scores = _unpack_columns(details, count), self._read_scores(variant, first, count, keys)
+        repeat, items = int(self.read_setting("repeat")), []
+        for place, output in enumerate(_parse_json(outputs)):
+            number = first + place
             start, page = self._read_page(number // repeat)
-            cases.append(page[number // repeat - start])
-        return ItemBlock(variant, first, cases, statuses, _parse_json(values), errors, run_ids, indexes, durations)
+            result = {field: columns[column][place] for column, field in _DETAILS.items()}
+            result["scores"], result["score_errors"] = (
+                {score: values[place] for score, values in by_name.items() if values[place] is not None}
+                for by_name in scores
+            )
+            items.append(build_item(page[number // repeat - start], name, number % repeat, output=output, **result))
+        return ItemBlock(variant, first, items)
 
     def iter_items(self, *, hidden: bool = False) -> Iterator[EvaluationItem]:
         """Yield all items with their scores, for the variants used by the last call, sorted by case and repeat.
@@ -309,17 +318,10 @@ class EvaluationStore:
         Args:
             hidden: Whether to replace the evaluation's secrets in outputs with `***`. Defaults to False.
         """
-        keys, repeat = self.read_setting("scores", []), int(self.read_setting("repeat"))
+        keys = self.read_setting("scores", [])
         for name, variant in self.variants.items():
             for first in self.read_finished_blocks(variant):
-                block = self._read_block(variant, first, "coalesce(hidden, outputs)" if hidden else "outputs")
-                columns = self._read_scores(variant, first, len(block), keys)
-                for place in range(len(block)):
-                    scores, failed = (
-                        {score: values[place] for score, values in column.items() if values[place] is not None}
-                        for column in columns
-                    )
-                    yield block.build_item(place, name, repeat, scores=scores, score_errors=failed)
+                yield from self._read_block(name, variant, first, keys, hidden=hidden).items
 
     def iter_results(self) -> Iterator[ItemResults]:
         """Yield the data that reports keep for each item of the variants used by the last call."""
@@ -362,9 +364,9 @@ def _parse_json(text: str) -> Any:
         raise JournalError(f"a row of the evaluation is damaged: {error}") from None
 
 
-def _pack_column(values: Sequence[Any]) -> Sequence[Any]:
-    """Shorten a column to a single value if all values are the same."""
-    return values[:1] if values.count(values[0]) == len(values) else values
+def _pack_columns(columns: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
+    """Shorten columns to a single value if all their values are the same."""
+    return {name: values[:1] if values.count(values[0]) == len(values) else values for name, values in columns.items()}
 
 
 @lru_cache(maxsize=64)

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain, islice
@@ -41,7 +41,6 @@ from ...progress import ProgressOption
 from ...types.results import Outcome
 from ..records import (
     EvaluationCase,
-    EvaluationItem,
     ItemBlock,
     PlannedVariant,
     RunLabeler,
@@ -162,24 +161,22 @@ class Evaluator:
             waiting.extend((block, places) for block in blocks if (places := block.completed_positions))
         await self._start_scores()
         left = [sum(len(places) for _, places in waiting) for waiting in self._waiting.values()]
-        self._room = _MAX_WAITING - sum(map(len, self._timed)) - max(left, default=0)
-
-    def _build_item(self, block: ItemBlock, place: int) -> EvaluationItem:
-        return block.build_item(place, self._by_number[block.variant].name, self.repeat)
+        self._room = _MAX_WAITING - sum(len(block.items) for block in self._timed) - max(left, default=0)
 
     async def _read_durations(self, block: ItemBlock) -> int:
         """Read the durations of a block's items. Always returns 0, since this ends no scorer."""
         began = time.monotonic()
-        for run_id, places in block.positions_by_run.items():
+        for run_id in block.items_by_run:
             times = ItemTimes(run_id)
             # If the events can't be read, the items simply have no duration.
             with suppress(StepflowClientError):
                 async with self.client.run_events(run_id) as events:
                     async for event in events:
                         times.add_event(event)
-            durations: dict[int | None, float] = {item.index: item.duration for item in times.times}
-            for place in places:
-                block.durations[place] = durations.get(block.indexes[place])
+            durations: dict[int | None, float] = {timed.index: timed.duration for timed in times.times}
+            for place, item in enumerate(block.items):
+                if item.run_id == run_id:
+                    block.items[place] = replace(item, duration=durations.get(item.item_index))
         self._timed.append(block)
         self.durations.record_reading_time(time.monotonic() - began)
         return 0
@@ -202,7 +199,7 @@ class Evaluator:
                 cases = inputs.take_cases(chunk)
                 # The journal uses the same chunks, so checking the first item is enough.
                 if chunk[0].index not in stored:
-                    self._ended.append(build_block(number, cases, chunk))
+                    self._ended.append(build_block(variant.name, number, self.repeat, cases, chunk))
                 self._room -= len(chunk)
                 # Pause: too many items are waiting to be scored.
                 while self._room < 0 and not self._is_over:  # noqa: ASYNC110 - rarely, and in threads too
@@ -229,7 +226,7 @@ class Evaluator:
     async def _run_scorer(self, scorer: Scorer, block: ItemBlock, places: list[int]) -> int:
         """Score some of a block's items and return the number of scorers that ended."""
         may_continue = lambda: not self._is_over  # noqa: E731
-        arguments = block, places, self._build_item, self.client, self.store, may_continue
+        arguments = block, places, self.client, self.store, may_continue
         await async_run_scorer(scorer, partial(scorer.score_and_store, *arguments), self._threads)
         return 1
 
@@ -565,7 +562,7 @@ async def evaluate(
             "on_lost": on_lost,
             "on_cancel": on_cancel,
         }
-        labeler, durations = RunLabeler(client, name, repeat, labels), _DurationBudget(include_durations)
+        labeler, durations = RunLabeler(client, name, labels), _DurationBudget(include_durations)
         evaluator = Evaluator(client, store, planned, scorers, labeler, durations, repeat, max_scores, map_options)
         await evaluator.run(progress)
     return EvaluationReport._from_folder(items, given_variables)
