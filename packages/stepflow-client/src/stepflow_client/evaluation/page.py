@@ -15,26 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._base.text import duration_text, short_json
 from .._runs.run_differences import ABSENT, find_value_changes
-from ..drawing.charts import (
-    CHART_STYLE,
-    SCORE_STYLE,
-    Estimate,
-    draw_change_chart,
-    draw_histogram_rows,
-    draw_share_chart,
-)
-from ..drawing.html import (
-    DARK,
-    HIDDEN_MARK,
-    LIGHT,
-    PAGE_STYLE,
-    STATUS_STYLE,
-    TREE_STYLE,
-    build_page,
-    escape_html,
-    format_css_properties,
-    json_tree,
-)
+from ..drawing import charts, html
 from ..drawing.report_page import (
     NUMBER,
     REPORT_STYLE,
@@ -47,18 +28,9 @@ from ..drawing.report_page import (
     wrap_in_scroller,
 )
 from ..flows.expressions import format_path
+from . import report_text
 from .columns import Column
 from .report import TREND_HEADS, TrendPoint, format_trend_cells
-from .report_text import (
-    SLICE_HEADS,
-    format_change,
-    format_interval,
-    format_number,
-    format_slice_cells,
-    format_title,
-    iter_comparison_rows,
-    iter_summary_rows,
-)
 from .variant_comparison import Comparison, EvaluationSummary
 
 if TYPE_CHECKING:
@@ -224,7 +196,7 @@ class CasesSection:
         means = {name: variant.scores.get(score, Column()).mean(case) for name, variant in self._variants.items()}
         if len(means) > 1 and (len(set(means.values())) == 1 or self._kinds[score] == "label"):
             return ""
-        texts = {name: "none" if value is None else format_number(value) for name, value in means.items()}
+        texts = {name: "none" if value is None else report_text.format_number(value) for name, value in means.items()}
         # Show variants with the same baseline in one row.
         rows: dict[str, list[str]] = {}
         for after, before in self._report.baselines.items():
@@ -235,7 +207,7 @@ class CasesSection:
         return f'<span class="values{kind}">{escape_html(score)} {shown}</span>'
 
     def _tree_html(self, value: Any) -> str:
-        return json_tree(self._secrets.hide_in(value), limit=60, longest=_MAX_TEXT_LENGTH)
+        return html.json_tree(self._secrets.hide_in(value), limit=60, longest=_MAX_TEXT_LENGTH)
 
     def _variant_html(self, items: Sequence[EvaluationItem], before: EvaluationItem | None) -> str:
         """Render a case's repeats for one variant, grouping those with the same output and scores.
@@ -309,7 +281,7 @@ def _describe_spread(items: Sequence[EvaluationItem]) -> Iterator[str]:
         elif all(isinstance(value, bool) for value in values):
             yield f"{name} {sum(map(bool, values))} of {len(values)}"
         else:
-            yield f"{name} {_format_value_range([float(value) for value in values], format_number)}"
+            yield f"{name} {_format_value_range([float(value) for value in values], report_text.format_number)}"
     times = [item.duration for item in items if item.duration is not None]
     if times:
         yield _format_value_range(times, duration_text)
@@ -323,7 +295,7 @@ def _format_value_range(values: Sequence[float], text: Callable[[float], str]) -
 def _format_score(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return format_number(value) if isinstance(value, (int, float)) else str(value)
+    return report_text.format_number(value) if isinstance(value, (int, float)) else str(value)
 
 
 def _differences_html(before: Any, after: Any) -> Iterator[str]:
@@ -361,13 +333,15 @@ _STYLE = """
 .remarks{margin:var(--space-3) 0 0;padding-left:1.2em}.remarks li{overflow-wrap:anywhere}
 .scores tr.first>*{border-top:1px solid var(--edge)}.scores td{white-space:nowrap}.scores td:not(.n){min-width:0}
 """
-_PAGE_STYLE = PAGE_STYLE + STATUS_STYLE + CHART_STYLE + TREE_STYLE + REPORT_STYLE + SCORE_STYLE + _STYLE
+_PAGE_STYLE = html.PAGE_STYLE + html.STATUS_STYLE + charts.CHART_STYLE + html.TREE_STYLE
+_PAGE_STYLE += REPORT_STYLE + charts.SCORE_STYLE + _STYLE
 _MARKS = {"better": "completed", "worse": "failed", "higher": "", "lower": "", "unclear": "not_run", "equal": "not_run"}
 _MARKS |= {"passed": "completed", "failed": "failed", "inconclusive": "not_run"}
 
 
+_LIGHT, _DARK = html.css_properties(html.LIGHT), html.css_properties(html.DARK)
 _NOTEBOOK_STYLE = (
-    f".sfe{{{format_css_properties(LIGHT)}}}@media (prefers-color-scheme:dark){{.sfe{{{format_css_properties(DARK)}}}}}"
+    f".sfe{{{_LIGHT}}}@media (prefers-color-scheme:dark){{.sfe{{{_DARK}}}}}"
     ".sfe{display:flex;flex-wrap:wrap;gap:8px 24px}.sfe .ch{max-width:100%}"
 )
 _MAX_NOTEBOOK_CHARTS = 24
@@ -388,21 +362,22 @@ def report_page(
     title = f"Evaluation of {summary.name}" if summary.name else "Evaluation"
     facts = [("cases", f"{summary.cases:,}"), ("repeats", str(summary.repeats))]
     facts.append(("variants", escape_html(", ".join(summary.variants) or "none")))
-    about = build_facts_list(facts) + _remarks_html(summary)
-    parts = [f'<div class="brand">{HIDDEN_MARK}<h1>{escape_html(title)}</h1></div>', build_section("Summary", about)]
+    about = facts_list(facts) + _remarks_html(summary)
+    brand = f'<div class="brand">{html.HIDDEN_MARK}<h1>{escape_html(title)}</h1></div>'
+    parts = [brand, build_section("Summary", about)]
     if gates:
         rows = []
         for gate in gates:
             # The div keeps messages left-aligned even if they start with a number.
             message = f"<div>{escape_multiline(gate.message)}</div>"
-            rows.append(
-                build_row(escape_html(gate.condition), status_mark(_MARKS[gate.outcome], gate.outcome), message)
-            )
+            outcome = status_mark(_MARKS[gate.outcome], gate.outcome)
+            rows.append(build_row(escape_html(gate.condition), outcome, message))
         parts.append(build_section("Gates", build_table(("gate", "outcome", "numbers"), rows, stacks=True)))
     if summary.means or summary.durations:
-        parts.append(build_section("Scores", _scores_table(list(iter_summary_rows(summary)))))
+        parts.append(build_section("Scores", _scores_table(list(report_text.iter_summary_rows(summary)))))
     if slices:
-        parts.append(build_section("Slices", _scores_table([SLICE_HEADS, *map(format_slice_cells, slices)])))
+        cells = map(report_text.format_slice_cells, slices)
+        parts.append(build_section("Slices", _scores_table([report_text.SLICE_HEADS, *cells])))
     changes = list(iter_change_charts(summary))
     if changes:
         parts.append(build_section(f"Changes from {escape_html(summary.compared_with)}", _charts_html(changes)))
@@ -410,30 +385,31 @@ def report_page(
     if distributions:
         parts.append(build_section("Distributions", _charts_html(distributions)))
     parts.append(build_section("Cases", CasesSection(report, ui_url).html()))
-    return build_page(title, "".join(parts), _PAGE_STYLE + CASES_STYLE, CASES_SCRIPT)
+    return html.build_page(title, "".join(parts), _PAGE_STYLE + CASES_STYLE, CASES_SCRIPT)
 
 
 def notebook_html(value: EvaluationReport | EvaluationSummary | Comparison) -> str:
     """Render a report, summary or comparison for notebooks."""
     if isinstance(value, Comparison):
-        heads, *rows = iter_comparison_rows(value)
+        heads, *rows = report_text.iter_comparison_rows(value)
         return _plain_table(heads, rows)
     summary = value if isinstance(value, EvaluationSummary) else value.summary()
-    heads, *rows = iter_summary_rows(summary)
-    text = f"<div>{escape_html(format_title(summary))}</div>{_plain_table(heads, rows)}{_remarks_html(summary)}"
-    charts = list(iter_change_charts(summary))
+    heads, *rows = report_text.iter_summary_rows(summary)
+    title = escape_html(report_text.format_title(summary))
+    text = f"<div>{title}</div>{_plain_table(heads, rows)}{_remarks_html(summary)}"
+    named_charts = list(iter_change_charts(summary))
     if not isinstance(value, EvaluationSummary):
-        charts += iter_distribution_charts(value, summary)
-    shown = charts[:_MAX_NOTEBOOK_CHARTS]
+        named_charts += iter_distribution_charts(value, summary)
+    shown = named_charts[:_MAX_NOTEBOOK_CHARTS]
     drawn = "".join(f"<div><div>{escape_html(name)}</div>{chart}</div>" for name, chart in shown)
-    style = f"<style>{_NOTEBOOK_STYLE}{CHART_STYLE}{SCORE_STYLE}</style>"
+    style = f"<style>{_NOTEBOOK_STYLE}{charts.CHART_STYLE}{charts.SCORE_STYLE}</style>"
     return f'{text}{style}<div class="sfe">{drawn}</div>' if drawn else text
 
 
 def trend_page(points: Sequence[TrendPoint]) -> str:
     """Render a page with the trend across several evaluations."""
     table = _scores_table([TREND_HEADS, *map(format_trend_cells, points)])
-    return build_page("Evaluations", f"<h1>Evaluations</h1>{build_section('Trend', table)}", _PAGE_STYLE)
+    return html.build_page("Evaluations", f"<h1>Evaluations</h1>{build_section('Trend', table)}", _PAGE_STYLE)
 
 
 def _remarks_html(summary: EvaluationSummary) -> str:
@@ -461,31 +437,31 @@ def _scores_table(rows: Sequence[Sequence[str]]) -> str:
     return f'<div class="scores">{build_table(heads, body, numbers=numbers)}</div>'
 
 
-def _charts_html(charts: list[tuple[str, str]]) -> str:
-    named = [(escape_html(name), chart) for name, chart in charts]
+def _charts_html(named_charts: Sequence[tuple[str, str]]) -> str:
+    named = [(escape_html(name), chart) for name, chart in named_charts]
     shown = "".join(f"<div><h3>{name}</h3>{wrap_in_scroller(chart, name)}</div>" for name, chart in named)
     return f'<div class="charts">{shown}</div>'
 
 
 def iter_change_charts(summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
     """Yield a chart for each score, showing every variant's change."""
-    estimates: dict[str, list[Estimate]] = {}
+    estimates: dict[str, list[charts.Estimate]] = {}
     times = []
     for compared in summary.comparisons:
         for change in compared.scores:
-            text = "{} ({})".format(*format_change(change))
+            text = "{} ({})".format(*report_text.format_change(change))
             verdict = change.verdict if change.verdict in ("better", "worse") else ""
-            estimate = Estimate(compared.after, change.change, change.low, change.high, text, verdict)
+            estimate = charts.Estimate(compared.after, change.change, change.low, change.high, text, verdict)
             estimates.setdefault(change.score, []).append(estimate)
         if (time := compared.duration) is not None:
             low, high = (None if end is None else math.log(end) for end in (time.low, time.high))
             text = f"x{time.ratio:.3f}" + ("" if time.low is None else f" (x{time.low:.3f} to x{time.high:.3f})")
             verdict = time.verdict if time.verdict in ("better", "worse") else ""
-            times.append(Estimate(compared.after, math.log(time.ratio), low, high, text, verdict))
+            times.append(charts.Estimate(compared.after, math.log(time.ratio), low, high, text, verdict))
     for score, of_variants in estimates.items():
-        yield score, draw_change_chart(score, of_variants)
+        yield score, charts.draw_change_chart(score, of_variants)
     if times:
-        yield "time, as a ratio", draw_change_chart("time", times)
+        yield "time, as a ratio", charts.draw_change_chart("time", times)
 
 
 def iter_distribution_charts(report: EvaluationReport, summary: EvaluationSummary) -> Iterator[tuple[str, str]]:
@@ -495,13 +471,14 @@ def iter_distribution_charts(report: EvaluationReport, summary: EvaluationSummar
         if kind == "number":
             columns = {name: variant.scores[score] for name, variant in variants.items() if score in variant.scores}
             numbers = [(name, column.means()) for name, column in columns.items()]
-            yield score, draw_histogram_rows(score, numbers, format_number)
+            yield score, charts.draw_histogram_rows(score, numbers, report_text.format_number)
             continue
         estimates = []
         for mean in [mean for mean in summary.means if mean.score == score]:
-            text = f"{format_number(mean.mean)} ({format_interval(mean.low, mean.high, scale=mean.mean)})"
-            estimates.append(Estimate(mean.variant, mean.mean, mean.low, mean.high, text))
-        yield score, draw_share_chart(score, estimates)
+            interval = report_text.format_interval(mean.low, mean.high, scale=mean.mean)
+            text = f"{report_text.format_number(mean.mean)} ({interval})"
+            estimates.append(charts.Estimate(mean.variant, mean.mean, mean.low, mean.high, text))
+        yield score, charts.draw_share_chart(score, estimates)
     times = [(name, variant.times) for name, variant in variants.items() if variant.times]
     if times:
-        yield "time", draw_histogram_rows("time", times, duration_text)
+        yield "time", charts.draw_histogram_rows("time", times, duration_text)
