@@ -65,29 +65,25 @@ class Journal:
             raise JournalError(f"the journal {self.path} cannot be opened: {error}") from None
         try:
             with self._locked_file() as file:
-                self._count = self._lock_and_check_file(file)
+                file.executescript(f"PRAGMA synchronous=FULL; {LOCK_EXCLUSIVELY}")
+                tables = [name for (name,) in file.execute("SELECT name FROM sqlite_schema")]
+                if tables not in ([], ["entry"]):
+                    raise self._make_unusable_error("it is a different kind of database")
+                file.execute(_TABLE)
+                problem = file.execute("PRAGMA quick_check(1)").fetchone()[0]
+                if problem != "ok":
+                    raise self._make_unusable_error(problem)
+                # Check for gaps: if a chunk's entry was lost, the chunk would look as if it never began, and would run
+                # again.
+                self._count = 0
+                for number, kind in file.execute("SELECT number, kind FROM entry ORDER BY number, kind = 'begun' DESC"):
+                    if kind == "begun" and number == self._count:
+                        self._count += 1
+                    elif kind in ("begun", "repeated", "created", "ended") and number not in range(self._count):
+                        raise self._make_unusable_error(f"the entry of chunk {self._count} is missing")
         except BaseException:
             self._file.close()
             raise
-
-    def _lock_and_check_file(self, file: sqlite3.Connection) -> int:
-        """Lock and check the file, and return the number of chunks begun."""
-        file.executescript(f"PRAGMA synchronous=FULL; {LOCK_EXCLUSIVELY}")
-        tables = [name for (name,) in file.execute("SELECT name FROM sqlite_schema")]
-        if tables not in ([], ["entry"]):
-            raise self._make_unusable_error("it is a different kind of database")
-        file.execute(_TABLE)
-        problem = file.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if problem != "ok":
-            raise self._make_unusable_error(problem)
-        # Check for gaps: if a chunk's entry was lost, the chunk would look as if it never began, and would run again.
-        count = 0
-        for number, kind in file.execute("SELECT number, kind FROM entry ORDER BY number, kind = 'begun' DESC"):
-            if kind == "begun" and number == count:
-                count += 1
-            elif kind in ("begun", "repeated", "created", "ended") and number not in range(count):
-                raise self._make_unusable_error(f"the entry of chunk {count} is missing")
-        return count
 
     def close(self) -> None:
         """Close the file so that another batch can open it."""
