@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -58,30 +58,23 @@ def group_cases_by(items: Iterable[EvaluationItem], field: str) -> dict[str, fro
 
 def slice_scores(slices: Mapping[str, Any]) -> list[SliceScore]:
     """Return all variants' scores in every slice."""
-    changes: dict[tuple[str, str, str], ScoreChange] = {}
-    tests: dict[tuple[str, str, str], Callable[[float], int]] = {}
+    changes: dict[tuple[str, str, str], tuple[ScoreChange, Change]] = {}
     for value, report in slices.items():
         for variant, before in report.baselines.items():
-            compared = report._get_variant_pair(before, variant)
-            for score in compared.comparison.scores:
-                changes[value, variant, score.score] = score
-                if score.verdict is not None:
-                    tests[value, variant, score.score] = compared.changes[score.score].direction
-    directions = apply_holm(tests)
+            comparison, paired = report._get_variant_pair(before, variant)
+            changes |= {(value, each.score, variant): (each, paired[each.score]) for each in comparison.scores}
+    directions = apply_holm({key: pair.direction for key, (each, pair) in changes.items() if each.verdict is not None})
     rows = []
     for value, report in slices.items():
         for score in report.summary().means:
-            key = value, score.variant, score.score
-            change = changes.get(key)
-            named = value, score.score, score.variant
-            if change is None:
-                rows.append(SliceScore(*named, score.cases, score.mean, None, None, None, None))
+            key = value, score.score, score.variant
+            if key not in changes:
+                rows.append(SliceScore(*key, score.cases, score.mean, None, None, None, None))
                 continue
-            verdict = change.verdict
-            if verdict not in (None, "equal") and not directions[key]:
-                verdict = "unclear"
-            numbers = change.change, change.low, change.high
-            rows.append(SliceScore(*named, change.cases, score.mean, *numbers, verdict))
+            change, _ = changes[key]
+            is_unclear = change.verdict not in (None, "equal") and not directions[key]
+            numbers = score.mean, change.change, change.low, change.high
+            rows.append(SliceScore(*key, change.cases, *numbers, "unclear" if is_unclear else change.verdict))
     return rows
 
 
