@@ -1,4 +1,4 @@
-"""Finds the folders of the user's files, and writes files atomically, so a file ends up with either its old or its new content, whatever fails.
+"""Finds the user's folders, and writes files atomically, so a file ends up with either its old or its new content.
 
 The new content is written to a temporary file in the same folder, synced, and renamed. Permissions, owner and symbolic
 links are preserved, but other hard links to the file keep the old content. If no file can be created in the folder,

@@ -44,7 +44,7 @@ def read_cases(cases: Any, flow: FlowSource, content: Mapping[str, Any], expecte
     if cases is None:
         rows = _read_test_cases(flow)
     elif isinstance(cases, (str, os.PathLike)):
-        rows = _read_file_rows(cases, content, expected)
+        rows = _read_file(cases, content, expected)
     else:
         # A pydantic-evals `Dataset` keeps its cases in a list.
         listed = getattr(cases, "cases", cases)
@@ -103,9 +103,7 @@ def _read_test_cases(flow: FlowSource) -> Iterator[EvaluationCase]:
         yield EvaluationCase(case.name, case.input, (case.expected or {}).get("result"), {}, case.tags)
 
 
-def _read_file_rows(
-    path: str | os.PathLike[str], content: Mapping[str, Any], expected: str
-) -> Iterator[EvaluationCase]:
+def _read_file(path: str | os.PathLike[str], content: Mapping[str, Any], expected: str) -> Iterator[EvaluationCase]:
     with read_inputs(path, flow=content, on_bad_line="stop") as rows:
         yield from _parse_rows(rows, content, expected)
 

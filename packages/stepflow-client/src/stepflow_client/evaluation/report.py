@@ -144,11 +144,8 @@ class EvaluationReport(ShownAsTable):
                 raise JournalError(f"the evaluation in {items.folder} has not begun", hint="run it again")
             secrets = collect_secrets(store.read_setting("flows", []), variables)
             lower, timed = (store.read_setting(name, []) for name in ("lower_is_better", "timed"))
-            name, variants, moments = (
-                store.read_setting("name", ""),
-                [*store.variants],
-                store.read_setting("moments", {}),
-            )
+            name, moments = store.read_setting("name", ""), store.read_setting("moments", {})
+            variants = list(store.variants)
         report = cls(items, name=name, variants=variants, lower_is_better=lower, timed=timed)
         return report._set_secrets(secrets, moments)
 

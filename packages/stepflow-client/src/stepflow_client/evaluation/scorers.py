@@ -78,9 +78,8 @@ class Scorer:
         self.is_timed = bool(getattr(score, "needs_duration", False))
         """Whether the score needs the item's duration."""
         self.lower_is_better = getattr(score, "lower_is_better", False) is True
-        arguments = (
-            {each.name: getattr(score, each.name, None) for each in fields(score)} if is_dataclass(score) else {}
-        )
+        names = [field.name for field in fields(score)] if is_dataclass(score) else []
+        arguments = {field: getattr(score, field, None) for field in names}
         parts = [type(score).__qualname__, _get_version(score), arguments]
         # Include only the type of a client or model, because the rest differs between processes.
         text = json.dumps(parts, default=lambda value: type(value).__qualname__, skipkeys=True)
@@ -164,8 +163,6 @@ class Scorer:
             TypeError: If the value isn't a score.
             ValueError: If it is a non-finite number, or a string too long for a label.
         """
-        if type(result) is bool:
-            return {self.name: result}
         if result is None:
             return {}
         if not isinstance(result, Mapping):

@@ -297,14 +297,15 @@ class EvaluationStore:
         self, name: str, variant: int, first: int, keys: Sequence[str] = (), *, hidden: bool = False
     ) -> ItemBlock:
         """Read a block of a variant's items, with their scores by these functions."""
-        query = f"SELECT count, details, {'coalesce(hidden, outputs)' if hidden else 'outputs'} FROM items"  # noqa: S608
-        ((count, details, outputs),) = self._query(f"{query} WHERE variant = ? AND number = ?", (variant, first))
+        column = "coalesce(hidden, outputs)" if hidden else "outputs"
+        query = f"SELECT count, details, {column} FROM items WHERE variant = ? AND number = ?"  # noqa: S608
+        ((count, details, outputs),) = self._query(query, (variant, first))
         columns, scores = _unpack_columns(details, count), self._read_scores(variant, first, count, keys)
         repeat, items = int(self.read_setting("repeat")), []
         for place, output in enumerate(_parse_json(outputs)):
             number = first + place
             start, page = self._read_page(number // repeat)
-            result = {field: columns[column][place] for column, field in _DETAILS.items()}
+            result = {field: columns[detail][place] for detail, field in _DETAILS.items()}
             result["scores"], result["score_errors"] = (
                 {score: values[place] for score, values in by_name.items() if values[place] is not None}
                 for by_name in scores

@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -84,15 +84,14 @@ class Evaluator:
 
     def __post_init__(self) -> None:
         self._turns = _VariantTurns(len(self.variants))
-        self._by_number: dict[int, PlannedVariant] = {}
+        numbers = self.store.variants
+        self._by_number = {numbers[variant.name]: variant for variant in self.variants}
         self._ended: deque[ItemBlock] = deque()
         """Finished items that aren't stored yet."""
         self._timed: deque[ItemBlock] = deque()
         """Items whose durations have been read."""
         self._waiting: dict[str, deque[tuple[ItemBlock, list[int]]]] = {each.key: deque() for each in self.scorers}
         """Items waiting for a score, by its key: blocks with the positions of the items in them."""
-        self._unscored: dict[str, Iterator[tuple[ItemBlock, list[int]]]] = {}
-        """Items from earlier calls that still need a score, by its key."""
         self._workers: AsyncTaskPool[int] = AsyncTaskPool()
         self._threads = ThreadPoolExecutor(self.max_scores, thread_name_prefix="stepflow-client-score")
         self._scores_running = 0
@@ -101,7 +100,6 @@ class Evaluator:
         self._count = BatchCount(self._total * len(self.variants))
         self._room = _MAX_WAITING
         """Number of outcomes that may still be read before the next step."""
-        self._is_over = False
 
     async def run(self, progress: ProgressOption) -> None:
         """Run the remaining items and compute the missing scores."""
@@ -115,21 +113,18 @@ class Evaluator:
                 self.labels.record_remaining_blocks()
                 report(self._count.make_progress(is_over=True))
         finally:
-            self._is_over = True
             self._turns.is_over = True
             self._threads.shutdown(wait=False, cancel_futures=True)
             await self._workers.aclose(grace=_GRACE)
 
     async def _start_variants(self) -> None:
-        numbers, total = self.store.variants, self._total
-        self._by_number = {numbers[variant.name]: variant for variant in self.variants}
-        ended = {number: self.store.read_finished_blocks(number) for number in numbers.values()}
-        for scorer in self.scorers:
-            self._unscored[scorer.key] = self.store.iter_unscored(scorer.key, ended)
+        ended = {number: self.store.read_finished_blocks(number) for number in self._by_number}
+        self._unscored = {scorer.key: self.store.iter_unscored(scorer.key, ended) for scorer in self.scorers}
+        """Items from earlier calls that still need a score, by its key."""
         for place, (number, variant) in enumerate(self._by_number.items()):
-            if sum(ended[number].values()) == total:
+            if sum(ended[number].values()) == self._total:
                 self._turns.inputs_read[place] = math.inf
-                self._count.add_earlier_outcomes(total)
+                self._count.add_earlier_outcomes(self._total)
                 continue
             journal = self.store.get_journal_path(number)
             if ended[number] and journal is not None and not journal.exists():
@@ -202,9 +197,9 @@ class Evaluator:
                     self._ended.append(build_block(variant.name, number, self.repeat, cases, chunk))
                 self._room -= len(chunk)
                 # Pause: too many items are waiting to be scored.
-                while self._room < 0 and not self._is_over:  # noqa: ASYNC110 - rarely, and in threads too
+                while self._room < 0 and not self._turns.is_over:  # noqa: ASYNC110 - rarely, and in threads too
                     await asyncio.sleep(_INTERVAL / 10)
-                if self._is_over:
+                if self._turns.is_over:
                     break
         return 0
 
@@ -225,7 +220,7 @@ class Evaluator:
 
     async def _run_scorer(self, scorer: Scorer, block: ItemBlock, places: list[int]) -> int:
         """Score some of a block's items and return the number of scorers that ended."""
-        may_continue = lambda: not self._is_over  # noqa: E731
+        may_continue = lambda: not self._turns.is_over  # noqa: E731
         arguments = block, places, self.client, self.store, may_continue
         await async_run_scorer(scorer, partial(scorer.score_and_store, *arguments), self._threads)
         return 1
