@@ -19,19 +19,8 @@ from .._data.json_encoding import encode_scalar, is_scalar
 from .._data.syntax_faults import explain_json_error
 from .._data.values import reject_json_constant
 from ..errors import FlowFileError
-from ..flows.reading import (
-    MAX_FILE_BYTES,
-    FlowSource,
-    decode_text,
-    format_file_too_large,
-    load_file,
-    load_flow,
-    make_missing_file_error,
-    parse_json,
-    parse_yaml,
-    read_file_bytes,
-    read_stream,
-)
+from ..flows import reading
+from ..flows.reading import FlowSource
 
 InputFormat = Literal["jsonl", "csv", "json", "yaml", "parquet"]
 
@@ -137,9 +126,9 @@ class InputStream(Iterator[Any]):
 
     def _iter_bounded_lines(self, file: IO[str]) -> Iterator[str]:
         """Yield a file's lines, each limited to the maximum size of a whole file."""
-        while line := file.readline(MAX_FILE_BYTES):
-            if len(line) == MAX_FILE_BYTES and not line.endswith("\n"):
-                raise _file_error(format_file_too_large(self._name), self._name)
+        while line := file.readline(reading.MAX_FILE_BYTES):
+            if len(line) == reading.MAX_FILE_BYTES and not line.endswith("\n"):
+                raise _file_error(reading.format_file_too_large(self._name), self._name)
             yield line
 
     def _open_text(self, source: Any) -> IO[str]:
@@ -149,7 +138,7 @@ class InputStream(Iterator[Any]):
             try:
                 file: IO[str] = open(source, **options)  # noqa: SIM115 - closed by `close`
             except FileNotFoundError:
-                raise make_missing_file_error(source) from None
+                raise reading.make_missing_file_error(source) from None
             except OSError as error:
                 raise _file_error(f"{source} cannot be read: {error.strerror}", source) from None
         else:
@@ -209,7 +198,7 @@ def read_inputs(
         name, form = _get_file_name(source), format or "jsonl"
     else:
         raise argument_error("source", "a path or an open file", source)
-    schema = None if flow is None else get_declared_schema(load_flow(flow), "input")
+    schema = None if flow is None else get_declared_schema(reading.load_flow(flow), "input")
     return InputStream(source, name, form, schema if isinstance(schema, Mapping) else {}, on_bad_line == "stop")
 
 
@@ -236,23 +225,24 @@ def _read_list(source: Any, name: str, form: InputFormat) -> list[Any]:
     Empty and whitespace-only lines are skipped and not counted.
     """
     if not isinstance(source, str):
-        text = source.read() if hasattr(source, "encoding") else decode_text(read_stream(source.read, name), name)
-        value = parse_yaml(text, name) if form == "yaml" else _parse_lines(text, name)
+        content = source.read() if hasattr(source, "encoding") else reading.read_stream(source.read, name)
+        text = content if isinstance(content, str) else reading.decode_text(content, name)
+        value = reading.parse_yaml(text, name) if form == "yaml" else _parse_lines(text, name)
     elif source.lower().endswith(_SINGLE_VALUE_EXTENSIONS):
         try:
-            value = load_file(source)
+            value = reading.load_file(source)
         except FlowFileError:
             if not source.lower().endswith(".json"):
                 raise
             value = None
             with suppress(FlowFileError):
-                value = _parse_lines(decode_text(read_file_bytes(source), source), source)
+                value = _parse_lines(reading.decode_text(reading.read_file_bytes(source), source), source)
             if value is None:
                 raise
     else:
         # Files with any other extension are usually JSON Lines.
-        text = decode_text(read_file_bytes(source), name)
-        value = parse_yaml(text, name) if text.lstrip()[:1] in ("[", "-") else _parse_lines(text, name)
+        text = reading.decode_text(reading.read_file_bytes(source), name)
+        value = reading.parse_yaml(text, name) if text.lstrip()[:1] in ("[", "-") else _parse_lines(text, name)
     if not isinstance(value, list):
         raise _file_error(f"{name} is not a list of inputs", name, hint="for lines of JSON, use the extension .jsonl")
     return value
@@ -264,7 +254,7 @@ def _parse_lines(text: str, name: str) -> list[Any]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
-                values.append(parse_json(line, f"{name}, line {number},"))
+                values.append(reading.parse_json(line, f"{name}, line {number},"))
             except FlowFileError as error:
                 # The parser only sees this line, so it always says line 1.
                 message = error.message.replace("(line 1, column", "(column")

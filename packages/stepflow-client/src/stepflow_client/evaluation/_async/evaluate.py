@@ -156,7 +156,7 @@ class Evaluator:
             waiting.extend((block, places) for block in blocks if (places := block.completed_positions))
         await self._start_scores()
         left = [sum(len(places) for _, places in waiting) for waiting in self._waiting.values()]
-        self._room = _MAX_WAITING - sum(len(block.items) for block in self._timed) - max(left, default=0)
+        self._room = _MAX_WAITING - sum(len(block.items) for block in [*self._timed]) - max(left, default=0)
 
     async def _read_durations(self, block: ItemBlock) -> int:
         """Read the durations of a block's items. Always returns 0, since this ends no scorer."""

@@ -8,7 +8,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -157,7 +157,7 @@ class Evaluator:
             waiting.extend((block, places) for block in blocks if (places := block.completed_positions))
         self._start_scores()
         left = [sum(len(places) for _, places in waiting) for waiting in self._waiting.values()]
-        self._room = _MAX_WAITING - sum(len(block.items) for block in self._timed) - max(left, default=0)
+        self._room = _MAX_WAITING - sum(len(block.items) for block in [*self._timed]) - max(left, default=0)
 
     def _read_durations(self, block: ItemBlock) -> int:
         """Read the durations of a block's items. Always returns 0, since this ends no scorer."""
