@@ -81,8 +81,13 @@ def test_parquet(tmp_path: Path) -> None:
         assert list(read_inputs(file, format="parquet")) == ROWS
 
 
-def test_a_file_that_is_open_stays_open() -> None:
+def test_a_file_that_is_open_stays_open(tmp_path: Path) -> None:
     lines = "".join(json.dumps(row) + "\n" for row in ROWS)
+    path = tmp_path / "in.jsonl"
+    path.write_text(lines)
+    with path.open() as text, read_inputs(text) as inputs:
+        assert list(inputs) == ROWS
+        assert text.seek(0) == 0
     for file in (io.BytesIO(lines.encode()), io.StringIO(lines)):
         with read_inputs(file) as inputs:
             assert next(inputs) == ROWS[0]

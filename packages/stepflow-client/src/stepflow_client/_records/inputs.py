@@ -7,7 +7,7 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from io import TextIOWrapper
 from typing import IO, Any, Literal, Self
@@ -58,7 +58,7 @@ class InputStream(Iterator[Any]):
         self.total: int | None = None
         self.read = 0
         self._file: IO[str] | None = None
-        self._is_own = False
+        self._resources = ExitStack()
         self._size: int | None = None
         self._name, self._stops = name, stops
         self._unit = "row" if form == "parquet" else "line"
@@ -97,13 +97,7 @@ class InputStream(Iterator[Any]):
     def close(self) -> None:
         """Close the file and stop reading."""
         self._values.close()
-        if self._file is not None:
-            if self._is_own:
-                self._file.close()
-            elif isinstance(self._file, TextIOWrapper):
-                with suppress(ValueError):
-                    self._file.detach()
-            self._file = None
+        self._resources.close()
 
     def __enter__(self) -> Self:
         return self
@@ -134,15 +128,19 @@ class InputStream(Iterator[Any]):
     def _open_text(self, source: Any) -> IO[str]:
         options: dict[str, Any] = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
         if isinstance(source, str):
-            self._is_own = True
             try:
-                file: IO[str] = open(source, **options)  # noqa: SIM115 - closed by `close`
+                file: IO[str] = self._resources.enter_context(open(source, **options))  # noqa: SIM115 - closed by `close`
             except FileNotFoundError:
                 raise reading.make_missing_file_error(source) from None
             except OSError as error:
                 raise _file_error(f"{source} cannot be read: {error.strerror}", source) from None
+        elif hasattr(source, "encoding"):
+            file = source
         else:
-            file = source if hasattr(source, "encoding") else TextIOWrapper(source, **options)
+            file = wrapper = TextIOWrapper(source, **options)
+            # Without this, the wrapper would close the caller's file.
+            self._resources.enter_context(suppress(ValueError))
+            self._resources.callback(wrapper.detach)
         self._file = file
         with suppress(OSError, ValueError):
             status = os.fstat(file.fileno())
