@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     import sqlite3
 
     from ._codec.requests import RunArguments
-    from .types import FlowResult
 
 __all__ = ["ResultCache", "default_path"]
 
@@ -162,7 +161,7 @@ class ResultCache:
         text = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def _find_result(self, key: str) -> FlowResult | None:
+    def _find_result(self, key: str) -> types.FlowResult | None:
         """Return the result stored under a key, or None if there is none. On failure, log a warning and return None."""
         now = time.time()
         # Skip results from the future: they were stored before the clock was set back, so there's no telling how old

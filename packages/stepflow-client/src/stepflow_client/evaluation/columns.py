@@ -8,10 +8,9 @@ from bisect import bisect
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
-if TYPE_CHECKING:
-    from .records import ItemResults
+from .records import ItemResults
 
 Kind: TypeAlias = Literal["number", "share", "label"]
 """The kind of values in a score column: numbers, booleans (whose mean is a share), or whether an item has a label."""

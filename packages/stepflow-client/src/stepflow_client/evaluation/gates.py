@@ -6,15 +6,12 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from ..types.models import Record
 from .report_text import format_change
-from .statistics import apply_holm
+from .statistics import Change, apply_holm
 from .variant_comparison import FAILED, ScoreChange
-
-if TYPE_CHECKING:
-    from .statistics import Change
 
 Outcome: TypeAlias = Literal["passed", "failed", "inconclusive"]
 _MAX_CASES = 1_000_000

@@ -11,7 +11,7 @@ from difflib import SequenceMatcher
 from heapq import nlargest
 from html import escape
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._base.text import duration_text, short_json
 from .._runs.run_differences import ABSENT, find_value_changes
@@ -30,14 +30,10 @@ from ..drawing.report_page import (
 from ..flows.expressions import format_path
 from . import report_text
 from .columns import Column
-from .report import TREND_HEADS, TrendPoint, format_trend_cells
-from .variant_comparison import Comparison, EvaluationSummary
-
-if TYPE_CHECKING:
-    from .gates import Gate
-    from .records import EvaluationItem
-    from .report import EvaluationReport
-    from .variant_comparison import SliceScore
+from .gates import Gate
+from .records import EvaluationItem
+from .report import TREND_HEADS, EvaluationReport, TrendPoint, format_trend_cells
+from .variant_comparison import Comparison, EvaluationSummary, SliceScore
 
 _MAX_CASES = 500
 # Maximum total size of the cases on the page.

@@ -6,10 +6,10 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from .._cases.flow_cases import parse_tests
-from .._codec import requests
+from .._codec.requests import Variables, parse_run_variables
 from .._data.arguments import argument_error, check_mapping, check_text, check_texts
 from .._data.flow_declarations import get_declared_schema
 from .._data.values import LOCAL_DEPTH, check_json, encode, encode_if_plain, merge_overrides
@@ -21,9 +21,6 @@ from ..flows.reading import FlowSource, load_flow
 from ..flows.source import FlowText
 from ..types.models import Record
 from ..types.results import Outcome
-
-if TYPE_CHECKING:
-    from .._codec.requests import Variables
 
 _KEYS = {"name", "input", "expected", "metadata", "tags"}
 
@@ -379,14 +376,14 @@ def plan_variants(flow: Mapping[str, Any], variants: Any, variables: Any, overri
     by_name = check_mapping({"flow": Variant()} if variants is None else variants, "variants")
     if not by_name:
         raise InvalidArgumentError("variants is empty", hint="leave it out to evaluate the flow as it is")
-    common = requests.parse_run_variables(variables)
+    common = parse_run_variables(variables)
     planned = []
     for name, variant in by_name.items():
         check_text(name, "the name of a variant")
         if not isinstance(variant, Variant):
             raise argument_error(f"variant {name!r}", "a Variant", variant)
         content = flow if variant.flow is None else load_flow(variant.flow)
-        values = requests.parse_run_variables(variant.variables)
+        values = parse_run_variables(variant.variables)
         changes = merge_overrides([part for part in (overrides, variant.overrides) if part is not None])
         planned.append(PlannedVariant(name, remove_cases(content), {**common, **values}, changes))
     return planned

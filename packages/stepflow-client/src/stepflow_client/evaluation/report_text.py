@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from .._base.text import duration_text, visible
-from ..drawing.drawn_graph import count_columns as width
-from .variant_comparison import Comparison, DurationChange, EvaluationSummary, ScoreChange
-
-if TYPE_CHECKING:
-    from .variant_comparison import SliceScore
+from ..drawing.layout import count_columns as width
+from .variant_comparison import Comparison, DurationChange, EvaluationSummary, ScoreChange, SliceScore
 
 _CHANGE_HEADS = ("change", "95% interval", "cases", "better", "equal", "worse", "verdict")
 SLICE_HEADS = ("slice", "score", "variant", "cases", "mean", "change", "95% interval", "verdict")

@@ -21,14 +21,12 @@ from .._base.text import cut
 from .._data.arguments import argument_error, short_repr
 from .._data.values import check_json
 from ..errors import InvalidArgumentError, StepflowClientError
-from .records import EvaluationItem, ItemBlock
+from .records import EvaluationItem, ItemBlock, ScoreValue
 from .scores import FlowScore, Score, ScoreFailedError
 from .store import EvaluationStore
 
 if TYPE_CHECKING:
     import asyncio
-
-    from .records import ScoreValue
 
     _Apply: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 else:

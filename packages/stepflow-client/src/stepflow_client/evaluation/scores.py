@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from .._base.text import cut, short_json
 from .._codec.requests import Variables, parse_run_variables
@@ -25,10 +25,7 @@ from ..flows.json_schema import find_mismatches, get_defs, is_number
 from ..flows.matching import is_json_equal
 from ..flows.reading import FlowSource, load_flow
 from ..flows.run_requirements import ValueValidator
-from .records import EvaluationItem
-
-if TYPE_CHECKING:
-    from .records import ScoreValue
+from .records import EvaluationItem, ScoreValue
 
 MISSING = object()
 # Maximum length, in characters, for comparing text character by character.
