@@ -194,7 +194,7 @@ def test_a_later_report_does_not_show_secrets(tmp_path: Path) -> None:
         store.store_blocks([ended(0, output={"key": "is hunter22"}), ended(1), ended(2, **failure)])
         # Scores that are computed later get what the flow returned.
         first, _ = next(store.iter_unscored("k", {0: store.read_finished_blocks(0)}))
-        assert first.outputs == [{"key": "is hunter22"}]
+        assert [item.output for item in first.items] == [{"key": "is hunter22"}]
     report = EvaluationReport.load(tmp_path / "eval")
     assert [(item.output, item.error) for item in report] == [
         ({"key": "is ***"}, None),

@@ -129,7 +129,7 @@ def _parse_rows(rows: Iterable[Any], content: Mapping[str, Any], expected: str) 
             if metadata is not None and not isinstance(metadata, Mapping):
                 metadata = {"metadata": metadata}
             name = getattr(row, "name", None)
-            yield EvaluationCase(name, row.inputs, row.expected_output, metadata)
+            yield EvaluationCase(name, row.inputs, row.expected_output, metadata or {})
         else:
             yield EvaluationCase("", row)
 
@@ -413,7 +413,7 @@ class RunLabeler:
     """
 
     def __init__(self, client: Any, name: str, more: Mapping[str, str] | None) -> None:
-        self._history = getattr(client, "history", None)
+        self._history: Any = getattr(client, "history", None)
         self._server = getattr(client, "url", None)
         self._held: dict[str, list[tuple[PlannedVariant, ItemBlock]]] = {}
         """Each variant's first block, held back because `map` records its first run again when it creates the next."""

@@ -55,12 +55,12 @@ class Scorer:
     def __init__(self, score: Any, name: str) -> None:
         self.score, self.name = score, name
         function: Any = score
-        self._call: Callable[[EvaluationItem], Any]
+        self._call: Any
         """Returns the result for an item, or an awaitable that resolves to it."""
         if is_evaluator(score):
             function, self._call = score.evaluate, lambda item: score.evaluate(EvaluatorContext(item))
         elif isinstance(score, FlowScore):
-            function = self._call = score._score_item
+            function = score._score_item
         elif not callable(score) or isinstance(score, type):
             expected = "a function of (input, output, expected), a FlowScore, or an Evaluator of pydantic-evals"
             raise argument_error("a score", expected, score)
@@ -112,7 +112,8 @@ class Scorer:
             first, count = places[0], places[-1] - places[0] + 1
             columns: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
             for place in places:
-                for column, values in zip(columns, await self.compute_scores(block.items[place]), strict=True):
+                found: Iterable[Mapping[str, Any]] = await self.compute_scores(block.items[place])
+                for column, values in zip(columns, found, strict=True):
                     for name, value in values.items():
                         column.setdefault(name, [None] * count)[place - first] = value
             store.store_scores(block.variant, block.first + first, count, self.key, *columns)
@@ -123,9 +124,8 @@ class Scorer:
             # Don't use keys without a journal, because the next evaluation would use the same ones.
             key = f"{store.id} {block.variant} {number} {self.key}" if self.is_flow and store.id else None
             results = await self.compute_scores(block.items[place], client, key)
-            store.store_scores(
-                block.variant, number, 1, self.key, *({name: [each[name]] for name in each} for each in results)
-            )
+            singles = ({name: [value] for name, value in by_name.items()} for by_name in results)
+            store.store_scores(block.variant, number, 1, self.key, *singles)
         fitting = len(places) * _SECONDS / max(time.monotonic() - began, 1e-6)
         self.chunk_size = int(max(1, min(fitting, self.chunk_size * 4, _MAX_CHUNK)))
 

@@ -73,8 +73,9 @@ def slice_scores(slices: Mapping[str, Any]) -> list[SliceScore]:
                 continue
             change, _ = changes[key]
             is_unclear = change.verdict not in (None, "equal") and not directions[key]
-            numbers = score.mean, change.change, change.low, change.high
-            rows.append(SliceScore(*key, change.cases, *numbers, "unclear" if is_unclear else change.verdict))
+            verdict: Verdict | None = "unclear" if is_unclear else change.verdict
+            numbers = change.change, change.low, change.high
+            rows.append(SliceScore(*key, change.cases, score.mean, *numbers, verdict))
     return rows
 
 
