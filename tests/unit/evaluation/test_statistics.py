@@ -16,15 +16,15 @@ from stepflow_client.evaluation.statistics import (
     SHARE,
     Interval,
     apply_holm,
-    paired_change,
-    resample,
+    compare_pairs,
+    resample_mean,
 )
 
 from tests.unit.evaluation.planted import BETTER, SLOWER, planted
 
 
 def known(values: list[float], made_up: tuple[float, ...] = ()) -> Interval:
-    found = resample(values, made_up)
+    found = resample_mean(values, made_up)
     assert found is not None
     return found.interval()
 
@@ -56,7 +56,7 @@ def test_far_from_zero_an_interval_is_as_accurate() -> None:
 
 
 def test_few_values_have_a_wide_interval_or_none() -> None:
-    assert resample([1.0] * (MIN_VALUES - 1)) is None
+    assert resample_mean([1.0] * (MIN_VALUES - 1)) is None
     assert known([1.0] * MIN_VALUES) == Interval(1.0, 1.0)
     # Five right cases of five do not mean that all cases are right.
     assert known([1.0] * MIN_VALUES, made_up=SHARE).low < 0.7
@@ -65,10 +65,10 @@ def test_few_values_have_a_wide_interval_or_none() -> None:
 
 
 def test_wins_and_losses_are_counted_without_rounding_errors() -> None:
-    found = paired_change([0.1 + 0.2, 1, 1, 1, 1, 0], [0.3, 2, 0, 1, 1, 1])
+    found = compare_pairs([0.1 + 0.2, 1, 1, 1, 1, 0], [0.3, 2, 0, 1, 1, 1])
     assert (found.ups, found.downs, found.ties) == (2, 1, 3)
     assert found.difference == pytest.approx(1 / 6)
-    same = paired_change([0.1 + 0.2] * 9, [0.3] * 9)
+    same = compare_pairs([0.1 + 0.2] * 9, [0.3] * 9)
     assert (same.difference, same.interval()) == (0.0, Interval(0.0, 0.0))
     assert found.direction() == 0
 
@@ -77,20 +77,20 @@ def test_values_that_depend_on_each_other_are_compared_in_blocks() -> None:
     chance = random.Random(3)
     # All items of a run wait for the same time.
     delays = [delay for _ in range(24) for delay in [chance.gauss(0, 1)] * 10]
-    alone, together = (paired_change([0.0] * 240, delays, blocks=blocks) for blocks in (None, [10] * 24))
+    alone, together = (compare_pairs([0.0] * 240, delays, blocks=blocks) for blocks in (None, [10] * 24))
     widths = [each.high - each.low for found in (alone, together) if (each := found.interval()) is not None]
     # Besides, blocks have intervals of 98% in place of 95%.
     assert widths[1] / widths[0] == pytest.approx(math.sqrt(10) * 2.33 / 1.96, rel=0.25)
-    assert paired_change([0.0] * 240, delays, blocks=[40] * (MIN_BLOCKS - 2)).interval() is None
+    assert compare_pairs([0.0] * 240, delays, blocks=[40] * (MIN_BLOCKS - 2)).interval() is None
 
 
 def test_blocks_of_any_size_have_the_mean_of_all_values() -> None:
     sizes = [1, 30, 2, 5, 9, 1, 1, 40, 3]
     values = [float(number) for number in range(sum(sizes))]
-    found = resample(values, blocks=sizes)
+    found = resample_mean(values, blocks=sizes)
     assert found is not None
     assert sum(values) / len(values) in found.interval()
-    assert resample([2.0] * sum(sizes), blocks=sizes).interval() == Interval(2.0, 2.0)  # type: ignore[union-attr]
+    assert resample_mean([2.0] * sum(sizes), blocks=sizes).interval() == Interval(2.0, 2.0)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

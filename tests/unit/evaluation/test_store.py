@@ -103,7 +103,7 @@ def test_items_without_a_score_are_found(tmp_path: Path) -> None:
         store.store_blocks([ended(0, variant=1), ended(1, variant=1, status=ExecutionStatus.FAILED)])
         store.store_scores(*scored(0, *[None] * 298))
         store.store_scores(*scored(299, None))
-        known = {0: store.read_finished_blocks(0), 1: store.read_finished_blocks(1)}
+        known = {0: store.read_block_lengths(0), 1: store.read_block_lengths(1)}
         assert known == {0: {0: 100, 100: 200}, 1: {0: 1, 1: 1}}
         found = [(block.variant, block.first, places) for block, places in store.iter_unscored("k", known)]
         assert found == [(0, 100, [198]), (1, 0, [0])]
@@ -193,7 +193,7 @@ def test_a_later_report_does_not_show_secrets(tmp_path: Path) -> None:
         store.secrets = Secrets(["hunter22"])
         store.store_blocks([ended(0, output={"key": "is hunter22"}), ended(1), ended(2, **failure)])
         # Scores that are computed later get what the flow returned.
-        first, _ = next(store.iter_unscored("k", {0: store.read_finished_blocks(0)}))
+        first, _ = next(store.iter_unscored("k", {0: store.read_block_lengths(0)}))
         assert [item.output for item in first.items] == [{"key": "is hunter22"}]
     report = EvaluationReport.load(tmp_path / "eval")
     assert [(item.output, item.error) for item in report] == [

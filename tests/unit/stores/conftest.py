@@ -21,7 +21,7 @@ def closed_connections() -> Iterator[None]:
     """Close the connections of a test, which would warn in whatever test they are collected in."""
     yield
     if module := sys.modules.get("stepflow_client._stores.postgres"):
-        module._close_all()
+        module._close_databases()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

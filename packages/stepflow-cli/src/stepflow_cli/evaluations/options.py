@@ -391,7 +391,7 @@ def _has_started_runs(folder: str) -> bool:
     from stepflow_client.evaluation.store import EvaluationStore
 
     with EvaluationStore(folder, is_new=True) as store:
-        if any(store.read_finished_blocks(number) for number in store.variants.values()):
+        if any(store.read_block_lengths(number) for number in store.variants.values()):
             return True
     for path in Path(folder, "runs").glob("*.journal"):
         with closing(Journal(path)) as journal:

@@ -152,22 +152,23 @@ def print_trend(options: EvalOptions, output: Output) -> None:
         StepflowClientError: If an evaluation can't be read.
     """
     from stepflow_client.evaluation import trend
-    from stepflow_client.evaluation.page import trend_page
+    from stepflow_client.evaluation.page import render_trend_page
     from stepflow_client.evaluation.report import TREND_HEADS, format_trend_cells
 
     if output.format == "junit":
         raise options.single_evaluation_problem("-o junit")
     points = trend(options.flow, limit=options.limit or 10)
+    records = [point.to_dict() for point in points]
     if output.format == "html":
-        output.write(trend_page(points))
+        output.write(render_trend_page(points))
     elif output.format in (None, "table") and not output.fields:
         names = [*TREND_HEADS[:2], "name", *TREND_HEADS[3:-1], "interval"]
         rows = [dict(zip(names, format_trend_cells(point), strict=True)) for point in points]
         output.write(output.format_table(rows, _TREND))
     else:
-        output.print_records([point.to_dict() for point in points], _TREND, default="json")
+        output.print_records(records, _TREND, default="json")
     for kind, path in options.files.reports:
-        text = trend_page(points) if kind == "html" else format_json([point.to_dict() for point in points]) + "\n"
+        text = render_trend_page(points) if kind == "html" else format_json(records) + "\n"
         _write_text(path, text)
 
 

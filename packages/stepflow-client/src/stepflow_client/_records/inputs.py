@@ -91,7 +91,7 @@ class InputStream(Iterator[Any]):
             message = f"{self._name}, {self._unit} {number}, cannot be read: {value}"
             if not isinstance(value, _BadHeader):
                 hint = "; ".join(filter(None, (hint, SKIP_HINT)))
-            raise _file_error(message, self._name, line=number, hint=hint)
+            raise _make_file_error(message, self._name, line=number, hint=hint)
         return ValueError(f"{self._unit} {number} cannot be read: {value}{f' ({hint})' if hint else ''}")
 
     def close(self) -> None:
@@ -122,7 +122,7 @@ class InputStream(Iterator[Any]):
         """Yield a file's lines, each limited to the maximum size of a whole file."""
         while line := file.readline(reading.MAX_FILE_BYTES):
             if len(line) == reading.MAX_FILE_BYTES and not line.endswith("\n"):
-                raise _file_error(reading.format_file_too_large(self._name), self._name)
+                raise _make_file_error(reading.format_file_too_large(self._name), self._name)
             yield line
 
     def _open_text(self, source: Any) -> IO[str]:
@@ -133,7 +133,7 @@ class InputStream(Iterator[Any]):
             except FileNotFoundError:
                 raise reading.make_missing_file_error(source) from None
             except OSError as error:
-                raise _file_error(f"{source} cannot be read: {error.strerror}", source) from None
+                raise _make_file_error(f"{source} cannot be read: {error.strerror}", source) from None
         elif hasattr(source, "encoding"):
             file = source
         else:
@@ -209,7 +209,7 @@ def _get_file_name(file: Any) -> str:
     return str(getattr(file, "name", "the file"))
 
 
-def _file_error(
+def _make_file_error(
     message: str, name: str | None = None, *, line: int | None = None, hint: str | None = None
 ) -> FlowFileError:
     error = FlowFileError(message, path=name, line=line)
@@ -242,7 +242,8 @@ def _read_list(source: Any, name: str, form: InputFormat) -> list[Any]:
         text = reading.decode_text(reading.read_file_bytes(source), name)
         value = reading.parse_yaml(text, name) if text.lstrip()[:1] in ("[", "-") else _parse_lines(text, name)
     if not isinstance(value, list):
-        raise _file_error(f"{name} is not a list of inputs", name, hint="for lines of JSON, use the extension .jsonl")
+        hint = "for lines of JSON, use the extension .jsonl"
+        raise _make_file_error(f"{name} is not a list of inputs", name, hint=hint)
     return value
 
 
@@ -256,7 +257,7 @@ def _parse_lines(text: str, name: str) -> list[Any]:
             except FlowFileError as error:
                 # The parser only sees this line, so it always says line 1.
                 message = error.message.replace("(line 1, column", "(column")
-                raise _file_error(message, name, line=number, hint=error.hint) from None
+                raise _make_file_error(message, name, line=number, hint=error.hint) from None
     return values
 
 
@@ -282,7 +283,7 @@ def _iter_json_lines(file: Iterable[str]) -> Iterator[tuple[int, Any]]:
 def _iter_csv_rows(file: Iterable[str], schema: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
     lines = csv.reader(file, strict=True)
     fields: list[str] | None = None
-    types, optional = _find_field_types(schema)
+    types, optional = _find_types_and_optional_fields(schema)
     while True:
         try:
             cells = next(lines)
@@ -326,7 +327,7 @@ def _check_header(cells: list[str]) -> _BadHeader | None:
     return _BadHeader(f"its fields are separated by {sign}", "separate them by commas")
 
 
-def _find_field_types(schema: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]:
+def _find_types_and_optional_fields(schema: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]:
     """Return the fields' types, and the names of fields that are neither required nor nullable."""
     from ..flows.json_schema import find_mismatches, get_defs
 
@@ -340,7 +341,7 @@ def _find_field_types(schema: Mapping[str, Any]) -> tuple[dict[str, Any], frozen
 
 def _iter_parquet_rows(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
     """Yield rows as JSON values. Strings are parsed as JSON if the schema has another type. May leave out nulls."""
-    types, optional = _find_field_types(schema)
+    types, optional = _find_types_and_optional_fields(schema)
     for number, row in enumerate(rows, start=1):
         try:
             given = {name: cell for name, cell in row.items() if cell is not None or name not in optional}
@@ -364,7 +365,7 @@ def import_pyarrow() -> Any:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise _file_error("Parquet needs pyarrow", hint=install_command("stepflow-client", "parquet")) from None
+        raise _make_file_error("Parquet needs pyarrow", hint=install_command("stepflow-client", "parquet")) from None
     return pyarrow
 
 
@@ -376,7 +377,7 @@ def _converting_parquet_errors(name: str) -> Iterator[None]:
     except (OSError, arrow.ArrowException) as error:
         reason = getattr(error, "strerror", None) or error
         hint = "the file is damaged, or not a Parquet file"
-        raise _file_error(f"{name} cannot be read: {reason}", name, hint=hint) from None
+        raise _make_file_error(f"{name} cannot be read: {reason}", name, hint=hint) from None
 
 
 def open_parquet_rows(source: Any, name: str) -> tuple[int, Iterator[dict[str, Any]]]:

@@ -38,7 +38,7 @@ _Kind = Literal["batch", "since", "first", "complete", "begun", "repeated", "cre
 # Content types of entries that aren't objects.
 _CONTENTS: dict[_Kind, Any] = {"since": (int, float), "first": str, "complete": bool, "created": str, "ended": list}
 # The number of entries about the whole batch. Entries about a chunk have the chunk's number.
-_WHOLE_BATCH = 0
+_BATCH = 0
 _RESUME = "to resume the batch after its last entry, start it again with this journal"
 _DAMAGED = "remove the file to run the batch from its beginning, including inputs that have already run"
 
@@ -106,7 +106,7 @@ class Journal:
                     raise JournalError(f"the journal {self.path} cannot be written: {error}", hint=_RESUME) from None
                 raise self._make_unusable_error(error) from None
 
-    def _read(self, kind: _Kind, number: int = _WHOLE_BATCH) -> Any:
+    def _read_entry(self, kind: _Kind, number: int = _BATCH) -> Any:
         """Return an entry's content, or None if there is no such entry.
 
         Raises:
@@ -127,7 +127,7 @@ class Journal:
             pass
         raise self._make_unusable_error(f"the entry {kind!r} of chunk {number} is damaged")
 
-    def _write(self, kind: _Kind, content: Any, number: int = _WHOLE_BATCH, *, replaces: _Kind | None = None) -> None:
+    def _write_entry(self, kind: _Kind, content: Any, number: int = _BATCH, *, replaces: _Kind | None = None) -> None:
         """Write an entry, optionally deleting a different entry for the same chunk in the same transaction."""
         packed = zlib.compress(json.dumps(content).encode(), 1)
         row = (kind, number, packed, _compute_digest(kind, number, packed))
@@ -146,12 +146,12 @@ class Journal:
         Raises:
             JournalError: If the journal belongs to a batch with different settings.
         """
-        batch = self._read("batch")
+        batch = self._read_entry("batch")
         if batch is None:
             if self._count:
                 raise self._make_unusable_error("the entry of the batch is missing")
             batch = {**settings, "tag": uuid4().hex}
-            self._write("batch", batch)
+            self._write_entry("batch", batch)
         for name, value in settings.items():
             if batch.get(name) != value:
                 raise JournalError(
@@ -165,23 +165,23 @@ class Journal:
 
     def get_or_set_start_time(self, time: float) -> float:
         """Return the earliest time the batch can have runs from. Stores `time` if none is stored yet."""
-        stored = self._read("since")
+        stored = self._read_entry("since")
         if stored is None:
-            self._write("since", time)
+            self._write_entry("since", time)
             return time
         return float(stored)
 
     def get_or_set_first_run(self, run_id: str | None = None) -> str | None:
         """Return the batch's first run, whose ID identifies it in the history. Stores `run_id` first, if passed."""
         if run_id is not None:
-            self._write("first", run_id)
+            self._write_entry("first", run_id)
             return run_id
-        stored = self._read("first")
+        stored = self._read_entry("first")
         return None if stored is None else str(stored)
 
     def record_batch_end(self) -> None:
         """Record that all inputs have been read, and that their items have ended."""
-        self._write("complete", True)
+        self._write_entry("complete", True)
 
     def has_begun(self) -> bool:
         """Return whether any chunk has begun."""
@@ -189,7 +189,7 @@ class Journal:
 
     def has_ended(self) -> bool:
         """Return whether all inputs had ended the last time the batch ran."""
-        return self._read("complete") is not None
+        return self._read_entry("complete") is not None
 
     def find_chunk(self, number: int, first: int) -> Chunk | None:
         """Return a chunk without its inputs, or None if it never began.
@@ -200,7 +200,8 @@ class Journal:
         """
         if number >= self._count:
             return None
-        begun, repeat, run_id, ended = (self._read(kind, number) for kind in ("begun", "repeated", "created", "ended"))
+        kinds: tuple[_Kind, ...] = ("begun", "repeated", "created", "ended")
+        begun, repeat, run_id, ended = (self._read_entry(kind, number) for kind in kinds)
         try:
             outcomes = None if ended is None else [*map(_decode_outcome, ended)]
             chunk = Chunk(number, **begun, run_id=run_id, outcomes=outcomes)
@@ -226,21 +227,21 @@ class Journal:
         """Record a chunk just before its run is created."""
         if chunk.number >= self._count:
             content = {"first": chunk.first, "tag": chunk.tag, "count": chunk.count, "digest": chunk.digest}
-            self._write("begun", content, chunk.number)
+            self._write_entry("begun", content, chunk.number)
             self._count = chunk.number + 1
 
     def record_chunk_repeat(self, chunk: Chunk) -> None:
         """Record a chunk's new attempt, or that it now has fewer inputs, just before its run is created."""
         content = {"attempt": chunk.attempt, "settled": [_encode_outcome(outcome) for outcome in chunk.settled]}
-        self._write("repeated", content, chunk.number, replaces="created")
+        self._write_entry("repeated", content, chunk.number, replaces="created")
 
     def record_run(self, number: int, run_id: str) -> None:
         """Record a chunk's run."""
-        self._write("created", run_id, number)
+        self._write_entry("created", run_id, number)
 
     def record_outcomes(self, number: int, outcomes: list[Outcome]) -> None:
         """Record a chunk's outcomes."""
-        self._write("ended", [_encode_outcome(outcome) for outcome in outcomes], number)
+        self._write_entry("ended", [_encode_outcome(outcome) for outcome in outcomes], number)
 
 
 def _compute_digest(kind: str, number: int, content: bytes) -> bytes:

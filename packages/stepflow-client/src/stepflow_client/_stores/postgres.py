@@ -424,6 +424,6 @@ _inherited: list[object] = []
 
 
 @atexit.register
-def _close_all() -> None:
+def _close_databases() -> None:
     for database in list(_running):
         database.close()

@@ -101,7 +101,7 @@ def _iter_baseline_gates(report: Any, before: str, variant: str, gate_rules: Gat
     tolerances = {score.score: gate_rules.get_tolerance(score.score, variant) for score in scores}
     tests = {}
     for score in scores:
-        than = tolerated_change(score, tolerances[score.score])
+        than = get_tolerated_change(score, tolerances[score.score])
         tests[score.score] = partial(changes[score.score].direction, than=than)
     is_failed = tests.pop(FAILED)
     # Include labels, because the table corrects for them as well.
@@ -130,14 +130,14 @@ def is_conclusive(change: ScoreChange, direction: int) -> bool:
     return bool(direction) or (change.low is not None and change.low == change.high)
 
 
-def tolerated_change(change: ScoreChange, tolerance: float) -> float:
+def get_tolerated_change(change: ScoreChange, tolerance: float) -> float:
     """Return the largest change for the worse that is tolerated."""
     return tolerance if change.lower_is_better else -tolerance
 
 
 def describe_needed_cases(change: ScoreChange, paired: Change, tolerance: float) -> str:
     """Estimate how many cases it would take to decide whether a change is a regression, assuming similar variance."""
-    interval, gap = paired.interval(), abs(paired.difference - tolerated_change(change, tolerance))
+    interval, gap = paired.interval(), abs(paired.difference - get_tolerated_change(change, tolerance))
     if interval is None:
         return "there are too few cases for an interval"
     count = change.cases * ((interval.high - interval.low) / 2 / gap) ** 2 if gap else math.inf

@@ -105,7 +105,7 @@ class CasesSection:
         self._ui_url = ui_url
         self._pairs = [(self._variants[before], self._variants[after]) for after, before in report.baselines.items()]
 
-    def html(self) -> str:
+    def render(self) -> str:
         """Render the cases and the filter controls."""
         report = self._report
         badness = self._rate_cases()
@@ -117,7 +117,7 @@ class CasesSection:
         cases: list[str] = []
         size = 0
         for name in order:
-            case = self._case_html(name, items[name], is_worse=badness[name] > 0)
+            case = self._render_case(name, items[name], is_worse=badness[name] > 0)
             size += len(case)
             if size > _MAX_BYTES and cases:
                 break
@@ -170,24 +170,24 @@ class CasesSection:
                 changes.append(self._report._rules.get_badness_sign(score) * (after - before))
         return changes
 
-    def _case_html(self, name: str, items: Mapping[str, Sequence[EvaluationItem]], *, is_worse: bool) -> str:
+    def _render_case(self, name: str, items: Mapping[str, Sequence[EvaluationItem]], *, is_worse: bool) -> str:
         number = self._report._columns.cases[name]
-        values = "".join(self._score_changes_html(score, number) for score in self._report.scores)
+        values = "".join(self._render_score_changes(score, number) for score in self._report.scores)
         sides = []
         for first, *_ in islice(items.values(), 1):
-            sides.append(f"<h3>case</h3><h4>input</h4>{self._tree_html(first.input)}")
+            sides.append(f"<h3>case</h3><h4>input</h4>{self._render_json_tree(first.input)}")
             if first.expected is not None:
-                sides[0] += f"<h4>expected</h4>{self._tree_html(first.expected)}"
+                sides[0] += f"<h4>expected</h4>{self._render_json_tree(first.expected)}"
         for variant in self._report.variants:
             if variant in items:
                 before, *_ = items.get(self._report.baselines.get(variant, ""), [None])
-                sides.append(self._variant_html(items[variant], before))
+                sides.append(self._render_variant(items[variant], before))
         body = "".join(f'<div class="side">{side}</div>' for side in sides)
         title = f"<summary><b>{escape_html(name)}</b>{values}</summary>"
         worse = ' data-worse="1"' if is_worse else ""
         return f'<details class="case"{worse}>{title}<div class="sides">{body}</div></details>'
 
-    def _score_changes_html(self, score: str, case: int) -> str:
+    def _render_score_changes(self, score: str, case: int) -> str:
         """Render a score's values in one case, or nothing if several variants all agree."""
         means = {name: variant.scores.get(score, Column()).mean(case) for name, variant in self._variants.items()}
         if len(means) > 1 and (len(set(means.values())) == 1 or self._kinds[score] == "label"):
@@ -202,10 +202,10 @@ class CasesSection:
         kind = " worse" if max(changes, default=0) > 0 else " better" if min(changes, default=0) < 0 else ""
         return f'<span class="values{kind}">{escape_html(score)} {shown}</span>'
 
-    def _tree_html(self, value: Any) -> str:
+    def _render_json_tree(self, value: Any) -> str:
         return html.json_tree(self._secrets.hide_in(value), limit=60, longest=_MAX_TEXT_LENGTH)
 
-    def _variant_html(self, items: Sequence[EvaluationItem], before: EvaluationItem | None) -> str:
+    def _render_variant(self, items: Sequence[EvaluationItem], before: EvaluationItem | None) -> str:
         """Render a case's repeats for one variant, grouping those with the same output and scores.
 
         Args:
@@ -222,7 +222,7 @@ class CasesSection:
             spread = escape_html(self._secrets.hide_in_text(", ".join(_describe_spread(items))))
             parts.append(f'<p class="soft">{spread}</p>')
         for place, group in enumerate(groups.values()):
-            body = self._repeats_html(group, before)
+            body = self._render_repeats(group, before)
             if len(groups) > 1:
                 numbers = ", ".join(str(item.repeat + 1) for item in group)
                 title = f"<summary>repeat {numbers} {format_status(group[0].status)}</summary>"
@@ -230,13 +230,13 @@ class CasesSection:
             parts.append(body)
         return "".join(parts)
 
-    def _repeats_html(self, items: Sequence[EvaluationItem], before: EvaluationItem | None) -> str:
+    def _render_repeats(self, items: Sequence[EvaluationItem], before: EvaluationItem | None) -> str:
         """Render repeats that share the same output and scores, with links to their runs."""
         hide, item = self._secrets.hide_in_text, items[0]
         parts = []
         for repeat in items:
             time = f' <span class="soft">{duration_text(repeat.duration)}</span>' if repeat.duration else ""
-            parts.append(f"<p>{self._run_link(repeat)}{time}</p>")
+            parts.append(f"<p>{self._render_run_link(repeat)}{time}</p>")
         for name, value in item.scores.items():
             parts.append(f"<p>{escape_html(name)} <b>{escape_html(hide(_format_score(value)))}</b></p>")
         for name, text in item.score_errors.items():
@@ -244,15 +244,15 @@ class CasesSection:
         if item.error is not None:
             parts.append(f'<p class="problem">{escape_multiline(hide(item.error[:_MAX_TEXT_LENGTH]))}</p>')
         if item.is_success:
-            parts.append(f"<h4>output</h4>{self._tree_html(item.output)}")
+            parts.append(f"<h4>output</h4>{self._render_json_tree(item.output)}")
         if before is not None and before.is_success and item.is_success:
             outputs = (self._secrets.hide_in(shown.output) for shown in (before, item))
-            differences = "".join(_differences_html(*outputs))
+            differences = "".join(_render_differences(*outputs))
             if differences:
                 parts.append(f"<h4>differences from {escape_html(before.variant)}</h4>{differences}")
         return "".join(parts)
 
-    def _run_link(self, item: EvaluationItem) -> str:
+    def _render_run_link(self, item: EvaluationItem) -> str:
         if item.run_id is None:
             return ""
         text, path = f"run {item.run_id}", f"/runs/{item.run_id}"
@@ -294,7 +294,7 @@ def _format_score(value: object) -> str:
     return report_text.format_number(value) if isinstance(value, (int, float)) else str(value)
 
 
-def _differences_html(before: Any, after: Any) -> Iterator[str]:
+def _render_differences(before: Any, after: Any) -> Iterator[str]:
     """Yield the differences between two outputs."""
     changes = list(find_value_changes(before, after))
     for change in changes[:_MAX_CHANGES]:
@@ -343,7 +343,7 @@ _NOTEBOOK_STYLE = (
 _MAX_NOTEBOOK_CHARTS = 24
 
 
-def report_page(
+def render_report_page(
     report: EvaluationReport, ui_url: str | None, gates: Sequence[Gate], slices: Sequence[SliceScore]
 ) -> str:
     """Render a report as a page.
@@ -358,7 +358,7 @@ def report_page(
     title = f"Evaluation of {summary.name}" if summary.name else "Evaluation"
     facts = [("cases", f"{summary.cases:,}"), ("repeats", str(summary.repeats))]
     facts.append(("variants", escape_html(", ".join(summary.variants) or "none")))
-    about = facts_list(facts) + _remarks_html(summary)
+    about = facts_list(facts) + _render_remarks(summary)
     brand = f'<div class="brand">{html.HIDDEN_MARK}<h1>{escape_html(title)}</h1></div>'
     parts = [brand, build_section("Summary", about)]
     if gates:
@@ -370,29 +370,29 @@ def report_page(
             rows.append(build_row(escape_html(gate.condition), outcome, message))
         parts.append(build_section("Gates", build_table(("gate", "outcome", "numbers"), rows, stacks=True)))
     if summary.means or summary.durations:
-        parts.append(build_section("Scores", _scores_table(list(report_text.iter_summary_rows(summary)))))
+        parts.append(build_section("Scores", _render_scores_table(list(report_text.iter_summary_rows(summary)))))
     if slices:
         cells = map(report_text.format_slice_cells, slices)
-        parts.append(build_section("Slices", _scores_table([report_text.SLICE_HEADS, *cells])))
+        parts.append(build_section("Slices", _render_scores_table([report_text.SLICE_HEADS, *cells])))
     changes = list(iter_change_charts(summary))
     if changes:
-        parts.append(build_section(f"Changes from {escape_html(summary.compared_with)}", _charts_html(changes)))
+        parts.append(build_section(f"Changes from {escape_html(summary.compared_with)}", _render_charts(changes)))
     distributions = list(iter_distribution_charts(report, summary))
     if distributions:
-        parts.append(build_section("Distributions", _charts_html(distributions)))
-    parts.append(build_section("Cases", CasesSection(report, ui_url).html()))
+        parts.append(build_section("Distributions", _render_charts(distributions)))
+    parts.append(build_section("Cases", CasesSection(report, ui_url).render()))
     return html.build_page(title, "".join(parts), _PAGE_STYLE + CASES_STYLE, CASES_SCRIPT)
 
 
-def notebook_html(value: EvaluationReport | EvaluationSummary | Comparison) -> str:
+def render_for_notebook(value: EvaluationReport | EvaluationSummary | Comparison) -> str:
     """Render a report, summary or comparison for notebooks."""
     if isinstance(value, Comparison):
         heads, *rows = report_text.iter_comparison_rows(value)
-        return _plain_table(heads, rows)
+        return _render_plain_table(heads, rows)
     summary = value if isinstance(value, EvaluationSummary) else value.summary()
     heads, *rows = report_text.iter_summary_rows(summary)
     title = escape_html(report_text.format_title(summary))
-    text = f"<div>{title}</div>{_plain_table(heads, rows)}{_remarks_html(summary)}"
+    text = f"<div>{title}</div>{_render_plain_table(heads, rows)}{_render_remarks(summary)}"
     named_charts = list(iter_change_charts(summary))
     if not isinstance(value, EvaluationSummary):
         named_charts += iter_distribution_charts(value, summary)
@@ -402,23 +402,23 @@ def notebook_html(value: EvaluationReport | EvaluationSummary | Comparison) -> s
     return f'{text}{style}<div class="sfe">{drawn}</div>' if drawn else text
 
 
-def trend_page(points: Sequence[TrendPoint]) -> str:
+def render_trend_page(points: Sequence[TrendPoint]) -> str:
     """Render a page with the trend across several evaluations."""
-    table = _scores_table([TREND_HEADS, *map(format_trend_cells, points)])
+    table = _render_scores_table([TREND_HEADS, *map(format_trend_cells, points)])
     return html.build_page("Evaluations", f"<h1>Evaluations</h1>{build_section('Trend', table)}", _PAGE_STYLE)
 
 
-def _remarks_html(summary: EvaluationSummary) -> str:
+def _render_remarks(summary: EvaluationSummary) -> str:
     remarks = "".join(f"<li>{escape_multiline(remark)}</li>" for remark in (*summary.notes, *summary.remarks))
     return f'<ul class="remarks">{remarks}</ul>' if remarks else ""
 
 
-def _plain_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _render_plain_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     body = [build_row(*map(escape_html, cells[: len(heads)])) for cells in rows]
     return build_table([*map(escape_html, heads)], body)
 
 
-def _scores_table(rows: Sequence[Sequence[str]]) -> str:
+def _render_scores_table(rows: Sequence[Sequence[str]]) -> str:
     """Render a table with a line above each new name in the first column, showing verdicts as marks."""
     heads, *content = rows
     numbers = {place for cells in content for place, cell in enumerate(cells) if NUMBER.match(cell)}
@@ -433,7 +433,7 @@ def _scores_table(rows: Sequence[Sequence[str]]) -> str:
     return f'<div class="scores">{build_table(heads, body, numbers=numbers)}</div>'
 
 
-def _charts_html(named_charts: Sequence[tuple[str, str]]) -> str:
+def _render_charts(named_charts: Sequence[tuple[str, str]]) -> str:
     named = [(escape_html(name), chart) for name, chart in named_charts]
     shown = "".join(f"<div><h3>{name}</h3>{wrap_in_scroller(chart, name)}</div>" for name, chart in named)
     return f'<div class="charts">{shown}</div>'

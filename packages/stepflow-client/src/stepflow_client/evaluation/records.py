@@ -41,7 +41,7 @@ def read_cases(cases: Any, flow: FlowSource, content: Mapping[str, Any], expecte
     if cases is None:
         rows = _read_test_cases(flow)
     elif isinstance(cases, (str, os.PathLike)):
-        rows = _read_file(cases, content, expected)
+        rows = _load_rows(cases, content, expected)
     else:
         # A pydantic-evals `Dataset` keeps its cases in a list.
         listed = getattr(cases, "cases", cases)
@@ -100,7 +100,7 @@ def _read_test_cases(flow: FlowSource) -> Iterator[EvaluationCase]:
         yield EvaluationCase(case.name, case.input, (case.expected or {}).get("result"), {}, case.tags)
 
 
-def _read_file(path: str | os.PathLike[str], content: Mapping[str, Any], expected: str) -> Iterator[EvaluationCase]:
+def _load_rows(path: str | os.PathLike[str], content: Mapping[str, Any], expected: str) -> Iterator[EvaluationCase]:
     with read_inputs(path, flow=content, on_bad_line="stop") as rows:
         yield from _parse_rows(rows, content, expected)
 
@@ -420,7 +420,7 @@ class RunLabeler:
         # Pass on explicit labels even if there's no history, so that `map` raises an error explaining the problem.
         self._common = None if self._history is None and more is None else {"eval": name, **(more or {})}
 
-    def get_labels(self, variant: PlannedVariant) -> dict[str, str] | None:
+    def get_batch_labels(self, variant: PlannedVariant) -> dict[str, str] | None:
         """Return the labels for a variant's batch."""
         return None if self._common is None else {**self._common, "variant": variant.name}
 
@@ -443,14 +443,14 @@ class RunLabeler:
         for variant, block in held:
             for run_id, items in block.items_by_run.items():
                 repeats = [item.repeat for item in items]
-                labels = self.get_labels(variant) or {}
-                labels["case"] = _format_first_and_last(items[0].case, items[-1].case)
-                labels["repeat"] = _format_first_and_last(min(repeats), max(repeats))
+                labels = self.get_batch_labels(variant) or {}
+                labels["case"] = _format_range(items[0].case, items[-1].case)
+                labels["repeat"] = _format_range(min(repeats), max(repeats))
                 about = {"server": self._server, "omitted": ("input",), "labels": labels}
                 self._history.record(run_id, **about, **variant.map_arguments)
                 is_success = all(item.is_success for item in items)
                 self._history.update(run_id, status="completed" if is_success else "failed")
 
 
-def _format_first_and_last(first: object, last: object) -> str:
+def _format_range(first: object, last: object) -> str:
     return str(first) if first == last else f"{first}..{last}"

@@ -34,7 +34,7 @@ from ..errors import InvalidArgumentError, JournalError
 from ..flows.json_schema import is_number
 from ..types.models import Record, get_data_frame_maker
 from .columns import Column, Columns
-from .gates import Gate, GateRules, Limit, describe_needed_cases, evaluate_gates, is_conclusive, tolerated_change
+from .gates import Gate, GateRules, Limit, describe_needed_cases, evaluate_gates, get_tolerated_change, is_conclusive
 from .records import EvaluationItem, ItemResults, LazyItems, WorstCase
 from .report_text import format_change, format_interval, format_number
 from .scores import read_usage
@@ -51,8 +51,8 @@ from .variant_comparison import (
     collect_remarks,
     compare_variants,
     compute_score_mean,
+    compute_slice_scores,
     group_cases_by,
-    slice_scores,
     summarize_durations,
 )
 
@@ -147,9 +147,9 @@ class EvaluationReport(ShownAsTable):
             name, moments = store.read_setting("name", ""), store.read_setting("moments", {})
             variants = list(store.variants)
         report = cls(items, name=name, variants=variants, lower_is_better=lower, timed=timed)
-        return report._set_secrets(secrets, moments)
+        return report._set_secrets_and_moments(secrets, moments)
 
-    def _set_secrets(self, secrets: Secrets, moments: Mapping[str, Hashable]) -> EvaluationReport:
+    def _set_secrets_and_moments(self, secrets: Secrets, moments: Mapping[str, Hashable]) -> EvaluationReport:
         self._secrets = secrets
         self._rules = self._rules._replace(moments=moments)
         return self
@@ -157,7 +157,7 @@ class EvaluationReport(ShownAsTable):
     def _derive_report(self, moments: Mapping[str, Hashable], **arguments: Any) -> EvaluationReport:
         """Build a report on different items with the same rules and secrets."""
         report = EvaluationReport(lower_is_better=self._rules.lower, timed=self._rules.timed, **arguments)
-        return report._set_secrets(self._secrets, moments)
+        return report._set_secrets_and_moments(self._secrets, moments)
 
     def __repr__(self) -> str:
         variants = ", ".join(self.variants)
@@ -324,7 +324,7 @@ class EvaluationReport(ShownAsTable):
         if change.verdict is None:
             raise InvalidArgumentError(f"{score} of {baseline} and {variant} was measured at different times")
         paired = self._get_variant_pair(baseline, variant).changes[score]
-        direction = paired.direction(than=tolerated_change(change, tolerance))
+        direction = paired.direction(than=get_tolerated_change(change, tolerance))
         is_worse = (direction if change.lower_is_better else -direction) > 0
         is_sure = is_conclusive(change, direction)
         if not is_worse and (is_sure or not strict):
@@ -479,7 +479,7 @@ class EvaluationReport(ShownAsTable):
         Raises:
             InvalidArgumentError: If no case has the field or a tag.
         """
-        return slice_scores(self.slices(field))
+        return compute_slice_scores(self.slices(field))
 
     def hidden(self, value: Any) -> Any:
         """Replace values of secret variables in JSON data with `***`, as pages and files do."""
@@ -532,7 +532,7 @@ class EvaluationReport(ShownAsTable):
             check_text(ui_url, "ui_url")
         check_instances(slices, "slices", SliceScore)
         shown = self.gates() if gates is None else check_instances(gates, "gates", Gate)
-        text: str = _page.report_page(self, ui_url, shown, slices)
+        text: str = _page.render_report_page(self, ui_url, shown, slices)
         if path is not None:
             write_text(path, text)
         return text

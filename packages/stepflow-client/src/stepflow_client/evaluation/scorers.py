@@ -164,9 +164,9 @@ class Scorer:
         if result is None:
             return {}
         if not isinstance(result, Mapping):
-            return {self.name: _to_score_value(result)}
+            return {self.name: _convert_to_score(result)}
         values = {check_json(str(key), "a name"): value for key, value in result.items() if value is not None}
-        return {f"{self.name}.{key}": _to_score_value(value) for key, value in values.items()}
+        return {f"{self.name}.{key}": _convert_to_score(value) for key, value in values.items()}
 
 
 async def async_run_scorer(scorer: Scorer, apply: _Apply, threads: ThreadPoolExecutor) -> None:
@@ -279,7 +279,7 @@ def _bind_parameters(score: Callable[..., Any]) -> Callable[[EvaluationItem], An
     raise InvalidArgumentError(f"the score {short_repr(score)} {has}", hint=hint)
 
 
-def _to_score_value(value: Any) -> ScoreValue:
+def _convert_to_score(value: Any) -> ScoreValue:
     if hasattr(value, "value") and (hasattr(value, "reason") or isinstance(value, Enum)):
         value = value.value
     if not isinstance(value, (bool, int, float, str)) and callable(getattr(value, "item", None)):

@@ -182,19 +182,19 @@ def _measure_distances(expected: Any, actual: Any) -> Iterator[float]:
             pair = (side[index] if index < len(side) else MISSING for side in (expected, actual))
             yield from _measure_distances(*pair)
     elif expected is MISSING or actual is MISSING:
-        yield from (1.0 for _ in _iterate_leaves(actual if expected is MISSING else expected))
+        yield from (1.0 for _ in _iter_leaves(actual if expected is MISSING else expected))
     elif isinstance(expected, str) and isinstance(actual, str):
         yield _measure_text_distance(expected, actual)
     else:
         yield 0.0 if is_json_equal(expected, actual) else 1.0
 
 
-def _iterate_leaves(value: Any) -> Iterator[Any]:
+def _iter_leaves(value: Any) -> Iterator[Any]:
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
     if not parts:
         yield value
     for part in parts:
-        yield from _iterate_leaves(part)
+        yield from _iter_leaves(part)
 
 
 def _measure_text_distance(expected: str, actual: str) -> float:
@@ -486,16 +486,17 @@ def rubric(text: str, *, component: str = "/builtin/openai", name: str = "rubric
 class _Rubric(FlowScore):
     def _build_input(self, item: EvaluationItem) -> Any:
         parts = {"Input": item.input, "Expected output": item.expected, "Output": item.output}
-        texts = [f"{title}:\n{_format_value(value)}" for title, value in parts.items() if value is not None]
+        texts = [f"{title}:\n{_format_judged_value(value)}" for title, value in parts.items() if value is not None]
         return {"text": "\n\n".join(texts)}
 
     def _read_score(self, output: Any) -> bool:
         last = output.strip().rpartition("\n")[2] if isinstance(output, str) else ""
         verdict = _VERDICT.fullmatch(last)
         if verdict is None:
-            raise ScoreFailedError(f"the judge's last line is neither PASS nor FAIL: {cut(_format_value(output), 200)}")
+            reply = cut(_format_judged_value(output), 200)
+            raise ScoreFailedError(f"the judge's last line is neither PASS nor FAIL: {reply}")
         return verdict[1].upper() == "PASS"
 
 
-def _format_value(value: Any) -> str:
+def _format_judged_value(value: Any) -> str:
     return cut(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), _MAX_LENGTH)

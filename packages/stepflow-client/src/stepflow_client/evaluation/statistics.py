@@ -128,7 +128,7 @@ def mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values)
 
 
-def resample(
+def resample_mean(
     values: Sequence[float], pseudo_values: Sequence[float] = (), blocks: Sequence[int] | None = None
 ) -> ResampledMean | None:
     """Resample the mean of values, or return None for fewer than five values or too few blocks.
@@ -186,7 +186,7 @@ class Change:
         return 1 if interval.low > than else -1
 
 
-def paired_change(
+def compare_pairs(
     before: Sequence[float],
     after: Sequence[float],
     pseudo_values: Sequence[float] = (),
@@ -210,7 +210,7 @@ def paired_change(
         before=mean(before),
         after=mean(after),
         difference=mean(differences),
-        resampled=resample(differences, pseudo_values, blocks),
+        resampled=resample_mean(differences, pseudo_values, blocks),
         ups=sum(difference > 0 for difference in differences),
         downs=sum(difference < 0 for difference in differences),
     )

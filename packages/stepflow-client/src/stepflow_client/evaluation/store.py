@@ -137,13 +137,13 @@ class EvaluationStore:
                     raise JournalError(f"the folder {self.folder} is in use by another evaluation") from None
                 raise JournalError(f"the evaluation in {self.folder} cannot be used: {error}") from None
 
-    def _query(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
+    def _fetch_rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
         with self._locked_file() as file:
             return file.execute(query, values).fetchall()
 
     def read_setting(self, name: str, missing: Any = None) -> Any:
         """Return one of the evaluation's settings, or `missing` if it was never set."""
-        rows = self._query("SELECT value FROM about WHERE name = ?", [name])
+        rows = self._fetch_rows("SELECT value FROM about WHERE name = ?", [name])
         return _parse_json(rows[0][0]) if rows else missing
 
     def store_or_check_settings(
@@ -174,7 +174,7 @@ class EvaluationStore:
             cases = new
             changed += ["cases"] if missing else []
             changed += ["repeats"] if self.read_setting("repeat") != repeat else []
-            settings = dict(self._query("SELECT name, settings FROM variants"))
+            settings = dict(self._fetch_rows("SELECT name, settings FROM variants"))
             others = [repr(name) for name, digest in variants.items() if settings.get(name, digest) != digest]
             changed += [f"flows, variables or overrides of {', '.join(others)}"] if others else []
         if changed:
@@ -214,7 +214,7 @@ class EvaluationStore:
     @property
     def variants(self) -> dict[str, int]:
         """The numbers of the variants used by the last call, by name."""
-        return dict(self._query("SELECT name, number FROM variants WHERE is_used ORDER BY number"))
+        return dict(self._fetch_rows("SELECT name, number FROM variants WHERE is_used ORDER BY number"))
 
     def get_journal_path(self, variant: int) -> Path | None:
         """Return the path to the journal of a variant's runs, or None if the evaluation can't be continued."""
@@ -234,15 +234,15 @@ class EvaluationStore:
             if first <= number < first + len(cases):
                 return first, cases
         query = "SELECT number, names, content FROM cases WHERE number <= ? ORDER BY number DESC LIMIT 1"
-        ((first, names, content),) = self._query(query, [number])
+        ((first, names, content),) = self._fetch_rows(query, [number])
         rows = zip(_parse_json(names), _parse_json(content), strict=True)
         page = first, [decode_case(name, fields) for name, fields in rows]
         self._cases = [*self._cases[-1:], page]
         return page
 
-    def read_finished_blocks(self, variant: int) -> dict[int, int]:
+    def read_block_lengths(self, variant: int) -> dict[int, int]:
         """Return a variant's finished items, as a mapping from each block's first item number to its length."""
-        return dict(self._query("SELECT number, count FROM items WHERE variant = ? ORDER BY number", [variant]))
+        return dict(self._fetch_rows("SELECT number, count FROM items WHERE variant = ? ORDER BY number", [variant]))
 
     def store_blocks(self, blocks: Collection[ItemBlock]) -> None:
         """Store finished items."""
@@ -253,7 +253,7 @@ class EvaluationStore:
                 details["error"] = self.secrets.hide_in(details["error"])
             columns, outputs = _pack_columns(details), [item.output for item in block.items]
             hidden = self.secrets.hide_in(outputs) if self.secrets else outputs
-            texts = _to_json(columns), _to_json(outputs), None if hidden == outputs else _to_json(hidden)
+            texts = _encode_json(columns), _encode_json(outputs), None if hidden == outputs else _encode_json(hidden)
             rows.append((block.variant, block.first, len(block.items), *texts))
         with self._locked_file() as file, _transaction(file):
             file.executemany("INSERT OR IGNORE INTO items VALUES (?, ?, ?, ?, ?, ?)", rows)
@@ -285,7 +285,7 @@ class EvaluationStore:
         query = "SELECT number, count FROM scores WHERE variant = ? AND score = ?"
         for name, variant in self.variants.items():
             scored = set[int]()
-            for number, count in self._query(query, (variant, key)):
+            for number, count in self._fetch_rows(query, (variant, key)):
                 scored.update(range(number, number + count))
             for first, count in known[variant].items():
                 if not scored.issuperset(range(first, first + count)):
@@ -299,7 +299,7 @@ class EvaluationStore:
         """Read a block of a variant's items, with their scores by these functions."""
         column = "coalesce(hidden, outputs)" if hidden else "outputs"
         query = f"SELECT count, details, {column} FROM items WHERE variant = ? AND number = ?"  # noqa: S608
-        ((count, details, outputs),) = self._query(query, (variant, first))
+        ((count, details, outputs),) = self._fetch_rows(query, (variant, first))
         columns, scores = _unpack_columns(details, count), self._read_scores(variant, first, count, keys)
         repeat, items = int(self.read_setting("repeat")), []
         for place, output in enumerate(_parse_json(outputs)):
@@ -321,17 +321,17 @@ class EvaluationStore:
         """
         keys = self.read_setting("scores", [])
         for name, variant in self.variants.items():
-            for first in self.read_finished_blocks(variant):
+            for first in self.read_block_lengths(variant):
                 yield from self._read_block(name, variant, first, keys, hidden=hidden).items
 
     def iter_results(self) -> Iterator[ItemResults]:
         """Yield the data that reports keep for each item of the variants used by the last call."""
         keys, repeat = self.read_setting("scores", []), int(self.read_setting("repeat"))
-        pages = self._query("SELECT names FROM cases ORDER BY number")
+        pages = self._fetch_rows("SELECT names FROM cases ORDER BY number")
         cases = [name for (names,) in pages for name in _parse_json(names)]
         for name, variant in self.variants.items():
             query = "SELECT number, count, details FROM items WHERE variant = ? ORDER BY number"
-            for number, count, details in self._query(query, [variant]):
+            for number, count, details in self._fetch_rows(query, [variant]):
                 columns = _unpack_columns(details, count)
                 names = [cases[item // repeat] for item in range(number, number + count)]
                 statuses, errors, run_ids, _, durations = (columns[detail] for detail in _DETAILS)
@@ -346,7 +346,7 @@ class EvaluationStore:
         scores: _Columns = {}
         failed: _Columns = {}
         for key in keys:
-            for number, several, *texts in self._query(query, (variant, key, first, first + count - 1)):
+            for number, several, *texts in self._fetch_rows(query, (variant, key, first, first + count - 1)):
                 place = number - first
                 for columns, text in zip((scores, failed), texts, strict=True):
                     for name, values in _unpack_columns(text, several).items():
@@ -354,7 +354,7 @@ class EvaluationStore:
         return scores, failed
 
 
-def _to_json(value: Any) -> str:
+def _encode_json(value: Any) -> str:
     return encode(value).decode()
 
 

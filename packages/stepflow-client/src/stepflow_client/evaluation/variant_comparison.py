@@ -10,10 +10,10 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from .._base.lazy import lazy_module
 from .._base.text import quantile, short_json
 from ..types.models import Record
-from .columns import Column, Columns, VariantColumns, compute_block_sizes
+from .columns import Column, Columns, VariantColumns, compute_case_block_sizes
 from .records import EvaluationItem
 from .scores import MISSING, find_part, parse_output_path
-from .statistics import CHANGE, MIN_BLOCKS, SHARE, Change, ResampledMean, apply_holm, mean, paired_change, resample
+from .statistics import CHANGE, MIN_BLOCKS, SHARE, Change, Interval, apply_holm, compare_pairs, mean, resample_mean
 
 _TAGS = ("tags", "tag")
 
@@ -56,7 +56,7 @@ def group_cases_by(items: Iterable[EvaluationItem], field: str) -> dict[str, fro
     return {value: frozenset(groups[value]) for value in sorted(groups)}
 
 
-def slice_scores(slices: Mapping[str, Any]) -> list[SliceScore]:
+def compute_slice_scores(slices: Mapping[str, Any]) -> list[SliceScore]:
     """Return all variants' scores in every slice."""
     changes: dict[tuple[str, str, str], tuple[ScoreChange, Change]] = {}
     for value, report in slices.items():
@@ -98,7 +98,7 @@ class ShownAsTable:
     __slots__ = ()
 
     def _repr_html_(self) -> str:
-        return str(_page.notebook_html(self))
+        return str(_page.render_for_notebook(self))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {"text/html": self._repr_html_(), "text/plain": str(self)}
@@ -271,14 +271,14 @@ def compute_score_mean(score: str, variant: str, columns: Columns, rules: Compar
     if not values:
         return None
     if matches_score_name(score, rules.timed):
-        resampled = resample(values, blocks=compute_block_sizes(list(column.cases), [variant_columns]))
+        resampled = resample_mean(values, blocks=compute_case_block_sizes(list(column.cases), [variant_columns]))
     else:
-        resampled = resample(values, () if columns.kinds[score] == "number" else SHARE)
-    return ScoreMean(score, variant, len(values), mean(values), *_get_interval_ends(resampled))
-
-
-def _get_interval_ends(resampled: ResampledMean | Change | None) -> tuple[float | None, float | None]:
+        resampled = resample_mean(values, () if columns.kinds[score] == "number" else SHARE)
     interval = None if resampled is None else resampled.interval()
+    return ScoreMean(score, variant, len(values), mean(values), *_get_interval_ends(interval))
+
+
+def _get_interval_ends(interval: Interval | None) -> tuple[float | None, float | None]:
     return (None, None) if interval is None else (interval.low, interval.high)
 
 
@@ -297,7 +297,7 @@ def _compare_columns(
     if not cases:
         return None
     old, new = ([column.total(case) / column.count(case) for case in cases] for column in (before, after))
-    return paired_change(old, new, pseudo_values, compute_block_sizes(cases, timed) if timed else None)
+    return compare_pairs(old, new, pseudo_values, compute_case_block_sizes(cases, timed) if timed else None)
 
 
 def compare_variants(columns: Columns, before: str, after: str, rules: ComparisonRules) -> VariantPair:
@@ -326,7 +326,7 @@ def compare_variants(columns: Columns, before: str, after: str, rules: Compariso
     if times is not None:
         low, high, verdict = None, None, None
         if is_same_time:
-            low, high = (None if end is None else math.exp(end) for end in _get_interval_ends(times))
+            low, high = (None if end is None else math.exp(end) for end in _get_interval_ends(times.interval()))
             verdict = _decide_verdict(times, -times.direction(), ("better", "worse"))
         duration = DurationChange(math.exp(times.difference), low, high, times.cases, verdict)
     return VariantPair(Comparison(before, after, scores, failed, duration), changes)
@@ -343,7 +343,7 @@ def _build_score_change(score: str, change: Change, lower_is_better: bool | None
     words: tuple[Verdict, Verdict] = ("higher", "lower") if lower_is_better is None else ("better", "worse")
     low, high, verdict = None, None, None
     if direction is not None:
-        low, high = _get_interval_ends(change)
+        low, high = _get_interval_ends(change.interval())
         verdict = _decide_verdict(change, -direction if lower_is_better else direction, words)
     return ScoreChange(
         score=score,

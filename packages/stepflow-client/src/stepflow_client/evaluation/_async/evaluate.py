@@ -108,7 +108,7 @@ class Evaluator:
                 report(self._count.make_progress())
                 await self._start_variants()
                 while len(self._workers):
-                    await self._process_ended()
+                    await self._store_and_score_finished()
                     report(self._count.make_progress())
                 self.labels.record_remaining_blocks()
                 report(self._count.make_progress(is_over=True))
@@ -118,7 +118,7 @@ class Evaluator:
             await self._workers.aclose(grace=_GRACE)
 
     async def _start_variants(self) -> None:
-        ended = {number: self.store.read_finished_blocks(number) for number in self._by_number}
+        ended = {number: self.store.read_block_lengths(number) for number in self._by_number}
         self._unscored = {scorer.key: self.store.iter_unscored(scorer.key, ended) for scorer in self.scorers}
         """Items from earlier calls that still need a score, by its key."""
         for place, (number, variant) in enumerate(self._by_number.items()):
@@ -132,9 +132,9 @@ class Evaluator:
                 raise JournalError(message, hint="restore it, or use a new folder")
             inputs = _VariantInputs(self.store, self._turns, place, self.repeat)
             await self._workers.start(partial(self._run_variant, variant, number, inputs, ended[number]))
-        await self._start_scores()
+        await self._start_scorers()
 
-    async def _process_ended(self) -> None:
+    async def _store_and_score_finished(self) -> None:
         """Wait briefly for something to finish, then store finished items and start scoring them."""
         until = time.monotonic() + _INTERVAL
         try:
@@ -154,7 +154,7 @@ class Evaluator:
             self.store.store_blocks(blocks)
         for waiting in self._waiting.values():
             waiting.extend((block, places) for block in blocks if (places := block.completed_positions))
-        await self._start_scores()
+        await self._start_scorers()
         left = [sum(len(places) for _, places in waiting) for waiting in self._waiting.values()]
         self._room = _MAX_WAITING - sum(len(block.items) for block in [*self._timed]) - max(left, default=0)
 
@@ -183,7 +183,7 @@ class Evaluator:
         stream = self.client.map(
             inputs=inputs,
             journal=self.store.get_journal_path(number),
-            labels=self.labels.get_labels(variant),
+            labels=self.labels.get_batch_labels(variant),
             **variant.map_arguments,
             **self.map_options,
         )
@@ -191,7 +191,7 @@ class Evaluator:
             async for chunk in outcomes.chunks():
                 for outcome in chunk:
                     self._count.add_outcome(outcome)
-                cases = inputs.take_cases(chunk)
+                cases = inputs.pop_finished_cases(chunk)
                 # The journal uses the same chunks, so checking the first item is enough.
                 if chunk[0].index not in stored:
                     self._ended.append(build_block(variant.name, number, self.repeat, cases, chunk))
@@ -203,7 +203,7 @@ class Evaluator:
                     break
         return 0
 
-    async def _start_scores(self) -> None:
+    async def _start_scorers(self) -> None:
         for scorer in self.scorers:
             waiting, unscored = self._waiting[scorer.key], self._unscored[scorer.key]
             while self._scores_running < self.max_scores:
@@ -318,7 +318,7 @@ class _VariantInputs(AsyncInputReader):
         self._turns.inputs_read[self.place] = math.inf if self.ended else self._index
         return [case.input for case in cases], None
 
-    def take_cases(self, outcomes: Sequence[Outcome]) -> list[EvaluationCase]:
+    def pop_finished_cases(self, outcomes: Sequence[Outcome]) -> list[EvaluationCase]:
         """Return the cases for the finished inputs."""
         return [self._open.pop(outcome.index) for outcome in outcomes]
 
