@@ -201,11 +201,9 @@ def read_inputs(
 
 
 def _get_file_name(file: Any) -> str:
-    try:
+    with suppress(AttributeError, OSError, ValueError):
         if file.fileno() == 0:
             return "standard input"
-    except (AttributeError, OSError, ValueError):
-        pass
     return str(getattr(file, "name", "the file"))
 
 

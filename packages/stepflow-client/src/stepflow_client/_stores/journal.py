@@ -17,7 +17,7 @@ import sqlite3
 import threading
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
@@ -118,13 +118,11 @@ class Journal:
         if row is None:
             return None
         content, digest = row
-        try:
+        with suppress(zlib.error, ValueError, RecursionError):
             if isinstance(content, bytes) and digest == _compute_digest(kind, number, content):
                 value = json.loads(zlib.decompress(content))
                 if isinstance(value, _CONTENTS.get(kind, dict)) and (kind not in ("first", "created") or UUID(value)):
                     return value
-        except (zlib.error, ValueError, RecursionError):
-            pass
         raise self._make_unusable_error(f"the entry {kind!r} of chunk {number} is damaged")
 
     def _write_entry(self, kind: _Kind, content: Any, number: int = _BATCH, *, replaces: _Kind | None = None) -> None:

@@ -317,9 +317,8 @@ def _mark_changed_words(before: str, after: str) -> str:
         removed, added = escape_multiline("".join(old[a:b])), escape_multiline("".join(new[c:d]))
         if kind == "equal":
             parts.append(removed)
-            continue
-        parts.append(f"<del>{removed}</del>" if removed else "")
-        parts.append(f"<ins>{added}</ins>" if added else "")
+        else:
+            parts += [f"<del>{removed}</del>" if removed else "", f"<ins>{added}</ins>" if added else ""]
     return "".join(parts)
 
 

@@ -335,9 +335,9 @@ class EvaluationStore:
                 columns = _unpack_columns(details, count)
                 names = [cases[item // repeat] for item in range(number, number + count)]
                 statuses, errors, run_ids, _, durations = (columns[detail] for detail in _DETAILS)
-                scores, failed = self._read_scores(variant, number, count, keys)
+                scores = self._read_scores(variant, number, count, keys)
                 repeats = min(repeat, number + count)
-                yield ItemResults(name, names, repeats, statuses, errors, run_ids, durations, scores, failed)
+                yield ItemResults(name, names, repeats, statuses, errors, run_ids, durations, *scores)
 
     def _read_scores(self, variant: int, first: int, count: int, keys: Sequence[str]) -> tuple[_Columns, _Columns]:
         """Return the scores of a block's items and the error messages of failed scores."""
