@@ -1,4 +1,7 @@
-"""The writer of user files: a file has its former content or the new one, and no edit of another program is lost."""
+"""The writer of user files, and their folders.
+
+A file has its former content or the new one, and no edit of another program is lost.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from typing import Any
 import pytest
 from stepflow_client import FlowFileError
 from stepflow_client._stores import user_files
-from stepflow_client._stores.user_files import FileChangedError, replace_atomically, write_file, write_text
+from stepflow_client._stores.user_files import FileChangedError, replace_atomically, user_folder, write_file, write_text
 
 OLD = b"name: flow\nsteps: []\noutput: " + b"x" * 8000 + b"\n"
 NEW = OLD + b"test: {cases: []}\n"
@@ -307,3 +310,27 @@ def test_no_save_of_an_editor_is_lost(file: Path, style: str, rounds: int) -> No
         assert editor.wait(10) == 0
         editor.stdout.close()
     assert names(file.parent) == ["flow.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("platform", "kind", "parent"),
+    [
+        ("linux", "cache", ".cache"),
+        ("linux", "config", ".config"),
+        ("linux", "state", ".local/state"),
+        ("darwin", "cache", "Library/Caches"),
+        ("darwin", "config", "Library/Application Support"),
+        ("darwin", "state", "Library/Application Support"),
+        ("win32", "config", "AppData/Local"),
+    ],
+)
+def test_files_are_where_each_platform_has_them(
+    platform: str, kind: str, parent: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in (f"XDG_{kind.upper()}_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    assert user_folder(kind) == tmp_path / parent / "stepflow"
+    monkeypatch.setenv("LOCALAPPDATA" if platform == "win32" else f"XDG_{kind.upper()}_HOME", str(tmp_path / "own"))
+    assert user_folder(kind) == tmp_path / ("own" if platform != "darwin" else parent) / "stepflow"
