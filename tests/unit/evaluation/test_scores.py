@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from stepflow_client import InvalidArgumentError
+from stepflow_client import ExecutionStatus, FlowResult, InvalidArgumentError
 from stepflow_client.evaluation import (
     EvaluationItem,
     FlowScore,
@@ -23,7 +25,7 @@ from stepflow_client.evaluation import (
     regex,
     schema_valid,
 )
-from stepflow_client.evaluation.scorers import build_scorers
+from stepflow_client.evaluation.scorers import build_scorers, sync_run_scorer
 
 
 def item(output: Any, expected: Any = None, **fields: Any) -> EvaluationItem:
@@ -212,6 +214,22 @@ def test_an_output_that_does_not_fit_a_judge_is_an_error_of_its_score() -> None:
     judge = FlowScore({"name": "judge", "schemas": {"properties": {"input": schema}}, "steps": []})
     said = "the input does not match the flow's schema: the schema expects string, not integer (at $.output)"
     assert scored(judge, 1) == ({}, {"judge": said})
+
+
+def test_a_judge_of_the_blocking_version_may_check_its_input_for_long() -> None:
+    schema = {"properties": {"output": {"items": {"properties": {"a": {"type": "integer"}}}}}}
+    judge = FlowScore({"name": "judge", "schemas": {"properties": {"input": schema}}, "steps": []})
+    long = [{"a": number} for number in range(100_000)]
+    client = SimpleNamespace(run=lambda *_, **__: FlowResult(status=ExecutionStatus.COMPLETED, output=0.5))
+    (scorer,) = build_scorers([judge])
+    found = []
+
+    async def score() -> None:
+        found.append(await scorer.compute_scores(item(long), client))
+
+    with ThreadPoolExecutor(1) as threads:
+        sync_run_scorer(scorer, score, threads)
+    assert found == [({"judge": 0.5}, {})]
 
 
 def test_coroutine_functions_are_scores() -> None:

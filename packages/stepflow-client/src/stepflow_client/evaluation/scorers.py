@@ -187,8 +187,8 @@ def sync_run_scorer(scorer: Scorer, apply: _Apply, threads: ThreadPoolExecutor) 
         apply: The coroutine function.
         threads: Ignored, because the caller already runs in a thread.
     """
-    # A flow runs on a blocking client.
-    if scorer.is_async and not scorer.is_flow:
+    # A flow runs on a blocking client, but a long check of its input waits for a thread.
+    if scorer.is_async:
         asyncio.run(apply())
     else:
         _run_without_waiting(apply())
