@@ -16,6 +16,7 @@ from typing import Any
 from .._base.text import duration_text, short_json
 from .._runs.run_differences import ABSENT, find_value_changes
 from ..drawing import charts, html
+from ..drawing.html import escape_html
 from ..drawing.report_page import (
     NUMBER,
     REPORT_STYLE,
@@ -334,7 +335,7 @@ _MARKS = {"better": "completed", "worse": "failed", "higher": "", "lower": "", "
 _MARKS |= {"passed": "completed", "failed": "failed", "inconclusive": "not_run"}
 
 
-_LIGHT, _DARK = html.css_properties(html.LIGHT), html.css_properties(html.DARK)
+_LIGHT, _DARK = html.format_css_properties(html.LIGHT), html.format_css_properties(html.DARK)
 _NOTEBOOK_STYLE = (
     f".sfe{{{_LIGHT}}}@media (prefers-color-scheme:dark){{.sfe{{{_DARK}}}}}"
     ".sfe{display:flex;flex-wrap:wrap;gap:8px 24px}.sfe .ch{max-width:100%}"
@@ -357,7 +358,7 @@ def render_report_page(
     title = f"Evaluation of {summary.name}" if summary.name else "Evaluation"
     facts = [("cases", f"{summary.cases:,}"), ("repeats", str(summary.repeats))]
     facts.append(("variants", escape_html(", ".join(summary.variants) or "none")))
-    about = facts_list(facts) + _render_remarks(summary)
+    about = build_facts_list(facts) + _render_remarks(summary)
     brand = f'<div class="brand">{html.HIDDEN_MARK}<h1>{escape_html(title)}</h1></div>'
     parts = [brand, build_section("Summary", about)]
     if gates:
@@ -365,7 +366,7 @@ def render_report_page(
         for gate in gates:
             # The div keeps messages left-aligned even if they start with a number.
             message = f"<div>{escape_multiline(gate.message)}</div>"
-            outcome = status_mark(_MARKS[gate.outcome], gate.outcome)
+            outcome = format_status(_MARKS[gate.outcome], gate.outcome)
             rows.append(build_row(escape_html(gate.condition), outcome, message))
         parts.append(build_section("Gates", build_table(("gate", "outcome", "numbers"), rows, stacks=True)))
     if summary.means or summary.durations:
@@ -425,7 +426,7 @@ def _render_scores_table(rows: Sequence[Sequence[str]]) -> str:
     for name, *cells in content:
         shown = [escape_html(cell) for cell in (name if name != above else "", *cells)][: len(heads)]
         if heads[-1] == "verdict" and cells[-1]:
-            shown[-1] = status_mark(_MARKS[cells[-1]], cells[-1])
+            shown[-1] = format_status(_MARKS[cells[-1]], cells[-1])
         line = build_row(*shown)
         body.append(line.replace("<tr>", '<tr class="first">', 1) if name != above and above else line)
         above = name

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from .._base.text import duration_text, visible
-from ..drawing.layout import count_columns as width
+from ..drawing.drawn_graph import count_columns as width
 from .variant_comparison import Comparison, DurationChange, EvaluationSummary, ScoreChange, SliceScore
 
 _CHANGE_HEADS = ("change", "95% interval", "cases", "better", "equal", "worse", "verdict")
