@@ -9,6 +9,10 @@ Example:
 environment variable STEPFLOW_LOG=debug.
 """
 
+# The star imports stand for exactly the names that these modules export. (Documentation tools miss those that a module
+# imports on first use, so these are listed.)
+# ruff: noqa: F403, F405
+
 from __future__ import annotations
 
 import os
@@ -38,50 +42,9 @@ if TYPE_CHECKING:
     from ._sync.client import SyncStepflowClient
     from ._sync.handle import SyncRunHandle
     from ._sync.streams import SyncEventStream, SyncOutcomeStream, SyncRunPager
-    from .errors import (
-        AmbiguousRunError,
-        ApiError,
-        AuthenticationError,
-        AuthoringError,
-        ClientClosedError,
-        ConflictError,
-        EmbeddedServerError,
-        FlowFileError,
-        FlowFileNotFoundError,
-        IdempotencyConflictError,
-        InvalidArgumentError,
-        InvalidFlowError,
-        InvalidRequestError,
-        InvalidResponseError,
-        JournalError,
-        NotAFlowError,
-        NotFoundError,
-        OutputTypeError,
-        RateLimitError,
-        RequestTimeoutError,
-        RunFailedError,
-        RunTimeoutError,
-        ServerConnectionError,
-        ServerFaultError,
-        ServerNotInstalledError,
-        ServerStartError,
-        ServerStartTimeoutError,
-        StepflowClientError,
-        TransportError,
-        UnsupportedByServerError,
-    )
-    from .events import (
-        HeartbeatEvent,
-        RunCompletedEvent,
-        RunCreatedEvent,
-        RunEvent,
-        StepCompletedEvent,
-        StepReadyEvent,
-        StepsNeededEvent,
-        StepStartedEvent,
-        SubRunCreatedEvent,
-        UnknownEvent,
-    )
+    from .errors import *
+    from .errors import InvalidFlowError, OutputTypeError, RunFailedError
+    from .events import *
     from .executor import StepflowExecutor
     from .flows.reading import FlowSource
     from .history import History

@@ -35,39 +35,13 @@ Every error can be pickled. `str()` returns one sentence, plus a hint on what to
 IPython show only your line of code, the message and the hint; use `%tb` for the full traceback.
 """
 
+# ruff: noqa: F403, F405 - `basic_errors` exports nothing but errors
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._base.basic_errors import (
-    AmbiguousRunError,
-    ApiError,
-    AuthenticationError,
-    AuthoringError,
-    ClientClosedError,
-    ConflictError,
-    EmbeddedServerError,
-    FlowFileError,
-    FlowFileNotFoundError,
-    IdempotencyConflictError,
-    InvalidArgumentError,
-    InvalidRequestError,
-    InvalidResponseError,
-    JournalError,
-    NotAFlowError,
-    NotFoundError,
-    RateLimitError,
-    RequestTimeoutError,
-    RunTimeoutError,
-    ServerConnectionError,
-    ServerFaultError,
-    ServerNotInstalledError,
-    ServerStartError,
-    ServerStartTimeoutError,
-    StepflowClientError,
-    TransportError,
-    UnsupportedByServerError,
-)
+from ._base.basic_errors import *
 from ._base.lazy import make_lazy_exports
 
 if TYPE_CHECKING:

@@ -12,6 +12,14 @@ from .lazy import lazy_module
 if TYPE_CHECKING:
     from uuid import UUID
 
+__all__ = [
+    "AmbiguousRunError", "ApiError", "AuthenticationError", "AuthoringError", "ClientClosedError", "ConflictError",
+    "EmbeddedServerError", "FlowFileError", "FlowFileNotFoundError", "IdempotencyConflictError",
+    "InvalidArgumentError", "InvalidRequestError", "InvalidResponseError", "JournalError", "NotAFlowError",
+    "NotFoundError", "RateLimitError", "RequestTimeoutError", "RunTimeoutError", "ServerConnectionError",
+    "ServerFaultError", "ServerNotInstalledError", "ServerStartError", "ServerStartTimeoutError",
+    "StepflowClientError", "TransportError", "UnsupportedByServerError",
+]  # fmt: skip
 
 # Import by name, since this module sits below `_display`.
 _short_traceback = lazy_module("stepflow_client._display.short_traceback")
