@@ -21,8 +21,8 @@ from .._codec.requests import FlowId, RunId, Variables
 from .._data.arguments import check_choice, check_flag, check_flags, check_seconds
 from .._data.json_encoding import StoredFlowId
 from .._http import settings as _settings
+from .._http.async_socket import AsyncCancelled
 from .._http.settings import Token
-from .._http.sockets import AsyncCancelled
 from .._rules.retries import RetryPolicy, resolve_retry_policy
 from .._rules.timeouts import call_scope, compute_deadline, deadline_override, deadline_scope
 from .._telemetry.recorder import Recorder

@@ -24,8 +24,16 @@ from .messages import (
 )
 from .sockets import CHUNK, TLS_CUT_OFF, build_readable_check, count_forks, describe_failure, enable_keep_alive
 
+AsyncCancelled = asyncio.CancelledError
+"""The exception that interrupts a waiting task."""
+
 # Stop reading once there are this many unread bytes, which slows the server down.
 _MAX_UNREAD = 1024 * 1024
+
+
+def async_get_owner() -> tuple[object, ...]:
+    """Return the owner of an async client's connections: the process and event loop."""
+    return (count_forks(), asyncio.get_running_loop())
 
 
 class AsyncSocket(asyncio.Protocol):

@@ -13,7 +13,7 @@ import socket
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from .._base.lazy import lazy_module
 from .connecting import sync_open_socket
@@ -30,12 +30,9 @@ from .messages import (
 
 if TYPE_CHECKING:
     import ssl
-    from asyncio import CancelledError as AsyncCancelled
 else:
     # Not needed for plain HTTP.
     ssl = lazy_module("ssl")
-
-__all__ = ["AsyncCancelled"]
 
 SyncCancelled = KeyboardInterrupt
 """The exception that interrupts a waiting thread, just as `AsyncCancelled` interrupts a task."""
@@ -43,22 +40,6 @@ SyncCancelled = KeyboardInterrupt
 _forks: list[None] = []
 count_forks = _forks.__len__
 """Returns how many forks separate this process from the first one. Faster than getting the process ID."""
-
-
-def __getattr__(name: str) -> Any:
-    if name != "AsyncCancelled":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # Imported lazily, since the blocking client doesn't need asyncio.
-    from asyncio import CancelledError
-
-    return CancelledError
-
-
-def async_get_owner() -> tuple[object, ...]:
-    """Return the owner of an async client's connections: the process and event loop."""
-    import asyncio
-
-    return (count_forks(), asyncio.get_running_loop())
 
 
 def sync_get_owner() -> tuple[object, ...]:

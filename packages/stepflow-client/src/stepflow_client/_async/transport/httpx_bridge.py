@@ -21,6 +21,7 @@ from typing import Any
 import httpx
 
 from ..._data.arguments import check_instance
+from ..._http.async_socket import async_get_owner
 from ..._http.decompression import Decompressor
 from ..._http.limits import Hook, async_call_hooks, async_call_with_timeout
 from ..._http.messages import (
@@ -41,7 +42,6 @@ from ..._http.messages import (
     normalize_headers,
 )
 from ..._http.settings import API_PATH, MAX_TIMEOUT, ServerUrl, Timeouts, check_headers
-from ..._http.sockets import async_get_owner
 from ..._rules.releases import find_operation, get_run_events
 from ...errors import InvalidArgumentError, StepflowClientError
 from .base import Middleware, Stream, Transport
