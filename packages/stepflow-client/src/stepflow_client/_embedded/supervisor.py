@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import atexit
-import http.client
 import inspect
 import json
 import logging
 import os
-import selectors
 import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._base.logging import get_logger
 from .._data.arguments import check_function
+from .._http.messages import HttpError, HttpRequest, encode_head
+from .._http.settings import API_PATH
+from .._http.sockets import SyncSocket
 from ..errors import (
     EmbeddedServerError,
     InvalidArgumentError,
@@ -36,7 +36,6 @@ from . import watchdog
 from .config import (
     REJECTED_ROUTE_MESSAGE,
     ServerConfig,
-    WorkerPlugins,
     explain_config_error,
     find_recovery_warnings,
     find_store_path,
@@ -211,116 +210,34 @@ class NotReadyError(Exception):
         """The worker that exited, if that is the reason."""
 
 
-@dataclass(slots=True)
-class StartupWait:
-    """Waits for a newly started server and its workers."""
+def _poll_responses(process: ServerProcess, request: HttpRequest, timeout: float) -> Iterator[dict[str, Any] | None]:
+    """Send a request to a local server over and over, without blocking.
 
-    process: ServerProcess
-    workers: WorkerPlugins
-    is_cancelled: Callable[[], bool]
+    Args:
+        process: The server, whose port is known.
+        request: The request.
+        timeout: Seconds to wait for a response before sending the request again.
 
-    def wait_until_ready(self, timeout: float, worker_timeout: float | None) -> None:
-        """Wait until the server and its workers can be used.
-
-        The first step is to wait for the line with the port, which proves that this very process is listening on it.
-
-        Args:
-            timeout: Seconds to wait for the server and the workers it starts.
-            worker_timeout: Additional seconds to wait for workers started elsewhere, or None to skip that.
-
-        Raises:
-            NotReadyError: If the process or a worker exits, the timeout expires, or the wait is cancelled.
-        """
-        deadline = time.monotonic() + timeout
-        late = f"The server was not ready within {timeout:g} s"
-        self._poll_until(lambda: self.process.port is not None, deadline, late)
-        health = _PolledRequest(self.process, "/api/v1/health", _HEALTH_SECONDS)
-        self._poll_until(lambda: health.poll_response() is not None, deadline, late)
-        external = self.workers.external
-        if self.workers.started or not external:
-            # Older servers don't report worker state. Their workers count as ready once the server is healthy.
-            self._poll_until(self._make_connected_condition(ignored=external), deadline, late)
-        if external and worker_timeout is not None:
-            late = f"No worker of {', '.join(sorted(external))} connected within {worker_timeout:g} s"
-            self._poll_until(self._make_connected_condition(), time.monotonic() + worker_timeout, late)
-
-    def _poll_until(self, condition: Callable[[], bool], deadline: float, late: str) -> None:
-        """Poll a condition until a deadline. Fails early if the condition can't be met anymore."""
-        process = self.process
-        next_check = time.monotonic() + _WORKER_CHECK_SECONDS
-        while True:
-            # Do this before checking the condition, so that a ready server is already confined.
-            process.confine_to_loopback()
-            if condition():
-                return
-            now = time.monotonic()
-            if self.is_cancelled() or process.poll() is not None:
-                raise NotReadyError
-            if now >= next_check:
-                next_check = now + _WORKER_CHECK_SECONDS
-                # Ignore workers that exited with code 0, since they may have started a replacement.
-                failed = next((worker for worker in find_ended_workers(process.leader) if worker.exit_code != 0), None)
-                # Give older servers time to exit on their own, since their message is more detailed.
-                if failed is not None and not process.wait_for_exit(0.5):
-                    raise NotReadyError(f"ended {failed.exit_description} before it was ready", worker=failed)
-            if now >= deadline:
-                raise NotReadyError(late)
-            process.port_known.wait(_POLL_SECONDS) if process.port is None else time.sleep(_POLL_SECONDS)
-
-    def _make_connected_condition(self, ignored: frozenset[str] = frozenset()) -> Callable[[], bool]:
-        """Return a function that checks whether all workers are connected, ignoring those of certain plugins."""
-        components = _PolledRequest(self.process, "/api/v1/components?excludeSchemas=true", _COMPONENTS_SECONDS)
-
-        def are_workers_connected() -> bool:
-            response = components.poll_response()
-            if response is None:
-                return False
-            failed = response.get("failedPlugins")
-            if not failed or response.get("complete", True):
-                return True
-            return all(isinstance(plugin, dict) and plugin.get("plugin") in ignored for plugin in failed)
-
-        return are_workers_connected
-
-
-class _PolledRequest:
-    """A GET request to the local server, without proxies or pooling, that is polled without blocking."""
-
-    def __init__(self, process: ServerProcess, path: str, timeout: float) -> None:
-        self._process, self._path, self._timeout = process, path, timeout
-        self._connection: http.client.HTTPConnection | None = None
-        self._sent_at = 0.0
-
-    def poll_response(self) -> dict[str, Any] | None:
-        """Return the response if it has arrived and is a JSON object. Sends or repeats the request as needed."""
+    Yields:
+        The response, if it has arrived and is a JSON object, or else None.
+    """
+    assert process.port is not None
+    head = encode_head(request, b"127.0.0.1", API_PATH, {})
+    while True:
         value = None
-        try:
-            if self._connection is None:
-                self._sent_at = time.monotonic()
-                self._connection = http.client.HTTPConnection("127.0.0.1", self._process.port, timeout=_HEALTH_SECONDS)
-                self._connection.request("GET", self._path, headers={"Connection": "close"})
-            # select.select doesn't support descriptors above 1023.
-            with selectors.DefaultSelector() as selector:
-                selector.register(self._connection.sock, selectors.EVENT_READ)
-                is_readable = bool(selector.select(0))
-            if not is_readable and time.monotonic() <= self._sent_at + self._timeout:
-                return None
-            if is_readable:
-                response = self._connection.getresponse()
-                value = json.loads(response.read()) if response.status == 200 else None
-        except (OSError, http.client.HTTPException, ValueError):
-            pass
-        self._close()
-        return value if isinstance(value, dict) and value else None
-
-    def _close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(OSError):
-                connection.close()
-
-    def __del__(self) -> None:
-        self._close()
+        with suppress(HttpError, ValueError):
+            connection = SyncSocket.connect("127.0.0.1", process.port, None, _HEALTH_SECONDS)
+            connection.send(head, _HEALTH_SECONDS)
+            end = time.monotonic() + timeout
+            # A connection on which nothing has arrived could also be reused.
+            while connection.is_usable and time.monotonic() <= end:
+                yield None
+            if not connection.is_usable:
+                connection.read_response(request, _HEALTH_SECONDS)
+                if connection.reader.status == 200:
+                    value = json.loads(connection.reader.take_body())
+            connection.close()
+        yield value if isinstance(value, dict) and value else None
 
 
 # Checking a server's workers takes about 3 ms.
@@ -357,37 +274,6 @@ def find_ended_workers(server: psutil.Process) -> list[EndedWorker]:
                 exit_code = os.waitstatus_to_exitcode(int(file.read().rpartition(b" ")[2]))
             ended.append(EndedWorker(child.pid, exit_code))
     return ended
-
-
-def watch_workers(process: ServerProcess, stopping: threading.Event, report: Callable[[EndedWorker], object]) -> None:
-    """Report each worker that exits, until the server itself exits or is stopped."""
-    reported: set[int] = set()
-    while not stopping.wait(_CHECK_SECONDS):
-        ended = find_ended_workers(process.leader)
-        if process.poll() is not None:
-            # All workers exit along with the server.
-            return
-        for worker in ended:
-            if worker.pid not in reported:
-                report(worker)
-        reported = {worker.pid for worker in ended}
-
-
-def find_worker_name(pid: int, logs: LogStore, workers: WorkerPlugins) -> str:
-    """Return a worker's name for messages, including its plugin if the server logged the worker's start.
-
-    Args:
-        pid: The worker's process ID.
-        logs: The server's log.
-        workers: The plugins that have workers.
-    """
-    line = logs.find_last_line(b"subprocess spawned (pid=Some(%d), queue=" % pid)
-    if line is None:
-        # Servers only log the start of workers with a queue, and only at level info.
-        is_logged = not workers.started or logs.find_last_line(b"subprocess spawned (pid=Some(") is not None
-        return f"The worker of {workers.others[0]}" if is_logged and len(workers.others) == 1 else "A worker"
-    queue = line.partition(b", queue=")[2].partition(b")")[0].decode("utf-8", "replace")
-    return f"The worker of {workers.queues.get(queue, queue)}"
 
 
 def _is_group_alive(pid: int, leader: int) -> bool:
@@ -630,10 +516,9 @@ class Supervisor:
 
     def _await_startup(self) -> ServerStartError | None:
         """Wait until the process is ready and publish its port. On failure, stop the process and return the error."""
-        process, plan = self._process, self._plan
+        process = self._process
         try:
-            wait = StartupWait(process, self._workers, self._stopping.is_set)
-            wait.wait_until_ready(plan.startup_timeout, plan.worker_timeout)
+            self._wait_until_ready()
         except NotReadyError as error:
             loss = error
         else:
@@ -645,8 +530,9 @@ class Supervisor:
             self.port_settled.set()
             self.ready_future.set_result(process.port)
             if self._workers.started:
-                watch = partial(watch_workers, process, self._stopping, self._report_worker)
-                threading.Thread(target=watch, name="stepflow-runtime-workers", daemon=True).start()
+                threading.Thread(
+                    target=self._warn_about_ended_workers, args=(process,), name="stepflow-runtime-workers", daemon=True
+                ).start()
             return None
         exit_code, worker = process.poll(), loss.worker
         # Read the log before stopping the server: its other workers then log that they've lost it.
@@ -654,7 +540,7 @@ class Supervisor:
         process.stop(_STOP_SECONDS)
         self._clean_up_process()
         if exit_code is None:
-            name = "" if worker is None else f"{find_worker_name(worker.pid, self.logs, self._workers)} "
+            name = "" if worker is None else f"{self._get_worker_name(worker.pid)} "
             return self._build_error(f"{name}{loss}", None, entries)
         failure = self._build_error(f"The server did not start (exit code {exit_code})", exit_code)
         fault = explain_config_error(find_failure_reason(self.logs.get_tail_entries()) or "", self.config)
@@ -669,6 +555,62 @@ class Supervisor:
             failure.hint = f"the last line of its worker: {words}"
         return failure
 
+    def _wait_until_ready(self) -> None:
+        """Wait until the server and its workers can be used.
+
+        The first step is to wait for the line with the port, which proves that this very process is listening on it.
+
+        Raises:
+            NotReadyError: If the process or a worker exits, the timeout expires, or the server is being stopped.
+        """
+        process, plan, external = self._process, self._plan, self._workers.external
+        deadline = time.monotonic() + plan.startup_timeout
+        late = f"The server was not ready within {plan.startup_timeout:g} s"
+        self._poll_until(lambda: process.port is not None, deadline, late)
+        health = _poll_responses(process, HttpRequest("GET", "/health"), _HEALTH_SECONDS)
+        self._poll_until(lambda: next(health) is not None, deadline, late)
+        request = HttpRequest("GET", "/components", "excludeSchemas=true")
+        components = _poll_responses(process, request, _COMPONENTS_SECONDS)
+
+        def are_workers_connected(ignored: frozenset[str] = frozenset()) -> bool:
+            response = next(components)
+            if response is None:
+                return False
+            failed = response.get("failedPlugins")
+            if not failed or response.get("complete", True):
+                return True
+            return all(isinstance(plugin, dict) and plugin.get("plugin") in ignored for plugin in failed)
+
+        if self._workers.started or not external:
+            # Older servers don't report worker state. Their workers count as ready once the server is healthy.
+            self._poll_until(lambda: are_workers_connected(ignored=external), deadline, late)
+        if external and plan.worker_timeout is not None:
+            late = f"No worker of {', '.join(sorted(external))} connected within {plan.worker_timeout:g} s"
+            self._poll_until(are_workers_connected, time.monotonic() + plan.worker_timeout, late)
+
+    def _poll_until(self, condition: Callable[[], bool], deadline: float, late: str) -> None:
+        """Poll a condition until a deadline. Fails early if the condition can't be met anymore."""
+        process = self._process
+        next_check = time.monotonic() + _WORKER_CHECK_SECONDS
+        while True:
+            # Do this before checking the condition, so that a ready server is already confined.
+            process.confine_to_loopback()
+            if condition():
+                return
+            now = time.monotonic()
+            if self.is_stopped or process.poll() is not None:
+                raise NotReadyError
+            if now >= next_check:
+                next_check = now + _WORKER_CHECK_SECONDS
+                # Ignore workers that exited with code 0, since they may have started a replacement.
+                failed = next((worker for worker in find_ended_workers(process.leader) if worker.exit_code != 0), None)
+                # Give older servers time to exit on their own, since their message is more detailed.
+                if failed is not None and not process.wait_for_exit(0.5):
+                    raise NotReadyError(f"ended {failed.exit_description} before it was ready", worker=failed)
+            if now >= deadline:
+                raise NotReadyError(late)
+            process.port_known.wait(_POLL_SECONDS) if process.port is None else time.sleep(_POLL_SECONDS)
+
     def _clean_up_process(self) -> None:
         """Kill any processes the server left behind, and read its last lines."""
         for _ in range(3):
@@ -676,11 +618,33 @@ class Supervisor:
                 break
         self._process.close_pipes()
 
-    def _report_worker(self, worker: EndedWorker) -> None:
-        name = find_worker_name(worker.pid, self.logs, self._workers)
-        with suppress(Exception):
-            # Use a child logger, for programs that only show these messages.
-            get_logger("runtime.workers").warning("%s ended %s; %s", name, worker.exit_description, _RESTART)
+    def _warn_about_ended_workers(self, process: ServerProcess) -> None:
+        """Log each worker that exits, until the server itself exits or is stopped."""
+        reported: set[int] = set()
+        while not self._stopping.wait(_CHECK_SECONDS):
+            ended = find_ended_workers(process.leader)
+            if process.poll() is not None:
+                # All workers exit along with the server.
+                return
+            for worker in ended:
+                if worker.pid not in reported:
+                    name = self._get_worker_name(worker.pid)
+                    with suppress(Exception):
+                        # Use a child logger, for programs that only show these messages.
+                        logger = get_logger("runtime.workers")
+                        logger.warning("%s ended %s; %s", name, worker.exit_description, _RESTART)
+            reported = {worker.pid for worker in ended}
+
+    def _get_worker_name(self, pid: int) -> str:
+        """Return a worker's name for messages, including its plugin if the server logged the worker's start."""
+        workers = self._workers
+        line = self.logs.find_last_line(b"subprocess spawned (pid=Some(%d), queue=" % pid)
+        if line is None:
+            # Servers only log the start of workers with a queue, and only at level info.
+            is_logged = not workers.started or self.logs.find_last_line(b"subprocess spawned (pid=Some(") is not None
+            return f"The worker of {workers.others[0]}" if is_logged and len(workers.others) == 1 else "A worker"
+        queue = line.partition(b", queue=")[2].partition(b")")[0].decode("utf-8", "replace")
+        return f"The worker of {workers.queues.get(queue, queue)}"
 
     def _build_error(
         self, message: str, exit_code: int | None, worker_entries: list[LogEntry] | None = None
