@@ -142,7 +142,7 @@ def listen_to_lines(listener: Callable[[Sequence[RawLine]], None]) -> Iterator[N
 
 
 class LogStore:
-    """Keeps a runtime's latest log lines across server restarts, and forwards them to a logger."""
+    """Keeps a runtime's latest log lines across server restarts, and forwards them to a logger and listeners."""
 
     def __init__(self, config: LogConfig) -> None:
         self._lock = threading.Lock()
@@ -151,8 +151,15 @@ class LogStore:
         target = config.python_logger
         logger = target if isinstance(target, logging.Logger) else logging.getLogger(target) if target else None
         self._logger = (logger or get_logger("server")) if config.forward else None
-        listeners = tuple(_listeners)
-        self._forwarder = _LineForwarder(self._logger, listeners) if self._logger or listeners else None
+        self._listeners = tuple(_listeners)
+        self._queue: queue.SimpleQueue[tuple[Sequence[RawLine], int] | None] = queue.SimpleQueue()
+        # Each counter is only ever changed by one thread.
+        self._put = self._taken = 0
+        self._dropped = 0
+        self._closed_at: float | None = None
+        self._thread = threading.Thread(target=self._forward_lines, name="stepflow-runtime-logs", daemon=True)
+        if self._logger is not None or self._listeners:
+            self._thread.start()
 
     def choose_level(self, has_workers: bool) -> LevelFilter:
         """Return the log level for a server if `LogConfig.level` isn't set."""
@@ -164,8 +171,13 @@ class LogStore:
         with self._lock:
             self._recent.extend(lines)
             self._tail.extend(lines)
-        if self._forwarder is not None:
-            self._forwarder.queue_lines(lines, pid)
+        if not self._listeners:
+            lines = [line for line in lines if self._is_logged(line)]
+        if self._put - self._taken >= _QUEUE_LIMIT:
+            self._dropped += len(lines)
+        elif lines:
+            self._put += len(lines)
+            self._queue.put((lines, pid))
 
     def get_recent_entries(self, limit: int) -> list[LogEntry]:
         """Return the last `limit` stored lines as entries, oldest first."""
@@ -192,38 +204,13 @@ class LogStore:
 
     def close(self) -> None:
         """Forward the remaining lines for up to half a second, then stop."""
-        if self._forwarder is not None:
-            self._forwarder.close()
-
-
-class _LineForwarder:
-    """Passes raw lines to listeners and parsed ones to a logger, on a separate thread."""
-
-    def __init__(self, logger: logging.Logger | None, listeners: Sequence[Callable[[Sequence[RawLine]], None]]) -> None:
-        self._logger, self._listeners = logger, listeners
-        self._queue: queue.SimpleQueue[tuple[Sequence[RawLine], int] | None] = queue.SimpleQueue()
-        # Each counter is only ever changed by one thread.
-        self._put = self._taken = 0
-        self._dropped = 0
-        self._closed_at: float | None = None
-        self._thread = threading.Thread(target=self._forward_lines, name="stepflow-runtime-logs", daemon=True)
-        self._thread.start()
-
-    def queue_lines(self, lines: Sequence[RawLine], pid: int) -> None:
-        if not self._listeners:
-            lines = [line for line in lines if self._is_logged(line)]
-        if self._put - self._taken >= _QUEUE_LIMIT:
-            self._dropped += len(lines)
-        elif lines:
-            self._put += len(lines)
-            self._queue.put((lines, pid))
-
-    def close(self) -> None:
-        self._closed_at = time.monotonic()
-        self._queue.put(None)
-        self._thread.join(0.5)
+        if self._thread.is_alive():
+            self._closed_at = time.monotonic()
+            self._queue.put(None)
+            self._thread.join(0.5)
 
     def _forward_lines(self) -> None:
+        """Pass raw lines to listeners and parsed ones to the logger, on a separate thread."""
         while (batch := self._queue.get()) is not None:
             lines, pid = batch
             for listener in self._listeners:

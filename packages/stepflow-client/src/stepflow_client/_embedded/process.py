@@ -167,11 +167,15 @@ def bind_sockets_to_loopback(pid: int) -> frozenset[int]:
     if sys.platform != "linux":
         raise OSError("only Linux can do this")
     ports = set()
+    library = ctypes.CDLL(None, use_errno=True)
     process = os.pidfd_open(pid)
     try:
         for fd in _list_sockets(pid):
-            duplicate = _duplicate_socket(process, fd)
-            if duplicate is None:
+            duplicate = library.syscall(*map(ctypes.c_long, (_PIDFD_GETFD, process, fd, 0)))
+            if duplicate < 0:
+                if (number := ctypes.get_errno()) != errno.EBADF:
+                    raise OSError(number, os.strerror(number))
+                # It has been closed since it was listed.
                 continue
             try:
                 listener = socket.socket(fileno=duplicate)
@@ -197,18 +201,6 @@ def _list_sockets(pid: int) -> list[int]:
             if os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:"):
                 sockets.append(int(name))
     return sockets
-
-
-def _duplicate_socket(process: int, fd: int) -> int | None:
-    """Duplicate a socket descriptor from a process, or return None if it has since been closed."""
-    library = ctypes.CDLL(None, use_errno=True)
-    duplicate: int = library.syscall(*map(ctypes.c_long, (_PIDFD_GETFD, process, fd, 0)))
-    if duplicate < 0:
-        number = ctypes.get_errno()
-        if number == errno.EBADF:
-            return None
-        raise OSError(number, os.strerror(number))
-    return duplicate
 
 
 _POLL_SECONDS = 0.005
