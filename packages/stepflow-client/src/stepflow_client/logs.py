@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar, cast, get_args
 
-from ._data.arguments import check_choice, check_flag, check_integer
+from ._data.arguments import check_choice, check_flags, check_integer
 from .errors import InvalidArgumentError
 from .types.models import Record
 
@@ -89,8 +89,7 @@ class LogConfig:
             raise InvalidArgumentError(f"python_logger must be a logging.Logger or its name, not {kind}")
         for name in ("buffer_lines", "max_line_length"):
             check_integer(getattr(self, name), name, least=1)
-        for name in ("capture", "forward"):
-            check_flag(getattr(self, name), name)
+        check_flags(capture=self.capture, forward=self.forward)
 
     def arguments(self, default: LevelFilter = "warn") -> list[str]:
         """Return the server's command-line arguments for these settings.
@@ -247,27 +246,18 @@ class LineSplitter:
 
     def __init__(self, max_length: int) -> None:
         self._max_length = max_length
-        self._held = bytearray()
+        self._unfinished = b""
 
     def feed(self, data: bytes) -> list[bytes]:
         """Return the lines completed by `data`, without line endings."""
-        first, *others = data.split(b"\n")
-        self._hold(first)
-        if not others:
-            return []
-        *finished, rest = others
-        lines = [self.flush(), *(piece[: self._max_length].removesuffix(b"\r") for piece in finished)]
-        self._hold(rest)
-        return lines
+        *finished, rest = (self._unfinished + data).split(b"\n")
+        self._unfinished = rest[: self._max_length]
+        return [line[: self._max_length].removesuffix(b"\r") for line in finished]
 
     def flush(self) -> bytes:
         """Clear the buffer and return its contents as a line, even if unfinished."""
-        line = bytes(self._held)
-        self._held.clear()
+        line, self._unfinished = self._unfinished, b""
         return line.removesuffix(b"\r")
-
-    def _hold(self, piece: bytes) -> None:
-        self._held += piece[: self._max_length - len(self._held)]
 
 
 def parse_port(line: bytes) -> int | None:

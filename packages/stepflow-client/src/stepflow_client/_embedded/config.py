@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -262,11 +263,11 @@ def _read_config_text(path: Path) -> str:
 def _parse_config_text(text: str, path: Path) -> dict[str, Any]:
     import yaml
 
-    try:
+    value = None
+    if text.lstrip().startswith("{"):
         # Try JSON first, as PyYAML rejects some JSON (with tabs) that the server accepts.
-        value = json.loads(text) if text.lstrip().startswith("{") else None
-    except (ValueError, RecursionError):
-        value = None
+        with suppress(ValueError, RecursionError):
+            value = json.loads(text)
     try:
         value = yaml.load(text, _make_lenient_yaml_loader()) if value is None else value  # noqa: S506 - it is a SafeLoader
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
@@ -288,8 +289,7 @@ def _make_lenient_yaml_loader() -> Any:
 
     class Loader(yaml.SafeLoader):
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-            if isinstance(node, yaml.MappingNode):
-                self.flatten_mapping(node)
+            self.flatten_mapping(node)
             mapping = {}
             for key_node, value_node in node.value:
                 key = self.construct_object(key_node, deep=True)
@@ -305,10 +305,7 @@ def _make_lenient_yaml_loader() -> Any:
             return node.value
 
     Loader.add_constructor(None, Loader.construct_tagged)
-    Loader.yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
-        for first, resolvers in Loader.yaml_implicit_resolvers.items()
-    }
+    Loader.add_constructor("tag:yaml.org,2002:timestamp", Loader.construct_tagged)
     return Loader
 
 
