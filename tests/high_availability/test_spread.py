@@ -88,4 +88,4 @@ async def test_the_share_of_a_killed_server_goes_on_elsewhere(
         # What was on the killed server waits for the other one; everything else does not.
         assert 0 < len(waited) <= 4 * CHUNK
         assert outcomes[-len(waited) :] == waited
-    assert not [thread for thread in threading.enumerate() if thread.name == "stepflow-client-map"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "stepflow-client-call"]

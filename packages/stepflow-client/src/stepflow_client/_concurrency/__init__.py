@@ -1,4 +1,4 @@
-"""Async and blocking versions of concurrent calls, background calls, lazy inputs and long checks.
+"""Async and blocking versions of concurrent calls, background calls, time limits, lazy inputs and long checks.
 
 Both are handwritten, like the socket code.
 """
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from .._base.lazy import lazy_module
 from .._base.long_computations import Slices, pause_garbage_collector, run_in_slices, slices
+from .._http.settings import MAX_TIMEOUT
 from .._rules.timeouts import current_deadline, get_seconds_left, has_passed
 from ..errors import InvalidArgumentError, RequestTimeoutError
 
@@ -103,7 +104,7 @@ class SyncTaskPool(Generic[Result]):
                 self._ended.put((None, error))
 
         self._running += 1
-        threading.Thread(target=run, name="stepflow-client-map", daemon=True).start()
+        threading.Thread(target=run, name="stepflow-client-call", daemon=True).start()
 
     def wait_for_result(self, deadline: float | None = None) -> Result:
         """Wait for one of the calls to finish and return its result, or raise its error.
@@ -133,6 +134,41 @@ class SyncTaskPool(Generic[Result]):
                 self._running -= 1
 
 
+async def async_call_with_timeout(
+    call: Callable[[], Awaitable[Result]], seconds: float, *, may_abandon: bool = False
+) -> Result:
+    """Return a call's result, or cancel the call if it takes too long.
+
+    Args:
+        call: The call.
+        seconds: Maximum number of seconds it may take.
+        may_abandon: Only used by `sync_call_with_timeout`.
+
+    Raises:
+        TimeoutError: If it takes longer.
+    """
+    async with asyncio.timeout(seconds):
+        return await call()
+
+
+def sync_call_with_timeout(call: Callable[[], Result], seconds: float, *, may_abandon: bool = False) -> Result:
+    """Return a call's result. The time limit applies only with `may_abandon`.
+
+    Args:
+        call: The call.
+        seconds: Maximum number of seconds it may take.
+        may_abandon: Whether to make the call in a thread, and leave it running after the timeout.
+
+    Raises:
+        TimeoutError: If it takes longer and `may_abandon` is True.
+    """
+    if not may_abandon:
+        return call()
+    threads: SyncTaskPool[Result] = SyncTaskPool()
+    threads.start(call)
+    return threads.wait_for_result(time.monotonic() + min(seconds, MAX_TIMEOUT))
+
+
 _END = object()
 
 
@@ -145,12 +181,8 @@ class AsyncInputReader:
 
     def __init__(self, inputs: Any) -> None:
         """Store the inputs without reading any."""
-        self._async: AsyncIterator[Any] | None = None
-        self._sync: Iterator[Any] = iter(())
-        if isinstance(inputs, AsyncIterable):
-            self._async = aiter(inputs)
-        else:
-            self._sync = _make_iterator(inputs)
+        self._async: AsyncIterator[Any] | None = aiter(inputs) if isinstance(inputs, AsyncIterable) else None
+        self._sync: Iterator[Any] = iter(()) if self._async is not None else _make_iterator(inputs)
         self.ended = False
 
     async def take_inputs(self, max_count: int) -> tuple[list[Any], Exception | None]:

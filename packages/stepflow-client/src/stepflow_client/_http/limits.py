@@ -1,4 +1,4 @@
-"""Concurrency limits, and caller-supplied hooks with a time limit."""
+"""How many requests run at once, and the user's hooks."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ import queue
 import threading
 import weakref
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from contextvars import copy_context
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from .._base.lazy import lazy_module
 from .._data.arguments import argument_error, check_choice, check_mapping, short_repr
@@ -51,22 +49,17 @@ async def async_call_hooks(kind: str, hooks: Sequence[Hook], value: object, requ
         StepflowClientError: If a hook fails.
     """
     for hook in hooks:
-        seconds = request.limit_to_deadline(request.timeout.read)
+        limit = asyncio.timeout(request.limit_to_deadline(request.timeout.read))
         try:
-            await async_call_with_timeout(partial(_call_hook, kind, hook, value), seconds)
-        except StepflowClientError:
-            raise
-        except TimeoutError as error:
-            message = f"{request}: the {kind} hook {short_repr(hook)} did not return in time"
-            raise RequestTimeoutError(message) from error
-
-
-async def _call_hook(kind: str, hook: Hook, value: object) -> None:
-    try:
-        if inspect.isawaitable(called := hook(value)):
-            await called
-    except Exception as error:
-        raise _convert_hook_error(kind, hook, error) from error
+            async with limit:
+                if inspect.isawaitable(called := hook(value)):
+                    await called
+        except Exception as error:
+            # The hook itself may also raise a TimeoutError.
+            if isinstance(error, TimeoutError) and limit.expired():
+                message = f"{request}: the {kind} hook {short_repr(hook)} did not return in time"
+                raise RequestTimeoutError(message) from error
+            raise _convert_hook_error(kind, hook, error) from error
 
 
 def sync_call_hooks(kind: str, hooks: Sequence[Hook], value: object, request: HttpRequest) -> None:
@@ -224,56 +217,3 @@ class _SelfReplacingSlot:
 
 
 _UNLIMITED = _SelfReplacingSlot(lambda: None)
-
-
-Result = TypeVar("Result")
-
-
-async def async_call_with_timeout(
-    call: Callable[[], Awaitable[Result]], seconds: float, *, may_abandon: bool = False
-) -> Result:
-    """Return a call's result, or cancel the call if it takes too long.
-
-    Args:
-        call: The call.
-        seconds: Maximum number of seconds it may take.
-        may_abandon: Only used by `sync_call_with_timeout`.
-
-    Raises:
-        TimeoutError: If it takes longer.
-    """
-    async with asyncio.timeout(seconds):
-        return await call()
-
-
-def sync_call_with_timeout(call: Callable[[], Result], seconds: float, *, may_abandon: bool = False) -> Result:
-    """Return a call's result. The time limit applies only with `may_abandon`.
-
-    Args:
-        call: The call.
-        seconds: Maximum number of seconds it may take.
-        may_abandon: Whether to make the call in a thread, and leave it running after the timeout.
-
-    Raises:
-        TimeoutError: If it takes longer and `may_abandon` is True.
-    """
-    if not may_abandon:
-        return call()
-    context = copy_context()
-    outcomes: queue.SimpleQueue[tuple[list[Result], BaseException | None]] = queue.SimpleQueue()
-
-    def call_in_thread() -> None:
-        try:
-            outcomes.put(([context.run(call)], None))
-        except BaseException as error:
-            outcomes.put(([], error))
-
-    # A daemon thread, so that it can't keep the process alive.
-    threading.Thread(target=call_in_thread, name="stepflow-request", daemon=True).start()
-    try:
-        results, error = outcomes.get(timeout=min(seconds, threading.TIMEOUT_MAX))
-    except queue.Empty:
-        raise TimeoutError from None
-    if error is not None:
-        raise error
-    return results[0]

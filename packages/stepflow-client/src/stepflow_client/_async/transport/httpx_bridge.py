@@ -20,10 +20,11 @@ from typing import Any
 
 import httpx
 
+from ..._concurrency import async_call_with_timeout
 from ..._data.arguments import check_instance
 from ..._http.async_socket import async_get_owner
 from ..._http.decompression import Decompressor
-from ..._http.limits import Hook, async_call_hooks, async_call_with_timeout
+from ..._http.limits import Hook, async_call_hooks
 from ..._http.messages import (
     MAX_BYTES,
     CannotSend,

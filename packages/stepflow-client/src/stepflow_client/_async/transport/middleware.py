@@ -13,7 +13,6 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 from ..._base.lazy import lazy_module
 from ..._base.logging import logger
 from ..._data.values import decode, encode
-from ..._http.limits import async_call_with_timeout
 from ..._http.messages import ConnectFailed, ConnectionBroken, HttpError, HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, ServerUrl, TokenAuth
 from ..._rules import dialect, releases
@@ -183,6 +182,8 @@ async def _run_auth_step(step: Callable[[], Awaitable[Signed]], request: HttpReq
             deadline, after the step.)
         InvalidArgumentError: If the user's code fails.
     """
+    from ..._concurrency import async_call_with_timeout
+
     seconds = request.limit_to_deadline(request.timeout.connect)
     try:
         signed = await async_call_with_timeout(step, seconds)

@@ -20,9 +20,10 @@ from typing import Any
 
 import httpx
 
+from ..._concurrency import sync_call_with_timeout
 from ..._data.arguments import check_instance
 from ..._http.decompression import Decompressor
-from ..._http.limits import Hook, sync_call_hooks, sync_call_with_timeout
+from ..._http.limits import Hook, sync_call_hooks
 from ..._http.messages import (
     MAX_BYTES,
     CannotSend,

@@ -14,7 +14,6 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 from ..._base.lazy import lazy_module
 from ..._base.logging import logger
 from ..._data.values import decode, encode
-from ..._http.limits import sync_call_with_timeout
 from ..._http.messages import ConnectFailed, ConnectionBroken, HttpError, HttpRequest, HttpResponse
 from ..._http.settings import API_PATH, ServerUrl, TokenAuth
 from ..._rules import dialect, releases
@@ -184,6 +183,8 @@ def _run_auth_step(step: Callable[[], Signed], request: HttpRequest) -> Signed |
             deadline, after the step.)
         InvalidArgumentError: If the user's code fails.
     """
+    from ..._concurrency import sync_call_with_timeout
+
     seconds = request.limit_to_deadline(request.timeout.connect)
     try:
         signed = sync_call_with_timeout(step, seconds)
