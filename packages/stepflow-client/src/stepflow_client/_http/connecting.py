@@ -11,7 +11,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any
 
@@ -51,21 +50,6 @@ _REJECTIONS: dict[int, tuple[str, str | None]] = {
 }
 
 
-def check_verify(verify: object) -> None:
-    """Validate the `verify` setting.
-
-    Raises:
-        InvalidArgumentError: If it isn't a bool, a path or an SSL context. None and 0 are rejected because they could
-            turn verification off by accident.
-    """
-    if isinstance(verify, bool) or (isinstance(verify, (str, os.PathLike)) and os.fspath(verify)):
-        return
-    if isinstance(verify, ssl.SSLContext):
-        return
-    expected = "True, False, the path of CA certificates or an ssl.SSLContext"
-    raise argument_error("verify", expected, verify, hint="only False turns verification off")
-
-
 def build_ssl_context(
     url: ServerUrl, verify: bool | str | os.PathLike[str] | ssl.SSLContext, cert: str | tuple[str, ...] | None
 ) -> ssl.SSLContext | None:
@@ -80,7 +64,12 @@ def build_ssl_context(
     Raises:
         InvalidArgumentError: If `verify` is anything else, or a file can't be loaded.
     """
-    check_verify(verify)
+    is_path = isinstance(verify, (str, os.PathLike)) and bool(os.fspath(verify))
+    # Plain HTTP with a bool must not import ssl.
+    if not (verify is True or verify is False or is_path or isinstance(verify, ssl.SSLContext)):
+        # None and 0 are rejected because they could turn verification off by accident.
+        expected = "True, False, the path of CA certificates or an ssl.SSLContext"
+        raise argument_error("verify", expected, verify, hint="only False turns verification off")
     if url.scheme == "http":
         return None
     if isinstance(verify, ssl.SSLContext):
@@ -192,7 +181,7 @@ def sync_open_socket(host: str, port: int, seconds: float) -> socket.socket:
     addresses = _sync_look_up(host, port, seconds)
     if len(addresses) > 1:
         return _sync_connect_fastest(addresses, end)
-    connected = _create_socket(addresses[0])
+    connected = socket.socket(*addresses[0][:3])
     try:
         connected.settimeout(max(end - time.monotonic(), 0.001))
         connected.connect(addresses[0][4])
@@ -237,22 +226,15 @@ def _sync_look_up(host: str, port: int, seconds: float) -> list[_Address]:
 async def _async_look_up(host: str, port: int, seconds: float) -> list[_Address]:
     if _is_address(host):
         return _resolve_addresses(host, port)
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[list[_Address] | BaseException] = loop.create_future()
+    from concurrent.futures import Future
 
-    def settle(outcome: list[_Address] | BaseException) -> None:
-        if not future.done():
-            future.set_result(outcome)
-
-    def settle_in_loop(outcome: list[_Address] | BaseException) -> None:
-        # Ignore the error: the event loop may have been closed in the meantime.
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(settle, outcome)
-
-    _start_lookup(host, port, settle_in_loop)
+    future: Future[list[_Address] | BaseException] = Future()
+    # Mark it as running, so that a caller that gives up doesn't cancel it: the resolver still sets the result.
+    future.set_running_or_notify_cancel()
+    _start_lookup(host, port, future.set_result)
     try:
         async with asyncio.timeout(seconds):
-            outcome = await future
+            outcome = await asyncio.wrap_future(future)
     except TimeoutError:
         raise _build_name_timeout_error(seconds) from None
     if isinstance(outcome, BaseException):
@@ -328,10 +310,6 @@ if hasattr(os, "register_at_fork"):
 # Hosts with several addresses
 
 
-def _create_socket(address: _Address) -> socket.socket:
-    return socket.socket(address[0], address[1], address[2])
-
-
 def _compute_head_start(end: float, left: int) -> float:
     """Return the seconds to wait before trying the next address, leaving enough time to try all of them."""
     return min(_HEAD_START, max(end - time.monotonic(), 0) / (left + 1))
@@ -343,9 +321,12 @@ def _sync_connect_fastest(addresses: list[_Address], end: float) -> socket.socke
     with selectors.DefaultSelector() as attempts:
         try:
             while left or attempts.get_map():
-                if left and (error := _start_attempt(attempts, left.pop())) is not None:
-                    failure = error
-                    continue
+                if left:
+                    try:
+                        attempts.register(_start_connecting(left.pop()), selectors.EVENT_WRITE)
+                    except OSError as error:
+                        failure = error
+                        continue
                 until = time.monotonic() + _compute_head_start(end, len(left)) if left else end
                 ready = attempts.select(max(until - time.monotonic(), 0))
                 if not ready and time.monotonic() >= end:
@@ -363,23 +344,23 @@ def _sync_connect_fastest(addresses: list[_Address], end: float) -> socket.socke
     raise failure
 
 
-def _start_attempt(attempts: selectors.BaseSelector, address: _Address) -> OSError | None:
-    """Start connecting to an address. Return the error if that fails immediately."""
-    try:
-        attempt = _create_socket(address)
-    except OSError as error:
-        return error
+def _start_connecting(address: _Address) -> socket.socket:
+    """Start connecting to an address without waiting, and return the socket.
+
+    Raises:
+        OSError: If that fails immediately.
+    """
+    attempt = socket.socket(*address[:3])
     attempt.setblocking(False)
     code = attempt.connect_ex(address[4])
     if code and code not in _IN_PROGRESS:
         attempt.close()
-        return OSError(code, os.strerror(code))
-    attempts.register(attempt, selectors.EVENT_WRITE)
-    return None
+        raise OSError(code, os.strerror(code))
+    return attempt
 
 
 async def _async_connect(address: _Address) -> socket.socket:
-    connected = _create_socket(address)
+    connected = socket.socket(*address[:3])
     try:
         connected.setblocking(False)
         await asyncio.get_running_loop().sock_connect(connected, address[4])
@@ -392,27 +373,22 @@ async def _async_connect(address: _Address) -> socket.socket:
 async def _async_connect_fastest(addresses: list[_Address], end: float) -> socket.socket:
     left = addresses[::-1]
     running: set[asyncio.Task[socket.socket]] = set()
-    winner: asyncio.Task[socket.socket] | None = None
     failure: BaseException = OSError("it has no address")
     try:
-        while winner is None and (left or running):
+        while left or running:
             if left:
                 running.add(asyncio.create_task(_async_connect(left.pop())))
             seconds = _compute_head_start(end, len(left)) if left else None
             done, _ = await asyncio.wait(running, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
+                running.discard(task)
                 if (error := task.exception()) is None:
-                    winner = task
-                else:
-                    running.discard(task)
-                    failure = error
+                    return task.result()
+                failure = error
+        raise failure
     finally:
-        running.discard(winner)
         for task in running:
             task.cancel()
         for loser in await asyncio.gather(*running, return_exceptions=True):
             if isinstance(loser, socket.socket):
                 loser.close()
-    if winner is None:
-        raise failure
-    return winner.result()
