@@ -26,6 +26,7 @@ from stepflow_client import (
     SyncStepflowClient,
 )
 from stepflow_client._http import connecting
+from stepflow_client._http.async_socket import AsyncSocket
 from stepflow_client._http.messages import HttpRequest
 
 from tests.raw_server import BODY, HEALTHY, OK, Conversation, RawServer, answers
@@ -98,6 +99,18 @@ def test_a_connection(twin: str, host: str) -> None:
     with RawServer(answers(HEALTHY)) as server:
         use(twin, checks, server.url.replace("127.0.0.1", host), timeout=5)
         assert len(server.conversations) == 1
+
+
+async def test_a_large_response_that_comes_before_it_is_awaited_is_read_to_its_end() -> None:
+    body = b"x" * 3_000_000
+    with RawServer(lambda conversation: conversation.say(OK + b"content-length: 3000000\r\n\r\n" + body)) as server:
+        connection = await AsyncSocket.connect("127.0.0.1", server.port, None, 30)
+        # By then it has told the event loop to stop reading.
+        while len(connection._unread) < 1024 * 1024:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await connection.read_response(HttpRequest("GET", "/"), 30)
+        assert connection.reader.take_body() == body
+        await connection.aclose()
 
 
 @both

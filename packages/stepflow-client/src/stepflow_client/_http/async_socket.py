@@ -44,8 +44,7 @@ class AsyncSocket(asyncio.Protocol):
         self._forks = count_forks()
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._unread: list[bytes] = []
-        self._unread_size = 0
+        self._unread = bytearray()
         self._paused_reading = False
         self._waiter: asyncio.Future[None] | None = None
         self._request: HttpRequest | None = None
@@ -147,11 +146,8 @@ class AsyncSocket(asyncio.Protocol):
         self._request, self._read_timeout = request, timeout
         waiter = self._waiter = self._loop.create_future()
         if self._unread or self._ended:
-            unread = b"".join(self._unread)
-            self._unread.clear()
-            self._unread_size = 0
-            if unread:
-                self.data_received(unread)
+            if self._unread:
+                self.data_received(self._take_unread())
             if self._ended:
                 self._handle_end()
         else:
@@ -167,17 +163,17 @@ class AsyncSocket(asyncio.Protocol):
                 await self._waiter
             finally:
                 self._waiter = None
-        if self._unread:
-            data = self._unread[0] if len(self._unread) == 1 else b"".join(self._unread)
-            self._unread.clear()
-            self._unread_size = 0
-            if self._paused_reading and self._transport is not None:
-                self._paused_reading = False
-                self._transport.resume_reading()
-            return data
-        if self._error is not None:
+        if self._error is not None and not self._unread:
             raise ConnectionBroken(describe_failure(self._error)) from self._error
-        return b""
+        return self._take_unread()
+
+    def _take_unread(self) -> bytes:
+        data = bytes(self._unread)
+        self._unread.clear()
+        if self._paused_reading and self._transport is not None:
+            self._paused_reading = False
+            self._transport.resume_reading()
+        return data
 
     def _set_read_deadline(self, timeout: float) -> None:
         """Limit how long the reader waits.
@@ -243,9 +239,8 @@ class AsyncSocket(asyncio.Protocol):
                 waiter.set_result(None)
             self._request = self._waiter = None
             return
-        self._unread.append(data)
-        self._unread_size += len(data)
-        if self._unread_size > _MAX_UNREAD and not self._paused_reading and self._transport is not None:
+        self._unread += data
+        if len(self._unread) > _MAX_UNREAD and not self._paused_reading and self._transport is not None:
             self._paused_reading = True
             self._transport.pause_reading()
         self._wake(self._waiter)
