@@ -15,15 +15,15 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar, Token
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from .._base.bounded_dict import BoundedDict
 from .._http.settings import API_PATH
 from ..errors import StepflowClientError
 
 if TYPE_CHECKING:
-    from opentelemetry.metrics import Counter, Histogram, UpDownCounter
-    from opentelemetry.trace import Tracer
+    from opentelemetry.metrics import Histogram, Meter, MeterProvider
+    from opentelemetry.trace import Tracer, TracerProvider
 
     from .._http.messages import HttpRequest
     from .._http.settings import ServerUrl
@@ -255,21 +255,12 @@ class _RecordedSpan(OperationSpan):
                 self._span.set_attribute(_ATTRIBUTE_NAMES[name], value)
 
 
-class _Instruments(NamedTuple):
-    duration: Histogram
-    retries: Counter
-    run_started: Counter
-    run_ended: Counter
-    run_duration: Histogram
-    inputs_in_flight: UpDownCounter
-    chunk_duration: Histogram
-
-
 # Applications set the provider only once (tests may change it).
 @lru_cache(maxsize=1)
-def _create_tracer(provider: Any) -> Tracer:
-    tracer: Tracer = provider.get_tracer(_NAME, _get_version())
-    return tracer
+def _create_tracer(provider: TracerProvider) -> Tracer:
+    from importlib.metadata import version
+
+    return provider.get_tracer(_NAME, version("stepflow-client"))
 
 
 def _get_instruments() -> _Instruments | None:
@@ -281,35 +272,30 @@ def _get_instruments() -> _Instruments | None:
     return _create_instruments(get_meter_provider())
 
 
-@lru_cache(maxsize=1)
-def _create_instruments(provider: Any) -> _Instruments:
-    meter = provider.get_meter(_NAME, _get_version())
+class _Instruments:
+    def __init__(self, provider: MeterProvider) -> None:
+        from importlib.metadata import version
 
-    def histogram(name: str, description: str) -> Histogram:
-        about = {"name": f"{_NAME}.{name}", "unit": "s", "description": description}
-        made: Histogram
-        try:
-            made = meter.create_histogram(**about, explicit_bucket_boundaries_advisory=_DURATION_BUCKETS)
-        except TypeError:
-            # Older API releases (before 1.30) don't have this argument.
-            made = meter.create_histogram(**about)
-        return made
-
-    return _Instruments(
-        duration=histogram("operation.duration", "Duration of Stepflow client operations, including retries"),
-        retries=meter.create_counter(f"{_NAME}.operation.retries", unit="{retry}", description="Retried requests"),
-        run_started=meter.create_counter(f"{_NAME}.run.started", unit="{run}", description="Runs created"),
-        run_ended=meter.create_counter(f"{_NAME}.run.ended", unit="{run}", description="Runs seen to end"),
-        run_duration=histogram("run.duration", "Time from a run's creation until it was seen to end"),
-        inputs_in_flight=meter.create_up_down_counter(
-            f"{_NAME}.map.inputs_in_flight", unit="{input}", description="Inputs of map whose runs have not ended"
-        ),
-        chunk_duration=histogram("map.chunk.duration", "Duration of map chunks, from creation to outcomes"),
-    )
+        meter = provider.get_meter(_NAME, version("stepflow-client"))
+        histogram = partial(_create_histogram, meter)
+        self.duration = histogram("operation.duration", "Duration of Stepflow client operations, including retries")
+        self.retries = meter.create_counter(f"{_NAME}.operation.retries", "{retry}", "Retried requests")
+        self.run_started = meter.create_counter(f"{_NAME}.run.started", "{run}", "Runs created")
+        self.run_ended = meter.create_counter(f"{_NAME}.run.ended", "{run}", "Runs seen to end")
+        self.run_duration = histogram("run.duration", "Time from a run's creation until it was seen to end")
+        self.inputs_in_flight = meter.create_up_down_counter(
+            f"{_NAME}.map.inputs_in_flight", "{input}", "Inputs of map whose runs have not ended"
+        )
+        self.chunk_duration = histogram("map.chunk.duration", "Duration of map chunks, from creation to outcomes")
 
 
-@lru_cache(maxsize=1)
-def _get_version() -> str:
-    from importlib.metadata import version
+_create_instruments = lru_cache(maxsize=1)(_Instruments)
 
-    return version("stepflow-client")
+
+def _create_histogram(meter: Meter, name: str, description: str) -> Histogram:
+    name = f"{_NAME}.{name}"
+    try:
+        return meter.create_histogram(name, "s", description, explicit_bucket_boundaries_advisory=_DURATION_BUCKETS)
+    except TypeError:
+        # Older API releases (before 1.30) don't have this argument.
+        return meter.create_histogram(name, "s", description)
