@@ -192,11 +192,6 @@ class WorkerPlugins:
     others: tuple[str, ...] = ()
     """Plugins of other types that start a process (e.g. MCP servers)."""
 
-    @property
-    def has_processes(self) -> bool:
-        """Whether the server starts any processes, whose output it relays or shares."""
-        return bool(self.started or self.others)
-
 
 def find_worker_plugins(config: Mapping[str, Any]) -> WorkerPlugins:
     """Return the configuration's plugins that have workers."""

@@ -180,15 +180,9 @@ def _read_holder(lock: int) -> list[str]:
 
 def _is_holder_alive(content: list[str]) -> bool:
     """Return whether the process that wrote the file is running, or True if the file hasn't been written yet."""
-    if len(content) != 2 or not content[1].isdigit():
-        return True
-    try:
-        os.kill(int(content[1]), 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass
-    return True
+    import psutil
+
+    return len(content) != 2 or not content[1].isdigit() or psutil.pid_exists(int(content[1]))
 
 
 _POLL_SECONDS = 0.005
@@ -391,17 +385,14 @@ class Supervisor:
     @property
     def pid(self) -> int | None:
         """The running process's ID, or None if none is running."""
+        import psutil
+
         if self.failure is not None or self.is_stopped:
             return None
         process = self._process
-        if self.is_owned:
-            return process.pid if process.poll() is None else None
         # In a fork, we can't wait for the parent's child process, only check whether it exists.
-        try:
-            os.kill(process.pid, 0)
-        except OSError:
-            return None
-        return process.pid
+        is_running = process.poll() is None if self.is_owned else psutil.pid_exists(process.pid)
+        return process.pid if is_running else None
 
     def stop(self, timeout: float = _STOP_SECONDS) -> None:
         """Stop the server and all its processes within `timeout` seconds. Later calls do nothing."""
@@ -429,7 +420,8 @@ class Supervisor:
         plan = self._plan
         assert self._name is not None
         inherited = collect_inherited_environment(self.config.find_env_variables()) if plan.inherit_env else {}
-        level = self.logs.choose_level(self._workers.has_processes)
+        # The server relays its processes' output, or shares standard error with them.
+        level = self.logs.choose_level(has_workers=bool(self._workers.started or self._workers.others))
         arguments = [*self.config.arguments(), *plan.log_config.arguments(level)]
         return ServerProcess(
             [str(plan.binary), "--port", str(self.port or 0), *arguments],

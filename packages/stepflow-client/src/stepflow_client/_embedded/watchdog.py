@@ -117,8 +117,8 @@ def launch_watchdog(token: str) -> subprocess.Popen[bytes] | None:
     )
 
 
-def find_runtime_processes(token: str, leaders: set[psutil.Process]) -> list[psutil.Process]:
-    """Return all other processes that belong to a runtime.
+def kill_runtime_processes(token: str, leaders: set[psutil.Process]) -> bool:
+    """Kill all other processes that belong to a runtime, and return whether any were running.
 
     These are the processes with the token in their environment, those in a server's session, and all their descendants.
     The token alone isn't enough, because older servers start their workers with an empty environment.
@@ -136,7 +136,13 @@ def find_runtime_processes(token: str, leaders: set[psutil.Process]) -> list[psu
     for process in list(family.values()):
         family.update(_find_descendants(process))
     family.pop(os.getpid(), None)
-    return list(family.values())
+    running = []
+    for process in family.values():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.status() != psutil.STATUS_ZOMBIE:
+                running.append(process)
+    kill_all(running)
+    return bool(running)
 
 
 def find_session_processes(leader: psutil.Process) -> dict[int, psutil.Process]:
@@ -196,19 +202,6 @@ def kill_all(processes: list[psutil.Process]) -> None:
     for process in processes:
         with contextlib.suppress(psutil.Error, OSError):
             process.kill()
-
-
-def kill_runtime_processes(token: str, leaders: set[psutil.Process]) -> bool:
-    """Kill every process that belongs to a runtime, and return whether any were running."""
-    import psutil
-
-    running = []
-    for process in find_runtime_processes(token, leaders):
-        with contextlib.suppress(psutil.Error, OSError):
-            if process.status() != psutil.STATUS_ZOMBIE:
-                running.append(process)
-    kill_all(running)
-    return bool(running)
 
 
 def _watch_parent(token: str, parent: int, packages: str) -> None:

@@ -127,24 +127,19 @@ class AsyncSlots:
         """
         slots = self._slots
         assert slots is not None
-        waiter = slots.loop.create_future()
+        waiter: asyncio.Future[None] = slots.loop.create_future()
         slots.waiting.append(waiter)
-        timer = slots.loop.call_later(timeout, self._expire_waiter, waiter, timeout)
         try:
-            await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                # Return the slot that the call got just as it was cancelled.
+            async with asyncio.timeout(timeout):
+                await waiter
+        except BaseException as error:
+            if waiter.done() and not waiter.cancelled():
+                # Return the slot that the call got just as it was cancelled or timed out.
                 self.release(slots)
+            if isinstance(error, TimeoutError):
+                raise PoolTimeout(f"no connection was free within {timeout:g} s") from None
             raise
-        finally:
-            timer.cancel()
         return slots
-
-    @staticmethod
-    def _expire_waiter(waiter: asyncio.Future[None], timeout: float) -> None:
-        if not waiter.done():
-            waiter.set_exception(PoolTimeout(f"no connection was free within {timeout:g} s"))
 
     @staticmethod
     def release(slots: _LoopSlots | None) -> None:

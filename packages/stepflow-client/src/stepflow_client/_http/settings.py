@@ -10,7 +10,7 @@ from binascii import b2a_base64
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 from urllib.parse import quote, unquote, urlsplit
 
 from .._base.text import remove_url_credentials
@@ -290,17 +290,13 @@ def _encode_host(host: str) -> str:
     """
     if ":" in host:
         return str(IPv6Address(host.partition("%")[0])) if "%" not in host else host
+    is_plain = host.isascii() and all(0 < len(label) < 64 for label in host.split("."))
     # Avoid importing the IDNA codec, which few names need.
-    ascii_host = host.encode("idna").decode("ascii") if host and not is_plain_host(host) else host
+    ascii_host = host.encode("idna").decode("ascii") if host and not is_plain else host
     for label in ascii_host.split("."):
         if label.startswith("xn--"):
             label.encode("ascii").decode("idna")
     return ascii_host
-
-
-def is_plain_host(host: str) -> bool:
-    """Return whether a host name is ASCII, with labels of valid length."""
-    return host.isascii() and all(0 < len(label) < 64 for label in host.split("."))
 
 
 def check_timeout(timeout: float | httpx.Timeout | Timeouts | None, *, of_a_call: bool = False) -> Timeouts:
@@ -352,11 +348,6 @@ def read_environment_settings(environ: Mapping[str, str]) -> dict[str, Any]:
     return settings
 
 
-class _HasHeaders(Protocol):
-    @property
-    def headers(self) -> Any: ...
-
-
 class TokenAuth:
     """Adds `Authorization: Bearer ...` to each request.
 
@@ -370,7 +361,7 @@ class TokenAuth:
         self._token = token if callable(token) else lambda: token
         self.header = None if callable(token) else f"Bearer {token.strip()}"
 
-    def sync_auth_flow(self, request: _HasHeaders) -> Generator[_HasHeaders, Any, None]:
+    def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """Add the header."""
         token = self._token()
         if isinstance(token, Coroutine):
@@ -379,7 +370,7 @@ class TokenAuth:
         self._add_token_header(request, token)
         yield request
 
-    async def async_auth_flow(self, request: _HasHeaders) -> AsyncGenerator[_HasHeaders, Any]:
+    async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """Add the header, awaiting the token if necessary."""
         token = self._token()
         if isinstance(token, Awaitable):
@@ -388,7 +379,7 @@ class TokenAuth:
         yield request
 
     @staticmethod
-    def _add_token_header(request: _HasHeaders, token: object) -> None:
+    def _add_token_header(request: Any, token: object) -> None:
         if not isinstance(token, str):
             raise InvalidArgumentError(f"the callable passed as auth must return a token, not {type(token).__name__}")
         request.headers["authorization"] = f"Bearer {_check_token(token.strip())}"
