@@ -29,6 +29,7 @@ from .._rules.lost_creation import get_creation_time
 from .._rules.retries import Backoff, InputRetryRule, RetryOn
 from .._rules.timeouts import deadline_override, deadline_scope, has_passed
 from .._runs.stored_flow import add_tag_to_flow
+from .._telemetry.recorder import BatchRecorder
 from .._telemetry.tracing import annotate_operation, measure_chunk
 from ..errors import (
     AmbiguousRunError,
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
     from .._codec.requests import RunArguments, Variables
     from .._runs.failure_hints import FailureHintFinder
     from .._stores.journal import Journal
-    from .._telemetry.recorder import BatchRecorder
     from ..flows.reading import FlowSource
     from ..flows.run_requirements import ValueValidator
     from ..types import FlowVariable
@@ -264,7 +264,7 @@ class Batch:
         self._arguments = self._creator.check_arguments(call, needs)
         self._declared = parse_declared_variables(self._content)
         with self._recorder.label_created_runs(options.labels):
-            self._record = self._recorder.create_batch_recorder(self._content, self._arguments, flow)
+            self._record = BatchRecorder(self._recorder, self._content, self._arguments, flow)
         if options.check_input:
             self._input_check = needs.input_check
 

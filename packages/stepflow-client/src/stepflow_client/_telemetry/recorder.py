@@ -83,7 +83,7 @@ class Recorder:
         if history is not None and not hasattr(history, "record"):
             raise InvalidArgumentError(f"history must be a History, not {type(history).__name__}", hint="History(path)")
         self.history = history
-        self._server = server
+        self.server = server
         self.is_embedded = False
         """Whether the server is embedded."""
         self.is_on = history is not None
@@ -154,7 +154,7 @@ class Recorder:
             about = {"rerun_of": origin.run_id, "kept": tuple(origin.kept), "rerun_items": tuple(origin.items)}
         return self.history.record(
             run_id,
-            server=self._server,
+            server=self.server,
             flow=flow if isinstance(flow, Mapping) else None,
             flow_id=run.flow_id,
             flow_file=None if source is None else get_flow_path(source),
@@ -173,19 +173,6 @@ class Recorder:
         if self.history is not None and (labels := _labels.get()) and not labels.keys() <= entry.labels.keys():
             self.history.annotate(entry.run_id, labels={**labels, **entry.labels})
 
-    def create_batch_recorder(self, flow: Mapping[str, Any], arguments: RunArguments, source: Any) -> BatchRecorder:
-        """Return a recorder for a batch whose inputs are split into several runs.
-
-        Args:
-            flow: The flow's content.
-            arguments: The batch's arguments, without inputs.
-            source: The flow as passed by the caller. If it is a path, the path gets recorded.
-        """
-        about = {"server": self._server, "is_embedded": self.is_embedded, "labels": _labels.get()}
-        about |= {"flow": flow, "flow_file": get_flow_path(source)}
-        about |= {"variables": arguments.variables or None, "overrides": arguments.overrides}
-        return BatchRecorder(self.history, about)
-
     def find_history_entry(self, run_id: str) -> HistoryEntry | None:
         """Return a run's entry, or None if it's missing or unreadable, or there's no history."""
         return self._read_history(lambda history: history.get(run_id))
@@ -196,7 +183,7 @@ class Recorder:
 
     def search_entries(self, text: str) -> list[HistoryEntry]:
         """Return this server's newest entries that match a query, or none if there's no readable history."""
-        servers = list_server_aliases(self._server)
+        servers = list_server_aliases(self.server)
         return self._read_history(lambda history: history.search(text, server=servers, limit=_MAX_ENTRIES)) or []
 
     def _read_history(self, read: Callable[[History], Result]) -> Result | None:
@@ -221,13 +208,17 @@ class BatchRecorder:
     """Records a batch's runs as one entry: the first run, and either its inputs or a mark that more runs follow.
 
     Args:
-        history: The history, or None.
-        about: The batch's fields to record.
+        recorder: The client's recorder.
+        flow: The flow's content.
+        arguments: The batch's arguments, without inputs.
+        source: The flow as passed by the caller. If it is a path, the path gets recorded.
     """
 
-    def __init__(self, history: History | None, about: Mapping[str, Any]) -> None:
-        self._history = history
-        self._about = about
+    def __init__(self, recorder: Recorder, flow: Mapping[str, Any], arguments: RunArguments, source: Any) -> None:
+        self._history = recorder.history
+        self._about: dict[str, Any] = {"flow": flow, "flow_file": get_flow_path(source), "labels": _labels.get()}
+        self._about |= {"server": recorder.server, "is_embedded": recorder.is_embedded}
+        self._about |= {"variables": arguments.variables or None, "overrides": arguments.overrides}
         self._first: str | None = None
         self._inputs: list[Any] | None = None
         self._has_more = False
