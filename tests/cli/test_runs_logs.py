@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from stepflow_cli.server.logs import keeping_logs
-from stepflow_client._embedded.log_pump import LogStore
+from stepflow_client._embedded.server_logs import LogStore
 from stepflow_client.logs import LogConfig, RawLine
 
 from tests import releases, workers

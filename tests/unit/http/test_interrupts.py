@@ -12,7 +12,7 @@ import httpx
 import pytest
 import stepflow_client
 from stepflow_client import RetryPolicy, SyncStepflowClient
-from stepflow_client._http.limits import SyncSlots
+from stepflow_client._http.limits import SyncRequestSlots
 from stepflow_client._http.messages import PoolTimeout
 
 from tests.raw_server import HEALTHY, RawServer, answers
@@ -89,7 +89,7 @@ def test_an_interrupt_at_any_line(idle: bool) -> None:
 
 
 def test_a_slot_that_is_lost_is_replaced() -> None:
-    slots = SyncSlots(1)
+    slots = SyncRequestSlots(1)
     for number in range(4):
         slot = slots.wait_and_take(0.01)
         assert slots.try_take() is None

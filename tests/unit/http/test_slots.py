@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from stepflow_client._http.limits import AsyncSlots
+from stepflow_client._http.limits import AsyncRequestSlots
 from stepflow_client._http.messages import PoolTimeout
 
 
 async def test_a_slot_is_given_to_the_call_that_has_waited_longest() -> None:
-    slots, order = AsyncSlots(1), []
+    slots, order = AsyncRequestSlots(1), []
     held = slots.try_take()
     assert held is not None
     assert slots.try_take() is None
@@ -31,7 +31,7 @@ async def test_a_slot_is_given_to_the_call_that_has_waited_longest() -> None:
 
 
 async def test_a_call_that_waits_too_long_or_is_cancelled_takes_none() -> None:
-    slots = AsyncSlots(1)
+    slots = AsyncRequestSlots(1)
     held = slots.try_take()
     with pytest.raises(PoolTimeout, match=r"no connection was free within 0\.01 s"):
         await slots.wait_and_take(0.01)
@@ -45,7 +45,7 @@ async def test_a_call_that_waits_too_long_or_is_cancelled_takes_none() -> None:
 
 
 async def test_a_call_that_is_cancelled_as_it_gets_a_slot_gives_it_back() -> None:
-    slots = AsyncSlots(1)
+    slots = AsyncRequestSlots(1)
     held = slots.try_take()
     waiting = asyncio.ensure_future(slots.wait_and_take(10))
     await asyncio.sleep(0)
@@ -57,12 +57,12 @@ async def test_a_call_that_is_cancelled_as_it_gets_a_slot_gives_it_back() -> Non
 
 
 async def test_without_a_limit_there_is_always_one() -> None:
-    slots = AsyncSlots(None)
+    slots = AsyncRequestSlots(None)
     assert all(slots.try_take() for _ in range(1_000))
 
 
 def test_each_event_loop_has_its_own() -> None:
-    slots = AsyncSlots(1)
+    slots = AsyncRequestSlots(1)
 
     async def take() -> bool:
         return slots.try_take() is not None

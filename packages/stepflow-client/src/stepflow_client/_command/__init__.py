@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from .._data.yaml_format import find_open_marks, write_yaml
     from .._editing.corrections import correct_flow, make_edit
     from .._embedded.config import ServerConfig, find_recovery_warnings, is_read_once
-    from .._embedded.log_pump import listen_to_lines
+    from .._embedded.server_logs import listen_to_lines
     from .._http.connecting import describe_certificate_problem
     from .._http.settings import check_timeout, is_loopback, parse_url, read_environment_settings
     from .._records.inputs import SKIP_HINT
@@ -124,7 +124,7 @@ __getattr__, __dir__ = make_lazy_exports(
         "._data.yaml_format": ["find_open_marks", "write_yaml"],
         "._editing.corrections": ["correct_flow", "make_edit"],
         "._embedded.config": ["ServerConfig", "is_read_once", "find_recovery_warnings"],
-        "._embedded.log_pump": ["listen_to_lines"],
+        "._embedded.server_logs": ["listen_to_lines"],
         "._http.connecting": ["describe_certificate_problem"],
         "._http.settings": ["check_timeout", "is_loopback", "read_environment_settings", "parse_url"],
         "._records.inputs": ["SKIP_HINT"],

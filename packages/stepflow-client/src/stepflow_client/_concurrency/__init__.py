@@ -182,7 +182,7 @@ class AsyncInputReader:
     def __init__(self, inputs: Any) -> None:
         """Store the inputs without reading any."""
         self._async: AsyncIterator[Any] | None = aiter(inputs) if isinstance(inputs, AsyncIterable) else None
-        self._sync: Iterator[Any] = iter(()) if self._async is not None else _make_iterator(inputs)
+        self._sync: Iterator[Any] = iter(()) if self._async is not None else _iterate_inputs(inputs)
         self.ended = False
 
     async def take_inputs(self, max_count: int) -> tuple[list[Any], Exception | None]:
@@ -212,7 +212,7 @@ class SyncInputReader:
 
     def __init__(self, inputs: Any) -> None:
         """Store the inputs without reading any."""
-        self._sync = _make_iterator(inputs)
+        self._sync = _iterate_inputs(inputs)
         self.ended = False
 
     def take_inputs(self, max_count: int) -> tuple[list[Any], Exception | None]:
@@ -236,7 +236,7 @@ def _take_inputs(inputs: Iterator[Any], max_count: int) -> tuple[list[Any], Exce
     return values, None
 
 
-def _make_iterator(inputs: Any) -> Iterator[Any]:
+def _iterate_inputs(inputs: Any) -> Iterator[Any]:
     if not isinstance(inputs, Iterable) or isinstance(inputs, (str, bytes, dict)):
         raise InvalidArgumentError(f"inputs must be an iterable of inputs, not {type(inputs).__name__}")
     return iter(inputs)
@@ -279,7 +279,7 @@ def sync_wait_for_future(future: Future[Any], deadline: float | None) -> None:
     wait([future], timeout=get_seconds_left(deadline))
 
 
-class _LongCheck(BaseException):
+class _CheckTooLong(BaseException):
     """Raised when a check takes longer than a slice, or its caller stops waiting."""
 
     # Not an Exception: checks catch whatever a value's own code raises.
@@ -297,10 +297,10 @@ async def async_run_check(check: Callable[[], Result], *, is_long: bool = False)
     """
     if not is_long:
         # Inlined `run_in_slices`, to save a call on the hot path.
-        before = slices.set(Slices(_raise_long_check))
+        before = slices.set(Slices(_raise_check_too_long))
         try:
             return check()
-        except _LongCheck:
+        except _CheckTooLong:
             pass
         finally:
             slices.reset(before)
@@ -309,10 +309,10 @@ async def async_run_check(check: Callable[[], Result], *, is_long: bool = False)
         left = None if deadline is None else deadline - time.monotonic()
         # Pause the collector, which would stop all threads to traverse a large input over and over.
         paused = pause_garbage_collector()(run_in_slices)
-        checking = asyncio.to_thread(paused, check, lambda: stopped.is_set() and _raise_long_check())
+        checking = asyncio.to_thread(paused, check, lambda: stopped.is_set() and _raise_check_too_long())
         return await asyncio.wait_for(checking, left)
     except TimeoutError:
-        raise _make_timeout_error() from None
+        raise _make_check_timeout_error() from None
     finally:
         stopped.set()
 
@@ -331,16 +331,16 @@ def sync_run_check(check: Callable[[], Result], *, is_long: bool = False) -> Res
 
     def stop() -> None:
         if has_passed(deadline):
-            raise _make_timeout_error()
+            raise _make_check_timeout_error()
 
     return check() if deadline is None else run_in_slices(check, stop)
 
 
-def _raise_long_check() -> NoReturn:
-    raise _LongCheck
+def _raise_check_too_long() -> NoReturn:
+    raise _CheckTooLong
 
 
-def _make_timeout_error() -> RequestTimeoutError:
+def _make_check_timeout_error() -> RequestTimeoutError:
     return RequestTimeoutError(
         "timed out while checking the flow or its input", hint="to skip checking inputs, use check_input=False"
     )

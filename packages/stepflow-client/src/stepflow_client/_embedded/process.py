@@ -25,8 +25,8 @@ from .._base.suggestions import install_command
 from .._data.arguments import argument_error
 from ..errors import ServerNotInstalledError
 from ..logs import RawLine, Stream, parse_port
-from .log_pump import LogPump, LogStore
-from .watchdog import TOKEN_VARIABLE, find_session_processes, kill_all
+from .server_logs import LogStore, PipeReader
+from .watchdog import TOKEN_VARIABLE, find_session_processes, kill_processes
 
 if TYPE_CHECKING:
     import psutil
@@ -207,7 +207,7 @@ _POLL_SECONDS = 0.005
 
 
 class ServerProcess:
-    """A running server and the pump reading its pipes."""
+    """A running server and the reader of its pipes."""
 
     def __init__(
         self,
@@ -263,7 +263,7 @@ class ServerProcess:
         try:
             # Don't rely on the ID alone: it may be reused once the process has been reaped.
             self.leader = psutil.Process(self.pid)
-            self._pump = LogPump(pipes, max_line_length, self._store_lines)
+            self._pipe_reader = PipeReader(pipes, max_line_length, self._store_lines)
         except BaseException:
             self._popen.kill()
             self._popen.communicate()
@@ -297,7 +297,7 @@ class ServerProcess:
 
     def close_pipes(self) -> None:
         """Read the last lines and close the pipes. Call this after the process has exited."""
-        self._pump.close(timeout=0.2)
+        self._pipe_reader.close(timeout=0.2)
 
     def stop(self, timeout: float) -> None:
         """Stop the process and its workers within `timeout` seconds, gracefully if possible.
@@ -321,13 +321,13 @@ class ServerProcess:
             self.wait_for_exit(grace)
         while workers and self.poll() is None and time.monotonic() < hard_end:
             # Some releases restart workers that exit.
-            kill_all(workers + self._find_worker_processes())
+            kill_processes(workers + self._find_worker_processes())
             self.wait_for_exit(min(0.1, hard_end - time.monotonic()))
         if not self.wait_for_exit(hard_end - time.monotonic()):
             workers += self._find_worker_processes()
             self._popen.kill()
             self.wait_for_exit(1.0)
-        kill_all(workers)
+        kill_processes(workers)
 
     def _store_lines(self, lines: list[bytes], stream: Stream) -> None:
         for index, line in enumerate(lines if stream == "stdout" and self.port is None else ()):

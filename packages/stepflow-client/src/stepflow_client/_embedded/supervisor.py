@@ -41,8 +41,8 @@ from .config import (
     find_store_path,
     find_worker_plugins,
 )
-from .log_pump import LogStore
 from .process import ServerProcess, build_server_environment, collect_inherited_environment
+from .server_logs import LogStore
 
 if TYPE_CHECKING:
     import psutil
@@ -143,9 +143,9 @@ def claim_orchestrator_name(store: Path | None) -> OrchestratorName:
             path = store.with_name(f"{store.name}.orchestrator-{number}")
             lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                if _lock_file(lock):
+                if _try_lock_file(lock):
                     # The file contains the name, then the ID of the process that last held the lock.
-                    reserved = (_read_holder(lock) or [name])[0]
+                    reserved = (_read_lock_holder(lock) or [name])[0]
                     os.pwrite(lock, f"{reserved} {os.getpid():<20}\n".encode(), 0)
                     return OrchestratorName(reserved, lock, is_first=number == 0)
             except BaseException:
@@ -155,7 +155,7 @@ def claim_orchestrator_name(store: Path | None) -> OrchestratorName:
     return OrchestratorName(name)
 
 
-def _lock_file(lock: int) -> bool:
+def _try_lock_file(lock: int) -> bool:
     """Lock a file, and return whether that worked.
 
     If the process holding the lock is gone and only its server is left, wait for the server to exit.
@@ -167,18 +167,18 @@ def _lock_file(lock: int) -> bool:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() > end or _is_holder_alive(_read_holder(lock)):
+            if time.monotonic() > end or _is_lock_holder_alive(_read_lock_holder(lock)):
                 return False
             time.sleep(_LEASE_POLL_SECONDS)
         else:
             return True
 
 
-def _read_holder(lock: int) -> list[str]:
+def _read_lock_holder(lock: int) -> list[str]:
     return os.pread(lock, 200, 0).decode("ascii", "replace").split()
 
 
-def _is_holder_alive(content: list[str]) -> bool:
+def _is_lock_holder_alive(content: list[str]) -> bool:
     """Return whether the process that wrote the file is running, or True if the file hasn't been written yet."""
     import psutil
 
@@ -261,7 +261,7 @@ def find_ended_workers(server: psutil.Process) -> list[EndedWorker]:
     ended = []
     with suppress(psutil.Error, OSError):
         for child in server.children():
-            if child.status() != psutil.STATUS_ZOMBIE or _is_group_alive(child.pid, server.pid):
+            if child.status() != psutil.STATUS_ZOMBIE or _is_process_group_alive(child.pid, server.pid):
                 continue
             exit_code = None
             with suppress(OSError, ValueError), open(f"/proc/{child.pid}/stat", "rb") as file:
@@ -270,7 +270,7 @@ def find_ended_workers(server: psutil.Process) -> list[EndedWorker]:
     return ended
 
 
-def _is_group_alive(pid: int, leader: int) -> bool:
+def _is_process_group_alive(pid: int, leader: int) -> bool:
     """Return whether any other process in an exited process's group is still running.
 
     Args:
@@ -346,8 +346,8 @@ class Supervisor:
         if not self._guard.can_start_watchdog:
             effect = "If this process is killed, its Stepflow server keeps running"
             _log(logging.WARNING, "%s: there is no Python for a watchdog", effect)
-        _live.add(self)
-        self._thread = threading.Thread(target=self._run, name="stepflow-runtime-supervisor", daemon=True)
+        _running_supervisors.add(self)
+        self._thread = threading.Thread(target=self._supervise, name="stepflow-runtime-supervisor", daemon=True)
         self._thread.start()
 
     @property
@@ -421,7 +421,7 @@ class Supervisor:
         assert self._name is not None
         inherited = collect_inherited_environment(self.config.find_env_variables()) if plan.inherit_env else {}
         # The server relays its processes' output, or shares standard error with them.
-        level = self.logs.choose_level(has_workers=bool(self._workers.started or self._workers.others))
+        level = self.logs.choose_server_level(has_workers=bool(self._workers.started or self._workers.others))
         arguments = [*self.config.arguments(), *plan.log_config.arguments(level)]
         return ServerProcess(
             [str(plan.binary), "--port", str(self.port or 0), *arguments],
@@ -433,7 +433,7 @@ class Supervisor:
             loopback=not plan.all_interfaces,
         )
 
-    def _start_next(self) -> ServerStartError | None:
+    def _start_next_process(self) -> ServerStartError | None:
         """Start the next process, unless `stop` was already called.
 
         Returns:
@@ -451,13 +451,13 @@ class Supervisor:
                 return ServerStartError(f"the server cannot be executed: {error}")
         return self._await_startup()
 
-    def _run(self) -> None:
+    def _supervise(self) -> None:
         error: StepflowClientError
         try:
             failure = self._await_startup()
             if failure and self.config.fallback and REJECTED_ROUTE_MESSAGE in failure.message:
                 self.config = ServerConfig(document=self.config.fallback)
-                failure = self._start_next()
+                failure = self._start_next_process()
             # Run even after `stop`, because a process that became ready just before has pipes and workers to clean up.
             while failure is None:
                 exit_code = self._process.wait()
@@ -465,8 +465,8 @@ class Supervisor:
                 self.ready_future = _create_uncancellable_future()
                 self.crashed = not self.is_stopped
                 self._clean_up_process()
-                loss = self._build_error(f"the server ended by itself (exit code {exit_code})", exit_code)
-                failure = self._restart(loss)
+                loss = self._build_start_error(f"the server ended by itself (exit code {exit_code})", exit_code)
+                failure = self._restart_until_ready(loss)
             error = _build_stopped_error() if self.is_stopped else failure
         except BaseException as fault:
             error = EmbeddedServerError(f"supervising the server failed: {fault!r}")
@@ -481,7 +481,7 @@ class Supervisor:
         self.port_settled.set()
         self._release_resources()
 
-    def _restart(self, loss: ServerStartError) -> ServerStartError | None:
+    def _restart_until_ready(self, loss: ServerStartError) -> ServerStartError | None:
         """Restart the server as often as the policy allows.
 
         Returns:
@@ -503,7 +503,7 @@ class Supervisor:
             if self._stopping.wait(backoff):
                 return failure
             self.restarts += 1
-            failure = self._start_next()
+            failure = self._start_next_process()
         return failure
 
     def _await_startup(self) -> ServerStartError | None:
@@ -533,8 +533,8 @@ class Supervisor:
         self._clean_up_process()
         if exit_code is None:
             name = "" if worker is None else f"{self._get_worker_name(worker.pid)} "
-            return self._build_error(f"{name}{loss}", None, entries)
-        failure = self._build_error(f"The server did not start (exit code {exit_code})", exit_code)
+            return self._build_start_error(f"{name}{loss}", None, entries)
+        failure = self._build_start_error(f"The server did not start (exit code {exit_code})", exit_code)
         fault = explain_config_error(find_failure_reason(self.logs.get_tail_entries()) or "", self.config)
         if fault is not None:
             explained = ServerStartError(fault.message, exit_code=exit_code, log_tail=failure.log_tail)
@@ -558,9 +558,9 @@ class Supervisor:
         process, plan, external = self._process, self._plan, self._workers.external
         deadline = time.monotonic() + plan.startup_timeout
         late = f"The server was not ready within {plan.startup_timeout:g} s"
-        self._poll_until(lambda: process.port is not None, deadline, late)
+        self._poll_condition(lambda: process.port is not None, deadline, late)
         health = _poll_responses(process, HttpRequest("GET", "/health"), _HEALTH_SECONDS)
-        self._poll_until(lambda: next(health) is not None, deadline, late)
+        self._poll_condition(lambda: next(health) is not None, deadline, late)
         request = HttpRequest("GET", "/components", "excludeSchemas=true")
         components = _poll_responses(process, request, _COMPONENTS_SECONDS)
 
@@ -575,12 +575,12 @@ class Supervisor:
 
         if self._workers.started or not external:
             # Older servers don't report worker state. Their workers count as ready once the server is healthy.
-            self._poll_until(lambda: are_workers_connected(ignored=external), deadline, late)
+            self._poll_condition(lambda: are_workers_connected(ignored=external), deadline, late)
         if external and plan.worker_timeout is not None:
             late = f"No worker of {', '.join(sorted(external))} connected within {plan.worker_timeout:g} s"
-            self._poll_until(are_workers_connected, time.monotonic() + plan.worker_timeout, late)
+            self._poll_condition(are_workers_connected, time.monotonic() + plan.worker_timeout, late)
 
-    def _poll_until(self, condition: Callable[[], bool], deadline: float, late: str) -> None:
+    def _poll_condition(self, condition: Callable[[], bool], deadline: float, late: str) -> None:
         """Poll a condition until a deadline. Fails early if the condition can't be met anymore."""
         process = self._process
         next_check = time.monotonic() + _WORKER_CHECK_SECONDS
@@ -638,7 +638,7 @@ class Supervisor:
         queue = line.partition(b", queue=")[2].partition(b")")[0].decode("utf-8", "replace")
         return f"The worker of {workers.queues.get(queue, queue)}"
 
-    def _build_error(
+    def _build_start_error(
         self, message: str, exit_code: int | None, worker_entries: list[LogEntry] | None = None
     ) -> ServerStartError:
         """Return the error for a server that exited or, if there's no exit code, wasn't ready in time."""
@@ -652,7 +652,7 @@ class Supervisor:
 
     def _release_resources(self) -> None:
         """Release resources that outlive the processes."""
-        _live.discard(self)
+        _running_supervisors.discard(self)
         if self._guard is not None:
             self._guard.close()
         if self._name is not None:
@@ -686,10 +686,10 @@ def _build_stopped_error() -> EmbeddedServerError:
     return EmbeddedServerError("the embedded server has been stopped", hint="start a new one")
 
 
-_live: set[Supervisor] = set()
+_running_supervisors: set[Supervisor] = set()
 
 
 @atexit.register
 def _stop_all_supervisors() -> None:
-    for supervisor in list(_live):
+    for supervisor in list(_running_supervisors):
         supervisor.stop()

@@ -43,7 +43,7 @@ class WatchdogKeeper:
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._process = launch_watchdog(token)
-        self._thread = threading.Thread(target=self._replace_ended, name="stepflow-runtime-watchdog", daemon=True)
+        self._thread = threading.Thread(target=self._replace_watchdog, name="stepflow-runtime-watchdog", daemon=True)
         if self._process is not None:
             self._thread.start()
 
@@ -64,7 +64,7 @@ class WatchdogKeeper:
         self._thread.join()
         _reap_watchdog(process)
 
-    def _replace_ended(self) -> None:
+    def _replace_watchdog(self) -> None:
         import logging
 
         pause = _FIRST_PAUSE_SECONDS
@@ -129,8 +129,8 @@ def kill_runtime_processes(token: str, leaders: set[psutil.Process]) -> bool:
     """
     import psutil
 
-    family = _get_process_objects(pid for pid in psutil.pids() if _has_token(pid, token))
-    leaders.update(process for process in family.values() if _get_session(process.pid) == process.pid)
+    family = _get_process_objects(pid for pid in psutil.pids() if _has_token_in_environment(pid, token))
+    leaders.update(process for process in family.values() if _get_session_id(process.pid) == process.pid)
     for leader in leaders:
         family.update(find_session_processes(leader))
     for process in list(family.values()):
@@ -141,7 +141,7 @@ def kill_runtime_processes(token: str, leaders: set[psutil.Process]) -> bool:
         with contextlib.suppress(psutil.Error, OSError):
             if process.status() != psutil.STATUS_ZOMBIE:
                 running.append(process)
-    kill_all(running)
+    kill_processes(running)
     return bool(running)
 
 
@@ -153,7 +153,7 @@ def find_session_processes(leader: psutil.Process) -> dict[int, psutil.Process]:
         if psutil.Process(leader.pid) != leader:
             # The ID was reused. That never happens while the session still has processes, so it must be empty.
             return {}
-    members = _get_process_objects(pid for pid in psutil.pids() if _get_session(pid) == leader.pid)
+    members = _get_process_objects(pid for pid in psutil.pids() if _get_session_id(pid) == leader.pid)
     return {**members, **_find_descendants(leader)}
 
 
@@ -167,7 +167,7 @@ def _get_process_objects(pids: Iterable[int]) -> dict[int, psutil.Process]:
     return processes
 
 
-def _has_token(pid: int, token: str) -> bool:
+def _has_token_in_environment(pid: int, token: str) -> bool:
     import psutil
 
     # On error, the process has since exited or belongs to another user.
@@ -181,7 +181,7 @@ def _has_token(pid: int, token: str) -> bool:
     return False
 
 
-def _get_session(pid: int) -> int | None:
+def _get_session_id(pid: int) -> int | None:
     with contextlib.suppress(OSError):
         return os.getsid(pid)
     return None
@@ -195,7 +195,7 @@ def _find_descendants(process: psutil.Process) -> dict[int, psutil.Process]:
     return {}
 
 
-def kill_all(processes: list[psutil.Process]) -> None:
+def kill_processes(processes: list[psutil.Process]) -> None:
     """Kill the processes immediately. If an ID was reused, psutil leaves the new process alone."""
     import psutil
 

@@ -31,7 +31,7 @@ AsyncCancelled = asyncio.CancelledError
 _MAX_UNREAD = 1024 * 1024
 
 
-def async_get_owner() -> tuple[object, ...]:
+def async_get_connection_owner() -> tuple[object, ...]:
     """Return the owner of an async client's connections: the process and event loop."""
     return (count_forks(), asyncio.get_running_loop())
 
@@ -149,7 +149,7 @@ class AsyncSocket(asyncio.Protocol):
             if self._unread:
                 self.data_received(self._take_unread())
             if self._ended:
-                self._handle_end()
+                self._handle_connection_end()
         else:
             self._set_read_deadline(request.limit_to_deadline(timeout))
         return waiter
@@ -184,21 +184,21 @@ class AsyncSocket(asyncio.Protocol):
         self._timeout = timeout
         self._deadline = time.monotonic() + timeout
         if self._timer is None or self._timer_at > self._deadline:
-            self._start_timer(timeout)
+            self._start_read_timer(timeout)
 
-    def _start_timer(self, seconds: float) -> None:
+    def _start_read_timer(self, seconds: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = self._deadline
-        self._timer = self._loop.call_later(seconds, self._check_deadline)
+        self._timer = self._loop.call_later(seconds, self._check_read_deadline)
 
-    def _check_deadline(self) -> None:
+    def _check_read_deadline(self) -> None:
         self._timer = None
         if self._waiter is None or self._waiter.done():
             return
         left = self._deadline - time.monotonic()
         if left > 0:
-            self._start_timer(left)
+            self._start_read_timer(left)
         else:
             _fail_with_timeout(self._waiter, ReadTimeout, self._timeout)
 
@@ -243,7 +243,7 @@ class AsyncSocket(asyncio.Protocol):
         if len(self._unread) > _MAX_UNREAD and not self._paused_reading and self._transport is not None:
             self._paused_reading = True
             self._transport.pause_reading()
-        self._wake(self._waiter)
+        self._wake_waiter(self._waiter)
 
     def eof_received(self) -> bool:
         """Record that the server won't send any more data."""
@@ -255,7 +255,7 @@ class AsyncSocket(asyncio.Protocol):
             is_cut_off = True
         if is_cut_off:
             self._error = ConnectionError(TLS_CUT_OFF)
-        self._handle_end()
+        self._handle_connection_end()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -267,7 +267,7 @@ class AsyncSocket(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._handle_end()
+        self._handle_connection_end()
         writable, self._writable = self._writable, None
         if writable is not None and not writable.done():
             error = ConnectionBroken(describe_failure(exc) if exc else "the server closed the connection")
@@ -275,11 +275,11 @@ class AsyncSocket(asyncio.Protocol):
             # There may be no sender waiting.
             _fail_future(writable, error)
 
-    def _handle_end(self) -> None:
+    def _handle_connection_end(self) -> None:
         self._ended = True
         waiter = self._waiter
         if self._request is None or waiter is None or waiter.done():
-            self._wake(waiter)
+            self._wake_waiter(waiter)
         elif self._error is None:
             # Some responses end with the connection.
             self.data_received(b"")
@@ -298,10 +298,10 @@ class AsyncSocket(asyncio.Protocol):
         """Let senders continue."""
         self.is_full = False
         writable, self._writable = self._writable, None
-        self._wake(writable)
+        self._wake_waiter(writable)
 
     @staticmethod
-    def _wake(future: asyncio.Future[None] | None) -> None:
+    def _wake_waiter(future: asyncio.Future[None] | None) -> None:
         if future is not None and not future.done():
             future.set_result(None)
 

@@ -84,7 +84,7 @@ def build_ssl_context(
         except (OSError, ValueError, TypeError) as error:
             # Leave out the third element, which is the key's password.
             names = " and ".join(str(file) for file in files[:2])
-            reason = _describe_load_error(error)
+            reason = _describe_certificate_load_error(error)
             raise InvalidArgumentError(f"the certificate in {names} cannot be loaded: {reason}") from None
     return context
 
@@ -117,10 +117,10 @@ def _load_certificates(path: str, what: str, *, is_folder: bool) -> ssl.SSLConte
     except ssl.SSLError:
         raise InvalidArgumentError(f"{what} cannot be loaded: it contains no PEM certificate") from None
     except (OSError, ValueError, TypeError) as error:
-        raise InvalidArgumentError(f"{what} cannot be loaded: {_describe_load_error(error)}") from None
+        raise InvalidArgumentError(f"{what} cannot be loaded: {_describe_certificate_load_error(error)}") from None
 
 
-def _describe_load_error(error: Exception) -> str:
+def _describe_certificate_load_error(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
@@ -162,7 +162,7 @@ def iter_causes(error: BaseException) -> Iterator[BaseException]:
 
 
 # Maximum seconds before the next address is tried in parallel.
-_HEAD_START = 0.25
+_ATTEMPT_DELAY = 0.25
 _IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK)})
 
 # An entry returned by `socket.getaddrinfo`.
@@ -178,9 +178,9 @@ def sync_open_socket(host: str, port: int, seconds: float) -> socket.socket:
         OSError: If no address accepts the connection, or TimeoutError if none does in time.
     """
     end = time.monotonic() + seconds
-    addresses = _sync_look_up(host, port, seconds)
+    addresses = _sync_resolve_host(host, port, seconds)
     if len(addresses) > 1:
-        return _sync_connect_fastest(addresses, end)
+        return _sync_connect_to_fastest(addresses, end)
     connected = socket.socket(*addresses[0][:3])
     try:
         connected.settimeout(max(end - time.monotonic(), 0.001))
@@ -199,21 +199,21 @@ async def async_open_socket(host: str, port: int, seconds: float) -> socket.sock
         OSError: If no address accepts the connection, or TimeoutError if none does in time.
     """
     end = time.monotonic() + seconds
-    addresses = await _async_look_up(host, port, seconds)
+    addresses = await _async_resolve_host(host, port, seconds)
     async with asyncio.timeout(end - time.monotonic()):
         if len(addresses) > 1:
-            return await _async_connect_fastest(addresses, end)
-        return await _async_connect(addresses[0])
+            return await _async_connect_to_fastest(addresses, end)
+        return await _async_connect_to_address(addresses[0])
 
 
 # Name lookup
 
 
-def _sync_look_up(host: str, port: int, seconds: float) -> list[_Address]:
-    if _is_address(host):
+def _sync_resolve_host(host: str, port: int, seconds: float) -> list[_Address]:
+    if _is_ip_address(host):
         return _resolve_addresses(host, port)
     outcomes: queue.SimpleQueue[list[_Address] | BaseException] = queue.SimpleQueue()
-    _start_lookup(host, port, outcomes.put)
+    _start_host_lookup(host, port, outcomes.put)
     try:
         outcome = outcomes.get(timeout=min(seconds, threading.TIMEOUT_MAX))
     except queue.Empty:
@@ -223,15 +223,15 @@ def _sync_look_up(host: str, port: int, seconds: float) -> list[_Address]:
     return outcome
 
 
-async def _async_look_up(host: str, port: int, seconds: float) -> list[_Address]:
-    if _is_address(host):
+async def _async_resolve_host(host: str, port: int, seconds: float) -> list[_Address]:
+    if _is_ip_address(host):
         return _resolve_addresses(host, port)
     from concurrent.futures import Future
 
     future: Future[list[_Address] | BaseException] = Future()
     # Mark it as running, so that a caller that gives up doesn't cancel it: the resolver still sets the result.
     future.set_running_or_notify_cancel()
-    _start_lookup(host, port, future.set_result)
+    _start_host_lookup(host, port, future.set_result)
     try:
         async with asyncio.timeout(seconds):
             outcome = await asyncio.wrap_future(future)
@@ -246,7 +246,7 @@ def _build_name_timeout_error(seconds: float) -> NameTimeout:
     return NameTimeout(f"its name was not resolved within {seconds:.3g} s")
 
 
-def _is_address(host: str) -> bool:
+def _is_ip_address(host: str) -> bool:
     return ":" in host or host.replace(".", "").isdecimal()
 
 
@@ -268,14 +268,14 @@ _running: dict[tuple[str, int], list[_Callback]] = {}
 _lock = threading.Lock()
 
 
-def _start_lookup(host: str, port: int, callback: _Callback) -> None:
+def _start_host_lookup(host: str, port: int, callback: _Callback) -> None:
     """Look up a host's addresses in another thread, and pass them (or the exception) to a callback from there."""
     with _lock:
         callbacks = _running.get((host, port))
         if callbacks is not None:
             callbacks.append(callback)
             return
-        thread = threading.Thread(target=_run_lookup, args=(host, port), name="stepflow-resolver", daemon=True)
+        thread = threading.Thread(target=_run_host_lookup, args=(host, port), name="stepflow-resolver", daemon=True)
         try:
             thread.start()
         except RuntimeError as error:
@@ -284,7 +284,7 @@ def _start_lookup(host: str, port: int, callback: _Callback) -> None:
         _running[host, port] = [callback]
 
 
-def _run_lookup(host: str, port: int) -> None:
+def _run_host_lookup(host: str, port: int) -> None:
     outcome: list[_Address] | BaseException
     try:
         outcome = _resolve_addresses(host, port)
@@ -310,12 +310,12 @@ if hasattr(os, "register_at_fork"):
 # Hosts with several addresses
 
 
-def _compute_head_start(end: float, left: int) -> float:
+def _compute_attempt_delay(end: float, left: int) -> float:
     """Return the seconds to wait before trying the next address, leaving enough time to try all of them."""
-    return min(_HEAD_START, max(end - time.monotonic(), 0) / (left + 1))
+    return min(_ATTEMPT_DELAY, max(end - time.monotonic(), 0) / (left + 1))
 
 
-def _sync_connect_fastest(addresses: list[_Address], end: float) -> socket.socket:
+def _sync_connect_to_fastest(addresses: list[_Address], end: float) -> socket.socket:
     failure = OSError("it has no address")
     left = addresses[::-1]
     with selectors.DefaultSelector() as attempts:
@@ -327,7 +327,7 @@ def _sync_connect_fastest(addresses: list[_Address], end: float) -> socket.socke
                     except OSError as error:
                         failure = error
                         continue
-                until = time.monotonic() + _compute_head_start(end, len(left)) if left else end
+                until = time.monotonic() + _compute_attempt_delay(end, len(left)) if left else end
                 ready = attempts.select(max(until - time.monotonic(), 0))
                 if not ready and time.monotonic() >= end:
                     raise TimeoutError
@@ -359,7 +359,7 @@ def _start_connecting(address: _Address) -> socket.socket:
     return attempt
 
 
-async def _async_connect(address: _Address) -> socket.socket:
+async def _async_connect_to_address(address: _Address) -> socket.socket:
     connected = socket.socket(*address[:3])
     try:
         connected.setblocking(False)
@@ -370,15 +370,15 @@ async def _async_connect(address: _Address) -> socket.socket:
     return connected
 
 
-async def _async_connect_fastest(addresses: list[_Address], end: float) -> socket.socket:
+async def _async_connect_to_fastest(addresses: list[_Address], end: float) -> socket.socket:
     left = addresses[::-1]
     running: set[asyncio.Task[socket.socket]] = set()
     failure: BaseException = OSError("it has no address")
     try:
         while left or running:
             if left:
-                running.add(asyncio.create_task(_async_connect(left.pop())))
-            seconds = _compute_head_start(end, len(left)) if left else None
+                running.add(asyncio.create_task(_async_connect_to_address(left.pop())))
+            seconds = _compute_attempt_delay(end, len(left)) if left else None
             done, _ = await asyncio.wait(running, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 running.discard(task)

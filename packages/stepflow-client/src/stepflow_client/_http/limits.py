@@ -26,7 +26,7 @@ Hook = Callable[[Any], Any]
 _KINDS = ("request", "response")
 
 
-def check_hooks(hooks: object) -> dict[str, tuple[Hook, ...]]:
+def check_event_hooks(hooks: object) -> dict[str, tuple[Hook, ...]]:
     """Validate `event_hooks` and return the request and response hooks.
 
     Raises:
@@ -97,7 +97,7 @@ class _LoopSlots:
         self.waiting: deque[asyncio.Future[None]] = deque()
 
 
-class AsyncSlots:
+class AsyncRequestSlots:
     """Limits how many requests run concurrently in an event loop.
 
     Args:
@@ -154,7 +154,7 @@ class AsyncSlots:
         slots.free += 1
 
 
-class SyncSlots:
+class SyncRequestSlots:
     """Limits how many requests run concurrently in threads.
 
     Slots that are no longer referenced are replaced, so a KeyboardInterrupt never loses one, no matter where it hits.
@@ -202,7 +202,7 @@ class SyncSlots:
 class _SelfReplacingSlot:
     """A slot that is replaced with a new one when garbage-collected."""
 
-    def __init__(self, slots: Callable[[], SyncSlots | None]) -> None:
+    def __init__(self, slots: Callable[[], SyncRequestSlots | None]) -> None:
         self._slots = slots
 
     def __del__(self) -> None:

@@ -233,7 +233,7 @@ class EventDecoder:
         *lines, rest = chunk.split(b"\n")
         for part in lines:
             self._line += part
-            self._check_size(len(self._line))
+            self._check_event_size(len(self._line))
             line = bytes(self._line)
             self._line.clear()
             if self._is_first:
@@ -242,16 +242,16 @@ class EventDecoder:
             name, _, value = line.partition(b":")
             if name == b"data":
                 self._data += value.removeprefix(b" ") + b"\n"
-                self._check_size(len(self._data))
+                self._check_event_size(len(self._data))
             elif not line:
                 if len(self._data) > 1:
                     events.append(bytes(self._data[:-1]))
                 self._data.clear()
         self._line += rest
-        self._check_size(len(self._line))
+        self._check_event_size(len(self._line))
         return events
 
-    def _check_size(self, size: int) -> None:
+    def _check_event_size(self, size: int) -> None:
         if size > self._max_bytes:
             raise TooLarge(f"an event has more than {self._max_bytes} bytes")
 
@@ -382,7 +382,7 @@ class ResponseReader:
         self._body.clear()
         return body
 
-    def _fail_with(self, kind: type[HttpError], message: str) -> NoReturn:
+    def _stop_parser(self, kind: type[HttpError], message: str) -> NoReturn:
         """Stop the parser and make `feed` raise an error."""
         self._refusal = (kind, message)
         raise RuntimeError(message)
@@ -401,7 +401,7 @@ class ResponseReader:
         self._field_bytes += len(name) + len(value)
         if self._fields > MAX_FIELDS or len(value) > MAX_FIELD_LENGTH or self._field_bytes > MAX_HEAD_LENGTH:
             message = f"it has too many or too long headers: {self._fields}, of {self._field_bytes} bytes"
-            self._fail_with(NotHttp, message)
+            self._stop_parser(NotHttp, message)
         fields = self.trailers if self.headers_complete else self.headers
         key, text = _decode_header_name(name), value.decode("latin-1")
         fields[key] = f"{fields[key]}, {text}" if key in fields else text
@@ -415,14 +415,14 @@ class ResponseReader:
         if not self.headers_complete:
             self._interim += 1
             if self._interim > MAX_INTERIM:
-                self._fail_with(NotHttp, f"it has {self._interim} interim responses")
+                self._stop_parser(NotHttp, f"it has {self._interim} interim responses")
         elif not self._has_body:
             # The parser knows nothing of the request and now expects a body, so the connection can't be reused.
             self.complete = True
         elif self._max_bytes is not None:
             length = self.headers.get("content-length", "0")
             if length.isdecimal() and len(length) < 20 and int(length) > self._max_bytes:
-                self._fail_with(TooLarge, f"it has {length} bytes, more than {self._max_bytes}")
+                self._stop_parser(TooLarge, f"it has {length} bytes, more than {self._max_bytes}")
 
     def on_body(self, body: bytes) -> None:
         """Store part of the body."""

@@ -111,7 +111,7 @@ def find_environment_proxy(url: ServerUrl) -> str | None:
     proxies = getproxies()
     kind = next((kind for kind in (url.scheme, "all") if (proxies.get(kind) or "").strip()), None)
     excluded = re.split(r"[,\s]+", proxies.get("no", "").lower())
-    if kind is None or any(_is_excluded(entry, url) for entry in excluded if entry) or proxy_bypass(url.host):
+    if kind is None or any(_matches_no_proxy(entry, url) for entry in excluded if entry) or proxy_bypass(url.host):
         return None
     proxy = check_proxy(proxies[kind], f"{kind.upper()}_PROXY")
     return proxy if isinstance(proxy, str) else None
@@ -119,11 +119,11 @@ def find_environment_proxy(url: ServerUrl) -> str | None:
 
 def is_loopback(host: str) -> bool:
     """Return True for `localhost` and loopback addresses, but not for e.g. 127.example.com."""
-    address = _parse_address(host)
+    address = _parse_ip_address(host)
     return host == "localhost" if address is None else bool(address.is_loopback)
 
 
-def _is_excluded(entry: str, url: ServerUrl) -> bool:
+def _matches_no_proxy(entry: str, url: ServerUrl) -> bool:
     """Return whether a NO_PROXY entry matches a server."""
     if entry == "*":
         return True
@@ -132,7 +132,7 @@ def _is_excluded(entry: str, url: ServerUrl) -> bool:
         if int(parts[2]) != url.port:
             return False
         name = parts[1]
-    address = _parse_address(url.host)
+    address = _parse_ip_address(url.host)
     if "/" in name:
         try:
             return address is not None and address in ip_network(name, strict=False)
@@ -140,12 +140,12 @@ def _is_excluded(entry: str, url: ServerUrl) -> bool:
             return False
     name = name.removeprefix("[").removesuffix("]")
     if address is not None:
-        return bool(address == _parse_address(name))
+        return bool(address == _parse_ip_address(name))
     name = name.removeprefix("*").removeprefix(".")
     return bool(name) and (url.host == name or url.host.endswith(f".{name}"))
 
 
-def _parse_address(host: str) -> Any:
+def _parse_ip_address(host: str) -> Any:
     try:
         return ip_address(host.partition("%")[0])
     except ValueError:
@@ -313,16 +313,16 @@ def check_timeout(timeout: float | httpx.Timeout | Timeouts | None, *, of_a_call
     if timeout is None:
         return Timeouts(MAX_TIMEOUT, MAX_TIMEOUT, MAX_TIMEOUT, MAX_TIMEOUT)
     if not isinstance(timeout, (int, float)) and hasattr(timeout, "as_dict"):
-        phases = {phase: _check_phase(limit, f"timeout.{phase}") for phase, limit in timeout.as_dict().items()}
+        phases = {phase: _check_phase_timeout(limit, f"timeout.{phase}") for phase, limit in timeout.as_dict().items()}
         return Timeouts(**phases, whole=getattr(timeout, "whole", math.inf))
-    seconds = _check_phase(timeout, "timeout")
+    seconds = _check_phase_timeout(timeout, "timeout")
     if of_a_call:
         return Timeouts(seconds, seconds, seconds, seconds, whole=seconds)
     # Be generous here. Waiting for a connection held by the client's other calls doesn't mean the server is slow.
     return Timeouts(seconds, seconds, seconds, max(seconds, _MIN_POOL_TIMEOUT))
 
 
-def _check_phase(limit: object, what: str) -> float:
+def _check_phase_timeout(limit: object, what: str) -> float:
     seconds = MAX_TIMEOUT if limit is None else check_seconds(limit, what)
     if seconds > MAX_TIMEOUT:
         raise InvalidArgumentError(f"{what} must be at most {MAX_TIMEOUT:,} seconds, not {seconds!r}")
@@ -438,16 +438,16 @@ def check_headers(headers: Mapping[str, str] | None) -> dict[str, str] | None:
     for name, value in headers.items():
         if not isinstance(name, str) or not re.fullmatch(_HEADER_NAME, name):
             raise InvalidArgumentError(f"{name!r} is not a header name")
-        if not isinstance(value, str) or not _is_printable(value):
+        if not isinstance(value, str) or not _is_printable_ascii(value):
             raise InvalidArgumentError(f"the value of the header {name} is not printable ASCII text")
     return dict(headers)
 
 
 def _check_token(token: str) -> str:
-    if not token.strip() or not _is_printable(token):
+    if not token.strip() or not _is_printable_ascii(token):
         raise InvalidArgumentError("the token is empty or not printable ASCII text")
     return token
 
 
-def _is_printable(text: str) -> bool:
+def _is_printable_ascii(text: str) -> bool:
     return text.isascii() and text.isprintable()

@@ -42,7 +42,7 @@ count_forks = _forks.__len__
 """Returns how many forks separate this process from the first one. Faster than getting the process ID."""
 
 
-def sync_get_owner() -> tuple[object, ...]:
+def sync_get_connection_owner() -> tuple[object, ...]:
     """Return the owner of a blocking client's connections: the process."""
     return (count_forks(),)
 

@@ -124,7 +124,7 @@ class RunLister:
                     return
                 if ids is None or ids.includes(run):
                     if ids is not None and (entry := ids.pending.get(run.flow_id)) is not None:
-                        self._recorder.complete_entry(entry.run_id, run.run_id, is_settled=True)
+                        self._recorder.complete_history_entry(entry.run_id, run.run_id, is_settled=True)
                     yield run
 
     def _iterate_window(self, request: _ListRequest) -> Generator[RunDetails, None, None]:

@@ -135,7 +135,7 @@ class Recorder:
             raise InvalidArgumentError("labels require a history", hint="StepflowClient(history=History())")
         return checked
 
-    def complete_entry(self, entry_id: str, run_id: str | None, *, is_settled: bool) -> None:
+    def complete_history_entry(self, entry_id: str, run_id: str | None, *, is_settled: bool) -> None:
         """Complete a run's entry, or remove it if the run definitely doesn't exist."""
         if self.history is not None and (run_id is not None or is_settled):
             self.history.confirm(entry_id, run_id)
@@ -143,8 +143,8 @@ class Recorder:
     def record_run(self, run_id: str | None, run: CreatedRun) -> str | None:
         """Record a run and return the entry's ID, or None without a history.
 
-        For a run about to be created, pass None as `run_id` and call `complete_entry` afterward. That way, the run
-        leaves a trace even if the process exits.
+        For a run about to be created, pass None as `run_id` and call `complete_history_entry` afterward. That way, the
+        run leaves a trace even if the process exits.
         """
         if self.history is None:
             return None
@@ -227,7 +227,7 @@ class BatchRecorder:
     def record_resumed(self, run_id: str) -> None:
         """Record a resumed batch again. The journal knows its first run."""
         self._first = run_id
-        self._record(run_id)
+        self._record_entry(run_id)
 
     def record_created(self, run_id: str, inputs: list[Any]) -> bool:
         """Record a run that the batch created, or resumed after a crash. Return whether it is the first one."""
@@ -236,10 +236,10 @@ class BatchRecorder:
             if is_first or not (self._has_more or run_id == self._first):
                 self._first, self._has_more = self._first or run_id, not is_first
                 self._inputs = inputs if is_first else None
-                self._record(self._first)
+                self._record_entry(self._first)
             return is_first
 
-    def _record(self, run_id: str) -> None:
+    def _record_entry(self, run_id: str) -> None:
         """Record the batch, preserving the labels and note of any earlier record."""
         if self._history is None:
             return

@@ -115,7 +115,7 @@ def annotate_operation(**attributes: object) -> None:
         traced.record_attributes(**attributes)
 
 
-def note_resend() -> None:
+def count_resend() -> None:
     """Record that the current operation retries a request."""
     if (traced := _innermost.get()) is not None:
         traced.resends += 1

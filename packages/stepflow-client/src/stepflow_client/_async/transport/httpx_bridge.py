@@ -22,7 +22,7 @@ import httpx
 
 from ..._concurrency import async_call_with_timeout
 from ..._data.arguments import check_instance
-from ..._http.async_socket import async_get_owner
+from ..._http.async_socket import async_get_connection_owner
 from ..._http.decompression import Decompressor
 from ..._http.limits import Hook, async_call_hooks
 from ..._http.messages import (
@@ -287,7 +287,7 @@ class ForkSafeTransport(httpx.AsyncHTTPTransport):
         await super().aclose()
 
     def _reset_for_new_owner(self) -> None:
-        home = async_get_owner()
+        home = async_get_connection_owner()
         if self._home is not None and home != self._home:
             super().__init__(**self._settings)
         self._home = home

@@ -19,7 +19,7 @@ from ..._rules import dialect, releases
 from ..._rules.retries import RetryBudget, RetryPolicy, compute_retry_delay, describe_attempt, is_transient_status
 from ..._rules.timeouts import has_passed
 from ..._rules.transport_errors import build_not_stepflow_error
-from ..._telemetry.tracing import note_resend
+from ..._telemetry.tracing import count_resend
 from ...errors import InvalidArgumentError, InvalidResponseError, RequestTimeoutError, StepflowClientError
 from .base import Middleware, Stream, Transport, build_health_request
 
@@ -67,7 +67,7 @@ class Retry(Middleware):
             if delay is None or not request.is_retried or not self._budget.try_spend_retry():
                 break
             logger.info("%s: %s; retrying in %.2f s", request, attempts[-1], delay)
-            note_resend()
+            count_resend()
             await asyncio.sleep(delay)
         if isinstance(outcome, HttpResponse):
             return outcome._replace(attempts=attempts)

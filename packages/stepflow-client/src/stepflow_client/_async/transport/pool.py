@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..._http.async_socket import AsyncSocket
-from ..._http.limits import AsyncSlots
+from ..._http.limits import AsyncRequestSlots
 from ..._http.messages import (
     ConnectionBroken,
     HeaderItems,
@@ -58,7 +58,7 @@ class Pool(Transport):
         self._max_idle_seconds = float("inf") if limits.keepalive_expiry is None else limits.keepalive_expiry
         self._max_connections = limits.max_connections
         self._busy: set[AsyncSocket] = set()
-        self._slots = AsyncSlots(self._max_connections)
+        self._slots = AsyncRequestSlots(self._max_connections)
         self._forks = count_forks()
         self._closed = False
         # The event loop holds references to open connections, which would otherwise outlive an unclosed pool.
@@ -152,7 +152,7 @@ class Pool(Transport):
         _abandon_all((*self._idle, *self._busy))
         self._idle.clear()
         self._busy.clear()
-        self._slots = AsyncSlots(self._max_connections)
+        self._slots = AsyncRequestSlots(self._max_connections)
 
     async def _connect(self, request: HttpRequest) -> AsyncSocket:
         if not self._closed:

@@ -42,7 +42,7 @@ from ..._http.messages import (
     normalize_headers,
 )
 from ..._http.settings import API_PATH, MAX_TIMEOUT, ServerUrl, Timeouts, check_headers
-from ..._http.sockets import sync_get_owner
+from ..._http.sockets import sync_get_connection_owner
 from ..._rules.releases import find_operation, get_run_events
 from ...errors import InvalidArgumentError, StepflowClientError
 from .base import Middleware, Stream, Transport
@@ -287,7 +287,7 @@ class ForkSafeTransport(httpx.HTTPTransport):
         super().close()
 
     def _reset_for_new_owner(self) -> None:
-        home = sync_get_owner()
+        home = sync_get_connection_owner()
         if self._home is not None and home != self._home:
             super().__init__(**self._settings)
         self._home = home

@@ -37,13 +37,13 @@ _QUEUE_LIMIT = 10_000
 _TAIL_LINES = 50
 
 
-class LogPump:
+class PipeReader:
     """Reads a server process's pipes until they close, however slowly the lines are processed."""
 
     def __init__(
         self, pipes: Mapping[Stream, IO[bytes]], max_line_length: int, accept: Callable[[list[bytes], Stream], None]
     ) -> None:
-        """Start reading the pipes. The pump closes them when it finishes.
+        """Start reading the pipes. The reader closes them when it finishes.
 
         Args:
             pipes: The process's pipes, by stream.
@@ -59,7 +59,7 @@ class LogPump:
         self._thread = threading.Thread(target=self._read_pipes, name="stepflow-runtime-pipes", daemon=True)
         for pipe in pipes.values():
             os.set_blocking(pipe.fileno(), False)
-        widened = [_widen_pipe(pipe.fileno()) for pipe in pipes.values()]
+        widened = [_enlarge_pipe(pipe.fileno()) for pipe in pipes.values()]
         # Don't pause for normal-sized pipes, since they could fill up meanwhile.
         self._pauses = all(widened)
         self._thread.start()
@@ -115,7 +115,7 @@ class LogPump:
         return bool(data)
 
 
-def _widen_pipe(fd: int) -> bool:
+def _enlarge_pipe(fd: int) -> bool:
     """Enlarge a pipe, in case Python is too busy to read it, and return whether that worked."""
     with contextlib.suppress(ImportError, AttributeError, OSError):
         import fcntl
@@ -161,7 +161,7 @@ class LogStore:
         if self._logger is not None or self._listeners:
             self._thread.start()
 
-    def choose_level(self, has_workers: bool) -> LevelFilter:
+    def choose_server_level(self, has_workers: bool) -> LevelFilter:
         """Return the log level for a server if `LogConfig.level` isn't set."""
         is_read = self._logger is not None and self._logger.isEnabledFor(logging.INFO)
         return "info" if is_read or has_workers else "warn"

@@ -8,14 +8,14 @@ import threading
 from collections.abc import Iterator, Sequence
 
 import pytest
-from stepflow_client._embedded.log_pump import LogPump, LogStore, listen_to_lines
+from stepflow_client._embedded.server_logs import LogStore, PipeReader, listen_to_lines
 from stepflow_client.logs import LogConfig, RawLine, Stream
 
 
 @pytest.fixture
 def logger() -> Iterator[logging.Logger]:
     """A logger of one's own, which is as it was afterwards."""
-    found = logging.getLogger("tests.log_pump")
+    found = logging.getLogger("tests.server_logs")
     yield found
     found.setLevel(logging.NOTSET)
     found.handlers.clear()
@@ -41,13 +41,13 @@ def line(level: str, message: str = "x") -> RawLine:
 def test_the_level_is_that_of_whoever_listens(level: int, workers: bool, asked: str, logger: logging.Logger) -> None:
     logger.setLevel(level)
     store = LogStore(LogConfig(python_logger=logger))
-    assert store.choose_level(workers) == asked
+    assert store.choose_server_level(workers) == asked
     store.close()
 
 
 def test_a_logger_that_gets_nothing_does_not_listen(logger: logging.Logger) -> None:
     logger.setLevel(logging.INFO)
-    assert LogStore(LogConfig(python_logger=logger, forward=False)).choose_level(False) == "warn"
+    assert LogStore(LogConfig(python_logger=logger, forward=False)).choose_server_level(False) == "warn"
 
 
 def test_a_listener_gets_every_line_and_the_logger_its_own(
@@ -108,7 +108,7 @@ def test_a_megabyte_that_comes_at_once_is_read_without_a_loss() -> None:
         got.extend(lines)
 
     read, write = os.pipe()
-    pump = LogPump({"stdout": os.fdopen(read, "rb", buffering=0)}, 100, accept)
+    pump = PipeReader({"stdout": os.fdopen(read, "rb", buffering=0)}, 100, accept)
     expected = [b"%d " % number + b"x" * 90 for number in range(50_000)]
     with os.fdopen(write, "wb") as file:
         file.writelines(each + b"\n" for each in expected)
