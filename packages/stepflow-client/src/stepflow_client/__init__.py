@@ -52,36 +52,23 @@ if TYPE_CHECKING:
     from .progress import Progress, ProgressOption
     from .result_cache import ResultCache
     from .runtime import RestartPolicy, StepflowRuntime
-    from .types import (
-        BlobContent,
-        ComponentInfo,
-        ComponentList,
+    from .types.account import FailedChild, RunAccount, StepAccount
+    from .types.flows import Diagnostic, DiagnosticLevel, FlowVariables, StoredFlow, StoreFlowResponse, ValidationResult
+    from .types.reruns import Keep, RerunItem, RerunPlan, RerunResult, RunComparison, RunDifference
+    from .types.results import ErrorCode, FlowError, FlowResult, Outcome
+    from .types.runs import (
         CreateRunResponse,
-        Diagnostic,
-        DiagnosticLevel,
-        ErrorCode,
-        ExecutionStatus,
-        FlowError,
-        FlowResult,
-        FlowVariables,
-        HealthResponse,
         ListItemsResponse,
         ListRunsResponse,
         ListStepsResponse,
         RunArguments,
         RunDetails,
         RunItem,
-        ServerInfo,
+        RunSnapshot,
         StepDetails,
-        StoreBlobResponse,
-        StoredFlow,
-        StoreFlowResponse,
-        ValidationResult,
     )
-    from .types.account import FailedChild, RunAccount, StepAccount
-    from .types.reruns import Keep, RerunItem, RerunPlan, RerunResult, RunComparison, RunDifference
-    from .types.results import Outcome
-    from .types.runs import RunSnapshot
+    from .types.server import BlobContent, ComponentInfo, ComponentList, HealthResponse, ServerInfo, StoreBlobResponse
+    from .types.statuses import ExecutionStatus
 
 if os.environ.get("STEPFLOW_LOG"):
     from ._base.logging import log_to_stderr
@@ -149,16 +136,20 @@ _find, _names = make_lazy_exports(
         "progress": ["Progress", "ProgressOption"],
         "result_cache": ["ResultCache"],
         "runtime": ["RestartPolicy", "StepflowRuntime"],
-        "types": [
-            "BlobContent", "ComponentInfo", "ComponentList", "CreateRunResponse", "Diagnostic", "DiagnosticLevel",
-            "ErrorCode", "ExecutionStatus", "FlowError", "FlowResult", "FlowVariables", "HealthResponse",
-            "ListItemsResponse", "ListRunsResponse", "ListStepsResponse", "RunArguments", "RunDetails", "RunItem",
-            "ServerInfo", "StepDetails", "StoreBlobResponse", "StoreFlowResponse", "StoredFlow", "ValidationResult",
-        ],
         "types.account": ["FailedChild", "RunAccount", "StepAccount"],
+        "types.flows": [
+            "Diagnostic", "DiagnosticLevel", "FlowVariables", "StoreFlowResponse", "StoredFlow", "ValidationResult",
+        ],
         "types.reruns": ["RunComparison", "RunDifference", "Keep", "RerunItem", "RerunPlan", "RerunResult"],
-        "types.runs": ["RunSnapshot"],
-        "types.results": ["Outcome"],
+        "types.results": ["ErrorCode", "FlowError", "FlowResult", "Outcome"],
+        "types.runs": [
+            "CreateRunResponse", "ListItemsResponse", "ListRunsResponse", "ListStepsResponse", "RunArguments",
+            "RunDetails", "RunItem", "RunSnapshot", "StepDetails",
+        ],
+        "types.server": [
+            "BlobContent", "ComponentInfo", "ComponentList", "HealthResponse", "ServerInfo", "StoreBlobResponse",
+        ],
+        "types.statuses": ["ExecutionStatus"],
     },
 )  # fmt: skip
 
